@@ -1,0 +1,1 @@
+"""The car rental API: which cars there are, and who has them when."""

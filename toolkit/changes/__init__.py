@@ -1,0 +1,1 @@
+"""Stage 1: what changed? Git's bytes become changes, against a base."""

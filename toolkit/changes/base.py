@@ -1,0 +1,51 @@
+"""Which two points are compared: what a person asked for, or the best guess, always with the words that say how it was chosen."""
+
+from toolkit.errors import UnknownRef, UsageError
+from toolkit.model import Base
+from toolkit.ports.git import Git
+
+NOTHING = Base("none", None, (), "nothing is recorded as deployed, and no branch to compare with was found")
+
+
+def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
+    """The base, and the commit to compare it with: None is the working tree.
+
+    Raises UnknownRef, MissingCommit, NoCommits, and UsageError for `last` and `live`, which need a record of deploys.
+    """
+    head = git.require_head()
+    if asked is None:
+        return _by_default(git, head), None
+    if asked in ("last", "live"):
+        raise UsageError(
+            f"nothing is recorded as deployed, so there is no `{asked}` to compare with",
+            "name a commit: toolkit diff origin/main",
+        )
+    if ".." in asked:
+        return _range(asked, git)
+    return Base("ref", asked, (git.resolve(asked),), "as asked"), None
+
+
+def _range(asked: str, git: Git) -> tuple[Base, str]:
+    """`A..B` compares the trees of A and B, `A...B` that of B with what it was built upon."""
+    symmetric = "..." in asked
+    left, _, right = asked.partition("..." if symmetric else "..")
+    if ".." in right:
+        raise UnknownRef(ref=asked)
+    start, end = git.resolve(left or "HEAD"), git.resolve(right or "HEAD")
+    if symmetric:
+        return Base("range", asked, git.merge_bases(start, end), "merge base of the two, as asked"), end
+    return Base("range", asked, (start,), "as asked"), end
+
+
+def _by_default(git: Git, head: str) -> Base:
+    mainline = git.mainline()
+    if mainline is None:
+        return NOTHING
+    return Base("ref", _short(mainline), git.merge_bases(head, git.resolve(mainline)), "upstream merge base")
+
+
+def _short(ref: str) -> str:
+    for prefix in ("refs/remotes/", "refs/heads/"):
+        if ref.startswith(prefix):
+            return ref.removeprefix(prefix)
+    return ref

@@ -1,0 +1,123 @@
+"""What changed? Git's records become changes: one path each, a rename as its old path and its new one."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from toolkit.errors import UsageError
+from toolkit.model import Change
+from toolkit.ports.git import GITLINK, FileState, Git, TreeChange
+
+_STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed", "?": "added", "u": "conflicted"}
+
+
+def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
+    """The changes between two commits; with several diffs (criss-cross merge bases) what is in any of them."""
+    found: dict[str, Change] = {}
+    for diff in diffs:
+        for change in _committed(diff):
+            found.setdefault(change.path, change)
+    return _sorted(found.values())
+
+
+def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str]) -> list[Change]:
+    """The changes between the base and the working tree, which is what would be deployed.
+
+    A committed change that the working tree takes back is none; git is only asked about that where both happened to a path.
+    """
+    states = git.status()
+    found = {change.path: change for change in committed}
+    doubtful = {one.path for one in states if one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree))}
+    differing = {change.path for base in bases for change in git.diff_work_tree(base)} if doubtful else set()
+    for state in states:
+        if state.path in doubtful and state.path not in differing:
+            found.pop(state.path, None)
+        else:
+            found[state.path] = _uncommitted(state, found.get(state.path))
+    return _sorted(found.values())
+
+
+def uncommitted(git: Git) -> list[Change]:
+    """What differs between HEAD and the working tree."""
+    found: dict[str, Change] = {}
+    for state in git.status():
+        found[state.path] = _uncommitted(state, found.get(state.path))
+    return _sorted(found.values())
+
+
+def listed(data: bytes, separator: bytes) -> list[Change]:
+    """The changes that a list of paths names: separated by line ends (git's quotes are undone), or by NUL. Raises UsageError."""
+    records = data.split(separator)
+    if separator == b"\n":
+        records = [_unquoted(record.removesuffix(b"\r")) for record in records]
+    paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
+    return _sorted({path: Change(path, "unknown", origin="given") for path in map(relative, paths)}.values())
+
+
+def relative(path: str) -> str:
+    """A path as git writes it. Raises UsageError where it cannot be one of the repository."""
+    while path.startswith("./"):
+        path = path[2:]
+    if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.rstrip("/").split("/")):
+        raise UsageError(f"{path!r} is no path in the repository", "write it from the repository's root, as `git diff --name-only` does")
+    return path.rstrip("/")
+
+
+def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
+    """A deleted file whose very content was added elsewhere was moved: both paths count, and the new one says where from."""
+    changes = list(diff)
+    gone = {change.old_id: change.path for change in changes if change.letter == "D" and change.old_mode != GITLINK}
+    for change in changes:
+        moved = gone.get(change.new_id) if gone and change.letter == "A" else None
+        yield Change(change.path, _STATUS.get(change.letter, "unknown"), moved, "committed")
+
+
+def _uncommitted(state: FileState, before: Change | None) -> Change:
+    """What became of a path, seen from the base; `before` is what was found of it so far."""
+    origin = "untracked" if state.index == "?" else "staged" if state.tree == "." else "unstaged"
+    letters = {state.index, state.tree} - {"."}
+    if "D" in letters:
+        status = "deleted"
+    else:
+        status = _STATUS.get(next((letter for letter in "uAT?M" if letter in letters), ""), "unknown")
+    if before is None or status == "conflicted":
+        return Change(state.path, status, origin=origin)
+    if before.status == "added" and status != "deleted":
+        return replace(before, origin=origin)
+    if before.status == "deleted" and status == "added":
+        return Change(state.path, "modified", origin=origin)
+    return Change(state.path, before.status if status == "modified" else status, origin=origin)
+
+
+def _sorted(changes: Iterable[Change]) -> list[Change]:
+    return sorted(changes, key=_path)
+
+
+def _path(change: Change) -> str:
+    return change.path
+
+
+_OCTAL = re.compile(rb"[0-3][0-7]{2}")
+_ESCAPES = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
+
+
+def _unquoted(record: bytes) -> bytes:
+    """Undo the quotes that git puts around a name with unusual bytes; leave any other name as it is."""
+    if len(record) < 2 or not (record.startswith(b'"') and record.endswith(b'"')):
+        return record
+    out, at, inside = bytearray(), 0, record[1:-1]
+    while at < len(inside):
+        char = inside[at : at + 1]
+        if char != b"\\":
+            out += char
+            at += 1
+        elif inside[at + 1 : at + 2] in _ESCAPES:
+            out.append(_ESCAPES[inside[at + 1 : at + 2]])
+            at += 2
+        elif octal := _OCTAL.match(inside, at + 1):
+            out.append(int(octal[0], 8))
+            at += 4
+        else:
+            return record
+    return bytes(out)

@@ -1,0 +1,109 @@
+"""`toolkit diff`: what is out of date, why, and the narrowest plan."""
+
+import click
+
+from toolkit import flow
+from toolkit.changes import detect
+from toolkit.cli import options, output
+from toolkit.errors import UsageError
+from toolkit.model import Answer, Change
+from toolkit.ports import files
+from toolkit.ports.git import Git
+from toolkit.show import answer as show
+
+EPILOG = """\b
+Examples:
+  toolkit diff                     against the branch that this one goes back to
+  toolkit diff v1.4.2              against what was tagged
+  toolkit diff --committed HEAD~3  the last three commits, files as committed
+  toolkit diff A..B                two commits; A...B from their common ancestor
+  git diff --name-only -z X | toolkit diff -z --paths-from -
+
+Uncommitted and untracked files count unless --committed or a range is given. Exit codes: 0, with --exit-code 10 if something is to be
+deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rules.toml says "fail"."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("base", required=False)
+@options.common
+@options.environment
+@click.option("--committed", is_flag=True, help="Compare HEAD as committed; do not look at the working tree.")
+@click.option("--paths-from", metavar="FILE", help="Take the changed paths from FILE (- for standard input) instead of git.")
+@click.option("-z", "nul", is_flag=True, help="The paths of --paths-from are separated by NUL.")
+@click.option("--out", metavar="FILE", help="Also write the plan to FILE, for a later `toolkit deploy --plan`.")
+@click.option("--exit-code", is_flag=True, help="Exit with 10 if something is to be deployed.")
+@options.as_json
+@options.quiet
+@options.verbose
+@options.no_color
+@click.pass_context
+def diff(
+    ctx: click.Context, base: str | None, folder: str | None, rules: str | None, env: str | None, committed: bool, paths_from: str | None,
+    nul: bool, out: str | None, exit_code: bool, as_json: bool, quiet: bool, verbose: bool, no_color: bool,
+) -> int:  # fmt: skip
+    """What is out of date, why, and the narrowest deploy that mends it.
+
+    BASE is any commit, `A..B` or `A...B`. Without it, the branch that this one goes back to.
+    """
+    folder = options.enter(ctx, folder)
+    if base is not None and paths_from is not None:
+        raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
+    if nul and paths_from is None:
+        raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
+    git = options.repository(folder) if paths_from is not None else Git.open(folder, bare=base is not None and ".." in base)
+    request = flow.Request(
+        folder=folder,
+        base=base,
+        rules=options.inherited(ctx, "rules", rules),
+        environment=options.inherited(ctx, "env", env),
+        committed=committed,
+        given=None if paths_from is None else _given(paths_from, nul),
+        given_name="standard input" if paths_from == "-" else paths_from or "",
+    )
+    found = flow.diff(request, git)
+    word, code = show.status(found, exit_code)
+    if out:
+        _write_plan(out, found, git)
+    if as_json:
+        return output.document(show.document(found, exit_code))
+    if quiet:
+        output.say(found.plan.recommendation)
+        return code
+    output.say(show.text(found, output.width(), verbose))
+    if verbose and git is not None:
+        _people(found, git)
+    if word == "refused":
+        output.note(f"error: {found.refusal}, and {len(found.impact.unmatched)} changed paths match no rule")
+        output.note("hint: add a rule for them, or add them to `ignore`")
+    elif output.interactive() and not exit_code:
+        from toolkit.cli.prompt import offer
+
+        return offer(found) or code
+    return code
+
+
+def _given(paths_from: str, nul: bool) -> tuple[Change, ...]:
+    data = files.read_input() if paths_from == "-" else files.read(paths_from)
+    return tuple(detect.listed(data, b"\0" if nul else b"\n"))
+
+
+def _write_plan(path: str, found: Answer, git: Git | None) -> None:
+    """The answer, and what it depends on, so that a stale plan can be told."""
+    from toolkit.changes import fingerprint
+    from toolkit.show.document import dumps
+
+    document = show.document(found, exit_code=False)
+    document["fingerprint"] = fingerprint.of(found, git.root if git else None)
+    files.write(path, dumps(document).encode())
+
+
+def _people(found: Answer, git: Git) -> None:
+    """Who changed the files of each step, and since when."""
+    from toolkit.show.people import lines
+
+    for step in found.plan.steps:
+        paths = sorted({reason.path for reason in found.impact.targets.get(step.target, ())})
+        if paths and found.base.commits and found.head.commit:
+            commits = git.commits(found.base.commits, found.head.commit, paths[:200], 20)
+            for line in lines(step.target, commits):
+                output.say(line)

@@ -1,0 +1,107 @@
+"""The command line: the commands by name, loaded when they are used, and the one place where errors become exit codes."""
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from toolkit import __version__
+from toolkit.cli import output
+from toolkit.errors import Exit, ToolkitError
+
+COMMANDS = {
+    "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
+    "diff": ("toolkit.cli.diff", "What is out of date, why, and the narrowest deploy."),
+    "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
+    "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
+    "doctor": ("toolkit.cli.doctor", "Programs and versions; rules against Dockerfiles."),
+    "completion": ("toolkit.cli.completion", "Print the shell completion script."),
+}
+
+EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or unknown ref, 3 a bug in toolkit, 10 changes are pending
+(only with --exit-code), 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module only when the command is run or asked for help."""
+
+    commands_by_name = COMMANDS
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of a first day's work."""
+        return list(self.commands_by_name)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None if there is none of that name."""
+        found = self.commands_by_name.get(cmd_name)
+        if found is None:
+            return None
+        command = getattr(import_module(found[0]), found[0].rsplit(".", 1)[1].rstrip("_"))
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name where there is none."""
+        if args and args[0] not in self.commands_by_name and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.commands_by_name, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"There is no command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list for --help, from the table above: nothing is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.commands_by_name.items()])
+
+
+@click.group("toolkit", cls=Lazy, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="toolkit %(version)s")
+@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
+@click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+@click.pass_context
+def cli(ctx: click.Context, **common: str | None) -> None:
+    """Tells what of your system is out of date, and the narrowest deploy that mends it."""
+    ctx.obj = common
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    The process leaves at once: taking the interpreter down module by module would add a tenth to a `diff`, and nothing is left to save.
+    """
+    output.prepare()
+    args = sys.argv[1:] if args is None else args
+    try:
+        code = run(args)
+    except KeyboardInterrupt:
+        output.note("\nstopped; nothing was changed")
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough of it
+        output.silence()
+        code = Exit.OK
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(args: list[str]) -> int:
+    """The exit code of a command line. Errors are told here, and only here."""
+    try:
+        result = cli.main(args, prog_name="toolkit", standalone_mode=False)
+        sys.stdout.flush()
+        return int(result or 0)
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        return output.usage(error, args)
+    except ToolkitError as error:
+        return output.error(error, args)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        from toolkit.cli import crash
+
+        return crash.report(error, args)

@@ -1,0 +1,53 @@
+"""The options that several commands share, and the request that they make."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from toolkit.errors import NotARepository, UsageError
+from toolkit.ports.git import Git
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def common(command: Command) -> Command:
+    """-C and --rules, as they may also stand before the command."""
+    command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(command)
+    return click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")(command)
+
+
+environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+quiet = click.option("-q", "quiet", is_flag=True, help="Only the answer itself.")
+verbose = click.option("-v", "verbose", is_flag=True, help="Say more: reasons, and who changed what.")
+no_color = click.option("--no-color", is_flag=True, help="No colours (or set NO_COLOR).")
+
+
+def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
+    """An option's value, or that of the same option before the command."""
+    return given if given is not None else (ctx.find_root().obj or {}).get(name)
+
+
+def enter(ctx: click.Context, folder: str | None) -> str:
+    """Go to the folder of -C. The folder that the command works in."""
+    import os
+
+    wanted = inherited(ctx, "folder", folder)
+    if wanted is not None:
+        try:
+            os.chdir(wanted)
+        except OSError as error:
+            raise UsageError(f"cannot work in {wanted!r}: {error.strerror}", "name a folder with -C DIR") from None
+    try:
+        return os.getcwd()
+    except OSError:
+        raise UsageError("the working directory is gone", "go to another one: cd ~") from None
+
+
+def repository(folder: str, bare: bool = False) -> Git | None:
+    """The repository around a folder, None if there is none."""
+    try:
+        return Git.open(folder, bare)
+    except NotARepository:
+        return None

@@ -1,0 +1,165 @@
+"""Every error that a person can meet, and the exit code that goes with it.
+
+ToolkitError
+├── UsageError          the command line cannot be meant
+├── RulesError          rules.toml is wrong (one or more problems, each with its line)
+│   └── NoRules         there is no rules.toml
+├── GitError            git refused
+│   ├── GitMissing      there is no usable git program
+│   ├── NotARepository
+│   ├── NoWorkTree      the command needs files, this is a bare repository
+│   ├── NoCommits
+│   ├── UnknownRef
+│   └── MissingCommit   the commit is not in this clone
+├── Refused             understood, and not done
+└── FileProblem         a file cannot be read or written
+
+A class's docstring is the template of its message, `hint` that of the next command to try. The facts that fill them come
+from outside and are quoted when they are shown (show/text.py), never here.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What a process of toolkit says when it ends."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    BUG = 3
+    PARTLY = 4
+    IN_DOUBT = 5
+    LOCKED = 6
+    CREDENTIALS = 7
+    PENDING = 10
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class ToolkitError(Exception):
+    """Something that was foreseen went wrong."""
+
+    code = "error"
+    exit = Exit.USAGE
+    hint = ""
+
+    def __init__(self, **facts: str) -> None:
+        super().__init__(facts)
+        self.facts = facts
+
+    @property
+    def template(self) -> str:
+        """The message, with a name in braces for each fact."""
+        return (type(self).__doc__ or "").strip()
+
+    def __str__(self) -> str:
+        return self.template.format(**self.facts)
+
+
+class UsageError(ToolkitError):
+    """{problem}"""
+
+    code = "usage"
+    hint = "{next}"
+
+    def __init__(self, problem: str, next: str = "") -> None:
+        super().__init__(problem=problem, next=next)
+
+
+class Problem:
+    """One thing that is wrong in rules.toml: where, which key, what was expected."""
+
+    __slots__ = ("key", "line", "message")
+
+    def __init__(self, line: int | None, key: str, message: str) -> None:
+        self.line, self.key, self.message = line, key, message
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
+
+
+class RulesError(ToolkitError):
+    """{file} cannot be used"""
+
+    code = "rules"
+    hint = "mend it, then run `toolkit rules check`"
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        super().__init__(file=file)
+        self.file, self.problems = file, problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
+
+
+class NoRules(ToolkitError):
+    """there is no rules.toml in {folder} or above it"""
+
+    code = "no-rules"
+    hint = "draft one with `toolkit init`, or name one with --rules FILE"
+
+
+class GitError(ToolkitError):
+    """git {verb} failed: {reason}"""
+
+    code = "git"
+
+
+class GitMissing(GitError):
+    """there is no git program on PATH"""
+
+    code = "git-missing"
+    hint = "install git 2.30 or later"
+
+
+class NotARepository(GitError):
+    """{folder} is not in a git repository"""
+
+    code = "not-a-repository"
+    hint = "run this inside one, or name one with -C DIR"
+
+
+class NoWorkTree(GitError):
+    """{folder} has no working tree"""
+
+    code = "no-work-tree"
+    hint = "compare two commits (`toolkit diff A..B --rules FILE`), or run it in a checkout"
+
+
+class NoCommits(GitError):
+    """the repository {folder} has no commits yet"""
+
+    code = "no-commits"
+    hint = "commit something first: git commit"
+
+
+class UnknownRef(GitError):
+    """{ref} is not a commit of this repository"""
+
+    code = "unknown-ref"
+    hint = "see `git branch --all` and `git tag`"
+
+
+class MissingCommit(GitError):
+    """{ref} is not in this clone"""
+
+    code = "missing-commit"
+    hint = "get it with: {fetch}"
+
+
+class Refused(ToolkitError):
+    """{problem}"""
+
+    code = "refused"
+    hint = "{next}"
+
+    def __init__(self, problem: str, next: str = "") -> None:
+        super().__init__(problem=problem, next=next)
+
+
+class FileProblem(ToolkitError):
+    """{path}: {reason}"""
+
+    code = "file"

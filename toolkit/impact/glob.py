@@ -1,0 +1,364 @@
+"""What does a pattern mean? One pattern becomes plain alternatives, and each of those a regular expression in linear time.
+
+The dialect is picomatch's with dotfiles matching (docs/patterns.md): anchored at the repository's root, `*` and `?` stay inside
+one segment, `**` crosses segments, `[a-z]`, `{a,b}`, `\\` before a special character. Braces, `[id]` (a class, or a folder of that
+very name) and a `**` inside a segment are written out first, so that what is left is a list of segments, each a literal, `**`, or
+single characters between stars. For such a list the earliest match of every part is as good as any later one, which is
+what makes the atomic groups below right, and the match free of exponential backtracking.
+"""
+
+import re
+from functools import lru_cache
+from collections.abc import Iterator
+
+LONGEST = 1024
+"""The most characters a pattern may have."""
+
+MOST_ALTERNATIVES = 1024
+"""The most plain alternatives that the braces of one pattern may stand for."""
+
+GLOBSTAR = "\0**"
+STAR = "\0*"
+ANY = "\0[^/]"
+
+Segment = str | tuple[str, ...]
+"""A literal or GLOBSTAR, or a tuple of characters, STAR, and NUL + a regular expression for one character."""
+
+Plain = tuple[Segment, ...]
+
+_SPECIAL = frozenset("*?[]{}()!\\, ")
+_UNUSUAL = frozenset("?[{(\\")
+_NO_LITERAL_BRACKET = frozenset("-*+?.^${}(|)[]\\!")
+_POSIX = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "word": "a-zA-Z0-9_",
+    "xdigit": "a-fA-F0-9",
+}
+
+
+class PatternError(ValueError):
+    """A pattern that cannot be meant; the message says what to write instead."""
+
+
+@lru_cache(maxsize=8192)
+def alternatives(pattern: str) -> list[Plain]:
+    """The plain alternatives of one pattern (without a leading `!`). Raises PatternError."""
+    _refuse_what_never_matches(pattern)
+    if _UNUSUAL.isdisjoint(pattern):
+        simple = _simple(pattern)
+        if simple is not None:
+            return [simple]
+    found = [plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)]
+    if not found:
+        raise PatternError("it can never match: every alternative has an empty folder name")
+    return list(dict.fromkeys(found))
+
+
+def _simple(pattern: str) -> Plain | None:
+    """The one alternative of a pattern that has no magic but stars; None if a `**` is inside a segment, or if it is repeated."""
+    plain: list[Segment] = []
+    for segment in pattern.split("/"):
+        if "*" not in segment:
+            plain.append(segment)
+        elif segment == "**":
+            if plain and plain[-1] is GLOBSTAR:
+                return None
+            plain.append(GLOBSTAR)
+        elif "**" in segment:
+            return None
+        else:
+            plain.append(tuple([STAR if char == "*" else char for char in segment]))
+    return tuple(plain)
+
+
+def _refuse_what_never_matches(pattern: str) -> None:
+    if not pattern:
+        raise PatternError("it is empty; to match everything write `**`")
+    if len(pattern) > LONGEST:
+        raise PatternError(f"it has {len(pattern)} characters; {LONGEST} are the most")
+    if "\0" in pattern:
+        raise PatternError("it has a NUL, which no path has")
+    if pattern[0] == "!":
+        raise PatternError("it has more than one `!`; write one or none")
+    if pattern[0] == "/":
+        raise PatternError(f"it can never match: paths start at the repository's root without a slash; write `{pattern.lstrip('/')}`")
+    if pattern[-1] == "/":
+        raise PatternError(f"it can never match: git names files, not folders; write `{pattern.rstrip('/')}/**`")
+    if pattern[-1].isspace() and not pattern.endswith("\\ "):
+        raise PatternError(f"it ends in white space; write `{pattern.rstrip()}`")
+    if "." in pattern or "//" in pattern:
+        _refuse_dots(pattern)
+
+
+def _refuse_dots(pattern: str) -> None:
+    segments = pattern.split("/")
+    if ".." in segments:
+        raise PatternError("it can never match: `..` leaves the repository; write the path from the repository's root")
+    if "." in segments or "" in segments:
+        mended = "/".join(segment for segment in segments if segment not in ("", "."))
+        raise PatternError(f"it can never match: no path has an empty or `.` folder; write `{mended}`")
+
+
+class _Parser:
+    """Turns a pattern into its alternatives, each a tuple of tokens: characters, `/`, STAR, GLOBSTAR, NUL + regex."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+
+    def parse(self) -> list[tuple[str, ...]]:
+        return self._sequence(0, len(self.pattern))
+
+    def _sequence(self, start: int, end: int) -> list[tuple[str, ...]]:
+        found: list[tuple[str, ...]] = [()]
+        at = start
+        while at < end:
+            options, at = self._element(at, end)
+            if len(options) == 1:
+                found = [one + options[0] for one in found]
+            else:
+                found = [one + option for one in found for option in options]
+            if len(found) > MOST_ALTERNATIVES:
+                raise PatternError(f"its braces stand for more than {MOST_ALTERNATIVES} patterns; split it")
+        return found
+
+    def _element(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        text, char = self.pattern, self.pattern[at]
+        if char == "\\":
+            return self._escape(at, end)
+        if char in "*?@+!" and at + 1 < end and text[at + 1] == "(":
+            raise PatternError(f"`{char}(…)` is not supported; write the alternatives in braces, `{{a,b}}`, or `\\(` for a parenthesis")
+        if char == "*":
+            stop = at
+            while stop < end and text[stop] == "*":
+                stop += 1
+            return [(STAR if stop - at == 1 else GLOBSTAR,)], stop
+        if char == "?":
+            return [(ANY,)], at + 1
+        if char == "[":
+            return self._bracket(at, end)
+        if char == "{":
+            return self._brace(at, end)
+        if char == "(" and "|" in text[at : self._closing_parenthesis(at, end)]:
+            raise PatternError("`(a|b)` is not supported; write `{a,b}`, or `\\(` for a parenthesis")
+        return [(char,)], at + 1
+
+    def _closing_parenthesis(self, at: int, end: int) -> int:
+        found = self.pattern.find(")", at, end)
+        return end if found < 0 else found
+
+    def _escape(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        if at + 1 >= end or self.pattern[at + 1] not in _SPECIAL:
+            raise PatternError("a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders write `/`")
+        return [(self.pattern[at + 1],)], at + 2
+
+    def _bracket(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        inner, close = self._bracket_end(at, end)
+        content = self.pattern[inner:close]
+        if "/" in content:
+            raise PatternError("a character class cannot hold `/`")
+        options = [("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)]
+        if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[at + 1 : close]):
+            options.append(tuple(self.pattern[at : close + 1]))
+        return options, close + 1
+
+    def _bracket_end(self, at: int, end: int) -> tuple[int, int]:
+        """Where the content of the class at `at` starts, and where its closing bracket is."""
+        text, inner = self.pattern, at + 1
+        if inner < end and text[inner] in "!^":
+            inner += 1
+        stop = inner
+        while stop < end and (text[stop] != "]" or stop == inner):
+            if text[stop] == "\\":
+                stop += 1
+            elif text.startswith("[:", stop) and (posix := text.find(":]", stop, end)) > 0:
+                stop = posix + 1
+            stop += 1
+        if stop >= end:
+            raise PatternError("its `[` is never closed; write `\\[` for a bracket")
+        return inner, stop
+
+    def _brace(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
+        close, commas = self._brace_end(at, end)
+        content = self.pattern[at + 1 : close]
+        if not commas and ".." in content:
+            return [("\0" + _range(content),)], close + 1
+        if not commas:  # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders
+            return [("{", *inner, "}") for inner in self._sequence(at + 1, close)], close + 1
+        bounds = [at, *commas, close]
+        return [one for a, b in zip(bounds, bounds[1:], strict=False) for one in self._sequence(a + 1, b)], close + 1
+
+    def _brace_end(self, at: int, end: int) -> tuple[int, list[int]]:
+        """Where the brace at `at` is closed, and the commas that are its own."""
+        text, depth, commas, stop = self.pattern, 0, [], at
+        while stop < end:
+            char = text[stop]
+            if char == "\\":
+                stop += 1
+            elif char == "[":
+                stop = self._bracket_end(stop, end)[1]
+            elif char == "{":
+                depth += 1
+            elif char == "}":
+                depth -= 1
+                if depth == 0:
+                    return stop, commas
+            elif char == "," and depth == 1:
+                commas.append(stop)
+            stop += 1
+        raise PatternError("its `{` is never closed; write `\\{` for a brace")
+
+
+def _range(content: str) -> str:
+    first, _, last = content.partition("..")
+    if len(first) != 1 or len(last) != 1 or not (first + last).isalnum():
+        raise PatternError(f"`{{{content}}}` is not supported; a range is between two letters or digits, or write `{{a,b}}`")
+    low, high = sorted((first, last))
+    return f"[{low}-{high}]"
+
+
+def _char_class(content: str, negated: bool) -> str:
+    """The regular expression for one character of `[content]`; never `/`."""
+    parts: list[str] = []
+    at, crosses_slash = 0, False
+    while at < len(content):
+        posix = re.compile(r"\[:([a-z]*):\]").match(content, at)
+        if posix:
+            if posix[1] not in _POSIX:
+                raise PatternError(f"`{posix[0]}` is no character class; there are {', '.join(sorted(_POSIX))}")
+            parts.append(_POSIX[posix[1]])
+            at = posix.end()
+            continue
+        low, at = _class_char(content, at)
+        if content[at : at + 1] == "-" and at + 1 < len(content):
+            high, at = _class_char(content, at + 1)
+            if high < low:
+                raise PatternError(f"the range `{low}-{high}` is the wrong way round")
+            crosses_slash |= low <= "/" <= high
+            parts.append(f"{re.escape(low)}-{re.escape(high)}")
+        else:
+            parts.append(re.escape(low))
+    body = "".join(parts)
+    if negated:
+        return f"[^/{body}]"
+    return f"(?!/)[{body}]" if crosses_slash else f"[{body}]"
+
+
+def _class_char(content: str, at: int) -> tuple[str, int]:
+    if content[at] == "\\" and at + 1 < len(content):
+        at += 1
+    return content[at], at + 1
+
+
+def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
+    """The plain alternatives of one token sequence: none if a segment is empty, several if a `**` is inside a segment."""
+    inside = _first_inner_globstar(tokens)
+    if inside is not None:
+        before, after = tokens[:inside], tokens[inside + 1 :]
+        yield from _segments((*before, STAR, *after))
+        yield from _segments((*before, STAR, "/", GLOBSTAR, "/", STAR, *after))
+        return
+    plain: list[Segment] = []
+    for segment in _split(tokens):
+        if not segment:
+            return
+        if segment == (GLOBSTAR,):
+            if not (plain and plain[-1] is GLOBSTAR):
+                plain.append(GLOBSTAR)
+        elif any(token[0] == "\0" for token in segment):
+            plain.append(_merge_stars(segment))
+        else:
+            plain.append("".join(segment))
+    yield tuple(plain)
+
+
+def _first_inner_globstar(tokens: tuple[str, ...]) -> int | None:
+    for at, token in enumerate(tokens):
+        if token is GLOBSTAR:
+            alone = (at == 0 or tokens[at - 1] == "/") and (at + 1 == len(tokens) or tokens[at + 1] == "/")
+            if not alone:
+                return at
+    return None
+
+
+def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    start = 0
+    for at, token in enumerate(tokens):
+        if token == "/":
+            yield tokens[start:at]
+            start = at + 1
+    yield tokens[start:]
+
+
+def _merge_stars(segment: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(token for at, token in enumerate(segment) if not (token is STAR and at and segment[at - 1] is STAR))
+
+
+def regex(plain: Plain) -> str:
+    """The regular expression for all of a path (to be used with `fullmatch`)."""
+    if plain[-1] is GLOBSTAR and len(plain) > 1:
+        return _upto(plain) + ("(?:/(?s:.*))?" if names_itself(plain) else "/(?s:.+)")
+    return _upto(plain)
+
+
+def folder_regex(plain: Plain) -> str:
+    """For a pattern that ends in `/**`: the regular expression for the folders whose files it matches."""
+    return _upto(plain) + "(?:/(?s:.*))?"
+
+
+def names_itself(plain: Plain) -> bool:
+    """Whether a pattern that ends in `/**` also matches what stands before that (a submodule is one path).
+
+    As in picomatch, `*/**` does not: what ends in a star wants something below it.
+    """
+    return plain[-2][-1] is not STAR
+
+
+def _upto(plain: Plain) -> str:
+    """The regular expression for all but a last `/**`."""
+    groups = _groups(plain)
+    if not groups:
+        return "(?s:.+)"
+    closed = plain[-1] is GLOBSTAR
+    parts = ["" if plain[0] is GLOBSTAR else "/".join(groups.pop(0))]
+    while groups:
+        group = "/".join(groups.pop(0))
+        between = "" if parts == [""] else "/"
+        if groups or closed:
+            end = "(?=/)" if groups else r"(?=/|\Z)"
+            parts.append(f"{between}(?>(?:[^/]*/)*?{group}{end})")
+        else:
+            parts.append(f"{between}(?:[^/]*/)*{group}")
+    return "".join(parts)
+
+
+def _groups(plain: Plain) -> list[list[str]]:
+    """The runs of segments between the globstars, each segment a regular expression."""
+    groups: list[list[str]] = [[]]
+    for segment in plain:
+        if segment is GLOBSTAR:
+            groups.append([])
+        else:
+            groups[-1].append(_segment_regex(segment))
+    return [group for group in groups if group]
+
+
+def _segment_regex(segment: Segment) -> str:
+    if isinstance(segment, str):
+        return re.escape(segment)
+    if segment == (STAR,):
+        return "[^/]+"
+    chunks: list[list[str]] = [[]]
+    for token in segment:
+        if token is STAR:
+            chunks.append([])
+        else:
+            chunks[-1].append(token[1:] if token[0] == "\0" else re.escape(token))
+    first, *middle, last = ["".join(chunk) for chunk in chunks] if len(chunks) > 1 else ["".join(chunks[0]), None]
+    if last is None:
+        return first
+    earliest = "".join(f"(?>[^/]*?{chunk})" for chunk in middle)
+    return rf"{first}{earliest}[^/]*{last}(?=/|\Z)"

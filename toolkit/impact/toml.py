@@ -1,0 +1,177 @@
+"""Reads TOML that may be hostile, and says on which line a value stands.
+
+The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute or exhaust the stack. So the text
+is measured first. It also forgets positions; `Lines` finds them again, on demand, in a text that is known to parse.
+"""
+
+import re
+import tomllib
+from typing import Any
+
+MOST_BYTES = 256 * 1024
+MOST_COLUMNS = 1024
+MOST_NESTING = 16
+MOST_DOTS = 16
+
+_STRING_OR_COMMENT = re.compile(
+    r'"""(?:[^"\\]|\\(?s:.)|"(?!""))*+"{3,5}'
+    r"|'''(?:[^']|'(?!''))*+'{3,5}"
+    r'|"(?:[^"\\\n]|\\.)*+"'
+    r"|'[^'\n]*+'"
+    r"|\#[^\n]*+"
+)
+_BRACKET = re.compile(r"[\[\]{}]")
+_HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)
+_WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
+_ELEMENT = re.compile(r"x+|[\[\]{},]")
+
+
+class TomlError(ValueError):
+    """The text is no TOML, or more than anybody writes; `line` is None where the whole of it is meant."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def parse(data: bytes) -> tuple[str, dict[str, Any]]:
+    """The text and its tables. Raises TomlError, at the latest after a second or so, whatever `data` is."""
+    text = _decode(data)
+    _measure(_blank(text))
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(found[1]) if found and found[1] else text.count("\n") + 1
+        raise TomlError(message[: found.start()] if found else message, line) from None
+    except RecursionError:
+        raise TomlError(f"it is nested deeper than {MOST_NESTING} levels") from None
+
+
+def _decode(data: bytes) -> str:
+    if len(data) > MOST_BYTES:
+        raise TomlError(f"it has {len(data):,} bytes; {MOST_BYTES:,} are the most")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise TomlError("it is not UTF-8", data.count(b"\n", 0, error.start) + 1) from None
+
+
+def _blank(text: str) -> str:
+    """The text with every string's characters as `x` and comments as spaces, so that what is left is structure."""
+    return _STRING_OR_COMMENT.sub(_filler, text)
+
+
+def _filler(found: re.Match[str]) -> str:
+    whole = found[0]
+    if whole[0] == "#":
+        return " " * len(whole)
+    return "x" * len(whole) if "\n" not in whole else "".join("\n" if char == "\n" else "x" for char in whole)
+
+
+def _measure(blank: str) -> None:
+    for number, line in enumerate(blank.split("\n"), 1):
+        if len(line) > MOST_COLUMNS:
+            raise TomlError(f"the line has {len(line):,} characters; {MOST_COLUMNS:,} are the most", number)
+        if line.count(".") > MOST_DOTS:
+            raise TomlError(f"the line has more than {MOST_DOTS} dots outside of quotes", number)
+    depth = 0
+    for found in _BRACKET.finditer(blank):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > MOST_NESTING:
+            raise TomlError(f"it is nested deeper than {MOST_NESTING} levels", blank.count("\n", 0, found.start()) + 1)
+
+
+class Lines:
+    """Where the values of a TOML text stand. The text must parse."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._blank = _blank(text)
+        self._sections = self._find_sections()
+
+    def of(self, *keys: str | int) -> int | None:
+        """The line of a value, by keys and indices (`"rules", 2, "paths", 0`); that of the nearest thing around it if it is not found."""
+        for length in range(len(keys), 0, -1):
+            at = self._find(keys[:length])
+            if at is not None:
+                return self._blank.count("\n", 0, at) + 1
+        return None
+
+    def _find_sections(self) -> dict[tuple[str | int, ...], tuple[int, int, int]]:
+        """Path of a table -> where its header, its first line and its end are. The root's path is empty."""
+        headers = list(_HEADER.finditer(self._blank))
+        sections: dict[tuple[str | int, ...], tuple[int, int, int]] = {}
+        sections[()] = (0, 0, headers[0].start() if headers else len(self._text))
+        counts: dict[tuple[str | int, ...], int] = {}
+        for at, header in enumerate(headers):
+            words = self._words(*header.span(2))
+            path = self._indexed(words, counts)
+            if header[1] == "[[":
+                counts[path] = counts.get(path, -1) + 1
+                path = (*path, counts[path])
+            end = headers[at + 1].start() if at + 1 < len(headers) else len(self._text)
+            sections.setdefault(path, (header.start(2), header.end(), end))
+        return sections
+
+    def _words(self, start: int, end: int) -> list[str]:
+        found = (_WORD.finditer(self._text, start, end)) if end > start else ()
+        return [next((group for group in one.groups() if group is not None), "") for one in found]
+
+    @staticmethod
+    def _indexed(words: list[str], counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+        """A header below an array of tables belongs to its newest element."""
+        path: tuple[str | int, ...] = ()
+        for position, word in enumerate(words):
+            path = (*path, word)
+            if path in counts and position + 1 < len(words):
+                path = (*path, counts[path])
+        return path
+
+    def _find(self, keys: tuple[str | int, ...]) -> int | None:
+        if keys in self._sections:
+            return self._sections[keys][0]
+        for length in range(len(keys) - 1, -1, -1):
+            section = self._sections.get(keys[:length])
+            if section is not None:
+                return self._find_in(section, keys[length:])
+        return None
+
+    def _find_in(self, section: tuple[int, int, int], keys: tuple[str | int, ...]) -> int | None:
+        """A key of a section, and perhaps the n-th element of its array."""
+        names = [key for key in keys if isinstance(key, str)]
+        for length in range(len(names), 0, -1):
+            at = self._key(section, ".".join(names[:length]))
+            if at is not None:
+                rest = keys[length:]
+                return self._element(at, section[2], rest[0]) if len(rest) == 1 and isinstance(rest[0], int) else (None if rest else at)
+        return None
+
+    def _key(self, section: tuple[int, int, int], name: str) -> int | None:
+        quoted = "|".join((re.escape(name), re.escape(f'"{name}"'), re.escape(f"'{name}'")))
+        for found in re.compile(rf"^[ \t]*(?:{quoted})[ \t]*=", re.MULTILINE).finditer(self._text, section[1], section[2]):
+            if self._blank[found.end() - 1] == "=":
+                return found.end()
+        return None
+
+    def _element(self, start: int, end: int, index: int) -> int | None:
+        """Where the n-th element of the array that starts here stands."""
+        depth = seen = 0
+        expected = False
+        for found in _ELEMENT.finditer(self._blank, start, end):
+            char = found[0][0]
+            if depth == 1 and expected and char != "]":
+                if seen == index:
+                    return found.start()
+                seen, expected = seen + 1, False
+            if char in "[{":
+                depth += 1
+                expected = expected or depth == 1
+            elif char in "]}":
+                depth -= 1
+            elif char == "," and depth == 1:
+                expected = True
+            if depth == 0:
+                return None
+        return None

@@ -1,0 +1,120 @@
+"""What do the changes touch? Changes x rules -> impact."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from toolkit.impact.matcher import Hit, Matcher
+from toolkit.impact.toml import Lines
+from toolkit.model import STATUSES, Change, Impact, Reason, Rule, Rules, Touched
+
+Reasons = dict[str, list[Reason]]
+
+
+class RuleBook:
+    """One version of the rules, ready to be asked. `covered` tells of each group all the targets that it covers, at any depth."""
+
+    def __init__(self, rules: Rules, covered: Mapping[str, frozenset[str]]) -> None:
+        self.rules = rules
+        self._covered = covered
+        self._matcher = Matcher([rules.ignore, *(rule.paths for rule in rules.rules)])
+        self._narrowed: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._lines: Lines | None = None
+        self._places: dict[Hit, tuple[str, str, int | None]] = {}
+
+    def ignores(self, path: str) -> bool:
+        """Whether a change of this path never calls for anything."""
+        hits = self._matcher.match(path)
+        return bool(hits) and hits[0][0] == 0
+
+    def matching(self, change: Change) -> tuple[Hit, ...]:
+        """The rules that match a change: index of the rule, and of its pattern (-1: it only has `!` patterns)."""
+        return tuple(
+            (rule - 1, pattern)
+            for rule, pattern in self._matcher.match(change.path)
+            if rule and _counts(self.rules.rules[rule - 1], change.status)
+        )
+
+    def narrowed(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """The targets without those that cover another one of them."""
+        key = tuple(dict.fromkeys(targets))
+        if len(key) < 2:
+            return key
+        found = self._narrowed.get(key)
+        if found is None:
+            found = tuple(one for one in key if self._covered.get(one, frozenset()).isdisjoint(key))
+            self._narrowed[key] = found
+        return found
+
+    def reason(self, path: str, hit: Hit) -> Reason:
+        """Why a rule matched a path, with the line of the pattern."""
+        place = self._places.get(hit)
+        if place is None:
+            rule, pattern = self.rules.rules[hit[0]], max(hit[1], 0)
+            place = self._places[hit] = (rule.name, rule.paths[pattern], self.line("rules", hit[0], "paths", pattern))
+        return Reason(path, *place)
+
+    def line(self, *keys: str | int) -> int | None:
+        """Where a value stands in rules.toml."""
+        if self._lines is None:
+            self._lines = Lines(self.rules.text)
+        return self._lines.of(*keys)
+
+
+def touch(changes: Sequence[Change], book: RuleBook, old: RuleBook | None = None, rules_path: str | None = None) -> Impact:
+    """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
+
+    Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched, and calls
+    for the fallback target if the rules name one.
+    """
+    books = [book] if old is None else [book, old]
+    targets: Reasons = {}
+    checks: Reasons = {}
+    touched = [_touch_one(change, books, targets, checks, rules_path) for change in changes]
+    removed = tuple(sorted(name for name in targets if name not in book.rules.targets))
+    return Impact(
+        touched=tuple(touched),
+        targets={name: tuple(reasons) for name, reasons in targets.items() if name in book.rules.targets},
+        checks={name: tuple(reasons) for name, reasons in checks.items()},
+        removed=removed,
+    )
+
+
+def _touch_one(change: Change, books: Sequence[RuleBook], targets: Reasons, checks: Reasons, rules_path: str | None) -> Touched:
+    names: dict[str, None] = {}
+    called: dict[str, None] = {}
+    for book in books:
+        if book.ignores(change.path):
+            continue
+        hits = book.matching(change)
+        narrow = book.narrowed(name for rule, _ in hits for name in book.rules.rules[rule].deploy)
+        for hit in hits:
+            rule = book.rules.rules[hit[0]]
+            names[rule.name] = None
+            _note(book, change.path, hit, [name for name in rule.deploy if name in narrow], targets)
+            _note(book, change.path, hit, rule.run, checks)
+        called.update(dict.fromkeys(narrow))
+    if names:
+        return Touched(change, tuple(names), tuple(called), "matched")
+    if change.path == rules_path:
+        return Touched(change, (), (), "rules")
+    if books[0].ignores(change.path):
+        return Touched(change, (), (), "ignored")
+    return Touched(change, (), _fallback(change, books[0], targets), "unmatched")
+
+
+def _note(book: RuleBook, path: str, hit: Hit, names: Iterable[str], into: Reasons) -> None:
+    for name in names:
+        reasons = into.setdefault(name, [])
+        if not (reasons and reasons[-1].path == path):  # a second rule for the same path adds nothing to know
+            reasons.append(book.reason(path, hit))
+
+
+def _fallback(change: Change, book: RuleBook, targets: Reasons) -> tuple[str, ...]:
+    name = book.rules.unmatched
+    if name in ("warn", "fail"):
+        return ()
+    targets.setdefault(name, []).append(Reason(change.path, "unmatched", "", book.line("unmatched")))
+    return (name,)
+
+
+def _counts(rule: Rule, status: str) -> bool:
+    return not rule.changes or status in rule.changes or status not in STATUSES

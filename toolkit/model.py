@@ -1,0 +1,177 @@
+"""The nouns (docs/architecture.md has the words): what the stages hand to each other. Data only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+CHECKS = ("smoke-test", "health-check")
+"""What a rule's `run` may ask for, the narrower first."""
+
+STATUSES = ("added", "modified", "deleted", "type-changed")
+"""What a rule's `changes` may be limited to."""
+
+
+class Change(Struct, frozen=True, gc=False):
+    """One path that differs between two points.
+
+    `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets through. `origin` says where
+    the change stands: committed, staged, unstaged, untracked, or given (on the command line). `path` is relative to the
+    repository's root; bytes that are not UTF-8 are surrogate escapes.
+    """
+
+    path: str
+    status: str
+    old_path: str | None = None
+    origin: str = "committed"
+
+
+class Environment(Struct, frozen=True):
+    """Where targets live: one account, one or more regions."""
+
+    name: str
+    account: str | None = None
+    regions: tuple[str, ...] = ()
+    profile: str | None = None
+    protected: bool = False
+    vars: Mapping[str, str] = field(default_factory=dict)
+
+
+class Target(Struct, frozen=True):
+    """One thing that is deployed. `members` is empty but for a group; `estimate_s` is in seconds."""
+
+    name: str
+    kind: str
+    settings: Any
+    action: str
+    estimate_s: int
+    needs: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+
+
+class Rule(Struct, frozen=True):
+    """A named set of path patterns, and what a match calls for."""
+
+    name: str
+    paths: tuple[str, ...]
+    deploy: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+class Accept(Struct, frozen=True):
+    """A path that `doctor` shall not warn about, and why."""
+
+    path: str
+    reason: str
+
+
+class Rules(Struct, frozen=True):
+    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice."""
+
+    file: str
+    text: str
+    project: str | None
+    environment: str | None
+    environments: Mapping[str, Environment]
+    ignore: tuple[str, ...]
+    unmatched: str
+    targets: Mapping[str, Target]
+    rules: tuple[Rule, ...]
+    accept: tuple[Accept, ...] = ()
+
+
+class Base(Struct, frozen=True):
+    """The point that a diff compares with.
+
+    `kind` is `ref`, `range`, `paths` or `none`; `chosen` says how it was chosen. `commits` has more than one entry only where
+    history has several best merge bases: what differs from any of them counts.
+    """
+
+    kind: str
+    name: str | None
+    commits: tuple[str, ...]
+    chosen: str
+
+
+class Head(Struct, frozen=True):
+    """What would be deployed. `dirty` is None where nobody looked at the working tree."""
+
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool | None = None
+
+
+class Reason(Struct, frozen=True, gc=False):
+    """Why a target (or a check) is called for: this path, this pattern of this rule, on this line of rules.toml."""
+
+    path: str
+    rule: str
+    pattern: str
+    line: int | None
+
+
+class Touched(Struct, frozen=True, gc=False):
+    """What the rules make of one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules` (rules.toml itself)."""
+
+    change: Change
+    rules: tuple[str, ...]
+    targets: tuple[str, ...]
+    verdict: str
+
+
+class Impact(Struct, frozen=True):
+    """Target -> reasons, check -> reasons, and what became of each change. `removed` are targets only old rules name."""
+
+    touched: tuple[Touched, ...]
+    targets: Mapping[str, tuple[Reason, ...]]
+    checks: Mapping[str, tuple[Reason, ...]]
+    removed: tuple[str, ...] = ()
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The paths that no rule matches and `ignore` does not cover."""
+        return [one.change.path for one in self.touched if one.verdict == "unmatched"]
+
+    @property
+    def ignored(self) -> list[str]:
+        """The paths that `ignore` covers."""
+        return [one.change.path for one in self.touched if one.verdict == "ignored"]
+
+
+class Step(Struct, frozen=True):
+    """One action on one target, with its reasons in words. `needs` names targets of other steps; times are seconds.
+
+    `command` is None where only a person can do it.
+    """
+
+    target: str
+    action: str
+    command: str | None
+    needs: tuple[str, ...]
+    estimate_s: int
+    because: tuple[str, ...]
+
+
+class Plan(Struct, frozen=True):
+    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are critical paths, in seconds."""
+
+    steps: tuple[Step, ...]
+    checks: tuple[str, ...]
+    estimate_s: int
+    full_estimate_s: int
+    recommendation: str
+
+
+class Answer(Struct, frozen=True):
+    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended."""
+
+    base: Base
+    head: Head
+    environment: str | None
+    rules: Rules
+    impact: Impact
+    plan: Plan
+    states: Mapping[str, str]
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()

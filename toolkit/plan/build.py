@@ -1,0 +1,92 @@
+"""What is the least to do? The impact becomes the narrowest steps, in order, each with its reasons and its time."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from toolkit.model import CHECKS, Impact, Plan, Reason, Rules, Step, Target
+from toolkit.plan.graph import Graph
+
+SHOWN = 3
+"""How many of a step's reasons are written out."""
+
+Command = Callable[[Target], str | None]
+"""The command that deploys a target, None where only a person can."""
+
+
+def build(impact: Impact, rules: Rules, graph: Graph, command: Command, options: str = "") -> Plan:
+    """The narrowest plan for an impact. `options` are added to every command."""
+    names = graph.order(graph.narrow(impact.targets))
+    reasons = {name: _because(_reasons(name, impact, graph), rules.file) for name in names}
+    checks = tuple(check for check in CHECKS if check in impact.checks)
+    return _plan(names, reasons, checks, rules, graph, _with(command, options), options)
+
+
+def everything(rules: Rules, graph: Graph, command: Command, options: str, because: str) -> Plan:
+    """The plan for when nothing is known: all targets, for one and the same reason."""
+    names = graph.order(graph.narrow(rules.targets))
+    return _plan(names, dict.fromkeys(names, (because,)), (), rules, graph, _with(command, options), options)
+
+
+def because(reason: Reason, file: str) -> str:
+    """One reason in words. The path is as git has it: whoever shows it has to quote it."""
+    where = f"{file}:{reason.line}" if reason.line else file
+    if not reason.pattern:
+        return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
+    return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'
+
+
+def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
+    """Its own reasons first, then those of the targets that it covers."""
+    names = [name, *sorted(graph.covered.get(name, ()))]
+    return [reason for one in names for reason in impact.targets.get(one, ())]
+
+
+def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:
+    lines = tuple(because(reason, file) for reason in reasons[:SHOWN])
+    rest = len({reason.path for reason in reasons} - {reason.path for reason in reasons[:SHOWN]})
+    return (*lines, f"and {rest} more") if rest else lines
+
+
+def _plan(
+    names: Sequence[str], reasons: dict[str, tuple[str, ...]], checks: tuple[str, ...], rules: Rules, graph: Graph, command: Command,
+    options: str,
+) -> Plan:  # fmt: skip
+    steps = tuple(_step(rules.targets[name], names, reasons.get(name, ()), graph, command) for name in names)
+    return Plan(
+        steps=steps,
+        checks=checks,
+        estimate_s=graph.estimate(names),
+        full_estimate_s=graph.estimate(rules.targets),
+        recommendation=_recommendation(steps, checks, options),
+    )
+
+
+def _step(target: Target, names: Collection[str], because: tuple[str, ...], graph: Graph, command: Command) -> Step:
+    waits = graph.waits_for(target.name, names)
+    return Step(
+        target=target.name,
+        action=target.action,
+        command=command(target),
+        needs=tuple(name for name in names if name in waits),
+        estimate_s=graph.estimate([target.name]),
+        because=because,
+    )
+
+
+def _with(command: Command, options: str) -> Command:
+    def extended(target: Target) -> str | None:
+        found = command(target)
+        return found + options if found else None
+
+    return extended
+
+
+def _recommendation(steps: Sequence[Step], checks: Sequence[str], options: str) -> str:
+    """The one line to run: the narrowest deploy, or where there is nothing to deploy, the narrowest check."""
+    runnable = [step for step in steps if step.command]
+    if len(runnable) == 1:
+        return str(runnable[0].command)
+    if runnable:
+        return f"toolkit deploy {' '.join(step.target for step in runnable)}{options}"
+    if steps:
+        return f"by hand: {', '.join(step.target for step in steps)}"
+    return " && ".join(f"toolkit {check}{options}" for check in checks or ("health-check",))

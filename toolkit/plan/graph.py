@@ -1,0 +1,81 @@
+"""Who covers whom, who needs whom, and how long that takes: the targets of one rules.toml as a graph."""
+
+from collections.abc import Collection, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from toolkit.model import Target
+
+
+class Graph:
+    """The targets as leaves (what is really deployed) and groups. `needs` must have no circle: rules.toml is checked for that."""
+
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self._targets = targets
+        self.covered = {name: frozenset(self._inside(name)) for name, target in targets.items() if target.members}
+        self._direct: dict[str, set[str]] = {}
+        for name, target in targets.items():
+            needed = set[str]().union(*(self.leaves(need) for need in target.needs))
+            if needed:
+                for leaf in self.leaves(name):
+                    self._direct.setdefault(leaf, set()).update(needed)
+        self._reached: dict[str, set[str]] = {}
+
+    def _inside(self, name: str) -> set[str]:
+        found, waiting = set[str](), list(self._targets[name].members)
+        while waiting:
+            member = waiting.pop()
+            if member not in found:
+                found.add(member)
+                waiting += self._targets[member].members
+        return found
+
+    def leaves(self, name: str) -> set[str]:
+        """A target itself, or the targets in a group that are no groups."""
+        if name not in self.covered:
+            return {name}
+        return {one for one in self.covered[name] if one not in self.covered}
+
+    def narrow(self, names: Iterable[str]) -> list[str]:
+        """The targets without those that another one of them covers, sorted."""
+        wanted = set(names)
+        inside = set[str]().union(*(self.covered[name] for name in wanted if name in self.covered))
+        return sorted(wanted - inside)
+
+    def waits_for(self, name: str, others: Collection[str]) -> set[str]:
+        """Those of the others that have to be done first, also where what stands between them is not among them."""
+        reached = set[str]().union(*(self._reach(leaf) for leaf in self.leaves(name)))
+        return {other for other in others if other != name and not reached.isdisjoint(self.leaves(other))} if reached else set()
+
+    def _reach(self, leaf: str) -> set[str]:
+        found = self._reached.get(leaf)
+        if found is None:
+            found, waiting = set(), [leaf]
+            while waiting:
+                new = self._direct.get(waiting.pop(), set()) - found
+                found |= new
+                waiting += new
+            self._reached[leaf] = found
+        return found
+
+    def order(self, names: Collection[str]) -> list[str]:
+        """The targets, each after those that it waits for.
+
+        Taken as one each, two groups can come to wait for each other though their members do not; such groups are written out.
+        """
+        waits = {name: self.waits_for(name, names) for name in sorted(names)}
+        try:
+            return list(TopologicalSorter(waits).static_order())
+        except CycleError as error:
+            groups = {name for name in error.args[1] if name in self.covered}
+            members = {member for name in groups for member in self._targets[name].members}
+            return self.order(self.narrow((set(names) - groups) | members))
+
+    def estimate(self, names: Iterable[str]) -> int:
+        """The critical path through these targets in seconds: what does not wait for each other runs side by side."""
+        counted = set[str]().union(*(self.leaves(name) for name in names))
+        ready: dict[str, int] = {}
+        for leaf in TopologicalSorter(self._direct).static_order():
+            start = max((ready[other] for other in self._direct.get(leaf, ())), default=0)
+            ready[leaf] = start + (self._targets[leaf].estimate_s if leaf in counted else 0)
+        alone = (self._targets[leaf].estimate_s for leaf in counted if leaf not in ready)
+        return max((*ready.values(), *alone), default=0)

@@ -1,0 +1,1 @@
+"""One file a foreign system. The only place with effects."""

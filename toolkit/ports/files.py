@@ -1,0 +1,72 @@
+"""The file system, as far as toolkit itself reads and writes it."""
+
+import os
+import sys
+
+from toolkit.errors import FileProblem, NoRules
+
+RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
+
+
+def find_rules(folder: str, root: str | None) -> str:
+    """The rules.toml of a folder or the nearest one above it, up to the repository's root. Raises NoRules."""
+    at = os.path.abspath(folder)
+    stop = os.path.realpath(root) if root else None
+    while True:
+        for name in RULES:
+            path = os.path.join(at, name)
+            if os.path.isfile(path):
+                return path
+        if at == os.path.dirname(at) or (stop and os.path.realpath(at) == stop):
+            raise NoRules(folder=folder)
+        at = os.path.dirname(at)
+
+
+def read(path: str, most: int | None = None) -> bytes:
+    """A regular file's bytes, at most `most` and one more. Raises FileProblem."""
+    try:
+        with open(path, "rb", opener=_regular) as file:
+            return file.read(-1 if most is None else most + 1)
+    except OSError as error:
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open without waiting: a FIFO in a stranger's repository would block for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if os.path.isdir(path):
+        os.close(descriptor)
+        raise IsADirectoryError(21, "it is a folder, not a file")
+    return descriptor
+
+
+def read_input() -> bytes:
+    """All of standard input."""
+    return sys.stdin.buffer.read()
+
+
+def write(path: str, data: bytes, replace: bool = True) -> None:
+    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said."""
+    temporary = f"{path}.{os.getpid()}.new"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+            os.unlink(temporary)
+    except OSError as error:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+
+
+def relative(path: str, root: str) -> str | None:
+    """A path as seen from the repository's root, None if it lies outside. A last link is not followed: git tracks the link."""
+    folder, name = os.path.split(os.path.abspath(path))
+    found = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
+    return None if found == ".." or found.startswith(".." + os.sep) else found

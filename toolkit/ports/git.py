@@ -1,0 +1,379 @@
+"""Git, in one hardened way: a repository may be hostile, so nothing that its configuration names is ever run.
+
+Paths travel as bytes behind `-z` and become strings by UTF-8 with surrogate escapes, so every name survives. Nothing here writes,
+fetches or clones. GitPython, which reads commits and authors well but loses changes and runs programs that a repository names
+(docs/adr/0003), is only used for the people behind the changes, over the same hardened options.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from shlex import quote
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.errors import GitError, GitMissing, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.ports import process
+
+OPTIONS = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.sshCommand": "ssh",
+    "core.attributesFile": os.devnull,
+    "credential.helper": "",
+    "diff.external": "",
+    "diff.orderFile": os.devnull,
+    "log.showRoot": "true",
+    "log.showSignature": "false",
+    "protocol.ext.allow": "never",
+    "safe.bareRepository": "explicit",
+}
+"""Overrides for what a repository's own configuration could name or hide (reference: git-config)."""
+
+ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "",  # not even a partial clone's missing object is fetched
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+GITLINK = "160000"
+
+_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class TreeChange(Struct, frozen=True, gc=False):
+    """One line of `git diff --raw`: modes, object ids, a status letter (A, D, M, T) and the path."""
+
+    path: str
+    letter: str
+    old_mode: str
+    new_mode: str
+    old_id: str
+    new_id: str
+
+
+class FileState(Struct, frozen=True, gc=False):
+    """One path of `git status`: `index` against HEAD, `tree` (the working tree) against the index, as its letters; `?`, `u` as they are."""
+
+    path: str
+    index: str
+    tree: str
+
+
+class Commit(Struct, frozen=True):
+    """Who, when, what: for people."""
+
+    id: str
+    author: str
+    when: datetime
+    summary: str
+
+
+class Git:
+    """One repository. `root` is its working tree, or the repository itself where it is bare."""
+
+    def __init__(self, program: str, folder: str, git_dir: str | None = None) -> None:
+        self._argv = [program, *_flags(git_dir)]
+        self._env = process.child_environment(**ENVIRONMENT)
+        self.root = folder
+        self.bare = git_dir is not None
+        self.shallow = False
+        self.head: str | None = None
+        self.branch: str | None = None
+
+    @classmethod
+    def open(cls, folder: str, bare: bool = False) -> "Git":
+        """The repository around a folder. Raises NotARepository, GitMissing, or GitError with git's own reason.
+
+        A bare repository is opened only if `bare` says so and it does not stand inside a working tree, where a stranger
+        may have committed it.
+        """
+        program = process.which("git")
+        if program is None:
+            raise GitMissing()
+        git = cls(program, folder)
+        done = git._run("rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
+        if done.code and b"cannot use bare repository" in done.err or done.out.startswith(b"true\n"):
+            if not bare or _inside_a_work_tree(folder):
+                raise NoWorkTree(folder=folder)
+            return cls._open_bare(program, folder)
+        git._learn(done, folder)
+        return git
+
+    @classmethod
+    def _open_bare(cls, program: str, folder: str) -> "Git":
+        git = cls(program, folder, git_dir=folder)
+        done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
+        if done.code and not done.out:
+            raise NotARepository(folder=folder)
+        shallow, *rest = _text(done.out).split("\n")
+        git.shallow = shallow == "true"
+        git._learn_head(rest)
+        return git
+
+    def _learn(self, done: process.Finished, folder: str) -> None:
+        lines = _text(done.out).split("\n")
+        if b"must be run in a work tree" in done.err:
+            raise NoWorkTree(folder=folder)
+        if b"not a git repository" in done.err:
+            raise NotARepository(folder=folder)
+        if len(lines) < 4:
+            raise GitError(verb="rev-parse", reason=_reason(done.err))
+        self.shallow = lines[1] == "true"
+        head = 3 if done.code else -3  # a folder's name may hold line ends; the last two lines are HEAD's
+        self.root = "\n".join(lines[2:head])
+        self._learn_head(lines[head:])
+
+    def _learn_head(self, lines: list[str]) -> None:
+        if lines and _OBJECT.fullmatch(lines[0]):
+            self.head = lines[0]
+        if self.head and len(lines) > 1 and lines[1].startswith("refs/heads/"):
+            self.branch = lines[1].removeprefix("refs/heads/")
+
+    def require_head(self) -> str:
+        """The commit that is checked out. Raises NoCommits."""
+        if self.head is None:
+            raise NoCommits(folder=self.root)
+        return self.head
+
+    def resolve(self, ref: str) -> str:
+        """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
+        if not ref or ref.startswith("-") or not ref.isprintable():
+            raise UnknownRef(ref=ref)
+        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        found = _text(done.out).strip()
+        if done.code == 0 and _OBJECT.fullmatch(found):
+            return found
+        if _OBJECT.fullmatch(ref) and not self._exists(ref):
+            if not ref.strip("0"):
+                raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
+            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self._remote())} {ref}")
+        if self.shallow:
+            raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow {quote(self._remote())}")
+        raise UnknownRef(ref=ref)
+
+    def _exists(self, object_id: str) -> bool:
+        return self._run("cat-file", "-e", object_id).code == 0
+
+    def _remote(self) -> str:
+        names = _text(self._run("remote").out).split()
+        return "origin" if "origin" in names or not names else names[0]
+
+    def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
+        """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef where there is none."""
+        found = tuple(_text(self._run("merge-base", "--all", one, other).out).split())
+        if found:
+            return found
+        if self.shallow:
+            fetch = f"git fetch --unshallow {quote(self._remote())}"
+            raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
+        raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
+
+    def is_ancestor(self, one: str, other: str) -> bool:
+        """Whether `other` was built upon `one`."""
+        return self._run("merge-base", "--is-ancestor", one, other).code == 0
+
+    def count(self, start: str, end: str) -> int:
+        """How many commits `end` has that `start` has not."""
+        return int(self._run("rev-list", "--count", f"{start}..{end}").out or 0)
+
+    def mainline(self) -> str | None:
+        """The full name of the branch that this one goes back to: its upstream, or the remote's default branch.
+
+        A branch's own copy on the remote says nothing about what is deployed, so it comes last.
+        """
+        upstream = _text(self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}").out).strip()
+        if upstream and upstream.split("/", 3)[-1] != self.branch:
+            return upstream
+        patterns = ("refs/remotes/*/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "refs/heads/main", "refs/heads/master")
+        listed = _text(self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns).out).splitlines()
+        there = dict(line.split(" ", 1) for line in listed)
+        default = there.get("refs/remotes/origin/HEAD") or next((to for name, to in there.items() if name.endswith("/HEAD") and to), None)
+        if default:
+            return default
+        own = f"refs/heads/{self.branch}"
+        return next((name for name in patterns[1:] if name in there and name != own), upstream or None)
+
+    def diff_trees(self, old: str, new: str) -> "Diff":
+        """What differs between two commits (or trees), in the order git tells it. Git is at work from here on."""
+        return Diff(self, ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new])
+
+    def diff_work_tree(self, old: str) -> "Diff":
+        """What of the tracked files differs between a commit and the working tree."""
+        return Diff(self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters())
+
+    def status(self) -> list[FileState]:
+        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit, and by tracked edits inside them."""
+        running = self._start(
+            ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
+            self._without_local_filters(),
+        )
+        states = [_file_state(record) for record in self._records(running, "status")]
+        return states
+
+    def _without_local_filters(self) -> dict[str, str]:
+        """Clean filters that the repository itself defines would be run; the user's own ones may be."""
+        done = self._run("config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$")
+        fields = _text(done.out).split("\0")
+        names = {name.rsplit(".", 1)[0] for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in ("local", "worktree")}
+        pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
+        env = {"GIT_CONFIG_COUNT": str(len(pairs))}
+        for at, (key, value) in enumerate(pairs):
+            env |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+        return env
+
+    def files(self, commit: str | None = None) -> list[str]:
+        """The tracked files: of the index, or of a commit."""
+        command = ["ls-files", "-z"] if commit is None else ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
+        return [_text(record) for record in self._records(self._start(command), command[0])]
+
+    def blob(self, commit: str, path: str) -> bytes | None:
+        """A file's content at a commit, None if it has none there."""
+        done = self._run("cat-file", "blob", f"{commit}:{path}")
+        return None if done.code else done.out
+
+    def log(self, revisions: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[TreeChange]]]:
+        """Commit and changes against the first parent, newest first, from one git process."""
+        amount = [] if limit is None else [f"--max-count={limit}"]
+        command = ["log", "--first-parent", "--diff-merges=first-parent", "--format=%H", *_DIFF, *amount, "--end-of-options", *revisions, "--"]
+        commit, changes = "", []
+        for record in self._log_records(self._start(command)):
+            if isinstance(record, str):
+                if commit:
+                    yield commit, changes
+                commit, changes = record, []
+            else:
+                changes.append(record)
+        if commit:
+            yield commit, changes
+
+    def _log_records(self, running: process.Running) -> Iterator[str | TreeChange]:
+        """`git log -z --raw` writes a commit's id, then meta and path in turn; a line end may open the first meta."""
+        records = self._records(running, "log")
+        for record in records:
+            meta = record.lstrip(b"\n")
+            if meta[:1] == b":":
+                yield _tree_change(meta, next(records))
+            elif meta:
+                yield meta.decode()
+
+    def commits(self, old: Sequence[str], new: str, paths: Sequence[str], most: int) -> list[Commit]:
+        """The newest commits between two points that touched one of the paths (GitPython)."""
+        found = self._python().iter_commits([new, *(f"^{one}" for one in old)], paths=list(paths), max_count=most)
+        return [_commit(one) for one in found]
+
+    def last_commit(self, path: str) -> Commit | None:
+        """Who touched a path last (GitPython). None if nobody committed it."""
+        found = list(self._python().iter_commits(self.require_head(), paths=[path], max_count=1))
+        return _commit(found[0]) if found else None
+
+    def _python(self) -> Any:
+        """GitPython's view of this repository, over the same hardened options."""
+        os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # it would run whatever `git` it finds while it is imported
+        import git
+
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            del os.environ[name]  # GitPython hands our environment on
+        git.Git.refresh(self._argv[0])
+        repo = git.Repo(self.root, search_parent_directories=False)
+        repo.git.set_persistent_git_options(c=[f"{key}={value}" for key, value in OPTIONS.items()], no_pager=True, literal_pathspecs=True)
+        repo.git.update_environment(**ENVIRONMENT)
+        return repo
+
+    def version(self) -> str:
+        """Git's version, for `toolkit doctor`."""
+        return _text(self._run("version").out).removeprefix("git version ").strip()
+
+    def _run(self, *args: str) -> process.Finished:
+        try:
+            return process.run([*self._argv, *args], self.root, self._env)
+        except ValueError:  # a NUL in an argument
+            raise UnknownRef(ref=args[-1]) from None
+
+    def _start(self, args: Sequence[str], more: dict[str, str] | None = None) -> process.Running:
+        return process.Running([*self._argv, *args], self.root, {**self._env, **(more or {})})
+
+    def _records(self, running: process.Running, verb: str) -> Iterator[bytes]:
+        """The NUL-separated records of a command. An error raises after what was read: never an empty answer."""
+        rest = b""
+        for chunk in running:
+            *records, rest = (rest + chunk).split(b"\0")
+            yield from records
+        if running.code:
+            raise self._failure(verb, running.err)
+        if rest:
+            yield rest
+
+    def _failure(self, verb: str, err: bytes) -> GitError:
+        reason = _reason(err)
+        missing = re.search(r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})", reason)
+        if missing:
+            fetch = f"git fetch --refetch {quote(self._remote())}"
+            return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
+        return GitError(verb=verb, reason=reason)
+
+
+class Diff:
+    """Changes on their way from git. Iterate once."""
+
+    def __init__(self, git: Git, command: list[str], more: dict[str, str] | None = None) -> None:
+        self._git, self._verb = git, command[0]
+        self._running = git._start(command, more)
+
+    def __iter__(self) -> Iterator[TreeChange]:
+        records = self._git._records(self._running, self._verb)
+        return map(_tree_change, records, records)
+
+
+_DIFF = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--no-relative")
+_NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
+
+
+def _flags(git_dir: str | None) -> list[str]:
+    where = [] if git_dir is None else [f"--git-dir={git_dir}"]
+    pairs = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
+    return [*where, "--no-optional-locks", "--no-pager", "--literal-pathspecs", *pairs]
+
+
+def _inside_a_work_tree(folder: str) -> bool:
+    at = os.path.dirname(os.path.realpath(folder))
+    while not os.path.lexists(os.path.join(at, ".git")):
+        parent = os.path.dirname(at)
+        if parent == at:
+            return False
+        at = parent
+    return True
+
+
+def _tree_change(meta: bytes, path: bytes) -> TreeChange:
+    old_mode, new_mode, old_id, new_id, letter = meta[1:].decode().split(" ")
+    return TreeChange(_text(path), letter, old_mode, new_mode, old_id, new_id)
+
+
+def _file_state(record: bytes) -> FileState:
+    kind = record[:1]
+    if kind == b"1":
+        fields = record.split(b" ", 8)
+        return FileState(_text(fields[8]), chr(fields[1][0]), chr(fields[1][1]))
+    if kind == b"u":
+        return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
+    return FileState(_text(record[2:]), "?", "?")
+
+
+def _commit(found: Any) -> Commit:
+    return Commit(found.hexsha, found.author.name or found.author.email or "", found.committed_datetime, str(found.summary))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _reason(err: bytes) -> str:
+    """Git's own first complaint, without its prefix."""
+    lines: Iterable[str] = _text(err).splitlines()
+    said = [line.removeprefix("fatal: ").removeprefix("error: ").strip() for line in lines if not line.startswith(("hint:", "warning:"))]
+    return next((line for line in said if line), "it gave no reason")

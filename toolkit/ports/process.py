@@ -1,0 +1,105 @@
+"""Other programs: found only where the user put them, started without a shell, with an environment of known variables."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Thread
+
+from msgspec import Struct
+
+CHUNK = 1 << 18
+_KEPT = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
+"""What a child may know of our environment. No GIT_*, LD_*, PYTHON*: they change what programs do."""
+
+
+class Finished(Struct, frozen=True):
+    """How a program ended, and all that it wrote."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+class Running:
+    """A started program whose output is read as it comes. Iterate once; then `code` and `err` are known."""
+
+    def __init__(self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None) -> None:
+        self._process = subprocess.Popen(
+            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self._given = given
+        self.code: int | None = None
+        self.err = b""
+        self._complaints = Thread(target=self._drain, daemon=True)
+        self._complaints.start()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The output in chunks of any size."""
+        process = self._process
+        assert process.stdout is not None  # noqa: S101 (for the type checker: it is a pipe)
+        try:
+            if self._given is not None:
+                self._feed(process)
+            while chunk := process.stdout.read1(CHUNK):  # type: ignore[attr-defined]
+                yield chunk
+            self._complaints.join()
+        finally:
+            self.stop()
+
+    def _feed(self, process: "subprocess.Popen[bytes]") -> None:
+        """Write the input from a thread of its own: a program may answer before it has read everything."""
+
+        def feed() -> None:
+            assert process.stdin is not None  # noqa: S101
+            try:
+                process.stdin.write(self._given or b"")
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it ended early; its exit code tells why
+
+        Thread(target=feed, daemon=True).start()
+
+    def _drain(self) -> None:
+        """Keep the first complaints and read the rest away: a full pipe would stop the program."""
+        pipe = self._process.stderr
+        assert pipe is not None  # noqa: S101
+        while chunk := pipe.read(1 << 16):
+            self.err = (self.err + chunk)[: 1 << 16]
+
+    def stop(self) -> None:
+        """End it if it still runs (nobody reads its output any more), and collect it."""
+        process = self._process
+        if process.stdout is not None:
+            process.stdout.close()
+        if process.poll() is None:
+            try:
+                process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.code = process.wait()
+        self._complaints.join()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def run(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> Finished:
+    """Run a program to its end."""
+    done = subprocess.run(argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def which(name: str) -> str | None:
+    """The absolute path of a program on PATH. Relative entries, and so the working directory, are never looked at."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if os.path.isabs(folder):
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
+    return None
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a child: what it needs to find its files, plain English messages, and `more`."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "LC_ALL": "C", **more}

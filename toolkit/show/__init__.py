@@ -1,0 +1,1 @@
+"""The model as text, table and JSON. Pure."""

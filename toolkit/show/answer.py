@@ -1,0 +1,177 @@
+"""What `toolkit diff` found, as text for people and as a document for programs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from toolkit.errors import Exit
+from toolkit.model import Answer, Base, Head, Step
+from toolkit.show.table import room, table
+from toolkit.show.text import clipped, count, duration, line, listing, quote
+
+WIDTH = 80
+
+
+def text(answer: Answer, width: int = WIDTH, verbose: bool = False) -> str:
+    """The whole answer: what was compared, the table, what was left out, and the recommendation last."""
+    return "\n".join(_lines(answer, width, verbose))
+
+
+def _lines(answer: Answer, width: int, verbose: bool) -> Iterator[str]:
+    yield compared(answer.base, answer.head)
+    yield summary(answer)
+    yield ""
+    if answer.plan.steps:
+        yield _table(answer, width)
+        yield ""
+    if verbose:
+        yield from why(answer)
+    yield from _left_out(answer)
+    yield from (f"note: {line(note)}" for note in answer.notes)
+    if answer.refusal:
+        return
+    if answer.plan.steps:
+        full = f"all of it: {duration(answer.plan.full_estimate_s)}"
+        yield f"Recommended, about {duration(answer.plan.estimate_s)} ({full}):"
+    else:
+        yield "Nothing to deploy. Recommended:"
+    yield f"  {line(answer.plan.recommendation)}"
+
+
+def compared(base: Base, head: Head) -> str:
+    """The first line: with what, and why with that."""
+    if base.kind == "none":
+        return f"Compared with nothing: {base.chosen}."
+    if base.kind == "paths":
+        return f"The paths of {quote(base.name or '')}, whatever has changed in them."
+    commits = ", ".join(commit[:7] for commit in base.commits)
+    unrecorded = "; nothing is recorded as deployed" if base.chosen == "upstream merge base" else ""
+    return f"Compared with {quote(base.name or '')} ({commits}, {base.chosen}){unrecorded}."
+
+
+def summary(answer: Answer) -> str:
+    """How many files changed, where those changes stand, and on what."""
+    head, touched = answer.head, answer.impact.touched
+    origins = Counter(one.change.origin for one in touched)
+    kinds = ", ".join(f"{origins[name]:,} {name}" for name in ("committed", "staged", "unstaged", "untracked") if origins[name])
+    on = f" on {quote(head.branch)}" if head.branch else f" at {head.commit[:7]}" if head.commit else ""
+    unlooked = ", uncommitted files not looked at" if head.commit and head.dirty is None else ""
+    where = f", environment {answer.environment}" if answer.environment else ""
+    return f"{count(len(touched), 'file')} changed{on}{f' ({kinds})' if kinds else ''}{unlooked}{where}."
+
+
+def why(answer: Answer) -> Iterator[str]:
+    """Every step's reasons, and for each the steps that it waits for."""
+    for step in answer.plan.steps:
+        yield f"{step.target}: {step.action}"
+        yield from (f"  because {line(one)}" for one in step.because)
+        if step.needs:
+            yield f"  after {', '.join(step.needs)}"
+        yield ""
+
+
+def _table(answer: Answer, width: int) -> str:
+    headers = ("target", "state", "files", "reason", "command", "estimate")
+    rows = [_row(answer, step) for step in answer.plan.steps]
+    space = room(rows, headers, 3, width)
+    return table(headers, [(*row[:3], clipped(row[3], space), *row[4:]) for row in rows], right=(2,))
+
+
+def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
+    reasons = [reason for name in (step.target, *_members(answer, step.target)) for reason in answer.impact.targets.get(name, ())]
+    files = len({reason.path for reason in reasons})
+    reason = quote(reasons[0].path) if reasons else "nothing is known of it"
+    command = (step.command or "by hand").removeprefix("toolkit ")
+    return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s)
+
+
+def _members(answer: Answer, name: str) -> list[str]:
+    found: list[str] = []
+    for member in answer.rules.targets[name].members:
+        found += [member, *_members(answer, member)]
+    return sorted(set(found))
+
+
+def _left_out(answer: Answer) -> Iterator[str]:
+    clean = [name for name, state in answer.states.items() if state == "clean"]
+    if clean and answer.plan.steps:
+        yield f"clean: {', '.join(clean)}"
+    for step in answer.plan.steps:
+        if step.command is None:
+            yield f"by hand: {step.target}: {line(answer.rules.targets[step.target].settings.instructions)}"
+    unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
+    if unmatched:
+        policy = f"falls back to {answer.rules.unmatched}" if answer.rules.unmatched not in ("warn", "fail") else "no rule says what to do"
+        yield f"unmatched: {count(len(unmatched), 'path')} ({policy})"
+        yield from (f"  {one}" for one in listing(unmatched, 10))
+    if ignored:
+        yield f"ignored: {count(len(ignored), 'path')}"
+    for check in answer.plan.checks:
+        reasons = answer.impact.checks[check]
+        yield f"{check}: called for by {quote(reasons[0].path)}" + (f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else "")
+
+
+def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
+    """The status word, and the exit code that goes with it."""
+    if answer.refusal:
+        return "refused", Exit.USAGE
+    pending = bool(answer.plan.steps)
+    word = "unknown" if "unknown" in answer.states.values() else "pending" if pending else "clean"
+    return word, Exit.PENDING if exit_code and pending else Exit.OK
+
+
+def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
+    """The answer for programs (docs/json.md)."""
+    word, code = status(answer, exit_code)
+    base, head, plan, impact = answer.base, answer.head, answer.plan, answer.impact
+    return {
+        "toolkit": 1,
+        "command": "diff",
+        "status": word,
+        "exit": int(code),
+        "base": {
+            "kind": base.kind,
+            "name": base.name,
+            "commit": base.commits[0] if base.commits else None,
+            "chosen": base.chosen,
+        },
+        "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
+        "environment": answer.environment,
+        "rules": answer.rules.file,
+        "changes": [
+            {
+                "path": one.change.path,
+                "status": one.change.status,
+                "old_path": one.change.old_path,
+                "origin": one.change.origin,
+                "rules": one.rules,
+                "targets": one.targets,
+            }
+            for one in impact.touched
+        ],
+        "ignored": impact.ignored,
+        "unmatched": impact.unmatched,
+        "states": answer.states,
+        "impact": {
+            name: [{"path": one.path, "rule": one.rule, "pattern": one.pattern, "line": one.line} for one in reasons]
+            for name, reasons in impact.targets.items()
+        },
+        "plan": {
+            "steps": [
+                {
+                    "target": step.target,
+                    "action": step.action,
+                    "command": step.command,
+                    "needs": step.needs,
+                    "estimate_s": step.estimate_s,
+                    "because": step.because,
+                }
+                for step in plan.steps
+            ],
+            "checks": plan.checks,
+            "estimate_s": plan.estimate_s,
+            "full_estimate_s": plan.full_estimate_s,
+        },
+        "recommendation": None if answer.refusal else plan.recommendation,
+        "notes": [*answer.notes, *([answer.refusal] if answer.refusal else [])],
+    }

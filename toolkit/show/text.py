@@ -1,0 +1,87 @@
+"""Words for people. Whatever comes from outside is quoted, so that no file name can move a cursor or forge a line."""
+
+from collections.abc import Iterable
+from unicodedata import bidirectional, category
+
+from toolkit.errors import RulesError, ToolkitError
+
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+_BIDI = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+
+
+def quote(name: str) -> str:
+    """A foreign string as it is if it is plain, else in quotes with escapes, so that a person can tell it apart and paste it.
+
+    Bytes that are not UTF-8 become `\\xNN`. What a CI system takes for a command at the start of a line (`::error::`, `##[`)
+    is quoted, too.
+    """
+    if name.isascii() and name.isprintable():
+        plain = not (name[:1] in (" ", '"') or name[-1:] == " " or name.startswith(("::", "##[")))
+    else:
+        plain = name.isprintable() and not any(bidirectional(char) in _BIDI or category(char) == "Zs" for char in name if char > "\x7f")
+    if plain and name:
+        return name
+    return '"' + "".join(map(_escaped, name)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    if char.isprintable() and bidirectional(char) not in _BIDI:
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def line(text: str) -> str:
+    """A whole sentence that may hold foreign words: harmless in one line of a terminal."""
+    return "".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text)
+
+
+def clipped(text: str, width: int) -> str:
+    """Shortened in the middle, since both ends of a path tell more than its middle."""
+    if len(text) <= width:
+        return text
+    left = max((width - 3) // 3, 0)
+    return f"{text[:left]}...{text[len(text) - (width - 3 - left):]}" if width > 6 else text[:width]
+
+
+def duration(seconds: int) -> str:
+    """`2m30s`, as rules.toml writes it."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+def count(number: int, one: str, more: str = "") -> str:
+    """`1 file`, `2 files`, `1,000 files`."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def listing(names: Iterable[str], most: int) -> list[str]:
+    """The first names quoted, a line each, and how many there are besides."""
+    names = list(names)
+    shown = [quote(name) for name in names[:most]]
+    return shown + ([f"and {len(names) - most:,} more"] if len(names) > most else [])
+
+
+def error(problem: ToolkitError) -> list[str]:
+    """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
+    if isinstance(problem, RulesError):
+        lines = [line(one) for one in str(problem).split("\n")]
+        lines = lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])
+    else:
+        lines = [line(problem.template.format(**_facts(problem)))]
+    hint = line(problem.hint.format(**_facts(problem)))
+    return [f"error: {lines[0]}", *(f"       {one}" for one in lines[1:]), *([f"hint: {hint}"] if hint else [])]
+
+
+_SENTENCES = frozenset(("problem", "next", "reason", "fetch"))
+
+
+def _facts(problem: ToolkitError) -> dict[str, str]:
+    """Names are quoted; sentences of our own or of git's are only made harmless."""
+    return {name: line(fact) if name in _SENTENCES else quote(fact) for name, fact in problem.facts.items()}

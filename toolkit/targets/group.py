@@ -1,0 +1,23 @@
+"""Several targets under one name, such as the full infrastructure. A group covers its members."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.targets import base
+
+action = "deploy"
+estimate_s = 0
+problem = base.no_problem
+command = base.deploy_command
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """Several targets under one name, such as the full infrastructure."""
+
+    members: Annotated[tuple[base.Text, ...], Meta(min_length=1, description="The targets that it covers.")]
+
+
+def members(settings: Settings) -> tuple[str, ...]:
+    """What it is for."""
+    return settings.members

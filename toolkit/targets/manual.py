@@ -1,0 +1,23 @@
+"""Something that a person deploys: toolkit only reports that it is due."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.targets import base
+
+action = "by hand"
+estimate_s = 0
+problem = base.no_problem
+members = base.no_members
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """Something that a person deploys: toolkit only reports that it is due."""
+
+    instructions: Annotated[base.Text, Meta(description="What to do, in a sentence.")]
+
+
+def command(target: str, settings: Settings) -> str | None:
+    """There is none."""
+    return None

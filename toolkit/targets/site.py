@@ -1,0 +1,22 @@
+"""A static site in an S3 bucket, perhaps behind CloudFront."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.targets import base
+
+action = "deploy"
+estimate_s = 60
+problem = base.no_problem
+members = base.no_members
+command = base.deploy_command
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A static site in an S3 bucket, perhaps behind CloudFront."""
+
+    source: Annotated[base.Folder, Meta(description="The folder with the built site.")]
+    bucket: Annotated[base.Text, Meta(description="The bucket's name.")]
+    distribution: Annotated[base.Text | None, Meta(description="The CloudFront distribution's id.")] = None
+    health: Annotated[tuple[base.Url, ...], Meta(description="Addresses that must answer after a deploy.")] = ()
