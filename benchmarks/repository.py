@@ -55,7 +55,8 @@ def rules(count: int = 200) -> str:
     """A rules.toml with as many rules, five to a target."""
     targets = [f'[targets.t{at}]\nkind = "stack"\nstack = "Stack{at}"\ncdk = "cdk"\nestimate = "2m"\n' for at in range(count // 5)]
     found = [
-        f'[[rules]]\nname = "Package {at}"\npaths = ["packages/p{at:03}/src/**", "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\n'
+        f'[[rules]]\nname = "Package {at}"\n'
+        f'paths = ["packages/p{at:03}/src/**", "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\n'
         f'deploy = ["t{at // 5}"]\n'
         for at in range(count)
     ]

@@ -5,7 +5,8 @@ What changed (changes/) meets what the rules say (impact/) and becomes the least
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
 from msgspec import Struct
@@ -17,11 +18,12 @@ from toolkit.errors import RulesError, UsageError
 from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Rules, Target
+from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Replayed, Rules, Tally, Target
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.ports import files
 from toolkit.ports.git import Git
+
 
 class Request(Struct, frozen=True):
     """What a person asked `diff` for. `given` are paths that stand in for git's answer."""
@@ -63,6 +65,40 @@ def diff(request: Request, git: Git | None) -> Answer:
     return _answer(request, base, head, rules, changes, _before(rules, changes, base, git), rules_path(rules, git))
 
 
+def replay(git: Git, rules: Rules, revisions: Sequence[str], limit: int | None) -> Iterator[Replayed]:
+    """What each commit of a first-parent history would have deployed under today's rules, newest first."""
+    graph = Graph(rules.targets)
+    asked = RuleBook(rules, graph.covered)
+    own = rules_path(rules, git)
+    for commit, changes in git.log(revisions, limit):
+        called = [(change.path, asked.called(change.path, detect.status(change.letter))) for change in changes]
+        wanted = {name for _, one in called for name in one.targets}
+        run = {check for _, one in called for check in one.run}
+        unmatched = tuple(path for path, one in called if one.unmatched and path != own)
+        yield Replayed(commit, tuple(graph.narrow(wanted)), tuple(sorted(run)), unmatched)
+
+
+def tally(replayed: Iterable[Replayed], rules: Rules) -> Tally:
+    """The sums of a replay."""
+    graph = Graph(rules.targets)
+    estimates: dict[tuple[str, ...], int] = {}
+    commits = deploying = narrow_s = 0
+    targets, checks, unmatched = Counter[str](), Counter[str](), Counter[str]()
+    for one in replayed:
+        commits += 1
+        checks.update(one.run)
+        unmatched.update(path.rpartition("/")[0] or path for path in one.unmatched)
+        if one.targets:
+            deploying += 1
+            targets.update(one.targets)
+            if one.targets not in estimates:
+                estimates[one.targets] = graph.estimate(one.targets)
+            narrow_s += estimates[one.targets]
+    full_s = deploying * graph.estimate(rules.targets)
+    rows = tuple((name, number, graph.estimate([name])) for name, number in targets.most_common())
+    return Tally(commits, deploying, narrow_s, full_s, rows, tuple(checks.most_common()), tuple(unmatched.most_common(10)))
+
+
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
     path = named or files.find_rules(folder, git.root if git and not git.bare else None)
@@ -77,7 +113,7 @@ def read_rules(data: bytes, name: str) -> Rules:
 def shown(path: str) -> str:
     """A file's name as a person would write it from where they stand."""
     near = os.path.relpath(path)
-    return path if near.startswith("..") else near
+    return path if near.startswith(os.path.join("..", "..", "..", "..")) else near
 
 
 def rules_path(rules: Rules, git: Git | None) -> str | None:
@@ -133,6 +169,7 @@ def _answer(
         plan=plan,
         states=dict.fromkeys(rules.targets, "unknown") if before.unknown else _states(rules, plan, graph),
         refusal=_refusal(rules, impact),
+        options=options,
         notes=(*before.notes, *_notes(base, head, rules, impact)),
     )
 

@@ -1,6 +1,7 @@
 """The nouns (docs/architecture.md has the words): what the stages hand to each other. Data only."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, field
@@ -164,7 +165,10 @@ class Plan(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended."""
+    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
+
+    `options` is what commands have to repeat to mean the same rules and environment.
+    """
 
     base: Base
     head: Head
@@ -174,4 +178,78 @@ class Answer(Struct, frozen=True):
     plan: Plan
     states: Mapping[str, str]
     refusal: str | None = None
+    options: str = ""
     notes: tuple[str, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """What one rule says of a path: the pattern that decides (None: none of them matches), its line, and why in words."""
+
+    rule: str
+    hit: bool
+    pattern: str | None
+    line: int | None
+    why: str
+    deploy: tuple[str, ...]
+    run: tuple[str, ...]
+
+
+class Explained(Struct, frozen=True):
+    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one."""
+
+    path: str
+    ignored: Reason | None
+    verdicts: tuple[Verdict, ...]
+    targets: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+    fallback: str | None
+
+
+class Finding(Struct, frozen=True):
+    """One thing worth a look. `code` is dead-rule, dead-pattern, shadowed-rule, ignored-rule or overlap; overlaps are for information."""
+
+    code: str
+    line: int | None
+    message: str
+    hint: str = ""
+
+
+class Lint(Struct, frozen=True):
+    """The findings, and the files that no rule owns, by folder, the fullest first."""
+
+    findings: tuple[Finding, ...]
+    files: int
+    unowned: tuple[tuple[str, int], ...]
+
+
+class Tally(Struct, frozen=True):
+    """What today's rules make of a stretch of history. Times are seconds, for the commits that call for a deploy.
+
+    `targets` holds for each target how many commits deploy it and how long that takes, `unmatched` the folders with most unmatched changes.
+    """
+
+    commits: int
+    deploying: int
+    narrow_s: int
+    full_s: int
+    targets: tuple[tuple[str, int, int], ...]
+    checks: tuple[tuple[str, int], ...]
+    unmatched: tuple[tuple[str, int], ...]
+
+
+class Replayed(Struct, frozen=True, gc=False):
+    """What one commit would have deployed and run, and how many of its paths no rule matches."""
+
+    commit: str
+    targets: tuple[str, ...]
+    run: tuple[str, ...]
+    unmatched: tuple[str, ...]
+
+
+class Commit(Struct, frozen=True):
+    """A commit as people tell of it: who, when, what."""
+
+    id: str
+    author: str
+    when: datetime
+    summary: str

@@ -1,17 +1,18 @@
 """Which folder is a Dockerfile built in? Compose files say it; else it is where the sources of its COPY lines are."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
-from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.dockerfile import sources
+from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.instructions import expanded
 from toolkit.adopt.patterns import UNKNOWN, within
 from toolkit.impact.matcher import Matcher
 
 _COMPOSE = ("compose", "docker-compose")
+_FARTHEST = 4
 
 
 def is_dockerfile(path: str) -> bool:
@@ -34,17 +35,18 @@ def contexts(dockerfiles: Mapping[str, str], paths: Iterable[str], composes: Map
     `dockerfiles` and `composes` are path -> text. In this order: what a compose file says; the Dockerfile's folder, if all its
     sources are there; the root, if they are there; the nearest folder above that has more of them than the Dockerfile's own.
     """
-    said = dict(_said(composes))
+    said: dict[str, str] = {}
+    for path, folder in _said(composes):
+        said.setdefault(path, folder)
     guesses = {path: list(_candidates(path)) for path in dockerfiles if path not in said}
     found = _found(dockerfiles, guesses, paths)
     return {path: said[path] if path in said else max(guesses[path], key=lambda folder: found[path, folder]) for path in dockerfiles}
 
 
-def ignore_file(dockerfile: str, context: str, tracked: Iterable[str]) -> str | None:
+def ignore_file(dockerfile: str, context: str, tracked: Container[str]) -> str | None:
     """The .dockerignore that counts for a Dockerfile: the one of its own name, else the one of its context."""
     own, shared = f"{dockerfile}.dockerignore", joined(context, ".dockerignore")
-    there = tracked if isinstance(tracked, frozenset | set | dict) else set(tracked)
-    return own if own in there else shared if shared in there else None
+    return own if own in tracked else shared if shared in tracked else None
 
 
 def _candidates(dockerfile: str) -> Iterator[str]:
@@ -52,8 +54,9 @@ def _candidates(dockerfile: str) -> Iterator[str]:
     folder = dirname(dockerfile)
     yield folder
     yield from [""] if folder else []
-    while folder := dirname(folder):
-        yield folder
+    for _ in range(_FARTHEST):
+        if folder := dirname(folder):
+            yield folder
 
 
 def _found(dockerfiles: Mapping[str, str], guesses: Mapping[str, list[str]], paths: Iterable[str]) -> Counter[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from toolkit.adopt.patterns import exact, from_go
+from toolkit.adopt.patterns import exact, from_go, plain_lead
 from toolkit.impact.matcher import Matcher
 
 
@@ -86,14 +86,5 @@ def _with_below(pattern: str) -> tuple[str, ...]:
 
 def _apart(one: Line, other: Line) -> bool:
     """Whether two lines can be seen to have no path in common: their literal folders part."""
-    pairs = zip(one.patterns[0].split("/"), other.patterns[0].split("/"), strict=False)
-    for left, right in pairs:
-        if not (_is_plain(left) and _is_plain(right)):
-            return False
-        if left != right:
-            return True
-    return False
-
-
-def _is_plain(segment: str) -> bool:
-    return not set(segment) & set("*?[{\\")
+    pairs = zip(*(plain_lead(line.patterns[0]).split("/") for line in (one, other)), strict=False)
+    return any(left != right and left and right for left, right in pairs)

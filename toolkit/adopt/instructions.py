@@ -59,7 +59,7 @@ def instructions(text: str) -> Iterator[Instruction]:
     while at < len(lines):
         start = at
         parts, at = _joined(lines, at, escape)
-        keyword, rest = ("".join(parts).split(None, 1) + ["", ""])[:2]
+        keyword, rest = [*"".join(parts).split(None, 1), "", ""][:2]
         if keyword:
             one = Instruction(keyword.upper(), rest.strip(), start + 1)
             yield one

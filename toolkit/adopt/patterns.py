@@ -14,7 +14,7 @@ UNKNOWN = "\0"
 _SPECIAL = re.compile(r"[*?\[{(\\]|^!")
 _UNSAYABLE = re.compile("[\0\ud800-\udfff]")
 _CLASS = re.compile(r"\[\^?(?:[\w.](?:-\w)?)++\]", re.ASCII)
-_TOKEN = re.compile(rf"{_CLASS.pattern}|\[[^\]]*+\]?|\\.|\*+|.", re.ASCII | re.DOTALL)
+_PART = re.compile(rf"{_CLASS.pattern}|\[[^\]]*+\]?|\\.|\*+|.", re.ASCII | re.DOTALL)
 
 
 def literal(path: str) -> str:
@@ -69,6 +69,13 @@ def exact(source: str) -> bool:
     return not ("**" in inner or UNKNOWN in inner or "[" in inner or "\\" in inner or ".." in source.split("/"))
 
 
+def plain_lead(pattern: str) -> str:
+    """The folders (and, without special characters, the file) that a pattern names before anything is left open."""
+    segments = pattern.split("/")
+    open_at = next((at for at, segment in enumerate(segments) if set(segment) & set("*?[{\\")), len(segments))
+    return "/".join(segments[:open_at])
+
+
 def simplest(patterns: Iterable[str]) -> tuple[str, ...]:
     """The same patterns without repetition, and without those that a `folder/**` among them covers."""
     given = set(patterns)
@@ -118,16 +125,16 @@ def _segment(segment: str) -> str:
         return "**"
     wide = "**" if UNKNOWN in segment else "*"
     said: list[str] = []
-    for token in _TOKEN.findall(segment):
-        if token[0] in ("*", UNKNOWN):
+    for part in _PART.findall(segment):
+        if part[0] in ("*", UNKNOWN):
             if said[-1:] != [wide]:
                 said.append(wide)
-        elif token == "?" or _CLASS.fullmatch(token):
-            said.append(token)
-        elif token[0] == "[":
-            said.append("?" if token[-1] == "]" else wide)
+        elif part == "?" or _CLASS.fullmatch(part):
+            said.append(part)
+        elif part[0] == "[":
+            said.append("?" if part[-1] == "]" else wide)
         else:
-            said.append(_escaped(token[-1]))
+            said.append(_escaped(part[-1]))
     return "".join(said)
 
 

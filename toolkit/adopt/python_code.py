@@ -1,8 +1,10 @@
 """Reads a Python file of a CDK app, by its syntax tree. Nothing is run."""
 
 import ast
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from posixpath import dirname
 from posixpath import join as joined
 
@@ -17,11 +19,15 @@ from toolkit.adopt.code import (
     CodeFile,
     Made,
     from_root,
+    plain,
 )
 
 DEEPEST = 40
 """How deep an expression is followed."""
 
+_Find = Callable[[ast.expr, int], str | None]
+
+_LOOKUPS = {"try_get_context", "get_context", "getenv", "get"}
 _SAME_PATH = {"str", "Path", "PurePath", "abspath", "realpath", "normpath", "fspath", "resolve", "absolute", "as_posix"}
 
 
@@ -48,62 +54,60 @@ class _Reader:
         names: dict[str, set[str]] = {}
         for call, within in calls:
             names.setdefault(within, set()).add(_last_name(call.func))
-        few = calls[:MOST_NAMED] if len(calls) > MOST_NAMED else calls
+        few = [(call, within, {one.arg: one.value for one in call.keywords if one.arg}) for call, within in calls[:MOST_NAMED]]
         return CodeFile(
             self.path,
             bases={node.name: tuple(map(_last_name, node.bases)) for node, _ in self.nodes if isinstance(node, ast.ClassDef)},
             calls={within: frozenset(found) for within, found in names.items()},
-            made=tuple(self._made(call, within) for call, within in few if len(call.args) > 0 and _last_name(call.func)[:1].isupper()),
-            assets=tuple(asset for call, within in few for asset in self._assets(call, within)),
+            made=tuple(self._made(*one) for one in few if (one[0].args or "scope" in one[2]) and _last_name(one[0].func)[:1].isupper()),
+            assets=tuple(asset for one in few for asset in self._assets(*one)),
             imports=frozenset(name for node, _ in self.nodes for name in _imported(node)),
-            values=tuple(value for call, within in few for value in self._named(call, within)),
-            after=tuple(pair for call, _ in few for pair in _after(call)),
-            regions=self._literals(few, "region"),
-            accounts=self._literals(few, "account"),
+            values=tuple(value for one in few for value in self._named(*one)),
+            after=tuple(pair for call, _, _ in few for pair in _after(call)),
+            regions=_literals(few, "region"),
+            accounts=_literals(few, "account"),
         )
 
-    def _made(self, call: ast.Call, within: str) -> Made:
-        given = {one.arg: one.value for one in call.keywords if one.arg}
-        name = given.get("stack_name") or (call.args[1] if len(call.args) > 1 else given.get("construct_id") or given.get("id"))
-        uses = (node.id for one in (*call.args, *given.values()) for node in ast.walk(one) if isinstance(node, ast.Name))
-        own = (node.attr for one in (*call.args, *given.values()) for node in ast.walk(one) if isinstance(node, ast.Attribute))
+    def _made(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Made:
+        positional = dict(zip(("scope", "id"), call.args, strict=False))
+        name = given.get("stack_name") or positional.get("id") or given.get("construct_id") or given.get("id")
+        inner = [node for one in (*call.args, *given.values()) for node in ast.walk(one)]
+        own = (node.attr for node in inner if isinstance(node, ast.Attribute) and _last_name(node.value) == "self")
         return Made(
             _last_name(call.func),
             self.values.text(name) if name else None,
             self.variables.get(id(call), ""),
-            frozenset((*uses, *own)),
+            frozenset((*(node.id for node in inner if isinstance(node, ast.Name)), *own)),
             within,
-            _last_name(call.args[0]) == "self",
+            _last_name(positional.get("scope") or given.get("scope")) == "self",
         )
 
-    def _assets(self, call: ast.Call, within: str) -> Iterator[Asset]:
-        given = {one.arg: one.value for one in call.keywords if one.arg}
+    def _assets(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Iterator[Asset]:
+        dockerfile = self.values.text(given["file"]) if "file" in given else None
+        receiver = _last_name(call.func.value) if isinstance(call.func, ast.Attribute) else ""
         called = _last_name(call.func)
-        what = ASSET_CALLS.get(called)
-        found = [(what, call.args[0] if call.args else given.get("path") or given.get("directory"))] if what else []
-        found += [] if what else [(ASSET_ARGUMENTS[name], value) for name, value in given.items() if name in ASSET_ARGUMENTS]
-        image = "Image" in _last_name(call.func.value) if isinstance(call.func, ast.Attribute) else False
-        for kind, value in found:
-            if value is not None and (what != "path" or isinstance(call.func, ast.Attribute)):
-                dockerfile = self.values.text(given["file"]) if "file" in given else None
-                yield Asset("image" if image else kind, self._path(value), dockerfile, within, call.lineno)
+        if receiver and called in ASSET_CALLS and (called != "asset" or receiver == "Source"):
+            what = "image" if "Image" in receiver else ASSET_CALLS[called]
+            value = call.args[0] if call.args else given.get("path") or given.get("directory")
+            yield Asset(what, self._path(value), dockerfile, within, call.lineno)
+            return
+        for argument, what in ASSET_ARGUMENTS.items():
+            path = self._path(given.get(argument))
+            if path is not None:
+                yield Asset(what, path, dockerfile, within, call.lineno)
 
-    def _path(self, value: ast.expr) -> str | None:
-        raw = self.values.path(value)
+    def _path(self, value: ast.expr | None) -> str | None:
+        raw = self.values.path(value) if value is not None else None
         return None if raw is None else from_root(raw, self.folder)
 
-    def _named(self, call: ast.Call, within: str) -> Iterator[tuple[str, str, str]]:
-        given = [(STACK_VALUES[one.arg], one.value) for one in call.keywords if one.arg in STACK_VALUES]
+    def _named(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Iterator[tuple[str, str, str]]:
+        named = [(STACK_VALUES[name], value) for name, value in given.items() if name in STACK_VALUES]
         if _last_name(call.func) in REPOSITORY_LOOKUPS and len(call.args) > 2:
-            given.append(("repository", call.args[2]))
-        for word, value in given:
+            named.append(("repository", call.args[2]))
+        for word, value in named:
             name = self.values.text(value)
             if name:
                 yield within, word, name
-
-    def _literals(self, calls: list[tuple[ast.Call, str]], argument: str) -> frozenset[str]:
-        given = (one.value for call, _ in calls for one in call.keywords if one.arg == argument)
-        return frozenset(one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
 
 
 class _Values:
@@ -139,7 +143,8 @@ class _Values:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return _together([self.text(left, depth + 1), self.text(right, depth + 1)])
             case ast.Name(id=name):
-                return self._remembered(self._texts, name, depth, self.text) or _variable(name)
+                known = self._remembered(self._texts, name, depth, self.text)
+                return _variable(name) if known is None else known
             case ast.Attribute(attr=name):
                 return _variable(name)
             case ast.Subscript(slice=ast.Constant(value=str() as name)):
@@ -199,21 +204,12 @@ class _Values:
             found = dirname(found) if found is not None else None
         return found
 
-    def _remembered(self, memory: dict[str, str | None], name: str, depth: int, find: "_Find") -> str | None:
+    def _remembered(self, memory: dict[str, str | None], name: str, depth: int, find: _Find) -> str | None:
         if name not in memory:
             memory[name] = None  # while it is looked for: a name that stands for itself is not known
             value = self.assigned.get(name)
             memory[name] = find(value, depth + 1) if value is not None else None
         return memory[name]
-
-
-class _Find:
-    """The type of `_Values.text` and `_Values.path`."""
-
-    def __call__(self, node: ast.expr, depth: int = 0, /) -> str | None: ...
-
-
-_LOOKUPS = {"try_get_context", "get_context", "getenv", "get"}
 
 
 def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -234,7 +230,12 @@ def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield _last_name(target), value
 
 
-def _last_name(node: ast.expr) -> str:
+def _literals(calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str) -> frozenset[str]:
+    given = (one[argument] for _, _, one in calls if argument in one)
+    return frozenset(one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def _last_name(node: ast.AST | None) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
@@ -257,3 +258,19 @@ def _together(parts: list[str | None]) -> str | None:
 
 def _variable(name: str) -> str | None:
     return f"{{{name.lower()}}}" if name.isascii() and name.isidentifier() else None
+
+
+_LOOSE_CLASS = re.compile(r"^class\s+(\w+)\s*\(([^()\n]{0,200})\)\s*:", re.MULTILINE)
+_LOOSE_CALL = re.compile(r"\b([A-Z]\w*)\(\s*(self|\w+)\s*,\s*(?:f\"([^\"\n]{1,200})\"|f'([^'\n]{1,200})'|\"([^\"\n]{1,200})\"|'([^'\n]{1,200})')")
+
+
+def read_python_loosely(path: str, text: str) -> CodeFile:
+    """The classes and stacks of a file that is not Python as of today, by how its lines look."""
+    classes = [(found.start(), found[1], found[2]) for found in _LOOSE_CLASS.finditer(text)]
+    made = []
+    for found in islice(_LOOSE_CALL.finditer(text), MOST_NAMED):
+        name = plain(next(one for one in found.groups()[2:] if one))
+        within = max((one for one in classes if one[0] < found.start()), default=(0, "", ""))[1] if found[2] == "self" else ""
+        made.append(Made(found[1], name, "", frozenset(), within, found[2] == "self"))
+    bases = {name: tuple(one.strip().rpartition(".")[2] for one in listed.split(",")) for _, name, listed in classes}
+    return CodeFile(path, bases=bases, made=tuple(made))

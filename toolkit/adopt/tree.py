@@ -20,7 +20,7 @@ class Tree:
         self._read, self._texts = read, dict[str, str | None]()
         self.capped = False
 
-    def __contains__(self, path: str) -> bool:
+    def __contains__(self, path: object) -> bool:
         return path in self._files
 
     def is_folder(self, path: str) -> bool:

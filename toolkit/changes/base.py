@@ -25,14 +25,19 @@ def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
     return Base("ref", asked, (git.resolve(asked),), "as asked"), None
 
 
+def split(asked: str) -> tuple[str, str]:
+    """The two sides of `A..B` or `A...B`, HEAD where one is left out; an empty left side where it is no range. Raises UnknownRef."""
+    left, dots, right = asked.partition("..." if "..." in asked else "..")
+    if ".." in right or right.startswith("."):
+        raise UnknownRef(ref=asked)
+    return (left or "HEAD", right or "HEAD") if dots else ("", left)
+
+
 def _range(asked: str, git: Git) -> tuple[Base, str]:
     """`A..B` compares the trees of A and B, `A...B` that of B with what it was built upon."""
-    symmetric = "..." in asked
-    left, _, right = asked.partition("..." if symmetric else "..")
-    if ".." in right:
-        raise UnknownRef(ref=asked)
-    start, end = git.resolve(left or "HEAD"), git.resolve(right or "HEAD")
-    if symmetric:
+    left, right = split(asked)
+    start, end = git.resolve(left), git.resolve(right)
+    if "..." in asked:
         return Base("range", asked, git.merge_bases(start, end), "merge base of the two, as asked"), end
     return Base("range", asked, (start,), "as asked"), end
 

@@ -64,23 +64,25 @@ def relative(path: str) -> str:
     return path.rstrip("/")
 
 
+def status(letter: str) -> str:
+    """Git's letter in our words."""
+    return _STATUS.get(letter, "unknown")
+
+
 def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
     """A deleted file whose very content was added elsewhere was moved: both paths count, and the new one says where from."""
     changes = list(diff)
     gone = {change.old_id: change.path for change in changes if change.letter == "D" and change.old_mode != GITLINK}
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
-        yield Change(change.path, _STATUS.get(change.letter, "unknown"), moved, "committed")
+        yield Change(change.path, status(change.letter), moved, "committed")
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
     """What became of a path, seen from the base; `before` is what was found of it so far."""
     origin = "untracked" if state.index == "?" else "staged" if state.tree == "." else "unstaged"
     letters = {state.index, state.tree} - {"."}
-    if "D" in letters:
-        status = "deleted"
-    else:
-        status = _STATUS.get(next((letter for letter in "uAT?M" if letter in letters), ""), "unknown")
+    status = next((_STATUS[letter] for letter in "DuAT?M" if letter in letters), "unknown")
     if before is None or status == "conflicted":
         return Change(state.path, status, origin=origin)
     if before.status == "added" and status != "deleted":

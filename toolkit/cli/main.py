@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from typing import ClassVar
 
 import click
 
@@ -26,7 +27,7 @@ EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml o
 class Lazy(click.Group):
     """A group that imports a command's module only when the command is run or asked for help."""
 
-    commands_by_name = COMMANDS
+    commands_by_name: ClassVar[dict[str, tuple[str, str]]] = COMMANDS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order of a first day's work."""
@@ -63,7 +64,7 @@ class Lazy(click.Group):
 @click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
 @click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
 @click.pass_context
-def cli(ctx: click.Context, **common: str | None) -> None:
+def cli(ctx: click.Context, /, **common: str | None) -> None:
     """Tells what of your system is out of date, and the narrowest deploy that mends it."""
     ctx.obj = common
 

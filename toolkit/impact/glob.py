@@ -8,8 +8,9 @@ what makes the atomic groups below right, and the match free of exponential back
 """
 
 import re
-from functools import lru_cache
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
 
 LONGEST = 1024
 """The most characters a pattern may have."""
@@ -117,10 +118,7 @@ class _Parser:
         at = start
         while at < end:
             options, at = self._element(at, end)
-            if len(options) == 1:
-                found = [one + options[0] for one in found]
-            else:
-                found = [one + option for one in found for option in options]
+            found = [one + option for one in found for option in options]
             if len(found) > MOST_ALTERNATIVES:
                 raise PatternError(f"its braces stand for more than {MOST_ALTERNATIVES} patterns; split it")
         return found
@@ -160,7 +158,7 @@ class _Parser:
         content = self.pattern[inner:close]
         if "/" in content:
             raise PatternError("a character class cannot hold `/`")
-        options = [("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)]
+        options: list[tuple[str, ...]] = [("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)]
         if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[at + 1 : close]):
             options.append(tuple(self.pattern[at : close + 1]))
         return options, close + 1
@@ -189,11 +187,12 @@ class _Parser:
         if not commas:  # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders
             return [("{", *inner, "}") for inner in self._sequence(at + 1, close)], close + 1
         bounds = [at, *commas, close]
-        return [one for a, b in zip(bounds, bounds[1:], strict=False) for one in self._sequence(a + 1, b)], close + 1
+        return [one for a, b in pairwise(bounds) for one in self._sequence(a + 1, b)], close + 1
 
     def _brace_end(self, at: int, end: int) -> tuple[int, list[int]]:
         """Where the brace at `at` is closed, and the commas that are its own."""
-        text, depth, commas, stop = self.pattern, 0, [], at
+        text, depth, stop = self.pattern, 0, at
+        commas: list[int] = []
         while stop < end:
             char = text[stop]
             if char == "\\":
@@ -286,8 +285,8 @@ def _first_inner_globstar(tokens: tuple[str, ...]) -> int | None:
 
 def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     start = 0
-    for at, token in enumerate(tokens):
-        if token == "/":
+    for at, one in enumerate(tokens):
+        if one == "/":
             yield tokens[start:at]
             start = at + 1
     yield tokens[start:]
@@ -357,8 +356,9 @@ def _segment_regex(segment: Segment) -> str:
             chunks.append([])
         else:
             chunks[-1].append(token[1:] if token[0] == "\0" else re.escape(token))
-    first, *middle, last = ["".join(chunk) for chunk in chunks] if len(chunks) > 1 else ["".join(chunks[0]), None]
-    if last is None:
-        return first
+    texts = ["".join(chunk) for chunk in chunks]
+    if len(texts) == 1:
+        return texts[0]
+    first, *middle, last = texts
     earliest = "".join(f"(?>[^/]*?{chunk})" for chunk in middle)
     return rf"{first}{earliest}[^/]*{last}(?=/|\Z)"

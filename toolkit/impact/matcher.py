@@ -1,8 +1,9 @@
 """Which rules match a path? The patterns of all rules at once, looked up instead of tried one after the other.
 
 A pattern is filed under its literal leading folder, and there by what its last segment pins down: nothing (`dir/**`), a file name,
-an extension, or no more than a regular expression, compiled when the first path reaches it. For a path's folder the few shelves that apply are
-merged once; the paths of that folder then cost a slice and one or two dictionary look-ups each. A path is any string without a NUL.
+an extension, or no more than a regular expression, compiled when the first path reaches it. For a path's folder the few shelves that
+apply are merged once; the paths of that folder then cost a slice and one or two dictionary look-ups each. A path is any string
+without a NUL.
 """
 
 import re

@@ -19,7 +19,9 @@ DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 _NAME = re.compile(NAME)
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CREDENTIAL = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN [A-Z ]*PRIVATE KEY")
+_CREDENTIAL = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
 _CREDENTIAL_MARKS = ("AKIA", "ASIA", "hooks.slack.com", "api.render.com", "PRIVATE KEY")
 
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")]
@@ -51,7 +53,7 @@ class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of path patterns, and what a match calls for."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, description="Shown as the reason of a deploy.")]
-    paths: Annotated[tuple[Pattern, ...], Meta(min_length=1, description="Patterns from the repository's root; `!` excludes, in any order.")]
+    paths: Annotated[tuple[Pattern, ...], Meta(min_length=1, description="Patterns from the root; `!` excludes, in any order.")]
     deploy: Annotated[tuple[str, ...], Meta(description="The targets that a match makes due.")] = ()
     run: Annotated[tuple[str, ...], Meta(description="The checks to run where nothing is to be deployed.")] = ()
     changes: Annotated[tuple[str, ...], Meta(description="Only count changes of these statuses.")] = ()

@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import Struct
+
 from toolkit.impact.matcher import Hit, Matcher
 from toolkit.impact.toml import Lines
 from toolkit.model import STATUSES, Change, Impact, Reason, Rule, Rules, Touched
 
 Reasons = dict[str, list[Reason]]
+
+
+class Called(Struct, frozen=True, gc=False):
+    """What one change calls for."""
+
+    targets: tuple[str, ...]
+    run: tuple[str, ...]
+    unmatched: bool
 
 
 class RuleBook:
@@ -17,6 +27,7 @@ class RuleBook:
         self._covered = covered
         self._matcher = Matcher([rules.ignore, *(rule.paths for rule in rules.rules)])
         self._narrowed: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._called: dict[tuple[str, str], Called] = {}
         self._lines: Lines | None = None
         self._places: dict[Hit, tuple[str, str, int | None]] = {}
 
@@ -43,6 +54,29 @@ class RuleBook:
             found = tuple(one for one in key if self._covered.get(one, frozenset()).isdisjoint(key))
             self._narrowed[key] = found
         return found
+
+    def narrower(self, name: str, targets: Iterable[str]) -> str:
+        """Which of the targets a group covers, so that it was dropped for it."""
+        return next((one for one in targets if one in self._covered.get(name, ())), "")
+
+    def called(self, path: str, status: str) -> Called:
+        """What a change of a path calls for, without the reasons: for many changes at once."""
+        key = (path, status)
+        found = self._called.get(key)
+        if found is None:
+            found = self._called[key] = self._call(Change(path, status))
+        return found
+
+    def _call(self, change: Change) -> Called:
+        if self.ignores(change.path):
+            return Called((), (), False)
+        rules = [self.rules.rules[rule] for rule, _ in self.matching(change)]
+        if not rules:
+            fallback = self.rules.unmatched
+            return Called(() if fallback in ("warn", "fail") else (fallback,), (), True)
+        return Called(
+            self.narrowed(name for rule in rules for name in rule.deploy), tuple(name for rule in rules for name in rule.run), False
+        )
 
     def reason(self, path: str, hit: Hit) -> Reason:
         """Why a rule matched a path, with the line of the pattern."""

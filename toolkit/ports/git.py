@@ -8,13 +8,13 @@ fetches or clones. GitPython, which reads commits and authors well but loses cha
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from shlex import quote
 from typing import Any
 
 from msgspec import Struct
 
 from toolkit.errors import GitError, GitMissing, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.model import Commit
 from toolkit.ports import process
 
 OPTIONS = {
@@ -42,6 +42,7 @@ ENVIRONMENT = {
 
 GITLINK = "160000"
 
+_MISSING = re.compile(r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -62,15 +63,6 @@ class FileState(Struct, frozen=True, gc=False):
     path: str
     index: str
     tree: str
-
-
-class Commit(Struct, frozen=True):
-    """Who, when, what: for people."""
-
-    id: str
-    author: str
-    when: datetime
-    summary: str
 
 
 class Git:
@@ -96,8 +88,10 @@ class Git:
         if program is None:
             raise GitMissing()
         git = cls(program, folder)
-        done = git._run("rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
-        if done.code and b"cannot use bare repository" in done.err or done.out.startswith(b"true\n"):
+        done = git._run(
+            "rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"
+        )
+        if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(b"true\n"):
             if not bare or _inside_a_work_tree(folder):
                 raise NoWorkTree(folder=folder)
             return cls._open_bare(program, folder)
@@ -164,7 +158,7 @@ class Git:
         return "origin" if "origin" in names or not names else names[0]
 
     def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
-        """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef where there is none."""
+        """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef if there are none."""
         found = tuple(_text(self._run("merge-base", "--all", one, other).out).split())
         if found:
             return found
@@ -173,13 +167,9 @@ class Git:
             raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
 
-    def is_ancestor(self, one: str, other: str) -> bool:
-        """Whether `other` was built upon `one`."""
-        return self._run("merge-base", "--is-ancestor", one, other).code == 0
-
-    def count(self, start: str, end: str) -> int:
-        """How many commits `end` has that `start` has not."""
-        return int(self._run("rev-list", "--count", f"{start}..{end}").out or 0)
+    def count(self, revisions: Sequence[str]) -> int:
+        """How many commits a first-parent log of these revisions has."""
+        return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)
 
     def mainline(self) -> str | None:
         """The full name of the branch that this one goes back to: its upstream, or the remote's default branch.
@@ -212,12 +202,13 @@ class Git:
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
             self._without_local_filters(),
         )
-        states = [_file_state(record) for record in self._records(running, "status")]
-        return states
+        return [_file_state(record) for record in self._records(running, "status")]
 
     def _without_local_filters(self) -> dict[str, str]:
         """Clean filters that the repository itself defines would be run; the user's own ones may be."""
-        done = self._run("config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$")
+        done = self._run(
+            "config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$"
+        )
         fields = _text(done.out).split("\0")
         names = {name.rsplit(".", 1)[0] for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in ("local", "worktree")}
         pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
@@ -239,8 +230,19 @@ class Git:
     def log(self, revisions: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[TreeChange]]]:
         """Commit and changes against the first parent, newest first, from one git process."""
         amount = [] if limit is None else [f"--max-count={limit}"]
-        command = ["log", "--first-parent", "--diff-merges=first-parent", "--format=%H", *_DIFF, *amount, "--end-of-options", *revisions, "--"]
-        commit, changes = "", []
+        command = [
+            "log",
+            "--first-parent",
+            "--diff-merges=first-parent",
+            "--format=%H",
+            *_DIFF,
+            *amount,
+            "--end-of-options",
+            *revisions,
+            "--",
+        ]
+        commit = ""
+        changes: list[TreeChange] = []
         for record in self._log_records(self._start(command)):
             if isinstance(record, str):
                 if commit:
@@ -310,7 +312,9 @@ class Git:
 
     def _failure(self, verb: str, err: bytes) -> GitError:
         reason = _reason(err)
-        missing = re.search(r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})", reason)
+        missing = re.search(
+            r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})", reason
+        )
         if missing:
             fetch = f"git fetch --refetch {quote(self._remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)

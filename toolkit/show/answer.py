@@ -78,17 +78,18 @@ def _table(answer: Answer, width: int) -> str:
 
 
 def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
-    reasons = [reason for name in (step.target, *_members(answer, step.target)) for reason in answer.impact.targets.get(name, ())]
+    reasons = [reason for name in (step.target, *members(answer, step.target)) for reason in answer.impact.targets.get(name, ())]
     files = len({reason.path for reason in reasons})
     reason = quote(reasons[0].path) if reasons else "nothing is known of it"
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s)
 
 
-def _members(answer: Answer, name: str) -> list[str]:
+def members(answer: Answer, name: str) -> list[str]:
+    """Everything that a group covers, at any depth; nothing for any other target."""
     found: list[str] = []
     for member in answer.rules.targets[name].members:
-        found += [member, *_members(answer, member)]
+        found += [member, *members(answer, member)]
     return sorted(set(found))
 
 

@@ -45,7 +45,7 @@ def clipped(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     left = max((width - 3) // 3, 0)
-    return f"{text[:left]}...{text[len(text) - (width - 3 - left):]}" if width > 6 else text[:width]
+    return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
 
 
 def duration(seconds: int) -> str:

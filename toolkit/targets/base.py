@@ -1,6 +1,6 @@
 """What a kind must offer. A kind is a module; its settings are a struct, so that they are checked when rules.toml is loaded."""
 
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
 
@@ -20,15 +20,16 @@ class Kind(Protocol):
     """The verb of its step, which is the command that runs it."""
     estimate_s: int
     """How long a deploy takes where rules.toml does not say, in seconds."""
-    Settings: type[Settings]
+    Settings: Any
+    """The struct that its settings are checked with."""
 
-    def problem(self, settings: Settings) -> str | None:
+    def problem(self, settings: Any) -> str | None:
         """What is wrong with settings whose types are right, None if nothing is."""
 
-    def members(self, settings: Settings) -> tuple[str, ...]:
+    def members(self, settings: Any) -> tuple[str, ...]:
         """The targets that a target of this kind covers."""
 
-    def command(self, target: str, settings: Settings) -> str | None:
+    def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
 
 

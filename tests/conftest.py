@@ -1,0 +1,45 @@
+"""Fixtures, and the rule that no test touches the person's own files."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.repo import Repo
+from tests.support.run import Toolkit
+
+settings.register_profile("toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("night", parent=settings.get_profile("toolkit"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of the test's own: no git configuration, no state of the person who runs it."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """A repository with the design's decision table and a file of each part."""
+    return Repo.make(
+        tmp_path / "repo",
+        {
+            "backend/src/app.py": "app\n",
+            "lambda/login/handler.py": "login\n",
+            "cdk/app.py": "cdk\n",
+            "cdk/stacks/fargate_stack.py": "fargate\n",
+            "smoke/test.py": "smoke\n",
+            "README.md": "readme\n",
+        },
+    )
+
+
+@pytest.fixture
+def toolkit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Toolkit:
+    """Runs toolkit in this process: `toolkit(folder, "diff", "--json")`."""
+    return Toolkit(capsys, monkeypatch)

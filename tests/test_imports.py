@@ -1,0 +1,54 @@
+"""What starting costs: `--help`, completion and `diff --json` load none of the heavy packages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.repo import Repo
+from tests.support.run import ROOT
+
+HEAVY = {"git", "boto3", "botocore", "questionary", "prompt_toolkit", "tabulate", "rich", "yaml", "asyncio", "dataclasses", "platformdirs"}
+
+
+def loaded(folder: Path, *args: str, **env: str) -> set[str]:
+    """The top-level packages that a run of toolkit loads."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "toolkit", *args],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), **env}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",), ("diff", "--help"), ("rules", "--help"), ("diff", "--json", "HEAD")])
+def test_a_quick_command_loads_no_heavy_package(repo: Repo, args: tuple[str, ...]) -> None:
+    assert not loaded(repo.path, *args) & HEAVY
+
+
+def test_completion_loads_no_heavy_package(repo: Repo) -> None:
+    env = {"_TOOLKIT_COMPLETE": "bash_complete", "COMP_WORDS": "toolkit diff --", "COMP_CWORD": "2"}
+    assert not loaded(repo.path, **env) & HEAVY
+
+
+def test_importing_every_module_runs_nothing(tmp_path: Path) -> None:
+    """S36: no socket, no child, no file written while modules are loaded."""
+    watched = """
+import sys
+def watch(event, args):
+    if event in ("subprocess.Popen", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind", "os.mkdir", "os.remove", "os.rename"):
+        raise SystemExit(f"{event} {args}")
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+") and "__pycache__" not in str(args[0]):
+        raise SystemExit(f"{event} {args}")
+sys.addaudithook(watch)
+sys.dont_write_bytecode = True
+import importlib, pkgutil, toolkit
+for found in pkgutil.walk_packages(toolkit.__path__, "toolkit."):
+    if found.name != "toolkit.__main__":
+        importlib.import_module(found.name)
+"""
+    done = subprocess.run([sys.executable, "-c", watched], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert not list(tmp_path.iterdir())

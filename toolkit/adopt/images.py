@@ -1,0 +1,163 @@
+"""Dockerfiles become apps: what each image takes from the repository, and the ECS service that it most likely belongs to."""
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from posixpath import basename, dirname
+
+from msgspec import Struct
+
+from toolkit.adopt.contexts import contexts, ignore_file, is_compose, is_dockerfile
+from toolkit.adopt.dockerfile import CopySource, sources
+from toolkit.adopt.dockerignore import allowed, excluded
+from toolkit.adopt.draft import DraftRule, DraftTarget
+from toolkit.adopt.parts import Names, Part, Stack, slug, together
+from toolkit.adopt.patterns import below, literal, plain_lead, simplest, within
+from toolkit.adopt.quiet import tests_in
+from toolkit.adopt.tree import Tree
+from toolkit.impact.matcher import Matcher
+
+_NOT_DEPLOYED = {"dev", "devel", "development", "local", "test", "tests", "testing", "ci", "debug", "lint", "e2e", "devcontainer"}
+_SAYS_NOTHING = {"docker", ".docker", "deploy", "deployment", "build", "container", "image", "prod", "production"}
+
+
+class Image(Struct, frozen=True):
+    """What one Dockerfile is built from: patterns (`!` for what stays out), tests among them, and sources that are not in git."""
+
+    dockerfile: str
+    context: str
+    patterns: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
+
+
+def image(tree: Tree, dockerfile: str, context: str) -> Image:
+    """The patterns of all that goes into an image: its sources, its Dockerfile, and the .dockerignore that counts."""
+    ignore = ignore_file(dockerfile, context, tree)
+    ignored = (tree.read(ignore) if ignore else None) or ""
+    taken = [(source, *_in_git(tree, context, source, allowed(ignored))) for source in sources(tree.read(dockerfile) or "")]
+    always = [literal(path) for path in (dockerfile, ignore) if path]
+    positive = simplest([*(pattern for _, patterns, _ in taken for pattern in patterns), *always])
+    tests = tests_in(tree, context)
+    out = [within(context, one) for one in excluded(ignored)]
+    negative = _that_matter(tree, positive, dict.fromkeys((*out, *tests)), always)
+    built = tuple(dict.fromkeys(source.source for source, _, is_built in taken if is_built))
+    return Image(dockerfile, context, (*positive, *(f"!{one}" for one in negative)), tuple(one for one in tests if one in negative), built)
+
+
+def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> Part:
+    """An app for each Dockerfile that no stack builds by itself."""
+    mine = [path for path in tree.paths if is_dockerfile(path) and path not in taken]
+    texts = {path: text for path in mine if (text := tree.read(path)) is not None}
+    deployed = [path for path in texts if not _is_aside(path)] or list(texts)
+    composes = {path: tree.read(path) or "" for path in tree.paths if is_compose(path)}
+    folders = contexts({path: texts[path] for path in deployed}, tree.paths, composes)
+    several = len(deployed) > 1
+    parts = [_app(image(tree, path, folders[path]), names, stacks, several) for path in deployed]
+    return together(
+        (
+            *parts,
+            Part(found=tuple(f"{path}: an image for development or tests, left out" for path in texts if path not in deployed)),
+            Part(found=tuple(f"{path}: could not be read" for path in mine if path not in texts)),
+        )
+    )
+
+
+def _app(made: Image, names: Names, stacks: Sequence[Stack], several: bool) -> Part:
+    name = names.new(_name(made, names.project))
+    home = _home(name, [stack for stack in stacks if stack.containers])
+    known = {word: _named(home, word, name, several) for word in ("cluster", "service", "repository")}
+    guesses = {"cluster": names.project, "service": name, "repository": f"{names.project}-{name}" if name != names.project else name}
+    settings = {word: known[word] or guesses[word] for word in guesses}
+    build = {"context": made.context or ".", "dockerfile": made.dockerfile}
+    return Part(
+        targets=(
+            DraftTarget(
+                name,
+                "app",
+                {**settings, "build": build},
+                (home.target.name,) if home else (),
+                (f"The image of {made.dockerfile}.",),
+            ),
+        ),
+        rules=(DraftRule(f"App code ({name})" if several else "App code", made.patterns, (name,), comment=_comment(made)),),
+        found=(f"{made.dockerfile}: an image; app `{name}`",),
+        questions=(
+            *(f"targets.{name}.{word}: {_ASKED[word]} (drafted as `{settings[word]}`)" for word in guesses if not known[word]),
+            *_about(made, name),
+        ),
+        tests=made.tests,
+    )
+
+
+_ASKED = {
+    "cluster": "the name of the ECS cluster",
+    "service": "the name of the ECS service",
+    "repository": "the name of the ECR repository",
+}
+
+
+def _about(made: Image, name: str) -> Iterator[str]:
+    for source in made.built:
+        yield (
+            f"{made.dockerfile} copies `{source}`, which is not in git: which files is it built from? "
+            f"Until the rule says so, more files call for `{name}` than need be"
+        )
+    if "**" in made.patterns:
+        yield f"{made.dockerfile} copies the whole repository, so nearly every change calls for `{name}`: narrow the rule or .dockerignore"
+
+
+def _comment(made: Image) -> tuple[str, ...]:
+    return (f"What {made.dockerfile} copies.", *(f"`{one}` is not in git; this stands for what it is built from." for one in made.built))
+
+
+def _home(name: str, stacks: Sequence[Stack]) -> Stack | None:
+    """The one stack that runs containers, or the one among several that is called like the app."""
+    alike = stacks if len(stacks) == 1 else [one for one in stacks if name in one.target.name or one.target.name in name]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _named(home: Stack | None, word: str, name: str, several: bool) -> str | None:
+    """What the stack calls it, if there is no doubt which of its names is meant."""
+    found = sorted(set(home.values.get(word, ()))) if home else []
+    if len(found) > 1 or (several and word != "cluster"):
+        found = [one for one in found if name in slug(one)]
+    return found[0] if len(found) == 1 else None
+
+
+def _name(made: Image, project: str) -> str:
+    """After `Dockerfile.worker`, else after the folder, unless that says nothing."""
+    words = [word for word in basename(made.dockerfile).split(".") if word and word.lower() not in ("dockerfile", "containerfile")]
+    told = [word for word in words if word.lower() not in _SAYS_NOTHING | _NOT_DEPLOYED]
+    folders = [one for one in (*reversed(dirname(made.dockerfile).split("/")), basename(made.context)) if one.lower() not in _SAYS_NOTHING]
+    return next((one for one in (*told, *folders) if slug(one)), project)
+
+
+def _is_aside(dockerfile: str) -> bool:
+    return bool(_NOT_DEPLOYED & set(basename(dockerfile).lower().split(".")))
+
+
+def _in_git(tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...] | None) -> tuple[tuple[str, ...], bool]:
+    """A source as patterns from the root, and whether it has to be built first: then the nearest folder that is there counts."""
+    if source.patterns == ("**",):
+        return tuple(within(context, one) for one in (("**",) if let_in is None else let_in)), False
+    path = within(context, source.patterns[0].removesuffix("/**"))
+    lead = plain_lead(path)
+    if lead != path:
+        there = tree.is_folder(lead)
+        return (tuple(within(context, one) for one in source.patterns), False) if there else ((below(tree.nearest(lead)),), True)
+    if path in tree:
+        return (literal(path),), False
+    return (below(tree.nearest(path)),), not tree.is_folder(path)
+
+
+def _that_matter(tree: Tree, positive: Sequence[str], negative: Iterable[str], always: Sequence[str]) -> list[str]:
+    """The exclusions that take something tracked away, and nothing that has to stay."""
+    asked = list(negative)
+    kept = Matcher([always])
+    matcher = Matcher([positive, *((one,) for one in asked)])
+    useful: set[int] = set()
+    needed: set[int] = set()
+    for path in tree.paths:
+        hits = [rule for rule, _ in matcher.match(path)]
+        if len(hits) > 1 and hits[0] == 0:
+            (needed if kept.match(path) else useful).update(hits[1:])
+    return [one for at, one in enumerate(asked, 1) if at in useful - needed]

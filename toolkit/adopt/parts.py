@@ -1,0 +1,88 @@
+"""What each look at the repository hands to the next: targets, rules, and words for the person."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from toolkit.adopt.draft import DraftRule, DraftTarget
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
+_LONGEST_NAME = 60
+
+
+class Stack(Struct, frozen=True):
+    """A stack's target, and what its source says besides: whether it runs containers, and the names of what it makes."""
+
+    target: DraftTarget
+    containers: bool = False
+    values: Mapping[str, tuple[str, ...]] = {}
+
+
+class Part(Struct, frozen=True):
+    """What one look found. `taken` are the Dockerfiles and folders that a stack deploys by itself; `stages` are environments
+    and what a variable is there; `variables` are those that names need, each with its likely value."""
+
+    stacks: tuple[Stack, ...] = ()
+    targets: tuple[DraftTarget, ...] = ()
+    rules: tuple[DraftRule, ...] = ()
+    found: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    variables: Mapping[str, str] = {}
+    stages: Mapping[str, Mapping[str, str]] = {}
+    taken: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    tests: tuple[str, ...] = ()
+
+
+def together(parts: Iterable[Part]) -> Part:
+    """All parts as one."""
+    listed = list(parts)
+    stages: dict[str, dict[str, str]] = {}
+    for part in listed:
+        for name, variables in part.stages.items():
+            stages.setdefault(name, {}).update(variables)
+    return Part(
+        stacks=tuple(one for part in listed for one in part.stacks),
+        targets=tuple(one for part in listed for one in part.targets),
+        rules=tuple(one for part in listed for one in part.rules),
+        found=tuple(one for part in listed for one in part.found),
+        questions=tuple(one for part in listed for one in part.questions),
+        variables={name: value for part in listed for name, value in part.variables.items()},
+        stages=stages,
+        taken=frozenset(one for part in listed for one in part.taken),
+        regions=frozenset(one for part in listed for one in part.regions),
+        accounts=frozenset(one for part in listed for one in part.accounts),
+        tests=tuple(one for part in listed for one in part.tests),
+    )
+
+
+class Names:
+    """Hands out names for targets that are valid, short and not taken."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._taken: set[str] = set()
+
+    def new(self, wish: str) -> str:
+        """A free name like the one wished for."""
+        stem = slug(wish) or "part"
+        name, count = stem, 1
+        while name in self._taken:
+            count += 1
+            name = f"{stem}-{count}"
+        self._taken.add(name)
+        return name
+
+    def short(self, long: str) -> str:
+        """A free name for a stack, without `Stack` and the project: `CarRentalApiStack` is `api`."""
+        words = [word for word in slug(re.sub(r"\{\w+\}", "", long)).split("-") if word != "stack"]
+        ours = slug(self.project).split("-")
+        rest = words[len(ours) :] if words[: len(ours)] == ours else words
+        return self.new("-".join(rest or words) or "stack")
+
+
+def slug(text: str) -> str:
+    """Words in small letters with dashes: `CarRentalAPI_v2` is `car-rental-api-v-2`."""
+    return "-".join(_WORD.findall(text[:500])).lower()[:_LONGEST_NAME].rstrip("-")

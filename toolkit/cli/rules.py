@@ -1,0 +1,24 @@
+"""`toolkit rules`: the commands about rules.toml itself."""
+
+from typing import ClassVar
+
+import click
+
+from toolkit.cli.main import Lazy
+
+
+class RulesGroup(Lazy):
+    """The commands of `toolkit rules`."""
+
+    commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
+        "check": ("toolkit.cli.rules_check", "Find dead, shadowed and overlapping rules, and files that no rule owns."),
+        "match": ("toolkit.cli.rules_match", "Say where paths go; needs no repository."),
+        "replay": ("toolkit.cli.rules_replay", "Run today's rules over history."),
+        "import": ("toolkit.cli.rules_import", "Turn CI path filters into rules."),
+        "schema": ("toolkit.cli.rules_schema", "Print the JSON Schema of rules.toml."),
+    }
+
+
+@click.group("rules", cls=RulesGroup)
+def rules() -> None:
+    """Check, try out, replay, import and describe rules."""

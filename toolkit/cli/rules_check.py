@@ -1,0 +1,34 @@
+"""`toolkit rules check`: is rules.toml right, and does it fit the files that there are?"""
+
+import click
+
+from toolkit import flow
+from toolkit.cli import options, output
+from toolkit.errors import Exit
+from toolkit.impact.lint import lint
+from toolkit.show import lint as show
+
+
+@click.command("check")
+@options.common
+@click.option("--strict", is_flag=True, help="Exit with 1 if there is a finding or a file that no rule owns.")
+@options.as_json
+@click.pass_context
+def rules_check(ctx: click.Context, folder: str | None, rules: str | None, strict: bool, as_json: bool) -> int:
+    """Find dead, shadowed and overlapping rules, and files that no rule owns.
+
+    A wrong rules.toml exits with 2. Findings are advice: they exit with 0 unless --strict is given. Outside of a repository
+    only the file itself is checked.
+    """
+    folder = options.enter(ctx, folder)
+    git = options.repository(folder)
+    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    groups = [name for name, target in loaded.targets.items() if target.members]
+    own = flow.rules_path(loaded, git)
+    found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
+    serious = found is not None and (found.unowned or any(one.code != "overlap" for one in found.findings))
+    code = Exit.FAILED if strict and serious else Exit.OK
+    if as_json:
+        return output.document(show.document(loaded, found, code))
+    output.say(show.text(loaded, found))
+    return code

@@ -1,0 +1,35 @@
+"""`toolkit rules match`: where do these paths go? Needs no repository."""
+
+import click
+
+from toolkit import flow
+from toolkit.changes import detect
+from toolkit.cli import options, output
+from toolkit.impact.touch import touch
+from toolkit.model import Change
+from toolkit.ports import files
+from toolkit.show import matched as show
+
+
+@click.command("match", epilog="Example: git ls-files -z | toolkit rules match -z -")
+@click.argument("paths", nargs=-1)
+@options.common
+@click.option("-z", "nul", is_flag=True, help="The paths on standard input are separated by NUL.")
+@options.as_json
+@click.pass_context
+def rules_match(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rules: str | None, nul: bool, as_json: bool) -> int:
+    """Say where each PATH goes: a line a path, with its targets and rules. `-` (or no PATH) reads them from standard input.
+
+    Paths are meant from the repository's root.
+    """
+    folder = options.enter(ctx, folder)
+    book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
+    given: list[Change] = []
+    for path in paths or ("-",):
+        given += detect.listed(files.read_input(), b"\0" if nul else b"\n") if path == "-" else [Change(detect.relative(path), "unknown")]
+    touched = touch(given, book).touched
+    if as_json:
+        return output.document(show.document(touched))
+    for one in touched:
+        output.say(show.text(one))
+    return 0

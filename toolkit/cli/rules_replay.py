@@ -1,0 +1,61 @@
+"""`toolkit rules replay`: what would today's rules have made of history?"""
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from toolkit import flow
+from toolkit.changes.base import split
+from toolkit.cli import options, output
+from toolkit.model import Replayed
+from toolkit.ports.git import Git
+from toolkit.show import replayed as show
+
+LONG = 2000
+"""From how many commits on a progress bar is worth a look."""
+
+
+@click.command("replay", epilog="Example: toolkit rules replay v1.0..HEAD")
+@click.argument("revisions", metavar="[RANGE]", required=False)
+@options.common
+@click.option("-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most the N newest commits.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a commit, newest first.")
+@click.pass_context
+def rules_replay(ctx: click.Context, revisions: str | None, folder: str | None, rules: str | None, limit: int | None, as_json: bool) -> int:
+    """Run today's rules over history (first parents) and say what each commit would have deployed.
+
+    RANGE is a commit, whose whole history is meant (default HEAD), or A..B. Works in a bare repository with --rules FILE.
+    """
+    folder = options.enter(ctx, folder)
+    git = Git.open(folder, bare=True)
+    wanted = _revisions(revisions, git)
+    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    replayed = _shown(flow.replay(git, loaded, wanted, limit), git, wanted, limit)
+    if as_json:
+        for one in replayed:
+            output.say(show.json_line(one))
+        return 0
+    output.say(show.text(flow.tally(replayed, loaded), revisions or "HEAD"))
+    return 0
+
+
+def _revisions(asked: str | None, git: Git) -> list[str]:
+    """The commits as git log wants them, each resolved first."""
+    if asked is None:
+        return [git.require_head()]
+    start, end = split(asked)
+    return [git.resolve(end), *([f"^{git.resolve(start)}"] if start else [])]
+
+
+def _shown(replayed: Iterator[Replayed], git: Git, revisions: list[str], limit: int | None) -> Iterator[Replayed]:
+    """The same, with a progress bar on a terminal if there is much to do."""
+    if not sys.stderr.isatty():
+        return replayed
+    length = min(git.count(revisions), limit or sys.maxsize)
+    return replayed if length < LONG else _with_bar(replayed, length)
+
+
+def _with_bar(replayed: Iterator[Replayed], length: int) -> Iterator[Replayed]:
+    with click.progressbar(replayed, length=length, label="commits", file=sys.stderr, update_min_steps=200) as bar:
+        yield from bar

@@ -1,0 +1,59 @@
+"""`toolkit rules schema`: what rules.toml may hold, for editors, drawn from the very types that check it."""
+
+import json
+from typing import Any
+
+import click
+from msgspec.json import schema_components
+
+from toolkit import targets
+from toolkit.cli import output
+from toolkit.impact.rules import DURATION, NAME, EnvironmentTable, FileTable, RuleTable
+from toolkit.model import CHECKS, STATUSES
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@click.command("schema")
+def rules_schema() -> int:
+    """Print the JSON Schema of rules.toml."""
+    output.say(json.dumps(schema(), indent=2))
+    return 0
+
+
+def schema() -> dict[str, Any]:
+    """The whole file as one JSON Schema document."""
+    kinds = {name: targets.kind(name).Settings for name in targets.KINDS}
+    _, found = schema_components([FileTable, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}")
+    definitions: dict[str, Any] = {"Rule": _rule(found.pop("RuleTable")), "Environment": found.pop("EnvironmentTable"), **found}
+    top = definitions.pop("FileTable")
+    for name, settings in kinds.items():
+        definitions |= _kind(name, settings)
+    top["properties"]["environments"] |= {"type": "object", "additionalProperties": {"$ref": "#/$defs/Environment"}}
+    top["properties"]["targets"] |= {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{NAME}$"},
+        "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]},
+    }
+    top["properties"]["rules"] |= {"type": "array", "items": {"$ref": "#/$defs/Rule"}}
+    return {"$schema": _DRAFT, "title": "rules.toml", **{key: value for key, value in top.items() if key != "title"}, "$defs": definitions}
+
+
+def _rule(table: dict[str, Any]) -> dict[str, Any]:
+    table["properties"]["run"]["items"] = {"enum": list(CHECKS)}
+    table["properties"]["changes"]["items"] = {"enum": list(STATUSES)}
+    return {**table, "title": "Rule", "anyOf": [{"required": ["deploy"]}, {"required": ["run"]}]}
+
+
+def _kind(name: str, settings: type) -> dict[str, Any]:
+    """The definition of one kind, with what all kinds have in common, and those that it refers to."""
+    _, found = schema_components([settings], ref_template="#/$defs/{name}")
+    own = found.pop("Settings")
+    common = {
+        "kind": {"const": name, "description": "How it is deployed."},
+        "needs": {"type": "array", "items": {"type": "string"}, "description": "Targets that have to be up to date before it."},
+        "estimate": {"type": "string", "pattern": f"^(?=.){DURATION}$", "description": 'How long a deploy takes, such as "2m30s".'},
+    }
+    own["properties"] = {**common, **own["properties"]}
+    own["required"] = ["kind", *own.get("required", [])]
+    return {name: {**own, "title": name}, **found}

@@ -1,0 +1,113 @@
+"""What is odd about the rules, seen against the files that there are: dead, shadowed and overlapping rules, unowned files."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+
+from toolkit.impact.matcher import Matcher
+from toolkit.impact.touch import RuleBook
+from toolkit.model import Change, Finding, Lint
+
+
+def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Lint:
+    """Look at the rules against the paths that are tracked. `groups` are targets that cover others."""
+    seen = _Seen(book, paths)
+    findings = (*_dead(book, seen, paths), *_shadowed(book, seen), *_overlaps(book, seen, frozenset(groups)))
+    return Lint(findings, len(paths), tuple(_by_folder(seen.unowned)))
+
+
+class _Seen:
+    """What matched in one pass over the paths."""
+
+    def __init__(self, book: RuleBook, paths: Sequence[str]) -> None:
+        self.patterns: Counter[tuple[int, int]] = Counter()
+        self.rules: Counter[int] = Counter()
+        self.useful: Counter[int] = Counter()
+        self.ignored: Counter[int] = Counter()
+        self.together: Counter[tuple[int, int]] = Counter()
+        self.unowned: list[str] = []
+        keys = [(rule, at) for rule, one in enumerate(book.rules.rules) for at in range(len(one.paths))]
+        single = Matcher([[book.rules.rules[rule].paths[at].removeprefix("!")] for rule, at in keys])
+        for path in paths:
+            self.patterns.update(keys[hit] for hit, _ in single.match(path))
+            self._rules(book, path)
+
+    def _rules(self, book: RuleBook, path: str) -> None:
+        hits = [rule for rule, _ in book.matching(Change(path, "unknown"))]
+        self.rules.update(hits)
+        if book.ignores(path):
+            self.ignored.update(hits)
+            return
+        if not hits:
+            self.unowned.append(path)
+        narrow = book.narrowed(name for rule in hits for name in book.rules.rules[rule].deploy)
+        self.useful.update(rule for rule in hits if book.rules.rules[rule].run or not set(book.rules.rules[rule].deploy).isdisjoint(narrow))
+        self.together.update(combinations(hits, 2))
+
+
+def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding]:
+    folders = _folders(paths)
+    for index, rule in enumerate(book.rules.rules):
+        dead = [at for at in range(len(rule.paths)) if not seen.patterns[index, at]]
+        if not seen.rules[index]:
+            hint = next((hint for at in dead if (hint := _nearest(rule.paths[at], folders, paths))), "")
+            yield Finding("dead-rule", book.line("rules", index), f"rule {rule.name!r} matches no tracked file", hint)
+            continue
+        for at in dead:
+            hint = _nearest(rule.paths[at], folders, paths)
+            yield Finding("dead-pattern", book.line("rules", index, "paths", at), f"{rule.paths[at]!r} matches no tracked file", hint)
+
+
+def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
+    for index, rule in enumerate(book.rules.rules):
+        matched = seen.rules[index]
+        if matched and seen.ignored[index] == matched:
+            yield Finding(
+                "ignored-rule", book.line("rules", index), f"all files of rule {rule.name!r} are ignored, so it never calls for anything"
+            )
+        elif matched and not seen.useful[index]:
+            message = f"rule {rule.name!r} never counts: narrower rules match all of its {matched:,} files"
+            yield Finding("shadowed-rule", book.line("rules", index), message)
+
+
+def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[Finding]:
+    """Rules with files in common and other targets. One that deploys a group is meant to be wider than others."""
+    for (one, other), number in sorted(seen.together.items()):
+        first, second = book.rules.rules[one], book.rules.rules[other]
+        both = {*first.deploy, *second.deploy}
+        if first.deploy and second.deploy and set(first.deploy) != set(second.deploy) and groups.isdisjoint(both):
+            files = f"{number:,} {'file' if number == 1 else 'files'}"
+            yield Finding("overlap", book.line("rules", other), f"{first.name!r} and {second.name!r} share {files}; each makes both deploy")
+
+
+def _folders(paths: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        at = path.rfind("/")
+        while at > 0 and path[:at] not in found:
+            found.add(path[:at])
+            at = path.rfind("/", 0, at)
+    return found
+
+
+def _nearest(pattern: str, folders: set[str], paths: Sequence[str]) -> str:
+    """What a pattern that matches nothing may have meant: a folder's content, another case, or a name that is nearly the same."""
+    from difflib import get_close_matches
+
+    pattern = pattern.removeprefix("!")
+    literal = pattern.removesuffix("/**")
+    if any(char in literal for char in "*?[{\\"):
+        return ""
+    if literal in folders and literal == pattern:
+        return f"it is a folder; did you mean '{literal}/**'?"
+    tail = pattern[len(literal) :]
+    candidates = folders if tail else {*paths, *folders}
+    same = [one for one in candidates if one.lower() == literal.lower() or one.endswith(f"/{literal}")]
+    close = sorted(same) or get_close_matches(literal, candidates if len(candidates) < 5000 else [], 1, 0.75)
+    return f"did you mean '{close[0]}{tail or ('/**' if close[0] in folders else '')}'?" if close else ""
+
+
+def _by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:
+    """How many paths are below each top folder, the fullest first; files at the root stand by themselves."""
+    counts = Counter(path.split("/", 1)[0] + "/" if "/" in path else path for path in paths)
+    return sorted(counts.items(), key=lambda found: (-found[1], found[0]))

@@ -1,0 +1,22 @@
+"""Who changed what, since when."""
+
+from collections.abc import Iterator, Sequence
+
+from toolkit.model import Commit
+from toolkit.show.text import count, line
+
+
+def lines(target: str, commits: Sequence[Commit]) -> Iterator[str]:
+    """The commits behind a target, newest first."""
+    if not commits:
+        return
+    authors = list(dict.fromkeys(commit.author for commit in commits))
+    since = min(commit.when for commit in commits)
+    yield f"{target}: {count(len(commits), 'commit')} by {line(', '.join(authors[:5]))} since {since:%Y-%m-%d}"
+    yield from (f"  {one(commit)}" for commit in commits[:5])
+
+
+def one(commit: Commit) -> str:
+    """One commit in a line."""
+    summary = commit.summary if len(commit.summary) <= 50 else commit.summary[:47] + "..."
+    return line(f"{commit.id[:7]} {commit.when:%Y-%m-%d} {commit.author}: {summary}")
