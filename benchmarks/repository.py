@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from random import Random
 
 _ENV = {
     "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.com", "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
@@ -34,21 +35,55 @@ def make(folder: Path, files: int) -> Path:
 
 
 def _history(names: list[str]) -> bytes:
-    out: list[bytes] = []
-
-    def commit(branch: str, parent: str, changes: list[tuple[str, bytes]]) -> None:
-        out.append(f"commit refs/heads/{branch}\ncommitter bench <bench@example.com> 1767225600 +0000\ndata 1\nx\n".encode())
-        if parent:
-            out.append(f"from refs/heads/{parent}\n".encode())
-        for name, data in changes:
-            out.append(b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data))
-
-    commit("base", "", [(name, b"%d" % at) for at, name in enumerate(names)])
-    commit("one", "base", [(names[0], b"changed")])
     step = max(len(names) // 200 // 20, 1)
-    chosen = [name for at, name in enumerate(names) if at // max(len(names) // 200, 1) < 50 and at % step == 0][:1000]
-    commit("thousand", "base", [(name, b"changed") for name in chosen])
+    fifty = [name for at, name in enumerate(names) if at // max(len(names) // 200, 1) < 50 and at % step == 0]
+    base = [(name, b"%d" % at) for at, name in enumerate(names)]
+    one = [(names[0], b"changed")]
+    return _commits([("base", "", base), ("one", "base", one), ("thousand", "base", [(name, b"changed") for name in fifty[:1000]])])
+
+
+Commit = tuple[str, str, list[tuple[str, bytes]]]
+"""The branch, the branch it goes on from (empty: none), and the files it writes."""
+
+
+def _commits(commits: list[Commit]) -> bytes:
+    """The commits in git's fast-import format."""
+    out: list[bytes] = []
+    seen: set[str] = set()
+    for branch, parent, changes in commits:
+        out.append(f"commit refs/heads/{branch}\ncommitter bench <bench@example.com> 1767225600 +0000\ndata 1\nx\n".encode())
+        if parent and (parent != branch or branch not in seen):
+            out.append(f"from refs/heads/{parent}\n".encode())
+        seen.add(branch)
+        out += [b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data) for name, data in changes]
     return b"".join(out)
+
+
+def many_changes(folder: Path, number: int) -> Path:
+    """A repository whose branch many adds so many files to base."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "many")
+    added = [
+        (f"packages/p{at % 200:03}/src/some/deeper/folder/m{at % 97:02}/a-file-with-a-longer-name-{at:06}.py", b"x") for at in range(number)
+    ]
+    git(folder, "fast-import", "--quiet", given=_commits([("base", "", [("packages/first", b"x")]), ("many", "base", added)]))
+    (folder / "rules.toml").write_text(rules())
+    return folder
+
+
+def long_history(folder: Path, commits: int) -> Path:
+    """A repository of 5,000 files and so many commits, each of 1 to 15 changed files."""
+    folder.mkdir(parents=True)
+    names = paths(5_000)
+    random = Random(7)
+    history = [("base", "", [(name, b"%d" % at) for at, name in enumerate(names)])]
+    for at in range(commits - 1):
+        near = random.randrange(len(names) - 40)
+        history.append(("base", "base", [(names[near + random.randrange(40)], b"%d" % at) for _ in range(random.randint(1, 15))]))
+    git(folder, "init", "-q", "-b", "base")
+    git(folder, "fast-import", "--quiet", given=_commits(history))
+    (folder / "rules.toml").write_text(rules())
+    return folder
 
 
 def rules(count: int = 200) -> str:

@@ -188,7 +188,7 @@ def _options(request: Request, rules: Rules) -> str:
 
 def _notes(base: Base, head: Head, rules: Rules, impact: Impact) -> Iterator[str]:
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
-        yield f"HEAD is on {base.name} already; to compare with what is live, name its commit: toolkit diff COMMIT"
+        yield f"HEAD is on {base.name} already; name what is live: toolkit diff COMMIT"
     if len(base.commits) > 1:
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if impact.removed:

@@ -50,5 +50,6 @@ class Toolkit:
 def process(folder: Path, *args: str, given: bytes = b"", **env: str) -> Result:
     """Run `python -m toolkit` as a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-    done = subprocess.run([sys.executable, "-m", "toolkit", *args], cwd=folder, env=environment, input=given, capture_output=True, timeout=60)
+    command = [sys.executable, "-m", "toolkit", *args]
+    done = subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, timeout=60)
     return Result(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "surrogateescape"))

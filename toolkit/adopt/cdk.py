@@ -1,72 +1,102 @@
-"""A CDK app becomes stacks, a group of them, and rules: for each stack's own file, for its assets, and for the rest of the folder."""
+"""A CDK app becomes stacks, a group of them, and rules: for a stack's own file, for the code it deploys, for the rest of the folder."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from posixpath import basename, dirname
 from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.adopt.bundles import bundle
-from toolkit.adopt.code import Asset, CodeFile, Made, plain
+from toolkit.adopt.bundles import MANIFESTS
+from toolkit.adopt.code import CodeFile, plain
+from toolkit.adopt.deployed_code import deployed_code
 from toolkit.adopt.draft import DraftRule, DraftTarget
-from toolkit.adopt.images import image
 from toolkit.adopt.parts import Names, Part, Stack, together
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.python_code import read_python, read_python_loosely
 from toolkit.adopt.quiet import looks_like_test, tests_in
 from toolkit.adopt.script_code import read_script
-from toolkit.adopt.stages import merged_stages
+from toolkit.adopt.stacks import Deployed, Program, closure, looks_like_containers, one_for_all_stages
 from toolkit.adopt.tree import Tree
 
 _SCRIPTS = (".ts", ".mts", ".js", ".mjs", ".cjs")
 _OTHER_LANGUAGES = {".java": "Java", ".cs": "C#", ".go": "Go", ".kt": "Kotlin", ".fs": "F#"}
-_OF_CDK = re.compile(r"cdk|Stack|onstruct")
-_RUNS_CONTAINERS = re.compile(r"(?:Fargate|Ec2|External)Service\Z")
-_NAMED_FOR_CONTAINERS = re.compile(r"fargate|ecs", re.IGNORECASE)
-_NEVER_OURS = {"NestedStack", "CfnStack", "CfnStackSet", "StackSet", "ProductStack"}
+_OF_CDK = re.compile(r"cdk|Stack|\bConstruct\b|\bconstructs\b")
+_ROOT_FILES = {*MANIFESTS, "tsconfig.json", "setup.py"}
+_IMPORTS_CDK = re.compile(r"aws[-_]cdk|constructs?\Z", re.IGNORECASE)
 
 
-class Deployed(Struct, frozen=True):
-    """A stack that an app makes: the object, the stack's name, its target, the file that makes it and the one of its class."""
+class App(Struct, frozen=True):
+    """One CDK app: its folder, what its code says, its stacks, and the target of each (by the stack's name)."""
 
-    made: Made
-    name: str
-    target: str
-    maker: str
-    file: str
+    folder: str
+    program: Program
+    stacks: tuple[Deployed, ...]
+    targets: Mapping[str, str]
+    needs: Mapping[str, tuple[str, ...]]
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The targets of all stacks."""
+        return tuple(self.targets.values())
 
 
 def cdk_apps(tree: Tree, names: Names) -> Part:
     """All CDK apps of the repository."""
-    configs = [path for path in tree.paths if basename(path) == "cdk.json"]
-    folders = [dirname(path) for path in configs]
-    return together(_app(tree, names, folder, [one for one in folders if one != folder]) for folder in folders)
+    folders = [dirname(path) for path in tree.paths if basename(path) == "cdk.json"]
+    return together(_part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders)
 
 
-def _app(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
-    config, problem = _config(tree, joined(folder, "cdk.json"))
+def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
+    config = joined(folder, "cdk.json")
+    context, problem = _context(tree, config)
     files, unread = _files(tree, folder, [one for one in others if one.startswith(f"{folder}/") or not folder])
-    app = _App(tree, names, folder, files)
+    program = Program(files)
+    stacks, stages = one_for_all_stages(program.stacks())
     found = (*((problem,) if problem else ()), *unread)
-    return together((app.part(), Part(found=found, variables=config)))
+    if not stacks:
+        return together((Part(found=found), _unknown(tree, names, folder)))
+    app = App(folder, program, tuple(stacks), {one.name: names.short(one.name) for one in stacks}, program.needs(stacks))
+    group = names.new("infra") if len(stacks) > 1 else ""
+    listed = ", ".join(f"`{one}`" for one in app.every)
+    code = deployed_code(tree, folder, program, {one.kind: _targets_of(app, one.kind) for one in stacks}, app.every)
+    rest = _rest(tree, app, (group,) if group else app.every)
+    whole = DraftTarget(group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",))
+    described = [_stack(app, one) for one in stacks]
+    return together(
+        (
+            Part(found=found, variables=context),
+            Part(
+                stacks=tuple(described),
+                targets=(*(one.target for one in described), *((whole,) if group else ())),
+                rules=(*code.rules, *_own_files(app), rest),
+                found=(f"{config}: a CDK app; stacks {listed}",),
+                questions=tuple(_unsure(app, one) for one in stacks if not one.sure),
+                stages=stages,
+                regions=frozenset(one for file in files for one in file.regions),
+                accounts=frozenset(one for file in files for one in file.accounts),
+                tests=tests_in(tree, folder) if folder else (),
+            ),
+            Part(found=code.found, questions=code.questions, taken=code.taken, tests=code.tests),
+        )
+    )
 
 
-def _config(tree: Tree, path: str) -> tuple[dict[str, str], str | None]:
+def _context(tree: Tree, path: str) -> tuple[dict[str, str], str | None]:
     """The strings of an app's context, and what is wrong with its cdk.json."""
     try:
         config = json.loads(tree.read(path) or "")
-        context = config.get("context", {}) if isinstance(config, dict) else None
     except (ValueError, RecursionError):
-        context = None
+        config = None
+    context = config.get("context", {}) if isinstance(config, dict) else None
     if not isinstance(context, dict):
         return {}, f"{path}: could not be read"
     return {name.lower(): value for name, value in context.items() if isinstance(value, str) and plain(value) is not None}, None
 
 
 def _files(tree: Tree, folder: str, others: Sequence[str]) -> tuple[list[CodeFile], list[str]]:
-    """The app's code, without its tests, and what could not be read."""
+    """The app's code, without its tests and other apps, and what could not be read."""
     files, unread = [], []
     for path in sorted(tree.below(folder), key=lambda one: (one.count("/"), one)):
         if not path.endswith((".py", *_SCRIPTS)) or _is_aside(tree, path, folder) or any(path.startswith(f"{one}/") for one in others):
@@ -93,37 +123,84 @@ def _is_aside(tree: Tree, path: str, folder: str) -> bool:
     return path.endswith(".js") and f"{path[:-3]}.ts" in tree
 
 
-class _App:
-    def __init__(self, tree: Tree, names: Names, folder: str, files: list[CodeFile]) -> None:
-        self.tree, self.names, self.folder, self.files = tree, names, folder, files
-        self.bases = {name: bases for one in files for name, bases in one.bases.items()}
-        self.homes = {name: one.path for one in files for name in one.bases}
-        self.calls: dict[str, set[str]] = {}
-        for one in files:
-            for within, called in one.calls.items():
-                self.calls.setdefault(within, set()).update(called)
-        made, self.stages = merged_stages(list(self._made()))
-        self.stacks = self._deployed(made)
-        self.needs = self._needs()
+def _stack(app: App, one: Deployed) -> Stack:
+    by_calls = any(app.program.runs_containers(other) for other in app.stacks)
+    target = DraftTarget(
+        app.targets[one.name],
+        "stack",
+        {"stack": one.name, "cdk": app.folder or "."},
+        tuple(app.targets[name] for name in app.needs[one.name]),
+        (f"{one.kind} in {one.home}.",),
+    )
+    runs = app.program.runs_containers(one) if by_calls else looks_like_containers(f"{one.kind} {one.name}")
+    return Stack(target, runs, app.program.values(one))
 
-    def part(self) -> Part:
-        if not self.stacks:
-            return self._unknown()
-        targets = [self._target(one) for one in self.stacks]
-        every = tuple(one.target for one in self.stacks)
-        group = self.names.new("infra" if not self.folder else basename(self.folder) if self.names.has("infra") else "infra") if every[1:] else ""
-        infra = DraftTarget(group, "group", {"members": list(every)})
-        assets = together(self._assets())
-        where = self.folder or "the root"
-        return Part(
-            stacks=tuple(self._stack(one, target) for one, target in zip(self.stacks, targets, strict=True)),
-            targets=(*targets, *((infra,) if group else ())),
-            rules=(*assets.rules, *self._own_files(every), self._rest((group,) if group else every)),
-            found=(f"{joined(self.folder, 'cdk.json')}: a CDK app; stacks {', '.join(f'`{one}`' for one in every)}", *assets.found),
-            questions=(*self._questions(where), *assets.questions),
-            stages=self.stages,
-            taken=assets.taken,
-            regions=frozenset(one for file in self.files for one in file.regions),
-            accounts=frozenset(one for file in self.files for one in file.accounts),
-            tests=(*assets.tests, *self._tests()),
-        )
+
+def _unsure(app: App, one: Deployed) -> str:
+    return f"targets.{app.targets[one.name]}.stack: the stack's name, which {one.maker} computes (drafted as `{one.name}`)"
+
+
+def _targets_of(app: App, kind: str) -> tuple[str, ...]:
+    return tuple(app.targets[one.name] for one in app.stacks if one.kind == kind)
+
+
+def _own_files(app: App) -> list[DraftRule]:
+    """A rule for each file whose change can only touch some of the stacks."""
+    reasons = {path: _touched(app, path) for path in dict.fromkeys(one.home for one in app.stacks)}
+    grouped: dict[tuple[str, ...], list[str]] = {}
+    for path, touched in reasons.items():
+        if touched and len(touched) < len(app.stacks):
+            grouped.setdefault(tuple(one for one in app.every if one in touched), []).append(literal(path))
+    return [DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets) for targets, paths in grouped.items()]
+
+
+def _touched(app: App, path: str) -> set[str]:
+    """The targets that a change of a stack's file can touch: its stacks, those that are given something of theirs, and those
+    whose files import it. None at all stands for every one: the file makes stacks, or something else imports it."""
+    makers = {one.maker for one in app.stacks}
+    touched_files, waiting = {path}, [path]
+    while waiting:
+        for importer in _importers(app.program.files, waiting.pop(), makers):
+            if importer not in {one.home for one in app.stacks}:
+                return set()
+            if importer not in touched_files:
+                touched_files.add(importer)
+                waiting.append(importer)
+    if touched_files & makers:
+        return set()
+    names = {one.name for one in app.stacks if one.home in touched_files}
+    return {app.targets[one.name] for one in app.stacks if closure(one.name, app.needs) & names}
+
+
+def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[str]:
+    """The files, other than those that make the stacks, which import a file or a class of it."""
+    defined = next(frozenset(one.bases) for one in files if one.path == path)
+    stem = basename(path).rpartition(".")[0]
+    words = defined | {basename(dirname(path)) if stem in ("index", "__init__") else stem}
+    return [one.path for one in files if one.path != path and one.path not in makers and one.imports & words and (one.bases or one.calls)]
+
+
+def _rest(tree: Tree, app: App, deploy: tuple[str, ...]) -> DraftRule:
+    """The rest of the folder, which may touch every stack. For an app in the root: the folders and files of its code."""
+    if app.folder:
+        return DraftRule("Infrastructure", (below(app.folder), *(f"!{one}" for one in tests_in(tree, app.folder))), deploy)
+    ours = {path for one in app.stacks for path in (one.home, one.maker)}
+    code = [one.path for one in app.program.files if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))]
+    files = [path for path in tree.paths if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)]
+    return DraftRule("Infrastructure", simplest([*(below(dirname(path)) for path in code if dirname(path)), *map(literal, files)]), deploy)
+
+
+def _unknown(tree: Tree, names: Names, folder: str) -> Part:
+    """An app whose stacks cannot be read: a person deploys it, until the draft says better."""
+    config, name = joined(folder, "cdk.json"), names.new("infra")
+    endings = {path[path.rfind(".") :] for path in tree.below(folder)}
+    language = next((word for ending, word in _OTHER_LANGUAGES.items() if ending in endings), None)
+    told = f"a CDK app in {language}, which is not read" if language else "a CDK app; no stack was found in it"
+    manual = DraftTarget(name, "manual", {"instructions": f"cd {folder or '.'} && cdk deploy --all"}, comment=(f"{config}: {told}.",))
+    rest = [below(folder)] if folder else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
+    return Part(
+        targets=(manual,),
+        rules=(DraftRule("Infrastructure", tuple(rest), (name,)),),
+        found=(f"{config}: {told}",),
+        questions=(f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",),
+    )

@@ -28,6 +28,11 @@ class Image(Struct, frozen=True):
     tests: tuple[str, ...] = ()
     built: tuple[str, ...] = ()
 
+    @property
+    def positive(self) -> tuple[str, ...]:
+        """The patterns of what goes in, whatever is left out again."""
+        return tuple(one for one in self.patterns if not one.startswith("!"))
+
 
 def image(tree: Tree, dockerfile: str, context: str) -> Image:
     """The patterns of all that goes into an image: its sources, its Dockerfile, and the .dockerignore that counts."""

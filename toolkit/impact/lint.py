@@ -108,6 +108,9 @@ def _nearest(pattern: str, folders: set[str], paths: Sequence[str]) -> str:
 
 
 def _by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:
-    """How many paths are below each top folder, the fullest first; files at the root stand by themselves."""
-    counts = Counter(path.split("/", 1)[0] + "/" if "/" in path else path for path in paths)
-    return sorted(counts.items(), key=lambda found: (-found[1], found[0]))
+    """How many paths are below each top folder, the fullest first; a path that is alone there stands by itself."""
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path.split("/", 1)[0] + "/" if "/" in path else path, []).append(path)
+    counts = [(folder if len(inside) > 1 else inside[0], len(inside)) for folder, inside in folders.items()]
+    return sorted(counts, key=lambda found: (-found[1], found[0]))

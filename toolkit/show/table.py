@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | int]], right: Sequence[int] = ()) -> str:
     """A plain table; the columns whose index is in `right` are aligned right."""
-    from tabulate import tabulate
+    import tabulate
 
+    tabulate.MIN_PADDING = 0  # by default a header takes two columns more than it needs
     align = ["right" if at in right else "left" for at in range(len(headers))]
-    text = tabulate([[str(cell) for cell in row] for row in rows], headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    cells = [[str(cell) for cell in row] for row in rows]
+    text = tabulate.tabulate(cells, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

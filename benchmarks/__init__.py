@@ -1,0 +1,1 @@
+"""Whole processes, against the bare interpreter and git in the same run."""

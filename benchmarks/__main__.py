@@ -1,0 +1,195 @@
+"""Prints what toolkit costs, each figure beside what it is measured against, taken in turn in the same run."""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import repository
+from toolkit.impact.matcher import Matcher
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+MARKS = ("<!-- measured -->\n", "<!-- end -->\n")
+BARE = [sys.executable, "-I", "-c", "pass"]
+TOOLKIT = [str(Path(sys.executable).with_name("toolkit"))]
+
+Row = tuple[str, str, str, str]
+"""What, the figure, what it is measured against, and the goal."""
+
+
+def main() -> None:
+    """Measure, print, and write the page if asked."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--runs", type=int, default=21, help="runs of each small command")
+    parser.add_argument("--history", type=Path, help="also replay the history of this repository")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="toolkit-bench-") as folder:
+        text = table(list(rows(Path(folder), asked.runs, asked.history)))
+    print(text)
+    if asked.write:
+        before, _, rest = PAGE.read_text().partition(MARKS[0])
+        PAGE.write_text(before + MARKS[0] + text + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
+
+
+def table(found: Sequence[Row]) -> str:
+    """The rows and the machine as Markdown."""
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    machine = (
+        f"{_cpu()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {git}, {time.strftime('%Y-%m-%d')}"
+    )
+    lines = ["| what | measured | against | goal |", "| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in found)]
+    return "\n".join([f"Machine: {machine}.", "", *lines])
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
+    """One measurement after the other."""
+    yield from diffs(folder, runs)
+    yield from matching()
+    yield from many_paths(folder)
+    yield from replay(repository.long_history(folder / "history", 10_000), "generated")
+    if history is not None:
+        yield from replay(history, history.name)
+
+
+def diffs(folder: Path, runs: int) -> Iterator[Row]:
+    """`diff --json --committed` on 20,000 and 100,000 files with 200 rules."""
+    ratios: dict[tuple[int, str], float] = {}
+    for files in (20_000, 100_000):
+        repo = repository.make(folder / f"files{files}", files)
+        for branch, name, goal in (("one", "1 changed file", 8), ("thousand", "1,000 changed files", 11)):
+            repository.git(repo, "checkout", "-q", branch)
+            ours, bare, git = interleaved(
+                repo,
+                runs,
+                [*TOOLKIT, "diff", "--json", "--committed", "base"],
+                BARE,
+                ["git", "diff", "--name-status", "-z", "base", "HEAD"],
+            )
+            ratio = ratios[files, branch] = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+            growth = f", {ratio / ratios[20_000, branch] - 1:+.0%} to 20,000 files" if files > 20_000 else ""
+            yield (
+                f"`diff --json --committed`, {files:,} files, {name}",
+                f"{ms(ours)}: **{ratio:.1f}x** the interpreter{growth}",
+                f"`python -I -c pass` {ms(bare)}, `git diff` {ms(git)}",
+                f"at most {goal}x" if files == 20_000 else "within 15 % of 20,000 files",
+            )
+
+
+def interleaved(folder: Path, runs: int, *commands: Sequence[str]) -> list[list[float]]:
+    """Seconds of each command, taken in turn, after two runs that do not count."""
+    found: list[list[float]] = [[] for _ in commands]
+    for at in range(runs + 2):
+        for command, times in zip(commands, found, strict=True):
+            start = time.perf_counter()
+            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+            if at >= 2:
+                times.append(time.perf_counter() - start)
+    return found
+
+
+def ms(times: Sequence[float]) -> str:
+    """Median and minimum in milliseconds."""
+    return f"{statistics.median(times) * 1000:.1f} ms (min {min(times) * 1000:.1f})"
+
+
+def matching() -> Iterator[Row]:
+    """Paths a second through the matcher: 100,000 paths, 100 rules of the usual shapes."""
+    paths = [
+        f"pkg{at % 130}/{('src', 'lib', 'test')[at % 3]}/mod{at % 31}/file{at}{('.py', '.ts', '.md', '')[at % 4]}" for at in range(100_000)
+    ]
+    lists = [[f"pkg{at}/src/**"] for at in range(70)] + [[f"pkg{at}/**/*.py"] for at in range(10)]
+    lists += [[f"**/{name}"] for name in ("Dockerfile", "*.tf", "go.mod", "*.md", "*.yml", "Makefile", "*.sh", "*.test.ts", "x/**", "y/**")]
+    lists += [
+        [name] for name in ("*.md", "go.*", "Makefile", "a/*/b/*.ts", "a/{b,c}/**", "docs/*.md", "s/x.sh", "pkg1/*", "lib/**/t_*", "i/*.tf")
+    ]
+    ours = best(5, lambda: _match_all(Matcher(lists).match, paths))
+    loop = best(5, lambda: _touch_all(paths))
+    yield (
+        "matching, 100 rules, 100,000 paths",
+        f"**{len(paths) / ours:,.0f} paths/s**",
+        f"the same loop around `str.rfind`: {len(paths) / loop:,.0f} paths/s",
+        "at least 300,000 paths/s",
+    )
+
+
+def _match_all(match: Callable[[str], object], paths: Sequence[str]) -> None:
+    for path in paths:
+        match(path)
+
+
+def _touch_all(paths: Sequence[str]) -> None:
+    for path in paths:
+        path.rfind("/")
+
+
+def best(runs: int, work: Callable[[], None]) -> float:
+    """The least seconds that the work took."""
+    found = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def many_paths(folder: Path) -> Iterator[Row]:
+    """110,000 changed paths in one diff: time and memory of the whole process."""
+    repo = repository.many_changes(folder / "many", 110_000)
+    with open(os.devnull, "wb") as nowhere:
+        start = time.perf_counter()
+        child = subprocess.Popen([*TOOLKIT, "diff", "--json", "--committed", "base"], cwd=repo, stdout=nowhere)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+    assert status == 0
+    (git,) = interleaved(repo, 3, ["git", "diff", "--name-status", "-z", "base", "HEAD"])
+    yield (
+        "`diff --json --committed`, 110,000 changed paths",
+        f"**{seconds:.2f} s, {usage.ru_maxrss / 1024:.0f} MB**",
+        f"`git diff` {statistics.median(git) * 1000:.0f} ms",
+        "under 3 s and 300 MB",
+    )
+
+
+def replay(repo: Path, name: str) -> Iterator[Row]:
+    """`rules replay --json` over the newest 10,000 first-parent commits; what git itself takes for them is taken off."""
+    rules = repo / "rules.toml"
+    if not rules.exists():
+        rules = Path(tempfile.mkdtemp(prefix="toolkit-bench-rules-")) / "rules.toml"
+        rules.write_text(repository.rules())
+    ask = ["--first-parent", "--diff-merges=first-parent", "--format=%H", "--raw", "-z", "--no-renames", "--no-abbrev", "--max-count=10000"]
+    ours, git = interleaved(
+        repo, 5, [*TOOLKIT, "rules", "replay", "--json", "-n", "10000", "--rules", str(rules)], ["git", "log", *ask, "HEAD"]
+    )
+    counted = subprocess.run(
+        ["git", "rev-list", "--count", "--first-parent", "--max-count=10000", "HEAD"], cwd=repo, capture_output=True, check=True
+    )
+    commits = int(counted.stdout)
+    own = statistics.median(a - b for a, b in zip(ours, git, strict=True))
+    if rules.parent != repo:
+        shutil.rmtree(rules.parent)
+    yield (
+        f"`rules replay`, {commits:,} first-parent commits ({name})",
+        f"{ms(ours)}; after git's own time **{commits / max(own, 0.001):,.0f} commits/s**",
+        f"`git log --raw` {ms(git)}",
+        "at least 5,000 commits/s",
+    )
+
+
+main()

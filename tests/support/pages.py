@@ -1,0 +1,244 @@
+"""The documentation's moving parts: generated references, and console examples that really run.
+
+`python -m tests.support.pages` writes them all anew; tests/test_docs.py fails when that would change anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tests.support.run import ROOT
+from toolkit.cli.main import cli
+from toolkit.cli.rules_schema import schema
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+GENERATED = "<!-- Written by scripts/docs. Change the code, not this file. -->\n"
+
+_BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL)
+_ENV = {
+    "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com", "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
+    "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com", "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
+    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "COLUMNS": "80", "LC_ALL": "C.UTF-8",
+}  # fmt: skip
+
+
+def car_rental(folder: Path) -> Path:
+    """The example as a clone on a branch with a committed, an uncommitted and an ignored change, as scripts/demo makes it."""
+    origin, clone = folder / "origin", folder / "car-rental"
+    ignored = shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT / "examples" / "car-rental", origin, ignore=ignored)
+    _git(origin, "init", "-q", "-b", "main")
+    _git(origin, "add", "-A")
+    _git(origin, "commit", "-q", "-m", "Car rental")
+    _git(folder, "clone", "-q", str(origin), str(clone))
+    _git(clone, "checkout", "-q", "-b", "faster-search")
+    _append(clone / "backend/src/car_rental/catalogue.py", "# a faster search\n")
+    _git(clone, "commit", "-q", "-a", "-m", "Search faster")
+    _append(clone / "cdk/stacks/fargate_stack.py", "# more memory\n")
+    _append(clone / "README.md", "A note.\n")
+    return clone
+
+
+def _append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def _git(folder: Path, *args: str) -> None:
+    subprocess.run(["git", *args], cwd=folder, env={**os.environ, **_ENV}, check=True, capture_output=True)
+
+
+def with_examples_run(page: str) -> str:
+    """The page with the output of every `console` block as it is today.
+
+    The blocks of a page run one after the other in the same repository; a line that starts with `$ ` is a command, `# ` a remark,
+    everything else output. A block whose output holds a line of `...` keeps its own words if they still match.
+    """
+    if "```console" not in page:
+        return page
+    with tempfile.TemporaryDirectory(prefix="toolkit-docs-") as folder:
+        repo = car_rental(Path(folder))
+        bin_folder = _commands(Path(folder))
+        return _BLOCK.sub(lambda block: _run_block(block[0], repo, bin_folder), page)
+
+
+def _commands(folder: Path) -> Path:
+    """A folder with a `toolkit` that is this checkout's."""
+    found = folder / "bin"
+    found.mkdir()
+    script = found / "toolkit"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m toolkit "$@"\n')
+    script.chmod(0o755)
+    return found
+
+
+def _run_block(block: str, repo: Path, bin_folder: Path) -> str:
+    out: list[str] = []
+    for command, expected in _parts(block):
+        if not command.startswith("$ "):
+            out.append(command + "\n")
+            continue
+        output = _masked(_shell(command[2:], repo, bin_folder))
+        kept = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
+        out.append(command + "\n" + (expected if kept else output))
+    return "".join(out)
+
+
+def _parts(block: str) -> Iterator[tuple[str, str]]:
+    """Each command or remark, with the output that follows it."""
+    command, expected = "", ""
+    for line in block.splitlines():
+        if line.startswith(("$ ", "# ")):
+            if command:
+                yield command, expected
+            command, expected = line, ""
+        else:
+            expected += line + "\n"
+    yield command, expected
+
+
+def _wildcard(expected: str) -> str:
+    return re.escape(expected).replace(re.escape("...\n"), r"(?:.*\n)*")
+
+
+def _shell(command: str, repo: Path, bin_folder: Path) -> str:
+    """What a person would see of a command: both streams, and the exit code where it is not 0."""
+    env = {**os.environ, **_ENV, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "HOME": str(repo.parent)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=repo, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return done.stdout + (f"(exit {done.returncode})\n" if done.returncode else "")
+
+
+def _masked(text: str) -> str:
+    """Commit ids change with every change of the example: they are written as the same few digits."""
+    text = re.sub(r"\b[0-9a-f]{40}\b", "90d7db011ff424b4e29262aec9809f01b9f2e17a", text)
+    return re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7}\b", "90d7db0", text)
+
+
+def command_reference() -> str:
+    """Every command's own help."""
+    parts = [GENERATED, "# Commands\n", "What `--help` says, for reference.\n"]
+    for path, command in _commands_of(cli, ("toolkit",)):
+        context = click.Context(command, info_name=path[-1], parent=_parents(path[:-1]), max_content_width=100, terminal_width=100)
+        parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def _parents(path: tuple[str, ...]) -> click.Context | None:
+    parent: click.Context | None = None
+    for name in path:
+        parent = click.Context(cli, info_name=name, parent=parent)
+    return parent
+
+
+def _commands_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path[-1])
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _commands_of(found, (*path, name))
+
+
+def rules_reference() -> str:
+    """Every key of rules.toml, from its schema."""
+    found = schema()
+    definitions = found["$defs"]
+    kinds = [one["$ref"].rsplit("/", 1)[1] for one in found["properties"]["targets"]["additionalProperties"]["oneOf"]]
+    parts = [GENERATED, "# rules.toml, key by key\n", INTRODUCTION, "## The file\n", _table(found)]
+    parts += ["## `[environments.NAME]`\n", _sentence(definitions["Environment"]), _table(definitions["Environment"])]
+    for kind in kinds:
+        parts += [f'## `[targets.NAME]` with `kind = "{kind}"`\n', _sentence(definitions[kind]), _table(definitions[kind])]
+        if kind == "app":
+            parts += ["### `build` of an app\n", _sentence(definitions["Build"]), _table(definitions["Build"])]
+    parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
+    parts += ["## `[[accept]]`\n", _sentence(definitions["AcceptTable"]), _table(definitions["AcceptTable"])]
+    return "\n".join(parts)
+
+
+INTRODUCTION = """\
+`toolkit` looks for `rules.toml`, then `.toolkit/rules.toml`, in the folder you stand in and in those above it, up to the
+repository's root; `--rules FILE` names another one. Unknown keys, wrong types, names that stand for nothing and targets that need
+each other in a circle are errors with a line. `toolkit rules schema` prints this as JSON Schema for editors
+([rules.schema.json](rules.schema.json) is a copy).
+
+In a target's settings `{name}` stands for a variable of the environment. Names of targets and environments are made of letters,
+digits, `_`, `-` and `.`, with `/` between parts. Patterns: [patterns.md](patterns.md).
+
+Limits: 256 kB, 1,024 characters a line, 16 levels of nesting, 16 dots in a line outside of quotes, 2,000 rules, 1,024 characters
+a pattern, 1,024 alternatives in the braces of one pattern.
+"""
+
+
+def _sentence(definition: dict[str, Any]) -> str:
+    return str(definition.get("description", "")) + "\n"
+
+
+def _table(definition: dict[str, Any]) -> str:
+    required = definition.get("required", [])
+    lines = ["| key | holds | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, value in definition["properties"].items():
+        default = "required" if key in required else _default(value.get("default"))
+        lines.append(f"| `{key}` | {_type(value)} | {default} | {_meaning(value)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _meaning(value: dict[str, Any]) -> str:
+    inner: list[dict[str, Any]] = [value, *value.get("anyOf", [])]
+    return next((one["description"] for one in inner if one.get("description")), "").replace("|", "\\|")
+
+
+def _default(value: object) -> str:
+    if value is None or value == [] or value == {}:
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _type(value: dict[str, Any]) -> str:
+    if "const" in value:
+        return f'`"{value["const"]}"`'
+    if "anyOf" in value:
+        return _type(next(one for one in value["anyOf"] if one.get("type") != "null"))
+    if "$ref" in value:
+        return "table"
+    if value.get("type") == "array":
+        words = value.get("items", {}).get("enum")
+        return f"list of {', '.join(f'`{word}`' for word in words)}" if words else "list"
+    return {"string": "text", "object": "table", "boolean": "`true` or `false`", "integer": "number"}.get(value.get("type", ""), "")
+
+
+def schema_text() -> str:
+    """docs/rules.schema.json."""
+    import json
+
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+def generated() -> dict[Path, str]:
+    """Every file that is written as a whole."""
+    return {DOCS / "commands.md": command_reference(), DOCS / "rules.md": rules_reference(), DOCS / "rules.schema.json": schema_text()}
+
+
+def main() -> None:
+    """Write everything anew."""
+    for path, text in generated().items():
+        path.write_text(text)
+    for page in PAGES:
+        if page.exists():
+            page.write_text(with_examples_run(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
