@@ -7,6 +7,7 @@ What changed (changes/) meets what the rules say (impact/) and becomes the least
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from shlex import quote
 
 from msgspec import Struct
@@ -54,9 +55,10 @@ def diff(request: Request, git: Git | None) -> Answer:
     if git is None:
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     base, end = bases.choose(request.base, git)
-    diffs = [git.diff_trees(start, end or git.require_head()) for start in base.commits]
-    rules = load_rules(request.folder, request.rules, git)  # while git is at work
-    changes = detect.between(diffs)
+    with ExitStack() as started:
+        diffs = [started.enter_context(git.diff_trees(start, end or git.require_head())) for start in base.commits]
+        rules = load_rules(request.folder, request.rules, git)  # while git is at work
+        changes = detect.between(diffs)
     dirty = None
     if end is None and not request.committed:
         changes = detect.in_work_tree(changes, git, base.commits) if base.commits else detect.uncommitted(git)
@@ -187,6 +189,8 @@ def _options(request: Request, rules: Rules) -> str:
 
 
 def _notes(base: Base, head: Head, rules: Rules, impact: Impact) -> Iterator[str]:
+    if base.kind == "none":
+        yield "so every target counts as due; name what is live: toolkit diff COMMIT"
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
         yield f"HEAD is on {base.name} already; name what is live: toolkit diff COMMIT"
     if len(base.commits) > 1:

@@ -60,7 +60,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     app = App(folder, program, tuple(stacks), {one.name: names.short(one.name) for one in stacks}, program.needs(stacks))
     group = names.new("infra") if len(stacks) > 1 else ""
     listed = ", ".join(f"`{one}`" for one in app.every)
-    code = deployed_code(tree, folder, program, {one.kind: _targets_of(app, one.kind) for one in stacks}, app.every)
+    code = deployed_code(tree, folder, program, {one.class_name: _targets_of(app, one.class_name) for one in stacks}, app.every)
     rest = _rest(tree, app, (group,) if group else app.every)
     whole = DraftTarget(group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",))
     described = [_stack(app, one) for one in stacks]
@@ -130,9 +130,9 @@ def _stack(app: App, one: Deployed) -> Stack:
         "stack",
         {"stack": one.name, "cdk": app.folder or "."},
         tuple(app.targets[name] for name in app.needs[one.name]),
-        (f"{one.kind} in {one.home}.",),
+        (f"{one.class_name} in {one.home}.",),
     )
-    runs = app.program.runs_containers(one) if by_calls else looks_like_containers(f"{one.kind} {one.name}")
+    runs = app.program.runs_containers(one) if by_calls else looks_like_containers(f"{one.class_name} {one.name}")
     return Stack(target, runs, app.program.values(one))
 
 
@@ -141,7 +141,7 @@ def _unsure(app: App, one: Deployed) -> str:
 
 
 def _targets_of(app: App, kind: str) -> tuple[str, ...]:
-    return tuple(app.targets[one.name] for one in app.stacks if one.kind == kind)
+    return tuple(app.targets[one.name] for one in app.stacks if one.class_name == kind)
 
 
 def _own_files(app: App) -> list[DraftRule]:

@@ -48,7 +48,7 @@ class Made(Struct, frozen=True):
     """An object that the code makes: its class, its name (`Api{suffix}`; None if computed), the variable that holds it, the
     variables that it is given, the class in whose code it is made, and whether that code is its scope (`self`, `this`)."""
 
-    kind: str
+    class_name: str
     name: str | None
     variable: str
     uses: frozenset[str]

@@ -52,9 +52,7 @@ def _where(tree: Tree, folder: str, asset: Asset) -> str | None:
     return None if above_app and found != asset.path else found
 
 
-def _targets(
-    program: Program, asset: Asset, path: str, owners: Mapping[str, tuple[str, ...]], every: Sequence[str]
-) -> tuple[str, ...]:
+def _targets(program: Program, asset: Asset, path: str, owners: Mapping[str, tuple[str, ...]], every: Sequence[str]) -> tuple[str, ...]:
     """The stacks in whose code an asset stands, or whose code makes the object that has it; all, if none can be seen to."""
     kinds = [kind for kind in owners if (asset.within in program.reach(kind) if asset.within else program.homes.get(kind) == path)]
     mine = {target for kind in kinds for target in owners[kind]}

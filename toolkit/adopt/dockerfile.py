@@ -37,7 +37,7 @@ class _Scope:
     """The variables of one stage: ENV goes before ARG, a base stage's are inherited, a base image's unknown."""
 
     def __init__(self, base: "_Scope | None" = None) -> None:
-        self.env: dict[str, str | None] = dict(base.env) if base else {}
+        self.env: dict[str, str] = dict(base.env) if base else {}
         self.args: dict[str, str | None] = dict(base.args) if base else {}
 
     def value(self, name: str) -> str | None:
@@ -67,10 +67,6 @@ class _Reader:
     def _expanded(self, word: str) -> str:
         return expanded(word, self.scope.value, self.escape)
 
-    def _known(self, word: str) -> str | None:
-        value = self._expanded(word)
-        return None if UNKNOWN in value else value
-
     def _from(self, one: Instruction) -> None:
         self.scope = self.globals
         image, *alias = one.flags()[1].split() or [""]
@@ -81,14 +77,14 @@ class _Reader:
     def _arg(self, one: Instruction) -> None:
         for name, value in _pairs(one.rest, self.escape):
             inherited = self.globals.args.get(name) if self.scope is not self.globals else None
-            self.scope.args[name] = inherited if value is None else self._known(value)
+            self.scope.args[name] = inherited if value is None else self._expanded(value)
 
     def _env(self, one: Instruction) -> None:
         first = one.rest.split(None, 1)
         if first and "=" not in first[0]:
-            self.scope.env[first[0]] = self._known(first[1]) if len(first) > 1 else ""
+            self.scope.env[first[0]] = self._expanded(first[1]) if len(first) > 1 else ""
             return
-        fresh = {name: self._known(value or "") for name, value in _pairs(one.rest, self.escape)}
+        fresh = {name: self._expanded(value or "") for name, value in _pairs(one.rest, self.escape)}
         self.scope.env.update(fresh)
 
     def _copy(self, one: Instruction) -> Iterator[CopySource]:

@@ -74,6 +74,8 @@ def _line(path: str, back: bool) -> Line:
         path = f"**/{path[2:]}"
     pattern = from_go(path)
     said = exact(path) and (pattern != "**" or path == "**")
+    if back and not said:
+        return Line(("**",), back, said)
     if pattern.endswith("/**"):
         return Line((f"{pattern}/*",), back, said)
     return Line((pattern,) if pattern == "**" else _with_below(pattern), back, said)

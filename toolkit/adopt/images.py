@@ -20,7 +20,7 @@ _SAYS_NOTHING = {"docker", ".docker", "deploy", "deployment", "build", "containe
 
 
 class Image(Struct, frozen=True):
-    """What one Dockerfile is built from: patterns (`!` for what stays out), tests among them, and sources that are not in git."""
+    """What one Dockerfile is built from: patterns (`!` for what stays out), the tests beside it, and sources that are not in git."""
 
     dockerfile: str
     context: str
@@ -45,7 +45,7 @@ def image(tree: Tree, dockerfile: str, context: str) -> Image:
     out = [within(context, one) for one in excluded(ignored)]
     negative = _that_matter(tree, positive, dict.fromkeys((*out, *tests)), always)
     built = tuple(dict.fromkeys(source.source for source, _, is_built in taken if is_built))
-    return Image(dockerfile, context, (*positive, *(f"!{one}" for one in negative)), tuple(one for one in tests if one in negative), built)
+    return Image(dockerfile, context, (*positive, *(f"!{one}" for one in negative)), tests, built)
 
 
 def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> Part:

@@ -84,7 +84,10 @@ def words(rest: str) -> list[str]:
 
 
 def expanded(word: str, value: Callable[[str], str | None], escape: str = "\\") -> str:
-    """A word with its quotes and escapes taken off and its variables filled in; UNKNOWN where `value` does not know one."""
+    """A word with its quotes and escapes taken off and its variables filled in; UNKNOWN where that cannot be known.
+
+    `value` gives a variable's value, UNKNOWN parts in it, and None for one that is not set as far as anybody knows.
+    """
     return _Word(word, value, escape).read()
 
 
@@ -210,6 +213,8 @@ class _Word:
             return UNKNOWN if colon else _or_unknown(known)
         other = self.read("}", depth + 1) if depth < DEEPEST else UNKNOWN
         self._next()
+        if known == UNKNOWN:
+            return UNKNOWN
         present = bool(known) if colon else known is not None
         if operator == "-":
             return known or "" if present else other

@@ -34,6 +34,7 @@ class Part(Struct, frozen=True):
     regions: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
     tests: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 def together(parts: Iterable[Part]) -> Part:
@@ -55,6 +56,7 @@ def together(parts: Iterable[Part]) -> Part:
         regions=frozenset(one for part in listed for one in part.regions),
         accounts=frozenset(one for part in listed for one in part.accounts),
         tests=tuple(one for part in listed for one in part.tests),
+        ignore=tuple(one for part in listed for one in part.ignore),
     )
 
 

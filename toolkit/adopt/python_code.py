@@ -261,7 +261,9 @@ def _variable(name: str) -> str | None:
 
 
 _LOOSE_CLASS = re.compile(r"^class\s+(\w+)\s*\(([^()\n]{0,200})\)\s*:", re.MULTILINE)
-_LOOSE_CALL = re.compile(r"\b([A-Z]\w*)\(\s*(self|\w+)\s*,\s*(?:f\"([^\"\n]{1,200})\"|f'([^'\n]{1,200})'|\"([^\"\n]{1,200})\"|'([^'\n]{1,200})')")
+_LOOSE_CALL = re.compile(
+    r"\b([A-Z]\w*)\(\s*(self|\w+)\s*,\s*(?:f\"([^\"\n]{1,200})\"|f'([^'\n]{1,200})'|\"([^\"\n]{1,200})\"|'([^'\n]{1,200})')"
+)
 
 
 def read_python_loosely(path: str, text: str) -> CodeFile:

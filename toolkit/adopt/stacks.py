@@ -22,7 +22,7 @@ class Deployed(Struct, frozen=True):
 
     name: str
     sure: bool
-    kind: str
+    class_name: str
     made: Made
     maker: str
     home: str
@@ -64,11 +64,11 @@ class Program:
 
     def runs_containers(self, one: Deployed) -> bool:
         """Whether a stack makes an ECS service, by what it calls."""
-        return any(_RUNS_CONTAINERS.search(name) for kind in self.reach(one.kind) for name in self.calls.get(kind, ()))
+        return any(_RUNS_CONTAINERS.search(name) for kind in self.reach(one.class_name) for name in self.calls.get(kind, ()))
 
     def values(self, one: Deployed) -> dict[str, tuple[str, ...]]:
         """What a stack names: cluster, service, repository, bucket."""
-        reached, found = self.reach(one.kind), dict[str, list[str]]()
+        reached, found = self.reach(one.class_name), dict[str, list[str]]()
         for file in self.files:
             for within, word, name in file.values:
                 beside = not within and file.path == one.home != one.maker
@@ -103,15 +103,15 @@ class Program:
         return any(self._extends(base, root, seen | {kind}) for base in self.bases[kind][:5])
 
     def _named(self, made: Made, maker: str) -> Iterator[Deployed]:
-        known = made.kind in self.bases
-        if not self.is_stack(made.kind) or (not known and not plain(made.name)):
+        known = made.class_name in self.bases
+        if not self.is_stack(made.class_name) or (not known and not plain(made.name)):
             return
-        name, sure = plain(made.name) or made.kind, bool(plain(made.name))
-        one = Deployed(name, sure, made.kind, made, maker, self.homes.get(made.kind, maker))
+        name, sure = plain(made.name) or made.class_name, bool(plain(made.name))
+        one = Deployed(name, sure, made.class_name, made, maker, self.homes.get(made.class_name, maker))
         if not (made.inside and made.within):
             yield one
         elif self._extends(made.within, "Stage", set()):
-            stages = [plain(stage.name) for file in self.files for stage in file.made if stage.kind == made.within]
+            stages = [plain(stage.name) for file in self.files for stage in file.made if stage.class_name == made.within]
             yield from (replace(one, name=f"{stage}-{name}") for stage in stages if stage)
             yield from [] if any(stages) else [replace(one, sure=False)]
         else:
@@ -139,7 +139,7 @@ def one_for_all_stages(stacks: Sequence[Deployed]) -> tuple[list[Deployed], dict
     for one in stacks:
         words = _STAGE.findall(one.name)
         if one.sure and len(words) == 1 and "{" not in one.name:
-            groups.setdefault((one.kind, _STAGE.sub("{stage}", one.name)), {})[words[0]] = one
+            groups.setdefault((one.class_name, _STAGE.sub("{stage}", one.name)), {})[words[0]] = one
     merged = {key: group for key, group in groups.items() if len(group) > 1}
     spelt = {word for group in merged.values() for word in group}
     if len({word.lower() for word in spelt}) < len(spelt):  # `Dev` here and `dev` there: one variable cannot be both

@@ -3,40 +3,33 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from posixpath import basename, dirname
-from posixpath import join as joined
+from collections.abc import Callable, Iterator, Sequence
+from posixpath import basename
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from toolkit.adopt.assembly import assembled
 from toolkit.adopt.cdk import cdk_apps
-from toolkit.adopt.code import VARIABLE
-from toolkit.adopt.draft import Draft, DraftRule, DraftTarget
-from toolkit.adopt.filters import Imported, imported
+from toolkit.adopt.draft import Draft
+from toolkit.adopt.filters import imported
 from toolkit.adopt.frontends import sites
 from toolkit.adopt.images import apps
 from toolkit.adopt.parts import Names, Part, slug, together
-from toolkit.adopt.patterns import below, sayable, shown, simplest
-from toolkit.adopt.quiet import for_people
+from toolkit.adopt.patterns import shown
 from toolkit.adopt.templates import templates
 from toolkit.adopt.tree import MOST_READ, Tree
-from toolkit.impact.matcher import Matcher
 
-_NEVER = {"node_modules", "vendor", "third_party", "bower_components", "cdk.out", ".aws-sam", ".terraform", ".venv", "venv", "site-packages"}
-_NEVER |= {".devcontainer", "devcontainer", ".next", "__pycache__"}
+_NEVER = {"node_modules", "vendor", "third_party", "bower_components", "site-packages", ".venv", "venv", "__pycache__"}
+_NEVER |= {"cdk.out", ".aws-sam", ".terraform", ".next", ".devcontainer", "devcontainer"}
 _SECOND = {"tests", "test", "__tests__", "testdata", "fixtures", "examples", "example", "samples", "sample", "demos"}
-_CHECKS = {"smoke", "smoke-tests", "smoke_tests", "smoke-test", "smoketests", "e2e"}
-_STAGES = {"env", "environment", "stage", "env_name", "envname", "environment_name", "stage_name", "stagename", "deploy_env"}
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d\Z")
-_ACCOUNT = re.compile(r"[0-9]{12}\Z")
+_CHECKS = {"smoke", "smoke-test", "smoke-tests", "smoke_test", "smoke_tests", "smoketests", "e2e"}
+_WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
 _NOT_UNDERSTOOD = (
     (re.compile(r"(?:\A|/)serverless\.(?:ya?ml|json|ts|js)\Z"), "a Serverless Framework service"),
     (re.compile(r"\.tf\Z"), "Terraform"),
     (re.compile(r"(?:\A|/)copilot/"), "AWS Copilot"),
     (re.compile(r"(?:\A|/)Pulumi\.yaml\Z"), "Pulumi"),
 )
-_WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
 
 
 class Survey(Struct, frozen=True):
@@ -52,22 +45,21 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
 
     `project` is what to call it, if nothing in the repository does. Tests and examples count only where nothing else does.
     """
-    whole = Tree(filter(_is_ours, paths), read)
-    named = slug(project) or _project(whole) or "project"
-    own = whole.only(lambda path: not _SECOND & set(path.split("/")[:-1]))
-    part = _look(own, named)
-    if not part.targets and len(own.paths) < len(whole.paths):
-        part = _look(whole, named)
-    filters, seen = _filters(whole)
-    if not part.targets and filters.found:
-        part = together((part, Part(targets=filters.draft.targets, rules=filters.draft.rules)))
-    checks = _checks(whole)
-    capped = (f"more than {MOST_READ} files look as if they said something: the rest was not read",) if whole.capped or own.capped else ()
-    return Survey(
-        _draft(whole, named, part, checks),
-        tuple(map(shown, (*part.found, *(f"{folder}/: checks of the live system" for folder in checks), *seen, *_others(whole), *capped))),
-        tuple(map(shown, (*part.questions, *_about_environments(part)))),
-    )
+    tree = Tree(filter(_is_ours, paths), read)
+    named = slug(project) or _project(tree) or "project"
+    plain = tree.only(lambda path: "{" not in path)  # the folders of project templates are called `{{name}}`
+    part = _look(plain.only(lambda path: not _SECOND & set(path.split("/")[:-1])), named)
+    if not part.targets:
+        part = _look(plain, named)
+    filters, seen = _filters(tree)
+    if not part.targets:
+        part = together((part, filters))
+    checks = _checks(tree)
+    draft, questions = assembled(tree, named, part, checks)
+    checked = [f"{folder}/: checks of the live system" for folder in checks]
+    capped = [f"only the first {MOST_READ} files that might say something were read"] if tree.capped else []
+    found = (*part.found, *checked, *seen, *_others(tree), *capped)
+    return Survey(draft, tuple(map(shown, found)), tuple(map(shown, questions)))
 
 
 def _is_ours(path: str) -> bool:
@@ -86,3 +78,46 @@ def _look(tree: Tree, project: str) -> Part:
     images = apps(tree, names, infra.stacks, infra.taken)
     front = sites(tree, names, infra.stacks, infra.taken, [rule.paths for rule in images.rules])
     return together((images, front, infra))
+
+
+def _project(tree: Tree) -> str:
+    """What the repository's own package is called."""
+    for path, load, keys in (("package.json", json.loads, ("name",)), ("pyproject.toml", tomllib.loads, ("project", "name"))):
+        try:
+            value = load(tree.read(path) or "")
+        except (ValueError, RecursionError):
+            continue
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str):
+            return slug(value.rpartition("/")[2])
+    return ""
+
+
+def _filters(tree: Tree) -> tuple[Part, list[str]]:
+    """What the path filters of CI say, as a part that is used where nothing else was found, and how to import them."""
+    workflows = [(path, tree.read(path) or "") for path in tree.paths if _WORKFLOW.match(path)]
+    counts = [(path, imported([(path, text)]).found) for path, text in workflows]
+    seen = [
+        f"{path}: {count} path filter{'s' * (count > 1)}; `toolkit rules import {path}` drafts rules from them"
+        for path, count in counts
+        if count
+    ]
+    draft = imported(workflows).draft
+    return Part(targets=draft.targets, rules=draft.rules, ignore=draft.ignore), seen
+
+
+def _checks(tree: Tree) -> list[str]:
+    """The folders, at most three deep, that are called like checks of the live system."""
+    found: list[str] = []
+    for folder in sorted({"/".join(path.split("/")[:deep]) for path in tree.paths for deep in (1, 2, 3)}):
+        if basename(folder) in _CHECKS and tree.is_folder(folder) and not any(folder.startswith(f"{one}/") for one in found):
+            found.append(folder)
+    return found
+
+
+def _others(tree: Tree) -> Iterator[str]:
+    for pattern, name in _NOT_UNDERSTOOD:
+        paths = [path for path in tree.paths if pattern.search(path)]
+        if paths:
+            yield f"{paths[0]}{f' and {len(paths) - 1} more' if paths[1:] else ''}: {name}, seen and not understood"

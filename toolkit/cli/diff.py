@@ -39,7 +39,7 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @click.pass_context
 def diff(
     ctx: click.Context, base: str | None, folder: str | None, rules: str | None, env: str | None, committed: bool, paths_from: str | None,
-    nul: bool, out: str | None, exit_code: bool, as_json: bool, quiet: bool, verbose: bool, no_color: bool,
+    nul: bool, out: str | None, exit_code: bool, as_json: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """What is out of date, why, and the narrowest deploy that mends it.
 
@@ -69,9 +69,7 @@ def diff(
     if quiet:
         output.say(found.plan.recommendation)
         return code
-    output.say(show.text(found, output.width(), verbose))
-    if verbose and git is not None:
-        _people(found, git)
+    output.say(show.text(found, output.width(), verbose, _people(found, git) if verbose and git else ()))
     if word == "refused":
         output.note(f"error: {found.refusal}, and {len(found.impact.unmatched)} changed paths match no rule")
         output.note("hint: add a rule for them, or add them to `ignore`")
@@ -97,13 +95,14 @@ def _write_plan(path: str, found: Answer, git: Git | None) -> None:
     files.write(path, dumps(document).encode())
 
 
-def _people(found: Answer, git: Git) -> None:
+def _people(found: Answer, git: Git) -> list[str]:
     """Who changed the files of each step, and since when."""
     from toolkit.show.people import lines
 
+    said: list[str] = []
     for step in found.plan.steps:
         paths = sorted({reason.path for reason in found.impact.targets.get(step.target, ())})
         if paths and found.base.commits and found.head.commit:
             commits = git.commits(found.base.commits, found.head.commit, paths[:200], 20)
-            for line in lines(step.target, commits):
-                output.say(line)
+            said += lines(step.target, commits)
+    return said

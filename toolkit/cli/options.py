@@ -1,5 +1,6 @@
 """The options that several commands share, and the request that they make."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,7 +22,14 @@ environment = click.option("-e", "--env", metavar="NAME", help="The environment 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 quiet = click.option("-q", "quiet", is_flag=True, help="Only the answer itself.")
 verbose = click.option("-v", "verbose", is_flag=True, help="Say more: reasons, and who changed what.")
-no_color = click.option("--no-color", is_flag=True, help="No colours (or set NO_COLOR).")
+no_color = click.option(
+    "--no-color", is_flag=True, expose_value=False, callback=lambda *given: _no_color(given[2]), help="No colours (or set NO_COLOR)."
+)
+
+
+def _no_color(wanted: bool) -> None:
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
 
 
 def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
@@ -31,8 +39,6 @@ def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
 
 def enter(ctx: click.Context, folder: str | None) -> str:
     """Go to the folder of -C. The folder that the command works in."""
-    import os
-
     wanted = inherited(ctx, "folder", folder)
     if wanted is not None:
         try:

@@ -4,6 +4,7 @@ import sys
 from base64 import b64encode
 
 import questionary
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 
 from toolkit.cli import output
 from toolkit.model import Answer
@@ -42,9 +43,7 @@ def wider(found: Answer) -> list[tuple[str, int]]:
 def offer(found: Answer) -> int:
     """Ask, and do what was chosen. The exit code. Ctrl-C raises KeyboardInterrupt."""
     while True:
-        chosen = questionary.select(
-            "What now?", [questionary.Choice(line(label), value) for label, value in choices(found)], instruction="(arrow keys, Enter)"
-        ).unsafe_ask()
+        chosen = _ask([questionary.Choice(line(label), value) for label, value in choices(found)])
         if chosen == NOTHING:
             return 0
         if chosen == WHY:
@@ -56,6 +55,21 @@ def offer(found: Answer) -> int:
             output.say(chosen)
             output.note("toolkit cannot deploy yet; run this once it can, or do by hand what it names")
             return 0
+
+
+def _ask(offered: list[questionary.Choice]) -> str:
+    """What was chosen. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+    question = questionary.select("What now?", offered, instruction="(arrow keys, Enter)")
+    leave = KeyBindings()
+
+    @leave.add("c-d", eager=True)
+    @leave.add("escape")
+    def _(event: KeyPressEvent) -> None:
+        event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    bindings = question.application.key_bindings
+    question.application.key_bindings = merge_key_bindings([bindings, leave] if bindings else [leave])
+    return str(question.unsafe_ask())
 
 
 def _copy(command: str) -> None:

@@ -322,11 +322,17 @@ class Git:
 
 
 class Diff:
-    """Changes on their way from git. Iterate once."""
+    """Changes on their way from git. Iterate once; as a context manager it leaves no git behind if nobody does."""
 
     def __init__(self, git: Git, command: list[str], more: dict[str, str] | None = None) -> None:
         self._git, self._verb = git, command[0]
         self._running = git._start(command, more)
+
+    def __enter__(self) -> "Diff":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.stop()
 
     def __iter__(self) -> Iterator[TreeChange]:
         records = self._git._records(self._running, self._verb)

@@ -1,7 +1,7 @@
 """What `toolkit diff` found, as text for people and as a document for programs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.errors import Exit
@@ -12,12 +12,15 @@ from toolkit.show.text import clipped, count, duration, line, listing, quote
 WIDTH = 80
 
 
-def text(answer: Answer, width: int = WIDTH, verbose: bool = False) -> str:
-    """The whole answer: what was compared, the table, what was left out, and the recommendation last."""
-    return "\n".join(_lines(answer, width, verbose))
+def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()) -> str:
+    """The whole answer: what was compared, the table, what was left out, and the recommendation last.
+
+    Verbose it has every step's reasons, and `people`: lines about who changed what.
+    """
+    return "\n".join(_lines(answer, width, verbose, people))
 
 
-def _lines(answer: Answer, width: int, verbose: bool) -> Iterator[str]:
+def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
     yield compared(answer.base, answer.head)
     yield summary(answer)
     yield ""
@@ -26,6 +29,7 @@ def _lines(answer: Answer, width: int, verbose: bool) -> Iterator[str]:
         yield ""
     if verbose:
         yield from why(answer)
+        yield from (*people, *([""] if people else []))
     yield from _left_out(answer)
     yield from (f"note: {line(note)}" for note in answer.notes)
     if answer.refusal:
@@ -45,6 +49,8 @@ def compared(base: Base, head: Head) -> str:
     if base.kind == "paths":
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
     commits = ", ".join(commit[:7] for commit in base.commits)
+    if base.name in base.commits:
+        return f"Compared with {commits} ({base.chosen})."
     unrecorded = "; nothing is recorded as deployed" if base.chosen == "upstream merge base" else ""
     return f"Compared with {quote(base.name or '')} ({commits}, {base.chosen}){unrecorded}."
 

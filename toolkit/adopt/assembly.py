@@ -1,0 +1,116 @@
+"""The parts that were found, put together as one draft: checks, `ignore`, environments and their variables."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from toolkit.adopt.code import VARIABLE
+from toolkit.adopt.draft import Draft, DraftRule, DraftTarget
+from toolkit.adopt.parts import Part
+from toolkit.adopt.patterns import below, sayable
+from toolkit.adopt.quiet import for_people
+from toolkit.adopt.tree import Tree
+from toolkit.impact.matcher import Matcher
+
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]\Z")
+_ACCOUNT = re.compile(r"[0-9]{12}\Z")
+_STAGES = {"env", "environment", "stage", "env_name", "envname", "environment_name", "environmentname", "stage_name", "stagename"}
+_LONGEST_NAME = 80
+_PROTECTED = {"prod", "production", "live"}
+
+
+def assembled(tree: Tree, project: str, part: Part, checks: Sequence[str]) -> tuple[Draft, tuple[str, ...]]:
+    """The draft, and all that a person has to fill in. `checks` are the folders of checks of the live system."""
+    checking = DraftRule("Smoke tests", tuple(map(below, checks)), run=("smoke-test",))
+    rules = [_sound(tree, rule, [below(folder) for folder in checks]) for rule in part.rules]
+    deploying = [rule for rule in rules if any(not one.startswith("!") for one in rule.paths)]
+    environments, questions = _environments(part)
+    draft = Draft(
+        project,
+        tuple(part.targets),
+        tuple(_named_once((*deploying, *((checking,) if checks else ())))),
+        _ignored(tree, part, deploying, checking.paths),
+        environments,
+        (
+            "Drafted by `toolkit init` from what the repository says. Names that stand only in AWS are guesses: look at each.",
+            "A change goes to every rule that matches its path; of a group and a member of it, the member alone is deployed.",
+        ),
+    )
+    return draft, (*part.questions, *questions)
+
+
+def _sound(tree: Tree, rule: DraftRule, checks: Sequence[str]) -> DraftRule:
+    """A rule whose patterns can all be said, and whose `!` patterns (checks among them) take something away."""
+    positive = [one if sayable(one) else "**" for one in rule.paths if not one.startswith("!")]
+    wished = dict.fromkeys([one[1:] for one in rule.paths if one.startswith("!") and sayable(one[1:])])
+    if rule.deploy and not rule.run:
+        wished |= dict.fromkeys(one for one in checks if one not in positive)
+    matcher = Matcher([positive, *((one,) for one in wished)])
+    useful: set[int] = set()
+    for path in tree.paths:
+        hits = [rule for rule, _ in matcher.match(path)]
+        useful.update(hits[1:] if hits[:1] == [0] else ())
+    return replace(rule, paths=(*positive, *(f"!{one}" for at, one in enumerate(wished, 1) if at in useful)))
+
+
+def _ignored(tree: Tree, part: Part, rules: Sequence[DraftRule], checks: Sequence[str]) -> tuple[str, ...]:
+    """What is for people only, and the tests that no rule is to see; never a check of the live system."""
+    asked = [one for one in dict.fromkeys((*part.ignore, *part.tests)) if sayable(one)]
+    matcher = Matcher([checks, *((one,) for one in asked)])
+    useful: set[int] = set()
+    needed: set[int] = set()
+    for path in tree.paths:
+        hits = [rule for rule, _ in matcher.match(path)]
+        (needed if hits[:1] == [0] else useful).update(hits)
+    tests = [one for at, one in enumerate(asked, 1) if at in useful - needed]
+    return tuple(dict.fromkeys((*for_people(tree, [rule.paths for rule in rules if rule.deploy]), *tests)))
+
+
+def _named_once(rules: Iterable[DraftRule]) -> Iterator[DraftRule]:
+    taken: set[str] = set()
+    for rule in rules:
+        name, count = rule.name[:_LONGEST_NAME], 1
+        while name in taken:
+            count += 1
+            name = f"{rule.name[:_LONGEST_NAME]} ({count})"
+        taken.add(name)
+        yield replace(rule, name=name)
+
+
+def _environments(part: Part) -> tuple[dict[str, dict[str, object]], tuple[str, ...]]:
+    """Each environment with what is known of it, and what is not."""
+    if not part.targets:
+        return {}, ()
+    used = sorted(_variables(part.targets))
+    accounts = sorted(filter(_ACCOUNT.match, part.accounts))
+    regions = sorted(filter(_REGION.match, part.regions))
+    environments: dict[str, dict[str, object]] = {}
+    for name, told in (part.stages or {"dev": {}}).items():
+        known: dict[str, object] = {"account": accounts[0]} if len(accounts) == 1 and len(part.stages) < 2 else {}
+        known |= {"regions": regions} if len(regions) == 1 else {}
+        known |= {"protected": True} if name in _PROTECTED else {}
+        known |= {"vars": {one: _value(one, name, told, part.variables) for one in used}} if used else {}
+        environments[name] = known
+    first, values = next(iter(environments.items()))
+    missing = [word for word in ("account", "regions") if word not in values]
+    return environments, (
+        *((f"environments.{first}: its AWS {' and '.join(missing)}, and the profile to use",) if missing else ()),
+        *(f"environments.{first}.vars.{one}: what `{one}` is there" for one in used if not _is_told(one, part)),
+    )
+
+
+def _variables(targets: Sequence[DraftTarget]) -> set[str]:
+    values = [str(value) for target in targets for value in target.settings.values() if isinstance(value, str)]
+    return {name for value in values for name in VARIABLE.findall(value)}
+
+
+def _is_told(name: str, part: Part) -> bool:
+    return name in part.variables or name in _STAGES or any(name in told for told in part.stages.values())
+
+
+def _value(name: str, environment: str, told: Mapping[str, str], context: Mapping[str, str]) -> str:
+    """What a variable most likely is: what the stacks' names told, what cdk.json says, the environment's name, or nothing."""
+    if name in told:
+        return told[name]
+    return context.get(name) or (environment if name in _STAGES else "")

@@ -1,0 +1,128 @@
+"""A foreign pattern, taken apart into pieces without alternatives, and spelled in our dialect (impact/glob.py).
+
+Both CI dialects have a `.*` that crosses folders at any place, which ours only has as a whole segment or inside one. How that is
+written depends on what stands beside it, and on one fact of git: no path has an empty, a `.` or a `..` segment.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from toolkit.impact.glob import PatternError, alternatives
+
+STAR = "\0*"
+"""Any characters inside a segment."""
+
+ANY = "\0?"
+"""One character, not a slash."""
+
+DEEP = "\0**"
+"""Any characters, slashes too."""
+
+FOLDERS = "\0**/"
+"""At the start of a segment: no folder, or any number of folders."""
+
+TREE = "\0**."
+"""At the end, after a slash: anything below, or the path before the slash itself."""
+
+CLASS = "\0["
+"""How a piece begins that is one character of a class; the rest of it is how our dialect writes the class."""
+
+Pieces = tuple[str, ...]
+"""Each is one of the above, `/`, or one literal character."""
+
+_ABSORBED_BY = {DEEP: (STAR, FOLDERS), STAR: (STAR,), FOLDERS: (FOLDERS,)}
+"""Piece -> what adds nothing after it."""
+
+_MAGIC = frozenset("*?[]{}()\\")
+
+
+class Inexact(ValueError):
+    """A pattern that cannot be said exactly; the message says why."""
+
+
+def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
+    """Our patterns whose union is the union of these; none where no path can match. Raises Inexact."""
+    patterns = dict.fromkeys(pattern for pieces in found for pattern in _patterns(_absorbed(pieces)))
+    for pattern in patterns:
+        try:
+            alternatives(pattern)
+        except PatternError as error:
+            raise Inexact(f"`{pattern}` is no pattern here: {error}") from None
+    return tuple(patterns)
+
+
+def literal(text: str) -> str:
+    """A pattern that matches this very path."""
+    return _guarded("".join(f"\\{char}" if char in _MAGIC else char for char in text))
+
+
+def same(pattern: str, patterns: Sequence[str]) -> bool:
+    """Whether our dialect reads one pattern as it reads these together."""
+    try:
+        return set(alternatives(pattern)) == {plain for one in patterns for plain in alternatives(one)}
+    except PatternError:
+        return False
+
+
+def _absorbed(pieces: Pieces) -> Pieces:
+    """The same pieces without those that another one beside them stands for anyway."""
+    if pieces[-3:] == (DEEP, "/", TREE):
+        pieces = pieces[:-2]
+    found: list[str] = []
+    for piece in pieces:
+        if piece == DEEP:
+            while found and found[-1] in (STAR, DEEP, FOLDERS):
+                found.pop()
+        elif found and piece in _ABSORBED_BY.get(found[-1], ()):
+            continue
+        found.append(piece)
+    return tuple(found)
+
+
+def _patterns(pieces: Pieces) -> Iterator[str]:
+    if pieces[-3:] == (STAR, "/", TREE):  # here, `x*/**` does not match `x1` itself
+        yield from _patterns(pieces[:-2])
+        yield from _patterns((*pieces[:-1], DEEP))
+    elif _can_match(pieces):
+        text = "".join(_spelling(pieces, at) for at in range(len(pieces)))
+        yield _guarded(text)
+
+
+def _can_match(pieces: Pieces) -> bool:
+    """Whether no segment is certain to be empty, `.` or `..`."""
+    segments: list[list[str]] = [[]]
+    for piece in pieces:
+        if piece == "/":
+            segments.append([])
+        elif piece == FOLDERS and segments[-1]:
+            raise Inexact("a `**` that stands for whole folders is inside a segment")
+        elif piece != FOLDERS:
+            segments[-1].append(piece)
+    return all("".join(segment) not in ("", ".", "..") for segment in segments)
+
+
+def _spelling(pieces: Pieces, at: int) -> str:
+    piece = pieces[at]
+    if piece == DEEP:
+        return _deep(pieces, at)
+    if piece == TREE:
+        return "**"
+    if piece[0] == "\0":
+        return piece[1:]
+    return f"\\{piece}" if piece in _MAGIC else piece
+
+
+def _guarded(text: str) -> str:
+    """A pattern that neither starts as a negation nor ends as if somebody had forgotten a space."""
+    text = f"\\{text}" if text.startswith("!") else text
+    return f"{text[:-1]}\\ " if text.endswith(" ") else text
+
+
+def _deep(pieces: Pieces, at: int) -> str:
+    """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is empty."""
+    starts = at == 0 or pieces[at - 1] == "/"
+    ends = at + 1 == len(pieces) or pieces[at + 1] == "/"
+    if not (starts and ends) or len(pieces) == 1:
+        return "**"
+    if at + 1 < len(pieces):
+        return "*/**"
+    return "**" if at > 1 and pieces[at - 2] == STAR else "**/*"  # `x*/**` wants something below, `x/**` does not
