@@ -224,17 +224,20 @@ def test_carriage_returns_and_a_byte_order_mark_are_no_part_of_it() -> None:
 
 def test_values_that_double_themselves_come_to_an_end() -> None:
     text = "FROM x\nENV A=aaaaaaaaaa\n" + "ENV A=$A$A$A$A\n" * 200 + "COPY $A/b c\n"
-    assert patterns(text) == ["**/b", "**/b/**"]
+    assert patterns(text) == ["**"]
 
 
-@pytest.mark.parametrize("text", ["RUN cat <<X\n" * 20_000, "COPY ${" * 20_000, 'ENV A="' + "\\" * 100_000, "COPY [" + "[" * 100_000 + " x"])
+@pytest.mark.parametrize(
+    "text", ["RUN cat <<X\n" * 20_000, "COPY ${" * 20_000, 'ENV A="' + "\\" * 100_000, "COPY [" + "[" * 100_000 + " x"], ids=range(4)
+)
 def test_hostile_texts_take_no_time(text: str) -> None:
     sources("FROM x\n" + text)
 
 
 dockerish = st.lists(
     st.one_of(
-        st.sampled_from(["FROM x AS y", "COPY", "ADD", "RUN", "ARG", "ENV", "ONBUILD", "--from=", "--mount=", "<<EOF", "EOF", "\\", "\n", "#"]),
+        st.sampled_from(["FROM x AS y", "COPY", "ADD", "RUN", "ARG", "ENV", "ONBUILD", "--from=", "--mount="]),
+        st.sampled_from(["<<EOF", "EOF", "\\", "\n", "#"]),
         st.sampled_from(["${A:-b}", "$A", "A=b", "[", "]", '"', "'", "**", "*", "?", "..", "/", "!", "{", "# escape=`", "`", "\r\n", "\0"]),
         st.text(max_size=5),
     ),
@@ -336,7 +339,10 @@ ignore_line = st.builds(
 )
 
 
-@given(st.lists(ignore_line, max_size=5).map("\n".join), st.lists(st.sampled_from(["a", "b", "ab", "x.md", "a.md"]), min_size=1, max_size=4))
+some_path = st.lists(st.sampled_from(["a", "b", "ab", "x.md", "a.md"]), min_size=1, max_size=4)
+
+
+@given(st.lists(ignore_line, max_size=5).map("\n".join), some_path)
 def test_what_is_excluded_is_out_and_what_is_let_in_is_all_that_is_in(text: str, path: list[str]) -> None:
     out, one = keeps_out(text), "/".join(path)
     assert not matches(excluded(text), one) or out(one)
@@ -365,8 +371,8 @@ def test_other_names_are_no_dockerfile(path: str) -> None:
 
 
 def test_a_compose_file_is_known_by_its_name() -> None:
-    assert is_compose("docker-compose.prod.yml") and is_compose("a/compose.yaml")
-    assert not is_compose("composer.json") and not is_compose("compose.py")
+    names = ["docker-compose.prod.yml", "a/compose.yaml", "composer.json", "compose.py"]
+    assert [is_compose(name) for name in names] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -401,9 +407,9 @@ def test_a_compose_file_says_it_best(build: str, dockerfile: str, context: str) 
     assert contexts({dockerfile: "FROM x\nCOPY a b\n"}, ["a", dockerfile], {"deploy/compose.yaml": compose}) == {dockerfile: context}
 
 
-@pytest.mark.parametrize("text", ["", "services: 3", "a: b: c", "services: {x: {build: https://x.y/z.git}}", "services: {x: {build: /abs}}"])
-def test_a_compose_file_that_says_nothing_is_passed_over(text: str) -> None:
-    assert contexts({"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": text}) == {"a/Dockerfile": "a"}
+@pytest.mark.parametrize("build", ["", "services: 3", "a: b: c", "services: {x: {build: https://x.y/z.git}}", "services: {x: {build: /a}}"])
+def test_a_compose_file_that_says_nothing_is_passed_over(build: str) -> None:
+    assert contexts({"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": build}) == {"a/Dockerfile": "a"}
 
 
 def test_the_ignore_file_of_a_dockerfile_goes_before_that_of_its_context() -> None:

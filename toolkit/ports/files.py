@@ -70,3 +70,15 @@ def relative(path: str, root: str) -> str | None:
     folder, name = os.path.split(os.path.abspath(path))
     found = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
     return None if found == ".." or found.startswith(".." + os.sep) else found
+
+
+def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
+    """The text of a repository's file. None if it is missing, larger than `most` bytes, no text, or not really inside (a link out)."""
+    path = os.path.join(root, name)
+    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(root), "")):
+        return None
+    try:
+        data = read(path, most)
+        return None if len(data) > most else data.decode()
+    except (FileProblem, UnicodeDecodeError):
+        return None

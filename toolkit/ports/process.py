@@ -83,9 +83,16 @@ class Running:
             process.stderr.close()
 
 
-def run(argv: Sequence[str], folder: str, env: Mapping[str, str]) -> Finished:
-    """Run a program to its end."""
-    done = subprocess.run(argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True)
+def run(argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None) -> Finished:
+    """Run a program to its end. One that is still running after `patience_s` is killed; its code is then -9."""
+    try:
+        done = subprocess.run(
+            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, timeout=patience_s
+        )
+    except subprocess.TimeoutExpired as error:
+        return Finished(-9, error.stdout or b"", error.stderr or b"")
+    except OSError as error:
+        return Finished(127, b"", (error.strerror or str(error)).encode())
     return Finished(done.returncode, done.stdout, done.stderr)
 
 

@@ -1,5 +1,6 @@
 """A container image that runs as an ECS service."""
 
+import posixpath
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -33,6 +34,12 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     health: Annotated[tuple[base.Url, ...], Meta(description="Addresses that must answer after a deploy.")] = ()
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
+
+
+def dockerfile(settings: Settings) -> tuple[str, str] | None:
+    """Its context and Dockerfile, if toolkit builds it."""
+    build = settings.build
+    return None if build is None else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
 
 
 def command(target: str, settings: Settings) -> str | None:

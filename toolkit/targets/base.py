@@ -29,6 +29,9 @@ class Kind(Protocol):
     def members(self, settings: Any) -> tuple[str, ...]:
         """The targets that a target of this kind covers."""
 
+    def dockerfile(self, settings: Any) -> tuple[str, str] | None:
+        """The build context and the Dockerfile that it is built from, from the repository's root; None if it is built otherwise."""
+
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
 
@@ -41,6 +44,11 @@ def no_problem(settings: Settings) -> str | None:
 def no_members(settings: Settings) -> tuple[str, ...]:
     """For a kind that covers nothing but itself."""
     return ()
+
+
+def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
+    """For a kind that is no image."""
+    return None
 
 
 def deploy_command(target: str, settings: Settings) -> str | None:

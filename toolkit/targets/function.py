@@ -11,6 +11,7 @@ estimate_s = 30
 problem = base.no_problem
 members = base.no_members
 command = base.deploy_command
+dockerfile = base.no_dockerfile
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ action = "deploy"
 estimate_s = 0
 problem = base.no_problem
 command = base.deploy_command
+dockerfile = base.no_dockerfile
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

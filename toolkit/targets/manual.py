@@ -10,6 +10,7 @@ action = "by hand"
 estimate_s = 0
 problem = base.no_problem
 members = base.no_members
+dockerfile = base.no_dockerfile
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

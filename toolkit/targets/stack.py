@@ -10,6 +10,7 @@ from toolkit.targets import base
 action = "deploy-stack"
 estimate_s = 300
 members = base.no_members
+dockerfile = base.no_dockerfile
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

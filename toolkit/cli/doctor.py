@@ -1,0 +1,81 @@
+"""`toolkit doctor`: is everything there, and do the rules know what goes into the images?"""
+
+import os
+import platform
+
+import click
+
+from toolkit import __version__, flow, targets
+from toolkit.adopt.contexts import contexts, is_compose, is_dockerfile
+from toolkit.adopt.coverage import Uncovered, uncovered_sources
+from toolkit.cli import options, output
+from toolkit.errors import Exit, GitMissing
+from toolkit.model import Rules
+from toolkit.ports import files, programs
+from toolkit.ports.git import Git
+from toolkit.show import diagnosis as show
+
+
+@click.command()
+@options.common
+@options.as_json
+@click.pass_context
+def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:
+    """Look for programs and their versions, and hold the rules against what every Dockerfile copies.
+
+    A source of an image that no rule sends to its app would be a missed deploy: exit code 1. Silence one that needs no rule with
+    `accept = [{ path = "…", reason = "…" }]` in rules.toml.
+    """
+    folder = options.enter(ctx, folder)
+    try:
+        git = options.repository(folder)
+    except GitMissing:
+        git = None
+    found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs()]
+    loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
+    images = _images(loaded, git) if loaded and git else None
+    bad = (images and images.uncovered) or any(program.problem for program in found)
+    code = Exit.FAILED if bad else Exit.OK
+    if as_json:
+        return output.document(show.document(found, images, code))
+    output.say(show.text(found, images, loaded.file if loaded else None))
+    return code
+
+
+def _programs() -> list[show.Program]:
+    return [show.program(name, version, needed) for name, version, needed in programs.versions()]
+
+
+def _images(rules: Rules, git: Git) -> show.Images:
+    """Each Dockerfile with the targets that are built from it, and the sources that their rules forget."""
+    paths = git.files()
+    texts = {path: files.text_inside(git.root, path) or "" for path in paths if is_dockerfile(path) or is_compose(path)}
+    dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path)}
+    guessed = contexts(dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)})
+    built = _built(rules)
+    owners = {path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy)) for path, (_, names) in built.items()}
+    missed: tuple[Uncovered, ...] = uncovered_sources(
+        dockerfiles,
+        [rule.paths for rule in rules.rules],
+        rules.ignore,
+        paths,
+        [one.path for one in rules.accept],
+        {**guessed, **{path: context for path, (context, _) in built.items()}},
+        owners,
+        {path: files.text_inside(git.root, path) or "" for path in paths if path.endswith(".dockerignore")},
+    )
+    named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
+    return show.Images(named, tuple(sorted(set(built) - set(dockerfiles))), missed)
+
+
+def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
+    """Dockerfile -> its context, and the targets that are built from it with the groups around them."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for name, target in rules.targets.items():
+        image = targets.kind(target.kind).dockerfile(target.settings)
+        if image is not None:
+            context, dockerfile = image
+            names = found.setdefault(os.path.normpath(dockerfile), (context, set()))[1]
+            names.add(name)
+            names.update(group for group, other in rules.targets.items() if name in other.members)
+    return found

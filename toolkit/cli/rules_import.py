@@ -1,0 +1,52 @@
+"""`toolkit rules import`: CI path filters become rules, as far as they can be said exactly."""
+
+import click
+
+from toolkit import flow
+from toolkit.adopt.draft import toml
+from toolkit.adopt.filters import imported
+from toolkit.cli import options, output
+from toolkit.errors import Exit, UsageError
+from toolkit.impact.toml import MOST_BYTES
+from toolkit.ports import files
+from toolkit.show.text import line
+
+
+@click.command("import", epilog="Example: toolkit rules import .github/workflows/*.yml > rules.toml")
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True)
+@click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
+@click.option("--out", metavar="FILE", help="Write the rules to FILE; one that is there is only replaced with --force.")
+@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@options.as_json
+@click.pass_context
+def rules_import(ctx: click.Context, sources: tuple[str, ...], folder: str | None, out: str | None, force: bool, as_json: bool) -> int:
+    """Turn CI path filters into a commented rules.toml: dorny/paths-filter (in a workflow, or a file of filters) and on.EVENT.paths.
+
+    Each filter becomes a `manual` target, to be given its real kind. What cannot be said exactly is reported and left out, and the
+    exit code is 4.
+    """
+    options.enter(ctx, folder)
+    found = imported([(source, _text(source)) for source in sources])
+    if not found.found:
+        raise UsageError(f"there is no path filter in {', '.join(sources)}", "name workflows or files of dorny/paths-filter filters")
+    text = toml(found.draft)
+    flow.read_rules(text.encode(), "the imported rules")
+    if out:
+        files.write(out, text.encode(), replace=force)
+    code = Exit.PARTLY if found.inexact else Exit.OK
+    if as_json:
+        status = "partly" if found.inexact else "done"
+        head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}
+        return output.document({**head, "filters": found.found, "inexact": found.inexact, "rules": text})
+    if not out:
+        output.say(text.rstrip("\n"))
+    for one in found.inexact:
+        output.note(f"not imported: {line(one)}")
+    return code
+
+
+def _text(path: str) -> str:
+    data = files.read(path, MOST_BYTES)
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"{path!r} has more than {MOST_BYTES:,} bytes", "split it, or name another file")
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,64 @@
+"""What `init` saw, drafted, and leaves to be filled in."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from toolkit.model import Rules
+from toolkit.show.text import count, line, quote
+
+
+class Coverage(Protocol):
+    """How many tracked files are matched, ignored or neither, and the folders with most of the last."""
+
+    @property
+    def matched(self) -> int: ...
+    @property
+    def ignored(self) -> int: ...
+    @property
+    def unmatched(self) -> int: ...
+    @property
+    def folders(self) -> tuple[tuple[str, int], ...]: ...
+
+
+def text(found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, written: str | None) -> str:
+    """What was found, how much of it the draft covers, what to fill in, and what to do next."""
+    return "\n".join(_lines(found, questions, covered, rules, written))
+
+
+def _lines(found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, written: str | None) -> Iterator[str]:
+    yield "Found:" if found else "Found nothing that toolkit understands; the draft has no targets yet."
+    yield from (f"  {line(one)}" for one in found)
+    if written:
+        yield f"Wrote {quote(written)}: {count(len(rules.targets), 'target')}, {count(len(rules.rules), 'rule')}."
+    total = covered.matched + covered.ignored + covered.unmatched
+    shares = f"{covered.matched:,} match a rule, {covered.ignored:,} are ignored, {covered.unmatched:,} neither"
+    yield f"Of {count(total, 'tracked file')} {shares}."
+    yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)
+    if questions:
+        yield "To fill in:"
+        yield from (f"  {line(one)}" for one in questions)
+    if written:
+        yield "Next: read it, then run `toolkit rules check` and `toolkit diff`."
+
+
+def document(
+    found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, text: str, written: str | None
+) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "toolkit": 1,
+        "command": "init",
+        "status": "done",
+        "exit": 0,
+        "written": written,
+        "rules": text,
+        "targets": list(rules.targets),
+        "found": list(found),
+        "questions": list(questions),
+        "coverage": {
+            "matched": covered.matched,
+            "ignored": covered.ignored,
+            "unmatched": covered.unmatched,
+            "folders": [{"folder": folder, "files": number} for folder, number in covered.folders],
+        },
+    }
