@@ -206,7 +206,7 @@ class Explained(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, shadowed-rule, ignored-rule or overlap; overlaps are for information."""
+    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule or overlap."""
 
     code: str
     line: int | None

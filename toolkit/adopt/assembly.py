@@ -55,15 +55,14 @@ def _sound(tree: Tree, rule: DraftRule, checks: Sequence[str]) -> DraftRule:
 
 
 def _ignored(tree: Tree, part: Part, rules: Sequence[DraftRule], checks: Sequence[str]) -> tuple[str, ...]:
-    """What is for people only, and the tests that no rule is to see; never a check of the live system."""
+    """What is for people only, and the tests that no rule is to see; but the checks of the live system are seen."""
     asked = [one for one in dict.fromkeys((*part.ignore, *part.tests)) if sayable(one)]
-    matcher = Matcher([checks, *((one,) for one in asked)])
+    matcher = Matcher([*((one,) for one in asked), *((one,) for one in checks)])
     useful: set[int] = set()
-    needed: set[int] = set()
     for path in tree.paths:
-        hits = [rule for rule, _ in matcher.match(path)]
-        (needed if hits[:1] == [0] else useful).update(hits)
-    tests = [one for at, one in enumerate(asked, 1) if at in useful - needed]
+        hits = {rule for rule, _ in matcher.match(path)}
+        useful |= hits if not hits.isdisjoint(range(len(asked))) else set()
+    tests = [one for at, one in enumerate((*asked, *(f"!{one}" for one in checks))) if at in useful]
     return tuple(dict.fromkeys((*for_people(tree, [rule.paths for rule in rules if rule.deploy]), *tests)))
 
 

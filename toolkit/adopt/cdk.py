@@ -44,7 +44,7 @@ class App(Struct, frozen=True):
 
 def cdk_apps(tree: Tree, names: Names) -> Part:
     """All CDK apps of the repository."""
-    folders = [dirname(path) for path in tree.paths if basename(path) == "cdk.json"]
+    folders = [dirname(path) for path in tree.candidates if basename(path) == "cdk.json"]
     return together(_part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders)
 
 

@@ -103,7 +103,7 @@ def _packages(tree: Tree) -> tuple[dict[str, Mapping[str, object]], tuple[str, .
     """Folder -> what its package.json says, and what could not be read."""
     packages: dict[str, Mapping[str, object]] = {}
     unread = []
-    for path in tree.paths:
+    for path in tree.candidates:
         if basename(path) != "package.json":
             continue
         try:
@@ -123,7 +123,7 @@ def _sites(tree: Tree, packages: Mapping[str, Mapping[str, object]]) -> Iterator
         output = _output(tree, folder, package, uses)
         if output:
             yield Site(folder, output, joined(folder, "package.json"), uses)
-    for folder in sorted({"/".join(path.split("/")[:deep]) for path in tree.paths for deep in (1, 2)}):
+    for folder in sorted({"/".join(path.split("/")[:deep]) for path in tree.candidates for deep in (1, 2)}):
         if basename(folder) in _FOLDERS and tree.is_folder(folder) and not any(_is_in(folder, one) for one in packages if one):
             yield from _without_package(tree, folder)
 

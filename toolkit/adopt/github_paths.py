@@ -6,12 +6,12 @@ several rules: each pattern that includes, with the exclusions that come after i
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from msgspec import Struct
 
-from toolkit.adopt.pieces import ANY, CLASS, DEEP, FOLDERS, STAR, Inexact, Pieces, spelled
+from toolkit.adopt.pieces import ANY, DEEP, FOLDERS, STAR, Inexact, Pieces, one_of, spelled
 
 MOST = 64
 """The most alternatives that the optional parts of one pattern may stand for."""
@@ -47,7 +47,7 @@ def from_github(pattern: str) -> tuple[str, ...]:
 
 def from_paths(patterns: Sequence[str]) -> Said:
     """`paths`: the last pattern that matches a path decides, and `!` decides against it."""
-    read = _Reader(from_github)
+    read = _Reader()
     texts = [(pattern.startswith("!"), read(pattern)) for pattern in patterns]
     rules: dict[tuple[str, ...], list[str]] = {}
     excluded: dict[str, None] = {}
@@ -61,28 +61,28 @@ def from_paths(patterns: Sequence[str]) -> Said:
 
 def from_paths_ignore(patterns: Sequence[str]) -> Said:
     """`paths-ignore`: a path counts unless a pattern matches it; a pattern with `!` matches what the rest of it does not."""
-    read = _Reader(from_github)
+    read = _Reader()
     ignored = dict.fromkeys(f"!{one}" for pattern in patterns if not pattern.startswith("!") for one in read(pattern))
     kept = [(pattern, read(pattern)) for pattern in patterns if pattern.startswith("!")]
     if len({found for _, found in kept}) > 1:
-        read.inexact += [(pattern, "more than one `!` has to match at once") for pattern, _ in kept]
-        return read.said(())
-    if any(pattern.startswith("!") for pattern, _ in read.inexact) or any(not found for _, found in kept):
-        return read.said(())
-    return read.said([(*(kept[0][1] if kept else ()), *ignored) or ("**",)])
+        read.inexact += [(pattern, "more than one `!` has to match at once") for pattern, found in kept if found]
+    elif not kept:
+        return read.said([tuple(ignored) or ("**",)])
+    elif kept[0][1]:
+        return read.said([(*kept[0][1], *ignored)])
+    return read.said(())  # without what a `!` says, this would be far more than what GitHub counts
 
 
 class _Reader:
     """Translates patterns and remembers what could not be said, and what can never match."""
 
-    def __init__(self, translate: Callable[[str], tuple[str, ...]]) -> None:
-        self.translate = translate
+    def __init__(self) -> None:
         self.dead: list[str] = []
         self.inexact: list[tuple[str, str]] = []
 
     def __call__(self, pattern: str) -> tuple[str, ...]:
         try:
-            found = self.translate(pattern.removeprefix("!"))
+            found = from_github(pattern.removeprefix("!"))
         except Inexact as error:
             self.inexact.append((pattern, str(error)))
             return ()
@@ -138,15 +138,15 @@ def _class(content: str) -> str:
         found = _MEMBER.match(content, at)
         if found is None or (found["low"] and found["low"] > found["high"]):
             raise Inexact("its character class has more than letters, digits and ranges of them, which GitHub refuses")
-        members.append("-".join(re.sub(r"[\[\\^]", r"\\\g<0>", one) for one in found[0].split("-")))
+        members.append(found[0])
         at = found.end()
     if not members:
         raise Inexact("it has an empty character class, which GitHub refuses")
     if len(content) == 1:
         return content
-    if content.isalnum():
-        return f"{CLASS}"[:1] + f"{{{','.join(content)}}}"
-    return f"{CLASS}{'' if '-' in content or members[0].startswith(chr(92)) else chr(92)}{''.join(members)}]"
+    if "-" in content:
+        return one_of("[" + re.sub(r"[\[\\^]", r"\\\g<0>", content) + "]")
+    return one_of("{" + re.sub(r"[\[\\]", r"\\\g<0>", ",".join(members)) + "}")
 
 
 def _absorbed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -170,11 +170,12 @@ def _settled(pieces: Pieces) -> Iterator[Pieces]:
     for at, piece in enumerate(pieces):
         if piece == FOLDERS and at and pieces[at - 1] not in ("/", DEEP, FOLDERS):
             before, after = pieces[:at], pieces[at + 1 :]
+            start = before[:-1] if before[-1] == STAR else before
             yield from _settled(before + after)
-            if before[-1] == STAR:
-                yield from _settled((*before[:-1], DEEP, "/", *after))
+            if start and start[-1] != "/":
+                yield from _settled((*start, "/", DEEP, "/", *after))
+                yield from _settled((*start, ANY, DEEP, "/", *after))
             else:
-                yield from _settled((*before, "/", DEEP, "/", *after))
-                yield from _settled((*before, ANY, DEEP, "/", *after))
+                yield from _settled((*start, DEEP, "/", *after))
             return
     yield pieces

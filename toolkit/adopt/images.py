@@ -16,6 +16,9 @@ from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 
 _NOT_DEPLOYED = {"dev", "devel", "development", "local", "test", "tests", "testing", "ci", "debug", "lint", "e2e", "devcontainer"}
+_ALONE = "app"
+"""What the image of a repository that is one app is called."""
+
 _SAYS_NOTHING = {"docker", ".docker", "deploy", "deployment", "build", "container", "image", "prod", "production"}
 
 
@@ -50,7 +53,7 @@ def image(tree: Tree, dockerfile: str, context: str) -> Image:
 
 def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> Part:
     """An app for each Dockerfile that no stack builds by itself."""
-    mine = [path for path in tree.paths if is_dockerfile(path) and path not in taken]
+    mine = [path for path in tree.candidates if is_dockerfile(path) and path not in taken]
     texts = {path: text for path in mine if (text := tree.read(path)) is not None}
     deployed = [path for path in texts if not _is_aside(path)] or list(texts)
     composes = {path: tree.read(path) or "" for path in tree.paths if is_compose(path)}
@@ -67,10 +70,12 @@ def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> 
 
 
 def _app(made: Image, names: Names, stacks: Sequence[Stack], several: bool) -> Part:
-    name = names.new(_name(made, names.project))
+    name = names.new(_name(made))
     home = _home(name, [stack for stack in stacks if stack.containers])
     known = {word: _named(home, word, name, several) for word in ("cluster", "service", "repository")}
-    guesses = {"cluster": names.project, "service": name, "repository": f"{names.project}-{name}" if name != names.project else name}
+    guesses = {"cluster": names.project, "service": name, "repository": f"{names.project}-{name}"}
+    if made.context == "" and name == _ALONE:
+        guesses |= {"service": names.project, "repository": names.project}
     settings = {word: known[word] or guesses[word] for word in guesses}
     build = {"context": made.context or ".", "dockerfile": made.dockerfile}
     return Part(
@@ -128,12 +133,12 @@ def _named(home: Stack | None, word: str, name: str, several: bool) -> str | Non
     return found[0] if len(found) == 1 else None
 
 
-def _name(made: Image, project: str) -> str:
+def _name(made: Image) -> str:
     """After `Dockerfile.worker`, else after the folder, unless that says nothing."""
     words = [word for word in basename(made.dockerfile).split(".") if word and word.lower() not in ("dockerfile", "containerfile")]
     told = [word for word in words if word.lower() not in _SAYS_NOTHING | _NOT_DEPLOYED]
     folders = [one for one in (*reversed(dirname(made.dockerfile).split("/")), basename(made.context)) if one.lower() not in _SAYS_NOTHING]
-    return next((one for one in (*told, *folders) if slug(one)), project)
+    return next((one for one in (*told, *folders) if slug(one)), _ALONE)
 
 
 def _is_aside(dockerfile: str) -> bool:
@@ -143,7 +148,8 @@ def _is_aside(dockerfile: str) -> bool:
 def _in_git(tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...] | None) -> tuple[tuple[str, ...], bool]:
     """A source as patterns from the root, and whether it has to be built first: then the nearest folder that is there counts."""
     if source.patterns == ("**",):
-        return tuple(within(context, one) for one in (("**",) if let_in is None else let_in)), False
+        wanted = [within(context, one) for one in (("**",) if let_in is None else let_in)]
+        return tuple(literal(lead) if (lead := plain_lead(one)) in tree else one for one in wanted), False
     path = within(context, source.patterns[0].removesuffix("/**"))
     lead = plain_lead(path)
     if lead != path:

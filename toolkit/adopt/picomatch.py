@@ -11,7 +11,7 @@ Two differences stay: `*` and `**` match a newline here, and a path that reads l
 import re
 from collections.abc import Iterable
 
-from toolkit.adopt.pieces import ANY, CLASS, DEEP, FOLDERS, STAR, TREE, Inexact, Pieces, literal, same, spelled
+from toolkit.adopt.pieces import ANY, DEEP, FOLDERS, STAR, TREE, Inexact, Pieces, literal, one_of, same, spelled
 from toolkit.impact.glob import PatternError, alternatives, regex
 
 __all__ = ["Inexact", "from_picomatch"]
@@ -49,13 +49,13 @@ def from_picomatch(pattern: str) -> tuple[str, ...]:
     body = pattern.removeprefix("./")
     if not negates(pattern):
         try:
-            return _meant(body, fast=pattern[:1] in (".", "*"))
+            return _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
         except _NeverClosed:  # the regular expression is broken, so that only the path of this very name matches
             return spelled([tuple(pattern)])
     if body.startswith("!!"):
         raise Inexact("it has more than one `!`")
     try:
-        return tuple(f"!{one}" for one in _meant(body[1:], fast=False))
+        return tuple(f"!{one}" for one in _meant(body[1:], fast=False, negated=True))
     except _NeverClosed:
         raise Inexact("its `{` is never closed") from None
 
@@ -66,7 +66,7 @@ def negates(pattern: str) -> bool:
     return body.startswith("!") and not body.startswith("!(")
 
 
-def _meant(body: str, fast: bool) -> tuple[str, ...]:
+def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
     if len(body) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
     if not body:
@@ -80,7 +80,7 @@ def _meant(body: str, fast: bool) -> tuple[str, ...]:
     stripped = re.sub(r"^(?:\./)+", "", body)
     if not stripped:
         return ()
-    parser = _Parser(stripped, group_free=not _NO_MAGIC_GROUP.search(body))
+    parser = _Parser(stripped, group_free=not (negated or _NO_MAGIC_GROUP.search(body)))
     patterns = spelled(one for pieces in parser.parse() for one in _settled(pieces))
     if len(patterns) > 1 and same(stripped, patterns):
         patterns = (stripped,)
@@ -253,7 +253,7 @@ class _Parser:
     @staticmethod
     def _class(written: str) -> list[Pieces]:
         """A class as ours; with a `!`, which only ours takes for a negation or a reason not to match the text itself."""
-        options: list[Pieces] = [(CLASS + (f"\\{written[1:]}" if written.startswith("[!") else written[1:]),)]
+        options: list[Pieces] = [(one_of(f"[\\{written[1:]}" if written.startswith("[!") else written),)]
         if "!" in written and not re.search(r"[-*+?.^${}(|)\[\]]", written[1:-1]):
             options.append(tuple(written))
         return options
@@ -263,7 +263,7 @@ class _Parser:
         if ranged and self.text.startswith("}", ranged.end()):
             self.rebuilt = True
             low, high = sorted((ranged[1], ranged[2]))
-            return [(f"{CLASS}{low}-{high}]",)], ranged.end() + 1
+            return [(one_of(f"[{low}-{high}]"),)], ranged.end() + 1
         self.braces += 1
         options, stop = self._sequence(at + 1, ",})|")
         commas = 0
@@ -315,7 +315,7 @@ def _after_dot(pieces: Pieces, at: int) -> list[Pieces]:
         return [(STAR, *rest)]
     following = rest[0] if rest else "/"
     if following == "/":
-        return [(f"{CLASS}!.]", STAR, *rest), (".", ANY, STAR, *rest)]
+        return [(one_of("[!.]"), STAR, *rest), (".", ANY, STAR, *rest)]
     if len(following) == 1 and following != ".":
         return [(STAR, *rest)]
     raise Inexact("a star after a dot in braces is followed by more magic")

@@ -23,11 +23,8 @@ FOLDERS = "\0**/"
 TREE = "\0**."
 """At the end, after a slash: anything below, or the path before the slash itself."""
 
-CLASS = "\0["
-"""How a piece begins that is one character of a class; the rest of it is how our dialect writes the class."""
-
 Pieces = tuple[str, ...]
-"""Each is one of the above, `/`, or one literal character."""
+"""Each is one of the above, one of `one_of`, `/`, or one literal character."""
 
 _ABSORBED_BY = {DEEP: (STAR, FOLDERS), STAR: (STAR,), FOLDERS: (FOLDERS,)}
 """Piece -> what adds nothing after it."""
@@ -37,6 +34,11 @@ _MAGIC = frozenset("*?[]{}()\\")
 
 class Inexact(ValueError):
     """A pattern that cannot be said exactly; the message says why."""
+
+
+def one_of(written: str) -> str:
+    """The piece that is one character of several, by how our dialect writes it: `[a-z]`, `{a,b}`."""
+    return f"\0{written}"
 
 
 def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:

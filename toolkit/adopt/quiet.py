@@ -52,10 +52,10 @@ def for_people(tree: Tree, deployed: Iterable[tuple[str, ...]]) -> tuple[str, ..
     """
     rules = [tuple(one for one in patterns if one != "**") for patterns in deployed]
     by_name, whole = Matcher(rules), len(rules) and any("**" in patterns for patterns in deployed)
-    notes = [path for path in tree.paths if path.endswith(".md") and not path.startswith("docs/") and "/" in path]
+    docs = () if any(map(by_name.match, tree.below("docs"))) else ("docs/**",)
+    notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not (docs and path.startswith("docs/"))]
     in_code = any(basename(path) not in _READ_BY_PEOPLE and (whole or by_name.match(path)) for path in notes)
     names = ("*.md", *(f"**/{name}" for name in _READ_BY_PEOPLE)) if in_code else ("**/*.md",)
-    docs = () if any(map(by_name.match, tree.below("docs"))) else ("docs/**",)
     wanted = (*names, *docs, *_FOR_PEOPLE)
     matcher = Matcher((one,) for one in wanted)
     present = {rule for path in tree.paths for rule, _ in matcher.match(path)}

@@ -47,8 +47,8 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
     """
     tree = Tree(filter(_is_ours, paths), read)
     named = slug(project) or _project(tree) or "project"
-    plain = tree.only(lambda path: "{" not in path)  # the folders of project templates are called `{{name}}`
-    part = _look(plain.only(lambda path: not _SECOND & set(path.split("/")[:-1])), named)
+    plain = tree.looking_at(lambda path: "{" not in path)  # the folders of project templates are called `{{name}}`
+    part = _look(plain.looking_at(lambda path: not _SECOND & set(path.split("/")[:-1])), named)
     if not part.targets:
         part = _look(plain, named)
     filters, seen = _filters(tree)
@@ -63,12 +63,13 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
 
 
 def _is_ours(path: str) -> bool:
-    """Not vendored, and a name that a rules.toml can hold."""
+    """Not vendored, and a name that git and a rules.toml can hold."""
     try:
         path.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in path and not _NEVER & set(path.split("/")[:-1])
+    segments = path.split("/")
+    return "\0" not in path and {"", ".", ".."}.isdisjoint(segments) and _NEVER.isdisjoint(segments[:-1])
 
 
 def _look(tree: Tree, project: str) -> Part:

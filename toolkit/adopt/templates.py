@@ -45,7 +45,7 @@ class Template(Struct, frozen=True):
 
 def templates(tree: Tree, names: Names) -> Part:
     """A stack for each template that no other one nests."""
-    read = {path: _template(path, tree.read(path) or "") for path in tree.paths if _may_be(path)}
+    read = {path: _template(path, tree.read(path) or "") for path in tree.candidates if _may_be(path)}
     good = [one for one in read.values() if isinstance(one, Template)]
     nested = {inner for one in good for inner in _nested(tree, one)}
     single = len([one for one in good if one.path not in nested]) == 1

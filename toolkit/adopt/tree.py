@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from posixpath import dirname
 
 MOST_READ = 2000
@@ -9,19 +10,27 @@ MOST_READ = 2000
 
 
 class Tree:
-    """Sorted paths, their folders, and a reader that remembers what it has read."""
+    """Sorted paths, their folders, and a reader that remembers what it has read.
+
+    `candidates` are the paths that may say something of what is deployed: all, unless `looking_at` leaves some out.
+    """
 
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
         self.paths = sorted({path for path in paths if path})
+        self.candidates = self.paths
         self._files = frozenset(self.paths)
         self._folders: set[str] = {""}
         for path in self.paths:
             self._add_folders(dirname(path))
         self._read, self._texts = read, dict[str, str | None]()
-        self.capped = False
 
     def __contains__(self, path: object) -> bool:
         return path in self._files
+
+    @property
+    def capped(self) -> bool:
+        """Whether as much has been read as may be."""
+        return len(self._texts) >= MOST_READ
 
     def is_folder(self, path: str) -> bool:
         """Whether a tracked file lies below; the empty path is the root."""
@@ -47,14 +56,15 @@ class Tree:
             if path not in self._files:
                 return None
             if len(self._texts) >= MOST_READ:
-                self.capped = True
                 return None
             self._texts[path] = self._read(path)
         return self._texts[path]
 
-    def only(self, keep: Callable[[str], bool]) -> "Tree":
-        """The same repository with fewer files."""
-        return Tree(filter(keep, self.paths), self.read)
+    def looking_at(self, keep: Callable[[str], bool]) -> "Tree":
+        """The same repository with fewer candidates."""
+        other = copy(self)
+        other.candidates = [path for path in self.candidates if keep(path)]
+        return other
 
     def _add_folders(self, folder: str) -> None:
         while folder not in self._folders:

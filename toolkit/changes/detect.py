@@ -35,7 +35,7 @@ def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str]) ->
             found.pop(state.path, None)
         else:
             found[state.path] = _uncommitted(state, found.get(state.path))
-    return _sorted(found.values())
+    return _sorted(_with_submodules(found, git))
 
 
 def uncommitted(git: Git) -> list[Change]:
@@ -43,7 +43,14 @@ def uncommitted(git: Git) -> list[Change]:
     found: dict[str, Change] = {}
     for state in git.status():
         found[state.path] = _uncommitted(state, found.get(state.path))
-    return _sorted(found.values())
+    return _sorted(_with_submodules(found, git))
+
+
+def _with_submodules(found: dict[str, Change], git: Git) -> Iterable[Change]:
+    """A submodule is one path; edits inside it that nobody has committed yet change what is built from it all the same."""
+    for path in git.dirty_submodules():
+        found.setdefault(path, Change(path, "modified", origin="unstaged"))
+    return found.values()
 
 
 def listed(data: bytes, separator: bytes) -> list[Change]:

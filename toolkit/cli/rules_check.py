@@ -5,7 +5,7 @@ import click
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit
-from toolkit.impact.lint import lint
+from toolkit.impact.lint import INFORMATION, lint
 from toolkit.show import lint as show
 
 
@@ -26,7 +26,7 @@ def rules_check(ctx: click.Context, folder: str | None, rules: str | None, stric
     groups = [name for name, target in loaded.targets.items() if target.members]
     own = flow.rules_path(loaded, git)
     found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
-    serious = found is not None and (found.unowned or any(one.code != "overlap" for one in found.findings))
+    serious = found is not None and (found.unowned or any(one.code not in INFORMATION for one in found.findings))
     code = Exit.FAILED if strict and serious else Exit.OK
     if as_json:
         return output.document(show.document(loaded, found, code))

@@ -10,13 +10,16 @@ what makes the atomic groups below right, and the match free of exponential back
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 LONGEST = 1024
 """The most characters a pattern may have."""
 
 MOST_ALTERNATIVES = 1024
-"""The most plain alternatives that the braces of one pattern may stand for."""
+"""The most plain alternatives that one pattern may stand for."""
+
+MOST_NESTING = 16
+"""How deep braces may stand in braces."""
 
 GLOBSTAR = "\0**"
 STAR = "\0*"
@@ -27,9 +30,11 @@ Segment = str | tuple[str, ...]
 
 Plain = tuple[Segment, ...]
 
+_TOO_MANY = f"its braces, `[…]` and `**` inside of names stand for more than {MOST_ALTERNATIVES} patterns; split it"
 _SPECIAL = frozenset("*?[]{}()!\\, ")
 _UNUSUAL = frozenset("?[{(\\")
 _NO_LITERAL_BRACKET = frozenset("-*+?.^${}(|)[]\\!")
+_NO_NAMES = ((), (".",), (".", "."))
 _POSIX = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -53,9 +58,11 @@ def alternatives(pattern: str) -> list[Plain]:
         simple = _simple(pattern)
         if simple is not None:
             return [simple]
-    found = [plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)]
+    found = list(islice((plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)), MOST_ALTERNATIVES + 1))
     if not found:
-        raise PatternError("it can never match: every alternative has an empty folder name")
+        raise PatternError("it can never match: every alternative has an empty, `.` or `..` folder")
+    if len(found) > MOST_ALTERNATIVES:
+        raise PatternError(_TOO_MANY)
     return list(dict.fromkeys(found))
 
 
@@ -86,11 +93,11 @@ def _refuse_what_never_matches(pattern: str) -> None:
     if pattern[0] == "!":
         raise PatternError("it has more than one `!`; write one or none")
     if pattern[0] == "/":
-        raise PatternError(f"it can never match: paths start at the repository's root without a slash; write `{pattern.lstrip('/')}`")
+        raise PatternError(f"it can never match: paths start at the repository's root without a slash; write `{_mended(pattern)}`")
     if pattern[-1] == "/":
-        raise PatternError(f"it can never match: git names files, not folders; write `{pattern.rstrip('/')}/**`")
+        raise PatternError(f"it can never match: git names files, not folders; write `{_mended(pattern)}`")
     if pattern[-1].isspace() and not pattern.endswith("\\ "):
-        raise PatternError(f"it ends in white space; write `{pattern.rstrip()}`")
+        raise PatternError(f"it ends in white space; write `{_mended(pattern)}`")
     if "." in pattern or "//" in pattern:
         _refuse_dots(pattern)
 
@@ -100,8 +107,13 @@ def _refuse_dots(pattern: str) -> None:
     if ".." in segments:
         raise PatternError("it can never match: `..` leaves the repository; write the path from the repository's root")
     if "." in segments or "" in segments:
-        mended = "/".join(segment for segment in segments if segment not in ("", "."))
-        raise PatternError(f"it can never match: no path has an empty or `.` folder; write `{mended}`")
+        raise PatternError(f"it can never match: no path has an empty or `.` folder; write `{_mended(pattern)}`")
+
+
+def _mended(pattern: str) -> str:
+    """The pattern without empty and `.` folders and white space at its end, and with all that is in a folder for the folder."""
+    *folders, last = pattern.rstrip().split("/")
+    return "/".join(segment for segment in (*folders, last or "**") if segment not in ("", ".")) or "**"
 
 
 class _Parser:
@@ -115,13 +127,18 @@ class _Parser:
 
     def _sequence(self, start: int, end: int) -> list[tuple[str, ...]]:
         found: list[tuple[str, ...]] = [()]
+        run: list[str] = []  # what all of them go on with
         at = start
         while at < end:
             options, at = self._element(at, end)
-            found = [one + option for one in found for option in options]
-            if len(found) > MOST_ALTERNATIVES:
-                raise PatternError(f"its braces stand for more than {MOST_ALTERNATIVES} patterns; split it")
-        return found
+            if len(options) == 1:
+                run += options[0]
+                continue
+            if len(found) * len(options) > MOST_ALTERNATIVES:
+                raise PatternError(_TOO_MANY)
+            found = [(*one, *run, *option) for one in found for option in options]
+            run.clear()
+        return [(*one, *run) for one in found] if run else found
 
     def _element(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
         text, char = self.pattern, self.pattern[at]
@@ -201,6 +218,8 @@ class _Parser:
                 stop = self._bracket_end(stop, end)[1]
             elif char == "{":
                 depth += 1
+                if depth > MOST_NESTING:
+                    raise PatternError(f"its braces are nested deeper than {MOST_NESTING} levels; split it")
             elif char == "}":
                 depth -= 1
                 if depth == 0:
@@ -253,17 +272,20 @@ def _class_char(content: str, at: int) -> tuple[str, int]:
 
 
 def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
-    """The plain alternatives of one token sequence: none if a segment is empty, several if a `**` is inside a segment."""
-    inside = _first_inner_globstar(tokens)
-    if inside is not None:
-        before, after = tokens[:inside], tokens[inside + 1 :]
+    """The plain alternatives of one token sequence: none if a segment is one that no path has, several if a `**` is inside a segment."""
+    split = list(_split(tokens))
+    if any(segment in _NO_NAMES for segment in split):
+        return
+    inside = _inner_globstars(tokens)
+    if 2 ** len(inside) > MOST_ALTERNATIVES:
+        raise PatternError(_TOO_MANY)
+    if inside:
+        before, after = tokens[: inside[0]], tokens[inside[0] + 1 :]
         yield from _segments((*before, STAR, *after))
         yield from _segments((*before, STAR, "/", GLOBSTAR, "/", STAR, *after))
         return
     plain: list[Segment] = []
-    for segment in _split(tokens):
-        if not segment:
-            return
+    for segment in split:
         if segment == (GLOBSTAR,):
             if not (plain and plain[-1] is GLOBSTAR):
                 plain.append(GLOBSTAR)
@@ -274,13 +296,10 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
     yield tuple(plain)
 
 
-def _first_inner_globstar(tokens: tuple[str, ...]) -> int | None:
-    for at, token in enumerate(tokens):
-        if token is GLOBSTAR:
-            alone = (at == 0 or tokens[at - 1] == "/") and (at + 1 == len(tokens) or tokens[at + 1] == "/")
-            if not alone:
-                return at
-    return None
+def _inner_globstars(tokens: tuple[str, ...]) -> list[int]:
+    """Where a `**` is only part of a segment."""
+    ends = ("/", *tokens, "/")
+    return [at for at, token in enumerate(tokens) if token is GLOBSTAR and not ends[at] == "/" == ends[at + 2]]
 
 
 def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -9,11 +9,15 @@ from toolkit.impact.touch import RuleBook
 from toolkit.model import Change, Finding, Lint
 
 
+INFORMATION = ("overlap", "dead-exclusion")
+"""The findings that may well be meant."""
+
+
 def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Lint:
     """Look at the rules against the paths that are tracked. `groups` are targets that cover others."""
     seen = _Seen(book, paths)
-    findings = (*_dead(book, seen, paths), *_shadowed(book, seen), *_overlaps(book, seen, frozenset(groups)))
-    return Lint(findings, len(paths), tuple(_by_folder(seen.unowned)))
+    findings = [*_dead(book, seen, paths), *_shadowed(book, seen), *_overlaps(book, seen, frozenset(groups))]
+    return Lint(tuple(sorted(findings, key=lambda finding: finding.line or 0)), len(paths), tuple(_by_folder(seen.unowned)))
 
 
 class _Seen:
@@ -55,7 +59,8 @@ def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding
             continue
         for at in dead:
             hint = _nearest(rule.paths[at], folders, paths)
-            yield Finding("dead-pattern", book.line("rules", index, "paths", at), f"{rule.paths[at]!r} matches no tracked file", hint)
+            code, does = ("dead-exclusion", "excludes") if rule.paths[at].startswith("!") else ("dead-pattern", "matches")
+            yield Finding(code, book.line("rules", index, "paths", at), f"{rule.paths[at]!r} {does} no tracked file", hint)
 
 
 def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
@@ -66,7 +71,7 @@ def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
                 "ignored-rule", book.line("rules", index), f"all files of rule {rule.name!r} are ignored, so it never calls for anything"
             )
         elif matched and not seen.useful[index]:
-            message = f"rule {rule.name!r} never counts: narrower rules match all of its {matched:,} files"
+            message = f"rule {rule.name!r} never counts: narrower rules match all that it matches ({_files(matched)})"
             yield Finding("shadowed-rule", book.line("rules", index), message)
 
 
@@ -76,8 +81,12 @@ def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[F
         first, second = book.rules.rules[one], book.rules.rules[other]
         both = {*first.deploy, *second.deploy}
         if first.deploy and second.deploy and set(first.deploy) != set(second.deploy) and groups.isdisjoint(both):
-            files = f"{number:,} {'file' if number == 1 else 'files'}"
-            yield Finding("overlap", book.line("rules", other), f"{first.name!r} and {second.name!r} share {files}; each makes both deploy")
+            message = f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
+            yield Finding("overlap", book.line("rules", other), message)
+
+
+def _files(number: int) -> str:
+    return f"{number:,} {'file' if number == 1 else 'files'}"
 
 
 def _folders(paths: Sequence[str]) -> set[str]:

@@ -13,6 +13,17 @@ from toolkit.impact.glob import PatternError, alternatives
 from toolkit.model import CHECKS, STATUSES, Accept, Environment, Rule, Rules, Target
 
 MOST_RULES = 2000
+MOST_TARGETS = 1000
+MOST_PROBLEMS = 20
+
+MOST_WRITTEN = 1_000_000
+"""The most characters of all patterns with their braces written out, a short one counting as SHORTEST."""
+SHORTEST = 32
+
+MOST_COMPARED = 500
+LONGEST_COMPARED = 40
+"""How many words, and how long ones, are looked at for the nearest one."""
+
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 
@@ -77,7 +88,7 @@ class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="What to do about a path that no rule matches: `warn`, `fail`, or the target to deploy then.")
     ] = "warn"
     environments: Annotated[dict[str, Any], Meta(description="Where targets live, by name.")] = {}
-    targets: Annotated[dict[str, Any], Meta(description="What is deployed, by name.")] = {}
+    targets: Annotated[dict[str, Any], Meta(max_length=MOST_TARGETS, description="What is deployed, by name.")] = {}
     rules: Annotated[tuple[Any, ...], Meta(max_length=MOST_RULES, description="Which paths call for what.")] = ()
     accept: Annotated[tuple[AcceptTable, ...], Meta(description="What `toolkit doctor` shall not warn about.")] = ()
 
@@ -89,7 +100,10 @@ def load(data: bytes, file: str, kinds: Mapping[str, Kind] | Callable[[str], Kin
     except toml.TomlError as error:
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
     loader = _Loader(text, file, kinds if callable(kinds) else kinds.__getitem__, known)
-    rules = loader.load(tables)
+    try:
+        rules = loader.load(tables)
+    except _TooMany:
+        rules = None
     if rules is None or loader.problems:
         raise RulesError(file, loader.problems)
     return rules
@@ -104,12 +118,17 @@ def seconds(duration: str) -> int | None:
     return hours * 3600 + minutes * 60 + rest
 
 
+class _TooMany(Exception):
+    """There are more problems than anybody reads at once, and finding the nearest word for each takes time."""
+
+
 class _Loader:
     """Collects problems while it turns tables into the model."""
 
     def __init__(self, text: str, file: str, kinds: Callable[[str], Kind], known: tuple[str, ...]) -> None:
         self.text, self.file, self.kinds, self.known = text, file, kinds, known
         self.problems: list[Problem] = []
+        self._written = 0
         self._lines: toml.Lines | None = None
 
     def load(self, tables: dict[str, Any]) -> Rules | None:
@@ -130,12 +149,15 @@ class _Loader:
         if not self.problems:
             self._check_cycles(targets)
             self._check_variables(loaded)
+            self._check_covering(loaded)
         return loaded
 
     def _wrong(self, message: str, *keys: str | int) -> None:
         if self._lines is None:
             self._lines = toml.Lines(self.text)
         self.problems.append(Problem(self._lines.of(*keys), _dotted(keys), message))
+        if len(self.problems) == MOST_PROBLEMS:
+            raise _TooMany
 
     def _refuse_credentials(self) -> None:
         found = _CREDENTIAL.search(self.text) if any(mark in self.text for mark in _CREDENTIAL_MARKS) else None
@@ -223,14 +245,20 @@ class _Loader:
         for index, rule in enumerate(loaded.rules):
             self._check_list(rule.paths, "rules", index, "paths")
         for index, one in enumerate(loaded.accept):
-            self._check_list((one.path,), "accept", index)
+            self._check_pattern(one.path, "accept", index, "path")
 
     def _check_list(self, patterns: tuple[str, ...], *keys: str | int) -> None:
         for index, pattern in enumerate(patterns):
-            try:
-                alternatives(pattern.removeprefix("!"))
-            except PatternError as error:
-                self._wrong(f"the pattern {pattern!r} cannot be used: {error}", *keys, index)
+            self._check_pattern(pattern, *keys, index)
+
+    def _check_pattern(self, pattern: str, *keys: str | int) -> None:
+        try:
+            self._written += len(alternatives(pattern.removeprefix("!"))) * max(len(pattern), SHORTEST)
+        except PatternError as error:
+            self._wrong(f"the pattern {pattern!r} cannot be used: {error}", *keys)
+        if self._written > MOST_WRITTEN:
+            self._wrong(f"up to here all patterns, with their braces written out, have more than {MOST_WRITTEN:,} characters", *keys)
+            raise _TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
         """Dangling names. A target that is there but broken counts: its own problem has been told."""
@@ -263,6 +291,14 @@ class _Loader:
         cycle = _cycle(targets)
         if cycle:
             self._wrong(f"the targets need each other in a circle: {' -> '.join(cycle)}", "targets", cycle[0])
+
+    def _check_covering(self, loaded: Rules) -> None:
+        """A rule that deploys a group and a part of it would be narrowed to the part: surely not what was meant."""
+        for index, rule in enumerate(loaded.rules):
+            for at, name in enumerate(rule.deploy):
+                part = next((other for other in rule.deploy if other in loaded.targets[name].members), None)
+                if part:
+                    self._wrong(f"{name!r} covers {part!r} already; name only one of them", "rules", index, "deploy", at)
 
     def _check_variables(self, loaded: Rules) -> None:
         """Every `{name}` in a setting must stand for something in every environment."""
@@ -354,7 +390,9 @@ def _parts(hint: Any) -> Iterator[Any]:
 def _nearest(word: str, words: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word.lower(), [one.lower() for one in words], 1, 0.6)
+    if len(word) > LONGEST_COMPARED or len(words) > MOST_COMPARED:
+        return ""
+    close = get_close_matches(word.lower(), [one.lower() for one in words if len(one) <= LONGEST_COMPARED], 1, 0.6)
     return next((f"did you mean {one!r}?" for one in words if close and one.lower() == close[0]), "")
 
 

@@ -6,6 +6,8 @@ is measured first. It also forgets positions; `Lines` finds them again, on deman
 
 import re
 import tomllib
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 MOST_BYTES = 256 * 1024
@@ -23,7 +25,8 @@ _STRING_OR_COMMENT = re.compile(
 _BRACKET = re.compile(r"[\[\]{}]")
 _HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)
 _WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*\.?""")
-_ELEMENT = re.compile(r"x+|[\[\]{},]")
+_ELEMENT = re.compile(r"[^\s\[\]{},]+|[\[\]{},]")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class TomlError(ValueError):
@@ -101,7 +104,7 @@ class Lines:
 
     def _find_sections(self) -> dict[tuple[str | int, ...], tuple[int, int, int]]:
         """Path of a table -> where its header, its first line and its end are. The root's path is empty."""
-        headers = list(_HEADER.finditer(self._blank))
+        headers = list(self._headers())
         sections: dict[tuple[str | int, ...], tuple[int, int, int]] = {}
         sections[()] = (0, 0, headers[0].start() if headers else len(self._text))
         counts: dict[tuple[str | int, ...], int] = {}
@@ -114,6 +117,16 @@ class Lines:
             end = headers[at + 1].start() if at + 1 < len(headers) else len(self._text)
             sections.setdefault(path, (header.start(2), header.end(), end))
         return sections
+
+    def _headers(self) -> Iterator[re.Match[str]]:
+        """The headers, without the rows of an array of arrays, which look the same."""
+        at = depth = 0
+        for found in _HEADER.finditer(self._blank):
+            before = self._blank[at : found.start()]
+            depth += before.count("[") + before.count("{") - before.count("]") - before.count("}")
+            at = found.start()
+            if depth == 0:
+                yield found
 
     def _words(self, start: int, end: int) -> list[str]:
         found = (_WORD.finditer(self._text, start, end)) if end > start else ()
@@ -140,17 +153,17 @@ class Lines:
 
     def _find_in(self, section: tuple[int, int, int], keys: tuple[str | int, ...]) -> int | None:
         """A key of a section, and perhaps the n-th element of its array."""
-        names = [key for key in keys if isinstance(key, str)]
+        names = list(takewhile(lambda key: isinstance(key, str), keys))
         for length in range(len(names), 0, -1):
-            at = self._key(section, ".".join(names[:length]))
+            at = self._key(section, names[:length])
             if at is not None:
                 rest = keys[length:]
                 return self._element(at, section[2], rest[0]) if len(rest) == 1 and isinstance(rest[0], int) else (None if rest else at)
         return None
 
-    def _key(self, section: tuple[int, int, int], name: str) -> int | None:
-        quoted = "|".join((re.escape(name), re.escape(f'"{name}"'), re.escape(f"'{name}'")))
-        for found in re.compile(rf"^[ \t]*(?:{quoted})[ \t]*=", re.MULTILINE).finditer(self._text, section[1], section[2]):
+    def _key(self, section: tuple[int, int, int], names: Sequence[str | int]) -> int | None:
+        dotted = r"[ \t]*\.[ \t]*".join(_written(str(name)) for name in names)
+        for found in re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE).finditer(self._text, section[1], section[2]):
             if self._blank[found.end() - 1] == "=":
                 return found.end()
         return None
@@ -175,3 +188,9 @@ class Lines:
             if depth == 0:
                 return None
         return None
+
+
+def _written(name: str) -> str:
+    """The regular expression for a key as it may be written: in quotes, or bare if that is possible."""
+    forms = [f'"{name}"', f"'{name}'", *([name] if _BARE.fullmatch(name) else [])]
+    return f"(?:{'|'.join(map(re.escape, forms))})"

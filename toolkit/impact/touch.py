@@ -96,8 +96,8 @@ class RuleBook:
 def touch(changes: Sequence[Change], book: RuleBook, old: RuleBook | None = None, rules_path: str | None = None) -> Impact:
     """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
 
-    Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched, and calls
-    for the fallback target if the rules name one.
+    Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched. What no
+    rule of today matches calls for the fallback target if the rules name one, also where an old rule matched it.
     """
     books = [book] if old is None else [book, old]
     targets: Reasons = {}
@@ -126,13 +126,15 @@ def _touch_one(change: Change, books: Sequence[RuleBook], targets: Reasons, chec
             _note(book, change.path, hit, [name for name in rule.deploy if name in narrow], targets)
             _note(book, change.path, hit, rule.run, checks)
         called.update(dict.fromkeys(narrow))
+        if book is books[0] and not hits and change.path != rules_path:
+            called.update(dict.fromkeys(_fallback(change, book, targets)))
     if names:
         return Touched(change, tuple(names), tuple(called), "matched")
     if change.path == rules_path:
         return Touched(change, (), (), "rules")
     if books[0].ignores(change.path):
         return Touched(change, (), (), "ignored")
-    return Touched(change, (), _fallback(change, books[0], targets), "unmatched")
+    return Touched(change, (), tuple(called), "unmatched")
 
 
 def _note(book: RuleBook, path: str, hit: Hit, names: Iterable[str], into: Reasons) -> None:

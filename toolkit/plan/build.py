@@ -35,9 +35,10 @@ def because(reason: Reason, file: str) -> str:
 
 
 def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
-    """Its own reasons first, then those of the targets that it covers."""
-    names = [name, *sorted(graph.covered.get(name, ()))]
-    return [reason for one in names for reason in impact.targets.get(one, ())]
+    """Its own reasons first, then those of what it was chosen for: targets that it covers, and groups that it is written out from."""
+    own = graph.leaves(name)
+    others = (one for one in sorted(impact.targets) if one != name and not own.isdisjoint(graph.leaves(one)))
+    return [reason for one in (name, *others) for reason in impact.targets.get(one, ())]
 
 
 def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:

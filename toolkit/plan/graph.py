@@ -12,6 +12,7 @@ class Graph:
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
         self.covered = {name: frozenset(self._inside(name)) for name, target in targets.items() if target.members}
+        self._leaves = {name: frozenset({name} if name not in self.covered else self.covered[name] - self.covered.keys()) for name in targets}
         self._direct: dict[str, set[str]] = {}
         for name, target in targets.items():
             needed = set[str]().union(*(self.leaves(need) for need in target.needs))
@@ -29,17 +30,17 @@ class Graph:
                 waiting += self._targets[member].members
         return found
 
-    def leaves(self, name: str) -> set[str]:
+    def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
-        if name not in self.covered:
-            return {name}
-        return {one for one in self.covered[name] if one not in self.covered}
+        return self._leaves[name]
 
     def narrow(self, names: Iterable[str]) -> list[str]:
-        """The targets without those that another one of them covers, sorted."""
-        wanted = set(names)
-        inside = set[str]().union(*(self.covered[name] for name in wanted if name in self.covered))
-        return sorted(wanted - inside)
+        """The targets without those whose leaves are all among those of another one of them, sorted."""
+        kept: list[str] = []
+        for name in sorted(set(names), key=lambda one: (-len(self._leaves[one]), -len(self.covered.get(one, ())), one)):
+            if not any(self._leaves[name] <= self._leaves[wider] for wider in kept):
+                kept.append(name)
+        return sorted(kept)
 
     def waits_for(self, name: str, others: Collection[str]) -> set[str]:
         """Those of the others that have to be done first, also where what stands between them is not among them."""
@@ -62,7 +63,7 @@ class Graph:
 
         Taken as one each, two groups can come to wait for each other though their members do not; such groups are written out.
         """
-        waits = {name: self.waits_for(name, names) for name in sorted(names)}
+        waits = {name: sorted(self.waits_for(name, names)) for name in sorted(names)}
         try:
             return list(TopologicalSorter(waits).static_order())
         except CycleError as error:

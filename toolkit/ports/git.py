@@ -197,12 +197,27 @@ class Git:
         return Diff(self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters())
 
     def status(self) -> list[FileState]:
-        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit, and by tracked edits inside them."""
+        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only (see `dirty_submodules`)."""
         running = self._start(
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
             self._without_local_filters(),
         )
         return [_file_state(record) for record in self._records(running, "status")]
+
+    def dirty_submodules(self) -> list[str]:
+        """The submodules with uncommitted or untracked files inside, at any depth. Each is asked as carefully as the repository itself."""
+        if not os.path.lexists(os.path.join(self.root, ".gitmodules")):
+            return []
+        records = self._records(self._start(["ls-files", "--stage", "-z"]), "ls-files")
+        paths = [_text(record.partition(b"\t")[2]) for record in records if record.startswith(GITLINK.encode())]
+        return [path for path in paths if self._is_dirty_inside(path)]
+
+    def _is_dirty_inside(self, path: str) -> bool:
+        folder = os.path.join(self.root, path)
+        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), path) or not os.path.lexists(os.path.join(folder, ".git")):
+            return False  # not checked out, or a link that leads elsewhere: git itself tells of that
+        inside = Git.open(folder)
+        return bool(inside.status() or inside.dirty_submodules())
 
     def _without_local_filters(self) -> dict[str, str]:
         """Clean filters that the repository itself defines would be run; the user's own ones may be."""

@@ -1,0 +1,102 @@
+"""`toolkit init`, `rules import` and `doctor`, as a new user meets them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.support.repo import RULES, Repo
+from tests.support.run import ROOT, Toolkit
+
+EXAMPLE = ROOT / "examples" / "car-rental"
+
+
+@pytest.fixture
+def unruled(tmp_path: Path) -> Repo:
+    """The example application without its rules.toml."""
+    folder = tmp_path / "car-rental"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache", "rules.toml"))
+    repo = Repo.make(folder, rules=None)
+    repo.commit("first")
+    return repo
+
+
+def test_init_drafts_rules_that_send_changes_the_right_way(unruled: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    assert toolkit(unruled.path, "init").out == snapshot
+    assert toolkit(unruled.path, "rules", "check").code == 0
+    unruled.commit("rules")
+    for path, kind in (
+        ("backend/src/car_rental/api.py", "app"),
+        ("lambda/login_handler/handler.py", "stack"),
+        ("cdk/stacks/fargate_stack.py", "stack"),
+        ("frontend/src/app.js", "site"),
+    ):
+        (unruled.path / path).write_text("new\n")
+        steps = toolkit(unruled.path, "diff", "--json", "HEAD").json["plan"]["steps"]
+        expected = {"app": "deploy-app", "stack": "deploy-stack", "site": "deploy"}[kind]
+        assert [step["action"] for step in steps] == [expected], path
+        unruled.git("checkout", "-q", "--", path)
+
+
+def test_init_never_replaces_a_file_unless_told(repo: Repo, toolkit: Toolkit) -> None:
+    result = toolkit(repo.path, "init")
+    assert (result.code, "is there already" in result.err) == (2, True)
+    assert (repo.path / "rules.toml").read_text() == RULES
+    assert toolkit(repo.path, "init", "--force").code == 0
+    assert (repo.path / "rules.toml").read_text() != RULES
+
+
+def test_init_to_the_screen_writes_nothing(unruled: Repo, toolkit: Toolkit) -> None:
+    result = toolkit(unruled.path, "init", "--out", "-")
+    assert result.out.startswith("#")
+    assert "[[rules]]" in result.out
+    assert not (unruled.path / "rules.toml").exists()
+
+
+def test_init_in_a_repository_that_says_nothing_is_honest(tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    repo = Repo.make(tmp_path / "plain", {"notes.txt": "x"}, rules=None)
+    assert toolkit(repo.path, "init").out == snapshot
+
+
+def test_doctor_finds_a_source_of_an_image_that_no_rule_knows(tmp_path: Path, toolkit: Toolkit) -> None:
+    rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
+    files = {
+        "backend/Dockerfile": "FROM scratch\nCOPY src/ /src/\nCOPY settings.json /\n",
+        "backend/src/a.py": "",
+        "backend/settings.json": "",
+    }
+    repo = Repo.make(tmp_path / "repo", files, rules)
+    result = toolkit(repo.path, "doctor")
+    assert result.code == 1
+    assert "backend/Dockerfile:3: copies 1 file (such as backend/settings.json) that no rule sends to its app" in result.out
+    accepted = 'version = 1\naccept = [{ path = "backend/settings.json", reason = "baked in, never read" }]'
+    repo.write({"rules.toml": rules.replace("version = 1", accepted)})
+    assert toolkit(repo.path, "doctor").code == 0
+
+
+def test_doctor_works_without_a_repository(tmp_path: Path, toolkit: Toolkit) -> None:
+    result = toolkit(tmp_path, "doctor", "--json")
+    assert (result.code, result.json["dockerfiles"]) == (0, None)
+    assert {"toolkit", "python", "git"} <= {one["name"] for one in result.json["programs"]}
+
+
+def test_import_reports_what_cannot_be_said_and_exits_with_four(tmp_path: Path, toolkit: Toolkit) -> None:
+    (tmp_path / "filters.yml").write_text("api:\n  - 'api/**'\nodd:\n  - 'src/+(a|b)/x'\n")
+    result = toolkit(tmp_path, "rules", "import", "filters.yml")
+    assert result.code == 4
+    assert "not imported: filters.yml: filter `odd`" in result.err
+    assert 'paths = ["api/**"]' in result.out
+
+
+def test_import_without_a_filter_is_told(tmp_path: Path, toolkit: Toolkit) -> None:
+    (tmp_path / "ci.yml").write_text("on: push\njobs: {}\n")
+    assert toolkit(tmp_path, "rules", "import", "ci.yml").code == 2
+
+
+def test_import_never_replaces_a_file_unless_told(tmp_path: Path, toolkit: Toolkit) -> None:
+    (tmp_path / "filters.yml").write_text("api: ['api/**']\n")
+    (tmp_path / "rules.toml").write_text("mine")
+    assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml").code == 2
+    assert (tmp_path / "rules.toml").read_text() == "mine"
+    assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml", "--force").code == 0

@@ -1,0 +1,134 @@
+"""`toolkit rules check`, `match`, `replay`, `schema`, and `explain`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.support.repo import RULES, Repo
+from tests.support.run import Toolkit, process
+
+
+def test_check_of_good_rules_says_so_in_a_line(repo: Repo, toolkit: Toolkit) -> None:
+    result = toolkit(repo.path, "rules", "check", "--strict")
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        "rules.toml: no errors (5 rules, 4 targets, 6 tracked files)",
+        "rules.toml:30: dead-exclusion: '!backend/**/*.test.ts' excludes no tracked file",
+    ]
+
+
+def test_check_finds_what_is_odd_with_its_line_and_a_hint(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    odd = """
+[[rules]]
+name = "Typo"
+paths = ["lamda/**"]
+deploy = ["api"]
+
+[[rules]]
+name = "Folder"
+paths = ["lambda", "backend/**"]
+deploy = ["api"]
+
+[[rules]]
+name = "Only readme"
+paths = ["README.md"]
+deploy = ["api"]
+
+[[rules]]
+name = "Late"
+paths = ["cdk/stacks/**"]
+deploy = ["infra"]
+"""
+    repo.commit("odd", {"rules.toml": RULES + odd, "notes/one.txt": "", "notes/two.txt": "", "alone.txt": ""})
+    result = toolkit(repo.path, "rules", "check")
+    assert result.code == 0
+    assert result.out == snapshot
+    assert toolkit(repo.path, "rules", "check", "--strict").code == 1
+
+
+def test_match_needs_no_repository(tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    assert toolkit(tmp_path, "rules", "match", "backend/src/a.py", "./cdk/stacks/fargate_stack.py", "smoke/x", "a.md", "zz").out == snapshot
+
+
+def test_match_reads_paths_from_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    result = process(tmp_path, "rules", "match", "-z", "--json", "-", given=b"lambda/a\nb\0caf\xe9\0")
+    assert [(one["path"], one["targets"]) for one in result.json["paths"]] == [("caf\udce9", []), ("lambda/a\nb", ["api"])]
+
+
+def test_explain_says_why_and_why_not(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    assert toolkit(repo.path / "cdk", "explain", "stacks/fargate_stack.py", "../backend/src/a.test.ts", "../README.md").out == snapshot
+
+
+def test_explain_names_the_line_of_the_deciding_pattern(repo: Repo, toolkit: Toolkit) -> None:
+    rules = toolkit(repo.path, "explain", "--json", "backend/a.test.ts").json["paths"][0]["rules"]
+    assert RULES.splitlines()[rules[0]["line"] - 1] == 'name = "App code"'
+    excluded = toolkit(repo.path, "explain", "--json", "backend/src/a.test.ts").json["paths"][0]["rules"][0]
+    assert (excluded["hit"], excluded["pattern"]) == (False, "!backend/**/*.test.ts")
+    assert RULES.splitlines()[excluded["line"] - 1].startswith("paths = ")
+
+
+def test_replay_tells_what_each_commit_would_have_deployed_newest_first(repo: Repo, toolkit: Toolkit) -> None:
+    one = repo.commit("app", {"backend/src/app.py": "1\n"})
+    repo.git("checkout", "-q", "-b", "side")
+    repo.commit("lambda", {"lambda/login/handler.py": "1\n"})
+    repo.git("checkout", "-q", "main")
+    repo.git("merge", "-q", "--no-ff", "-m", "merge", "side")
+    merge = repo.git("rev-parse", "HEAD")
+    last = repo.commit(
+        "both and more", {"cdk/app.py": "1\n", "cdk/stacks/fargate_stack.py": "1\n", "smoke/test.py": "1\n", "odd.txt": "1\n"}
+    )
+    lines = [json.loads(line) for line in toolkit(repo.path, "rules", "replay", "--json").out.splitlines()]
+    assert lines[:3] == [
+        {"commit": last, "targets": ["infra"], "run": ["smoke-test"], "unmatched": 1},
+        {"commit": merge, "targets": ["api"], "run": [], "unmatched": 0},
+        {"commit": one, "targets": ["app"], "run": [], "unmatched": 0},
+    ]
+    assert len(lines) == 4
+
+
+def test_replay_sums_up_for_people(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+    for at in range(5):
+        repo.commit("app", {"backend/src/app.py": f"{at}\n"})
+    repo.commit("infra", {"cdk/app.py": "1\n", "notes/odd.txt": "1\n"})
+    repo.commit("docs", {"README.md": "1\n"})
+    assert toolkit(repo.path, "rules", "replay", "HEAD~7..HEAD").out == snapshot
+
+
+@pytest.mark.parametrize(("args", "commits"), [((), 4), (("-n", "2"), 2), (("HEAD~1..HEAD",), 1), (("HEAD~1",), 3)])
+def test_replay_of_a_range_or_of_the_newest(repo: Repo, toolkit: Toolkit, args: tuple[str, ...], commits: int) -> None:
+    for at in range(3):
+        repo.commit("app", {"backend/src/app.py": f"{at}\n"})
+    assert len(toolkit(repo.path, "rules", "replay", "--json", *args).out.splitlines()) == commits
+
+
+def test_replay_works_in_a_bare_repository(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+    bare = repo.clone(tmp_path / "bare.git", "--bare")
+    (tmp_path / "rules.toml").write_text(RULES)
+    result = toolkit(bare.path, "rules", "replay", "--json", "--rules", str(tmp_path / "rules.toml"))
+    assert json.loads(result.out)["targets"] == ["app", "infra"]
+
+
+def test_the_schema_accepts_the_example_and_refuses_a_typo(toolkit: Toolkit, tmp_path: Path) -> None:
+    found = toolkit(tmp_path, "rules", "schema").json
+    app = found["$defs"]["app"]
+    assert app["required"] == ["kind", "cluster", "service", "repository"]
+    assert app["additionalProperties"] is False
+    assert set(found["properties"]) == {
+        "version", "project", "environment", "ignore", "unmatched", "environments", "targets", "rules", "accept",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_each_shell(toolkit: Toolkit, tmp_path: Path, shell: str) -> None:
+    result = toolkit(tmp_path, "completion", shell)
+    assert result.code == 0
+    assert "_TOOLKIT_COMPLETE" in result.out
+
+
+def test_completion_offers_commands_and_options(tmp_path: Path) -> None:
+    env = {"_TOOLKIT_COMPLETE": "bash_complete", "COMP_WORDS": "toolkit d", "COMP_CWORD": "1"}
+    assert process(tmp_path, **env).out.split() == ["plain,diff", "plain,doctor"]
