@@ -111,7 +111,7 @@ class GitMissing(GitError):
     """there is no git program on PATH"""
 
     code = "git-missing"
-    hint = "install git 2.30 or later"
+    hint = "install git 2.31 or later"
 
 
 class NotARepository(GitError):

@@ -51,7 +51,7 @@ def diff(request: Request, git: Git | None) -> Answer:
     if request.given is not None:
         rules = load_rules(request.folder, request.rules, git)
         base = Base("paths", request.given_name, (), "--paths-from")
-        return _answer(request, base, Head(), rules, request.given, Before())
+        return _answer(request, base, Head(), rules, request.given, Before(), rules_path(rules, git))
     if git is None:
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     base, end = bases.choose(request.base, git)
@@ -74,9 +74,10 @@ def replay(git: Git, rules: Rules, revisions: Sequence[str], limit: int | None) 
     own = rules_path(rules, git)
     for commit, changes in git.log(revisions, limit):
         called = [(change.path, asked.called(change.path, detect.status(change.letter))) for change in changes]
+        called = [(path, one) for path, one in called if not (one.unmatched and path == own)]  # rules.toml itself is never unmatched
         wanted = {name for _, one in called for name in one.targets}
         run = {check for _, one in called for check in one.run}
-        unmatched = tuple(path for path, one in called if one.unmatched and path != own)
+        unmatched = tuple(path for path, one in called if one.unmatched)
         yield Replayed(commit, tuple(graph.narrow(wanted)), tuple(sorted(run)), unmatched)
 
 
@@ -141,7 +142,7 @@ def _before(rules: Rules, changes: Sequence[Change], base: Base, git: Git) -> Be
     path = rules_path(rules, git)
     if path is None or not any(change.path == path for change in changes):
         return Before()
-    data = git.blob(base.commits[0], path)
+    data = _rules_at(base.commits[0], path, rules, git)
     if data is None:
         return Before(notes=(f"{rules.file} is new: there were no rules at the base",))
     try:
@@ -149,6 +150,16 @@ def _before(rules: Rules, changes: Sequence[Change], base: Base, git: Git) -> Be
     except RulesError:
         return Before(unknown=f"{rules.file} changed, and what it was at the base cannot be read")
     return Before(book(old), (f"{rules.file} changed: its old and its new rules both count",))
+
+
+def _rules_at(commit: str, path: str, rules: Rules, git: Git) -> bytes | None:
+    """What rules.toml was at a commit: under its name of today, or (it may have been moved) where it would have been found then."""
+    found = git.blob(commit, path)
+    for candidate in files.rules_above(path):
+        if found is not None:
+            break
+        found = git.blob(commit, candidate)
+    return found
 
 
 def _answer(

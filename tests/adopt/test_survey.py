@@ -168,7 +168,12 @@ def test_the_templates_of_new_projects_are_no_projects() -> None:
 
 @pytest.mark.parametrize(
     ("path", "word"),
-    [("infra/main.tf", "Terraform"), ("api/serverless.yml", "Serverless"), ("copilot/api/manifest.yml", "Copilot"), ("Pulumi.yaml", "Pulumi")],
+    [
+        ("infra/main.tf", "Terraform"),
+        ("api/serverless.yml", "Serverless"),
+        ("copilot/api/manifest.yml", "Copilot"),
+        ("Pulumi.yaml", "Pulumi"),
+    ],
 )
 def test_what_is_not_understood_is_said(path: str, word: str) -> None:
     found = Surveyed({path: "x"}).found
@@ -209,8 +214,12 @@ def test_checks_are_found_in_parts_and_call_for_no_deploy_there() -> None:
 
 def test_no_more_than_a_cap_is_read() -> None:
     read: list[str] = []
-    paths = [f"{at}/package.json" for at in range(MOST_READ + 500)]
-    found = survey(paths, lambda path: read.append(path) or "{}").found
+
+    def reading(path: str) -> str:
+        read.append(path)
+        return "{}"
+
+    found = survey([f"{at}/package.json" for at in range(MOST_READ + 500)], reading).found
     assert len(read) == MOST_READ
     assert found[-1] == f"only the first {MOST_READ} files that might say something were read"
 

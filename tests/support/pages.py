@@ -61,7 +61,7 @@ def _git(folder: Path, *args: str) -> None:
 def with_examples_run(page: str) -> str:
     """The page with the output of every `console` block as it is today.
 
-    The blocks of a page run one after the other in the same repository; a line that starts with `$ ` is a command, `# ` a remark,
+    The blocks of a page run one after the other in the same repository; a line that starts with `$ ` is a command,
     everything else output. A block whose output holds a line of `...` keeps its own words if they still match.
     """
     if "```console" not in page:
@@ -85,9 +85,6 @@ def _commands(folder: Path) -> Path:
 def _run_block(block: str, repo: Path, bin_folder: Path) -> str:
     out: list[str] = []
     for command, expected in _parts(block):
-        if not command.startswith("$ "):
-            out.append(command + "\n")
-            continue
         output = _masked(_shell(command[2:], repo, bin_folder))
         kept = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
         out.append(command + "\n" + (expected if kept else output))
@@ -95,10 +92,10 @@ def _run_block(block: str, repo: Path, bin_folder: Path) -> str:
 
 
 def _parts(block: str) -> Iterator[tuple[str, str]]:
-    """Each command or remark, with the output that follows it."""
+    """Each command, with the output that follows it."""
     command, expected = "", ""
     for line in block.splitlines():
-        if line.startswith(("$ ", "# ")):
+        if line.startswith("$ "):
             if command:
                 yield command, expected
             command, expected = line, ""
@@ -201,7 +198,7 @@ def _meaning(value: dict[str, Any]) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == [] or value == {}:
+    if value is None or value in ([], {}, ()):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -253,9 +253,7 @@ class _Reader:
         elif quantifier == "some":
             yield from self._some(items)
         else:
-            found = [one for item in items for pattern in item.patterns for one in self._patterns(pattern) or ()]
-            if any(not one.startswith("!") for one in found):
-                yield tuple(dict.fromkeys(found))
+            yield from self._some_with_excludes([pattern for item in items for pattern in item.patterns])
 
     def _some(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         """Each pattern stands for itself: a `!` alone matches all that the rest of it does not."""
@@ -264,8 +262,20 @@ class _Reader:
                 found = self._patterns(pattern)
                 if found is not None and negates(pattern):
                     yield found or ("**",)
+                elif found and found[-1].startswith("!"):
+                    yield found
                 else:
                     yield from ((one,) for one in found or ())
+
+    def _some_with_excludes(self, patterns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """Any of the patterns that include, and none of those that exclude."""
+        found = {pattern: self._patterns(pattern) or () for pattern in patterns}
+        excluded = dict.fromkeys(one for pattern in found if negates(pattern) for one in found[pattern])
+        included = [paths for pattern, paths in found.items() if paths and not negates(pattern)]
+        together = dict.fromkeys(one for paths in included if not paths[-1].startswith("!") for one in paths)
+        if together:
+            yield (*together, *excluded)
+        yield from ((*paths, *excluded) for paths in included if paths[-1].startswith("!"))
 
     def _every(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         """All items have to match: any number that exclude, and one that includes."""
@@ -278,11 +288,13 @@ class _Reader:
                 excluded.update(dict.fromkeys(found[0] or ()))
             elif None in found:
                 return  # without what includes, this would be far more than what the filter counts
-            elif any(negative):
+            elif len(found) > 1 and any(one.startswith("!") for paths in found for one in paths or ()):
                 self._cannot(item.patterns[0], "it excludes, in a list of which one has to match")
                 return
             elif ("**",) not in found:
-                included[tuple(dict.fromkeys(one for paths in found for one in paths or ()))] = item.patterns[0] if found else ""
+                every = dict.fromkeys(one for paths in found for one in paths or ())
+                included[tuple(one for one in every if not one.startswith("!"))] = item.patterns[0] if found else ""
+                excluded.update((one, None) for one in every if one.startswith("!"))
         if () in included:
             return
         if len(included) > 1:
@@ -354,7 +366,7 @@ def _drafted(found: Sequence[_Filter], unread: Sequence[str]) -> Imported:
 
 def _opening(targets: int) -> Iterator[str]:
     if targets:
-        yield "Imported from CI path filters: each target is due on exactly the commits where its filter says yes."
+        yield "Imported from CI path filters: each target is due on the commits where its filter says yes."
         yield "Every `kind` is `manual`: choose how each target is deployed, and remove those that are only tests."
 
 
@@ -405,7 +417,7 @@ def _stem(file: str) -> str:
 
 def _name(text: str) -> str:
     """A text as one segment of a target's name: odd characters become `-`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME] or "filter"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-") or "filter"
 
 
 def _key(value: object) -> object:

@@ -153,11 +153,20 @@ def _in_git(tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...
     path = within(context, source.patterns[0].removesuffix("/**"))
     lead = plain_lead(path)
     if lead != path:
-        there = tree.is_folder(lead)
-        return (tuple(within(context, one) for one in source.patterns), False) if there else ((below(tree.nearest(lead)),), True)
+        wild = (path,) if _names_files(tree, path) else tuple(within(context, one) for one in source.patterns)
+        return (wild, False) if tree.is_folder(lead) else ((below(tree.nearest(lead)),), True)
     if path in tree:
         return (literal(path),), False
     return (below(tree.nearest(path)),), not tree.is_folder(path)
+
+
+def _names_files(tree: Tree, pattern: str) -> bool:
+    """Whether a pattern like `package*.json` is one for files: it ends in an extension, and no folder here is called so."""
+    _, dot, extension = pattern.rpartition("/")[2].rpartition(".")
+    if not dot or not extension.isalnum():
+        return False
+    files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
+    return not any(inside.match(path) and not files.match(path) for path in tree.paths)
 
 
 def _that_matter(tree: Tree, positive: Sequence[str], negative: Iterable[str], always: Sequence[str]) -> list[str]:

@@ -44,7 +44,8 @@ _IN_CLASS = re.compile(
 def from_picomatch(pattern: str) -> tuple[str, ...]:
     """Our patterns whose union matches what picomatch matches; none if no path of git can match.
 
-    For a negation (`!a`, which matches all that `a` does not) they are those of `a`, each with its `!`. Raises Inexact.
+    For a negation (`!a`, which matches all that `a` does not) they are those of `a`, each with its `!`. For a pattern with one
+    `!(…)`, what it leaves out comes after what it includes, each with its `!`. Raises Inexact.
     """
     body = pattern.removeprefix("./")
     if not negates(pattern):
@@ -80,13 +81,46 @@ def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
     stripped = re.sub(r"^(?:\./)+", "", body)
     if not stripped:
         return ()
+    if not negated and "!(" in stripped:
+        return _without(stripped)
     parser = _Parser(stripped, group_free=not (negated or _NO_MAGIC_GROUP.search(body)))
     patterns = spelled(one for pieces in parser.parse() for one in _settled(pieces))
-    if len(patterns) > 1 and same(stripped, patterns):
+    if patterns != (stripped,) and same(stripped, patterns):
         patterns = (stripped,)
     elif len(patterns) > MOST:
         raise Inexact(f"it stands for more than {MOST} patterns here; split it")
     return (*patterns, *_itself(body, patterns))
+
+
+def _without(text: str) -> tuple[str, ...]:
+    """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less what that must not be.
+
+    picomatch looks at the rest of the path only where nothing, or nothing but an extension, follows; elsewhere what it leaves out is
+    all that *begins* so. Where `**` stands before and a folder follows, that may happen at several places, which cannot be said.
+    """
+    before, _, rest = text.partition("!(")
+    inner, closed, after = rest.partition(")")
+    simple = closed and not re.search(r"[()/{}\[\]\\]", inner) and not re.search(r"^[^./\w-]|[()]", after)
+    starts = before == "" or before.endswith("/")
+    magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
+    if not simple or not starts or magic or ("/" in after and "**" in before) or any(set(one) <= {"*"} for one in inner.split("|")):
+        raise Inexact("`!(…)` cannot be said at this place, or with this in it")
+    if "/" in after:
+        left_out = f"{before}@({inner})**"
+    elif not after:
+        left_out = f"{before}@({inner})"
+    elif "*" in inner and re.fullmatch(r"\.[^\\/.*?]+", after):
+        left_out = f"{before}@({inner}){after}*"
+    else:
+        left_out = f"{before}@({inner})*"
+    included = _alternatives(f"{before}@(*){after}")
+    if not after and before.endswith("/**/"):  # the star stands for nothing, and so does `/**/`
+        included = (*included, *_alternatives(before[:-4]))
+    return (*included, *(f"!{one}" for one in _alternatives(left_out))) if included else ()
+
+
+def _alternatives(text: str) -> tuple[str, ...]:
+    return spelled(one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces))
 
 
 def _itself(body: str, patterns: tuple[str, ...]) -> Iterable[str]:
@@ -121,11 +155,14 @@ class _Parser:
         found, at = self._sequence(0, "")
         if at < len(self.text):
             raise Inexact("a `)` is never opened")
-        if self.rebuilt and (_REBUILT_WRONG.search(self.text) or self.text.count("[") != self.text.count("]")):
+        rest = _RANGE.sub("", self.text)
+        if self.rebuilt and (_REBUILT_WRONG.search(rest) or rest.count("[") != rest.count("]")):
             raise Inexact("picomatch loses characters of it, for its range or its named class")
         return found
 
     def _refuse(self) -> None:
+        if self.group_free and re.search(r"([+|^$])\1", self.text):
+            raise Inexact("a sign that repeats itself is read as a regular expression's")
         if '"' in self.text:
             raise Inexact("it has a double quote")
         if "\0" in self.text or "\n" in self.text:

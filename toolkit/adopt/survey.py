@@ -24,6 +24,7 @@ _NEVER |= {"cdk.out", ".aws-sam", ".terraform", ".next", ".devcontainer", "devco
 _SECOND = {"tests", "test", "__tests__", "testdata", "fixtures", "examples", "example", "samples", "sample", "demos"}
 _CHECKS = {"smoke", "smoke-test", "smoke-tests", "smoke_test", "smoke_tests", "smoketests", "e2e"}
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
+_JOBS = re.compile(r"^jobs\s*:", re.MULTILINE)
 _NOT_UNDERSTOOD = (
     (re.compile(r"(?:\A|/)serverless\.(?:ya?ml|json|ts|js)\Z"), "a Serverless Framework service"),
     (re.compile(r"\.tf\Z"), "Terraform"),
@@ -97,7 +98,7 @@ def _project(tree: Tree) -> str:
 
 def _filters(tree: Tree) -> tuple[Part, list[str]]:
     """What the path filters of CI say, as a part that is used where nothing else was found, and how to import them."""
-    workflows = [(path, tree.read(path) or "") for path in tree.paths if _WORKFLOW.match(path)]
+    workflows = [(path, text) for path in tree.paths if _WORKFLOW.match(path) and _JOBS.search(text := tree.read(path) or "")]
     counts = [(path, imported([(path, text)]).found) for path, text in workflows]
     seen = [
         f"{path}: {count} path filter{'s' * (count > 1)}; `toolkit rules import {path}` drafts rules from them"

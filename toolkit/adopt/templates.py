@@ -89,8 +89,9 @@ def _template(path: str, text: str) -> Template | str | None:
 
 def _part(tree: Tree, names: Names, one: Template, every: list[Template], single: bool) -> Part:
     named = _configured_name(tree, one)
-    guess = named or _guessed_name(one, names.project, single)
-    target = names.short(guess)
+    word = _word(one)
+    guess = named or (names.project if single or not word else f"{names.project}-{word}")
+    target = names.short(named or word or guess)
     inside = _with_nested(tree, one, every)
     patterns = [pattern for part in inside for pattern in (literal(part.path), *_code(tree, part))]
     folders = sorted({folder for part in inside for folder in _folders(tree, part) if folder})
@@ -129,10 +130,10 @@ def _configured_name(tree: Tree, one: Template) -> str | None:
     return next((name for name in found if isinstance(name, str) and name and plain(name) and "{" not in name), None)
 
 
-def _guessed_name(one: Template, project: str, single: bool) -> str:
+def _word(one: Template) -> str:
+    """What a template is called: after its file, or after its folder where that says nothing."""
     stem = basename(one.path).partition(".")[0]
-    word = stem if stem not in ("template", "main", "stack", "cloudformation") else basename(dirname(one.path))
-    return project if single or not word else f"{project}-{word}"
+    return stem if stem not in ("template", "main", "stack", "cloudformation") else basename(dirname(one.path))
 
 
 def _nested(tree: Tree, one: Template) -> Iterator[str]:
@@ -233,6 +234,8 @@ def _name(one: Template, value: object) -> str | None:
         return None
     if value in one.names:
         return plain(one.defaults.get(value))
+    if set(_HOLE.sub("", value)) & set("{}"):
+        return None
     filled = _HOLE.sub(lambda hole: one.defaults.get(hole[1]) or f"{{{hole[1].lower()}}}", value)
     return plain(filled) if "$" not in filled else None
 

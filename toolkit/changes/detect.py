@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec.structs import replace
-
 from toolkit.errors import UsageError
 from toolkit.model import Change
 from toolkit.ports.git import GITLINK, FileState, Git, TreeChange
@@ -28,13 +26,15 @@ def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str]) ->
     """
     states = git.status()
     found = {change.path: change for change in committed}
-    doubtful = {one.path for one in states if one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree))}
-    differing = {change.path for base in bases for change in git.diff_work_tree(base)} if doubtful else set()
-    for state in states:
-        if state.path in doubtful and state.path not in differing:
-            found.pop(state.path, None)
-        else:
-            found[state.path] = _uncommitted(state, found.get(state.path))
+    doubtful = [one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree)) for one in states]
+    letters = {change.path: change.letter for base in bases for change in git.diff_work_tree(base)} if any(doubtful) else {}
+    for state, ask in zip(states, doubtful, strict=True):
+        before = found.pop(state.path, None)
+        if not ask:
+            found[state.path] = _uncommitted(state, before)
+        elif state.path in letters:
+            moved = before.old_path if before and letters[state.path] == "A" else None
+            found[state.path] = Change(state.path, status(letters[state.path]), moved, _origin(state))
     return _sorted(_with_submodules(found, git))
 
 
@@ -55,9 +55,13 @@ def _with_submodules(found: dict[str, Change], git: Git) -> Iterable[Change]:
 
 def listed(data: bytes, separator: bytes) -> list[Change]:
     """The changes that a list of paths names: separated by line ends (git's quotes are undone), or by NUL. Raises UsageError."""
+    if separator == b"\0" and data.endswith(b"\n") and separator not in data:
+        raise UsageError("there is no NUL after any of the paths", "leave -z out, or write the list with -z")
     records = data.split(separator)
     if separator == b"\n":
         records = [_unquoted(record.removesuffix(b"\r")) for record in records]
+    if any(b"\0" in record for record in records):
+        raise UsageError("a path has a NUL in it, which no path can have", "add -z if that is what stands between the paths")
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
     return _sorted({path: Change(path, "unknown", origin="given") for path in map(relative, paths)}.values())
 
@@ -86,17 +90,16 @@ def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
-    """What became of a path, seen from the base; `before` is what was found of it so far."""
-    origin = "untracked" if state.index == "?" else "staged" if state.tree == "." else "unstaged"
+    """What became of a path that git told one thing of; `before` is a file that was deleted, and is back untracked."""
     letters = {state.index, state.tree} - {"."}
     status = next((_STATUS[letter] for letter in "DuAT?M" if letter in letters), "unknown")
-    if before is None or status == "conflicted":
-        return Change(state.path, status, origin=origin)
-    if before.status == "added" and status != "deleted":
-        return replace(before, origin=origin)
-    if before.status == "deleted" and status == "added":
-        return Change(state.path, "modified", origin=origin)
-    return Change(state.path, before.status if status == "modified" else status, origin=origin)
+    if before is not None and before.status == "deleted" and status == "added":
+        status = "modified"
+    return Change(state.path, status, origin=_origin(state))
+
+
+def _origin(state: FileState) -> str:
+    return "untracked" if state.index == "?" else "staged" if state.tree == "." else "unstaged"
 
 
 def _sorted(changes: Iterable[Change]) -> list[Change]:

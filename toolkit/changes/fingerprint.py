@@ -4,7 +4,9 @@ import hashlib
 import os
 import stat
 
+from toolkit.errors import GitError
 from toolkit.model import Answer, Change
+from toolkit.ports.git import Git
 
 
 def of(answer: Answer, root: str | None) -> dict[str, str | None]:
@@ -26,17 +28,27 @@ def _tree(changes: list[Change], root: str) -> str:
 
 
 def _content(path: str) -> str:
-    """Mode and digest of one file; a link counts by where it points, anything that is no file by its type alone."""
+    """Mode and digest of one file; a link counts by where it points, a submodule by its commit, anything else by its type alone."""
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
             return f"link {_digest(os.fsencode(os.readlink(path)))}"
+        if stat.S_ISDIR(mode):
+            return f"repository {_commit(path)}"
         if not stat.S_ISREG(mode):
             return f"other {stat.S_IFMT(mode)}"
         with open(path, "rb", opener=_no_link) as file:
             return f"{mode & 0o111 != 0} {hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         return f"missing {error.errno}"
+
+
+def _commit(path: str) -> str:
+    """What is checked out in a submodule, or in an untracked repository."""
+    try:
+        return (Git.open(path).head or "") if os.path.lexists(os.path.join(path, ".git")) else ""
+    except GitError:
+        return ""
 
 
 def _no_link(path: str, flags: int) -> int:

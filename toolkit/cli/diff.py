@@ -10,6 +10,7 @@ from toolkit.model import Answer, Change
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
+from toolkit.show.text import count
 
 EPILOG = """\b
 Examples:
@@ -66,12 +67,13 @@ def diff(
         _write_plan(out, found, git)
     if as_json:
         return output.document(show.document(found, exit_code))
-    if quiet:
+    if quiet and not found.refusal:
         output.say(found.plan.recommendation)
         return code
-    output.say(show.text(found, output.width(), verbose, _people(found, git) if verbose and git else ()))
+    if not quiet:
+        output.say(show.text(found, output.width(), verbose, _people(found, git) if verbose and git else ()))
     if word == "refused":
-        output.note(f"error: {found.refusal}, and {len(found.impact.unmatched)} changed paths match no rule")
+        output.note(f"error: {found.refusal}, and {count(len(found.impact.unmatched), 'changed path')} no rule matches")
         output.note("hint: add a rule for them, or add them to `ignore`")
     elif output.interactive() and not exit_code:
         from toolkit.cli.prompt import offer

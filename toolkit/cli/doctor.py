@@ -11,6 +11,7 @@ from toolkit.adopt.coverage import Uncovered, uncovered_sources
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing
 from toolkit.model import Rules
+from toolkit.plan.graph import Graph
 from toolkit.ports import files, programs
 from toolkit.ports.git import Git
 from toolkit.show import diagnosis as show
@@ -71,11 +72,12 @@ def _images(rules: Rules, git: Git) -> show.Images:
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
     """Dockerfile -> its context, and the targets that are built from it with the groups around them."""
     found: dict[str, tuple[str, set[str]]] = {}
+    covered = Graph(rules.targets).covered
     for name, target in rules.targets.items():
         image = targets.kind(target.kind).dockerfile(target.settings)
         if image is not None:
             context, dockerfile = image
             names = found.setdefault(os.path.normpath(dockerfile), (context, set()))[1]
             names.add(name)
-            names.update(group for group, other in rules.targets.items() if name in other.members)
+            names.update(group for group, inside in covered.items() if name in inside)
     return found

@@ -20,8 +20,8 @@ COMMANDS = {
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
-EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or unknown ref, 3 a bug in toolkit, 10 changes are pending
-(only with --exit-code), 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
+EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or unknown ref, 3 a bug in toolkit, 4 partly done, 10 changes
+are pending (only with --exit-code), 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
 
 
 class Lazy(click.Group):
@@ -100,6 +100,8 @@ def run(args: list[str]) -> int:
         return output.usage(error, args)
     except ToolkitError as error:
         return output.error(error, args)
+    except output.Enough:
+        raise BrokenPipeError from None
     except BrokenPipeError:
         raise
     except Exception as error:

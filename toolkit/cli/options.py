@@ -20,8 +20,8 @@ def common(command: Command) -> Command:
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-quiet = click.option("-q", "quiet", is_flag=True, help="Only the answer itself.")
-verbose = click.option("-v", "verbose", is_flag=True, help="Say more: reasons, and who changed what.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Only the answer itself.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what.")
 no_color = click.option(
     "--no-color", is_flag=True, expose_value=False, callback=lambda *given: _no_color(given[2]), help="No colours (or set NO_COLOR)."
 )

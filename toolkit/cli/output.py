@@ -18,9 +18,16 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
+class Enough(Exception):
+    """Whoever reads our output has closed it."""
+
+
 def say(answer: str) -> None:
-    """A line (or more) of the answer."""
-    sys.stdout.write(answer + "\n")
+    """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it would make exit code 1."""
+    try:
+        sys.stdout.write(answer + "\n")
+    except BrokenPipeError:
+        raise Enough from None
 
 
 def note(remark: str) -> None:
@@ -82,4 +89,7 @@ def _command(args: list[str]) -> str:
     from toolkit.cli.main import COMMANDS
 
     words = [word for word in args if not word.startswith("-")]
-    return next((word for word in words if word in COMMANDS), "toolkit")
+    at = next((at for at, word in enumerate(words) if word in COMMANDS), None)
+    if at is None:
+        return "toolkit"
+    return " ".join(words[at : at + 2]) if words[at] == "rules" else words[at]

@@ -12,7 +12,7 @@ from toolkit.ports import files
 from toolkit.show.text import line
 
 
-@click.command("import", epilog="Example: toolkit rules import .github/workflows/*.yml > rules.toml")
+@click.command("import", epilog="Example: toolkit rules import .github/workflows/*.yml --out rules.toml")
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True)
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
 @click.option("--out", metavar="FILE", help="Write the rules to FILE; one that is there is only replaced with --force.")

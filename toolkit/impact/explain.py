@@ -11,7 +11,7 @@ def explain(path: str, book: RuleBook) -> Explained:
     """What every rule says of a path, whatever its change was."""
     rules = book.rules
     verdicts = tuple(_verdict(path, index, rule, book) for index, rule in enumerate(rules.rules))
-    ignored = _first(path, rules.ignore) if book.ignores(path) else None
+    ignored = _ignoring(path, rules.ignore) if book.ignores(path) else None
     candidates = [name for verdict in verdicts if verdict.hit for name in verdict.deploy]
     targets = () if ignored is not None else book.narrowed(candidates)
     matched = any(verdict.hit for verdict in verdicts) or ignored is not None
@@ -46,3 +46,9 @@ def _why(rule: Rule, hit: bool, pattern: str | None) -> str:
 def _first(path: str, patterns: Sequence[str | None]) -> int | None:
     """The index of the first pattern that matches; None stands for a pattern that is not asked."""
     return next((at for at, pattern in enumerate(patterns) if pattern is not None and Matcher([[pattern]]).match(path)), None)
+
+
+def _ignoring(path: str, ignore: Sequence[str]) -> int:
+    """The pattern of `ignore` that a path has to thank for it: the first without `!`, unless there are only such."""
+    found = _first(path, [None if pattern.startswith("!") else pattern for pattern in ignore])
+    return 0 if found is None else found

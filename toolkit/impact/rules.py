@@ -294,11 +294,13 @@ class _Loader:
 
     def _check_covering(self, loaded: Rules) -> None:
         """A rule that deploys a group and a part of it would be narrowed to the part: surely not what was meant."""
+        covered = {name: _inside(name, loaded.targets) for name, target in loaded.targets.items() if target.members}
         for index, rule in enumerate(loaded.rules):
-            for at, name in enumerate(rule.deploy):
-                part = next((other for other in rule.deploy if other in loaded.targets[name].members), None)
+            for name in sorted(covered.keys() & set(rule.deploy)):
+                part = min(covered[name].intersection(rule.deploy), default=None)
                 if part:
-                    self._wrong(f"{name!r} covers {part!r} already; name only one of them", "rules", index, "deploy", at)
+                    message = f"{name!r} covers {part!r} already; name only one of them"
+                    self._wrong(message, "rules", index, "deploy", rule.deploy.index(name))
 
     def _check_variables(self, loaded: Rules) -> None:
         """Every `{name}` in a setting must stand for something in every environment."""
@@ -312,6 +314,17 @@ class _Loader:
                         nearest = _nearest(variable, tuple(environment.vars))
                         message = f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
                         self._wrong(message + (nearest or f"add it to [environments.{environment.name}] vars"), "targets", name)
+
+
+def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:
+    """Everything that a group covers, at any depth."""
+    found, waiting = set[str](), [*targets[name].members]
+    while waiting:
+        member = waiting.pop()
+        if member not in found:
+            found.add(member)
+            waiting += targets[member].members
+    return found
 
 
 def _cycle(targets: Mapping[str, Target]) -> list[str] | None:

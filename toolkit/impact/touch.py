@@ -97,7 +97,7 @@ def touch(changes: Sequence[Change], book: RuleBook, old: RuleBook | None = None
     """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
 
     Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched. What no
-    rule of today matches calls for the fallback target if the rules name one, also where an old rule matched it.
+    rule of one version matches calls for that version's fallback target, also where a rule of the other version matches it.
     """
     books = [book] if old is None else [book, old]
     targets: Reasons = {}
@@ -126,13 +126,13 @@ def _touch_one(change: Change, books: Sequence[RuleBook], targets: Reasons, chec
             _note(book, change.path, hit, [name for name in rule.deploy if name in narrow], targets)
             _note(book, change.path, hit, rule.run, checks)
         called.update(dict.fromkeys(narrow))
-        if book is books[0] and not hits and change.path != rules_path:
+        if not hits and change.path != rules_path:
             called.update(dict.fromkeys(_fallback(change, book, targets)))
     if names:
         return Touched(change, tuple(names), tuple(called), "matched")
     if change.path == rules_path:
         return Touched(change, (), (), "rules")
-    if books[0].ignores(change.path):
+    if books[0].ignores(change.path) and not called:
         return Touched(change, (), (), "ignored")
     return Touched(change, (), tuple(called), "unmatched")
 
@@ -148,7 +148,9 @@ def _fallback(change: Change, book: RuleBook, targets: Reasons) -> tuple[str, ..
     name = book.rules.unmatched
     if name in ("warn", "fail"):
         return ()
-    targets.setdefault(name, []).append(Reason(change.path, "unmatched", "", book.line("unmatched")))
+    reasons = targets.setdefault(name, [])
+    if not (reasons and reasons[-1].path == change.path):
+        reasons.append(Reason(change.path, "unmatched", "", book.line("unmatched")))
     return (name,)
 
 

@@ -35,9 +35,9 @@ def because(reason: Reason, file: str) -> str:
 
 
 def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
-    """Its own reasons first, then those of what it was chosen for: targets that it covers, and groups that it is written out from."""
+    """Its own reasons first, then those of the targets that it covers, and of the groups that were written out as it and others."""
     own = graph.leaves(name)
-    others = (one for one in sorted(impact.targets) if one != name and not own.isdisjoint(graph.leaves(one)))
+    others = (one for one in sorted(impact.targets) if one != name and (own >= graph.leaves(one) or own <= graph.leaves(one)))
     return [reason for one in (name, *others) for reason in impact.targets.get(one, ())]
 
 

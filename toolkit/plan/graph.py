@@ -12,7 +12,7 @@ class Graph:
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
         self.covered = {name: frozenset(self._inside(name)) for name, target in targets.items() if target.members}
-        self._leaves = {name: frozenset({name} if name not in self.covered else self.covered[name] - self.covered.keys()) for name in targets}
+        self._leaves = {name: self.covered.get(name, frozenset((name,))) - self.covered.keys() for name in targets}
         self._direct: dict[str, set[str]] = {}
         for name, target in targets.items():
             needed = set[str]().union(*(self.leaves(need) for need in target.needs))

@@ -1,6 +1,7 @@
 """The file system, as far as toolkit itself reads and writes it."""
 
 import os
+import stat
 import sys
 
 from toolkit.errors import FileProblem, NoRules
@@ -22,8 +23,21 @@ def find_rules(folder: str, root: str | None) -> str:
         at = os.path.dirname(at)
 
 
+def rules_above(path: str) -> list[str]:
+    """Where rules.toml may also stand in a repository whose newest one has this path, nearest first."""
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) == ".toolkit":
+        folder = os.path.dirname(folder)
+    found: list[str] = []
+    while True:
+        found += [os.path.join(folder, name) for name in RULES]
+        if not folder:
+            return [one for one in found if one != path]
+        folder = os.path.dirname(folder)
+
+
 def read(path: str, most: int | None = None) -> bytes:
-    """A regular file's bytes, at most `most` and one more. Raises FileProblem."""
+    """A file's bytes, at most `most` and one more. Raises FileProblem, also for what is no file but a pipe of the shell's, `<(…)`."""
     try:
         with open(path, "rb", opener=_regular) as file:
             return file.read(-1 if most is None else most + 1)
@@ -32,11 +46,17 @@ def read(path: str, most: int | None = None) -> bytes:
 
 
 def _regular(path: str, flags: int) -> int:
-    """Open without waiting: a FIFO in a stranger's repository would block for ever."""
+    """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the shell itself hands over is waited for."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    if os.path.isdir(path):
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise IsADirectoryError(21, "it is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        if not os.path.abspath(path).startswith(("/dev/", "/proc/")):
+            os.close(descriptor)
+            raise OSError(22, "it is no regular file; to read from a pipe, use standard input")
+        os.set_blocking(descriptor, True)
     return descriptor
 
 
@@ -48,6 +68,8 @@ def read_input() -> bytes:
 def write(path: str, data: bytes, replace: bool = True) -> None:
     """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said."""
     temporary = f"{path}.{os.getpid()}.new"
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileProblem(path=path, reason="it is there, and it is no regular file")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with open(descriptor, "wb") as file:

@@ -8,6 +8,7 @@ fetches or clones. GitPython, which reads commits and authors well but loses cha
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
 
@@ -42,7 +43,9 @@ ENVIRONMENT = {
 
 GITLINK = "160000"
 
-_MISSING = re.compile(r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})")
+_MISSING = re.compile(
+    r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
+)
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -104,13 +107,13 @@ class Git:
         done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
         if done.code and not done.out:
             raise NotARepository(folder=folder)
-        shallow, *rest = _text(done.out).split("\n")
+        shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
         git._learn_head(rest)
         return git
 
     def _learn(self, done: process.Finished, folder: str) -> None:
-        lines = _text(done.out).split("\n")
+        lines = _text(done.out).removesuffix("\n").split("\n")
         if b"must be run in a work tree" in done.err:
             raise NoWorkTree(folder=folder)
         if b"not a git repository" in done.err:
@@ -118,15 +121,17 @@ class Git:
         if len(lines) < 4:
             raise GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
-        head = 3 if done.code else -3  # a folder's name may hold line ends; the last two lines are HEAD's
-        self.root = "\n".join(lines[2:head])
-        self._learn_head(lines[head:])
+        self.root = "\n".join(self._learn_head(lines[2:]))  # a folder's name may hold line ends
 
-    def _learn_head(self, lines: list[str]) -> None:
-        if lines and _OBJECT.fullmatch(lines[0]):
-            self.head = lines[0]
-        if self.head and len(lines) > 1 and lines[1].startswith("refs/heads/"):
-            self.branch = lines[1].removeprefix("refs/heads/")
+    def _learn_head(self, lines: list[str]) -> list[str]:
+        """Take HEAD's lines from the end: its commit and its branch, no branch if it is ambiguous, only `HEAD` if it is unborn."""
+        *lines, last = lines
+        if lines and _OBJECT.fullmatch(lines[-1]):
+            *lines, self.head = lines
+            self.branch = last.removeprefix("refs/heads/") if last.startswith("refs/heads/") else None
+        elif _OBJECT.fullmatch(last):
+            self.head = last
+        return lines
 
     def require_head(self) -> str:
         """The commit that is checked out. Raises NoCommits."""
@@ -146,8 +151,10 @@ class Git:
             if not ref.strip("0"):
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
             raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self._remote())} {ref}")
-        if self.shallow:
-            raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow {quote(self._remote())}")
+        if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
+            remote = self._remote()
+            every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
+            raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}")
         raise UnknownRef(ref=ref)
 
     def _exists(self, object_id: str) -> bool:
@@ -177,7 +184,7 @@ class Git:
         A branch's own copy on the remote says nothing about what is deployed, so it comes last.
         """
         upstream = _text(self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}").out).strip()
-        if upstream and upstream.split("/", 3)[-1] != self.branch:
+        if upstream and not (upstream.startswith("refs/remotes/") and upstream.split("/", 3)[-1] == self.branch):
             return upstream
         patterns = ("refs/remotes/*/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "refs/heads/main", "refs/heads/master")
         listed = _text(self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns).out).splitlines()
@@ -202,7 +209,7 @@ class Git:
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
             self._without_local_filters(),
         )
-        return [_file_state(record) for record in self._records(running, "status")]
+        return [_file_state(record) for record in self._records(running, "status") if record[:1] != b"#"]  # `# stash 1`
 
     def dirty_submodules(self) -> list[str]:
         """The submodules with uncommitted or untracked files inside, at any depth. Each is asked as carefully as the repository itself."""
@@ -238,9 +245,9 @@ class Git:
         return [_text(record) for record in self._records(self._start(command), command[0])]
 
     def blob(self, commit: str, path: str) -> bytes | None:
-        """A file's content at a commit, None if it has none there."""
-        done = self._run("cat-file", "blob", f"{commit}:{path}")
-        return None if done.code else done.out
+        """A file's content at a commit, None if there is no such file. Raises MissingCommit where a partial clone lacks it."""
+        meta = self._checked("ls-tree", "--full-tree", "-z", commit, "--", path).partition(b"\t")[0].split(b" ")
+        return self._checked("cat-file", "blob", meta[2].decode()) if meta[1:2] == [b"blob"] else None
 
     def log(self, revisions: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[TreeChange]]]:
         """Commit and changes against the first parent, newest first, from one git process."""
@@ -280,13 +287,20 @@ class Git:
 
     def commits(self, old: Sequence[str], new: str, paths: Sequence[str], most: int) -> list[Commit]:
         """The newest commits between two points that touched one of the paths (GitPython)."""
-        found = self._python().iter_commits([new, *(f"^{one}" for one in old)], paths=list(paths), max_count=most)
-        return [_commit(one) for one in found]
+        return self._log_of([new, *(f"^{one}" for one in old)], paths, most)
 
     def last_commit(self, path: str) -> Commit | None:
         """Who touched a path last (GitPython). None if nobody committed it."""
-        found = list(self._python().iter_commits(self.require_head(), paths=[path], max_count=1))
-        return _commit(found[0]) if found else None
+        return next(iter(self._log_of([self.require_head()], [path], 1)), None)
+
+    def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
+        python = self._python()
+        from git.exc import GitCommandError
+
+        try:
+            return [_commit(one) for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)]
+        except GitCommandError as error:
+            raise self._failure("rev-list", os.fsencode(error.stderr)) from None
 
     def _python(self) -> Any:
         """GitPython's view of this repository, over the same hardened options."""
@@ -311,6 +325,13 @@ class Git:
         except ValueError:  # a NUL in an argument
             raise UnknownRef(ref=args[-1]) from None
 
+    def _checked(self, *args: str) -> bytes:
+        """The output of a command that has to succeed."""
+        done = self._run(*args)
+        if done.code:
+            raise self._failure(args[0], done.err)
+        return done.out
+
     def _start(self, args: Sequence[str], more: dict[str, str] | None = None) -> process.Running:
         return process.Running([*self._argv, *args], self.root, {**self._env, **(more or {})})
 
@@ -327,11 +348,9 @@ class Git:
 
     def _failure(self, verb: str, err: bytes) -> GitError:
         reason = _reason(err)
-        missing = re.search(
-            r"(?:unable to read tree|bad object|Could not read|unable to find|missing \w+ object) \(?'?([0-9a-f]{40,64})", reason
-        )
+        missing = _MISSING.search(reason)
         if missing:
-            fetch = f"git fetch --refetch {quote(self._remote())}"
+            fetch = f"git fetch --refetch --no-filter {quote(self._remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
         return GitError(verb=verb, reason=reason)
 
@@ -386,11 +405,15 @@ def _file_state(record: bytes) -> FileState:
         return FileState(_text(fields[8]), chr(fields[1][0]), chr(fields[1][1]))
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
-    return FileState(_text(record[2:]), "?", "?")
+    return FileState(_text(record[2:].removesuffix(b"/")), "?", "?")  # a repository inside is one path
 
 
 def _commit(found: Any) -> Commit:
-    return Commit(found.hexsha, found.author.name or found.author.email or "", found.committed_datetime, str(found.summary))
+    try:
+        when = found.committed_datetime
+    except (ValueError, OverflowError):  # a date that no calendar has; git shows this one for it, too
+        when = datetime.fromtimestamp(0, UTC)
+    return Commit(found.hexsha, found.author.name or found.author.email or "", when, str(found.summary))
 
 
 def _text(data: bytes) -> str:

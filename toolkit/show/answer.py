@@ -86,7 +86,7 @@ def _table(answer: Answer, width: int) -> str:
 def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     reasons = [reason for name in (step.target, *members(answer, step.target)) for reason in answer.impact.targets.get(name, ())]
     files = len({reason.path for reason in reasons})
-    reason = quote(reasons[0].path) if reasons else "nothing is known of it"
+    reason = quote(reasons[0].path) if reasons else line(step.because[0])
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s)
 

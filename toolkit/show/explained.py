@@ -59,9 +59,7 @@ def _document(found: Explained, last: Commit | None) -> dict[str, Any]:
         "dropped": [{"target": name, "covers": narrower} for name, narrower in found.dropped],
         "fallback": found.fallback,
         "rules": rules,
-        "last": None
-        if last is None
-        else {"commit": last.id, "author": last.author, "when": last.when.isoformat(), "summary": last.summary},
+        "last": None if last is None else _commit(last),
     }
 
 

@@ -1,27 +1,28 @@
 """Words for people. Whatever comes from outside is quoted, so that no file name can move a cursor or forge a line."""
 
+import re
 from collections.abc import Iterable
 from unicodedata import bidirectional, category
 
 from toolkit.errors import RulesError, ToolkitError
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+_COMMAND = re.compile(r"(##\w*)\[")
 _BIDI = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
 def quote(name: str) -> str:
     """A foreign string as it is if it is plain, else in quotes with escapes, so that a person can tell it apart and paste it.
 
-    Bytes that are not UTF-8 become `\\xNN`. What a CI system takes for a command at the start of a line (`::error::`, `##[`)
-    is quoted, too.
+    Bytes that are not UTF-8 become `\\xNN`. What a CI system takes for a command at the start of a line (`::error::`)
+    or anywhere in it (`##vso[`) is quoted, too.
     """
-    if name.isascii() and name.isprintable():
-        plain = not (name[:1] in (" ", '"') or name[-1:] == " " or name.startswith(("::", "##[")))
-    else:
-        plain = name.isprintable() and not any(bidirectional(char) in _BIDI or category(char) == "Zs" for char in name if char > "\x7f")
+    plain = name.isprintable() and not (name[:1] in (" ", '"') or name[-1:] == " " or name.startswith("::") or _COMMAND.search(name))
+    if plain and not name.isascii():
+        plain = not any(bidirectional(char) in _BIDI or category(char) == "Zs" for char in name if char > "\x7f")
     if plain and name:
         return name
-    return '"' + "".join(map(_escaped, name)) + '"'
+    return '"' + _disarmed("".join(map(_escaped, name))) + '"'
 
 
 def _escaped(char: str) -> str:
@@ -37,7 +38,12 @@ def _escaped(char: str) -> str:
 
 def line(text: str) -> str:
     """A whole sentence that may hold foreign words: harmless in one line of a terminal."""
-    return "".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text)
+    return _disarmed("".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text))
+
+
+def _disarmed(text: str) -> str:
+    """Without the commands that GitHub, Azure and TeamCity find anywhere in a line."""
+    return _COMMAND.sub(r"\1\\x5b", text)
 
 
 def clipped(text: str, width: int) -> str:
@@ -71,7 +77,7 @@ def listing(names: Iterable[str], most: int) -> list[str]:
 def error(problem: ToolkitError) -> list[str]:
     """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
     if isinstance(problem, RulesError):
-        lines = [line(one) for one in str(problem).split("\n")]
+        lines = [line(str(RulesError(problem.file, [one]))) for one in problem.problems]
         lines = lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])
     else:
         lines = [line(problem.template.format(**_facts(problem)))]

@@ -1,0 +1,160 @@
+"""CloudFormation and SAM templates: a stack each, and what it deploys."""
+
+import json
+
+import pytest
+
+from tests.adopt.surveyed import Surveyed
+
+SAM = """
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    CodeUri: common/
+Resources:
+  Login:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: login/
+      Role: !GetAtt Role.Arn
+  Logout:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: x}
+  Layer:
+    Type: AWS::Serverless::LayerVersion
+    Properties: {ContentUri: layers/base/python}
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties: {DefinitionUri: machine.asl.json}
+  Picture:
+    Type: AWS::Serverless::Function
+    Properties: {PackageType: Image}
+    Metadata: {DockerContext: picture, Dockerfile: Dockerfile}
+"""
+TREE = {
+    "sam/template.yaml": SAM,
+    "sam/samconfig.toml": "version = 0.1\n[default.deploy.parameters]\nstack_name = 'shop-login'\n",
+    "sam/login/app.py": "",
+    "sam/login/tests/test_app.py": "import unittest",
+    "sam/common/app.py": "",
+    "sam/layers/base/requirements.txt": "",
+    "sam/machine.asl.json": "{}",
+    "sam/picture/Dockerfile": "FROM x\nCOPY app.py .\n",
+    "sam/picture/app.py": "",
+    "sam/picture/notes.txt": "",
+    "sam/other.py": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [
+        ("sam/template.yaml", ["login"]),
+        ("sam/samconfig.toml", ["login"]),
+        ("sam/login/app.py", ["login"]),
+        ("sam/login/tests/test_app.py", "ignored"),
+        ("sam/common/app.py", ["login"]),
+        ("sam/layers/base/requirements.txt", ["login"]),
+        ("sam/machine.asl.json", ["login"]),
+        ("sam/picture/app.py", ["login"]),
+        ("sam/picture/Dockerfile", ["login"]),
+        ("sam/picture/notes.txt", "unmatched"),
+        ("sam/other.py", "unmatched"),
+    ],
+)
+def test_a_sam_template_deploys_what_its_resources_name(path: str, due: object) -> None:
+    assert Surveyed(TREE).due(path) == due
+
+
+def test_a_sam_template_is_one_stack_with_the_name_of_its_configuration() -> None:
+    found = Surveyed(TREE)
+    assert found.targets == {"login": "stack"}
+    assert found.setting("login", "stack") == "shop-login"
+    assert found.setting("login", "template") == "sam/template.yaml"
+    assert "stack" not in found.questions
+
+
+def test_without_a_configuration_the_name_is_asked_for() -> None:
+    found = Surveyed({path: text for path, text in TREE.items() if not path.endswith(".toml")})
+    assert "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)" in found.questions
+
+
+def test_code_that_is_not_in_git_is_asked_for() -> None:
+    found = Surveyed({"template.yaml": SAM, "machine.asl.json": ""})
+    assert "template.yaml deploys login, which is not in git: which rule shall name its source?" in found.questions
+
+
+def test_code_in_the_folder_of_the_template_is_the_whole_folder() -> None:
+    found = Surveyed({"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""})
+    assert found.due("sam/any.py") == ["sam"]
+    assert found.due("b.py") == "unmatched"
+
+
+def plain(**properties: object) -> str:
+    kinds = {"ClusterName": "AWS::ECS::Cluster", "ServiceName": "AWS::ECS::Service", "RepositoryName": "AWS::ECR::Repository"}
+    resources = {key: {"Type": kinds[key], "Properties": {key: value}} for key, value in properties.items()}
+    parameters = {"Env": {"Type": "String"}, "Given": {"Type": "String", "Default": "given"}}
+    return json.dumps({"Parameters": parameters, "Resources": resources})
+
+
+BACKEND = {"backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
+
+
+def test_a_plain_template_names_what_the_app_runs_in() -> None:
+    template = plain(ClusterName="shop-${Env}", ServiceName="Given", RepositoryName="shop")
+    found = Surveyed({"infra/ecs.json": template, **BACKEND})
+    app = [found.setting("backend", key) for key in ("cluster", "service", "repository", "needs")]
+    assert app == ["shop-{env}", "given", "shop", ("ecs",)]
+    assert found.rules.environments["dev"].vars == {"env": "dev"}
+
+
+@pytest.mark.parametrize("value", [{"Ref": "Env"}, "${AWS::StackName}-x", "Env", 5, "a{b}"])
+def test_a_name_that_cannot_be_known_is_asked_for(value: object) -> None:
+    found = Surveyed({"infra/ecs.json": plain(ServiceName=value), **BACKEND})
+    assert "targets.backend.service" in found.questions
+
+
+NESTED = {
+    "infra/root.yaml": "AWSTemplateFormatVersion: x\nResources:\n  A:\n    Type: AWS::CloudFormation::Stack\n"
+    "    Properties: {TemplateURL: parts/a.yaml}\n",
+    "infra/parts/a.yaml": "Resources:\n  B:\n    Type: AWS::CloudFormation::Stack\n    Properties: {TemplateURL: ../root.yaml}\n",
+}
+
+
+def test_templates_that_nest_each_other_come_to_an_end() -> None:
+    assert Surveyed(NESTED).targets == {}
+
+
+def test_a_nested_template_is_a_part_of_the_stack_that_nests_it() -> None:
+    leaf = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
+    found = Surveyed({**NESTED, "infra/parts/a.yaml": leaf})
+    assert found.targets == {"root": "stack"}
+    assert found.due("infra/parts/a.yaml") == ["root"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.yaml", "kind: Deployment\nmetadata: {}\n"),
+        ("a.yaml", "note: see AWS::S3::Bucket\n"),
+        ("a.json", '{"Resources": "AWS::S3::Bucket"}'),
+        ("a.json", '{"Resources": {"A": {"Type": "Mine", "x": "AWS::"}}}'),
+        (".github/workflows/a.yml", SAM),
+        ("package.json", '{"x": "AWS::S3"}'),
+        ("tests/template.py", SAM),
+    ],
+)
+def test_other_documents_are_no_templates(path: str, text: str) -> None:
+    assert Surveyed({path: text}).targets == {}
+
+
+def test_a_template_that_cannot_be_read_is_said() -> None:
+    assert Surveyed({"a.yaml": "AWSTemplateFormatVersion: x\n\t- :\n"}).found.startswith("a.yaml: could not be read (")
+
+
+def test_two_templates_are_told_apart_by_their_files() -> None:
+    topic = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
+    found = Surveyed({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
+    assert [one.settings["stack"] for one in found.survey.draft.targets] == ["shop-data", "shop-network"]
+    assert list(found.targets) == ["data", "network"]

@@ -1,0 +1,1 @@
+"""Stage 2: rules.toml, the matcher, and what changes touch."""

@@ -1,0 +1,1 @@
+"""Stage 3: the narrowest plan, its order and its estimates."""
