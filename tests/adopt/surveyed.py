@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit import targets
+from toolkit.adopt.coverage import Uncovered, uncovered_sources
 from toolkit.adopt.draft import toml
 from toolkit.adopt.survey import Survey, survey
 from toolkit.impact.rules import load
@@ -16,6 +17,7 @@ class Surveyed:
     """The survey of a tree of path -> text. Its draft has to be a rules.toml that loads."""
 
     def __init__(self, tree: Mapping[str, str], project: str = "shop") -> None:
+        self.tree = tree
         self.survey: Survey = survey(list(tree), tree.get, project)
         self.text = toml(self.survey.draft)
         self.rules: Rules = load(self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS))
@@ -46,3 +48,18 @@ class Surveyed:
         hits = [self.rules.rules[rule] for rule, _ in self._book.matching(Change(path, "modified"))]
         deploy = self._book.narrowed(name for rule in hits for name in rule.deploy)
         return sorted(deploy) or next((check for rule in hits for check in rule.run), "unmatched")
+
+    def forgotten(self) -> tuple[Uncovered, ...]:
+        """What the images take that the draft's own rules do not send to their apps."""
+        apps = {one.settings["build"]["dockerfile"]: one for one in self.survey.draft.targets if one.kind == "app"}  # type: ignore[index]
+        rules = self.survey.draft.rules
+        return uncovered_sources(
+            {path: self.tree[path] for path in apps},
+            [rule.paths for rule in rules],
+            self.survey.draft.ignore,
+            [path for path in self.tree if "\0" not in path],
+            (),
+            {path: one.settings["build"]["context"] for path, one in apps.items()},  # type: ignore[index]
+            {path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy) for path, one in apps.items()},
+            {path: text for path, text in self.tree.items() if path.endswith(".dockerignore") and text},
+        )

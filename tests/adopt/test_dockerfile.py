@@ -144,6 +144,11 @@ COPY last /x
     assert [one.source for one in sources(text)] == ["real", "last"]
 
 
+def test_a_dash_lets_go_of_the_tabs_before_the_end_of_a_heredoc() -> None:
+    assert [one.source for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")] == ["b"]
+    assert [one.source for one in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
+
+
 def test_a_heredoc_that_never_ends_swallows_nothing() -> None:
     assert [one.source for one in sources("FROM x\nRUN cat <<EOF\nCOPY a b\n")] == ["a"]
 
@@ -181,6 +186,8 @@ def test_a_variable_counts_with_what_the_file_says(text: str, expected: list[str
         ("COPY bin-${TARGETARCH}/app y", "bin-**/app", "bin-arm64/app"),
         ("COPY ${X%.*}.jar y", "**.jar", "target/a.jar"),
         ("COPY $A-$B/x y", "**-**/x", "a-b/x"),
+        ("COPY a$A/b$B/c$C y", "a**/**/**", "a1/b2/c3"),
+        ("ENV B=$A\nCOPY ${B:+src} y", "**", "src"),
     ],
 )
 def test_a_variable_that_nobody_knows_widens_the_source(line: str, pattern: str, inside: str) -> None:
@@ -365,7 +372,9 @@ def test_a_dockerfile_is_known_by_its_name(path: str) -> None:
     assert is_dockerfile(path)
 
 
-@pytest.mark.parametrize("path", ["Dockerfile.dockerignore", "MyDockerfile", "dockerfiles/a", "src/dockerfile_parser.py"])
+@pytest.mark.parametrize(
+    "path", ["Dockerfile.dockerignore", "Dockerfile.j2", "Dockerfile.old", "MyDockerfile", "dockerfiles/a", "src/dockerfile_parser.py"]
+)
 def test_other_names_are_no_dockerfile(path: str) -> None:
     assert not is_dockerfile(path)
 

@@ -111,7 +111,7 @@ def test_a_front_end_that_an_image_takes_is_no_site(dockerfile: dict[str, str]) 
 
 
 def test_an_image_of_everything_takes_no_site_with_it() -> None:
-    found = Surveyed({**VITE, "Dockerfile": "FROM x\nCOPY . .\n"})
+    found = Surveyed({**VITE, "Dockerfile": "FROM x\nCOPY . .\n", "tests/test_a.py": "def test(): pass"})
     assert found.due("frontend/a.ts") == ["app", "frontend"]
 
 

@@ -33,6 +33,13 @@ def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
+def _said(pattern: str) -> tuple[str, ...] | None:
+    try:
+        return from_github(pattern)
+    except Inexact:
+        return None
+
+
 def _matched(*rules: tuple[str, ...]) -> set[str]:
     matcher = Matcher([rule for rule in rules if rule])
     return {path for path in _PATHS if matcher.match(path)}
@@ -40,10 +47,9 @@ def _matched(*rules: tuple[str, ...]) -> set[str]:
 
 @given(st.lists(st.sampled_from(_PARTS), min_size=1, max_size=6).map("".join).filter(lambda text: text[0] != "!"))
 def test_a_pattern_that_can_be_said_matches_what_its_regular_expression_does(pattern: str) -> None:
-    try:
-        found = from_github(pattern)
-    except Inexact as error:
-        assert "repeat" in str(error)
+    found = _said(pattern)
+    if found is None:
+        assert "+" in pattern or "?" in pattern
         return
     expression = _expression(pattern)
     assert _matched(found) == {path for path in _PATHS if expression.fullmatch(path)}
@@ -91,7 +97,9 @@ def test_a_pattern_is_written_in_the_form_that_is_exact(pattern: str, ours: tupl
     assert from_github(pattern) == ours
 
 
-@pytest.mark.parametrize("pattern", ["[0-9]+", "a+b", "a++", "**+", "a???", "[", "[]", "[!a]", "[é]", "a\\", "a?" * 20, "x" * 2000])
+@pytest.mark.parametrize(
+    "pattern", ["[0-9]+", "a+b", "a++", "**+", "a???", "[", "[]", "[!a]", "[é]", "a\\", "a?" * 20, "a**/" * 200 + "b", "x" * 2000]
+)
 def test_what_cannot_be_said_is_refused(pattern: str) -> None:
     with pytest.raises(Inexact):
         from_github(pattern)

@@ -52,6 +52,7 @@ TREE = {
     "api/src/a.ts": "",
     "api/src/a.test.ts": "",
     "api/docs/x.txt": "",
+    "api/Dockerfile.old.txt": "",
     "api/tests/b.test.ts": "",
 }
 

@@ -1,5 +1,6 @@
 """Patterns of dorny/paths-filter in ours: the recorded answers of the real picomatch 2.3.1, and how they are written."""
 
+import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -43,7 +44,18 @@ def test_every_pattern_that_can_be_said_matches_what_picomatch_matches() -> None
 
 @pytest.mark.parametrize(
     "pattern",
-    ["api/**", "**/*.go", "**.go", "go.*", "src/{a,b}/**/*.{ts,tsx}", "a/[id].ts", "[a-c]*", ".github/workflows/ci.yml", "{{name}}/x", "v{1..3}/a"],
+    [
+        "api/**",
+        "**/*.go",
+        "**.go",
+        "go.*",
+        "src/{a,b}/**/*.{ts,tsx}",
+        "a/[id].ts",
+        "[a-c]*",
+        ".github/workflows/ci.yml",
+        "{{name}}/x",
+        "v{1..3}/a",
+    ],
 )
 def test_a_pattern_that_means_the_same_stays_as_it_is(pattern: str) -> None:
     assert from_picomatch(pattern) == (pattern,)
@@ -65,6 +77,7 @@ def test_a_pattern_that_means_the_same_stays_as_it_is(pattern: str) -> None:
         ("*/**", ("*/**",)),
         ("{a,b*}/**", ("a/**", "b*", "b*/**")),
         ("a/**/{*,b}", ("a", "a/**/*", "a/**/b")),
+        ("a/**/{*,b}/**", ("a", "a/**/*", "a/**/*/**", "a/**/b/**")),
         ("a{b", (r"a\{b",)),
         ("!**.md", ("!*.md",)),
         ("**/!(*.md)", ("**/*", "!**/*.md")),
@@ -83,19 +96,18 @@ def test_a_pattern_that_no_path_can_match_is_none(pattern: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["+(a)", "*(a)", "a!(b)c", "**/!(a)/**", "(a)+", "[ab]+", "(a)?", "(?:a)", "a(b", "a)/b", 'a"b"', "a/x|b", "!!a", r"a\d", "{a..bc}", "{01..10}",
-     "x.y{1..2}", "[[:punct:]]", "[z-a]", "[a/b]", "x" * 2000, "{a,b}" * 20, "!{a", "c++"],
-)  # fmt: skip
+    [
+        *("+(a)", "*(a)", "a!(b)c", "**/!(a)/**", "{a,a/b}/!(c)/**", "(?:a)", "(a)+", "[ab]+", "(a)?", "c++"),
+        *("a(b", "a)/b", "!{a", 'a"b"', "a/x|b", "!!a", r"a\d", "{a..bc}", "{01..10}", "x.y{1..2}", "[[:punct:]]", "[z-a]", "[a/b]"),
+        *("x" * 2000, "{a,b}" * 20, "(a.*)/" * 100 + "a", "(" * 300 + ")" * 300, "{" * 300 + "a,b" + "}" * 300),
+    ],
+)
 def test_what_cannot_be_said_is_refused(pattern: str) -> None:
     with pytest.raises(Inexact):
         from_picomatch(pattern)
 
 
-@given(st.text("ab*?[]{}()!|,./\\+@-^\"1:", max_size=12).map(lambda text: text or "a"))
+@given(st.text('ab*?[]{}()!|,./\\+@-^"1:', max_size=12).map(lambda text: text or "a"))
 def test_whatever_a_pattern_is_the_answer_is_usable_patterns_or_a_refusal(pattern: str) -> None:
-    try:
-        found = from_picomatch(pattern)
-    except Inexact as error:
-        assert str(error)
-    else:
-        assert all(alternatives(one.removeprefix("!")) for one in found)
+    with contextlib.suppress(Inexact):
+        assert all(alternatives(one.removeprefix("!")) for one in from_picomatch(pattern))

@@ -39,6 +39,7 @@ def names(found: Surveyed) -> list[str]:
         ("ApiStack(app, construct_id='Shop')", "Shop"),
         ("ApiStack(app, 'Id', stack_name='Shop')", "Shop"),
         ("NAME = 'Shop'\nApiStack(app, NAME)", "Shop"),
+        ("name = 'Other'\nname = 'Shop'\nApiStack(app, name)", "{name}"),
         ("ApiStack(app, 'Shop' + '-' + region)", "Shop-{region}"),
         ("ApiStack(app, f'Shop{suffix}')", "Shop{suffix}"),
         ("ApiStack(app, f'Shop-{config.stage}')", "Shop-{stage}"),
@@ -61,6 +62,8 @@ def test_a_stack_in_python_is_called_what_the_code_says(app: str, name: str) -> 
         ("new ApiStack(app, 'Id', { stackName: 'Shop' })", "Shop"),
         ("new ApiStack(app, 'Id', { env: { region: 'x' }, stackName: `Shop-${stage}` })", "Shop-{stage}"),
         ("const NAME = 'Shop';\nnew ApiStack(app, NAME)", "Shop"),
+        ("let name = 'Shop';\nif (x) { let name = 'b' }\nnew ApiStack(app, name)", "{name}"),
+        ("new ApiStack(app, /* id, */ 'Shop' /* , */, {})", "Shop"),
         ("new ApiStack(\n  app,\n  `Shop${props.suffix}`,\n)", "Shop{suffix}"),
         ("new ApiStack(app, `Shop-${process.env.STAGE}`)", "Shop-{stage}"),
         ("const stage = app.node.tryGetContext('env') ?? 'dev';\nnew ApiStack(app, `Shop-${stage}`)", "Shop-{env}"),
@@ -145,6 +148,7 @@ def test_a_stack_in_python_needs_what_it_is_given(app: str, needs: tuple[str, ..
     [
         "const net = new NetStack(app, 'net'); new ApiStack(app, 'api', { vpc: net.vpc });",
         "this.net = new NetStack(app, 'net'); new ApiStack(app, 'api', { vpc: this.net.vpc });",
+        "let net;\nif (x) { net = new NetStack(app, 'net') }\nconst api = new ApiStack(app, 'api'); if (net) { api.addDependency(net) }",
         "const net: NetStack = new NetStack(app, 'net');\nconst api = new ApiStack(app, 'api');\napi.addDependency(net);",
     ],
 )
@@ -168,10 +172,22 @@ def test_the_same_stack_for_each_environment_is_one_target() -> None:
     assert not environments["dev"].protected
 
 
+def test_the_environment_that_is_meant_by_default_is_not_a_protected_one() -> None:
+    assert python("ApiStack(app, 'Shop-live')\nApiStack(app, 'Shop-qa')\n").rules.environment == "qa"
+
+
 def test_environments_in_capitals_keep_their_spelling() -> None:
     found = python("ApiStack(app, 'ShopDev')\nApiStack(app, 'ShopProd')\n")
     assert names(found) == ["Shop{stage}"]
     assert found.rules.environments["dev"].vars == {"stage": "Dev"}
+
+
+def test_environments_in_two_spellings_stay_apart() -> None:
+    found = script(
+        "new AStack(app, 'a-dev'); new AStack(app, 'a-prod'); new BStack(app, 'WebDev'); new BStack(app, 'WebProd');",
+        "export class AStack extends cdk.Stack { } export class BStack extends cdk.Stack { }",
+    )
+    assert names(found) == ["a-dev", "a-prod", "WebDev", "WebProd"]
 
 
 def test_stacks_of_one_class_that_are_no_environments_stay_apart() -> None:
@@ -214,6 +230,13 @@ def test_a_file_that_something_else_imports_calls_for_all() -> None:
     assert found.due("cdk/api.py") == ["infra"]
 
 
+def test_a_file_that_makes_the_stacks_calls_for_all() -> None:
+    app = SPLIT["cdk/app.py"].replace("from web import WebStack\n", "class WebStack(Stack): pass\n")
+    tree = {**SPLIT, "cdk/app.py": app}
+    del tree["cdk/web.py"]
+    assert Surveyed(tree).due("cdk/app.py") == ["infra"]
+
+
 def test_one_stack_needs_no_group() -> None:
     found = python("ApiStack(app, 'Shop')")
     assert found.targets == {"shop": "stack"}
@@ -231,6 +254,23 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
     found = Surveyed(tree)
     assert found.due("lib/api.ts") == found.due("bin/app.ts") == found.due("cdk.json") == found.due("package.json") == ["shop"]
     assert found.due("src/a.ts") == "unmatched"
+
+
+@pytest.mark.parametrize(
+    ("stacks", "targets"),
+    [
+        (("AcmeApiStack", "AcmeWebStack"), ["api", "web"]),
+        (("AcmeStack", "AcmeWebStack"), ["acme", "web"]),
+        (("ShopApiStack", "OtherStack"), ["api", "other"]),
+        (("AcmeShopApi{x}", "AcmeShopWeb{x}"), ["api", "web"]),
+        (("a-b", "a_b"), ["a-b", "a-b-2"]),
+        (("AcmeApiDb", "AcmeWebDb"), ["api-db", "web-db"]),
+        (("Stack", "{x}"), ["stack", "stack-2"]),
+    ],
+)
+def test_a_target_is_called_what_tells_its_stack_from_the_others(stacks: tuple[str, str], targets: list[str]) -> None:
+    found = python("".join(f"ApiStack(app, f'{name}')\n" for name in stacks))
+    assert [name for name, kind in found.targets.items() if kind == "stack"] == targets
 
 
 def test_two_apps_are_two_groups() -> None:
@@ -260,6 +300,38 @@ def test_account_and_region_are_taken_where_there_is_one() -> None:
     assert found.rules.environments["dev"].account == "111111111111"
     assert found.rules.environments["dev"].regions == ("eu-west-1",)
     assert "account" not in found.questions
+
+
+def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
+    found = script(
+        "new ApiStack(app, 'a', { env: { region: 'us-east-1' } }); new ApiStack(app, 'b', { env: { region: process.env.REGION } });"
+    )
+    assert found.rules.environments["dev"].regions == ()
+    assert "account and regions" in found.questions
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        python("name = os.getenv('NAME') or 'shop'\nApiStack(app, f'{name}-api')"),
+        python("name = os.environ.get('NAME', 'shop')\nApiStack(app, f'{name}-api')"),
+        python("name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')"),
+        script("const name = process.env.NAME || 'shop'; new ApiStack(app, `${name}-api`)"),
+        script("const name = app.node.tryGetContext('name') ?? 'shop'; new ApiStack(app, `${name}-api`)"),
+        script("new ApiStack(app, `${props.name ?? other.name ?? 'shop'}-api`)"),
+    ],
+    ids=range(6),
+)
+def test_a_variable_is_what_the_code_falls_back_to(found: Surveyed) -> None:
+    assert names(found) == ["{name}-api"]
+    assert found.rules.environments["dev"].vars == {"name": "shop"}
+    assert "vars" not in found.questions
+
+
+def test_the_context_goes_before_what_the_code_falls_back_to() -> None:
+    more = {"cdk/cdk.json": '{"context": {"name": "other"}}'}
+    found = python("name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')", **more)
+    assert found.rules.environments["dev"].vars == {"name": "other"}
 
 
 # --- what stacks deploy themselves
@@ -332,6 +404,14 @@ def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
     assert found.due("lambda/x/handler.py") == ["api"]
 
 
+def test_what_stands_below_a_class_is_no_part_of_it() -> None:
+    stacks = (
+        "class AStack extends cdk.Stack { f() { lambda.Code.fromAsset('../lambda/x') } }\nclass BStack extends cdk.Stack { }\n"
+        "new AStack(app, 'a'); new BStack(app, 'b');\n"
+    )
+    assert Surveyed({"cdk/cdk.json": "{}", "cdk/app.ts": SCRIPT + stacks, **LAMBDA}).due("lambda/x/handler.py") == ["a"]
+
+
 def test_a_folder_of_nobody_in_particular_calls_for_all() -> None:
     found = Surveyed({**SPLIT, **LAMBDA, "cdk/parts.py": PYTHON + "CODE = Code.from_asset('../lambda/x')\n"})
     assert found.due("lambda/x/handler.py") == ["api", "net", "web"]
@@ -340,8 +420,8 @@ def test_a_folder_of_nobody_in_particular_calls_for_all() -> None:
 def test_a_function_is_bundled_with_what_it_imports() -> None:
     tree = {
         "functions/login/index.ts": "import { a } from '../shared/a';\nimport x from 'lodash';",
-        "functions/shared/a.ts": "export * from './deep/b.js';\nconst c = require('../../libs/c');",
-        "functions/shared/deep/b.ts": "",
+        "functions/shared/a.ts": "export * from '../../base/b.js';\nconst c = require('../../libs/c');",
+        "base/b.ts": "",
         "libs/c/index.ts": "",
         "functions/other/index.ts": "",
         "package-lock.json": "{}",
@@ -384,6 +464,14 @@ def test_an_image_may_have_another_dockerfile() -> None:
     assert found.targets == {"api": "app", "shop": "stack"}
 
 
+def test_an_image_of_the_whole_repository_takes_no_site_with_it() -> None:
+    stacks = "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../', { file: 'api/Dockerfile' }) } }"
+    tree = {"api/Dockerfile": "FROM x\nCOPY api/src .\n", "api/src/a.ts": "", "web/build.py": "", "web/index.html": ""}
+    found = script("new ApiStack(app, 'Shop')", stacks, **tree)
+    assert found.targets == {"web": "site", "shop": "stack"}
+    assert (found.due("api/src/a.ts"), found.due("web/a")) == (["shop"], ["web"])
+
+
 def test_a_site_that_a_stack_uploads_is_its_own() -> None:
     stacks = "class ApiStack(Stack):\n    def f(self):\n        s3deploy.Source.asset('../web/dist')\n"
     site = {"web/package.json": '{"devDependencies": {"vite": "5"}}', "web/index.html": "", "web/src/a.ts": ""}
@@ -405,6 +493,21 @@ def test_an_app_needs_the_stack_that_runs_containers(service: str, needs: tuple[
     web = PYTHON + f"class WebStack(Stack):\n    def f(self):\n        {service}\n"
     found = Surveyed({**SPLIT, "cdk/web.py": web, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""})
     assert found.setting("backend", "needs") == needs
+
+
+def test_the_names_of_another_stack_are_not_the_apps() -> None:
+    named = "class {0}(Stack):\n    def f(self):\n        {1}(self, 'S', service_name='{2}', cluster_name=f'{{x}}{{{{y}}}}')\n"
+    web = PYTHON + named.format("WebStack", "ecs.FargateService", "mine")
+    found = Surveyed(
+        {
+            **SPLIT,
+            "cdk/web.py": web,
+            "cdk/api.py": PYTHON + named.format("ApiStack", "apprunner.Service", "other"),
+            "backend/Dockerfile": "FROM x\nCOPY a .\n",
+            "backend/a": "",
+        }
+    )
+    assert (found.setting("backend", "service"), found.setting("backend", "cluster")) == ("mine", "shop")
 
 
 def test_an_app_needs_the_stack_that_is_called_for_it_where_no_code_tells() -> None:

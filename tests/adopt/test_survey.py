@@ -115,6 +115,10 @@ def test_each_thing_found_is_a_line() -> None:
     ]
 
 
+def test_the_draft_forgets_nothing_that_the_images_take() -> None:
+    assert Surveyed(SHOP).forgotten() == ()
+
+
 def test_ignored_is_only_what_is_there() -> None:
     ignore = Surveyed(SHOP).survey.draft.ignore
     assert ignore == ("**/*.md", "docs/**", ".github/**", "LICENSE*", "**/.gitignore", "backend/tests/**", "backend/**/test_*.py")
@@ -267,6 +271,11 @@ def test_the_names_of_the_example_are_those_of_its_own_rules() -> None:
 
 
 @with_example
+def test_the_draft_for_the_example_forgets_nothing() -> None:
+    assert car_rental().forgotten() == ()
+
+
+@with_example
 @pytest.mark.parametrize(
     ("path", "due"),
     [
@@ -347,3 +356,44 @@ def test_any_paths_give_patterns_that_our_dialect_takes(tree: dict[str, str], fo
     toml(draft)
     for pattern in (*draft.ignore, *(one for rule in draft.rules for one in rule.paths)):
         assert alternatives(pattern.removeprefix("!"))
+
+
+LINES = [
+    "COPY . .",
+    "COPY src lib /",
+    "COPY src/ /",
+    "COPY *.py /",
+    "COPY s* /",
+    "COPY dist /",
+    "COPY $X/a /",
+    "COPY src/a.py other/*.txt /",
+    "ADD api/src /",
+    "COPY --exclude=**/*.md src /",
+    "RUN --mount=type=bind,source=lib,target=/l ls",
+]
+IGNORED = ["*", "!src", "src", "**/*.md", "*.py", "!src/a.py", "Dockerfile*", ".*", "lib", "**/test_*", "!**"]
+FILES = [
+    "a.py",
+    "src/a.py",
+    "src/b.txt",
+    "src/deep/c.md",
+    "src/test_x.py",
+    "lib/d.py",
+    "other/e.txt",
+    "api/src/f.py",
+    "tests/test_y.py",
+    "x/a",
+]
+
+
+@given(
+    st.sampled_from(["Dockerfile", "api/Dockerfile", "docker/Dockerfile", "src/Dockerfile.x"]),
+    st.lists(st.sampled_from(LINES), min_size=1, max_size=3),
+    st.lists(st.sampled_from(IGNORED), max_size=4),
+    st.sets(st.sampled_from(FILES)),
+)
+def test_no_draft_forgets_what_an_image_takes(dockerfile: str, lines: list[str], ignored: list[str], files: set[str]) -> None:
+    tree = {dockerfile: "FROM x\n" + "\n".join(lines), **dict.fromkeys(sorted(files), "")}
+    for folder in ("", "api/", "src/"):
+        tree[f"{folder}.dockerignore"] = "\n".join(ignored)
+    assert Surveyed(tree).forgotten() == ()

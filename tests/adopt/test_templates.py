@@ -85,6 +85,11 @@ def test_code_that_is_not_in_git_is_asked_for() -> None:
     assert "template.yaml deploys login, which is not in git: which rule shall name its source?" in found.questions
 
 
+def test_code_that_a_parameter_names_is_elsewhere() -> None:
+    found = Surveyed({**TREE, "sam/template.yaml": SAM.replace("login/", "!Ref Where") + "Parameters: {Where: {Type: String}}\n"})
+    assert "not in git" not in found.questions
+
+
 def test_code_in_the_folder_of_the_template_is_the_whole_folder() -> None:
     found = Surveyed({"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""})
     assert found.due("sam/any.py") == ["sam"]

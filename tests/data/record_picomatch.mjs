@@ -22,12 +22,12 @@ const segments = `* ** a b ab a* *b *.ts *.test.ts ? a? [ab] [^a]b {a,b} {a,b}* 
   {go.*,a} {**/*.ts,a} **.{ts,js} **{.ts,.js} @(a|b) (a|b) {a/**,b/**} {**,a} [!a] {a,b*} .{a,b} .*.ts {.*,*} ?(a) !(a) !(*.md) !(a|b).ts !(*.test).ts
   (auth) [id].tsx [...slug].tsx {1..2} [[:alpha:]]`.split(/\s+/);
 const atoms = `* ** a b ab . ? ts .ts x [ab] [a-c] [^a] [!a] [a!] {a,b} {a} {*,a} {**,a} {**/a,b} {.ts,.js} {a/**,b} {a/b,c} {,a} {,a/} {a.*,b} {.*,b} {b*,a}
-  (a|b) (a) @(a|b) ?(a) @(a/**|b) @(**|b) @(b|**) {1..2} [[:alpha:]] / / / / *.ts **.ts ! + @ \\* \\[ \\( \\{ \\. { } [ ] ( ) | , $ ^ *** é - !(a) +(a)
+  (a|b) (a) @(a|b) ?(a) @(a/**|b) @(**|b) @(b|**) {1..2} [[:alpha:]] / / / / *.ts **.ts ! + @ \\* \\[ \\( \\{ \\. { } [ ] ( ) | , $ ^ *** é - !(a)
   {a,{b,c}} {a**,b} {**b,a} (**/a|b) {a,**}/ ./ ../ //`.split(/\s+/);
 
 const makers = [
   () => some(() => one(segments), 3).join('/'),
-  () => some(() => one(atoms), 5).join(''),
+  () => some(() => one(atoms), 4).join(''),
   () => one(['./', '!', '!./', '']) + some(() => one(segments), 2).join('/'),
 ];
 const paths = [...new Set([...names, ...Array.from({ length: 260 }, () => some(() => one(names), 4).join('/'))])].slice(0, 240);

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -213,17 +212,17 @@ HOSTILE = {
     "**/a" * 250 + "/b": "",
     "{,/}" * 10 + "a**" * 300: "",
     "{" * 341 + "a" + "," * 341 + "}" * 341: "",
-    "x" * 480 + "{a,b}" * 10 + "x" * 480: "",
+    "x" * 90 + "{a,b}" * 10 + "x" * 90: "",
 }
 """Patterns that make a matcher with backtracking, or one that writes out everything, work for ever."""
 
 
 @pytest.mark.parametrize("pattern", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_pattern_is_answered_or_refused_at_once(pattern: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     if usable(pattern):
         assert not any(re.fullmatch(regex(plain), HOSTILE[pattern]) for plain in alternatives(pattern))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_the_longest_pattern_is_still_one() -> None:
@@ -248,8 +247,8 @@ _GIT_PATTERNS = (
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
-    yield Repo.make(tmp_path_factory.mktemp("index") / "repo", rules=None)
+def index(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    return Repo.make(tmp_path_factory.mktemp("index") / "repo", rules=None)
 
 
 def listed(index: Repo, pattern: str) -> set[str]:
@@ -259,7 +258,7 @@ def listed(index: Repo, pattern: str) -> set[str]:
 
 
 @given(st.sets(strategies.paths(_GIT_LETTERS), min_size=1, max_size=30), st.lists(_GIT_PATTERNS, min_size=1, max_size=12, unique=True))
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 def test_git_agrees_on_the_shared_dialect(index: Repo, tree: set[str], patterns: list[str]) -> None:
     files = {path for path in tree if not any(other.startswith(f"{path}/") for other in tree)}
     index.git("read-tree", "--empty")

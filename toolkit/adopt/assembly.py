@@ -1,7 +1,7 @@
 """The parts that were found, put together as one draft: checks, `ignore`, environments and their variables."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
@@ -23,7 +23,7 @@ _PROTECTED = {"prod", "production", "live"}
 def assembled(tree: Tree, project: str, part: Part, checks: Sequence[str]) -> tuple[Draft, tuple[str, ...]]:
     """The draft, and all that a person has to fill in. `checks` are the folders of checks of the live system."""
     checking = DraftRule("Smoke tests", tuple(map(below, checks)), run=("smoke-test",))
-    rules = [_sound(tree, rule, [below(folder) for folder in checks]) for rule in part.rules]
+    rules = _sound(tree, part.rules, checking.paths)
     deploying = [rule for rule in rules if any(not one.startswith("!") for one in rule.paths)]
     environments, questions = _environments(part)
     draft = Draft(
@@ -40,18 +40,20 @@ def assembled(tree: Tree, project: str, part: Part, checks: Sequence[str]) -> tu
     return draft, (*part.questions, *questions)
 
 
-def _sound(tree: Tree, rule: DraftRule, checks: Sequence[str]) -> DraftRule:
-    """A rule whose patterns can all be said, and whose `!` patterns (checks among them) take something away."""
-    positive = [one if sayable(one) else "**" for one in rule.paths if not one.startswith("!")]
-    wished = dict.fromkeys([one[1:] for one in rule.paths if one.startswith("!") and sayable(one[1:])])
-    if rule.deploy and not rule.run:
-        wished |= dict.fromkeys(one for one in checks if one not in positive)
-    matcher = Matcher([positive, *((one,) for one in wished)])
+def _sound(tree: Tree, rules: Sequence[DraftRule], checks: Sequence[str]) -> list[DraftRule]:
+    """The rules with patterns that can all be said, and with those `!` patterns (checks among them) that take something away."""
+    positive = [[one if sayable(one) else "**" for one in rule.paths if not one.startswith("!")] for rule in rules]
+    negative = [[one[1:] for one in rule.paths if one.startswith("!") and sayable(one[1:])] for rule in rules]
+    for rule, taken, left in zip(rules, positive, negative, strict=True):
+        left += [one for one in checks if rule.deploy and one not in taken]
+    asked = [(at, one) for at, left in enumerate(negative) for one in dict.fromkeys(left)]
+    matcher = Matcher([*positive, *((one,) for _, one in asked)])
     useful: set[int] = set()
     for path in tree.paths:
-        hits = [rule for rule, _ in matcher.match(path)]
-        useful.update(hits[1:] if hits[:1] == [0] else ())
-    return replace(rule, paths=(*positive, *(f"!{one}" for at, one in enumerate(wished, 1) if at in useful)))
+        hits = {rule for rule, _ in matcher.match(path)}
+        useful |= {hit for hit in hits if hit >= len(rules) and asked[hit - len(rules)][0] in hits}
+    kept = [[f"!{one}" for at, (of, one) in enumerate(asked, len(rules)) if of == rule and at in useful] for rule in range(len(rules))]
+    return [replace(rule, paths=(*taken, *left)) for rule, taken, left in zip(rules, positive, kept, strict=True)]
 
 
 def _ignored(tree: Tree, part: Part, rules: Sequence[DraftRule], checks: Sequence[str]) -> tuple[str, ...]:
@@ -82,14 +84,14 @@ def _environments(part: Part) -> tuple[dict[str, dict[str, object]], tuple[str, 
     if not part.targets:
         return {}, ()
     used = sorted(_variables(part.targets))
-    accounts = sorted(filter(_ACCOUNT.match, part.accounts))
-    regions = sorted(filter(_REGION.match, part.regions))
+    accounts, regions = _only(part.accounts, _ACCOUNT), _only(part.regions, _REGION)
     environments: dict[str, dict[str, object]] = {}
-    for name, told in (part.stages or {"dev": {}}).items():
-        known: dict[str, object] = {"account": accounts[0]} if len(accounts) == 1 and len(part.stages) < 2 else {}
-        known |= {"regions": regions} if len(regions) == 1 else {}
+    stages = part.stages or {"dev": {}}
+    for name in sorted(stages, key=lambda one: (one in _PROTECTED, one)):  # the first is the one that is meant by default
+        known: dict[str, object] = {"account": accounts[0]} if accounts and len(stages) == 1 else {}
+        known |= {"regions": regions} if regions else {}
         known |= {"protected": True} if name in _PROTECTED else {}
-        known |= {"vars": {one: _value(one, name, told, part.variables) for one in used}} if used else {}
+        known |= {"vars": {one: _value(one, name, stages[name], part.variables) for one in used}} if used else {}
         environments[name] = known
     first, values = next(iter(environments.items()))
     missing = [word for word in ("account", "regions") if word not in values]
@@ -97,6 +99,11 @@ def _environments(part: Part) -> tuple[dict[str, dict[str, object]], tuple[str, 
         *((f"environments.{first}: its AWS {' and '.join(missing)}, and the profile to use",) if missing else ()),
         *(f"environments.{first}.vars.{one}: what `{one}` is there" for one in used if not _is_told(one, part)),
     )
+
+
+def _only(values: Set[str], pattern: re.Pattern[str]) -> list[str]:
+    """The one value that all stacks are given, if there is one and it is no computed one."""
+    return [one for one in values if len(values) == 1 and pattern.match(one)]
 
 
 def _variables(targets: Sequence[DraftTarget]) -> set[str]:

@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from posixpath import basename, dirname
+from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.adopt.bundles import MANIFESTS
+from toolkit.adopt.bundles import MANIFESTS, reached
 from toolkit.adopt.code import CodeFile, plain
 from toolkit.adopt.deployed_code import deployed_code
 from toolkit.adopt.draft import DraftRule, DraftTarget
@@ -19,6 +19,9 @@ from toolkit.adopt.quiet import looks_like_test, tests_in
 from toolkit.adopt.script_code import read_script
 from toolkit.adopt.stacks import Deployed, Program, closure, looks_like_containers, one_for_all_stages
 from toolkit.adopt.tree import Tree
+
+MOST_CODE = 500
+"""The most files of one app that are looked at."""
 
 _SCRIPTS = (".ts", ".mts", ".js", ".mjs", ".cjs")
 _OTHER_LANGUAGES = {".java": "Java", ".cs": "C#", ".go": "Go", ".kt": "Kotlin", ".fs": "F#"}
@@ -50,14 +53,15 @@ def cdk_apps(tree: Tree, names: Names) -> Part:
 
 def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     config = joined(folder, "cdk.json")
-    context, problem = _context(tree, config)
-    files, unread = _files(tree, folder, [one for one in others if one.startswith(f"{folder}/") or not folder])
+    context, command, problem = _config(tree, config)
+    files, unread = _files(tree, folder, command, [one for one in others if one.startswith(f"{folder}/") or not folder])
     program = Program(files)
     stacks, stages = one_for_all_stages(program.stacks())
     found = (*((problem,) if problem else ()), *unread)
     if not stacks:
         return together((Part(found=found), _unknown(tree, names, folder)))
-    app = App(folder, program, tuple(stacks), {one.name: names.short(one.name) for one in stacks}, program.needs(stacks))
+    named = [one.name for one in stacks]
+    app = App(folder, program, tuple(stacks), {name: names.short(name, named) for name in named}, program.needs(stacks))
     group = names.new("infra") if len(stacks) > 1 else ""
     listed = ", ".join(f"`{one}`" for one in app.every)
     code = deployed_code(tree, folder, program, {one.class_name: _targets_of(app, one.class_name) for one in stacks}, app.every)
@@ -66,7 +70,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     described = [_stack(app, one) for one in stacks]
     return together(
         (
-            Part(found=found, variables=context),
+            Part(found=found, variables={name: value for file in files for name, value in file.defaults.items()} | context),
             Part(
                 stacks=tuple(described),
                 targets=(*(one.target for one in described), *((whole,) if group else ())),
@@ -83,24 +87,30 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     )
 
 
-def _context(tree: Tree, path: str) -> tuple[dict[str, str], str | None]:
-    """The strings of an app's context, and what is wrong with its cdk.json."""
+def _config(tree: Tree, path: str) -> tuple[dict[str, str], str, str | None]:
+    """The strings of an app's context, the command that runs it, and what is wrong with its cdk.json."""
     try:
         config = json.loads(tree.read(path) or "")
     except (ValueError, RecursionError):
         config = None
     context = config.get("context", {}) if isinstance(config, dict) else None
     if not isinstance(context, dict):
-        return {}, f"{path}: could not be read"
-    return {name.lower(): value for name, value in context.items() if isinstance(value, str) and plain(value) is not None}, None
+        return {}, "", f"{path}: could not be read"
+    strings = {name.lower(): value for name, value in context.items() if isinstance(value, str) and plain(value) is not None}
+    return strings, str(config.get("app", "")), None
 
 
-def _files(tree: Tree, folder: str, others: Sequence[str]) -> tuple[list[CodeFile], list[str]]:
-    """The app's code, without its tests and other apps, and what could not be read."""
+def _files(tree: Tree, folder: str, command: str, others: Sequence[str]) -> tuple[list[CodeFile], list[str]]:
+    """The app's code, without its tests and other apps, and what could not be read. What the command's file imports comes first."""
+    listed = [
+        path
+        for path in tree.below(folder)
+        if path.endswith((".py", *_SCRIPTS)) and not _is_aside(tree, path, folder) and not any(path.startswith(f"{one}/") for one in others)
+    ]
+    entries = [path for word in command.split() for end in ("", ".py", ".ts") if (path := normpath(joined(folder, word) + end)) in tree]
+    first = {path: at for at, path in enumerate(reached(tree, entries, folder))}
     files, unread = [], []
-    for path in sorted(tree.below(folder), key=lambda one: (one.count("/"), one)):
-        if not path.endswith((".py", *_SCRIPTS)) or _is_aside(tree, path, folder) or any(path.startswith(f"{one}/") for one in others):
-            continue
+    for path in sorted(listed, key=lambda one: (first.get(one, len(first)), one.count("/"), one))[:MOST_CODE]:
         text = tree.read(path)
         if text is None or not _OF_CDK.search(text):
             continue

@@ -67,7 +67,8 @@ class Asset(Struct, frozen=True):
 
 
 class CodeFile(Struct, frozen=True):
-    """One file. `bases`: class -> the names it extends; `calls`: class -> the names called in it; `values`: class, word, name."""
+    """One file. `bases`: class -> the names it extends; `calls`: class -> the names called in it; `values`: class, word, name;
+    `after`: variables of stacks, a later and an earlier one; `defaults`: variable -> what it is if nothing else says so."""
 
     path: str
     bases: Mapping[str, tuple[str, ...]] = {}
@@ -80,6 +81,7 @@ class CodeFile(Struct, frozen=True):
     after: tuple[tuple[str, str], ...] = ()
     regions: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
+    defaults: Mapping[str, str] = {}
 
 
 def from_root(path: str, folder: str) -> str | None:

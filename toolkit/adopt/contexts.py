@@ -13,14 +13,15 @@ from toolkit.impact.matcher import Matcher
 
 _COMPOSE = ("compose", "docker-compose")
 _FARTHEST = 4
+_NOT_BUILT = (".dockerignore", ".md", ".txt", ".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".template", ".example", ".bak", ".old", ".orig")
 
 
 def is_dockerfile(path: str) -> bool:
     """Whether a file's name is that of a Dockerfile: Dockerfile, api.Dockerfile, Dockerfile.api (or Containerfile)."""
     name = basename(path).lower()
-    if name.endswith(".dockerignore"):
-        return False
-    return any(name == word or name.startswith(f"{word}.") or name.endswith(f".{word}") for word in ("dockerfile", "containerfile"))
+    return not name.endswith(_NOT_BUILT) and any(
+        name == word or name.startswith(f"{word}.") or name.endswith(f".{word}") for word in ("dockerfile", "containerfile")
+    )
 
 
 def is_compose(path: str) -> bool:

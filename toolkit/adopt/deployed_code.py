@@ -31,14 +31,14 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
             targets = _targets(program, asset, file.path, owners, every)
             patterns.setdefault(targets, []).extend(_patterns(tree, where, asset))
             tests.setdefault(targets, []).extend(tests_in(tree, where) if where and tree.is_folder(where) else ())
-            taken |= {where, joined(where, asset.dockerfile or "Dockerfile")} if asset.what == "image" else {where}
+            taken.add(joined(where, asset.dockerfile or "Dockerfile") if asset.what == "image" else where)
             listed = ", ".join(f"`{one}`" for one in targets)
             found.append(f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}")
     return Part(
         rules=tuple(_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
         found=tuple(dict.fromkeys(found)),
         questions=tuple(dict.fromkeys(questions)),
-        taken=frozenset(taken),
+        taken=frozenset(taken - {""}),
         tests=tuple(dict.fromkeys(one for listed in tests.values() for one in listed)),
     )
 

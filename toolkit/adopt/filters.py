@@ -22,6 +22,7 @@ MOST_ITEMS = 10_000
 _LONGEST_NAME = 80
 _TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _NEVER_IN_A_DIFF = ("copied", "renamed", "unmerged")
+_WIDER = "; without it, more matches than there"
 _EVENT_KEYS = ("paths", "paths-ignore")
 _QUANTIFIERS = ("some", "every", "some-with-excludes")
 
@@ -111,7 +112,7 @@ def _event(file: str, names: tuple[str, ...], events: list[str], lists: tuple[ob
         return _Filter(file, label, names, problems=("it is no list of patterns",))
     said = from_paths(patterns) if key == "paths" else from_paths_ignore(patterns)
     return _Filter(
-        file, label, names, patterns, tuple((paths, ()) for paths in said.rules), _problems(said), tuple(_dead(said.dead))
+        file, label, names, patterns, tuple((paths, ()) for paths in said.rules), _problems(said, key), tuple(_dead(said.dead))
     )  # fmt: skip
 
 
@@ -123,12 +124,9 @@ def _listed(value: object) -> tuple[str, ...] | str:
     return "unreadable"
 
 
-def _problems(said: Said) -> tuple[str, ...]:
-    return tuple(f"pattern `{pattern}`: {why}{_wider(pattern)}" for pattern, why in said.inexact)
-
-
-def _wider(pattern: str) -> str:
-    return "; without it, more matches than there" if pattern.startswith("!") else ""
+def _problems(said: Said, key: str) -> tuple[str, ...]:
+    excluding = {pattern for pattern, _ in said.inexact if pattern.startswith("!") == (key == "paths")}
+    return tuple(f"pattern `{pattern}`: {why}{_WIDER if pattern in excluding else ''}" for pattern, why in said.inexact)
 
 
 def _dead(patterns: Sequence[str]) -> Iterator[str]:
@@ -184,8 +182,8 @@ def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
         items = list(_items(value, notes))
     except ValueError as error:
         return _Filter(file, label, names, problems=(str(error),))
-    reader = _Reader()
-    rules = reader.rules(items, quantifier)
+    reader = _Reader(quantifier)
+    rules = reader.rules(items)
     patterns = tuple(dict.fromkeys(pattern for item in items for pattern in item.patterns))
     return _Filter(file, label, names, patterns, rules, tuple(reader.problems), (*notes, *_dead(reader.dead)))
 
@@ -229,28 +227,29 @@ def _statuses(key: str, notes: list[str]) -> Iterator[str]:
 class _Reader:
     """Translates the items of one filter, and remembers what could not be said and what can never match."""
 
-    def __init__(self) -> None:
+    def __init__(self, quantifier: str) -> None:
+        self.quantifier = quantifier
         self.problems: list[str] = []
         self.dead: list[str] = []
         self._read: dict[str, tuple[str, ...] | None] = {}
 
-    def rules(self, items: Sequence[_Item], quantifier: str) -> Rules:
+    def rules(self, items: Sequence[_Item]) -> Rules:
         """The rules of a filter: what it says of each status, put together again where it says the same."""
         said: dict[tuple[str, ...], list[str]] = {}
         for status in STATUSES:
             counting = [item for item in items if status in item.statuses]
-            if quantifier == "every" and len(counting) < len(items):
+            if self.quantifier == "every" and len(counting) < len(items):
                 continue
-            for paths in self._paths(counting, quantifier):
+            for paths in self._paths(counting):
                 statuses = said.setdefault(paths, [])
                 if status not in statuses:
                     statuses.append(status)
         return tuple(_merged(said))
 
-    def _paths(self, items: Sequence[_Item], quantifier: str) -> Iterator[tuple[str, ...]]:
-        if quantifier == "every":
+    def _paths(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
+        if self.quantifier == "every":
             yield from self._every(items)
-        elif quantifier == "some":
+        elif self.quantifier == "some":
             yield from self._some(items)
         else:
             yield from self._some_with_excludes([pattern for item in items for pattern in item.patterns])
@@ -283,15 +282,16 @@ class _Reader:
         excluded: dict[str, None] = {}
         for item in items:
             found = [self._patterns(pattern) for pattern in item.patterns]
-            negative = [negates(pattern) for pattern in item.patterns]
-            if negative == [True]:
+            if any(paths == ("**",) or (paths == () and negates(one)) for one, paths in zip(item.patterns, found, strict=True)):
+                continue  # it matches everything
+            if len(found) == 1 and negates(item.patterns[0]):
                 excluded.update(dict.fromkeys(found[0] or ()))
             elif None in found:
                 return  # without what includes, this would be far more than what the filter counts
             elif len(found) > 1 and any(one.startswith("!") for paths in found for one in paths or ()):
-                self._cannot(item.patterns[0], "it excludes, in a list of which one has to match")
+                self._cannot(item.patterns[0], "it stands in a list of which one has to match, beside or as one that excludes")
                 return
-            elif ("**",) not in found:
+            else:
                 every = dict.fromkeys(one for paths in found for one in paths or ())
                 included[tuple(one for one in every if not one.startswith("!"))] = item.patterns[0] if found else ""
                 excluded.update((one, None) for one in every if one.startswith("!"))
@@ -309,7 +309,7 @@ class _Reader:
                 self._read[pattern] = _translated(pattern)
             except Inexact as error:
                 self._read[pattern] = None
-                self._cannot(pattern, str(error) + _wider(pattern))
+                self._cannot(pattern, str(error) + (_WIDER if negates(pattern) and self.quantifier != "some" else ""))
             if self._read[pattern] == ():
                 self.dead.append(pattern)
         return self._read[pattern]

@@ -64,19 +64,24 @@ class Site(Struct, frozen=True):
     uses: frozenset[str] = frozenset()
 
 
-def sites(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str], images: Sequence[Sequence[str]]) -> Part:
-    """A site for each static front end that neither a stack nor an image (by the patterns of its rule) takes with it."""
+def sites(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str], rules: Sequence[Sequence[str]]) -> Part:
+    """A site for each static front end that no stack or image takes with it; `rules` are the patterns of all that they are made of."""
     packages, unread = _packages(tree)
-    in_image = Matcher([[one for one in patterns if one != "**"] for patterns in images if patterns != ["**"]])
+    elsewhere = Matcher(_by_name(patterns) for patterns in rules)
     buckets = [name for stack in stacks for name in stack.values.get("bucket", ())]
     local = {name: folder for folder, package in packages.items() if isinstance(name := package.get("name"), str)}
     parts = [Part(found=unread)]
     for one in _sites(tree, packages):
-        if _is_taken(one.folder, taken) or in_image.match(one.told):
+        if _is_taken(one.folder, taken) or elsewhere.match(one.told):
             parts.append(Part(found=(f"{one.told}: a front end that is deployed with something else",)))
         else:
             parts.append(_part(tree, one, names, buckets, _reached(one, packages, local)))
     return together(parts)
+
+
+def _by_name(patterns: Sequence[str]) -> Sequence[str]:
+    """The patterns of a rule; for one that takes everything, those that name something besides."""
+    return [one for one in patterns if one != "**" and not one.startswith("!")] if "**" in patterns else patterns
 
 
 def _part(tree: Tree, one: Site, names: Names, buckets: Sequence[str], reached: Sequence[str]) -> Part:

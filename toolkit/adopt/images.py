@@ -46,7 +46,7 @@ def image(tree: Tree, dockerfile: str, context: str) -> Image:
     positive = simplest([*(pattern for _, patterns, _ in taken for pattern in patterns), *always])
     tests = tests_in(tree, context)
     out = [within(context, one) for one in excluded(ignored)]
-    negative = _that_matter(tree, positive, dict.fromkeys((*out, *tests)), always)
+    negative = _that_matter(tree.below(context), positive, dict.fromkeys((*out, *tests)), always)
     built = tuple(dict.fromkeys(source.source for source, _, is_built in taken if is_built))
     return Image(dockerfile, context, (*positive, *(f"!{one}" for one in negative)), tests, built)
 
@@ -166,17 +166,17 @@ def _names_files(tree: Tree, pattern: str) -> bool:
     if not dot or not extension.isalnum():
         return False
     files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
-    return not any(inside.match(path) and not files.match(path) for path in tree.paths)
+    return not any(inside.match(path) and not files.match(path) for path in tree.below(plain_lead(pattern)))
 
 
-def _that_matter(tree: Tree, positive: Sequence[str], negative: Iterable[str], always: Sequence[str]) -> list[str]:
-    """The exclusions that take something tracked away, and nothing that has to stay."""
+def _that_matter(paths: Iterable[str], positive: Sequence[str], negative: Iterable[str], always: Sequence[str]) -> list[str]:
+    """The exclusions that take something away from these paths, and nothing that has to stay."""
     asked = list(negative)
     kept = Matcher([always])
     matcher = Matcher([positive, *((one,) for one in asked)])
     useful: set[int] = set()
     needed: set[int] = set()
-    for path in tree.paths:
+    for path in paths:
         hits = [rule for rule, _ in matcher.match(path)]
         if len(hits) > 1 and hits[0] == 0:
             (needed if kept.match(path) else useful).update(hits[1:])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -77,12 +78,21 @@ class Names:
         self._taken.add(name)
         return name
 
-    def short(self, long: str) -> str:
-        """A free name for a stack, without `Stack` and the project: `CarRentalApiStack` is `api`."""
-        words = [word for word in slug(re.sub(r"\{\w+\}", "", long)).split("-") if word != "stack"]
-        ours = slug(self.project).split("-")
-        rest = words[len(ours) :] if words[: len(ours)] == ours else words
-        return self.new("-".join(rest or words) or "stack")
+    def short(self, long: str, among: Iterable[str] = ()) -> str:
+        """A free name for a stack, without `Stack` and the words that all of them (or else the project) begin with:
+        `CarRentalApiStack` is `api`."""
+        words = _stack_words(long)
+        others = [_stack_words(one) for one in among]
+        columns = zip(*others, strict=False) if len(others) > 1 else ()
+        shared = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
+        for prefix in (shared, slug(self.project).split("-")):
+            if words[: len(prefix)] == prefix and len(words) > len(prefix):
+                words = words[len(prefix) :]
+        return self.new("-".join(words) or "stack")
+
+
+def _stack_words(name: str) -> list[str]:
+    return [word for word in slug(re.sub(r"\{\w+\}", "", name)).split("-") if word != "stack"]
 
 
 def slug(text: str) -> str:

@@ -19,6 +19,9 @@ __all__ = ["Inexact", "from_picomatch"]
 LONGEST = 1024
 """The most characters of a pattern."""
 
+DEEPEST = 20
+"""The most braces and parentheses inside each other."""
+
 MOST = 256
 """The most alternatives that one pattern may stand for where it cannot stay as it is."""
 
@@ -50,7 +53,8 @@ def from_picomatch(pattern: str) -> tuple[str, ...]:
     body = pattern.removeprefix("./")
     if not negates(pattern):
         try:
-            return _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
+            found = _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
+            return (*found, *_itself(pattern, found))
         except _NeverClosed:  # the regular expression is broken, so that only the path of this very name matches
             return spelled([tuple(pattern)])
     if body.startswith("!!"):
@@ -89,21 +93,22 @@ def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
         patterns = (stripped,)
     elif len(patterns) > MOST:
         raise Inexact(f"it stands for more than {MOST} patterns here; split it")
-    return (*patterns, *_itself(body, patterns))
+    return patterns
 
 
 def _without(text: str) -> tuple[str, ...]:
     """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less what that must not be.
 
     picomatch looks at the rest of the path only where nothing, or nothing but an extension, follows; elsewhere what it leaves out is
-    all that *begins* so. Where `**` stands before and a folder follows, that may happen at several places, which cannot be said.
+    all that *begins* so. Where folders follow, and those before may be more or fewer, that can happen at several places: Inexact.
     """
     before, _, rest = text.partition("!(")
     inner, closed, after = rest.partition(")")
     simple = closed and not re.search(r"[()/{}\[\]\\]", inner) and not re.search(r"^[^./\w-]|[()]", after)
     starts = before == "" or before.endswith("/")
+    several = "/" in after and re.search(r"\*\*|[{(]", before)
     magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
-    if not simple or not starts or magic or ("/" in after and "**" in before) or any(set(one) <= {"*"} for one in inner.split("|")):
+    if not simple or not starts or several or magic or any(set(one) <= {"*"} for one in inner.split("|")):
         raise Inexact("`!(…)` cannot be said at this place, or with this in it")
     if "/" in after:
         left_out = f"{before}@({inner})**"
@@ -114,8 +119,6 @@ def _without(text: str) -> tuple[str, ...]:
     else:
         left_out = f"{before}@({inner})*"
     included = _alternatives(f"{before}@(*){after}")
-    if not after and before.endswith("/**/"):  # the star stands for nothing, and so does `/**/`
-        included = (*included, *_alternatives(before[:-4]))
     return (*included, *(f"!{one}" for one in _alternatives(left_out))) if included else ()
 
 
@@ -123,13 +126,13 @@ def _alternatives(text: str) -> tuple[str, ...]:
     return spelled(one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces))
 
 
-def _itself(body: str, patterns: tuple[str, ...]) -> Iterable[str]:
+def _itself(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
     """picomatch also matches the path that reads like the pattern: `app/(auth)/page.tsx`, `[...slug].tsx`."""
-    if not re.search(r"[\[(]", body) or re.search(r"[*?\\]|\{.*,", body):
+    if not re.search(r"[\[(]", text) or re.search(r"[*?\\]|\{.*,", text) or text.startswith("./"):
         return
-    pattern = literal(body)
+    pattern = literal(text)
     try:
-        known = any(re.fullmatch(regex(plain), body) for one in patterns for plain in alternatives(one))
+        known = any(re.fullmatch(regex(plain), text) for one in patterns for plain in alternatives(one))
         alternatives(pattern)
     except PatternError:
         return
@@ -170,6 +173,8 @@ class _Parser:
 
     def _sequence(self, at: int, ends: str) -> tuple[list[Pieces], int]:
         """The alternatives from `at` to one of the characters in `ends`, or to the end; and where that is."""
+        if self.braces + self.parentheses > DEEPEST:
+            raise Inexact(f"more than {DEEPEST} braces and parentheses are inside each other")
         found: list[Pieces] = [()]
         while at < len(self.text) and self.text[at] not in ends:
             if self.text[at] == ")" and not ends:
@@ -177,7 +182,7 @@ class _Parser:
             options, at = self._element(at, ends)
             found = [one + option for one in found for option in options]
             if len(found) > 4 * MOST:
-                raise Inexact(f"it stands for more than {4 * MOST} alternatives")
+                raise Inexact(f"it stands for more than {4 * MOST} patterns")
         return found, at
 
     def _element(self, at: int, ends: str) -> tuple[list[Pieces], int]:
@@ -334,7 +339,7 @@ def _settled(pieces: Pieces) -> Iterable[Pieces]:
     """The pieces that only picomatch knows, said with those that both know."""
     if FOLDERS in pieces[1:]:
         last = len(pieces) - 1 - pieces[::-1].index(FOLDERS)
-        rest = pieces[last + 1 :]
+        rest = pieces[last + 1 : -2] if pieces[-2:] == ("/", TREE) else pieces[last + 1 :]
         if last > 1 and all(piece in (_LAX, DEEP) for piece in rest) and pieces[last - 1] == "/":
             yield from _settled(pieces[: last - 1])  # in picomatch, `a/**/` and then nothing is `a`
     if _DOTTED in pieces:

@@ -29,6 +29,9 @@ Pieces = tuple[str, ...]
 _ABSORBED_BY = {DEEP: (STAR, FOLDERS), STAR: (STAR,), FOLDERS: (FOLDERS,)}
 """Piece -> what adds nothing after it."""
 
+MOST = 1024
+"""The most alternatives that one pattern may stand for."""
+
 _MAGIC = frozenset("*?[]{}()\\")
 
 
@@ -43,7 +46,11 @@ def one_of(written: str) -> str:
 
 def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
     """Our patterns whose union is the union of these; none where no path can match. Raises Inexact."""
-    patterns = dict.fromkeys(pattern for pieces in found for pattern in _patterns(_absorbed(pieces)))
+    patterns: dict[str, None] = {}
+    for count, pieces in enumerate(found):
+        if count >= MOST:
+            raise Inexact(f"it stands for more than {MOST} patterns here")
+        patterns.update(dict.fromkeys(_patterns(_absorbed(pieces))))
     for pattern in patterns:
         try:
             alternatives(pattern)

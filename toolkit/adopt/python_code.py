@@ -15,6 +15,7 @@ from toolkit.adopt.code import (
     MOST_NAMED,
     REPOSITORY_LOOKUPS,
     STACK_VALUES,
+    VARIABLE,
     Asset,
     CodeFile,
     Made,
@@ -66,6 +67,7 @@ class _Reader:
             after=tuple(pair for call, _, _ in few for pair in _after(call)),
             regions=_literals(few, "region"),
             accounts=_literals(few, "account"),
+            defaults=self.values.defaults,
         )
 
     def _made(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Made:
@@ -119,6 +121,7 @@ class _Values:
         for node in nodes:
             for name, value in _assigned(node):
                 self.assigned[name] = None if name in self.assigned else value
+        self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
         self._paths: dict[str, str | None] = {}
 
@@ -138,8 +141,10 @@ class _Values:
                 return str(value) if not set(str(value)) & set("{}") else None
             case ast.JoinedStr(values=parts):
                 return _together([self.text(part, depth + 1) for part in parts])
-            case ast.FormattedValue(value=value) | ast.BoolOp(op=ast.Or(), values=[value, *_]):
+            case ast.FormattedValue(value=value):
                 return self.text(value, depth + 1)
+            case ast.BoolOp(op=ast.Or(), values=[value, *others]):
+                return self._with_default(self.text(value, depth + 1), others[-1])
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return _together([self.text(left, depth + 1), self.text(right, depth + 1)])
             case ast.Name(id=name):
@@ -151,9 +156,16 @@ class _Values:
                 return _variable(name)
             case ast.Call(func=ast.Name(id="str"), args=[value]):
                 return self.text(value, depth + 1)
-            case ast.Call(args=[ast.Constant(value=str() as name), *_]) if _last_name(node.func) in _LOOKUPS:
-                return _variable(name)
+            case ast.Call(args=[ast.Constant(value=str() as name), *others]) if _last_name(node.func) in _LOOKUPS:
+                return self._with_default(_variable(name), others[-1] if others else None)
         return None
+
+    def _with_default(self, found: str | None, other: ast.expr | None) -> str | None:
+        """What was found, remembering what it is where the environment or the context does not say."""
+        hole = VARIABLE.fullmatch(found or "")
+        if hole and isinstance(other, ast.Constant) and isinstance(other.value, str):
+            self.defaults.setdefault(hole[1], other.value)
+        return found
 
     def _path(self, node: ast.expr, depth: int) -> str | None:
         match node:
@@ -231,8 +243,9 @@ def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _literals(calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str) -> frozenset[str]:
+    """The values of an argument; one that is computed counts as an empty one."""
     given = (one[argument] for _, _, one in calls if argument in one)
-    return frozenset(one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return frozenset(one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else "" for one in given)
 
 
 def _last_name(node: ast.AST | None) -> str:

@@ -1,7 +1,7 @@
 """What never calls for a deploy: tests that stand beside the code, and the files that only people read."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from posixpath import basename
 
 from toolkit.adopt.patterns import below, within
@@ -44,14 +44,14 @@ def looks_like_test(path: str) -> bool:
     return bool(_TEST_SUFFIX.search(name) or _TEST_FILE.search(name))
 
 
-def for_people(tree: Tree, deployed: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+def for_people(tree: Tree, deployed: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The `ignore` patterns that match something here, given the patterns of the rules that deploy.
 
     Notes in the middle of code may be part of it (a prompt, a page): then only those with the usual names are let go. So with
     docs/: where a rule names it, it is a site or a part of an image.
     """
     rules = [tuple(one for one in patterns if one != "**") for patterns in deployed]
-    by_name, whole = Matcher(rules), len(rules) and any("**" in patterns for patterns in deployed)
+    by_name, whole = Matcher(rules), any("**" in patterns for patterns in deployed)
     docs = () if any(map(by_name.match, tree.below("docs"))) else ("docs/**",)
     notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not (docs and path.startswith("docs/"))]
     in_code = any(basename(path) not in _READ_BY_PEOPLE and (whole or by_name.match(path)) for path in notes)

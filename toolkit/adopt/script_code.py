@@ -13,6 +13,7 @@ from toolkit.adopt.code import (
     MOST_NAMED,
     REPOSITORY_LOOKUPS,
     STACK_VALUES,
+    VARIABLE,
     Asset,
     CodeFile,
     Made,
@@ -28,7 +29,7 @@ _COMMENT = r"//[^\n]*|/\*(?:.*?\*/|.*\Z)"
 _SKIPPED = re.compile(f"({_COMMENT})|({_STRING})", re.DOTALL)
 _CLASS = re.compile(r"\bclass\s+(\w+)(?:<[^<>{}]{0,200}>)?\s+extends\s+(?:\w+\.)?(\w+)")
 _NEW = re.compile(r"\bnew\s+(?:\w+\.)?(\w+)\s*\(")
-_HELD = re.compile(r"(?:\b(?:const|let|var)\s+(\w+)|\bthis\.(\w+))\s*(?::[^=;\n]{1,100})?=\s*\Z")
+_HELD = re.compile(r"\b(\w+)\s*(?::[^=;\n]{1,100})?(?<![=!<>])=\s*\Z")
 _CONSTANT = re.compile(r"\b(?:const|let|var)\s+(\w+)\s*(?::[^=;\n]{1,100})?=(?!=)")
 _CALL = re.compile(rf"\b(\w+)\s*\.\s*({'|'.join((*ASSET_CALLS, *REPOSITORY_LOOKUPS))})\s*\(")
 _ARGUMENT = re.compile(rf"\b({'|'.join((*ASSET_ARGUMENTS, *STACK_VALUES, 'region', 'account'))})\s*:")
@@ -116,6 +117,7 @@ class _Reader:
             after=tuple((found[1], found[2]) for found in _few(_AFTER, bare)),
             regions=self._literals(arguments, "region"),
             accounts=self._literals(arguments, "account"),
+            defaults=self.values.defaults,
         )
 
     def _end(self, start: int) -> int:
@@ -134,7 +136,7 @@ class _Reader:
         return Made(
             found[1],
             self.values.text(written) if written else None,
-            (before[1] or before[2]) if before else "",
+            before[1] if before else "",
             frozenset(word for one in given for word in _WORDS.findall(one)),
             self._within(found.start()),
             given[:1] == ["this"],
@@ -172,8 +174,9 @@ class _Reader:
                 yield self._within(found.start()), word, name
 
     def _literals(self, arguments: list[tuple[str, re.Match[str]]], name: str) -> frozenset[str]:
+        """The values of an argument; one that is computed counts as an empty one."""
         written = (_LITERAL.fullmatch(self.outline.expression(found.end())) for argument, found in arguments if argument == name)
-        return frozenset(found[2] for found in written if found and found[2])
+        return frozenset(found[2] or "" if found else "" for found in written)
 
 
 class _Values:
@@ -184,6 +187,7 @@ class _Values:
         self.declared: dict[str, str | None] = {}
         for found in _few(_CONSTANT, outline.bare):
             self.declared[found[1]] = None if found[1] in self.declared else outline.expression(found.end())
+        self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
         self._paths: dict[str, str | None] = {}
 
@@ -205,13 +209,24 @@ class _Values:
             return _filled(literal[3], lambda one: self.text(one, depth + 1))
         if literal:
             return literal[2] if not set(literal[2]) & set("{}") else None
+        options = _FALLBACK.split(written)
+        if len(options) > 1:
+            return self._with_default(options, depth)
         if lookup := _LOOKUP.search(written):
             return _variable(lookup[1])
-        dotted = _DOTTED.fullmatch(_FALLBACK.split(written, maxsplit=1)[0].strip())
+        dotted = _DOTTED.fullmatch(written)
         if not dotted:
             return None
         known = self._remembered(self._texts, dotted[1], depth, self.text) if dotted[1] == dotted[0] else None
         return _variable(dotted[1]) if known is None else known
+
+    def _with_default(self, options: list[str], depth: int) -> str | None:
+        """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context does not say."""
+        found = self.text(options[0], depth + 1)
+        hole, literal = VARIABLE.fullmatch(found or ""), _LITERAL.fullmatch(options[-1].strip())
+        if hole and literal and literal[2]:
+            self.defaults.setdefault(hole[1], literal[2])
+        return found
 
     def _step(self, written: str, depth: int) -> str | None:
         literal = _LITERAL.fullmatch(written)

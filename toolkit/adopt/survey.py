@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from toolkit.adopt.assembly import assembled
 from toolkit.adopt.cdk import cdk_apps
+from toolkit.adopt.contexts import is_compose, is_dockerfile
 from toolkit.adopt.draft import Draft
 from toolkit.adopt.filters import imported
 from toolkit.adopt.frontends import sites
@@ -47,6 +48,7 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
     `project` is what to call it, if nothing in the repository does. Tests and examples count only where nothing else does.
     """
     tree = Tree(filter(_is_ours, paths), read)
+    _read_first(tree)
     named = slug(project) or _project(tree) or "project"
     plain = tree.looking_at(lambda path: "{" not in path)  # the folders of project templates are called `{{name}}`
     part = _look(plain.looking_at(lambda path: not _SECOND & set(path.split("/")[:-1])), named)
@@ -73,12 +75,19 @@ def _is_ours(path: str) -> bool:
     return "\0" not in path and {"", ".", ".."}.isdisjoint(segments) and _NEVER.isdisjoint(segments[:-1])
 
 
+def _read_first(tree: Tree) -> None:
+    """Read what says most before anything else, so that a flood of other files cannot crowd it out."""
+    for path in tree.candidates:
+        if basename(path) in ("cdk.json", "package.json") or is_dockerfile(path) or is_compose(path) or _WORKFLOW.match(path):
+            tree.read(path)
+
+
 def _look(tree: Tree, project: str) -> Part:
     """All that is deployed: stacks first, since they may take images and front ends with them, then images, then sites."""
     names = Names(project)
     infra = together((cdk_apps(tree, names), templates(tree, names)))
     images = apps(tree, names, infra.stacks, infra.taken)
-    front = sites(tree, names, infra.stacks, infra.taken, [rule.paths for rule in images.rules])
+    front = sites(tree, names, infra.stacks, infra.taken, [rule.paths for rule in (*images.rules, *infra.rules)])
     return together((images, front, infra))
 
 

@@ -8,7 +8,6 @@ from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Change, Finding, Lint
 
-
 INFORMATION = ("overlap", "dead-exclusion")
 """The findings that may well be meant."""
 

@@ -339,10 +339,11 @@ def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
             waits.setdefault(f"{member} starts", set()).add(f"{name} starts")
             waits[f"{name} is done"].add(f"{member} is done")
     try:
-        TopologicalSorter(waits).prepare()
+        TopologicalSorter({node: sorted(others) for node, others in waits.items()}).prepare()
     except CycleError as error:
         names = [node.rsplit(" ", 2 if node.endswith("is done") else 1)[0] for node in reversed(error.args[1])]
-        return [name for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
+        circle = [name for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
+        return circle if len(circle) > 1 else circle * 2
     return None
 
 

@@ -109,7 +109,7 @@ class Git:
             raise NotARepository(folder=folder)
         shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
-        git._learn_head(rest)
+        git._learn_head(rest, born=done.code == 0)
         return git
 
     def _learn(self, done: process.Finished, folder: str) -> None:
@@ -121,16 +121,18 @@ class Git:
         if len(lines) < 4:
             raise GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
-        self.root = "\n".join(self._learn_head(lines[2:]))  # a folder's name may hold line ends
+        self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
 
-    def _learn_head(self, lines: list[str]) -> list[str]:
-        """Take HEAD's lines from the end: its commit and its branch, no branch if it is ambiguous, only `HEAD` if it is unborn."""
+    def _learn_head(self, lines: list[str], born: bool) -> list[str]:
+        """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full name (none if that is ambiguous)."""
         *lines, last = lines
-        if lines and _OBJECT.fullmatch(lines[-1]):
-            *lines, self.head = lines
-            self.branch = last.removeprefix("refs/heads/") if last.startswith("refs/heads/") else None
-        elif _OBJECT.fullmatch(last):
+        if not born:
+            return lines
+        if _OBJECT.fullmatch(last):
             self.head = last
+            return lines
+        *lines, self.head = lines
+        self.branch = last.removeprefix("refs/heads/") if last.startswith("refs/heads/") else None
         return lines
 
     def require_head(self) -> str:
@@ -143,7 +145,8 @@ class Git:
         """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise UnknownRef(ref=ref)
-        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        peeled = ref if ref.startswith(":/") else f"{ref}^{{commit}}"  # what `:/` looks for goes on to the end
+        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", peeled)
         found = _text(done.out).strip()
         if done.code == 0 and _OBJECT.fullmatch(found):
             return found
@@ -300,16 +303,18 @@ class Git:
         try:
             return [_commit(one) for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)]
         except GitCommandError as error:
-            raise self._failure("rev-list", os.fsencode(error.stderr)) from None
+            said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
+            raise self._failure("rev-list", os.fsencode(said)) from None
 
     def _python(self) -> Any:
         """GitPython's view of this repository, over the same hardened options."""
-        os.environ["GIT_PYTHON_REFRESH"] = "quiet"  # it would run whatever `git` it finds while it is imported
-        import git
-
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             del os.environ[name]  # GitPython hands our environment on
-        git.Git.refresh(self._argv[0])
+        os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[0]  # it runs git while it is imported, else the first that it finds
+        import git
+
+        if self._argv[0] != git.Git.GIT_PYTHON_GIT_EXECUTABLE:
+            git.Git.refresh(self._argv[0])
         repo = git.Repo(self.root, search_parent_directories=False)
         repo.git.set_persistent_git_options(c=[f"{key}={value}" for key, value in OPTIONS.items()], no_pager=True, literal_pathspecs=True)
         repo.git.update_environment(**ENVIRONMENT)

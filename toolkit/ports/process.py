@@ -53,8 +53,8 @@ class Running:
         def feed() -> None:
             assert process.stdin is not None  # noqa: S101
             try:
-                process.stdin.write(self._given or b"")
-                process.stdin.close()
+                with process.stdin as pipe:
+                    pipe.write(self._given or b"")
             except BrokenPipeError:
                 pass  # it ended early; its exit code tells why
 

@@ -1,0 +1,1 @@
+"""Tests of stage 1: what changed, against which base, and what a plan depends on."""

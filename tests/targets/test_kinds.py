@@ -1,0 +1,222 @@
+"""What every kind has to offer. A new kind in the registry is tested by this without a line here, but for its settings below."""
+
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.run import ROOT
+from toolkit import flow, targets
+from toolkit.errors import RulesError
+from toolkit.model import Target
+from toolkit.targets.base import Settings
+
+LEAST: dict[str, dict[str, Any]] = {
+    "app": {"cluster": "c", "service": "s", "repository": "r"},
+    "stack": {"stack": "s", "cdk": "cdk"},
+    "function": {"function": "f", "source": "src"},
+    "site": {"source": "dist", "bucket": "b"},
+    "group": {"members": ["other"]},
+    "manual": {"instructions": "call Ada"},
+}
+"""For each kind the settings that it cannot do without."""
+
+MOST: dict[str, dict[str, Any]] = {
+    "app": {
+        "build": {"context": "backend", "dockerfile": "backend/Dockerfile", "platform": "linux/amd64", "target": "prod"},
+        "container": "web",
+        "health": ["https://example.com/health"],
+        "env": {"A": "1"},
+        "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
+    },
+    "stack": {"parameters": {"A": "1"}, "outputs": ["Url"]},
+    "function": {"alias": "blue"},
+    "site": {"distribution": "E1", "health": ["https://example.com"]},
+    "group": {},
+    "manual": {},
+}
+"""For each kind the settings that it may have besides (but for `template`, which stands for `cdk`)."""
+
+EVERY = pytest.mark.parametrize("name", targets.KINDS)
+
+
+def target(name: str, **settings: Any) -> Target:
+    """A target of a kind, read from a rules.toml."""
+    lines = "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+    text = f'version = 1\n[targets.it]\nkind = "{name}"\n{lines}[targets.other]\nkind = "manual"\ninstructions = "x"\n'
+    return flow.read_rules(text.encode(), "rules.toml").targets["it"]
+
+
+def refusal(name: str, **settings: Any) -> str:
+    with pytest.raises(RulesError) as refused:
+        target(name, **settings)
+    [problem] = refused.value.problems
+    return str(problem)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return msgspec.json.encode(value).decode()
+
+
+def test_every_kind_has_its_settings_here() -> None:
+    assert LEAST.keys() == MOST.keys() == targets.KINDS.keys()
+
+
+def test_every_file_of_a_kind_is_in_the_registry() -> None:
+    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {"__init__", "base"}
+    assert {module.rpartition(".")[2] for module in targets.KINDS.values()} == files
+
+
+@EVERY
+def test_a_kind_offers_the_whole_contract(name: str) -> None:
+    kind = targets.kind(name)
+    assert kind.action.islower()
+    assert kind.estimate_s >= 0
+    assert issubclass(kind.Settings, Settings)
+    assert all(callable(part) for part in (kind.problem, kind.members, kind.command))
+    assert kind.__doc__
+
+
+@EVERY
+def test_what_a_kind_cannot_do_without_is_enough(name: str) -> None:
+    found = target(name, **LEAST[name])
+    kind = targets.kind(name)
+    assert (found.kind, found.action, found.estimate_s) == (name, kind.action, kind.estimate_s)
+    assert kind.problem(found.settings) is None
+
+
+@EVERY
+def test_everything_else_may_be_said_besides(name: str) -> None:
+    settings = LEAST[name] | MOST[name]
+    found = msgspec.to_builtins(target(name, **settings).settings)
+    assert {key: _plain(found[key]) for key in settings} == settings
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@EVERY
+def test_every_setting_is_described_and_tried_here(name: str) -> None:
+    structs = msgspec.json.schema_components([targets.kind(name).Settings])[1]
+    assert all(one.get("description") for struct in structs.values() for one in struct["properties"].values())
+    assert structs["Settings"]["properties"].keys() - {"template"} == LEAST[name].keys() | MOST[name].keys()
+
+
+@EVERY
+def test_a_setting_that_is_left_out_is_missed_by_name(name: str) -> None:
+    fields = {field.name for field in msgspec.structs.fields(targets.kind(name).Settings) if field.required}
+    assert fields <= LEAST[name].keys()
+    for field in fields:
+        left = {key: value for key, value in LEAST[name].items() if key != field}
+        assert refusal(name, **left) == f"targets.it: `{field}` is missing"
+
+
+@EVERY
+def test_an_unknown_setting_is_refused_with_the_nearest_one(name: str) -> None:
+    field = next(iter(LEAST[name]))
+    wrong = f"{field[:-1]}{field[-1]}x"
+    assert refusal(name, **LEAST[name], **{wrong: "x"}) == f"targets.it.{wrong}: unknown key; did you mean '{field}'?"
+
+
+@EVERY
+def test_a_setting_of_the_wrong_type_is_refused(name: str) -> None:
+    for field in LEAST[name]:
+        assert f"targets.it.{field}" in refusal(name, **(LEAST[name] | {field: 5}))
+
+
+@EVERY
+def test_an_empty_setting_is_refused(name: str) -> None:
+    for field, value in LEAST[name].items():
+        assert f"targets.it.{field}" in refusal(name, **(LEAST[name] | {field: type(value)()}))
+
+
+@EVERY
+def test_needs_and_an_estimate_are_common_to_all(name: str) -> None:
+    settings = {"members": ["third"]} if name == "group" else LEAST[name]
+    text = f'version = 1\n[targets.it]\nkind = "{name}"\nneeds = ["other"]\nestimate = "1m1s"\n'
+    text += "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+    text += "".join(f'[targets.{other}]\nkind = "manual"\ninstructions = "x"\n' for other in ("other", "third"))
+    found = flow.read_rules(text.encode(), "rules.toml").targets["it"]
+    assert (found.needs, found.estimate_s) == (("other",), 61)
+
+
+@EVERY
+def test_only_a_group_covers_others(name: str) -> None:
+    assert target(name, **LEAST[name]).members == (("other",) if name == "group" else ())
+
+
+@EVERY
+def test_the_command_is_the_action_on_the_target(name: str) -> None:
+    found = target(name, **LEAST[name])
+    assert flow.command(found) == (None if name == "manual" else f"toolkit {found.action} it")
+
+
+@EVERY
+def test_settings_cannot_be_changed_and_share_nothing(name: str) -> None:
+    one = target(name, **LEAST[name])
+    assert one == target(name, **LEAST[name])
+    with pytest.raises(AttributeError):
+        setattr(one.settings, next(iter(LEAST[name])), "x")
+
+
+@EVERY
+def test_a_kind_is_loaded_by_name(name: str) -> None:
+    assert targets.kind(name) is importlib.import_module(targets.KINDS[name])
+
+
+def test_what_is_no_kind_is_not_loaded() -> None:
+    with pytest.raises(KeyError):
+        targets.kind("os")
+
+
+def test_a_stack_comes_from_a_cdk_app_or_from_a_template() -> None:
+    assert target("stack", stack="s", template="t.yaml").settings.template == "t.yaml"
+    for wrong in ({}, {"cdk": "cdk", "template": "t.yaml"}):
+        assert refusal("stack", stack="s", **wrong).startswith("targets.it: needs either `cdk`")
+
+
+@pytest.mark.parametrize("folder", ["/abs", "..", "../x", "a/../b", "a/..", ""])
+def test_a_folder_outside_of_the_repository_is_refused(folder: str) -> None:
+    assert "targets.it.source" in refusal("site", bucket="b", source=folder)
+
+
+@pytest.mark.parametrize("folder", [".", "a", "a/b", "..a", "a../b", "a/...", "é"])
+def test_a_folder_in_the_repository_is_taken(folder: str) -> None:
+    assert target("site", bucket="b", source=folder).settings.source == folder
+
+
+@pytest.mark.parametrize(
+    "address", ["example.com", "ftp://example.com", "http://", "http://a b", "http://ada:pw@example.com", "file:///etc"]
+)
+def test_an_address_to_probe_is_http_and_holds_no_password(address: str) -> None:
+    assert "targets.it.health[0]" in refusal("app", **LEAST["app"], health=[address])
+
+
+def test_an_address_may_hold_variables() -> None:
+    assert target("app", **LEAST["app"], health=["http://{app_host}/health?x=1"]).settings.health == ("http://{app_host}/health?x=1",)
+
+
+@given(
+    st.dictionaries(st.sampled_from(("kind", "stack", "cdk", "template", "needs", "x")), st.sampled_from(("app", "a", 5, True, ["it"], {})))
+)
+def test_any_table_is_a_target_or_is_refused(table: dict[str, Any]) -> None:
+    text = "version = 1\n[targets.it]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+    assert tomllib.loads(text)["targets"]["it"] == table
+    try:
+        found = flow.read_rules(text.encode(), "rules.toml").targets["it"].kind
+    except RulesError:
+        return
+    assert found in targets.KINDS
+
+
+def test_the_examples_in_the_repository_load() -> None:
+    files = [*ROOT.glob("rules.toml"), *(ROOT / "examples").rglob("rules.toml")]
+    assert all(flow.read_rules(Path(file).read_bytes(), str(file)).targets for file in files)
