@@ -383,14 +383,15 @@ def test_a_lock_left_behind_is_nobodys_hindrance(repo: Repo, toolkit: Toolkit) -
 
 def test_a_large_answer_is_read_while_git_writes_it(repo: Repo) -> None:
     """More than any pipe holds, in records that no chunk ends with."""
-    names = {f"backend/src/{'n' * 150}{at}": "" for at in range(3_000)}
-    repo.commit("many", dict(names))
+    names: dict[str | bytes, str | bytes] = {f"backend/src/{'n' * 150}{at}": "" for at in range(3_000)}
+    repo.commit("many", names)
     assert {change.path for change in opened(repo).diff_trees("HEAD~1", "HEAD")} == set(names)
 
 
 def test_no_git_is_left_behind_when_its_answer_is_not_wanted(repo: Repo) -> None:
     """The rules are read while git is at work; if they are wrong, nobody reads what it says."""
-    repo.commit("many", {f"backend/src/{'n' * 150}{at}": "" for at in range(1_000)} | {"rules.toml": "x = 1\n"})
+    names: dict[str | bytes, str | bytes] = {f"backend/src/{'n' * 150}{at}": "" for at in range(1_000)}
+    repo.commit("many", {**names, "rules.toml": "x = 1\n"})
     assert process(repo.path, "diff", "HEAD~1..HEAD").code == 2
     deadline = time.monotonic() + 10
     while _working_in(repo.path) and time.monotonic() < deadline:

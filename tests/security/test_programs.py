@@ -90,17 +90,14 @@ def test_variables_that_name_programs_run_none(repo: Repo, tmp_path: Path, args:
     evil = str(tmp_path / "bin/evil")
     repo.commit("second", {"backend/src/app.py": "two\n", ".gitattributes": "* filter=evil diff=evil\n"})
     repo.write({"backend/src/app.py": "owt\n"})
-    git = {
-        name: evil
-        for name in (
-            "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR",
-            "GIT_PYTHON_GIT_EXECUTABLE", "PAGER", "EDITOR", "SSH_ASKPASS", "LD_PRELOAD", "PYTHONSTARTUP", "BROWSER", "SHELL",
-        )
-    }  # fmt: skip
+    names = (
+        "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_PROXY_COMMAND",
+        "GIT_SEQUENCE_EDITOR", "GIT_PYTHON_GIT_EXECUTABLE", "PAGER", "EDITOR", "SSH_ASKPASS", "LD_PRELOAD", "PYTHONSTARTUP", "SHELL",
+    )  # fmt: skip
     config = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "filter.evil.clean", "GIT_CONFIG_VALUE_0": evil}
     config |= {"GIT_CONFIG_KEY_1": "core.fsmonitor", "GIT_CONFIG_VALUE_1": evil, "GIT_EXEC_PATH": str(tmp_path / "bin")}
     config |= {"GIT_TEMPLATE_DIR": str(tmp_path / "bin"), "GIT_TRACE2": str(mark), "GIT_TRACE": str(mark)}
-    found = process(repo.path, *args, **git, **config)
+    found = process(repo.path, *args, given=b"", **dict.fromkeys(names, evil), **config)
     assert not mark.exists()
     assert found.code == 0, found.err
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 
+from toolkit.changes.detect import uncommitted
 from toolkit.errors import GitError
 from toolkit.model import Answer, Change
 from toolkit.ports.git import Git
@@ -28,13 +29,13 @@ def _tree(changes: list[Change], root: str) -> str:
 
 
 def _content(path: str) -> str:
-    """Mode and digest of one file; a link counts by where it points, a submodule by its commit, anything else by its type alone."""
+    """Mode and digest of one file; a link counts by where it points, a repository by what is in it, anything else by its type alone."""
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
             return f"link {_digest(os.fsencode(os.readlink(path)))}"
         if stat.S_ISDIR(mode):
-            return f"repository {_commit(path)}"
+            return f"repository {_repository(path)}"
         if not stat.S_ISREG(mode):
             return f"other {stat.S_IFMT(mode)}"
         with open(path, "rb", opener=_no_link) as file:
@@ -43,10 +44,11 @@ def _content(path: str) -> str:
         return f"missing {error.errno}"
 
 
-def _commit(path: str) -> str:
-    """What is checked out in a submodule, or in an untracked repository."""
+def _repository(path: str) -> str:
+    """What is checked out in a submodule, or in an untracked repository, and what nobody has committed there yet."""
     try:
-        return (Git.open(path).head or "") if os.path.lexists(os.path.join(path, ".git")) else ""
+        git = Git.open(path)
+        return f"{git.head} {_tree(uncommitted(git), path)}" if git.root == os.path.realpath(path) else ""
     except GitError:
         return ""
 

@@ -1,6 +1,9 @@
 """`toolkit rules import`: CI path filters become rules, as far as they can be said exactly."""
 
+import os
+
 import click
+from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.adopt.draft import toml
@@ -25,11 +28,12 @@ def rules_import(ctx: click.Context, sources: tuple[str, ...], folder: str | Non
     Each filter becomes a `manual` target, to be given its real kind. What cannot be said exactly is reported and left out, and the
     exit code is 4.
     """
-    options.enter(ctx, folder)
+    project = os.path.basename(options.enter(ctx, folder))
     found = imported([(source, _text(source)) for source in sources])
     if not found.found:
-        raise UsageError(f"there is no path filter in {', '.join(sources)}", "name workflows or files of dorny/paths-filter filters")
-    text = toml(found.draft)
+        problem = found.inexact[0] if found.inexact else f"there is no path filter in {', '.join(sources)}"
+        raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")
+    text = toml(replace(found.draft, project=project or found.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
     if out:
         files.write(out, text.encode(), replace=force)
