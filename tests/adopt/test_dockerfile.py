@@ -69,7 +69,7 @@ def test_a_source_is_what_the_line_names(line: str, expected: list[str]) -> None
         "ADD git@github.com:a/b.git#v1 /b",
         "ADD --keep-git-dir=true https://github.com/a/b.git /b",
         "ONBUILD COPY . .",
-        "RUN --mount=type=cache,target=/root/.cache pip install x",
+        "RUN --mount=type=cache,target=/home/app/.cache pip install x",
         "RUN --mount=type=secret,id=aws,target=/x cat /x",
         "RUN --mount=type=bind,from=builder,source=/a,target=/b ls",
         "RUN cp a b",

@@ -1,0 +1,60 @@
+"""A change of a hundred thousand files is answered in full, in bounded memory."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.security.measured import measured
+from tests.support.repo import RULES, Repo
+
+FILES = 110_000
+
+
+def _history() -> Iterator[bytes]:
+    """Two commits for `git fast-import`: the second one changes every file but rules.toml."""
+    author = b"committer Ada <ada@example.com> 1767323045 +0000\n"
+    for mark, content in ((1, b"one\n"), (2, b"two\n")):
+        yield b"blob\nmark :%d\ndata %d\n%b\n" % (mark, len(content), content)
+    for number, mark in ((3, 1), (4, 2)):
+        yield b"commit refs/heads/main\nmark :%d\n%bdata 1\nx\n" % (number, author)
+        if number == 3:
+            yield b"M 100644 inline rules.toml\ndata %d\n%b\n" % (len(RULES), RULES.encode())
+        yield from (b"M 100644 :%d backend/src/part%d/folder%d/file%d.py\n" % (mark, at % 40, at % 900, at) for at in range(FILES))
+        yield b"\n"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    repo = Repo.make(tmp_path_factory.mktemp("large") / "repo", rules=None)
+    repo.git("fast-import", "--quiet", given=b"".join(_history()))
+    repo.git("read-tree", "main")
+    repo.write({"rules.toml": RULES})
+    return repo
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("diff", "HEAD~1..HEAD"), "110,000 files changed"),
+        (("rules", "replay"), "2 commits of HEAD"),
+        (("diff", "HEAD"), "110,000 unstaged"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_hundred_thousand_changes_are_answered_in_less_than_300_megabytes(
+    large: Repo, tmp_path: Path, args: tuple[str, ...], told: str
+) -> None:
+    """Committed, replayed, and in the working tree (whose files are all gone)."""
+    found = measured(large.path, tmp_path / "report", *args, cpu_s=60)
+    assert found.code == 0, found.err
+    assert told in found.out
+    assert len(found.out.splitlines()) < 30
+    assert found.peak_mb < 300
+
+
+def test_a_hundred_thousand_changes_are_all_in_the_json(large: Repo, tmp_path: Path) -> None:
+    found = measured(large.path, tmp_path / "report", "diff", "--json", "HEAD~1..HEAD", cpu_s=60)
+    assert len(json.loads(found.out)["changes"]) == FILES
+    assert found.peak_mb < 300
