@@ -11,7 +11,7 @@ import yaml
 
 from toolkit import flow
 from toolkit.adopt.draft import toml
-from toolkit.adopt.filters import imported
+from toolkit.adopt.filters.workflows import imported
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Change
 

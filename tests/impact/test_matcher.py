@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.impact.strategies import any_of, paths, questions
+from tests.impact.test_glob import EXAMPLES
 from toolkit.impact.glob import PatternError, alternatives, regex
 from toolkit.impact.matcher import Hit, Matcher
 
@@ -26,6 +27,13 @@ def plainly(rules: list[list[str]], path: str) -> tuple[Hit, ...]:
         if patterns and not excluded and (matching or not positive):
             hits.append((index, matching[0] if matching else -1))
     return tuple(hits)
+
+
+@pytest.mark.parametrize(("pattern", "path"), [(pattern, path) for pattern, them in EXAMPLES.items() for path in them])
+def test_looking_up_gives_what_the_table_says(pattern: str, path: str) -> None:
+    starts_with_mark = path.startswith("!") and not pattern.startswith("\\!")
+    found = Matcher([["x"], [pattern]]).match(path.removeprefix("!") if starts_with_mark else path)
+    assert ((1, 0) in found) != starts_with_mark
 
 
 @given(questions())

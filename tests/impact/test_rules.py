@@ -189,6 +189,7 @@ def hostile_rules() -> dict[str, str]:
         "names that are nearly right": "".join(f"[targets.{name}]\n{MANUAL}" for name in near) + rule("x", nearer),
         "one name again and again": one + a_group("g", "m") + rule("x", ["g"] * 20_000),
         "braces": "ignore = [\n" + "".join(f'"{at}{"{a,b}" * 9}",\n' for at in range(4000)) + "]\n",
+        "stars in names": "ignore = [\n" + "".join(f'"{"**/a" * 200}{at}",\n' for at in range(300)) + "]\n",
         "wrong patterns": "ignore = [\n" + "".join(f'"/{at}",\n' for at in range(20_000)) + "]\n",
         "environments": "".join(f"[environments.e{at}]\n" for at in range(3000)) + STACK.replace("Api", "{a}{b}{c}"),
         "a long chain of groups": one

@@ -115,7 +115,7 @@ LAYOUTS: dict[str, tuple[tuple[str | int, ...], str]] = {
     "a quoted key": (("a b",), "'a' = 1\n\"a b\" = 2 # <--\n"),
     "a key in single quotes": (("a b",), "'a b' = 2 # <--\n"),
     "a key with a dot": (("a", "b.c"), '[a]\nb.d = 1\n"b.c" = 2 # <--\n'),
-    "not the dotted key that looks the same": (("b.c",), "\"b.d\" = 1\n'b.c' = 2 # <--\nb.c = 1\n"),
+    "not the dotted key that looks the same": (("b.c",), "b.c = 1\n'b.c' = 2 # <--\n"),
     "a table with quotes in its name": (("a", "b.c", "d"), "[a.b.c]\nd = 1\n[ a . 'b.c' ]\nd = 2 # <--\n"),
     "after a string that looks like it": (("b", "a"), "x = '''\n[b]\na = 1\n'''\n[b]\ny = \"[b]\\na = 1\"\na = 2 # <--\n"),
     "after a comment that looks like it": (("b", "a"), "# [b]\n# a = 1\n[b]\n#a = 1\n  # a = 1\na = 2 # <--\n"),

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
-from toolkit.adopt.code import VARIABLE
 from toolkit.adopt.draft import Draft, DraftRule, DraftTarget
 from toolkit.adopt.parts import Part
 from toolkit.adopt.patterns import below, sayable
 from toolkit.adopt.quiet import for_people
+from toolkit.adopt.stacks.code import VARIABLE
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 

@@ -6,9 +6,9 @@ from posixpath import normpath
 
 from msgspec import Struct
 
-from toolkit.adopt.contexts import ignore_file
-from toolkit.adopt.dockerfile import CopySource, sources
-from toolkit.adopt.dockerignore import keeps_out
+from toolkit.adopt.images.contexts import ignore_file
+from toolkit.adopt.images.dockerfile import CopySource, sources
+from toolkit.adopt.images.dockerignore import keeps_out
 from toolkit.adopt.patterns import within
 from toolkit.impact.matcher import Matcher
 

@@ -8,11 +8,11 @@ from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.adopt.bundles import manifests
 from toolkit.adopt.draft import DraftRule, DraftTarget
 from toolkit.adopt.parts import Names, Part, Stack, slug, together
 from toolkit.adopt.patterns import below, simplest
 from toolkit.adopt.quiet import tests_in
+from toolkit.adopt.stacks.bundles import manifests
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 

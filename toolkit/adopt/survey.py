@@ -9,15 +9,15 @@ from posixpath import basename
 from msgspec import Struct
 
 from toolkit.adopt.assembly import assembled
-from toolkit.adopt.cdk import cdk_apps
-from toolkit.adopt.contexts import is_compose, is_dockerfile
 from toolkit.adopt.draft import Draft
-from toolkit.adopt.filters import imported
+from toolkit.adopt.filters.workflows import imported
 from toolkit.adopt.frontends import sites
-from toolkit.adopt.images import apps
+from toolkit.adopt.images.apps import apps
+from toolkit.adopt.images.contexts import is_compose, is_dockerfile
 from toolkit.adopt.parts import Names, Part, slug, together
 from toolkit.adopt.patterns import shown
-from toolkit.adopt.templates import templates
+from toolkit.adopt.stacks.cdk import cdk_apps
+from toolkit.adopt.stacks.templates import templates
 from toolkit.adopt.tree import MOST_READ, Tree
 
 _NEVER = {"node_modules", "vendor", "third_party", "bower_components", "site-packages", ".venv", "venv", "__pycache__"}

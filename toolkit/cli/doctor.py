@@ -6,8 +6,8 @@ import platform
 import click
 
 from toolkit import __version__, flow, targets
-from toolkit.adopt.contexts import contexts, is_compose, is_dockerfile
 from toolkit.adopt.coverage import Uncovered, uncovered_sources
+from toolkit.adopt.images.contexts import contexts, is_compose, is_dockerfile
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing
 from toolkit.model import Rules

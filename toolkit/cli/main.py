@@ -97,9 +97,9 @@ def run(args: list[str]) -> int:
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        return output.usage(error, args)
+        return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
-        return output.error(error, args)
+        return output.error(error, _command(args), "--json" in args)
     except output.Enough:
         raise BrokenPipeError from None
     except BrokenPipeError:
@@ -108,3 +108,12 @@ def run(args: list[str]) -> int:
         from toolkit.cli import crash
 
         return crash.report(error, args)
+
+
+def _command(args: list[str]) -> str:
+    """The command's name, for a document about its failure."""
+    words = [word for word in args if not word.startswith("-")]
+    at = next((at for at, word in enumerate(words) if word in COMMANDS), None)
+    if at is None:
+        return "toolkit"
+    return " ".join(words[at : at + 2]) if words[at] == "rules" else words[at]

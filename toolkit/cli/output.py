@@ -62,34 +62,24 @@ def silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def usage(error: click.ClickException, args: list[str]) -> int:
-    """A wrong command line, in a line, with the place to look."""
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "toolkit"
-    if "--json" in args:
-        found = {"code": "usage", "message": error.format_message(), "hint": f"see `{command} --help`"}
-        document({"toolkit": 1, "command": _command(args), "status": "error", "exit": int(Exit.USAGE), "error": found})
-    note(f"error: {text.line(error.format_message())}")
-    note(f"hint: see `{command} --help`")
+def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
+    """A wrong command line, in a line, with the place to look; with --json also as a document."""
+    path = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "toolkit"
+    hint = f"see `{path} --help`"
+    if as_json:
+        found = {"code": "usage", "message": wrong.format_message(), "hint": hint}
+        document({"toolkit": 1, "command": command, "status": "error", "exit": int(Exit.USAGE), "error": found})
+    note(f"error: {text.line(wrong.format_message())}")
+    note(f"hint: {hint}")
     return Exit.USAGE
 
 
-def error(problem: ToolkitError, args: list[str]) -> int:
+def error(problem: ToolkitError, command: str, as_json: bool) -> int:
     """A foreseen error: a line, and the next thing to do; with --json also as a document."""
-    if "--json" in args:
+    if as_json:
         from toolkit.show import document as documents
 
-        document(documents.error(_command(args), problem))
+        document(documents.error(command, problem))
     for remark in text.error(problem):
         note(remark)
     return problem.exit
-
-
-def _command(args: list[str]) -> str:
-    """The command's name, for a document about its failure."""
-    from toolkit.cli.main import COMMANDS
-
-    words = [word for word in args if not word.startswith("-")]
-    at = next((at for at, word in enumerate(words) if word in COMMANDS), None)
-    if at is None:
-        return "toolkit"
-    return " ".join(words[at : at + 2]) if words[at] == "rules" else words[at]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.adopt.draft import toml
-from toolkit.adopt.filters import imported
+from toolkit.adopt.filters.workflows import imported
 from toolkit.cli import options, output
 from toolkit.errors import Exit, UsageError
 from toolkit.impact.toml import MOST_BYTES

@@ -11,7 +11,7 @@ Two differences stay: `*` and `**` match a newline here, and a path that reads l
 import re
 from collections.abc import Iterable
 
-from toolkit.adopt.pieces import ANY, DEEP, FOLDERS, STAR, TREE, Inexact, Pieces, literal, one_of, same, spelled
+from toolkit.adopt.filters.pieces import ANY, DEEP, FOLDERS, STAR, TREE, Inexact, Pieces, literal, one_of, same, spelled
 from toolkit.impact.glob import PatternError, alternatives, regex
 
 __all__ = ["Inexact", "from_picomatch"]

@@ -8,16 +8,16 @@ from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.adopt.bundles import MANIFESTS, reached
-from toolkit.adopt.code import CodeFile, plain
-from toolkit.adopt.deployed_code import deployed_code
 from toolkit.adopt.draft import DraftRule, DraftTarget
 from toolkit.adopt.parts import Names, Part, Stack, together
 from toolkit.adopt.patterns import below, literal, simplest
-from toolkit.adopt.python_code import read_python, read_python_loosely
 from toolkit.adopt.quiet import looks_like_test, tests_in
-from toolkit.adopt.script_code import read_script
-from toolkit.adopt.stacks import Deployed, Program, closure, looks_like_containers, one_for_all_stages
+from toolkit.adopt.stacks.bundles import MANIFESTS, reached
+from toolkit.adopt.stacks.code import CodeFile, plain
+from toolkit.adopt.stacks.deployed_code import deployed_code
+from toolkit.adopt.stacks.program import Deployed, Program, closure, looks_like_containers, one_for_all_stages
+from toolkit.adopt.stacks.python_code import read_python, read_python_loosely
+from toolkit.adopt.stacks.script_code import read_script
 from toolkit.adopt.tree import Tree
 
 MOST_CODE = 500

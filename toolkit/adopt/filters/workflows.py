@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.draft import Draft, DraftRule, DraftTarget
-from toolkit.adopt.github_paths import Said, from_paths, from_paths_ignore
-from toolkit.adopt.picomatch import Inexact, from_picomatch, negates
+from toolkit.adopt.filters.github_paths import Said, from_paths, from_paths_ignore
+from toolkit.adopt.filters.picomatch import Inexact, from_picomatch, negates
 from toolkit.model import STATUSES
 
 MOST_ITEMS = 10_000

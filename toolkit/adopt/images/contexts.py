@@ -5,9 +5,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from posixpath import basename, dirname, normpath
 from posixpath import join as joined
 
-from toolkit.adopt.dockerfile import sources
 from toolkit.adopt.documents import load_yaml
-from toolkit.adopt.instructions import expanded
+from toolkit.adopt.images.dockerfile import sources
+from toolkit.adopt.images.instructions import expanded
 from toolkit.adopt.patterns import UNKNOWN, within
 from toolkit.impact.matcher import Matcher
 

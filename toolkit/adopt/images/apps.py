@@ -5,10 +5,10 @@ from posixpath import basename, dirname
 
 from msgspec import Struct
 
-from toolkit.adopt.contexts import contexts, ignore_file, is_compose, is_dockerfile
-from toolkit.adopt.dockerfile import CopySource, sources
-from toolkit.adopt.dockerignore import allowed, excluded
 from toolkit.adopt.draft import DraftRule, DraftTarget
+from toolkit.adopt.images.contexts import contexts, ignore_file, is_compose, is_dockerfile
+from toolkit.adopt.images.dockerfile import CopySource, sources
+from toolkit.adopt.images.dockerignore import allowed, excluded
 from toolkit.adopt.parts import Names, Part, Stack, slug, together
 from toolkit.adopt.patterns import below, literal, plain_lead, simplest, within
 from toolkit.adopt.quiet import tests_in

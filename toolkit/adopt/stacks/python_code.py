@@ -8,7 +8,7 @@ from itertools import islice
 from posixpath import dirname
 from posixpath import join as joined
 
-from toolkit.adopt.code import (
+from toolkit.adopt.stacks.code import (
     ASSET_ARGUMENTS,
     ASSET_CALLS,
     LONGEST_TEXT,

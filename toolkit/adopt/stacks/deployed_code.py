@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from posixpath import join as joined
 
-from toolkit.adopt.bundles import bundle, manifests
-from toolkit.adopt.code import Asset
 from toolkit.adopt.draft import DraftRule
-from toolkit.adopt.images import image
+from toolkit.adopt.images.apps import image
 from toolkit.adopt.parts import Part
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.quiet import tests_in
-from toolkit.adopt.stacks import Program
+from toolkit.adopt.stacks.bundles import bundle, manifests
+from toolkit.adopt.stacks.code import Asset
+from toolkit.adopt.stacks.program import Program
 from toolkit.adopt.tree import Tree
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.adopt.picomatch import Inexact, from_picomatch, negates
+from toolkit.adopt.filters.picomatch import Inexact, from_picomatch, negates
 from toolkit.impact.glob import alternatives
 from toolkit.impact.matcher import Matcher
 
-_RECORDED = Path(__file__).parents[1] / "data" / "picomatch.json.gz"
+_RECORDED = Path(__file__).parents[2] / "data" / "picomatch.json.gz"
 
 
 def _matched(pattern: str, paths: list[str]) -> set[str]:

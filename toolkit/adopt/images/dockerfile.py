@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from toolkit.adopt.instructions import Instruction, escape_of, expanded, instructions, is_heredoc, words
+from toolkit.adopt.images.instructions import Instruction, escape_of, expanded, instructions, is_heredoc, words
 from toolkit.adopt.patterns import UNKNOWN, exact, from_go, simplest, within
 
 _REMOTE = re.compile(r"(?:https?|git|ssh)://|git@", re.IGNORECASE)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.adopt.contexts import contexts, ignore_file, is_compose, is_dockerfile
-from toolkit.adopt.dockerfile import CopySource, sources
-from toolkit.adopt.dockerignore import allowed, excluded, keeps_out
+from toolkit.adopt.images.contexts import contexts, ignore_file, is_compose, is_dockerfile
+from toolkit.adopt.images.dockerfile import CopySource, sources
+from toolkit.adopt.images.dockerignore import allowed, excluded, keeps_out
 from toolkit.impact.glob import alternatives
 from toolkit.impact.matcher import Matcher
 

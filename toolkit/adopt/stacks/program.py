@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.adopt.code import CodeFile, Made, plain
+from toolkit.adopt.stacks.code import CodeFile, Made, plain
 
 _NO_TARGET = {"NestedStack", "CfnStack", "CfnStackSet", "StackSet", "ProductStack"}
 _RUNS_CONTAINERS = re.compile(r"(?:Fargate|Ec2|External)Service\Z")

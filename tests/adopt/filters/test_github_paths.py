@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.adopt.github_paths import from_github, from_paths, from_paths_ignore
-from toolkit.adopt.pieces import Inexact
+from toolkit.adopt.filters.github_paths import from_github, from_paths, from_paths_ignore
+from toolkit.adopt.filters.pieces import Inexact
 from toolkit.impact.matcher import Matcher
 
 _NAMES = ("a", "b", "ab", "aab", ".a", "a.", "a.ts", "x.test.ts", ".ts", "[ab]", "{a,b}", "é", "!a", "+", "?", "^")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from posixpath import join as joined
 
-from toolkit.adopt.code import (
+from toolkit.adopt.stacks.code import (
     ASSET_ARGUMENTS,
     ASSET_CALLS,
     LONGEST_TEXT,

@@ -11,7 +11,7 @@ from itertools import product
 
 from msgspec import Struct
 
-from toolkit.adopt.pieces import ANY, DEEP, FOLDERS, STAR, Inexact, Pieces, one_of, spelled
+from toolkit.adopt.filters.pieces import ANY, DEEP, FOLDERS, STAR, Inexact, Pieces, one_of, spelled
 
 MOST = 64
 """The most alternatives that the optional parts of one pattern may stand for."""

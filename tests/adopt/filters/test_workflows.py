@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from toolkit import flow
 from toolkit.adopt.draft import toml
-from toolkit.adopt.filters import Imported, imported
-from toolkit.adopt.picomatch import from_picomatch, negates
+from toolkit.adopt.filters.picomatch import from_picomatch, negates
+from toolkit.adopt.filters.workflows import Imported, imported
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook, touch
 from toolkit.model import STATUSES, Change

@@ -9,13 +9,13 @@ from posixpath import join as joined
 
 from msgspec import Struct
 
-from toolkit.adopt.code import plain
 from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.draft import DraftRule, DraftTarget
-from toolkit.adopt.images import image
+from toolkit.adopt.images.apps import image
 from toolkit.adopt.parts import Names, Part, Stack, together
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.quiet import tests_in
+from toolkit.adopt.stacks.code import plain
 from toolkit.adopt.tree import Tree
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")

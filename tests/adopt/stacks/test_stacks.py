@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.adopt.surveyed import Surveyed
-from toolkit.adopt.python_code import read_python
-from toolkit.adopt.script_code import read_script
+from toolkit.adopt.stacks.python_code import read_python
+from toolkit.adopt.stacks.script_code import read_script
 
 PYTHON = "from aws_cdk import App, Stack\n"
 SCRIPT = "import * as cdk from 'aws-cdk-lib';\n"

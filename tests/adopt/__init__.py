@@ -1,0 +1,1 @@
+"""Drafts and findings, from texts and lists of paths."""

@@ -1,0 +1,1 @@
+"""Path filters of other tools, said as rules."""

@@ -1,0 +1,1 @@
+"""Which stacks there are."""

@@ -1,0 +1,1 @@
+"""CDK apps and templates: which stacks there are, and which code they deploy."""
