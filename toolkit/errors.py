@@ -13,6 +13,7 @@ ToolkitError
 │   └── MissingCommit   the commit is not in this clone
 ├── Refused             understood, and not done
 └── FileProblem         a file cannot be read or written
+    └── FileIsThere     and is not to be replaced
 
 A class's docstring is the template of its message, `hint` that of the next command to try. The facts that fill them come
 from outside and are quoted when they are shown (show/text.py), never here.
@@ -163,3 +164,9 @@ class FileProblem(ToolkitError):
     """{path}: {reason}"""
 
     code = "file"
+
+
+class FileIsThere(FileProblem):
+    """{path} is there already"""
+
+    hint = "add --force to replace it, or name another file with --out"

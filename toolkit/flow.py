@@ -201,9 +201,9 @@ def _options(request: Request, rules: Rules) -> str:
 
 def _notes(base: Base, head: Head, rules: Rules, impact: Impact) -> Iterator[str]:
     if base.kind == "none":
-        yield "so every target counts as due; name what is live: toolkit diff COMMIT"
+        yield "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
-        yield f"HEAD is on {base.name} already; name what is live: toolkit diff COMMIT"
+        yield f"HEAD has nothing that {base.name} has not; to compare with what is live, name it: toolkit diff COMMIT"
     if len(base.commits) > 1:
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if impact.removed:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from tests.security.names import oracle
 from tests.support.repo import Repo
 from toolkit.changes import detect
 from toolkit.ports.git import Git
@@ -141,8 +142,8 @@ class World:
 
 def _told(repo: Repo, *diff: str) -> dict[str, str]:
     """Path -> status, as `git diff --name-status` tells it."""
-    fields = repo.git("diff", "--name-status", "-z", "--no-renames", *diff).split("\0")
-    return {path: _LETTERS[letter.strip()] for letter, path in zip(fields[::2], fields[1::2], strict=False) if path}
+    fields = oracle(repo, "diff", "--name-status", "-z", "--no-renames", *diff)
+    return {path: _LETTERS[letter] for letter, path in zip(fields[::2], fields[1::2], strict=True)}
 
 
 def _worlds(folder: Path, edits: list[Edit]) -> World:
@@ -168,7 +169,7 @@ def test_between_any_commit_and_any_working_tree_the_changes_are_those_that_git_
     world = _worlds(tmp_path_factory.getbasetemp() / "world", edits)
     base = world.commits[min(back, len(world.commits) - 1)]
     told = _told(world.repo, base)
-    for path in filter(None, world.repo.git("ls-files", "-o", "--exclude-standard", "-z").split("\0")):
+    for path in oracle(world.repo, "ls-files", "-o", "--exclude-standard", "-z"):
         told[path] = "modified" if path in told else "added"
     git = Git.open(str(world.repo.path))
     changes = detect.in_work_tree(detect.between([git.diff_trees(base, git.require_head())]), git, (base,))

@@ -1,9 +1,11 @@
 """What is odd about rules, seen against the files that there are."""
 
+import time
+
 import pytest
 
 from tests.impact.test_touch import HEAD, book, rule
-from toolkit.impact.lint import lint
+from toolkit.impact.lint import MOST_HINTS, lint
 from toolkit.model import Lint
 
 FILES = ("lib/a.py", "lib/b.py", "lib/sub/c.py", "docs/a.md", "docs/b.md", "Makefile")
@@ -101,3 +103,17 @@ def test_findings_come_in_the_order_of_their_lines() -> None:
     lines = [finding.line for finding in on(*(rule(str(at), f'["lib/**", "z{at}"]', 'deploy = ["a"]') for at in range(4))).findings]
     assert lines == sorted(lines, key=lambda line: line or 0)
     assert len(lines) == 4
+
+
+def test_only_the_first_dead_patterns_are_told_with_what_they_may_have_meant() -> None:
+    patterns = ", ".join(['"Lib/**"'] * (MOST_HINTS + 5))
+    hints = [finding.hint for finding in on(rule("one", f'["lib/**", {patterns}]', 'deploy = ["a"]')).findings]
+    assert hints == ["did you mean 'lib/**'?"] * MOST_HINTS + [""] * 5
+
+
+def test_a_thousand_dead_patterns_beside_a_thousand_files_are_told_in_seconds() -> None:
+    patterns = "".join(f'"src/components/widget{at}/indx.ts",\n' for at in range(1000))
+    files = tuple(f"src/components/thing{at}/index.ts" for at in range(1000))
+    start = time.process_time()
+    assert len(on(rule("one", f'["src/**",\n{patterns}]', 'deploy = ["a"]'), files=files).findings) == 1000
+    assert time.process_time() - start < 5  # it takes 1 s

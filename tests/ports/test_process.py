@@ -76,9 +76,10 @@ def test_a_child_has_no_input_and_no_terminal_of_ours(tmp_path: Path) -> None:
 
 
 def test_output_comes_while_the_program_runs(tmp_path: Path) -> None:
-    script = "import os, sys; os.write(1, b'one'); sys.stdin.read(); os.write(1, b'two')"
-    chunks = iter(running(script, tmp_path, b"x"))
+    script = "import os, time\nos.write(1, b'one')\nwhile not os.path.exists('seen'): time.sleep(0.01)\nos.write(1, b'two')"
+    chunks = iter(running(script, tmp_path))
     assert next(chunks) == b"one"
+    (tmp_path / "seen").touch()
     assert b"".join(chunks) == b"two"
 
 

@@ -1,6 +1,5 @@
 """A repository whose configuration, attributes, hooks and submodule each name a program that leaves a mark (S4)."""
 
-import os
 from pathlib import Path
 
 from tests.support.repo import Repo
@@ -165,4 +164,3 @@ class Hostile:
             path.write_text("owt\n")
         for path in (src / "new.py", self.repo.path / "sub/new.txt"):
             path.write_text("new\n")
-        os.utime(self.repo.path / "rules.toml")

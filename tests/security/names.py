@@ -1,6 +1,7 @@
 """Names that did harm somewhere, and that a repository may well hold."""
 
 import os
+import subprocess
 
 from tests.support.repo import Repo
 
@@ -53,9 +54,10 @@ def repository(repo: Repo) -> Repo:
     return repo
 
 
-def oracle(repo: Repo, *command: str) -> set[str]:
-    """The paths that git itself tells behind -z."""
-    return set(filter(None, repo.git(*command).split("\0")))
+def oracle(repo: Repo, *command: str) -> list[str]:
+    """What git itself tells behind -z, record by record."""
+    done = subprocess.run(["git", *command], cwd=repo.path, check=True, capture_output=True)
+    return os.fsdecode(done.stdout).split("\0")[:-1]
 
 
 def is_inert(text: str) -> bool:

@@ -26,11 +26,13 @@ def assembled(tree: Tree, project: str, part: Part, checks: Sequence[str]) -> tu
     rules = _sound(tree, part.rules, checking.paths)
     deploying = [rule for rule in rules if any(not one.startswith("!") for one in rule.paths)]
     environments, questions = _environments(part)
+    people = for_people(tree, [rule.paths for rule in deploying if rule.deploy and rule.ships])
+    deploying = [replace(one, paths=(*one.paths, *(f"!{each}" for each in people))) if "**" in one.paths else one for one in deploying]
     draft = Draft(
         project,
         tuple(part.targets),
         tuple(_named_once((*deploying, *((checking,) if checks else ())))),
-        _ignored(tree, part, deploying, checking.paths),
+        tuple(dict.fromkeys((*people, *_unseen(tree, part, checking.paths)))),
         environments,
         (
             "Drafted by `toolkit init` from what the repository says. Names that stand only in AWS are guesses: look at each.",
@@ -56,16 +58,15 @@ def _sound(tree: Tree, rules: Sequence[DraftRule], checks: Sequence[str]) -> lis
     return [replace(rule, paths=(*taken, *left)) for rule, taken, left in zip(rules, positive, kept, strict=True)]
 
 
-def _ignored(tree: Tree, part: Part, rules: Sequence[DraftRule], checks: Sequence[str]) -> tuple[str, ...]:
-    """What is for people only, and the tests that no rule is to see; but the checks of the live system are seen."""
+def _unseen(tree: Tree, part: Part, checks: Sequence[str]) -> tuple[str, ...]:
+    """The tests that no rule is to see; but the checks of the live system are seen."""
     asked = [one for one in dict.fromkeys((*part.ignore, *part.tests)) if sayable(one)]
     matcher = Matcher([*((one,) for one in asked), *((one,) for one in checks)])
     useful: set[int] = set()
     for path in tree.paths:
         hits = {rule for rule, _ in matcher.match(path)}
         useful |= hits if not hits.isdisjoint(range(len(asked))) else set()
-    tests = [one for at, one in enumerate((*asked, *(f"!{one}" for one in checks))) if at in useful]
-    return tuple(dict.fromkeys((*for_people(tree, [rule.paths for rule in rules if rule.deploy]), *tests)))
+    return tuple(one for at, one in enumerate((*asked, *(f"!{one}" for one in checks))) if at in useful)
 
 
 def _named_once(rules: Iterable[DraftRule]) -> Iterator[DraftRule]:

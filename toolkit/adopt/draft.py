@@ -16,7 +16,8 @@ class DraftTarget(Struct, frozen=True):
 
 
 class DraftRule(Struct, frozen=True):
-    """A proposed rule. `comment` lines stand above it."""
+    """A proposed rule. `comment` lines stand above it. `ships`: the files themselves are deployed, not only read by a program
+    that deploys."""
 
     name: str
     paths: tuple[str, ...]
@@ -24,6 +25,7 @@ class DraftRule(Struct, frozen=True):
     run: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     comment: tuple[str, ...] = ()
+    ships: bool = True
 
 
 class Draft(Struct, frozen=True):

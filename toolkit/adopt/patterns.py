@@ -13,8 +13,8 @@ UNKNOWN = "\0"
 
 _SPECIAL = re.compile(r"[*?\[{(\\]|^!")
 _UNSAYABLE = re.compile("[\0\ud800-\udfff]")
-_CLASS = re.compile(r"\[\^?(?:[\w.](?:-\w)?)++\]", re.ASCII)
-_PART = re.compile(rf"{_CLASS.pattern}|\[[^\]]*+\]?|\\.|\*+|.", re.ASCII | re.DOTALL)
+_CLASS = re.compile(r"\[\^?(?:[\w.](?:-\w)?)+\]", re.ASCII)
+_PART = re.compile(rf"{_CLASS.pattern}|\[[^\]]*\]?|\\.|\*+|.", re.ASCII | re.DOTALL)
 
 
 def literal(path: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from posixpath import basename
 
-from toolkit.adopt.patterns import below, within
+from toolkit.adopt.patterns import below, literal, plain_lead, within
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 
@@ -19,6 +19,7 @@ _FOR_PEOPLE = (
     ".circleci/**",
     "LICENSE*",
     "**/.gitignore",
+    ".gitignore",
     ".gitattributes",
     ".editorconfig",
     ".pre-commit-config.yaml",
@@ -31,6 +32,7 @@ _FOR_PEOPLE = (
 _READ_BY_PEOPLE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CLAUDE.md", "AGENTS.md")
 
 _FEW = 50
+_MOST_NOTES = 30
 
 
 def tests_in(tree: Tree, folder: str) -> tuple[str, ...]:
@@ -44,22 +46,36 @@ def looks_like_test(path: str) -> bool:
     return bool(_TEST_SUFFIX.search(name) or _TEST_FILE.search(name))
 
 
-def for_people(tree: Tree, deployed: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The `ignore` patterns that match something here, given the patterns of the rules that deploy.
+def for_people(tree: Tree, shipped: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The `ignore` patterns that match something here, given the patterns of the rules whose files are deployed themselves.
 
-    Notes in the middle of code may be part of it (a prompt, a page): then only those with the usual names are let go. So with
-    docs/: where a rule names it, it is a site or a part of an image.
+    None of them can hide such a file, now or later, since notes may be part of the code (a prompt, a page): only a rule that takes
+    the whole repository is not heeded. So with docs/: where a rule names it, it is a site or a part of an image.
     """
-    rules = [tuple(one for one in patterns if one != "**") for patterns in deployed]
-    by_name, whole = Matcher(rules), any("**" in patterns for patterns in deployed)
-    docs = () if any(map(by_name.match, tree.below("docs"))) else ("docs/**",)
-    notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not (docs and path.startswith("docs/"))]
-    in_code = any(basename(path) not in _READ_BY_PEOPLE and (whole or by_name.match(path)) for path in notes)
-    names = ("*.md", *(f"**/{name}" for name in _READ_BY_PEOPLE)) if in_code else ("**/*.md",)
-    wanted = (*names, *docs, *_FOR_PEOPLE)
-    matcher = Matcher((one,) for one in wanted)
-    present = {rule for path in tree.paths for rule, _ in matcher.match(path)}
-    return tuple(one for at, one in enumerate(wanted) if at in present)
+    named = [tuple(one for one in patterns if one != "**") for patterns in shipped]
+    ships = Matcher(named)
+    docs = () if any(map(ships.match, tree.below("docs"))) else ("docs/**",)
+    whole = any("**" in patterns for patterns in shipped)
+    wanted = (*_notes(tree, ships, [plain_lead(one) for patterns in named for one in patterns], whole), *docs, *_FOR_PEOPLE)
+    each = Matcher((one,) for one in wanted)
+    present, hiding = set[int](), set[int]()
+    for path in tree.paths:
+        hits = {rule for rule, _ in each.match(path)}
+        present |= hits
+        hiding |= hits if ships.match(path) else set()
+    return tuple(one for at, one in enumerate(wanted) if at in present - hiding)
+
+
+def _notes(tree: Tree, ships: Matcher, leads: Sequence[str], whole: bool) -> tuple[str, ...]:
+    """Patterns for Markdown that is for people: all of it where nothing is deployed, else in the root, in folders without
+    anything that is deployed, and beside it the files with the usual names."""
+    if not leads and not whole:
+        return ("**/*.md",)
+    tops = {lead.split("/")[0] for lead in leads}
+    notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not path.startswith("docs/") and not ships.match(path)]
+    apart = {path.split("/")[0] for path in notes} - tops if "" not in tops and not whole else set[str]()
+    beside = [path for path in notes if path.split("/")[0] not in apart and basename(path) in _READ_BY_PEOPLE]
+    return ("*.md", *(within(literal(top), "**/*.md") for top in sorted(apart)), *map(literal, beside[:_MOST_NOTES]))
 
 
 def _test_folders(tree: Tree, folder: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from toolkit.errors import UnknownRef, UsageError
 from toolkit.model import Base
 from toolkit.ports.git import Git
 
-NOTHING = Base("none", None, (), "nothing is recorded as deployed, and there is no upstream")
+NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
 
 
 def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:

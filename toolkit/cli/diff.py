@@ -10,14 +10,14 @@ from toolkit.model import Answer, Change
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
-from toolkit.show.text import count
+from toolkit.show.text import count, listing
 
 EPILOG = """\b
 Examples:
-  toolkit diff                     against the branch that this one goes back to
+  toolkit diff                     against the branch it goes back to
   toolkit diff v1.4.2              against what was tagged
-  toolkit diff --committed HEAD~3  the last three commits, files as committed
-  toolkit diff A..B                two commits; A...B from their common ancestor
+  toolkit diff --committed HEAD~3  the last three commits, as committed
+  toolkit diff A..B                two commits; A...B from where they part
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
 Uncommitted and untracked files count unless --committed or a range is given. Exit codes: 0, with --exit-code 10 if something is to be
@@ -68,14 +68,16 @@ def diff(
     if as_json:
         return output.document(show.document(found, exit_code))
     if quiet and not found.refusal:
+        if found.impact.unmatched:
+            output.note(f"warning: no rule matches {count(len(found.impact.unmatched), 'changed path')}")
         output.say(found.plan.recommendation)
         return code
     if not quiet:
         output.say(show.text(found, output.width(), verbose, _people(found, git) if verbose and git else ()))
     if word == "refused":
-        output.note(f"error: {found.refusal}, and {count(len(found.impact.unmatched), 'changed path')} no rule matches")
+        output.note(f"error: {found.refusal}, and no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
         output.note("hint: add a rule for them, or add them to `ignore`")
-    elif output.interactive() and not exit_code:
+    elif output.interactive() and not exit_code and found.plan.steps:
         from toolkit.cli.prompt import offer
 
         return offer(found) or code

@@ -1,5 +1,7 @@
 """`toolkit explain`: which rule, pattern and line sends a path where, and why no other rule does."""
 
+from shlex import quote
+
 import click
 
 from toolkit import flow
@@ -25,11 +27,12 @@ def explain(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rule
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
+    own = flow.rules_path(book.rules, git)
     found = [explained(_path(path, git), book) for path in paths]
     last = [git.last_commit(one.path) if git and git.head else None for one in found]
     if as_json:
         return output.document(show.document(found, last))
-    output.say("\n\n".join(show.text(one, commit, book.rules.file) for one, commit in zip(found, last, strict=True)))
+    output.say("\n\n".join(show.text(one, commit, book.rules.file, one.path == own) for one, commit in zip(found, last, strict=True)))
     return 0
 
 
@@ -40,4 +43,6 @@ def _path(path: str, git: Git | None) -> str:
     found = files.relative(path, git.root)
     if found in (None, "."):
         raise UsageError(f"{path!r} is not in the repository", f"it starts at {git.root}")
+    if files.is_folder(path) and str(found) not in git.files():  # a submodule is a folder, and a path
+        raise UsageError(f"{path!r} is a folder", f"name a file, or: git ls-files {quote(path)} | toolkit rules match")
     return str(found)

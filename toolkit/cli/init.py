@@ -9,7 +9,7 @@ from toolkit.adopt.coverage import coverage
 from toolkit.adopt.draft import toml
 from toolkit.adopt.survey import Survey, survey
 from toolkit.cli import options, output
-from toolkit.errors import UsageError
+from toolkit.errors import FileIsThere, UsageError
 from toolkit.model import Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -33,8 +33,8 @@ def init(ctx: click.Context, folder: str | None, out: str | None, force: bool, a
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
     if path != "-" and not force and os.path.lexists(path):
-        raise UsageError(f"{flow.shown(path)} is there already", "add --force to replace it, or --out FILE to write another one")
-    paths = git.files()
+        raise FileIsThere(path=flow.shown(path))
+    paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
         raise UsageError("git tracks no file here", "add some first: git add")
     found = survey(paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root))

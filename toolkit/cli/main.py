@@ -20,6 +20,9 @@ COMMANDS = {
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
+PLANNED = ("deploy", "deploy-app", "deploy-stack", "health", "health-check", "smoke-test", "rollback", "resume", "status", "history")
+"""Commands that `diff` may recommend, or people may have read of, before they are there."""
+
 EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or unknown ref, 3 a bug in toolkit, 4 partly done, 10 changes
 are pending (only with --exit-code), 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
 
@@ -47,6 +50,8 @@ class Lazy(click.Group):
         if args and args[0] not in self.commands_by_name and not args[0].startswith("-"):
             from difflib import get_close_matches
 
+            if args[0] in PLANNED:
+                ctx.fail(f"This version of toolkit cannot {args[0]} yet.")
             close = get_close_matches(args[0], self.commands_by_name, 1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"There is no command {args[0]!r}.{meant}")
@@ -84,8 +89,7 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has enough of it
         output.silence()
         code = Exit.OK
-    sys.stderr.flush()
-    os._exit(code)
+    os._exit(output.flush() or code)
 
 
 def run(args: list[str]) -> int:
@@ -96,6 +100,9 @@ def run(args: list[str]) -> int:
         return int(result or 0)
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.note(error.format_message())
+        return Exit.USAGE
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import Exit, FileProblem, ToolkitError
 from toolkit.show import text
 
 
@@ -28,6 +28,8 @@ def say(answer: str) -> None:
         sys.stdout.write(answer + "\n")
     except BrokenPipeError:
         raise Enough from None
+    except OSError as problem:
+        raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 
 def note(remark: str) -> None:
@@ -55,6 +57,19 @@ def width() -> int:
 def interactive() -> bool:
     """Whether somebody is there to answer a question."""
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def flush() -> int:
+    """Get everything out; the exit code if that fails, 0 if it does not (or if nobody listens any more)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence()
+    except OSError as problem:
+        note(f"error: standard output: {problem.strerror}")
+        return Exit.USAGE
+    sys.stderr.flush()
+    return 0
 
 
 def silence() -> None:

@@ -1,5 +1,7 @@
 """`toolkit rules match`: where do these paths go? Needs no repository."""
 
+import sys
+
 import click
 
 from toolkit import flow
@@ -24,6 +26,8 @@ def rules_match(ctx: click.Context, paths: tuple[str, ...], folder: str | None, 
     """
     folder = options.enter(ctx, folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
+    if sys.stdin.isatty() and (not paths or "-" in paths):
+        output.note("reading paths, a line each; end with Ctrl-D")
     given: list[Change] = []
     for path in paths or ("-",):
         given += detect.listed(files.read_input(), b"\0" if nul else b"\n") if path == "-" else [Change(detect.relative(path), "unknown")]

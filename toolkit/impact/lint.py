@@ -8,6 +8,10 @@ from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Change, Finding, Lint
 
+MOST_HINTS = 20
+MOST_COMPARED = 2000
+"""For how many patterns the nearest name is looked for, and among how many."""
+
 INFORMATION = ("overlap", "dead-exclusion")
 """The findings that may well be meant."""
 
@@ -49,15 +53,15 @@ class _Seen:
 
 
 def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding]:
-    folders = _folders(paths)
+    nearest = _Nearest(paths)
     for index, rule in enumerate(book.rules.rules):
         dead = [at for at in range(len(rule.paths)) if not seen.patterns[index, at]]
         if not seen.rules[index]:
-            hint = next((hint for at in dead if (hint := _nearest(rule.paths[at], folders, paths))), "")
+            hint = next((hint for at in dead if (hint := nearest.to(rule.paths[at]))), "")
             yield Finding("dead-rule", book.line("rules", index), f"rule {rule.name!r} matches no tracked file", hint)
             continue
         for at in dead:
-            hint = _nearest(rule.paths[at], folders, paths)
+            hint = nearest.to(rule.paths[at])
             code, does = ("dead-exclusion", "excludes") if rule.paths[at].startswith("!") else ("dead-pattern", "matches")
             yield Finding(code, book.line("rules", index, "paths", at), f"{rule.paths[at]!r} {does} no tracked file", hint)
 
@@ -98,21 +102,30 @@ def _folders(paths: Sequence[str]) -> set[str]:
     return found
 
 
-def _nearest(pattern: str, folders: set[str], paths: Sequence[str]) -> str:
-    """What a pattern that matches nothing may have meant: a folder's content, another case, or a name that is nearly the same."""
-    from difflib import get_close_matches
+class _Nearest:
+    """What patterns that match nothing may have meant; told of the first ones only, since looking for it takes time."""
 
-    pattern = pattern.removeprefix("!")
-    literal = pattern.removesuffix("/**")
-    if any(char in literal for char in "*?[{\\"):
-        return ""
-    if literal in folders and literal == pattern:
-        return f"it is a folder; did you mean '{literal}/**'?"
-    tail = pattern[len(literal) :]
-    candidates = folders if tail else {*paths, *folders}
-    same = [one for one in candidates if one.lower() == literal.lower() or one.endswith(f"/{literal}")]
-    close = sorted(same) or get_close_matches(literal, candidates if len(candidates) < 5000 else [], 1, 0.75)
-    return f"did you mean '{close[0]}{tail or ('/**' if close[0] in folders else '')}'?" if close else ""
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._folders = _folders(paths)
+        self._names = {*paths, *self._folders}
+        self._left = MOST_HINTS
+
+    def to(self, pattern: str) -> str:
+        """A folder's content, another case, or a name that is nearly the same."""
+        from difflib import get_close_matches
+
+        pattern = pattern.removeprefix("!")
+        literal = pattern.removesuffix("/**")
+        if not self._left or any(char in literal for char in "*?[{\\"):
+            return ""
+        self._left -= 1
+        if literal in self._folders and literal == pattern:
+            return f"it is a folder; did you mean '{literal}/**'?"
+        tail = pattern[len(literal) :]
+        names = self._folders if tail else self._names
+        same = [one for one in names if one.lower() == literal.lower() or one.endswith(f"/{literal}")]
+        close = sorted(same) or get_close_matches(literal, sorted(names) if len(names) < MOST_COMPARED else [], 1, 0.75)
+        return f"did you mean '{close[0]}{tail or ('/**' if close[0] in self._folders else '')}'?" if close else ""
 
 
 def _by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:

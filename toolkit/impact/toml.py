@@ -15,12 +15,13 @@ MOST_COLUMNS = 1024
 MOST_NESTING = 16
 MOST_DOTS = 16
 
+# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python 3.11.4.
 _STRING_OR_COMMENT = re.compile(
-    r'"""(?:[^"\\]|\\(?s:.)|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']|'(?!''))*+'{3,5}"
-    r'|"(?:[^"\\\n]|\\.)*+"'
-    r"|'[^'\n]*+'"
-    r"|\#[^\n]*+"
+    r'"""(?>(?:[^"\\]|\\(?s:.)|"(?!""))*)"{3,5}'
+    r"|'''(?>(?:[^']|'(?!''))*)'{3,5}"
+    r'|"(?>(?:[^"\\\n]|\\.)*)"'
+    r"|'[^'\n]*'"
+    r"|\#[^\n]*"
 )
 _BRACKET = re.compile(r"[\[\]{}]")
 _HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)

@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 
-from toolkit.errors import FileProblem, NoRules
+from toolkit.errors import FileIsThere, FileProblem, NoRules
 
 RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
 
@@ -81,10 +81,18 @@ def write(path: str, data: bytes, replace: bool = True) -> None:
         else:
             os.link(temporary, path)
             os.unlink(temporary)
+    except FileExistsError:
+        os.unlink(temporary)
+        raise FileIsThere(path=path) from None
     except OSError as error:
         if os.path.lexists(temporary):
             os.unlink(temporary)
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of that name (a link to one is a link)."""
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def relative(path: str, root: str) -> str | None:

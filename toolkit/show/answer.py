@@ -7,9 +7,10 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import Answer, Base, Head, Step
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, listing, quote
+from toolkit.show.text import clipped, count, duration, line, listing, quote, wrapped
 
 WIDTH = 80
+UPSTREAM = "upstream merge base"
 
 
 def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()) -> str:
@@ -21,25 +22,36 @@ def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequ
 
 
 def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
-    yield compared(answer.base, answer.head)
-    yield summary(answer)
+    yield from wrapped(compared(answer.base, answer.head), width)
+    yield from wrapped(summary(answer), width)
     yield ""
     if answer.plan.steps:
         yield _table(answer, width)
         yield ""
     if verbose:
-        yield from why(answer)
+        yield from why(answer, width)
         yield from (*people, *([""] if people else []))
-    yield from _left_out(answer)
-    yield from (f"note: {line(note)}" for note in answer.notes)
-    if answer.refusal:
-        return
-    if answer.plan.steps:
-        full = f"all of it: {duration(answer.plan.full_estimate_s)}"
-        yield f"Recommended, about {duration(answer.plan.estimate_s)} ({full}):"
-    else:
-        yield "Nothing to deploy. Recommended:"
-    yield f"  {line(answer.plan.recommendation)}"
+    yield from _left_out(answer, width)
+    yield from (part for note in answer.notes for part in wrapped(f"note: {line(note)}", width))
+    if not answer.refusal:
+        yield _heading(answer)
+        yield f"  {line(answer.plan.recommendation)}"
+
+
+def _heading(answer: Answer) -> str:
+    """What stands above the recommendation: how long it takes, beside a full deploy; or that there is nothing to do."""
+    plan = answer.plan
+    if not plan.steps:
+        unmatched = answer.impact.unmatched
+        return (
+            f"No rule calls for a deploy ({count(len(unmatched), 'path')} without a rule). Next:"
+            if unmatched
+            else "Nothing to deploy. Next:"
+        )
+    if not plan.estimate_s:
+        return "Recommended:"
+    full = f" (a full deploy: {duration(plan.full_estimate_s)})" if plan.full_estimate_s != plan.estimate_s else ""
+    return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
 def compared(base: Base, head: Head) -> str:
@@ -51,8 +63,9 @@ def compared(base: Base, head: Head) -> str:
     commits = ", ".join(commit[:7] for commit in base.commits)
     if base.name in base.commits:
         return f"Compared with {commits} ({base.chosen})."
-    unrecorded = "; nothing is recorded as deployed" if base.chosen == "upstream merge base" else ""
-    return f"Compared with {quote(base.name or '')} ({commits}, {base.chosen}){unrecorded}."
+    if base.chosen == UPSTREAM:
+        return f"Compared with {quote(base.name or '')} ({commits}, merge base); no deploy is recorded."
+    return f"Compared with {quote(base.name or '')} ({commits}, {base.chosen})."
 
 
 def summary(answer: Answer) -> str:
@@ -66,11 +79,11 @@ def summary(answer: Answer) -> str:
     return f"{count(len(touched), 'file')} changed{on}{f' ({kinds})' if kinds else ''}{unlooked}{where}."
 
 
-def why(answer: Answer) -> Iterator[str]:
+def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
-        yield from (f"  because {line(one)}" for one in step.because)
+        yield from (part for one in step.because for part in wrapped(f"  because {line(one)}", width, "    "))
         if step.needs:
             yield f"  after {', '.join(step.needs)}"
         yield ""
@@ -88,7 +101,7 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in reasons})
     reason = quote(reasons[0].path) if reasons else line(step.because[0])
     command = (step.command or "by hand").removeprefix("toolkit ")
-    return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s)
+    return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
 
 
 def members(answer: Answer, name: str) -> list[str]:
@@ -99,10 +112,10 @@ def members(answer: Answer, name: str) -> list[str]:
     return sorted(set(found))
 
 
-def _left_out(answer: Answer) -> Iterator[str]:
+def _left_out(answer: Answer, width: int) -> Iterator[str]:
     clean = [name for name, state in answer.states.items() if state == "clean"]
     if clean and answer.plan.steps:
-        yield f"clean: {', '.join(clean)}"
+        yield from wrapped(f"clean: {', '.join(clean)}", width)
     for step in answer.plan.steps:
         if step.command is None:
             yield f"by hand: {step.target}: {line(answer.rules.targets[step.target].settings.instructions)}"

@@ -8,13 +8,15 @@ from toolkit.show.people import one
 from toolkit.show.text import line, quote
 
 
-def text(found: Explained, last: Commit | None, file: str) -> str:
-    """The path, where it goes, and each rule with hit or miss."""
-    return "\n".join(_lines(found, last, file))
+def text(found: Explained, last: Commit | None, file: str, own: bool = False) -> str:
+    """The path, where it goes, and each rule with hit or miss. `own` says that it is rules.toml itself."""
+    return "\n".join(_lines(found, last, file, own))
 
 
-def _lines(found: Explained, last: Commit | None, file: str) -> Iterator[str]:
+def _lines(found: Explained, last: Commit | None, file: str, own: bool) -> Iterator[str]:
     yield f"{quote(found.path)}: {_outcome(found, file)}"
+    if own:
+        yield "  it holds the rules: when it changes, its old and its new rules both count"
     if last is not None:
         yield f"  last touched by {one(last)}"
     for name, narrower in found.dropped:

@@ -38,4 +38,4 @@ def _lines(found: Tally, revisions: str) -> Iterator[str]:
 
 
 def _row(name: str, number: int, seconds: int, found: Tally) -> tuple[str, str, str, str]:
-    return name, f"{number:,}", f"{number / found.commits:.0%}", duration(seconds)
+    return name, f"{number:,}", f"{number / found.commits:.0%}", duration(seconds) if seconds else "-"

@@ -47,11 +47,31 @@ def _disarmed(text: str) -> str:
 
 
 def clipped(text: str, width: int) -> str:
-    """Shortened in the middle, since both ends of a path tell more than its middle."""
+    """Shortened in the middle, since both ends of a path tell more than its middle: whole folders go first."""
     if len(text) <= width:
         return text
+    first, *rest = text.split("/")
+    while len(rest) > 1:
+        rest = rest[1:]
+        shorter = "/".join((first, "...", *rest))
+        if len(shorter) <= width:
+            return shorter
     left = max((width - 3) // 3, 0)
     return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
+
+
+def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
+    """A sentence in lines of at most `width`, broken between words only (a path is never broken)."""
+    if len(sentence) <= width:
+        return [sentence]
+    lines = [sentence[: len(sentence) - len(sentence.lstrip(" "))]]
+    for word in sentence.strip(" ").split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+        if len(longer) > width and lines[-1].strip():
+            lines.append(indent + word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def duration(seconds: int) -> str:

@@ -573,3 +573,41 @@ def test_hostile_scripts_take_no_time(text: str) -> None:
 def test_hostile_python_takes_no_time(text: str) -> None:
     with suppress(ValueError):
         read_python("a/b.py", text, "a")
+
+
+TWO = "new ApiStack(app, 'Api'); new WebStack(app, 'Web');"
+BUNDLED = """
+import { tag } from './tags';
+export class WebStack extends cdk.Stack { }
+export class ApiStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry: 'lambda/login/index.ts' }) } }
+"""
+LOGIN = {"cdk/lambda/login/index.ts": "import { tag } from '../../lib/tags'", "cdk/lib/tags.ts": ""}
+
+
+@pytest.mark.parametrize("folder", ["cdk/", ""])
+def test_the_libraries_of_the_whole_app_call_for_every_stack(folder: str) -> None:
+    found = script(TWO, BUNDLED, **LOGIN, **{f"{folder}package.json": "{}", f"{folder}package-lock.json": "{}"})
+    assert found.due(f"{folder}package-lock.json") == found.due(f"{folder}package.json") == ["infra"]
+    assert found.due("cdk/lambda/login/new.ts") == ["api"]
+
+
+def test_what_the_code_of_the_stacks_imports_is_not_one_functions_own() -> None:
+    found = script(TWO, BUNDLED, **LOGIN)
+    assert found.due("cdk/lib/tags.ts") == found.due("cdk/lib/stacks.ts") == ["infra"]
+
+
+def test_an_image_of_everything_does_not_take_the_app_for_one_stack() -> None:
+    stacks = "class WebStack extends cdk.Stack { }\nclass ApiStack extends cdk.Stack { f() { ContainerImage.fromAsset('..') } }"
+    found = script(TWO, stacks, Dockerfile="FROM x\nCOPY . .\n", **{"src/a.ts": "", "cdk/package-lock.json": "{}"})
+    assert found.due("src/a.ts") == ["api"]
+    assert found.due("cdk/bin/app.ts") == found.due("cdk/package-lock.json") == found.due("cdk/lib/new.ts") == ["infra"]
+
+
+def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
+    one = "import * as cdk from 'aws-cdk-lib';\nimport { a } from '../common/a';\nexport class OneStack extends cdk.Stack { }"
+    two = SCRIPT + "export class TwoStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry: 'lambda/i.ts' }) } }"
+    app = SCRIPT + "new OneStack(app, 'One'); new TwoStack(app, 'Two')"
+    tree = {"cdk.json": "{}", "package-lock.json": "{}", "bin/app.ts": app, "lib/one.ts": one, "lib/two.ts": two, "common/a.ts": ""}
+    found = Surveyed({**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"})
+    assert found.due("common/a.ts") == found.due("package-lock.json") == ["infra"]
+    assert found.due("lambda/package.json") == found.due("lambda/i.ts") == ["two"]

@@ -132,7 +132,7 @@ def _without(taken: tuple[str, ...], exclude: str) -> Iterator[str]:
 def _pairs(rest: str, escape: str) -> Iterator[tuple[str, str | None]]:
     """`NAME=value` words (the value as written, quotes and escapes in it), or names alone (None)."""
     mark = re.escape(escape)
-    for word in re.findall(rf"(?:\"(?:{mark}.|[^\"])*+\"?|'[^']*'?|{mark}.|[^\s\"'])++", rest, re.DOTALL):
+    for word in re.findall(rf"(?:\"[^\"{mark}]*(?:{mark}.[^\"{mark}]*)*[\"{mark}]?|'[^']*'?|{mark}.|[^\s\"'])+", rest, re.DOTALL):
         name, equals, value = word.partition("=")
         yield name, value if equals else None
 

@@ -20,7 +20,7 @@ DEEPEST = 20
 
 _DIRECTIVE = re.compile(r"#\s*(escape|syntax|check)\s*=(.*)", re.IGNORECASE | re.DOTALL)
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)(?:\"([^\"\s]+)\"|'([^'\s]+)'|([^\s\"'<]+))(?!\S)")
-_FLAG = re.compile(r"\s*--([A-Za-z][\w-]*)(=(?:\"[^\"]*\"|'[^']*'|[^\s\"'])*+)?(?!\S)")
+_FLAG = re.compile(r"\s*--([A-Za-z][\w-]*)(=(?:\"[^\"]*\"|'[^']*'|[^\s\"'])*)?(?!\S)")
 _NAME = re.compile(r"\w+", re.ASCII)
 
 

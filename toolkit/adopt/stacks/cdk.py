@@ -18,6 +18,7 @@ from toolkit.adopt.stacks.deployed_code import deployed_code
 from toolkit.adopt.stacks.program import Deployed, Program, closure, looks_like_containers, one_for_all_stages
 from toolkit.adopt.stacks.python_code import read_python, read_python_loosely
 from toolkit.adopt.stacks.script_code import read_script
+from toolkit.adopt.stacks.shared import own_manifests, without_shared
 from toolkit.adopt.tree import Tree
 
 MOST_CODE = 500
@@ -66,6 +67,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     listed = ", ".join(f"`{one}`" for one in app.every)
     code = deployed_code(tree, folder, program, {one.class_name: _targets_of(app, one.class_name) for one in stacks}, app.every)
     rest = _rest(tree, app, (group,) if group else app.every)
+    narrow = without_shared(tree, folder, [one.path for one in files], rest, code.rules) if group else code.rules
     whole = DraftTarget(group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",))
     described = [_stack(app, one) for one in stacks]
     return together(
@@ -74,7 +76,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
             Part(
                 stacks=tuple(described),
                 targets=(*(one.target for one in described), *((whole,) if group else ())),
-                rules=(*code.rules, *_own_files(app), rest),
+                rules=(*narrow, *_own_files(app), rest),
                 found=(f"{config}: a CDK app; stacks {listed}",),
                 questions=tuple(_unsure(app, one) for one in stacks if not one.sure),
                 stages=stages,
@@ -161,7 +163,7 @@ def _own_files(app: App) -> list[DraftRule]:
     for path, touched in reasons.items():
         if touched and len(touched) < len(app.stacks):
             grouped.setdefault(tuple(one for one in app.every if one in touched), []).append(literal(path))
-    return [DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets) for targets, paths in grouped.items()]
+    return [DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets, ships=False) for targets, paths in grouped.items()]
 
 
 def _touched(app: App, path: str) -> set[str]:
@@ -192,12 +194,17 @@ def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[s
 
 def _rest(tree: Tree, app: App, deploy: tuple[str, ...]) -> DraftRule:
     """The rest of the folder, which may touch every stack. For an app in the root: the folders and files of its code."""
+    manifests = own_manifests(tree, app.folder, [one.path for one in app.program.files])
     if app.folder:
-        return DraftRule("Infrastructure", (below(app.folder), *(f"!{one}" for one in tests_in(tree, app.folder))), deploy)
+        above = [literal(path) for path in manifests if not path.startswith(f"{app.folder}/")]
+        tests = [f"!{one}" for one in tests_in(tree, app.folder)]
+        return DraftRule("Infrastructure", (below(app.folder), *above, *tests), deploy, ships=False)
     ours = {path for one in app.stacks for path in (one.home, one.maker)}
     code = [one.path for one in app.program.files if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))]
+    code = reached(tree, code, "")
     files = [path for path in tree.paths if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)]
-    return DraftRule("Infrastructure", simplest([*(below(dirname(path)) for path in code if dirname(path)), *map(literal, files)]), deploy)
+    folders = [below(dirname(path)) for path in code if dirname(path)]
+    return DraftRule("Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False)
 
 
 def _unknown(tree: Tree, names: Names, folder: str) -> Part:
@@ -210,7 +217,7 @@ def _unknown(tree: Tree, names: Names, folder: str) -> Part:
     rest = [below(folder)] if folder else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
     return Part(
         targets=(manual,),
-        rules=(DraftRule("Infrastructure", tuple(rest), (name,)),),
+        rules=(DraftRule("Infrastructure", tuple(rest), (name,), ships=False),),
         found=(f"{config}: {told}",),
         questions=(f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",),
     )

@@ -24,7 +24,8 @@ from toolkit.adopt.stacks.code import (
 DEEPEST = 40
 """How deep an expression is followed."""
 
-_STRING = r"""'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\Z)|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\Z)|`(?:[^`\\]|\\.)*+(?:`|\Z)"""
+_QUOTED = r"{0}[^{0}\\\n]*(?:\\.[^{0}\\\n]*)*(?:{0}|(?=\n)|\\?\Z)"  # the end of the text ends a string, so that it never has to back off
+_STRING = rf"""{_QUOTED.format("'")}|{_QUOTED.format('"')}|`[^`\\]*(?:\\.[^`\\]*)*(?:`|\\?\Z)"""
 _COMMENT = r"//[^\n]*|/\*(?:.*?\*/|.*\Z)"
 _SKIPPED = re.compile(f"({_COMMENT})|({_STRING})", re.DOTALL)
 _CLASS = re.compile(r"\bclass\s+(\w+)(?:<[^<>{}]{0,200}>)?\s+extends\s+(?:\w+\.)?(\w+)")
@@ -41,7 +42,7 @@ _LITERAL = re.compile(r"""(['"])((?:(?!\1)[^\\\n])*)\1|`([^`\\]*)`""")
 _HOLE = re.compile(r"\$\{([^{}]*)\}")
 _LOOKUP = re.compile(r"""(?:tryGetContext|getContext|valueFromLookup)\s*\(\s*['"](\w+)['"]""")
 _FALLBACK = re.compile(r"\?\?|\|\|")
-_DOTTED = re.compile(r"(?:\w+[?!]?\.)*+(\w+)!?")
+_DOTTED = re.compile(r"(?:\w+[?!]?\.)*(\w+)!?")
 _JOINED = re.compile(r"(?:path\s*\.\s*)?(?:join|resolve)\s*\(")
 
 
