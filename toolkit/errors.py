@@ -11,7 +11,6 @@ ToolkitError
 │   ├── NoCommits
 │   ├── UnknownRef
 │   └── MissingCommit   the commit is not in this clone
-├── Refused             understood, and not done
 └── FileProblem         a file cannot be read or written
     └── FileIsThere     and is not to be replaced
 
@@ -148,16 +147,6 @@ class MissingCommit(GitError):
 
     code = "missing-commit"
     hint = "get it with: {fetch}"
-
-
-class Refused(ToolkitError):
-    """{problem}"""
-
-    code = "refused"
-    hint = "{next}"
-
-    def __init__(self, problem: str, next: str = "") -> None:
-        super().__init__(problem=problem, next=next)
 
 
 class FileProblem(ToolkitError):

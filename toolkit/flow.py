@@ -6,7 +6,7 @@ What changed (changes/) meets what the rules say (impact/) and becomes the least
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from shlex import quote
 
@@ -39,9 +39,13 @@ class Request(Struct, frozen=True):
 
 
 class Before(Struct, frozen=True):
-    """What is known of the rules that were in force at the base. `unknown` says why every target has to count as due."""
+    """The rules that were in force at other points, where they differ. `unknown` says why every target has to count as due.
 
-    book: RuleBook | None = None
+    `own` are the paths of rules.toml, today's and those of then.
+    """
+
+    books: tuple[RuleBook, ...] = ()
+    own: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     unknown: str | None = None
 
@@ -49,9 +53,7 @@ class Before(Struct, frozen=True):
 def diff(request: Request, git: Git | None) -> Answer:
     """What is out of date, why, and the narrowest plan."""
     if request.given is not None:
-        rules = load_rules(request.folder, request.rules, git)
-        base = Base("paths", request.given_name, (), "--paths-from")
-        return _answer(request, base, Head(), rules, request.given, Before(), rules_path(rules, git))
+        return _diff_of_paths(request, request.given, git)
     if git is None:
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     base, end = bases.choose(request.base, git)
@@ -59,19 +61,30 @@ def diff(request: Request, git: Git | None) -> Answer:
         diffs = [started.enter_context(git.diff_trees(start, end or git.require_head())) for start in base.commits]
         rules = load_rules(request.folder, request.rules, git)  # while git is at work
         changes = detect.between(diffs)
-    dirty = None
-    if end is None and not request.committed:
-        changes = detect.in_work_tree(changes, git, base.commits) if base.commits else detect.uncommitted(git)
-        dirty = any(change.origin != "committed" for change in changes)
-    head = Head(end or git.head, None if end else git.branch, dirty)
-    return _answer(request, base, head, rules, changes, _before(rules, changes, base, git), rules_path(rules, git))
+    seen = detect.look(git) if end is None and not request.committed else None
+    if seen is not None:
+        changes = detect.in_work_tree(changes, git, base.commits, seen) if base.commits else detect.uncommitted(git, seen)
+    head = Head(end or git.head, None if end else git.branch, None if seen is None else bool(seen.paths))
+    points = base.commits if seen is not None else (*base.commits, end or git.require_head())
+    before = _before(request, rules, base, points, git)
+    return _answer(request, base, head, rules, changes, before, seen)
+
+
+def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -> Answer:
+    """The answer for a list of paths. What rules.toml was before is not known then, which counts if it is on the list."""
+    rules = load_rules(request.folder, request.rules, git)
+    path = rules_path(rules, git)
+    changed = any(change.path == path for change in given)
+    unknown = f"{rules.file} is among the paths, and what it was before is not known" if changed else None
+    before = Before(own=frozenset((path,) if path else ()), unknown=unknown, notes=() if given else ("the list of paths is empty",))
+    return _answer(request, Base("paths", request.given_name, (), "--paths-from"), Head(), rules, given, before, None)
 
 
 def replay(git: Git, rules: Rules, revisions: Sequence[str], limit: int | None) -> Iterator[Replayed]:
     """What each commit of a first-parent history would have deployed under today's rules, newest first."""
     graph = Graph(rules.targets)
     asked = RuleBook(rules, graph.covered)
-    own = rules_path(rules, git)
+    own = "rules.toml" if git.bare else rules_path(rules, git)
     for commit, changes in git.log(revisions, limit):
         called = [(change.path, asked.called(change.path, detect.status(change.letter))) for change in changes]
         called = [(path, one) for path, one in called if not (one.unmatched and path == own)]  # rules.toml itself is never unmatched
@@ -135,39 +148,46 @@ def book(rules: Rules) -> RuleBook:
     return RuleBook(rules, Graph(rules.targets).covered)
 
 
-def _before(rules: Rules, changes: Sequence[Change], base: Base, git: Git) -> Before:
-    """The rules that were in force at the base, if rules.toml itself changed. What cannot be read there makes everything due."""
+def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
+    """The rules as they were at these commits, if they were others. What cannot be read there makes everything due.
+
+    They are looked for where they would have been found then: rules.toml may have been moved, or be a link.
+    """
     if base.kind == "none":
         return Before(unknown=base.chosen)
     path = rules_path(rules, git)
-    if path is None or not any(change.path == path for change in changes):
+    if path is None:
         return Before()
-    data = _rules_at(base.commits[0], path, rules, git)
-    if data is None:
-        return Before(notes=(f"{rules.file} is new: there were no rules at the base",))
+    places = [path] if request.rules else files.places_of_rules(path, files.relative(request.folder, git.root) or "")
+    found = git.blobs([(commit, place) for commit in points for place in places])
+    texts: dict[bytes, str] = {}
+    missing: list[str] = []
+    for at, commit in enumerate(points):
+        there = [(place, data) for place, data in zip(places, found[at * len(places) :], strict=False) if data is not None]
+        if there:
+            texts.setdefault(there[0][1].replace(b"\r\n", b"\n"), f"{there[0][0]} at {commit[:12]}")
+        elif commit in base.commits:
+            missing += [commit for place in places if git.blob(commit, place) is None][:1]
+    texts.pop(rules.text.encode().replace(b"\r\n", b"\n"), None)
+    own = frozenset((path, *(name.rpartition(" at ")[0] for name in texts.values())))
+    return _books(rules, texts, own, (f"{rules.file} is new: there were no rules at the base",) if missing else ())
+
+
+def _books(rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes: tuple[str, ...]) -> Before:
     try:
-        old = read_rules(data, f"{path} at {base.commits[0][:12]}")
+        old = tuple(book(read_rules(data, name)) for data, name in texts.items())
     except RulesError:
-        return Before(unknown=f"{rules.file} changed, and what it was at the base cannot be read")
-    return Before(book(old), (f"{rules.file} changed: its old and its new rules both count",))
-
-
-def _rules_at(commit: str, path: str, rules: Rules, git: Git) -> bytes | None:
-    """What rules.toml was at a commit: under its name of today, or (it may have been moved) where it would have been found then."""
-    found = git.blob(commit, path)
-    for candidate in files.rules_above(path):
-        if found is not None:
-            break
-        found = git.blob(commit, candidate)
-    return found
+        return Before(own=own, unknown=f"{rules.file} changed, and what it was before cannot be read")
+    changed = (f"{rules.file} changed: its old and its new rules both count",) if old else ()
+    return Before(old, own, (*notes, *changed))
 
 
 def _answer(
-    request: Request, base: Base, head: Head, rules: Rules, changes: Sequence[Change], before: Before, path: str | None = None
+    request: Request, base: Base, head: Head, rules: Rules, changes: Sequence[Change], before: Before, seen: detect.Look | None
 ) -> Answer:
     environment = _environment(request.environment, rules)
     graph = Graph(rules.targets)
-    impact = touch(changes, RuleBook(rules, graph.covered), before.book, path)
+    impact = touch(changes, RuleBook(rules, graph.covered), before.books, before.own)
     options = _options(request, rules)
     if before.unknown:
         plan = build.everything(rules, graph, command, options, before.unknown)
@@ -183,12 +203,14 @@ def _answer(
         states=dict.fromkeys(rules.targets, "unknown") if before.unknown else _states(rules, plan, graph),
         refusal=_refusal(rules, impact),
         options=options,
-        notes=(*before.notes, *_notes(base, head, rules, impact)),
+        covered=graph.covered,
+        uncommitted=() if seen is None else seen.paths,
+        notes=(*before.notes, *_notes(base, head, rules, impact, seen)),
     )
 
 
 def _environment(asked: str | None, rules: Rules) -> str | None:
-    if asked and asked not in rules.environments:
+    if asked is not None and asked not in rules.environments:
         raise UsageError(f"{rules.file} has no environment {asked!r}", f"it has {', '.join(rules.environments) or 'none'}")
     return asked or rules.environment
 
@@ -199,13 +221,17 @@ def _options(request: Request, rules: Rules) -> str:
     return named + (f" --env {request.environment}" if request.environment not in (None, rules.environment) else "")
 
 
-def _notes(base: Base, head: Head, rules: Rules, impact: Impact) -> Iterator[str]:
+def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None) -> Iterator[str]:
     if base.kind == "none":
         yield "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
         yield f"HEAD has nothing that {base.name} has not; to compare with what is live, name it: toolkit diff COMMIT"
     if len(base.commits) > 1:
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
+    if seen is not None and seen.hidden:
+        first, rest = seen.hidden[0], len(seen.hidden) - 1
+        others = f" and {rest} more" if rest else ""
+        yield f"changes of {first!r}{others} cannot be seen: assume-unchanged or skip-worktree hides them from git"
     if impact.removed:
         yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
 

@@ -155,9 +155,13 @@ class Step(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are critical paths, in seconds."""
+    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are critical paths, in seconds.
+
+    `by_hand` are the targets in it, also inside groups, that only a person can deploy.
+    """
 
     steps: tuple[Step, ...]
+    by_hand: tuple[str, ...]
     checks: tuple[str, ...]
     estimate_s: int
     full_estimate_s: int
@@ -167,7 +171,8 @@ class Plan(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
-    `options` is what commands have to repeat to mean the same rules and environment.
+    `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
+    covers, and `uncommitted` are the paths whose content is not as committed.
     """
 
     base: Base
@@ -179,6 +184,8 @@ class Answer(Struct, frozen=True):
     states: Mapping[str, str]
     refusal: str | None = None
     options: str = ""
+    covered: Mapping[str, frozenset[str]] = {}
+    uncommitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

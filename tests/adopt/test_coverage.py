@@ -31,7 +31,7 @@ def uncovered(
 
 def test_every_path_is_matched_ignored_or_unmatched() -> None:
     found = coverage([["backend/src/**"], ["backend/**", "!backend/req.txt"]], TREE, ["**/*.md"])
-    assert found == Coverage(matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/", 1)))
+    assert found == Coverage(matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/req.txt", 1)))
 
 
 def test_what_is_ignored_is_ignored_although_a_rule_matches_it() -> None:
@@ -75,9 +75,19 @@ def test_a_file_is_counted_for_the_first_source_that_brings_it() -> None:
 
 
 def test_what_a_person_said_needs_no_rule_is_let_be() -> None:
-    assert uncovered("COPY . .", [["backend/src/**"]], ignore=["**/*.md"], accept=["backend/Dockerfile"]) == [
-        (2, ".", 1, "backend/req.txt")
-    ]
+    assert uncovered("COPY . .", [["backend/src/**"]], accept=["backend/Dockerfile", "**/*.md"]) == [(2, ".", 1, "backend/req.txt")]
+
+
+def test_what_is_ignored_but_goes_into_the_image_is_missed() -> None:
+    assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"]) == [(2, ".", 1, "backend/README.md")]
+    assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"], ignored="*.md") == []
+    assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"], accept=["**/*.md"]) == []
+    assert uncovered("COPY src .", [["backend/**"]], ignore=["**/*.md"]) == []
+
+
+def test_what_is_ignored_and_left_out_by_the_rule_of_the_app_is_meant() -> None:
+    assert uncovered("COPY . .", [["backend/**", "!**/*.md"]], ignore=["**/*.md"]) == []
+    assert uncovered("COPY . .", [["backend/**"], ["x", "!**/*.md"]], ignore=["**/*.md"]) == [(2, ".", 1, "backend/README.md")]
 
 
 def test_an_exclusion_in_ignore_takes_nothing_from_what_is_accepted() -> None:

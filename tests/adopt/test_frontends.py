@@ -127,3 +127,28 @@ def test_the_bucket_is_the_one_that_a_stack_names_for_it() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
 def test_a_package_that_cannot_be_read_is_said(text: str) -> None:
     assert Surveyed({"app/package.json": text}).found == "app/package.json: could not be read"
+
+
+OUTSIDE = {
+    "web/package.json": package("vite", scripts={"build": "vite build"}),
+    "web/vite.config.ts": 'export default { build: { outDir: "../public" } }',
+    "web/src/main.ts": 'import x from "../../shared/types"\nimport { y } from "./near"',
+    "web/src/App.vue": "<script>\nimport z from '../../z.js'\n</script>",
+    "web/src/near.ts": "",
+    "shared/types.ts": 'export * from "../base/b"',
+    "base/b.ts": "",
+    "z.js": "",
+    "other/a.ts": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [("shared/types.ts", ["web"]), ("base/b.ts", ["web"]), ("z.js", ["web"]), ("web/src/near.ts", ["web"]), ("other/a.ts", "unmatched")],
+)
+def test_a_site_is_made_of_what_it_imports_from_outside(path: str, due: object) -> None:
+    assert Surveyed(OUTSIDE).due(path) == due
+
+
+def test_a_build_may_write_outside_of_the_site() -> None:
+    assert Surveyed(OUTSIDE).setting("web", "source") == "public"

@@ -121,14 +121,35 @@ def test_the_draft_forgets_nothing_that_the_images_take() -> None:
 
 def test_ignored_is_only_what_is_there() -> None:
     ignore = Surveyed(SHOP).survey.draft.ignore
-    assert ignore == ("**/*.md", "docs/**", ".github/**", "LICENSE*", "**/.gitignore", "backend/tests/**", "backend/**/test_*.py")
+    assert ignore == ("*.md", "docs/**", ".github/**", "LICENSE*", "**/.gitignore", "backend/tests/**", "backend/**/test_*.py")
     assert Surveyed({"a.py": ""}).survey.draft.ignore == ()
+    assert Surveyed({"a.py": "", "x/a.md": ""}).survey.draft.ignore == ("**/*.md",)
 
 
 def test_notes_that_are_part_of_the_code_are_not_ignored() -> None:
-    shop = Surveyed({**SHOP, "backend/src/prompts/system.md": "", "backend/src/README.md": ""})
-    assert shop.due("backend/src/prompts/system.md") == ["backend"]
-    assert shop.due("backend/src/README.md") == shop.due("README.md") == "ignored"
+    notes = ["backend/src/prompts/system.md", "lambda/login/new.md", "frontend/src/page.md"]
+    now, later = Surveyed({**SHOP, **dict.fromkeys(notes, "")}), Surveyed(SHOP)
+    for path, target in zip(notes, ("backend", "api", "frontend"), strict=True):
+        assert now.due(path) == later.due(path) == [target]
+
+
+def test_notes_beside_the_code_are_ignored() -> None:
+    shop = Surveyed({**SHOP, "backend/README.md": "", "cdk/stacks/notes.md": "", "notes/a/b.md": ""})
+    assert {shop.due(path) for path in ("README.md", "backend/README.md", "cdk/stacks/notes.md", "notes/a/b.md")} == {"ignored"}
+    assert shop.due("backend/src/README.md") == ["backend"]
+
+
+def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
+    whole = Surveyed({"Dockerfile": "FROM x\nCOPY . .\n", "README.md": "", "docs/a.txt": "", "prompts/a.md": "", "src/README.md": ""})
+    assert [whole.due(path) for path in ("README.md", "docs/a.txt", "prompts/a.md")] == ["ignored", "ignored", ["app"]]
+    assert whole.survey.draft.rules[0].paths == ("**", "!*.md", "!src/README.md", "!docs/**")
+    assert whole.forgotten() == ()
+
+
+def test_what_a_dockerfile_names_is_not_ignored() -> None:
+    found = Surveyed({"Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n", "README.md": "", "LICENSE": "", "src/.gitignore": "", ".gitignore": ""})
+    assert {str(found.due(path)) for path in ("README.md", "LICENSE", "src/.gitignore")} == {"['app']"}
+    assert found.due(".gitignore") == "ignored"
 
 
 def test_docs_that_are_deployed_are_not_ignored() -> None:
@@ -397,3 +418,28 @@ def test_no_draft_forgets_what_an_image_takes(dockerfile: str, lines: list[str],
     for folder in ("", "api/", "src/"):
         tree[f"{folder}.dockerignore"] = "\n".join(ignored)
     assert Surveyed(tree).forgotten() == ()
+
+
+@pytest.mark.parametrize("folder", ["test", "tests", "__tests__", "backend/test", "backend/__tests__", "lambda/tests"])
+def test_tests_in_the_root_and_beside_the_code_are_ignored(folder: str) -> None:
+    shop = Surveyed({**SHOP, f"{folder}/server.test.ts": "", f"{folder}/data.json": ""})
+    assert shop.due(f"{folder}/data.json") == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [("backend/src/a/test/a.json", ["backend"]), ("lambda/login/a/test/a.json", ["api"]), ("tools/test/a.json", "unmatched")],
+)
+def test_tests_inside_of_what_is_deployed_or_far_from_it_are_not_ignored(path: str, due: object) -> None:
+    assert Surveyed({**SHOP, path: "", f"{path}.test.ts": ""}).due(path) == due
+
+
+def test_a_compose_file_that_nothing_takes_is_ignored() -> None:
+    assert Surveyed({**SHOP, "docker-compose.yml": ""}).due("docker-compose.yml") == "ignored"
+    assert Surveyed({**SHOP, "backend/src/compose.yml": ""}).due("backend/src/compose.yml") == ["backend"]
+
+
+def test_a_path_filter_that_only_excludes_counts() -> None:
+    tree = {".github/workflows/ci.yml": FILTERS.replace("server/**", "!server/**"), "server/a.py": "", "b.py": ""}
+    found = Surveyed(tree)
+    assert (found.due("b.py"), found.due("server/a.py")) == (["backend"], "unmatched")

@@ -163,8 +163,8 @@ def test_a_plan_file_holds_the_answer_and_what_it_depends_on(repo: Repo, toolkit
     toolkit(repo.path, "diff", "-q", "--out", "../plan.json", "HEAD")
     newer = json.loads((repo.path.parent / "plan.json").read_text())
     assert plan["plan"] == newer["plan"]
-    assert plan["fingerprint"]["tree"] != newer["fingerprint"]["tree"]
-    assert plan["fingerprint"]["head"] == newer["fingerprint"]["head"]
+    assert plan["source"]["tree"] != newer["source"]["tree"]
+    assert plan["source"]["head"] == newer["source"]["head"]
 
 
 def test_a_target_for_people_is_reported_with_its_instructions(repo: Repo, toolkit: Toolkit) -> None:

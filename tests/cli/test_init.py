@@ -100,3 +100,57 @@ def test_import_never_replaces_a_file_unless_told(tmp_path: Path, toolkit: Toolk
     assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml").code == 2
     assert (tmp_path / "rules.toml").read_text() == "mine"
     assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml", "--force").code == 0
+
+
+def test_doctor_looks_at_new_files_too(tmp_path: Path, toolkit: Toolkit) -> None:
+    rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
+    repo = Repo.make(tmp_path / "repo", {"backend/Dockerfile": "FROM scratch\nCOPY . /\n", "backend/src/a.py": ""}, rules)
+    ignored = {"backend/.gitignore": "*.log\n.*\n", "backend/x.log": ""}
+    accept = 'version = 1\naccept = [{ path = "backend/Dockerfile", reason = "r" }]'
+    repo.write({"rules.toml": rules.replace("version = 1", accept), "backend/new.txt": "", **ignored})
+    result = toolkit(repo.path, "doctor")
+    assert (result.code, "copies 1 file (such as backend/new.txt)" in result.out) == (1, True), result.out
+
+
+STACKS = """
+version = 1
+project = "p"
+[targets.api]
+kind = "stack"
+stack = "Api"
+cdk = "cdk"
+[targets.web]
+kind = "stack"
+stack = "Web"
+cdk = "cdk"
+[targets.infra]
+kind = "group"
+members = ["api", "web"]
+[[rules]]
+name = "api"
+paths = ["src/**", "Dockerfile"]
+deploy = ["api"]
+[[rules]]
+name = "web"
+paths = ["setup.cfg"]
+deploy = ["web"]
+[[rules]]
+name = "infra"
+paths = ["cdk/**", "lib.txt"]
+deploy = ["infra"]
+"""
+
+
+def test_doctor_knows_the_images_that_stacks_build(tmp_path: Path, toolkit: Toolkit) -> None:
+    app = "import * as cdk from 'aws-cdk-lib';\nclass Api extends cdk.Stack { f() { ContainerImage.fromAsset('..') } }\n"
+    files = {
+        "cdk/cdk.json": "{}",
+        "cdk/app.ts": f"{app}class Web extends cdk.Stack { '{ }' }\nnew Api(app, 'Api'); new Web(app, 'Web')",
+        "Dockerfile": "FROM x\nCOPY src lib.txt /\nCOPY setup.cfg /\n",
+        **dict.fromkeys(("src/a", "lib.txt", "setup.cfg"), ""),
+    }
+    repo = Repo.make(tmp_path / "repo", files, STACKS)
+    result = toolkit(repo.path, "doctor")
+    assert "Dockerfile: built for api, infra" in result.out
+    assert "Dockerfile:3: copies 1 file (such as setup.cfg) that no rule sends to its app" in result.out
+    assert (result.code, "Dockerfile:2" in result.out) == (1, False)

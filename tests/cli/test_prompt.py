@@ -14,7 +14,7 @@ DOWN = "\x1b[B"
 
 
 @pytest.fixture
-def terminal(repo: Repo) -> Iterator[pexpect.spawn]:
+def terminal(repo: Repo) -> "Iterator[pexpect.spawn[str]]":
     repo.write({"cdk/stacks/fargate_stack.py": "new\n"})
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     child = pexpect.spawn(
@@ -26,19 +26,20 @@ def terminal(repo: Repo) -> Iterator[pexpect.spawn]:
     child.close(force=True)
 
 
-def code(child: pexpect.spawn) -> int:
+def code(child: "pexpect.spawn[str]") -> int:
     child.expect(pexpect.EOF)
     child.close()
-    return int(child.exitstatus)
+    assert child.exitstatus is not None
+    return child.exitstatus
 
 
-def test_enter_takes_the_recommended_command_and_prints_it(terminal: pexpect.spawn) -> None:
+def test_enter_takes_the_recommended_command_and_prints_it(terminal: "pexpect.spawn[str]") -> None:
     terminal.send("\r")
     terminal.expect_exact("\x1b[?25htoolkit deploy-stack fargate\r\n")
     assert code(terminal) == 0
 
 
-def test_the_wider_choices_come_next_with_their_estimates(terminal: pexpect.spawn) -> None:
+def test_the_wider_choices_come_next_with_their_estimates(terminal: "pexpect.spawn[str]") -> None:
     terminal.send(DOWN)
     terminal.expect(r"» .*toolkit deploy infra +about 9m")
     terminal.send(DOWN)
@@ -48,7 +49,7 @@ def test_the_wider_choices_come_next_with_their_estimates(terminal: pexpect.spaw
     assert code(terminal) == 0
 
 
-def test_why_shows_the_reasons_and_asks_again(terminal: pexpect.spawn) -> None:
+def test_why_shows_the_reasons_and_asks_again(terminal: "pexpect.spawn[str]") -> None:
     terminal.send(DOWN * 3 + "\r")
     terminal.expect_exact("because cdk/stacks/fargate_stack.py matches")
     terminal.expect_exact("What now?")
@@ -57,19 +58,19 @@ def test_why_shows_the_reasons_and_asks_again(terminal: pexpect.spawn) -> None:
     assert code(terminal) == 130
 
 
-def test_copy_hands_the_command_to_the_clipboard(terminal: pexpect.spawn) -> None:
+def test_copy_hands_the_command_to_the_clipboard(terminal: "pexpect.spawn[str]") -> None:
     terminal.send(DOWN * 4 + "\r")
     terminal.expect_exact("\x1b]52;c;dG9vbGtpdCBkZXBsb3ktc3RhY2sgZmFyZ2F0ZQ==\x07toolkit deploy-stack fargate\r\n")
     assert code(terminal) == 0
 
 
-def test_nothing_does_nothing(terminal: pexpect.spawn) -> None:
+def test_nothing_does_nothing(terminal: "pexpect.spawn[str]") -> None:
     terminal.send(DOWN * 5 + "\r")
     assert code(terminal) == 0
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
-def test_leaving_the_question_exits_with_130(terminal: pexpect.spawn, key: str) -> None:
+def test_leaving_the_question_exits_with_130(terminal: "pexpect.spawn[str]", key: str) -> None:
     terminal.send(key)
     terminal.expect_exact("stopped; nothing was changed")
     assert code(terminal) == 130
@@ -93,6 +94,6 @@ def test_colours_can_be_switched_off(repo: Repo) -> None:
     child.expect_exact("nothing")
     child.send("\r")
     child.expect(pexpect.EOF)
-    assert "\x1b[38;" not in child.before
-    assert ";5;" not in child.before
+    assert "\x1b[38;" not in str(child.before)
+    assert ";5;" not in str(child.before)
     child.close()

@@ -125,6 +125,16 @@ def test_any_name_is_matched_by_everything_and_by_its_folder(path: str) -> None:
     assert Matcher([["**"], ["**/*"], ["!x"]]).match(path) == ((0, 0), (1, 0), (2, -1))
 
 
+@pytest.mark.parametrize("last", ["a.py", "*.py", "*.test.py", "x*", "[ax]*"])
+def test_what_a_file_is_called_counts_for_every_folder_that_asks_for_it(last: str) -> None:
+    name = {"a.py": "a.py", "*.py": "a.py", "*.test.py": "a.test.py", "x*": "xa", "[ax]*": "ab"}[last]
+    patterns = [last, f"**/{last}", f"src/{last}", f"src/**/{last}", f"src/lib/{last}", f"src/lib/**/{last}", f"*/lib/{last}"]
+    rules = [[pattern] for pattern in patterns]
+    assert [patterns[rule] for rule, _ in Matcher(rules).match(f"src/lib/{name}")] == [patterns[1], *patterns[3:]]
+    assert [patterns[rule] for rule, _ in Matcher(rules).match(f"src/{name}")] == [patterns[1], patterns[2], patterns[3]]
+    assert [patterns[rule] for rule, _ in Matcher(rules).match(name)] == patterns[:2]
+
+
 @pytest.mark.parametrize(("path", "hits"), [("apps/web/a", [0]), ("apps/web-admin/a", [1]), ("apps/web", [0]), ("apps/webs", [])])
 def test_siblings_with_a_common_beginning_are_told_apart(path: str, hits: list[int]) -> None:
     assert [rule for rule, _ in Matcher([["apps/web/**"], ["apps/web-admin/**"]]).match(path)] == hits

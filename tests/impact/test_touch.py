@@ -37,7 +37,7 @@ def called(impact: Impact) -> dict[str, list[str]]:
 
 
 def on(rules: RuleBook, *paths: str, old: RuleBook | None = None, status: str = "modified") -> Impact:
-    return touch([Change(path, status) for path in paths], rules, old, "rules.toml")
+    return touch([Change(path, status) for path in paths], rules, () if old is None else (old,), ("rules.toml",))
 
 
 def test_a_path_calls_for_the_targets_of_every_rule_that_matches_it() -> None:
@@ -178,7 +178,7 @@ def test_more_changes_never_call_for_less(rules: RuleBook, some: list[Change], m
 
 @given(books(), books(), CHANGES)
 def test_old_rules_never_make_it_less(rules: RuleBook, old: RuleBook, changes: list[Change]) -> None:
-    alone, together = called(touch(changes, rules)), called(touch(changes, rules, old))
+    alone, together = called(touch(changes, rules)), called(touch(changes, rules, (old,)))
     assert all(set(paths) <= set(together[name]) for name, paths in alone.items())
 
 

@@ -40,7 +40,7 @@ def load(*parts: str, unmatched: str = "warn") -> Rules:
 def plan(rules: Rules, changes: Sequence[Change], old: Rules | None = None, options: str = "") -> Plan:
     """All of stages 2 and 3."""
     graph = Graph(rules.targets)
-    impact = touch(changes, RuleBook(rules, graph.covered), None if old is None else flow.book(old), "rules.toml")
+    impact = touch(changes, RuleBook(rules, graph.covered), () if old is None else (flow.book(old),), ("rules.toml",))
     return build.build(impact, rules, graph, flow.command, options)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 RULES = """\
 version = 1
@@ -76,12 +77,12 @@ class Repo:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path, files: Mapping[str | bytes, str | bytes] | None = None, rules: str | None = RULES) -> Repo:
+    def make(cls, path: Path, files: Mapping[Any, str | bytes] | None = None, rules: str | None = RULES) -> Repo:
         """A new repository; with files (and rules.toml) it has a first commit of them on `main`."""
         path.mkdir(parents=True, exist_ok=True)
         repo = cls(path)
         repo.git("init", "-q", "-b", "main")
-        wanted: dict[str | bytes, str | bytes] = {**(files or {})}
+        wanted: dict[Any, str | bytes] = {**(files or {})}
         if rules is not None:
             wanted["rules.toml"] = rules
         if wanted:
@@ -94,7 +95,7 @@ class Repo:
         done = subprocess.run(["git", *args], cwd=self.path, env={**os.environ, **_ENV}, input=given, check=True, capture_output=True)
         return done.stdout.decode("utf-8", "surrogateescape").strip()
 
-    def write(self, files: Mapping[str | bytes, str | bytes]) -> None:
+    def write(self, files: Mapping[Any, str | bytes]) -> None:
         """Write files, with their folders."""
         for name, content in files.items():
             path = os.path.join(os.fsencode(self.path), os.fsencode(name))
@@ -102,7 +103,7 @@ class Repo:
             with open(path, "wb") as file:
                 file.write(content if isinstance(content, bytes) else content.encode())
 
-    def commit(self, message: str = "change", files: Mapping[str | bytes, str | bytes] | None = None) -> str:
+    def commit(self, message: str = "change", files: Mapping[Any, str | bytes] | None = None) -> str:
         """Commit everything there is (after writing `files`); the commit's id."""
         self.write(files or {})
         self.git("add", "-A")

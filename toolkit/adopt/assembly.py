@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from toolkit.adopt.draft import Draft, DraftRule, DraftTarget
 from toolkit.adopt.parts import Part
-from toolkit.adopt.patterns import below, sayable
-from toolkit.adopt.quiet import for_people
+from toolkit.adopt.patterns import below, sayable, simplest
+from toolkit.adopt.quiet import for_people, left_over
 from toolkit.adopt.stacks.code import VARIABLE
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
@@ -32,7 +32,7 @@ def assembled(tree: Tree, project: str, part: Part, checks: Sequence[str]) -> tu
         project,
         tuple(part.targets),
         tuple(_named_once((*deploying, *((checking,) if checks else ())))),
-        tuple(dict.fromkeys((*people, *_unseen(tree, part, checking.paths)))),
+        tuple(dict.fromkeys((*people, *_unseen(tree, part, deploying, checking.paths)))),
         environments,
         (
             "Drafted by `toolkit init` from what the repository says. Names that stand only in AWS are guesses: look at each.",
@@ -58,9 +58,10 @@ def _sound(tree: Tree, rules: Sequence[DraftRule], checks: Sequence[str]) -> lis
     return [replace(rule, paths=(*taken, *left)) for rule, taken, left in zip(rules, positive, kept, strict=True)]
 
 
-def _unseen(tree: Tree, part: Part, checks: Sequence[str]) -> tuple[str, ...]:
+def _unseen(tree: Tree, part: Part, rules: Sequence[DraftRule], checks: Sequence[str]) -> tuple[str, ...]:
     """The tests that no rule is to see; but the checks of the live system are seen."""
-    asked = [one for one in dict.fromkeys((*part.ignore, *part.tests)) if sayable(one)]
+    others = left_over(tree, [rule.paths for rule in rules]) if part.targets else ()
+    asked = list(simplest([one for one in (*part.ignore, *part.tests, *others) if sayable(one)]))
     matcher = Matcher([*((one,) for one in asked), *((one,) for one in checks)])
     useful: set[int] = set()
     for path in tree.paths:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from posixpath import normpath
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.adopt.images.contexts import ignore_file
 from toolkit.adopt.images.dockerfile import CopySource, sources
@@ -17,7 +18,8 @@ MOST_FOLDERS = 10
 
 
 class Coverage(Struct, frozen=True):
-    """How many tracked paths a rule matches, `ignore` covers, or nothing does; `folders` are where most of the last are."""
+    """How many tracked paths a rule matches, `ignore` covers, or nothing does; `folders` are where most of the last are
+    (a file that is alone there stands by itself)."""
 
     matched: int
     ignored: int
@@ -26,7 +28,8 @@ class Coverage(Struct, frozen=True):
 
 
 class Uncovered(Struct, frozen=True):
-    """A source of a Dockerfile's line that brings `count` files into the image (`example` is one) which no rule sends to its app."""
+    """A source of a Dockerfile's line that brings `count` files into the image (`example` is one) which no rule sends to its app,
+    or which are `ignored`."""
 
     dockerfile: str
     line: int
@@ -34,20 +37,22 @@ class Uncovered(Struct, frozen=True):
     count: int
     example: str
     uncertain: bool = False
+    ignored: bool = False
 
 
 def coverage(lists: Sequence[Sequence[str]], paths: Sequence[str], ignore: Sequence[str] = ()) -> Coverage:
     """Count the paths by what the rules (their lists of patterns) make of them. What is ignored is ignored, whatever matches."""
     matcher = Matcher([ignore, *lists])
     seen: Counter[str] = Counter()
-    folders: Counter[str] = Counter()
+    folders: dict[str, list[str]] = {}
     for path in paths:
         hits = matcher.match(path)
         verdict = "unmatched" if not hits else "ignored" if hits[0][0] == 0 else "matched"
         seen[verdict] += 1
         if verdict == "unmatched":
-            folders[path.partition("/")[0] + "/" * ("/" in path)] += 1
-    fullest = sorted(folders.items(), key=lambda one: (-one[1], one[0]))
+            folders.setdefault(path.partition("/")[0] + "/" * ("/" in path), []).append(path)
+    counts = ((folder if len(inside) > 1 else inside[0], len(inside)) for folder, inside in folders.items())
+    fullest = sorted(counts, key=lambda one: (-one[1], one[0]))
     return Coverage(seen["matched"], seen["ignored"], seen["unmatched"], tuple(fullest[:MOST_FOLDERS]))
 
 
@@ -65,19 +70,25 @@ def uncovered_sources(
 
     `dockerfiles` are path -> text, `lists` the rules' patterns, `contexts` the build context of each Dockerfile, `owners` the
     rules (indices in `lists`) which deploy an app built from it; a Dockerfile without an entry there is nobody's and is left
-    out. `ignore` and `accept` are what a person has said needs no rule. `ignored` are path -> text of .dockerignore files.
+    out. `accept` is what a person has said needs no rule. What `ignore` has is missed, too, unless a rule of the app leaves it
+    out by a `!` pattern of its own. `ignored` are path -> text of .dockerignore files.
     """
     matcher = Matcher([ignore, accept, *lists])
     hits = ((path, frozenset(rule - 2 for rule, _ in matcher.match(path))) for path in paths)
-    asked = [(path, rules) for path, rules in hits if -2 not in rules and -1 not in rules]
+    asked = [(path, rules) for path, rules in hits if -1 not in rules]
+    away = Matcher([one[1:] for one in patterns if one.startswith("!")] for patterns in lists)
     found: list[Uncovered] = []
     for dockerfile, text in dockerfiles.items():
         if dockerfile in owners:
             context = _folder(contexts.get(dockerfile, ""))
             ignore_text = (ignored or {}).get(ignore_file(dockerfile, context, ignored or {}) or "", "")
             out = keeps_out(ignore_text)
-            missed = [path for path, rules in asked if not rules & owners[dockerfile] and _is_sent(path, context, out)]
-            found += _by_source(dockerfile, context, sources(text), missed)
+            mine = owners[dockerfile]
+            sent = [(path, rules) for path, rules in asked if (-2 in rules or not rules & mine) and _is_sent(path, context, out)]
+            missed = [path for path, rules in sent if -2 not in rules]
+            hidden = [path for path, rules in sent if -2 in rules and not any(rule in mine for rule, _ in away.match(path))]
+            for paths_of, is_ignored in ((missed, False), (hidden, True)):
+                found += [replace(one, ignored=is_ignored) for one in _by_source(dockerfile, context, sources(text), paths_of)]
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from toolkit.adopt.draft import DraftRule, DraftTarget
 from toolkit.adopt.parts import Names, Part, Stack, slug, together
 from toolkit.adopt.patterns import below, simplest
 from toolkit.adopt.quiet import tests_in
-from toolkit.adopt.stacks.bundles import manifests
+from toolkit.adopt.stacks.bundles import manifests, outside
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 
@@ -91,7 +91,8 @@ def _part(tree: Tree, one: Site, names: Names, buckets: Sequence[str], reached: 
     source = normpath(joined(one.folder, one.output))
     tests = tests_in(tree, one.folder)
     own = (below(one.folder),) if one.folder else _present(tree)
-    paths = simplest((*own, *map(below, reached), *(manifests(tree, one.folder) if one.output else ())))
+    imported = outside(tree, one.folder) if one.folder and one.output else ()
+    paths = simplest((*own, *map(below, reached), *imported, *(manifests(tree, one.folder) if one.output else ())))
     return Part(
         targets=(DraftTarget(name, "site", {"source": source, "bucket": bucket}, comment=(f"The static site of {one.told}.",)),),
         rules=(DraftRule(f"Site {name}", (*paths, *(f"!{test}" for test in tests)), (name,)),),
@@ -153,10 +154,9 @@ def _output(tree: Tree, folder: str, package: Mapping[str, object], uses: frozen
         return "out"
     if "nuxt" in uses and "nuxt generate" in commands:
         return ".output/public"
-    if found is None:
-        plain = basename(folder) in _FOLDERS and isinstance(scripts, dict) and "build" in scripts and not uses & _SERVERS
-        return "dist" if plain else None
-    if uses & _SERVERS:
+    if found is None and basename(folder) in _FOLDERS and isinstance(scripts, dict) and "build" in scripts:
+        found = "dist"
+    if found is None or uses & _SERVERS:
         return None
     told = _OUT.search(configs)
     return (told[1] if told else found) + ("/browser" if ":application" in configs and "@angular/cli" in uses else "")

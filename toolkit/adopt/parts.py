@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
+from unicodedata import combining, normalize
 
 from msgspec import Struct
 
 from toolkit.adopt.draft import DraftRule, DraftTarget
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
+_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_PLAIN = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"})
 _LONGEST_NAME = 60
 
 
@@ -18,6 +21,14 @@ class Stack(Struct, frozen=True):
     target: DraftTarget
     containers: bool = False
     values: Mapping[str, tuple[str, ...]] = {}
+
+
+class StackImage(Struct, frozen=True):
+    """A Dockerfile that stacks build by themselves: its build context, and the targets of the stacks."""
+
+    dockerfile: str
+    context: str
+    targets: tuple[str, ...]
 
 
 class Part(Struct, frozen=True):
@@ -36,6 +47,7 @@ class Part(Struct, frozen=True):
     accounts: frozenset[str] = frozenset()
     tests: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    images: tuple[StackImage, ...] = ()
 
 
 def together(parts: Iterable[Part]) -> Part:
@@ -58,6 +70,7 @@ def together(parts: Iterable[Part]) -> Part:
         accounts=frozenset(one for part in listed for one in part.accounts),
         tests=tuple(one for part in listed for one in part.tests),
         ignore=tuple(one for part in listed for one in part.ignore),
+        images=tuple(one for part in listed for one in part.images),
     )
 
 
@@ -96,5 +109,6 @@ def _stack_words(name: str) -> list[str]:
 
 
 def slug(text: str) -> str:
-    """Words in small letters with dashes: `CarRentalAPI_v2` is `car-rental-api-v-2`."""
-    return "-".join(_WORD.findall(text[:500])).lower()[:_LONGEST_NAME].rstrip("-")
+    """Words in small letters with dashes and without accents: `CarRentalAPI_v2` is `car-rental-api-v2`, `Übung` is `ubung`."""
+    bare = "".join(char for char in normalize("NFKD", text[:500].translate(_PLAIN)) if not combining(char))
+    return "-".join(_WORD.findall(_BORDER.sub("-", bare))).lower()[:_LONGEST_NAME].rstrip("-")

@@ -25,6 +25,20 @@ def literal(path: str) -> str:
     return _ended(pattern)
 
 
+def one_of(paths: Iterable[str]) -> list[str]:
+    """The patterns for some paths: one for those of a folder, so that none of them seems dead while it is not there."""
+    folders: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    found: list[str] = []
+    for folder, inside in folders.items():
+        names = [path.rpartition("/")[2] for path in inside]
+        joint = within(folder, f"{{{','.join(names)}}}")
+        plain = all(name.replace(".", "").replace("-", "").replace("_", "").isalnum() for name in names)
+        found += [joint] if len(names) > 1 and plain else map(literal, inside)
+    return found
+
+
 def below(folder: str) -> str:
     """The pattern for everything in a folder; the empty folder is the root."""
     while folder and len(_escaped(folder)) + 3 > LONGEST:

@@ -1,9 +1,10 @@
-"""What never calls for a deploy: tests that stand beside the code, and the files that only people read."""
+"""What never calls for a deploy: tests that stand beside the code, and the files that only people (and their machines) read."""
 
 import re
 from collections.abc import Iterator, Sequence
-from posixpath import basename
+from posixpath import basename, dirname
 
+from toolkit.adopt.images.contexts import is_compose
 from toolkit.adopt.patterns import below, literal, plain_lead, within
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
@@ -56,22 +57,41 @@ def for_people(tree: Tree, shipped: Sequence[tuple[str, ...]]) -> tuple[str, ...
     ships = Matcher(named)
     docs = () if any(map(ships.match, tree.below("docs"))) else ("docs/**",)
     whole = any("**" in patterns for patterns in shipped)
-    wanted = (*_notes(tree, ships, [plain_lead(one) for patterns in named for one in patterns], whole), *docs, *_FOR_PEOPLE)
+    wanted = (*_notes(tree, ships, _tops(named), whole), *docs, *_FOR_PEOPLE)
     each = Matcher((one,) for one in wanted)
     present, hiding = set[int](), set[int]()
     for path in tree.paths:
         hits = {rule for rule, _ in each.match(path)}
         present |= hits
         hiding |= hits if ships.match(path) else set()
-    return tuple(one for at, one in enumerate(wanted) if at in present - hiding)
+    kept = [one for at, one in enumerate(wanted) if at in present - hiding]
+    return tuple(one for one in kept if f"**/{one}" not in kept)
 
 
-def _notes(tree: Tree, ships: Matcher, leads: Sequence[str], whole: bool) -> tuple[str, ...]:
+def left_over(tree: Tree, rules: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Patterns for the tests in the root or beside what is deployed, and for compose files, as far as no rule has them."""
+    matcher = Matcher([one for one in paths if not one.startswith("!")] for paths in rules)
+    free = [path for path in tree.paths if not matcher.match(path)]
+    folders = {path[: path.index(f"/{name}/") + len(name) + 1] for path in free for name in _TEST_FOLDERS if f"/{name}/" in path}
+    folders |= {name for name in _TEST_FOLDERS if tree.is_folder(name)}
+    for folder in sorted(folders):
+        beside = not dirname(folder) or any(map(matcher.match, tree.below(dirname(folder))))
+        if beside and any(map(looks_like_test, tree.below(folder))) and not any(map(matcher.match, tree.below(folder))):
+            yield below(folder)
+    yield from (literal(path) for path in free if is_compose(path))
+
+
+def _tops(lists: Sequence[Sequence[str]]) -> set[str]:
+    """The folders of the root that patterns name; the empty one, if there may be any."""
+    inside = [plain_lead(one).partition("/")[0] for patterns in lists for one in patterns if "/" in one and not one.startswith("!")]
+    return set(inside)
+
+
+def _notes(tree: Tree, ships: Matcher, tops: set[str], whole: bool) -> tuple[str, ...]:
     """Patterns for Markdown that is for people: all of it where nothing is deployed, else in the root, in folders without
     anything that is deployed, and beside it the files with the usual names."""
-    if not leads and not whole:
+    if not tops and not whole:
         return ("**/*.md",)
-    tops = {lead.split("/")[0] for lead in leads}
     notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not path.startswith("docs/") and not ships.match(path)]
     apart = {path.split("/")[0] for path in notes} - tops if "" not in tops and not whole else set[str]()
     beside = [path for path in notes if path.split("/")[0] not in apart and basename(path) in _READ_BY_PEOPLE]

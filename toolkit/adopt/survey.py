@@ -4,9 +4,10 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from posixpath import basename
+from posixpath import basename, normpath
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.adopt.assembly import assembled
 from toolkit.adopt.draft import Draft
@@ -65,6 +66,18 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
     return Survey(draft, tuple(map(shown, found)), tuple(map(shown, questions)))
 
 
+def images_of_stacks(paths: Sequence[str], read: Callable[[str], str | None]) -> Iterator[tuple[str, str, str, str]]:
+    """The Dockerfiles that stacks build by themselves: each with its build context, and with the CDK app's folder (or the template)
+    and the name of a stack that builds it."""
+    tree = Tree(filter(_is_ours, paths), read).looking_at(lambda path: "{" not in path)
+    names = Names("")
+    part = together((cdk_apps(tree, names), templates(tree, names)))
+    stacks = {one.name: one.settings for one in part.targets}
+    for image in part.images:
+        for settings in (stacks[target] for target in image.targets):
+            yield image.dockerfile, image.context, normpath(str(settings.get("cdk") or settings["template"])), str(settings["stack"])
+
+
 def _is_ours(path: str) -> bool:
     """Not vendored, and a name that git and a rules.toml can hold."""
     try:
@@ -115,7 +128,8 @@ def _filters(tree: Tree) -> tuple[Part, list[str]]:
         if count
     ]
     draft = imported(workflows).draft
-    return Part(targets=draft.targets, rules=draft.rules, ignore=draft.ignore), seen
+    rules = [one if any(path[0] != "!" for path in one.paths) else replace(one, paths=("**", *one.paths)) for one in draft.rules]
+    return Part(targets=draft.targets, rules=tuple(rules), ignore=draft.ignore), seen
 
 
 def _checks(tree: Tree) -> list[str]:

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from toolkit.errors import UsageError
 from toolkit.model import Change
 from toolkit.ports.git import GITLINK, FileState, Git, TreeChange
@@ -10,45 +13,71 @@ from toolkit.ports.git import GITLINK, FileState, Git, TreeChange
 _STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed", "?": "added", "u": "conflicted"}
 
 
+class Look(Struct, frozen=True):
+    """One look at the working tree: what git says of its files, submodules with uncommitted files, and files that the index hides."""
+
+    states: tuple[FileState, ...]
+    submodules: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Everything that is not as committed, sorted."""
+        return tuple(sorted({*(state.path for state in self.states), *self.submodules}))
+
+
+def look(git: Git) -> Look:
+    """Look at the working tree."""
+    submodules, hidden = git.index()
+    dirty = tuple(path for path in submodules if git.is_dirty_inside(path))
+    return Look(tuple(git.status()), dirty, tuple(hidden))
+
+
 def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
-    """The changes between two commits; with several diffs (criss-cross merge bases) what is in any of them."""
+    """The changes between two commits; with several diffs (criss-cross merge bases) what is in any of them.
+
+    Where they disagree about what happened to a path, its status is unknown, which every rule lets through.
+    """
     found: dict[str, Change] = {}
     for diff in diffs:
         for change in _committed(diff):
-            found.setdefault(change.path, change)
+            before = found.setdefault(change.path, change)
+            if before.status != change.status:
+                found[change.path] = replace(before, status="unknown")
     return _sorted(found.values())
 
 
-def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str]) -> list[Change]:
+def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str], seen: Look | None = None) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
     A committed change that the working tree takes back is none; git is only asked about that where both happened to a path.
     """
-    states = git.status()
+    seen = seen or look(git)
     found = {change.path: change for change in committed}
-    doubtful = [one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree)) for one in states]
-    letters = {change.path: change.letter for base in bases for change in git.diff_work_tree(base)} if any(doubtful) else {}
-    for state, ask in zip(states, doubtful, strict=True):
+    doubtful = [one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree)) for one in seen.states]
+    net = {one.path: one for one in between(git.diff_work_tree(base) for base in bases)} if any(doubtful) else {}
+    for state, ask in zip(seen.states, doubtful, strict=True):
         before = found.pop(state.path, None)
         if not ask:
             found[state.path] = _uncommitted(state, before)
-        elif state.path in letters:
-            moved = before.old_path if before and letters[state.path] == "A" else None
-            found[state.path] = Change(state.path, status(letters[state.path]), moved, _origin(state))
-    return _sorted(_with_submodules(found, git))
+        elif state.path in net:
+            moved = before.old_path if before and net[state.path].status == "added" else None
+            found[state.path] = Change(state.path, net[state.path].status, moved, _origin(state))
+    return _sorted(_with_submodules(found, seen))
 
 
-def uncommitted(git: Git) -> list[Change]:
+def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
     """What differs between HEAD and the working tree."""
+    seen = seen or look(git)
     found: dict[str, Change] = {}
-    for state in git.status():
+    for state in seen.states:
         found[state.path] = _uncommitted(state, found.get(state.path))
-    return _sorted(_with_submodules(found, git))
+    return _sorted(_with_submodules(found, seen))
 
 
-def _with_submodules(found: dict[str, Change], git: Git) -> Iterable[Change]:
+def _with_submodules(found: dict[str, Change], seen: Look) -> Iterable[Change]:
     """A submodule is one path; edits inside it that nobody has committed yet change what is built from it all the same."""
-    for path in git.dirty_submodules():
+    for path in seen.submodules:
         found.setdefault(path, Change(path, "modified", origin="unstaged"))
     return found.values()
 
@@ -57,7 +86,7 @@ def listed(data: bytes, separator: bytes) -> list[Change]:
     """The changes that a list of paths names: separated by line ends (git's quotes are undone), or by NUL. Raises UsageError."""
     if separator == b"\0" and data.endswith(b"\n") and separator not in data:
         raise UsageError("there is no NUL after any of the paths", "leave -z out, or write the list with -z")
-    records = data.split(separator)
+    records = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     if separator == b"\n":
         records = [_unquoted(record.removesuffix(b"\r")) for record in records]
     if any(b"\0" in record for record in records):
@@ -70,9 +99,13 @@ def relative(path: str) -> str:
     """A path as git writes it. Raises UsageError where it cannot be one of the repository."""
     while path.startswith("./"):
         path = path[2:]
-    if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.rstrip("/").split("/")):
+    if path.endswith("/"):
+        raise UsageError(
+            f"{path!r} is a folder", "name the files in it (git status --untracked-files=all), or a submodule without the slash"
+        )
+    if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
         raise UsageError(f"{path!r} is no path in the repository", "write it from the repository's root, as `git diff --name-only` does")
-    return path.rstrip("/")
+    return path
 
 
 def status(letter: str) -> str:

@@ -10,7 +10,7 @@ from toolkit.model import Answer, Change
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
-from toolkit.show.text import count, listing
+from toolkit.show.text import line, listing
 
 EPILOG = """\b
 Examples:
@@ -51,7 +51,7 @@ def diff(
         raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
     if nul and paths_from is None:
         raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
-    git = options.repository(folder) if paths_from is not None else Git.open(folder, bare=base is not None and ".." in base)
+    git = options.place(folder) if paths_from is not None else Git.open(folder, bare=base is not None and ".." in base)
     request = flow.Request(
         folder=folder,
         base=base,
@@ -63,13 +63,12 @@ def diff(
     )
     found = flow.diff(request, git)
     word, code = show.status(found, exit_code)
-    if out:
+    if out and not found.refusal:
         _write_plan(out, found, git)
     if as_json:
         return output.document(show.document(found, exit_code))
     if quiet and not found.refusal:
-        if found.impact.unmatched:
-            output.note(f"warning: no rule matches {count(len(found.impact.unmatched), 'changed path')}")
+        _warn(found)
         output.say(found.plan.recommendation)
         return code
     if not quiet:
@@ -84,18 +83,27 @@ def diff(
     return code
 
 
+def _warn(found: Answer) -> None:
+    """What has to be known even of an answer that is only a command."""
+    if found.impact.unmatched:
+        output.note(f"warning: no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
+    for remark in (*found.notes, *show.by_hand(found)):
+        output.note(f"note: {line(remark)}")
+
+
 def _given(paths_from: str, nul: bool) -> tuple[Change, ...]:
     data = files.read_input() if paths_from == "-" else files.read(paths_from)
     return tuple(detect.listed(data, b"\0" if nul else b"\n"))
 
 
 def _write_plan(path: str, found: Answer, git: Git | None) -> None:
-    """The answer, and what it depends on, so that a stale plan can be told."""
-    from toolkit.changes import fingerprint
+    """The answer, and what it was drawn from, so that a stale plan can be told."""
+    from toolkit.changes import source
     from toolkit.show.document import dumps
 
+    own = None if git is None else files.relative(path, git.root)
     document = show.document(found, exit_code=False)
-    document["fingerprint"] = fingerprint.of(found, git.root if git else None)
+    document["source"] = source.of(found, None if git is None else git.root, own)
     files.write(path, dumps(document).encode())
 
 

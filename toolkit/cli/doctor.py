@@ -8,6 +8,7 @@ import click
 from toolkit import __version__, flow, targets
 from toolkit.adopt.coverage import Uncovered, uncovered_sources
 from toolkit.adopt.images.contexts import contexts, is_compose, is_dockerfile
+from toolkit.adopt.survey import images_of_stacks
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing
 from toolkit.model import Rules
@@ -48,12 +49,12 @@ def _programs() -> list[show.Program]:
 
 
 def _images(rules: Rules, git: Git) -> show.Images:
-    """Each Dockerfile with the targets that are built from it, and the sources that their rules forget."""
-    paths = git.files()
+    """Each Dockerfile with the targets that are built from it, and the sources, tracked or new, that their rules forget."""
+    paths = [*git.files(), *(state.path for state in git.status() if state.index == "?")]
     texts = {path: files.text_inside(git.root, path) or "" for path in paths if is_dockerfile(path) or is_compose(path)}
     dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path)}
     guessed = contexts(dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)})
-    built = _built(rules)
+    built = {**_built_by_stacks(rules, paths, git), **_built(rules)}
     owners = {path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy)) for path, (_, names) in built.items()}
     missed: tuple[Uncovered, ...] = uncovered_sources(
         dockerfiles,
@@ -72,12 +73,30 @@ def _images(rules: Rules, git: Git) -> show.Images:
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
     """Dockerfile -> its context, and the targets that are built from it with the groups around them."""
     found: dict[str, tuple[str, set[str]]] = {}
-    covered = Graph(rules.targets).covered
     for name, target in rules.targets.items():
         image = targets.kind(target.kind).dockerfile(target.settings)
         if image is not None:
             context, dockerfile = image
-            names = found.setdefault(os.path.normpath(dockerfile), (context, set()))[1]
-            names.add(name)
-            names.update(group for group, inside in covered.items() if name in inside)
+            found.setdefault(os.path.normpath(dockerfile), (context, set()))[1].update(_with_groups(rules, [name]))
     return found
+
+
+def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tuple[str, set[str]]]:
+    """The same for the images that stacks build by themselves. A stack that goes by another name there is any of its app's."""
+    sources: dict[str, list[tuple[str, str]]] = {}
+    for name, target in rules.targets.items():
+        source = getattr(target.settings, "cdk", None) or getattr(target.settings, "template", None)
+        if source:
+            sources.setdefault(os.path.normpath(source), []).append((name, target.settings.stack))
+    found: dict[str, tuple[str, set[str]]] = {}
+    for dockerfile, context, source, stack in images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ():
+        ours = sources.get(source, [])
+        names = [name for name, called in ours if called == stack] or [name for name, _ in ours]
+        if names:
+            found.setdefault(dockerfile, (context, set()))[1].update(_with_groups(rules, names))
+    return found
+
+
+def _with_groups(rules: Rules, names: list[str]) -> set[str]:
+    """Targets with the groups around them."""
+    return {*names, *(group for group, inside in Graph(rules.targets).covered.items() if not inside.isdisjoint(names))}

@@ -41,7 +41,7 @@ def _path(path: str, git: Git | None) -> str:
     if git is None:
         return relative(path)
     found = files.relative(path, git.root)
-    if found in (None, "."):
+    if found is None:
         raise UsageError(f"{path!r} is not in the repository", f"it starts at {git.root}")
     if files.is_folder(path) and str(found) not in git.files():  # a submodule is a folder, and a path
         raise UsageError(f"{path!r} is a folder", f"name a file, or: git ls-files {quote(path)} | toolkit rules match")

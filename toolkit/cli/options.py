@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from toolkit.errors import NotARepository, UsageError
+from toolkit.errors import GitError, NotARepository, UsageError
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,8 +33,11 @@ def _no_color(wanted: bool) -> None:
 
 
 def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
-    """An option's value, or that of the same option before the command."""
-    return given if given is not None else (ctx.find_root().obj or {}).get(name)
+    """An option's value, or that of the same option before the command. Raises UsageError for an empty one: an unset variable."""
+    found: str | None = given if given is not None else (ctx.find_root().obj or {}).get(name)
+    if found == "":
+        raise UsageError(f"cannot work in {found!r}: the {name} is empty", "leave the option out, or say what is meant")
+    return found
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:
@@ -56,4 +59,12 @@ def repository(folder: str, bare: bool = False) -> Git | None:
     try:
         return Git.open(folder, bare)
     except NotARepository:
+        return None
+
+
+def place(folder: str) -> Git | None:
+    """The repository around a folder where only its root matters; None if there is none that can be used."""
+    try:
+        return Git.open(folder, bare=True)
+    except GitError:
         return None

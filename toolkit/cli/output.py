@@ -11,7 +11,10 @@ from toolkit.show import text
 
 
 def prepare() -> None:
-    """Any text can be written to any terminal: what its encoding lacks is escaped."""
+    """There are streams, and any text can be written to any terminal: what its encoding lacks is escaped."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 (cron and daemons start programs with closed streams)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

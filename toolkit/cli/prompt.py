@@ -8,6 +8,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bin
 
 from toolkit.cli import output
 from toolkit.model import Answer
+from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
 from toolkit.show.text import duration, line
 
@@ -29,9 +30,7 @@ def choices(found: Answer) -> list[tuple[str, str]]:
 def wider(found: Answer) -> list[tuple[str, int]]:
     """The groups that cover every step, and everything: command and seconds."""
     due = {step.target for step in found.plan.steps}
-    groups = [name for name in found.rules.targets if due < set(show.members(found, name))]
-    from toolkit.plan.graph import Graph
-
+    groups = [name for name, inside in found.covered.items() if due < inside]
     graph = Graph(found.rules.targets)
     options = found.options
     return [

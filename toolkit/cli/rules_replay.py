@@ -8,6 +8,7 @@ import click
 from toolkit import flow
 from toolkit.changes.base import split
 from toolkit.cli import options, output
+from toolkit.errors import UsageError
 from toolkit.model import Replayed
 from toolkit.ports.git import Git
 from toolkit.show import replayed as show
@@ -44,6 +45,8 @@ def _revisions(asked: str | None, git: Git) -> list[str]:
     """The commits as git log wants them, each resolved first."""
     if asked is None:
         return [git.require_head()]
+    if "..." in asked:
+        raise UsageError(f"{asked} has no history of its own", "say A..B, or the commit whose history is meant")
     start, end = split(asked)
     return [git.resolve(end), *([f"^{git.resolve(start)}"] if start else [])]
 

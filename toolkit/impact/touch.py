@@ -1,6 +1,6 @@
 """What do the changes touch? Changes x rules -> impact."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -72,11 +72,27 @@ class RuleBook:
             return Called((), (), False)
         rules = [self.rules.rules[rule] for rule, _ in self.matching(change)]
         if not rules:
-            fallback = self.rules.unmatched
-            return Called(() if fallback in ("warn", "fail") else (fallback,), (), True)
+            return Called(self.fallback, (), True)
         return Called(
             self.narrowed(name for rule in rules for name in rule.deploy), tuple(name for rule in rules for name in rule.run), False
         )
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """What a path calls for that no rule matches: the target that `unmatched` names, if it names one."""
+        return () if self.rules.unmatched in ("warn", "fail") else (self.rules.unmatched,)
+
+    def leaves(self, name: str) -> frozenset[str]:
+        """A target itself, or the targets in a group that are no groups."""
+        return self._covered[name] - self._covered.keys() if name in self._covered else frozenset((name,))
+
+    def in_terms_of(self, today: "RuleBook") -> dict[str, tuple[str, ...]]:
+        """For each group of these rules that is another one today, or none: the targets that it stood for."""
+        return {
+            name: tuple(sorted(self.leaves(name)))
+            for name in self._covered
+            if name not in today.rules.targets or self.leaves(name) != today.leaves(name)
+        }
 
     def reason(self, path: str, hit: Hit) -> Reason:
         """Why a rule matched a path, with the line of the pattern."""
@@ -93,16 +109,17 @@ class RuleBook:
         return self._lines.of(*keys)
 
 
-def touch(changes: Sequence[Change], book: RuleBook, old: RuleBook | None = None, rules_path: str | None = None) -> Impact:
+def touch(changes: Sequence[Change], book: RuleBook, old: Sequence[RuleBook] = (), own: Collection[str] = ()) -> Impact:
     """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
 
     Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched. What no
-    rule of one version matches calls for that version's fallback target, also where a rule of the other version matches it.
+    rule of one version matches calls for that version's fallback target, also where a rule of another version matches it.
+    `own` are the paths of rules.toml itself, which is never unmatched.
     """
-    books = [book] if old is None else [book, old]
+    books = [(book, {}), *((one, one.in_terms_of(book)) for one in old)]
     targets: Reasons = {}
     checks: Reasons = {}
-    touched = [_touch_one(change, books, targets, checks, rules_path) for change in changes]
+    touched = [_touch_one(change, books, targets, checks, own) for change in changes]
     removed = tuple(sorted(name for name in targets if name not in book.rules.targets))
     return Impact(
         touched=tuple(touched),
@@ -112,10 +129,14 @@ def touch(changes: Sequence[Change], book: RuleBook, old: RuleBook | None = None
     )
 
 
-def _touch_one(change: Change, books: Sequence[RuleBook], targets: Reasons, checks: Reasons, rules_path: str | None) -> Touched:
+Version = tuple[RuleBook, Mapping[str, tuple[str, ...]]]
+"""One version of the rules, and what its targets are called today where that differs."""
+
+
+def _touch_one(change: Change, books: Sequence[Version], targets: Reasons, checks: Reasons, own: Collection[str]) -> Touched:
     names: dict[str, None] = {}
     called: dict[str, None] = {}
-    for book in books:
+    for book, today in books:
         if book.ignores(change.path):
             continue
         hits = book.matching(change)
@@ -123,35 +144,28 @@ def _touch_one(change: Change, books: Sequence[RuleBook], targets: Reasons, chec
         for hit in hits:
             rule = book.rules.rules[hit[0]]
             names[rule.name] = None
-            _note(book, change.path, hit, [name for name in rule.deploy if name in narrow], targets)
-            _note(book, change.path, hit, rule.run, checks)
-        called.update(dict.fromkeys(narrow))
-        if not hits and change.path != rules_path:
-            called.update(dict.fromkeys(_fallback(change, book, targets)))
+            wanted = [one for name in rule.deploy if name in narrow for one in today.get(name, (name,))]
+            _note(change.path, book.reason(change.path, hit), wanted, targets)
+            _note(change.path, book.reason(change.path, hit), rule.run, checks)
+            called.update(dict.fromkeys(wanted))
+        if not hits and change.path not in own:
+            wanted = [one for name in book.fallback for one in today.get(name, (name,))]
+            _note(change.path, Reason(change.path, "unmatched", "", book.line("unmatched")), wanted, targets)
+            called.update(dict.fromkeys(wanted))
     if names:
         return Touched(change, tuple(names), tuple(called), "matched")
-    if change.path == rules_path:
+    if change.path in own:
         return Touched(change, (), (), "rules")
-    if books[0].ignores(change.path) and not called:
+    if books[0][0].ignores(change.path) and not called:
         return Touched(change, (), (), "ignored")
     return Touched(change, (), tuple(called), "unmatched")
 
 
-def _note(book: RuleBook, path: str, hit: Hit, names: Iterable[str], into: Reasons) -> None:
+def _note(path: str, reason: Reason, names: Iterable[str], into: Reasons) -> None:
     for name in names:
         reasons = into.setdefault(name, [])
         if not (reasons and reasons[-1].path == path):  # a second rule for the same path adds nothing to know
-            reasons.append(book.reason(path, hit))
-
-
-def _fallback(change: Change, book: RuleBook, targets: Reasons) -> tuple[str, ...]:
-    name = book.rules.unmatched
-    if name in ("warn", "fail"):
-        return ()
-    reasons = targets.setdefault(name, [])
-    if not (reasons and reasons[-1].path == change.path):
-        reasons.append(Reason(change.path, "unmatched", "", book.line("unmatched")))
-    return (name,)
+            reasons.append(reason)
 
 
 def _counts(rule: Rule, status: str) -> bool:

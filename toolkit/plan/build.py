@@ -52,8 +52,10 @@ def _plan(
     options: str,
 ) -> Plan:  # fmt: skip
     steps = tuple(_step(rules.targets[name], names, reasons.get(name, ()), graph, command) for name in names)
+    leaves = sorted(set[str]().union(*(graph.leaves(name) for name in names)))
     return Plan(
         steps=steps,
+        by_hand=tuple(leaf for leaf in leaves if command(rules.targets[leaf]) is None),
         checks=checks,
         estimate_s=graph.estimate(names),
         full_estimate_s=graph.estimate(rules.targets),

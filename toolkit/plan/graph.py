@@ -20,6 +20,7 @@ class Graph:
                 for leaf in self.leaves(name):
                     self._direct.setdefault(leaf, set()).update(needed)
         self._reached: dict[str, set[str]] = {}
+        self._sorted: list[str] | None = None
 
     def _inside(self, name: str) -> set[str]:
         found, waiting = set[str](), list(self._targets[name].members)
@@ -74,8 +75,12 @@ class Graph:
     def estimate(self, names: Iterable[str]) -> int:
         """The critical path through these targets in seconds: what does not wait for each other runs side by side."""
         counted = set[str]().union(*(self.leaves(name) for name in names))
+        if len(counted) < 2:
+            return sum(self._targets[leaf].estimate_s for leaf in counted)
+        if self._sorted is None:
+            self._sorted = list(TopologicalSorter(self._direct).static_order())
         ready: dict[str, int] = {}
-        for leaf in TopologicalSorter(self._direct).static_order():
+        for leaf in self._sorted:
             start = max((ready[other] for other in self._direct.get(leaf, ())), default=0)
             ready[leaf] = start + (self._targets[leaf].estimate_s if leaf in counted else 0)
         alone = (self._targets[leaf].estimate_s for leaf in counted if leaf not in ready)

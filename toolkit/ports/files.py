@@ -10,7 +10,7 @@ RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
 
 
 def find_rules(folder: str, root: str | None) -> str:
-    """The rules.toml of a folder or the nearest one above it, up to the repository's root. Raises NoRules."""
+    """The rules.toml of a folder or the nearest one above it, up to the repository's root (if `root` is None: a `.git`). Raises NoRules."""
     at = os.path.abspath(folder)
     stop = os.path.realpath(root) if root else None
     while True:
@@ -18,21 +18,18 @@ def find_rules(folder: str, root: str | None) -> str:
             path = os.path.join(at, name)
             if os.path.isfile(path):
                 return path
-        if at == os.path.dirname(at) or (stop and os.path.realpath(at) == stop):
+        if at == os.path.dirname(at) or (os.path.realpath(at) == stop if stop else os.path.lexists(os.path.join(at, ".git"))):
             raise NoRules(folder=folder)
         at = os.path.dirname(at)
 
 
-def rules_above(path: str) -> list[str]:
-    """Where rules.toml may also stand in a repository whose newest one has this path, nearest first."""
-    folder = os.path.dirname(path)
-    if os.path.basename(folder) == ".toolkit":
-        folder = os.path.dirname(folder)
+def places_of_rules(path: str, folder: str) -> list[str]:
+    """Where rules.toml could have been found from a folder of the repository, nearest first; `path` is where it is today."""
     found: list[str] = []
     while True:
-        found += [os.path.join(folder, name) for name in RULES]
-        if not folder:
-            return [one for one in found if one != path]
+        found += [os.path.normpath(os.path.join(folder, name)) for name in RULES]
+        if folder in ("", "."):
+            return found if path in found else [path, *found]
         folder = os.path.dirname(folder)
 
 
@@ -112,3 +109,23 @@ def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
         return None if len(data) > most else data.decode()
     except (FileProblem, UnicodeDecodeError):
         return None
+
+
+def digest(path: str) -> str:
+    """Mode and digest of one file; a link counts by where it points, what is neither by its type alone. Never raises."""
+    import hashlib
+
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            return f"link {hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()}"
+        if not stat.S_ISREG(mode):
+            return f"other {stat.S_IFMT(mode)}"
+        with open(path, "rb", opener=_no_link) as file:
+            return f"{mode & 0o111 != 0} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        return f"missing {error.errno}"
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -19,10 +19,13 @@ from toolkit.model import Commit
 from toolkit.ports import process
 
 OPTIONS = {
+    "advice.graftFileDeprecated": "false",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.sshCommand": "ssh",
     "core.attributesFile": os.devnull,
+    "core.checkStat": "default",
+    "core.trustctime": "true",
     "credential.helper": "",
     "diff.external": "",
     "diff.orderFile": os.devnull,
@@ -34,6 +37,7 @@ OPTIONS = {
 """Overrides for what a repository's own configuration could name or hide (reference: git-config)."""
 
 ENVIRONMENT = {
+    "GIT_GRAFT_FILE": os.devnull,
     "GIT_ALLOW_PROTOCOL": "",  # not even a partial clone's missing object is fetched
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -143,11 +147,13 @@ class Git:
 
     def resolve(self, ref: str) -> str:
         """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
-        if not ref or ref.startswith("-") or not ref.isprintable():
-            raise UnknownRef(ref=ref)
+        if not ref or ref.startswith("-") or not ref.isprintable() or ref.count("{") != ref.count("}"):
+            raise UnknownRef(ref=ref)  # git reads what follows an open brace as a date, and dates never fail
         peeled = ref if ref.startswith(":/") else f"{ref}^{{commit}}"  # what `:/` looks for goes on to the end
-        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", peeled)
+        done = self._run("rev-parse", "--verify", "--end-of-options", peeled)
         found = _text(done.out).strip()
+        if done.code == 0 and b"warning: log for" in done.err:  # `log for 'HEAD' only goes back to …`: not the commit that was meant
+            raise UnknownRef(ref=f"{ref} ({_text(done.err).strip().removeprefix('warning: ')})")
         if done.code == 0 and _OBJECT.fullmatch(found):
             return found
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
@@ -207,27 +213,35 @@ class Git:
         return Diff(self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters())
 
     def status(self) -> list[FileState]:
-        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only (see `dirty_submodules`)."""
+        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only (see `is_dirty_inside`)."""
         running = self._start(
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
             self._without_local_filters(),
         )
         return [_file_state(record) for record in self._records(running, "status") if record[:1] != b"#"]  # `# stash 1`
 
-    def dirty_submodules(self) -> list[str]:
-        """The submodules with uncommitted or untracked files inside, at any depth. Each is asked as carefully as the repository itself."""
-        if not os.path.lexists(os.path.join(self.root, ".gitmodules")):
-            return []
-        records = self._records(self._start(["ls-files", "--stage", "-z"]), "ls-files")
-        paths = [_text(record.partition(b"\t")[2]) for record in records if record.startswith(GITLINK.encode())]
-        return [path for path in paths if self._is_dirty_inside(path)]
+    def index(self) -> tuple[list[str], list[str]]:
+        """What `status` does not tell of: the submodules, and the files that the index hides (assume-unchanged, skip-worktree)."""
+        submodules: list[str] = []
+        hidden: list[str] = []
+        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+            if record[2:8] == GITLINK.encode():
+                submodules.append(_text(record.partition(b"\t")[2]))
+            elif record[:1] == b"S" or record[:1].islower():
+                hidden.append(_text(record.partition(b"\t")[2]))
+        return submodules, [path for path in hidden if os.path.lexists(os.path.join(self.root, path))]
 
-    def _is_dirty_inside(self, path: str) -> bool:
-        folder = os.path.join(self.root, path)
-        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), path) or not os.path.lexists(os.path.join(folder, ".git")):
+    def is_dirty_inside(self, submodule: str) -> bool:
+        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself."""
+        folder = os.path.join(self.root, submodule)
+        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), submodule) or not os.path.lexists(
+            os.path.join(folder, ".git")
+        ):
             return False  # not checked out, or a link that leads elsewhere: git itself tells of that
         inside = Git.open(folder)
-        return bool(inside.status() or inside.dirty_submodules())
+        if os.path.realpath(inside.root) != os.path.realpath(folder):
+            return False  # it claims another place as its own
+        return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
 
     def _without_local_filters(self) -> dict[str, str]:
         """Clean filters that the repository itself defines would be run; the user's own ones may be."""
@@ -251,6 +265,19 @@ class Git:
         """A file's content at a commit, None if there is no such file. Raises MissingCommit where a partial clone lacks it."""
         meta = self._checked("ls-tree", "--full-tree", "-z", commit, "--", path).partition(b"\t")[0].split(b" ")
         return self._checked("cat-file", "blob", meta[2].decode()) if meta[1:2] == [b"blob"] else None
+
+    def blobs(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """The content of each (commit, path) from one git process; links inside the repository are followed.
+
+        None where there is no such file, and where a partial clone lacks it: ask `blob`, which can tell the two apart.
+        """
+        names = [f"{commit}:{path}".encode("utf-8", "surrogateescape") + b"\n" for commit, path in wanted if "\n" not in path]
+        command = [*self._argv, "cat-file", "--batch", "--follow-symlinks"]
+        running = process.Running(command, self.root, self._env, b"".join(names))
+        answers = _batch(b"".join(running))
+        if running.code:
+            raise self._failure("cat-file", running.err)
+        return [next(answers, None) if "\n" not in path else None for _, path in wanted]
 
     def log(self, revisions: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[TreeChange]]]:
         """Commit and changes against the first parent, newest first, from one git process."""
@@ -396,6 +423,21 @@ def _inside_a_work_tree(folder: str) -> bool:
             return False
         at = parent
     return True
+
+
+def _batch(data: bytes) -> Iterator[bytes | None]:
+    """What `git cat-file --batch` wrote, one answer after the other; None for all that is no file."""
+    at = 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        header = data[at:end].rsplit(b" ", 2)
+        at = end + 1
+        if not header[-1].isdigit():  # `NAME missing`
+            yield None
+            continue
+        size = int(header[-1])
+        yield data[at : at + size] if header[-2:-1] == [b"blob"] else None
+        at += size + 1
 
 
 def _tree_change(meta: bytes, path: bytes) -> TreeChange:

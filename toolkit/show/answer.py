@@ -97,28 +97,20 @@ def _table(answer: Answer, width: int) -> str:
 
 
 def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
-    reasons = [reason for name in (step.target, *members(answer, step.target)) for reason in answer.impact.targets.get(name, ())]
+    reasons = [
+        reason for name in (step.target, *sorted(answer.covered.get(step.target, ()))) for reason in answer.impact.targets.get(name, ())
+    ]
     files = len({reason.path for reason in reasons})
     reason = quote(reasons[0].path) if reasons else line(step.because[0])
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
 
 
-def members(answer: Answer, name: str) -> list[str]:
-    """Everything that a group covers, at any depth; nothing for any other target."""
-    found: list[str] = []
-    for member in answer.rules.targets[name].members:
-        found += [member, *members(answer, member)]
-    return sorted(set(found))
-
-
 def _left_out(answer: Answer, width: int) -> Iterator[str]:
     clean = [name for name, state in answer.states.items() if state == "clean"]
     if clean and answer.plan.steps:
         yield from wrapped(f"clean: {', '.join(clean)}", width)
-    for step in answer.plan.steps:
-        if step.command is None:
-            yield f"by hand: {step.target}: {line(answer.rules.targets[step.target].settings.instructions)}"
+    yield from (part for one in by_hand(answer) for part in wrapped(one, width))
     unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
     if unmatched:
         policy = f"falls back to {answer.rules.unmatched}" if answer.rules.unmatched not in ("warn", "fail") else "no rule says what to do"
@@ -129,6 +121,12 @@ def _left_out(answer: Answer, width: int) -> Iterator[str]:
     for check in answer.plan.checks:
         reasons = answer.impact.checks[check]
         yield f"{check}: called for by {quote(reasons[0].path)}" + (f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else "")
+
+
+def by_hand(answer: Answer) -> list[str]:
+    """What only a person can deploy, with the instructions, also where it is part of a group."""
+    targets = answer.rules.targets
+    return [f"by hand: {name}: {line(targets[name].settings.instructions)}" for name in answer.plan.by_hand]
 
 
 def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
@@ -193,5 +191,5 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             "full_estimate_s": plan.full_estimate_s,
         },
         "recommendation": None if answer.refusal else plan.recommendation,
-        "notes": [*answer.notes, *([answer.refusal] if answer.refusal else [])],
+        "notes": [*answer.notes, *by_hand(answer), *([answer.refusal] if answer.refusal else [])],
     }

@@ -21,7 +21,7 @@ class Program(Struct, frozen=True):
 
 
 class Uncovered(Protocol):
-    """Files that a Dockerfile's line copies and no rule sends to its app (adopt/coverage.py)."""
+    """Files that a Dockerfile's line copies and no rule sends to its app, or `ignore` hides (adopt/coverage.py)."""
 
     @property
     def dockerfile(self) -> str: ...
@@ -35,6 +35,8 @@ class Uncovered(Protocol):
     def example(self) -> str: ...
     @property
     def uncertain(self) -> bool: ...
+    @property
+    def ignored(self) -> bool: ...
 
 
 class Images(Struct, frozen=True):
@@ -71,7 +73,7 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         yield "not in a git repository, so no rules were looked at"
         return
     yield from (f"{quote(path)}: {_owners(names)}" for path, names in images.dockerfiles.items())
-    yield from (f"{quote(path)}: {file} names it, but git tracks no such file" for path in images.missing)
+    yield from (f"{quote(path)}: {file} names it, but there is no such file, or git ignores it" for path in images.missing)
     yield from (_uncovered(missed) for missed in images.uncovered)
     if images.uncovered:
         yield 'hint: add rules for them, or: accept = [{ path = "PATTERN", reason = "WHY" }]'
@@ -81,8 +83,9 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
 
 def _uncovered(missed: Uncovered) -> str:
     sure = "may copy" if missed.uncertain else "copies"
+    why = "that `ignore` hides" if missed.ignored else "that no rule sends to its app"
     files = f"{count(missed.count, 'file')} (such as {quote(missed.example)})"
-    return f"{quote(missed.dockerfile)}:{missed.line}: {sure} {files} that no rule sends to its app: {line(missed.source)}"
+    return f"{quote(missed.dockerfile)}:{missed.line}: {sure} {files} {why}: {line(missed.source)}"
 
 
 def _owners(names: Sequence[str]) -> str:
@@ -102,7 +105,14 @@ def document(programs: Sequence[Program], images: Images | None, code: int) -> d
         "uncovered": None
         if images is None
         else [
-            {"dockerfile": one.dockerfile, "line": one.line, "source": one.source, "files": one.count, "example": one.example}
+            {
+                "dockerfile": one.dockerfile,
+                "line": one.line,
+                "source": one.source,
+                "files": one.count,
+                "example": one.example,
+                "ignored": one.ignored,
+            }
             for one in images.uncovered
         ],
     }

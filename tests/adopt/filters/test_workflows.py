@@ -315,3 +315,9 @@ def test_whatever_the_filters_are_the_draft_is_a_valid_rules_file(filters: dict[
     assert len(book.rules.targets) <= max(result.found, 1)
     for status in STATUSES:
         touch([Change("a/b/c.ts", status)], book)
+
+
+def test_a_rule_that_only_excludes_says_what_it_means() -> None:
+    (rule,) = imported([("f.yml", "code: ['!docs/**']")]).draft.rules
+    assert rule.comment == ("Everything but what these patterns name; in dorny/paths-filter a `!` pattern matches all other files.",)
+    assert all(one.comment == () for one in imported([("f.yml", "code: ['src/**']")]).draft.rules)

@@ -5,6 +5,7 @@ import pytest
 from tests.adopt.surveyed import Surveyed
 
 COPY_ALL = "FROM x\nCOPY . .\n"
+FILES = "api/{Dockerfile,Dockerfile.dockerignore,.dockerignore}"
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,12 @@ COPY_ALL = "FROM x\nCOPY . .\n"
         ("api/docker/Dockerfile", "api"),
         ("docker/Dockerfile", "app"),
         ("api/Dockerfile.prod", "api"),
-        ("Ünï/Dockerfile", "n"),
+        ("Ünï/Dockerfile", "uni"),
+        ("Straße/Dockerfile", "strasse"),
+        ("web2/Dockerfile", "web2"),
+        ("s3site/Dockerfile", "s3site"),
+        ("EC2App/Dockerfile", "ec2-app"),
+        ("ec2-app/Dockerfile", "ec2-app"),
         ("日本/Dockerfile", "app"),
     ],
 )
@@ -81,7 +87,7 @@ def test_only_what_takes_something_away_is_excluded() -> None:
 def test_a_list_of_what_is_let_in_narrows_the_rule() -> None:
     tree = {**TREE, "api/.dockerignore": "*\n!src\n!package.json\nsrc/gen", "api/package.json": "", "api/src/gen/a": ""}
     (rule,) = Surveyed({path: text for path, text in tree.items() if "test" not in path}).survey.draft.rules
-    assert rule.paths == ("api/src/**", "api/package.json", "api/Dockerfile", "api/.dockerignore", "!api/src/gen/**")
+    assert rule.paths == ("api/src/**", "api/package.json", FILES, "!api/src/gen/**")
 
 
 def test_sources_are_written_as_they_are_in_git() -> None:
@@ -95,7 +101,7 @@ def test_sources_are_written_as_they_are_in_git() -> None:
         "api/src/**",
         "api/lib/**",
         "api/conf/*.ini",
-        "api/Dockerfile",
+        FILES,
     )
 
 
@@ -134,3 +140,18 @@ def test_names_with_special_characters_are_taken_literally() -> None:
     found = Surveyed(tree)
     assert found.due("app/[id]/a*b.py") == ["id"]
     assert found.due("app/i/a.py") == "unmatched"
+
+
+@pytest.mark.parametrize("path", ["api/.dockerignore", "api/Dockerfile.dockerignore", "api/Dockerfile"])
+def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
+    assert Surveyed({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(path) == ["api"]
+
+
+@pytest.mark.parametrize("path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"])
+def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
+    assert Surveyed({"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": ""}).due(path) == ["api"]
+
+
+def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:
+    found = Surveyed({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
+    assert {str(found.due(f"a,[b]/{name}")) for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")} == {"['x-y']"}

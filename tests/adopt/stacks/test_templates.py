@@ -163,3 +163,20 @@ def test_two_templates_are_told_apart_by_their_files() -> None:
     found = Surveyed({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
     assert [one.settings["stack"] for one in found.survey.draft.targets] == ["shop-data", "shop-network"]
     assert list(found.targets) == ["data", "network"]
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [
+        ("cf/site.params.json", ["site"]),
+        ("cf/site-parameters.yaml", ["site"]),
+        ("cf/prod.parameters.json", ["net", "site"]),
+        ("cf/parameters.json", ["net", "site"]),
+        ("cf/params/prod.json", ["net", "site"]),
+        ("cf/parameters/net-prod.json", ["net"]),
+        ("cf/other.json", "unmatched"),
+    ],
+)
+def test_parameters_belong_to_the_stack_of_the_template_beside_them(path: str, due: object) -> None:
+    bucket = '{"Resources": {"A": {"Type": "AWS::S3::Bucket"}}}'
+    assert Surveyed({"cf/site.json": bucket, "cf/net.json": bucket, path: "[]"}).due(path) == due

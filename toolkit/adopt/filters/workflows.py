@@ -396,7 +396,15 @@ def _said(one: _Filter) -> Iterator[str]:
 
 def _rules(name: str, one: _Filter) -> Iterator[DraftRule]:
     for number, (paths, changes) in enumerate(one.rules, 1):
-        yield DraftRule(name if number == 1 else f"{name} ({number})", paths, (name,), changes=changes)
+        yield DraftRule(name if number == 1 else f"{name} ({number})", paths, (name,), changes=changes, comment=_inverted(one, paths))
+
+
+def _inverted(one: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
+    """What has to be said of a rule that only excludes."""
+    if not all(path.startswith("!") for path in paths):
+        return ()
+    there = "" if one.label.startswith("on.") else "; in dorny/paths-filter a `!` pattern matches all other files"
+    return (f"Everything but what these patterns name{there}.",)
 
 
 def _free(names: Sequence[str], taken: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from posixpath import basename, dirname
+from posixpath import join as joined
 
 from msgspec import Struct
 
@@ -10,7 +11,7 @@ from toolkit.adopt.images.contexts import contexts, ignore_file, is_compose, is_
 from toolkit.adopt.images.dockerfile import CopySource, sources
 from toolkit.adopt.images.dockerignore import allowed, excluded
 from toolkit.adopt.parts import Names, Part, Stack, slug, together
-from toolkit.adopt.patterns import below, literal, plain_lead, simplest, within
+from toolkit.adopt.patterns import below, literal, one_of, plain_lead, simplest, within
 from toolkit.adopt.quiet import tests_in
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
@@ -38,11 +39,11 @@ class Image(Struct, frozen=True):
 
 
 def image(tree: Tree, dockerfile: str, context: str) -> Image:
-    """The patterns of all that goes into an image: its sources, its Dockerfile, and the .dockerignore that counts."""
+    """The patterns of all that goes into an image: its sources, its Dockerfile, and the two files that may be its .dockerignore."""
     ignore = ignore_file(dockerfile, context, tree)
     ignored = (tree.read(ignore) if ignore else None) or ""
     taken = [(source, *_in_git(tree, context, source, allowed(ignored))) for source in sources(tree.read(dockerfile) or "")]
-    always = [literal(path) for path in (dockerfile, ignore) if path]
+    always = one_of((dockerfile, f"{dockerfile}.dockerignore", joined(context, ".dockerignore")))  # there or not: they count once made
     positive = simplest([*(pattern for _, patterns, _ in taken for pattern in patterns), *always])
     tests = tests_in(tree, context)
     out = [within(context, one) for one in excluded(ignored)]

@@ -11,6 +11,9 @@ from toolkit.adopt.tree import Tree
 MOST_FOLLOWED = 300
 """The most files that one entry is followed through."""
 
+MOST_SOURCES = 1000
+"""The most files of one site whose imports are looked at."""
+
 MANIFESTS = (
     "package.json",
     "package-lock.json",
@@ -31,6 +34,7 @@ MANIFESTS = (
 
 _SCRIPT_IMPORT = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"\n]{0,300})['"]""")
 _PYTHON_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+\(?([\w \t,]*)|import[ \t]+([\w.]+))", re.MULTILINE)
+_SOURCES = (".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs", ".cjs", ".vue", ".svelte", ".astro")
 _ENDINGS = ("", ".ts", ".tsx", ".js", ".mjs", ".jsx", ".json", "/index.ts", "/index.js", "/index.tsx", "/index.mjs")
 
 
@@ -52,6 +56,15 @@ def reached(tree: Tree, entries: Iterable[str], root: str) -> list[str]:
             found |= dict.fromkeys(fresh)
             waiting += dict.fromkeys(fresh)
     return list(found)
+
+
+def outside(tree: Tree, folder: str) -> tuple[str, ...]:
+    """Patterns for what the scripts of a folder import from beyond it: the folders of all files that they reach there."""
+    sources = [path for path in tree.below(folder) if path.endswith(_SOURCES)]
+    near = sorted(sources, key=lambda path: (path.count("/"), path))[:MOST_SOURCES]
+    beyond = {one for path in near for one in _imported(tree, path, folder) if not one.startswith(f"{folder}/")}
+    found = [path for path in reached(tree, sorted(beyond), folder) if not path.startswith(f"{folder}/")]
+    return simplest([*(below(dirname(path)) for path in found if dirname(path)), *(literal(path) for path in found if not dirname(path))])
 
 
 def _imported(tree: Tree, path: str, root: str) -> Iterator[str]:

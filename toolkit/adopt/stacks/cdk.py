@@ -84,7 +84,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
                 accounts=frozenset(one for file in files for one in file.accounts),
                 tests=tests_in(tree, folder) if folder else (),
             ),
-            Part(found=code.found, questions=code.questions, taken=code.taken, tests=code.tests),
+            Part(found=code.found, questions=code.questions, taken=code.taken, tests=code.tests, images=code.images),
         )
     )
 

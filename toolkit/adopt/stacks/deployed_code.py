@@ -5,7 +5,7 @@ from posixpath import join as joined
 
 from toolkit.adopt.draft import DraftRule
 from toolkit.adopt.images.apps import image
-from toolkit.adopt.parts import Part
+from toolkit.adopt.parts import Part, StackImage
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.quiet import tests_in
 from toolkit.adopt.stacks.bundles import bundle, manifests
@@ -19,6 +19,7 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
     patterns: dict[tuple[str, ...], list[str]] = {}
     tests: dict[tuple[str, ...], list[str]] = {}
     taken: set[str] = set()
+    images: list[StackImage] = []
     found: list[str] = []
     questions: list[str] = []
     for file in program.files:
@@ -31,7 +32,9 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
             targets = _targets(program, asset, file.path, owners, every)
             patterns.setdefault(targets, []).extend(_patterns(tree, where, asset))
             tests.setdefault(targets, []).extend(tests_in(tree, where) if where and tree.is_folder(where) else ())
-            taken.add(joined(where, asset.dockerfile or "Dockerfile") if asset.what == "image" else where)
+            dockerfile = joined(where, asset.dockerfile or "Dockerfile")
+            taken.add(dockerfile if asset.what == "image" else where)
+            images += [StackImage(dockerfile, where, targets)] if asset.what == "image" and dockerfile in tree else []
             listed = ", ".join(f"`{one}`" for one in targets)
             found.append(f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}")
     return Part(
@@ -39,6 +42,7 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
         found=tuple(dict.fromkeys(found)),
         questions=tuple(dict.fromkeys(questions)),
         taken=frozenset(taken - {""}),
+        images=tuple(images),
         tests=tuple(dict.fromkeys(one for listed in tests.values() for one in listed)),
     )
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.draft import DraftRule, DraftTarget
 from toolkit.adopt.images.apps import image
-from toolkit.adopt.parts import Names, Part, Stack, together
+from toolkit.adopt.parts import Names, Part, Stack, StackImage, together
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.quiet import tests_in
 from toolkit.adopt.stacks.code import plain
@@ -29,6 +29,8 @@ _VALUES = {
     ("AWS::ECR::Repository", "RepositoryName"): "repository",
     ("AWS::S3::Bucket", "BucketName"): "bucket",
 }
+_PARAMETERS = re.compile(r"(?:\A|[._-])param(?:eter)?s?\.(?:json|ya?ml|toml|ini|env)\Z", re.IGNORECASE)
+_OF_PARAMETERS = {"param", "params", "parameter", "parameters"}
 _HOLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -93,7 +95,7 @@ def _part(tree: Tree, names: Names, one: Template, every: list[Template], single
     guess = named or (names.project if single or not word else f"{names.project}-{word}")
     target = names.short(named or word or guess)
     inside = _with_nested(tree, one, every)
-    patterns = [pattern for part in inside for pattern in (literal(part.path), *_code(tree, part))]
+    patterns = [pattern for part in inside for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))]
     folders = sorted({folder for part in inside for folder in _folders(tree, part) if folder})
     tests = tuple(test for folder in folders for test in tests_in(tree, folder))
     missing = tuple(f"{one.path} deploys {path}, which is not in git: which rule shall name its source?" for path in _missing(tree, one))
@@ -116,6 +118,7 @@ def _part(tree: Tree, names: Names, one: Template, every: list[Template], single
         ),
         taken=frozenset((*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))),
         tests=tests,
+        images=tuple(StackImage(path, dirname(path), (target,)) for part in inside for path in _dockerfiles(tree, part)),
     )
 
 
@@ -164,6 +167,19 @@ def _code(tree: Tree, one: Template) -> Iterator[str]:
         yield from image(tree, dockerfile, dirname(dockerfile)).positive
     for path in _paths(tree, one):
         yield literal(path) if path in tree else below(path)
+
+
+def _parameters(tree: Tree, one: Template, every: list[Template]) -> Iterator[str]:
+    """The files of parameters beside a template: those that are called like it, and those that are called like none of its neighbours."""
+    home = dirname(one.path)
+    stems = {basename(other.path).partition(".")[0] for other in every if dirname(other.path) == home}
+    for path in tree.below(home):
+        folder, _, rest = path[len(home) :].lstrip("/").rpartition("/")
+        if folder.split("/")[0].lower() not in _OF_PARAMETERS and (folder or not _PARAMETERS.search(rest)):
+            continue
+        called = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", rest)]
+        if not called or max(called, key=len) == basename(one.path).partition(".")[0]:
+            yield literal(path) if called or not folder else below(dirname(path))
 
 
 def _folders(tree: Tree, one: Template) -> Iterator[str]:

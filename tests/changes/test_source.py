@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.repo import RULES, Repo
 from toolkit import flow
-from toolkit.changes import fingerprint
+from toolkit.changes import source
 from toolkit.ports.git import Git
 
 APP = "backend/src/app.py"
@@ -16,7 +16,7 @@ APP = "backend/src/app.py"
 
 def of(repo: Repo, base: str = "HEAD", **request: bool) -> dict[str, str | None]:
     git = Git.open(str(repo.path))
-    return fingerprint.of(flow.diff(flow.Request(folder=str(repo.path), base=base, **request), git), git.root)  # type: ignore[arg-type]
+    return source.of(flow.diff(flow.Request(folder=str(repo.path), base=base, **request), git), git.root)  # type: ignore[arg-type]
 
 
 def _edit(repo: Repo) -> None:
@@ -105,7 +105,7 @@ def test_a_comparison_of_commits_has_no_working_tree(repo: Repo) -> None:
 
 def test_without_a_repository_there_is_no_tree(repo: Repo) -> None:
     request = flow.Request(folder=str(repo.path), given=())
-    found = fingerprint.of(flow.diff(request, None), None)
+    found = source.of(flow.diff(request, None), None)
     assert (found["head"], found["tree"]) == (None, None)
 
 
@@ -129,9 +129,9 @@ def test_another_commit_in_a_submodule_changes_it(repo: Repo, tmp_path: Path) ->
 @pytest.mark.parametrize("broken", ["gitdir: /no/such/folder\n", "nonsense\n"])
 def test_a_folder_that_only_looks_like_a_repository_is_fingerprinted(repo: Repo, broken: str) -> None:
     repo.write({"inner/.git": broken, "inner/a": "x"})
-    assert fingerprint._content(str(repo.path / "inner")) == "repository "
+    assert source._content(str(repo.path / "inner")) == "repository "
     (repo.path / "inner/.git").unlink()
-    assert fingerprint._content(str(repo.path / "inner")) == "repository "
+    assert source._content(str(repo.path / "inner")) == "repository "
 
 
 def test_a_link_out_of_the_repository_counts_by_where_it_points(repo: Repo, tmp_path: Path) -> None:

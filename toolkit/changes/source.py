@@ -1,0 +1,46 @@
+"""What an answer was drawn from, as digests: if one of them has changed, a plan made of it is stale."""
+
+import hashlib
+import os
+
+from toolkit.changes.detect import look
+from toolkit.errors import GitError
+from toolkit.model import Answer
+from toolkit.ports import files
+from toolkit.ports.git import Git
+
+
+def of(answer: Answer, root: str | None, without: str | None = None) -> dict[str, str | None]:
+    """The commit, the rules, and the uncommitted content behind an answer.
+
+    `root` is the working tree, None if there is none; `without` is a path in it that does not count: the plan's own file.
+    """
+    paths = [path for path in answer.uncommitted if path != without]
+    return {
+        "head": answer.head.commit,
+        "rules": hashlib.sha256(answer.rules.text.encode()).hexdigest(),
+        "tree": None if root is None else _tree(paths, root),
+        "environment": answer.environment,
+    }
+
+
+def _tree(paths: list[str], root: str) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        name = path.encode("utf-8", "surrogateescape")
+        found.update(b"%d %b %b\0" % (len(name), name, _content(os.path.join(root, path)).encode()))
+    return found.hexdigest()
+
+
+def _content(path: str) -> str:
+    """A digest of one path: of a repository inside (a submodule, or one that is not tracked) what is in it."""
+    return f"repository {_repository(path)}" if files.is_folder(path) else files.digest(path)
+
+
+def _repository(path: str) -> str:
+    """What is checked out in a repository, and what nobody has committed there yet."""
+    try:
+        git = Git.open(path)
+        return f"{git.head} {_tree(list(look(git).paths), path)}" if git.root == os.path.realpath(path) else ""
+    except GitError:
+        return ""
