@@ -19,7 +19,9 @@ def test_no_expression_is_possessive(path: Path) -> None:
     assert POSSESSIVE.findall(path.read_text()) == []
 
 
-@pytest.mark.parametrize("text", ["'\\", "'a\\'" * 100_000 + "\\", "`\\`" * 100_000, '"' * 100_001, "'" + "\\n" * 100_000 + "\\", "a." * 9_000 + "-"])
+@pytest.mark.parametrize(
+    "text", ["'\\", "'a\\'" * 100_000 + "\\", "`\\`" * 100_000, '"' * 100_001, "'" + "\\n" * 100_000 + "\\", "a." * 9_000 + "-"]
+)
 def test_any_run_of_quotes_in_a_script_is_read_in_linear_time(text: str) -> None:
     began = perf_counter()
     read_script("a.ts", f"import * as cdk from 'aws-cdk-lib';\nnew A(app, {text});\n{text}", "")

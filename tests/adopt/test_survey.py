@@ -147,7 +147,9 @@ def test_an_image_of_everything_leaves_out_what_is_ignored() -> None:
 
 
 def test_what_a_dockerfile_names_is_not_ignored() -> None:
-    found = Surveyed({"Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n", "README.md": "", "LICENSE": "", "src/.gitignore": "", ".gitignore": ""})
+    found = Surveyed(
+        {"Dockerfile": "FROM x\nCOPY README.md LICENSE src ./\n", "README.md": "", "LICENSE": "", "src/.gitignore": "", ".gitignore": ""}
+    )
     assert {str(found.due(path)) for path in ("README.md", "LICENSE", "src/.gitignore")} == {"['app']"}
     assert found.due(".gitignore") == "ignored"
 

@@ -476,7 +476,6 @@ def listed(data: bytes, separator: bytes = b"\n") -> list[str]:
         (b"b\na\nb\n", ["a", "b"]),
         (b"a\r\nb c\r\n", ["a", "b c"]),
         (b"./a\n././b\n", ["a", "b"]),
-        (b"a/\n", ["a"]),
         (b" a \n", [" a "]),
         (b"-x\n", ["-x"]),
         (b"..a\n...\na..b\n", ["...", "..a", "a..b"]),

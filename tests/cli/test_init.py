@@ -145,7 +145,7 @@ def test_doctor_knows_the_images_that_stacks_build(tmp_path: Path, toolkit: Tool
     app = "import * as cdk from 'aws-cdk-lib';\nclass Api extends cdk.Stack { f() { ContainerImage.fromAsset('..') } }\n"
     files = {
         "cdk/cdk.json": "{}",
-        "cdk/app.ts": f"{app}class Web extends cdk.Stack { '{ }' }\nnew Api(app, 'Api'); new Web(app, 'Web')",
+        "cdk/app.ts": app + "class Web extends cdk.Stack { }\nnew Api(app, 'Api'); new Web(app, 'Web')",
         "Dockerfile": "FROM x\nCOPY src lib.txt /\nCOPY setup.cfg /\n",
         **dict.fromkeys(("src/a", "lib.txt", "setup.cfg"), ""),
     }
@@ -154,3 +154,14 @@ def test_doctor_knows_the_images_that_stacks_build(tmp_path: Path, toolkit: Tool
     assert "Dockerfile: built for api, infra" in result.out
     assert "Dockerfile:3: copies 1 file (such as setup.cfg) that no rule sends to its app" in result.out
     assert (result.code, "Dockerfile:2" in result.out) == (1, False)
+
+
+def test_doctor_tells_what_is_ignored_and_goes_into_an_image(tmp_path: Path, toolkit: Toolkit) -> None:
+    rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
+    rules = rules.replace("version = 1", 'version = 1\naccept = [{ path = "backend/Dockerfile", reason = "r" }]')
+    assert 'ignore = ["**/*.md"]' in rules
+    files = {"backend/Dockerfile": "FROM scratch\nCOPY src /src\n", "backend/src/prompt.md": "", "backend/README.md": ""}
+    result = toolkit(Repo.make(tmp_path / "repo", files, rules).path, "doctor", "--json")
+    assert result.code == 1
+    (missed,) = result.json["uncovered"]
+    assert (missed["example"], missed["files"], missed["ignored"]) == ("backend/src/prompt.md", 1, True)

@@ -100,9 +100,10 @@ def test_an_ignored_file_is_owned() -> None:
 
 
 def test_findings_come_in_the_order_of_their_lines() -> None:
-    lines = [finding.line for finding in on(*(rule(str(at), f'["lib/**", "z{at}"]', 'deploy = ["a"]') for at in range(4))).findings]
-    assert lines == sorted(lines, key=lambda line: line or 0)
-    assert len(lines) == 4
+    shadowed = rule("wide", '["lib/**"]', 'deploy = ["both"]'), rule("narrow", '["lib/**"]', 'deploy = ["a"]')
+    findings = on(*shadowed, rule("dead", '["zzz"]', 'deploy = ["a"]')).findings
+    assert [finding.code for finding in findings] == ["shadowed-rule", "dead-rule"]
+    assert [finding.line for finding in findings] == sorted(finding.line or 0 for finding in findings)
 
 
 def test_only_the_first_dead_patterns_are_told_with_what_they_may_have_meant() -> None:

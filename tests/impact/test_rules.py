@@ -130,7 +130,18 @@ def test_a_path_that_is_no_utf8_has_its_line() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0s", 0), ("45s", 45), ("2m", 120), ("2m30s", 150), ("1h", 3600), ("1h1s", 3601), ("999h", 3596400), ("90m", 5400), ("0h0m0s", 0)],
+    [
+        ("0s", 0),
+        ("45s", 45),
+        ("2m", 120),
+        ("2m30s", 150),
+        ("1h", 3600),
+        ("1h1s", 3601),
+        ("999h", 3596400),
+        ("90m", 5400),
+        ("90s", 90),
+        ("0h0m0s", 0),
+    ],
 )
 def test_a_duration_is_hours_minutes_and_seconds(text: str, expected: int) -> None:
     assert seconds(text) == expected
@@ -149,6 +160,10 @@ def test_a_name_may_be_a_path_of_words(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a;b", "$(a)", "a//b", "/a", "a/", "a\\nb", "--yes", "é", "a/-b", "a/../b"])
 def test_a_name_that_a_shell_or_a_command_line_could_take_for_something_else_is_refused(name: str) -> None:
     assert "a name is made of" in problems(f'{HEAD}[targets."{name}"]\n{MANUAL}')[0].message
+
+
+def test_a_deploy_may_take_no_time() -> None:
+    assert load(HEAD + STACK + 'estimate = "0s"\n').targets["api"].estimate_s == 0
 
 
 def test_a_variable_must_be_known_in_every_environment() -> None:
@@ -182,11 +197,16 @@ def hostile_rules() -> dict[str, str]:
     def a_group(name: str, member: str) -> str:
         return f'[targets.{name}]\nkind = "group"\nmembers = ["{member}"]\n'
 
-    near, nearer = ([f"{half * 18}{at}" for at in range(490)] for half in ("ab", "ba"))
+    def near(length: int, number: int) -> str:
+        targets, deploy = ([f"{half * length}{at}" for at in range(number)] for half in ("ab", "ba"))
+        return "".join(f"[targets.{name}]\n{MANUAL}" for name in targets) + rule("x", deploy)
+
     one = f"[targets.m]\n{MANUAL}"
     chain = ["m", *(f"g{at}" for at in range(MOST_TARGETS - 1))]
     return {
-        "names that are nearly right": "".join(f"[targets.{name}]\n{MANUAL}" for name in near) + rule("x", nearer),
+        "names that are nearly right": near(18, 490),
+        "long names that are nearly right": near(90, 400),
+        "many names that are nearly right": near(18, 999),
         "one name again and again": one + a_group("g", "m") + rule("x", ["g"] * 20_000),
         "braces": "ignore = [\n" + "".join(f'"{at}{"{a,b}" * 9}",\n' for at in range(4000)) + "]\n",
         "stars in names": "ignore = [\n" + "".join(f'"{"**/a" * 200}{at}",\n' for at in range(300)) + "]\n",
@@ -238,7 +258,8 @@ def test_a_damaged_file_is_loaded_or_refused_with_lines_that_are_there(data: st.
 
 
 def test_a_circle_is_told_in_the_same_words_every_time() -> None:
-    text = HEAD + "".join(f"[targets.t{at}]\n{MANUAL}needs = {[f't{other}' for other in range(6) if other != at]}\n" for at in range(6))
+    names = [f"t{at}" for at in range(8)]
+    text = HEAD + f"[targets.A]\n{MANUAL}needs = {names}\n" + "".join(f"[targets.{name}]\n{MANUAL}needs = ['{name}']\n" for name in names)
     program = "import sys; from toolkit import flow; flow.read_rules(sys.stdin.buffer.read(), 'r')"
     said = set()
     for seed in "123":

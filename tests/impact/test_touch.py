@@ -69,6 +69,11 @@ def test_a_group_is_dropped_for_what_it_covers_at_any_depth() -> None:
     assert called(on(rules, "x/z")) == {"world": ["x/z"]}
 
 
+def test_a_second_rule_for_the_same_path_and_target_adds_no_reason() -> None:
+    rules = book(HEAD + rule("one", '["x/**"]', 'deploy = ["a"]') + rule("two", '["**/y"]', 'deploy = ["a"]'))
+    assert [reason.rule for reason in on(rules, "x/y").targets["a"]] == ["one"]
+
+
 def test_what_is_ignored_calls_for_nothing_whatever_else_matches() -> None:
     impact = on(book(RULES), "lambda/README.md")
     assert (impact.ignored, impact.unmatched, called(impact)) == (["lambda/README.md"], [], {})
@@ -123,6 +128,26 @@ def test_what_only_old_rules_match_calls_for_the_fallback_of_today_too() -> None
     impact = on(new, "x/y", old=old)
     assert called(impact) == {"a": ["x/y"], "both": ["x/y"]}
     assert impact.touched[0].targets == ("both", "a")
+
+
+def test_what_no_old_rule_matched_calls_for_the_fallback_of_then_too() -> None:
+    old = book(HEAD.replace("1\n", '1\nunmatched = "both"\n', 1))
+    impact = on(book(HEAD + rule("new", '["x/**"]', 'deploy = ["a"]')), "x/y", old=old)
+    assert called(impact) == {"a": ["x/y"], "both": ["x/y"]}
+    assert impact.unmatched == []
+
+
+def test_the_rules_of_every_base_count() -> None:
+    olds = [book(HEAD + rule("old", '["x/**"]', f'deploy = ["{name}"]')) for name in "ab"]
+    assert called(touch([Change("x/y", "modified")], book(HEAD), olds)) == {"a": ["x/y"], "b": ["x/y"]}
+
+
+def test_a_group_of_the_old_rules_means_what_it_held_then() -> None:
+    old = book(HEAD + rule("old", '["x/**"]', 'deploy = ["both"]'))
+    held = HEAD.replace('members = ["a", "b"]', 'members = ["b"]')
+    gone = HEAD.split("[targets.both]")[0]
+    same = HEAD.replace('members = ["a", "b"]', 'members = ["b", "a"]')
+    assert [set(called(on(book(new), "x/y", old=old))) for new in (held, gone, same)] == [{"a", "b"}, {"a", "b"}, {"both"}]
 
 
 def test_what_only_old_rules_ignore_still_counts() -> None:

@@ -82,10 +82,11 @@ def test_the_options_are_said_again_in_every_command() -> None:
 
 def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
     manual = '[targets.m]\nkind = "manual"\ninstructions = "x"\n'
-    rules = load(manual, target("a"), rule("1", ["p/**"], ["m"]), rule("2", ["q/**"], ["a"]))
-    assert on(rules, "p/x").recommendation == "by hand: m"
-    assert on(rules, "p/x", "q/x").recommendation == "toolkit deploy a"
-    assert {step.target: step.command for step in on(rules, "p/x", "q/x").steps} == {"m": None, "a": "toolkit deploy a"}
+    rules = load(manual, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in "maz"))
+    assert on(rules, "m/x").recommendation == "by hand: m"
+    assert on(rules, "m/x", "a/x").recommendation == "toolkit deploy a"
+    assert on(rules, "m/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
+    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {"m": None, "a": "toolkit deploy a"}
 
 
 def test_every_check_that_is_called_for_is_recommended_the_narrower_first() -> None:
@@ -123,7 +124,7 @@ def test_a_reason_without_a_line_names_the_file() -> None:
 
 
 def test_a_group_gives_its_own_reasons_first_and_those_of_what_it_covers() -> None:
-    rules = load(target("g", members=["a"]), target("a"), rule("1", ["p/**"], ["a"]), rule("2", ["q/**"], ["g"]))
+    rules = load(target("g", members=["a", "b"]), target("a"), target("b"), rule("1", ["p/**"], ["a"]), rule("2", ["q/**"], ["g"]))
     [step] = on(rules, "p/x", "q/x").steps
     assert [line.split()[0] for line in step.because] == ["q/x", "p/x"]
 

@@ -86,6 +86,19 @@ def test_only_the_groups_in_a_circle_are_written_out() -> None:
     assert set(found.order(["x", "y", "z"])) == {*"abcd", "z"}
 
 
+def test_what_a_third_group_covers_is_not_written_out() -> None:
+    parts = [
+        target("x", members=["a", "b"]),
+        target("y", members=["c", "d"]),
+        target("a", ["c"]),
+        target("b"),
+        target("c"),
+        target("d", ["b"]),
+    ]
+    found = graph(*parts, target("z", members=["b", "e"]), target("e"))
+    assert set(found.order(["x", "y", "z"])) == {"a", "c", "d", "z"}
+
+
 def test_the_time_is_that_of_the_longest_chain() -> None:
     found = graph(target("a", ["b"], estimate=10), target("b", estimate=20), target("c", estimate=25), target("g", members=["a", "c"]))
     assert [found.estimate(names) for names in ("a", "ab", "abc", "g", "gb", "c", "")] == [10, 30, 30, 25, 30, 25, 0]
@@ -147,7 +160,7 @@ def test_a_target_waits_for_those_that_hold_something_that_it_reaches(rules: Rul
 
 
 def test_the_order_is_the_same_in_every_process() -> None:
-    text = "version = 1\n" + target("z", needs=list(NAMES)) + "".join(map(target, NAMES))
+    text = "version = 1\n" + target("A", needs=list(NAMES)) + "".join(map(target, NAMES))
     program = "import sys; from toolkit import flow; from toolkit.plan.graph import Graph\n"
     program += "t = flow.read_rules(sys.stdin.buffer.read(), 'r').targets; print(Graph(t).order(list(t)))"
     orders = set()

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.impact.rules import seconds
-from toolkit.show.text import clipped, count, duration, error, line, listing, quote
+from toolkit.show.text import clipped, count, duration, error, line, listing, quote, wrapped
 
 ODD = st.text(
     st.one_of(st.characters(exclude_categories=()), st.sampled_from('\x1b\n\r\t"\\ :#[x\x7f\u202e\u2028\u200b\udc80\udcff\xa0é\x9b'))
@@ -91,23 +91,42 @@ def test_a_sentence_is_one_printable_line_that_is_no_command(text: str) -> None:
     [
         ("abcdefghij", 10, "abcdefghij"),
         ("abcdefghijk", 10, "ab...ghijk"),
-        ("backend/src/components/Login.tsx", 20, "backe...ts/Login.tsx"),
+        ("backend/src/components/login/Login.tsx", 30, "backend/.../login/Login.tsx"),
+        ("backend/src/components/login/Login.tsx", 25, "backend/.../Login.tsx"),
+        ("backend/src/components/login/Login.tsx", 20, "backe...in/Login.tsx"),
         ("abcdefghijk", 6, "abcdef"),
         ("abcdefghijk", 0, ""),
         ("", 0, ""),
     ],
 )
-def test_a_long_text_is_shortened_in_its_middle(text: str, width: int, expected: str) -> None:
+def test_a_long_text_is_shortened_in_its_middle_by_whole_folders_first(text: str, width: int, expected: str) -> None:
     assert clipped(text, width) == expected
 
 
 @given(st.text("abc/é", max_size=40), st.integers(0, 50))
-def test_a_clipped_text_is_as_wide_as_there_is_room_and_keeps_its_ends(text: str, width: int) -> None:
+def test_a_clipped_text_has_room_and_keeps_its_ends(text: str, width: int) -> None:
     short = clipped(text, width)
-    assert len(short) == min(len(text), width)
+    assert len(short) <= width
+    assert (short == text) == (len(text) <= width)
     before, _, after = short.partition("...")
     assert text.startswith(before)
     assert text.endswith(after)
+
+
+WORDS = st.text("ab/-", min_size=1, max_size=30)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=12), st.integers(0, 4), st.integers(10, 60))
+def test_a_wrapped_sentence_keeps_its_words_and_breaks_none(words: list[str], indent: int, width: int) -> None:
+    lines = wrapped(" " * indent + " ".join(words), width)
+    assert " ".join(lines).split() == words
+    assert lines[0].startswith(" " * indent + words[0])
+    assert all(len(one) <= width or len(one.split()) == 1 for one in lines)
+
+
+def test_a_sentence_that_fits_is_left_alone() -> None:
+    assert wrapped("  a b  c", 8) == ["  a b  c"]
+    assert wrapped("  a b c", 6, "    ") == ["  a b", "    c"]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +191,8 @@ def test_only_the_first_problems_of_a_rules_file_are_shown() -> None:
 
 
 @given(ODD, ODD)
+@example("a\n::error::b", "c")
+@example("a", "b\n::error::c")
 def test_a_key_from_a_strangers_rules_starts_no_line_of_its_own(key: str, message: str) -> None:
     lines = error(RulesError("rules.toml", [Problem(1, key, message)]))
     assert len(lines) == 2

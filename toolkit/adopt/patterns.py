@@ -26,17 +26,14 @@ def literal(path: str) -> str:
 
 
 def one_of(paths: Iterable[str]) -> list[str]:
-    """The patterns for some paths: one for those of a folder, so that none of them seems dead while it is not there."""
-    folders: dict[str, list[str]] = {}
-    for path in dict.fromkeys(paths):
-        folders.setdefault(path.rpartition("/")[0], []).append(path)
-    found: list[str] = []
-    for folder, inside in folders.items():
-        names = [path.rpartition("/")[2] for path in inside]
-        joint = within(folder, f"{{{','.join(names)}}}")
-        plain = all(name.replace(".", "").replace("-", "").replace("_", "").isalnum() for name in names)
-        found += [joint] if len(names) > 1 and plain else map(literal, inside)
-    return found
+    """The patterns for some paths: a single one, if their names allow it, so that none seems dead while it is not there."""
+    listed = list(dict.fromkeys(paths))
+    folders = {path.rpartition("/")[0] for path in listed}
+    shared = folders.pop() if len(folders) == 1 else ""
+    names = [path[len(shared) :].lstrip("/") for path in listed]
+    joint = within(shared, f"{{{','.join(names)}}}")
+    plain = all(re.fullmatch(r"[\w./-]+", name) for name in names)
+    return [joint] if plain and len(joint) <= LONGEST and "{" in joint else [literal(path) for path in listed]
 
 
 def below(folder: str) -> str:

@@ -83,8 +83,8 @@ def left_over(tree: Tree, rules: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _tops(lists: Sequence[Sequence[str]]) -> set[str]:
     """The folders of the root that patterns name; the empty one, if there may be any."""
-    inside = [plain_lead(one).partition("/")[0] for patterns in lists for one in patterns if "/" in one and not one.startswith("!")]
-    return set(inside)
+    inside = [one for patterns in lists for one in patterns if "/" in one and one[0] not in "!{"]  # `{` names single files (see `one_of`)
+    return {plain_lead(one).partition("/")[0] for one in inside}
 
 
 def _notes(tree: Tree, ships: Matcher, tops: set[str], whole: bool) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What changed? Git's records become changes: one path each, a rename as its old path and its new one."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,11 +50,11 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
 def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str], seen: Look | None = None) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
-    A committed change that the working tree takes back is none; git is only asked about that where both happened to a path.
+    A committed change that the working tree takes back is none; git is only asked about that where there is doubt.
     """
     seen = seen or look(git)
     found = {change.path: change for change in committed}
-    doubtful = [one.tree not in "?u" and (one.path in found or "." not in (one.index, one.tree)) for one in seen.states]
+    doubtful = [_is_doubtful(one, found) for one in seen.states]
     net = {one.path: one for one in between(git.diff_work_tree(base) for base in bases)} if any(doubtful) else {}
     for state, ask in zip(seen.states, doubtful, strict=True):
         before = found.pop(state.path, None)
@@ -64,6 +64,14 @@ def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str], se
             moved = before.old_path if before and net[state.path].status == "added" else None
             found[state.path] = Change(state.path, net[state.path].status, moved, _origin(state))
     return _sorted(_with_submodules(found, seen))
+
+
+def _is_doubtful(state: FileState, found: Mapping[str, Change]) -> bool:
+    """Whether a path's state against HEAD and the index does not yet say how it stands against the base.
+
+    That is so where something else happened to it as well; and a file that is gone may never have been more than announced (`add -N`).
+    """
+    return state.tree not in "?u" and (state.tree == "D" or state.path in found or "." not in (state.index, state.tree))
 
 
 def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:

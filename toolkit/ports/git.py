@@ -218,7 +218,7 @@ class Git:
             ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
             self._without_local_filters(),
         )
-        return [_file_state(record) for record in self._records(running, "status") if record[:1] != b"#"]  # `# stash 1`
+        return [_file_state(record) for record in self._records(running, "status") if not _says_nothing(record)]
 
     def index(self) -> tuple[list[str], list[str]]:
         """What `status` does not tell of: the submodules, and the files that the index hides (assume-unchanged, skip-worktree)."""
@@ -443,6 +443,14 @@ def _batch(data: bytes) -> Iterator[bytes | None]:
 def _tree_change(meta: bytes, path: bytes) -> TreeChange:
     old_mode, new_mode, old_id, new_id, letter = meta[1:].decode().split(" ")
     return TreeChange(_text(path), letter, old_mode, new_mode, old_id, new_id)
+
+
+def _says_nothing(record: bytes) -> bool:
+    """A remark of git's (`# stash 1`), or a path that is in the index alone: neither in HEAD nor in the working tree."""
+    if record[:1] != b"1":
+        return record[:1] == b"#"
+    _, _, _, in_head, _, in_tree, _ = record.split(b" ", 6)
+    return in_head == in_tree == b"000000"
 
 
 def _file_state(record: bytes) -> FileState:

@@ -149,7 +149,13 @@ def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
 
 @pytest.mark.parametrize("path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"])
 def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
-    assert Surveyed({"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": ""}).due(path) == ["api"]
+    found = Surveyed({"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""})
+    assert found.due(path) == ["api"]
+    assert found.due("notes/a.md") == "ignored"
+    assert found.survey.draft.rules[0].paths == (
+        "src/**",
+        "{docker/api.Dockerfile,docker/api.Dockerfile.dockerignore,.dockerignore}",
+    )
 
 
 def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:

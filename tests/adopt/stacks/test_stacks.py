@@ -611,3 +611,8 @@ def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
     found = Surveyed({**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"})
     assert found.due("common/a.ts") == found.due("package-lock.json") == ["infra"]
     assert found.due("lambda/package.json") == found.due("lambda/i.ts") == ["two"]
+
+
+def test_code_that_only_speaks_of_stacks_is_still_its_functions_own() -> None:
+    found = script(TWO, BUNDLED, **{**LOGIN, "cdk/lambda/login/index.ts": "const cdk = new StackTrace()"})
+    assert found.due("cdk/lambda/login/index.ts") == ["api"]

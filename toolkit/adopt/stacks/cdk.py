@@ -67,7 +67,7 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     listed = ", ".join(f"`{one}`" for one in app.every)
     code = deployed_code(tree, folder, program, {one.class_name: _targets_of(app, one.class_name) for one in stacks}, app.every)
     rest = _rest(tree, app, (group,) if group else app.every)
-    narrow = without_shared(tree, folder, [one.path for one in files], rest, code.rules) if group else code.rules
+    narrow = without_shared(tree, folder, _code(app), rest, code.rules) if group else code.rules
     whole = DraftTarget(group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",))
     described = [_stack(app, one) for one in stacks]
     return together(
@@ -194,17 +194,21 @@ def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[s
 
 def _rest(tree: Tree, app: App, deploy: tuple[str, ...]) -> DraftRule:
     """The rest of the folder, which may touch every stack. For an app in the root: the folders and files of its code."""
-    manifests = own_manifests(tree, app.folder, [one.path for one in app.program.files])
+    manifests = own_manifests(tree, app.folder, _code(app))
     if app.folder:
         above = [literal(path) for path in manifests if not path.startswith(f"{app.folder}/")]
         tests = [f"!{one}" for one in tests_in(tree, app.folder)]
         return DraftRule("Infrastructure", (below(app.folder), *above, *tests), deploy, ships=False)
-    ours = {path for one in app.stacks for path in (one.home, one.maker)}
-    code = [one.path for one in app.program.files if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))]
-    code = reached(tree, code, "")
+    code = reached(tree, _code(app), "")
     files = [path for path in tree.paths if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)]
     folders = [below(dirname(path)) for path in code if dirname(path)]
     return DraftRule("Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False)
+
+
+def _code(app: App) -> list[str]:
+    """The files of an app that make something of the CDK's."""
+    ours = {path for one in app.stacks for path in (one.home, one.maker)}
+    return [one.path for one in app.program.files if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))]
 
 
 def _unknown(tree: Tree, names: Names, folder: str) -> Part:
