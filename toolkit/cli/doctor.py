@@ -55,6 +55,9 @@ def _images(rules: Rules, git: Git) -> show.Images:
     dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path)}
     guessed = contexts(dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)})
     built = {**_built_by_stacks(rules, paths, git), **_built(rules)}
+    for group, inside in Graph(rules.targets).covered.items():
+        for _, names in built.values():
+            names.update([] if inside.isdisjoint(names) else [group])
     owners = {path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy)) for path, (_, names) in built.items()}
     missed: tuple[Uncovered, ...] = uncovered_sources(
         dockerfiles,
@@ -71,13 +74,13 @@ def _images(rules: Rules, git: Git) -> show.Images:
 
 
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
-    """Dockerfile -> its context, and the targets that are built from it with the groups around them."""
+    """Dockerfile -> its context, and the targets that are built from it."""
     found: dict[str, tuple[str, set[str]]] = {}
     for name, target in rules.targets.items():
         image = targets.kind(target.kind).dockerfile(target.settings)
         if image is not None:
             context, dockerfile = image
-            found.setdefault(os.path.normpath(dockerfile), (context, set()))[1].update(_with_groups(rules, [name]))
+            found.setdefault(os.path.normpath(dockerfile), (context, set()))[1].add(name)
     return found
 
 
@@ -93,10 +96,5 @@ def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tupl
         ours = sources.get(source, [])
         names = [name for name, called in ours if called == stack] or [name for name, _ in ours]
         if names:
-            found.setdefault(dockerfile, (context, set()))[1].update(_with_groups(rules, names))
+            found.setdefault(dockerfile, (context, set()))[1].update(names)
     return found
-
-
-def _with_groups(rules: Rules, names: list[str]) -> set[str]:
-    """Targets with the groups around them."""
-    return {*names, *(group for group, inside in Graph(rules.targets).covered.items() if not inside.isdisjoint(names))}

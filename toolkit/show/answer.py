@@ -101,7 +101,7 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
         reason for name in (step.target, *sorted(answer.covered.get(step.target, ()))) for reason in answer.impact.targets.get(name, ())
     ]
     files = len({reason.path for reason in reasons})
-    reason = quote(reasons[0].path) if reasons else line(step.because[0])
+    reason = quote(reasons[0].path) if reasons else "unknown, so due"
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
 
