@@ -51,8 +51,11 @@ def test_an_edit_is_modified_unstaged_or_staged(repo: Repo) -> None:
     assert found(repo) == {APP: ("modified", "unstaged")}
 
 
-def test_an_edit_of_the_same_size_and_time_is_seen(repo: Repo) -> None:
-    """What a build tool that restores times would do."""
+@pytest.mark.parametrize("setting", ["", "core.trustctime=false", "core.checkStat=minimal"])
+def test_an_edit_of_the_same_size_and_time_is_seen(repo: Repo, setting: str) -> None:
+    """What a build tool that restores times would do. The settings are for file systems that cannot tell, and would hide it."""
+    if setting:
+        repo.git("config", *setting.split("="))
     times = (repo.path / APP).stat()
     repo.git("update-index", "--refresh")
     repo.write({APP: "apq\n"})
@@ -224,6 +227,29 @@ def test_a_status_is_that_between_the_base_and_the_working_tree(repo: Repo) -> N
     repo.git("rm", "-q", "--cached", "edited")
     repo.git("add", "-N", "edited")
     assert found(repo, "HEAD~1") == {APP: ("modified", "unstaged"), "new": ("added", "unstaged"), "edited": ("added", "unstaged")}
+
+
+# What the index hides
+
+
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_the_index_hides_is_named(repo: Repo, toolkit: Toolkit, how: str) -> None:
+    """Whether it was edited git does not look; that must not read as if it had."""
+    repo.git("update-index", how, APP)
+    repo.write({APP: "edited\n"})
+    look = detect.look(Git.open(str(repo.path)))
+    assert (look.hidden, look.paths) == ((APP,), ())
+    assert any(APP in note for note in toolkit(repo.path, "diff", "--json", "HEAD").json["notes"])
+
+
+def test_a_file_that_is_not_checked_out_is_not_hidden(repo: Repo) -> None:
+    repo.git("sparse-checkout", "set", "lambda")
+    assert detect.look(Git.open(str(repo.path))).hidden == ()
+
+
+def test_a_conflict_hides_nothing(repo: Repo) -> None:
+    conflict(repo)
+    assert detect.look(Git.open(str(repo.path))).hidden == ()
 
 
 # Moves

@@ -114,6 +114,19 @@ def test_a_replaced_commit_is_not_believed(repo: Repo, toolkit: Toolkit) -> None
     assert toolkit(repo.path, "diff", "--json", f"{base}..{new}").json["recommendation"] == "toolkit deploy-app app"
 
 
+def test_a_graft_is_not_believed(repo: Repo, toolkit: Toolkit) -> None:
+    """.git/info/grafts would make up another history, and with it another merge base."""
+    base = repo.git("rev-parse", "HEAD")
+    repo.commit("second", {"backend/src/app.py": "new\n"})
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.commit("third", {"lambda/login/handler.py": "new\n"})
+    (repo.path / ".git/info").mkdir(exist_ok=True)
+    (repo.path / ".git/info/grafts").write_text(f"{repo.git('rev-parse', 'HEAD')} {base}\n")
+    assert repo.git("merge-base", "main", "feature") == base
+    assert toolkit(repo.path, "diff", "--json").json["recommendation"] == "toolkit deploy-stack api"
+    assert toolkit(repo.path, "diff", "-v").code == 0
+
+
 def test_a_symbolic_ref_out_of_the_repository_is_no_commit(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
     """CVE-2023-41040: a ref whose content names a file elsewhere."""
     (tmp_path / "secret").write_text("hunter2\n")

@@ -95,9 +95,7 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str]) -> int:
     """The exit code of a command line. Errors are told here, and only here."""
     try:
-        result = cli.main(args, prog_name="toolkit", standalone_mode=False)
-        sys.stdout.flush()
-        return int(result or 0)
+        return int(cli.main(args, prog_name="toolkit", standalone_mode=False) or 0)
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
     except click.exceptions.NoArgsIsHelpError as error:
