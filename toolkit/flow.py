@@ -99,9 +99,11 @@ def tally(replayed: Iterable[Replayed], rules: Rules) -> Tally:
     graph = Graph(rules.targets)
     estimates: dict[tuple[str, ...], int] = {}
     commits = deploying = narrow_s = 0
+    ends: tuple[str, ...] = ()
     targets, checks, unmatched = Counter[str](), Counter[str](), Counter[str]()
     for one in replayed:
         commits += 1
+        ends = (*ends[:1], one.commit)
         checks.update(one.run)
         unmatched.update(path.rpartition("/")[0] or path for path in one.unmatched)
         if one.targets:
@@ -112,7 +114,7 @@ def tally(replayed: Iterable[Replayed], rules: Rules) -> Tally:
             narrow_s += estimates[one.targets]
     full_s = deploying * graph.estimate(rules.targets)
     rows = tuple((name, number, graph.estimate([name])) for name, number in targets.most_common())
-    return Tally(commits, deploying, narrow_s, full_s, rows, tuple(checks.most_common()), tuple(unmatched.most_common(10)))
+    return Tally(commits, ends, deploying, narrow_s, full_s, rows, tuple(checks.most_common()), tuple(unmatched.most_common(10)))
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:

@@ -232,10 +232,12 @@ class Lint(Struct, frozen=True):
 class Tally(Struct, frozen=True):
     """What today's rules make of a stretch of history. Times are seconds, for the commits that call for a deploy.
 
-    `targets` holds for each target how many commits deploy it and how long that takes, `unmatched` the folders with most unmatched changes.
+    `ends` are the ids of the newest and the oldest commit, `targets` holds for each target how many commits deploy it and how long
+    that takes, `unmatched` the folders with most unmatched changes.
     """
 
     commits: int
+    ends: tuple[str, ...]
     deploying: int
     narrow_s: int
     full_s: int

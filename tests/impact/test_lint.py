@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.impact.test_touch import HEAD, book, rule
-from toolkit.impact.lint import MOST_HINTS, lint
+from toolkit.impact.lint import MOST_COMPARED, MOST_HINTS, lint
 from toolkit.model import Lint
 
 FILES = ("lib/a.py", "lib/b.py", "lib/sub/c.py", "docs/a.md", "docs/b.md", "Makefile")
@@ -110,6 +110,12 @@ def test_only_the_first_dead_patterns_are_told_with_what_they_may_have_meant() -
     patterns = ", ".join(['"Lib/**"'] * (MOST_HINTS + 5))
     hints = [finding.hint for finding in on(rule("one", f'["lib/**", {patterns}]', 'deploy = ["a"]')).findings]
     assert hints == ["did you mean 'lib/**'?"] * MOST_HINTS + [""] * 5
+
+
+def test_among_many_names_only_the_same_one_is_told() -> None:
+    files = (*FILES, *(f"other/{at}/x" for at in range(MOST_COMPARED)))
+    hints = [finding.hint for finding in on(rule("one", '["docs/**", "libs/**", "Lib/**"]', 'deploy = ["a"]'), files=files).findings]
+    assert hints == ["", "did you mean 'lib/**'?"]
 
 
 def test_a_thousand_dead_patterns_beside_a_thousand_files_are_told_in_seconds() -> None:

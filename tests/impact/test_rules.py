@@ -205,7 +205,7 @@ def hostile_rules() -> dict[str, str]:
     chain = ["m", *(f"g{at}" for at in range(MOST_TARGETS - 1))]
     return {
         "names that are nearly right": near(18, 490),
-        "long names that are nearly right": near(90, 400),
+        "long names that are nearly right": near(48, 900),
         "many names that are nearly right": near(18, 999),
         "one name again and again": one + a_group("g", "m") + rule("x", ["g"] * 20_000),
         "braces": "ignore = [\n" + "".join(f'"{at}{"{a,b}" * 9}",\n' for at in range(4000)) + "]\n",
@@ -228,7 +228,7 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     start = time.process_time()
     with suppress(RulesError):
         flow.book(load(text)).called("a", "added")
-    assert time.process_time() - start < 2  # most take 0.1 s; this is a test on a busy machine
+    assert time.process_time() - start < 1.5  # at the limits it takes half of a second on a quiet machine
 
 
 @given(st.data())

@@ -137,6 +137,12 @@ def test_what_no_old_rule_matched_calls_for_the_fallback_of_then_too() -> None:
     assert impact.unmatched == []
 
 
+def test_what_is_ignored_today_calls_for_the_fallback_of_then() -> None:
+    old = book(HEAD.replace("1\n", '1\nunmatched = "both"\n', 1))
+    impact = on(book(HEAD.replace("1\n", '1\nignore = ["**"]\n', 1)), "x/y", old=old)
+    assert (called(impact), impact.touched[0].targets) == ({"both": ["x/y"]}, ("both",))
+
+
 def test_the_rules_of_every_base_count() -> None:
     olds = [book(HEAD + rule("old", '["x/**"]', f'deploy = ["{name}"]')) for name in "ab"]
     assert called(touch([Change("x/y", "modified")], book(HEAD), olds)) == {"a": ["x/y"], "b": ["x/y"]}

@@ -37,7 +37,8 @@ def rules_replay(ctx: click.Context, revisions: str | None, folder: str | None, 
         for one in replayed:
             output.say(show.json_line(one))
         return 0
-    output.say(show.text(flow.tally(replayed, loaded), revisions or "HEAD"))
+    found = flow.tally(replayed, loaded)
+    output.say(show.text(found, revisions or "HEAD", [git.commit(end) for end in found.ends]))
     return 0
 
 

@@ -319,6 +319,10 @@ class Git:
         """The newest commits between two points that touched one of the paths (GitPython)."""
         return self._log_of([new, *(f"^{one}" for one in old)], paths, most)
 
+    def commit(self, commit: str) -> Commit:
+        """Who made a commit, when, and what for (GitPython)."""
+        return _commit(self._python().commit(commit))
+
     def last_commit(self, path: str) -> Commit | None:
         """Who touched a path last (GitPython). None if nobody committed it."""
         return next(iter(self._log_of([self.require_head()], [path], 1)), None)

@@ -1,11 +1,11 @@
 """History under today's rules: a line a commit for programs, sums for people."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from toolkit.model import Replayed, Tally
+from toolkit.model import Commit, Replayed, Tally
 from toolkit.show.table import table
-from toolkit.show.text import count, duration, quote
+from toolkit.show.text import count, duration, line, quote
 
 
 def json_line(one: Replayed) -> str:
@@ -13,14 +13,19 @@ def json_line(one: Replayed) -> str:
     return json.dumps({"commit": one.commit, "targets": one.targets, "run": one.run, "unmatched": len(one.unmatched)})
 
 
-def text(found: Tally, revisions: str) -> str:
-    """Totals, the targets with how often, what narrow deploys saved, and where unmatched changes pile up."""
-    return "\n".join(_lines(found, revisions))
+def text(found: Tally, revisions: str, ends: Sequence[Commit] = ()) -> str:
+    """Totals, the targets with how often, what narrow deploys saved, and where unmatched changes pile up.
+
+    `ends` are the newest and the oldest commit.
+    """
+    return "\n".join(_lines(found, revisions, ends))
 
 
-def _lines(found: Tally, revisions: str) -> Iterator[str]:
+def _lines(found: Tally, revisions: str, ends: Sequence[Commit]) -> Iterator[str]:
     commits, rest = count(found.commits, "commit"), found.commits - found.deploying
     yield f"{commits} of {quote(revisions)} (first parents): {found.deploying:,} call for a deploy, {rest:,} for none."
+    if ends:
+        yield line(f"From {ends[-1].when:%Y-%m-%d} ({ends[-1].author}) to {ends[0].when:%Y-%m-%d} ({ends[0].author}).")
     if found.targets:
         yield ""
         yield table(("target", "commits", "share", "estimate"), [_row(*row, found) for row in found.targets], right=(1, 2, 3))
