@@ -127,11 +127,11 @@ def test_dirty_is_said_of_the_working_tree_also_when_it_equals_the_base(repo: Re
 
 def test_a_plan_inside_of_the_working_tree_does_not_make_itself_stale(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({"backend/src/app.py": "new\n"})
-    first, second = [
-        toolkit(repo.path, "diff", "-q", "--out", "plan.json", "HEAD") and json.loads((repo.path / "plan.json").read_text())
-        for _ in range(2)
-    ]
-    assert first["source"] == second["source"]
+    sources = []
+    for _ in range(2):
+        toolkit(repo.path, "diff", "-q", "--out", "plan.json", "HEAD")
+        sources.append(json.loads((repo.path / "plan.json").read_text())["source"])
+    assert sources[0] == sources[1]
 
 
 def test_quiet_still_warns_of_what_has_to_be_known(repo: Repo, toolkit: Toolkit) -> None:
