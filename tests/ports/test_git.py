@@ -308,12 +308,14 @@ def test_the_log_has_every_commit_with_its_changes_newest_first(repo: Repo) -> N
     assert len(list(opened(repo).log(["HEAD"], 2))) == 2
 
 
-def test_the_log_takes_merges_against_their_first_parent(repo: Repo) -> None:
+@pytest.mark.parametrize("setting", ["off", "separate", "dense-combined", "first-parent"])
+def test_the_log_takes_merges_against_their_first_parent(repo: Repo, setting: str) -> None:
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit("on the branch", {"backend/src/app.py": "new\n"})
     repo.git("checkout", "-q", "main")
     repo.commit("on main", {"lambda/login/handler.py": "new\n"})
     repo.git("merge", "-q", "--no-ff", "-m", "merge", "feature")
+    repo.git("config", "log.diffMerges", setting)
     found = list(opened(repo).log(["HEAD"], None))
     assert [[change.path for change in changes] for _, changes in found[:2]] == [["backend/src/app.py"], ["lambda/login/handler.py"]]
     assert len(found) == 3
@@ -362,6 +364,26 @@ def test_people_are_told_of_commits_that_touched_a_path(repo: Repo) -> None:
     assert last is not None
     assert last.id == head
     assert git.last_commit("nothing") is None
+
+
+def test_people_are_told_of_in_a_bare_repository(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+    repo.commit("Faster search", {"backend/src/app.py": "new\n"})
+    bare = repo.clone(tmp_path / "bare.git", "--bare")
+    rules = ("--rules", str(repo.path / "rules.toml"))
+    assert "Ada: Faster search" in toolkit(bare.path, "diff", "-v", "HEAD~1..HEAD", *rules).out
+    found = toolkit(bare.path, "rules", "replay", *rules)
+    assert (found.code, found.err) == (0, "")
+
+
+def test_people_in_a_bare_repository_that_gitpython_cannot_open_are_an_error(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+    """It stumbles over a conditional include there, which git follows."""
+    bare = repo.clone(tmp_path / "bare.git", "--bare")
+    bare.git("config", "includeIf.gitdir:/x.path", "more")
+    found = toolkit(bare.path, "diff", "-v", "HEAD..HEAD", "--rules", str(repo.path / "rules.toml"))
+    assert found.code == 0
+    git = Git.open(str(bare.path), bare=True)
+    with pytest.raises(GitError):
+        git.last_commit("backend/src/app.py")
 
 
 def test_a_path_with_magic_in_it_is_taken_literally(repo: Repo) -> None:

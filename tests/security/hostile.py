@@ -21,6 +21,7 @@ CONFIG = """
 	gitProxy = {program} proxy
 	alternateRefsCommand = {program} alternates
 	untrackedCache = true
+	attributesFile = {attributes}
 [include]
 	path = included
 [extensions]
@@ -146,7 +147,8 @@ class Hostile:
         self.repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{inner.path}", "sub")
 
     def _arm(self, git_dir: Path, program: str) -> None:
-        words = {"program": program, "hooks": self.repo.path / "hooks"}
+        words = {"program": program, "hooks": self.repo.path / "hooks", "attributes": git_dir / "attributes"}
+        (git_dir / "attributes").write_text(ATTRIBUTES)
         for name, text in (("config", CONFIG), ("included", INCLUDED), ("deeper", DEEPER), ("config.worktree", WORKTREE)):
             with (git_dir / name).open("a") as file:
                 file.write(text.format(**words))

@@ -131,8 +131,8 @@ def test_replay_runs_no_program_of_a_bare_repository(tmp_path: Path, toolkit: To
     Repo(bare).git("config", "core.bare", "true")
     (tmp_path / "rules.toml").write_text(RULES)
     assert hostile.ran == []
-    for args in (("rules", "replay"), ("diff", "HEAD~1..HEAD")):
-        assert toolkit(bare, *args, "--rules", str(tmp_path / "rules.toml")).code == 0
+    for args in (("rules", "replay"), ("diff", "HEAD~1..HEAD"), ("diff", "-v", "HEAD~1..HEAD")):
+        assert toolkit(bare, *args, "--rules", str(tmp_path / "rules.toml")).code in (0, 2)
         assert hostile.ran == []
 
 
@@ -163,6 +163,18 @@ def test_a_local_filter_is_not_run_and_a_global_one_is(repo: Repo, toolkit: Tool
     assert [one["path"] for one in found] == ["a.loc"]
     assert (tmp_path / "own").exists()
     assert not (tmp_path / "local").exists()
+
+
+def test_a_global_filter_runs_for_what_the_persons_own_attributes_say(repo: Repo, toolkit: Toolkit) -> None:
+    """S6: `git lfs` and `git-crypt` can be set up for every repository of a person."""
+    repo.commit("stored", {"a.bin": "stored\n"})
+    home = Path(os.environ["HOME"])
+    (home / ".gitconfig").write_text('[filter "own"]\n\tclean = "echo stored"\n')
+    (home / ".config/git").mkdir(parents=True)
+    (home / ".config/git/attributes").write_text("*.bin filter=own\n")
+    repo.write({"a.bin": "edited\n"})
+    assert repo.git("diff", "--name-only", "HEAD") != ""
+    assert toolkit(repo.path, "diff", "--json", "HEAD").json["changes"] == []
 
 
 def test_a_local_filter_does_not_run_under_the_name_of_a_global_one(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:

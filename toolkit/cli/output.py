@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -36,7 +37,9 @@ def say(answer: str) -> None:
 
 
 def note(remark: str) -> None:
-    """A line for the person, not for the program that reads the answer."""
+    """A line for the person, not for the program that reads the answer; it comes after what was said so far."""
+    with suppress(OSError):
+        sys.stdout.flush()
     sys.stderr.write(remark + "\n")
 
 

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 
 from toolkit import flow
 from toolkit.changes.base import split
 from toolkit.cli import options, output
-from toolkit.errors import UsageError
-from toolkit.model import Replayed
+from toolkit.errors import GitError, UsageError
+from toolkit.model import Commit, Replayed
 from toolkit.ports.git import Git
 from toolkit.show import replayed as show
 
@@ -38,7 +39,10 @@ def rules_replay(ctx: click.Context, revisions: str | None, folder: str | None, 
             output.say(show.json_line(one))
         return 0
     found = flow.tally(replayed, loaded)
-    output.say(show.text(found, revisions or "HEAD", [git.commit(end) for end in found.ends]))
+    ends: list[Commit] = []
+    with suppress(GitError):  # who and when is a courtesy
+        ends = [git.commit(end) for end in found.ends]
+    output.say(show.text(found, revisions or "HEAD", ends))
     return 0
 
 

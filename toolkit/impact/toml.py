@@ -15,13 +15,15 @@ MOST_COLUMNS = 1024
 MOST_NESTING = 16
 MOST_DOTS = 16
 
-# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python 3.11.4.
+# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python 3.11.4. A string that never ends is
+# taken to the end of its line, or of the text: else its end would be looked for again from every quote in it.
 _STRING_OR_COMMENT = re.compile(
-    r'"""(?>(?:[^"\\]|\\(?s:.)|"(?!""))*)"{3,5}'
-    r"|'''(?>(?:[^']|'(?!''))*)'{3,5}"
-    r'|"(?>(?:[^"\\\n]|\\.)*)"'
-    r"|'[^'\n]*'"
-    r"|\#[^\n]*"
+    r'"""(?>(?:[^"\\]|\\(?s:.)|"(?!""))*)(?:"{3,5}|\\?\Z)'
+    r"|'''(?>(?:[^']|'(?!''))*)(?:'{3,5}|\Z)"
+    r'|"(?>(?:[^"\\\n]|\\.)*)(?:"|\\?$)'
+    r"|'[^'\n]*(?:'|$)"
+    r"|\#[^\n]*",
+    re.MULTILINE,
 )
 _BRACKET = re.compile(r"[\[\]{}]")
 _HEADER = re.compile(r"^[ \t]*(\[\[?)([^\[\]\n]+)\]", re.MULTILINE)

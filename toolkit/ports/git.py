@@ -8,6 +8,7 @@ fetches or clones. GitPython, which reads commits and authors well but loses cha
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
@@ -23,7 +24,6 @@ OPTIONS = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.sshCommand": "ssh",
-    "core.attributesFile": os.devnull,
     "core.checkStat": "default",
     "core.trustctime": "true",
     "credential.helper": "",
@@ -321,24 +321,20 @@ class Git:
 
     def commit(self, commit: str) -> Commit:
         """Who made a commit, when, and what for (GitPython)."""
-        return _commit(self._python().commit(commit))
+        with self._python() as python:
+            return _commit(python.commit(commit))
 
     def last_commit(self, path: str) -> Commit | None:
         """Who touched a path last (GitPython). None if nobody committed it."""
         return next(iter(self._log_of([self.require_head()], [path], 1)), None)
 
     def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
-        python = self._python()
-        from git.exc import GitCommandError
-
-        try:
+        with self._python() as python:
             return [_commit(one) for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)]
-        except GitCommandError as error:
-            said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
-            raise self._failure("rev-list", os.fsencode(said)) from None
 
-    def _python(self) -> Any:
-        """GitPython's view of this repository, over the same hardened options."""
+    @contextmanager
+    def _python(self) -> Iterator[Any]:
+        """GitPython's view of this repository, over the same hardened options. Whatever it cannot read is a GitError."""
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             del os.environ[name]  # GitPython hands our environment on
         os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[0]  # it runs git while it is imported, else the first that it finds
@@ -346,10 +342,18 @@ class Git:
 
         if self._argv[0] != git.Git.GIT_PYTHON_GIT_EXECUTABLE:
             git.Git.refresh(self._argv[0])
-        repo = git.Repo(self.root, search_parent_directories=False)
-        repo.git.set_persistent_git_options(c=[f"{key}={value}" for key, value in OPTIONS.items()], no_pager=True, literal_pathspecs=True)
-        repo.git.update_environment(**ENVIRONMENT)
-        return repo
+        where = {"git_dir": self.root} if self.bare else {}
+        pairs = [f"{key}={value}" for key, value in OPTIONS.items()]
+        try:
+            repo = git.Repo(self.root, search_parent_directories=False)
+            repo.git.set_persistent_git_options(c=pairs, no_pager=True, literal_pathspecs=True, **where)
+            repo.git.update_environment(**ENVIRONMENT)
+            yield repo
+        except git.GitCommandError as error:
+            said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
+            raise self._failure("rev-list", os.fsencode(said)) from None
+        except Exception as error:  # it has a reader of its own for configurations and commits, and no common error for what that dislikes
+            raise GitError(verb="rev-list", reason=f"GitPython: {error!r}") from error
 
     def version(self) -> str:
         """Git's version, for `toolkit doctor`."""

@@ -8,7 +8,7 @@ from toolkit.errors import RulesError, ToolkitError
 
 def dumps(document: dict[str, Any]) -> str:
     """The document as text. It always opens with `{"toolkit": 1, "command": …`."""
-    return json.dumps(document)
+    return json.dumps(document).replace("##[", "#\\u0023[").replace("##vso", "#\\u0023vso")  # CI logs take those for commands anywhere
 
 
 def error(command: str, problem: ToolkitError) -> dict[str, Any]:

@@ -15,9 +15,9 @@ def text(rules: Rules, found: Lint | None) -> str:
 def _lines(rules: Rules, found: Lint | None) -> Iterator[str]:
     sizes = f"{count(len(rules.rules), 'rule')}, {count(len(rules.targets), 'target')}"
     if found is None:
-        yield f"{rules.file}: no errors ({sizes}); not in a repository, so no file was looked at"
+        yield f"{quote(rules.file)}: no errors ({sizes}); not in a repository, so no file was looked at"
         return
-    yield f"{rules.file}: no errors ({sizes}, {count(found.files, 'tracked file')})"
+    yield f"{quote(rules.file)}: no errors ({sizes}, {count(found.files, 'tracked file')})"
     for one in found.findings:
         yield line(f"{rules.file}:{one.line or '?'}: {one.code}: {one.message}" + (f"; {one.hint}" if one.hint else ""))
     unowned = sum(number for _, number in found.unowned)
