@@ -73,7 +73,9 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         yield "not in a git repository, so no rules were looked at"
         return
     yield from (f"{quote(path)}: {_owners(names)}" for path, names in images.dockerfiles.items())
-    yield from (f"{quote(path)}: {line(file or "")} names it, but there is no such file, or git ignores it" for path in images.missing)
+    yield from (
+        f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or git ignores it" for path in images.missing
+    )
     yield from (_uncovered(missed) for missed in images.uncovered)
     if images.uncovered:
         yield 'hint: add rules for them, or: accept = [{ path = "PATTERN", reason = "WHY" }]'
