@@ -35,8 +35,8 @@ def make(folder: Path, files: int) -> Path:
 
 
 def _history(names: list[str]) -> bytes:
-    step = max(len(names) // 200 // 20, 1)
-    fifty = [name for at, name in enumerate(names) if at // max(len(names) // 200, 1) < 50 and at % step == 0]
+    each = len(names) // 200
+    fifty = [name for at, name in enumerate(names[: 50 * each]) if at % each < 20]  # the same paths in a repository of any size
     base = [(name, b"%d" % at) for at, name in enumerate(names)]
     one = [(names[0], b"changed")]
     return _commits([("base", "", base), ("one", "base", one), ("thousand", "base", [(name, b"changed") for name in fifty[:1000]])])
