@@ -348,7 +348,8 @@ class Git:
             repo = git.Repo(self.root, search_parent_directories=False)
             repo.git.set_persistent_git_options(c=pairs, no_pager=True, literal_pathspecs=True, **where)
             repo.git.update_environment(**ENVIRONMENT)
-            yield repo
+            with repo:  # it keeps a git running for objects, which has to end
+                yield repo
         except git.GitCommandError as error:
             said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
             raise self._failure("rev-list", os.fsencode(said)) from None
