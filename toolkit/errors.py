@@ -11,8 +11,24 @@ ToolkitError
 │   ├── NoCommits
 │   ├── UnknownRef
 │   └── MissingCommit   the commit is not in this clone
-└── FileProblem         a file cannot be read or written
-    └── FileIsThere     and is not to be replaced
+├── FileProblem         a file cannot be read or written
+│   └── FileIsThere     and is not to be replaced
+├── Refused             it could be done, but not like this
+│   └── StalePlan       what the plan was made of has changed
+├── Stopped             the run was asked to stop
+├── ProgramFailed       another program (docker, cdk) ended badly
+├── LockHeld            somebody else is at work on the target
+├── LockLost            and we are no longer allowed to be
+├── StateDamaged        a journal or a record cannot be trusted
+└── CloudError          AWS answered with an error
+    ├── Missing         what rules.toml names is not there
+    ├── Throttled       too many calls
+    ├── Unreachable     no answer: network, endpoint, a time-out
+    └── CredentialsProblem
+        ├── NoCredentials
+        ├── Expired
+        ├── NotAllowed  the IAM policy lacks an action
+        └── WrongAccount
 
 A class's docstring is the template of its message, `hint` that of the next command to try. The facts that fill them come
 from outside and are quoted when they are shown (show/text.py), never here.
@@ -159,3 +175,124 @@ class FileIsThere(FileProblem):
     """{path} is there already"""
 
     hint = "add --force to replace it, or name another file with --out"
+
+
+class Refused(ToolkitError):
+    """{problem}"""
+
+    code = "refused"
+    hint = "{next}"
+
+    def __init__(self, problem: str, next: str = "") -> None:
+        super().__init__(problem=problem, next=next)
+
+
+class StalePlan(Refused):
+    """{problem}"""
+
+    code = "stale-plan"
+
+
+class Stopped(ToolkitError):
+    """the run was asked to stop"""
+
+    code = "stopped"
+    exit = Exit.INTERRUPTED
+    hint = "go on with `toolkit resume`"
+
+
+class ProgramFailed(ToolkitError):
+    """{program} failed: {reason}"""
+
+    code = "program"
+    exit = Exit.FAILED
+
+
+class LockHeld(ToolkitError):
+    """{target} is locked by {owner} since {since}: {command}"""
+
+    code = "locked"
+    exit = Exit.LOCKED
+    hint = "wait for it with --lock-timeout 15m, or see `toolkit lock show {target}`"
+
+
+class LockLost(ToolkitError):
+    """the lock of {target} is no longer ours: {reason}"""
+
+    code = "lock-lost"
+    exit = Exit.IN_DOUBT
+    hint = "nothing new was started; run `toolkit resume`"
+
+
+class StateDamaged(ToolkitError):
+    """{path}: {reason}"""
+
+    code = "state"
+    hint = "it was left as it is; see `toolkit history`"
+
+
+class CloudError(ToolkitError):
+    """AWS refused {call}: {reason}"""
+
+    code = "aws"
+    exit = Exit.FAILED
+
+    aws_code = ""
+    """AWS's own word for it, such as `ValidationError`."""
+
+
+class Missing(CloudError):
+    """there is no {what} {name}{where}"""
+
+    code = "missing"
+    exit = Exit.USAGE
+    hint = "correct its name in rules.toml, or create it first"
+
+
+class Throttled(CloudError):
+    """AWS asks for fewer calls ({call})"""
+
+    code = "throttled"
+    hint = "try again in a minute"
+
+
+class Unreachable(CloudError):
+    """no answer from AWS for {call}: {reason}"""
+
+    code = "unreachable"
+    exit = Exit.CREDENTIALS
+    hint = "check the network, and AWS_ENDPOINT_URL if it is set"
+
+
+class CredentialsProblem(CloudError):
+    """AWS does not accept the credentials for {call}: {reason}"""
+
+    code = "credentials"
+    exit = Exit.CREDENTIALS
+    hint = "check with: aws sts get-caller-identity"
+
+
+class NoCredentials(CredentialsProblem):
+    """there are no AWS credentials{profile}"""
+
+    hint = "sign in: aws sso login{profile}, or try it without an account: toolkit sandbox up"
+
+
+class Expired(CredentialsProblem):
+    """the AWS credentials{profile} have expired"""
+
+    hint = "sign in again: aws sso login{profile}, then `toolkit resume` if a run was stopped by it"
+
+
+class NotAllowed(CredentialsProblem):
+    """these credentials may not {action} on {resource}"""
+
+    code = "not-allowed"
+    hint = "see what is needed: toolkit permissions --json"
+
+
+class WrongAccount(CredentialsProblem):
+    """these credentials are for account {found}, but environment {environment} is account {wanted}"""
+
+    code = "wrong-account"
+    hint = "use another profile (--profile), or another environment (--env)"

@@ -9,6 +9,9 @@ from msgspec import Struct, field
 CHECKS = ("smoke-test", "health-check")
 """What a rule's `run` may ask for, the narrower first."""
 
+VERDICTS = ("succeeded", "unchanged", "failed", "rolled-back", "superseded", "cancelled", "skipped", "in-doubt")
+"""How a step can end."""
+
 STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
 
@@ -36,10 +39,11 @@ class Environment(Struct, frozen=True):
     profile: str | None = None
     protected: bool = False
     vars: Mapping[str, str] = field(default_factory=dict)
+    store: str | None = None
 
 
 class Target(Struct, frozen=True):
-    """One thing that is deployed. `members` is empty but for a group; `estimate_s` is in seconds."""
+    """One thing that is deployed. `members` is empty but for a group; times are in seconds."""
 
     name: str
     kind: str
@@ -48,6 +52,7 @@ class Target(Struct, frozen=True):
     estimate_s: int
     needs: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
+    deadline_s: int = 3600
 
 
 class Rule(Struct, frozen=True):
@@ -262,3 +267,107 @@ class Commit(Struct, frozen=True):
     author: str
     when: datetime
     summary: str
+
+
+class Place(Struct, frozen=True):
+    """Where a step acts: one region of an environment. What rules.toml does not say is None; AWS's own settings decide then."""
+
+    environment: str | None = None
+    region: str | None = None
+    account: str | None = None
+    profile: str | None = None
+    protected: bool = False
+    store: str | None = None
+    """`s3://bucket/prefix` of the shared record and locks."""
+
+
+class Version(Struct, frozen=True):
+    """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ from it: it is the image's tag.
+
+    `fingerprint` is the digest of every file that the target's rules match.
+    """
+
+    name: str
+    commit: str | None
+    fingerprint: str
+    dirty: bool = False
+
+
+class Job(Struct, frozen=True):
+    """One step of a run with everything that it depends on: from it any process can go on with the step.
+
+    `settings` is the kind's own struct with variables filled in; `wishes` is what the command line asked of this kind (an image's
+    tag, `allow_replace`); `needs` are names of other steps of the run. Times are seconds.
+    """
+
+    step: str
+    target: str
+    kind: str
+    action: str
+    place: Place
+    settings: Any
+    version: Version
+    run: str
+    token: str
+    needs: tuple[str, ...] = ()
+    estimate_s: int = 0
+    deadline_s: int = 3600
+    wishes: Mapping[str, Any] = {}
+
+
+class Live(Struct, frozen=True):
+    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms: image, digest, task definition."""
+
+    version: str | None
+    commit: str | None = None
+    fingerprint: str | None = None
+    run: str | None = None
+    since: str | None = None
+    detail: Mapping[str, str] = {}
+
+
+class Call(Struct, frozen=True):
+    """One call that changes something, with the parameters that matter: what --dry-run prints."""
+
+    name: str
+    what: Mapping[str, str] = {}
+
+
+class Preview(Struct, frozen=True):
+    """What a step would do: the calls in order, what is said before, and whether nothing would change."""
+
+    calls: tuple[Call, ...]
+    warnings: tuple[str, ...] = ()
+    unchanged: bool = False
+    live: Live | None = None
+
+
+class Seen(Struct, frozen=True):
+    """What the cloud says of a step.
+
+    `state` is absent, running, done, failed or unknown; `verdict` one of VERDICTS where it is done or failed. `phase` is what goes on
+    in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
+    what failed. `doomed` says that it cannot succeed any more though the cloud still tries. `lines` are new since the Seen before,
+    `mark` is what the next look wants to know of this one.
+    """
+
+    state: str
+    verdict: str = ""
+    phase: str = ""
+    cause: str = ""
+    next: str = ""
+    log: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = {}
+    doomed: bool = False
+    live: Live | None = None
+    mark: Any = None
+
+
+class Statement(Struct, frozen=True):
+    """One statement of an IAM policy: these actions on these resources, and why they are needed."""
+
+    why: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...] = ("*",)
+    conditions: Mapping[str, Mapping[str, str]] = {}

@@ -6,8 +6,6 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-import platformdirs
-
 from toolkit import __version__
 from toolkit.cli import output
 from toolkit.errors import Exit, FileProblem
@@ -46,9 +44,10 @@ def _log(error: Exception, args: list[str]) -> str:
 def _write(log: str) -> str | None:
     """Where the log now is, None if it could not be written."""
     try:
-        folder = platformdirs.user_state_path("toolkit", ensure_exists=True)
-        path = folder / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        files.write(str(path), log.encode(errors="backslashreplace"))
+        folder = files.state_folder()
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        path = os.path.join(folder, f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log")
+        files.write(path, log.encode(errors="backslashreplace"))
     except (OSError, FileProblem):
         return None
-    return str(path)
+    return path

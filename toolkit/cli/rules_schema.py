@@ -53,6 +53,11 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
         "kind": {"const": name, "description": "How it is deployed."},
         "needs": {"type": "array", "items": {"type": "string"}, "description": "Targets that have to be up to date before it."},
         "estimate": {"type": "string", "pattern": f"^(?=.){DURATION}$", "description": 'How long a deploy takes, such as "2m30s".'},
+        "deadline": {
+            "type": "string",
+            "pattern": f"^(?=.){DURATION}$",
+            "description": "After how long nobody waits for a deploy any more.",
+        },
     }
     own["properties"] = {**common, **own["properties"]}
     own["required"] = ["kind", *own.get("required", [])]

@@ -27,6 +27,9 @@ LONGEST_COMPARED = 40
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 
+COMMON = ("kind", "needs", "estimate", "deadline")
+"""The keys of every target, whatever its kind."""
+
 _NAME = re.compile(NAME)
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -36,6 +39,10 @@ _CREDENTIAL = re.compile(
 _CREDENTIAL_MARKS = ("AKIA", "ASIA", "hooks.slack.com", "api.render.com", "PRIVATE KEY")
 
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")]
+Store = Annotated[
+    str,
+    Meta(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_.-]+)*/?$", description="A bucket, as `s3://bucket/prefix`."),
+]
 Pattern = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
@@ -44,6 +51,7 @@ class Kind(Protocol):
 
     action: str
     estimate_s: int
+    deadline_s: int
     Settings: Any
 
     def problem(self, settings: Any) -> str | None: ...
@@ -57,6 +65,9 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
     regions: Annotated[tuple[str, ...], Meta(description="AWS regions, the first one first.")] = ()
     profile: Annotated[str | None, Meta(description="The AWS profile to use.")] = None
     protected: Annotated[bool, Meta(description="Ask for the environment's name before anything is changed.")] = False
+    store: Annotated[
+        Store | None, Meta(description="`s3://bucket/prefix` where locks and the record of what is live are shared; local if not given.")
+    ] = None
     vars: Annotated[dict[str, str], Meta(description="What `{name}` in a target's settings stands for.")] = {}
 
 
@@ -179,7 +190,7 @@ class _Loader:
         for name, table in tables.items():
             one = self._named(name, table, EnvironmentTable, "environments")
             if one:
-                yield name, Environment(name, one.account, one.regions, one.profile, one.protected, one.vars)
+                yield name, Environment(name, one.account, one.regions, one.profile, one.protected, one.vars, one.store)
 
     def _named(self, name: str, table: object, into: type[Any], section: str) -> Any:
         if not _NAME.fullmatch(name):
@@ -204,7 +215,7 @@ class _Loader:
             self._wrong(f"{said}; {nearest or 'there are ' + _words(self.known)}", "targets", name, *(["kind"] if kind_name else []))
             return None
         kind = self.kinds(kind_name)
-        own = {key: value for key, value in table.items() if key not in ("kind", "needs", "estimate")}
+        own = {key: value for key, value in table.items() if key not in COMMON}
         settings = self._named(name, own, kind.Settings, "targets")
         if settings is None:
             return None
@@ -212,16 +223,17 @@ class _Loader:
         if problem:
             self._wrong(problem, "targets", name)
         return Target(
-            name, kind_name, settings, kind.action, self._estimate(name, table, kind), self._needs(name, table), kind.members(settings)
-        )
+            name, kind_name, settings, kind.action, self._duration(name, table, "estimate", kind.estimate_s), self._needs(name, table),
+            kind.members(settings), self._duration(name, table, "deadline", kind.deadline_s),
+        )  # fmt: skip
 
-    def _estimate(self, name: str, table: dict[str, Any], kind: Kind) -> int:
-        given = table.get("estimate")
+    def _duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
+        given = table.get(key)
         if given is None:
-            return kind.estimate_s
+            return default
         found = seconds(given) if isinstance(given, str) else None
         if found is None:
-            self._wrong('expected a duration such as "2m30s"', "targets", name, "estimate")
+            self._wrong('expected a duration such as "2m30s"', "targets", name, key)
         return found or 0
 
     def _needs(self, name: str, table: dict[str, Any]) -> tuple[str, ...]:
@@ -372,7 +384,7 @@ def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
         if hasattr(part, "__struct_fields__"):
             yield from part.__struct_fields__
             if part.__name__ == "Settings":
-                yield from ("kind", "needs", "estimate")
+                yield from COMMON
 
 
 def _described(into: type[Any], path: list[str | int]) -> str:

@@ -129,3 +129,17 @@ def digest(path: str) -> str:
 
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def state_folder() -> str:
+    """Where toolkit keeps what happened, and its crash logs: TOOLKIT_STATE_DIR, or what the system has for that. It may not be there."""
+    import platformdirs
+
+    return os.environ.get("TOOLKIT_STATE_DIR") or str(platformdirs.user_state_path("toolkit"))
+
+
+def cache_folder() -> str:
+    """Where toolkit keeps what can be made again: TOOLKIT_CACHE_DIR, or what the system has for that. It may not be there."""
+    import platformdirs
+
+    return os.environ.get("TOOLKIT_CACHE_DIR") or str(platformdirs.user_cache_path("toolkit"))

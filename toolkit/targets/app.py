@@ -10,8 +10,10 @@ from toolkit.targets import base
 
 action = "deploy-app"
 estimate_s = 150
+deadline_s = 1800
 problem = base.no_problem
 members = base.no_members
+runnable = base.can_run
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

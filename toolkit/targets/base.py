@@ -1,8 +1,20 @@
-"""What a kind must offer. A kind is a module; its settings are a struct, so that they are checked when rules.toml is loaded."""
+"""What a kind must offer. A kind is a module; its settings are a struct, so that they are checked when rules.toml is loaded.
 
-from typing import Annotated, Any, Protocol
+A deploy of one target is four questions to its kind. `preview` (reads only) says what would be done and refuses what can be known
+to fail. `apply` does it, up to the point where the cloud has taken over. `observe` (reads only) says how that went, again and again,
+and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
+
+from toolkit.errors import Refused
+from toolkit.model import Job, Live, Preview, Seen, Statement
+
+if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
+    from toolkit.ports.world import World
 
 Text = Annotated[str, Meta(min_length=1)]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+$", description="An http or https address, without a user name.")]
@@ -13,13 +25,50 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
+class Report(Protocol):
+    """How `apply` and `abandon` speak to the run that they are part of."""
+
+    @property
+    def receipt(self) -> Mapping[str, Any]:
+        """What was kept of this step so far, also by a process that has crashed since."""
+
+    def phase(self, words: str) -> None:
+        """What goes on now, in a few words."""
+
+    def log(self, line: str) -> None:
+        """A line for the step's log; the last one is shown beside its phase."""
+
+    def tell(self, line: str) -> None:
+        """A line that the person has to see at once."""
+
+    def intend(self, call: str, **what: str) -> None:
+        """Write down that this call comes next. To be said right before each call that changes something outside of this machine.
+
+        Raises Stopped or LockLost if it must not be made any more.
+        """
+
+    def keep(self, **facts: Any) -> None:
+        """Write down what the cloud answered: JSON values, no secrets. They are in `receipt` from now on."""
+
+    def consent(self, question: str, flag: str) -> None:
+        """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it names the flag that says yes in advance."""
+
+    def check(self) -> None:
+        """Raises Stopped if the run is to stop: for work on this machine that takes long."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not after the run was asked to stop: raises Stopped then."""
+
+
 class Kind(Protocol):
-    """The contract of a kind's module."""
+    """The contract of a kind's module. `apply` twice with one token is `apply` once."""
 
     action: str
     """The verb of its step, which is the command that runs it."""
     estimate_s: int
     """How long a deploy takes where rules.toml does not say, in seconds."""
+    deadline_s: int
+    """After how long nobody waits any more, in seconds; the step is then in doubt."""
     Settings: Any
     """The struct that its settings are checked with."""
 
@@ -34,6 +83,34 @@ class Kind(Protocol):
 
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
+
+    def runnable(self, settings: Any) -> str | None:
+        """Why this version of toolkit cannot deploy it, None if it can."""
+
+    def services(self) -> tuple[str, ...]:
+        """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
+
+    def preview(self, job: Job, world: "World") -> Preview:
+        """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for what is known to fail."""
+
+    def apply(self, job: Job, world: "World", report: Report) -> None:
+        """Make the calls of the preview, each after `report.intend`, until the cloud has accepted. Calls that were made before with this
+        job's token are found and not made again. Raises ToolkitError where the cloud refuses."""
+
+    def observe(self, job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
+        """How it stands, from the job, what was kept, and the cloud; never a guess: `unknown` where that is not enough.
+
+        `before` is what was seen last by this process. Raises CloudError for a look that failed, which says nothing of the step.
+        """
+
+    def abandon(self, job: Job, receipt: Mapping[str, Any], world: "World", report: Report) -> None:
+        """Stop a step that is doomed, so that what ran before runs again."""
+
+    def live(self, job: Job, world: "World") -> Live | None:
+        """What runs now, read from the cloud; None if nothing does."""
+
+    def permissions(self, job: Job) -> tuple[Statement, ...]:
+        """The IAM statements that these calls need, narrow enough to paste. Pure."""
 
 
 def no_problem(settings: Settings) -> str | None:
@@ -54,3 +131,18 @@ def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
 def deploy_command(target: str, settings: Settings) -> str | None:
     """For a kind without a verb of its own."""
     return f"toolkit deploy {target}"
+
+
+def can_run(settings: Settings) -> str | None:
+    """For a kind that can be deployed."""
+    return None
+
+
+def no_services() -> tuple[str, ...]:
+    """For a kind that calls none."""
+    return ()
+
+
+def never(*_: object) -> NoReturn:
+    """For a kind that cannot be deployed: nobody asks it to, for `runnable` said so."""
+    raise Refused("this cannot be deployed", "see `toolkit rules check`")

@@ -8,10 +8,13 @@ from toolkit.targets import base
 
 action = "deploy"
 estimate_s = 30
+deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
 command = base.deploy_command
 dockerfile = base.no_dockerfile
+services = base.no_services
+preview = apply = observe = abandon = live = permissions = base.never
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -20,3 +23,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     function: Annotated[base.Text, Meta(description="The function's name.")]
     source: Annotated[base.Folder, Meta(description="The folder that is packed.")]
     alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = "live"
+
+
+def runnable(settings: Settings) -> str | None:
+    """Why it cannot be deployed by itself."""
+    return "toolkit cannot deploy a function by itself yet; deploy its stack"

@@ -8,9 +8,12 @@ from toolkit.targets import base
 
 action = "deploy"
 estimate_s = 0
+deadline_s = 3600
 problem = base.no_problem
 command = base.deploy_command
 dockerfile = base.no_dockerfile
+services = base.no_services
+preview = apply = observe = abandon = live = permissions = base.never
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -22,3 +25,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def members(settings: Settings) -> tuple[str, ...]:
     """What it is for."""
     return settings.members
+
+
+def runnable(settings: Settings) -> str | None:
+    """Why it cannot be deployed by itself."""
+    return "a group is deployed as its members"

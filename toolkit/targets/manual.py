@@ -8,9 +8,12 @@ from toolkit.targets import base
 
 action = "by hand"
 estimate_s = 0
+deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
 dockerfile = base.no_dockerfile
+services = base.no_services
+preview = apply = observe = abandon = live = permissions = base.never
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -22,3 +25,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def command(target: str, settings: Settings) -> str | None:
     """There is none."""
     return None
+
+
+def runnable(settings: Settings) -> str | None:
+    """What a person has to do."""
+    return f"only a person can: {settings.instructions}"

@@ -8,10 +8,13 @@ from toolkit.targets import base
 
 action = "deploy"
 estimate_s = 60
+deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
 command = base.deploy_command
 dockerfile = base.no_dockerfile
+services = base.no_services
+preview = apply = observe = abandon = live = permissions = base.never
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -21,3 +24,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     bucket: Annotated[base.Text, Meta(description="The bucket's name.")]
     distribution: Annotated[base.Text | None, Meta(description="The CloudFront distribution's id.")] = None
     health: Annotated[tuple[base.Url, ...], Meta(description="Addresses that must answer after a deploy.")] = ()
+
+
+def runnable(settings: Settings) -> str | None:
+    """Why it cannot be deployed by itself."""
+    return "toolkit cannot deploy a site yet; upload it by hand"

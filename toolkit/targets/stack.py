@@ -9,7 +9,9 @@ from toolkit.targets import base
 
 action = "deploy-stack"
 estimate_s = 300
+deadline_s = 5400
 members = base.no_members
+runnable = base.can_run
 dockerfile = base.no_dockerfile
 
 

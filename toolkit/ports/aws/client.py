@@ -1,0 +1,265 @@
+"""One account and region of AWS: calls with bounded time and attempts, and errors in our own terms.
+
+Reads and calls that carry a token of ours are tried up to five times. A write without a token is tried once: whether a lost answer
+stood for an effect is for the kind's `observe` to find out, never for a retry.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Condition, Lock
+from time import monotonic
+from typing import Any
+
+from toolkit import errors
+
+CONNECT_S, READ_S = 5, 20
+ATTEMPTS = 5
+POOL = 32
+WINDOW_S = 0.02
+"""How long the first of several equal reads waits for the others, so that they become one call."""
+
+_THROTTLING = frozenset((
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
+    "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete", "EC2ThrottledException",
+    "ProvisionedThroughputExceededException", "TransactionInProgressException",
+))  # fmt: skip
+_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"))
+_UNKNOWN = frozenset((
+    "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException",
+    "AuthFailure", "MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "RequestTimeTooSkewed",
+    "OptInRequired",
+))  # fmt: skip
+_DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "Forbidden", "403"))
+_WHO_WHAT = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
+
+
+class Aws:
+    """The calls of one profile and region. Safe to use from several threads."""
+
+    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+        self.profile, self.region = profile, region
+        self._session: Any = None
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._lock = Lock()
+        self._gathered: dict[Hashable, _Gathering] = {}
+
+    def read(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
+        """An answer of AWS. Raises CloudError."""
+        return self._call(service, operation, params, once=False)
+
+    def write(self, service: str, operation: str, tokened: bool = False, **params: Any) -> dict[str, Any]:
+        """Change something. `tokened` says that the parameters make a repetition harmless. Raises CloudError."""
+        return self._call(service, operation, params, once=not tokened)
+
+    def pages(self, service: str, operation: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
+        client = self._client(service, once=False)
+        try:
+            for page in client.get_paginator(operation).paginate(**params):
+                yield from page.get(key) or ()
+        except Exception as problem:
+            raise self._translated(problem, service, operation) from None
+
+    def gathered(self, group: Hashable, key: str, most: int, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> Any:
+        """What `read` says of one key, None if it leaves it out: calls at the same moment are made as one, of at most `most` keys."""
+        with self._lock:
+            gathering = self._gathered.get(group)
+            if gathering is None or not gathering.add(key, most):
+                gathering = self._gathered[group] = _Gathering(key)
+                first = True
+            else:
+                first = False
+        if first:
+            gathering.wait_for_more()
+            with self._lock:
+                if self._gathered.get(group) is gathering:
+                    del self._gathered[group]
+            gathering.fetch(read)
+        return gathering.result(key)
+
+    def warm(self, *services: str) -> None:
+        """Make clients side by side, before they are needed: reading a service's model takes longer than a call."""
+        with ThreadPoolExecutor(max(len(services), 1)) as pool:
+            list(pool.map(lambda service: self._client(service, once=False), services))
+
+    def knows(self, service: str, operation: str) -> bool:
+        """Whether the installed botocore has this operation (`DescribeServiceDeployments`)."""
+        return operation in self._client(service, once=False).meta.service_model.operation_names
+
+    def members(self, service: str, operation: str) -> frozenset[str]:
+        """The parameters that an operation takes, by the installed model."""
+        return frozenset(self._client(service, once=False).meta.service_model.operation_model(operation).input_shape.members)
+
+    def endpoint(self, service: str) -> str:
+        """The address that calls go to."""
+        return str(self._client(service, once=False).meta.endpoint_url)
+
+    @property
+    def region_name(self) -> str:
+        """The region that calls go to. Raises Refused where none is set."""
+        found = self.region or self._sessions().region_name
+        if not found:
+            raise errors.Refused("no AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
+        return str(found)
+
+    def account(self) -> str:
+        """The twelve digits that the credentials belong to. Raises CloudError."""
+        return str(self.read("sts", "get_caller_identity")["Account"])
+
+    def expiry(self) -> float | None:
+        """In how many seconds the credentials end, None if they do not or do not say."""
+        found = self._sessions().get_credentials()
+        ends = getattr(found, "_expiry_time", None)
+        if ends is None:
+            return None
+        from datetime import UTC, datetime
+
+        return float((ends - datetime.now(UTC)).total_seconds())
+
+    def _sessions(self) -> Any:
+        with self._lock:
+            return self._made_session()
+
+    def _made_session(self) -> Any:
+        """The one session; the lock is held."""
+        if self._session is None:
+            import boto3  # type: ignore[import-untyped]
+
+            try:
+                self._session = boto3.Session(profile_name=self.profile, region_name=self.region)
+            except Exception as problem:
+                raise self._translated(problem, "sts", "get_caller_identity") from None
+        return self._session
+
+    def _client(self, service: str, once: bool) -> Any:
+        found = self._clients.get((service, once))
+        if found is not None:
+            return found
+        region = self.region_name
+        with self._lock:
+            session = self._made_session()
+            if (service, once) in self._clients:
+                return self._clients[service, once]
+            from botocore.config import Config  # type: ignore[import-untyped]
+
+            config = Config(
+                connect_timeout=CONNECT_S, read_timeout=READ_S, tcp_keepalive=True, max_pool_connections=POOL,
+                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent_extra="toolkit",
+            )  # fmt: skip
+            try:
+                made = session.client(service, config=config, region_name=region)
+            except Exception as problem:
+                raise self._translated(problem, service, "client") from None
+            self._clients[service, once] = made
+            return made
+
+    def _call(self, service: str, operation: str, params: dict[str, Any], once: bool) -> dict[str, Any]:
+        client = self._client(service, once)
+        try:
+            answer: dict[str, Any] = getattr(client, operation)(**params)
+        except Exception as problem:
+            raise self._translated(problem, service, operation) from None
+        return answer
+
+    def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
+        """An error of botocore in our terms; anything else as it is, for it is a bug."""
+        from botocore import exceptions as boto  # type: ignore[import-untyped]
+
+        call = f"{service}:{_camel(operation)}"
+        profile = f" of profile {self.profile}" if self.profile else ""
+        if isinstance(problem, boto.ClientError):
+            return self._refusal(problem.response, call, profile)
+        nobody = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.ProfileNotFound)
+        if isinstance(problem, nobody):
+            return errors.NoCredentials(profile=f" for profile {self.profile}" if self.profile else "")
+        if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError)):
+            return errors.Expired(profile=profile)
+        if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
+            return errors.Unreachable(call=call, reason=_why(problem))
+        if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
+            return errors.Refused("no usable AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
+        if isinstance(problem, boto.BotoCoreError):
+            return errors.CloudError(call=call, reason=str(problem).splitlines()[0])
+        return problem
+
+    def _refusal(self, response: Mapping[str, Any], call: str, profile: str) -> errors.CloudError:
+        found = response.get("Error", {})
+        code, message = str(found.get("Code", "")), " ".join(str(found.get("Message", "")).split())
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        problem: errors.CloudError
+        if code in _EXPIRED:
+            problem = errors.Expired(profile=profile)
+        elif code in _THROTTLING or status == 429:
+            problem = errors.Throttled(call=call)
+        elif code in _DENIED:
+            who = _WHO_WHAT.search(message)
+            action, resource = (who["action"], who["resource"] or "*") if who else (call, "*")
+            problem = errors.NotAllowed(action=action, resource=resource.strip("\"'"))
+        elif code in _UNKNOWN:
+            problem = errors.CredentialsProblem(call=call, reason=f"{code}: {message}")
+        elif status >= 500:
+            problem = errors.Unreachable(call=call, reason=f"{status} {code}")
+        else:
+            problem = errors.CloudError(call=call, reason=f"{code}: {message}" if code not in message else message)
+        problem.aws_code = code
+        return problem
+
+
+class _Gathering:
+    """Reads of one kind that are made together."""
+
+    def __init__(self, key: str) -> None:
+        self._keys = {key}
+        self._changed = Condition()
+        self._open, self._done = True, False
+        self._found: Mapping[str, Any] = {}
+        self._problem: Exception | None = None
+
+    def add(self, key: str, most: int) -> bool:
+        """Take part; False if it is too late or there are too many."""
+        with self._changed:
+            if not self._open or (len(self._keys) >= most and key not in self._keys):
+                return False
+            self._keys.add(key)
+            if len(self._keys) == most:
+                self._changed.notify_all()
+            return True
+
+    def wait_for_more(self) -> None:
+        """Give the others a moment."""
+        until = monotonic() + WINDOW_S
+        with self._changed:
+            while (left := until - monotonic()) > 0:
+                self._changed.wait(left)
+            self._open = False
+
+    def fetch(self, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:
+        """Make the one call. What it raises, everybody gets."""
+        try:
+            self._found = read(sorted(self._keys))
+        except Exception as problem:
+            self._problem = problem
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+
+    def result(self, key: str) -> Any:
+        """Wait for the call, and take one's own part."""
+        with self._changed:
+            while not self._done:
+                self._changed.wait()
+        if self._problem is not None:
+            raise self._problem
+        return self._found.get(key)
+
+
+def _camel(operation: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in operation.split("_"))
+
+
+def _why(problem: Exception) -> str:
+    """The kind of network trouble, without the address's query or path: they may hold signatures."""
+    words = {"EndpointConnectionError": "nothing listens there", "ConnectTimeoutError": f"no connection within {CONNECT_S} s"}
+    words |= {"ReadTimeoutError": f"silent for {READ_S} s", "ConnectionClosedError": "the connection was closed"}
+    return words.get(type(problem).__name__, type(problem).__name__)

@@ -1,0 +1,22 @@
+"""Everything outside of the tool that a deploy touches, in one place: built in cli/ for real, in tests/support for tests."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from toolkit.model import Place
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Clock
+
+
+class World(Struct, frozen=True):
+    """The ports. `root` is the folder that rules.toml's paths start from, `cache` one that may be deleted at any time."""
+
+    root: str
+    cache: str
+    clock: Clock
+    clouds: Callable[[str | None, str | None], Aws]
+
+    def aws(self, place: Place) -> Aws:
+        """The calls of one place; always the same object for the same profile and region."""
+        return self.clouds(place.profile, place.region)
