@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.aws.fixtures import aws_endpoint as aws_endpoint
+from tests.support.aws.fixtures import aws_process as aws_process
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
+
+pytest_plugins = ["tests.support.sandbox"]
 
 settings.register_profile("toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("night", parent=settings.get_profile("toolkit"), max_examples=5000)
@@ -16,11 +20,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of the test's own: no git configuration, no state of the person who runs it."""
+    """A home of the test's own: no git configuration, no AWS account, no state of the person who runs it."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    for name in [name for name in os.environ if name.startswith(("AWS_", "TOOLKIT_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture

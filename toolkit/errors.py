@@ -17,6 +17,7 @@ ToolkitError
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
 ├── ProgramFailed       another program (docker, cdk) ended badly
+├── RegistryError       an image registry does not answer, or not well
 ├── LockHeld            somebody else is at work on the target
 ├── LockLost            and we are no longer allowed to be
 ├── StateDamaged        a journal or a record cannot be trusted
@@ -208,6 +209,14 @@ class ProgramFailed(ToolkitError):
     exit = Exit.FAILED
 
 
+class RegistryError(ToolkitError):
+    """the image registry {host} cannot {call}: {reason}"""
+
+    code = "registry"
+    exit = Exit.FAILED
+    hint = "check the network and the credentials, then run it again: what is there already is not sent twice"
+
+
 class LockHeld(ToolkitError):
     """{target} is locked by {owner} since {since}: {command}"""
 
@@ -275,13 +284,17 @@ class CredentialsProblem(CloudError):
 class NoCredentials(CredentialsProblem):
     """there are no AWS credentials{profile}"""
 
-    hint = "sign in: aws sso login{profile}, or try it without an account: toolkit sandbox up"
+    code = "no-credentials"
+
+    hint = "sign in: aws sso login{option}; or try it without an account: toolkit sandbox up"
 
 
 class Expired(CredentialsProblem):
     """the AWS credentials{profile} have expired"""
 
-    hint = "sign in again: aws sso login{profile}, then `toolkit resume` if a run was stopped by it"
+    code = "expired"
+
+    hint = "sign in again: aws sso login{option}; then go on with `toolkit resume` if a run was stopped"
 
 
 class NotAllowed(CredentialsProblem):

@@ -90,14 +90,16 @@ class Rules(Struct, frozen=True):
 class Base(Struct, frozen=True):
     """The point that a diff compares with.
 
-    `kind` is `ref`, `range`, `paths` or `none`; `chosen` says how it was chosen. `commits` has more than one entry only where
-    history has several best merge bases: what differs from any of them counts.
+    `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen. `commits` has more than one entry
+    where history has several best merge bases: what differs from any of them counts; and for `last` and `live`, where `each` says
+    which of them a target was compared with (none: its files are as they were deployed, or nothing is known of it).
     """
 
     kind: str
     name: str | None
     commits: tuple[str, ...]
     chosen: str
+    each: Mapping[str, tuple[str, ...]] = {}
 
 
 class Head(Struct, frozen=True):
@@ -371,3 +373,43 @@ class Statement(Struct, frozen=True):
     actions: tuple[str, ...]
     resources: tuple[str, ...] = ("*",)
     conditions: Mapping[str, Mapping[str, str]] = {}
+
+
+class Wanted(Struct, frozen=True):
+    """What has to be there before a target can be deployed: the sandbox makes it, elsewhere it is somebody's. `what` is a word of
+    sandbox/provision.py: repository, service, bucket, function or bootstrap (of CDK)."""
+
+    what: str
+    name: str
+    detail: Mapping[str, str] = {}
+
+
+class Outcome(Struct, frozen=True):
+    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds."""
+
+    step: str
+    target: str
+    verdict: str
+    cause: str = ""
+    next: str = ""
+    log: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = {}
+    took_s: float = 0.0
+    adopted: bool = False
+    open: bool = False
+    live: Live | None = None
+
+
+class Ran(Struct, frozen=True):
+    """How a run ended. `status` is succeeded, unchanged, failed, partial, in-doubt or cancelled.
+
+    `left` are targets that it could not deploy at all, each with the reason.
+    """
+
+    run: str
+    status: str
+    exit: int
+    outcomes: tuple[Outcome, ...]
+    not_started: tuple[str, ...] = ()
+    took_s: float = 0.0
+    left: tuple[tuple[str, str], ...] = ()

@@ -131,4 +131,4 @@ def test_completion_prints_a_script_for_each_shell(toolkit: Toolkit, tmp_path: P
 
 def test_completion_offers_commands_and_options(tmp_path: Path) -> None:
     asked = process(tmp_path, _TOOLKIT_COMPLETE="bash_complete", COMP_WORDS="toolkit d", COMP_CWORD="1")
-    assert asked.out.split() == ["plain,diff", "plain,doctor"]
+    assert asked.out.split() == ["plain,diff", "plain,deploy", "plain,deploy-app", "plain,deploy-stack", "plain,doctor"]

@@ -87,8 +87,8 @@ reason = "no code"
         ignore=("**/*.md",),
         unmatched="app",
         targets={
-            "app": Target("app", "app", app_settings, "deploy-app", 3723, ("team/api",)),
-            "team/api": Target("team/api", "stack", stack.Settings(stack="Api", cdk="cdk"), "deploy-stack", 300),
+            "app": Target("app", "app", app_settings, "deploy-app", 3723, ("team/api",), deadline_s=1800),
+            "team/api": Target("team/api", "stack", stack.Settings(stack="Api", cdk="cdk"), "deploy-stack", 300, deadline_s=5400),
             "all": Target("all", "group", group.Settings(members=("app", "team/api")), "deploy", 0, (), ("app", "team/api")),
         },
         rules=(Rule("App", ("backend/**", "!**/*.test.ts"), ("app",), ("smoke-test",), ("added", "deleted")),),

@@ -110,6 +110,11 @@ class Repo:
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
 
+    @property
+    def head(self) -> str:
+        """The id of the commit that is checked out."""
+        return self.git("rev-parse", "HEAD")
+
     def clone(self, path: Path, *options: str) -> Repo:
         """A clone of it, with `origin`."""
         self.git("clone", "-q", *options, f"file://{self.path}", str(path))

@@ -34,7 +34,7 @@ MOST: dict[str, dict[str, Any]] = {
         "env": {"A": "1"},
         "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
     },
-    "stack": {"parameters": {"A": "1"}, "outputs": ["Url"]},
+    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"]},
     "function": {"alias": "blue"},
     "site": {"distribution": "E1", "health": ["https://example.com"]},
     "group": {},

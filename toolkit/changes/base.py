@@ -4,6 +4,9 @@ from toolkit.errors import UnknownRef, UsageError
 from toolkit.model import Base
 from toolkit.ports.git import Git
 
+RECORDED = ("last", "live")
+"""The words for bases that come from the record or from the cloud, and not from git."""
+
 NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
 
 
@@ -15,7 +18,7 @@ def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
     head = git.require_head()
     if asked is None:
         return _by_default(git, head), None
-    if asked in ("last", "live"):
+    if asked in RECORDED:
         raise UsageError(
             f"nothing is recorded as deployed, so there is no `{asked}` to compare with",
             "name a commit: toolkit diff origin/main",

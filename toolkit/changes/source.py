@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 from toolkit.changes.detect import look
 from toolkit.errors import GitError
-from toolkit.model import Answer
+from toolkit.model import Answer, Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git
 
@@ -16,23 +17,28 @@ def of(answer: Answer, root: str | None, without: str | None = None) -> dict[str
     `root` is the working tree, None if there is none; `without` is a path in it that does not count: the plan's own file.
     """
     paths = [path for path in answer.uncommitted if path != without]
+    return digests(answer.head.commit, answer.rules, paths, root, answer.environment)
+
+
+def digests(head: str | None, rules: Rules, uncommitted: Sequence[str], root: str | None, environment: str | None) -> dict[str, str | None]:
+    """The same from its parts."""
     return {
-        "head": answer.head.commit,
-        "rules": hashlib.sha256(answer.rules.text.encode()).hexdigest(),
-        "tree": None if root is None else _tree(paths, root),
-        "environment": answer.environment,
+        "head": head,
+        "rules": hashlib.sha256(rules.text.encode()).hexdigest(),
+        "tree": None if root is None else _tree(uncommitted, root),
+        "environment": environment,
     }
 
 
-def _tree(paths: list[str], root: str) -> str:
+def _tree(paths: Sequence[str], root: str) -> str:
     found = hashlib.sha256()
     for path in paths:
         name = path.encode("utf-8", "surrogateescape")
-        found.update(b"%d %b %b\0" % (len(name), name, _content(os.path.join(root, path)).encode()))
+        found.update(b"%d %b %b\0" % (len(name), name, content(os.path.join(root, path)).encode()))
     return found.hexdigest()
 
 
-def _content(path: str) -> str:
+def content(path: str) -> str:
     """A digest of one path: of a repository inside (a submodule, or one that is not tracked) what is in it."""
     return f"repository {_repository(path)}" if files.is_folder(path) else files.digest(path)
 

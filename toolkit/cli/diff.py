@@ -1,12 +1,14 @@
 """`toolkit diff`: what is out of date, why, and the narrowest plan."""
 
+import os
+
 import click
 
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
-from toolkit.model import Answer, Change
+from toolkit.model import Answer, Change, Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
@@ -61,7 +63,7 @@ def diff(
         given=None if paths_from is None else _given(paths_from, nul),
         given_name="standard input" if paths_from == "-" else paths_from or "",
     )
-    found = flow.diff(request, git)
+    found = flow.diff(request, git, _recorded)
     word, code = show.status(found, exit_code)
     if out and not found.refusal:
         _write_plan(out, found, git)
@@ -77,10 +79,33 @@ def diff(
         output.note(f"error: {found.refusal}, and no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
         output.note("hint: add a rule for them, or add them to `ignore`")
     elif output.interactive() and not exit_code and found.plan.steps:
-        from toolkit.cli.prompt import offer
-
-        return offer(found) or code
+        return _offered(found) or code
     return code
+
+
+def _recorded(how: str, rules: Rules, environment: str | None) -> flow.Points:
+    """What is recorded as deployed, or live. Where nothing can be recorded, nothing is loaded to find that out."""
+    shared = any(one.store for one in rules.environments.values())
+    if how == "last" and not shared and not os.path.isdir(files.state_folder()):
+        return {}
+    from toolkit.cli.deploying import world
+    from toolkit.flow.recorded import reader
+
+    return reader(world(Git.open(os.getcwd()).root), lambda words: output.note(f"note: {words}"))(how, rules, environment)
+
+
+def _offered(found: Answer) -> int:
+    """What is recommended is offered, and what was chosen is run: choosing it is the consent, but for a protected environment."""
+    from shlex import split
+
+    from toolkit.cli.main import run
+    from toolkit.cli.prompt import offer
+
+    chosen = offer(found)
+    if chosen is None:
+        return 0
+    output.say(f"$ {chosen}")
+    return run([*split(chosen)[1:], *(["--yes"] if "deploy" in chosen else [])])
 
 
 def _warn(found: Answer) -> None:

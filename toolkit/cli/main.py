@@ -14,23 +14,43 @@ from toolkit.errors import Exit, ToolkitError
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
     "diff": ("toolkit.cli.diff", "What is out of date, why, and the narrowest deploy."),
+    "deploy": ("toolkit.cli.deploy", "Deploy what is due, what is named, or everything."),
+    "deploy-app": ("toolkit.cli.deploy_app", "Build an image, push it, and put it live on ECS."),
+    "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
+    "rollback": ("toolkit.cli.rollback", "Put the last good version of a target back."),
+    "resume": ("toolkit.cli.resume", "Go on with a run that was left open."),
+    "history": ("toolkit.cli.history", "The runs that were made from here."),
+    "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
+    "logs": ("toolkit.cli.logs", "What the steps of a run said."),
+    "lock": ("toolkit.cli.lock", "Who is at work on what."),
     "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
+    "sandbox": ("toolkit.cli.sandbox", "An AWS on this machine, to try everything without an account."),
     "doctor": ("toolkit.cli.doctor", "Programs and versions; rules against Dockerfiles."),
+    "permissions": ("toolkit.cli.permissions", "The IAM policy that the targets need."),
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
-PLANNED = ("deploy", "deploy-app", "deploy-stack", "health", "health-check", "smoke-test", "rollback", "resume", "status", "history")
+PLANNED = ("health", "health-check", "smoke-test", "status")
 """Commands that `diff` may recommend, or people may have read of, before they are there."""
 
-EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or unknown ref, 3 a bug in toolkit, 4 partly done, 10 changes
-are pending (only with --exit-code), 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
+COMMAND_LINE = "toolkit.command_line"
+"""Where a context's meta has the arguments that it all began with."""
+
+EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or refused, 3 a bug in toolkit, 4 partly done, 5 in doubt
+(run `toolkit resume`), 6 locked by somebody else, 7 credentials or no answer from AWS, 10 changes are pending (only with --exit-code),
+130 Ctrl-C. `toolkit COMMAND --help` has examples."""
 
 
 class Lazy(click.Group):
     """A group that imports a command's module only when the command is run or asked for help."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = COMMANDS
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; the outermost one keeps the command line for the record."""
+        ctx.meta.setdefault(COMMAND_LINE, list(args))
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order of a first day's work."""
@@ -121,4 +141,4 @@ def _command(args: list[str]) -> str:
     at = next((at for at, word in enumerate(words) if word in COMMANDS), None)
     if at is None:
         return "toolkit"
-    return " ".join(words[at : at + 2]) if words[at] == "rules" else words[at]
+    return " ".join(words[at : at + 2]) if words[at] in ("rules", "sandbox") else words[at]

@@ -39,26 +39,39 @@ def wider(found: Answer) -> list[tuple[str, int]]:
     ]
 
 
-def offer(found: Answer) -> int:
-    """Ask, and do what was chosen. The exit code. Ctrl-C raises KeyboardInterrupt."""
+def offer(found: Answer) -> str | None:
+    """Ask, and return the command that is to be run, None for none. Ctrl-C raises KeyboardInterrupt."""
     while True:
-        chosen = _ask([questionary.Choice(line(label), value) for label, value in choices(found)])
+        chosen = pick("What now?", choices(found))
         if chosen == NOTHING:
-            return 0
+            return None
         if chosen == WHY:
             output.say("\n".join(show.why(found)))
         elif chosen == COPY:
             _copy(found.plan.recommendation)
-            return 0
+            return None
         else:
-            output.say(chosen)
-            output.note("toolkit cannot deploy yet; run this once it can, or do by hand what it names")
-            return 0
+            return chosen
 
 
-def _ask(offered: list[questionary.Choice]) -> str:
+def confirm(question: str, default: bool) -> bool:
+    """Yes or no. Ctrl-C raises KeyboardInterrupt."""
+    return bool(questionary.confirm(line(question), default=default, auto_enter=False).unsafe_ask())
+
+
+def typed(question: str, word: str) -> bool:
+    """Whether the person types this very word. Ctrl-C raises KeyboardInterrupt."""
+    return str(questionary.text(line(question)).unsafe_ask()).strip() == word
+
+
+def pick(question: str, labels: list[tuple[str, str]]) -> str:
+    """One of the values, by its label. Ctrl-C raises KeyboardInterrupt."""
+    return _ask(question, [questionary.Choice(line(label), value) for label, value in labels])
+
+
+def _ask(question: str, offered: list[questionary.Choice]) -> str:
     """What was chosen. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
-    question = questionary.select("What now?", offered, instruction="(arrow keys, Enter)")
+    asked = questionary.select(question, offered, instruction="(arrow keys, Enter)")
     leave = KeyBindings()
 
     @leave.add("c-d", eager=True)
@@ -66,9 +79,9 @@ def _ask(offered: list[questionary.Choice]) -> str:
     def _(event: KeyPressEvent) -> None:
         event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
 
-    bindings = question.application.key_bindings
-    question.application.key_bindings = merge_key_bindings([bindings, leave] if bindings else [leave])
-    return str(question.unsafe_ask())
+    bindings = asked.application.key_bindings
+    asked.application.key_bindings = merge_key_bindings([bindings, leave] if bindings else [leave])
+    return str(asked.unsafe_ask())
 
 
 def _copy(command: str) -> None:

@@ -1,8 +1,10 @@
 """What do the changes touch? Changes x rules -> impact."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.impact.matcher import Hit, Matcher
 from toolkit.impact.toml import Lines
@@ -127,6 +129,60 @@ def touch(changes: Sequence[Change], book: RuleBook, old: Sequence[RuleBook] = (
         checks={name: tuple(reasons) for name, reasons in checks.items()},
         removed=removed,
     )
+
+
+class Leaves(Protocol):
+    """Who covers whom (plan.graph.Graph)."""
+
+    def leaves(self, name: str) -> frozenset[str]: ...
+
+
+def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
+    """The part of an impact that concerns these targets; a group that they are not all of is written out."""
+
+    def inside(name: str) -> tuple[str, ...]:
+        own = graph.leaves(name)
+        return (name,) if own <= leaves else tuple(sorted(own & leaves))
+
+    targets: dict[str, tuple[Reason, ...]] = {}
+    for name, reasons in impact.targets.items():
+        for one in inside(name):
+            targets[one] = targets.get(one, ()) + reasons
+
+    def written_out(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part for name in names for part in inside(name)))
+
+    return replace(impact, targets=targets, touched=tuple(replace(one, targets=written_out(one.targets)) for one in impact.touched))
+
+
+def merged(impacts: Sequence[Impact]) -> Impact:
+    """Several impacts as one: of each path everything that any of them makes of it, of each target all reasons."""
+    if len(impacts) == 1:
+        return impacts[0]
+    touched: dict[str, Touched] = {}
+    targets: dict[str, dict[Reason, None]] = {}
+    checks: dict[str, dict[Reason, None]] = {}
+    for impact in impacts:
+        for one in impact.touched:
+            before = touched.get(one.change.path)
+            touched[one.change.path] = one if before is None else _both(before, one)
+        for name, reasons in impact.targets.items():
+            targets.setdefault(name, {}).update(dict.fromkeys(reasons))
+        for name, reasons in impact.checks.items():
+            checks.setdefault(name, {}).update(dict.fromkeys(reasons))
+    return Impact(
+        touched=tuple(touched[path] for path in sorted(touched)),
+        targets={name: tuple(reasons) for name, reasons in targets.items()},
+        checks={name: tuple(reasons) for name, reasons in checks.items()},
+        removed=tuple(sorted({name for impact in impacts for name in impact.removed})),
+    )
+
+
+def _both(one: Touched, other: Touched) -> Touched:
+    """What two comparisons make of one path. Its status is unknown where they disagree."""
+    change = one.change if one.change == other.change else replace(one.change, status="unknown")
+    rules, targets = (tuple(dict.fromkeys((*a, *b))) for a, b in ((one.rules, other.rules), (one.targets, other.targets)))
+    return Touched(change, rules, targets, one.verdict if one.rules or not other.rules else other.verdict)
 
 
 Version = tuple[RuleBook, Mapping[str, tuple[str, ...]]]

@@ -27,7 +27,9 @@ def everything(rules: Rules, graph: Graph, command: Command, options: str, becau
 
 
 def because(reason: Reason, file: str) -> str:
-    """One reason in words. The path is as git has it: whoever shows it has to quote it."""
+    """One reason in words; one without a path is in words already. The path is as git has it: whoever shows it has to quote it."""
+    if not reason.path:
+        return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
     if not reason.pattern:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"

@@ -261,6 +261,13 @@ class Git:
         command = ["ls-files", "-z"] if commit is None else ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
         return [_text(record) for record in self._records(self._start(command), command[0])]
 
+    def tree(self, commit: str) -> Iterator[tuple[str, str]]:
+        """Every file of a commit, with its mode and the id of its content in one word."""
+        for record in self._records(self._start(["ls-tree", "-r", "-z", "--full-tree", commit]), "ls-tree"):
+            meta, _, path = record.partition(b"\t")
+            mode, _, object_id = meta.decode().split(" ", 2)
+            yield _text(path), f"{mode} {object_id}"
+
     def blob(self, commit: str, path: str) -> bytes | None:
         """A file's content at a commit, None if there is no such file. Raises MissingCommit where a partial clone lacks it."""
         meta = self._checked("ls-tree", "--full-tree", "-z", commit, "--", path).partition(b"\t")[0].split(b" ")

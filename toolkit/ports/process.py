@@ -1,8 +1,12 @@
 """Other programs: found only where the user put them, started without a shell, with an environment of known variables."""
 
 import os
+import selectors
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from threading import Thread
 
 from msgspec import Struct
@@ -81,6 +85,75 @@ class Running:
         self._complaints.join()
         if process.stderr is not None:
             process.stderr.close()
+
+
+class Talking:
+    """A started program whose output and complaints come line by line, together. It is in a session of its own, which `stop` ends."""
+
+    def __init__(self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None) -> None:
+        self._process = subprocess.Popen(
+            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        self.code: int | None = None
+        if self._process.stdin is not None:
+            try:
+                with self._process.stdin as pipe:
+                    pipe.write(given or b"")
+            except BrokenPipeError:
+                pass  # it ended early; its exit code tells why
+
+    def lines(self, tick_s: float = 0.2) -> Iterator[bytes | None]:
+        """Each line as it comes, without its end, and None whenever nothing came for `tick_s` seconds. Then `code` is known.
+
+        A line is also ended by a carriage return: that is how programs draw their progress. Input (`given`) is for a few bytes, such as
+        a password. Whoever stops iterating stops the program.
+        """
+        output = self._process.stdout
+        assert output is not None  # noqa: S101 (for the type checker: it is a pipe)
+        kept = b""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(output, selectors.EVENT_READ)
+                while True:
+                    if not selector.select(tick_s):
+                        if self._process.poll() is not None:
+                            break  # a child that it left behind keeps the pipe open
+                        yield None
+                        continue
+                    chunk = os.read(output.fileno(), CHUNK)
+                    if not chunk:
+                        break
+                    *whole, kept = (kept + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+                    yield from whole
+            if kept:
+                yield kept
+            while self._process.poll() is None:
+                yield None
+                time.sleep(0.01)
+        finally:
+            self.stop()
+
+    def stop(self, patience_s: Sequence[float] = (5.0, 2.0)) -> None:
+        """End it if it still runs: INT, and after the first patience TERM, after the second KILL, to all of its session."""
+        process = self._process
+        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*patience_s, None), strict=True):
+            if process.poll() is not None:
+                break
+            self._signal(number)
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+        if process.wait() != 0:
+            self._signal(signal.SIGKILL)  # what it started and did not end
+        self.code = process.returncode
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # all of them have ended
+            os.killpg(self._process.pid, number)
 
 
 def run(argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None) -> Finished:

@@ -61,6 +61,8 @@ def compared(base: Base, head: Head) -> str:
     if base.kind == "paths":
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
     commits = ", ".join(commit[:7] for commit in base.commits)
+    if base.kind in ("last", "live"):
+        return f"Compared with {base.chosen} ({commits})." if commits else f"Compared with {base.chosen}."
     if base.name in base.commits:
         return f"Compared with {commits} ({base.chosen})."
     if base.chosen == UPSTREAM:
@@ -100,8 +102,8 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     reasons = [
         reason for name in (step.target, *sorted(answer.covered.get(step.target, ()))) for reason in answer.impact.targets.get(name, ())
     ]
-    files = len({reason.path for reason in reasons})
-    reason = quote(reasons[0].path) if reasons else "unknown, so due"
+    files = len({reason.path for reason in reasons if reason.path})
+    reason = next((quote(reason.path) for reason in reasons if reason.path), "unknown, so due")
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
 
@@ -152,6 +154,7 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             "name": base.name,
             "commit": base.commits[0] if base.commits else None,
             "chosen": base.chosen,
+            **({"targets": {name: list(commits) for name, commits in base.each.items()}} if base.each else {}),
         },
         "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
         "environment": answer.environment,

@@ -1,12 +1,16 @@
-"""A container image that runs as an ECS service."""
+"""A container image that runs as an ECS service. What it takes to deploy one is in the folder `ecs`."""
 
 import posixpath
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
+from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
 from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.ports.world import World
 
 action = "deploy-app"
 estimate_s = 150
@@ -44,6 +48,59 @@ def dockerfile(settings: Settings) -> tuple[str, str] | None:
     return None if build is None else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
 
 
+def wanted(settings: Settings) -> tuple[Wanted, ...]:
+    """Its repository, and the service with its cluster; what is deployed there is an update of the service."""
+    detail = {"cluster": settings.cluster, "repository": settings.repository, "container": settings.container or "app"}
+    return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
+
+
 def command(target: str, settings: Settings) -> str | None:
     """The command that deploys it."""
     return f"toolkit deploy-app {target}"
+
+
+def services() -> tuple[str, ...]:
+    """The services that a deploy calls in any case."""
+    return ("sts", "ecs", "ecr", "elbv2")
+
+
+def preview(job: Job, world: "World") -> Preview:
+    """Image, service and task definition are looked at; what ECS would refuse, or could not run, is refused here."""
+    from toolkit.targets.ecs import survey
+
+    return survey.preview(job, world)
+
+
+def apply(job: Job, world: "World", report: base.Report) -> None:
+    """Build and push the image unless it is there, register a task definition with it, move the service to that."""
+    from toolkit.targets.ecs import release
+
+    release.apply(job, world, report)
+
+
+def observe(job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
+    """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image, and their targets are healthy."""
+    from toolkit.targets.ecs import watch
+
+    return watch.observe(job, receipt, world, before)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], world: "World", report: base.Report) -> None:
+    """Stop our deployment with a rollback."""
+    from toolkit.targets.ecs import release
+
+    release.abandon(job, receipt, world, report)
+
+
+def live(job: Job, world: "World") -> Live | None:
+    """What runs, from the tags of the running task definition: they are the truth, for they change in the moment the image does."""
+    from toolkit.targets.ecs import watch
+
+    return watch.live(job, world)
+
+
+def permissions(job: Job) -> tuple[Statement, ...]:
+    """What preview, apply, observe, abandon and live call."""
+    from toolkit.targets.ecs.policy import statements
+
+    return statements(job)

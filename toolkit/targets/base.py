@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Job, Live, Preview, Seen, Statement
+from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
@@ -81,6 +81,9 @@ class Kind(Protocol):
     def dockerfile(self, settings: Any) -> tuple[str, str] | None:
         """The build context and the Dockerfile that it is built from, from the repository's root; None if it is built otherwise."""
 
+    def wanted(self, settings: Any) -> tuple[Wanted, ...]:
+        """What the sandbox has to make before it can be deployed there."""
+
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
 
@@ -126,6 +129,11 @@ def no_members(settings: Settings) -> tuple[str, ...]:
 def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
     """For a kind that is no image."""
     return None
+
+
+def nothing_wanted(settings: Settings) -> tuple[Wanted, ...]:
+    """For a kind that brings everything with it."""
+    return ()
 
 
 def deploy_command(target: str, settings: Settings) -> str | None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from toolkit.model import Wanted
 from toolkit.targets import base
 
 action = "deploy"
@@ -28,3 +29,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def runnable(settings: Settings) -> str | None:
     """Why it cannot be deployed by itself."""
     return "toolkit cannot deploy a function by itself yet; deploy its stack"
+
+
+def wanted(settings: Settings) -> tuple[Wanted, ...]:
+    """The function, and the alias that a deploy moves."""
+    return (Wanted("function", settings.function, {"alias": settings.alias}),)

@@ -12,6 +12,7 @@ deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
 dockerfile = base.no_dockerfile
+wanted = base.nothing_wanted
 services = base.no_services
 preview = apply = observe = abandon = live = permissions = base.never
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from toolkit.model import Wanted
 from toolkit.targets import base
 
 action = "deploy"
@@ -29,3 +30,8 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def runnable(settings: Settings) -> str | None:
     """Why it cannot be deployed by itself."""
     return "toolkit cannot deploy a site yet; upload it by hand"
+
+
+def wanted(settings: Settings) -> tuple[Wanted, ...]:
+    """Its bucket."""
+    return (Wanted("bucket", settings.bucket),)

@@ -1,11 +1,15 @@
 """One CloudFormation stack, from a CDK app or from a plain template."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
+from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
 from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.ports.world import World
 
 action = "deploy-stack"
 estimate_s = 300
@@ -21,6 +25,7 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     stack: Annotated[base.Text, Meta(description="The stack's name.")]
     cdk: Annotated[base.Folder | None, Meta(description="The folder with cdk.json. Either this or `template`.")] = None
     template: Annotated[base.Folder | None, Meta(description="The template's file. Either this or `cdk`.")] = None
+    context: Annotated[Mapping[str, str], Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them.")] = {}
     parameters: Annotated[Mapping[str, str], Meta(description="Template parameters. No secrets: use a dynamic reference.")] = {}
     outputs: Annotated[tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")] = ()
 
@@ -29,9 +34,63 @@ def problem(settings: Settings) -> str | None:
     """Where the template comes from must be said once."""
     if (settings.cdk is None) == (settings.template is None):
         return "needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both"
+    if settings.context and settings.cdk is None:
+        return "`context` is for CDK apps: a template has `parameters`"
     return None
+
+
+def wanted(settings: Settings) -> tuple[Wanted, ...]:
+    """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
+    return () if settings.cdk is None else (Wanted("bootstrap", "hnb659fds"),)
 
 
 def command(target: str, settings: Settings) -> str | None:
     """The command that deploys it."""
     return f"toolkit deploy-stack {target}"
+
+
+def services() -> tuple[str, ...]:
+    """CloudFormation; the others are called by some stacks only."""
+    return ("cloudformation",)
+
+
+def preview(job: Job, world: "World") -> Preview:
+    """What would be done: the template is read or synthesized, and compared with what the stack has."""
+    from toolkit.targets.cloudformation import deploy
+
+    return deploy.preview(job, world)
+
+
+def apply(job: Job, world: "World", report: base.Report) -> None:
+    """Make the change set, show it, and execute it."""
+    from toolkit.targets.cloudformation import deploy
+
+    deploy.apply(job, world, report)
+
+
+def observe(job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
+    """How it stands, by the stack's events that bear our token."""
+    from toolkit.targets.cloudformation import watch
+
+    return watch.observe(job, receipt, world, before)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], world: "World", report: base.Report) -> None:
+    """Cancel an update that is still running. CloudFormation rolls a creation back by itself."""
+    from toolkit.targets.cloudformation import deploy
+
+    deploy.abandon(job, receipt, world, report)
+
+
+def live(job: Job, world: "World") -> Live | None:
+    """What the stack's tags say."""
+    from toolkit.targets.cloudformation import watch
+
+    return watch.live(job, world)
+
+
+def permissions(job: Job) -> tuple[Statement, ...]:
+    """For CloudFormation, the CDK's bucket and role, and the look at running images."""
+    from toolkit.targets.cloudformation import policy
+
+    return policy.statements(job)

@@ -21,8 +21,8 @@ WINDOW_S = 0.02
 
 _THROTTLING = frozenset((
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
-    "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete", "EC2ThrottledException",
-    "ProvisionedThroughputExceededException", "TransactionInProgressException",
+    "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete",
+    "EC2ThrottledException", "ProvisionedThroughputExceededException", "TransactionInProgressException",
 ))  # fmt: skip
 _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"))
 _UNKNOWN = frozenset((
@@ -44,15 +44,26 @@ class Aws:
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
 
-    def read(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
+    def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
         return self._call(service, operation, params, once=False)
 
-    def write(self, service: str, operation: str, tokened: bool = False, **params: Any) -> dict[str, Any]:
+    def write(self, service: str, operation: str, /, tokened: bool = False, **params: Any) -> dict[str, Any]:
         """Change something. `tokened` says that the parameters make a repetition harmless. Raises CloudError."""
         return self._call(service, operation, params, once=not tokened)
 
-    def pages(self, service: str, operation: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+    def streamed(self, service: str, operation: str, most: int, /, **params: Any) -> tuple[dict[str, Any], bytes]:
+        """An answer, and the first `most` bytes of its body. Raises CloudError."""
+        answer = self._call(service, operation, params, once=False)
+        body = answer["Body"]
+        try:
+            return answer, body.read(most)
+        except Exception as problem:
+            raise self._translated(problem, service, operation) from None
+        finally:
+            body.close()
+
+    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
         client = self._client(service, once=False)
         try:
@@ -167,14 +178,18 @@ class Aws:
         from botocore import exceptions as boto  # type: ignore[import-untyped]
 
         call = f"{service}:{_camel(operation)}"
-        profile = f" of profile {self.profile}" if self.profile else ""
+        whose = (
+            {"profile": f" of profile {self.profile}", "option": f" --profile {self.profile}"}
+            if self.profile
+            else dict.fromkeys(("profile", "option"), "")
+        )
         if isinstance(problem, boto.ClientError):
-            return self._refusal(problem.response, call, profile)
+            return self._refusal(problem.response, call, whose)
         nobody = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.ProfileNotFound)
         if isinstance(problem, nobody):
-            return errors.NoCredentials(profile=f" for profile {self.profile}" if self.profile else "")
+            return errors.NoCredentials(**whose)
         if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError)):
-            return errors.Expired(profile=profile)
+            return errors.Expired(**whose)
         if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
             return errors.Unreachable(call=call, reason=_why(problem))
         if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
@@ -183,13 +198,13 @@ class Aws:
             return errors.CloudError(call=call, reason=str(problem).splitlines()[0])
         return problem
 
-    def _refusal(self, response: Mapping[str, Any], call: str, profile: str) -> errors.CloudError:
+    def _refusal(self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]) -> errors.CloudError:
         found = response.get("Error", {})
         code, message = str(found.get("Code", "")), " ".join(str(found.get("Message", "")).split())
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         problem: errors.CloudError
         if code in _EXPIRED:
-            problem = errors.Expired(profile=profile)
+            problem = errors.Expired(**whose)
         elif code in _THROTTLING or status == 429:
             problem = errors.Throttled(call=call)
         elif code in _DENIED:

@@ -1,0 +1,1 @@
+"""The story: diff with a record, deploys, runs."""

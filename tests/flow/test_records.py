@@ -1,0 +1,138 @@
+"""`diff` against what is recorded as deployed: each target against its own base, and never less than that calls for."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.support.repo import Repo
+from toolkit import flow
+from toolkit.errors import UsageError
+from toolkit.flow.compare import Point, Points, Request, diff
+from toolkit.model import Answer, Rules
+from toolkit.ports.git import Git
+
+
+def compared(repo: Repo, points: Mapping[str, Point | tuple[Point, ...]], base: str | None = None, committed: bool = False) -> Answer:
+    """The answer of `diff` where this is recorded."""
+    found = {name: one if isinstance(one, tuple) else (one,) for name, one in points.items()}
+
+    def records(how: str, rules: Rules, environment: str | None) -> Points:
+        return found
+
+    return diff(Request(str(repo.path), base=base, committed=committed), Git.open(str(repo.path)), records)
+
+
+def at(commit: str) -> Point:
+    return Point(commit, "")
+
+
+def due(answer: Answer) -> list[str]:
+    return [step.target for step in answer.plan.steps]
+
+
+def everywhere(commit: str) -> dict[str, Point]:
+    return dict.fromkeys(("app", "api", "fargate"), at(commit))
+
+
+def test_what_is_deployed_at_head_is_clean(repo: Repo) -> None:
+    answer = compared(repo, everywhere(repo.head))
+    assert (due(answer), set(answer.states.values()), answer.base.kind) == ([], {"clean"}, "last")
+
+
+def test_each_target_is_compared_with_its_own_last_deploy(repo: Repo) -> None:
+    first = repo.head
+    repo.commit(files={"backend/src/app.py": "2\n", "lambda/login/handler.py": "2\n"})
+    answer = compared(repo, {**everywhere(first), "app": at(repo.head)})
+    assert (due(answer), answer.base.each["app"], answer.base.each["api"]) == (["api"], (repo.head,), (first,))
+
+
+def test_an_uncommitted_file_counts_on_top_of_the_record(repo: Repo) -> None:
+    repo.write({"backend/src/app.py": "new\n"})
+    assert due(compared(repo, everywhere(repo.head))) == ["app"]
+    assert due(compared(repo, everywhere(repo.head), committed=True)) == []
+
+
+def test_a_rollback_is_due_where_the_record_is_newer_than_head(repo: Repo) -> None:
+    first = repo.head
+    newer = repo.commit(files={"backend/src/app.py": "2\n"})
+    repo.git("checkout", "-q", first)
+    assert due(compared(repo, everywhere(newer))) == ["app"]
+
+
+def test_a_group_is_written_out_where_only_a_part_of_it_is_behind(repo: Repo) -> None:
+    first = repo.head
+    second = repo.commit(files={"cdk/app.py": "2\n"})
+    assert due(compared(repo, everywhere(first))) == ["infra"]
+    assert due(compared(repo, {**everywhere(first), "api": at(second)})) == ["fargate"]
+
+
+def test_a_commit_that_is_not_in_this_clone_makes_its_target_due_and_unknown(repo: Repo) -> None:
+    answer = compared(repo, {**everywhere(repo.head), "api": at("1" * 40)})
+    assert (due(answer), answer.states["api"], answer.states["infra"], answer.states["app"]) == (["api"], "unknown", "unknown", "clean")
+    assert "not in this clone" in answer.plan.steps[0].because[0]
+
+
+def test_what_cannot_be_compared_is_due_with_the_reason(repo: Repo) -> None:
+    answer = compared(repo, {**everywhere(repo.head), "app": Point(None, "", unknown="what is live is no commit")})
+    assert (due(answer), answer.plan.steps[0].because) == (["app"], ("app: what is live is no commit",))
+
+
+def test_one_region_that_is_behind_makes_a_target_due(repo: Repo) -> None:
+    first = repo.head
+    second = repo.commit(files={"backend/src/app.py": "2\n"})
+    assert due(compared(repo, {**everywhere(second), "app": (at(second), at(first))})) == ["app"]
+
+
+def test_files_as_they_were_deployed_uncommitted_are_clean(repo: Repo) -> None:
+    repo.write({"backend/src/app.py": "dirty\n"})
+    content = fingerprint(repo, "app")
+    dirty = Point(repo.head, content, dirty=True)
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
+    repo.write({"backend/src/app.py": "dirtier\n"})
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
+
+
+def test_uncommitted_files_that_were_deployed_and_then_taken_back_are_due(repo: Repo) -> None:
+    """The files are as committed, and so is the record's commit: but that is not what runs."""
+    dirty = Point(repo.head, "of other files", dirty=True)
+    answer = compared(repo, {**everywhere(repo.head), "app": dirty})
+    assert (due(answer), answer.states["app"]) == (["app"], "due")
+
+
+def test_targets_without_a_record_are_compared_with_the_upstream_branch(repo: Repo) -> None:
+    repo.git("branch", "-f", "main-copy")
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.commit(files={"lambda/login/handler.py": "2\n", "backend/src/app.py": "2\n"})
+    answer = compared(repo, {"app": at(repo.head)})
+    assert "api" in due(answer)
+    assert "app" not in due(answer)
+    assert any("no deploy is recorded" in note for note in answer.notes)
+
+
+def test_old_rules_count_with_the_commit_that_they_were_in_force_at(repo: Repo) -> None:
+    """The last deploy of `api` was under rules that gave it docs/: a change there is due though today's rules ignore it."""
+    rules = (repo.path / "rules.toml").read_text()
+    repo.commit(files={"rules.toml": rules.replace('paths = ["lambda/**"]', 'paths = ["lambda/**", "shared/**"]'), "shared/a": "1\n"})
+    first = repo.head
+    repo.commit(files={"rules.toml": rules, "shared/a": "2\n"})
+    assert due(compared(repo, everywhere(first))) == ["api"]
+
+
+def test_without_any_record_last_is_refused_and_the_default_is_the_branch(repo: Repo) -> None:
+    with pytest.raises(UsageError):
+        compared(repo, {}, "last")
+    assert compared(repo, {}).base.kind in ("ref", "none")
+
+
+def test_live_is_told_as_live(repo: Repo) -> None:
+    assert compared(repo, everywhere(repo.head), "live").base.chosen == "what is live"
+
+
+def fingerprint(repo: Repo, target: str) -> str:
+    from toolkit.changes import detect
+    from toolkit.changes.fingerprint import versions
+    from toolkit.flow.rulebook import owners
+
+    git = Git.open(str(repo.path))
+    rules = flow.load_rules(str(repo.path), None, git)
+    return versions([target], owners(rules), git, detect.look(git).paths)[target].fingerprint

@@ -1,0 +1,228 @@
+"""Dockerfiles are read as docker's reference says; every expected value is written from its text, not from this code."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ports.images.support import Said, built
+from toolkit.errors import Refused
+from toolkit.ports.images.dockerfile import expanded, json_list, parse, split
+from toolkit.ports.images.stages import platform
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("FROM a", [("FROM", "a", 1)]),
+        ("# c\n\nfrom a as b\n", [("FROM", "a as b", 3)]),
+        ("FROM a\nENV a=1 \\\n  b=2\n", [("FROM", "a", 1), ("ENV", "a=1   b=2", 2)]),
+        ("ENV a=1 \\\n# comment\n\n  b=2\nUSER 1", [("ENV", "a=1   b=2", 1), ("USER", "1", 5)]),
+        ("ENV a=x\\  \ny", [("ENV", "a=xy", 1)]),
+        ("CMD a \\\\\nUSER 1", [("CMD", "a \\\\", 1), ("USER", "1", 2)]),
+        ("  # indented\n\tUSER\t1  ", [("USER", "1", 2)]),
+        ("# escape=`\nENV a=1 `\n b=2", [("ENV", "a=1  b=2", 2)]),
+        ("#escape=`\n# no directive\nENV a=C:\\\nUSER 1", [("ENV", "a=C:\\", 3), ("USER", "1", 4)]),
+        ("# a comment\n# escape=`\nENV a=1 \\\n b=2", [("ENV", "a=1  b=2", 3)]),
+        ("# syntax=docker/dockerfile:1\n# escape=`\nENV a=1 `\n b=2", [("ENV", "a=1  b=2", 3)]),
+        ("FROM a\r\nUSER 1\r\n", [("FROM", "a", 1), ("USER", "1", 2)]),
+        ("\ufeffFROM a", [("FROM", "a", 1)]),
+        ("CMD # not a comment", [("CMD", "# not a comment", 1)]),
+        ("\\\nUSER 1", [("USER", "1", 1)]),
+        ("USER 1 \\", [("USER", "1", 1)]),
+    ],
+)
+def test_lines_become_instructions(text: str, told: list[tuple[str, str, int]]) -> None:
+    assert [(one.keyword, one.rest, one.line) for one in parse(text).instructions] == told
+
+
+def test_flags_are_taken_from_the_front_only() -> None:
+    (one,) = parse("COPY --chown=1:2 --link a --b c").instructions
+    assert (one.flags, one.rest) == ({"chown": "1:2", "link": "true"}, "a --b c")
+
+
+KNOWN = {"A": "1", "EMPTY": "", "PATH_": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("$A", "1"), ("${A}", "1"), ("x${A}y", "x1y"), ("$Ab", ""), ("$A-b", "1-b"), ("$NO", ""), ("${NO}", ""), ("$", "$"), ("$$A", "$1"),
+        ("${A:-d}", "1"), ("${NO:-d}", "d"), ("${EMPTY:-d}", "d"), ("${EMPTY-d}", ""), ("${NO-d}", "d"),
+        ("${A:+s}", "s"), ("${NO:+s}", ""), ("${EMPTY:+s}", ""), ("${EMPTY+s}", "s"), ("${A:?no}", "1"),
+        ("${NO:-${A}}", "1"), ("${NO:-x${NO:-y}z}", "xyz"), ("${PATH_}/bin", "/x/bin"),
+        (r"\$A", "$A"), (r"\\$A", r"\1"), (r"a\ b", "a b"), ("'$A'", "$A"), ('"$A"', "1"), ('"a \\"b\\" \\$A \\n"', 'a "b" $A \\n'),
+        ('a"b c"\'d "e\'', 'ab cd "e'), ("${NO:-a b}", "a b"), ("", ""),
+    ],
+)  # fmt: skip
+def test_variables_and_quotes_are_filled_in(word: str, value: str) -> None:
+    assert expanded(word, KNOWN) == value
+
+
+@pytest.mark.parametrize("word", ["'a", '"a', "${A", "${A:-x", "${A#x}", "${A/x/y}", "${}", "${A:}", "${NO:?say it}", '"${A'])
+def test_what_is_not_a_word_is_an_error(word: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        expanded(word, KNOWN)
+
+
+def test_values_that_double_themselves_stop() -> None:
+    values = {"A": "x" * 60_000}
+    with pytest.raises(ValueError, match="too long"):
+        expanded("$A$A", values)
+
+
+def test_another_escape_character_leaves_the_backslash_alone() -> None:
+    assert expanded("C:\\x`$A", KNOWN, "`") == "C:\\x$A"
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [("a=1 b=2", ["a=1", "b=2"]), ("a=\"x y\" b='p q'", ['a="x y"', "b='p q'"]), ("a=x\\ y\tb", ["a=x\\ y", "b"]), ("", [])],
+)
+def test_quotes_hold_words_together(rest: str, words: list[str]) -> None:
+    assert split(rest, "\\") == words
+
+
+@pytest.mark.parametrize(
+    ("rest", "found"), [('["a", "b c"]', ["a", "b c"]), ("[]", []), ("a b", None), ("['a']", None), ('["a", 1]', None), ("[a", None)]
+)
+def test_the_exec_form_is_a_list_of_strings(rest: str, found: list[str] | None) -> None:
+    assert json_list(rest) == found
+
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "value"),
+    [
+        ("ENV A=1 B='x y' C=\"z $A\"", "Env", [PATH, "A=1", "B=x y", "C=z "]),
+        ("ENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc", "Env", [PATH, "abc=bye", "def=hello", "ghi=bye"]),
+        ("ENV A a b  c", "Env", [PATH, "A=a b  c"]),
+        ("ENV A=\\$B", "Env", [PATH, "A=$B"]),
+        ("ENV PATH=/x:$PATH", "Env", [PATH.replace("=", "=/x:", 1)]),
+        ("ARG A=1\nENV B=$A", "Env", [PATH, "B=1"]),
+        ("ARG A=1\nENV A=2\nARG A=3\nENV B=$A", "Env", [PATH, "A=2", "B=2"]),
+        ("ARG A\nENV B=${A:-none}", "Env", [PATH, "B=none"]),
+        ("ARG A=1 B=${A}2\nENV C=$B", "Env", [PATH, "C=2"]),
+        ("ARG G\nENV B=$G", "Env", [PATH, "B=global"]),
+        ("ENV B=$G", "Env", [PATH, "B="]),
+        ("ARG G=mine\nENV B=$G", "Env", [PATH, "B=mine"]),
+        ("ARG GIVEN=x\nENV B=$GIVEN", "Env", [PATH, "B=given"]),
+        ("ARG TARGETARCH\nENV B=$TARGETARCH", "Env", [PATH, "B=amd64"]),
+        ('LABEL a=1 "b c"="d e"\nLABEL a=2', "Labels", {"a": "2", "b c": "d e", "recipe": "wins"}),
+        ("LABEL recipe=loses", "Labels", {"recipe": "wins"}),
+        ("WORKDIR /a\nWORKDIR b\nWORKDIR c", "WorkingDir", "/a/b/c"),
+        ("WORKDIR a", "WorkingDir", "/a"),
+        ("WORKDIR /.config/", "WorkingDir", "/.config"),
+        ("ENV D=/d\nWORKDIR $D/e", "WorkingDir", "/d/e"),
+        ("USER 1:2", "User", "1:2"),
+        ("EXPOSE 80 53/udp 8000-8002", "ExposedPorts", {"80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {}, "8002/tcp": {}}),
+        ("ENV P=9\nEXPOSE $P", "ExposedPorts", {"9/tcp": {}}),
+        ('CMD ["a", "$B"]', "Cmd", ["a", "$B"]),
+        ("CMD a $B | c", "Cmd", ["/bin/sh", "-c", "a $B | c"]),
+        ('SHELL ["/s", "-x"]\nCMD a', "Cmd", ["/s", "-x", "a"]),
+        ("CMD ['a']", "Cmd", ["/bin/sh", "-c", "['a']"]),
+        ('CMD ["a"]\nENTRYPOINT ["e"]', "Cmd", ["a"]),
+        ("ENTRYPOINT e f", "Entrypoint", ["/bin/sh", "-c", "e f"]),
+        ("STOPSIGNAL SIGQUIT", "StopSignal", "SIGQUIT"),
+        ('VOLUME ["/a b"]', "Volumes", {"/a b": {}}),
+        ("VOLUME /a /b", "Volumes", {"/a": {}, "/b": {}}),
+        ("HEALTHCHECK NONE", "Healthcheck", {"Test": ["NONE"]}),
+        ("HEALTHCHECK CMD a b", "Healthcheck", {"Test": ["CMD-SHELL", "a b"]}),
+        (
+            'HEALTHCHECK --interval=1m30s --timeout=500ms --retries=3 CMD ["a"]',
+            "Healthcheck",
+            {"Test": ["CMD", "a"], "Interval": 90 * 10**9, "Timeout": 5 * 10**8, "Retries": 3},
+        ),
+    ],
+)
+def test_the_configuration_is_what_docker_would_make(tmp_path: Path, lines: str, key: str, value: Any) -> None:
+    text = f"ARG G=global\nFROM scratch\n{lines}\n"
+    made = built(tmp_path, text, {}, args={"GIVEN": "given", "UNDECLARED": "x"}, labels={"recipe": "wins"})
+    assert made.config["config"][key] == value
+
+
+def test_a_given_argument_wins_over_a_global_default(tmp_path: Path) -> None:
+    made = built(tmp_path, "ARG V=1\nFROM scratch\nARG V\nLABEL v=$V", {}, args={"V": "2"})
+    assert made.config["config"]["Labels"] == {"v": "2"}
+
+
+def test_a_stage_inherits_configuration_but_not_arguments(tmp_path: Path) -> None:
+    text = 'FROM scratch AS one\nARG A=1\nENV B=b\nWORKDIR /w\nCMD ["x"]\nFROM One\nLABEL a=$A b=$B\nENTRYPOINT ["e"]'
+    config = built(tmp_path, text, {}).config["config"]
+    assert config["Labels"] == {"a": "", "b": "b"}
+    assert (config["WorkingDir"], config["Entrypoint"], "Cmd" in config) == ("/w", ["e"], False)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(None, "linux/amd64"), ("linux/arm64", "linux/arm64"), ("linux/arm64/v8", "linux/arm64"), ("arm64", "linux/arm64"),
+     ("linux/x86_64", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7")],
+)  # fmt: skip
+def test_a_platform_has_one_spelling(said: str | None, told: str) -> None:
+    assert str(platform(said)) == told
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("RUN make", ("line 2", "RUN", "install docker, podman or buildah")),
+        ("\n\nonbuild copy a b", ("line 4", "ONBUILD")),
+        ("COPY <<EOF /a\nx\nEOF", ("line 2", "heredoc")),
+        ("COPY a", ("line 2", "destination")),
+        ("COPY a b c", ("line 2", "must end with /")),
+        ("COPY --parents a b/", ("line 2", "--parents")),
+        ("COPY --from=nginx a b", ("line 2", "nginx", "earlier stage")),
+        ("COPY --chown=app a b", ("line 2", "numbers")),
+        ("COPY --chmod=u+x a b", ("line 2", "octal")),
+        ("COPY none /b", ("line 2", "`none`", "not in the build context")),
+        ("COPY ../../secret /b", ("line 2", "not in the build context")),
+        ("ADD https://example.com/a /b", ("line 2", "network")),
+        ("ADD a.tgz /", ("line 2", "archive", "COPY")),
+        ("ENV A", ("line 2", "no value")),
+        ("ENV A=1 B", ("line 2", "name=value")),
+        ("ENV A='x", ("line 2", "not closed")),
+        ("EXPOSE http", ("line 2", "no port")),
+        ("EXPOSE 70000", ("line 2", "no port")),
+        ("HEALTHCHECK --interval=soon CMD a", ("line 2", "duration")),
+        ("SHELL a", ("line 2", "SHELL")),
+        ("WORKDIR $NO", ("line 2", "WORKDIR")),
+        ("USER a b", ("line 2", "USER")),
+        ("NONSENSE x", ("line 2", "NONSENSE")),
+        ("FROM a b", ("line 2", "FROM")),
+        ("FROM ${NO}", ("line 2", "empty")),
+    ],
+)
+def test_what_cannot_be_done_names_its_line(tmp_path: Path, lines: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(Refused) as error:
+        built(tmp_path, f"FROM scratch\n{lines}\n", {"a": "a", "b": "b", "a.tgz": b"\x1f\x8b\x08"})
+    said = f"{error.value} {error.value.facts['next']}"
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "USER 1\nFROM scratch"])
+def test_a_dockerfile_begins_with_from(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Refused, match="FROM"):
+        built(tmp_path, text, {})
+
+
+def test_a_stage_that_the_target_does_not_need_may_do_anything(tmp_path: Path) -> None:
+    text = "FROM scratch AS test\nRUN make test\nFROM scratch AS app\nCOPY a /\nFROM app\nRUN lint"
+    assert built(tmp_path, text, {"a": "a"}, target="app").texts == {"a": "a"}
+    with pytest.raises(Refused, match="line 6"):
+        built(tmp_path, text, {})
+    with pytest.raises(Refused, match="no stage `web`"):
+        built(tmp_path, text, {}, target="web")
+
+
+def test_the_history_tells_each_instruction_once(tmp_path: Path) -> None:
+    made = built(tmp_path, "FROM scratch\nCOPY --chown=1 a /\nENV A=1\nCMD x", {"a": "a"})
+    told = [(one["created_by"], one.get("empty_layer", False)) for one in made.config["history"]]
+    assert told == [("COPY --chown=1 a /", False), ("ENV A=1", True), ("CMD x", True)]
+
+
+def test_a_wildcard_that_matches_nothing_is_told(tmp_path: Path) -> None:
+    said = Said()
+    assert built(tmp_path, "FROM scratch\nCOPY yarn.lock* /", {}, said).layers == []
+    assert said.lines == ["warning: line 2: no file matches `yarn.lock*`; nothing is copied"]

@@ -1,0 +1,1 @@
+"""What outlives a process: journals, history, locks, what is live."""

@@ -1,0 +1,489 @@
+"""The journal: whole lines survive anything, anything else is refused (T3, T8, S30)."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from binascii import crc32
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from tests.record.parts import NIGHT, Broken, Clock, seeded, store
+from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.record import journal
+from toolkit.record.disk import Disk
+from toolkit.record.journal import Entry, Journal, new_run_id, parse, path_of, read
+from toolkit.record.state import Store
+from toolkit.record.who import facts
+
+RUN = "20261120-193742-x7k2"
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+JOBS = [{"step": "app", "target": "app"}, {"step": "api@eu-west-1", "target": "api"}]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    return store(tmp_path / "store")
+
+
+def written(here: Store, run: str = RUN) -> bytes:
+    """The bytes of a real journal."""
+    made = Journal.create(here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()})
+    made.append("intent", "app", call="ecs:UpdateService", token="t1", what={"service": "backend \x1b[2K é \udcff"})
+    made.append("accepted", "app", receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]})
+    made.append("intent", "api@eu-west-1", call="cloudformation:ExecuteChangeSet", token="t2")
+    made.append("outcome", "app", verdict="succeeded", took_s=1.5)
+    made.append("note", text="slack: not sent")
+    made.append("end", exit=4, status="partial")
+    made.close()
+    return Path(made.path).read_bytes()
+
+
+def uses(*found: Callable[[], object]) -> tuple[Callable[[], object], ...]:
+    return found
+
+
+def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
+    """A line with a true checksum, as somebody who knows the format can write it."""
+    found = {"v": 1, "n": n, "at": "2026-11-20T12:00:00.000+00:00", "run": run, "step": None, "state": state, "facts": {}, **more}
+    body = json.dumps(found, separators=(",", ":"))[:-1].encode()
+    return body + b',"crc":"%08x"}\n' % crc32(body)
+
+
+def put(here: Store, data: bytes) -> Path:
+    here.room("runs")
+    path = Path(path_of(here, RUN))
+    path.write_bytes(data)
+    return path
+
+
+def reopened(here: Store) -> tuple[Entry, ...]:
+    made = Journal.reopen(here, RUN)
+    made.close()
+    return made.entries
+
+
+def test_what_was_written_is_read(here: Store) -> None:
+    written(here)
+    entries = read(here, RUN)
+    assert [(entry.n, entry.state, entry.step) for entry in entries] == [
+        (1, "run", None), (2, "intent", "app"), (3, "accepted", "app"), (4, "intent", "api@eu-west-1"), (5, "outcome", "app"),
+        (6, "note", None), (7, "end", None),
+    ]  # fmt: skip
+    assert entries[1].facts["what"] == {"service": "backend \x1b[2K é \udcff"}
+    assert entries[2].facts["receipt"]["numbers"] == [1, 2.5, None, True]
+    assert datetime.fromisoformat(entries[0].at).tzinfo == UTC
+    assert reopened(here) == entries
+
+
+def test_a_journal_is_for_its_owner_only(here: Store) -> None:
+    written(here)
+    assert stat.S_IMODE(os.stat(path_of(here, RUN)).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(here.path("runs")).st_mode) == 0o700
+
+
+def test_a_name_is_taken_once(here: Store) -> None:
+    data = written(here)
+    with pytest.raises(FileIsThere):
+        Journal.create(here, RUN, {})
+    assert Path(path_of(here, RUN)).read_bytes() == data
+
+
+def test_names_of_runs_sort_by_time_and_differ() -> None:
+    first, second = datetime(2026, 11, 20, 19, 37, 42, tzinfo=UTC), datetime(2026, 11, 20, 19, 37, 43, tzinfo=UTC)
+    assert new_run_id(first)[:16] == "20261120-193742-"
+    assert new_run_id(first) < new_run_id(second)
+    assert len({new_run_id(first) for _ in range(50)}) > 45
+
+
+@pytest.mark.parametrize("run", ["../x", "", "a/b", ".hidden", "-x", "a\n", "x" * 65, "é"])
+def test_what_cannot_be_a_run_is_refused(here: Store, run: str) -> None:
+    for use in uses(lambda: read(here, run), lambda: Journal.create(here, run, {}), lambda: Journal.reopen(here, run)):
+        with pytest.raises(Refused, match="not the name of a run"):
+            use()
+
+
+def test_a_run_that_is_not_there_is_named(here: Store) -> None:
+    for use in uses(lambda: read(here, RUN), lambda: Journal.reopen(here, RUN)):
+        with pytest.raises(Refused, match=RUN):
+            use()
+
+
+def test_going_on_continues_the_numbers(here: Store) -> None:
+    written(here)
+    made = Journal.reopen(here, RUN)
+    made.append("note", text="again")
+    made.close()
+    assert [entry.n for entry in read(here, RUN)] == list(range(1, 9))
+
+
+# T3
+
+
+def test_every_prefix_of_the_bytes_reopens_to_its_complete_lines(here: Store) -> None:
+    data = written(here)
+    entries = read(here, RUN)
+    ends = [at + 1 for at, byte in enumerate(data) if byte == 10]
+    for cut in range(len(data) + 1):
+        whole = sum(end <= cut for end in ends)
+        path = put(here, data[:cut])
+        assert read(here, RUN) == entries[:whole]
+        assert path.stat().st_size == cut, "reading changes nothing"
+        assert reopened(here) == entries[:whole]
+        assert path.stat().st_size == (ends[whole - 1] if whole else 0)
+
+
+def test_going_on_after_a_torn_line_is_going_on_before_it(here: Store) -> None:
+    data = written(here)
+    put(here, data[:-5])
+    made = Journal.reopen(here, RUN)
+    made.append("end", exit=0)
+    made.close()
+    assert [(entry.n, entry.state) for entry in read(here, RUN)][-2:] == [(6, "note"), (7, "end")]
+
+
+def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
+    data = written(here)
+    entries, _ = parse(data, RUN, "x")
+    last = data.rindex(b"\n", 0, -1) + 1
+    bits = len(data) * 8
+    with seeded("flips") as chance:
+        for bit in chance.sample(range(bits), min(2000, bits)) if NIGHT == 1 else range(bits):
+            flipped = bytearray(data)
+            flipped[bit // 8] ^= 1 << bit % 8
+            try:
+                found, size = parse(bytes(flipped), RUN, "x")
+            except StateDamaged:
+                assert bit // 8 < last or flipped[bit // 8] == 10, f"bit {bit}: the last line is dropped, not refused"
+            else:
+                assert bit // 8 >= last, f"bit {bit}: damage inside was not seen"
+                assert (found, size) == (entries[:-1], last)
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_line_that_comes_twice_is_refused(here: Store, number: int) -> None:
+    lines = written(here).splitlines(keepends=True)
+    put(here, b"".join([*lines[: number + 1], *lines[number:]]))
+    with pytest.raises(StateDamaged, match=f"line {number + 2} .*has the number {number + 1}"):
+        reopened(here)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_lines_in_another_order_are_refused(here: Store, number: int) -> None:
+    lines = written(here).splitlines(keepends=True)
+    lines[number], lines[number + 1] = lines[number + 1], lines[number]
+    put(here, b"".join(lines))
+    with pytest.raises(StateDamaged, match=f"line {number + 1} "):
+        reopened(here)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_missing_line_is_refused(here: Store, number: int) -> None:
+    lines = written(here).splitlines(keepends=True)
+    del lines[number]
+    put(here, b"".join(lines))
+    with pytest.raises(StateDamaged, match=f"line {number + 1} "):
+        reopened(here)
+
+
+# S30
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "a step of another run's target": (line(2, "accepted", step="db", facts={"receipt": {}}), "is of a step that this run does not have"),
+    "a step's line with another target": (line(2, "accepted", step="app", facts={"target": "db"}), "is of another target than its step"),
+    "another run": (line(2, run="20261120-193742-zzzz"), "belongs to another run"),
+    "an unknown state": (line(2, "approved"), "cannot be read"),
+    "an unknown key": (line(2, extra=1), "cannot be read"),
+    "a wrong type": (line(2, step=5), "cannot be read"),
+    "a number as text": (line(2).replace(b'"n":2', b'"n":"2"'), "is damaged"),
+    "ten megabytes": (line(2, facts={"x": "y" * 10_000_000}), "is longer than 1 MB"),
+    "ten megabytes without an end": (b"x" * 10_000_000, "is longer than 1 MB"),
+    "deep nesting": (line(2).replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"), "is damaged"),
+    "no text at all": (bytes(range(256)), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_forged_line_is_refused_where_it_stands_and_left_alone(here: Store, name: str) -> None:
+    forged, reason = HOSTILE[name]
+    first = line(1, "run", facts={"jobs": JOBS})
+    data = first + forged if "without" in name else first + forged + line(3)
+    path = put(here, data)
+    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+        with pytest.raises(StateDamaged) as problem:
+            use()
+        assert str(problem.value).startswith(f"{path}: line 2 (at byte {len(first)}) {reason}")
+    assert path.read_bytes() == data
+
+
+def test_a_true_checksum_over_what_nests_too_deep_is_refused(here: Store) -> None:
+    body = line(2).partition(b',"crc"')[0].replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    put(here, line(1, "run") + body + b',"crc":"%08x"}\n' % crc32(body))
+    with pytest.raises(StateDamaged, match="cannot be read"):
+        read(here, RUN)
+
+
+def test_line_ends_of_another_system_are_refused(here: Store) -> None:
+    data = written(here).replace(b"\n", b"\r\n")
+    path = put(here, data)
+    with pytest.raises(StateDamaged, match=r"line 1 .* is damaged"):
+        reopened(here)
+    assert path.read_bytes() == data
+
+
+def test_a_single_damaged_line_is_not_taken_for_a_torn_one(here: Store) -> None:
+    """Nothing is done before the first line is on disk: a whole but wrong one was changed later."""
+    path = put(here, line(1, "run").replace(b'"facts"', b'"fakts"'))
+    with pytest.raises(StateDamaged, match="line 1"):
+        reopened(here)
+    assert path.stat().st_size > 0
+
+
+def test_a_journal_of_a_newer_version_is_left_as_it_is(here: Store) -> None:
+    """H24."""
+    path = put(here, b'{"v":2,"n":1,"seal":"of another kind"}\n')
+    with pytest.raises(StateDamaged, match=r"another version of toolkit \(format 2, this one reads 1"):
+        reopened(here)
+    assert path.stat().st_size > 0
+
+
+def test_a_journal_that_does_not_begin_a_run_is_refused(here: Store) -> None:
+    put(here, line(1, "note"))
+    with pytest.raises(StateDamaged, match="does not begin a run"):
+        read(here, RUN)
+
+
+def test_a_journal_too_large_to_be_ours_is_refused(here: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "FILE_MOST", 2000)
+    put(here, line(1, "run") + b"".join(line(n) for n in range(2, 50)))
+    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+        with pytest.raises(StateDamaged, match="larger than"):
+            use()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(here: Store, tmp_path: Path, kind: str) -> None:
+    here.room("runs")
+    path = Path(path_of(here, RUN))
+    if kind == "link":
+        (tmp_path / "real").write_bytes(line(1, "run"))
+        path.symlink_to(tmp_path / "real")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
+        with pytest.raises((StateDamaged, FileProblem), match=str(path)):
+            use()
+
+
+# One writer
+
+
+def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
+    made = Journal.create(here, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"})
+    with pytest.raises(LockHeld) as problem:
+        Journal.reopen(here, RUN)
+    assert problem.value.facts["target"] == RUN
+    assert problem.value.facts["owner"].startswith("ada@")
+    assert f"(process {os.getpid()})" in problem.value.facts["owner"]
+    assert problem.value.facts["command"] == "toolkit deploy 'my app'"
+    assert len(read(here, RUN)) == 1, "reading is free"
+    made.close()
+    made.close()
+    assert len(reopened(here)) == 1
+
+
+WRITER = """
+import sys
+from toolkit.record.journal import Journal
+from toolkit.record.state import Store
+made = Journal.create(Store(sys.argv[1]), sys.argv[2], {"jobs": []})
+n = 0
+while True:
+    n += 1
+    made.append("note", text="x" * (n % 300), count=n)
+    sys.stdout.write(f"{n}\\n"); sys.stdout.flush()
+"""
+
+
+def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
+    for number in range(3 * NIGHT):
+        run = f"{RUN}{number}"
+        with subprocess.Popen([sys.executable, "-c", WRITER, here.folder, run], stdout=subprocess.PIPE, env=ENV) as child:
+            assert child.stdout
+            acknowledged = sum(1 for _, told in zip(range(20 + number * 7), child.stdout, strict=False) if told.endswith(b"\n"))
+            with pytest.raises(LockHeld):
+                Journal.reopen(here, run)
+            child.kill()
+            acknowledged += child.stdout.read().count(b"\n")
+        made = Journal.reopen(here, run)
+        made.close()
+        assert acknowledged <= len(made.entries) - 1 <= acknowledged + 1
+
+
+def test_a_child_does_not_keep_the_journal_locked(here: Store) -> None:
+    made = Journal.create(here, RUN, {})
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+        made.close()
+        assert len(reopened(here)) == 1
+        child.communicate(b"\n")
+
+
+def test_several_threads_write_whole_lines(here: Store) -> None:
+    made = Journal.create(here, RUN, {})
+    start = Barrier(4)
+
+    def work(who: int) -> None:
+        start.wait()
+        for count in range(25):
+            made.append("note", who=who, count=count)
+
+    threads = [Thread(target=work, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made.close()
+    found = [(entry.facts["who"], entry.facts["count"]) for entry in read(here, RUN)[1:]]
+    assert sorted(found) == [(who, count) for who in range(4) for count in range(25)]
+    assert [count for who, count in found if who == 2] == list(range(25))
+
+
+# Mistakes of ours
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (lambda made: made.append("done"), "no state"),
+        (lambda made: made.append("intent", "db"), "does not have"),
+        (lambda made: made.append("note", x=float("nan")), "JSON"),
+        (lambda made: made.append("note", x=object()), "object"),
+    ],
+)
+def test_a_line_that_could_not_be_read_again_is_not_written(here: Store, use: Callable[[Journal], None], reason: str) -> None:
+    made = Journal.create(here, RUN, {"jobs": JOBS})
+    with pytest.raises((ValueError, TypeError), match=reason):
+        use(made)
+    made.append("note")
+    made.close()
+    with pytest.raises(ValueError, match="closed"):
+        made.append("note")
+    assert [entry.state for entry in read(here, RUN)] == ["run", "note"]
+
+
+def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(here: Store) -> None:
+    made = Journal.create(here, RUN, {})
+    with pytest.raises(FileProblem, match="more than a journal takes"):
+        made.append("note", x="y" * journal.LINE_MOST)
+    made.append("note")
+    made.close()
+    assert len(read(here, RUN)) == 2
+
+
+# T8
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("short", [False, True])
+def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(tmp_path: Path, error: int, short: bool) -> None:
+    """The N-th call fails, for N = 1, 2, … until everything succeeds."""
+    for at in range(1, 100):
+        here = store(tmp_path / f"{at}")
+        disk = Broken(at, error, short)
+        told: list[int] = []
+        try:
+            made = Journal.create(here, RUN, {}, disk=disk)
+        except FileProblem:
+            assert not os.path.lexists(path_of(here, RUN)), "nothing is left that looks like a run"
+            continue
+        try:
+            for number in range(4):
+                try:
+                    made.append("note", number=number)
+                except FileProblem:
+                    with pytest.raises(FileProblem, match="an earlier line"):
+                        made.append("note", number=99)
+                    made.append("note", number=number)
+                told.append(number)
+                assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told
+        finally:
+            made.close()
+        assert [entry.facts["number"] for entry in reopened(here)[1:]] == told
+        if not disk.failed:
+            assert at > 8
+            return
+    pytest.fail("it never succeeded")
+
+
+def test_a_disk_that_stays_full_leaves_a_journal_that_can_be_read(here: Store) -> None:
+    made = Journal.create(here, RUN, {}, disk=(disk := Broken(4, short=True, times=1000)))
+    for _ in range(3):
+        with pytest.raises(FileProblem, match="the disk is full"):
+            made.append("intent", call="x")
+    made.close()
+    assert disk.failed > 3
+    assert [entry.state for entry in read(here, RUN)] == ["run"]
+    assert [entry.state for entry in reopened(here)] == ["run"]
+
+
+def test_a_short_write_is_completed(here: Store) -> None:
+    class Slow(Disk):
+        def write(self, descriptor: int, data: bytes) -> int:
+            return os.write(descriptor, data[:7])
+
+    made = Journal.create(here, RUN, {"x": "y" * 100}, disk=Slow())
+    made.close()
+    assert len(read(here, RUN)) == 1
+
+
+def test_a_line_keeps_its_time_when_it_is_tried_again(here: Store) -> None:
+    clock = Clock()
+    made = Journal.create(here, RUN, {}, clock=clock, disk=Broken(4))
+    with pytest.raises(FileProblem):
+        made.append("note", x=1)
+    clock.pass_(5)
+    made.append("note", x=1)
+    made.append("note", x=2)
+    made.close()
+    assert [entry.at for entry in read(here, RUN)] == [f"2026-11-20T12:00:0{second}.000+00:00" for second in (0, 0, 5)]
+
+
+def test_the_line_is_on_disk_when_append_returns(here: Store) -> None:
+    calls: list[str] = []
+
+    class Watched(Disk):
+        def write(self, descriptor: int, data: bytes) -> int:
+            calls.append("write")
+            return super().write(descriptor, data)
+
+        def sync(self, descriptor: int) -> None:
+            calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync")
+            super().sync(descriptor)
+
+    made = Journal.create(here, RUN, {}, disk=Watched())
+    made.append("note")
+    made.close()
+    assert calls == ["write", "sync", "folder", "write", "sync"]
+
+
+def test_an_append_costs_milliseconds(here: Store) -> None:
+    made = Journal.create(here, RUN, {"jobs": JOBS})
+    took = []
+    for number in range(100):
+        began = time.perf_counter()
+        made.append("intent", "app", call="ecs:UpdateService", token="t" * 24, what={"n": str(number)})
+        took.append(time.perf_counter() - began)
+    made.close()
+    print(f"an append: {sorted(took)[50] * 1000:.2f} ms")
+    assert sorted(took)[50] < 0.1

@@ -1,0 +1,1 @@
+"""How a run goes, and what is left of it when it is not let."""

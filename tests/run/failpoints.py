@@ -1,0 +1,272 @@
+"""A run that dies at any point one likes, in this process: from that point on nothing that it still does has an effect."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests.run import simulated
+from toolkit import targets
+from toolkit.errors import Refused, StateDamaged
+from toolkit.flow import runs
+from toolkit.model import Ran
+from toolkit.record import disk, journal, ledger, locks
+from toolkit.record.flocks import Flock, Flocks
+from toolkit.record.journal import Entry, Journal
+from toolkit.record.ledger import Local, Record
+from toolkit.record.state import Store, open_store
+from toolkit.run.stop import Stop
+
+Point = tuple[str, str, int]
+"""Whose it is (a step, or a part of the run), what happens there, and for the how-manyth time."""
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of ours catches it."""
+
+
+class Points:
+    """Counts the points that are passed, and crashes at one of them."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self.begin(None)
+
+    def begin(self, fatal: Point | None) -> None:
+        """A new process, which dies at `fatal`."""
+        self.passed: list[Point] = []
+        self.fatal, self.dead = fatal, False
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def __call__(self, where: str, what: str) -> None:
+        with self._lock:
+            if self.dead:
+                raise Crash
+            self._counts[where, what] = self._counts.get((where, what), 0) + 1
+            point = (where, what, self._counts[where, what])
+            self.passed.append(point)
+            if point == self.fatal:
+                self.dead = True
+                raise Crash
+
+
+class _Disk(disk.Disk):
+    """A disk that is fast, and on which a line can be torn."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self._points.dead:
+            raise Crash
+        try:
+            self._points("disk", "torn")
+        except Crash:
+            os.write(descriptor, data[: len(data) // 2])
+            raise
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Nobody pulls the plug here."""
+
+
+class Told(Struct, frozen=True):
+    """Whom a run speaks to."""
+
+    listener: simulated.Listener
+    stop: Stop
+
+
+class Setting(Struct, frozen=True):
+    """What is to be run."""
+
+    needs: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, simulated.Settings]
+    parallel: int = 1
+
+
+class Stage:
+    """One run of a setting, from its first process to its last, in a folder of its own."""
+
+    def __init__(self, setting: Setting, points: Points, folder: Path) -> None:
+        self._setting, self._points = setting, points
+        self._clock = simulated.Impatient()
+        self.cloud = simulated.Cloud(folder / "cloud", self._clock.elapsed, points)
+        self._world = simulated.world(folder, self._clock, self.cloud)
+        self._run = 0
+        self.listener = simulated.Listener()
+        self.store = open_store(simulated.PROJECT, str(folder))
+
+    @property
+    def run(self) -> str:
+        """The name of the run: another one where nothing was left of the first."""
+        return f"run-{self._run}"
+
+    def process(self, fatal: Point | None) -> Ran | None:
+        """A process that begins the run, or goes on with what is left of it; None if it dies. The points it passes are in `points`."""
+        self._points.begin(fatal)
+        begun = self._begun()
+        self.listener = simulated.Listener()
+        request = runs.Request(self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text)
+        told = Told(self.listener, Stop())
+        try:
+            if begun:
+                return runs.resume(request, self._world, self.store, told)
+            return runs.start(request, simulated.prepared(self.run, self._setting.needs, self._setting.settings), self._world, told)
+        except Crash:
+            return None
+
+    def _begun(self) -> bool:
+        """Whether there is a run to go on with. What died before its first line was whole has done nothing."""
+        try:
+            return not any(entry.state == "end" for entry in self.entries())
+        except StateDamaged:
+            assert not self.cloud.effects(), "something was done before the run was on disk"
+            self._run += 1
+        except Refused:
+            assert not self.cloud.effects(), "something was done before the run was on disk"
+        return False
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The journal's lines."""
+        return journal.read(self.store, self.run)
+
+    def ended(self) -> bool:
+        """Whether the journal says that the run is over."""
+        try:
+            return any(entry.state == "end" for entry in self.entries())
+        except (Refused, StateDamaged):
+            return False
+
+    def records(self) -> dict[str, Record]:
+        """What is recorded of each target."""
+        return {name[2]: found[0] for name, found in Local(self.store).all().items()}
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Step and verdict of each outcome on disk."""
+        return [(str(entry.step), entry.facts["verdict"]) for entry in self.entries() if entry.state == "outcome"]
+
+    def says_no_more_than_is_true(self) -> None:
+        """P1 and P7: nothing in the cloud without an intent, nothing good on disk that is not so in the cloud."""
+        effects = self.cloud.effects()
+        over = {
+            name
+            for name in self._setting.needs
+            if all(
+                any((one.target, one.call) == (name, call) and self._over(one, call) for one in effects)
+                for call in self._setting.settings[name].calls
+            )
+        }
+        try:
+            entries = self.entries()
+        except (Refused, StateDamaged):
+            entries = ()
+        intents = {(entry.step, entry.facts["call"]) for entry in entries if entry.state == "intent"}
+        assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, "an effect without an intent"
+        ends = {str(entry.step) for entry in entries if entry.state == "outcome" and entry.facts["verdict"] != "skipped"}
+        assert ends <= over, "an outcome of what is not over"
+        assert self.records().keys() <= over, "a record of what is not over"
+
+    def _over(self, effect: simulated.Effect, call: str) -> bool:
+        settings = self._setting.settings[effect.target]
+        return call != settings.calls[-1] or self._clock.elapsed() - effect.at >= settings.takes_s
+
+    def is_exact(self, ran: Ran) -> None:
+        """What an uninterrupted run would have left: each effect once, in order, each step's one outcome, and the record of it."""
+        bad = {name for name, settings in self._setting.settings.items() if settings.fails}
+        skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
+        verdicts = {
+            name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self._setting.needs
+        }  # fmt: skip
+        assert sorted(self.outcomes()) == sorted(verdicts.items()), "not exactly one outcome for each step"
+        assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == verdicts
+        assert (ran.status, int(ran.exit)) == (("succeeded", 0) if not bad else ("partial", 4))
+        assert sum(entry.state == "end" for entry in self.entries()) == 1
+        effects = self.cloud.effects()
+        wanted = [(name, call) for name in verdicts if name not in skipped for call in self._setting.settings[name].calls]
+        assert sorted((one.target, one.call) for one in effects) == sorted(wanted), "an effect was lost, or came twice"
+        began = {name: min(one.at for one in effects if one.target == name) for name in verdicts if name not in skipped}
+        for name in began:
+            for need in self._setting.needs[name]:
+                over = max(one.at for one in effects if one.target == need) + self._setting.settings[need].takes_s
+                assert began[name] >= over, f"{name} began before {need} was over"
+        found = {name: (record.verdict, record.version, record.run) for name, record in self.records().items()}
+        assert found == {name: (verdict, f"v-{name}", self.run) for name, verdict in verdicts.items() if verdict != "skipped"}
+
+    def _waits_for(self, name: str) -> set[str]:
+        needs = set(self._setting.needs[name])
+        return needs.union(*(self._waits_for(one) for one in needs))
+
+
+class Failpoints:
+    """Puts points around everything that a run does outside of itself, for as long as it is entered."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        self._patch = pytest.MonkeyPatch()
+        self._held: list[Flock] = []
+
+    def __enter__(self) -> "Failpoints":
+        points, patch = self._points, self._patch
+        patch.setitem(targets.KINDS, simulated.KIND, simulated.__name__)
+        for module in (journal, ledger):
+            patch.setattr(module, "Disk", lambda: _Disk(points))
+        self._around(Journal, "_write", lambda found, state, step, facts: (step or "run", f"append {state}"))
+        self._around(Local, "put", lambda found, record: (record.target, "record"))
+        self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
+        self._around(Flock, "release", lambda found: (found.name, "release"))
+        attempt, unlink = Flocks.attempt, os.unlink
+
+        def attempted(found: Flocks, name: str, holder: Any) -> Any:
+            points(name, "before lock")
+            got = attempt(found, name, holder)
+            if got[0] is not None:
+                self._held.append(got[0])
+            points(name, "after lock")
+            return got
+
+        def unlinked(path: Any, **more: Any) -> None:
+            if points.dead:
+                raise Crash
+            unlink(path, **more)
+
+        patch.setattr(Flocks, "attempt", attempted)
+        patch.setattr(os, "unlink", unlinked)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, where: TracebackType | None) -> None:
+        self._patch.undo()
+
+    def bury(self) -> None:
+        """What the system does for a dead process: its locks are free, whatever is in the files."""
+        for flock in self._held:
+            if flock._descriptor >= 0:
+                os.close(flock._descriptor)
+                flock._descriptor = -1
+        self._held.clear()
+
+    def _around(self, owner: Any, name: str, named: Callable[..., tuple[str, str]]) -> None:
+        really, points = getattr(owner, name), self._points
+
+        def around(*args: Any, **more: Any) -> Any:
+            where, what = named(*args, **more)
+            points(where, f"before {what}")
+            found = really(*args, **more)
+            points(where, f"after {what}")
+            return found
+
+        self._patch.setattr(owner, name, around)
+
+
+def begin(setting: Setting, points: Points, folder: Path) -> Stage:
+    """A stage in a folder that is made for it."""
+    folder.mkdir()
+    return Stage(setting, points, folder)
+
+
+__all__ = ("Crash", "Failpoints", "Point", "Points", "Setting", "Stage", "Store", "begin")

@@ -1,0 +1,240 @@
+"""A cloud that forgets nothing, and a kind for it: with a client token or without one, with one or two calls, shown late or at once.
+
+The cloud is a file of lines, so that it outlives any process. A call with a token counts once however often it is made; one
+without counts each time, and who wants to know whether it was made has to look.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Condition, Event
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
+
+from toolkit.model import Job, Live, Outcome, Place, Preview, Rules, Seen, Target, Version
+from toolkit.ports.world import World
+from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.flow.deploy import Prepared
+
+KIND, PROJECT = "simulated", None
+START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+action = "deploy"
+estimate_s = 60
+deadline_s = 3600
+problem = base.no_problem
+members = base.no_members
+dockerfile = base.no_dockerfile
+command = base.deploy_command
+runnable = base.can_run
+services = base.no_services
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """`calls` are made one after the other; the last one takes `takes_s`. What was called is to be seen `late_s` later."""
+
+    calls: tuple[str, ...] = ("move",)
+    tokened: bool = True
+    late_s: float = 0.0
+    takes_s: float = 3.0
+    fails: bool = False
+
+
+class Effect(Struct, frozen=True):
+    """One call that the cloud took. `token` is its client token, `tag` what can be found again by looking."""
+
+    target: str
+    call: str
+    token: str
+    tag: str
+    at: float
+
+
+class Cloud:
+    """The calls that were taken, in order. `point` is told before and after each call."""
+
+    def __init__(self, file: Path, now: Callable[[], float], point: Callable[[str, str], None] = lambda where, what: None) -> None:
+        self._file, self._now, self._point = file, now, point
+
+    def account(self) -> str:
+        """Whose it is."""
+        return "111111111111"
+
+    def warm(self, *services: str) -> None:
+        """There is nothing to warm."""
+
+    def call(self, target: str, call: str, token: str, tag: str) -> str:
+        """Take a call: what the cloud calls it."""
+        self._point(target, f"before {call}")
+        line = json.dumps({"target": target, "call": call, "token": token, "tag": tag, "at": self._now()}) + "\n"
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+        self._point(target, f"after {call}")
+        return f"{call}-{tag}"
+
+    def look(self, target: str, late_s: float) -> list[Effect]:
+        """The calls of a target that are to be seen by now."""
+        self._point(target, "look")
+        now = self._now()
+        return [one for one in self.effects() if one.target == target and now - one.at >= late_s]
+
+    def effects(self) -> list[Effect]:
+        """All calls that had an effect: those with one token are one."""
+        if not self._file.exists():
+            return []
+        found: list[Effect] = []
+        for line in self._file.read_text().splitlines():
+            one = Effect(**json.loads(line))
+            if not (one.token and any((one.token, one.target, one.call) == (other.token, other.target, other.call) for other in found)):
+                found.append(one)
+        return found
+
+
+def preview(job: Job, world: World) -> Preview:
+    """Nothing is known to fail."""
+    return Preview(())
+
+
+def apply(job: Job, world: World, report: base.Report) -> None:
+    """One call after the other, those that were made before left out."""
+    settings, cloud = job.settings, _cloud(job, world)
+    for call in settings.calls:
+        if call in report.receipt:
+            continue
+        found = [] if settings.tokened else [one for one in cloud.look(job.target, settings.late_s) if one.tag == job.token]
+        if not any(one.call == call for one in found):
+            report.intend(f"simulated:{call}", target=job.target)
+            cloud.call(job.target, call, job.token if settings.tokened else "", job.token)
+        report.keep(**{call: job.token})
+
+
+def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+    """By the last of its calls."""
+    settings, cloud = job.settings, _cloud(job, world)
+    ours = {one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token}
+    if not ours.keys() >= set(settings.calls):
+        return Seen("absent")
+    if world.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
+        return Seen("running", phase="moving")
+    if settings.fails:
+        return Seen("failed", "failed", cause="it was not to be")
+    return Seen("done", "succeeded", live=Live(job.version.name, job.version.commit, job.version.fingerprint, job.run))
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: base.Report) -> None:
+    """Nothing of it is ever doomed."""
+
+
+def live(job: Job, world: World) -> None:
+    """Nobody asks."""
+
+
+def permissions(job: Job) -> tuple[()]:
+    """None."""
+    return ()
+
+
+def _cloud(job: Job, world: World) -> Cloud:
+    return cast(Cloud, world.aws(job.place))
+
+
+DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
+
+
+def prepared(run: str, needs: Mapping[str, Iterable[str]], settings: Mapping[str, Settings]) -> "Prepared":
+    """A run of steps of this kind, as `flow.deploy` prepares one."""
+    from toolkit.flow.deploy import Prepared
+    from toolkit.run import jobs as making
+
+    targets = [Target(name, KIND, settings.get(name, Settings()), action, estimate_s, deadline_s=deadline_s) for name in needs]
+    versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
+    wanted = {name: tuple(needed) for name, needed in needs.items()}
+    jobs = making.make(run, targets, [Place("dev", "eu-west-1", "111111111111")], {}, versions, wanted, "deploy", {})
+    rules = Rules("rules.toml", "", PROJECT, "dev", {}, (), "warn", {target.name: target for target in targets}, ())
+    return Prepared(rules, jobs, {}, (), {})
+
+
+def world(root: Path, clock: Any, cloud: Any) -> World:
+    """The ports of a run: the clock, and one cloud everywhere."""
+    return World(root=str(root), cache=str(root), clock=clock, clouds=lambda profile, region: cloud)
+
+
+class Impatient:
+    """A clock on which every wait is over at once, and took as long as it should."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._passed = 1000.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.elapsed())
+
+    def elapsed(self) -> float:
+        with self._changed:
+            return self._passed
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        self.pass_(max(seconds, 0.0))
+        return wake is not None and wake.is_set()
+
+    def pass_(self, seconds: float) -> None:
+        with self._changed:
+            self._passed += seconds
+
+
+class Hurried:
+    """The machine's clock, many times faster, and the same in every process."""
+
+    def __init__(self, times: float) -> None:
+        self._times = times
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.elapsed())
+
+    def elapsed(self) -> float:
+        return monotonic() * self._times
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        if wake is not None:
+            return wake.wait(seconds / self._times)
+        sleep(seconds / self._times)
+        return False
+
+
+class Listener:
+    """Whoever shows a run: it keeps what it is told. `answer` is what it says when it is asked."""
+
+    def __init__(self, answer: bool | None = None) -> None:
+        self.answer = answer
+        self.told_: list[tuple[str, str]] = []
+        self.began_: list[str] = []
+        self.ended_: list[Outcome] = []
+        self.phases: list[str] = []
+        self.lines: list[str] = []
+
+    def began(self, job: Job) -> None:
+        self.began_.append(job.step)
+
+    def phase(self, step: str, words: str) -> None:
+        self.phases.append(words)
+
+    def line(self, step: str, text: str) -> None:
+        self.lines.append(text)
+
+    def told(self, step: str, text: str) -> None:
+        self.told_.append((step, text))
+
+    def ended(self, outcome: Outcome) -> None:
+        self.ended_.append(outcome)
+
+    def asked(self, step: str, question: str) -> bool | None:
+        return self.answer

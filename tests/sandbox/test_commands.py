@@ -1,0 +1,224 @@
+"""`toolkit sandbox`: up, down, status, reset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.sandbox.test_engine import eventually
+from tests.support.run import ROOT, Result, process
+from tests.support.sandbox import CACHE
+from toolkit.ports.aws.client import Aws
+from toolkit.sandbox import box, server
+
+EXAMPLE = ROOT / "examples" / "car-rental"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the example's rules and Dockerfile, and a state folder of its own; what is left running ends."""
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(CACHE))
+    folder = tmp_path / "project"
+    (folder / "backend").mkdir(parents=True)
+    for name in ("rules.toml", "backend/Dockerfile"):
+        shutil.copy(EXAMPLE / name, folder / name)
+    yield folder
+    with box.alone():
+        box.down()
+
+
+def sandbox(folder: Path, *args: str) -> Result:
+    return process(folder, "sandbox", *args)
+
+
+def env(folder: Path, *args: str) -> dict[str, str]:
+    found: dict[str, str] = sandbox(folder, "up", "--json", *args).json["env"]
+    return found
+
+
+def use(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, profile: str) -> Aws:
+    """What a command of ours would make of these variables."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Aws(profile, "eu-west-1")
+
+
+def kept() -> box.Box:
+    found = box.load()
+    assert found is not None
+    return found
+
+
+def test_up_makes_what_the_example_needs_and_its_profiles_are_its_accounts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = env(place)
+    dev, prod = use(variables, monkeypatch, "car-rental-dev"), use(variables, monkeypatch, "car-rental-prod")
+    assert (dev.account(), prod.account()) == ("111111111111", "222222222222")
+    for aws, suffix in ((dev, ""), (prod, "-prod")):
+        [found] = aws.read("ecs", "describe_services", cluster=f"car-rental{suffix}", services=[f"backend{suffix}"])["services"]
+        assert (found["status"], found["deployments"][0]["rolloutState"]) == ("ACTIVE", "COMPLETED")
+        assert aws.read("ecr", "describe_images", repositoryName=f"car-rental-backend{suffix}", imageIds=[{"imageTag": "latest"}])
+        assert [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"] if "web" in one["Name"]] == [f"car-rental-web{suffix}"]
+
+
+def test_a_service_answers_at_the_address_that_status_tells(place: Path) -> None:
+    env(place)
+    found = sandbox(place, "status", "--json").json
+    urls = [one["url"] for one in found["provisioned"] if one["what"] == "service"]
+    assert len(urls) == 2
+    for url in urls:
+        eventually(partial(answers, url + "health"))
+    text = sandbox(place, "status").out
+    assert found["url"] in text
+    assert urls[0] in text
+
+
+def answers(url: str) -> bool:
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())", url],
+        capture_output=True, env={"NO_PROXY": "*", "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    return found.stdout == b"sandbox: nothing deployed\n"
+
+
+def test_up_twice_is_one_sandbox_and_says_so(place: Path) -> None:
+    first = sandbox(place, "up")
+    again = sandbox(place, "up")
+    assert (first.code, again.code) == (0, 0)
+    assert first.out == again.out
+    assert "already up" in again.err
+
+
+def test_a_shell_can_read_the_lines_of_up_and_of_down(place: Path) -> None:
+    script = """
+        eval "$("$@" sandbox up 2>/dev/null)"
+        echo "$AWS_ACCESS_KEY_ID $AWS_ENDPOINT_URL"
+        eval "$("$@" sandbox down)"
+        echo "${AWS_REGION-unset}"
+    """
+    command = ["sh", "-ec", script, "sh", sys.executable, "-m", "toolkit"]
+    done = subprocess.run(command, cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("111111111111 http://127.0.0.1:")
+    assert lines[1:] == ["unset"]
+
+
+def test_the_account_is_that_of_the_environment_that_is_named(place: Path) -> None:
+    assert env(place, "--env", "prod")["AWS_ACCESS_KEY_ID"] == "222222222222"
+
+
+def test_down_ends_it_and_everything_that_it_started_and_again_is_no_error(place: Path) -> None:
+    env(place)
+    kept_server = kept().server
+    tasks = eventually(lambda: children(kept_server))
+    assert sandbox(place, "down").code == 0
+    assert not server.runs(kept_server)
+    eventually(lambda: not any(os.path.exists(f"/proc/{pid}/cwd") and alive(pid) for pid in tasks))
+    assert not os.path.exists(box.folder())
+    again = sandbox(place, "down")
+    assert (again.code, again.out) == (0, "")
+    assert "was not running" in again.err
+
+
+def children(of: server.Server) -> list[int]:
+    """The processes of its tasks: they have their own sessions, and their files in its folder."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(os.path.join(of.folder, "task-")):
+                found.append(int(name))
+        except OSError:
+            continue
+    return found if len(found) >= 2 else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_started_anew(place: Path) -> None:
+    first = env(place)
+    old = kept().server
+    tasks = eventually(lambda: children(old))
+    os.kill(old.pid, signal.SIGKILL)
+    eventually(lambda: not server.runs(old))
+    found = sandbox(place, "status")
+    assert found.code == 1
+    assert "not running; it ended by itself" in found.err
+    eventually(lambda: not any(alive(pid) for pid in tasks))
+    assert env(place)["AWS_ENDPOINT_URL"] != first["AWS_ENDPOINT_URL"] or kept().server.pid != old.pid
+    assert sandbox(place, "status").code == 0
+
+
+def test_a_state_file_with_a_pid_that_is_somebody_elses_by_now_does_no_harm(place: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as stranger:
+        os.makedirs(box.folder(), mode=0o700)
+        stale = server.Server(stranger.pid, "1", 1, "token", box.folder())
+        box.save(box.Box(stale, "2026-01-01T00:00:00+00:00", "eu-west-1"))
+        assert sandbox(place, "status").code == 1
+        assert sandbox(place, "down").code == 0
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
+
+
+def test_reset_empties_it_and_makes_everything_anew(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = env(place)
+    aws = use(variables, monkeypatch, "car-rental-dev")
+    where: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    aws.write("s3", "create_bucket", Bucket="left-over", **where)
+    found = sandbox(place, "reset", "--json")
+    assert found.json["env"] == variables
+    names = [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"]]
+    assert "left-over" not in names
+    assert "car-rental-web" in names
+
+
+def test_reset_without_one_is_refused(place: Path) -> None:
+    found = sandbox(place, "reset")
+    assert found.code == 2
+    assert "toolkit sandbox up" in found.err
+
+
+def test_without_rules_it_starts_empty(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    found = sandbox(tmp_path / "nothing", "up", "--json")
+    assert (found.code, found.json["status"], found.json["provisioned"]) == (0, "started", [])
+    assert "no rules.toml" in found.err
+
+
+def test_a_stack_takes_the_place_of_the_service_that_was_made_beforehand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = use(env(place), monkeypatch, "car-rental-dev")
+    service = {"Cluster": "car-rental", "ServiceName": "backend", "TaskDefinition": "backend", "DesiredCount": 0, "LaunchType": "FARGATE"}
+    template = msgspec.json.encode({"Resources": {"It": {"Type": "AWS::ECS::Service", "Properties": service}}}).decode()
+    aws.write("cloudformation", "create_stack", StackName="s", TemplateBody=template)
+
+    def created() -> bool:
+        status = aws.read("cloudformation", "describe_stacks", StackName="s")["Stacks"][0]["StackStatus"]
+        assert status in ("CREATE_IN_PROGRESS", "CREATE_COMPLETE")
+        return bool(status == "CREATE_COMPLETE")
+
+    eventually(created)
+    [found] = aws.read("ecs", "describe_services", cluster="car-rental", services=["backend"])["services"]
+    assert (found["desiredCount"], found["loadBalancers"]) == (0, [])
+
+
+def test_a_start_that_fails_names_its_log(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(Exception, match=f"see {tmp_path}/log"):
+        server.start("/bin/false", str(tmp_path), "eu-west-1")
+    assert time.monotonic() - started < 5

@@ -1,0 +1,235 @@
+"""What runs in the sandbox: images as processes, behind a service and a load balancer."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tests.support.sandbox import ACCOUNT, CACHE, REGION, Cloud, Emulator
+from toolkit.errors import CloudError, NotAllowed
+from toolkit.ports.aws.client import Aws
+from toolkit.sandbox import environment, images, server
+
+REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app"
+SERVER = """\
+import http.server, os, sys
+print("hello from", os.environ["VERSION"], flush=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = os.environ["VERSION"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def serving(version: str) -> images.Image:
+    env = {"HOST": "localhost", "PORT": "8080", "VERSION": version}
+    return images.image({"app/main.py": SERVER}, ["python", "/app/main.py"], env)
+
+
+CRASHING = images.image({"app/main.py": 'import sys\nprint("no configuration")\nsys.exit(3)\n'}, ["python3", "/app/main.py"], {})
+
+
+def eventually(look: Callable[[], Any], patience_s: float = 20.0) -> Any:
+    """What a look finds, as soon as it finds anything."""
+    until = time.monotonic() + patience_s
+    while not (found := look()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+def get(cloud: Cloud, path: str, headers: Mapping[str, str] | None = None, host: str = "127.0.0.1", port: int = 0) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port or cloud.emulator.process.port, timeout=5)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def define(aws: Aws, image: str, command: Sequence[str] = ()) -> str:
+    container: dict[str, Any] = {
+        "name": "main", "image": image, "essential": True, "portMappings": [{"containerPort": 8080}],
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": "/app", "awslogs-region": REGION, "awslogs-stream-prefix": "a", "awslogs-create-group": "true"},
+        },
+    }  # fmt: skip
+    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[container])
+    return str(made["taskDefinition"]["taskDefinitionArn"])
+
+
+def create(aws: Aws, definition: str, **more: Any) -> None:
+    aws.write("ecs", "create_cluster", clusterName="c")
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    aws.write(
+        "ecs", "create_service", cluster="c", serviceName="s", taskDefinition=definition, desiredCount=1, launchType="FARGATE",
+        deploymentConfiguration=breaker, **more,
+    )  # fmt: skip
+
+
+def service(aws: Aws) -> dict[str, Any]:
+    found: dict[str, Any] = aws.read("ecs", "describe_services", cluster="c", services=["s"])["services"][0]
+    return found
+
+
+def completed(aws: Aws) -> dict[str, Any] | None:
+    found = service(aws)
+    primary = next(one for one in found["deployments"] if one["status"] == "PRIMARY")
+    return found if primary["rolloutState"] == "COMPLETED" and found["runningCount"] else None
+
+
+def stopped_tasks(aws: Aws) -> list[dict[str, Any]]:
+    arns = aws.read("ecs", "list_tasks", cluster="c", desiredStatus="STOPPED")["taskArns"]
+    found: list[dict[str, Any]] = aws.read("ecs", "describe_tasks", cluster="c", tasks=arns)["tasks"] if arns else []
+    return found
+
+
+@pytest.fixture
+def aws(cloud: Cloud) -> Aws:
+    """The account, with a repository `app`."""
+    made = cloud.aws()
+    made.write("ecr", "create_repository", repositoryName="app")
+    return made
+
+
+def balanced(aws: Aws) -> tuple[str, str]:
+    """A load balancer: its name in DNS, and its target group."""
+    made = aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])["LoadBalancers"][0]
+    group = aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+    arn = group["TargetGroups"][0]["TargetGroupArn"]
+    action = {"Type": "forward", "TargetGroupArn": arn}
+    aws.write("elbv2", "create_listener", LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[action])
+    return made["DNSName"], arn
+
+
+def test_a_service_of_an_image_that_serves_answers_behind_its_load_balancer_and_a_new_version_takes_over(cloud: Cloud, aws: Aws) -> None:
+    name, group = balanced(aws)
+    cloud.emulator.push("app", "v1", serving("one"))
+    create(aws, define(aws, f"{REPOSITORY}:v1"), loadBalancers=[{"targetGroupArn": group, "containerName": "main", "containerPort": 8080}])
+    eventually(lambda: completed(aws))
+    eventually(lambda: get(cloud, "/", {"Host": name}) == (200, b"one"))
+    digest = cloud.emulator.push("app", "v2", serving("two"))
+    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}@{digest}"))
+    assert get(cloud, "/", {"Host": name}) == (200, b"one")
+    eventually(lambda: completed(aws))
+    eventually(lambda: get(cloud, "/", {"Host": name}) == (200, b"two"))
+    [arn] = aws.read("ecs", "list_tasks", cluster="c")["taskArns"]
+    task = aws.read("ecs", "describe_tasks", cluster="c", tasks=[arn])["tasks"][0]
+    assert task["containers"][0]["imageDigest"] == digest
+
+
+def test_an_image_that_exits_is_rolled_back_with_its_exit_code_and_its_last_line_in_the_log(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    first = define(aws, f"{REPOSITORY}:v1")
+    create(aws, first)
+    eventually(lambda: completed(aws))
+    cloud.emulator.push("app", "v2", CRASHING)
+    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}:v2"))
+    crashed = eventually(lambda: [one for one in stopped_tasks(aws) if one["stopCode"] == "EssentialContainerExited"])[0]
+    assert crashed["containers"][0]["exitCode"] == 3
+    found = eventually(lambda: completed(aws))
+    assert found["taskDefinition"] == first
+    stream = f"a/main/{crashed['taskArn'].rpartition('/')[2]}"
+    lines = eventually(lambda: aws.read("logs", "get_log_events", logGroupName="/app", logStreamName=stream)["events"])
+    assert [line["message"] for line in lines] == ["no configuration"]
+
+
+def test_an_image_that_is_not_there_cannot_be_pulled(aws: Aws) -> None:
+    create(aws, define(aws, f"{REPOSITORY}:nope"))
+    task = eventually(lambda: stopped_tasks(aws))[0]
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("CannotPullContainerError")
+    assert ":nope: not found" in task["stoppedReason"]
+
+
+def test_a_single_task_ends_with_the_code_of_its_program(cloud: Cloud, aws: Aws) -> None:
+    aws.write("ecs", "create_cluster", clusterName="c")
+    cloud.emulator.push("app", "v1", CRASHING)
+    aws.write("ecs", "run_task", cluster="c", taskDefinition=define(aws, f"{REPOSITORY}:v1"))
+    assert eventually(lambda: stopped_tasks(aws))[0]["containers"][0]["exitCode"] == 3
+
+
+def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    digest = cloud.emulator.push("app", "v2", serving("two"))
+    create(aws, define(aws, f"{REPOSITORY}:v1"))
+    eventually(lambda: completed(aws))
+    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}@{digest}"))
+    newest, oldest = aws.read("ecs", "list_service_deployments", cluster="c", service="s")["serviceDeployments"]
+    assert (newest["status"], oldest["status"]) == ("IN_PROGRESS", "SUCCESSFUL")
+    arn = newest["serviceDeploymentArn"]
+    assert service(aws)["currentServiceDeployment"] == arn
+    [revision] = aws.read("ecs", "describe_service_revisions", serviceRevisionArns=[newest["targetServiceRevisionArn"]])["serviceRevisions"]
+    assert revision["containerImages"][0]["imageDigest"] == digest
+    aws.write("ecs", "stop_service_deployment", serviceDeploymentArn=arn, stopType="ROLLBACK")
+
+    def rolled_back() -> bool:
+        found = aws.read("ecs", "describe_service_deployments", serviceDeploymentArns=[arn])["serviceDeployments"][0]
+        return bool(found["status"] == "ROLLBACK_SUCCESSFUL")
+
+    eventually(rolled_back)
+    assert service(aws)["taskDefinition"].endswith(":1")
+
+
+def test_an_unknown_task_definition_is_refused(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    create(aws, define(aws, f"{REPOSITORY}:v1"))
+    with pytest.raises(Exception, match="Unable to describe task definition"):
+        aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition="nope:7")
+
+
+def test_the_registry_asks_who_is_there_and_keeps_accounts_apart(cloud: Cloud, aws: Aws) -> None:
+    digest = cloud.emulator.push("app", "v1", serving("one"))
+    assert get(cloud, "/v2/app/manifests/v1")[0] == 401
+    login = aws.read("ecr", "get_authorization_token")["authorizationData"][0]
+    assert login["proxyEndpoint"] == cloud.url
+    for reference in ("v1", digest):
+        status, body = get(cloud, f"/v2/app/manifests/{reference}", {"Authorization": f"Basic {login['authorizationToken']}"})
+        assert (status, json.loads(body)["schemaVersion"]) == (200, 2)
+    other = base64.b64encode(f"AWS:sandbox-222222222222-{REGION}".encode()).decode()
+    assert get(cloud, "/v2/app/manifests/v1", {"Authorization": f"Basic {other}"})[0] == 404
+
+
+def test_a_missing_image_is_an_error_as_in_aws(aws: Aws) -> None:
+    with pytest.raises(Exception, match="ImageNotFoundException"):
+        aws.read("ecr", "describe_images", repositoryName="app", imageIds=[{"imageTag": "nope"}])
+
+
+def test_a_policy_may_name_one_service(strict_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Cloud(strict_emulator, monkeypatch)
+    root.enter()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    aws = Aws(None, REGION)
+    aws.write("iam", "create_user", UserName="ada")
+    service = f"arn:aws:ecs:{REGION}:{aws.account()}:service/c/mine"
+    allowed = {"Effect": "Allow", "Action": ["ecs:UpdateService"], "Resource": service}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    aws.write("iam", "put_user_policy", UserName="ada", PolicyName="p", PolicyDocument=policy)
+    key = aws.write("iam", "create_access_key", UserName="ada")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    ada = Aws(None, REGION)
+    with pytest.raises(CloudError, match=r"ServiceNotFound|ClusterNotFound"):
+        ada.write("ecs", "update_service", cluster="c", service="mine")
+    with pytest.raises(NotAllowed):
+        ada.write("ecs", "update_service", cluster="c", service="yours")
+
+
+def test_every_private_name_that_is_used_is_still_there() -> None:
+    python = environment.python(str(CACHE), print)
+    done = subprocess.run([python, "-I", server.ENGINE, "--names"], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

@@ -1,0 +1,99 @@
+"""What a rules.toml needs in the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.run import ROOT
+from toolkit import flow, targets
+from toolkit.errors import Refused
+from toolkit.model import Rules
+from toolkit.ports import files
+from toolkit.run import jobs
+from toolkit.sandbox import provision
+
+EXAMPLE = ROOT / "examples" / "car-rental"
+
+
+def rules(text: str) -> Rules:
+    return flow.read_rules(f"version = 1\n{text}".encode(), "rules.toml")
+
+
+def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str, int]]:
+    def text(path: str) -> str | None:
+        return files.text_inside(str(EXAMPLE), path)
+
+    found = provision.parts(loaded, targets.kind, jobs.filled, text, bare)
+    return [(one.place.account, one.what.what, one.what.name, one.port) for one in found]
+
+
+def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> None:
+    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
+    assert parts(loaded) == [
+        ("111111111111", "repository", "car-rental-backend", 8080),
+        ("111111111111", "service", "backend", 8080),
+        ("111111111111", "bucket", "car-rental-web", 8080),
+        ("111111111111", "bootstrap", "hnb659fds", 8080),
+        ("222222222222", "repository", "car-rental-backend-prod", 8080),
+        ("222222222222", "service", "backend-prod", 8080),
+        ("222222222222", "bucket", "car-rental-web-prod", 8080),
+        ("222222222222", "bootstrap", "hnb659fds", 8080),
+    ]
+    assert [what for account, what, _, _ in parts(loaded, bare=True) if account == "111111111111"] == ["repository", "bucket", "bootstrap"]
+
+
+def test_the_bases_of_the_example_are_those_of_its_dockerfile() -> None:
+    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
+    found = provision.bases(loaded, targets.kind, lambda path: files.text_inside(str(EXAMPLE), path))
+    assert [(one.repository, one.reference) for one in found] == [("library/python", "3.12-slim")]
+
+
+def test_a_dockerfile_that_is_not_there_has_no_bases() -> None:
+    loaded = rules('[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = {}\n')
+    assert provision.bases(loaded, targets.kind, lambda path: None) == ()
+
+
+def test_without_environments_there_is_one_account() -> None:
+    loaded = rules('[targets.a]\nkind = "function"\nfunction = "f"\nsource = "src"\n')
+    assert parts(loaded) == [(provision.ACCOUNT, "function", "f", 8080)]
+
+
+def test_a_shared_store_needs_its_bucket() -> None:
+    loaded = rules('[environments.dev]\nstore = "s3://locks/of/ours"\n')
+    assert [(what, name) for _, what, name, _ in parts(loaded)] == [("bucket", "locks")]
+
+
+def test_each_region_gets_its_own() -> None:
+    loaded = rules(
+        '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind = "site"\nsource = "d"\nbucket = "b-{suffix}"\n'
+        '[environments.dev.vars]\nsuffix = "x"\n'
+    )
+    found = provision.parts(loaded, targets.kind, jobs.filled, lambda path: None)
+    assert [(one.place.region, one.what.name) for one in found] == [("eu-west-1", "b-x"), ("us-east-1", "b-x")]
+
+
+@pytest.mark.parametrize("profile", ["a]\\n[default", "a#b", "a\\nb", "a=b"])
+def test_a_profile_that_would_write_another_line_is_refused(profile: str) -> None:
+    with pytest.raises(Refused, match="profile that no AWS configuration can name"):
+        provision.places(rules(f'[environments.dev]\nprofile = "{profile}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "port"),
+    [
+        ("FROM scratch\nEXPOSE 3000/tcp\n", 3000),
+        ("FROM scratch\n", 8080),
+        ("expose 80 443\n", 80),
+        ("EXPOSE $PORT\n", 8080),
+        ("EXPOSE 99999", 8080),
+    ],
+)
+def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port: int) -> None:
+    assert provision.exposed(dockerfile) == port
+
+
+def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
+    loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
+    names = {provision.balancer(place, "a-service-with-a-rather-long-name_x") for place in provision.places(loaded)}
+    assert len(names) == 2
+    assert all(len(name) <= 32 and name.replace("-", "").isalnum() for name in names)

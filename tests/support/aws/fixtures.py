@@ -1,0 +1,43 @@
+"""The fixture of the scripted AWS."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.aws.control import Remote, apart
+from tests.support.aws.server import Endpoint
+
+
+def environment(endpoint_url: str, region: str = "eu-west-1") -> dict[str, str]:
+    """What a process must have in its environment to talk to an endpoint and to nothing else."""
+    nowhere = "/nonexistent/toolkit-tests"
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url, "AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "secret-of-the-scripted-endpoint",
+        "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
+    }  # fmt: skip
+
+
+UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_MAX_ATTEMPTS",
+         "AWS_RETRY_MODE", "AWS_CA_BUNDLE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+         "AWS_CONTAINER_CREDENTIALS_FULL_URI")  # fmt: skip
+"""What must not be there."""
+
+
+@pytest.fixture
+def aws_endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoint]:
+    """A scripted AWS, with this process's environment set so that boto3 talks to it."""
+    with Endpoint() as endpoint:
+        for name in UNSET:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment(endpoint.url, endpoint.region).items():
+            monkeypatch.setenv(name, value)
+        yield endpoint
+
+
+@pytest.fixture
+def aws_process(tmp_path: Path) -> Iterator[Remote]:
+    """A scripted AWS as a process of its own, for tests that kill the tool: `remote.environment` is for the child."""
+    with apart(tmp_path) as remote:
+        yield remote

@@ -1,0 +1,143 @@
+"""The registry's own HTTP interface, so that a real push works: blobs and manifests in memory.
+
+Its calls are recorded, and can be spoiled, as `registry:GetBase`, `HeadBlob`, `GetBlob`, `StartUpload`, `PatchUpload`, `PutUpload`,
+`HeadManifest`, `GetManifest` and `PutManifest`.
+"""
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+
+from tests.support.aws.ecr import INDEXES, MANIFEST, Ecr, Repository, digest_of
+from tests.support.aws.wire import Answer, Asked, AwsError
+
+if TYPE_CHECKING:
+    from tests.support.aws.server import Endpoint
+
+_PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<what>blobs/uploads|blobs|manifests)(?:/(?P<reference>[^/]*))?$")
+_VERBS = {
+    ("HEAD", "blobs"): "HeadBlob", ("GET", "blobs"): "GetBlob", ("POST", "blobs/uploads"): "StartUpload",
+    ("PATCH", "blobs/uploads"): "PatchUpload", ("PUT", "blobs/uploads"): "PutUpload", ("HEAD", "manifests"): "HeadManifest",
+    ("GET", "manifests"): "GetManifest", ("PUT", "manifests"): "PutManifest",
+}  # fmt: skip
+
+
+def is_ours(asked: Asked) -> bool:
+    """Whether this is for the registry."""
+    return asked.path == "/v2" or asked.path.startswith("/v2/")
+
+
+def understand(asked: Asked) -> None:
+    """Which of its operations it is. Raises AwsError."""
+    asked.service = "registry"
+    if asked.path.rstrip("/") == "/v2":
+        asked.operation = "GetBase"
+        return
+    found = _PATH.match(asked.path)
+    verb = _VERBS.get((asked.method, found["what"])) if found else None
+    if found is None or verb is None:
+        raise AwsError("UNSUPPORTED", f"{asked.method} {asked.path}", 405)
+    asked.operation = verb
+    asked.params = {"repository": found["name"], "reference": found["reference"] or "", **asked.query, "bytes": len(asked.body)}
+
+
+def error(problem: AwsError) -> Answer:
+    """An error as registries say it."""
+    body = json.dumps({"errors": [{"code": problem.code, "message": problem.message}]}).encode()
+    return Answer(problem.status, {"Content-Type": "application/json"}, body, problem.code)
+
+
+def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
+    """Do what is asked. Raises AwsError."""
+    ecr = _signed_in(endpoint, asked)
+    if ecr is None:
+        said = error(AwsError("UNAUTHORIZED", "authentication required", 401))
+        said.headers["WWW-Authenticate"] = f'Basic realm="{endpoint.url}/",service="ecr.amazonaws.com"'
+        return said
+    if asked.operation == "GetBase":
+        return Answer(200, {"Docker-Distribution-Api-Version": "registry/2.0"})
+    name, reference = asked.params["repository"], asked.params["reference"]
+    repository = ecr.repositories.get(name)
+    if repository is None:
+        raise AwsError("NAME_UNKNOWN", f"The repository with name '{name}' does not exist in the registry", 404)
+    if asked.operation.endswith("Manifest"):
+        return _manifest(ecr, repository, reference, asked)
+    if asked.operation.endswith("Blob"):
+        return _blob(repository, reference)
+    return _upload(endpoint, repository, reference, asked)
+
+
+def _signed_in(endpoint: "Endpoint", asked: Asked) -> Ecr | None:
+    """The registry of the region whose password this is."""
+    kind, _, given = asked.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    region = base64.b64decode(given).decode().removeprefix("AWS:password-of-")
+    ecr: Ecr = endpoint.at(region, "ecr")
+    return ecr if base64.b64decode(given).decode() == f"AWS:{ecr.password}" else None
+
+
+def _blob(repository: Repository, digest: str) -> Answer:
+    if digest not in repository.blobs:
+        raise AwsError("BLOB_UNKNOWN", "blob unknown to registry", 404)
+    content = repository.blobs[digest]
+    headers = {"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream", "Content-Length": str(len(content))}
+    return Answer(200, headers, content)
+
+
+def _upload(endpoint: "Endpoint", repository: Repository, upload: str, asked: Asked) -> Answer:
+    if asked.operation == "StartUpload":
+        if asked.query.get("mount") in repository.blobs:
+            return _made(repository, asked.query["mount"])
+        upload = endpoint.token("upload")
+        repository.uploads[upload] = asked.body
+        if "digest" not in asked.query:
+            return _going_on(endpoint, repository, upload)
+    elif upload not in repository.uploads:
+        raise AwsError("BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 404)
+    else:
+        repository.uploads[upload] += asked.body
+        if asked.operation == "PatchUpload":
+            return _going_on(endpoint, repository, upload)
+    content, digest = repository.uploads.pop(upload), asked.query.get("digest", "")
+    if digest_of(content) != digest:
+        raise AwsError("DIGEST_INVALID", "provided digest did not match uploaded content", 400)
+    repository.blobs[digest] = content
+    return _made(repository, digest)
+
+
+def _made(repository: Repository, digest: str) -> Answer:
+    return Answer(201, {"Location": f"/v2/{repository.name}/blobs/{digest}", "Docker-Content-Digest": digest})
+
+
+def _going_on(endpoint: "Endpoint", repository: Repository, upload: str) -> Answer:
+    size = len(repository.uploads[upload])
+    location = f"{endpoint.url}/v2/{repository.name}/blobs/uploads/{upload}"
+    return Answer(202, {"Location": location, "Docker-Upload-UUID": upload, "Range": f"0-{max(size - 1, 0)}"})
+
+
+def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: Asked) -> Answer:
+    if asked.operation != "PutManifest":
+        image = repository.found(reference)
+        if image is None:
+            raise AwsError("MANIFEST_UNKNOWN", "Requested image not found", 404)
+        headers = {"Docker-Content-Digest": image.digest, "Content-Type": image.media_type, "Content-Length": str(len(image.manifest))}
+        return Answer(200, headers, image.manifest)
+    said = json.loads(asked.body)
+    media_type = asked.headers.get("content-type") or said.get("mediaType", MANIFEST)
+    parts = [each["digest"] for each in [*said.get("layers", ()), *([said["config"]] if "config" in said else ())]]
+    if media_type in INDEXES:
+        missing = [each["digest"] for each in said["manifests"] if each["digest"] not in repository.images]
+    else:
+        missing = [digest for digest in parts if digest not in repository.blobs]
+    if missing:
+        raise AwsError("MANIFEST_BLOB_UNKNOWN", f"blob unknown to registry: {missing[0]}", 404)
+    by_digest = reference.startswith("sha256:")
+    if by_digest and digest_of(asked.body) != reference:
+        raise AwsError("DIGEST_INVALID", "provided digest did not match uploaded content", 400)
+    try:
+        image = ecr.push(repository, asked.body, media_type, *(() if by_digest else (reference,)))
+    except AwsError as problem:
+        raise AwsError("TAG_INVALID", problem.message, 400) from None
+    return Answer(201, {"Location": f"/v2/{repository.name}/manifests/{image.digest}", "Docker-Content-Digest": image.digest})

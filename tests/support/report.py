@@ -1,0 +1,89 @@
+"""A run's side of `apply` and `abandon`, for tests: it writes down what it is told, and crashes or stops when a test wants that."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolkit.errors import Refused, Stopped
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of ours catches it."""
+
+
+class Report:
+    """`events` holds what was said in order: (intend, call, what), (keep, facts), (phase, words), (log, line), (consent, flag) …
+
+    `yes` are the flags that are answered with yes, None stands for all. `on_event` is called with each event before it counts, and may
+    raise. Waiting takes no time: `clock` is moved on instead, if there is one.
+    """
+
+    def __init__(
+        self, receipt: Mapping[str, Any] | None = None, yes: frozenset[str] | None = None, clock: Any = None,
+        on_event: Callable[[tuple[Any, ...]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.events: list[tuple[Any, ...]] = []
+        self.stopping = False
+        self._receipt = dict(receipt or {})
+        self._yes, self._clock, self._on_event = yes, clock, on_event
+
+    @property
+    def receipt(self) -> Mapping[str, Any]:
+        """What was kept."""
+        return self._receipt
+
+    @property
+    def intents(self) -> list[str]:
+        """The calls that were intended, in order."""
+        return [event[1] for event in self.events if event[0] == "intend"]
+
+    def of(self, kind: str) -> list[Any]:
+        """What was said of one kind, in order."""
+        return [event[1] for event in self.events if event[0] == kind]
+
+    def phase(self, words: str) -> None:
+        """Write it down."""
+        self._add("phase", words)
+
+    def log(self, line: str) -> None:
+        """Write it down."""
+        self._add("log", line)
+
+    def tell(self, line: str) -> None:
+        """Write it down."""
+        self._add("tell", line)
+
+    def intend(self, call: str, **what: str) -> None:
+        """Write it down; parameters are words."""
+        assert all(isinstance(value, str) for value in what.values()), what
+        self.check()
+        self._add("intend", call, what)
+
+    def keep(self, **facts: Any) -> None:
+        """Keep it, as JSON does."""
+        import msgspec
+
+        self._add("keep", facts)
+        self._receipt |= msgspec.json.decode(msgspec.json.encode(facts))
+
+    def consent(self, question: str, flag: str) -> None:
+        """Yes if the flag is one of `yes`."""
+        self._add("consent", flag, question)
+        if self._yes is not None and flag not in self._yes:
+            raise Refused("nobody said yes", f"add {flag}")
+
+    def check(self) -> None:
+        """Raise Stopped once `stopping` is set."""
+        if self.stopping:
+            raise Stopped()
+
+    def wait(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.check()
+        self._add("wait", seconds)
+        if self._clock is not None:
+            self._clock.advance(seconds)
+
+    def _add(self, *event: Any) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+        self.events.append(event)

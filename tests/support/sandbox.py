@@ -1,0 +1,91 @@
+"""The embedded AWS for tests: one process a test worker, emptied for every test that asks for `cloud`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit.ports.aws.client import Aws
+from toolkit.sandbox import environment, images, server
+
+CACHE = Path(__file__).parents[2] / ".cache"
+ACCOUNT, REGION = "111111111111", "eu-west-1"
+
+
+class Emulator:
+    """A running emulator. An access key of twelve digits is an account; accounts see nothing of each other."""
+
+    def __init__(self, process: server.Server) -> None:
+        self.process = process
+        self.url = process.url
+
+    def env(self, account: str = ACCOUNT, region: str = REGION) -> dict[str, str]:
+        """The environment variables with which AWS tools mean this emulator and nothing else."""
+        return {
+            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "sandbox", "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+
+    def push(self, repository: str, tag: str, pushed: images.Image, account: str = ACCOUNT, region: str = REGION) -> str:
+        """Push an image into a repository that is there (`images.image(files, command, env)` makes one); its digest."""
+        return images.push(self.process.port, repository, tag, pushed, account, region)
+
+    def reset(self) -> None:
+        """Forget everything, and end every task."""
+        server.empty(self.process)
+
+
+class Cloud:
+    """An empty emulator with this process's environment set to it: `cloud.aws()` is what the product would make."""
+
+    def __init__(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.emulator, self._monkeypatch = emulator, monkeypatch
+        self.url = emulator.url
+
+    def enter(self, account: str = ACCOUNT, region: str = REGION) -> None:
+        """Set the environment for this account and region until the test ends."""
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            self._monkeypatch.delenv(name, raising=False)
+        for name, value in self.emulator.env(account, region).items():
+            self._monkeypatch.setenv(name, value)
+
+    def aws(self, account: str = ACCOUNT, region: str = REGION) -> Aws:
+        """The calls of this account and region. Several of them work side by side: each reads its account here and now."""
+        self.enter(account, region)
+        made = Aws(None, region)
+        made.account()
+        return made
+
+
+def _started(folder: Path, enforce: bool = False) -> Iterator[Emulator]:
+    python = environment.python(str(CACHE), lambda line: print(line, file=sys.stderr))
+    process = server.start(python, str(folder), REGION, enforce)
+    try:
+        yield Emulator(process)
+    finally:
+        server.end(process)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The emulator of this test worker. What is in it is whatever the tests before have left: see `cloud`."""
+    yield from _started(tmp_path_factory.mktemp("emulator"))
+
+
+@pytest.fixture(scope="session")
+def strict_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The same with IAM policies enforced; the key `test` with the secret `test` is root."""
+    yield from _started(tmp_path_factory.mktemp("strict"), enforce=True)
+
+
+@pytest.fixture
+def cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The emulator, empty, with the environment of this process set to account 111111111111 in eu-west-1."""
+    emulator.reset()
+    made = Cloud(emulator, monkeypatch)
+    made.enter()
+    return made

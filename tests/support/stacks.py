@@ -1,0 +1,94 @@
+"""A stack that is deployed as a run would do it: apply, then look until it has ended."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.report import Report
+from toolkit.model import Job, Place, Preview, Seen, Version
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.targets import stack as kind
+
+ACCOUNT, REGION = "111111111111", "eu-west-1"
+ENDED = ("absent", "done", "failed", "unknown")
+
+
+def template(resources: Mapping[str, Any], **more: Any) -> str:
+    """A template's text."""
+    return json.dumps({"Resources": resources, **more})
+
+
+def queue(name: str, **properties: Any) -> dict[str, Any]:
+    """A queue; another name replaces it."""
+    return {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name, **properties}}
+
+
+def parameter(name: str, value: str = "1", **more: Any) -> dict[str, Any]:
+    """A parameter of SSM, which holds nothing that can be lost; another name replaces it."""
+    return {"Type": "AWS::SSM::Parameter", "Properties": {"Name": name, "Type": "String", "Value": value}, **more}
+
+
+class Stacks:
+    """A repository in a folder, and what is deployed from it. `yes` are the flags that a person agrees to, None stands for all."""
+
+    def __init__(self, folder: Path, aws: Aws, name: str = "Shop") -> None:
+        self.folder, self.aws, self.name = folder, aws, name
+        self.world = World(str(folder), str(folder.parent / "cache"), Real(), lambda profile, region: aws)
+        self.tokens = 0
+
+    def write(self, text: str) -> None:
+        """The template."""
+        (self.folder / "template.json").write_text(text)
+
+    def job(self, token: str = "", wishes: Mapping[str, Any] | None = None, store: str | None = None, **settings: Any) -> Job:
+        """A job with a token of its own if none is given."""
+        self.tokens += not token
+        found = {"stack": self.name, "template": "template.json"} if "cdk" not in settings else {"stack": self.name}
+        place = Place("dev", REGION, ACCOUNT, store=store)
+        version = Version("c0ffee" + "0" * 34, "c0ffee" + "0" * 34, f"print{self.tokens}")
+        return Job(
+            "shop", "shop", "stack", "deploy-stack", place, kind.Settings(**{**found, **settings}), version, f"run{self.tokens}",
+            token or f"{self.tokens:024x}", deadline_s=60, wishes=wishes or {},
+        )  # fmt: skip
+
+    def preview(self, job: Job) -> Preview:
+        """What would be done."""
+        return kind.preview(job, self.world)
+
+    def apply(self, job: Job, report: Report | None = None) -> Report:
+        """Apply it; everything is agreed to, if no report says otherwise."""
+        found = report or Report(on_event=lambda event: time.sleep(0.01 if event[0] == "wait" else 0))
+        kind.apply(job, self.world, found)
+        return found
+
+    def observe(self, job: Job, report: Report, before: Seen | None = None) -> Seen:
+        """One look."""
+        return kind.observe(job, report.receipt, self.world, before)
+
+    def follow(self, job: Job, report: Report) -> tuple[Seen, list[Seen]]:
+        """Look until it has ended: the last look, and all of them."""
+        seen: list[Seen] = []
+        until = time.monotonic() + 60
+        while not seen or seen[-1].state not in ENDED:
+            assert time.monotonic() < until, seen[-1:]
+            seen.append(self.observe(job, report, seen[-1] if seen else None))
+            time.sleep(0.02)
+        return seen[-1], seen
+
+    def deploy(self, text: str | None = None, report: Report | None = None, **more: Any) -> Seen:
+        """Write the template, apply it, and see how it ends."""
+        if text is not None:
+            self.write(text)
+        job = self.job(**more)
+        return self.follow(job, self.apply(job, report))[0]
+
+    def status(self) -> str:
+        """The stack's status, empty if there is none."""
+        from toolkit.ports.aws import cloudformation as cfn
+
+        found = cfn.stack(self.aws, self.name)
+        return str(found["StackStatus"]) if found else ""

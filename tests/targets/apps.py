@@ -1,0 +1,113 @@
+"""A service of a scripted AWS, and the deploy of an app to it, as a run would do it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from msgspec.structs import replace
+
+from tests.support.aws import Endpoint
+from tests.support.report import Report
+from toolkit.model import Job, Place, Seen, Version
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.targets import app
+
+COMMIT = "a" * 40
+WRITES = (
+    "ecs:RegisterTaskDefinition", "ecs:UpdateService", "ecs:StopServiceDeployment", "ecs:TagResource", "ecs:DeregisterTaskDefinition",
+    "ecs:ContinueServiceDeployment", "ecr:PutImage",
+)  # fmt: skip
+SETTINGS: dict[str, Any] = {"cluster": "main", "service": "web", "repository": "backend"}
+
+
+class Clock(Real):
+    """Time that passes when somebody waits, at once; the endpoint's goes with it."""
+
+    def __init__(self, endpoint: Endpoint | None = None) -> None:
+        self._passed, self._endpoint = 0.0, endpoint
+
+    def elapsed(self) -> float:
+        """Seconds that were waited."""
+        return self._passed
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        """Let them pass."""
+        self.advance(seconds)
+        return False
+
+    def advance(self, seconds: float) -> None:
+        """Let them pass."""
+        self._passed += seconds
+        if self._endpoint is not None:
+            self._endpoint.clock.advance(seconds)
+
+
+class Stage:
+    """Service `web` of cluster `main` runs image `old` of repository `backend`; `new` is there, too, under the commit's id."""
+
+    def __init__(self, endpoint: Endpoint, folder: Path, **service: Any) -> None:
+        self.endpoint, self.folder = endpoint, folder
+        self.repository = endpoint.ecr.repository("backend")
+        self.old = endpoint.ecr.image("backend", "old")
+        self.new = endpoint.ecr.image("backend", COMMIT)
+        tags = {"toolkit:version": "old", "toolkit:commit": "0" * 40, "toolkit:run": "r0", "team": "cars"}
+        self.first = endpoint.ecs.definition("web", f"{self.repository.uri}@{self.old.digest}", tags=tags)
+        self.service = endpoint.ecs.service("web", definition=self.first.arn, **service)
+        self.clock = Clock(endpoint)
+        made: dict[tuple[str | None, str | None], Aws] = {}
+        self.world = World(str(folder), str(folder), self.clock, lambda *place: made.setdefault(place, Aws(None, "eu-west-1")))
+        endpoint.calls.clear()
+
+    def job(self, settings: Mapping[str, Any] | None = None, **fields: Any) -> Job:
+        """The step that deploys it."""
+        place = Place("dev", "eu-west-1", "111111111111")
+        found = Job(
+            step="web", target="web", kind="app", action=app.action, place=place, version=Version(COMMIT, COMMIT, "f" * 64), run="r1",
+            settings=app.Settings(**{**SETTINGS, **(settings or {})}), token="t-1",
+        )  # fmt: skip
+        return replace(found, **fields)
+
+    def report(self, receipt: Mapping[str, Any] | None = None) -> Report:
+        """A run that waits on the stage's clock."""
+        return Report(receipt, clock=self.clock)
+
+    def applied(self, job: Job | None = None, report: Report | None = None) -> Report:
+        """Apply once."""
+        report = report or self.report()
+        app.apply(job or self.job(), self.world, report)
+        return report
+
+    def look(self, report: Report, before: Seen | None = None, job: Job | None = None) -> Seen:
+        """Observe once."""
+        return app.observe(job or self.job(), report.receipt, self.world, before)
+
+    def watched(self, report: Report, job: Job | None = None, looks: int = 60, every: float = 1.0) -> list[Seen]:
+        """Observe until it is over or absent; abandon when it is doomed, as a run does."""
+        job, seen, abandoned = job or self.job(), list[Seen](), False
+        for _ in range(looks):
+            seen.append(self.look(report, seen[-1] if seen else None, job))
+            if seen[-1].state in ("done", "failed", "absent"):
+                return seen
+            if seen[-1].doomed and not abandoned:
+                app.abandon(job, report.receipt, self.world, report)
+                abandoned = True
+            self.clock.advance(every)
+        return seen
+
+    def deployed(self, job: Job | None = None) -> tuple[Seen, Report]:
+        """Apply, then observe to the end."""
+        report = self.applied(job)
+        return self.watched(report, job)[-1], report
+
+    @property
+    def writes(self) -> list[str]:
+        """The calls that changed something, or might have."""
+        return [name for name in self.endpoint.calls.names() if name in WRITES]
+
+    @property
+    def runs(self) -> dict[str, Any]:
+        """The task definition that the service is on."""
+        return self.endpoint.ecs.definitions[self.service.definition].body

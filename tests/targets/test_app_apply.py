@@ -1,0 +1,541 @@
+"""What a deploy of an app calls: each call once, whatever happens on the way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.aws import Endpoint
+from tests.support.report import Crash, Report
+from tests.targets.apps import COMMIT, Stage
+from toolkit.errors import CloudError, Missing, NotAllowed, Refused, Stopped, Unreachable, WrongAccount
+from toolkit.model import Job, Place, Preview, Version
+from toolkit.targets import app
+
+DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
+BUILD = {"build": app.Build(context="src")}
+
+
+def previewed(stage: Stage, job: Job | None = None) -> Preview:
+    return app.preview(job or stage.job(), stage.world)
+
+
+def names(preview: Preview) -> list[str]:
+    return [call.name for call in preview.calls]
+
+
+@pytest.fixture
+def buildable(stage: Stage) -> Stage:
+    """A folder that becomes an image, which is not there yet."""
+    (stage.folder / "src").mkdir()
+    (stage.folder / "src" / "Dockerfile").write_text(DOCKERFILE)
+    (stage.folder / "src" / "hello").write_text("hello")
+    return stage
+
+
+def version(name: str, dirty: bool = False) -> Version:
+    return Version(name, COMMIT, "e" * 64, dirty)
+
+
+def unbuilt(stage: Stage, **fields: Any) -> Job:
+    return stage.job(BUILD, **{"version": version("b" * 40), "wishes": {"builder": "built-in"}, **fields})
+
+
+def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> None:
+    stage.applied()
+    changed = {key for key in stage.runs if stage.runs[key] != stage.first.body.get(key)}
+    assert changed == {"containerDefinitions", "taskDefinitionArn", "revision", "registeredAt"}
+    [before], [after] = stage.first.body["containerDefinitions"], stage.runs["containerDefinitions"]
+    assert after == {**before, "image": f"{stage.repository.uri}@{stage.new.digest}"}
+    tags = {tag["key"]: tag["value"] for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags}
+    assert tags == {
+        "team": "cars", "toolkit:version": COMMIT, "toolkit:commit": COMMIT, "toolkit:fingerprint": "f" * 64, "toolkit:run": "r1",
+        "toolkit:token": "t-1",
+    }  # fmt: skip
+
+
+def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: Stage) -> None:
+    report = stage.applied()
+    [call] = stage.endpoint.calls.of("ecs:UpdateService")
+    assert call.params == {"cluster": "main", "service": "web", "taskDefinition": report.receipt["task_definition"]}
+
+
+def test_every_call_that_changes_something_is_intended_right_before(stage: Stage) -> None:
+    seen = []
+
+    def on_event(event: tuple[Any, ...]) -> None:
+        if event[0] == "intend":
+            seen.append((event[1], list(stage.writes)))
+
+    stage.applied(report=Report(on_event=on_event))
+    assert seen == [("ecs:RegisterTaskDefinition", []), ("ecs:UpdateService", ["ecs:RegisterTaskDefinition"])]
+
+
+def test_what_is_kept_tells_our_deployment_from_others(stage: Stage) -> None:
+    before = stage.service.latest.id
+    receipt = stage.applied().receipt
+    assert receipt["digest"] == stage.new.digest
+    assert receipt["task_definition"] == stage.service.definition
+    assert (receipt["before"], receipt["previous"]) == (before, stage.first.arn)
+    assert receipt["deployment"] == stage.service.latest.id
+    assert receipt["started_at"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("wishes", [{}, {"image": "old"}, {"force": True}, {"image": COMMIT}])
+def test_the_preview_has_the_calls_of_the_deploy(stage: Stage, wishes: dict[str, Any]) -> None:
+    job = stage.job(wishes=wishes)
+    expected = names(previewed(stage, job))
+    assert stage.writes == []
+    assert stage.applied(job).intents == stage.writes == expected
+
+
+def test_the_preview_of_a_build_has_the_push(buildable: Stage) -> None:
+    job = unbuilt(buildable)
+    preview = previewed(buildable, job)
+    assert names(preview) == ["ecr:PutImage", "ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    assert buildable.applied(job).intents == names(preview)
+    [image] = [one for one in buildable.repository.images.values() if "b" * 40 in one.tags]
+    assert buildable.runs["containerDefinitions"][0]["image"] == f"{buildable.repository.uri}@{image.digest}"
+
+
+def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
+    import json
+
+    buildable.applied(unbuilt(buildable))
+    image = buildable.repository.found("b" * 40)
+    assert image is not None
+    config = json.loads(buildable.repository.blobs[json.loads(image.manifest)["config"]["digest"]])
+    assert config["config"]["Labels"] == {
+        "org.opencontainers.image.revision": COMMIT, "toolkit.commit": COMMIT, "toolkit.fingerprint": "e" * 64, "toolkit.run": "r1",
+    }  # fmt: skip
+    assert (config["os"], config["architecture"]) == ("linux", "amd64")
+
+
+def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:
+    buildable.applied(unbuilt(buildable))
+    buildable.endpoint.calls.clear()
+    buildable.applied(unbuilt(buildable, token="t-2", wishes={"force": True}))
+    assert buildable.writes == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    assert not buildable.endpoint.calls.count("registry:*")
+
+
+def test_a_tag_that_means_another_image_than_was_pushed_stops_before_the_service(buildable: Stage) -> None:
+    describe = buildable.endpoint.ecr.describe_images
+    answers = iter([False, True, True, True, True])
+
+    def answer(params: dict[str, Any]) -> Any:
+        return {"imageDetails": [{"imageDigest": buildable.old.digest}]} if next(answers) else describe(params)
+
+    buildable.endpoint.on("ecr", "DescribeImages", answer)
+    with pytest.raises(Refused, match="was pushed"):
+        buildable.applied(unbuilt(buildable))
+    assert buildable.service.definition == buildable.first.arn
+
+
+def test_what_runs_already_is_unchanged_and_calls_nothing(stage: Stage) -> None:
+    stage.deployed()
+    stage.endpoint.calls.clear()
+    job = stage.job(token="t-2", run="r2")
+    preview = previewed(stage, job)
+    assert (preview.unchanged, preview.calls) == (True, ())
+    seen, report = stage.deployed(job)
+    assert (seen.state, seen.verdict) == ("done", "unchanged")
+    assert (stage.writes, report.intents) == ([], [])
+
+
+@pytest.mark.parametrize("settings", [{"env": {"A": "1"}}, {"secrets": {"A": "arn:aws:ssm:eu-west-1:111111111111:parameter/a"}}])
+def test_variables_that_differ_are_a_change(stage: Stage, settings: dict[str, Any]) -> None:
+    stage.deployed()
+    seen, _ = stage.deployed(stage.job(settings, token="t-2"))
+    assert seen.verdict == "succeeded"
+    container = stage.runs["containerDefinitions"][0]
+    assert [one["name"] for one in container.get("environment", []) + container.get("secrets", [])] == ["A"]
+    assert previewed(stage, stage.job(settings, token="t-3")).unchanged
+
+
+def test_values_of_variables_are_told_nowhere(stage: Stage) -> None:
+    job = stage.job({"env": {"A": "hush-hush"}, "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/hush-hush"}})
+    preview = previewed(stage, job)
+    seen, report = stage.deployed(job)
+    assert "hush-hush" not in repr((preview, seen, report.events, report.receipt))
+    assert [call.what.get("env") for call in preview.calls if call.name == "ecs:RegisterTaskDefinition"] == ["A"]
+
+
+def test_force_deploys_what_runs_already(stage: Stage) -> None:
+    stage.deployed()
+    stage.endpoint.calls.clear()
+    seen, _ = stage.deployed(stage.job(token="t-2", wishes={"force": True}))
+    assert seen.verdict == "succeeded"
+    [call] = stage.endpoint.calls.of("ecs:UpdateService")
+    assert call.params["forceNewDeployment"] is True
+
+
+@pytest.mark.parametrize(("wish", "version"), [("old", "old"), (COMMIT, COMMIT)])
+def test_a_named_image_is_deployed_under_its_own_name(stage: Stage, wish: str, version: str) -> None:
+    seen, _ = stage.deployed(stage.job(wishes={"image": wish, "force": True}))
+    assert seen.live is not None
+    assert (seen.live.version, seen.live.commit) == (version, COMMIT if version == COMMIT else None)
+
+
+LOST = [("reset", "after"), ("500", "after"), ("reset", "before"), ("truncated", "before")]
+
+
+@pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
+@pytest.mark.parametrize(("kind", "when"), LOST)
+def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(stage: Stage, operation: str, kind: str, when: str) -> None:
+    fault = stage.endpoint.fault(operation, kind=kind, when=when)
+    report = stage.report()
+    happened = when == "after" or kind == "truncated"
+    if happened:
+        stage.applied(report=report)
+    else:
+        with pytest.raises(Unreachable):
+            stage.applied(report=report)
+    assert fault.hits == 1
+    assert stage.endpoint.calls.count(operation) == 1
+    if not happened:  # what a run does then: look, and apply again once it is sure
+        assert stage.watched(report)[-1].state == "absent"
+        stage.applied(report=report)
+    assert stage.watched(report)[-1].verdict == "succeeded"
+    assert stage.endpoint.calls.applied("ecs:RegisterTaskDefinition") == stage.endpoint.calls.applied("ecs:UpdateService") == 1
+
+
+@pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
+def test_a_call_that_is_turned_away_is_made_again(stage: Stage, operation: str) -> None:
+    stage.endpoint.fault(operation, times=2, kind="throttle")
+    seen, report = stage.deployed()
+    assert seen.verdict == "succeeded"
+    assert (stage.endpoint.calls.applied(operation), report.intents.count(operation)) == (1, 3)
+
+
+def test_a_call_that_is_refused_is_not_made_again(stage: Stage) -> None:
+    stage.endpoint.fault("ecs:UpdateService", times=None, kind="denied")
+    with pytest.raises(NotAllowed, match="ecs:UpdateService"):
+        stage.applied()
+    assert stage.endpoint.calls.count("ecs:UpdateService") == 1
+
+
+WORDS = 6
+"""How many intents and facts a deploy without a build writes down."""
+
+
+def crashed(stage: Stage, at: int) -> Report:
+    """What is left of a process that died before its n-th intent or fact was written down."""
+    words = 0
+
+    def on_event(event: tuple[Any, ...]) -> None:
+        nonlocal words
+        words += event[0] in ("intend", "keep")
+        if words == at:
+            raise Crash()
+
+    report = Report(clock=stage.clock, on_event=on_event)
+    with pytest.raises(Crash):
+        stage.applied(report=report)
+    return stage.report(report.receipt)
+
+
+def test_a_deploy_writes_down_as_much_as_the_crash_test_thinks(stage: Stage) -> None:
+    assert len([event for event in stage.applied().events if event[0] in ("intend", "keep")]) == WORDS
+
+
+@pytest.mark.parametrize("at", range(1, WORDS + 1))
+def test_after_a_crash_anywhere_nothing_is_done_twice(stage: Stage, at: int) -> None:
+    report = crashed(stage, at)
+    stage.clock.advance(30)
+    last = stage.watched(report)[-1]
+    if last.state == "absent":
+        stage.applied(report=report)
+        last = stage.watched(report)[-1]
+    assert (last.state, last.verdict) == ("done", "succeeded")
+    assert stage.endpoint.calls.applied("ecs:RegisterTaskDefinition") == stage.endpoint.calls.applied("ecs:UpdateService") == 1
+
+
+def test_apply_twice_is_apply_once(stage: Stage) -> None:
+    report = stage.applied()
+    kept = dict(report.receipt)
+    stage.applied(report=report)
+    stage.applied(report=stage.report())
+    assert stage.writes == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    assert report.receipt == kept
+
+
+def test_a_run_that_stops_makes_no_further_call(stage: Stage) -> None:
+    report = stage.report()
+    report.stopping = True
+    with pytest.raises(Stopped):
+        stage.applied(report=report)
+    assert stage.writes == []
+
+
+# Somebody else
+
+
+def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=30)
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    assert "a deployment of web:2 by run r9 of deployer is in progress: it is waited for" in previewed(stage).warnings
+    seen, report = stage.deployed()
+    assert "waiting for the deployment of web:2 by run r9 of deployer" in report.of("phase")
+    assert seen.verdict == "succeeded"
+    assert stage.service.rollouts[-2].status == "SUCCESSFUL"
+
+
+def foreign(stage: Stage, image: str = "old") -> str:
+    return stage.endpoint.ecs.definition("web", f"{stage.repository.uri}:{image}", tags={"toolkit:run": "r9"}).arn
+
+
+def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> None:
+    stage.endpoint.ecs.next("never")
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
+        previewed(stage, stage.job(wishes={"in_progress": "refuse"}))
+    with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
+        stage.applied(stage.job(wishes={"in_progress": "refuse"}))
+    assert stage.writes == []
+    seen, _ = stage.deployed(stage.job(wishes={"in_progress": "replace"}))
+    assert seen.verdict == "succeeded"
+
+
+def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage: Stage) -> None:
+    stage.endpoint.ecs.next("never")
+    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    with pytest.raises(Refused, match="still in progress"):
+        stage.applied(stage.job(deadline_s=60))
+    assert 60 <= stage.clock.elapsed() < 70
+    assert stage.writes == []
+
+
+def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, breaker=False)
+    endpoint.ecs.next("fail", failures=4)
+    endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
+    assert [word for word in previewed(stage).warnings if word.endswith("it is replaced")]
+    seen, _ = stage.deployed()
+    assert (seen.verdict, stage.clock.elapsed() < 10) == ("succeeded", True)
+
+
+def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=20)
+    stage.applied()
+    stage.endpoint.calls.clear()
+    job = stage.job(token="t-2", run="r2")
+    preview = previewed(stage, job)
+    assert (preview.calls, preview.unchanged) == ((), False)
+    assert [word for word in preview.warnings if "by run r1 of deployer: nothing is started, only watched" in word]
+    seen, report = stage.deployed(job)
+    assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
+
+
+# What is refused before anything is changed
+
+
+def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
+    job = stage.job(place=Place("dev", "eu-west-1", "222222222222"))
+    for act in (lambda: previewed(stage, job), lambda: stage.applied(job)):
+        with pytest.raises(WrongAccount, match="account 111111111111, but environment dev is account 222222222222"):
+            act()
+    assert stage.writes == []
+
+
+def test_without_a_configured_account_none_is_asked_for(stage: Stage) -> None:
+    previewed(stage, stage.job(place=Place("dev", "eu-west-1")))
+    assert not stage.endpoint.calls.count("sts:*")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cluster": "x"}, "there is no ECS cluster x in eu-west-1"),
+        ({"service": "x"}, r"there is no ECS service x in cluster main \(eu-west-1\)"),
+        ({"repository": "other"}, "there is no ECR repository other in eu-west-1"),
+    ],
+)
+def test_what_is_not_there_is_named(stage: Stage, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(Missing, match=words):
+        previewed(stage, stage.job(settings))
+
+
+def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: Stage) -> None:
+    with pytest.raises(Refused, match=r"it has no `build` in rules\.toml"):
+        previewed(stage, stage.job(version=version("x")))
+    with pytest.raises(Refused, match="it is not to be built"):
+        previewed(stage, stage.job(BUILD, version=version("x"), wishes={"no_build": True}))
+    with pytest.raises(Missing, match="there is no image x in repository backend"):
+        previewed(stage, stage.job(BUILD, wishes={"image": "x"}))
+
+
+def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) -> None:
+    stage.endpoint.ecr.image("backend", "c-dirty-1")
+    job = stage.job(version=version("c-dirty-1", dirty=True))
+    assert "the files are not as committed: the image is tagged c-dirty-1" in previewed(stage, job).warnings
+    guarded = replace(job, place=replace(job.place, protected=True))
+    for act in (lambda: previewed(stage, guarded), lambda: stage.applied(guarded)):
+        with pytest.raises(Refused, match="environment dev is protected"):
+            act()
+    assert stage.writes == []
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        ({"deploymentController": {"type": "CODE_DEPLOY"}}, "deployed by CodeDeploy"),
+        ({"deploymentController": {"type": "EXTERNAL"}}, "deployed by a program of its own"),
+        ({"resourceManagementType": "ECS"}, "Express Mode"),
+    ],
+)
+def test_a_service_that_others_manage_is_refused_in_words(stage: Stage, service: dict[str, Any], words: str) -> None:
+    stage.service.settings |= service
+    with pytest.raises(Refused, match=words):
+        previewed(stage)
+
+
+def test_a_service_that_is_being_deleted_is_refused(stage: Stage) -> None:
+    stage.service.status = "DRAINING"
+    with pytest.raises(Refused, match="DRAINING"):
+        previewed(stage)
+
+
+def test_an_image_for_another_processor_is_refused_before_it_is_built(buildable: Stage) -> None:
+    job = unbuilt(buildable)
+    settings = replace(job.settings, build=replace(job.settings.build, platform="linux/arm64"))
+    with pytest.raises(Refused, match="built for linux/arm64, but the tasks run on linux/amd64"):
+        previewed(buildable, replace(job, settings=settings))
+
+
+def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage) -> None:
+    from toolkit.errors import ToolkitError
+
+    with pytest.raises(ToolkitError, match="context `src` is no folder"):
+        previewed(stage, unbuilt(stage))
+    (stage.folder / "src").mkdir()
+    with pytest.raises(ToolkitError, match="Dockerfile"):
+        previewed(stage, unbuilt(stage))
+    assert stage.writes == []
+
+
+def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, desired=0, breaker=False)
+    assert previewed(stage).warnings == (
+        f"image {COMMIT} is there: nothing is built",
+        "the desired count of service web is 0: nothing will run",
+        "service web has no circuit breaker with rollback: only while toolkit watches is a bad version taken back",
+    )
+
+
+def test_the_preview_says_what_is_live(stage: Stage) -> None:
+    found = previewed(stage).live
+    assert found is not None
+    assert (found.version, found.detail["digest"]) == ("old", stage.old.digest)
+
+
+# Rollback
+
+
+def back(stage: Stage, definition: str | None = None, **fields: Any) -> Job:
+    wishes = {"image_digest": stage.old.digest, "task_definition": definition, "version": "old"}
+    return stage.job(
+        **{"action": "rollback", "version": Version("old", None, "d" * 64), "wishes": wishes, "token": "t-9", "run": "r9", **fields}
+    )
+
+
+def test_a_rollback_uses_the_task_definition_of_then(stage: Stage) -> None:
+    stage.deployed()
+    stage.endpoint.calls.clear()
+    job = back(stage, stage.first.arn)
+    preview = previewed(stage, job)
+    assert names(preview) == ["ecs:UpdateService"]
+    assert preview.calls[0].what["task_definition"] == "web:1"
+    seen, report = stage.deployed(job)
+    assert (seen.verdict, report.intents) == ("succeeded", ["ecs:UpdateService"])
+    assert stage.service.definition == stage.first.arn
+    assert seen.live is not None
+    assert (seen.live.version, seen.live.run) == ("old", "r0")
+
+
+@pytest.mark.parametrize("history", ["on", "unsupported"])
+def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(stage: Stage, history: str) -> None:
+    stage.deployed()
+    stage.endpoint.ecs.history = history
+    stage.clock.advance(100)
+    stage.endpoint.ecs.next("breaker", seconds=2)
+    seen, _ = stage.deployed(back(stage, stage.first.arn))
+    assert (seen.state, seen.verdict) == ("failed", "rolled-back")
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_rollback_without_a_usable_task_definition_registers_a_copy(stage: Stage, gone: bool) -> None:
+    stage.deployed()
+    if gone:
+        stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
+    job = back(stage, stage.first.arn if gone else None)
+    assert names(previewed(stage, job)) == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    seen, _ = stage.deployed(job)
+    assert seen.verdict == "succeeded"
+    assert seen.live is not None
+    assert (seen.live.version, seen.live.run, seen.live.detail["digest"]) == ("old", "r9", stage.old.digest)
+
+
+def test_a_rollback_to_an_image_that_is_gone_is_refused(stage: Stage) -> None:
+    stage.deployed()
+    del stage.repository.images[stage.old.digest]
+    with pytest.raises(Refused, match="is no longer in repository backend"):
+        previewed(stage, back(stage, stage.first.arn))
+
+
+def test_a_rollback_to_what_runs_is_unchanged(stage: Stage) -> None:
+    assert previewed(stage, back(stage, stage.first.arn)).unchanged
+
+
+def test_a_rollback_during_a_deployment_stops_it(stage: Stage) -> None:
+    stage.endpoint.ecs.next("never", seconds=2)
+    stage.applied()
+    stage.endpoint.calls.clear()
+    job = back(stage, stage.first.arn)
+    assert names(previewed(stage, job)) == ["ecs:StopServiceDeployment"]
+    seen, report = stage.deployed(job)
+    assert (seen.state, seen.verdict) == ("done", "succeeded")
+    assert report.intents == stage.writes == ["ecs:StopServiceDeployment"]
+    assert stage.service.definition == stage.first.arn
+
+
+def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_stopped(stage: Stage) -> None:
+    stage.endpoint.ecs.history = "unsupported"
+    stage.endpoint.ecs.next("never")
+    stage.applied()
+    stage.endpoint.calls.clear()
+    job = back(stage, stage.first.arn)
+    assert names(previewed(stage, job)) == ["ecs:UpdateService"]
+    seen, _ = stage.deployed(job)
+    assert (seen.verdict, stage.writes) == ("succeeded", ["ecs:UpdateService"])
+
+
+# Abandon
+
+
+def test_what_somebody_else_deploys_is_not_abandoned(stage: Stage) -> None:
+    report = stage.applied()
+    stage.endpoint.ecs.foreign_update(stage.service)
+    stage.endpoint.calls.clear()
+    app.abandon(stage.job(), report.receipt, stage.world, report)
+    assert stage.writes == []
+
+
+def test_what_may_not_be_stopped_is_moved_back(stage: Stage) -> None:
+    stage.endpoint.ecs.next("never")
+    report = stage.applied()
+    stage.endpoint.fault("ecs:StopServiceDeployment", times=None, kind="denied")
+    app.abandon(stage.job(), report.receipt, stage.world, report)
+    assert stage.service.definition == stage.first.arn
+    assert report.intents[-2:] == ["ecs:StopServiceDeployment", "ecs:UpdateService"]
+    seen = stage.watched(report)[-1]
+    assert (seen.state, seen.verdict) == ("failed", "rolled-back")
+
+
+def test_cloud_errors_of_reads_are_raised_before_anything_is_changed(stage: Stage) -> None:
+    stage.endpoint.fault("ecr:DescribeRepositories", times=None, kind="denied")
+    with pytest.raises(CloudError):
+        stage.applied()
+    assert stage.writes == []

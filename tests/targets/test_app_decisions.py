@@ -1,0 +1,349 @@
+"""What a deploy of an app decides without asking anybody."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.aws.wire import model
+from tests.targets.apps import Stage
+from toolkit.errors import Refused
+from toolkit.ports.aws import ecs
+from toolkit.targets.ecs import definition as definitions
+from toolkit.targets.ecs import failures, reading
+from toolkit.targets.ecs.reading import Sought
+
+DESCRIBED_ONLY = {
+    "taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy", "deregisteredAt",
+    "deleteRequestedAt",
+}  # fmt: skip
+
+
+# Task definitions
+
+
+def filled(shape: Any) -> Any:
+    """A value with every member that the model has."""
+    kinds = {"boolean": True, "integer": 7, "long": 7, "double": 7.0, "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}
+    if shape.type_name == "structure":
+        return {name: filled(member) for name, member in shape.members.items()}
+    if shape.type_name == "list":
+        return [filled(shape.member)]
+    if shape.type_name == "map":
+        return {"key": filled(shape.value)}
+    return kinds.get(shape.type_name, shape.enum[0] if getattr(shape, "enum", None) else "value")
+
+
+def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) -> None:
+    aws = stage.world.aws(stage.job().place)
+    full = filled(model("ecs").operation_model("RegisterTaskDefinition").input_shape)
+    full["family"] = "full"
+    full["tags"] = [{"key": "team", "value": "cars"}, {"key": "toolkit:run", "value": "r0"}]
+    first = stage.endpoint.ecs.register_task_definition(copy.deepcopy(full))["taskDefinition"]
+    stage.endpoint.ecs.definitions[first["taskDefinitionArn"]].tags.append({"key": "aws:cloudformation:stack-name", "value": "x"})
+    found = ecs.definition(aws, first["taskDefinitionArn"])
+    assert found is not None
+    members = aws.members("ecs", "RegisterTaskDefinition")
+    request = definitions.revised(found, members, "value", "host/name@sha256:1", {}, {})
+    made = ecs.register(aws, request)
+    again = ecs.definition(aws, made["taskDefinitionArn"])
+    assert again is not None
+    sent = stage.endpoint.calls.of("ecs:RegisterTaskDefinition")[-1].params
+    expected = copy.deepcopy(full)
+    expected["containerDefinitions"][0]["image"] = "host/name@sha256:1"
+    assert sent == expected
+    for one in (found, again):
+        for key in DESCRIBED_ONLY & one.keys():
+            del one[key]
+    found["containerDefinitions"][0]["image"] = "host/name@sha256:1"
+    del found["tags"]["aws:cloudformation:stack-name"]
+    assert again == found
+
+
+def test_no_tags_are_no_empty_tags(stage: Stage) -> None:
+    stage.endpoint.ecs.service("plain", image=f"{stage.repository.uri}:old")
+    stage.applied(stage.job({"service": "plain"}))
+    [call] = stage.endpoint.calls.of("ecs:RegisterTaskDefinition")
+    assert {tag["key"].partition(":")[0] for tag in call.params["tags"]} == {"toolkit"}
+
+
+def task(*containers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"family": "web", "containerDefinitions": list(containers), "tags": {}, **more}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "images", "found"),
+    [
+        ("b", {"a": "x/backend:1", "b": "y:1"}, "b"),
+        (None, {"a": "anything"}, "a"),
+        (None, {"a": "host/backend:1", "b": "host/proxy:1"}, "a"),
+        (None, {"a": "host/proxy", "b": "host:5000/backend@sha256:1"}, "b"),
+    ],
+)
+def test_the_container_is_the_named_one_the_only_one_or_the_only_one_of_the_repository(
+    wanted: str | None, images: dict[str, str], found: str
+) -> None:
+    definition = task(*({"name": name, "image": image} for name, image in images.items()))
+    assert definitions.container(definition, wanted, "backend") == found
+
+
+@pytest.mark.parametrize("images", [{"a": "h/backend:1", "b": "h/backend:2"}, {"a": "h/x", "b": "h/y"}, {}])
+def test_which_container_is_never_guessed(images: dict[str, str]) -> None:
+    definition = task(*({"name": name, "image": image} for name, image in images.items()))
+    with pytest.raises(Refused, match=", ".join(images) or "none"):
+        definitions.container(definition, None, "backend")
+    with pytest.raises(Refused, match="the task has no container c, but"):
+        definitions.container(definition, "c", "backend")
+
+
+@pytest.mark.parametrize(
+    ("image", "repository", "tag", "digest"),
+    [
+        ("nginx", "nginx", None, None),
+        ("nginx:1", "nginx", "1", None),
+        ("host:5000/a/b", "host:5000/a/b", None, None),
+        ("host:5000/a/b:1@sha256:2", "host:5000/a/b", "1", "sha256:2"),
+        ("host/a@sha256:2", "host/a", None, "sha256:2"),
+    ],
+)
+def test_an_image_is_taken_apart(image: str, repository: str, tag: str | None, digest: str | None) -> None:
+    assert (definitions.repository_of(image), definitions.tag_of(image), definitions.digest_of(image)) == (repository, tag, digest)
+
+
+def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
+    before = {
+        "name": "a", "image": "x", "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        "secrets": [{"name": "C", "valueFrom": "arn:c"}, {"name": "D", "valueFrom": "arn:d"}],
+    }  # fmt: skip
+    found = definitions.revised(task(before), {"family", "containerDefinitions"}, "a", "y", {"A": "3", "C": "4"}, {"B": "arn:b"})
+    [after] = found["containerDefinitions"]
+    assert after["environment"] == [{"name": "A", "value": "3"}, {"name": "C", "value": "4"}]
+    assert after["secrets"] == [{"name": "D", "valueFrom": "arn:d"}, {"name": "B", "valueFrom": "arn:b"}]
+
+
+def test_other_containers_are_left_alone() -> None:
+    one, other = {"name": "a", "image": "x"}, {"name": "b", "image": "x", "environment": [{"name": "A", "value": "1"}]}
+    found = definitions.revised(task(one, other), {"containerDefinitions"}, "a", "y", {"A": "3"}, {})
+    assert found["containerDefinitions"][1] == other
+
+
+variables = st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from("12")), unique_by=lambda one: one[0]).map(
+    lambda pairs: [{"name": name, "value": value} for name, value in pairs]
+)
+
+
+@given(variables, variables)
+def test_definitions_are_equal_if_their_variables_are_in_any_order(one: list[dict[str, str]], other: list[dict[str, str]]) -> None:
+    first, second = task({"name": "a", "environment": one}), task({"name": "a", "environment": other})
+    as_map = [{each["name"]: each["value"] for each in found} for found in (one, other)]
+    assert definitions.equal(first, second) == (as_map[0] == as_map[1])
+
+
+def test_another_image_is_another_definition_and_other_tags_are_not() -> None:
+    one = task({"name": "a", "image": "x"}, cpu="256")
+    assert definitions.equal({**one, "revision": 3}, {**one, "tags": {"toolkit:run": "r"}})
+    assert not definitions.equal(one, task({"name": "a", "image": "y"}, cpu="256"))
+    assert not definitions.equal(one, task({"name": "a", "image": "x"}, cpu="512"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "platform"),
+    [
+        (None, "linux/amd64"),
+        ({"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}, "linux/arm64"),
+        ({"cpuArchitecture": "X86_64"}, "linux/amd64"),
+        ({"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}, None),
+    ],
+)
+def test_tasks_have_a_platform(runtime: dict[str, str] | None, platform: str | None) -> None:
+    assert definitions.architecture({"runtimePlatform": runtime}) == platform
+
+
+LOGGED = {"awslogs-group": "g", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "p"}
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "stream"),
+    [
+        ("awslogs", LOGGED, ("g", "p/a/1234")),
+        ("awslogs", {"awslogs-group": "g"}, None),
+        ("awsfirelens", LOGGED, None),
+        (None, {}, None),
+    ],
+)
+def test_the_stream_of_a_task_is_only_known_with_a_prefix(driver: str | None, options: dict[str, str], stream: object) -> None:
+    container = {"name": "a", "logConfiguration": {"logDriver": driver, "options": options}} if driver else {"name": "a"}
+    assert definitions.log_stream(container, "1234") == stream
+
+
+# Stopped tasks
+
+
+def stopped(code: str, why: str, reason: str = "", exit_code: int | None = None, name: str = "app") -> dict[str, Any]:
+    container: dict[str, Any] = {"name": name} | ({"reason": reason} if reason else {}) | ({} if exit_code is None else {"exitCode": exit_code})
+    return {"taskArn": "arn:aws:ecs:r:a:task/main/1234", "stopCode": code, "stoppedReason": why, "containers": [container]}
+
+
+KINDS = [
+    ("image", stopped("TaskFailedToStart", "CannotPullContainerError: pull image manifest: failed to resolve ref x: not found")),
+    ("image", stopped("TaskFailedToStart", "CannotPullContainerError: status code [manifests]: 403 Forbidden")),
+    ("image", stopped("TaskFailedToStart", "Task failed to start", "CannotPullImageManifestError: image Manifest does not match platform")),
+    ("transient", stopped("TaskFailedToStart", "CannotPullContainerError: dial tcp: i/o timeout")),
+    ("transient", stopped("TaskFailedToStart", "CannotPullContainerError: toomanyrequests: You have reached your pull rate limit")),
+    ("secret", stopped("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets or registry auth: ResourceNotFoundException")),
+    ("secret", stopped("TaskFailedToStart", "ResourceInitializationError: unable to retrieve secrets from ssm: AccessDeniedException")),
+    ("transient", stopped("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets: context deadline exceeded")),
+    ("configuration", stopped("TaskFailedToStart", "ResourceInitializationError: failed to validate logger args: no such log group")),
+    ("configuration", stopped("TaskFailedToStart", "Task failed to start", 'CannotStartContainerError: exec: "/x": executable file not found')),
+    ("configuration", stopped("EssentialContainerExited", "Essential container in task exited", "exec /app: exec format error", 1)),
+    ("crash", stopped("EssentialContainerExited", "Essential container in task exited", "", 3)),
+    ("crash", stopped("EssentialContainerExited", "Essential container in task exited", "", 0)),
+    ("unhealthy", stopped("ServiceSchedulerInitiated", "Task failed ELB health checks in (target-group x)", "", 143)),
+    ("unhealthy", stopped("ServiceSchedulerInitiated", "Task failed container health checks", "", 137)),
+    ("transient", stopped("SpotInterruption", "Your Spot Task was interrupted.")),
+    ("transient", stopped("UserInitiated", "Task stopped by user", "", 143)),
+    ("other", stopped("TaskFailedToStart", "Something new")),
+    (None, stopped("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)", "", 143)),
+    (None, stopped("ServiceSchedulerInitiated", "Amazon ECS replaces the task", "", 143)),
+]
+
+
+@pytest.mark.parametrize(("kind", "task"), KINDS, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(KINDS)])
+def test_a_stopped_task_is_of_one_kind(kind: str | None, task: dict[str, Any]) -> None:
+    found = failures.failure(task)
+    assert (found.kind if found else None) == kind
+
+
+def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
+    one = stopped("EssentialContainerExited", "Essential container in task exited", "", 0, "sidecar")
+    one["containers"].append({"name": "web", "exitCode": 137, "reason": "OutOfMemoryError:\n killed"})
+    found = failures.failure(one)
+    assert found is not None
+    assert (found.container, found.cause, found.id) == ("web", "container web exited with code 137: OutOfMemoryError: killed", "1234")
+
+
+def failed(kind: str, number: int = 0) -> failures.Failure:
+    return failures.Failure(f"task/{number}", kind, f"{kind} {number}")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "healthy", "found"),
+    [
+        (["transient", "image"], True, "image"),
+        (["secret"], False, "secret"),
+        (["configuration"], True, "configuration"),
+        (["crash"], False, None),
+        (["crash", "crash"], False, "crash"),
+        (["crash", "crash"], True, None),
+        (["unhealthy", "unhealthy"], False, None),
+        (["unhealthy", "unhealthy", "unhealthy"], False, "unhealthy"),
+        (["transient"] * 9, False, None),
+        (["other"] * 9, False, None),
+        ([], False, None),
+    ],
+)
+def test_only_what_cannot_pass_is_hopeless(kinds: list[str], healthy: bool, found: str | None) -> None:
+    one = failures.hopeless([failed(kind, number) for number, kind in enumerate(kinds)], healthy)
+    assert (one.kind if one else None) == found
+
+
+def test_the_worst_failure_is_the_one_that_tells_most() -> None:
+    assert failures.worst([failed("transient"), failed("crash"), failed("other")]) == failed("crash")
+    assert failures.worst([]) is None
+
+
+# Deployments
+
+
+def entry(id: str, definition: str, status: str = "PRIMARY", state: str | None = "COMPLETED", running: int = 1, **more: Any) -> dict[str, Any]:
+    found = {"id": id, "status": status, "taskDefinition": definition, "runningCount": running, "desiredCount": 1, **more}
+    return found | ({"rolloutState": state} if state else {})
+
+
+SOUGHT = Sought("new", id="2", before="1", previous="old")
+
+
+@pytest.mark.parametrize(
+    ("deployments", "state"),
+    [
+        ([entry("1", "old")], "unseen"),
+        ([], "unseen"),
+        ([entry("2", "new", state="IN_PROGRESS"), entry("1", "old", "ACTIVE")], "running"),
+        ([entry("2", "new")], "complete"),
+        ([entry("2", "new", running=0)], "running"),  # an emulator says COMPLETED before a task runs
+        ([entry("2", "new", state="FAILED")], "failed"),
+        ([entry("2", "new", state=None)], "complete"),
+        ([entry("2", "new", state=None, running=0), entry("1", "old", "ACTIVE", None)], "running"),
+        ([entry("2", "new", state=None), entry("1", "old", "ACTIVE", None)], "running"),
+        ([entry("2", "new", state=None), entry("1", "old", "ACTIVE", None, 0)], "complete"),
+        ([entry("3", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")], "reverting"),
+        ([entry("1", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")], "reverting"),
+        ([entry("3", "old")], "reverted"),
+        ([entry("3", "other", state="IN_PROGRESS"), entry("2", "new", "ACTIVE")], "superseded"),
+        ([entry("3", "other")], "superseded"),
+    ],
+)
+def test_the_deployments_of_a_service_tell_how_ours_goes(deployments: list[dict[str, Any]], state: str) -> None:
+    assert reading.by_service({"deployments": deployments}, SOUGHT).state == state
+
+
+def test_a_definition_that_was_live_before_is_only_ours_by_another_id() -> None:
+    sought = Sought("old", before="1")
+    assert reading.own({"deployments": [entry("1", "old")]}, sought) is None
+    assert reading.own({"deployments": [entry("2", "old"), entry("1", "old", "ACTIVE")]}, sought) == entry("2", "old")
+
+
+STATUSES = {
+    "PENDING": "running", "IN_PROGRESS": "running", "STOP_REQUESTED": "running", "ROLLBACK_REQUESTED": "reverting",
+    "ROLLBACK_IN_PROGRESS": "reverting", "ROLLBACK_SUCCESSFUL": "reverted", "ROLLBACK_FAILED": "failed", "STOPPED": "stopped",
+    "SUCCESSFUL": "complete",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", sorted(model("ecs").shape_for("ServiceDeploymentStatus").enum))
+def test_every_status_that_the_model_knows_has_its_meaning(status: str) -> None:
+    service = {"deployments": [entry("2", "new", state="IN_PROGRESS")]}
+    assert reading.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
+
+
+def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
+    assert reading.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state == "running"
+
+
+@pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
+@pytest.mark.parametrize(("now", "state"), [("other", "superseded"), ("old", "reverted")])
+def test_what_moved_on_is_superseded_or_taken_back(status: str, now: str, state: str) -> None:
+    found = reading.by_deployment({"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web")
+    assert found.state == state
+
+
+def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
+    deployment = {
+        "status": "IN_PROGRESS", "lifecycleStage": "BAKE_TIME", "deploymentConfiguration": {"strategy": "CANARY", "bakeTimeInMinutes": 5},
+        "targetServiceRevision": {"requestedProductionTrafficWeight": 12.5, "runningTaskCount": 1, "requestedTaskCount": 2},
+        "deploymentCircuitBreaker": {"failureCount": 1, "threshold": 3},
+    }  # fmt: skip
+    found = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web")
+    assert found.phase == (
+        "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit breaker counts 1 of 3 failures"
+    )
+    assert found.failed == 1
+
+
+@pytest.mark.parametrize("stage", sorted(model("ecs").shape_for("ServiceDeploymentLifecycleStage").enum))
+def test_every_stage_that_the_model_knows_has_words(stage: str) -> None:
+    deployment = {"status": "IN_PROGRESS", "lifecycleStage": stage, "deploymentConfiguration": {"strategy": "BLUE_GREEN"}}
+    phase = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
+    assert phase.startswith("blue/green: ")
+    assert stage.lower().replace("_", " ") not in phase or stage == "NEW"
+
+
+def test_what_serves_is_the_last_complete_deployment() -> None:
+    old, new = entry("1", "old", "ACTIVE"), entry("2", "new", state="IN_PROGRESS")
+    assert reading.serving({"deployments": [new, old]}) == old
+    assert reading.serving({"deployments": [new]}) == new
+    assert reading.serving({"deployments": [entry("2", "new"), old]}) == entry("2", "new")
+    assert reading.serving({"deployments": [entry("2", "new", running=0)]}) == {}

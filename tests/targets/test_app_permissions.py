@@ -1,0 +1,87 @@
+"""The IAM policy of an app: what it calls, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.aws import Endpoint
+from tests.targets.apps import Stage
+from tests.targets.test_app_apply import BUILD, back, unbuilt, version
+from toolkit.errors import ToolkitError
+from toolkit.model import Place
+from toolkit.targets import app
+
+OTHERS = {
+    "iam:PassRole",  # no call of its own
+    "ecs:TagResource",  # is asked for by RegisterTaskDefinition with tags
+    "ecr:BatchGetImage",  # is what the registry's own calls are authorised by, as are the next ones
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+}
+
+
+def actions(stage: Stage, **settings: object) -> set[str]:
+    return {action for one in app.permissions(stage.job(settings)) for action in one.actions}
+
+
+def everything(stage: Stage) -> set[str]:
+    """The actions of a build, a deploy, a crash loop, an unhealthy version, a rollback, and a look at what is live."""
+    (stage.folder / "src").mkdir()
+    (stage.folder / "src" / "Dockerfile").write_text('FROM scratch\nCOPY . /\nCMD ["/x"]\n')
+    ecs = stage.endpoint.ecs
+    stage.deployed(unbuilt(stage))
+    ecs.next("fail", cause="exit", failures=5, seconds=2, log=["boom"])
+    stage.deployed(stage.job(token="t-2"))
+    ecs.next("fail", cause="unhealthy", failures=5, seconds=2)
+    stage.deployed(stage.job(token="t-3"))
+    stage.deployed(back(stage, stage.first.arn))
+    app.live(stage.job(), stage.world)
+    with pytest.raises(ToolkitError):
+        stage.deployed(stage.job(version=version("x")))
+    names = {name.replace("elbv2:", "elasticloadbalancing:") for name in stage.endpoint.calls.names()}
+    return {name for name in names if not name.startswith(("registry:", "sts:"))}
+
+
+def test_what_it_calls_is_what_it_asks_for(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, group="web", breaker=False)
+    assert everything(stage) == actions(stage, **BUILD) - OTHERS
+
+
+def test_without_a_build_it_does_not_ask_to_push(stage: Stage) -> None:
+    assert not {action for action in actions(stage) if "Upload" in action or action in ("ecr:PutImage", "ecr:GetAuthorizationToken")}
+
+
+def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
+    found = {action: one for one in app.permissions(stage.job(BUILD)) for action in one.actions}
+    assert found["ecs:UpdateService"].resources == ("arn:aws:ecs:eu-west-1:111111111111:service/main/web",)
+    assert found["ecs:StopServiceDeployment"].resources == ("arn:aws:ecs:eu-west-1:111111111111:service-deployment/main/web/*",)
+    assert found["ecr:PutImage"].resources == ("arn:aws:ecr:eu-west-1:111111111111:repository/backend",)
+    assert found["iam:PassRole"].conditions == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    assert found["ecs:ListTasks"].conditions == {"ArnEquals": {"ecs:cluster": "arn:aws:ecs:eu-west-1:111111111111:cluster/main"}}
+    for one in found.values():
+        assert one.why
+        assert one.resources != ("*",) or one.conditions or "no narrower resource" in one.why
+
+
+@pytest.mark.parametrize(
+    ("place", "arn"),
+    [
+        (Place(), "arn:aws:ecs:*:*:service/main/web"),
+        (Place(region="cn-north-1", account="1"), "arn:aws-cn:ecs:cn-north-1:1:service/main/web"),
+        (Place(region="us-gov-east-1"), "arn:aws-us-gov:ecs:us-gov-east-1:*:service/main/web"),
+    ],
+)
+def test_what_the_environment_does_not_say_stays_open(stage: Stage, place: Place, arn: str) -> None:
+    found = {action: one for one in app.permissions(stage.job(place=place)) for action in one.actions}
+    assert found["ecs:UpdateService"].resources == (arn,)
+    assert not stage.endpoint.calls
+
+
+def test_the_services_that_are_warmed_are_the_ones_that_are_called(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, group="web")
+    stage.deployed()
+    assert {name.partition(":")[0] for name in endpoint.calls.names()} == set(app.services())

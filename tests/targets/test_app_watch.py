@@ -1,0 +1,341 @@
+"""How a deployment of an app ends, and what is said of it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.aws import Endpoint
+from tests.targets.apps import COMMIT, Stage
+from toolkit.errors import Expired, Unreachable
+from toolkit.targets import app
+
+
+def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=6)
+    seen, report = stage.deployed()
+    assert (seen.state, seen.verdict, seen.cause) == ("done", "succeeded", "")
+    assert seen.live is not None
+    assert (seen.live.version, seen.live.commit, seen.live.run) == (COMMIT, COMMIT, "r1")
+    assert seen.live.detail["digest"] == stage.new.digest
+    assert stage.writes == report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+
+
+@pytest.mark.parametrize("history", ["unsupported", "denied"])
+def test_without_service_deployments_the_service_itself_tells(stage: Stage, history: str) -> None:
+    stage.endpoint.ecs.history = history
+    stage.endpoint.ecs.next("success", seconds=6)
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict) == ("done", "succeeded")
+
+
+def test_what_goes_on_is_told_while_it_goes_on(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=6)
+    seen = stage.watched(stage.applied())
+    assert [one.state for one in seen[:-1]] == ["running"] * (len(seen) - 1)
+    assert "0 of 1 tasks running" in {one.phase for one in seen}
+    assert [line for one in seen for line in one.lines if "has started 1 tasks" in line]
+
+
+def test_an_event_is_told_once_and_none_from_before(stage: Stage) -> None:
+    stage.clock.advance(3600)
+    stage.endpoint.ecs.next("success", seconds=6)
+    told = [line for one in stage.watched(stage.applied()) for line in one.lines]
+    assert len(told) == len(set(told)) == 3
+
+
+def test_a_deployment_that_cannot_be_seen_yet_is_not_mistaken_for_the_one_before(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=2, hidden=4)
+    seen = stage.watched(stage.applied())
+    assert seen[0].state == "unknown"
+    assert (seen[-1].state, seen[-1].verdict) == ("done", "succeeded")
+    assert seen[-1].live is not None
+    assert seen[-1].live.version == COMMIT
+
+
+ENDS = {
+    "breaker": ("rolled-back", "container app exited with code 3"),
+    "alarm": (
+        "rolled-back",
+        "Service deployment rolled back because one or more CloudWatch alarms were triggered. (alarm too-many-errors)",
+    ),
+    "stopped": ("failed", "Service deployment stopped by the user."),
+    "superseded": ("superseded", "another deployment replaced it: web:3"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_every_bad_end_has_its_verdict_and_its_cause(stage: Stage, kind: str) -> None:
+    stage.endpoint.ecs.next(kind, seconds=2)
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
+
+
+@pytest.mark.parametrize("kind", ["breaker", "superseded"])
+def test_every_bad_end_is_the_same_without_service_deployments(stage: Stage, kind: str) -> None:
+    stage.endpoint.ecs.history = "unsupported"
+    stage.endpoint.ecs.next(kind, seconds=2)
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict, seen.cause) == ("failed", *ENDS[kind])
+
+
+def test_a_rollback_that_fails_is_no_rollback(stage: Stage) -> None:
+    stage.endpoint.ecs.next("alarm", seconds=2, rollback="failed")
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict) == ("failed", "failed")
+    assert seen.cause == "ECS could not roll back: Service deployment rolled back because one or more CloudWatch alarms were triggered."\
+        " (alarm too-many-errors)"  # fmt: skip
+
+
+def test_a_breaker_without_rollback_fails_and_nothing_is_rolled_back(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
+    endpoint.ecs.history = "unsupported"
+    endpoint.ecs.next("fail", cause="spot", seconds=1)
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict, seen.cause) == ("failed", "failed", "Your Spot Task was interrupted.")
+
+
+FOR_GOOD = {
+    "pull": "not found",
+    "pull_denied": "403 Forbidden",
+    "secret": "Secrets Manager can't find the specified secret.",
+    "log_group": "The specified log group does not exist.",
+}
+
+
+@pytest.mark.parametrize("history", ["on", "unsupported"])
+@pytest.mark.parametrize("cause", FOR_GOOD)
+def test_what_can_never_start_is_stopped_at_the_first_task(endpoint: Endpoint, tmp_path: Path, cause: str, history: str) -> None:
+    stage = Stage(endpoint, tmp_path, breaker=False)
+    endpoint.ecs.history = history
+    endpoint.ecs.next("fail", cause=cause, failures=1, seconds=3)
+    report = stage.applied()
+    seen = stage.watched(report)
+    doomed = next(one for one in seen if one.doomed)
+    assert FOR_GOOD[cause] in doomed.cause
+    assert "\n" not in doomed.cause
+    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == ("failed", "rolled-back", doomed.cause)
+    assert seen[-1].next
+    assert stage.runs == stage.first.body
+    ends = {"on": "ecs:StopServiceDeployment", "unsupported": "ecs:UpdateService"}
+    assert report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService", ends[history]]
+
+
+def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, breaker=False)
+    endpoint.ecs.next("fail", cause="exit", failures=5, seconds=2, log=[f"line {n}" for n in range(30)])
+    seen = stage.watched(stage.applied())
+    doomed = next(one for one in seen if one.doomed)
+    assert doomed.cause == "container app exited with code 3"
+    assert doomed.log == tuple(f"line {n}" for n in range(10, 30))
+    assert doomed.next == "aws logs tail /ecs/web --since 1h"
+    last = seen[-1]
+    assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
+    crashed = [task for task in endpoint.ecs.cluster().tasks.values() if task.get("stopCode") == "EssentialContainerExited"]
+    assert len(crashed) == 2
+
+
+def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, breaker=False)
+    endpoint.ecs.next("fail", cause="oom", failures=1, seconds=2)
+    seen = stage.watched(stage.applied(), looks=10)
+    assert not [one for one in seen if one.doomed]
+    assert seen[-1].cause == "container app exited with code 137: OutOfMemoryError: Container killed due to memory usage"
+
+
+@pytest.mark.parametrize("cause", ["spot", "place"])
+def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause: str) -> None:
+    stage = Stage(endpoint, tmp_path, breaker=False)
+    endpoint.ecs.next("fail", cause=cause, failures=5, seconds=2)
+    seen = stage.watched(stage.applied(), looks=20)
+    assert {one.state for one in seen} == {"running"}
+    assert not [one for one in seen if one.doomed]
+
+
+def test_logs_that_may_not_be_read_do_not_hide_the_cause(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path)
+    endpoint.fault("logs:GetLogEvents", times=None, kind="denied")
+    endpoint.ecs.next("breaker", seconds=2, log=["boom"])
+    seen, _ = stage.deployed()
+    assert (seen.verdict, seen.cause, seen.log) == ("rolled-back", "container app exited with code 3", ())
+
+
+def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, group="web", breaker=False)
+    endpoint.ecs.next("fail", cause="unhealthy", failures=5, seconds=3)
+    seen = stage.watched(stage.applied())
+    assert [one for one in seen if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in one.phase]
+    assert seen[-1].verdict == "rolled-back"
+    assert "Task failed ELB health checks" in seen[-1].cause
+
+
+def test_it_has_not_succeeded_before_its_targets_are_healthy(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, group="web", desired=2)
+    report = stage.applied()
+    seen = stage.look(report)
+    assert seen.verdict == "succeeded"
+    group = endpoint.elbv2.group("web")
+    address = next(iter(group.targets))[0]
+    endpoint.elbv2.health("web", address, "unhealthy", "Target.Timeout")
+    seen = stage.look(report)
+    assert (seen.state, seen.phase) == ("running", "1 of 2 targets healthy (Target.Timeout: Request timed out)")
+    endpoint.elbv2.health("web", address, "healthy")
+    assert stage.look(report, seen).verdict == "succeeded"
+
+
+def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, group="web")
+    endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="denied")
+    seen, _ = stage.deployed()
+    assert seen.verdict == "succeeded"
+    assert [line for line in seen.lines if line.startswith("warning: whether the targets are healthy is not known")]
+
+
+@pytest.mark.parametrize("history", ["on", "unsupported"])
+def test_tasks_that_run_another_image_are_no_success(stage: Stage, history: str) -> None:
+    stage.endpoint.ecs.history = history
+    report = stage.applied()
+    report.keep(digest=stage.old.digest)
+    seen = stage.look(report)
+    assert (seen.state, seen.verdict) == ("failed", "failed")
+    assert seen.cause == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
+
+
+def test_a_desired_count_of_zero_is_never_a_plain_success(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, desired=0)
+    seen, _ = stage.deployed()
+    assert (seen.state, seen.verdict) == ("done", "succeeded")
+    assert seen.phase == seen.cause == "the desired count of web is 0: nothing runs"
+    assert "warning: the desired count of web is 0: nothing runs" in seen.lines
+
+
+def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage) -> None:
+    stage.endpoint.ecs.next("pause", seconds=1, timeout_minutes=30)
+    report = stage.applied()
+    seen = stage.watched(report, looks=15)[-1]
+    assert seen.state == "running"
+    assert seen.phase.startswith("waits for approval until ")
+    assert seen.phase.endswith("then ECS will rollback")
+    rollout = stage.service.latest
+    command = f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id {rollout.hooks[0]['hookId']}"
+    assert seen.next == f"{command} --action CONTINUE, or `toolkit rollback web`"
+    stage.endpoint.ecs.continue_service_deployment({"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]})
+    assert stage.watched(report)[-1].verdict == "succeeded"
+
+
+@pytest.mark.parametrize(("kind", "word"), [("blue_green", "blue/green"), ("canary", "canary"), ("linear", "linear")])
+def test_a_strategy_is_told_as_what_it_is(stage: Stage, kind: str, word: str) -> None:
+    stage.endpoint.ecs.next(kind, seconds=1)
+    seen = stage.watched(stage.applied())
+    phases = [one.phase for one in seen]
+    assert [phase for phase in phases if phase.startswith(f"{word}: shifting traffic, 1 of 1 tasks running, ")]
+    assert [phase for phase in phases if phase.startswith(f"{word}: baking")]
+    assert seen[-1].verdict == "succeeded"
+
+
+def test_a_look_that_fails_says_nothing_of_the_step(stage: Stage) -> None:
+    stage.endpoint.ecs.next("success", seconds=3)
+    report = stage.applied()
+    first = stage.look(report)
+    stage.endpoint.fault("ecs:DescribeServices", kind="expired")
+    with pytest.raises(Expired):
+        stage.look(report, first)
+    assert stage.watched(report)[-1].verdict == "succeeded"
+
+
+@pytest.mark.parametrize("operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"])
+@pytest.mark.parametrize("kind", ["throttle", "503", "reset"])
+def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str, kind: str) -> None:
+    fault = stage.endpoint.fault(operation, kind=kind)
+    seen, _ = stage.deployed()
+    assert (seen.verdict, fault.hits) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeTaskDefinition", "ecs:ListTasks"])
+def test_an_answer_that_is_cut_off_is_a_look_that_failed(endpoint: Endpoint, tmp_path: Path, operation: str) -> None:
+    stage = Stage(endpoint, tmp_path, group="web")
+    report = stage.applied()
+    fault = endpoint.fault(operation, kind="truncated")
+    with pytest.raises(Unreachable):
+        stage.look(report)
+    assert fault.hits == 1
+    assert stage.look(report).verdict == "succeeded"
+
+
+def test_nothing_that_was_begun_is_absent_only_after_ten_seconds(stage: Stage) -> None:
+    report = stage.report()
+    first = stage.look(report)
+    stage.clock.advance(9)
+    second = stage.look(report, first)
+    stage.clock.advance(1)
+    assert [first.state, second.state, stage.look(report, second).state] == ["unknown", "unknown", "absent"]
+
+
+def test_a_registered_revision_without_a_move_is_absent_at_once(stage: Stage) -> None:
+    stage.endpoint.ecs.definition("web", "x:1", tags={"toolkit:token": "t-1"})
+    assert stage.look(stage.report()).state == "absent"
+
+
+def test_a_move_that_never_arrived_is_absent_only_after_ten_seconds(stage: Stage) -> None:
+    before = stage.service.latest.id
+    report = stage.report({"task_definition": "arn:x/web:9", "before": before, "previous": stage.first.arn, "started_at": None})
+    first = stage.look(report)
+    stage.clock.advance(10)
+    assert [first.state, stage.look(report, first).state] == ["unknown", "absent"]
+
+
+def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: Stage) -> None:
+    report = stage.applied()
+    stage.service.status = "INACTIVE"
+    first = stage.look(report)
+    stage.clock.advance(10)
+    last = stage.look(report, first)
+    assert (first.state, last.state, last.cause) == ("unknown", "failed", "service web is gone: somebody deletes it")
+
+
+def test_after_a_crash_the_kept_facts_alone_are_enough(stage: Stage) -> None:
+    stage.endpoint.ecs.next("breaker", seconds=2, log=["boom"])
+    report = stage.applied()
+    stage.clock.advance(60)
+    seen = stage.look(stage.report(report.receipt))
+    stage.clock.advance(60)
+    seen = stage.look(stage.report(report.receipt))
+    assert (seen.state, seen.verdict, seen.cause, seen.log) == ("failed", "rolled-back", "container app exited with code 3", ("boom",))
+
+
+def test_many_apps_that_are_watched_cost_one_call_a_look(stage: Stage) -> None:
+    names = [f"web{n}" for n in range(8)]
+    for name in names:
+        stage.endpoint.ecs.service(name, image=f"{stage.repository.uri}@{stage.old.digest}")
+        stage.endpoint.ecs.next("never", service=name)
+    jobs = [stage.job({"service": name}, token=name) for name in names]
+    reports = [stage.applied(job) for job in jobs]
+    looks = [stage.look(report, job=job) for report, job in zip(reports, jobs, strict=True)]
+    stage.endpoint.calls.clear()
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        seen = list(pool.map(lambda n: stage.look(reports[n], looks[n], jobs[n]), range(len(jobs))))
+    assert {one.state for one in seen} == {"running"}
+    assert stage.endpoint.calls.count("ecs:DescribeServices") < len(jobs) / 2
+    assert stage.endpoint.calls.count("ecs:DescribeServiceDeployments") < len(jobs) / 2
+
+
+def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> None:
+    found = app.live(stage.job(), stage.world)
+    assert found is not None
+    assert (found.version, found.commit, found.run) == ("old", "0" * 40, "r0")
+    assert found.detail == {
+        "image": f"{stage.repository.uri}@{stage.old.digest}", "digest": stage.old.digest, "task definition": stage.first.arn,
+    }  # fmt: skip
+
+
+def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None:
+    stage.endpoint.ecs.next("never")
+    stage.applied()
+    found = app.live(stage.job(), stage.world)
+    assert found is not None
+    assert found.version == "old"
+
+
+def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, desired=0)
+    assert app.live(stage.job(), stage.world) is None

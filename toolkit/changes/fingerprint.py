@@ -1,0 +1,43 @@
+"""What exactly would be deployed: a digest of the files behind each target, and a name for it."""
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable
+
+from toolkit.changes.source import content
+from toolkit.model import Version
+from toolkit.ports.git import Git
+
+Owners = Callable[[str], Collection[str] | None]
+"""The targets that a path belongs to, None if no rule says."""
+
+
+def versions(targets: Iterable[str], owners: Owners, git: Git, uncommitted: Iterable[str]) -> dict[str, Version]:
+    """The version of each target as its files are now: at HEAD, but for the paths that are `uncommitted`.
+
+    A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it.
+    """
+    commit = git.require_head()
+    dirty = frozenset(uncommitted)
+    digests = {name: hashlib.sha256() for name in targets}
+    stained: set[str] = set()
+    for path, meta in git.tree(commit):
+        if path not in dirty:
+            _add(digests, owners(path) or (), path, meta)
+    for path in sorted(dirty):
+        owned = owners(path)
+        named = digests.keys() if owned is None else digests.keys() & set(owned)
+        stained.update(named)
+        _add(digests, named, path, content(os.path.join(git.root, path)))
+    return {name: _version(commit, digest.hexdigest(), name in stained) for name, digest in digests.items()}
+
+
+def _add(digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str, meta: str) -> None:
+    record = f"{path}\0{meta}\0".encode("utf-8", "surrogateescape")
+    for name in owners:
+        if name in digests:
+            digests[name].update(record)
+
+
+def _version(commit: str, fingerprint: str, dirty: bool) -> Version:
+    return Version(f"{commit}-dirty-{fingerprint[:12]}" if dirty else commit, commit, fingerprint, dirty)

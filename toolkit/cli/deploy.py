@@ -1,0 +1,60 @@
+"""`toolkit deploy`: the plan of `diff`, the targets that are named, or everything."""
+
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options
+from toolkit.errors import UsageError
+from toolkit.flow.deploy import Order
+from toolkit.ports import files
+
+EPILOG = """\b
+Examples:
+  toolkit deploy                        what `toolkit diff` finds
+  toolkit deploy app api                these, each after what it needs
+  toolkit deploy --all --env staging    everything
+  toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if that is still so
+  toolkit deploy --dry-run              every call that would be made
+
+A failed step only keeps back the steps that wait for it. Exit codes: 0 done, 1 failed, 2 refused, 4 partly done, 5 in doubt (run `toolkit
+resume`), 6 locked by somebody else, 7 credentials, 130 Ctrl-C."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--all", "everything", is_flag=True, help="Every target of rules.toml.")
+@click.option("--without", multiple=True, metavar="TARGET", help="Leave this one out; it counts as done.")
+@click.option("--plan", metavar="FILE", help="The plan that `toolkit diff --out FILE` wrote.")
+@deploying.app_options
+@deploying.stack_options
+@deploying.deploy_options
+@click.pass_context
+def deploy(
+    ctx: click.Context, /, targets: tuple[str, ...], everything: bool, without: tuple[str, ...], plan: str | None, **given: Any
+) -> int:
+    """Deploy what is due, what is named, or everything.
+
+    Steps that do not wait for each other run side by side.
+    """
+    if sum((bool(targets), everything, plan is not None)) > 1:
+        raise UsageError("targets, --all and --plan exclude each other", "say which one is meant")
+    asked = deploying.common(ctx, given)
+    git = options.repository(asked.folder)
+    planned = deploying.read_plan(plan) if plan is not None else None
+    order = Order(
+        folder=asked.folder,
+        rules=asked.rules,
+        environment=asked.env,
+        profile=asked.profile,
+        region=asked.region,
+        targets=targets if planned is None else planned.targets,
+        everything=everything,
+        without=without,
+        wishes=deploying.wishes(given),
+        plan=files.relative(plan, git.root) if plan and git else None,
+        source=None if planned is None else planned.source,
+    )
+    if planned is not None and not planned.targets:
+        return deploying.nothing("deploy", asked)
+    return deploying.go("deploy", asked, order, git)

@@ -1,0 +1,46 @@
+"""`toolkit deploy-app`: one image on ECS."""
+
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options
+from toolkit.errors import UsageError
+from toolkit.flow.deploy import Order, only_one
+
+EPILOG = """\b
+Examples:
+  toolkit deploy-app                              the only app of rules.toml
+  toolkit deploy-app app                          build, push, and put it live
+  toolkit deploy-app app --no-build --image v1.4  an image that is in the repository already
+  toolkit deploy-app app --dry-run                every call that would be made
+
+The image is tagged with the commit; with uncommitted files the tag is COMMIT-dirty-DIGEST. Nothing is built or deployed where that image
+is there, or live, already. Ctrl-C leaves the deployment running in AWS; `toolkit resume` watches it again."""
+
+
+@click.command("deploy-app", epilog=EPILOG)
+@click.argument("target", required=False)
+@deploying.app_options
+@deploying.deploy_options
+@click.pass_context
+def deploy_app(ctx: click.Context, /, target: str | None, **given: Any) -> int:
+    """Build an image, push it, and put it live on ECS.
+
+    Succeeds only once the service runs it.
+    """
+    asked = deploying.common(ctx, given)
+    if given["no_build"] and not given["image"]:
+        raise UsageError("--no-build needs to know which image", "add --image TAG")
+    git = options.repository(asked.folder)
+    order = Order(
+        folder=asked.folder,
+        rules=asked.rules,
+        environment=asked.env,
+        profile=asked.profile,
+        region=asked.region,
+        targets=(target or only_one("deploy-app", asked.folder, asked.rules, git),),
+        kind="deploy-app",
+        wishes=deploying.wishes(given),
+    )
+    return deploying.go("deploy-app", asked, order, git)

@@ -1,0 +1,42 @@
+"""`toolkit deploy-stack`: one CloudFormation stack."""
+
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options
+from toolkit.flow.deploy import Order, only_one
+
+EPILOG = """\b
+Examples:
+  toolkit deploy-stack api                       by the target's name
+  toolkit deploy-stack CarRentalApiStack         or by the stack's
+  toolkit deploy-stack api --dry-run             every call that would be made
+  toolkit deploy-stack api --yes --allow-replace a change set that replaces something, without being asked
+
+The changes are always shown before they are executed. What replaces or deletes something, or lets more people in, is asked for."""
+
+
+@click.command("deploy-stack", epilog=EPILOG)
+@click.argument("target", required=False, metavar="TARGET|STACK")
+@deploying.stack_options
+@deploying.deploy_options
+@click.pass_context
+def deploy_stack(ctx: click.Context, /, target: str | None, **given: Any) -> int:
+    """Deploy one stack by change set.
+
+    Only that stack, from its CDK app or its template.
+    """
+    asked = deploying.common(ctx, given)
+    git = options.repository(asked.folder)
+    order = Order(
+        folder=asked.folder,
+        rules=asked.rules,
+        environment=asked.env,
+        profile=asked.profile,
+        region=asked.region,
+        targets=(target or only_one("deploy-stack", asked.folder, asked.rules, git),),
+        kind="deploy-stack",
+        wishes=deploying.wishes(given),
+    )
+    return deploying.go("deploy-stack", asked, order, git)

@@ -1,0 +1,258 @@
+"""What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options, consent, progress, and the end."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from toolkit.cli import options, output, progress, signals
+from toolkit.cli.crash import redacted
+from toolkit.cli.main import COMMAND_LINE
+from toolkit.errors import Refused, Stopped, UsageError
+from toolkit.flow import deploy as flow
+from toolkit.flow import runs
+from toolkit.flow.recorded import reader
+from toolkit.impact.rules import seconds
+from toolkit.model import Job, Ran
+from toolkit.ports import files
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+from toolkit.run.stop import Stop
+from toolkit.show import run as show
+from toolkit.show.text import line
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PARALLEL = 8
+LEAVE_S = 1.5
+"""How long a second Ctrl-C waits for what is being written down."""
+
+
+class Common(Struct, frozen=True):
+    """The options of every command that changes something."""
+
+    folder: str
+    rules: str | None
+    env: str | None
+    profile: str | None
+    region: str | None
+    as_json: bool
+    yes: bool
+    confirm: str | None
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    parallel: int
+    fail_fast: bool
+    lock_timeout: int
+
+
+def deploy_options(command: Command) -> Command:
+    """The options of Common."""
+    for option in reversed((
+        options.common,
+        options.environment,
+        click.option("--profile", metavar="NAME", help="The AWS profile, instead of the environment's."),
+        click.option("--region", metavar="NAME", help="Only this one of the environment's regions."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option("--confirm", metavar="NAME", help="A protected environment's name, instead of typing it when asked."),
+        click.option("--dry-run", is_flag=True, help="Print every call that would change something, and make none."),
+        click.option("--parallel", type=click.IntRange(1, 64), default=PARALLEL, show_default=True, help="Steps at the same time."),
+        click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
+        click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
+        options.as_json,
+        options.quiet,
+        options.verbose,
+        options.no_color,
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def app_options(command: Command) -> Command:
+    """What can be wished for where an app is deployed."""
+    for option in reversed((
+        click.option("--no-build", is_flag=True, help="Build nothing; deploy the image of --image."),
+        click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
+        click.option("--builder", metavar="NAME", help="docker, podman, buildah or builtin, instead of the first one found."),
+        click.option("--force", is_flag=True, help="Begin a new deployment even where nothing changes."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def stack_options(command: Command) -> Command:
+    """What can be consented to in advance where a stack is deployed."""
+    for option in reversed((
+        click.option("--allow-replace", is_flag=True, help="Stacks: resources may be replaced."),
+        click.option("--allow-delete", is_flag=True, help="Stacks: resources may be deleted."),
+        click.option("--allow-broadening", is_flag=True, help="Stacks: permissions and security groups may be widened."),
+        click.option("--recreate", is_flag=True, help="Stacks: delete one that was never created, and create it anew."),
+        click.option("--continue-rollback", is_flag=True, help="Stacks: first finish a rollback that got stuck."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def wishes(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of app_options and stack_options that were really said."""
+    return {name: value for name, value in given.items() if value not in (None, False)}
+
+
+class Planned(Struct, frozen=True):
+    """What a plan file says: the targets to deploy, and what it was drawn from."""
+
+    targets: tuple[str, ...]
+    source: dict[str, Any]
+
+
+def read_plan(path: str) -> Planned:
+    """The plan of `toolkit diff --out`. Raises UsageError for what is none, FileProblem."""
+    import json
+
+    try:
+        found = json.loads(files.read(path, 1 << 26))
+        names = tuple(str(step["target"]) for step in found["plan"]["steps"])
+        return Planned(names, dict(found["source"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(f"{path} is no plan", "write one with: toolkit diff --out FILE") from None
+
+
+def common(ctx: click.Context, given: dict[str, Any]) -> Common:
+    """The common options out of a command's parameters, which lose them."""
+    folder = options.enter(ctx, given.pop("folder"))
+    waits = given.pop("lock_timeout")
+    timeout = 0 if waits == "0" else seconds(waits)
+    if timeout is None:
+        raise UsageError(f"--lock-timeout {waits!r} is no time", "write it as 90s, 15m or 1h30m")
+    return Common(
+        folder=folder,
+        rules=options.inherited(ctx, "rules", given.pop("rules")),
+        env=options.inherited(ctx, "env", given.pop("env")),
+        lock_timeout=timeout,
+        **{
+            name: given.pop(name)
+            for name in ("profile", "region", "as_json", "yes", "confirm", "dry_run", "quiet", "verbose", "parallel", "fail_fast")
+        },
+    )
+
+
+def world(root: str) -> World:
+    """The real one. One client set for each profile and region."""
+    clouds: dict[tuple[str | None, str | None], Aws] = {}
+
+    def cloud(profile: str | None, region: str | None) -> Aws:
+        return clouds.setdefault((profile, region), Aws(profile, region))
+
+    return World(root=root, cache=files.cache_folder(), clock=Real(), clouds=cloud)
+
+
+def go(command: str, asked: Common, order: flow.Order, git: Git | None, consented: bool = False) -> int:
+    """Prepare, ask, carry out and tell. The exit code."""
+    there = world(git.root if git and not git.bare else asked.folder)
+    run = runs.new_id(there)
+    with progress.checking(asked.quiet or asked.as_json):
+        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
+    for name, reason in prepared.left:
+        output.note(f"note: {name} is left out: {line(reason)}")
+    if not prepared.jobs:
+        return nothing(command, asked)
+    if asked.dry_run:
+        return _dry(command, asked, prepared)
+    if not asked.quiet:
+        output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width())))
+    _consent(asked, prepared.jobs, consented)
+    if flow.is_stale(prepared, order, git):
+        raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
+    return carried_out(command, asked, prepared.jobs, lambda told: runs.start(request(run, command, asked), prepared, there, told))
+
+
+def request(run: str, command: str, asked: Common) -> runs.Request:
+    """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
+    words = click.get_current_context().meta.get(COMMAND_LINE, [command])
+    return runs.Request(run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted)
+
+
+class Told(Struct, frozen=True):
+    """Whom a run speaks to, and how it is asked to stop."""
+
+    listener: "progress.Lines | progress.Screen"
+    stop: Stop
+
+
+def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callable[[Told], Ran]) -> int:
+    """The run itself, with progress and signals. The exit code."""
+    stop = Stop()
+    listener = progress.listener(len(jobs) > 1, asked.quiet, asked.verbose)
+
+    def told(number: int) -> None:
+        listener.told("toolkit", "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once")
+
+    def leave(number: int) -> None:
+        listener.told("toolkit", "left; what runs in AWS goes on, and `toolkit resume` looks what became of it")
+        os._exit(128 + number)
+
+    try:
+        with signals.handled(stop, told, leave):
+            ran = run(Told(listener, stop))
+    except Stopped:
+        return 128 + (stop.signal or 2)
+    finally:
+        listener.close()
+    with suppress(output.Enough):  # whoever reads our output has enough of it; the run has ended as it has all the same
+        if asked.as_json:
+            output.document(show.document(command, ran, jobs))
+        else:
+            output.say(show.text(ran, jobs, output.width()))
+    return int(ran.exit)
+
+
+def nothing(command: str, asked: Common) -> int:
+    """There is nothing that this run could do."""
+    if asked.as_json:
+        return output.document({"toolkit": 1, "command": command, "status": "unchanged", "exit": 0, "run": None, "steps": []})
+    output.say("Nothing to deploy.")
+    return 0
+
+
+def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
+    if asked.as_json:
+        calls = show.calls(prepared.jobs, prepared.previews)
+        return output.document({"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls})
+    output.say(show.dry_run(prepared.jobs, prepared.previews, output.width()))
+    return 0
+
+
+def _consent(asked: Common, jobs: tuple[Job, ...], consented: bool) -> None:
+    """Ask for what was not said in advance. Raises Refused."""
+    place = jobs[0].place
+    asking = output.interactive() and not asked.as_json
+    if place.protected:
+        _confirm_name(str(place.environment), asked, asking)
+    elif not asked.yes and not consented:
+        if not asking:
+            raise Refused("nobody is here to say yes", "add --yes")
+        from toolkit.cli.prompt import confirm
+
+        if not confirm("Go on?", default=True):
+            raise Refused("you said no", "nothing was changed")
+
+
+def _confirm_name(name: str, asked: Common, asking: bool) -> None:
+    if asked.confirm == name:
+        if asked.yes or asking:
+            return
+        raise Refused("nobody is here to say yes", "add --yes")
+    if asked.confirm is not None:
+        raise Refused(f"--confirm {asked.confirm!r} is not the environment's name", f"this would deploy to {name}")
+    if not asking:
+        raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
+    from toolkit.cli.prompt import typed
+
+    if not typed(f"{name} is protected. Type its name to go on:", name):
+        raise Refused("that is not its name", "nothing was changed")

@@ -1,0 +1,25 @@
+"""`toolkit lock show`: the locks that are held."""
+
+import click
+
+from toolkit.cli import options, output
+from toolkit.cli.lock import locks
+from toolkit.show import history as display
+
+
+@click.command("show")
+@click.argument("target", required=False)
+@options.common
+@options.environment
+@options.as_json
+@click.pass_context
+def lock_show(ctx: click.Context, target: str | None, folder: str | None, rules: str | None, env: str | None, as_json: bool) -> int:
+    """Who holds which lock, since when, and for what.
+
+    TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
+    """
+    found = [one for one in locks(ctx, folder, rules, env).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])]
+    if as_json:
+        return output.document(display.locks_document(found))
+    output.say(display.locks(found, output.width()))
+    return 0

@@ -1,0 +1,176 @@
+"""How a run looks while it goes on: a line for each step on a terminal, plain lines everywhere else. All of it on stderr."""
+
+import os
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
+from threading import RLock
+from time import monotonic
+from typing import Any
+
+from toolkit.cli import output
+from toolkit.model import Job, Outcome
+from toolkit.show import run as show
+from toolkit.show.text import duration, line
+
+REFRESHES = 8
+"""How often a second the lines are drawn anew."""
+
+
+class Lines:
+    """For pipes and CI: what happens, line by line, with the step's name in front."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self._verbose = verbose
+        self._lock = RLock()
+
+    def began(self, job: Job) -> None:
+        """A step begins."""
+        self._say(job.step, f"{'rolling back to' if job.action == 'rollback' else 'deploying'} {show.version(job)}")
+
+    def phase(self, step: str, words: str) -> None:
+        """It goes on."""
+        self._say(step, words)
+
+    def line(self, step: str, text: str) -> None:
+        """Something small; only with -v."""
+        if self._verbose:
+            self._say(step, f"| {text}")
+
+    def told(self, step: str, text: str) -> None:
+        """Something that has to be seen."""
+        self._say(step, text)
+
+    def ended(self, outcome: Outcome) -> None:
+        """How a step ended."""
+        self._say(outcome.step, show.ended(outcome))
+
+    def asked(self, step: str, question: str) -> bool | None:
+        """Nobody is there."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is left to put away."""
+
+    def _say(self, step: str, text: str) -> None:
+        with self._lock, suppress(OSError):  # a terminal that was closed ends no deploy
+            output.note(f"[{step}] {line(text)}")
+
+
+class Quiet(Lines):
+    """For -q: only what has to be seen."""
+
+    def began(self, job: Job) -> None:
+        """Not told."""
+
+    def phase(self, step: str, words: str) -> None:
+        """Not told."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Not told: the answer says it."""
+
+
+class Screen:
+    """For a terminal: a line for each step that is at work, with its phase, its time against the estimate, and its last log line."""
+
+    def __init__(self, several: bool) -> None:
+        """`several`: each step's end stays on the screen; that of a single one is the answer itself, and told on stdout."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._lock = RLock()
+        self._several = several
+        self._rows: dict[str, _Row] = {}
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._live = Live(get_renderable=self._drawn, console=self._console, refresh_per_second=REFRESHES, transient=True)
+        self._live.start()
+
+    def began(self, job: Job) -> None:
+        """A step begins: it gets its line."""
+        with self._lock:
+            self._rows[job.step] = _Row(job)
+
+    def phase(self, step: str, words: str) -> None:
+        """It goes on."""
+        with self._lock:
+            self._rows[step].phase, self._rows[step].last = words, ""
+
+    def line(self, step: str, text: str) -> None:
+        """The last log line."""
+        with self._lock:
+            self._rows[step].last = text
+
+    def told(self, step: str, text: str) -> None:
+        """Something that has to be seen: it stays above the lines."""
+        with suppress(OSError):  # a terminal that was closed ends no deploy
+            self._console.print(f"{step}: {line(text)}", soft_wrap=True)
+
+    def ended(self, outcome: Outcome) -> None:
+        """A step's line becomes its end."""
+        with self._lock:
+            self._rows.pop(outcome.step, None)
+        if not self._several:
+            return
+        style = "green" if outcome.verdict in ("succeeded", "unchanged") else "yellow" if outcome.verdict == "skipped" else "red"
+        with suppress(OSError):
+            self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
+
+    def asked(self, step: str, question: str) -> bool | None:
+        """Ask, with the lines put away as long."""
+        if not output.interactive():
+            return None
+        from toolkit.cli.prompt import confirm
+
+        with self._lock:
+            self._live.stop()
+            try:
+                return bool(confirm(f"{step}: {question}", default=False))
+            except KeyboardInterrupt:  # asked in a step's thread: the main one has to know
+                os.kill(os.getpid(), signal.SIGINT)
+                return False
+            finally:
+                self._live.start()
+
+    def close(self) -> None:
+        """Put the lines away."""
+        with suppress(OSError):
+            self._live.stop()
+
+    def _drawn(self) -> Any:
+        from rich.text import Text
+
+        with self._lock:
+            width = self._console.width
+            return Text("\n".join(row.text(width) for row in self._rows.values()), no_wrap=True, overflow="ellipsis")
+
+
+class _Row:
+    """What the line of one step says."""
+
+    def __init__(self, job: Job) -> None:
+        self._step, self._estimate_s, self._began = job.step, job.estimate_s, monotonic()
+        self.phase, self.last = "starting", ""
+
+    def text(self, width: int) -> str:
+        took = duration(int(monotonic() - self._began))
+        of = f" of about {duration(self._estimate_s)}" if self._estimate_s else ""
+        spin = "-\\|/"[int(monotonic() * 4) % 4]
+        head = f"{spin} {self._step}  {took}{of}  {line(self.phase)}"
+        tail = f"  {line(self.last)}" if self.last and len(head) < width - 12 else ""
+        return (head + tail)[:width]
+
+
+def checking(quiet: bool) -> AbstractContextManager[object]:
+    """A word while the kinds are asked, where somebody watches: it can take seconds."""
+    if quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False).status("checking ...", spinner="line")
+
+
+def listener(several: bool, quiet: bool, verbose: bool) -> "Lines | Screen":
+    """The right one for where stderr goes."""
+    if quiet:
+        return Quiet()
+    return Screen(several) if sys.stderr.isatty() and not verbose else Lines(verbose)

@@ -1,0 +1,58 @@
+"""`toolkit resume`: go on with a run that was stopped, killed, or lost sight of."""
+
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options, output
+from toolkit.errors import Refused
+from toolkit.flow import runs
+from toolkit.record.history import unfinished
+from toolkit.record.state import Store
+from toolkit.show import run as show
+
+EPILOG = """\b
+Examples:
+  toolkit resume                       the newest run that was left open
+  toolkit resume 20261120-193742-x7k2  this one
+  toolkit resume --dry-run             what is open of it
+
+What was begun is first looked for in AWS: what is done is only written down, what still runs is watched, what never arrived is done
+now. Nothing is done twice."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", required=False)
+@deploying.deploy_options
+@click.pass_context
+def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
+    """Go on with a run that was left open.
+
+    A run is open while a step of it may still be at work, or was never begun.
+    """
+    asked = deploying.common(ctx, given)
+    git = options.repository(asked.folder)
+    there = deploying.world(git.root if git and not git.bare else asked.folder)
+    store = runs.store_of(asked.folder, asked.rules, git)
+    name = run or _newest(store)
+    left = runs.left_of(store, name, there)
+    if left.ended:
+        raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
+    if asked.dry_run:
+        if asked.as_json:
+            steps = show.open_steps(left.jobs, left.done, left.begun)
+            return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
+        output.say(show.still_open(name, left.jobs, left.done, left.begun))
+        return 0
+    request = deploying.request(name, "resume", asked)
+    return deploying.carried_out("resume", asked, left.jobs, lambda told: runs.resume(request, there, store, told))
+
+
+def _newest(store: Store) -> str:
+    """The newest run that is open. Raises Refused if there is none."""
+    found = unfinished(store)
+    if not found:
+        raise Refused("no run is open", "see `toolkit history`")
+    for other in found[1:]:
+        output.note(f"note: run {other.run} is open, too: toolkit resume {other.run}")
+    return found[0].run

@@ -1,0 +1,65 @@
+"""`toolkit rollback`: a version that was good goes live again."""
+
+from typing import Any
+
+import click
+from msgspec.structs import replace
+
+from toolkit.cli import deploying, options, output
+from toolkit.flow import rollback as flow
+from toolkit.flow.deploy import Order
+from toolkit.ports.git import Git
+from toolkit.record.ledger import Record
+from toolkit.show import history as display
+
+EPILOG = """\b
+Examples:
+  toolkit rollback app                   the last good version that is not live (on a terminal: choose)
+  toolkit rollback app --to 3f2c9d1      this one; the beginning of its name is enough
+  toolkit rollback app --list            the versions that were good
+
+A version is good if a deploy of it succeeded and was recorded. Its image has to be in the repository still. A deployment that is in
+progress is stopped."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target")
+@click.option("--to", "version", metavar="VERSION", help="The version, or the run that deployed it.")
+@click.option("--list", "as_list", is_flag=True, help="Only print the versions that were good.")
+@deploying.deploy_options
+@click.pass_context
+def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: bool, **given: Any) -> int:
+    """Put the last good version of a target back."""
+    asked = deploying.common(ctx, given)
+    git = options.repository(asked.folder)
+    order = Order(
+        folder=asked.folder,
+        rules=asked.rules,
+        environment=asked.env,
+        profile=asked.profile,
+        region=asked.region,
+        targets=(target,),
+        action="rollback",
+    )
+    found = flow.candidates(order, git, deploying.world(git.root if git and not git.bare else asked.folder))
+    if as_list:
+        return _listed(found, asked.as_json)
+    chosen = _chosen(found, version, asked, git)
+    return deploying.go("rollback", asked, replace(order, wishes=flow.wishes(chosen)), git)
+
+
+def _chosen(found: list[Record], version: str | None, asked: deploying.Common, git: Git | None) -> Record:
+    """What was asked for, what a person picks from the list, or the last good one before the newest."""
+    current = found[0].version if found else None
+    if version is None and output.interactive() and not asked.yes and not asked.as_json and len(found) > 1:
+        from toolkit.cli.prompt import pick
+
+        version = pick("Which version?", [(display.good(record, record is found[0]), record.version) for record in found])
+    return flow.pick(found, version, current)
+
+
+def _listed(found: list[Record], as_json: bool) -> int:
+    if as_json:
+        return output.document({"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": display.goods(found)})
+    output.say(display.good_table(found))
+    return 0

@@ -1,0 +1,39 @@
+"""`permissions`: what IAM has to allow for these targets. No call is made for it."""
+
+from collections.abc import Sequence
+
+from toolkit import targets as kinds
+from toolkit.flow.deploy import known
+from toolkit.flow.rulebook import environment, load_rules
+from toolkit.model import Statement, Version
+from toolkit.plan.graph import Graph
+from toolkit.ports.git import Git
+from toolkit.record.permissions import statements as record
+from toolkit.run import jobs as making
+
+
+def permissions(
+    folder: str, named: str | None, asked: str | None, region: str | None, targets: Sequence[str], git: Git | None
+) -> tuple[Statement, ...]:
+    """The statements of every target that toolkit can deploy, and those of the record; equal ones once. Raises UsageError."""
+    rules = load_rules(folder, named, git)
+    name = environment(asked, rules)
+    found = rules.environments.get(name) if name else None
+    for target in targets:
+        known(target, rules)
+    graph = Graph(rules.targets)
+    leaves = sorted(set[str]().union(*(graph.leaves(target) for target in targets or rules.targets)))
+    wanted = [rules.targets[leaf] for leaf in leaves if kinds.kind(rules.targets[leaf].kind).runnable(rules.targets[leaf].settings) is None]
+    places = making.places(found, None, region)
+    nothing = Version("", None, "")
+    jobs = making.make(
+        "", wanted, places, found.vars if found else {}, dict.fromkeys((one.name for one in wanted), nothing),
+        dict.fromkeys((one.name for one in wanted), ()), "deploy", {},
+    )  # fmt: skip
+    own = [statement for job in jobs for statement in kinds.kind(job.kind).permissions(job)]
+    shared = [statement for place in places for statement in record(place)]
+    needed: list[Statement] = []
+    for statement in (*own, *shared):
+        if statement not in needed:
+            needed.append(statement)
+    return tuple(needed)

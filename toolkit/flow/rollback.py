@@ -1,0 +1,52 @@
+"""`rollback`: which versions of a target were good, and the order that puts one of them back."""
+
+from typing import Any
+
+from toolkit.errors import Refused, UsageError
+from toolkit.flow.deploy import Order, known
+from toolkit.flow.rulebook import environment, load_rules
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+from toolkit.record.history import last_good
+from toolkit.record.ledger import Record, open_ledger
+from toolkit.record.state import open_store
+from toolkit.run.jobs import places
+
+
+def candidates(order: Order, git: Git | None, world: World) -> list[Record]:
+    """The good deploys of the order's one target, newest first, each version once. Raises ToolkitError."""
+    rules = load_rules(order.folder, order.rules, git)
+    name = environment(order.environment, rules)
+    [target] = order.targets
+    known(target, rules)
+    found: dict[str, Record] = {}
+    store = open_store(rules.project, world.root)
+    for place in places(rules.environments.get(name) if name else None, order.profile, order.region):
+        shared = open_ledger(store, place, world).get(place.environment, place.region, target)
+        for record in last_good(store, target, place.environment, place.region, shared):
+            found.setdefault(record.version, record)
+    return list(found.values())
+
+
+def pick(records: list[Record], wanted: str | None, live: str | None) -> Record:
+    """The record of the version that was asked for, else the newest one that is not live. Raises Refused, UsageError."""
+    if wanted is not None:
+        close = [record for record in records if record.version.startswith(wanted) or record.run == wanted]
+        if len({record.version for record in close}) > 1:
+            raise UsageError(f"{wanted!r} is the beginning of several versions", ", ".join(record.version[:20] for record in close[:4]))
+        if not close:
+            raise Refused(f"no good deploy of {wanted!r} is recorded", "see them with: toolkit rollback TARGET --list")
+        return close[0]
+    others = [record for record in records if record.version != live]
+    if not others:
+        raise Refused("no other good deploy is recorded", "deploy what is wanted: toolkit deploy-app --no-build --image TAG")
+    return others[0]
+
+
+def wishes(record: Record) -> dict[str, Any]:
+    """What the kind has to know to put this version back."""
+    detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
+    return {
+        "version": record.version, "commit": record.commit, "fingerprint": record.fingerprint, "image_digest": detail.get("digest"),
+        "task_definition": detail.get("task_definition"),
+    }  # fmt: skip

@@ -1,0 +1,164 @@
+"""A run from its first line on disk to its last: begun, gone on with, and looked back at."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from shlex import join
+from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import Exit, Refused, WrongAccount
+from toolkit.flow import deploy
+from toolkit.flow.rulebook import load_rules
+from toolkit.model import Job, Place, Ran
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+from toolkit.record import history, who
+from toolkit.record.history import Summary
+from toolkit.record.journal import Journal, new_run_id, path_of, read
+from toolkit.record.ledger import Ledger, open_ledger
+from toolkit.record.locks import Held, Holder, holder, lock_name, open_locks
+from toolkit.record.state import Store, open_store
+from toolkit.run import jobs as making
+from toolkit.run.book import Papers
+from toolkit.run.desk import Listener
+from toolkit.run.execute import Execution, Orders
+from toolkit.run.settle import Left, left
+from toolkit.run.stop import Stop
+
+
+class Request(Struct, frozen=True):
+    """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait."""
+
+    run: str
+    command: Sequence[str]
+    parallel: int
+    fail_fast: bool
+    lock_timeout_s: int
+    redact: Callable[[str], str]
+
+
+class Told(Protocol):
+    """Whom a run speaks to, and who may stop it."""
+
+    @property
+    def listener(self) -> Listener: ...
+    @property
+    def stop(self) -> Stop: ...
+
+
+def new_id(world: World) -> str:
+    """A name for a run that is about to be."""
+    return new_run_id(world.clock.now())
+
+
+def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
+    """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible."""
+    store = open_store(prepared.rules.project, world.root)
+    jobs = prepared.jobs
+    with _locked(store, jobs, request, world, told) as held:
+        facts: dict[str, Any] = {
+            **who.facts(),
+            "command": list(request.command),
+            "project": prepared.rules.project,
+            "root": world.root,
+            "rules": prepared.rules.file,
+            "environment": jobs[0].place.environment,
+            "commit": jobs[0].version.commit,
+            "jobs": [making.pack(job) for job in jobs],
+        }
+        journal = Journal.create(store, request.run, facts, world.clock)
+        try:
+            ran = _carry_out(store, journal, Orders(jobs, request.parallel, request.fail_fast), request, world, told, held)
+        finally:
+            journal.close()
+    return _with_left(ran, prepared.left)
+
+
+def _with_left(ran: Ran, left: Sequence[tuple[str, str]]) -> Ran:
+    """The same, but not wholly done where targets were left that this run could not deploy."""
+    if not left or ran.exit != Exit.OK:
+        return replace(ran, left=tuple(left))
+    return replace(ran, left=tuple(left), status="partial", exit=Exit.PARTLY)
+
+
+def resume(request: Request, world: World, store: Store, told: Told) -> Ran:
+    """Go on with a run that was left: what is open is looked at first, what was never begun is begun. Raises ToolkitError."""
+    journal = Journal.reopen(store, request.run, world.clock)
+    try:
+        found = left(journal.entries, world.clock.now(), path_of(store, request.run))
+        if found.ended:
+            raise Refused(f"run {request.run} has ended", f"see `toolkit show {request.run}`")
+        _same_account(found.jobs, world)
+        with _locked(store, _open(found), request, world, told) as held:
+            journal.append("note", **who.facts(), command=list(request.command))
+            orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
+            return _carry_out(store, journal, orders, request, world, told, held)
+    finally:
+        journal.close()
+
+
+class Story(Struct, frozen=True):
+    """A run looked back at: its line in the history, and for each step its verdict (empty: open) and the cause."""
+
+    summary: Summary
+    steps: tuple[tuple[str, str, str], ...]
+
+
+def look_at(store: Store, run: str) -> Story:
+    """One run. Raises Refused, StateDamaged, FileProblem."""
+    entries = read(store, run)
+    ends = {entry.step: entry.facts for entry in entries if entry.state == "outcome"}
+    found = history.one(store, run)
+    steps = tuple((step, verdict or "", str(ends.get(step, {}).get("cause", ""))) for step, _, verdict in found.steps)
+    return Story(found, steps)
+
+
+def left_of(store: Store, run: str, world: World) -> Left:
+    """What is left of a run, which is left as it is. Raises Refused, StateDamaged."""
+    return left(read(store, run), world.clock.now(), path_of(store, run))
+
+
+def store_of(folder: str, named: str | None, git: Git | None) -> Store:
+    """Where the runs of the project around a folder are kept. Raises RulesError, NoRules, StateDamaged, FileProblem."""
+    rules = load_rules(folder, named, git)
+    return open_store(rules.project, git.root if git and not git.bare else folder)
+
+
+def _open(found: Left) -> tuple[Job, ...]:
+    """The jobs that are not over."""
+    return tuple(job for job in found.jobs if job.step not in found.done)
+
+
+def _same_account(jobs: Sequence[Job], world: World) -> None:
+    """A run goes on in the account that it was begun in. Raises WrongAccount."""
+    for place in {job.place for job in jobs if job.place.account}:
+        account = world.aws(place).account()
+        if account != place.account:
+            raise WrongAccount(found=account, environment=str(place.environment), wanted=str(place.account))
+
+
+@contextmanager
+def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, told: Told) -> Iterator[Held]:
+    """The locks of all targets, or none of them. Raises LockHeld, Stopped."""
+
+    def waiting(name: str, other: Holder) -> None:
+        told.listener.told("toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}")
+
+    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs))
+    names = [lock_name(job.place, job.target) for job in jobs]
+    place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
+    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event)
+    try:
+        yield held
+    finally:
+        for problem in held.release():
+            told.listener.told("toolkit", problem)
+
+
+def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held) -> Ran:
+    ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
+    papers = Papers(store, journal, ledgers, world.clock, request.redact)
+    deploy.warm(orders.jobs, world)
+    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced).carry_out()

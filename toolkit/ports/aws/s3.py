@@ -1,0 +1,105 @@
+"""One bucket as a place for small shared files: reads with the server's own time, and writes under a condition."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit import errors
+from toolkit.ports.aws.client import Aws
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<prefix>.*?))?/*")
+_TOO_LATE = frozenset(("PreconditionFailed", "ConditionalRequestConflict", "412", "409"))
+_GONE = frozenset(("NoSuchKey", "404", "NotFound"))
+
+
+class Object(Struct, frozen=True):
+    """What lies under a key. `modified` and `now` are both the server's time, so that their difference is true on any machine."""
+
+    body: bytes
+    etag: str
+    modified: datetime
+    now: datetime
+
+
+class Bucket:
+    """The objects below `s3://bucket/prefix`. `owner` is the account that has to own the bucket, None if nobody knows."""
+
+    def __init__(self, aws: Aws, address: str, owner: str | None = None) -> None:
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
+            raise errors.Refused(f"{address} is no address of a store", "write it as s3://bucket/prefix")
+        self._aws, self._name = aws, found["bucket"]
+        self._prefix = f"{found['prefix']}/" if found["prefix"] else ""
+        self._common: dict[str, Any] = {"Bucket": self._name} | ({"ExpectedBucketOwner": owner} if owner else {})
+
+    def address(self, key: str) -> str:
+        """How a person names an object."""
+        return f"s3://{self._name}/{self._prefix}{key}"
+
+    def get(self, key: str, most: int) -> Object | None:
+        """An object with at most `most` and one more of its bytes; None if it is not there. Raises CloudError."""
+        try:
+            answer, body = self._aws.streamed("s3", "get_object", most + 1, **self._common, Key=self._prefix + key)
+        except errors.CloudError as problem:
+            if problem.aws_code in _GONE:
+                return None
+            raise self._explained(problem) from None
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return Object(body, str(answer["ETag"]), answer["LastModified"], now)
+
+    def put(self, key: str, body: bytes, match: str | None, patient: bool = True) -> str | None:
+        """Write an object over the one with the etag `match`, or where there is none if that is None; the new etag.
+
+        None if the condition does not hold; also if it did, and only the answer to the first of several attempts was lost: look who
+        wrote it. `patient` allows several attempts. Raises CloudError.
+        """
+        condition = {"IfNoneMatch": "*"} if match is None else {"IfMatch": match}
+        try:
+            answer = self._aws.write(
+                "s3", "put_object", patient, **self._common, **condition, Key=self._prefix + key, Body=body, ContentType="application/json"
+            )
+        except errors.CloudError as problem:
+            if problem.aws_code in _TOO_LATE or problem.aws_code in _GONE:
+                return None
+            raise self._explained(problem) from None
+        return str(answer["ETag"])
+
+    def delete(self, key: str, match: str) -> bool:
+        """Delete an object if it still has this etag; whether it had. Raises CloudError."""
+        try:
+            self._aws.write("s3", "delete_object", True, **self._common, IfMatch=match, Key=self._prefix + key)
+        except errors.CloudError as problem:
+            if problem.aws_code in _TOO_LATE or problem.aws_code in _GONE:
+                return False
+            raise self._explained(problem) from None
+        return True
+
+    def keys(self, below: str) -> Iterator[str]:
+        """The keys that begin with `below`. Raises CloudError."""
+        try:
+            for item in self._aws.pages("s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below):
+                yield str(item["Key"]).removeprefix(self._prefix)
+        except errors.CloudError as problem:
+            raise self._explained(problem) from None
+
+    def _explained(self, problem: errors.CloudError) -> errors.ToolkitError:
+        """What an answer means for this bucket, where AWS's own words do not say it."""
+        if problem.aws_code == "NoSuchBucket":
+            return errors.Missing(what="bucket", name=self._name, where="")
+        if problem.aws_code == "NotImplemented":
+            return self.unfit()
+        if isinstance(problem, errors.NotAllowed) and problem.facts["resource"] == "*":
+            known = errors.NotAllowed(action=problem.facts["action"], resource=f"s3://{self._name}/{self._prefix}*")
+            known.aws_code = problem.aws_code
+            return known
+        return problem
+
+    def unfit(self) -> errors.Refused:
+        """The error for a store that knows no conditional writes: a lock in it would be none."""
+        return errors.Refused(
+            f"the store s3://{self._name} does not do conditional writes", "use a bucket of Amazon S3, or leave `store` out of rules.toml"
+        )

@@ -1,0 +1,484 @@
+"""CDK: an app becomes an assembly of templates and assets, once for the same files.
+
+The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it. The two are never mixed up: which one it
+was is part of what the assembly is kept under. Nothing is looked up in AWS: what an app deploys has to be in the repository.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from msgspec import Struct
+
+from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
+from toolkit.model import Place
+from toolkit.ports import process
+from toolkit.ports.files import read
+
+CLI = "npm install --save-dev aws-cdk@2.1148.1"
+SCHEME = "1"
+KEPT_S = 24 * 3600
+"""An assembly that nobody has asked for in this time is deleted by the next synth."""
+
+_UNSEEN = frozenset((".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"))
+_INSTALLED = frozenset(("node_modules", ".venv", "venv"))
+_SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~{}\n]|^\s*\w+=")
+_AWS = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)  # fmt: skip
+_QUIET = {
+    "CI": "1", "NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": "1",
+    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+}  # fmt: skip
+_TRUE_BY_DEFAULT = {
+    "pathMetadata": "aws:cdk:enable-path-metadata", "assetMetadata": "aws:cdk:enable-asset-metadata",
+    "versionReporting": "aws:cdk:version-reporting",
+}  # fmt: skip
+"""Settings of cdk.json, and the context key that an app knows them by: the CLI hands them on like this."""
+
+
+class App(Struct, frozen=True):
+    """An app in a folder of a repository, and what it is to be synthesized for."""
+
+    root: str
+    folder: str
+    place: Place
+    account: str
+    region: str
+    context: Mapping[str, str] = {}
+
+
+class Asset(Struct, frozen=True):
+    """A file or folder that the template needs in a bucket. `path` is absolute; a folder is zipped."""
+
+    name: str
+    path: str
+    packaging: str
+    bucket: str
+    key: str
+
+
+class Artifact(Struct, frozen=True):
+    """One stack of an assembly. `template` is its text, and `stored` where it would lie in S3."""
+
+    name: str
+    template: str
+    stored: tuple[str, str] | None
+    assets: tuple[Asset, ...]
+    role: str | None
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str]
+    protected: bool
+    bootstrap: tuple[str, int] | None
+    """The parameter that holds the bootstrap's version, and the version that is needed."""
+
+
+def synthesized(app: App, cache: str, attend: Callable[[], None]) -> str:
+    """The folder of the app's assembly, from the cache if nothing has changed. `attend` is called while it runs and may raise.
+
+    Raises Refused, FileProblem or ProgramFailed.
+    """
+    folder = os.path.join(app.root, app.folder)
+    settings = _settings(folder)
+    argv, kind = _program(folder, app.root, settings, app.context)
+    kept = os.path.join(cache, "cdk")
+    try:
+        os.makedirs(kept, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise FileProblem(path=kept, reason=error.strerror or str(error)) from None
+    made = os.path.join(kept, _key(app, settings, kind, argv))
+    with _alone(f"{made}.lock", attend):
+        if os.path.isfile(os.path.join(made, "manifest.json")):
+            os.utime(made)
+            return made
+        _prune(kept)
+        new = f"{made}.{os.getpid()}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        _run(app, folder, settings, argv, kind, new, attend)
+        shutil.rmtree(made, ignore_errors=True)
+        os.rename(new, made)
+    return made
+
+
+def artifact(assembly: str, name: str, account: str, region: str) -> Artifact:
+    """The stack of an assembly that has this name. Raises Refused or FileProblem."""
+    stacks: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
+    for folder, manifest in _manifests(assembly):
+        _refuse_lookups(manifest)
+        for one, found in manifest.get("artifacts", {}).items():
+            if found.get("type") == "aws:cloudformation:stack":
+                stacks[found.get("properties", {}).get("stackName") or one] = (folder, manifest, found)
+    if name not in stacks:
+        raise Refused(f"the CDK app has no stack {name}", f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`")
+    folder, manifest, found = stacks[name]
+    _refuse_other_place(name, found, account, region)
+    return _artifact(name, folder, manifest, found, account, region)
+
+
+def pack(asset: Asset, into: BinaryIO) -> None:
+    """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents only. Raises FileProblem, Refused."""
+    try:
+        if asset.packaging != "zip":
+            with open(asset.path, "rb") as file:
+                shutil.copyfileobj(file, into)
+            return
+        with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, path in _files(asset.path):
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                entry.external_attr = (0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644) << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with open(path, "rb") as file, archive.open(entry, "w", force_zip64=True) as slot:
+                    shutil.copyfileobj(file, slot)
+    except OSError as error:
+        raise FileProblem(path=asset.path, reason=error.strerror or str(error)) from None
+
+
+def _files(folder: str) -> list[tuple[str, str]]:
+    """Every file of a folder by its name in the archive. Links are followed inside of it only."""
+    root, found = os.path.realpath(folder), []
+    for here, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]):
+            path = os.path.join(here, name)
+            real = os.path.realpath(path)
+            if not real.startswith(os.path.join(root, "")) or not os.path.isfile(real):
+                raise Refused(f"{path} is a link that leaves its folder, or no file", "take it out of the asset")
+            found.append((os.path.relpath(path, folder), real))
+    return found
+
+
+def _settings(folder: str) -> dict[str, Any]:
+    """cdk.json. Raises FileProblem."""
+    path = os.path.join(folder, "cdk.json")
+    try:
+        found = json.loads(read(path))
+    except ValueError:
+        raise FileProblem(path=path, reason="it is no JSON") from None
+    if not isinstance(found, dict) or not isinstance(found.get("app"), str):
+        raise FileProblem(path=path, reason="it names no `app`")
+    return found
+
+
+def _program(folder: str, root: str, settings: Mapping[str, Any], context: Mapping[str, str]) -> tuple[list[str], str]:
+    """What to start, and which of the two ways it is. A CLI that the repository pins goes before the one on PATH."""
+    for place in (folder, root):
+        path = os.path.join(place, "node_modules", ".bin", "cdk")
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return _cli(path, context), "cli"
+    found = process.which("cdk")
+    if found:
+        return _cli(found, context), "cli"
+    app = settings["app"]
+    if _SHELL.search(app):
+        raise Refused("the `app` in cdk.json needs a shell, and toolkit starts none", f"install the CDK's own CLI: {CLI}")
+    argv = shlex.split(app)
+    if not argv:
+        raise Refused("the `app` in cdk.json is empty", "say how the app is started, for example `python3 app.py`")
+    return argv, "app"
+
+
+def _cli(program: str, context: Mapping[str, str]) -> list[str]:
+    given = [word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")]
+    return [program, "synth", "--quiet", "--no-notices", "--no-lookups", *given]
+
+
+def _run(
+    app: App, folder: str, settings: Mapping[str, Any], argv: list[str], kind: str, into: str, attend: Callable[[], None]
+) -> None:  # fmt: skip
+    env = _environment(app, folder)
+    if kind == "cli":
+        argv = [*argv, "--output", into]
+    else:
+        env |= {"CDK_OUTDIR": into, "CDK_CONTEXT_JSON": json.dumps(_context(folder, settings, app.context))}
+        program = _found(argv[0], folder, env["PATH"])
+        argv = [program, *argv[1:]]
+    code, said = _ended(argv, folder, env, attend)
+    if code or not os.path.isfile(os.path.join(into, "manifest.json")):
+        shutil.rmtree(into, ignore_errors=True)
+        reason = said or f"it ended with {code} and wrote no manifest.json"
+        problem = ProgramFailed(program="cdk synth" if kind == "cli" else "the CDK app", reason=reason)
+        problem.hint = f"try it in {app.folder}: npx cdk synth"
+        raise problem
+
+
+def _ended(argv: list[str], folder: str, env: Mapping[str, str], attend: Callable[[], None]) -> tuple[int | None, str]:
+    """Run it to its end: its exit code, and the last line that it wrote. Output of any length is read; only that line is kept."""
+    said = ""
+    try:
+        program = process.Talking(argv, folder, env)
+    except OSError as error:
+        return 127, error.strerror or str(error)
+    try:
+        for line in program.lines():
+            attend()
+            if line is not None and line.strip():
+                said = line[-2000:].decode("utf-8", "replace").strip()
+    finally:
+        program.stop()
+    return program.code, said
+
+
+def _found(program: str, folder: str, path: str) -> str:
+    """The program that the app is started with: on PATH, or in the app's folder if it is named with a slash."""
+    if os.sep in program:
+        return os.path.join(folder, program)
+    for place in path.split(os.pathsep):
+        at = os.path.join(place, program)
+        if os.path.isabs(place) and os.path.isfile(at) and os.access(at, os.X_OK):
+            return at
+    raise Refused(f"there is no program {program} on PATH to start the CDK app with", "install it, or correct `app` in cdk.json")
+
+
+def _environment(app: App, folder: str) -> dict[str, str]:
+    """What an app may know: where it is deployed to, and the credentials of whoever deploys. A .venv beside it comes first on PATH."""
+    env = process.child_environment(**_QUIET)
+    env |= {name: os.environ[name] for name in os.environ if name in _AWS or name.startswith("AWS_ENDPOINT_URL_")}
+    env |= {"AWS_REGION": app.region, "AWS_DEFAULT_REGION": app.region}
+    env |= {"CDK_DEFAULT_ACCOUNT": app.account, "CDK_DEFAULT_REGION": app.region}
+    profile = app.place.profile or os.environ.get("AWS_PROFILE")
+    if profile:
+        env["AWS_PROFILE"] = profile
+    own = os.path.join(folder, ".venv", "bin")
+    env["PATH"] = os.pathsep.join([*([own] if os.path.isdir(own) else []), env.get("PATH", os.defpath)])
+    return env
+
+
+def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """What the CLI would hand to the app: its own settings, cdk.context.json, cdk.json, and what was given, the last one wins."""
+    path = os.path.join(folder, "cdk.context.json")
+    try:
+        remembered = json.loads(read(path)) if os.path.exists(path) else {}
+    except ValueError:
+        raise FileProblem(path=path, reason="it is no JSON") from None
+    said = {name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)}
+    return {**said, "aws:cdk:bundling-stacks": ["**"], **remembered, **settings.get("context", {}), **given}
+
+
+def _key(app: App, settings: Mapping[str, Any], kind: str, argv: list[str]) -> str:
+    """What an assembly is kept under: everything that it may be made of.
+
+    An app may read any file of the repository, and no rule says which. So each of them counts, by the stamps that the system gives
+    it: reading all of them would take longer than the app.
+    """
+    parts = [SCHEME, kind, *argv, json.dumps(settings, sort_keys=True), app.folder, app.account, app.region]
+    parts += [f"{name}={value}" for name, value in sorted(app.context.items())]
+    found = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
+    for line in _stamps(app.root, settings.get("output")):
+        found.update(line.encode("utf-8", "surrogateescape") + b"\0")
+    return found.hexdigest()[:32]
+
+
+def _stamps(root: str, output: Any) -> Iterator[str]:
+    """Name, size and times of every file below a folder, in order. What is installed counts by the stamps of its folders."""
+    folders = [root]
+    while folders:
+        here = folders.pop()
+        try:
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError as error:
+            yield f"{here} {error.errno}"
+            continue
+        for entry in entries:
+            if entry.name in _UNSEEN or entry.name == output:
+                continue
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError as error:
+                yield f"{entry.path} {error.errno}"
+                continue
+            if entry.name in _INSTALLED:
+                yield from _installed(entry.path)
+            elif stat.S_ISDIR(found.st_mode):
+                folders.append(entry.path)
+            else:
+                yield f"{entry.path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_mode}"
+
+
+def _installed(folder: str) -> Iterator[str]:
+    """What tells one state of installed packages from another: an installer changes these."""
+    libraries = [os.path.join(folder, "lib", one, "site-packages") for one in _names(os.path.join(folder, "lib"))]
+    for path in (folder, os.path.join(folder, ".package-lock.json"), os.path.join(folder, ".yarn-integrity"), *libraries):
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        yield f"{path} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+class _alone:  # noqa: N801 (reads like a function)
+    """Hold a file's lock, so that two steps of one app do not synthesize it twice. `attend` may raise while another one does."""
+
+    def __init__(self, path: str, attend: Callable[[], None]) -> None:
+        self._path, self._attend = path, attend
+
+    def __enter__(self) -> None:
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    self._attend()
+                    time.sleep(0.1)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+
+def _prune(kept: str) -> None:
+    """Delete what has not been asked for since yesterday. A lock's file stays while it may be held: it is empty."""
+    for name in _names(kept):
+        path = os.path.join(kept, name)
+        try:
+            if os.path.isdir(path) and os.stat(path).st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue
+
+
+def _manifests(assembly: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The manifests of an assembly and of those inside it (an app's stages), with their folders."""
+    manifest = _json(os.path.join(assembly, "manifest.json"))
+    yield assembly, manifest
+    for found in manifest.get("artifacts", {}).values():
+        if found.get("type") == "cdk:cloud-assembly":
+            yield from _manifests(_inside(assembly, found["properties"]["directoryName"]))
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(read(path))
+    except ValueError:
+        raise FileProblem(path=path, reason="it is no JSON") from None
+    if not isinstance(found, dict):
+        raise FileProblem(path=path, reason="it is no JSON object")
+    return found
+
+
+def _inside(folder: str, name: str) -> str:
+    """A path that an assembly names. Raises Refused if it leads out of it: an asset that was not staged is read where it is."""
+    path = name if os.path.isabs(name) else os.path.join(folder, name)
+    if not os.path.exists(path):
+        raise FileProblem(path=path, reason="the assembly names it, and it is not there")
+    return path
+
+
+def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
+    missing = [str(one.get("key")) for one in manifest.get("missing") or ()]
+    if missing:
+        raise Refused(
+            f"the CDK app has to look up {', '.join(missing)}", "run `npx cdk synth` once with credentials, and commit cdk.context.json"
+        )
+
+
+def _refuse_other_place(name: str, found: Mapping[str, Any], account: str, region: str) -> None:
+    wanted = str(found.get("environment", "")).removeprefix("aws://").split("/")
+    if len(wanted) == 2 and (wanted[0] not in ("unknown-account", account) or wanted[1] not in ("unknown-region", region)):
+        raise Refused(
+            f"the CDK app puts stack {name} into account {wanted[0]}, region {wanted[1]}, not into {account}, {region}",
+            "correct `env` in the app, or the environment in rules.toml",
+        )
+
+
+def _artifact(
+    name: str, folder: str, manifest: Mapping[str, Any], found: Mapping[str, Any], account: str, region: str
+) -> Artifact:  # fmt: skip
+    said = found.get("properties", {})
+
+    def filled(text: str) -> str:
+        return placed(text, account, region)
+
+    assets: list[Asset] = []
+    images: list[str] = []
+    for one in found.get("dependencies", ()):
+        other = manifest["artifacts"].get(one, {})
+        if other.get("type") == "cdk:asset-manifest":
+            listed = _json(os.path.join(folder, other["properties"]["file"]))
+            images += [str(image.get("displayName") or key) for key, image in listed.get("dockerImages", {}).items()]
+            assets += _assets(folder, listed, filled)
+    if images:
+        raise Refused(
+            f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a stack",
+            f"deploy it with the CDK's own CLI: npx cdk deploy {name}",
+        )
+    template = _inside(folder, said["templateFile"])
+    stored = _stored(filled(said.get("stackTemplateAssetObjectUrl", "")))
+    version = said.get("requiresBootstrapStackVersion")
+    parameter = said.get("bootstrapStackVersionSsmParameter")
+    return Artifact(
+        name=name,
+        template=read(template).decode("utf-8", "replace"),
+        stored=stored,
+        assets=tuple(asset for asset in assets if (asset.bucket, asset.key) != stored),
+        role=filled(said["cloudFormationExecutionRoleArn"]) if said.get("cloudFormationExecutionRoleArn") else None,
+        tags=said.get("tags") or {},
+        parameters=said.get("parameters") or {},
+        protected=bool(said.get("terminationProtection")),
+        bootstrap=(str(parameter), int(version)) if version and parameter else None,
+    )
+
+
+def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]) -> list[Asset]:
+    found = []
+    for key, one in listed.get("files", {}).items():
+        if "executable" in one["source"]:
+            raise Refused(f"asset {key} is made by a program of its own", "deploy it with the CDK's own CLI: npx cdk deploy")
+        path = _inside(folder, one["source"]["path"])
+        packaging = one["source"].get("packaging", "file")
+        for place in one.get("destinations", {}).values():
+            name = str(one.get("displayName") or key)
+            found.append(Asset(name, path, packaging, filled(place["bucketName"]), filled(place["objectKey"])))
+    return found
+
+
+def _stored(address: str) -> tuple[str, str] | None:
+    """Bucket and key of an s3:// address."""
+    found = re.fullmatch(r"s3://([^/]+)/(.+)", address)
+    return (found[1], found[2]) if found else None
+
+
+def placed(text: str, account: str, region: str) -> str:
+    """A name of the assembly with account, region and partition filled in."""
+    known = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition(region), "AWS::URLSuffix": suffix(region)}
+    for name, value in known.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
+
+
+def partition(region: str) -> str:
+    """The part of AWS that a region belongs to, as ARNs name it."""
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def suffix(region: str) -> str:
+    """What AWS's addresses in a region end with."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+def not_bootstrapped(account: str, region: str) -> Missing:
+    """The error for an account that the CDK was never used in."""
+    problem = Missing(what="CDK bootstrap", name=f"in account {account}", where=f", {region}")
+    problem.hint = f"run: npx cdk bootstrap aws://{account}/{region}"
+    return problem

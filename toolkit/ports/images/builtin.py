@@ -1,0 +1,319 @@
+"""The built-in builder: for Dockerfiles that only copy. It needs no other program, and the same files give the same digest."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.errors import FileProblem, Refused
+from toolkit.ports import files
+from toolkit.ports.images import bases, ignore
+from toolkit.ports.images.bases import Base
+from toolkit.ports.images.context import Context, secret_looking
+from toolkit.ports.images.dockerfile import Parsed, no_heredocs, parse
+from toolkit.ports.images.evaluate import ENGINES, Copy, Folder, Made, evaluate, merged_labels
+from toolkit.ports.images.layers import GZIP, Written, write
+from toolkit.ports.images.registry import MANIFEST, Client, connected, digest_of, taken
+from toolkit.ports.images.stages import Platform, Stage, global_args, needed, platform, stages
+from toolkit.ports.images.tree import FromContext, Layer, Node, Tree
+from toolkit.ports.images.types import BUILT_IN, Log, Pushed, Recipe, Registry, pushed, size
+
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LARGEST_TEXT = 1 << 20
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+
+
+class Plan(Struct, frozen=True):
+    """A Dockerfile read for one build: the stages that count, the last of which is the image."""
+
+    parsed: Parsed
+    wanted: Platform
+    known: Mapping[str, str]
+    every: tuple[Stage, ...]
+    stages: tuple[Stage, ...]
+    ignore: ignore.Ignore
+    folder: str
+
+
+class Stacked(Struct, frozen=True):
+    """A stage when it is done: configuration, layers (those of its base by descriptor, its own by files), history, and the tree."""
+
+    config: dict[str, Any]
+    author: str
+    base: Base | None
+    layers: tuple[Layer, ...]
+    history: tuple[tuple[str, bool], ...]
+    """Of its own instructions: the words, and whether they made a layer."""
+    tree: Tree
+
+
+class Nothing:
+    """A log for a check, which says nothing."""
+
+    def phase(self, words: str) -> None:
+        """Nobody looks."""
+
+    def log(self, line: str) -> None:
+        """Nobody listens."""
+
+    def check(self) -> None:
+        """Nobody stops it."""
+
+
+class BuiltIn:
+    """Copies files into layers and pushes them."""
+
+    name = BUILT_IN
+
+    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+        """Build and push. Raises Refused, before anything is sent, if this needs an engine or something is not to be copied."""
+        log.phase("reading the Dockerfile")
+        plan = planned(recipe)
+        with ExitStack() as open_:
+            folder = open_.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-image-"))
+            clients = _Clients(registry, log.check, folder)
+            open_.callback(clients.close)
+            context = Context(plan.folder, plan.ignore)
+            image = stacked(plan, recipe, context, clients, log)
+            log.phase("packing layers")
+            mtime = epoch(os.environ.get("SOURCE_DATE_EPOCH"))
+            written = [
+                write(os.path.join(folder, f"layer-{at}"), layer, context, mtime, log.check) for at, layer in enumerate(image.layers)
+            ]
+            for one in written:
+                log.log(f"a layer of {one.files} {'file' if one.files == 1 else 'files'}, {size(one.size)}")
+            return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
+
+
+class _Clients:
+    """The registries of one build, and the layers that were downloaded for it."""
+
+    def __init__(self, registry: Registry, check: Callable[[], None], folder: str) -> None:
+        self.target = connected(registry, check)
+        self._check, self.folder = check, folder
+        self._others: dict[str, Client] = {}
+
+    def of(self, source: bases.Source) -> Client:
+        """The client of a base image's registry: the target's own, with its credentials, if it is the same one."""
+        if source.address == self.target.address:
+            return self.target
+        if source.address not in self._others:
+            self._others[source.address] = Client(source.address, source.host, "", None, self._check)
+        return self._others[source.address]
+
+    def fetch(self, base: Base, digest: str) -> str:
+        """The file of a base layer; downloaded once."""
+        path = os.path.join(self.folder, f"base-{digest.removeprefix('sha256:')}")
+        if not os.path.exists(path):
+            self.of(base.source).download(base.source.repository, digest, f"{path}.part")
+            os.rename(f"{path}.part", path)
+        return path
+
+    def close(self) -> None:
+        for one in (self.target, *self._others.values()):
+            one.close()
+
+
+def check(recipe: Recipe) -> None:
+    """See, without the network, that the built-in builder can do this: raises Refused naming what it cannot, and what to install."""
+    plan = planned(recipe)
+    context = Context(plan.folder, plan.ignore)
+    mirror = os.environ.get(bases.MIRROR)
+    stacked(plan, recipe, context, None, Nothing())
+    for stage in plan.stages:
+        if isinstance(stage.base, str) and stage.base != "scratch":
+            bases.source(bases.name(stage.base), mirror, None, None)
+
+
+def planned(recipe: Recipe) -> Plan:
+    """Read the Dockerfile and its .dockerignore. Raises Refused or FileProblem."""
+    root = os.path.realpath(recipe.root)
+    folder = os.path.realpath(os.path.join(root, recipe.context))
+    if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
+        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+    parsed = parse(dockerfile_text(recipe))
+    no_heredocs(parsed)
+    wanted = platform(recipe.platform)
+    known = global_args(parsed, recipe.args, wanted)
+    every = stages(parsed, known, wanted)
+    used = needed(every, recipe.target)
+    own = os.path.join(root, f"{recipe.dockerfile}.dockerignore")
+    path = own if os.path.lexists(own) else os.path.join(folder, ".dockerignore")
+    ignored = ignore.parse(_text(path)) if os.path.lexists(path) else ignore.Ignore()
+    return Plan(parsed, wanted, known, every, used, ignored, folder)
+
+
+def dockerfile_text(recipe: Recipe) -> str:
+    """The Dockerfile. Raises Refused if it is not there."""
+    path = os.path.join(recipe.root, recipe.dockerfile)
+    if not os.path.isfile(path):
+        raise Refused(f"there is no Dockerfile `{recipe.dockerfile}`", "correct `build.dockerfile` in rules.toml")
+    return _text(path)
+
+
+def epoch(said: str | None) -> int:
+    """The time of everything in an image, in seconds since 1970: what SOURCE_DATE_EPOCH says, else 0."""
+    return int(said) if said and said.isascii() and said.isdecimal() else 0
+
+
+def _text(path: str) -> str:
+    found = files.read(path, _LARGEST_TEXT)
+    if len(found) > _LARGEST_TEXT:
+        raise FileProblem(path=path, reason="it is larger than 1 MiB")
+    return found.decode("utf-8", "surrogateescape")
+
+
+def stacked(plan: Plan, recipe: Recipe, context: Context, clients: _Clients | None, log: Log) -> Stacked:
+    """Follow the stages in order. Without clients, base images are taken for empty."""
+    done: dict[int, Stacked] = {}
+    for stage in plan.stages:
+        log.check()
+        start = _start(stage, done, clients, log)
+        made = evaluate(stage, plan.every, start.config if start.tree.whole else None, plan.known, recipe.args, plan.parsed.escape)
+        done[stage.number] = _follow(start, made, done, context, log)
+    last = done[plan.stages[-1].number]
+    for layer in last.layers:
+        for path, node in layer.items():
+            if node.source is not None and secret_looking(path):
+                log.log(f"warning: `/{path}` is in the image, and whoever may pull it can read it")
+    config = merged_labels(last.config, recipe.labels)
+    return Stacked(config, last.author, last.base, last.layers, last.history, last.tree)
+
+
+def _start(stage: Stage, done: Mapping[int, Stacked], clients: _Clients | None, log: Log) -> Stacked:
+    """What a stage begins with."""
+    if isinstance(stage.base, int):
+        before = done[stage.base]
+        return Stacked(
+            dict(before.config), before.author, before.base, before.layers, before.history, Tree(before.tree.nodes, before.tree.whole)
+        )
+    if stage.base == "scratch" or clients is None:
+        return Stacked({}, "", None, (), (), Tree(whole=stage.base == "scratch"))
+    wanted = bases.name(stage.base)
+    registry = clients.target
+    source = bases.source(wanted, os.environ.get(bases.MIRROR), registry.host, registry.address)
+    log.phase(f"reading the base image {stage.base}")
+    base = bases.read(clients.of(source), source, stage.platform)
+    tree = Tree(bases.nodes(base, clients.fetch, log.check))
+    return Stacked(dict(base.image.get("config") or {}), base.image.get("author", ""), base, (), (), tree)
+
+
+def _follow(start: Stacked, made: Made, done: Mapping[int, Stacked], context: Context, log: Log) -> Stacked:
+    """Make the copies of a stage; each is a layer of its own."""
+    layers, history = list(start.layers), list(start.history)
+    for step in made.steps:
+        if isinstance(step.does, Copy):
+            copy = step.does
+            found = start.tree.copy(copy, FromContext(context) if copy.origin is None else done[copy.origin].tree)
+            _no_archives(copy, found, context)
+            if not found:
+                log.log(f"warning: line {copy.one.line}: no file matches `{' '.join(copy.sources)}`; nothing is copied")
+        elif isinstance(step.does, Folder):
+            start.tree.make(step.does)
+        layer = start.tree.layer()
+        layers += [layer] if layer else []
+        history.append((step.words, bool(layer)))
+    return Stacked(dict(made.config), made.author or start.author, start.base, tuple(layers), tuple(history), start.tree)
+
+
+def _no_archives(copy: Copy, sources: list[Node], context: Context) -> None:
+    """ADD unpacks an archive that it is given by name, and an engine decides by its first bytes whether it is one."""
+    for path in [node.source for node in sources if copy.unpacks and node.source is not None]:
+        with open(context.open(path), "rb") as file:
+            head = file.read(512)
+        if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+            raise copy.one.refuse(f"`{path}` is an archive, which ADD unpacks", f"write COPY to copy it as it is, or {ENGINES}")
+
+
+def _push(
+    image: Stacked, written: list[Written], wanted: Platform, mtime: int, registry: Registry, tag: str, clients: _Clients, log: Log
+) -> Pushed:
+    config = _json(configuration(image, written, wanted, mtime))
+    manifest = _json(_manifest(image, written, config))
+    digest, target, repository = digest_of(manifest), clients.target, registry.repository
+    log.phase("pushing")
+    before = target.digest(repository, tag)
+    if before == digest:
+        log.log(f"the image is there already: {digest}")
+        return pushed(registry, digest)
+    if before is not None:
+        raise taken()
+    sent = _send_layers(image, written, clients, repository, log)
+    path = os.path.join(clients.folder, "config")
+    with open(path, "wb") as file:
+        file.write(config)
+    target.upload(repository, digest_of(config), path)
+    total = len(written) + len(image.base.layers if image.base else ())
+    log.log(f"{total} {'layer' if total == 1 else 'layers'}, {total - sent} already there")
+    target.put_manifest(repository, tag, manifest)
+    log.phase("checking the registry")
+    if target.digest(repository, tag) != digest:
+        raise Refused(f"the registry {registry.host} has another image under this tag than the one that was pushed", "push it again")
+    log.log(f"pushed {digest}")
+    return pushed(registry, digest)
+
+
+def _send_layers(image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log) -> int:
+    """How many layers had to be sent."""
+    sent = 0
+    for layer in image.base.layers if image.base else ():
+        sent += _copy_layer(image.base, layer["digest"], clients, repository, log) if image.base else 0
+    for one in written:
+        log.phase(f"pushing {size(one.size)}")
+        sent += clients.target.upload(repository, one.digest, one.path)
+    return sent
+
+
+def _copy_layer(base: Base, digest: str, clients: _Clients, repository: str, log: Log) -> bool:
+    """A base's layer into our repository: mounted if it is the same registry, else sent."""
+    if clients.target.has_blob(repository, digest):
+        return False
+    same = clients.of(base.source) is clients.target
+    if same and clients.target.mount(repository, digest, base.source.repository):
+        return False
+    log.phase(f"copying the base image {base.source.repository}")
+    return clients.target.upload(repository, digest, clients.fetch(base, digest))
+
+
+def configuration(image: Stacked, written: list[Written], wanted: Platform, mtime: int) -> dict[str, Any]:
+    """The image's configuration. Pure: what is built when, where and by whom is not in it."""
+    created = datetime.fromtimestamp(mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    below = image.base.image if image.base else {}
+    count = len(image.base.layers) if image.base else 0
+    history = list(below.get("history") or [{"created_by": "the base image"}] * count)
+    if sum(not one.get("empty_layer") for one in history) != count:
+        history = [{"created_by": "the base image"}] * count
+    for words, makes_layer in image.history:
+        history.append({"created": created, "created_by": words, **({} if makes_layer else {"empty_layer": True})})
+    return {
+        **{key: value for key, value in below.items() if key in ("os.version", "os.features")},
+        "architecture": wanted.architecture,
+        "os": wanted.os,
+        **({"variant": wanted.variant} if wanted.variant else {}),
+        **({"author": image.author} if image.author else {}),
+        "created": created,
+        "config": {key: value for key, value in image.config.items() if value not in (None, "", [], {})},
+        "rootfs": {"type": "layers", "diff_ids": [*(below["rootfs"]["diff_ids"] if below else []), *(one.diff_id for one in written)]},
+        "history": history,
+    }
+
+
+def _manifest(image: Stacked, written: list[Written], config: bytes) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
+        "layers": [
+            *(image.base.layers if image.base else ()),
+            *({"mediaType": GZIP, "digest": one.digest, "size": one.size} for one in written),
+        ],
+    }
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

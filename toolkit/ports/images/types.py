@@ -1,0 +1,103 @@
+"""What the builders of images have in common: what is built, where it goes, how they speak."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+BUILT_IN = "built-in"
+"""The name of the builder that needs no other program."""
+
+
+class Secret:
+    """A string that shows itself only to who asks for it by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written down")
+
+
+class Recipe(Struct, frozen=True):
+    """What is to be built. `context` and `dockerfile` are paths from `root`; `platform` is `linux/arm64`, None for the builder's own.
+
+    Of `args` only those are passed on that the Dockerfile declares with ARG.
+    """
+
+    root: str
+    context: str
+    dockerfile: str
+    platform: str | None = None
+    target: str | None = None
+    args: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+
+
+class Registry(Struct, frozen=True):
+    """Where it goes. `host` is what image names say, `address` where to connect: they differ in the sandbox."""
+
+    host: str
+    address: str
+    repository: str
+    user: str
+    password: Secret
+
+
+class Pushed(Struct, frozen=True):
+    """An image in a registry: its digest, and `host/repository@digest`."""
+
+    digest: str
+    reference: str
+
+
+class Log(Protocol):
+    """How a build speaks to the step that it is part of (targets/base.py `Report` is one)."""
+
+    def phase(self, words: str) -> None:
+        """What goes on now, in a few words."""
+
+    def log(self, line: str) -> None:
+        """A line for the step's log."""
+
+    def check(self) -> None:
+        """Raises when the run is to stop."""
+
+
+class Builder(Protocol):
+    """Something that makes images."""
+
+    name: str
+
+    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+        """Build, push under this tag, and see that the registry has just that. Raises ToolkitError, and whatever `log.check` raises."""
+
+
+def pushed(registry: Registry, digest: str) -> Pushed:
+    """The image of this digest in its registry."""
+    return Pushed(digest, f"{registry.host}/{registry.repository}@{digest}")
+
+
+def size(count: int) -> str:
+    """Bytes in words."""
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,103 @@
+"""Bytes that have to be on disk before something happens, and files that only we may have written."""
+
+import errno
+import os
+import secrets
+import stat
+
+from toolkit.errors import FileProblem, StateDamaged
+
+_OWN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Disk:
+    """The calls that a full or broken disk makes fail. Tests bring one that does."""
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Write some of the data; how many bytes of it."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Return when it is on the disk."""
+        os.fsync(descriptor)
+
+    def cut(self, descriptor: int, size: int) -> None:
+        """Shorten a file to `size` bytes."""
+        os.ftruncate(descriptor, size)
+
+
+def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
+    """Write all of it, in one call where the system lets us: a short write is what a full disk gives before its error. Raises OSError."""
+    written = disk.write(descriptor, data)
+    while written < len(data):
+        more = disk.write(descriptor, data[written:])
+        if more == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written += more
+
+
+def open_own(path: str, flags: int) -> int:
+    """A descriptor of a regular file of ours, made 0600 where `flags` say so. No link is followed, no FIFO waited for. Raises OSError."""
+    descriptor = os.open(path, flags | _OWN, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
+
+
+def read(path: str, most: int) -> bytes | None:
+    """A file's bytes, at most `most` and one more; None if it is not there. Raises StateDamaged for what is no file, FileProblem."""
+    try:
+        descriptor = open_own(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise bad_file(path, error) from None
+    with open(descriptor, "rb") as file:
+        return file.read(most + 1)
+
+
+def replace(path: str, data: bytes, disk: Disk) -> None:
+    """Write a file whole or not at all, 0600. Raises FileProblem."""
+    temporary = f"{path}.{os.getpid()}.{secrets.token_hex(4)}.new"
+    try:
+        descriptor = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            write_all(disk, descriptor, data)
+            disk.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        sync_folder(os.path.dirname(path), disk)
+    except OSError as error:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise FileProblem(path=path, reason=why(error)) from None
+
+
+def sync_folder(folder: str, disk: Disk) -> None:
+    """Make the names in a folder as durable as the files. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
+    """What an error of `open_own` means: a link or a device in our place is nothing that we have made."""
+    if error.errno == errno.ELOOP:
+        return StateDamaged(path=path, reason="it is a link")
+    if error.errno == errno.EINVAL:
+        return StateDamaged(path=path, reason="it is no regular file")
+    return FileProblem(path=path, reason=why(error))
+
+
+def unlockable(path: str, error: OSError) -> FileProblem:
+    """What it means that a file system knows no locks, and the way out."""
+    return FileProblem(path=path, reason=f"it cannot be locked there ({why(error)}); set TOOLKIT_STATE_DIR to a local folder")
+
+
+def why(error: OSError) -> str:
+    """The system's words for an error."""
+    return error.strerror or str(error)

@@ -1,0 +1,302 @@
+"""The runs of a project, told from their journals: how they ended, what they left open, what they deployed."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from toolkit.errors import FileProblem, StateDamaged
+from toolkit.record import disk, journal, state, who
+from toolkit.record.disk import Disk
+from toolkit.record.journal import Entry
+from toolkit.record.ledger import GOOD, Local, Record, merged
+from toolkit.record.state import Store
+
+INDEX, INDEX_MOST = "runs.index.json", 1 << 24
+LOGS = "logs"
+STOPPED = (129, 130, 143)
+SEARCHED = 500
+"""How many runs `last_good` looks through, the newest first."""
+
+
+class Summary(Struct, frozen=True):
+    """One run in a line. `steps` are step, target, verdict (None: none yet); times are ISO 8601 in UTC.
+
+    `status` is succeeded, failed, partial, in-doubt, interrupted, running, cancelled or damaged; `problem` says what the damage is.
+    """
+
+    run: str
+    started: str
+    ended: str | None
+    command: str
+    user: str
+    environment: str | None
+    steps: tuple[tuple[str, str, str | None], ...]
+    status: str
+    exit: int | None = None
+    commit: str | None = None
+    open: tuple[str, ...] = ()
+    """Steps with an intent or an answer of the cloud, and no outcome."""
+    problem: str | None = None
+
+
+def runs(store: Store, most: int = 20) -> list[Summary]:
+    """The newest runs, newest first; a damaged one is among them. Raises FileProblem."""
+    return _listed(store, _names(store)[:most])
+
+
+def one(store: Store, run: str) -> Summary:
+    """One run. Raises Refused if there is none of that name, StateDamaged, FileProblem."""
+    entries = journal.read(store, run)
+    return summary(run, entries, _alive(store, run, entries))
+
+
+def unfinished(store: Store) -> list[Summary]:
+    """The runs that a process has left before their end, or is about to end, or that cannot be read, newest first. Raises FileProblem."""
+    return [run for run in _listed(store, _names(store)) if run.ended is None or run.open]
+
+
+def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
+    """A run from its journal's lines. Pure."""
+    first: Mapping[str, Any] = entries[0].facts if entries else {}
+    end = _end(entries)
+    jobs = [job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)]
+    targets = {str(job.get("step")): str(job.get("target", job.get("step"))) for job in jobs}
+    verdicts: dict[str, str | None] = dict.fromkeys(targets)
+    begun: dict[str, None] = {}
+    for entry in entries:
+        if entry.step is None:
+            continue
+        if entry.state == "outcome":
+            verdicts[entry.step] = str(entry.facts.get("verdict", "in-doubt"))
+            begun.pop(entry.step, None)
+        elif entry.state in ("intent", "accepted"):
+            verdicts.setdefault(entry.step, None)
+            begun[entry.step] = None
+    code = end.facts.get("exit") if end is not None else None
+    return Summary(
+        run=run,
+        started=entries[0].at if entries else "",
+        ended=end.at if end is not None else None,
+        command=journal.command(first),
+        user=str(first.get("user", "")),
+        environment=_text(first.get("environment")) or next((_text(_place(job).get("environment")) for job in jobs), None),
+        steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
+        status=_status(tuple(verdicts.values()), bool(begun), code if end is not None else None, end is not None, alive),
+        exit=code if isinstance(code, int) else None,
+        commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
+        open=tuple(begun),
+    )
+
+
+def _end(entries: Sequence[Entry]) -> Entry | None:
+    """The line that ends a run, if nothing but notes came after it."""
+    last = next((entry for entry in reversed(entries) if entry.state != "note"), None)
+    return last if last is not None and last.state == "end" else None
+
+
+def _status(verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool, alive: bool) -> str:
+    if not ended:
+        return "running" if alive else "interrupted"
+    if begun or "in-doubt" in verdicts or code == 5:
+        return "in-doubt"
+    if code in STOPPED:
+        return "cancelled"
+    good = [verdict in GOOD for verdict in verdicts]
+    if code == 0 or (code is None and all(good)):
+        return "succeeded"
+    return "partial" if any(good) else "failed"
+
+
+def last_good(store: Store, target: str, environment: str | None, region: str | None, known: Iterable[Record] = ()) -> list[Record]:
+    """The deploys of a target that went well, newest first: from the journals and the record on this machine, and those `known` from
+    a shared one. Raises FileProblem."""
+    recorded = merged(Local(store).get(environment, region, target), known)
+    known_runs = {record.run for record in recorded}
+    good = [record for record in recorded if record.verdict in GOOD]
+    for run in _names(store)[:SEARCHED]:
+        for record in _successes(store, run) if run not in known_runs else ():
+            if (record.target, record.environment, record.region) == (target, environment, region):
+                place = next((index for index, other in enumerate(good) if other.when < record.when), len(good))
+                good.insert(place, record)
+    return good
+
+
+def _successes(store: Store, run: str) -> list[Record]:
+    """The good steps of one journal; none of one that cannot be read: `runs` says so."""
+    try:
+        entries = journal.read(store, run)
+    except (StateDamaged, FileProblem):
+        return []
+    jobs = {str(job.get("step")): job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)}
+    return [
+        _record(jobs[entry.step], run, entry)
+        for entry in entries
+        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") in GOOD
+    ]
+
+
+def _record(job: Mapping[str, Any], run: str, entry: Entry) -> Record:
+    place, version = _place(job), _version(job)
+    live = entry.facts.get("live")
+    detail = entry.facts.get("detail") or (live.get("detail") if isinstance(live, dict) else None)
+    return Record(
+        target=str(job.get("target", "")),
+        environment=_text(place.get("environment")),
+        region=_text(place.get("region")),
+        version=str(version.get("name", "")),
+        commit=_text(version.get("commit")),
+        fingerprint=str(version.get("fingerprint", "")),
+        run=run,
+        when=entry.at,
+        verdict=str(entry.facts["verdict"]),
+        detail={str(key): str(value) for key, value in detail.items()} if isinstance(detail, dict) else {},
+    )
+
+
+def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = facts.get("jobs")
+    return [job for job in found if isinstance(job, dict) and "step" in job] if isinstance(found, list) else []
+
+
+def _place(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = job.get("place")
+    return found if isinstance(found, dict) else {}
+
+
+def _version(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = job.get("version")
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _names(store: Store) -> list[str]:
+    """The runs that have a journal, newest first by their names."""
+    try:
+        files = os.listdir(store.path(journal.ROOM))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileProblem(path=store.path(journal.ROOM), reason=disk.why(error)) from None
+    return sorted((file.removesuffix(".jsonl") for file in files if file.endswith(".jsonl")), reverse=True)
+
+
+class _Cached(Struct, frozen=True):
+    size: int
+    changed: int
+    summary: Summary
+
+
+def _listed(store: Store, names: Sequence[str]) -> list[Summary]:
+    """These runs. Those that have ended are read once and kept in the index, which is no more than a cache."""
+    cached = _index(store)
+    found: list[Summary] = []
+    fresh: dict[str, _Cached] = {}
+    for name in names:
+        try:
+            stat = os.stat(store.path(journal.ROOM, f"{name}.jsonl"), follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        known = cached.get(name)
+        if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+            found.append(known.summary)
+            continue
+        one = _told(store, name)
+        found.append(one)
+        if one.ended is not None:
+            fresh[name] = _Cached(stat.st_size, stat.st_mtime_ns, one)
+    if fresh:
+        _keep_index(store, {**cached, **fresh})
+    return found
+
+
+def _told(store: Store, run: str) -> Summary:
+    try:
+        entries = journal.read(store, run)
+        return summary(run, entries, _alive(store, run, entries))
+    except (StateDamaged, FileProblem) as problem:
+        return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
+
+
+def _alive(store: Store, run: str, entries: Sequence[Entry]) -> bool:
+    """Whether the process that wrote last may still write: by its own words, else by its lock on the journal."""
+    if _end(entries) is not None:
+        return False
+    facts = next((entry.facts for entry in reversed(entries) if "pid" in entry.facts), {})
+    try:
+        process = msgspec.convert({name: facts.get(name) for name in ("host", "boot", "pid", "started")}, who.Process)
+    except msgspec.ValidationError:
+        return journal.being_written(store, run)
+    found = who.alive(process)
+    return journal.being_written(store, run) if found is None else found
+
+
+def _index(store: Store) -> dict[str, _Cached]:
+    try:
+        data = disk.read(store.path(INDEX), INDEX_MOST)
+        return msgspec.convert(json.loads(data), dict[str, _Cached]) if data else {}
+    except (ValueError, RecursionError, StateDamaged, FileProblem):
+        return {}  # it is made anew
+
+
+def _keep_index(store: Store, cached: Mapping[str, _Cached]) -> None:
+    try:
+        disk.replace(store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk())
+    except FileProblem:
+        return  # the next one reads the journals again
+
+
+def log_path(store: Store, run: str, step: str) -> str:
+    """Where the log of a step is, which may not be there. Raises Refused for what cannot be a run."""
+    journal.path_of(store, run)
+    return store.path(LOGS, run, f"{state.file_name(step)}.log")
+
+
+class StepLog:
+    """The log of one step: lines that are appended, without secrets. A full disk ends the log, not the deploy; `problem` says so."""
+
+    def __init__(self, store: Store, run: str, step: str, redact: Callable[[str], str], disk_: Disk | None = None) -> None:
+        self._redact, self._disk = redact, disk_ or Disk()
+        self._lock = Lock()
+        self._descriptor = -1
+        self.problem: str | None = None
+        self.path = log_path(store, run, step)
+        try:
+            store.room(LOGS)
+            store.room(os.path.join(LOGS, run))
+            self._descriptor = disk.open_own(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        except (OSError, FileProblem, StateDamaged) as error:
+            self.problem = str(error)
+
+    def write(self, line: str) -> None:
+        """Add a line; one with line breaks is several. Safe from several threads."""
+        data = _bytes(self._redact(line).rstrip("\n") + "\n")
+        with self._lock:
+            if self._descriptor < 0 or self.problem is not None:
+                return
+            try:
+                disk.write_all(self._disk, self._descriptor, data)
+            except OSError as error:
+                self.problem = f"{self.path}: {disk.why(error)}"
+
+    def close(self) -> None:
+        """End it. Twice is harmless."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+
+def _bytes(text: str) -> bytes:
+    """Text as it came in: bytes that are no UTF-8 as they were."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,78 @@
+"""Who is at work on a target: the body of a lock. Whoever comes next reads it, so nothing in it is trusted."""
+
+import json
+import secrets
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from toolkit.errors import LockHeld
+from toolkit.record import who
+
+BODY_MOST = 1 << 16
+_Word = Annotated[str, Meta(max_length=4096)]
+
+
+class Holder(Struct, frozen=True):
+    """A run that holds locks. `id` is its own for each time that it takes some; `since` is ISO 8601; `tokens` are those of its calls.
+
+    `boot` and `started` tell its process from a later one of the same number. `problem` says what is wrong with a body that could
+    not be read, or that it is known to have ended.
+    """
+
+    who: _Word
+    host: _Word
+    pid: int
+    run: _Word
+    command: _Word
+    since: _Word
+    id: _Word
+    tokens: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
+    boot: _Word = ""
+    started: _Word = ""
+    problem: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is known not to run any more."""
+        return who.alive(who.Process(self.host, self.boot, self.pid, self.started)) is False
+
+
+def holder(run: str, command: str, now: datetime, tokens: tuple[str, ...] = ()) -> Holder:
+    """This process as a holder."""
+    me = who.this()
+    since = now.isoformat(timespec="seconds")
+    return Holder(who.user(), me.host, me.pid, run, command[:1000], since, secrets.token_hex(8), tokens, me.boot, me.started)
+
+
+def encoded(one: Holder, name: str, beat: int = 0) -> bytes:
+    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its digest, and must tell them apart."""
+    found: dict[str, Any] = msgspec.to_builtins(one)
+    del found["problem"]
+    return json.dumps({"v": 1, "name": name, "beat": beat, **found}).encode("ascii") + b"\n"
+
+
+def decoded(body: bytes, fallback: str) -> Holder:
+    """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its id."""
+    line = body.partition(b"\n")[0]
+    if len(line) > BODY_MOST:
+        return _unreadable(fallback, f"its body is larger than {BODY_MOST >> 10} kB")
+    try:
+        found = json.loads(line)
+        if isinstance(found, dict):
+            found.pop("problem", None)
+        return msgspec.convert(found, Holder)
+    except (ValueError, RecursionError):
+        return _unreadable(fallback, "its body cannot be read")
+
+
+def _unreadable(id: str, problem: str) -> Holder:
+    return Holder("somebody", "", 0, "", "", "", id, problem=problem)
+
+
+def held(name: str, by: Holder) -> LockHeld:
+    """The error for a target that somebody else is at work on."""
+    owner = f"{by.who}@{by.host}" if by.host else by.who
+    return LockHeld(target=name, owner=owner, since=by.since or "an unknown time", command=by.command or by.problem or "unknown")

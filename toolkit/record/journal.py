@@ -1,0 +1,374 @@
+"""The journal of a run: what was intended, and what came of it, one line each, on disk before anything depends on it.
+
+A line is JSON that ends with a checksum of itself, and it names its run and its number. A last line that is not whole is what a crash
+leaves, and is dropped; whatever else does not fit is damage, and is never guessed at.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import secrets
+from binascii import crc32
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from threading import Lock
+from time import sleep
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.ports.clock import Clock, Real
+from toolkit.record.disk import Disk, bad_file, open_own, sync_folder, unlockable, why, write_all
+from toolkit.record.disk import read as read_file
+from toolkit.record.state import Store
+
+VERSION = 1
+LINE_MOST, FILE_MOST = 1 << 20, 1 << 26
+ROOM = "runs"
+LOOKS, LOOK_S = 3, 0.02
+"""`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked for before that counts."""
+STATES = ("run", "intent", "accepted", "outcome", "note", "end")
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
+_SEAL_LENGTH = len(',"crc":"00000000"}')
+_TWO_LINES = re.compile(rb'"crc":"[0-9a-f]{8}"\}.\{"v":\d+,"n":', re.DOTALL)
+"""Where one line ends and the next begins, whatever byte stands between them: what is torn is one line, never two."""
+_OTHER_VERSION = re.compile(rb'\{"v":(\d{1,9}),')
+_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
+
+
+class Entry(Struct, frozen=True):
+    """One line. `at` is ISO 8601 in UTC, for people; `n` counts from 1 and gives the order."""
+
+    n: int
+    at: str
+    state: str
+    step: str | None
+    facts: Mapping[str, Any]
+
+
+class _Line(Struct, forbid_unknown_fields=True):
+    v: int
+    n: int
+    at: str
+    run: str
+    step: str | None
+    state: Literal["run", "intent", "accepted", "outcome", "note", "end"]
+    facts: dict[str, Any]
+    crc: str
+
+
+class _Torn(Exception):
+    """A line whose checksum is wrong."""
+
+
+class _Wrong(Exception):
+    """A line that was written like this, but cannot be ours."""
+
+
+def new_run_id(now: datetime) -> str:
+    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if it is taken."""
+    return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
+
+
+def path_of(store: Store, run: str) -> str:
+    """Where a run's journal is. Raises Refused for what cannot be the name of a run."""
+    if not _RUN.fullmatch(run):
+        raise Refused(f"{run} is not the name of a run", "see `toolkit history`")
+    return store.path(ROOM, f"{run}.jsonl")
+
+
+def read(store: Store, run: str) -> tuple[Entry, ...]:
+    """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused, StateDamaged, FileProblem."""
+    path = path_of(store, run)
+    data = read_file(path, FILE_MOST)
+    if data is None:
+        raise _no_run(run)
+    return parse(data, run, path)[0]
+
+
+def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
+    """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn. Raises StateDamaged. Pure."""
+    if len(data) > FILE_MOST:
+        raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
+    entries: list[Entry] = []
+    steps = _Steps()
+    at = 0
+    while at < len(data):
+        number, end = len(entries) + 1, data.find(b"\n", at)
+        try:
+            if (len(data) if end < 0 else end) - at > LINE_MOST:
+                raise _Wrong(f"is longer than {LINE_MOST >> 20} MB")
+            if end < 0:
+                if _TWO_LINES.search(data, at):
+                    raise _Torn
+                break
+            entry = _decoded(data[at:end], run, number)
+            steps.check(entry)
+        except _Torn:
+            if (
+                end + 1 == len(data) and number > 1 and not _TWO_LINES.search(data, at)
+            ):  # a whole first line was on disk before anything else was done
+                break
+            raise StateDamaged(path=path, reason=f"line {number} (at byte {at}) is damaged") from None
+        except _Wrong as problem:
+            raise StateDamaged(path=path, reason=f"line {number} (at byte {at}) {problem}") from None
+        entries.append(entry)
+        at = end + 1
+    return tuple(entries), at
+
+
+def _decoded(line: bytes, run: str, number: int) -> Entry:
+    version = _OTHER_VERSION.match(line)
+    if number == 1 and version and int(version[1]) != VERSION:
+        raise _Wrong(f"was written by another version of toolkit (format {int(version[1])}, this one reads {VERSION})")
+    seal = _SEAL.fullmatch(line[-_SEAL_LENGTH:])
+    if seal is None or int(seal[1], 16) != crc32(line[:-_SEAL_LENGTH]):
+        raise _Torn
+    try:
+        found = msgspec.convert(json.loads(line), _Line)
+    except (ValueError, RecursionError) as problem:
+        raise _Wrong(f"cannot be read: {type(problem).__name__}") from None
+    if found.v != VERSION:
+        raise _Wrong(f"has another format ({found.v})")
+    if found.run != run:
+        raise _Wrong("belongs to another run")
+    if found.n != number:
+        raise _Wrong(f"has the number {found.n}")
+    return Entry(found.n, found.at, found.state, found.step, found.facts)
+
+
+class _Steps:
+    """The steps that a run has said it has. A line of another step is not its own."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] | None = None
+
+    def check(self, entry: Entry) -> None:
+        """Take note of a line. Raises _Wrong."""
+        if entry.n == 1 and entry.state != "run":
+            raise _Wrong("does not begin a run")
+        jobs = entry.facts.get("jobs") if entry.state == "run" else None
+        if isinstance(jobs, (list, tuple)):
+            named = {str(job["step"]): str(job.get("target", "")) for job in jobs if isinstance(job, dict) and "step" in job}
+            self._known = (self._known or {}) | named
+        if entry.step is None or self._known is None:
+            return
+        if entry.step not in self._known:
+            raise _Wrong("is of a step that this run does not have")
+        target = entry.facts.get("target")
+        if isinstance(target, str) and self._known[entry.step] not in ("", target):
+            raise _Wrong("is of another target than its step")
+
+
+def _encoded(entry: Entry, run: str) -> bytes:
+    """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError for facts that are no JSON."""
+    line = {"v": VERSION, "n": entry.n, "at": entry.at, "run": run, "step": entry.step, "state": entry.state, "facts": entry.facts}
+    body = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)[:-1].encode("ascii")
+    return body + b',"crc":"%08x"}\n' % crc32(body)
+
+
+class Journal:
+    """A journal that this process alone writes. Made by `create` or `reopen`; every line is on disk when `append` returns."""
+
+    def __init__(self, run: str, path: str, descriptor: int, entries: tuple[Entry, ...], size: int, clock: Clock, disk: Disk) -> None:
+        self.run, self.path, self.entries = run, path, entries
+        self._descriptor, self._size, self._clock, self._disk = descriptor, size, clock, disk
+        self._n = len(entries)
+        self._steps = _Steps()
+        for entry in entries:
+            self._steps.check(entry)
+        self._failed: tuple[Entry, bytes] | None = None
+        self._lock = Lock()
+
+    @classmethod
+    def create(cls, store: Store, run: str, facts: Mapping[str, Any], clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
+        """A new journal whose first line says what the run is. Raises FileIsThere if the name is taken, FileProblem."""
+        path = path_of(store, run)
+        store.room(ROOM)
+        port = disk or Disk()
+        try:
+            descriptor = _opened(path, os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            raise FileIsThere(path=path) from None
+        except OSError as error:
+            raise FileProblem(path=path, reason=_why(error)) from None
+        journal = cls(run, path, descriptor, (), 0, clock or Real(), port)
+        try:
+            _take(descriptor, store, run)
+            journal._write("run", None, facts)
+            _synced(path, port)
+        except BaseException:
+            journal.close()
+            os.unlink(path)
+            raise
+        return journal
+
+    @classmethod
+    def reopen(cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
+        """Go on with a journal; a torn last line is cut off.
+
+        Raises LockHeld if a live process writes it, Refused if there is none, StateDamaged, FileProblem.
+        """
+        path = path_of(store, run)
+        port = disk or Disk()
+        try:
+            descriptor = _opened(path, 0)
+        except FileNotFoundError:
+            raise _no_run(run) from None
+        except OSError as error:
+            raise bad_file(path, error) from None
+        try:
+            _take(descriptor, store, run)
+            data = _content(descriptor)
+            entries, size = parse(data, run, path)
+            if size < len(data):
+                _cut(port, descriptor, size, path)
+            return cls(run, path, descriptor, entries, size, clock or Real(), port)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+        """Write one line, and return when it is on disk. Safe from several threads.
+
+        Raises FileProblem if it is not; then no other line is taken before this one was tried again and written.
+        """
+        self._write(state, step, facts)
+
+    def _write(self, state: str, step: str | None, facts: Mapping[str, Any]) -> None:
+        with self._lock:
+            entry, line = self._line(state, step, facts)
+            try:
+                if self._failed is not None:
+                    self._disk.cut(self._descriptor, self._size)
+                write_all(self._disk, self._descriptor, line)
+                self._disk.sync(self._descriptor)
+            except OSError as error:
+                self._failed = (entry, line)
+                self._undo()
+                raise FileProblem(path=self.path, reason=_why(error)) from None
+            self._failed = None
+            self._n, self._size = entry.n, self._size + len(line)
+
+    def _line(self, state: str, step: str | None, facts: Mapping[str, Any]) -> tuple[Entry, bytes]:
+        """The line to write; the one that failed if it is the same. A line that could not be read again is a bug: ValueError."""
+        if self._descriptor < 0:
+            raise ValueError("the journal is closed")
+        if state not in STATES:
+            raise ValueError(f"there is no state {state}")
+        at = self._clock.now().isoformat(timespec="milliseconds") if self._failed is None else self._failed[0].at
+        entry = Entry(self._n + 1, at, state, step, facts)
+        line = _encoded(entry, self.run)
+        if self._failed is not None and line != self._failed[1]:
+            raise FileProblem(path=self.path, reason="an earlier line could not be written")
+        if len(line) > LINE_MOST:
+            raise FileProblem(path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes")
+        try:
+            self._steps.check(entry)
+        except _Wrong as problem:
+            raise ValueError(f"a line that {problem}") from None
+        return entry, line
+
+    def _undo(self) -> None:
+        """Take back what was written of a line. If that fails, too, it is tried again before the next line, and by `reopen`."""
+        with suppress(OSError):
+            self._disk.cut(self._descriptor, self._size)
+
+    def close(self) -> None:
+        """Let others go on with it. Closing twice is harmless."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+
+def _opened(path: str, more: int) -> int:
+    return open_own(path, os.O_RDWR | os.O_APPEND | more)
+
+
+def _take(descriptor: int, store: Store, run: str) -> None:
+    """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld, FileProblem."""
+    for _ in range(LOOKS):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(LOOK_S)
+        except OSError as error:
+            raise unlockable(path_of(store, run), error) from None
+    raise _busy(store, run)
+
+
+def being_written(store: Store, run: str) -> bool:
+    """Whether a live process has the journal open for writing. Raises FileProblem."""
+    try:
+        descriptor = open_own(path_of(store, run), os.O_RDONLY)
+    except OSError as error:
+        raise bad_file(path_of(store, run), error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # then nobody can have written it
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _content(descriptor: int) -> bytes:
+    """All of a file, but not much more than FILE_MOST."""
+    parts, size = [], 0
+    while size <= FILE_MOST and (part := os.pread(descriptor, 1 << 20, size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _cut(port: Disk, descriptor: int, size: int, path: str) -> None:
+    try:
+        port.cut(descriptor, size)
+        port.sync(descriptor)
+    except OSError as error:
+        raise FileProblem(path=path, reason=_why(error)) from None
+
+
+def _synced(path: str, port: Disk) -> None:
+    try:
+        sync_folder(os.path.dirname(path), port)
+    except OSError as error:
+        raise FileProblem(path=path, reason=_why(error)) from None
+
+
+def _busy(store: Store, run: str) -> LockHeld:
+    """Who writes a journal, by its own words."""
+    found: dict[str, Any] = {}
+    with suppress(StateDamaged, FileProblem):  # then its writer is just not named
+        for entry in read(store, run):
+            found.update(entry.facts if "pid" in entry.facts else {})
+    owner = f"{found.get('user', 'somebody')}@{found.get('host', 'this machine')} (process {found.get('pid', 'unknown')})"
+    return LockHeld(target=run, owner=owner, since=run[:15], command=command(found))
+
+
+def command(facts: Mapping[str, Any]) -> str:
+    """The command line of a run's facts, as a person would type it."""
+    import shlex
+
+    found = facts.get("command", "")
+    return shlex.join(map(str, found)) if isinstance(found, (list, tuple)) else str(found)
+
+
+def _no_run(run: str) -> Refused:
+    return Refused(f"there is no run {run}", "see `toolkit history`")
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({why(error)})"
+    return why(error)

@@ -1,0 +1,15 @@
+"""What IAM has to allow for locks and the record in a bucket."""
+
+from toolkit.model import Place, Statement
+
+
+def statements(place: Place) -> tuple[Statement, ...]:
+    """None where both are only kept on this machine."""
+    if place.store is None:
+        return ()
+    bucket, _, prefix = place.store.removeprefix("s3://").strip("/").partition("/")
+    inside = f"arn:aws:s3:::{bucket}/{prefix}/*" if prefix else f"arn:aws:s3:::{bucket}/*"
+    return (
+        Statement("locks and the record of what is live", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (inside,)),
+        Statement("the list of both", ("s3:ListBucket",), (f"arn:aws:s3:::{bucket}",)),
+    )

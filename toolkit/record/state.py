@@ -1,0 +1,96 @@
+"""Where one project's runs, locks and records lie on this machine: a folder that nobody else can write to."""
+
+import hashlib
+import os
+import re
+import stat
+from contextlib import suppress
+from urllib.parse import quote, unquote
+
+from msgspec import Struct
+
+from toolkit.errors import FileProblem, StateDamaged
+from toolkit.ports import files
+from toolkit.record import disk
+
+_LONG = 180
+NONE = "-"
+"""What stands in a name for an environment or a region that is not set."""
+
+
+class Store(Struct, frozen=True):
+    """One project's state. `folder` is there, and ours alone."""
+
+    folder: str
+
+    def path(self, *names: str) -> str:
+        """The path of a file in it, which may not be there."""
+        return os.path.join(self.folder, *names)
+
+    def room(self, name: str) -> str:
+        """A folder in it, made if need be. Raises StateDamaged, FileProblem."""
+        return _own_folder(os.path.join(self.folder, name))
+
+
+def open_store(project: str | None, root: str) -> Store:
+    """The state of the project of that name; if it has none, of the repository at `root`. Raises StateDamaged, FileProblem."""
+    above, name = _place(project, root)
+    try:
+        os.makedirs(os.path.dirname(above), exist_ok=True)
+    except OSError as error:
+        raise FileProblem(path=above, reason=disk.why(error)) from None
+    return Store(_own_folder(os.path.join(_own_folder(above), name)))
+
+
+def existing(project: str | None, root: str) -> Store | None:
+    """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
+    above, name = _place(project, root)
+    path = os.path.join(above, name)
+    return open_store(project, root) if os.path.lexists(path) else None
+
+
+def _place(project: str | None, root: str) -> tuple[str, str]:
+    """The folder of all projects, and the name of this one's."""
+    real = os.path.realpath(root)
+    named = project or os.path.basename(real) or "root"
+    digest = hashlib.sha256(os.fsencode(f"project {project}" if project else f"root {real}")).hexdigest()[:8]
+    key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
+    return os.path.abspath(files.state_folder()), f"{key}-{digest}"
+
+
+def file_name(*parts: str | None) -> str:
+    """Any words as the name of a file: those of other words have another one, and the words can be told from it."""
+    name = quote("/".join(NONE if part is None else part for part in parts), safe="@", errors="surrogateescape")
+    return name if len(name) <= _LONG else f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def words(name: str) -> str:
+    """What `file_name` was given, joined by `/`."""
+    return unquote(name, errors="surrogateescape")
+
+
+def _own_folder(path: str) -> str:
+    """Make a folder, and be sure that it is a folder, ours, and not for others to write to."""
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        found = os.lstat(path)
+    except OSError as error:
+        raise FileProblem(path=path, reason=disk.why(error)) from None
+    problem = wrong_with(found, os.geteuid())
+    if problem:
+        raise StateDamaged(path=path, reason=f"{problem}; mend that, or set TOOLKIT_STATE_DIR to another folder")
+    return path
+
+
+def wrong_with(found: os.stat_result, me: int) -> str | None:
+    """Why a state folder cannot be trusted, None if it can."""
+    if stat.S_ISLNK(found.st_mode):
+        return "the folder of toolkit's state is a link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "the place of toolkit's state is no folder"
+    if found.st_uid != me:
+        return f"the folder of toolkit's state belongs to another user ({found.st_uid})"
+    if found.st_mode & 0o022:
+        return "others may write to the folder of toolkit's state"
+    return None

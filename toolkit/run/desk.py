@@ -1,0 +1,117 @@
+"""Where one step's doings are written down: its journal lines, its log, and what the person sees of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from toolkit.errors import FileProblem, Refused
+from toolkit.model import Job, Outcome
+from toolkit.ports.clock import Clock
+from toolkit.run.stop import Stop
+
+PATIENCE_S = 30.0
+"""How long a full disk is given to take a receipt, before it is printed instead."""
+
+
+class Listener(Protocol):
+    """Whoever shows a run. Called from several threads."""
+
+    def began(self, job: Job) -> None: ...
+    def phase(self, step: str, words: str) -> None: ...
+    def line(self, step: str, text: str) -> None: ...
+    def told(self, step: str, text: str) -> None: ...
+    def ended(self, outcome: Outcome) -> None: ...
+    def asked(self, step: str, question: str) -> bool | None:
+        """Ask a person: the answer, None if nobody is there."""
+
+
+class Journal(Protocol):
+    """Where intents and receipts go; every line is on disk when `append` returns."""
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None: ...
+
+
+class Log(Protocol):
+    """The step's own log file."""
+
+    def write(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Desk:
+    """`targets.base.Report` for one step. `fenced` raises LockLost once the step's lock is no longer ours."""
+
+    def __init__(
+        self, job: Job, journal: Journal, log: Log, listener: Listener, stop: Stop, clock: Clock, fenced: Callable[[], None],
+        receipt: Mapping[str, Any] | None = None, acted: bool = False,
+    ) -> None:  # fmt: skip
+        self._job, self._journal, self._log, self._listener = job, journal, log, listener
+        self._stop, self._clock, self._fenced = stop, clock, fenced
+        self._receipt: dict[str, Any] = dict(receipt or {})
+        self._phase = ""
+        self.acted = acted
+        """Whether anything outside of this machine may have been changed."""
+
+    @property
+    def receipt(self) -> Mapping[str, Any]:
+        """What was kept of this step so far."""
+        return dict(self._receipt)
+
+    def phase(self, words: str) -> None:
+        """What goes on now."""
+        if words != self._phase:
+            self._phase = words
+            self._log.write(f"-- {words}")
+            self._listener.phase(self._job.step, words)
+
+    def log(self, line: str) -> None:
+        """A line for the log, and beside the phase."""
+        self._log.write(line)
+        self._listener.line(self._job.step, line)
+
+    def tell(self, line: str) -> None:
+        """A line that the person has to see at once."""
+        self._log.write(line)
+        self._listener.told(self._job.step, line)
+
+    def intend(self, call: str, **what: str) -> None:
+        """Write down the call that comes next, unless it must not be made any more."""
+        self._stop.check()
+        self._fenced()
+        try:
+            self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what)
+        except FileProblem as problem:
+            self._stop.ask(problem=problem)
+            raise
+        self.acted = True
+        self._log.write(f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip())
+
+    def keep(self, **facts: Any) -> None:
+        """Write down what the cloud answered. A full disk is given time: the effect is there and must not be forgotten."""
+        self._receipt.update(facts)
+        until = self._clock.elapsed() + PATIENCE_S
+        while True:
+            try:
+                self._journal.append("accepted", self._job.step, receipt=facts)
+                return
+            except FileProblem as problem:
+                self._stop.ask(problem=problem)
+                if self._clock.elapsed() >= until:
+                    self._listener.told(self._job.step, f"could not be written down: {self._job.step} {facts}")
+                    raise
+                self._clock.wait(1.0)
+
+    def consent(self, question: str, flag: str) -> None:
+        """Ask, or refuse and name the flag."""
+        answer = self._listener.asked(self._job.step, question)
+        if answer is None:
+            raise Refused(question.rstrip("?"), f"add {flag} to say yes in advance")
+        if not answer:
+            raise Refused("you said no", f"nothing was changed by this step; {flag} says yes in advance")
+
+    def check(self) -> None:
+        """Raises Stopped if the run is to stop."""
+        self._stop.check()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not after the run was asked to stop."""
+        self._stop.wait(self._clock, seconds)

@@ -1,0 +1,177 @@
+"""A run: its jobs as a graph, each step's end written down before the next one that waits for it begins."""
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from toolkit import targets
+from toolkit.errors import Exit, Expired, FileProblem, LockLost, ToolkitError
+from toolkit.model import Job, Outcome, Ran
+from toolkit.ports.world import World
+from toolkit.run.crew import Crew
+from toolkit.run.desk import Desk, Journal, Listener, Log
+from toolkit.run.pace import Pace
+from toolkit.run.schedule import Schedule
+from toolkit.run.step import Walk, carry_out
+from toolkit.run.stop import Stop
+
+GOOD = ("succeeded", "unchanged")
+BAD = ("failed", "rolled-back", "superseded", "cancelled")
+
+
+class Begun(Struct, frozen=True):
+    """What an earlier process left of a step: what the cloud answered, and how long ago it was begun, in seconds."""
+
+    receipt: Mapping[str, Any]
+    waited_s: float
+
+
+class Book(Protocol):
+    """What outlives the process: the journal, the steps' logs, and the record of what is live."""
+
+    @property
+    def journal(self) -> Journal: ...
+
+    def log(self, step: str) -> Log:
+        """The step's log, to be closed."""
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """How the target's last deploy ended, and what is live from now on. Raises ToolkitError."""
+
+
+class Orders(Struct, frozen=True):
+    """How a run is to be carried out. `done` are outcomes of an earlier process, `begun` what it left open."""
+
+    jobs: tuple[Job, ...]
+    parallel: int
+    fail_fast: bool = False
+    done: Mapping[str, Outcome] = {}
+    begun: Mapping[str, Begun] = {}
+
+
+class Execution:
+    """One process's part of a run."""
+
+    def __init__(
+        self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None]
+    ) -> None:
+        self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
+        self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop)
+        self._jobs = {job.step: job for job in orders.jobs}
+        self._outcomes: dict[str, Outcome] = dict(orders.done)
+        self._lock = Lock()
+        self._bug: Exception | None = None
+        self._crew: Crew | None = None
+
+    def carry_out(self) -> Ran:
+        """Returns when every step has ended or was let go. Raises what is a bug, after all steps have been written down."""
+        clock = self._walk.world.clock
+        began = clock.elapsed()
+        good = [step for step, outcome in self._outcomes.items() if outcome.verdict in GOOD]
+        schedule = Schedule(
+            {job.step: job.needs for job in self._orders.jobs}, {job.step: float(job.estimate_s) for job in self._orders.jobs}, good
+        )
+        for step, outcome in self._orders.done.items():
+            for other in schedule.retire(step) if outcome.verdict not in GOOD else ():
+                if other not in self._orders.done:
+                    self._wait_in_vain(other, step)
+        self._crew = Crew(schedule, self._work, self._wait_in_vain, lambda: self._stop.asked, self._orders.parallel, self._orders.fail_fast)
+        not_started = self._crew.carry_out()
+        if self._bug is not None:
+            raise self._bug
+        if not self._stop.asked:
+            in_doubt = any(outcome.open for outcome in self._outcomes.values())
+            for step in not_started:
+                self._skip(step, "another step did not go well, and --fail-fast was asked for", in_doubt)
+            not_started = []
+        outcomes = tuple(self._outcomes[job.step] for job in self._orders.jobs if job.step in self._outcomes)
+        status, code = verdict(outcomes, not_started, self._stop)
+        ran = Ran(self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2))
+        if not not_started and not any(outcome.open for outcome in outcomes):
+            self._append("toolkit", "the end of the run", "end", exit=code, status=status)
+        return ran
+
+    def _work(self, step: str) -> bool:
+        """One step, and whether it went well. Never raises: a bug is kept for `carry_out`."""
+        job = self._jobs[step]
+        try:
+            outcome = self._carried_out(job)
+            self._write_down(job, outcome)
+        except Exception as bug:
+            self._bug = self._bug or bug
+            if self._crew is not None:
+                self._crew.close()
+            outcome = Outcome(step, job.target, "in-doubt", f"a bug in toolkit: {type(bug).__name__}", "toolkit resume", open=True)
+            self._keep(outcome)
+        return outcome.verdict in GOOD
+
+    def _carried_out(self, job: Job) -> Outcome:
+        begun = self._orders.begun.get(job.step)
+        log = self._book.log(job.step)
+        desk = Desk(
+            job, self._book.journal, log, self._listener, self._stop, self._walk.world.clock, self._fenced,
+            begun.receipt if begun else None, begun is not None,
+        )  # fmt: skip
+        self._listener.began(job)
+        try:
+            return carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, begun.waited_s if begun else 0.0)
+        finally:
+            log.close()
+
+    def _write_down(self, job: Job, outcome: Outcome) -> None:
+        """The record first, then the outcome: a crash in between only makes the next process look again."""
+        if not outcome.open:
+            try:
+                self._book.record(job, outcome)
+            except ToolkitError as problem:
+                self._listener.told(job.step, f"what is live could not be recorded: {problem}")
+        if not outcome.open:
+            self._end(outcome)
+        self._keep(outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        self._append(
+            outcome.step, f"its end ({outcome.verdict})", "outcome", outcome.step,
+            verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=outcome.live,
+        )  # fmt: skip
+
+    def _append(self, whose: str, what: str, state: str, step: str | None = None, **facts: Any) -> None:
+        """A line that nothing depends on: the next process comes to the same end without it."""
+        try:
+            self._book.journal.append(state, step, **facts)
+        except FileProblem as problem:
+            self._stop.ask(problem=problem)
+            self._listener.told(whose, f"{what} could not be written down: {problem}")
+
+    def _keep(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._outcomes[outcome.step] = outcome
+        self._listener.ended(outcome)
+
+    def _wait_in_vain(self, step: str, other: str) -> None:
+        """A step that waits for one that did not go well. What is open may still go well: so this step is open, too."""
+        self._skip(step, f"it waits for {other}, which did not go well", self._outcomes[other].open)
+
+    def _skip(self, step: str, cause: str, still_open: bool = False) -> None:
+        outcome = Outcome(step, self._jobs[step].target, "skipped", cause, open=still_open)
+        if not outcome.open:
+            self._end(outcome)
+        self._keep(outcome)
+
+
+def verdict(outcomes: Sequence[Outcome], not_started: Sequence[str], stop: Stop) -> tuple[str, int]:
+    """The status word of a run, and its exit code."""
+    words = [outcome.verdict for outcome in outcomes]
+    good, bad = sum(word in GOOD for word in words), sum(word in BAD for word in words)
+    left = bool(not_started) or any(outcome.open for outcome in outcomes)
+    if left and stop.signal is not None:
+        return "cancelled", 128 + stop.signal
+    if left and isinstance(stop.problem, (Expired, LockLost)):
+        return "in-doubt", int(stop.problem.exit)
+    if "in-doubt" in words:
+        return "in-doubt", Exit.IN_DOUBT
+    if bad or "skipped" in words or not_started:
+        return ("partial", Exit.PARTLY) if good else ("failed", Exit.FAILED)
+    return ("unchanged" if words and all(word == "unchanged" for word in words) else "succeeded"), Exit.OK

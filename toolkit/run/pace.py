@@ -1,0 +1,30 @@
+"""How often the cloud is looked at: often at first, and every step at the same moments, so that equal reads become one call."""
+
+import random
+
+FIRST_S, LATER_S, LATE_S = 1.0, 2.0, 3.0
+"""The time between looks: for the first half minute, up to ten minutes, and after that."""
+JITTER = 0.2
+SLOWEST_S = 30.0
+
+
+class Pace:
+    """A grid of moments, a second apart and each a little off, that all the steps of a run share."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def until_next(self, now: float, waited: float, refused: int = 0) -> float:
+        """Seconds until the next look, for a step that has been waiting for `waited` seconds and was refused `refused` looks in a row."""
+        if refused:
+            slower = FIRST_S * 2 ** min(refused, 5) * random.Random(f"{self._seed} {now}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            return float(min(slower, SLOWEST_S))
+        interval = FIRST_S if waited < 30 else LATER_S if waited < 600 else LATE_S
+        moment = int(now / interval + 1) * interval
+        while moment + self._off(moment) - now <= interval / 4:
+            moment += interval
+        return moment + self._off(moment) - now
+
+    def _off(self, tick: float) -> float:
+        """The same for everybody: how much earlier or later than the grid this moment is."""
+        return random.Random(f"{self._seed} {tick}").uniform(-JITTER / 2, JITTER / 2)  # noqa: S311 (to spread load, not to hide)

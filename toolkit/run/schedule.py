@@ -1,0 +1,76 @@
+"""Which step may begin: one whose needs are done. Bookkeeping only; `crew` does the work."""
+
+from collections.abc import Collection, Iterable, Mapping
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+
+
+class Schedule:
+    """The steps that wait, those that may begin (the one with the longest way to go first), and those that never will."""
+
+    def __init__(self, needs: Mapping[str, Collection[str]], estimates: Mapping[str, float], done: Iterable[str] = ()) -> None:
+        """`needs` has every step; `done` are those of an earlier process that went well. Raises graphlib.CycleError."""
+        self._missing = {step: set(needed) for step, needed in needs.items()}
+        self._dependents: dict[str, list[str]] = {step: [] for step in needs}
+        for step, needed in needs.items():
+            for other in needed:
+                self._dependents[other].append(step)
+        self._weight: dict[str, float] = {}
+        for step in reversed(list(TopologicalSorter(needs).static_order())):
+            self._weight[step] = estimates[step] + max((self._weight[other] for other in self._dependents[step]), default=0)
+        self._ready: list[tuple[float, str]] = []
+        self._waiting = set(needs)
+        for step in needs:
+            self._offer(step)
+        for step in done:
+            self._take(step)
+            self.succeeded(step)
+
+    def next(self) -> str | None:
+        """A step that may begin, None if there is none now."""
+        while self._ready:
+            step = heappop(self._ready)[1]
+            if step in self._waiting:
+                self._waiting.remove(step)
+                return step
+        return None
+
+    def succeeded(self, step: str) -> None:
+        """It is done: others may now begin."""
+        for other in self._dependents[step]:
+            self._missing[other].discard(step)
+            self._offer(other)
+
+    def failed(self, step: str) -> list[str]:
+        """It did not go well: the steps that now never begin, each after those that it waited for."""
+        skipped: list[str] = []
+        waiting = [step]
+        while waiting:
+            for other in self._dependents[waiting.pop()]:
+                if other in self._waiting:
+                    self._waiting.remove(other)
+                    skipped.append(other)
+                    waiting.append(other)
+        return skipped
+
+    def retire(self, step: str) -> list[str]:
+        """It ended in an earlier process, and not well: the steps that wait for it, and never begin either."""
+        self._take(step)
+        return self.failed(step)
+
+    def rest(self) -> list[str]:
+        """Take back all that has not begun."""
+        rest, self._waiting, self._ready = sorted(self._waiting), set(), []
+        return rest
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are steps that have not begun and still may."""
+        return bool(self._waiting)
+
+    def _offer(self, step: str) -> None:
+        if step in self._waiting and not self._missing[step]:
+            heappush(self._ready, (-self._weight[step], step))
+
+    def _take(self, step: str) -> None:
+        self._waiting.discard(step)

@@ -1,0 +1,85 @@
+"""What a journal says of a run that its process left: which steps ended, which are open, which were never begun. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from graphlib import TopologicalSorter
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.errors import StateDamaged
+from toolkit.model import Job, Outcome
+from toolkit.record.journal import Entry
+from toolkit.run.execute import BAD, GOOD, Begun
+from toolkit.run.jobs import unpack
+
+ENDS = (*GOOD, *BAD, "skipped")
+"""With which words a step is over."""
+
+
+class Left(Struct, frozen=True):
+    """The state of a run on disk."""
+
+    jobs: tuple[Job, ...]
+    facts: Mapping[str, Any]
+    done: Mapping[str, Outcome]
+    begun: Mapping[str, Begun]
+    ended: bool
+
+
+def left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
+    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense."""
+    try:
+        return _left(entries, now, path)
+    except (TypeError, ValueError, AttributeError, KeyError) as problem:
+        raise StateDamaged(path=path, reason=f"it makes no sense: {problem}") from None
+
+
+def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
+    facts: Mapping[str, Any] = {}
+    jobs: dict[str, Job] = {}
+    done: dict[str, Outcome] = {}
+    receipts: dict[str, dict[str, Any]] = {}
+    since: dict[str, datetime] = {}
+    ended = False
+    for entry in entries:
+        step = entry.step or ""
+        if entry.state == "run":
+            facts, jobs = entry.facts, _jobs(entry.facts, path)
+            continue
+        if entry.state in ("intent", "accepted", "outcome") and (step not in jobs or step in done):
+            raise ValueError(f"line {entry.n} is of a step that {'is over' if step in done else 'is not there'}")
+        if entry.state == "intent":
+            if entry.facts.get("token") != jobs[step].token:
+                raise ValueError(f"line {entry.n} has the token of another step")
+            since.setdefault(step, datetime.fromisoformat(entry.at))
+            receipts.setdefault(step, {})
+        elif entry.state == "accepted":
+            receipts.setdefault(step, {}).update(entry.facts["receipt"])
+        elif entry.state == "outcome":
+            done[step] = _outcome(jobs[step], entry)
+        elif entry.state == "end":
+            ended = True
+    begun = {
+        step: Begun(receipt, max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0)
+        for step, receipt in receipts.items()
+        if step not in done
+    }
+    return Left(tuple(jobs.values()), facts, done, begun, ended)
+
+
+def _jobs(facts: Mapping[str, Any], path: str) -> dict[str, Job]:
+    """The steps of a run, each once, and none that waits for itself or for one that is not there. Raises ValueError, StateDamaged."""
+    found = [unpack(one, path) for one in facts["jobs"]]
+    jobs = {job.step: job for job in found}
+    if not found or len(jobs) < len(found) or any(need not in jobs for job in found for need in job.needs):
+        raise ValueError("its steps do not fit together")
+    TopologicalSorter({job.step: job.needs for job in found}).prepare()
+    return jobs
+
+
+def _outcome(job: Job, entry: Entry) -> Outcome:
+    verdict, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
+    if verdict not in ENDS or not isinstance(took, (int, float)):
+        raise ValueError(f"line {entry.n} is no end of a step")
+    return Outcome(job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took)

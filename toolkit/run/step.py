@@ -1,0 +1,167 @@
+"""The life of one step: apply, then look until the cloud says how it ended."""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import (
+    CloudError,
+    CredentialsProblem,
+    Expired,
+    FileProblem,
+    LockLost,
+    Refused,
+    Stopped,
+    Throttled,
+    ToolkitError,
+    Unreachable,
+)
+from toolkit.model import Job, Outcome, Seen
+from toolkit.ports.world import World
+from toolkit.run.desk import Desk
+from toolkit.run.pace import Pace
+from toolkit.run.stop import Stop
+from toolkit.targets.base import Kind
+
+APPLIES = 2
+"""How often a step is applied with its one token, if the cloud says that nothing of it is there."""
+SURE_S = {"absent": 10.0, "unknown": 30.0}
+"""For how long, in seconds, a look has to say so before it counts: AWS may take a while to show what it has accepted."""
+LEAST_S = 300.0
+"""How long a step that an earlier process began is watched at least, in seconds: its deadline may be over by now."""
+
+
+class Walk(Struct, frozen=True):
+    """What every step of a run walks with."""
+
+    world: World
+    pace: Pace
+    stop: Stop
+
+
+def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
+    """Deploy it, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago.
+
+    Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may still be at work.
+    """
+    clock = walk.world.clock
+    began = clock.elapsed()
+    until = began + max(job.deadline_s - waited_s, LEAST_S if resumed else 0.0)
+    try:
+        outcome = _applied(job, kind, desk, walk, until, resumed)
+    except Stopped:
+        outcome = _stopped(job, desk)
+    except (Expired, LockLost) as problem:
+        walk.stop.ask(problem=problem)
+        outcome = _stopped(job, desk, problem)
+    except FileProblem as problem:
+        outcome = _stopped(job, desk, problem) if desk.acted or problem is walk.stop.problem else _failed(job, problem)
+    except Refused as problem:
+        outcome = _failed(job, problem)
+    except ToolkitError as problem:
+        nobody_knows = desk.acted and isinstance(problem, (Unreachable, Throttled, CredentialsProblem))
+        outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
+    return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
+
+
+def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool) -> Outcome:
+    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first."""
+    for attempt in range(APPLIES):
+        if attempt or not resumed:
+            try:
+                kind.apply(job, walk.world, desk)
+            except (Unreachable, Throttled) as problem:
+                if not desk.acted:
+                    raise
+                desk.phase(f"looking what became of it: {problem}")  # an answer was lost, perhaps not more than that
+        outcome = _follow(job, kind, desk, walk, until)
+        if outcome is not None:
+            return outcome
+    return Outcome(job.step, job.target, "in-doubt", "AWS accepted it, and then knew nothing of it", "toolkit resume", open=True)
+
+
+def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outcome | None:
+    """Look again and again, until it has ended or its time is over. None: nothing of it is there, and has not been for a while.
+
+    A look that fails says nothing of the step.
+    """
+    clock = walk.world.clock
+    began, refused, told, abandoned = clock.elapsed(), 0, "", False
+    state, since = "", began
+    seen: Seen | None = None
+    while True:
+        try:
+            seen = kind.observe(job, desk.receipt, walk.world, seen)
+            refused = 0
+        except Expired:
+            raise
+        except CloudError as problem:
+            refused += 1
+            desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
+        now = clock.elapsed()
+        if seen is not None and not refused:
+            told = _tell(desk, seen, told)
+            if seen.state != state:
+                state, since = seen.state, now
+            if state != "running" and now - since >= SURE_S.get(state, 0.0):
+                return None if state == "absent" else _ended(job, seen, told)
+            if seen.doomed and not abandoned:
+                abandoned = True
+                _abandon(job, kind, desk, walk)
+                now = clock.elapsed()
+        if now >= until:
+            return _too_late(job, state, told)
+        desk.wait(min(walk.pace.until_next(now, now - began, refused), until - now))
+
+
+def _abandon(job: Job, kind: Kind, desk: Desk, walk: Walk) -> None:
+    """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it is watched until then."""
+    try:
+        kind.abandon(job, desk.receipt, walk.world, desk)
+    except Expired:
+        raise
+    except (CloudError, Refused) as problem:
+        desk.tell(f"could not stop it: {problem}")
+
+
+def _tell(desk: Desk, seen: Seen, told: str) -> str:
+    """Show what is new; the cause that has been told."""
+    for line in seen.lines:
+        desk.log(line)
+    if seen.phase:
+        desk.phase(seen.phase)
+    if seen.cause and not told and seen.state != "done":
+        desk.tell(seen.cause)
+        for line in seen.log:
+            desk.log(line)
+        return seen.cause
+    return told
+
+
+def _ended(job: Job, seen: Seen, told: str) -> Outcome:
+    """The verdict, from what was seen last. What was told as the first cause remains the cause."""
+    common = {"cause": told or seen.cause, "next": seen.next, "log": seen.log, "outputs": seen.outputs, "live": seen.live}
+    if seen.state == "done":
+        return Outcome(job.step, job.target, seen.verdict or "succeeded", **{**common, "cause": seen.cause})  # type: ignore[arg-type]
+    if seen.state == "failed":
+        return Outcome(job.step, job.target, seen.verdict or "failed", **common)  # type: ignore[arg-type]
+    return Outcome(job.step, job.target, "in-doubt", told or seen.cause, seen.next or "toolkit resume", open=True)
+
+
+def _too_late(job: Job, state: str, told: str) -> Outcome:
+    minutes = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
+    cause = f"still running in AWS after {minutes}" if state == "running" else f"its end was not seen in {minutes}"
+    cause += "; nothing was stopped" + (f"; {told}" if told else "")
+    return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
+
+
+def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
+    """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
+    if desk.acted:
+        cause = str(problem) if problem else "still running in AWS"
+        return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
+    cause = f"{problem}; nothing was changed" if problem else "stopped before anything was changed"
+    return Outcome(job.step, job.target, "cancelled", cause, "toolkit resume" if problem else "", open=True)
+
+
+def _failed(job: Job, problem: ToolkitError) -> Outcome:
+    return Outcome(job.step, job.target, "failed", str(problem), problem.hint.format(**problem.facts))

@@ -1,0 +1,38 @@
+"""The wish to stop: set once by a signal, seen by every wait."""
+
+from threading import Event
+
+from toolkit.errors import Stopped
+from toolkit.ports.clock import Clock
+
+
+class Stop:
+    """Whether the run is to stop, and which signal said so."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.signal: int | None = None
+        self.problem: Exception | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether nothing new may be started."""
+        return self.event.is_set()
+
+    def ask(self, signal: int | None = None, problem: Exception | None = None) -> None:
+        """Start nothing new from now on, because of a signal or of a problem that all steps share."""
+        if not self.asked:
+            self.problem = problem
+        self.signal = self.signal or signal
+        self.event.set()
+
+    def check(self) -> None:
+        """Raises Stopped if the run is to stop."""
+        if self.asked:
+            raise Stopped()
+
+    def wait(self, clock: Clock, seconds: float) -> None:
+        """Wait that long. Raises Stopped as soon as the run is to stop."""
+        if seconds > 0 and clock.wait(seconds, self.event):
+            raise Stopped()
+        self.check()

@@ -1,0 +1,329 @@
+"""A container engine that needs none: it really runs an image's program, as a process with the image's files, environment and folder.
+
+Nothing is isolated; it is for a person's own images. Standard library only, for it runs in the emulator's process. The names are
+those of the `docker` package, as far as the emulator uses them.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from threading import Event, Lock, Thread
+from typing import Any, NamedTuple
+
+from toolkit.sandbox import layers
+
+PULL_S, START_S = 0.1, 0.15
+"""How long a pull and a start take at least, so that their states can be seen."""
+
+SLOWEST_S, LONG_S = 20.0, 10.0
+"""The longest pause before a crashing program is started again, and after how long a program no longer counts as crashing."""
+
+CHUNK = 1 << 20
+SHELL = "/bin/sh"
+
+OWN = ("python", "python3", "node", "sh")
+"""Programs that are taken from this machine: the bases of the sandbox are stubs without any."""
+
+_GUARD = """
+cd -- "$1" || exit 127
+shift
+"$@" 3<&- & program=$!
+trap 'kill -TERM $program 2>/dev/null' TERM
+(trap '' TERM; read -r nothing <&3; kill -KILL 0) & guard=$!
+while wait $program; code=$?; kill -0 $program 2>/dev/null; do :; done
+kill -KILL $guard
+exit $code
+"""
+"""Runs the program, and ends with everything in its group when the pipe at 3 is closed: when the emulator is gone, however it went."""
+
+
+class DockerException(Exception):
+    """What went wrong, in the engine's words."""
+
+
+class APIError(DockerException):
+    """The engine refused."""
+
+
+class NotFound(APIError):
+    """There is no such thing."""
+
+
+class ImageNotFound(NotFound):
+    """There is no such image."""
+
+
+class Image(NamedTuple):
+    """An image of the store: its manifest's digest, the `config` part of its configuration, and its layers."""
+
+    id: str
+    config: Mapping[str, Any]
+    layers: Sequence[bytes]
+
+    def tag(self, *_: Any, **__: Any) -> bool:
+        """It has all tags that the store knows."""
+        return True
+
+
+class Images:
+    """The images that there are. `find` raises ImageNotFound."""
+
+    def __init__(self, find: Callable[[str], Image]) -> None:
+        self.get = find
+
+    def pull(self, name: str, **_: Any) -> Image:
+        """The image. Raises ImageNotFound."""
+        time.sleep(PULL_S)
+        return self.get(name)
+
+    def get_registry_data(self, name: str, **_: Any) -> Image:
+        """The image, whose id is the manifest's digest. Raises ImageNotFound."""
+        return self.get(name)
+
+
+class Containers:
+    """What was started and not yet removed. `network` is the part of the loopback that its tasks get addresses of."""
+
+    def __init__(self, find: Callable[[str], Image], network: str) -> None:
+        self._find, self._network = find, network
+        self._there: dict[str, Container] = {}
+        self._crashes: dict[str, int] = {}
+        self._lock = Lock()
+        self.lifeline = os.pipe()[0]
+
+    def list(self, **_: Any) -> Sequence["Container"]:
+        """All of them."""
+        with self._lock:
+            return [*self._there.values()]
+
+    def get(self, name: str) -> "Container":
+        """One by its id. Raises NotFound."""
+        with self._lock:
+            if name in self._there:
+                return self._there[name]
+        raise NotFound(f"no such container: {name}")
+
+    def run(self, image_name: str, **options: Any) -> "Container":
+        """Start a program. Raises ImageNotFound, APIError."""
+        image = self._find(image_name)
+        made = Container(image, options, self)
+        time.sleep(START_S + self._pause(made.what))
+        with self._lock:
+            made.place(self._address())
+            self._there[made.id] = made
+        try:
+            made.start()
+        except APIError:
+            made.remove()
+            raise
+        return made
+
+    def ended(self, container: "Container") -> None:
+        """A program has ended; whether by itself and at once decides how soon the same is started again."""
+        crashed = container.code != 0 and not container.stopped and time.monotonic() - container.since < LONG_S
+        self._crashes[container.what] = self._crashes.get(container.what, 0) + 1 if crashed else 0
+
+    def forget(self, container: "Container") -> None:
+        """It was removed."""
+        with self._lock:
+            self._there.pop(container.id, None)
+
+    def _pause(self, what: str) -> float:
+        """A service keeps starting what crashes: slower and slower, as ECS does."""
+        crashes = self._crashes.get(what, 0)
+        return 0.0 if crashes < 4 else min(0.25 * 2.0 ** (crashes - 4), SLOWEST_S)
+
+    def _address(self) -> str:
+        """A loopback address that no other task has: several may want the same port. The lock is held."""
+        if not sys.platform.startswith("linux"):
+            return "127.0.0.1"  # elsewhere only this one is there
+        taken = {one.address for one in self._there.values()}
+        return next(found for found in (f"{self._network}.{last}" for last in range(2, 255)) if found not in taken)
+
+
+class Client:
+    """What the emulator takes for a connection to an engine."""
+
+    def __init__(self, find: Callable[[str], Image], network: str) -> None:
+        self.images, self.containers = Images(find), Containers(find, network)
+
+    def ping(self) -> bool:
+        """It is there."""
+        return True
+
+
+class Container:
+    """A program that runs, or has run."""
+
+    def __init__(self, image: Image, options: Mapping[str, Any], owner: Containers) -> None:
+        self.id = uuid.uuid4().hex * 2
+        self.name, self.labels = str(options.get("name", "")), options.get("labels") or {}
+        self.what = f"{image.id} {self.labels.get('com.amazonaws.ecs.task-definition-family')}"
+        self.attrs: dict[str, Any] = {"State": {}, "Labels": self.labels}
+        self.address = ""
+        self.code: int | None = None
+        self.stopped, self.since = False, time.monotonic()
+        self._image, self._options, self._owner = image, options, owner
+        self._folder = tempfile.mkdtemp(prefix="task-")
+        self._log = open(os.path.join(self._folder, "log"), "a+b", buffering=0)  # noqa: SIM115 (as long as anybody may read it)
+        self._done = Event()
+        self._pid = 0
+
+    def place(self, address: str) -> None:
+        """Give it an address."""
+        self.address = address
+        self.attrs["NetworkSettings"] = {"Networks": {"sandbox": {"IPAddress": address}}}
+
+    def start(self) -> None:
+        """Unpack the image and start its program. Raises APIError."""
+        root = os.path.join(self._folder, "root")
+        os.mkdir(root)
+        try:
+            layers.unpack(self._image.layers, root)
+            argv, folder, env = command(self._image.config, self._options, root, self.address)
+            os.makedirs(folder, exist_ok=True)
+        except (layers.BadLayer, OSError) as problem:
+            raise APIError(f"failed to register layer: {problem}") from None
+        self.since = time.monotonic()
+        self._pid = os.posix_spawn(
+            SHELL, [SHELL, "-c", _GUARD, SHELL, folder, *argv], env, setsid=True,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, self._log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, self._log.fileno(), 2),
+                (os.POSIX_SPAWN_DUP2, self._owner.lifeline, 3),
+            ],
+        )  # fmt: skip
+        Thread(target=self._collect, daemon=True).start()
+
+    @property
+    def status(self) -> str:
+        """`running` or `exited`."""
+        return "exited" if self._done.is_set() else "running"
+
+    def reload(self) -> None:
+        """It is never out of date."""
+
+    def wait(self, **_: Any) -> dict[str, int | None]:
+        """Its exit code, when it has ended."""
+        self._done.wait()
+        return {"StatusCode": self.code}
+
+    def logs(self, stream: bool = False, tail: int | None = None, **_: Any) -> Any:
+        """All that it wrote: at once, the last lines, or as it comes."""
+        if stream:
+            return self._follow()
+        lines = self._written(0).splitlines(keepends=True)
+        return b"".join(lines if tail is None else lines[-tail:])
+
+    def _follow(self) -> Iterator[bytes]:
+        """Whole lines, until the program has ended and everything is read."""
+        at, rest = 0, b""
+        while True:
+            ended = self._done.is_set()
+            new = self._written(at)
+            at += len(new)
+            lines = (rest + new).splitlines(keepends=True)
+            rest = lines.pop() if lines and not lines[-1].endswith(b"\n") and not ended else b""
+            yield from lines
+            if ended:
+                return
+            self._done.wait(0.05)
+
+    def _written(self, at: int) -> bytes:
+        """What is in the log from there on. By its descriptor: the file itself may be removed by now."""
+        found = bytearray()
+        while chunk := os.pread(self._log.fileno(), CHUNK, at + len(found)):
+            found += chunk
+        return bytes(found)
+
+    def stop(self, timeout: float = 10, **_: Any) -> None:
+        """Ask the program to end, and end it after `timeout` seconds."""
+        self.stopped = True
+        if self._pid and not self._done.is_set():
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
+        if self._pid and not self._done.wait(timeout):
+            self.kill()
+
+    def kill(self, **_: Any) -> None:
+        """End the program and all that it started."""
+        self.stopped = True
+        if self._pid and not self._done.is_set():
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(self._pid, signal.SIGKILL)
+            self._done.wait()
+
+    def remove(self, **_: Any) -> None:
+        """Forget it, with its files."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._owner.forget(self)
+
+    def _collect(self) -> None:
+        """Wait for the end. The id of the group is ours until it is collected, so that nobody else's is ended."""
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        with suppress(ProcessLookupError, PermissionError):  # nothing else is left in it; macOS says EPERM then
+            os.killpg(self._pid, signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self.code = code if code >= 0 else 128 - code
+        self._owner.ended(self)
+        self._done.set()
+
+
+def command(config: Mapping[str, Any], options: Mapping[str, Any], root: str, address: str) -> tuple[list[str], str, dict[str, str]]:
+    """What to run: arguments, folder and environment, with the image's own paths below `root`. Raises APIError."""
+    given = {str(name): str(value) for name, value in (options.get("environment") or {}).items()}
+    own = dict(one.partition("=")[::2] for one in config.get("Env") or ())
+    env = {**own, **{name: value.replace("host.docker.internal", "127.0.0.1") for name, value in given.items()}}
+    env = {name: os.pathsep.join(_moved(part, root) for part in value.split(os.pathsep)) for name, value in env.items()}
+    if "HOST" in env:
+        env["HOST"] = address
+    path = os.pathsep.join((os.path.dirname(python()), os.environ.get("PATH", os.defpath)))
+    env |= {"PATH": path, "HOME": root, "HOSTNAME": address}
+    words = [*(config.get("Entrypoint") or ()), *(options.get("command") or config.get("Cmd") or ())]
+    if not words:
+        raise APIError("no command specified")
+    folder = os.path.join(root, os.path.normpath("/" + (config.get("WorkingDir") or "")).lstrip("/"))
+    program = _program(words[0], own.get("PATH", "/usr/local/bin:/usr/bin:/bin"), root)
+    return [program, *(_moved(word, root) for word in words[1:])], folder, env
+
+
+def _program(name: str, path: str, root: str) -> str:
+    """The image's own program, or this machine's for those that every base has. Raises APIError."""
+    base = os.path.basename(name)
+    plain = re.sub(r"^python3\.\d+$", "python3", base)
+    if plain in OWN:
+        found = python() if plain.startswith("python") else shutil.which(plain)
+        if found:
+            return found
+    for place in [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":")]:
+        inside = _moved(place, root)
+        if inside != place and os.access(inside, os.X_OK):
+            return inside
+    raise APIError(f'exec: "{name}": executable file not found in $PATH')
+
+
+def python() -> str:
+    """The Python that the emulator's environment was made with: without that environment's packages."""
+    version = sysconfig.get_python_version()
+    for name in (f"python{version}", "python3", "python"):
+        found = os.path.join(sys.base_prefix, "bin", name)
+        if os.access(found, os.X_OK):
+            return found
+    return sys.executable
+
+
+def _moved(path: str, root: str) -> str:
+    """An absolute path that the image has, as it is on this machine; anything else as it is."""
+    inside = os.path.join(root, path.lstrip("/"))
+    return inside if path.startswith("/") and os.path.exists(inside) else path

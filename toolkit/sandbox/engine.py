@@ -1,0 +1,536 @@
+"""What runs inside of the emulator's own environment: the standard library, ministack, and the two files beside this one that need nothing.
+
+This is the one file that uses names of ministack that are not meant for others. NAMES lists them, and a test fails when one is gone.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+import re
+import socket
+import sys
+import types
+import uuid
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+# Our own folder is not on the path of this environment, and nothing else of toolkit's is wanted there.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from toolkit.sandbox import containers
+
+sys.path.pop()
+
+NAMES = {
+    "ministack.services.ecs": (
+        "_docker", "_ImagePullError", "_ACTION_MAP", "_services", "_task_defs", "_make_deployment", "_create_service", "_update_service",
+        "_delete_service", "_resolve_td_key", "_resolve_cluster_name", "_reconcile_service_tasks", "_circuit_breaker_threshold", "_iso",
+        "_schedule_service_deployment_completion", "_tags",
+    ),
+    "ministack.services.ecr": (
+        "_resolve_manifest", "_layer_blobs", "_get_authorization_token", "_describe_images", "_find_image", "_repositories",
+    ),
+    "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name"),
+    "ministack.services.ec2": ("_security_groups",),
+    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
+    "ministack.core.iam_actions": ("extract_resource_arn",),
+    "ministack.core.responses": (
+        "request_scope", "get_account_id", "get_region", "error_response_json", "json_response",
+        "set_request_account_id", "set_request_region",
+    ),
+}  # fmt: skip
+
+MIRROR = "mirror/"
+"""Repositories that anybody may read, and that belong to no account of a person: the bases of images."""
+MIRROR_SCOPE = ("000000000000", "us-east-1")
+
+PROVISIONAL = {"key": "toolkit:sandbox", "value": "provisional"}
+"""The tag of what the sandbox made because a target names it. A stack that brings it takes its place."""
+
+_ECR_IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
+_BALANCER = re.compile(r"(?P<account>\d{12})\.(?P<region>[a-z0-9-]+)\.(?P<name>[A-Za-z0-9-]+)")
+_TOKEN = re.compile(r"AWS:sandbox-(\d{12})-([a-z0-9-]+)")
+
+
+def missing() -> list[str]:
+    """Which of the names are gone."""
+    return [f"{module}.{name}" for module, names in NAMES.items() for name in names if not hasattr(import_module(module), name)]
+
+
+def main() -> None:
+    """Serve on a loopback port until TERM; the port is written to a file once it is ours."""
+    if sys.argv[1:] == ["--names"]:
+        sys.stdout.write("\n".join(missing()))
+        return
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", int(os.environ.get("TOOLKIT_SANDBOX_PORT", "0"))))
+        port = listener.getsockname()[1]
+        os.environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0"}
+        run_images(f"127.{port >> 8}.{port & 255}")
+        add_resource_types()
+        correct_registry(port)
+        correct_services()
+        correct_balancers()
+        correct_policies()
+        serve(listener, os.path.join(sys.argv[1], "port"))
+
+
+def serve(listener: socket.socket, path: str) -> None:
+    """Run ministack's application on this socket."""
+    from hypercorn.asyncio import serve as hypercorn  # type: ignore[import-not-found]
+    from hypercorn.config import Config  # type: ignore[import-not-found]
+    from ministack.app import app  # type: ignore[import-not-found]
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+    with open(path + ".new", "w") as file:
+        file.write(os.environ["GATEWAY_PORT"])
+    os.replace(path + ".new", path)
+    asyncio.run(hypercorn(in_front_of(app, os.environ.pop("TOOLKIT_SANDBOX_TOKEN")), config))
+
+
+def in_front_of(app: Any, token: str) -> Any:
+    """The application, which also says whose it is: what listens on a remembered port may be somebody else by now.
+
+    Its registry asks who is there, as ECR does: the answer names the account, which a loopback address cannot. And every service has
+    an address that stays the same, whichever load balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`.
+    """
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path == "/_toolkit":
+            await _say(send, 200, {"token": token}, [])
+        elif scope["type"] == "http" and _is_registry(path):
+            host = _registry_host(path, dict(scope["headers"]).get(b"authorization", b""))
+            if host is None:
+                challenge = (b"www-authenticate", b'Basic realm="sandbox"')
+                await _say(send, 401, {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}, [challenge])
+            else:
+                headers = [(name, value) for name, value in scope["headers"] if name not in (b"host", b"authorization")]
+                await app({**scope, "headers": [*headers, (b"host", host.encode())]}, receive, send)
+        elif scope["type"] == "http" and path.startswith("/_service/"):
+            *name, rest = [*path.split("/", 6)[2:], "", "", "", "", ""][:5]
+            prefix = _balancer_of(*name)
+            if prefix is None:
+                await _say(send, 503, {"message": "this service is not there, or not behind a load balancer"}, [])
+            else:
+                raw = f"{prefix}/".encode() + b"".join(scope["raw_path"].split(b"/", 6)[6:])
+                await app({**scope, "path": f"{prefix}/{rest}", "raw_path": raw}, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
+
+
+def _balancer_of(account: str, region: str, cluster: str, service: str) -> str | None:
+    """The path of the load balancer that a service is behind, None if there is none."""
+    from ministack.core.responses import request_scope  # type: ignore[import-not-found]
+    from ministack.services import alb, ecs  # type: ignore[import-not-found]
+
+    with request_scope(account, region):
+        found = ecs._services.get(f"{cluster}/{service}") or {}
+        groups = [alb._tgs.get(one.get("targetGroupArn")) or {} for one in found.get("loadBalancers") or ()]
+        balancers = [alb._lbs.get(arn) or {} for group in groups for arn in group.get("LoadBalancerArns", ())]
+        return next((f"/_alb/{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None)
+
+
+async def _say(send: Any, status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json"), *headers]})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+
+def _is_registry(path: str) -> bool:
+    """`/v2/` is also API Gateway's and others'."""
+    return path in ("/v2", "/v2/", "/v2/_catalog") or (
+        path.startswith("/v2/") and ("/blobs/" in path or "/manifests/" in path or path.endswith("/tags/list"))
+    )
+
+
+def _registry_host(path: str, authorization: bytes) -> str | None:
+    """The ECR host that a request means, None if it does not say who it is."""
+    if path.startswith(f"/v2/{MIRROR}"):
+        return _host(*MIRROR_SCOPE)
+    scheme, _, given = authorization.decode("latin-1").partition(" ")
+    try:
+        found = _TOKEN.fullmatch(base64.b64decode(given).decode()) if scheme.lower() == "basic" else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return _host(*found.groups()) if found else None
+
+
+def _host(account: str, region: str) -> str:
+    return f"{account}.dkr.ecr.{region}.amazonaws.com"
+
+
+def run_images(network: str) -> None:
+    """Tasks run the images that are in the registry. Only ECS gets this engine; what else asks for Docker hears that there is none."""
+    from ministack.services import ecr, ecs
+
+    class Missing(ecs._ImagePullError, containers.ImageNotFound):  # type: ignore[misc]
+        """What ECS calls CannotPullContainerError."""
+
+    def find(name: str) -> containers.Image:
+        with _scope_of(name) as (repository, reference):
+            digest, manifest, _ = ecr._resolve_manifest(repository, reference)
+            if digest is None or manifest is None:
+                raise Missing(f"pull image manifest has been retried 1 time(s): failed to resolve ref {name}: {name}: not found")
+            return _image(digest, json.loads(manifest), ecr._layer_blobs.get(repository, {}), name, Missing)
+
+    def no_engine(*_: Any, **__: Any) -> None:
+        raise containers.DockerException("there is no Docker engine in the sandbox")
+
+    docker, errors = types.ModuleType("docker"), types.ModuleType("docker.errors")
+    kinds = (containers.DockerException, containers.APIError, containers.NotFound, containers.ImageNotFound)
+    vars(errors).update({kind.__name__: kind for kind in kinds})
+    vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
+    sys.modules |= {"docker": docker, "docker.errors": errors}
+    ecs._docker = containers.Client(find, network)
+
+
+def _image(digest: str, manifest: dict[str, Any], blobs: dict[str, bytes], name: str, missing: type[Exception]) -> containers.Image:
+    if "layers" not in manifest:
+        raise missing(f"{name} is a list of images; push the one for this machine")
+    wanted = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+    gone = [one for one in wanted if one not in blobs]
+    if gone:
+        raise missing(f"failed to fetch {gone[0]} of {name}: not found")
+    config = json.loads(blobs[wanted[0]]).get("config") or {}
+    return containers.Image(digest, config, [bytes(blobs[one]) for one in wanted[1:]])
+
+
+class _scope_of:  # noqa: N801 (used as a function)
+    """Within the account and region that an image's name means: its repository, and its tag or digest."""
+
+    def __init__(self, name: str) -> None:
+        from ministack.core.responses import get_account_id, get_region, request_scope
+
+        found = _ECR_IMAGE.fullmatch(name)
+        rest = found["rest"] if found else name.partition("/")[2] if re.match(r"127\.0\.0\.1:\d+/", name) else name
+        repository, _, digest = rest.partition("@")
+        repository, _, tag = repository.partition(":")
+        scope = (found["account"], found["region"]) if found else (get_account_id(), get_region())
+        self._scope = request_scope(*(MIRROR_SCOPE if repository.startswith(MIRROR) else scope))
+        self._parts = (repository, digest or tag or "latest")
+
+    def __enter__(self) -> tuple[str, str]:
+        self._scope.__enter__()
+        return self._parts
+
+    def __exit__(self, *problem: object) -> None:
+        self._scope.__exit__(*problem)
+
+
+def add_resource_types() -> None:
+    """CloudFormation types that a CDK service with a load balancer and scaling has. Those of no effect here are only remembered."""
+    from ministack.services import ec2
+    from ministack.services.cloudformation import provisioners  # type: ignore[import-not-found]
+
+    handlers = provisioners._RESOURCE_HANDLERS
+
+    def rule(key: str) -> dict[str, Any]:
+        def create(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+            group = ec2._security_groups[props["GroupId"]]
+            group[key] = [*group.get(key, []), *provisioners._ec2_sg_permissions([props])]
+            made = f"sgr-{uuid.uuid4().hex[:17]}"
+            return made, {"Id": made}
+
+        def delete(physical_id: str, props: dict[str, Any]) -> None:
+            group, gone = ec2._security_groups.get(props["GroupId"], {}), provisioners._ec2_sg_permissions([props])
+            group[key] = [one for one in group.get(key, []) if one not in gone]
+
+        return {"create": create, "delete": delete}
+
+    def inert(name: Callable[[str, dict[str, Any]], tuple[str, dict[str, str]]]) -> dict[str, Any]:
+        def create(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+            return name(uuid.uuid4().hex[:17], props)
+
+        def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+            return physical_id, name(uuid.uuid4().hex[:17], new)[1]
+
+        return {"create": create, "update": update, "delete": lambda physical_id, props: None}
+
+    def scalable(made: str, props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        name = f"{props.get('ResourceId')}|{props.get('ScalableDimension')}|{props.get('ServiceNamespace')}"
+        return name, {"Id": name}
+
+    more = {
+        "AWS::EC2::SecurityGroupIngress": rule("IpPermissions"),
+        "AWS::EC2::SecurityGroupEgress": rule("IpPermissionsEgress"),
+        "AWS::EC2::EIP": inert(lambda made, props: ("192.0.2.1", {"AllocationId": f"eipalloc-{made}", "PublicIp": "192.0.2.1"})),
+        "AWS::EC2::NatGateway": inert(lambda made, props: (f"nat-{made}", {"NatGatewayId": f"nat-{made}"})),
+        "AWS::ApplicationAutoScaling::ScalableTarget": inert(scalable),
+        "AWS::ApplicationAutoScaling::ScalingPolicy": inert(lambda made, props: (f"policy-{made}", {"Arn": f"policy-{made}"})),
+    }
+    for name, handler in more.items():
+        handlers.setdefault(name, handler)
+    _give_way(handlers["AWS::ECS::Service"])
+
+
+def _give_way(handler: dict[str, Any]) -> None:
+    """A service that the sandbox made beforehand is no reason for a stack that brings it to fail."""
+    from ministack.services import ecs
+
+    plain = handler["create"]
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        cluster, name = props.get("Cluster", "default"), props.get("ServiceName", "")
+        there = ecs._services.get(f"{ecs._resolve_cluster_name(cluster)}/{name}")
+        if there and there["status"] == "ACTIVE" and PROVISIONAL in ecs._tags.get(there["serviceArn"], []):
+            ecs._delete_service({"cluster": cluster, "service": name, "force": True})
+            ecs._tags.pop(there["serviceArn"], None)
+        return plain(logical_id, props, stack)
+
+    handler["create"] = create
+
+
+def correct_registry(port: int) -> None:
+    """The registry is on the loopback, its password names the account, and an image that is not there is an error as in AWS."""
+    from ministack.core.responses import error_response_json, get_account_id, get_region
+    from ministack.services import ecr
+
+    plain_token, plain_images = ecr._get_authorization_token, ecr._describe_images
+
+    def token(data: dict[str, Any]) -> Any:
+        status, headers, body = plain_token(data)
+        answer = json.loads(body)
+        for one in answer["authorizationData"]:
+            one["authorizationToken"] = base64.b64encode(f"AWS:sandbox-{get_account_id()}-{get_region()}".encode()).decode()
+            one["proxyEndpoint"] = f"http://127.0.0.1:{port}"
+        return status, headers, json.dumps(answer).encode()
+
+    def images(data: dict[str, Any]) -> Any:
+        name = data.get("repositoryName", "")
+        for one in data.get("imageIds") or () if name in ecr._repositories else ():
+            if ecr._find_image(name, one) is None:
+                asked = ", ".join(f"{key}:'{value}'" for key, value in one.items())
+                message = f"The image with imageId {{{asked}}} does not exist within the repository with name '{name}'"
+                return error_response_json("ImageNotFoundException", message, 400)
+        return plain_images(data)
+
+    ecr._get_authorization_token, ecr._describe_images = token, images
+
+
+def correct_balancers() -> None:
+    """A person's browser says nothing of accounts: a load balancer is found in whichever it is."""
+    from ministack.core.responses import request_scope, set_request_account_id, set_request_region
+    from ministack.services import alb
+
+    def anywhere(find: Callable[[str], Any]) -> Callable[[str], Any]:
+        def look(name: str) -> Any:
+            exact = _BALANCER.fullmatch(name)
+            plain = exact["name"] if exact else name
+            scopes = (
+                [exact.group("account", "region")] if exact else [(account, region) for (account, region, _), _ in alb._lbs.all_items()]
+            )
+            for account, region in dict.fromkeys(scopes):
+                with request_scope(account, region):
+                    found = find(plain)
+                if found is not None:
+                    set_request_account_id(account)
+                    set_request_region(region)
+                    return found
+            return None
+
+        return look
+
+    alb.find_lb_for_host, alb._find_lb_by_name = anywhere(alb.find_lb_for_host), anywhere(alb._find_lb_by_name)
+
+
+def correct_services() -> None:
+    """A first deployment takes its time, a task definition has to exist, and each deployment can be looked at afterwards."""
+    from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
+    from ministack.services import ecs
+
+    plain = ecs._make_deployment
+    recorded: dict[str, dict[str, Any]] = {}  # service deployment's ARN -> what is known of it, the newest last
+
+    def make_deployment(*given: Any, **more: Any) -> Any:
+        made = plain(*given, **more)
+        return {**made, "rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
+
+    def checked(handler: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+        def handle(data: dict[str, Any]) -> Any:
+            wanted = data.get("taskDefinition")
+            if wanted and ecs._resolve_td_key(wanted) not in ecs._task_defs:
+                return error_response_json("ClientException", "Unable to describe task definition.", 400)
+            before = _primary(_service(data))
+            answer = handler(data)
+            service = _service(data)
+            made = _primary(service)
+            if answer[0] < 400 and service is not None and made is not None and made is not before:
+                _record(service, made, before)
+            return answer
+
+        return handle
+
+    def _service(data: dict[str, Any]) -> dict[str, Any] | None:
+        name = str(data.get("service") or data.get("serviceName") or "").rpartition("/")[2]
+        found: dict[str, Any] | None = ecs._services.get(f"{ecs._resolve_cluster_name(data.get('cluster', 'default'))}/{name}")
+        return found
+
+    def _record(service: dict[str, Any], made: dict[str, Any], before: dict[str, Any] | None) -> None:
+        arn = _deployment_arn(service, made)
+        recorded[arn] = {"service": service, "deployment": made, "before": before, "stopped": False}
+        service["currentServiceDeployment"] = arn
+
+    def listed(data: dict[str, Any]) -> Any:
+        service = _service(data)
+        found = [_described(arn, one) for arn, one in reversed(recorded.items()) if service and one["service"] is service]
+        wanted = data.get("status") or []
+        short = ("serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status", "statusReason")
+        rows = [
+            {**{key: one[key] for key in short if key in one}, "targetServiceRevisionArn": one["targetServiceRevision"]["arn"]}
+            for one in found if not wanted or one["status"] in wanted
+        ]  # fmt: skip
+        return json_response({"serviceDeployments": rows})
+
+    def described(data: dict[str, Any]) -> Any:
+        arns = data.get("serviceDeploymentArns") or []
+        found = [_described(arn, recorded[arn]) for arn in arns if arn in recorded]
+        failures = [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in recorded]
+        return json_response({"serviceDeployments": found, "failures": failures})
+
+    def revisions(data: dict[str, Any]) -> Any:
+        known = {_revision_arn(one["service"], one["deployment"]): one for one in recorded.values()}
+        arns = data.get("serviceRevisionArns") or []
+        found = [_revision(arn, known[arn]["service"], known[arn]["deployment"]) for arn in arns if arn in known]
+        failures = [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in known]
+        return json_response({"serviceRevisions": found, "failures": failures})
+
+    def stopped(data: dict[str, Any]) -> Any:
+        arn = data.get("serviceDeploymentArn", "")
+        one = recorded.get(arn)
+        if one is None:
+            return error_response_json("ServiceDeploymentNotFoundException", "Service deployment not found.", 400)
+        service, made, before = one["service"], one["deployment"], one["before"]
+        current: Any = _primary(service)
+        if made["rolloutState"] != "IN_PROGRESS" or made is not current or before is None or before not in service["deployments"]:
+            return error_response_json("ConflictException", "The service deployment cannot be stopped.", 400)
+        one["stopped"] = True
+        reason = "ECS deployment was stopped by user."
+        made.update(status="ACTIVE", rolloutState="FAILED", rolloutStateReason=reason, desiredCount=0, updatedAt=ecs._iso())
+        before.update(status="PRIMARY", rolloutState="IN_PROGRESS", desiredCount=service["desiredCount"], updatedAt=ecs._iso())
+        service["taskDefinition"] = before["taskDefinition"]
+        cluster = service["clusterArn"].rpartition("/")[2]
+        key = f"{cluster}/{service['serviceName']}"
+        ecs._reconcile_service_tasks(cluster, key)
+        ecs._schedule_service_deployment_completion(cluster, key, get_account_id(), get_region())
+        return json_response({"serviceDeploymentArn": arn})
+
+    def _described(arn: str, one: dict[str, Any]) -> dict[str, Any]:
+        service, made, before = one["service"], one["deployment"], one["before"]
+        status = _status(one)
+        found = {
+            "serviceDeploymentArn": arn, "serviceArn": service["serviceArn"], "clusterArn": service["clusterArn"], "status": status,
+            "createdAt": made["createdAt"], "startedAt": made["createdAt"], "updatedAt": made["updatedAt"],
+            "statusReason": made["rolloutStateReason"], "deploymentConfiguration": service["deploymentConfiguration"],
+            "targetServiceRevision": _counts(service, made), "sourceServiceRevisions": [_counts(service, before)] if before else [],
+        }  # fmt: skip
+        breaker = (service["deploymentConfiguration"].get("deploymentCircuitBreaker") or {}).get("enable")
+        failed = status.startswith("ROLLBACK") or status == "STOPPED"
+        if status not in ("IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+            found["finishedAt"] = (before if status.startswith("ROLLBACK") and before else made)["updatedAt"]
+        if breaker:
+            watch = "TRIGGERED" if failed and made["rolloutState"] == "FAILED" and not one["stopped"] else "MONITORING"
+            watch = "MONITORING_COMPLETE" if status == "SUCCESSFUL" else watch
+            limit = ecs._circuit_breaker_threshold(service)
+            found["deploymentCircuitBreaker"] = {"status": watch, "failureCount": made["failedTasks"], "threshold": limit}
+        if status.startswith("ROLLBACK") and before:
+            found["rollback"] = {
+                "reason": made["rolloutStateReason"], "startedAt": made["updatedAt"], "serviceRevisionArn": _revision_arn(service, before),
+            }  # fmt: skip
+        return found
+
+    ecs._make_deployment = make_deployment
+    ecs._create_service, ecs._update_service = checked(ecs._create_service), checked(ecs._update_service)
+    ecs._ACTION_MAP |= {
+        "CreateService": ecs._create_service, "UpdateService": ecs._update_service, "ListServiceDeployments": listed,
+        "DescribeServiceDeployments": described, "DescribeServiceRevisions": revisions, "StopServiceDeployment": stopped,
+    }  # fmt: skip
+
+
+def _primary(service: dict[str, Any] | None) -> dict[str, Any] | None:
+    return next((one for one in (service or {}).get("deployments", []) if one["status"] == "PRIMARY"), None)
+
+
+def _status(one: dict[str, Any]) -> str:
+    """A service deployment's status, from the state of the deployment that it is."""
+    made, primary = one["deployment"], _primary(one["service"])
+    if made["rolloutState"] == "COMPLETED":
+        return "SUCCESSFUL"
+    if made["rolloutState"] == "FAILED" and one["before"] is not None and primary is one["before"]:
+        return "ROLLBACK_SUCCESSFUL" if primary["rolloutState"] == "COMPLETED" else "ROLLBACK_IN_PROGRESS"
+    return "IN_PROGRESS" if made["rolloutState"] == "IN_PROGRESS" and made is primary else "STOPPED"
+
+
+def _deployment_arn(service: dict[str, Any], deployment: dict[str, Any]) -> str:
+    return f"{service['serviceArn'].replace(':service/', ':service-deployment/')}/{deployment['id'].rpartition('/')[2]}"
+
+
+def _revision_arn(service: dict[str, Any], deployment: dict[str, Any]) -> str:
+    number = int(deployment["id"].rpartition("/")[2], 16) % 10**19
+    return f"{service['serviceArn'].replace(':service/', ':service-revision/')}/{number:019}"
+
+
+def _counts(service: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "arn": _revision_arn(service, deployment), "requestedTaskCount": deployment["desiredCount"],
+        "runningTaskCount": deployment["runningCount"], "pendingTaskCount": deployment["pendingCount"],
+    }  # fmt: skip
+
+
+def _revision(arn: str, service: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
+    from ministack.services import ecs
+
+    definition = ecs._task_defs.get(ecs._resolve_td_key(deployment["taskDefinition"])) or {}
+    digests = deployment.get("_image_digests", {})
+    images = [(one["name"], one["image"]) for one in definition.get("containerDefinitions", [])]
+    return {
+        "serviceRevisionArn": arn, "serviceArn": service["serviceArn"], "clusterArn": service["clusterArn"],
+        "taskDefinition": deployment["taskDefinition"], "createdAt": deployment["createdAt"],
+        "containerImages": [
+            {"containerName": name, "image": image, "imageDigest": digests.get(name) or image.partition("@")[2]} for name, image in images
+        ],
+    }  # fmt: skip
+
+
+def correct_policies() -> None:
+    """Under enforcement, ECS calls are about a service, a task or a definition, not about their cluster."""
+    from ministack.core import iam_actions  # type: ignore[import-not-found]
+
+    plain = iam_actions.extract_resource_arn
+
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str) -> Any:
+        found = ecs_resource(body, f"arn:aws:ecs:{region}:{account}") if service == "ecs" else None
+        return found or plain(service, method, path, headers, body, query, region, account)
+
+    iam_actions.extract_resource_arn = resource
+
+
+def ecs_resource(body: bytes, start: str) -> str | None:
+    """The ARN that a call of ECS is about, None if it is the cluster or everything."""
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    whole = [data.get(key) for key in ("resourceArn", "serviceDeploymentArn")]
+    whole += [(data.get(key) or [None])[0] for key in ("serviceDeploymentArns", "serviceRevisionArns")]
+    cluster = str(data.get("cluster") or "default").rpartition("/")[2]
+    service = data.get("service") or data.get("serviceName") or (data.get("services") or [None])[0]
+    task = data.get("task") or (data.get("tasks") or [None])[0]
+    named = [(f"service/{cluster}", service), (f"task/{cluster}", task)]
+    whole += [one if one.startswith("arn:") else f"{start}:{what}/{one}" for what, one in named if isinstance(one, str) and one]
+    if isinstance(data.get("family"), str) and "containerDefinitions" in data:
+        whole.append(f"{start}:task-definition/{data['family']}:*")
+    return next((one for one in whole if isinstance(one, str) and one), None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is no dependency of toolkit.
+
+It is made on first use, from the hashed list beside this file, and again when the list or the Python changes.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from toolkit.errors import ProgramFailed
+from toolkit.ports import files, process
+
+LOCK = os.path.join(os.path.dirname(__file__), "requirements.txt")
+PATIENCE_S = 600.0
+
+_KEPT = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+"""What pip may need to reach a package index, besides its own PIP_*."""
+
+
+def python(cache: str, tell: Callable[[str], None]) -> str:
+    """The interpreter that has the emulator, set up below the folder `cache` if it is not there. Raises ProgramFailed, FileProblem."""
+    wanted = hashlib.sha256(sys.version.encode() + files.read(LOCK)).hexdigest()[:16]
+    folder = os.path.join(cache, f"sandbox-{wanted}")
+    program, ready = os.path.join(folder, "bin", "python"), os.path.join(folder, "ready")
+    if os.path.exists(ready):
+        return program
+    os.makedirs(cache, exist_ok=True)
+    with _alone(os.path.join(cache, "sandbox.lock")):
+        if not os.path.exists(ready):
+            tell("setting up the sandbox's own Python environment (once) ...")
+            _make(folder, program, cache)
+            files.write(ready, b"")
+    return program
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Wait for others who do the same: two processes may want it at once."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: str, program: str, cache: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if process.run([sys.executable, "-m", "venv", folder], cache, _environment(), PATIENCE_S).code:
+        # Debian's python3 without python3-venv has no pip to put into an environment; virtualenv from pip brings its own.
+        shutil.rmtree(folder, ignore_errors=True)
+        own = os.path.join(cache, "virtualenv")
+        _run("pip", [sys.executable, "-m", "pip", "install", "--quiet", "--target", own, "virtualenv"], cache)
+        _run("virtualenv", [sys.executable, "-m", "virtualenv", "--quiet", folder], cache, PYTHONPATH=own)
+    pip = [program, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", LOCK]
+    _run("pip", pip, cache)
+
+
+def _run(name: str, argv: list[str], cache: str, **more: str) -> None:
+    done = process.run(argv, cache, _environment(**more), PATIENCE_S)
+    if done.code:
+        said = done.err.decode("utf-8", "replace").strip().splitlines()
+        raise ProgramFailed(program=name, reason=said[-1] if said else f"it ended with {done.code}")
+
+
+def _environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("PIP_")}
+    return process.child_environment(**kept, **more)

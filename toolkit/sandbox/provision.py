@@ -1,0 +1,292 @@
+"""What the targets of a rules.toml need to be there, worked out (pure), and then made in the emulator. Made twice is made once."""
+
+import hashlib
+import io
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from toolkit.errors import CloudError, Refused
+from toolkit.model import Environment, Place, Rules, Target, Wanted
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.images.bases import Name
+from toolkit.ports.images.bases import name as base_name
+from toolkit.ports.images.dockerfile import parse
+from toolkit.ports.images.stages import global_args, platform, stages
+from toolkit.sandbox import images
+
+ACCOUNT, REGION = "111111111111", "us-east-1"
+"""What is meant where rules.toml names no account or no region."""
+
+MIRROR = "mirror"
+MIRROR_PLACE = Place(region="us-east-1", account="000000000000")
+"""Where base images are; it is the one part of the registry that needs no password."""
+
+PROVISIONAL = {"toolkit:sandbox": "provisional"}
+"""The tag by which the engine knows what may give way to a stack."""
+
+SETTLE_S = 20.0
+"""How long the first deployments may take; what takes longer is left to itself."""
+
+_HANDLER = "def handler(event, context):\n    return 'sandbox: nothing deployed'\n"
+
+
+class Kind(Protocol):
+    """What this needs to know of a kind (targets/base.py has all of it)."""
+
+    def wanted(self, settings: Any) -> tuple[Wanted, ...]: ...
+    def dockerfile(self, settings: Any) -> tuple[str, str] | None: ...
+
+
+class Part(Struct, frozen=True):
+    """One thing to be made: where, what, and for a service the port that its program listens on."""
+
+    place: Place
+    what: Wanted
+    port: int = 8080
+
+
+class Made(Struct, frozen=True):
+    """One thing that is there now. `url` is where it answers, for a service behind its load balancer."""
+
+    environment: str
+    account: str
+    region: str
+    what: str
+    name: str
+    url: str = ""
+
+
+def places(rules: Rules) -> tuple[Place, ...]:
+    """Every region of every environment, with an account in any case; one place for a rules.toml without environments. Raises Refused."""
+    found = list(rules.environments.values()) or [Environment("")]
+    for one in found:
+        if one.profile and not re.fullmatch(r"[^\[\]\r\n=;#]+", one.profile):
+            raise Refused(f"environment {one.name} has a profile that no AWS configuration can name")
+    return tuple(
+        Place(one.name, region, one.account or ACCOUNT, one.profile, one.protected, one.store)
+        for one in found
+        for region in one.regions or (REGION,)
+    )
+
+
+def parts(
+    rules: Rules, kind: Callable[[str], Kind], fill: Callable[[Any, Mapping[str, str]], Any], text: Callable[[str], str | None],
+    bare: bool = False,
+) -> tuple[Part, ...]:  # fmt: skip
+    """What has to be there for each target in each place, each thing once. `bare` leaves services and functions to stacks.
+
+    `fill` puts an environment's variables into settings; `text` gives a file of the repository, None if it is not there.
+    """
+    found: dict[tuple[Place, str, str], Part] = {}
+
+    def want(place: Place, one: Wanted, port: int) -> None:
+        if not (bare and one.what in MADE_BY_STACKS):
+            found[place, one.what, one.name] = Part(place, one, port)
+
+    for place in places(rules):
+        environment = rules.environments.get(place.environment or "")
+        if place.store:
+            want(place, Wanted("bucket", place.store.removeprefix("s3://").partition("/")[0]), 0)
+        for target in rules.targets.values():
+            settings = fill(target.settings, environment.vars if environment else {})
+            for one in kind(target.kind).wanted(settings):
+                want(place, one, exposed(_dockerfile(target, kind, text)))
+    return tuple(found.values())
+
+
+def bases(rules: Rules, kind: Callable[[str], Kind], text: Callable[[str], str | None]) -> tuple[Name, ...]:
+    """The base images of everything that is built; a Dockerfile that cannot be read is for the deploy to tell of."""
+    found: dict[Name, None] = {}
+    for target in rules.targets.values():
+        try:
+            parsed = parse(_dockerfile(target, kind, text))
+            known = global_args(parsed, {}, platform(None))
+            names = [stage.base for stage in stages(parsed, known, platform(None))]
+            found |= {base_name(one): None for one in names if isinstance(one, str) and one != "scratch"}
+        except Refused:
+            continue
+    return tuple(found)
+
+
+def exposed(dockerfile: str) -> int:
+    """The first port that a Dockerfile exposes, 8080 if it does not say."""
+    found = re.search(r"^\s*EXPOSE\s+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
+    return int(found[1]) if found and 0 < int(found[1]) < 65536 else 8080
+
+
+def _dockerfile(target: Target, kind: Callable[[str], Kind], text: Callable[[str], str | None]) -> str:
+    built = kind(target.kind).dockerfile(target.settings)
+    return (text(built[1]) or "") if built else ""
+
+
+def make(wanted: Iterable[Part], clouds: Callable[[Place], Aws], port: int, tell: Callable[[str], None]) -> tuple[Made, ...]:
+    """Make what is not there yet; everything that was asked for. Raises CloudError, ProgramFailed."""
+    found = []
+    for part in wanted:
+        place = part.place
+        address = MAKERS[part.what.what](clouds(place), part, port)
+        found.append(Made(place.environment or "", place.account or "", place.region or "", part.what.what, part.what.name, address))
+        tell(f"{part.what.what} {part.what.name} in {place.account} {place.region}")
+    return tuple(found)
+
+
+def settle(wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: float = SETTLE_S) -> None:
+    """Wait until the services' first deployments are over: nobody shall find the sandbox at work. Raises CloudError."""
+    waiting = [part for part in wanted if part.what.what == "service"]
+    until = time.monotonic() + patience_s
+    while waiting and time.monotonic() < until:
+        waiting = [part for part in waiting if _at_work(clouds(part.place), part)]
+        if waiting:
+            time.sleep(0.05)
+
+
+def _at_work(aws: Aws, part: Part) -> bool:
+    found = aws.read("ecs", "describe_services", cluster=part.what.detail["cluster"], services=[part.what.name])["services"]
+    return any(one["rolloutState"] == "IN_PROGRESS" for service in found for one in service["deployments"] if one["status"] == "PRIMARY")
+
+
+def mirror(names: Iterable[Name], cloud: Aws, port: int) -> None:
+    """Put a stub in the place of each base image. One that is named by its digest cannot be stood in for. Raises CloudError."""
+    account, region = MIRROR_PLACE.account or "", MIRROR_PLACE.region or ""
+    for name in names:
+        if not name.reference.startswith("sha256:"):
+            repository = f"{MIRROR}/{name.repository}"
+            _unless_there("RepositoryAlreadyExistsException", partial(_repository, cloud, repository))
+            images.push_stub(port, repository, name.reference, name.repository, account, region)
+
+
+def _repository(aws: Aws, name: str) -> None:
+    aws.write("ecr", "create_repository", repositoryName=name)
+
+
+def make_repository(aws: Aws, part: Part, port: int) -> str:
+    """An empty repository."""
+    _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, part.what.name))
+    return ""
+
+
+def make_bucket(aws: Aws, part: Part, port: int) -> str:
+    """An empty bucket."""
+    where: dict[str, Any] = {} if aws.region_name == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
+    _unless_there("BucketAlreadyOwnedByYou", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where))
+    return ""
+
+
+def make_function(aws: Aws, part: Part, port: int) -> str:
+    """A function that does nothing, with its alias on a first version."""
+    name, packed = part.what.name, io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("handler.py", _HANDLER)
+    role = f"arn:aws:iam::{part.place.account}:role/sandbox"
+
+    def create() -> None:
+        made = aws.write(
+            "lambda", "create_function", FunctionName=name, Runtime="python3.12", Role=role, Handler="handler.handler", Publish=True,
+            Code={"ZipFile": packed.getvalue()}, Tags=PROVISIONAL,
+        )  # fmt: skip
+        aws.write("lambda", "create_alias", FunctionName=name, Name=part.what.detail["alias"], FunctionVersion=made["Version"])
+
+    _unless_there("ResourceConflictException", create)
+    return ""
+
+
+def make_bootstrap(aws: Aws, part: Part, port: int) -> str:
+    """What `cdk bootstrap` leaves behind, as far as an assembly speaks of it: a bucket, a repository, roles, and the version."""
+    start, where = f"cdk-{part.what.name}", f"{part.place.account}-{part.place.region}"
+    make_bucket(aws, Part(part.place, Wanted("bucket", f"{start}-assets-{where}")), port)
+    make_repository(aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), port)
+    anybody = {"Effect": "Allow", "Principal": {"AWS": "*", "Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    for role in ("deploy", "file-publishing", "image-publishing", "lookup", "cfn-exec"):
+        create = partial(
+            aws.write, "iam", "create_role", RoleName=f"{start}-{role}-role-{where}",
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]}),
+        )  # fmt: skip
+        _unless_there("EntityAlreadyExists", create)
+    aws.write("ssm", "put_parameter", Name=f"/cdk-bootstrap/{part.what.name}/version", Value="30", Type="String", Overwrite=True)
+    return ""
+
+
+def make_service(aws: Aws, part: Part, port: int) -> str:
+    """A service of one task behind a load balancer, which says that nothing is deployed; its address."""
+    detail, place = part.what.detail, part.place
+    cluster, repository = detail["cluster"], detail["repository"]
+    aws.write("ecs", "create_cluster", clusterName=cluster)
+    there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])["services"]
+    address = f"http://127.0.0.1:{port}/_service/{place.account}/{place.region}/{cluster}/{part.what.name}/"
+    if any(one["status"] == "ACTIVE" for one in there):
+        return address
+    _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
+    images.push(port, repository, "latest", images.first(part.port), place.account or "", place.region or "")
+    group = _balancer(aws, balancer(place, part.what.name), part.port)
+    aws.write(
+        "ecs", "create_service", cluster=cluster, serviceName=part.what.name, taskDefinition=_definition(aws, part), desiredCount=1,
+        launchType="FARGATE", tags=[{"key": key, "value": value} for key, value in PROVISIONAL.items()],
+        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-sandbox"], "assignPublicIp": "ENABLED"}},
+        loadBalancers=[{"targetGroupArn": group, "containerName": detail["container"], "containerPort": part.port}],
+        deploymentConfiguration={
+            "minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        },
+    )  # fmt: skip
+    return address
+
+
+def balancer(place: Place, service: str) -> str:
+    """A load balancer's name for a service: at most 32 characters, and different in every environment and region."""
+    whole = f"{place.environment or 'sandbox'}-{place.region}-{service}"
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:6]
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{place.environment or 'sandbox'}-{service}").strip("-")
+    return f"{plain[:25].strip('-')}-{digest}"
+
+
+def _definition(aws: Aws, part: Part) -> str:
+    """The task definition of the first image. Its logs go where those of the deployed ones will."""
+    where = f"{part.place.account}.dkr.ecr.{part.place.region}.amazonaws.com/{part.what.detail['repository']}:latest"
+    logs = {
+        "awslogs-group": f"/ecs/{part.what.name}", "awslogs-region": part.place.region, "awslogs-stream-prefix": "ecs",
+        "awslogs-create-group": "true",
+    }  # fmt: skip
+    container = {
+        "name": part.what.detail["container"], "image": where, "essential": True, "portMappings": [{"containerPort": part.port}],
+        "logConfiguration": {"logDriver": "awslogs", "options": logs},
+    }  # fmt: skip
+    made = aws.write(
+        "ecs", "register_task_definition", family=part.what.name, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256",
+        memory="512", containerDefinitions=[container],
+    )  # fmt: skip
+    return str(made["taskDefinition"]["taskDefinitionArn"])
+
+
+def _balancer(aws: Aws, name: str, port: int) -> str:
+    """A load balancer with one listener; its target group."""
+    made = aws.write("elbv2", "create_load_balancer", Name=name, Subnets=["subnet-sandbox"])["LoadBalancers"][0]
+    groups = aws.write("elbv2", "create_target_group", Name=name, Protocol="HTTP", Port=port, TargetType="ip", VpcId="vpc-sandbox")
+    group = str(groups["TargetGroups"][0]["TargetGroupArn"])
+    action = [{"Type": "forward", "TargetGroupArn": group}]
+    aws.write("elbv2", "create_listener", LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=action)
+    return group
+
+
+def _unless_there(code: str, create: Callable[[], Any]) -> None:
+    """Create it; that it is there already is as good."""
+    try:
+        create()
+    except CloudError as problem:
+        if problem.aws_code != code:
+            raise
+
+
+MAKERS = {
+    "repository": make_repository,
+    "bucket": make_bucket,
+    "function": make_function,
+    "service": make_service,
+    "bootstrap": make_bootstrap,
+}
+MADE_BY_STACKS = ("service", "function")

@@ -1,0 +1,128 @@
+"""The emulator as a process: of its own session, on the loopback only, remembered in a file so that any later command finds it."""
+
+import json
+import os
+import secrets
+import signal
+import time
+from http.client import HTTPConnection, HTTPException
+
+from msgspec import Struct
+
+from toolkit.errors import ProgramFailed
+from toolkit.ports import files, process
+
+ENGINE = os.path.join(os.path.dirname(__file__), "engine.py")
+READY_S, END_S = 30.0, 5.0
+"""How long a start and an end may take."""
+
+
+class Server(Struct, frozen=True):
+    """A process that was started. `born` is when, in the system's own words: with it a pid cannot be mistaken for another process."""
+
+    pid: int
+    born: str
+    port: int
+    token: str
+    folder: str
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """The file that it writes to."""
+        return os.path.join(self.folder, "log")
+
+
+def start(python: str, folder: str, region: str, enforce: bool = False, port: int = 0) -> Server:
+    """Start the emulator with files in `folder`, and wait until it answers. `enforce`: IAM policies count. Raises ProgramFailed."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    named = os.path.join(folder, "port")
+    if os.path.exists(named):
+        os.unlink(named)
+    token, log = secrets.token_hex(16), os.path.join(folder, "log")
+    env = process.child_environment(
+        TOOLKIT_SANDBOX_TOKEN=token, TOOLKIT_SANDBOX_PORT=str(port), MINISTACK_REGION=region, AUTH="true" if enforce else "false",
+        LOG_LEVEL="WARNING", PYTHONUNBUFFERED="1", TMPDIR=folder,
+    )  # fmt: skip
+    pid = os.posix_spawn(
+        python, [python, "-I", ENGINE, folder], env, setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )  # fmt: skip
+    born = _born(pid) or ""
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until and _born(pid) == born:
+        if os.path.exists(named):
+            server = Server(pid, born, int(files.read(named)), token, folder)
+            if answers(server):
+                return server
+        time.sleep(0.02)
+    end(Server(pid, born, 0, token, folder))
+    raise ProgramFailed(program="the sandbox", reason=f"it did not start; see {log}")
+
+
+def runs(server: Server) -> bool:
+    """Whether this very process is still there."""
+    return _born(server.pid) == server.born
+
+
+def answers(server: Server) -> bool:
+    """Whether it is this server that answers at its address."""
+    found = _ask(server, "GET", "/_toolkit")
+    return found is not None and found.get("token") == server.token
+
+
+def empty(server: Server) -> None:
+    """Forget all that it holds. Raises ProgramFailed."""
+    if _ask(server, "POST", "/_ministack/reset") is None:
+        raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
+
+
+def end(server: Server) -> None:
+    """End it with everything that it started. Nothing is done to a process that is not ours."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if runs(server):
+            os.killpg(server.pid, number)
+        until = time.monotonic() + END_S
+        while runs(server) and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def _ask(server: Server, method: str, path: str) -> dict[str, object] | None:
+    """The JSON that it answers, None if it does not. No proxy is asked: it is this machine."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=READY_S)
+    try:
+        connection.request(method, path)
+        found = json.loads(connection.getresponse().read())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return found if isinstance(found, dict) else None
+
+
+def _born(pid: int) -> str | None:
+    """When a process was started, None if there is none (any more). One that has ended and waits for us is collected."""
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return None
+    except ChildProcessError:
+        pass  # not ours to collect
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *fields = file.read().rpartition(b")")[2].split()
+        return None if state == b"Z" else fields[18].decode()
+    except FileNotFoundError:
+        if os.path.exists("/proc/self/stat"):
+            return None
+    except ProcessLookupError:
+        return None
+    done = process.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], os.sep, process.child_environment())
+    return done.out.decode().strip() or None

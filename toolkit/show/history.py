@@ -1,0 +1,113 @@
+"""What happened, as people and programs read it: runs, their steps, and locks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from toolkit.show.run import WORDS
+from toolkit.show.table import room, table
+from toolkit.show.text import clipped, line, quote
+
+WIDTH = 80
+
+
+def runs(found: Sequence[Any], width: int = WIDTH) -> str:
+    """The runs, newest first: one row each."""
+    if not found:
+        return "No run is recorded here yet."
+    headers = ("run", "status", "environment", "by", "steps")
+    rows = [(line(one.run), one.status, line(one.environment or "-"), line(one.user or "-"), _steps(one)) for one in found]
+    space = room(rows, headers, 4, width)
+    return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
+
+
+def _steps(one: Any) -> str:
+    return ", ".join(line(step) for step, _, _ in one.steps) or "-"
+
+
+def run(one: Any, lines: Sequence[tuple[str, str, str]]) -> str:
+    """One run: what was asked, when, by whom, and each step's end. `lines` are step, verdict and cause."""
+    said = [
+        f"run         {line(one.run)}",
+        f"status      {one.status}" + (f" (exit {one.exit})" if one.exit is not None else ""),
+        f"command     {line(one.command)}",
+        f"environment {line(one.environment or '-')}",
+        f"commit      {line(one.commit or '-')}",
+        f"by          {line(one.user or '-')}",
+        f"started     {line(one.started)}",
+        f"ended       {line(one.ended or '-')}",
+    ]
+    if lines:
+        said += [
+            "",
+            table(
+                ("step", "verdict", "cause"), [(line(step), WORDS.get(word, word) or "open", line(cause)) for step, word, cause in lines]
+            ),
+        ]
+    return "\n".join(said)
+
+
+def runs_document(found: Sequence[Any]) -> dict[str, Any]:
+    """The runs for programs."""
+    return {"toolkit": 1, "command": "history", "status": "ok", "exit": 0, "runs": [summary(one) for one in found]}
+
+
+def summary(one: Any) -> dict[str, Any]:
+    """One run for programs."""
+    return {
+        "run": one.run, "status": one.status, "exit": one.exit, "command": one.command, "environment": one.environment,
+        "commit": one.commit, "user": one.user, "started": one.started, "ended": one.ended,
+        "steps": [{"step": step, "target": target, "verdict": verdict} for step, target, verdict in one.steps],
+    }  # fmt: skip
+
+
+def locks(found: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
+    """The locks that are held: name, holder, and whether on this machine or in the bucket."""
+    if not found:
+        return "Nothing is locked."
+    headers = ("target", "by", "since", "id", "where", "command")
+    rows = [
+        (quote(name), line(f"{by.who}@{by.host}"), line(by.since), line(by.id), where, line(by.command or by.problem))
+        for name, by, where in found
+    ]
+    space = room(rows, headers, 5, width)
+    return table(headers, [(*row[:5], clipped(row[5], space)) for row in rows])
+
+
+def locks_document(found: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
+    """The locks for programs."""
+    held = [
+        {"name": name, "where": where, "user": by.who, "host": by.host, "pid": by.pid, "run": by.run, "since": by.since, "id": by.id,
+         "command": by.command, "problem": by.problem or None}
+        for name, by, where in found
+    ]  # fmt: skip
+    return {"toolkit": 1, "command": "lock show", "status": "ok", "exit": 0, "locks": held}
+
+
+def run_document(one: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """One run for programs."""
+    causes = {step: cause for step, _, cause in steps}
+    found = summary(one)
+    found["steps"] = [{**step, "cause": causes.get(step["step"]) or None} for step in found["steps"]]
+    return {"toolkit": 1, "command": "show", "status": "ok", **found, "exit": 0, "ended_with": one.exit}
+
+
+def good(record: Any, newest: bool) -> str:
+    """One good deploy in a line of a list to choose from."""
+    return f"{_version(record)}  {record.when[:16].replace('T', ' ')}  run {record.run}{'  (the newest)' if newest else ''}"
+
+
+def good_table(records: Sequence[Any]) -> str:
+    """The good deploys of a target, newest first."""
+    if not records:
+        return "No good deploy is recorded."
+    return table(("version", "when", "run"), [(_version(one), line(one.when[:16].replace("T", " ")), line(one.run)) for one in records])
+
+
+def goods(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """The good deploys for programs."""
+    return [{"version": one.version, "commit": one.commit, "when": one.when, "run": one.run, "detail": dict(one.detail)} for one in records]
+
+
+def _version(record: Any) -> str:
+    short = record.version.replace(record.commit, record.commit[:12]) if record.commit else record.version
+    return line(short)

@@ -1,0 +1,214 @@
+"""A run as people and programs read it: what it would do, what it did, and the one next command."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from toolkit.model import Call, Job, Live, Outcome, Preview, Ran
+from toolkit.show.table import room, table
+from toolkit.show.text import clipped, count, duration, line, wrapped
+
+WIDTH = 80
+WORDS = {
+    "succeeded": "done", "unchanged": "nothing to do", "failed": "failed", "rolled-back": "failed, rolled back", "superseded": "superseded",
+    "cancelled": "cancelled", "skipped": "skipped", "in-doubt": "in doubt",
+}  # fmt: skip
+"""The verdicts as they are said to people."""
+
+
+def place(jobs: Sequence[Job]) -> str:
+    """Where the jobs act: `dev (account 111111111111, eu-west-1)`."""
+    first = jobs[0].place
+    regions = ", ".join(dict.fromkeys(job.place.region for job in jobs if job.place.region))
+    inside = ", ".join(part for part in (f"account {first.account}" if first.account else "", regions) if part)
+    name = first.environment or "your AWS account"
+    return f"{name} ({inside})" if inside else name
+
+
+def version(job: Job) -> str:
+    """A version short enough for a table, but never without its `dirty`."""
+    name = job.version.name
+    if job.version.commit and name.startswith(job.version.commit):
+        return name.replace(job.version.commit, job.version.commit[:12])
+    return line(name)
+
+
+def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH) -> list[str]:
+    """What is about to happen, before anybody is asked."""
+    doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
+    lines = wrapped(f"{doing} to {place(jobs)}:", width)
+    wide = max(len(job.step) for job in jobs)
+    for job in jobs:
+        preview = previews.get(job.step)
+        about = "nothing to do" if preview and preview.unchanged else f"about {duration(job.estimate_s)}" if job.estimate_s else ""
+        lines.append(f"  {job.step:<{wide}}  {version(job)}  {about}".rstrip())
+    lines += [part for one in warnings(jobs, previews) for part in wrapped(one, width)]
+    return lines
+
+
+def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
+    """What the kinds warn of, each with its step."""
+    several = len(jobs) > 1
+    return [
+        f"warning: {f'{job.step}: ' if several else ''}{line(warning)}"
+        for job in jobs
+        if job.step in previews
+        for warning in previews[job.step].warnings
+    ]
+
+
+def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH) -> str:
+    """Every call that would change something, in order, with the parameters that matter."""
+    lines = [*intention(jobs, previews, width), "", "Nothing was changed. These calls would be made:"]
+    for job in jobs:
+        preview = previews.get(job.step)
+        after = f" (after {', '.join(job.needs)})" if job.needs else ""
+        lines.append(f"{job.step}{after}")
+        if preview is None:
+            lines.append("  not known before the steps that it waits for are done")
+        elif preview.unchanged:
+            lines.append("  none: it is live already")
+        else:
+            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}", width, "      ")]
+    return "\n".join(lines)
+
+
+def _call(call: Call) -> str:
+    return " ".join((line(call.name), *(f"{name}={line(value)}" for name, value in call.what.items())))
+
+
+def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {
+            "step": job.step,
+            "target": job.target,
+            "region": job.place.region,
+            "version": job.version.name,
+            "needs": job.needs,
+            "unchanged": job.step in previews and previews[job.step].unchanged,
+            "warnings": previews[job.step].warnings if job.step in previews else (),
+            "calls": [{"call": call.name, **call.what} for call in previews[job.step].calls] if job.step in previews else None,
+        }
+        for job in jobs
+    ]
+
+
+def ended(outcome: Outcome) -> str:
+    """One step's end in a line, without its name."""
+    word = WORDS.get(outcome.verdict, outcome.verdict)
+    took = (
+        f" in {duration(round(outcome.took_s))}"
+        if outcome.verdict in ("succeeded", "failed", "rolled-back") and outcome.took_s >= 1
+        else ""
+    )
+    cause = f": {line(outcome.cause)}" if outcome.cause else ""
+    return f"{word}{took}{cause}"
+
+
+def text(ran: Ran, jobs: Sequence[Job], width: int = WIDTH) -> str:
+    """The end of a run: the table if there are several steps, then what did not go well, and what to do next."""
+    return "\n".join(_lines(ran, {job.step: job for job in jobs}, width))
+
+
+def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
+    if len(jobs) > 1:
+        rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
+        rows += [(step, "not started", version(jobs[step]), "", "") for step in ran.not_started]
+        headers = ("step", "verdict", "version", "took", "cause")
+        space = room(rows, headers, 4, width)
+        yield table(headers, [(*row[:4], clipped(line(row[4]), space)) for row in rows])
+        yield ""
+    for outcome in ran.outcomes:
+        yield from _detail(outcome, jobs[outcome.step], len(jobs) > 1, width)
+    yield from wrapped(_summary(ran), width)
+
+
+def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str]:
+    took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
+    return outcome.step, WORDS.get(outcome.verdict, outcome.verdict), version(jobs[outcome.step]), took
+
+
+def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
+    name = f"{outcome.step}: " if several else ""
+    for key, value in outcome.outputs.items():
+        yield f"{name}{line(key)} = {line(value)}"
+    if outcome.verdict in ("succeeded", "unchanged"):
+        if not several:
+            yield from wrapped(f"{outcome.step} {version(job)}: {ended(outcome)}", width)
+        elif outcome.cause:
+            yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
+        return
+    if outcome.verdict == "skipped":
+        return
+    yield from wrapped(f"{outcome.step}: {ended(outcome)}", width)
+    yield from (f"  | {line(one)}" for one in outcome.log)
+    if outcome.next:
+        yield from wrapped(f"  next: {line(outcome.next)}", width)
+
+
+def _summary(ran: Ran) -> str:
+    good = sum(outcome.verdict in ("succeeded", "unchanged") for outcome in ran.outcomes)
+    rest = len(ran.outcomes) + len(ran.not_started)
+    took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
+    more = {
+        "in-doubt": "; go on with `toolkit resume`", "cancelled": "; go on with `toolkit resume`", "partial": "", "failed": "",
+    }.get(ran.status, "")  # fmt: skip
+    left = f"; left out: {', '.join(target for target, _ in ran.left)}" if ran.left else ""
+    return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{more}{left}."
+
+
+def document(command: str, ran: Ran, jobs: Sequence[Job]) -> dict[str, Any]:
+    """The end of a run for programs (docs/json.md)."""
+    by_step = {job.step: job for job in jobs}
+    return {
+        "toolkit": 1,
+        "command": command,
+        "status": ran.status,
+        "exit": int(ran.exit),
+        "run": ran.run,
+        "environment": jobs[0].place.environment if jobs else None,
+        "took_s": ran.took_s,
+        "steps": [_step(outcome, by_step[outcome.step]) for outcome in ran.outcomes],
+        "not_started": list(ran.not_started),
+        "left": [{"target": target, "reason": reason} for target, reason in ran.left],
+    }
+
+
+def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
+    return {
+        "step": outcome.step,
+        "target": outcome.target,
+        "kind": job.kind,
+        "action": job.action,
+        "region": job.place.region,
+        "version": job.version.name,
+        "verdict": outcome.verdict,
+        "cause": outcome.cause or None,
+        "next": outcome.next or None,
+        "took_s": outcome.took_s,
+        "adopted": outcome.adopted,
+        "outputs": dict(outcome.outputs),
+        "live": None if outcome.live is None else live(outcome.live),
+    }
+
+
+def live(found: Live) -> dict[str, Any]:
+    """What runs, for programs."""
+    return {"version": found.version, "commit": found.commit, "run": found.run, "since": found.since, "detail": dict(found.detail)}
+
+
+def open_steps(jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `resume` would do with each step, for programs."""
+    return [{"step": job.step, "target": job.target, "region": job.place.region, "next": _next(job, done, begun)} for job in jobs]
+
+
+def still_open(run: str, jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
+    """What `resume` would do with each step."""
+    rows = [(job.step, version(job), _next(job, done, begun)) for job in jobs]
+    return f"Run {run} is open. Nothing was changed. Going on with it means:\n\n{table(('step', 'version', 'next'), rows)}"
+
+
+def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
+    if job.step in done:
+        return f"over ({WORDS.get(done[job.step].verdict, done[job.step].verdict)})"
+    return "look in AWS what became of it" if job.step in begun else "do it"

@@ -1,0 +1,507 @@
+"""Deploy one stack: bring it into a state that can be updated, make a change set, show it, and execute it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from msgspec import Struct
+
+from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
+from toolkit.model import Call, Job, Preview
+from toolkit.ports import cdk
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.targets.base import Report
+from toolkit.targets.cloudformation import changes, follow, images, sources, standing, watch
+from toolkit.targets.cloudformation import template as templates
+from toolkit.targets.cloudformation.watch import change_set_name, stack_name
+
+Stack = Mapping[str, Any]
+Found = TypeVar("Found")
+
+CFN = "cloudformation"
+UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
+WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+"""A stack in one of these is what its template says."""
+NO_CHANGE = ("The submitted information didn't contain changes.", "No updates are to be performed")
+
+
+class Mend(Struct, frozen=True):
+    """How a stack that cannot be updated is brought to where it can be, after a person has agreed."""
+
+    operation: str
+    question: str
+    wish: str
+    flag: str
+    token: str
+    """What ends the client request token of this call: each call of a step has its own."""
+
+    @property
+    def call(self) -> str:
+        """`cloudformation:DeleteStack`."""
+        return f"{CFN}:{''.join(part.title() for part in self.operation.split('_'))}"
+
+
+_AGAIN = ("recreate", "--recreate", "d")
+_BACK = ("continue_rollback", "--continue-rollback", "r")
+MENDS = {
+    "ROLLBACK_COMPLETE": Mend("delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN),
+    "ROLLBACK_FAILED": Mend("delete_stack", "its creation failed, and so did its rollback: delete {stack} and create it again?", *_AGAIN),
+    "CREATE_FAILED": Mend("delete_stack", "its creation failed half-way: delete {stack} with all that is in it, and create it?", *_AGAIN),
+    "UPDATE_FAILED": Mend("rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK),
+    "UPDATE_ROLLBACK_FAILED": Mend("continue_update_rollback", "its last rollback got stuck: continue the rollback of {stack}?", *_BACK),
+}
+
+
+def preview(job: Job, world: World) -> Preview:
+    """See targets/base.py."""
+    aws = world.aws(job.place)
+    found = sources.load(job, world, lambda: None)
+    stack = cfn.stack(aws, found.name)
+    status = str(stack["StackStatus"]) if stack else ""
+    if stack is not None:
+        _refuse_hopeless(aws, stack)
+    mend = MENDS.get(status)
+    new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
+    summary = _summary(aws, found, uploaded=False)
+    parameters = _parameters(found, summary, None if new else stack)
+    live = watch.live(job, world)
+    if stack is not None and not new and _is_same(aws, found, stack, summary) and not templates.looks_elsewhere(found.text, summary):
+        return Preview((), unchanged=True, live=live)
+    warnings = [_busy(status)] if status and not follow.ended(status) and status != "REVIEW_IN_PROGRESS" else []
+    if mend is not None and stack is not None:
+        _refuse_protected(stack, mend)
+        warnings.append(f"{mend.question.format(stack=found.name).capitalize()} {mend.flag} says yes in advance")
+    if stack is not None and not new:
+        warnings += _images_put_back(aws, found, stack, None)
+    calls = [Call(mend.call, {"stack": found.name})] if mend else []
+    calls += [Call("s3:PutObject", {"bucket": one.bucket, "key": one.key}) for one in sources.to_upload(aws, found)]
+    calls.append(Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new)))
+    if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
+        calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
+    calls.append(Call("cloudformation:ExecuteChangeSet", {"stack": found.name, "change_set": change_set_name(job.token)}))
+    return Preview(tuple(calls), tuple(warnings), live=live)
+
+
+def _what(job: Job, found: sources.Source, summary: Mapping[str, Any], parameters: list[dict[str, Any]], new: bool) -> dict[str, str]:
+    """The parameters of CreateChangeSet that matter, without the values of the template's."""
+    what = {"stack": found.name, "change_set": change_set_name(job.token), "type": "CREATE" if new else "UPDATE"}
+    what["capabilities"] = ",".join(_capabilities(summary)) or "none"
+    what["parameters"] = ",".join(str(one["ParameterKey"]) for one in parameters) or "none"
+    if found.role:
+        what["role"] = found.role
+    return what
+
+
+def apply(job: Job, world: World, report: Report) -> None:
+    """See targets/base.py."""
+    if _was_executed(job, world.aws(job.place), report):
+        return
+    report.phase("synthesizing" if job.settings.cdk else "reading the template")
+    _Deploy(job, world, report, sources.load(job, world, report.check)).run()
+
+
+def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
+    """Whether an earlier process has executed the change set; only its answer may have been lost."""
+    kept = report.receipt
+    if kept.get("executed") or kept.get("unchanged"):
+        return True
+    where = str(kept.get("stack_id") or stack_name(job))
+    found = cfn.change_set(aws, str(kept.get("change_set") or change_set_name(job.token)), where)
+    if found is None:
+        done = bool(kept.get("change_set")) and watch.executed(job, aws, where)
+    else:
+        done = str(found.get("ExecutionStatus", "")).startswith("EXECUTE_")
+    if done:
+        facts = {"stack_id": found["StackId"], "change_set": found["ChangeSetId"], "created": _time(found)} if found else {}
+        report.keep(executed=True, **facts)
+    return done
+
+
+class _Deploy:
+    """One deploy of one stack, from its template to the moment when CloudFormation has taken over."""
+
+    def __init__(self, job: Job, world: World, report: Report, found: sources.Source) -> None:
+        self.job, self.world, self.report, self.found = job, world, report, found
+        self.aws = world.aws(job.place)
+        self.until = world.clock.elapsed() + job.deadline_s
+
+    def run(self) -> None:
+        """All of it."""
+        stack = self._settled()
+        new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+        summary = _summary(self.aws, self.found, uploaded=False)
+        same = stack is not None and not new and _is_same(self.aws, self.found, stack, summary)
+        if same and not templates.looks_elsewhere(self.found.text, summary):
+            self.report.keep(unchanged=True)
+            return
+        self._upload()
+        summary = _summary(self.aws, self.found, uploaded=True)
+        request = self._request(stack, new, summary)
+        if same and stack is not None and self._means_the_same(stack, request):
+            self.report.keep(unchanged=True)
+            return
+        for attempt in range(2):
+            made = self._change_set(request, new, attempt, fresh=stack is None)
+            if made is None:
+                self.report.keep(unchanged=True)
+                return
+            if self._agreed_and_executed(stack, new, made):
+                return
+        raise Refused(f"stack {self.found.name} changed twice while its change was being shown", "see who else deploys it, then try again")
+
+    # --- a state that can be updated
+
+    def _settled(self) -> Stack | None:
+        """The stack as soon as it can be updated, None if it has to be created."""
+        mended: set[str] = set()
+        while True:
+            stack = self._poll(lambda: [cfn.stack(self.aws, self.found.name)])[0]
+            if stack is None or stack["StackStatus"] in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
+                return stack
+            status = str(stack["StackStatus"])
+            if not follow.ended(status) or status.endswith("CLEANUP_IN_PROGRESS"):
+                self._wait_for(stack, _busy(status))
+                continue
+            _refuse_hopeless(self.aws, stack)
+            if status in mended:
+                self._stuck(stack)
+            self._mend(stack, MENDS[status])
+            mended.add(status)
+
+    def _mend(self, stack: Stack, mend: Mend) -> None:
+        _refuse_protected(stack, mend)
+        if not self.job.wishes.get(mend.wish):
+            self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
+        self.report.intend(mend.call, stack=self.found.name)
+        token = f"{self.job.token}-{mend.token}"
+        self.aws.write(CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token)
+        self.report.keep(mended=mend.call)
+        self._wait_for(stack, f"waiting for {mend.call}", token, more_than=str(stack["StackStatus"]))
+
+    def _wait_for(self, stack: Stack, words: str, token: str | None = None, more_than: str = "") -> None:
+        """Wait until the operation on a stack is over; its events go to the log. `more_than` is the state from before it."""
+        mark = follow.Mark()
+        self.report.phase(words)
+
+        def over() -> str | None:
+            nonlocal mark
+            mark, lines = follow.look(self.aws, str(stack["StackId"]), token, mark)
+            for line in lines:
+                self.report.log(line)
+            now = cfn.stack(self.aws, str(stack["StackId"]))
+            status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
+            busy = not follow.ended(status) or status.endswith("CLEANUP_IN_PROGRESS")
+            seen = not more_than or status != more_than or (mark.status and follow.ended(mark.status))
+            return status if not busy and seen else None
+
+        self._poll(over)
+        if mark.cause:
+            self.report.tell(mark.cause)
+
+    def _stuck(self, stack: Stack) -> NoReturn:
+        """It was mended and is where it was."""
+        status, name = str(stack["StackStatus"]), self.found.name
+        if status != "UPDATE_ROLLBACK_FAILED":
+            raise Refused(f"stack {name} is {status} again", f"see why: aws cloudformation describe-stack-events --stack-name {name}")
+        failed = _failed(self.aws, stack)
+        raise Refused(
+            f"the rollback of {name} is stuck at {', '.join(failed) or 'a resource of a nested stack'}",
+            f"mend the cause, or leave them out: aws cloudformation continue-update-rollback --stack-name {name}"
+            f" --resources-to-skip {' '.join(failed)}",
+        )
+
+    # --- the change set
+
+    def _upload(self) -> None:
+        for asset in sources.to_upload(self.aws, self.found):
+            self.report.check()
+            sources.upload(self.aws, self.found, asset, self.report)
+
+    def _request(self, stack: Stack | None, new: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
+        before = (stack or {}).get("Tags") or ()
+        request = {
+            "StackName": self.found.name,
+            **self.found.where,
+            "Parameters": _parameters(self.found, summary, None if new else stack),
+            "Capabilities": _capabilities(summary),
+            "ChangeSetType": "CREATE" if new else "UPDATE",
+            "IncludeNestedStacks": True,
+            "Tags": templates.tags(before, self.found.tags, templates.marks(self.job.version, self.job.run)),
+            "Description": f"toolkit run {self.job.run}, {self.job.version.name}"[:1024],
+        }
+        if (stack or {}).get("NotificationARNs"):
+            request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
+        return {**request, "RoleARN": self.found.role} if self.found.role else request
+
+    def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
+        """Whether a template that looks things up elsewhere still means what it did: only a change set with the tags of before can tell."""
+        probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.found.tags, {})}
+        made = self._created(probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe")
+        failed = made["Status"] == "FAILED"
+        self._remove(made, False)
+        return failed and _says_no_change(made)
+
+    def _change_set(self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool) -> dict[str, Any] | None:
+        """A change set that can be executed, None if there is nothing to change. Raises CloudError where it fails."""
+        name = change_set_name(self.job.token, attempt)
+        made = self._created(request, name, self.job.token + (f"-{attempt + 1}" if attempt else ""))
+        if made["Status"] != "FAILED":
+            return made
+        if _says_no_change(made):
+            self._remove(made, fresh)
+            return None
+        reasons = self._why(made)
+        self._remove(made, fresh)
+        for reason in reasons[1:]:
+            self.report.tell(reason)
+        raise CloudError(call="cloudformation:CreateChangeSet", reason=reasons[0])
+
+    def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
+        """A change set of this name, made now or before, once it is finished. Its id is kept before anything else is done with it."""
+        self.report.phase("comparing")
+        self.report.intend(
+            "cloudformation:CreateChangeSet", stack=self.found.name, change_set=name, type=str(request["ChangeSetType"])
+        )  # fmt: skip
+        try:
+            answer = self.aws.write(CFN, "create_change_set", tokened=True, **request, ChangeSetName=name, ClientToken=token)
+            where, stack_id = str(answer["Id"]), str(answer["StackId"])
+        except CloudError as problem:
+            if problem.aws_code != "AlreadyExistsException":
+                raise
+            found = cfn.change_set(self.aws, name, self.found.name)
+            if found is None:
+                raise
+            where, stack_id = str(found["ChangeSetId"]), str(found["StackId"])
+        self.report.keep(stack_id=stack_id, change_set=where)
+        with _Named(self.report, name):
+            return self._poll(lambda: self._finished(where))
+
+    def _finished(self, where: str) -> dict[str, Any] | None:
+        found = cfn.change_set(self.aws, where)
+        return None if found is None or found["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS") else found
+
+    def _why(self, made: Mapping[str, Any]) -> list[str]:
+        """Why a change set failed: at least one line. A nested one has the reason in itself."""
+        reason = " ".join(str(made.get("StatusReason") or "the change set failed without a reason").split())
+        if "AWS::EarlyValidation" in reason:
+            return cfn.refused_validations(self.aws, str(made["ChangeSetId"])) or [reason]
+        nested = next((word.rstrip(".,") for word in reason.split() if ":changeSet/" in word), None)
+        if nested and nested != made["ChangeSetId"]:
+            found = cfn.change_set(self.aws, nested)
+            if found is not None and found.get("StatusReason"):
+                return self._why(found)
+        return [reason]
+
+    def _remove(self, made: Mapping[str, Any], with_stack: bool) -> None:
+        """Take away a change set that is not going to be executed, and the empty stack that was made for it."""
+        name, stack = str(made["ChangeSetName"]), str(made["StackId"])
+        try:
+            self.report.intend("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
+            self.aws.write(CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"])
+            now = cfn.stack(self.aws, stack) if with_stack else None
+            if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
+                self.report.intend("cloudformation:DeleteStack", stack=self.found.name)
+                self.aws.write(CFN, "delete_stack", tokened=True, StackName=stack, ClientRequestToken=f"{self.job.token}-x")
+        except CloudError as problem:
+            self.report.tell(f"change set {name} was not executed and could not be removed: {problem}")
+
+    # --- its execution
+
+    def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
+        """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
+        effects = self._effects(made, stack, new)
+        self.report.keep(resources=len(made["Changes"]), created=_time(made))
+        with _Named(self.report, str(made["ChangeSetName"])):
+            try:
+                self._agree(stack, new, effects)
+                self.report.check()
+            except Refused:
+                self._remove(made, stack is None)
+                raise
+            self._protect(stack)
+            return self._execute(made)
+
+    def _effects(self, made: Mapping[str, Any], stack: Stack | None, new: bool) -> list[changes.Effect]:
+        before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
+        found = changes.effects(made["Changes"], _known(before, self.found.template))
+        for change in made["Changes"]:
+            inner = change.get("ResourceChange", {}).get("ChangeSetId")
+            if inner:
+                found += self._nested(str(inner), f"{change['ResourceChange']['LogicalResourceId']}/")
+        return sorted(found, key=changes.rank)
+
+    def _nested(self, where: str, within: str) -> list[changes.Effect]:
+        made = cfn.change_set(self.aws, where) or {}
+        found = changes.effects(made.get("Changes") or (), lambda _: (None, None), within)
+        for change in made.get("Changes") or ():
+            inner = change.get("ResourceChange", {}).get("ChangeSetId")
+            if inner:
+                found += self._nested(str(inner), f"{within}{change['ResourceChange']['LogicalResourceId']}/")
+        return found
+
+    def _agree(self, stack: Stack | None, new: bool, effects: list[changes.Effect]) -> None:
+        self.report.phase("to be agreed to")
+        touched = {one.name for one in effects}
+        for line in [] if new or stack is None else _images_put_back(self.aws, self.found, stack, touched):
+            self.report.tell(line)
+        for line in changes.lines(effects):
+            self.report.tell(line)
+        for question, wish, flag in changes.questions(self.found.name, effects):
+            if not self.job.wishes.get(wish):
+                self.report.consent(question, flag)
+
+    def _protect(self, stack: Stack | None) -> None:
+        """Switch termination protection on where the CDK app wants it; it is never switched off from here."""
+        if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
+            self.report.intend("cloudformation:UpdateTerminationProtection", stack=self.found.name)
+            self.aws.write(
+                CFN, "update_termination_protection", tokened=True, StackName=self.found.name, EnableTerminationProtection=True
+            )  # fmt: skip
+
+    def _execute(self, made: Mapping[str, Any]) -> bool:
+        where = str(made["ChangeSetId"])
+        self.report.intend("cloudformation:ExecuteChangeSet", stack=self.found.name, change_set=str(made["ChangeSetName"]))
+        try:
+            self.aws.write(CFN, "execute_change_set", tokened=True, ChangeSetName=where, ClientRequestToken=self.job.token)
+        except CloudError as problem:
+            if problem.aws_code not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException", "ChangeSetNotFound"):
+                raise
+            now = cfn.change_set(self.aws, where)
+            if now is None or not str(now.get("ExecutionStatus", "")).startswith("EXECUTE_"):
+                return False
+        self.report.keep(executed=True)
+        self.report.phase("waiting for CloudFormation to begin")
+        return True
+
+    def _poll(self, look: Callable[[], Found | None]) -> Found:
+        """Look until there is an answer. A look that is throttled or lost says nothing."""
+        clock = self.world.clock
+        began = clock.elapsed()
+        while True:
+            try:
+                found = look()
+            except (Throttled, Unreachable) as problem:
+                self.report.phase(f"cannot see it: {problem}")
+                found = None
+            if found is not None:
+                return found
+            now = clock.elapsed()
+            if now >= self.until:
+                raise Refused(f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min", "toolkit resume")
+            self.report.wait(min(1.0 + (now - began) / 10, 4.0))
+
+
+class _Named:
+    """Whoever stops the run here is told of the change set that is left."""
+
+    def __init__(self, report: Report, name: str) -> None:
+        self._report, self._name = report, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, problem: object, trace: object) -> None:
+        if isinstance(problem, Stopped):
+            self._report.tell(f"change set {self._name} was not executed; `toolkit resume` goes on with it")
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+    """See targets/base.py."""
+    aws = world.aws(job.place)
+    stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
+    if stack is None or stack["StackStatus"] != "UPDATE_IN_PROGRESS" or not watch.executed(job, aws, str(stack["StackId"])):
+        return
+    report.intend("cloudformation:CancelUpdateStack", stack=stack_name(job))
+    aws.write(CFN, "cancel_update_stack", tokened=True, StackName=stack["StackId"], ClientRequestToken=f"{job.token}-c")
+
+
+def _summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
+    """What CloudFormation makes of the template, or what can be read here while it is too long and not in S3."""
+    if found.stored is not None and not uploaded:
+        return templates.read_here(found.template)
+    return cfn.summary(aws, **found.where)
+
+
+def _capabilities(summary: Mapping[str, Any]) -> list[str]:
+    """What CloudFormation says that the template needs. It does not look into nested stacks: those may need all of them."""
+    found = set(summary.get("Capabilities") or ())
+    if summary.get("DeclaredTransforms"):
+        found.add("CAPABILITY_AUTO_EXPAND")
+    if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
+        found |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
+    return sorted(found)
+
+
+def _parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[dict[str, Any]]:
+    declared = summary.get("Parameters") or ()
+    templates.refuse_secrets(found.given, declared)
+    if "Parameters" not in summary and found.stored is not None:
+        return [{"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()]
+    return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
+
+
+def _is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
+    if stack["StackStatus"] not in WHOLE or "Parameters" not in summary:
+        return False
+    return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
+
+
+def _images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None) -> list[str]:
+    if found.template is None:
+        return []
+    before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
+    values = {**images.defaults(found.template), **before, **found.given}
+    known = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    return standing.warnings(aws, str(stack["StackId"]), found.template, known, touched)
+
+
+def _known(before: Any, after: Any) -> changes.Properties:
+    """The properties of resources by the two templates, where they can be read."""
+
+    def properties(template: Any, logical: str) -> Any:
+        if not isinstance(template, Mapping):
+            return None
+        return (template.get("Resources") or {}).get(logical, {}).get("Properties") or {}
+
+    return lambda logical: (properties(before, logical), properties(after, logical))
+
+
+def _says_no_change(made: Mapping[str, Any]) -> bool:
+    return any(str(made.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
+
+
+def _refuse_hopeless(aws: Aws, stack: Stack) -> None:
+    """Raise Refused for a state that only a person can end."""
+    status, name = str(stack["StackStatus"]), str(stack["StackName"])
+    if status == "DELETE_FAILED":
+        left = _failed(aws, stack)
+        raise Refused(
+            f"stack {name} was to be deleted, and could not be: {', '.join(left) or 'see its events'}",
+            f"delete it for good first: aws cloudformation delete-stack --stack-name {name} --retain-resources {' '.join(left)}".rstrip(),
+        )
+    if follow.ended(status) and status not in (*UPDATABLE, *MENDS) and not status.endswith("CLEANUP_IN_PROGRESS"):
+        raise Refused(f"stack {name} is {status}, which toolkit cannot mend", f"see aws cloudformation describe-stacks --stack-name {name}")
+
+
+def _failed(aws: Aws, stack: Stack) -> tuple[str, ...]:
+    """The resources that the last operation on a stack failed at."""
+    return follow.look(aws, str(stack["StackId"]), None, follow.Mark())[0].failed
+
+
+def _refuse_protected(stack: Stack, mend: Mend) -> None:
+    if mend.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
+        name = stack["StackName"]
+        raise Refused(
+            f"stack {name} is {stack['StackStatus']} and protected against deletion",
+            f"aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {name}",
+        )
+
+
+def _busy(status: str) -> str:
+    return f"somebody else is at work on it: waiting for {status} to end"
+
+
+def _time(made: Mapping[str, Any]) -> str | None:
+    found = made.get("CreationTime")
+    return found.isoformat() if found is not None else None

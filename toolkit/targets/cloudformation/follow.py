@@ -1,0 +1,163 @@
+"""A stack's events, read from where the last look ended, become lines, a phase and the first real cause."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+
+STACK = "AWS::CloudFormation::Stack"
+MOST = 3000
+"""How many events are searched for the beginning of an operation: its own can be a few for each of 500 resources."""
+_SLACK = timedelta(seconds=5)
+"""A nested stack's first event may bear an earlier time than the event of its parent that tells of it."""
+
+_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
+_NOT_A_CAUSE = (
+    "Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled", "The following resource(s) failed",
+    "Nested stack", "Embedded stack",
+)  # fmt: skip
+
+
+class Mark(Struct, frozen=True):
+    """How far one stack has been read, and what of it matters for the next look.
+
+    `status` is the stack's own newest one in the operation, empty as long as nothing was seen of it; `reason` what went with it.
+    """
+
+    last: str = ""
+    began: datetime | None = None
+    status: str = ""
+    reason: str = ""
+    done: frozenset[str] = frozenset()
+    failed: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    cause: str = ""
+    inner: Mapping[str, "Mark"] = {}
+    """Nested stack's id -> its own mark."""
+    stale: int = 0
+
+
+def since(when: object) -> Mark:
+    """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if nobody knows one."""
+    return Mark(began=datetime.fromisoformat(when) - _SLACK) if isinstance(when, str) else Mark()
+
+
+def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
+    """What is new in a stack since `mark`: a new mark, and a line for each event. Raises CloudError.
+
+    Only the operation with this client request token counts, and with None whatever is the newest one. Nested stacks are followed.
+    """
+    found = list(reversed(list(_new(aws, stack_id, token, mark))))
+    lines: list[str] = []
+    now = mark
+    for event in found:
+        now, line = _taken(now, event, stack_id, token)
+        lines += [line] if line else []
+    inner = dict(now.inner)
+    for nested in _nested(found, stack_id, token):
+        inner.setdefault(nested[0], Mark(began=nested[1] - _SLACK))
+    for nested_id, nested_mark in sorted(inner.items()):
+        inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
+        lines += more
+    cause = next((one.cause for one in inner.values() if one.cause), "")
+    now = replace(now, inner=inner, cause=now.cause or cause, last=found[-1]["EventId"] if found else now.last)
+    return now, tuple(lines)
+
+
+def _look_inside(aws: Aws, stack_id: str, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
+    """A nested stack: not read again once it has come to rest, and only from the beginning of its parent's operation."""
+    if ended(mark.status) and "ROLLBACK" not in mark.status and not mark.status.endswith("FAILED"):
+        return mark, ()
+    return look(aws, stack_id, None, mark)
+
+
+def ended(status: str) -> bool:
+    """Whether a stack's status is one that it stays in by itself. What is cleaned up after it counts as its end."""
+    return bool(status) and (not status.endswith("_IN_PROGRESS") or status.endswith("_COMPLETE_CLEANUP_IN_PROGRESS"))
+
+
+def _new(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> Iterable[dict[str, Any]]:
+    """The events since the mark, newest first: without one, back to the beginning of the operation."""
+    for count, event in enumerate(takewhile(lambda one: one["EventId"] != mark.last, cfn.events(aws, stack_id))):
+        if mark.began is not None and event["Timestamp"] < mark.began:
+            return
+        yield event
+        began = _is_own(event, stack_id) and event.get("ResourceStatus") in _BEGINNINGS
+        if began and not mark.last and (token is None or event.get("ClientRequestToken") == token):
+            return
+        if count >= MOST:
+            return
+
+
+def _is_own(event: Mapping[str, Any], stack_id: str) -> bool:
+    return event.get("PhysicalResourceId") == stack_id and event.get("ResourceType") == STACK
+
+
+def _ours(event: Mapping[str, Any], token: str | None, mark: Mark) -> bool:
+    """Whether an event belongs to the operation: by its token, or because that one was running (who cancels it brings another token)."""
+    return token is None or event.get("ClientRequestToken") == token or (bool(mark.status) and not ended(mark.status))
+
+
+def _taken(mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | None) -> tuple[Mark, str]:
+    """One event more, oldest first."""
+    if not _ours(event, token, mark):
+        return mark, ""
+    status, name = str(event.get("ResourceStatus", "")), str(event.get("LogicalResourceId", ""))
+    if _is_own(event, stack_id):
+        if status == "REVIEW_IN_PROGRESS":
+            return mark, ""
+        reason = _reason(event)
+        began = mark.began or event["Timestamp"]
+        fresh = replace(mark, done=frozenset(), failed=(), busy=()) if "ROLLBACK_IN_PROGRESS" in status else mark
+        return replace(fresh, status=status, reason=reason, began=began), _line(event)
+    busy = tuple(one for one in mark.busy if one != name)
+    if status.endswith("_IN_PROGRESS"):
+        return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
+    failed = tuple(one for one in mark.failed if one != name) + ((name,) if status.endswith("_FAILED") else ())
+    return replace(mark, busy=busy, done=mark.done | {name}, failed=failed, cause=mark.cause or _cause(event)), _line(event)
+
+
+def _nested(found: Iterable[Mapping[str, Any]], stack_id: str, token: str | None) -> list[tuple[str, datetime]]:
+    """Nested stacks that events tell of, and since when."""
+    return [
+        (str(one["PhysicalResourceId"]), one["Timestamp"])
+        for one in found
+        if one.get("ResourceType") == STACK and str(one.get("PhysicalResourceId") or "").startswith("arn:") and not _is_own(one, stack_id)
+        and (token is None or one.get("ClientRequestToken") == token)
+    ]  # fmt: skip
+
+
+def _cause(event: Mapping[str, Any]) -> str:
+    """Why a resource failed, empty if it did not, or only because another one had."""
+    reason = _reason(event)
+    if not str(event.get("ResourceStatus", "")).endswith("_FAILED") or any(reason.startswith(one) for one in _NOT_A_CAUSE):
+        return ""
+    return f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {reason or event.get('ResourceStatus')}"
+
+
+def _reason(event: Mapping[str, Any]) -> str:
+    return " ".join(str(event.get("ResourceStatusReason") or "").split())
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed."""
+    status = str(event.get("ResourceStatus", ""))
+    detail = f" ({event['DetailedStatus']})" if event.get("DetailedStatus") else ""
+    failed = f": {_reason(event)}" if status.endswith("_FAILED") and _reason(event) else ""
+    return f"{event.get('ResourceType')} {event.get('LogicalResourceId')} {status}{detail}{failed}"
+
+
+def phase(mark: Mark, total: int) -> str:
+    """What goes on, in a few words: how far it is, and what it waits for."""
+    if not mark.status:
+        return "waiting for CloudFormation to begin"
+    verb = "rolling back: " if "ROLLBACK" in mark.status else ""
+    of = f" of {max(total, len(mark.done))}" if total and not verb else ""
+    waiting = f", waiting for {mark.busy[-1]}" if mark.busy else ""
+    return f"{verb}{len(mark.done)}{of} resources{waiting}"

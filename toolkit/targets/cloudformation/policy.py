@@ -1,0 +1,73 @@
+"""The IAM statements that deploying a stack needs. Pure."""
+
+from toolkit.model import Job, Statement
+from toolkit.ports.cdk import partition, suffix
+from toolkit.targets.cloudformation.watch import stack_name
+
+_STACK = (
+    "DescribeStacks", "DescribeStackEvents", "DescribeStackResources", "DescribeEvents", "GetTemplate", "CreateChangeSet",
+    "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack", "RollbackStack", "ContinueUpdateRollback",
+    "CancelUpdateStack", "TagResource",
+)  # fmt: skip
+
+
+def statements(job: Job) -> tuple[Statement, ...]:
+    """See targets/base.py."""
+    region, account = job.place.region or "*", job.place.account or "*"
+    arn = f"arn:{partition(region)}"
+    name = stack_name(job)
+    own = f"{arn}:cloudformation:{region}:{account}:"
+    whose = (
+        "what is in the stack is made by the CDK's execution role"
+        if job.settings.cdk
+        else "what is in the stack is made with the caller's own permissions, which have to be added"
+    )
+    actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
+    found = [
+        Statement(
+            f"deploy stack {name} and its nested stacks; {whose}",
+            tuple(f"cloudformation:{one}" for one in actions),
+            (f"{own}stack/{name}/*", f"{own}stack/{name}-*/*", f"{own}changeSet/tk-*"),
+        ),
+        Statement(
+            "read a template's parameters before there is a stack, and watch several stacks with one call",
+            ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
+        ),
+    ]
+    return (*found, *(_cdk(arn, region, account) if job.settings.cdk else _store(job, arn)), *_images(arn, region, account))
+
+
+def _cdk(arn: str, region: str, account: str) -> list[Statement]:
+    bucket = f"{arn}:s3:::cdk-*-assets-{account}-{region}"
+    role = f"{arn}:iam::{account}:role/cdk-*-cfn-exec-role-{account}-{region}"
+    service = f"cloudformation.{suffix(region)}" if region.startswith("cn-") else "cloudformation.amazonaws.com"
+    return [
+        Statement("see that the CDK is bootstrapped", ("ssm:GetParameter",), (f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/*",)),
+        Statement("upload assets and templates", ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (bucket, f"{bucket}/*")),
+        Statement(
+            "have CloudFormation use the CDK's execution role", ("iam:PassRole",), (role,),
+            {"StringEquals": {"iam:PassedToService": service}},
+        ),
+    ]  # fmt: skip
+
+
+def _store(job: Job, arn: str) -> list[Statement]:
+    """A long template goes through the environment's store."""
+    if not job.place.store:
+        return []
+    bucket, _, prefix = job.place.store.removeprefix("s3://").partition("/")
+    below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    key = f"{arn}:s3:::{bucket}/{below}templates/*"
+    why = f"store a template that is longer than {51_200} bytes"
+    return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", key))]
+
+
+def _images(arn: str, region: str, account: str) -> list[Statement]:
+    return [
+        Statement(
+            "warn before a stack puts an older image back than the one that runs",
+            ("ecs:DescribeServices", "ecr:DescribeImages"),
+            (f"{arn}:ecs:{region}:{account}:service/*", f"{arn}:ecr:{region}:{account}:repository/*"),
+        ),
+        Statement("the same: task definitions cannot be narrowed", ("ecs:DescribeTaskDefinition",)),
+    ]

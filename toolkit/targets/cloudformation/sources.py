@@ -1,0 +1,161 @@
+"""Where a stack's template comes from: a file of the repository, or a CDK app; and what has to lie in S3 before it is deployed."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from toolkit.errors import CloudError, FileProblem, Missing, Refused, WrongAccount
+from toolkit.model import Job
+from toolkit.ports import cdk, files
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.targets.base import Report
+from toolkit.targets.cloudformation import template as templates
+from toolkit.targets.cloudformation.watch import stack_name
+
+BOOTSTRAP = "cdk-hnb659fds-assets-{account}-{region}"
+"""The bucket that `cdk bootstrap` makes where nobody chose another name."""
+
+
+class Source(Struct, frozen=True):
+    """Everything that a change set is made of. `template` is the parsed text if it is JSON; `url` is there if it is too long to be sent."""
+
+    name: str
+    account: str
+    region: str
+    text: str
+    template: Mapping[str, Any] | None
+    given: Mapping[str, str]
+    tags: Mapping[str, str]
+    role: str | None
+    protected: bool
+    assets: tuple[cdk.Asset, ...]
+    stored: cdk.Asset | None
+
+    @property
+    def where(self) -> dict[str, str]:
+        """How CloudFormation is given the template."""
+        if self.stored is None:
+            return {"TemplateBody": self.text}
+        return {"TemplateURL": f"https://s3.{self.region}.{cdk.suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
+
+
+def load(job: Job, world: World, attend: Callable[[], None]) -> Source:
+    """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to fail."""
+    aws = world.aws(job.place)
+    account, region = aws.account(), aws.region_name
+    if job.place.account and job.place.account != account:
+        raise WrongAccount(found=account, environment=str(job.place.environment), wanted=job.place.account)
+    found = _from_cdk(job, world, aws, account, region, attend) if job.settings.cdk else _from_file(job, world, aws, account, region)
+    if len(found.text.encode()) > templates.LONGEST:
+        raise Refused(f"the template of {found.name} is longer than 1 MB", "split it into nested stacks")
+    return found
+
+
+def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, attend: Callable[[], None]) -> Source:
+    settings = job.settings
+    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context)
+    found = cdk.artifact(cdk.synthesized(app, world.cache, attend), stack_name(job), account, region)
+    _refuse_without_bootstrap(aws, found, account, region)
+    text = found.template
+    stored = None
+    if len(text.encode()) > templates.INLINE:
+        if found.stored is None:
+            problem = f"the template of {found.name} is too long to be sent"
+            raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
+        stored = cdk.Asset("template", "", "text", *found.stored)
+    return Source(
+        found.name, account, region, text, templates.parsed(text), {**found.parameters, **settings.parameters}, found.tags, found.role,
+        found.protected, found.assets, stored,
+    )  # fmt: skip
+
+
+def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> Source:
+    settings = job.settings
+    text = files.text_inside(world.root, settings.template, templates.LONGEST)
+    if text is None:
+        raise FileProblem(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+    stored = None
+    if len(text.encode()) > templates.INLINE:
+        bucket, prefix = _store(job, aws, account, region)
+        key = f"{prefix}templates/{hashlib.sha256(text.encode()).hexdigest()}.template"
+        stored = cdk.Asset("template", "", "text", bucket, key)
+    return Source(
+        stack_name(job), account, region, text, templates.parsed(text), settings.parameters, {}, None, False, (), stored
+    )  # fmt: skip
+
+
+def _store(job: Job, aws: Aws, account: str, region: str) -> tuple[str, str]:
+    """A bucket and a prefix for a long template: the environment's store, else what `cdk bootstrap` made."""
+    found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.place.store or "")
+    if found:
+        return found[1], f"{found[2]}/" if found[2] else ""
+    bucket = BOOTSTRAP.format(account=account, region=region)
+    try:
+        aws.read("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=account)
+    except CloudError:
+        raise Refused(
+            f"the template {job.settings.template} is longer than {templates.INLINE} bytes, and there is no bucket to put it into",
+            'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
+        ) from None
+    return bucket, "toolkit/"
+
+
+def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, account: str, region: str) -> None:
+    """The roles and the bucket that a CDK app counts on are there if the version of their stack is."""
+    if found.bootstrap is None:
+        return
+    parameter, wanted = found.bootstrap
+    try:
+        version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
+    except CloudError as problem:
+        if problem.aws_code == "ParameterNotFound":
+            raise cdk.not_bootstrapped(account, region) from None
+        raise
+    if version < wanted:
+        raise Refused(
+            f"the CDK bootstrap of account {account} in {region} has version {version}, the app needs {wanted}",
+            f"run: npx cdk bootstrap aws://{account}/{region}",
+        )
+
+
+def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
+    """What is not in its bucket yet. A key holds its content's digest, so that what is there is right. Raises CloudError."""
+    wanted = [*found.assets, *([found.stored] if found.stored else [])]
+    return [one for one in wanted if not _is_there(aws, one, found.account)]
+
+
+def _is_there(aws: Aws, asset: cdk.Asset, account: str) -> bool:
+    try:
+        aws.read("s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account)
+    except CloudError as problem:
+        if problem.aws_code in ("404", "NoSuchKey", "NotFound"):
+            return False
+        raise
+    return True
+
+
+def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
+    """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError, Stopped."""
+    with tempfile.TemporaryFile() as body:
+        if asset.packaging == "text":
+            body.write(found.text.encode())
+        else:
+            cdk.pack(asset, body)
+        size = body.tell()
+        body.seek(0)
+        report.phase(f"uploading {asset.name}")
+        report.intend("s3:PutObject", bucket=asset.bucket, key=asset.key)
+        try:
+            aws.write(
+                "s3", "put_object", tokened=True, Bucket=asset.bucket, Key=asset.key, Body=body, ContentLength=size,
+                ExpectedBucketOwner=found.account,
+            )  # fmt: skip
+        except CloudError as problem:
+            if problem.aws_code == "NoSuchBucket":
+                raise Missing(what="bucket", name=asset.bucket, where="") from None
+            raise

@@ -1,0 +1,51 @@
+"""Whether a stack's template would put an older image back than the one that deploy-app put live."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from toolkit.errors import CloudError
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.aws.client import Aws
+from toolkit.targets.cloudformation import images
+from toolkit.targets.cloudformation.template import COMMIT, RUN
+
+
+def warnings(aws: Aws, stack_id: str, template: Mapping[str, Any], known: Mapping[str, str], touched: Collection[str] | None) -> list[str]:
+    """One line for each image that would be put back. `touched` are the resources that the change set touches, None if there is none yet.
+
+    A look that fails is a line of its own: it must not stop a deploy, nor pass for an all-clear.
+    """
+    services = images.wanted(template, known)
+    if touched is not None:
+        services = {name: one for name, one in services.items() if name in touched or one[0] in touched}
+    if not services:
+        return []
+    try:
+        made = cfn.resources(aws, stack_id)
+        return [line for name, (definition, new) in sorted(services.items()) for line in _older(aws, made, name, definition, new)]
+    except CloudError as problem:
+        return [f"cannot tell whether this puts an older image back: {problem}"]
+
+
+def _older(aws: Aws, made: Mapping[str, Mapping[str, Any]], name: str, definition: str, new: Mapping[str, str | None]) -> list[str]:
+    arn = str(made.get(name, {}).get("PhysicalResourceId") or "")
+    parts = arn.partition(":service/")[2].split("/")
+    if len(parts) != 2:
+        return []
+    service = ecs.service(aws, parts[0], parts[1])
+    if service is None or service.get("taskDefinition") == made.get(definition, {}).get("PhysicalResourceId"):
+        return []
+    running = ecs.definition(aws, str(service.get("taskDefinition")))
+    if running is None or RUN not in running["tags"]:
+        return []
+    live = {str(one["name"]): str(one["image"]) for one in running.get("containerDefinitions") or ()}
+    same = [(put, live[container]) for container, put in new.items() if put and container in live and _same(aws, put, live[container])]
+    commit = running["tags"].get(COMMIT)
+    return [f"{line} (commit {commit[:12]})" if commit else line for line in images.older(parts[1], new, live, same)]
+
+
+def _same(aws: Aws, put: str, live: str) -> bool:
+    """Whether a tag names the very image that runs by its digest."""
+    named, running = images.split(put), images.digest(live)
+    return named is not None and running is not None and named[0] == running[0] and ecr.digest(aws, *named) == running[1]

@@ -1,0 +1,130 @@
+"""What is known of a template and its parameters without deploying it. Pure."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from toolkit.errors import Refused
+from toolkit.model import Version
+
+INLINE = 51_200
+"""Bytes of a template that fit into a call; a longer one has to lie in S3."""
+LONGEST = 1_000_000
+
+VERSION, COMMIT, FINGERPRINT, RUN = "toolkit:version", "toolkit:commit", "toolkit:fingerprint", "toolkit:run"
+OURS = (VERSION, COMMIT, FINGERPRINT, RUN)
+
+_LOOKS_SECRET = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
+)
+_SECRET_NAME = re.compile(r"(?i)(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)_?-?key)$")
+_REFERENCE = re.compile(r"\{\{resolve:(?:secretsmanager|ssm-secure|ssm):[^}]+\}\}")
+_HINT = "put it into Secrets Manager and give a dynamic reference: {{resolve:secretsmanager:NAME:SecretString:KEY}}"
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """The template if it is JSON, None if it is YAML: what CloudFormation's own tags mean is for CloudFormation to say."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def refuse_secrets(given: Mapping[str, str], declared: Iterable[Mapping[str, Any]]) -> None:
+    """Raise Refused if a parameter's value looks like a credential: it would stand in rules.toml and in every change set."""
+    hidden = {str(one.get("ParameterKey")) for one in declared if one.get("NoEcho")}
+    for name, value in given.items():
+        if _LOOKS_SECRET.search(value):
+            raise Refused(f"the value of parameter {name} looks like a credential", _HINT)
+        plain = value and not _REFERENCE.search(value) and not value.startswith("arn:")
+        if plain and (name in hidden or _SECRET_NAME.search(name)):
+            raise Refused(f"parameter {name} is a secret, but its value is in plain text", _HINT)
+
+
+def parameters(
+    given: Mapping[str, str], declared: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """The parameters of a change set: what is given, and the previous value of what is not. `before` is None for a new stack.
+
+    Raises Refused for one that the template does not have, and for one without any value.
+    """
+    known = {str(one["ParameterKey"]): one for one in declared}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        has = ", ".join(sorted(known)) or "none"
+        raise Refused(f"the template has no parameter {', '.join(unknown)}", f"it has {has}; correct `parameters` in rules.toml")
+    previous = {str(one["ParameterKey"]) for one in before or ()}
+    lacking = [name for name, one in known.items() if name not in given and name not in previous and "DefaultValue" not in one]
+    if lacking:
+        raise Refused(f"parameter {', '.join(sorted(lacking))} has no value", "add it to `parameters` in rules.toml")
+    made = [{"ParameterKey": name, "ParameterValue": given[name]} for name in known if name in given]
+    return made + [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name not in given and name in previous]
+
+
+def tags(before: Iterable[Mapping[str, str]], own: Mapping[str, str], ours: Mapping[str, str]) -> list[dict[str, str]]:
+    """All tags of a stack: those that it has, the app's own, and ours (without any, those that it has). AWS removes what is left out."""
+    kept = {one["Key"]: one["Value"] for one in before if not one["Key"].startswith("aws:") and not (ours and one["Key"] in OURS)}
+    return [{"Key": key, "Value": value} for key, value in sorted({**kept, **own, **ours}.items())]
+
+
+def marks(version: Version, run: str) -> dict[str, str]:
+    """Our tags: what is live, by its name and content, and by the run that put it there."""
+    commit = {COMMIT: version.commit} if version.commit else {}
+    return {VERSION: version.name, **commit, FINGERPRINT: version.fingerprint, RUN: run}
+
+
+def same(
+    text: str, deployed: Any, given: Mapping[str, str], summary: Mapping[str, Any], stack: Mapping[str, Any], own: Mapping[str, str]
+) -> bool:
+    """Whether a deploy would send what the stack has: template, parameters and tags. What they mean may still differ: `looks_elsewhere`."""
+    same_text = parsed(text) == deployed if isinstance(deployed, dict) else text == deployed
+    before = {one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters") or ()}
+    declared = {one["ParameterKey"] for one in summary.get("Parameters") or ()}
+    has = {one["Key"]: one["Value"] for one in stack.get("Tags") or ()}
+    return (
+        same_text
+        and declared == before.keys()
+        and all(before[name] == value for name, value in given.items())
+        and own.items() <= has.items()
+    )
+
+
+def looks_elsewhere(text: str, summary: Mapping[str, Any]) -> bool:
+    """Whether the same template can mean something else tomorrow: nested stacks, transforms, SSM parameters, dynamic references.
+
+    CDK marks its own version parameter with `[cdk:skip]`: it decides nothing.
+    """
+    kinds = summary.get("ResourceTypes") or ()
+    looked_up = [
+        one for one in summary.get("Parameters") or ()
+        if str(one.get("ParameterType", "")).startswith("AWS::SSM::") and "[cdk:skip]" not in str(one.get("Description", ""))
+    ]  # fmt: skip
+    return bool(
+        "AWS::CloudFormation::Stack" in kinds
+        or any(str(one).endswith("::MODULE") for one in kinds)
+        or summary.get("DeclaredTransforms")
+        or looked_up
+        or "{{resolve:" in text
+        or "Fn::Transform" in text
+        or "!Transform" in text
+    )
+
+
+def read_here(template: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A summary of a JSON template that is too long to be sent, as far as it can be read here; empty for YAML."""
+    if template is None:
+        return {}
+    declared = {name: one for name, one in (template.get("Parameters") or {}).items() if isinstance(one, Mapping)}
+    transform = template.get("Transform")
+    return {
+        "Parameters": [
+            {"ParameterKey": name, "ParameterType": one.get("Type"), "NoEcho": str(one.get("NoEcho")).lower() == "true"}
+            | ({"DefaultValue": str(one["Default"])} if "Default" in one else {})
+            | {"Description": str(one.get("Description", ""))}
+            for name, one in declared.items()
+        ],
+        "ResourceTypes": sorted({str(one.get("Type")) for one in (template.get("Resources") or {}).values() if isinstance(one, Mapping)}),
+        "DeclaredTransforms": [transform] if isinstance(transform, str) else list(transform or ()),
+    }

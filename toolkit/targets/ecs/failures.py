@@ -1,0 +1,119 @@
+"""Why tasks stopped: what will never work, and what another try may mend."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+Shape = Mapping[str, Any]
+
+CRASHES, UNHEALTHY = 2, 3
+"""So many tasks may exit, or fail their health checks, without a healthy one beside them, before it counts as never going to work."""
+
+_TRANSIENT_CODES = ("SpotInterruption", "TerminationNotice", "InfrastructureHealth", "UserInitiated")
+_TRANSIENT = re.compile(
+    r"throttl|rate exceeded|too ?many ?requests|capacity|timed? ?out|i/o timeout|deadline exceeded|connection (?:reset|refused)"
+    r"|temporar|unexpected EOF|50[0-4] |internal server error|no space left",
+    re.IGNORECASE,
+)
+_FOR_GOOD = re.compile(
+    r"CannotPull(?:Container|ECRContainer|Image)\w*|ImageNotFound|pull access denied|manifest unknown", re.IGNORECASE
+)  # fmt: skip
+_KINDS = (
+    ("image", _FOR_GOOD),
+    (
+        "configuration",
+        re.compile(r"exec format error|CannotStartContainer|CannotCreateContainer|executable file not found|invalid reference"),
+    ),
+    ("secret", re.compile(r"secrets? |secretsmanager|ssm[: ]|parameter", re.IGNORECASE)),
+    ("configuration", re.compile(r"ResourceInitializationError")),
+)
+_NOT_A_FAILURE = ("Scaling activity initiated by",)
+
+
+class Failure(Struct, frozen=True):
+    """One stopped task. `kind` is image, secret, configuration, crash, unhealthy, transient or other; `cause` is one line."""
+
+    task: str
+    kind: str
+    cause: str
+    container: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The task's own part of its ARN."""
+        return self.task.rpartition("/")[2]
+
+
+def failure(task: Shape) -> Failure | None:
+    """What went wrong with a stopped task; None if it was stopped in good order."""
+    code, why = str(task.get("stopCode", "")), _line(task.get("stoppedReason"))
+    if why.startswith(_NOT_A_FAILURE):
+        return None
+    guilty = _guilty(task.get("containers") or ())
+    words = " ".join((why, *(_line(one.get("reason")) for one in task.get("containers") or ())))
+    kind = _kind(code, words)
+    if kind is None:
+        return None
+    name = None if guilty is None else str(guilty["name"])
+    return Failure(str(task["taskArn"]), kind, _cause(kind, why, guilty), name)
+
+
+def _kind(code: str, words: str) -> str | None:
+    if code in _TRANSIENT_CODES:
+        return "transient"
+    if "failed ELB health checks" in words or "failed container health checks" in words or "failed health checks" in words:
+        return "unhealthy"
+    if code == "EssentialContainerExited" and "exec format error" not in words:
+        return "crash"
+    if code == "ServiceSchedulerInitiated":
+        return None
+    if _TRANSIENT.search(words):
+        return "transient"
+    initialization = "ResourceInitializationError" in words
+    for kind, pattern in _KINDS:
+        if pattern.search(words) and (kind != "secret" or initialization):
+            return kind
+    return "other"
+
+
+def _guilty(containers: Iterable[Shape]) -> Shape | None:
+    """The container to blame: one that says why, else one that ended badly, else one that ended at all."""
+    ended = [one for one in containers if one.get("reason") or one.get("exitCode") is not None]
+    return max(ended, key=lambda one: (bool(one.get("reason")), one.get("exitCode") not in (None, 0)), default=None)
+
+
+def _cause(kind: str, why: str, guilty: Shape | None) -> str:
+    said = "" if guilty is None else _line(guilty.get("reason"))
+    if kind == "crash" and guilty is not None:
+        code = guilty.get("exitCode")
+        how = "ended without an exit code" if code is None else f"exited with code {code}"
+        return f"container {guilty['name']} {how}" + (f": {said}" if said else "")
+    more = said if said and said not in why and why not in said else ""
+    return ": ".join(part for part in (said if why and why in said else why, more) if part) or "a task stopped without a reason"
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text or "").split())
+
+
+def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
+    """The failure that says that the deployment cannot succeed; None while it still may. `healthy`: a task of it serves."""
+    found = list(failures)
+    for one in found:
+        if one.kind in ("image", "secret", "configuration"):
+            return one
+    if healthy:
+        return None
+    for kind, most in (("crash", CRASHES), ("unhealthy", UNHEALTHY)):
+        alike = [one for one in found if one.kind == kind]
+        if len(alike) >= most:
+            return alike[0]
+    return None
+
+
+def worst(failures: Iterable[Failure]) -> Failure | None:
+    """The failure that tells most."""
+    order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
+    return min(failures, key=lambda one: order.index(one.kind), default=None)

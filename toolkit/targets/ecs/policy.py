@@ -1,0 +1,64 @@
+"""The IAM statements that a deploy needs: a service, a repository, and no more where IAM can tell them apart."""
+
+from typing import TYPE_CHECKING
+
+from toolkit.model import Job, Place, Statement
+
+if TYPE_CHECKING:
+    from toolkit.targets.app import Settings
+
+_READ_IMAGES = ("ecr:DescribeRepositories", "ecr:DescribeImages")
+_PUSH = (
+    "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
+)  # fmt: skip
+
+
+def arn(place: Place, service: str, resource: str) -> str:
+    """An ARN in a place; what the place does not say is `*`."""
+    region = place.region or "*"
+    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    return f"arn:{partition}:{service}:{'' if service == 'iam' else region}:{place.account or '*'}:{resource}"
+
+
+def statements(job: Job) -> tuple[Statement, ...]:
+    """For one target in one place. Pure: names of roles and log groups, which only the task definition knows, stay open."""
+    settings: Settings = job.settings
+    place, cluster, service = job.place, settings.cluster, settings.service
+    repository = arn(place, "ecr", f"repository/{settings.repository}")
+    own = f"{cluster}/{service}"
+    in_cluster = {"ArnEquals": {"ecs:cluster": arn(place, "ecs", f"cluster/{cluster}")}}
+    found = [
+        Statement("see which images there are", _READ_IMAGES, (repository,)),
+        Statement(
+            "see the service, move it, and follow its deployments",
+            ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"), (arn(place, "ecs", f"service/{own}"),),
+        ),
+        Statement(
+            "follow a deployment, and stop one that cannot succeed",
+            ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"), (arn(place, "ecs", f"service-deployment/{own}/*"),),
+        ),
+        Statement("see what a deployment deploys", ("ecs:DescribeServiceRevisions",), (arn(place, "ecs", f"service-revision/{own}/*"),)),
+        Statement("find the tasks of the service; AWS knows no narrower resource", ("ecs:ListTasks",), ("*",), in_cluster),
+        Statement("see why tasks stopped", ("ecs:DescribeTasks",), (arn(place, "ecs", f"task/{cluster}/*"),)),
+        Statement(
+            "copy the task definition; AWS knows no narrower resource",
+            ("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+        ),
+        Statement(
+            "tag the task definition with what it deploys", ("ecs:TagResource",), (arn(place, "ecs", "task-definition/*:*"),),
+            {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
+        ),
+        Statement(
+            "hand the task's roles on to ECS; narrow it to the task role and the execution role if you like",
+            ("iam:PassRole",), (arn(place, "iam", "role/*"),), {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        Statement("see whether new tasks answer; AWS knows no narrower resource", ("elasticloadbalancing:DescribeTargetHealth",)),
+        Statement("show the last lines of a task that failed", ("logs:GetLogEvents",), (arn(place, "logs", "log-group:*:log-stream:*"),)),
+    ]  # fmt: skip
+    if settings.build is not None:
+        found[1:1] = [
+            Statement("sign in to the registry; AWS knows no narrower resource", ("ecr:GetAuthorizationToken",)),
+            Statement("push the image", _PUSH, (repository,)),
+        ]
+    return tuple(found)

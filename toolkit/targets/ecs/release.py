@@ -1,0 +1,251 @@
+"""The calls that change something, each once: what was done before with the job's token is found and not done again."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from toolkit.errors import CloudError, Missing, Refused, Throttled, Unreachable
+from toolkit.model import Call, Job
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.targets.base import Report
+from toolkit.targets.ecs import definition as definitions
+from toolkit.targets.ecs import reading, survey
+from toolkit.targets.ecs.survey import Course, Ground
+
+if TYPE_CHECKING:
+    from toolkit.ports.images import Recipe
+    from toolkit.targets.app import Settings
+
+Shape = Mapping[str, Any]
+T = TypeVar("T")
+
+HANDFUL = 5
+"""How many of a family's newest revisions are looked at for our token."""
+BACKOFF_S = (1, 2, 4, 8)
+"""How long to wait before a call is repeated that AWS has turned away for being one too many."""
+LOOK_AGAIN_S = 10
+"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has accepted."""
+BETWEEN_LOOKS_S = 3
+
+
+def apply(job: Job, world: World, report: Report) -> None:
+    """Build and push what is not there, register, and move the service."""
+    aws = world.aws(job.place)
+    report.phase("looking at the service")
+    ground = survey.survey(job, world)
+    if _adopted(job, report, ground):
+        return
+    if job.action == survey.ROLLBACK and _reverted(job, aws, ground, report):
+        return
+    digest = ground.digest or _built(job, world, ground, report)
+    report.keep(digest=digest, container=ground.container)
+    ground = _free(job, world, ground, report, digest)
+    way = _way(job, aws, ground, digest)
+    primary = reading.primary(ground.service)
+    if way.kind in ("unchanged", "attach"):
+        more = {"unchanged": True} if way.kind == "unchanged" else {"attached": True, "started_at": _stamp(primary.get("createdAt"))}
+        report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"), **more)
+        return
+    arn = ground.base["taskDefinitionArn"] if way.kind == "reuse" else _registered(job, aws, ground, way.request, report)
+    report.keep(task_definition=arn)
+    _moved(job, aws, arn, report)
+
+
+def _way(job: Job, aws: Aws, ground: Ground, digest: str) -> Course:
+    return survey.course(job, ground, aws.members("ecs", "RegisterTaskDefinition"), digest)
+
+
+def _stamp(when: datetime | None) -> str | None:
+    return None if when is None else when.astimezone(UTC).isoformat()
+
+
+def _adopted(job: Job, report: Report, ground: Ground) -> bool:
+    """Whether the service is on our task definition already: the call was made before, and its answer was lost."""
+    primary = reading.primary(ground.service)
+    ours = definitions.mark(ground.running, "token") == job.token
+    if not ours and report.receipt.get("before"):
+        moved = primary.get("id") != report.receipt["before"]
+        ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
+    if ours:
+        image = str(definitions.part(ground.running, ground.container).get("image", ""))
+        report.keep(
+            task_definition=ground.service["taskDefinition"], deployment=primary.get("id"), digest=definitions.digest_of(image),
+            container=ground.container,
+        )  # fmt: skip
+    return ours
+
+
+def _reverted(job: Job, aws: Aws, ground: Ground, report: Report) -> bool:
+    """Whether the wanted version came back by the end of the deployment in progress."""
+    arn = survey.revertible(job, aws, ground)
+    if arn is None:
+        return False
+    report.phase("stopping the deployment in progress")
+    _intend(report, survey.stop_call(arn))
+    if not ecs.stop(aws, arn):
+        return False
+    report.keep(reverted=arn, digest=ground.digest, container=ground.container, previous=ground.service["taskDefinition"])
+    return True
+
+
+def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
+    """How the image is built."""
+    from toolkit.ports.images import Recipe
+    from toolkit.targets.app import dockerfile
+
+    settings: Settings = job.settings
+    found, build = dockerfile(settings), settings.build
+    if found is None or build is None:
+        raise Refused(f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG")
+    context, file = found
+    labels = {"toolkit.fingerprint": job.version.fingerprint, "toolkit.run": job.run}
+    if job.version.commit:
+        labels |= {"org.opencontainers.image.revision": job.version.commit, "toolkit.commit": job.version.commit}
+    return Recipe(world.root, context, file, survey.platform(job, ground), build.target, {}, labels)
+
+
+def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
+    """Build and push the image. Its digest, which the repository has confirmed."""
+    from toolkit.ports.images import Registry, Secret, builder
+
+    aws = world.aws(job.place)
+    uri = str(ground.repository["repositoryUri"])
+    host, _, name = uri.partition("/")
+    user, password = ecr.login(aws)
+    registry = Registry(host, ecr.address(aws, host), name, user, Secret(password))
+    by = builder(job.wishes.get("builder"))
+    report.phase(f"building image {ground.tag}")
+    _intend(report, survey.push_call(ground))
+    pushed = by.build_and_push(recipe(job, world, ground), registry, ground.tag, report)
+    report.phase("checking the image in the repository")
+    found = _confirmed(job, aws, ground.tag, report)
+    if found != pushed.digest:
+        raise Refused(
+            f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but {pushed.digest} was pushed",
+            "somebody else pushes the same tag; run it again",
+        )
+    report.keep(image=f"{uri}@{pushed.digest}")
+    return pushed.digest
+
+
+def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
+    """What the repository says of the tag: it may need a moment to know."""
+    for pause in (1, 2, 4):
+        if found := ecr.digest(aws, job.settings.repository, tag):
+            return found
+        report.wait(pause)
+    return ecr.digest(aws, job.settings.repository, tag)
+
+
+def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -> Ground:
+    """Wait until no other deployment is in progress, and look again. Raises Refused at the job's deadline."""
+    aws, settings = world.aws(job.place), job.settings
+    began = world.clock.elapsed()
+    while ground.busy and _way(job, aws, ground, digest).kind != "attach" and not survey.replaces(job, ground):
+        who = definitions.whose(ground.running)
+        if world.clock.elapsed() - began > job.deadline_s:
+            raise Refused(f"a deployment of service {settings.service} by {who} is still in progress", "replace it: --in-progress replace")
+        report.phase(f"waiting for the deployment of {ecs.revision_of(ground.service['taskDefinition'])} by {who}")
+        report.wait(BETWEEN_LOOKS_S)
+        ground = survey.survey(job, world)
+    return ground
+
+
+def _registered(job: Job, aws: Aws, ground: Ground, request: Shape, report: Report) -> str:
+    """The ARN of the revision that carries our token: a new one, unless it is there."""
+    family = str(request["family"])
+    report.phase(f"registering a task definition of {family}")
+    if found := _with_token(job, aws, family):
+        return found
+    call = survey.register_call(ground, request, job.settings, job.action == survey.ROLLBACK)
+    return _once(
+        report, call,
+        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        find=lambda: _with_token(job, aws, family),
+    )  # fmt: skip
+
+
+def _with_token(job: Job, aws: Aws, family: str) -> str | None:
+    arns = ecs.newest_revisions(aws, family, HANDFUL)
+    if not arns:
+        return None
+    for answer in survey.together(*((lambda arn=arn: ecs.definition(aws, arn)) for arn in arns)):
+        found = answer()
+        if found is not None and definitions.mark(found, "token") == job.token:
+            return str(found["taskDefinitionArn"])
+    return None
+
+
+def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
+    """Make the one call that moves the service, and keep what tells our deployment from others."""
+    settings: Settings = job.settings
+    service, when = ecs.service_now(aws, settings.cluster, settings.service)
+    if service is None:
+        raise Missing(what="ECS service", name=settings.service, where=f" in cluster {settings.cluster} ({aws.region_name})")
+    before, force = reading.primary(service).get("id"), bool(job.wishes.get("force"))
+    sought = reading.Sought(arn, before=before)
+    report.keep(before=before, previous=service["taskDefinition"], started_at=_stamp(when))
+    report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
+    mine = _once(
+        report, survey.update_call(settings, arn, force),
+        do=lambda: reading.primary(ecs.update(aws, settings.cluster, settings.service, arn, force)),
+        find=lambda: reading.own(ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought),
+    )  # fmt: skip
+    report.keep(deployment=mine.get("id"))
+
+
+def _once(report: Report, call: Call, do: Callable[[], T], find: Callable[[], T | None]) -> T:
+    """Make a call that no token protects. Turned away is made again; a lost answer is looked for, and never made again here."""
+    for pause in (*BACKOFF_S, None):
+        _intend(report, call)
+        try:
+            return do()
+        except Throttled:
+            if pause is None:
+                raise
+            report.wait(pause)
+        except Unreachable as problem:
+            return _sought(report, call, find, problem)
+    raise AssertionError  # the last pause is None
+
+
+def _sought(report: Report, call: Call, find: Callable[[], T | None], problem: CloudError) -> T:
+    """What a call without an answer has done, looked for twice: at once, and after AWS has had time to show it."""
+    report.phase(f"no answer to {call.name}: looking what it did")
+    found = find()
+    if found is None:
+        report.wait(LOOK_AGAIN_S)
+        found = find()
+    if found is None:
+        raise problem
+    return found
+
+
+def _intend(report: Report, call: Call) -> None:
+    report.intend(call.name, **call.what)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+    """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody else has moved it since."""
+    from toolkit.targets.ecs import watch
+
+    aws, settings = world.aws(job.place), job.settings
+    service, _ = ecs.service_now(aws, settings.cluster, settings.service)
+    mine, previous = receipt.get("task_definition"), receipt.get("previous")
+    if service is None or mine is None or service["taskDefinition"] != mine:
+        return
+    report.phase("stopping the deployment")
+    arn = watch.own_deployment_arn(aws, job, service, receipt)
+    if arn is not None:
+        _intend(report, survey.stop_call(arn))
+        if (stopped := ecs.stop(aws, arn)) is not None:
+            report.keep(abandoned="stopped" if stopped else "over")
+            return
+    if previous is None or previous == mine:
+        report.tell(f"service {settings.service} cannot be moved back: nothing ran before")
+        return
+    _intend(report, survey.update_call(settings, previous, False))
+    ecs.update(aws, settings.cluster, settings.service, previous)
+    report.keep(abandoned="moved back")

@@ -1,0 +1,399 @@
+"""How a deployment goes: our own one, never another; a verdict only for what was observed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import NotAllowed
+from toolkit.model import Job, Live, Seen
+from toolkit.ports.aws import balancers, ecs, logs
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.targets.ecs import definition as definitions
+from toolkit.targets.ecs import failures, reading, survey
+from toolkit.targets.ecs.failures import Failure
+from toolkit.targets.ecs.reading import Reading, Sought
+
+if TYPE_CHECKING:
+    from toolkit.targets.app import Settings
+
+Shape = Mapping[str, Any]
+
+SURE_S = 10
+"""What is not there twice, this far apart, is not there: AWS may show what it has accepted seconds later."""
+TASKS_EVERY_S = 5
+"""How often stopped tasks are looked for while nothing points to them."""
+CLOCKS_S = 5
+LAST_LINES = 20
+
+
+class Mark(Struct, frozen=True):
+    """What the next look wants to know of this one. `doubt` is when something was first not there, on our clock."""
+
+    arn: str | None = None
+    revision: str | None = None
+    seen: bool = False
+    doubt: float | None = None
+    looked: float | None = None
+    failed: int = 0
+    events: frozenset[str] = frozenset()
+    failure: Failure | None = None
+    hopeless: bool = False
+    log: tuple[str, ...] = ()
+    next: str = ""
+
+
+class Look(Struct, frozen=True):
+    """One look, and all that it is about."""
+
+    job: Job
+    receipt: Mapping[str, Any]
+    world: World
+    aws: Aws
+    service: Shape
+    sought: Sought
+    mark: Mark
+
+    @property
+    def settings(self) -> "Settings":
+        """The target's settings."""
+        found: Settings = self.job.settings
+        return found
+
+    @property
+    def since(self) -> datetime | None:
+        """When it was begun, on AWS's clock."""
+        return started(self.receipt)
+
+
+def started(receipt: Mapping[str, Any]) -> datetime | None:
+    """When the service was about to be moved, on AWS's clock; a few seconds earlier, for clocks differ."""
+    said = receipt.get("started_at")
+    return datetime.fromisoformat(said) - timedelta(seconds=CLOCKS_S) if said else None
+
+
+def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None) -> Seen:
+    """How it stands. Raises CloudError for a look that failed."""
+    aws, settings = world.aws(job.place), job.settings
+    mark = before.mark if before is not None and isinstance(before.mark, Mark) else Mark()
+    service = ecs.service(aws, settings.cluster, settings.service)
+    if service is None or service["status"] != "ACTIVE":
+        gone = Seen("failed", "failed", cause=f"service {settings.service} is gone: somebody deletes it")
+        return _in_doubt(world, mark, f"service {settings.service} is not there", gone)
+    look = Look(job, receipt, world, aws, service, Sought(""), mark)
+    if receipt.get("reverted"):
+        return _watched(replace(look, sought=Sought(str(receipt.get("previous")))))
+    definition = receipt.get("task_definition")
+    if definition is None:
+        return _not_begun(look)
+    if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
+        return Seen("absent", phase="the service was not moved")  # what was before is kept right before that
+    sought = Sought(definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous"))
+    look = replace(look, sought=sought)
+    if receipt.get("unchanged"):
+        return Seen("done", "unchanged", "this version runs already", live=live(job, world))
+    return _watched(look)
+
+
+def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
+    """`then`, but only if the look that found it first is long enough ago."""
+    now = world.clock.elapsed()
+    since = now if mark.doubt is None else mark.doubt
+    if now - since >= SURE_S:
+        return replace(then, mark=mark)
+    return Seen("unknown", phase=f"{phase}: looking again", mark=replace(mark, doubt=since))
+
+
+def _not_begun(look: Look) -> Seen:
+    """The service was not moved, for that comes after the task definition was kept. Was one registered?"""
+    family = ecs.family_of(look.service["taskDefinition"])
+    for arn in ecs.newest_revisions(look.aws, family, 5):
+        found = ecs.definition(look.aws, arn)
+        if found is not None and definitions.mark(found, "token") == look.job.token:
+            return Seen("absent", phase=f"{ecs.revision_of(arn)} is registered, the service was not moved")
+    return _in_doubt(look.world, look.mark, "nothing was registered", Seen("absent", phase="nothing was begun"))
+
+
+def _watched(look: Look) -> Seen:
+    found = _own_deployment(look)
+    if found is not None:
+        target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
+        look = replace(look, mark=replace(look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None))
+        said = reading.by_deployment(found, look.service, look.sought, look.job.target)
+    else:
+        said = reading.by_service(look.service, look.sought)
+    if said.state == "unseen":
+        return _unseen(look)
+    look = replace(look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None))
+    lines, events = _events(look)
+    look = replace(look, mark=replace(look.mark, events=events))
+    if look.receipt.get("reverted"):
+        return _with_lines(_back(look, said), lines)
+    return _told(look, said, lines)
+
+
+def _unseen(look: Look) -> Seen:
+    """Neither here nor there: just accepted, never accepted, or rolled back already."""
+    settings = look.settings
+    if look.sought.id is None:
+        return _in_doubt(look.world, look.mark, "the deployment does not show", Seen("absent", phase="the service was not moved"))
+    cause = f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again, and the new deployment is gone"
+    ended = _ended(look, Reading("reverted", cause=cause))
+    return ended if look.mark.seen else _in_doubt(look.world, look.mark, "ECS does not show the deployment yet", ended)
+
+
+def _own_deployment(look: Look) -> Shape | None:
+    """Our service deployment: the one that was ours before, or one whose revision has our task definition."""
+    known = look.receipt.get("reverted") or look.mark.arn
+    if known:
+        return ecs.deployment(look.aws, known)
+    arn = own_deployment_arn(look.aws, look.job, look.service, look.receipt)
+    return None if arn is None else ecs.deployment(look.aws, arn)
+
+
+def own_deployment_arn(aws: Aws, job: Job, service: Shape, receipt: Mapping[str, Any]) -> str | None:
+    """The ARN of the service deployment that moves the service to our task definition, begun since we asked; None if ECS shows none."""
+    wanted, since = receipt.get("task_definition"), started(receipt)
+    for arn in _candidates(aws, job, service, since):
+        found = ecs.deployment(aws, arn)
+        if found is None or (since is not None and found.get("createdAt") is not None and found["createdAt"] < since):
+            continue
+        revision = ecs.revision(aws, str((found.get("targetServiceRevision") or {}).get("arn") or ""))
+        if revision is not None and revision.get("taskDefinition") == wanted:
+            return arn
+    return None
+
+
+def _candidates(aws: Aws, job: Job, service: Shape, since: datetime | None) -> Iterator[str]:
+    """The current one first: usually it is ours, and it costs nothing to know."""
+    current = service.get("currentServiceDeployment")
+    if current:
+        yield str(current)
+    if since is not None:
+        found = ecs.deployments_since(aws, job.settings.cluster, job.settings.service, since) or ()
+        yield from (str(one["serviceDeploymentArn"]) for one in found[:5] if one["serviceDeploymentArn"] != current)
+
+
+def _events(look: Look) -> tuple[list[str], frozenset[str]]:
+    """What ECS wrote of the service since, oldest first."""
+    found = {str(one["id"]): one for one in look.service.get("events") or ()}
+    since = look.since
+    new = [
+        one for id, one in found.items()
+        if id not in look.mark.events and (since is None or one.get("createdAt") is None or one["createdAt"] >= since)
+    ]  # fmt: skip
+    return [str(one["message"]) for one in reversed(new)], look.mark.events | found.keys()
+
+
+def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
+    if said.state == "complete":
+        return _with_lines(_proven(look), lines)
+    if said.state == "superseded":
+        return Seen("failed", "superseded", cause=said.cause, next="see `toolkit status`", lines=tuple(lines), mark=look.mark)
+    look = _with_trouble(look, said, lines)
+    if said.state in ("reverted", "failed", "stopped"):
+        return _with_lines(_ended(look, said), lines)
+    mark, phase, cause = look.mark, said.phase, said.cause
+    if said.state == "running" and mark.failure is None:
+        phase, cause = _with_targets(look, phase, cause)
+    return Seen(
+        "running", phase=phase, cause=mark.failure.cause if mark.failure else cause, next=said.next or mark.next, log=mark.log,
+        lines=tuple(lines), doomed=said.state == "running" and mark.hopeless, mark=mark,
+    )  # fmt: skip
+
+
+def _with_lines(seen: Seen, lines: Sequence[str]) -> Seen:
+    return replace(seen, lines=(*lines, *seen.lines))
+
+
+def _ended(look: Look, said: Reading) -> Seen:
+    """It did not succeed. What a task said is nearer to the cause than what ECS says of the deployment."""
+    if look.mark.failure is None and said.state != "stopped":
+        look = _with_trouble(look, said, ("failed",))
+    mark = look.mark
+    cause = mark.failure.cause if mark.failure else said.cause or "ECS took it back and does not say why"
+    verdict = "rolled-back" if said.state == "reverted" else "failed"
+    return Seen("failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark)
+
+
+def _ask_aws(look: Look) -> str:
+    return f"aws ecs describe-services --cluster {look.settings.cluster} --services {look.settings.service}"
+
+
+_TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
+
+
+def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
+    """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a while."""
+    mark, now = look.mark, look.world.clock.elapsed()
+    mine = reading.own(look.service, look.sought) or {}
+    short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
+    signs = said.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
+    late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
+    if mark.hopeless or not (signs or late):
+        return look
+    found = _failures(look, said.failed > 0)
+    look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, said.failed)))
+    one = failures.hopeless((failure for failure, _ in found), healthy=False)
+    if one is not None and one.kind in ("crash", "unhealthy") and _survived(look, [task for _, task in found]):
+        one = None
+    shown = one or failures.worst(failure for failure, _ in found)
+    return look if shown is None else _explained(look, shown, one is not None)
+
+
+def _failures(look: Look, expected: bool) -> list[tuple[Failure, Shape]]:
+    """The stopped tasks of our deployment that failed. Some are only listed without their service."""
+    for of in ({"serviceName": look.settings.service}, {"family": ecs.family_of(look.sought.definition)}):
+        tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
+        judged = [(failures.failure(task), task) for task in tasks if _is_ours(look, task)]
+        found: list[tuple[Failure, Shape]] = [(failure, task) for failure, task in judged if failure is not None]
+        if found or not expected:
+            return found
+    return []
+
+
+def _is_ours(look: Look, task: Shape) -> bool:
+    """By the deployment that started it, where that is told; a definition may have been deployed before."""
+    if task.get("taskDefinitionArn") != look.sought.definition:
+        return False
+    by, mine = str(task.get("startedBy", "")), reading.own(look.service, look.sought)
+    ids = {look.sought.id, (mine or {}).get("id")} - {None}
+    if by.startswith("ecs-svc/") and ids:
+        return by in ids
+    return look.since is None or task.get("createdAt") is None or bool(task["createdAt"] >= look.since)
+
+
+def _survived(look: Look, failed: Sequence[Shape]) -> bool:
+    """Whether a task of ours is healthy, or runs since before the first of these failed."""
+    first = min((task["stoppedAt"] for task in failed if task.get("stoppedAt")), default=None)
+    for task in ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service):
+        if not _is_ours(look, task) or task.get("lastStatus") != "RUNNING":
+            continue
+        began = task.get("startedAt")
+        if task.get("healthStatus") == "HEALTHY" or (first is not None and began is not None and began <= first):
+            return True
+    return False
+
+
+def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
+    """With the failure, the last lines of exactly its task, and the command that mends it."""
+    mark = look.mark
+    if mark.failure is not None and mark.failure.task == failure.task:
+        return replace(look, mark=replace(mark, hopeless=hopeless))
+    definition = ecs.definition(look.aws, look.sought.definition) or {"containerDefinitions": ()}
+    part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
+    stream = definitions.log_stream(part, failure.id) if part and failure.kind in ("crash", "unhealthy", "configuration") else None
+    lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
+    next = _mend(look, failure, stream[0] if stream else None)
+    return replace(look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next))
+
+
+def _logs_of(look: Look, part: Shape) -> Aws:
+    """A container may write its log in another region."""
+    region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
+    return look.aws if not region or region == look.aws.region_name else look.world.clouds(look.job.place.profile, str(region))
+
+
+def _mend(look: Look, failure: Failure, group: str | None) -> str:
+    again = f"toolkit deploy-app {look.job.target}"
+    if failure.kind == "image":
+        return f"see that the image is there and the task's execution role may pull it, then `{again}`"
+    if failure.kind == "secret":
+        return f"create the secret, or let the task's execution role read it, then `{again}`"
+    return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
+
+
+def _with_targets(look: Look, phase: str, cause: str) -> tuple[str, str]:
+    """Where all tasks run and ECS still waits, it waits for the load balancer."""
+    mine = reading.own(look.service, look.sought) or {}
+    if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
+        return phase, cause
+    waiting = _unproven_targets(look, _tasks_of_ours(look))
+    return (f"{phase}, {waiting}", waiting) if waiting else (phase, cause)
+
+
+def _tasks_of_ours(look: Look) -> list[Shape]:
+    tasks = ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service)
+    return [task for task in tasks if task.get("taskDefinitionArn") == look.sought.definition]
+
+
+def _revision(look: Look) -> Shape:
+    return (ecs.revision(look.aws, look.mark.revision) if look.mark.revision else None) or {}
+
+
+def _unproven_targets(look: Look, tasks: Sequence[Shape]) -> str:
+    """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none does."""
+    resolved = (_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers") or look.service.get("loadBalancers") or ()
+    addresses = {str(one["privateIpv4Address"]) for task in tasks for one in _interfaces(task)}
+    desired = int(look.service.get("desiredCount", 0))
+    for group in dict.fromkeys(str(one["targetGroupArn"]) for one in resolved if one.get("targetGroupArn")):
+        targets = [one for one in balancers.health(look.aws, group) if not addresses or one.id in addresses]
+        healthy = [one for one in targets if one.state == "healthy" or one.reason == "Target.HealthCheckDisabled"]
+        if len(healthy) < desired:
+            reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") for one in targets if one not in healthy and one.reason)
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            return f"{len(healthy)} of {desired} targets healthy{why}"
+    return ""
+
+
+def _interfaces(task: Shape) -> list[Shape]:
+    return [one for part in task.get("containers") or () for one in part.get("networkInterfaces") or () if one.get("privateIpv4Address")]
+
+
+def _proven(look: Look) -> Seen:
+    """ECS says that it is complete: do its tasks run our image, and do they answer?"""
+    if not look.service.get("desiredCount"):
+        words = f"the desired count of {look.settings.service} is 0: nothing runs"
+        return replace(_done(look, words), cause=words, lines=(f"warning: {words}",))
+    revision, wanted, name = _revision(look), look.receipt.get("digest"), look.receipt.get("container")
+    images = [one.get("imageDigest") for one in revision.get("containerImages") or () if one.get("containerName") == name]
+    tasks = _tasks_of_ours(look) if look.service.get("loadBalancers") or not any(images) else []
+    images += [one.get("imageDigest") for task in tasks for one in task.get("containers") or () if one.get("name") == name]
+    for digest in images:
+        if wanted and digest and digest != wanted:
+            cause = f"container {name} runs {digest}, but {wanted} was deployed"
+            return Seen("failed", "failed", cause=cause, next=_ask_aws(look), mark=look.mark)
+    try:
+        waiting = _unproven_targets(look, tasks)
+    except NotAllowed as problem:
+        return replace(_done(look, "complete"), lines=(f"warning: whether the targets are healthy is not known: {problem}",))
+    if waiting:
+        return Seen("running", phase=waiting, cause=waiting if "(" in waiting else "", mark=look.mark)
+    return _done(look, "complete")
+
+
+def _done(look: Look, phase: str) -> Seen:
+    definition = ecs.definition(look.aws, look.service["taskDefinition"])
+    mine = reading.own(look.service, look.sought) or reading.primary(look.service)
+    runs = None if definition is None else survey.live_from(definition, str(look.receipt.get("container", "")), mine)
+    return Seen("done", "succeeded", phase, live=runs, mark=look.mark)
+
+
+def _back(look: Look, said: Reading) -> Seen:
+    """A deployment was stopped in order to have the version before it back."""
+    if said.state in ("running", "reverting"):
+        return Seen("running", phase=said.phase or "rolling back", mark=look.mark)
+    definition = ecs.definition(look.aws, look.service["taskDefinition"])
+    image = definitions.part(definition or {"containerDefinitions": ()}, str(look.receipt.get("container", ""))).get("image", "")
+    if said.state in ("reverted", "superseded") and definitions.digest_of(str(image)) == look.receipt.get("digest"):
+        return (
+            _done(look, "the version before is back")
+            if reading.steady(look.service)
+            else Seen("running", phase="rolling back", mark=look.mark)
+        )
+    cause = said.cause or "the deployment was over before it could be stopped"
+    return Seen("failed", "failed", cause=cause, next=f"toolkit rollback {look.job.target}", mark=look.mark)
+
+
+def live(job: Job, world: World) -> Live | None:
+    """What runs, from the tags of the task definition whose tasks serve; None if nothing does. Raises Missing."""
+    aws, settings = world.aws(job.place), job.settings
+    service = survey.deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
+    serving = reading.serving(service)
+    definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
+    if definition is None:
+        return None
+    return survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
