@@ -129,9 +129,9 @@ def test_another_commit_in_a_submodule_changes_it(repo: Repo, tmp_path: Path) ->
 @pytest.mark.parametrize("broken", ["gitdir: /no/such/folder\n", "nonsense\n"])
 def test_a_folder_that_only_looks_like_a_repository_is_fingerprinted(repo: Repo, broken: str) -> None:
     repo.write({"inner/.git": broken, "inner/a": "x"})
-    assert source._content(str(repo.path / "inner")) == "repository "
+    assert source.content(str(repo.path / "inner")) == "repository "
     (repo.path / "inner/.git").unlink()
-    assert source._content(str(repo.path / "inner")) == "repository "
+    assert source.content(str(repo.path / "inner")) == "repository "
 
 
 def test_a_link_out_of_the_repository_counts_by_where_it_points(repo: Repo, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """`diff` against what is recorded as deployed: each target against its own base, and never less than that calls for."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from tests.support.repo import Repo
+from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.errors import UsageError
 from toolkit.flow.compare import Point, Points, Request, diff
@@ -136,3 +137,33 @@ def fingerprint(repo: Repo, target: str) -> str:
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
     return versions([target], owners(rules), git, detect.look(git).paths)[target].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('cluster = "c"', 'cluster = "d"'), ('[targets.app]\nkind = "app"', '[targets.app]\nenv = { A = "2" }\nkind = "app"')]
+)
+def test_a_target_whose_settings_changed_is_due(repo: Repo, old: str, new: str) -> None:
+    """What is live runs with the settings of then."""
+    first = repo.head
+    rules = (repo.path / "rules.toml").read_text()
+    assert old in rules
+    repo.commit(files={"rules.toml": rules.replace(old, new)})
+    answer = compared(repo, everywhere(first))
+    assert due(answer) == ["app"]
+    assert answer.plan.steps[0].because[0].startswith("the settings of app changed (")
+
+
+def test_a_change_of_rules_that_touches_no_settings_deploys_nothing(repo: Repo) -> None:
+    first = repo.head
+    rules = (repo.path / "rules.toml").read_text()
+    repo.commit(files={"rules.toml": rules.replace('estimate = "9m"', 'estimate = "10m"')})
+    assert due(compared(repo, everywhere(first))) == []
+
+
+def test_a_variable_of_the_environment_is_part_of_the_settings(tmp_path: Path) -> None:
+    rules = RULES.replace("version = 1\n", 'version = 1\nenvironment = "dev"\n').replace('service = "s"', 'service = "s{suffix}"')
+    repo = Repo.make(tmp_path / "vars", {"backend/src/a": "1"}, rules + '[environments.dev]\nvars = { suffix = "" }\n')
+    first = repo.head
+    text = (repo.path / "rules.toml").read_text()
+    repo.commit(files={"rules.toml": text.replace('suffix = ""', 'suffix = "-b"')})
+    assert due(compared(repo, everywhere(first))) == ["app"]

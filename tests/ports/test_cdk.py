@@ -18,7 +18,7 @@ from toolkit.ports import cdk, process
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 
-APP = '''
+APP = """
 import json, os, pathlib, sys, time
 out = pathlib.Path(os.environ["CDK_OUTDIR"])
 context = json.loads(os.environ["CDK_CONTEXT_JSON"])
@@ -36,7 +36,8 @@ name = "Shop" + suffix
 (out / "asset.abc").mkdir()
 (out / "asset.abc" / "handler.py").write_text((pathlib.Path.cwd().parent / "lambda" / "handler.py").read_text())
 (out / "t.json").write_text(json.dumps({"Resources": {}, "Metadata": {
-    "context": context, "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION", "AWS_REGION", "PYTHONPATH")}}}))
+    "context": context,
+    "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION", "AWS_REGION", "PYTHONPATH")}}}))
 (out / "a.json").write_text(json.dumps({"files": {"abc": {"displayName": "Code", "source": {"path": "asset.abc", "packaging": "zip"},
     "destinations": {"here": {"bucketName": "assets-${AWS::AccountId}-${AWS::Region}", "objectKey": "abc.zip"}}}},
     "dockerImages": {"i": {"displayName": "Image"}} if context.get("image") else {}}))
@@ -48,7 +49,7 @@ stack = {"type": "aws:cloudformation:stack", "environment": context.get("environ
 missing = [{"key": "vpc-provider:x", "provider": "vpc", "props": {}}] if context.get("lookup") else []
 (out / "manifest.json").write_text(json.dumps({"version": "55.0.0", "missing": missing, "artifacts": {
     "S": stack, "A": {"type": "cdk:asset-manifest", "properties": {"file": "a.json"}}}}))
-'''
+"""
 
 
 class App:
@@ -98,7 +99,9 @@ def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: App) ->
     found = app.artifact()
     assert found.role == f"arn:aws:iam::{ACCOUNT}:role/exec"
     assert found.stored == (f"assets-{ACCOUNT}-{REGION}", "t.json")
-    assert [(one.name, one.bucket, one.key, one.packaging) for one in found.assets] == [("Code", f"assets-{ACCOUNT}-{REGION}", "abc.zip", "zip")]
+    assert [(one.name, one.bucket, one.key, one.packaging) for one in found.assets] == [
+        ("Code", f"assets-{ACCOUNT}-{REGION}", "abc.zip", "zip")
+    ]
     assert (found.tags, found.protected, found.bootstrap) == ({"team": "x"}, True, ("/cdk-bootstrap/x/version", 6))
 
 
@@ -120,6 +123,17 @@ def test_whatever_the_app_may_have_read_makes_it_run_again(app: App, change: str
         path.write_text((path.read_text() if path.exists() else "") + "\n")
         after = app.synth()
     assert before != after
+    assert app.runs() == 2
+
+
+def test_a_file_of_the_same_size_and_time_makes_it_run_again(app: App) -> None:
+    path = app.root / "lambda/handler.py"
+    app.synth()
+    was = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert path.stat().st_size == was.st_size
+    app.synth()
     assert app.runs() == 2
 
 
@@ -168,7 +182,9 @@ def test_an_app_that_fails_says_why_in_its_own_last_line(app: App) -> None:
     assert not [one for one in (app.cache / "cdk").iterdir() if one.is_dir()]
 
 
-@pytest.mark.parametrize("line", ["npm run build && node app.js", "node $APP", "python app.py; rm -rf x", "A=1 python app.py", "`x`", "a | b"])
+@pytest.mark.parametrize(
+    "line", ["npm run build && node app.js", "node $APP", "python app.py; rm -rf x", "A=1 python app.py", "`x`", "a | b"]
+)
 def test_an_app_that_needs_a_shell_is_left_to_the_cli(app: App, line: str) -> None:
     app.settings(app=line)
     with pytest.raises(Refused) as refused:

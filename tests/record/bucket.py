@@ -22,6 +22,12 @@ class S3:
     """What is in the bucket `state`: key -> body, etag, time of change."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
+        self.url = ""
+        self.reset()
+
+    def reset(self) -> None:
+        """As new."""
         self.clock = Clock()
         self.objects: dict[str, tuple[bytes, str, datetime]] = {}
         self.calls: list[str] = []
@@ -32,8 +38,6 @@ class S3:
         self.refuse: dict[str, tuple[int, str]] = {}
         """Method -> the status and code of every answer to it."""
         self.owners: set[str | None] = set()
-        self.url = ""
-        self._lock = Lock()
 
     def put(self, key: str, body: bytes) -> None:
         """Write something as somebody else would."""
@@ -123,9 +127,14 @@ def serving() -> Iterator[S3]:
         pass
 
     Handler.s3 = s3
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads, block_on_close = True, False
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hangs up is nothing to tell of."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         s3.url = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -168,6 +168,16 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
                 assert (found, size) == (entries[:-1], last)
 
 
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("bit", range(8))
+def test_two_lines_that_became_one_are_not_taken_for_a_torn_one(here: Store, bit: int, torn: bool) -> None:
+    data = bytearray(written(here))
+    data[data.rindex(b"\n", 0, -1)] ^= 1 << bit
+    put(here, bytes(data[:-1] if torn else data))
+    with pytest.raises(StateDamaged, match="line 6"):
+        reopened(here)
+
+
 @pytest.mark.parametrize("number", range(7))
 def test_a_line_that_comes_twice_is_refused(here: Store, number: int) -> None:
     lines = written(here).splitlines(keepends=True)
@@ -412,6 +422,7 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(tmp_path:
                 try:
                     made.append("note", number=number)
                 except FileProblem:
+                    assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told, "what failed is not there"
                     with pytest.raises(FileProblem, match="an earlier line"):
                         made.append("note", number=99)
                     made.append("note", number=number)

@@ -11,15 +11,18 @@ import pytest
 from msgspec import Struct
 
 from tests.run import simulated
+from tests.run.simulated import DIAMOND, Settings
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
 from toolkit.model import Ran
+from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Entry, Journal
 from toolkit.record.ledger import Local, Record
-from toolkit.record.state import Store, open_store
+from toolkit.record.state import open_store
+from toolkit.run.step import always
 from toolkit.run.stop import Stop
 
 Point = tuple[str, str, int]
@@ -93,9 +96,8 @@ class Setting(Struct, frozen=True):
 class Stage:
     """One run of a setting, from its first process to its last, in a folder of its own."""
 
-    def __init__(self, setting: Setting, points: Points, folder: Path) -> None:
-        self._setting, self._points = setting, points
-        self._clock = simulated.Impatient()
+    def __init__(self, setting: Setting, points: Points, folder: Path, clock: Clock) -> None:
+        self._setting, self._points, self._clock = setting, points, clock
         self.cloud = simulated.Cloud(folder / "cloud", self._clock.elapsed, points)
         self._world = simulated.world(folder, self._clock, self.cloud)
         self._run = 0
@@ -110,9 +112,9 @@ class Stage:
     def process(self, fatal: Point | None) -> Ran | None:
         """A process that begins the run, or goes on with what is left of it; None if it dies. The points it passes are in `points`."""
         self._points.begin(fatal)
-        begun = self._begun()
+        begun = self.begun()
         self.listener = simulated.Listener()
-        request = runs.Request(self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text)
+        request = runs.Request(self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text, always)
         told = Told(self.listener, Stop())
         try:
             if begun:
@@ -121,15 +123,17 @@ class Stage:
         except Crash:
             return None
 
-    def _begun(self) -> bool:
-        """Whether there is a run to go on with. What died before its first line was whole has done nothing."""
+    def begun(self) -> bool:
+        """Whether there is a run to go on with. What died before its first line was whole has done nothing, and another one is begun."""
         try:
-            return not any(entry.state == "end" for entry in self.entries())
+            if self.entries():
+                return True
+            self._run += 1
         except StateDamaged:
-            assert not self.cloud.effects(), "something was done before the run was on disk"
             self._run += 1
         except Refused:
-            assert not self.cloud.effects(), "something was done before the run was on disk"
+            pass
+        assert not self.cloud.effects(), "something was done before the run was on disk"
         return False
 
     def entries(self) -> tuple[Entry, ...]:
@@ -176,17 +180,22 @@ class Stage:
         settings = self._setting.settings[effect.target]
         return call != settings.calls[-1] or self._clock.elapsed() - effect.at >= settings.takes_s
 
-    def is_exact(self, ran: Ran) -> None:
-        """What an uninterrupted run would have left: each effect once, in order, each step's one outcome, and the record of it."""
+    def is_exact(self, ran: Ran | None) -> None:
+        """What an uninterrupted run would have left: each effect once, in order, each step's one outcome, and the record of it.
+
+        `ran` is what the last process said, None if it died after its last word on disk.
+        """
         bad = {name for name, settings in self._setting.settings.items() if settings.fails}
         skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
         verdicts = {
             name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self._setting.needs
         }  # fmt: skip
         assert sorted(self.outcomes()) == sorted(verdicts.items()), "not exactly one outcome for each step"
-        assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == verdicts
-        assert (ran.status, int(ran.exit)) == (("succeeded", 0) if not bad else ("partial", 4))
-        assert sum(entry.state == "end" for entry in self.entries()) == 1
+        end = ("succeeded", 0) if not bad else ("partial", 4)
+        assert [(entry.facts["status"], entry.facts["exit"]) for entry in self.entries() if entry.state == "end"] == [end]
+        if ran is not None:
+            assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == verdicts
+            assert (ran.status, int(ran.exit)) == end
         effects = self.cloud.effects()
         wanted = [(name, call) for name in verdicts if name not in skipped for call in self._setting.settings[name].calls]
         assert sorted((one.target, one.call) for one in effects) == sorted(wanted), "an effect was lost, or came twice"
@@ -263,10 +272,32 @@ class Failpoints:
         self._patch.setattr(owner, name, around)
 
 
-def begin(setting: Setting, points: Points, folder: Path) -> Stage:
-    """A stage in a folder that is made for it."""
+def begin(setting: Setting, folder: Path, points: Points | None = None, clock: Clock | None = None) -> Stage:
+    """A stage in a folder that is made for it; no time passes in it, unless it has another clock."""
     folder.mkdir()
-    return Stage(setting, points, folder)
+    return Stage(setting, points or Points(), folder, clock or simulated.Impatient())
 
 
-__all__ = ("Crash", "Failpoints", "Point", "Points", "Setting", "Stage", "Store", "begin")
+TWO = ("register", "move")
+SETTINGS = {
+    "tokens": Setting(DIAMOND, {"a": Settings(), "b": Settings(calls=TWO), "c": Settings(), "d": Settings(calls=TWO)}),
+    "looks": Setting(
+        DIAMOND,
+        {
+            "a": Settings(tokened=False, late_s=4.0), "b": Settings(tokened=False, late_s=8.0, calls=TWO),
+            "c": Settings(tokened=False), "d": Settings(tokened=False, calls=TWO),
+        },
+    ),
+    "failing": Setting(
+        DIAMOND, {"a": Settings(calls=TWO), "b": Settings(tokened=False, late_s=4.0, fails=True), "c": Settings(), "d": Settings()}
+    ),
+    "side by side": Setting(
+        DIAMOND,
+        {
+            "a": Settings(tokened=False), "b": Settings(tokened=False, late_s=4.0, calls=TWO),
+            "c": Settings(calls=TWO), "d": Settings(tokened=False, late_s=8.0),
+        },
+        parallel=4,
+    ),
+}  # fmt: skip
+"""Runs of every flavour: with tokens, found by looking, one that fails, and several steps at a time."""

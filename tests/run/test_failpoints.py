@@ -1,43 +1,17 @@
 """T1: a crash at every single point of a run, and at every pair of points (a crash, then a crash of what goes on with it)."""
 
 import os
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.run.failpoints import Failpoints, Point, Points, Setting, Stage, begin
-from tests.run.simulated import DIAMOND, Settings
-from toolkit.model import Ran
+from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
 
 NIGHT = bool(os.environ.get("NIGHT"))
 PAIRS = 400
 """How many pairs of each setting are tried when there is no night for all of them."""
-
-TWO = ("register", "move")
-SETTINGS = {
-    "tokens": Setting(DIAMOND, {"a": Settings(), "b": Settings(calls=TWO), "c": Settings(), "d": Settings(calls=TWO)}),
-    "looks": Setting(
-        DIAMOND,
-        {
-            "a": Settings(tokened=False, late_s=4.0), "b": Settings(tokened=False, late_s=8.0, calls=TWO),
-            "c": Settings(tokened=False), "d": Settings(tokened=False, calls=TWO),
-        },
-    ),
-    "failing": Setting(
-        DIAMOND, {"a": Settings(calls=TWO), "b": Settings(tokened=False, late_s=4.0, fails=True), "c": Settings(), "d": Settings()}
-    ),
-    "side by side": Setting(
-        DIAMOND,
-        {
-            "a": Settings(tokened=False), "b": Settings(tokened=False, late_s=4.0, calls=TWO),
-            "c": Settings(calls=TWO), "d": Settings(tokened=False, late_s=8.0),
-        },
-        parallel=4,
-    ),
-}  # fmt: skip
 
 
 class Trial:
@@ -50,34 +24,23 @@ class Trial:
     def points_after(self, *fatal: Point) -> list[Point]:
         """Crash at these, one process each, then let it end: the points that the last process passed. Everything is exact then."""
         with Failpoints(self.points) as failpoints:
-            stage = begin(self._setting, self.points, self._folder / str(next(self._numbers)))
-            told = f"crashes at {fatal}"
-            for point in fatal:
+            stage = begin(self._setting, self._folder / str(next(self._numbers)), self.points)
+            for point in (*fatal, None):
                 ran = stage.process(point)
                 failpoints.bury()
-                self._check(stage, told)
-                if ran is not None:
-                    return []  # threads took another way, and never came there
-            if stage.ended():
-                return []
-            ran = stage.process(None)
-            failpoints.bury()
-            assert ran is not None, told
-            self._check(stage, told, ran)
-            return self.points.passed
-
-    def _check(self, stage: Stage, told: str, ran: Ran | None = None) -> None:
-        try:
-            stage.says_no_more_than_is_true()
-            if ran is not None:
-                stage.is_exact(ran)
-        except AssertionError as wrong:
-            raise AssertionError(f"{told}: {wrong}") from wrong
+                try:
+                    stage.says_no_more_than_is_true()
+                    if ran is not None or stage.ended():
+                        stage.is_exact(ran)
+                        return self.points.passed if point is None else []
+                except AssertionError as wrong:
+                    raise AssertionError(f"crashes at {fatal}: {wrong}") from wrong
+            raise AssertionError(f"crashes at {fatal}: it did not come to its end")
 
 
 @pytest.fixture(params=SETTINGS)
-def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
-    yield Trial(SETTINGS[request.param], tmp_path)
+def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
+    return Trial(SETTINGS[request.param], tmp_path)
 
 
 def test_a_crash_at_any_point_loses_nothing_and_does_nothing_twice(trial: Trial) -> None:

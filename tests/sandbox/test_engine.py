@@ -162,6 +162,22 @@ def test_a_single_task_ends_with_the_code_of_its_program(cloud: Cloud, aws: Aws)
     assert eventually(lambda: stopped_tasks(aws))[0]["containers"][0]["exitCode"] == 3
 
 
+def test_the_image_for_this_machine_is_taken_out_of_a_list(cloud: Cloud, aws: Aws) -> None:
+    digest = cloud.emulator.push("app", CRASHING.digest, CRASHING)
+    platforms = (
+        {"os": "unknown", "architecture": "unknown"},
+        {"os": "linux", "architecture": "arm64"},
+        {"os": "linux", "architecture": "amd64"},
+    )
+    listed = [{"mediaType": images.MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 1, "platform": one} for one in platforms]
+    listed[2]["digest"] = digest
+    index = json.dumps({"schemaVersion": 2, "mediaType": images.INDEX, "manifests": listed})
+    aws.write("ecr", "put_image", repositoryName="app", imageManifest=index, imageManifestMediaType=images.INDEX, imageTag="all")
+    aws.write("ecs", "create_cluster", clusterName="c")
+    aws.write("ecs", "run_task", cluster="c", taskDefinition=define(aws, f"{REPOSITORY}:all"))
+    assert eventually(lambda: stopped_tasks(aws))[0]["containers"][0]["exitCode"] == 3
+
+
 def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back(cloud: Cloud, aws: Aws) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     digest = cloud.emulator.push("app", "v2", serving("two"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from tests.support.run import ROOT
 from toolkit import flow, targets
 from toolkit.errors import Refused
-from toolkit.model import Rules
+from toolkit.model import Place, Rules, Wanted
 from toolkit.ports import files
+from toolkit.ports.aws.client import Aws
 from toolkit.run import jobs
 from toolkit.sandbox import provision
 
@@ -97,3 +100,19 @@ def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
     names = {provision.balancer(place, "a-service-with-a-rather-long-name_x") for place in provision.places(loaded)}
     assert len(names) == 2
     assert all(len(name) <= 32 and name.replace("-", "").isalnum() for name in names)
+
+
+def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
+    class Slow:
+        def __init__(self, *states: str) -> None:
+            self.states = list(states)
+
+        def read(self, service: str, operation: str, **_: object) -> dict[str, object]:
+            state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            return {"services": [{"deployments": [{"status": "PRIMARY", "rolloutState": state}]}]}
+
+    part = provision.Part(Place(), Wanted("service", "s", {"cluster": "c"}))
+    slow, stuck = Slow("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), Slow("IN_PROGRESS")
+    provision.settle([part], lambda place: cast(Aws, slow))
+    assert slow.states == ["COMPLETED"]
+    provision.settle([part], lambda place: cast(Aws, stuck), patience_s=0.1)

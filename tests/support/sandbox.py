@@ -63,7 +63,7 @@ class Cloud:
 
 def _started(folder: Path, enforce: bool = False) -> Iterator[Emulator]:
     python = environment.python(str(CACHE), lambda line: print(line, file=sys.stderr))
-    process = server.start(python, str(folder), REGION, enforce)
+    process = server.start(python, str(folder), REGION, enforce, tied=True)
     try:
         yield Emulator(process)
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.aws import Endpoint
+from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Expired, Unreachable
 from toolkit.targets import app
@@ -149,7 +149,9 @@ def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause
     endpoint.ecs.next("fail", cause=cause, failures=5, seconds=2)
     seen = stage.watched(stage.applied(), looks=20)
     assert {one.state for one in seen} == {"running"}
-    assert not [one for one in seen if one.doomed]
+    assert not [one for one in seen if one.doomed or one.cause]
+    phase = "0 of 1 tasks running, 5 failed"
+    assert seen[-1].phase == {"spot": f"{phase}, Your Spot Task was interrupted.", "place": phase}[cause]
 
 
 def test_logs_that_may_not_be_read_do_not_hide_the_cause(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -166,7 +168,8 @@ def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(en
     seen = stage.watched(stage.applied())
     assert [one for one in seen if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in one.phase]
     assert seen[-1].verdict == "rolled-back"
-    assert "Task failed ELB health checks" in seen[-1].cause
+    assert seen[-1].cause.startswith("Task failed ELB health checks in (target-group ")
+    assert seen[-1].cause.endswith("): 0 of 1 targets healthy (Target.ResponseCodeMismatch: Health checks failed with these codes: [500])")
 
 
 def test_it_has_not_succeeded_before_its_targets_are_healthy(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -251,7 +254,9 @@ def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str,
     assert (seen.verdict, fault.hits) == ("succeeded", 1)
 
 
-@pytest.mark.parametrize("operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeTaskDefinition", "ecs:ListTasks"])
+@pytest.mark.parametrize(
+    "operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeTaskDefinition", "ecs:ListTasks"]
+)
 def test_an_answer_that_is_cut_off_is_a_look_that_failed(endpoint: Endpoint, tmp_path: Path, operation: str) -> None:
     stage = Stage(endpoint, tmp_path, group="web")
     report = stage.applied()
@@ -339,3 +344,31 @@ def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None
 def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, desired=0)
     assert app.live(stage.job(), stage.world) is None
+
+
+def test_a_task_that_survives_its_neighbours_is_no_crash_loop(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, desired=2, breaker=False)
+    endpoint.ecs.next("never")
+    report = stage.applied()
+    stage.look(report)
+    rollout, began = stage.service.latest, endpoint.clock.now()
+    for _ in range(3):
+        stage.clock.advance(5)
+        rollout.failed += 1
+        endpoint.ecs.fail_task(stage.service, rollout, Outcome("fail", cause="exit"))
+    tasks = endpoint.ecs.cluster().tasks.values()
+    survivor = next(task for task in tasks if task.get("startedBy") == rollout.id and task["desiredStatus"] == "RUNNING")
+    survivor |= {"lastStatus": "RUNNING", "startedAt": began}
+    seen = stage.look(report)
+    assert (seen.state, seen.doomed, seen.cause) == ("running", False, "container app exited with code 3")
+    survivor |= {"startedAt": endpoint.clock.now()}
+    assert stage.look(report).doomed
+
+
+def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours(stage: Stage) -> None:
+    stage.clock.advance(100)
+    stage.endpoint.ecs.next("breaker", seconds=1, hidden=4)
+    wishes = {"image_digest": stage.old.digest, "task_definition": stage.first.arn, "version": "old", "force": True}
+    job = stage.job(action="rollback", wishes=wishes)
+    report = stage.applied(job)
+    assert stage.look(report, job=job).state == "unknown"

@@ -140,8 +140,9 @@ def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
 
 def test_a_parameter_that_is_not_given_keeps_its_value(stacks: Stacks) -> None:
     text = template(
-        {"Jobs": queue("jobs", VisibilityTimeout={"Ref": "Seconds"})}, Parameters={"Seconds": {"Type": "Number"}, "Other": {"Type": "String", "Default": "a"}}
-    )  # fmt: skip
+        {"Jobs": queue("jobs", VisibilityTimeout={"Ref": "Seconds"})},
+        Parameters={"Seconds": {"Type": "Number"}, "Other": {"Type": "String", "Default": "a"}},
+    )
     assert stacks.deploy(text, parameters={"Seconds": "30"}).verdict == "succeeded"
     assert stacks.deploy(parameters={"Other": "b"}).state == "done"
     found = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]["Parameters"]
@@ -161,6 +162,28 @@ def test_a_long_template_goes_through_the_store_or_is_refused(stacks: Stacks) ->
     assert report.intents == names == ["s3:PutObject", *PLAIN]
     assert stacks.follow(job, report)[0].verdict == "succeeded"
     assert stacks.apply(stacks.job(store="s3://store/team")).intents == []
+
+
+def test_a_long_template_in_yaml_is_read_by_cloudformation_alone(stacks: Stacks) -> None:
+    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
+    lines = ["Parameters: {Seconds: {Type: Number}}", "Resources:", "  Jobs:", "    Type: AWS::SQS::Queue", "    Properties:"]
+    lines += ["      VisibilityTimeout: !Ref Seconds", "# " + "x" * 52_000]
+    stacks.write("\n".join(lines))
+    seen = stacks.deploy(store="s3://store", parameters={"Seconds": "30"})
+    assert seen.verdict == "succeeded"
+    job = stacks.job(store="s3://store", parameters={"Seconds": "30"})
+    report = stacks.apply(job)
+    assert (stacks.follow(job, report)[0].verdict, report.intents) == ("unchanged", [])
+
+
+def test_a_masked_parameter_is_compared_by_cloudformation(stacks: Stacks) -> None:
+    reference = "{{resolve:secretsmanager:db:SecretString:password}}"
+    text = template({"Jobs": queue("jobs")}, Parameters={"Password": {"Type": "String", "NoEcho": True}})
+    assert stacks.deploy(text, parameters={"Password": reference}).verdict == "succeeded"
+    job = stacks.job(parameters={"Password": reference})
+    report = stacks.apply(job)
+    assert stacks.follow(job, report)[0].verdict == "unchanged"
+    assert report.intents == ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
 
 
 def test_a_template_that_is_a_link_out_of_the_repository_is_not_read(stacks: Stacks, tmp_path: Path) -> None:
@@ -280,7 +303,7 @@ def test_somebody_elses_update_is_waited_for_and_shown(stacks: Stacks, tap: Any)
     stacks.aws.write("cloudformation", "update_stack", StackName="Shop", TemplateBody=tap(Step="2", Sleep="1.5"))
     stacks.write(tap(Step="3"))
     job = stacks.job()
-    assert any("somebody else" in line for line in stacks.preview(job).warnings)
+    assert any("another operation" in line for line in stacks.preview(job).warnings)
     report = stacks.apply(job)
     assert any("UPDATE_IN_PROGRESS" in words for words in report.of("phase"))
     assert "Custom::Tap Tap UPDATE_COMPLETE" in report.of("log")

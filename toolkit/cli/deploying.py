@@ -1,6 +1,5 @@
 """What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options, consent, progress, and the end."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -79,7 +78,7 @@ def app_options(command: Command) -> Command:
     for option in reversed((
         click.option("--no-build", is_flag=True, help="Build nothing; deploy the image of --image."),
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
-        click.option("--builder", metavar="NAME", help="docker, podman, buildah or builtin, instead of the first one found."),
+        click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
         click.option("--force", is_flag=True, help="Begin a new deployment even where nothing changes."),
     )):  # fmt: skip
         command = option(command)
@@ -152,8 +151,10 @@ def world(root: str) -> World:
     return World(root=root, cache=files.cache_folder(), clock=Real(), clouds=cloud)
 
 
-def go(command: str, asked: Common, order: flow.Order, git: Git | None, consented: bool = False) -> int:
+def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
+    if not (asked.dry_run or asked.yes or _asking(asked)):
+        raise Refused("nobody is here to say yes", "add --yes")
     there = world(git.root if git and not git.bare else asked.folder)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
@@ -166,16 +167,17 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None, consente
         return _dry(command, asked, prepared)
     if not asked.quiet:
         output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width())))
-    _consent(asked, prepared.jobs, consented)
+    _consent(asked, prepared.jobs)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
-    return carried_out(command, asked, prepared.jobs, lambda told: runs.start(request(run, command, asked), prepared, there, told))
+    journalled = request(run, command, asked, flow.files_of(order, prepared.rules, git))
+    return carried_out(command, asked, prepared.jobs, lambda told: runs.start(journalled, prepared, there, told))
 
 
-def request(run: str, command: str, asked: Common) -> runs.Request:
+def request(run: str, command: str, asked: Common, still: Callable[[Job], None]) -> runs.Request:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
-    return runs.Request(run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted)
+    return runs.Request(run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still)
 
 
 class Told(Struct, frozen=True):
@@ -195,7 +197,7 @@ def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callabl
 
     def leave(number: int) -> None:
         listener.told("toolkit", "left; what runs in AWS goes on, and `toolkit resume` looks what became of it")
-        os._exit(128 + number)
+        listener.close()
 
     try:
         with signals.handled(stop, told, leave):
@@ -228,29 +230,30 @@ def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
     return 0
 
 
-def _consent(asked: Common, jobs: tuple[Job, ...], consented: bool) -> None:
+def _asking(asked: Common) -> bool:
+    """Whether somebody is there to be asked."""
+    return output.interactive() and not asked.as_json
+
+
+def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
     """Ask for what was not said in advance. Raises Refused."""
     place = jobs[0].place
-    asking = output.interactive() and not asked.as_json
     if place.protected:
-        _confirm_name(str(place.environment), asked, asking)
-    elif not asked.yes and not consented:
-        if not asking:
-            raise Refused("nobody is here to say yes", "add --yes")
+        _confirm_name(str(place.environment), asked)
+    elif not asked.yes:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Go on?", default=True):
             raise Refused("you said no", "nothing was changed")
 
 
-def _confirm_name(name: str, asked: Common, asking: bool) -> None:
-    if asked.confirm == name:
-        if asked.yes or asking:
-            return
-        raise Refused("nobody is here to say yes", "add --yes")
+def _confirm_name(name: str, asked: Common) -> None:
+    """A protected environment's name has to be said: in advance, or now."""
     if asked.confirm is not None:
-        raise Refused(f"--confirm {asked.confirm!r} is not the environment's name", f"this would deploy to {name}")
-    if not asking:
+        if asked.confirm != name:
+            raise Refused(f"{asked.confirm!r} is not the environment's name", f"this would deploy to {name}: --confirm {name}")
+        return
+    if not _asking(asked):
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
     from toolkit.cli.prompt import typed
 

@@ -1,6 +1,8 @@
 """What leaves the process: the answer on stdout, everything else on stderr."""
 
+import errno
 import os
+import stat
 import sys
 from contextlib import suppress
 from typing import Any
@@ -30,9 +32,9 @@ def say(answer: str) -> None:
     """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it would make exit code 1."""
     try:
         sys.stdout.write(answer + "\n")
-    except BrokenPipeError:
-        raise Enough from None
     except OSError as problem:
+        if _closed(problem):
+            raise Enough from None
         raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 
@@ -40,7 +42,8 @@ def note(remark: str) -> None:
     """A line for the person, not for the program that reads the answer; it comes after what was said so far."""
     with suppress(OSError):
         sys.stdout.flush()
-    sys.stderr.write(remark + "\n")
+    with suppress(OSError):  # nobody is there to be told
+        sys.stderr.write(remark + "\n")
 
 
 def document(found: dict[str, Any]) -> int:
@@ -69,13 +72,20 @@ def flush() -> int:
     """Get everything out; the exit code if that fails, 0 if it does not (or if nobody listens any more)."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        silence()
     except OSError as problem:
-        note(f"error: standard output: {problem.strerror}")
-        return Exit.USAGE
-    sys.stderr.flush()
+        if not _closed(problem):
+            note(f"error: standard output: {problem.strerror}")
+            return Exit.USAGE
+        silence()
+    with suppress(OSError):
+        sys.stderr.flush()
     return 0
+
+
+def _closed(problem: OSError) -> bool:
+    """Whether nobody listens to stdout any more: a pipe that was closed, a terminal that is gone."""
+    gone = problem.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+    return gone or isinstance(problem, BrokenPipeError)
 
 
 def silence() -> None:

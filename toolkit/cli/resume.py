@@ -7,6 +7,8 @@ import click
 from toolkit.cli import deploying, options, output
 from toolkit.errors import Refused
 from toolkit.flow import runs
+from toolkit.flow.deploy import Order, files_of
+from toolkit.flow.rulebook import load_rules
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.show import run as show
@@ -44,7 +46,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
             return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
         output.say(show.still_open(name, left.jobs, left.done, left.begun))
         return 0
-    request = deploying.request(name, "resume", asked)
+    rules = load_rules(asked.folder, asked.rules, git)
+    order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
+    request = deploying.request(name, "resume", asked, files_of(order, rules, git))
     return deploying.carried_out("resume", asked, left.jobs, lambda told: runs.resume(request, there, store, told))
 
 

@@ -9,13 +9,16 @@ from threading import Thread
 from toolkit.run.stop import Stop
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WORDS_S = 1.0
+"""How long a terminal may take for what is said to it, in seconds."""
 
 
 @contextmanager
 def handled(stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]) -> Iterator[None]:
-    """Inside, a first signal sets `stop` and calls `told`, a second one calls `leave`, which does not return.
+    """Inside, a first signal sets `stop` and calls `told`; a second one calls `leave` for last words, and ends the process.
 
-    Both are called from a thread of their own: a handler that Python runs in the middle of something must not take locks.
+    Both are called from threads of their own: a handler that Python runs in the middle of something must not take locks, and a
+    terminal that takes no more words must not keep the process.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
@@ -44,6 +47,14 @@ def _watch(reader: int, stop: Stop, told: Callable[[int], None], leave: Callable
             if number not in HANDLED:
                 continue
             if stop.signal is not None:
-                leave(number)
+                _briefly(leave, number)
+                os._exit(128 + number)
             stop.ask(number)
-            told(number)
+            _briefly(told, number)
+
+
+def _briefly(say: Callable[[int], None], number: int) -> None:
+    """Let something be said, but do not wait for it for long."""
+    speaker = Thread(target=say, args=(number,), daemon=True)
+    speaker.start()
+    speaker.join(WORDS_S)

@@ -218,7 +218,7 @@ def _answer(
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
-    impact = merged([_impact(part, today, graph) for part in parts])
+    impact = merged([_impact(part, today, graph, named) for part in parts])
     options = _options(request, rules)
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
     plan = build.everything(rules, graph, command, options, unknown) if unknown else build.build(impact, rules, graph, command, options)
@@ -240,15 +240,34 @@ def _answer(
     )
 
 
-def _impact(part: Part, today: RuleBook, graph: Graph) -> Impact:
+def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
     impact = touch(part.changes, today, part.before.books, part.before.own)
+    if part.before.books:
+        impact = merged([impact, Impact((), _resettled(today, part.before.books, named), {})])
     if part.leaves is None:
         return impact
     if part.because:
         reason = (Reason("", part.because, "", None),)
         return replace(impact, targets=dict.fromkeys(sorted(part.leaves), reason))
     return limited(impact, part.leaves, graph)
+
+
+def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> dict[str, tuple[Reason, ...]]:
+    """The targets whose settings are others than they were: where they are deployed, and with what, is part of what is live."""
+    from toolkit.run.jobs import filled
+
+    def settled(rules: Rules, name: str) -> object:
+        target = rules.targets.get(name)
+        found = rules.environments.get(named) if named else None
+        return None if target is None else (target.kind, filled(target.settings, found.vars if found else {}))
+
+    rules = today.rules
+    return {
+        name: (Reason(rules.file, f"the settings of {name} changed", "", today.line("targets", name)),)
+        for name, target in rules.targets.items()
+        if not target.members and any(settled(one.rules, name) != settled(rules, name) for one in old)
+    }
 
 
 def _options(request: Request, rules: Rules) -> str:

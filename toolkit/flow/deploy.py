@@ -1,10 +1,11 @@
 """`deploy`, `resume` and `rollback`: from what somebody asked for to a run that has ended, was stopped, or is in doubt."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.changes import detect, fingerprint, source
@@ -76,6 +77,22 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.wishes,
     )
     return Prepared(rules, jobs, _previews(jobs, world), left, digests)
+
+
+def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:
+    """What says, right before a job is begun, whether its files are still what it is to deploy. It raises StalePlan."""
+
+    def still(job: Job) -> None:
+        if job.action != "deploy" or job.wishes.get("image") or job.target not in rules.targets:
+            return
+        name = environment(order.environment, rules)
+        now = _versions(replace(order, source=None), [rules.targets[job.target]], rules, name, git)[0][job.target]
+        if now.name != job.version.name or now.fingerprint != job.version.fingerprint:
+            raise StalePlan(
+                f"the files of {job.target} are no longer those of {job.version.name[:20]}", "deploy what they are now: toolkit deploy"
+            )
+
+    return still
 
 
 def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:

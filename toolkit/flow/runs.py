@@ -29,7 +29,10 @@ from toolkit.run.stop import Stop
 
 
 class Request(Struct, frozen=True):
-    """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait."""
+    """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
+
+    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy.
+    """
 
     run: str
     command: Sequence[str]
@@ -37,6 +40,7 @@ class Request(Struct, frozen=True):
     fail_fast: bool
     lock_timeout_s: int
     redact: Callable[[str], str]
+    still: Callable[[Job], None]
 
 
 class Told(Protocol):
@@ -87,10 +91,12 @@ def resume(request: Request, world: World, store: Store, told: Told) -> Ran:
     """Go on with a run that was left: what is open is looked at first, what was never begun is begun. Raises ToolkitError."""
     journal = Journal.reopen(store, request.run, world.clock)
     try:
-        found = left(journal.entries, world.clock.now(), path_of(store, request.run))
+        found = left(journal.entries, world.clock.now(), journal.path)
         if found.ended:
             raise Refused(f"run {request.run} has ended", f"see `toolkit show {request.run}`")
         _same_account(found.jobs, world)
+        _give_up_overtaken(journal, found, store, world)
+        found = left(read(store, request.run), world.clock.now(), path_of(store, request.run))
         with _locked(store, _open(found), request, world, told) as held:
             journal.append("note", **who.facts(), command=list(request.command))
             orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
@@ -124,6 +130,15 @@ def store_of(folder: str, named: str | None, git: Git | None) -> Store:
     """Where the runs of the project around a folder are kept. Raises RulesError, NoRules, StateDamaged, FileProblem."""
     rules = load_rules(folder, named, git)
     return open_store(rules.project, git.root if git and not git.bare else folder)
+
+
+def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
+    """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
+    for job in _open(found):
+        records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
+        if records and records[0].run > job.run:
+            cause = f"run {records[0].run} has deployed {job.target} since"
+            journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)
 
 
 def _open(found: Left) -> tuple[Job, ...]:
@@ -161,4 +176,4 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
     ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
-    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced).carry_out()
+    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still).carry_out()

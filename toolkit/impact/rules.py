@@ -30,6 +30,9 @@ DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 COMMON = ("kind", "needs", "estimate", "deadline")
 """The keys of every target, whatever its kind."""
 
+VARIABLES = frozenset(("commit", "version"))
+"""The variables that stand for what is deployed, in every environment."""
+
 _NAME = re.compile(NAME)
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -319,7 +322,7 @@ class _Loader:
         if not loaded.environments:
             return
         for name, target in loaded.targets.items():
-            wanted = set(_VARIABLE.findall(repr(target.settings))) if "{" in repr(target.settings) else ()
+            wanted = set(_VARIABLE.findall(repr(target.settings))) - VARIABLES if "{" in repr(target.settings) else set()
             for variable in sorted(wanted):
                 for environment in loaded.environments.values():
                     if variable not in environment.vars:

@@ -8,6 +8,9 @@ from toolkit.plan.graph import Graph
 SHOWN = 3
 """How many of a step's reasons are written out."""
 
+FALLBACK = "unmatched"
+"""The rule of a reason that no rule gave: the path fell back to a target."""
+
 Command = Callable[[Target], str | None]
 """The command that deploys a target, None where only a person can."""
 
@@ -31,6 +34,8 @@ def because(reason: Reason, file: str) -> str:
     if not reason.path:
         return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
+    if not reason.pattern and reason.rule != FALLBACK:
+        return f"{reason.rule} ({where})"
     if not reason.pattern:
         return f"{reason.path} matches no rule, and such paths fall back to this target ({where})"
     return f'{reason.path} matches {reason.pattern} of rule "{reason.rule}" ({where})'

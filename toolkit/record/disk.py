@@ -1,6 +1,7 @@
 """Bytes that have to be on disk before something happens, and files that only we may have written."""
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -91,6 +92,14 @@ def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
     if error.errno == errno.EINVAL:
         return StateDamaged(path=path, reason="it is no regular file")
     return FileProblem(path=path, reason=why(error))
+
+
+def unlock(descriptor: int) -> None:
+    """Let a lock go and close its file. Said to the system, for a child that is just being started may still have the file open."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def unlockable(path: str, error: OSError) -> FileProblem:

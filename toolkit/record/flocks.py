@@ -36,7 +36,7 @@ class Flock:
         except OSError as error:
             return f"{self._path}: {disk.why(error)}"
         finally:
-            os.close(descriptor)
+            disk.unlock(descriptor)
         return None
 
 
@@ -61,7 +61,7 @@ class Flocks:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(descriptor, len(line))
         except OSError as error:
-            os.close(descriptor)
+            disk.unlock(descriptor)
             raise disk.bad_file(path, error) from None
         return Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None), None, None
 
@@ -89,7 +89,7 @@ class Flocks:
                 raise Refused(f"{name} has another holder now", f"see `toolkit lock show {name}`")
             os.ftruncate(descriptor, 0)
         finally:
-            os.close(descriptor)
+            disk.unlock(descriptor)
         return bool(body)
 
     def _path(self, name: str) -> str:

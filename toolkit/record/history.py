@@ -56,8 +56,11 @@ def one(store: Store, run: str) -> Summary:
 
 
 def unfinished(store: Store) -> list[Summary]:
-    """The runs that a process has left before their end, or is about to end, or that cannot be read, newest first. Raises FileProblem."""
-    return [run for run in _listed(store, _names(store)) if run.ended is None or run.open]
+    """The runs that a process has left before their end, or is about to end, or that cannot be read, newest first. Raises FileProblem.
+
+    One whose process ended before its first line was whole has left nothing.
+    """
+    return [run for run in _listed(store, _names(store)) if (run.ended is None or run.open) and (run.started or run.problem)]
 
 
 def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.clock import Clock, Real
-from toolkit.record.disk import Disk, bad_file, open_own, sync_folder, unlockable, why, write_all
+from toolkit.record.disk import Disk, bad_file, open_own, sync_folder, unlock, unlockable, why, write_all
 from toolkit.record.disk import read as read_file
 from toolkit.record.state import Store
 
@@ -232,7 +232,7 @@ class Journal:
                 _cut(port, descriptor, size, path)
             return cls(run, path, descriptor, entries, size, clock or Real(), port)
         except BaseException:
-            os.close(descriptor)
+            unlock(descriptor)
             raise
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
@@ -285,7 +285,7 @@ class Journal:
         """Let others go on with it. Closing twice is harmless."""
         with self._lock:
             if self._descriptor >= 0:
-                os.close(self._descriptor)
+                unlock(self._descriptor)
                 self._descriptor = -1
 
 
@@ -318,7 +318,7 @@ def being_written(store: Store, run: str) -> bool:
     except OSError:
         return False  # then nobody can have written it
     finally:
-        os.close(descriptor)
+        unlock(descriptor)
     return False
 
 

@@ -52,10 +52,10 @@ class Lease:
         if self._age() > FENCE_S:
             raise LockLost(target=self.name, reason="its renewal took too long")
 
-    def renew(self, older_than_s: float = 0.0) -> None:
-        """Say that we are still here, if that was last said more than `older_than_s` ago. Raises LockLost, CloudError."""
+    def renew(self, older_than_s: float | None = None) -> None:
+        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises LockLost, CloudError."""
         with self._calls:
-            if self._released or self._age() <= older_than_s:
+            if self._released or (older_than_s is not None and self._age() <= older_than_s):
                 return
             for _ in range(_TRIES):
                 since = (self._clock.now(), self._clock.elapsed())

@@ -156,7 +156,7 @@ class Local:
                 disk.replace(path, encoded(after), self._disk)
             return after
         finally:
-            os.close(lock)
+            disk.unlock(lock)
 
     def all(self) -> Mapping[Name, tuple[Record, ...]]:
         """The records of every target."""

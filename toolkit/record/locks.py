@@ -21,6 +21,8 @@ QUIET_S = 0.4
 """For how long nobody is told that somebody waits, in seconds."""
 PAUSE_S, LONGEST_S = 1.0, 16.0
 """The first and the longest pause between two tries, in seconds."""
+LEAST_S = 0.001
+"""What is nothing, in seconds: a sum of parts is rarely exact."""
 
 Told = Callable[[str, Holder], None]
 Chance = Callable[[float, float], float]
@@ -118,9 +120,9 @@ class _Wait:
         """Wait before the next try: about `pause` seconds, but not longer than the lock lasts. Raises LockHeld, Stopped."""
         by = by or Holder("somebody", "", 0, "", "", "", "")
         now = self._clock.elapsed()
-        if now >= self._until:
+        if now >= self._until - LEAST_S:
             raise held(name, by)
-        if not self._said and now - self._began >= QUIET_S:
+        if not self._said and now - self._began >= QUIET_S - LEAST_S:
             self._told(name, by)
             self._said = True
         seconds = min(self._chance(pause / 2, pause), self._until - now)
@@ -128,7 +130,7 @@ class _Wait:
             seconds = min(seconds, max(left, 0.0) + 1.0)
         if not self._said:
             seconds = min(seconds, self._began + QUIET_S - now)
-        if self._clock.wait(seconds, self._stop):
+        if self._clock.wait(max(seconds, LEAST_S), self._stop):
             raise Stopped()
 
 

@@ -32,10 +32,10 @@ def alive(process: Process) -> bool | None:
         return None
     try:
         os.kill(process.pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except (PermissionError, OverflowError):
-        pass
+    except PermissionError:
+        pass  # it is there, and somebody else's
     started, state = _state(process.pid)
     if state in ("Z", "X"):
         return False

@@ -14,7 +14,7 @@ from toolkit.run.crew import Crew
 from toolkit.run.desk import Desk, Journal, Listener, Log
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
-from toolkit.run.step import Walk, carry_out
+from toolkit.run.step import Walk, always, carry_out
 from toolkit.run.stop import Stop
 
 GOOD = ("succeeded", "unchanged")
@@ -55,10 +55,11 @@ class Execution:
     """One process's part of a run."""
 
     def __init__(
-        self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None]
-    ) -> None:
+        self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None],
+        still: Callable[[Job], None] = always,
+    ) -> None:  # fmt: skip
         self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
-        self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop)
+        self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop, still)
         self._jobs = {job.step: job for job in orders.jobs}
         self._outcomes: dict[str, Outcome] = dict(orders.done)
         self._lock = Lock()

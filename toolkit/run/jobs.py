@@ -44,6 +44,11 @@ def filled(settings: Any, variables: Mapping[str, str]) -> Any:
     return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
 
 
+def known(version: Version) -> dict[str, str]:
+    """The variables that every target has, whatever its environment: what is deployed."""
+    return {"commit": version.commit or "", "version": version.name}
+
+
 def name(target: str, place: Place, several: bool) -> str:
     """A step's name: the target's, with its region if there is more than one."""
     return f"{target}@{place.region}" if several else target
@@ -67,7 +72,7 @@ def make(
             kind=target.kind,
             action=action,
             place=place,
-            settings=filled(target.settings, variables),
+            settings=filled(target.settings, {**variables, **known(versions[target.name])}),
             version=versions[target.name],
             run=run,
             token=token(run, name(target.name, place, several), versions[target.name].fingerprint),

@@ -1,13 +1,13 @@
 """What a journal says of a run that its process left: which steps ended, which are open, which were never begun. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import StateDamaged
+from toolkit.errors import Refused, StateDamaged
 from toolkit.model import Job, Outcome
 from toolkit.record.journal import Entry
 from toolkit.run.execute import BAD, GOOD, Begun
@@ -27,8 +27,10 @@ class Left(Struct, frozen=True):
     ended: bool
 
 
-def left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
-    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense."""
+def left(entries: Sequence[Entry], now: datetime, path: str) -> Left:
+    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense; Refused where nothing was ever begun."""
+    if not entries:
+        raise Refused("its process ended before anything was begun", "nothing was changed: run the command itself again")
     try:
         return _left(entries, now, path)
     except (TypeError, ValueError, AttributeError, KeyError) as problem:

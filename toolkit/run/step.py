@@ -1,5 +1,7 @@
 """The life of one step: apply, then look until the cloud says how it ended."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -9,6 +11,7 @@ from toolkit.errors import (
     Expired,
     FileProblem,
     LockLost,
+    NotAllowed,
     Refused,
     Stopped,
     Throttled,
@@ -25,17 +28,24 @@ from toolkit.targets.base import Kind
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
 SURE_S = {"absent": 10.0, "unknown": 30.0}
-"""For how long, in seconds, a look has to say so before it counts: AWS may take a while to show what it has accepted."""
+"""How far apart, in seconds, the first and the last look have to be that say so, all in a row, before it counts.
+
+AWS may take a while to show what it has accepted."""
 LEAST_S = 300.0
 """How long a step that an earlier process began is watched at least, in seconds: its deadline may be over by now."""
 
 
+def always(job: Job) -> None:
+    """For a run whose files cannot change."""
+
+
 class Walk(Struct, frozen=True):
-    """What every step of a run walks with."""
+    """What every step of a run walks with. `still` raises StalePlan where a job's files are no longer those that it is to deploy."""
 
     world: World
     pace: Pace
     stop: Stop
+    still: Callable[[Job], None] = always
 
 
 def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
@@ -58,7 +68,9 @@ def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = Fals
     except Refused as problem:
         outcome = _failed(job, problem)
     except ToolkitError as problem:
-        nobody_knows = desk.acted and isinstance(problem, (Unreachable, Throttled, CredentialsProblem))
+        nobody_knows = (
+            desk.acted and isinstance(problem, (Unreachable, Throttled, CredentialsProblem)) and not isinstance(problem, NotAllowed)
+        )
         outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
     return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
 
@@ -67,6 +79,7 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
     """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first."""
     for attempt in range(APPLIES):
         if attempt or not resumed:
+            walk.still(job)
             try:
                 kind.apply(job, walk.world, desk)
             except (Unreachable, Throttled) as problem:
@@ -89,6 +102,7 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
     state, since = "", began
     seen: Seen | None = None
     while True:
+        asked = clock.elapsed()
         try:
             seen = kind.observe(job, desk.receipt, walk.world, seen)
             refused = 0
@@ -97,17 +111,16 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
         except CloudError as problem:
             refused += 1
             desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
-        now = clock.elapsed()
         if seen is not None and not refused:
             told = _tell(desk, seen, told)
             if seen.state != state:
-                state, since = seen.state, now
-            if state != "running" and now - since >= SURE_S.get(state, 0.0):
+                state, since = seen.state, clock.elapsed()
+            if state != "running" and (state not in SURE_S or asked - since >= SURE_S[state]):
                 return None if state == "absent" else _ended(job, seen, told)
             if seen.doomed and not abandoned:
                 abandoned = True
                 _abandon(job, kind, desk, walk)
-                now = clock.elapsed()
+        now = clock.elapsed()
         if now >= until:
             return _too_late(job, state, told)
         desk.wait(min(walk.pace.until_next(now, now - began, refused), until - now))

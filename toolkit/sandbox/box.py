@@ -61,7 +61,7 @@ def save(box: Box) -> None:
 def alone() -> Iterator[None]:
     """Nobody else starts or ends it meanwhile. Raises FileProblem."""
     try:
-        os.makedirs(files.state_folder(), exist_ok=True)
+        os.makedirs(files.state_folder(), mode=0o700, exist_ok=True)
         file = open(f"{folder()}.lock", "w")  # noqa: SIM115 (closed below)
     except OSError as problem:
         raise FileProblem(path=f"{folder()}.lock", reason=problem.strerror or str(problem)) from None
@@ -79,7 +79,8 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
         server.end(box.server)
     shutil.rmtree(folder(), ignore_errors=True)
     python = environment.python(files.cache_folder(), tell)
-    started = Box(server.start(python, folder(), region), datetime.now(UTC).isoformat(timespec="seconds"), region)
+    port = box.server.port if box is not None else 0  # what was exported before means this one again
+    started = Box(server.start(python, folder(), region, port=port), datetime.now(UTC).isoformat(timespec="seconds"), region)
     save(started)
     return started, True
 
@@ -100,7 +101,7 @@ def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell
     wanted = tuple(wanted)
     named = {part.place.profile: part.place for part in wanted if part.place.profile}
     own = {_profile(place): place for place in (*(part.place for part in wanted), provision.MIRROR_PLACE)}
-    places = {**named, **own}
+    places = {**own, **named}
     profiles = {name: (place.account or "", place.region or "") for name, place in places.items()}
     box = msgspec.structs.replace(box, profiles={**profiles, **box.profiles, **profiles})
     save(box)
@@ -139,6 +140,7 @@ def variables(box: Box, place: Place | None = None) -> dict[str, str]:
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "TOOLKIT_BUILDER": "built-in",  # an engine would ask the internet for the base images, and build for real what only seems to run
         "TOOLKIT_BASE_MIRROR": f"127.0.0.1:{box.server.port}/{provision.MIRROR}",
     }
 

@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Lock, Thread
@@ -115,7 +116,7 @@ class Containers:
         """Start a program. Raises ImageNotFound, APIError."""
         image = self._find(image_name)
         made = Container(image, options, self)
-        time.sleep(START_S + self._pause(made.what))
+        time.sleep(START_S + self.pause(made.what))
         with self._lock:
             made.place(self._address())
             self._there[made.id] = made
@@ -136,7 +137,7 @@ class Containers:
         with self._lock:
             self._there.pop(container.id, None)
 
-    def _pause(self, what: str) -> float:
+    def pause(self, what: str) -> float:
         """A service keeps starting what crashes: slower and slower, as ECS does."""
         crashes = self._crashes.get(what, 0)
         return 0.0 if crashes < 4 else min(0.25 * 2.0 ** (crashes - 4), SLOWEST_S)
@@ -173,7 +174,8 @@ class Container:
         self.stopped, self.since = False, time.monotonic()
         self._image, self._options, self._owner = image, options, owner
         self._folder = tempfile.mkdtemp(prefix="task-")
-        self._log = open(os.path.join(self._folder, "log"), "a+b", buffering=0)  # noqa: SIM115 (as long as anybody may read it)
+        self._log = os.open(os.path.join(self._folder, "log"), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        weakref.finalize(self, os.close, self._log)  # as long as anybody may read it
         self._done = Event()
         self._pid = 0
 
@@ -197,8 +199,8 @@ class Container:
             SHELL, [SHELL, "-c", _GUARD, SHELL, folder, *argv], env, setsid=True,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, self._log.fileno(), 1),
-                (os.POSIX_SPAWN_DUP2, self._log.fileno(), 2),
+                (os.POSIX_SPAWN_DUP2, self._log, 1),
+                (os.POSIX_SPAWN_DUP2, self._log, 2),
                 (os.POSIX_SPAWN_DUP2, self._owner.lifeline, 3),
             ],
         )  # fmt: skip
@@ -241,7 +243,7 @@ class Container:
     def _written(self, at: int) -> bytes:
         """What is in the log from there on. By its descriptor: the file itself may be removed by now."""
         found = bytearray()
-        while chunk := os.pread(self._log.fileno(), CHUNK, at + len(found)):
+        while chunk := os.pread(self._log, CHUNK, at + len(found)):
             found += chunk
         return bytes(found)
 

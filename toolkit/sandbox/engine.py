@@ -1,4 +1,4 @@
-"""What runs inside of the emulator's own environment: the standard library, ministack, and the two files beside this one that need nothing.
+"""What runs inside of the emulator's own environment: the standard library, ministack, and the files beside this one that need nothing.
 
 This is the one file that uses names of ministack that are not meant for others. NAMES lists them, and a test fails when one is gone.
 """
@@ -9,17 +9,19 @@ import binascii
 import json
 import os
 import re
+import signal
 import socket
 import sys
 import types
 import uuid
 from collections.abc import Callable
 from importlib import import_module
+from threading import Thread
 from typing import Any
 
 # Our own folder is not on the path of this environment, and nothing else of toolkit's is wanted there.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from toolkit.sandbox import containers
+from toolkit.sandbox import containers, guard
 
 sys.path.pop()
 
@@ -65,7 +67,11 @@ def main() -> None:
         sys.stdout.write("\n".join(missing()))
         return
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", int(os.environ.get("TOOLKIT_SANDBOX_PORT", "0"))))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", int(os.environ.get("TOOLKIT_SANDBOX_PORT", "0"))))
+        except OSError:  # somebody else has the port of before
+            listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         os.environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0"}
         run_images(f"127.{port >> 8}.{port & 255}")
@@ -74,7 +80,16 @@ def main() -> None:
         correct_services()
         correct_balancers()
         correct_policies()
+        if os.environ.pop("TOOLKIT_SANDBOX_TIED", ""):
+            Thread(target=end_with_starter, daemon=True).start()
         serve(listener, os.path.join(sys.argv[1], "port"))
+
+
+def end_with_starter() -> None:
+    """Whoever started us holds the other end of our standard input, and is gone when it closes."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve(listener: socket.socket, path: str) -> None:
@@ -103,7 +118,15 @@ def in_front_of(app: Any, token: str) -> Any:
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path == "/_toolkit":
+        refusal = None
+        if scope["type"] in ("http", "websocket"):
+            said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            refusal = guard.refusal(path, said, scope.get("client"))
+        if refusal is not None and scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif refusal is not None:
+            await _say(send, 403, {"message": refusal}, [])
+        elif scope["type"] == "http" and path == "/_toolkit":
             await _say(send, 200, {"token": token}, [])
         elif scope["type"] == "http" and _is_registry(path):
             host = _registry_host(path, dict(scope["headers"]).get(b"authorization", b""))
@@ -179,7 +202,11 @@ def run_images(network: str) -> None:
             digest, manifest, _ = ecr._resolve_manifest(repository, reference)
             if digest is None or manifest is None:
                 raise Missing(f"pull image manifest has been retried 1 time(s): failed to resolve ref {name}: {name}: not found")
-            return _image(digest, json.loads(manifest), ecr._layer_blobs.get(repository, {}), name, Missing)
+            described = json.loads(manifest)
+            if "manifests" in described:
+                inner = ecr._resolve_manifest(repository, _for_this_machine(described["manifests"]))[1]
+                described = json.loads(inner or b"{}")
+            return _image(digest, described, ecr._layer_blobs.get(repository, {}), name, Missing)
 
     def no_engine(*_: Any, **__: Any) -> None:
         raise containers.DockerException("there is no Docker engine in the sandbox")
@@ -192,9 +219,16 @@ def run_images(network: str) -> None:
     ecs._docker = containers.Client(find, network)
 
 
+def _for_this_machine(listed: list[dict[str, Any]]) -> str:
+    """The digest of the image to run out of several: programs are this machine's, so amd64 is only the usual one."""
+    fit = [one for one in listed if (one.get("platform") or {}).get("os") == "linux"]
+    usual = [one for one in fit if one["platform"].get("architecture") == "amd64"]
+    return next((str(one["digest"]) for one in (*usual, *fit)), "")
+
+
 def _image(digest: str, manifest: dict[str, Any], blobs: dict[str, bytes], name: str, missing: type[Exception]) -> containers.Image:
     if "layers" not in manifest:
-        raise missing(f"{name} is a list of images; push the one for this machine")
+        raise missing(f"no matching manifest for linux/amd64 in the manifest list entries of {name}")
     wanted = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
     gone = [one for one in wanted if one not in blobs]
     if gone:

@@ -173,9 +173,9 @@ def make_repository(aws: Aws, part: Part, port: int) -> str:
 
 
 def make_bucket(aws: Aws, part: Part, port: int) -> str:
-    """An empty bucket."""
+    """An empty bucket. Names are the same for all accounts: one that two environments name belongs to the first."""
     where: dict[str, Any] = {} if aws.region_name == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
-    _unless_there("BucketAlreadyOwnedByYou", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where))
+    _unless_there("BucketAlready", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where))
     return ""
 
 
@@ -274,11 +274,11 @@ def _balancer(aws: Aws, name: str, port: int) -> str:
 
 
 def _unless_there(code: str, create: Callable[[], Any]) -> None:
-    """Create it; that it is there already is as good."""
+    """Create it; an error whose code begins like this says that it is there already, which is as good."""
     try:
         create()
     except CloudError as problem:
-        if problem.aws_code != code:
+        if not problem.aws_code.startswith(code):
             raise
 
 

@@ -37,8 +37,11 @@ class Server(Struct, frozen=True):
         return os.path.join(self.folder, "log")
 
 
-def start(python: str, folder: str, region: str, enforce: bool = False, port: int = 0) -> Server:
-    """Start the emulator with files in `folder`, and wait until it answers. `enforce`: IAM policies count. Raises ProgramFailed."""
+def start(python: str, folder: str, region: str, enforce: bool = False, port: int = 0, tied: bool = False) -> Server:
+    """Start the emulator with files in `folder`, and wait until it answers. Raises ProgramFailed.
+
+    `enforce`: IAM policies count. `port` is the one it had before, 0 for any. `tied`: it ends when this process does, however that ends.
+    """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     named = os.path.join(folder, "port")
     if os.path.exists(named):
@@ -46,16 +49,19 @@ def start(python: str, folder: str, region: str, enforce: bool = False, port: in
     token, log = secrets.token_hex(16), os.path.join(folder, "log")
     env = process.child_environment(
         TOOLKIT_SANDBOX_TOKEN=token, TOOLKIT_SANDBOX_PORT=str(port), MINISTACK_REGION=region, AUTH="true" if enforce else "false",
-        LOG_LEVEL="WARNING", PYTHONUNBUFFERED="1", TMPDIR=folder,
+        TOOLKIT_SANDBOX_TIED="1" if tied else "", LOG_LEVEL="WARNING", PYTHONUNBUFFERED="1", TMPDIR=folder,
     )  # fmt: skip
+    # The pipe's other end is ours as long as we live, and nobody else's.
+    given = os.pipe()[0] if tied else os.open(os.devnull, os.O_RDONLY)
     pid = os.posix_spawn(
         python, [python, "-I", ENGINE, folder], env, setsid=True,
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, given, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )  # fmt: skip
+    os.close(given)
     born = _born(pid) or ""
     until = time.monotonic() + READY_S
     while time.monotonic() < until and _born(pid) == born:

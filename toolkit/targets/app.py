@@ -27,6 +27,9 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dockerfile: Annotated[base.Folder | None, Meta(description="The Dockerfile; the one in the context if not given.")] = None
     platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
     target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
+    args: Annotated[
+        Mapping[str, str], Meta(description="Build arguments. No secrets. `{commit}` and `{version}` stand for what is built.")
+    ] = {}
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -38,6 +38,7 @@ class Scripted:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = 10
 
             def handle_one(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
@@ -50,6 +51,8 @@ class Scripted:
                     return
                 status, headers, body = answered
                 self.send_response(status)
+                self.send_header("Connection", "close")  # so that `close` has nobody to wait for
+                self.close_connection = True
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -130,6 +133,8 @@ class Cutting:
                 near.close()
                 return
             far = socket.create_connection(self._to)
+            near.settimeout(1)
+            far.settimeout(1)
             for source, target, up in ((near, far, True), (far, near, False)):
                 thread = threading.Thread(target=self._pass, args=(source, target, up))
                 thread.start()
@@ -149,10 +154,8 @@ class Cutting:
             pass
         finally:
             for one in (source, target):
-                try:
+                with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
                 if one is source:
                     one.close()
 

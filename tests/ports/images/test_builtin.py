@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import os
 import random
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import urllib3
 
 from tests.ports.images.server import Asked, Cutting, passing, scripted
-from tests.ports.images.support import Said, entries, folder
+from tests.ports.images.support import Entry, Said, entries, folder
 from tests.support.run import ROOT
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError
@@ -78,7 +81,7 @@ def test_what_comes_back_is_what_was_pushed(app: Registry, client: Client, tmp_p
     config = client.document("app", manifest.document["config"]["digest"])
     assert (config["architecture"], config["os"], config["created"]) == ("amd64", "linux", "1970-01-01T00:00:00Z")
     assert (config["config"]["User"], config["config"]["Entrypoint"], config["config"]["Labels"]) == ("1:1", ["/run.sh"], LABELS)
-    found = {}
+    found: dict[str, Entry] = {}
     for layer, diff_id in zip(manifest.document["layers"], config["rootfs"]["diff_ids"], strict=True):
         path = tmp_path / "layer"
         assert client.download("app", layer["digest"], str(path)) == layer["size"]
@@ -280,9 +283,7 @@ def test_a_base_comes_from_the_mirror_if_there_is_one(
         assert sum("/blobs/" in one.path for one in other.asked) == 1, "what is in the layer is remembered"
 
 
-def test_the_example_is_built_by_the_built_in_builder(
-    app: Registry, base: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_needs_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(str(ROOT / "examples/car-rental"), "backend", "backend/Dockerfile", labels=LABELS)
     monkeypatch.setenv("TOOLKIT_BASE_MIRROR", "127.0.0.1:1/mirror")
     check_recipe(recipe, "built-in")
@@ -303,15 +304,13 @@ def test_a_base_for_another_machine_is_refused(app: Registry, base: Registry, tm
 
 
 def test_the_right_image_of_an_index_is_the_base(app: Registry, base: Registry, client: Client, tmp_path: Path) -> None:
-    import json
-
     arm = push(folder(tmp_path / "arm", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "ARM"}), base, "arm", platform="linux/arm64")
     amd = client.manifest("base", "3.12")
     arm_manifest = client.manifest("base", arm.digest)
     assert amd is not None
     assert arm_manifest is not None
     listed = [
-        {"mediaType": registry.MANIFEST, "digest": "sha256:" + "1" * 64, "size": 2, "platform": {"os": "unknown", "architecture": "unknown"}},
+        {"mediaType": registry.MANIFEST, "digest": "sha256:" + "1" * 64, "size": 2, "platform": {"os": "unknown"}},
         {"mediaType": registry.MANIFEST, "digest": amd.digest, "size": len(amd.body), "platform": {"os": "linux", "architecture": "amd64"}},
         {"mediaType": registry.MANIFEST, "digest": arm.digest, "size": len(arm_manifest.body),
          "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
@@ -358,7 +357,7 @@ def test_whiteouts_of_a_base_take_files_away() -> None:
     assert sorted(found) == ["a", "b", "b/z"]
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"no tar" * 200)])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"no tar" * 200)], ids=["no-gzip", "no-tar"])
 def test_a_damaged_base_layer_is_refused(tmp_path: Path, body: bytes) -> None:
     from toolkit.ports.images.bases import _listed
 
@@ -374,7 +373,8 @@ def scripted_client(url: str, host: str = HOST) -> Client:
     return Client(url, host, "AWS", Secret("canary-password"), lambda: None)
 
 
-def test_an_error_names_the_host_and_nothing_else_of_an_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [True, False])
+def test_an_error_names_the_host_and_nothing_else_of_an_address(tmp_path: Path, broken: bool) -> None:
     """S23: where an upload goes on is a signed address."""
     (tmp_path / "a").write_bytes(b"x" * 100)
     secret = "X-Amz-Signature=canary"
@@ -386,35 +386,43 @@ def test_an_error_names_the_host_and_nothing_else_of_an_address(tmp_path: Path) 
             return 202, {"Location": f"/v2/app/blobs/uploads/1?{secret}"}, b""
         return None if broken else (500, {}, f'{{"errors":[{{"code":"X","message":"see https://host/p?{secret} please"}}]}}'.encode())
 
-    for broken in (True, False):
-        with scripted(answer) as server:
-            one = scripted_client(server.url)
-            with pytest.raises(RegistryError) as error:
-                one.upload("app", digest_of(b"x" * 100), str(tmp_path / "a"))
-            one.close()
-            assert len(server.told("PUT")) == 4, "once, and three times again"
-        assert HOST in str(error.value)
-        assert "canary" not in f"{error.value!r} {error.value} {error.value.__cause__!r} {error.value.__context__!r}"
-        assert error.value.__suppress_context__
+    with scripted(answer) as server:
+        one = scripted_client(server.url)
+        with pytest.raises(RegistryError) as error:
+            one.upload("app", digest_of(b"x" * 100), str(tmp_path / "a"))
+        one.close()
+        assert len(server.told("PUT")) == 4, "once, and three times again"
+    assert HOST in str(error.value)
+    assert "canary" not in f"{error.value!r} {error.value} {error.value.__cause__!r} {error.value.__context__!r}"
+    assert error.value.__suppress_context__
 
 
-def test_a_blob_is_fetched_elsewhere_without_our_password(tmp_path: Path) -> None:
-    def elsewhere(one: Asked) -> tuple[int, dict[str, str], bytes]:
-        return 200, {}, b"blob"
-
-    with scripted(elsewhere) as other:
-
-        def answer(one: Asked) -> tuple[int, dict[str, str], bytes]:
-            assert "Authorization" in one.headers
-            return 307, {"Location": f"{other.url}/stored?sig=1"}, b""
-
-        with scripted(answer) as server:
+def test_a_blob_is_not_fetched_elsewhere_without_encryption(tmp_path: Path) -> None:
+    with scripted(lambda one: (200, {}, b"blob")) as other:
+        with scripted(lambda one: (307, {"Location": f"{other.url}/stored?sig=1"}, b"")) as server:
             one = scripted_client(server.url)
             with pytest.raises(Refused, match="without encryption"):
                 one.download("app", digest_of(b"blob"), str(tmp_path / "b"))
-            one._hosts.add("unused")
             one.close()
+        assert "Authorization" in server.asked[0].headers
         assert other.asked == []
+
+
+def test_our_password_goes_to_the_registry_only() -> None:
+    """What is elsewhere is signed: a password would be refused there, or kept."""
+    one = scripted_client("https://registry.example")
+    sent: list[tuple[str, bool]] = []
+
+    class Pool:
+        def request(self, method: str, url: str, headers: dict[str, str], **_: object) -> urllib3.HTTPResponse:
+            sent.append((url, "Authorization" in headers))
+            first = len(sent) == 1
+            return urllib3.HTTPResponse(b"blob", {"Location": "https://store.example/x?sig=1"} if first else {}, 307 if first else 200)
+
+    one._pool = Pool()  # type: ignore[assignment]
+    with one._blob("app", digest_of(b"blob")) as answer:
+        assert answer.data == b"blob"
+    assert sent == [(f"https://registry.example/v2/app/blobs/{digest_of(b'blob')}", True), ("https://store.example/x?sig=1", False)]
 
 
 def test_a_redirect_within_the_registry_is_followed_and_one_without_end_is_not(tmp_path: Path) -> None:
@@ -461,8 +469,6 @@ def test_bytes_that_are_not_those_of_the_digest_are_never_taken(tmp_path: Path) 
     ],
 )
 def test_what_the_registry_says_becomes_an_error_of_ours(status: int, message: str, error: str, words: str) -> None:
-    import json
-
     def answer(one: Asked) -> tuple[int, dict[str, str], bytes]:
         return status, {}, json.dumps({"errors": [{"code": "X", "message": message}]}).encode() if message else b""
 
@@ -476,8 +482,6 @@ def test_what_the_registry_says_becomes_an_error_of_ours(status: int, message: s
 
 
 def test_a_registry_that_is_not_there_is_told_in_words() -> None:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         one = scripted_client(f"http://127.0.0.1:{free.getsockname()[1]}")

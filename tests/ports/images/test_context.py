@@ -125,3 +125,17 @@ def test_odd_names_are_names(tmp_path: Path) -> None:
     names = ["caf\udce9", "new\nline", "-rf", "ü", "sp ace", "\x1b[2K", "x" * 200]
     made = built(tmp_path, "FROM scratch\nCOPY . /x", {f"d/{name}": name.encode("utf-8", "surrogateescape") for name in names})
     assert {path.removeprefix("x/d/") for path in made.files if path.startswith("x/d/")} == set(names)
+
+
+def test_a_link_on_the_way_is_an_error_even_if_it_leads_to_the_same_file(tmp_path: Path) -> None:
+    """O_NOFOLLOW, for each step: what else is behind the link was never looked at."""
+    root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch", "d/a": "A"})
+    (root / "e").mkdir()
+    (root / "e/a").hardlink_to(root / "d/a")
+    plan = planned(Recipe(str(root), ".", "Dockerfile"))
+    context = Context(plan.folder, plan.ignore)
+    os.close(context.open("d/a"))
+    (root / "d").rename(tmp_path / "gone")
+    (root / "d").symlink_to("e")
+    with pytest.raises(Refused, match="`d/a` has changed"):
+        context.open("d/a")

@@ -16,9 +16,10 @@ what a child process needs. The fixture `aws_process` is the same as a process o
 `UpdateService`, `update_service`, `ecs:UpdateService`, `ecs:*`, `*`.
 
 **Faults**: `endpoint.fault(operation, times=1, kind="500", when="before", skip=0, …)`; `times=None` is for ever, `skip` lets some pass,
-`when="after"` applies the effect first. Returned: `.hits`, `.seen`. Kinds: throttle, 500, 502, 503, 504, expired, denied,
-error (`code=, message=, status=`), duplicate (applied twice), reset (no answer, connection reset), silent (never answers, until
-`endpoint.release()` or the end), drip (a byte each `seconds=0.2`), truncated (half of the body; the effect has happened with both).
+`when="after"` applies the effect first. Returned: `.hits`, `.seen`. Kinds: throttle, 500, 502, 503, 504, expired, denied (`resource=` in
+its sentence, else the first ARN of the parameters), error (`code=, message=, status=`), duplicate (applied twice), reset (no answer,
+connection reset), silent (never answers, until `endpoint.release()` or the end), drip (a byte each `seconds=0.2`), truncated (half of
+the body); with the last two the effect has happened.
 `endpoint.latency(0.5, "ecs:*")`. `endpoint.faults.clear()`.
 
 **Time**: `endpoint.clock.now()`, `.stop()`, `.advance(30)`. It is in the Date header, in all timestamps, and drives the scripts.

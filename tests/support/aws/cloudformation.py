@@ -379,7 +379,8 @@ class CloudFormation:
         if found.status != "CREATE_IN_PROGRESS" or found.plan == "never" or passed < found.seconds or found.seen < found.looks:
             return
         if found.plan in ("complete", "warn"):
-            found.status, found.execution = "CREATE_COMPLETE", "AVAILABLE"
+            found.status = "CREATE_COMPLETE"
+            found.execution = "AVAILABLE" if found.execution == "UNAVAILABLE" else found.execution
         else:
             found.status = "FAILED"
 

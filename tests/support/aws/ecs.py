@@ -1,6 +1,7 @@
 """ECS: clusters, services, task definitions, tasks, and deployments that go as a test wants."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ class Ecs:
         return outcome
 
     def next_task(
-        self, exit_code: int | None = 0, seconds: float = 0.0, cause: str = "", log: tuple[str, ...] = (), refused: str = ""
+        self, exit_code: int | None = 0, seconds: float = 0.0, cause: str = "", log: Sequence[str] = (), refused: str = ""
     ) -> None:
         """How the next task of RunTask goes; `refused` is the reason of a failure in its answer (`RESOURCE:MEMORY`)."""
         self.errands.append(Errand(seconds, exit_code, cause, tuple(log), refused))
@@ -700,10 +701,10 @@ class Ecs:
 
     def _play(self, service: Service) -> None:
         for rollout in list(service.rollouts):
-            if rollout.steps or rollout.hooks:
+            if (rollout.steps or rollout.hooks) and not rollout.hidden:
                 Script(self, service, rollout).play()
         for rollout in service.rollouts:  # a script may have begun another one
-            if rollout.steps:
+            if rollout.steps and not rollout.hidden:
                 Script(self, service, rollout).play()
 
     def _looked(self, service: Service) -> None:

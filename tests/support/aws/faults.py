@@ -67,6 +67,7 @@ class Fault:
     message: str = ""
     status: int = 400
     seconds: float = 0.2
+    resource: str = ""
     seen: int = field(default=0, init=False)
     hits: int = field(default=0, init=False)
 
@@ -144,7 +145,7 @@ def as_error(fault: Fault, asked: Asked, account: str) -> AwsError | None:
         code = "ExpiredToken" if service in ("s3", "sts", "cloudformation", "elbv2", "iam") else "ExpiredTokenException"
         return AwsError(code, "The security token included in the request is expired", 403 if code == "ExpiredToken" else 400)
     if fault.kind == "denied":
-        return denied(service, operation, account, resources(asked.params))
+        return denied(service, operation, account, fault.resource or resources(asked.params))
     if fault.kind == "error":
         return AwsError(fault.code, fault.message, fault.status)
     return None

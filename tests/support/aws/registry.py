@@ -73,9 +73,9 @@ def _signed_in(endpoint: "Endpoint", asked: Asked) -> Ecr | None:
     kind, _, given = asked.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic":
         return None
-    region = base64.b64decode(given).decode().removeprefix("AWS:password-of-")
-    ecr: Ecr = endpoint.at(region, "ecr")
-    return ecr if base64.b64decode(given).decode() == f"AWS:{ecr.password}" else None
+    said = base64.b64decode(given).decode()
+    registries: list[Ecr] = [endpoint.at(region, "ecr") for region in endpoint.regions("ecr")]
+    return next((ecr for ecr in registries if said == f"AWS:{ecr.password}"), None)
 
 
 def _blob(repository: Repository, digest: str) -> Answer:

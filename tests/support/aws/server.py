@@ -105,6 +105,11 @@ class Endpoint:
                 self._state[where, service] = SERVICES[service](self, region)
             return self._state[where, service]
 
+    def regions(self, service: str) -> list[str]:
+        """Where a service has a state by now."""
+        with self.lock:
+            return [region for region, name in self._state if name == service]
+
     def on(self, service: str, operation: str, answer: Mapping[str, Any] | AwsError | Handler) -> None:
         """Answer an operation of any service of botocore: always so, with this error, or by a function of the parameters."""
         name = wire.named(service, operation)

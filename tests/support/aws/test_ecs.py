@@ -138,10 +138,9 @@ def test_unhealthy_targets_can_be_seen_while_their_tasks_run(aws_endpoint: Endpo
     look(service)
     look(service)
 
+    arns = client("ecs").list_tasks(cluster="main", serviceName="api")["taskArns"]
+    tasks = client("ecs").describe_tasks(cluster="main", tasks=arns)["tasks"]
     found = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    tasks = client("ecs").describe_tasks(cluster="main", tasks=client("ecs").list_tasks(cluster="main", serviceName="api")["taskArns"])[
-        "tasks"
-    ]
 
     new = next(task for task in tasks if task["startedBy"] == service["deployments"][0]["id"])
     address = next(each["value"] for each in new["attachments"][0]["details"] if each["name"] == "privateIPv4Address")
@@ -261,9 +260,8 @@ def test_a_deployment_can_be_invisible_at_first(aws_endpoint: Endpoint) -> None:
     service = update()
     ecs = client("ecs")
 
-    assert (
-        ecs.describe_service_deployments(serviceDeploymentArns=[service["currentServiceDeployment"]])["failures"][0]["reason"] == "MISSING"
-    )
+    found = ecs.describe_service_deployments(serviceDeploymentArns=[service["currentServiceDeployment"]])
+    assert found["failures"][0]["reason"] == "MISSING"
     stale = described()
     assert (stale["taskDefinition"], stale["deployments"]) == (before["taskDefinition"], before["deployments"])
     assert stale["currentServiceDeployment"] == before["currentServiceDeployment"]

@@ -21,6 +21,11 @@ SIGNED_AS = {
     "cloudfront": "cloudfront", "application-autoscaling": "application-autoscaling", "codebuild": "codebuild", "states": "stepfunctions",
 }  # fmt: skip
 """The service of a signature's scope, where a request does not name it otherwise."""
+BEYOND = frozenset((
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "PRE_PRODUCTION_TRAFFIC_SHIFT",
+    "REVIEW_IN_PROGRESS",
+))  # fmt: skip
+"""Words that AWS says though its model does not have them: in stack events, and as a stage of a deployment."""
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 
 
@@ -328,7 +333,7 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
     }[kind]  # fmt: skip
     if not isinstance(given, right) or (isinstance(given, bool) and kind != "boolean"):
         return f"{at} is no {kind}"
-    if kind == "string" and shape.enum and given not in shape.enum:
+    if kind == "string" and shape.enum and given not in shape.enum and given not in BEYOND:
         return f"Value '{given}' at '{at}' failed to satisfy constraint: Member must satisfy enum value set: [{', '.join(shape.enum)}]"
     return None
 

@@ -162,6 +162,7 @@ class Aws:
                 made = session.client(service, config=config, region_name=region)
             except Exception as problem:
                 raise self._translated(problem, service, "client") from None
+            made.meta.events.register("before-parse", _whole)
             self._clients[service, once] = made
             return made
 
@@ -176,6 +177,7 @@ class Aws:
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
         """An error of botocore in our terms; anything else as it is, for it is a bug."""
         from botocore import exceptions as boto  # type: ignore[import-untyped]
+        from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
         call = f"{service}:{_camel(operation)}"
         whose = (
@@ -192,6 +194,8 @@ class Aws:
             return errors.Expired(**whose)
         if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
             return errors.Unreachable(call=call, reason=_why(problem))
+        if isinstance(problem, ResponseParserError):
+            return errors.Unreachable(call=call, reason="the answer cannot be read")
         if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
             return errors.Refused("no usable AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
         if isinstance(problem, boto.BotoCoreError):
@@ -267,6 +271,16 @@ class _Gathering:
         if self._problem is not None:
             raise self._problem
         return self._found.get(key)
+
+
+def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
+    """Raises botocore's IncompleteReadError for an answer that was cut off. botocore itself takes half a JSON object for an empty one:
+    a service that was not described would look like one that is not there. HEAD tells the length of what it does not send."""
+    body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
+    if operation_model.http.get("method") != "HEAD" and isinstance(body, bytes) and length is not None and length.isdigit() and len(body) < int(length):
+        from botocore.exceptions import IncompleteReadError  # type: ignore[import-untyped]
+
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
 
 
 def _camel(operation: str) -> str:

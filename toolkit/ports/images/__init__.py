@@ -12,10 +12,14 @@ ENGINES = ("docker", "podman", "buildah")
 
 
 def builder(name: str | None = None) -> Builder:
-    """The first engine that is installed and answers, else the built-in builder. A name forces one: Refused if it is not usable."""
+    """The first engine that is installed and answers, else the built-in builder.
+
+    A name, or TOOLKIT_BUILDER, forces one: Refused if it is not usable.
+    """
     from toolkit.ports.images.builtin import BuiltIn
     from toolkit.ports.images.engines import Containers, Docker, engine
 
+    name = name or os.environ.get("TOOLKIT_BUILDER") or None
     if name is not None and name not in (*ENGINES, BUILT_IN):
         raise Refused(f"`{name}` builds no images", f"use one of {', '.join((*ENGINES, BUILT_IN))}")
     for one in ENGINES if name is None else [name] if name != BUILT_IN else []:

@@ -161,7 +161,7 @@ def _apply(found: dict[str, Node], listed: list[Entry]) -> None:
                 del found[one]
     for path, kind, link in listed:
         if not basename(path).startswith(".wh."):
-            if kind != "folder" and path in found and found[path].kind == "folder":
+            if kind != "folder" and path in found and found[path].form == "folder":
                 for one in [one for one in found if one.startswith(f"{path}/")]:
                     del found[one]
             found[path] = Node(kind, link=link)

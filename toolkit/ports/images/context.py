@@ -18,7 +18,7 @@ _WILD = re.compile(r"[*?\[\\]")
 class Found(Struct, frozen=True):
     """One thing in the context. `mark` tells whether a file that is opened later is the same: device, inode, size, time of change."""
 
-    kind: str
+    form: str
     """file, folder, link or other."""
     executable: bool = False
     link: str = ""
@@ -40,7 +40,7 @@ class Context:
             for name, found in _listed(self.folder, folder):
                 path = join(folder, name)
                 out = ignore.keeps_out(path)
-                if found.kind == "folder" and (not out or ignore.takes_back):
+                if found.form == "folder" and (not out or ignore.takes_back):
                     folders.append(path)
                 if not out:
                     self.found[path] = found
@@ -66,7 +66,7 @@ class Context:
 
         def target(at: str) -> str | None:
             found = self.found[at]
-            return self.target(at, found) if found.kind == "link" else None
+            return self.target(at, found) if found.form == "link" else None
 
         return follow(path, self.found, target)
 
@@ -90,14 +90,14 @@ class Context:
 
     def allowed(self, path: str, found: Found) -> None:
         """Raises Refused for what is never copied."""
-        if found.kind == "other":
+        if found.form == "other":
             raise Refused(f"`{path}` is no file, folder or link")
         if ".git" in path.split("/"):
             raise Refused(
                 f"`{path}` would get into the image, and with it everything that git knows",
                 "add `.git` to .dockerignore (`**/.git` if it is deeper)",
             )
-        if found.kind == "link":
+        if found.form == "link":
             self.target(path, found)
 
     def open(self, path: str) -> int:

@@ -14,7 +14,7 @@ from toolkit.errors import ProgramFailed, Refused
 from toolkit.ports import process
 from toolkit.ports.images.builtin import dockerfile_text
 from toolkit.ports.images.dockerfile import parse
-from toolkit.ports.images.registry import connected, taken
+from toolkit.ports.images.registry import connected
 from toolkit.ports.images.stages import declared
 from toolkit.ports.images.types import Log, Pushed, Recipe, Registry, pushed
 
@@ -204,7 +204,10 @@ def _refuse_taken(registry: Registry, tag: str, log: Log) -> None:
     client = connected(registry, log.check)
     try:
         if client.digest(registry.repository, tag) is not None:
-            raise taken()
+            raise Refused(
+                "an image has this tag already, and a build would put another one in its place",
+                "deploy that image with --no-build --image TAG, or commit and deploy again",
+            )
     finally:
         client.close()
 

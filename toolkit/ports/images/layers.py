@@ -40,7 +40,7 @@ def write(path: str, nodes: Mapping[str, Node], context: Context, mtime: int, ch
             _add(sink, name, nodes[name], context, mtime, check)
         sink.end()
         size = file.tell()
-    count = sum(node.kind != "folder" for node in nodes.values())
+    count = sum(node.form != "folder" for node in nodes.values())
     return Written(path, sink.digest(), sink.diff_id(), size, count)
 
 
@@ -76,8 +76,8 @@ class _Sink:
 
 def _add(sink: _Sink, name: str, node: Node, context: Context, mtime: int, check: Callable[[], None]) -> None:
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = _TYPES[node.kind], node.link
-    info.mode = 0o777 if node.kind == "link" else node.mode
+    info.type, info.linkname = _TYPES[node.form], node.link
+    info.mode = 0o777 if node.form == "link" else node.mode
     info.uid, info.gid = node.owner
     info.mtime = mtime
     if node.source is None:

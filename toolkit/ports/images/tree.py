@@ -15,7 +15,7 @@ from toolkit.ports.images.evaluate import ENGINES, Copy, Folder, Owner
 class Node(Struct, frozen=True):
     """One thing in an image. A file's content is `source`, a path in the build context; None is what a base image has brought."""
 
-    kind: str
+    form: str
     """file, folder or link."""
     mode: int = 0o755
     owner: Owner = (0, 0)
@@ -47,8 +47,8 @@ class FromContext:
         """A file, folder or link; Refused for anything else."""
         found = self._context.found[path]
         self._context.allowed(path, found)
-        mode = 0o644 if found.kind == "file" and not found.executable else 0o755
-        return Node(found.kind, mode, link=found.link, source=path if found.kind == "file" else None)
+        mode = 0o644 if found.form == "file" and not found.executable else 0o755
+        return Node(found.form, mode, link=found.link, source=path if found.form == "file" else None)
 
     def inside_of(self, folder: str) -> Iterator[str]:
         """All paths below a folder."""
@@ -88,7 +88,7 @@ class Tree:
     def take(self, path: str) -> Node:
         """What is at a path; Refused for a base image's own files, which this builder has never seen."""
         node = self.nodes[path]
-        if node.kind == "file" and node.source is None:
+        if node.form == "file" and node.source is None:
             raise Refused(f"`/{path}` belongs to a base image; only files of the build context can be copied between stages", ENGINES)
         return node
 
@@ -110,7 +110,7 @@ class Tree:
         try:
             found = [path for source in copy.sources for path in supply.sources(source)]
             one_name = self.whole and not copy.dest.endswith("/") and not self._is_folder(self._real(copy.dest))
-            if len(found) > 1 and one_name and any(self._taken(supply, path).kind != "folder" for path in found):
+            if len(found) > 1 and one_name and any(self._taken(supply, path).form != "folder" for path in found):
                 raise Refused(f"{len(found)} files match, so the destination `{copy.dest}` must end with /")
             return [self._copy(copy, supply, path) for path in found]
         except Refused as error:
@@ -126,7 +126,7 @@ class Tree:
         real = supply.followed(path)
         node = self._taken(supply, path)
         dest = self._real(copy.dest)
-        if node.kind != "folder":
+        if node.form != "folder":
             into = copy.dest.endswith("/") or self._is_folder(dest)
             self._make(dest if into else dirname(dest), copy.owner)
             self._put(join(dest, basename(path)) if into else dest, _as_asked(node, copy))
@@ -138,8 +138,8 @@ class Tree:
 
     def _put(self, path: str, node: Node) -> None:
         before = self.nodes.get(path)
-        if before is not None and (before.kind == "folder") != (node.kind == "folder"):
-            raise Refused(f"`/{path}` would be a {node.kind}, but it is a {before.kind} already")
+        if before is not None and (before.form == "folder") != (node.form == "folder"):
+            raise Refused(f"`/{path}` would be a {node.form}, but it is a {before.form} already")
         self.nodes[path] = self._layer[path] = node
 
     def _make(self, path: str, owner: Owner) -> None:
@@ -149,11 +149,11 @@ class Tree:
             above = join(above, part)
             if above not in self.nodes:
                 self._put(above, Node("folder", owner=owner))
-            elif self.nodes[above].kind != "folder":
-                raise Refused(f"`/{above}` is a {self.nodes[above].kind}, so there can be no folder")
+            elif self.nodes[above].form != "folder":
+                raise Refused(f"`/{above}` is a {self.nodes[above].form}, so there can be no folder")
 
     def _is_folder(self, path: str) -> bool:
-        return path in self.nodes and self.nodes[path].kind == "folder"
+        return path in self.nodes and self.nodes[path].form == "folder"
 
     def _real(self, path: str) -> str:
         """Where a path leads, as far as it is there; the rest is new."""
@@ -164,9 +164,9 @@ class Tree:
 
     def _leads(self, at: str) -> str | None:
         node = self.nodes[at]
-        return normpath(join("/", dirname(at), node.link)).lstrip("/") if node.kind == "link" else None
+        return normpath(join("/", dirname(at), node.link)).lstrip("/") if node.form == "link" else None
 
 
 def _as_asked(node: Node, copy: Copy) -> Node:
-    mode = node.mode if copy.mode is None or node.kind == "link" else copy.mode
+    mode = node.mode if copy.mode is None or node.form == "link" else copy.mode
     return msgspec.structs.replace(node, owner=copy.owner, mode=mode)

@@ -66,9 +66,9 @@ def preview(job: Job, world: World) -> Preview:
     summary = _summary(aws, found, uploaded=False)
     parameters = _parameters(found, summary, None if new else stack)
     live = watch.live(job, world)
-    if stack is not None and not new and _is_same(aws, found, stack, summary) and not templates.looks_elsewhere(found.text, summary):
+    if stack is not None and not new and _is_same(aws, found, stack, summary) and not _may_mean_more(found, summary):
         return Preview((), unchanged=True, live=live)
-    warnings = [_busy(status)] if status and not follow.ended(status) and status != "REVIEW_IN_PROGRESS" else []
+    warnings = [_busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
     if mend is not None and stack is not None:
         _refuse_protected(stack, mend)
         warnings.append(f"{mend.question.format(stack=found.name).capitalize()} {mend.flag} says yes in advance")
@@ -109,7 +109,7 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
     where = str(kept.get("stack_id") or stack_name(job))
     found = cfn.change_set(aws, str(kept.get("change_set") or change_set_name(job.token)), where)
     if found is None:
-        done = bool(kept.get("change_set")) and watch.executed(job, aws, where)
+        done = bool(kept.get("change_set")) and watch.executed(job, aws, where, kept)
     else:
         done = str(found.get("ExecutionStatus", "")).startswith("EXECUTE_")
     if done:
@@ -131,12 +131,15 @@ class _Deploy:
         stack = self._settled()
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
         summary = _summary(self.aws, self.found, uploaded=False)
+        uploaded = not summary
+        if uploaded:
+            summary = self._upload()
         same = stack is not None and not new and _is_same(self.aws, self.found, stack, summary)
-        if same and not templates.looks_elsewhere(self.found.text, summary):
+        if same and not _may_mean_more(self.found, summary):
             self.report.keep(unchanged=True)
             return
-        self._upload()
-        summary = _summary(self.aws, self.found, uploaded=True)
+        if not uploaded:
+            summary = self._upload()
         request = self._request(stack, new, summary)
         if same and stack is not None and self._means_the_same(stack, request):
             self.report.keep(unchanged=True)
@@ -160,8 +163,8 @@ class _Deploy:
             if stack is None or stack["StackStatus"] in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
                 return stack
             status = str(stack["StackStatus"])
-            if not follow.ended(status) or status.endswith("CLEANUP_IN_PROGRESS"):
-                self._wait_for(stack, _busy(status))
+            if status.endswith("_IN_PROGRESS"):
+                self._wait_for(stack, _busy(status), follow.Mark())
                 continue
             _refuse_hopeless(self.aws, stack)
             if status in mended:
@@ -173,25 +176,25 @@ class _Deploy:
         _refuse_protected(stack, mend)
         if not self.job.wishes.get(mend.wish):
             self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
+        mark = follow.from_now(self.aws, str(stack["StackId"]))
         self.report.intend(mend.call, stack=self.found.name)
         token = f"{self.job.token}-{mend.token}"
         self.aws.write(CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token)
         self.report.keep(mended=mend.call)
-        self._wait_for(stack, f"waiting for {mend.call}", token, more_than=str(stack["StackStatus"]))
+        self._wait_for(stack, f"waiting for {mend.call}", mark, token, str(stack["StackStatus"]))
 
-    def _wait_for(self, stack: Stack, words: str, token: str | None = None, more_than: str = "") -> None:
+    def _wait_for(self, stack: Stack, words: str, mark: follow.Mark, token: str | None = None, more_than: str = "") -> None:
         """Wait until the operation on a stack is over; its events go to the log. `more_than` is the state from before it."""
-        mark = follow.Mark()
         self.report.phase(words)
 
         def over() -> str | None:
             nonlocal mark
+            now = cfn.stack(self.aws, str(stack["StackId"]))
+            status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
             mark, lines = follow.look(self.aws, str(stack["StackId"]), token, mark)
             for line in lines:
                 self.report.log(line)
-            now = cfn.stack(self.aws, str(stack["StackId"]))
-            status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
-            busy = not follow.ended(status) or status.endswith("CLEANUP_IN_PROGRESS")
+            busy = status.endswith("_IN_PROGRESS")
             seen = not more_than or status != more_than or (mark.status and follow.ended(mark.status))
             return status if not busy and seen else None
 
@@ -213,10 +216,12 @@ class _Deploy:
 
     # --- the change set
 
-    def _upload(self) -> None:
+    def _upload(self) -> dict[str, Any]:
+        """Put what is missing into its buckets; what CloudFormation then makes of the template."""
         for asset in sources.to_upload(self.aws, self.found):
             self.report.check()
             sources.upload(self.aws, self.found, asset, self.report)
+        return _summary(self.aws, self.found, uploaded=True)
 
     def _request(self, stack: Stack | None, new: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
@@ -388,7 +393,8 @@ class _Deploy:
                 return found
             now = clock.elapsed()
             if now >= self.until:
-                raise Refused(f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min", "toolkit resume")
+                words = f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min"
+                raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
 
 
@@ -410,17 +416,21 @@ def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) 
     """See targets/base.py."""
     aws = world.aws(job.place)
     stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
-    if stack is None or stack["StackStatus"] != "UPDATE_IN_PROGRESS" or not watch.executed(job, aws, str(stack["StackId"])):
+    if stack is None or stack["StackStatus"] != "UPDATE_IN_PROGRESS" or not watch.executed(job, aws, str(stack["StackId"]), receipt):
         return
     report.intend("cloudformation:CancelUpdateStack", stack=stack_name(job))
     aws.write(CFN, "cancel_update_stack", tokened=True, StackName=stack["StackId"], ClientRequestToken=f"{job.token}-c")
 
 
 def _summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
-    """What CloudFormation makes of the template, or what can be read here while it is too long and not in S3."""
+    """What CloudFormation makes of the template. While it is too long and not in S3: what can be read here, nothing of YAML."""
     if found.stored is not None and not uploaded:
         return templates.read_here(found.template)
-    return cfn.summary(aws, **found.where)
+    return {"Parameters": [], **cfn.summary(aws, **found.where)}
+
+
+def _may_mean_more(found: sources.Source, summary: Mapping[str, Any]) -> bool:
+    return templates.may_mean_more(found.text, summary, found.given)
 
 
 def _capabilities(summary: Mapping[str, Any]) -> list[str]:
@@ -436,13 +446,13 @@ def _capabilities(summary: Mapping[str, Any]) -> list[str]:
 def _parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[dict[str, Any]]:
     declared = summary.get("Parameters") or ()
     templates.refuse_secrets(found.given, declared)
-    if "Parameters" not in summary and found.stored is not None:
+    if not summary:
         return [{"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()]
     return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
 
 
 def _is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
-    if stack["StackStatus"] not in WHOLE or "Parameters" not in summary:
+    if stack["StackStatus"] not in WHOLE or not summary:
         return False
     return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
 
@@ -480,7 +490,7 @@ def _refuse_hopeless(aws: Aws, stack: Stack) -> None:
             f"stack {name} was to be deleted, and could not be: {', '.join(left) or 'see its events'}",
             f"delete it for good first: aws cloudformation delete-stack --stack-name {name} --retain-resources {' '.join(left)}".rstrip(),
         )
-    if follow.ended(status) and status not in (*UPDATABLE, *MENDS) and not status.endswith("CLEANUP_IN_PROGRESS"):
+    if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
         raise Refused(f"stack {name} is {status}, which toolkit cannot mend", f"see aws cloudformation describe-stacks --stack-name {name}")
 
 
@@ -499,7 +509,7 @@ def _refuse_protected(stack: Stack, mend: Mend) -> None:
 
 
 def _busy(status: str) -> str:
-    return f"somebody else is at work on it: waiting for {status} to end"
+    return f"another operation runs on it: waiting for {status} to end"
 
 
 def _time(made: Mapping[str, Any]) -> str | None:

@@ -48,6 +48,12 @@ def since(when: object) -> Mark:
     return Mark(began=datetime.fromisoformat(when) - _SLACK) if isinstance(when, str) else Mark()
 
 
+def from_now(aws: Aws, stack_id: str) -> Mark:
+    """Where to begin before a call is made: what has happened until now does not matter."""
+    newest = next(iter(cfn.events(aws, stack_id)), None)
+    return Mark(last=newest["EventId"]) if newest else Mark()
+
+
 def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
     """What is new in a stack since `mark`: a new mark, and a line for each event. Raises CloudError.
 

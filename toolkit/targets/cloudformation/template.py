@@ -78,23 +78,25 @@ def marks(version: Version, run: str) -> dict[str, str]:
 def same(
     text: str, deployed: Any, given: Mapping[str, str], summary: Mapping[str, Any], stack: Mapping[str, Any], own: Mapping[str, str]
 ) -> bool:
-    """Whether a deploy would send what the stack has: template, parameters and tags. What they mean may still differ: `looks_elsewhere`."""
+    """Whether a deploy would send what the stack has: template, parameters and tags. What they mean may still differ: `may_mean_more`."""
     same_text = parsed(text) == deployed if isinstance(deployed, dict) else text == deployed
     before = {one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters") or ()}
     declared = {one["ParameterKey"] for one in summary.get("Parameters") or ()}
+    masked = {one["ParameterKey"] for one in summary.get("Parameters") or () if one.get("NoEcho")}
     has = {one["Key"]: one["Value"] for one in stack.get("Tags") or ()}
     return (
         same_text
         and declared == before.keys()
-        and all(before[name] == value for name, value in given.items())
+        and all(name in masked or before.get(name) == value for name, value in given.items())
         and own.items() <= has.items()
     )
 
 
-def looks_elsewhere(text: str, summary: Mapping[str, Any]) -> bool:
-    """Whether the same template can mean something else tomorrow: nested stacks, transforms, SSM parameters, dynamic references.
+def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+    """Whether what is the same can mean something else today: nested stacks, modules, transforms, values of SSM, masked parameters.
 
-    CDK marks its own version parameter with `[cdk:skip]`: it decides nothing.
+    A secret is no such value: CloudFormation compares the reference to it. CDK marks its own version parameter with `[cdk:skip]`: it
+    decides nothing.
     """
     kinds = summary.get("ResourceTypes") or ()
     looked_up = [
@@ -106,7 +108,8 @@ def looks_elsewhere(text: str, summary: Mapping[str, Any]) -> bool:
         or any(str(one).endswith("::MODULE") for one in kinds)
         or summary.get("DeclaredTransforms")
         or looked_up
-        or "{{resolve:" in text
+        or any(one.get("NoEcho") and one["ParameterKey"] in given for one in summary.get("Parameters") or ())
+        or "{{resolve:ssm:" in text
         or "Fn::Transform" in text
         or "!Transform" in text
     )

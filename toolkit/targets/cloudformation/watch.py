@@ -60,9 +60,9 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     return Seen("failed", verdict, mark.status, mark.cause or mark.reason or mark.status, command, lines=lines, mark=mark)
 
 
-def executed(job: Job, aws: Aws, stack_id: str) -> bool:
+def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
     """Whether the stack's events tell of our operation."""
-    return bool(follow.look(aws, stack_id, job.token, follow.Mark())[0].status)
+    return bool(follow.look(aws, stack_id, job.token, follow.since(receipt.get("created")))[0].status)
 
 
 def _unseen(job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: follow.Mark) -> Seen:

@@ -33,10 +33,10 @@ _NOT_A_FAILURE = ("Scaling activity initiated by",)
 
 
 class Failure(Struct, frozen=True):
-    """One stopped task. `kind` is image, secret, configuration, crash, unhealthy, transient or other; `cause` is one line."""
+    """One stopped task. `sort` is image, secret, configuration, crash, unhealthy, transient or other; `cause` is one line."""
 
     task: str
-    kind: str
+    sort: str
     cause: str
     container: str | None = None
 
@@ -102,12 +102,12 @@ def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
     """The failure that says that the deployment cannot succeed; None while it still may. `healthy`: a task of it serves."""
     found = list(failures)
     for one in found:
-        if one.kind in ("image", "secret", "configuration"):
+        if one.sort in ("image", "secret", "configuration"):
             return one
     if healthy:
         return None
     for kind, most in (("crash", CRASHES), ("unhealthy", UNHEALTHY)):
-        alike = [one for one in found if one.kind == kind]
+        alike = [one for one in found if one.sort == kind]
         if len(alike) >= most:
             return alike[0]
     return None
@@ -116,4 +116,4 @@ def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
 def worst(failures: Iterable[Failure]) -> Failure | None:
     """The failure that tells most."""
     order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
-    return min(failures, key=lambda one: order.index(one.kind), default=None)
+    return min(failures, key=lambda one: order.index(one.sort), default=None)

@@ -176,7 +176,7 @@ def _stage(found: Shape, mine: Shape | None) -> str:
         weight = wanted.get("requestedProductionTrafficWeight")
         words += [f"{weight:g} % of the traffic"] if weight is not None else []
     breaker = found.get("deploymentCircuitBreaker") or {}
-    if breaker.get("failureCount") and breaker.get("threshold"):
+    if breaker.get("failureCount") and breaker.get("threshold") and breaker.get("status") != "DISABLED":
         words.append(f"the circuit breaker counts {breaker['failureCount']} of {breaker['threshold']} failures")
     return ", ".join(words)
 

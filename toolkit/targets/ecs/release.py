@@ -43,12 +43,13 @@ def apply(job: Job, world: World, report: Report) -> None:
     report.keep(digest=digest, container=ground.container)
     ground = _free(job, world, ground, report, digest)
     way = _way(job, aws, ground, digest)
-    primary = reading.primary(ground.service)
-    if way.kind in ("unchanged", "attach"):
-        more = {"unchanged": True} if way.kind == "unchanged" else {"attached": True, "started_at": _stamp(primary.get("createdAt"))}
-        report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"), **more)
+    if way.act == "unchanged":
+        report.keep(task_definition=ground.service["taskDefinition"], unchanged=True)
         return
-    arn = ground.base["taskDefinitionArn"] if way.kind == "reuse" else _registered(job, aws, ground, way.request, report)
+    if way.act == "attach":
+        _keep_joined(report, ground)
+        return
+    arn = ground.base["taskDefinitionArn"] if way.act == "reuse" else _registered(job, aws, ground, way.request, report)
     report.keep(task_definition=arn)
     _moved(job, aws, arn, report)
 
@@ -70,11 +71,17 @@ def _adopted(job: Job, report: Report, ground: Ground) -> bool:
         ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
     if ours:
         image = str(definitions.part(ground.running, ground.container).get("image", ""))
-        report.keep(
-            task_definition=ground.service["taskDefinition"], deployment=primary.get("id"), digest=definitions.digest_of(image),
-            container=ground.container,
-        )  # fmt: skip
+        report.keep(digest=definitions.digest_of(image), container=ground.container)
+        _keep_joined(report, ground)
     return ours
+
+
+def _keep_joined(report: Report, ground: Ground) -> None:
+    """Keep the deployment that the service is on: it was begun by a call that this process did not make."""
+    primary = reading.primary(ground.service)
+    report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"))
+    if "before" not in report.receipt:
+        report.keep(attached=True, started_at=_stamp(primary.get("createdAt")))
 
 
 def _reverted(job: Job, aws: Aws, ground: Ground, report: Report) -> bool:
@@ -103,7 +110,7 @@ def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
     labels = {"toolkit.fingerprint": job.version.fingerprint, "toolkit.run": job.run}
     if job.version.commit:
         labels |= {"org.opencontainers.image.revision": job.version.commit, "toolkit.commit": job.version.commit}
-    return Recipe(world.root, context, file, survey.platform(job, ground), build.target, {}, labels)
+    return Recipe(world.root, context, file, survey.platform(job, ground), build.target, dict(build.args), labels)
 
 
 def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
@@ -143,7 +150,7 @@ def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -
     """Wait until no other deployment is in progress, and look again. Raises Refused at the job's deadline."""
     aws, settings = world.aws(job.place), job.settings
     began = world.clock.elapsed()
-    while ground.busy and _way(job, aws, ground, digest).kind != "attach" and not survey.replaces(job, ground):
+    while ground.busy and _way(job, aws, ground, digest).act != "attach" and not survey.replaces(job, ground):
         who = definitions.whose(ground.running)
         if world.clock.elapsed() - began > job.deadline_s:
             raise Refused(f"a deployment of service {settings.service} by {who} is still in progress", "replace it: --in-progress replace")

@@ -49,10 +49,10 @@ class Ground(Struct, frozen=True):
 
 
 class Course(Struct, frozen=True):
-    """What is to be done. `kind` is unchanged, attach (to a deployment of the same), revert (stop the one in progress, which brings the
+    """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop the one in progress, which brings the
     wanted version back), reuse (a task definition that is there) or register (`request`). `going` is the deployment to revert."""
 
-    kind: str
+    act: str
     request: Mapping[str, Any] = {}
     going: str = ""
 
@@ -232,19 +232,19 @@ def preview(job: Job, world: World) -> Preview:
     way = course(job, ground, aws.members("ecs", "RegisterTaskDefinition"), ground.digest)
     if job.action == ROLLBACK and (reverted := revertible(job, aws, ground)):
         way = Course("revert", going=reverted)
-    return Preview(_calls(job, ground, way), _warnings(job, ground, way), way.kind == "unchanged", _live(ground))
+    return Preview(_calls(job, ground, way), _warnings(job, ground, way), way.act == "unchanged", _live(ground))
 
 
 def _calls(job: Job, ground: Ground, way: Course) -> tuple[Call, ...]:
     settings: Settings = job.settings
-    if way.kind == "revert":
+    if way.act == "revert":
         return (stop_call(way.going),)
-    if way.kind in ("unchanged", "attach"):
+    if way.act in ("unchanged", "attach"):
         return ()
     calls = [] if ground.digest else [push_call(ground)]
-    if way.kind == "register":
+    if way.act == "register":
         calls.append(register_call(ground, way.request, settings, job.action == ROLLBACK))
-    name = ecs.revision_of(ground.base["taskDefinitionArn"]) if way.kind == "reuse" else f"{way.request['family']}:new"
+    name = ecs.revision_of(ground.base["taskDefinitionArn"]) if way.act == "reuse" else f"{way.request['family']}:new"
     return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
 
 
@@ -279,13 +279,13 @@ def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
     service, said = ground.service, []
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         said.append(f"the files are not as committed: the image is tagged {ground.tag}")
-    if ground.digest and way.kind in ("register", "reuse"):
+    if ground.digest and way.act in ("register", "reuse"):
         said.append(f"image {ground.tag} is there: nothing is built")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
         said.append(f"the desired count of service {settings.service} is 0: nothing will run")
-    if way.kind == "attach":
+    if way.act == "attach":
         said.append(f"this version is being deployed already, by {definitions.whose(ground.running)}: nothing is started, only watched")
-    elif way.kind != "unchanged" and ground.busy:
+    elif way.act != "unchanged" and ground.busy:
         said.append(_about_the_other(job, ground, way))
     configured = service.get("deploymentConfiguration") or {}
     breaker = configured.get("deploymentCircuitBreaker") or {}
@@ -306,7 +306,7 @@ def _bake(configured: Shape) -> str:
 
 def _about_the_other(job: Job, ground: Ground, way: Course) -> str:
     what = f"a deployment of {ecs.revision_of(ground.service['taskDefinition'])} by {definitions.whose(ground.running)} is in progress"
-    if way.kind == "revert":
+    if way.act == "revert":
         return f"{what}: it is stopped, which brings the version before it back"
     if replaces(job, ground):
         return f"{what}: it is replaced"

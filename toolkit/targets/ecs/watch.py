@@ -44,6 +44,7 @@ class Mark(Struct, frozen=True):
     hopeless: bool = False
     log: tuple[str, ...] = ()
     next: str = ""
+    waiting: str = ""
 
 
 class Look(Struct, frozen=True):
@@ -196,13 +197,29 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
     look = _with_trouble(look, said, lines)
     if said.state in ("reverted", "failed", "stopped"):
         return _with_lines(_ended(look, said), lines)
-    mark, phase, cause = look.mark, said.phase, said.cause
-    if said.state == "running" and mark.failure is None:
-        phase, cause = _with_targets(look, phase, cause)
+    if said.state == "running":
+        look = _with_targets(look)
+    mark = look.mark
+    found, phase = mark.failure, said.phase
+    if found is not None and found.sort in _MAY_PASS:  # a cause is what it ends by, and this may yet succeed
+        phase = f"{phase}, {found.cause}"
+    elif mark.waiting:
+        phase = f"{phase}, {mark.waiting}"
     return Seen(
-        "running", phase=phase, cause=mark.failure.cause if mark.failure else cause, next=said.next or mark.next, log=mark.log,
-        lines=tuple(lines), doomed=said.state == "running" and mark.hopeless, mark=mark,
+        "running", phase=phase, cause=_cause(look) or said.cause, next=said.next or mark.next, log=mark.log, lines=tuple(lines),
+        doomed=said.state == "running" and mark.hopeless, mark=mark,
     )  # fmt: skip
+
+
+_MAY_PASS = ("transient", "other")
+
+
+def _cause(look: Look) -> str:
+    """Why tasks of ours failed, if that is why it may fail; with the load balancer's own reason."""
+    found = look.mark.failure
+    if found is None or found.sort in _MAY_PASS:
+        return ""
+    return f"{found.cause}: {look.mark.waiting}" if found.sort == "unhealthy" and look.mark.waiting else found.cause
 
 
 def _with_lines(seen: Seen, lines: Sequence[str]) -> Seen:
@@ -214,7 +231,7 @@ def _ended(look: Look, said: Reading) -> Seen:
     if look.mark.failure is None and said.state != "stopped":
         look = _with_trouble(look, said, ("failed",))
     mark = look.mark
-    cause = mark.failure.cause if mark.failure else said.cause or "ECS took it back and does not say why"
+    cause = _cause(look) or (mark.failure.cause if mark.failure else said.cause) or "ECS took it back and does not say why"
     verdict = "rolled-back" if said.state == "reverted" else "failed"
     return Seen("failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark)
 
@@ -238,7 +255,7 @@ def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
     found = _failures(look, said.failed > 0)
     look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, said.failed)))
     one = failures.hopeless((failure for failure, _ in found), healthy=False)
-    if one is not None and one.kind in ("crash", "unhealthy") and _survived(look, [task for _, task in found]):
+    if one is not None and one.sort in ("crash", "unhealthy") and _survived(look, [task for _, task in found]):
         one = None
     shown = one or failures.worst(failure for failure, _ in found)
     return look if shown is None else _explained(look, shown, one is not None)
@@ -285,7 +302,7 @@ def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
         return replace(look, mark=replace(mark, hopeless=hopeless))
     definition = ecs.definition(look.aws, look.sought.definition) or {"containerDefinitions": ()}
     part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
-    stream = definitions.log_stream(part, failure.id) if part and failure.kind in ("crash", "unhealthy", "configuration") else None
+    stream = definitions.log_stream(part, failure.id) if part and failure.sort in ("crash", "unhealthy", "configuration") else None
     lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
     next = _mend(look, failure, stream[0] if stream else None)
     return replace(look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next))
@@ -299,20 +316,19 @@ def _logs_of(look: Look, part: Shape) -> Aws:
 
 def _mend(look: Look, failure: Failure, group: str | None) -> str:
     again = f"toolkit deploy-app {look.job.target}"
-    if failure.kind == "image":
+    if failure.sort == "image":
         return f"see that the image is there and the task's execution role may pull it, then `{again}`"
-    if failure.kind == "secret":
+    if failure.sort == "secret":
         return f"create the secret, or let the task's execution role read it, then `{again}`"
     return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
 
 
-def _with_targets(look: Look, phase: str, cause: str) -> tuple[str, str]:
+def _with_targets(look: Look) -> Look:
     """Where all tasks run and ECS still waits, it waits for the load balancer."""
     mine = reading.own(look.service, look.sought) or {}
     if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
-        return phase, cause
-    waiting = _unproven_targets(look, _tasks_of_ours(look))
-    return (f"{phase}, {waiting}", waiting) if waiting else (phase, cause)
+        return look
+    return replace(look, mark=replace(look.mark, waiting=_unproven_targets(look, _tasks_of_ours(look))))
 
 
 def _tasks_of_ours(look: Look) -> list[Shape]:
@@ -361,7 +377,7 @@ def _proven(look: Look) -> Seen:
     except NotAllowed as problem:
         return replace(_done(look, "complete"), lines=(f"warning: whether the targets are healthy is not known: {problem}",))
     if waiting:
-        return Seen("running", phase=waiting, cause=waiting if "(" in waiting else "", mark=look.mark)
+        return Seen("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
     return _done(look, "complete")
 
 

@@ -1,0 +1,95 @@
+"""A program whose words come line by line, and which ends when it is told to."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from toolkit.ports.process import Talking, child_environment
+
+PYTHON = [sys.executable, "-S", "-u", "-c"]
+
+
+def talking(script: str, tmp_path: Path, given: bytes | None = None) -> Talking:
+    return Talking([*PYTHON, script], str(tmp_path), child_environment(), given)
+
+
+def words(one: Talking) -> list[bytes]:
+    return [line for line in one.lines() if line is not None]
+
+
+def test_output_and_complaints_come_in_lines_and_in_order(tmp_path: Path) -> None:
+    one = talking("import os; os.write(1, b'a\\nb'); os.write(2, b'c\\r\\nd\\re\\n'); os.write(1, b'end')", tmp_path)
+    assert words(one) == [b"a", b"bc", b"d", b"e", b"end"]
+    assert one.code == 0
+
+
+def test_what_is_given_is_its_input(tmp_path: Path) -> None:
+    one = talking("import sys; print(sys.stdin.read()[::-1]); sys.exit(3)", tmp_path, b"abc")
+    assert words(one) == [b"cba"]
+    assert one.code == 3
+
+
+def test_nobody_waits_for_a_program_that_reads_nothing(tmp_path: Path) -> None:
+    assert words(talking("pass", tmp_path, b"x" * 1000)) == []
+
+
+def test_silence_is_told(tmp_path: Path) -> None:
+    one = talking("import time; print('a'); time.sleep(600)", tmp_path)
+    lines = one.lines(0.01)
+    found = [next(lines)]
+    while found[-1] is not None or b"a" not in found:
+        found.append(next(lines))
+    one.stop()
+    assert one.code == -signal.SIGINT or one.code == 1
+
+
+def test_it_is_ended_politely_first(tmp_path: Path) -> None:
+    script = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(7))\nprint('ready')\ntime.sleep(600)"
+    one = talking(script, tmp_path)
+    lines = one.lines(0.01)
+    while next(lines) != b"ready":
+        pass
+    lines.close()  # type: ignore[attr-defined]
+    assert one.code == 7
+
+
+def test_one_that_does_not_listen_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    deaf = "import signal, time\nfor n in (2, 15): signal.signal(n, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(600)"
+    script = f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-S', '-c', {deaf!r}])\nprint(child.pid)\n{deaf}"
+    one = talking(script, tmp_path)
+    found: list[bytes] = []
+    lines = one.lines(0.01)
+    for line in lines:
+        found += [line] if line else []
+        if len(found) == 3:
+            break
+    one.stop((0.05, 0.05))
+    assert one.code == -signal.SIGKILL
+    child = int(next(line for line in found if line.isdigit()))
+    ended = threading.Event()
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        ended.wait(0.01)
+    pytest.fail("the child still runs")
+
+
+def test_a_child_that_was_left_behind_does_not_hold_us_up(tmp_path: Path) -> None:
+    script = "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)']).pid)"
+    (pid,) = words(talking(script, tmp_path))
+    os.kill(int(pid), signal.SIGKILL)
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        words(talking("print(1)", tmp_path, b""))
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,203 @@
+"""What the journals tell of runs: how they ended, what is open, what went well; and the logs of their steps."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.record.parts import Broken, Clock, store
+from toolkit.errors import Refused
+from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
+from toolkit.record.journal import Journal, path_of
+from toolkit.record.ledger import Local, Record
+from toolkit.record.state import Store
+from toolkit.record.who import facts
+
+JOBS = [
+    {
+        "step": f"{name}@eu-west-1", "target": name, "place": {"environment": "dev", "region": "eu-west-1"},
+        "version": {"name": f"v-{name}", "commit": "abc", "fingerprint": "fff"},
+    }
+    for name in ("app", "api")
+]  # fmt: skip
+DEAD = {**facts(), "pid": 1 << 22, "started": "1"}
+AWAY = {**facts(), "host": "elsewhere"}
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    return store(tmp_path / "store")
+
+
+def ran(here: Store, run: str, *lines: tuple[str, str | None, dict[str, Any]], by: dict[str, Any] | None = None) -> Journal:
+    """A run's journal with these lines, still open."""
+    made = Journal.create(here, run, {"command": ["toolkit", "deploy", "a b"], "jobs": JOBS, **(by or facts()), "user": "ada"}, Clock())
+    for state, step, more in lines:
+        made.append(state, step, **more)
+    return made
+
+
+def outcome(name: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
+    return "outcome", f"{name}@eu-west-1", {"verdict": verdict, "live": {"detail": {"image": f"{name}@sha256:1"}}}
+
+
+def end(code: int) -> tuple[str, None, dict[str, Any]]:
+    return "end", None, {"exit": code}
+
+
+INTENT = ("intent", "app@eu-west-1", {"call": "ecs:UpdateService"})
+NOTE = ("note", None, {"text": "slack: not sent"})
+
+
+def test_a_run_is_told_in_a_line(here: Store) -> None:
+    ran(here, "r1", INTENT, outcome("app", "succeeded"), outcome("api", "failed"), end(4)).close()
+    [one] = runs(here)
+    assert (one.run, one.command, one.user, one.environment, one.commit) == ("r1", "toolkit deploy 'a b'", "ada", "dev", "abc")
+    assert one.steps == (("app@eu-west-1", "app", "succeeded"), ("api@eu-west-1", "api", "failed"))
+    assert (one.status, one.exit, one.started, one.ended) == (
+        "partial",
+        4,
+        "2026-11-20T12:00:00.000+00:00",
+        "2026-11-20T12:00:00.000+00:00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "open_"),
+    [
+        ([outcome("app", "succeeded"), outcome("api", "unchanged"), end(0)], "succeeded", False),
+        ([outcome("app", "succeeded"), end(0), NOTE], "succeeded", False),
+        ([outcome("app", "failed"), outcome("api", "skipped"), end(1)], "failed", False),
+        ([outcome("app", "in-doubt"), end(5)], "in-doubt", False),
+        ([INTENT, end(1)], "in-doubt", True),
+        ([outcome("app", "succeeded"), end(130)], "cancelled", False),
+        ([INTENT], "interrupted", True),
+        ([INTENT, outcome("app", "succeeded")], "interrupted", True),
+        ([], "interrupted", True),
+    ],
+)
+def test_the_status_follows_from_the_lines(here: Store, lines: list[Any], status: str, open_: bool) -> None:
+    ran(here, "r1", *lines, by=DEAD).close()
+    for _ in range(2):  # also from the index
+        [one] = runs(here)
+        assert one.status == status
+        assert [left.run for left in unfinished(here)] == (["r1"] if open_ else [])
+
+
+def test_a_run_whose_process_lives_is_running(here: Store) -> None:
+    made = ran(here, "r1", INTENT)
+    assert runs(here)[0].status == "running"
+    made.close()
+
+
+def test_a_process_that_cannot_be_seen_from_here_is_known_by_its_lock(here: Store) -> None:
+    made = ran(here, "r1", INTENT, by=AWAY)
+    assert runs(here)[0].status == "running"
+    made.close()
+    assert runs(here)[0].status == "interrupted"
+
+
+def test_a_dead_writer_is_dead_though_a_child_of_its_own_keeps_the_lock(here: Store) -> None:
+    made = ran(here, "r1", INTENT, by=DEAD)
+    assert runs(here)[0].status == "interrupted"
+    made.close()
+
+
+def test_who_resumes_a_run_is_the_one_who_runs_it(here: Store) -> None:
+    ran(here, "r1", INTENT, by=DEAD).close()
+    made = Journal.reopen(here, "r1")
+    made.append("note", **facts())
+    assert runs(here)[0].status == "running"
+    made.close()
+
+
+def test_the_newest_runs_come_first(here: Store) -> None:
+    for number in (3, 1, 2):
+        ran(here, f"r{number}", end(0)).close()
+    assert [one.run for one in runs(here)] == ["r3", "r2", "r1"]
+    assert [one.run for one in runs(here, 2)] == ["r3", "r2"]
+
+
+def test_a_damaged_journal_is_listed_not_hidden(here: Store) -> None:
+    ran(here, "r1", INTENT, end(0)).close()
+    path = Path(path_of(here, "r1"))
+    path.write_bytes(path.read_bytes().replace(b"UpdateService", b"DeleteService"))
+    [one] = runs(here)
+    assert one.status == "damaged"
+    assert f"{path}: line 2" in (one.problem or "")
+    assert unfinished(here) == [one]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"r1": 5}', b"[" * 100_000, None])
+def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
+    ran(here, "r1", end(0)).close()
+    before = runs(here)
+    path = Path(here.path(INDEX))
+    assert path.exists()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert runs(here) == before
+    made = Journal.reopen(here, "r1")
+    made.append("end", exit=1)
+    made.close()
+    assert runs(here)[0].exit == 1
+
+
+def test_no_run_yet(here: Store) -> None:
+    assert runs(here) == unfinished(here) == []
+    assert last_good(here, "app", "dev", "eu-west-1") == []
+
+
+def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
+    ran(here, "r1", outcome("app", "succeeded"), outcome("api", "succeeded"), end(0)).close()
+    ran(here, "r2", outcome("app", "failed"), end(1)).close()
+    Local(here).put(Record("app", "dev", "eu-west-1", "v3", None, "f", "r3", "2026-11-20T13:00:00+00:00", "succeeded"))
+    Local(here).put(Record("app", "dev", "eu-west-1", "v4", None, "f", "r4", "2026-11-20T14:00:00+00:00", "failed"))
+    found = last_good(
+        here, "app", "dev", "eu-west-1", [Record("app", "dev", "eu-west-1", "v0", None, "f", "r0", "2026-11-20T09", "succeeded")]
+    )
+    assert [(one.run, one.version) for one in found] == [("r3", "v3"), ("r1", "v-app"), ("r0", "v0")]
+    assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
+    assert last_good(here, "app", "prod", "eu-west-1") == []
+
+
+def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:
+    log = StepLog(here, "r1", "app@eu-west-1", lambda line: line.replace("hunter2", "***"))
+    log.write("password hunter2")
+    log.write("\udcff and \ud800\n")
+    log.close()
+    log.close()
+    log.write("too late")
+    assert log.path == log_path(here, "r1", "app@eu-west-1")
+    assert Path(log.path).read_bytes() == b"password ***\n" + b"\\udcff and \\ud800\n"
+    assert stat.S_IMODE(os.stat(log.path).st_mode) == 0o600
+
+
+def test_a_full_disk_ends_the_log_and_not_the_deploy(here: Store) -> None:
+    log = StepLog(here, "r1", "app", str, Broken(2, errno.ENOSPC))
+    for number in range(3):
+        log.write(f"{number}")
+    log.close()
+    assert "No space left" in (log.problem or "")
+    assert Path(log.path).read_text() == "0\n"
+
+
+def test_a_log_whose_place_is_taken_is_a_problem_that_is_told(here: Store, tmp_path: Path) -> None:
+    here.room("logs")
+    (tmp_path / "elsewhere").mkdir()
+    Path(here.path("logs", "r1")).symlink_to(tmp_path / "elsewhere")
+    log = StepLog(here, "r1", "app", str)
+    log.write("x")
+    assert "is a link" in (log.problem or "")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_log_of_what_cannot_be_a_run_is_refused(here: Store) -> None:
+    with pytest.raises(Refused):
+        log_path(here, "../x", "app")
+    assert ".." not in Path(log_path(here, "r1", "../../etc/passwd")).parts

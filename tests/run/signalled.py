@@ -1,0 +1,51 @@
+"""`python -m tests.run.signalled signalled -C FOLDER`: toolkit with one command more, which begins a run of slow simulated steps."""
+
+import os
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import click
+
+from tests.run import simulated
+from toolkit import targets
+from toolkit.cli import deploying
+from toolkit.cli.main import COMMANDS, main
+from toolkit.flow import runs
+from toolkit.record.state import open_store
+from toolkit.run.step import always
+
+TIMES = 30
+"""How many times faster than the machine's clock the run's clock goes."""
+RUN = "run-0"
+STUCK_S = float(os.environ.get("SIMULATED_STUCK_S", "0"))
+"""How long a call of the cloud takes to be answered, in seconds of the machine."""
+SLOW = simulated.Settings(calls=("register", "move"), tokened=False, takes_s=6.0)
+
+
+def _point(where: str, what: str) -> None:
+    if what == "before move":
+        sleep(STUCK_S)
+
+
+@click.command()
+@deploying.deploy_options
+@click.pass_context
+def signalled(ctx: click.Context, /, **given: Any) -> int:
+    """Begin the run of a folder, or go on with it (`--confirm resume`)."""
+    asked = deploying.common(ctx, given)
+    root = Path(asked.folder)
+    clock = simulated.Hurried(TIMES)
+    world = simulated.world(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
+    prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
+    request = deploying.request(RUN, "signalled", asked, always)
+    if asked.confirm == "resume":
+        store = open_store(simulated.PROJECT, str(root))
+        return deploying.carried_out("resume", asked, prepared.jobs, lambda told: runs.resume(request, world, store, told))
+    return deploying.carried_out("deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, world, told))
+
+
+if __name__ == "__main__":
+    targets.KINDS[simulated.KIND] = simulated.__name__
+    COMMANDS["signalled"] = ("tests.run.signalled", "")
+    main()

@@ -1,0 +1,312 @@
+"""A run: who waits for whom, what a step's end means for the others, what is written down, and the word for it all."""
+
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Any, cast
+
+import pytest
+
+from tests.run.simulated import DIAMOND, Impatient, Listener
+from toolkit import targets
+from toolkit.errors import CloudError, Exit, Expired, FileProblem, LockLost, StateDamaged
+from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Version
+from toolkit.ports.world import World
+from toolkit.run.execute import Begun, Execution, Orders, verdict
+from toolkit.run.stop import Stop
+from toolkit.targets.base import Report
+
+SOON_S = 10.0
+DONE, FAILED = Seen("done", "succeeded", live=Live("v1")), Seen("failed", "rolled-back", cause="it crashed")
+UNCHANGED, RUNNING, UNKNOWN = Seen("done", "unchanged"), Seen("running"), Seen("unknown")
+
+
+class Kind:
+    """A kind whose looks, and what happens before a call, are given for each step; without that it goes well."""
+
+    def __init__(self, looks: Mapping[str, Seen | Exception], acts: Mapping[str, Callable[[Report], None]]) -> None:
+        self._looks, self._acts = looks, acts
+
+    def apply(self, job: Job, world: World, report: Report) -> None:
+        self._acts.get(job.step, lambda report: None)(report)
+        report.intend(f"call {job.step}")
+        report.keep(id=job.step)
+
+    def observe(self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+        look = self._looks.get(job.step, DONE)
+        if isinstance(look, Exception):
+            raise look
+        return look
+
+
+class Log:
+    def write(self, line: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Book:
+    """A book in memory. `broken` says which of its lines cannot be written."""
+
+    def __init__(self, broken: Callable[[str, str | None], Exception | None] = lambda state, step: None) -> None:
+        self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
+        self.recorded: dict[str, str] = {}
+        self._broken = broken
+
+    @property
+    def journal(self) -> "Book":
+        return self
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+        problem = self._broken(state, step)
+        if problem is not None:
+            raise problem
+        self.lines.append((state, step, facts))
+
+    def log(self, step: str) -> Log:
+        return Log()
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        problem = self._broken("record", job.step)
+        if problem is not None:
+            raise problem
+        self.recorded[job.step] = outcome.verdict
+
+    def outcomes(self) -> dict[str, str]:
+        return {str(step): facts["verdict"] for state, step, facts in self.lines if state == "outcome"}
+
+    @property
+    def ended(self) -> bool:
+        return any(state == "end" for state, _, _ in self.lines)
+
+
+class Stage:
+    """A run of steps, and all that came of it."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, looks: Mapping[str, Seen | Exception] | None = None,
+        acts: Mapping[str, Callable[[Report], None]] | None = None, book: Book | None = None,
+    ) -> None:  # fmt: skip
+        self.book, self.stop, self.listener, self.clock = book or Book(), Stop(), Listener(), Impatient()
+        monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}))
+
+    def run(
+        self, needs: Mapping[str, tuple[str, ...]] = DIAMOND, parallel: int = 4, fail_fast: bool = False,
+        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (),
+    ) -> Ran:  # fmt: skip
+        jobs = tuple(
+            Job(step, step, "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", f"t-{step}", needed, 60)
+            for step, needed in needs.items()
+        )
+        ends = {step: Outcome(step, step, word) for step, word in (done or {}).items()}
+        orders = Orders(jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun})
+        world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
+        return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None).carry_out()
+
+
+def words(ran: Ran) -> dict[str, str]:
+    return {outcome.step: outcome.verdict for outcome in ran.outcomes}
+
+
+def test_what_goes_well_is_recorded_and_written_down_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run()
+    assert (ran.status, ran.exit, words(ran)) == ("succeeded", 0, dict.fromkeys("abcd", "succeeded"))
+    assert stage.book.recorded == stage.book.outcomes() == dict.fromkeys("abcd", "succeeded")
+    assert [state for state, step, _ in stage.book.lines if step == "a"] == ["intent", "accepted", "outcome"]
+    assert stage.book.lines[-1] == ("end", None, {"exit": 0, "status": "succeeded"})
+    assert sorted(stage.listener.began_) == sorted(outcome.step for outcome in stage.listener.ended_) == list("abcd")
+
+
+def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"b": FAILED})
+    ran = stage.run()
+    assert (ran.status, ran.exit) == ("partial", 4)
+    assert words(ran) == stage.book.outcomes() == {"a": "succeeded", "b": "rolled-back", "c": "succeeded", "d": "skipped"}
+    assert stage.book.recorded == {"a": "succeeded", "b": "rolled-back", "c": "succeeded"}
+    assert {outcome.step: outcome.cause for outcome in ran.outcomes}["d"] == "it waits for b, which did not go well"
+    assert stage.book.ended
+
+
+def test_what_waits_for_a_doubt_stays_open_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"b": UNKNOWN})
+    ran = stage.run()
+    assert (ran.status, ran.exit) == ("in-doubt", 5)
+    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": False, "d": True}
+    assert stage.book.outcomes() == stage.book.recorded == {"a": "succeeded", "c": "succeeded"}
+    assert not stage.book.ended
+
+
+def test_with_fail_fast_what_was_not_begun_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"a": FAILED})
+    ran = stage.run({"a": (), "b": (), "c": ()}, parallel=1, fail_fast=True)
+    assert (ran.status, ran.exit, ran.not_started) == ("failed", 1, ())
+    assert stage.book.outcomes() == {"a": "rolled-back", "b": "skipped", "c": "skipped"}
+    assert stage.book.ended
+
+
+def test_with_fail_fast_a_doubt_leaves_the_rest_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"a": UNKNOWN})
+    ran = stage.run({"a": (), "b": (), "c": ()}, parallel=1, fail_fast=True)
+    assert (ran.status, stage.book.outcomes(), stage.book.ended) == ("in-doubt", {}, False)
+    assert words(ran) == {"a": "in-doubt", "b": "skipped", "c": "skipped"}
+
+
+def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"a": RUNNING}, {"a": lambda report: stage.stop.ask(15)})
+    ran = stage.run()
+    assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
+    assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
+    again = Stage(monkeypatch, {"a": RUNNING})
+    again.listener.phase = lambda step, words: None  # type: ignore[method-assign]
+    again.book._broken = lambda state, step: again.stop.ask(2) if state == "accepted" else None
+    ran = again.run()
+    assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
+
+
+def test_a_signal_after_everything_is_over_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    stage.listener.ended = lambda outcome: stage.stop.ask(2) if outcome.step == "d" else None  # type: ignore[method-assign]
+    ran = stage.run()
+    assert (ran.status, ran.exit, stage.book.ended) == ("succeeded", 0, True)
+
+
+def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"b": Expired(profile="", option=""), "c": RUNNING})
+    ran = stage.run()
+    assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 7, False)
+    assert stage.book.outcomes() == {"a": "succeeded"}
+    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": True, "d": True}
+
+
+def test_a_lock_that_is_lost_stops_new_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"b": LockLost(target="b", reason="somebody took it")})
+    ran = stage.run(parallel=1)
+    assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 5, False)
+
+
+def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = Event()
+
+    def breaks(report: Report) -> None:
+        report.intend("call")
+        raised.set()
+        raise ZeroDivisionError
+
+    def slow(report: Report) -> None:
+        assert raised.wait(SOON_S)
+
+    stage = Stage(monkeypatch, {}, {"b": breaks, "c": slow})
+    with pytest.raises(ZeroDivisionError):
+        stage.run()
+    assert stage.book.outcomes() == {"a": "succeeded", "c": "succeeded"}
+    assert {outcome.step: outcome.verdict for outcome in stage.listener.ended_} == {
+        "a": "succeeded", "b": "in-doubt", "c": "succeeded", "d": "skipped",
+    }  # fmt: skip
+    assert not stage.book.ended
+
+
+def test_what_shows_the_run_may_break_without_hanging_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(outcome: Outcome) -> None:
+        raise ValueError("no such column")
+
+    stage = Stage(monkeypatch)
+    stage.listener.ended = broken  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="no such column"):
+        stage.run()
+
+
+@pytest.mark.parametrize("problem", [CloudError(call="s3:PutObject", reason="no"), StateDamaged(path="live", reason="torn")])
+def test_a_record_that_cannot_be_written_is_told_and_the_outcome_kept(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    stage = Stage(monkeypatch, book=Book(lambda state, step: problem if state == "record" else None))
+    ran = stage.run({"a": ()})
+    assert (ran.exit, stage.book.outcomes()) == (0, {"a": "succeeded"})
+    assert stage.listener.told_ == [("a", f"what is live could not be recorded: {problem}")]
+
+
+FULL = FileProblem(path="journal", reason="the disk is full")
+
+
+def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "outcome" else None))
+    ran = stage.run(parallel=1)
+    assert (ran.not_started, stage.listener.began_) == (("b", "c", "d"), ["a"])
+    assert stage.listener.told_ == [("a", "its end (succeeded) could not be written down: journal: the disk is full")]
+    assert not stage.book.ended
+
+
+def test_a_last_line_that_cannot_be_written_is_told_and_the_run_has_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "end" else None))
+    assert stage.run().exit == 0
+    assert stage.listener.told_ == [("toolkit", "the end of the run could not be written down: journal: the disk is full")]
+
+
+def test_a_disk_that_is_full_before_the_first_call_fails_the_run_and_nothing_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL))
+    ran = stage.run()
+    assert (ran.exit, words(ran), ran.not_started) == (1, {"a": "cancelled"}, ("b", "c", "d"))
+
+
+def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run(done={"a": "succeeded"}, begun=("b",))
+    assert [(state, step) for state, step, _ in stage.book.lines if step == "b"] == [("outcome", "b")]
+    assert "a" not in stage.listener.began_
+    assert {outcome.step: outcome.adopted for outcome in ran.outcomes} == {"a": False, "b": True, "c": False, "d": False}
+    assert ran.exit == 0
+
+
+def test_what_waits_for_an_earlier_failure_gets_its_own_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run(done={"a": "succeeded", "b": "failed"})
+    assert (stage.book.outcomes(), ran.exit) == ({"c": "succeeded", "d": "skipped"}, 4)
+    stage = Stage(monkeypatch)
+    ran = stage.run(done={"a": "failed", "b": "skipped"})
+    assert (stage.book.outcomes(), ran.status, ran.exit) == ({"c": "skipped", "d": "skipped"}, "failed", 1)
+
+
+def test_a_run_of_which_only_the_last_line_is_missing_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run(done=dict.fromkeys("abcd", "succeeded"))
+    assert (ran.exit, stage.book.lines) == (0, [("end", None, {"exit": 0, "status": "succeeded"})])
+
+
+def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop:
+    stop = Stop()
+    stop.ask(signal, problem)
+    return stop
+
+
+EXPIRED = Expired(profile="", option="")
+
+
+@pytest.mark.parametrize(
+    ("steps", "not_started", "stop", "wanted"),
+    [
+        (("succeeded", "unchanged"), 0, Stop(), ("succeeded", Exit.OK)),
+        (("unchanged", "unchanged"), 0, Stop(), ("unchanged", Exit.OK)),
+        ((), 0, Stop(), ("succeeded", Exit.OK)),
+        (("failed",), 0, Stop(), ("failed", Exit.FAILED)),
+        (("rolled-back", "skipped"), 0, Stop(), ("failed", Exit.FAILED)),
+        (("superseded",), 0, Stop(), ("failed", Exit.FAILED)),
+        (("cancelled",), 0, Stop(), ("failed", Exit.FAILED)),
+        (("unchanged", "failed"), 0, Stop(), ("partial", Exit.PARTLY)),
+        (("succeeded", "skipped"), 0, Stop(), ("partial", Exit.PARTLY)),
+        (("succeeded", "in-doubt"), 0, Stop(), ("in-doubt", Exit.IN_DOUBT)),
+        (("failed", "in-doubt"), 0, Stop(), ("in-doubt", Exit.IN_DOUBT)),
+        (("succeeded", "in-doubt"), 0, stopped(2), ("cancelled", Exit.INTERRUPTED)),
+        (("succeeded",), 1, stopped(15), ("cancelled", Exit.TERMINATED)),
+        (("failed",), 1, stopped(1), ("cancelled", Exit.HANGUP)),
+        (("succeeded", "failed"), 0, stopped(2), ("partial", Exit.PARTLY)),
+        (("succeeded",), 0, stopped(2), ("succeeded", Exit.OK)),
+        (("in-doubt",), 0, stopped(problem=EXPIRED), ("in-doubt", Exit.CREDENTIALS)),
+        (("in-doubt",), 0, stopped(2, EXPIRED), ("cancelled", Exit.INTERRUPTED)),
+        (("succeeded",), 1, stopped(problem=LockLost(target="a", reason="b")), ("in-doubt", Exit.IN_DOUBT)),
+        (("succeeded",), 1, stopped(problem=FULL), ("partial", Exit.PARTLY)),
+        (("in-doubt",), 1, stopped(problem=FULL), ("in-doubt", Exit.IN_DOUBT)),
+    ],
+)
+def test_the_word_and_the_exit_code_of_a_run(steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]) -> None:
+    outcomes = [Outcome(str(at), str(at), word, open=word == "in-doubt") for at, word in enumerate(steps)]
+    assert verdict(outcomes, ["x"] * not_started, stop) == wanted

@@ -1,0 +1,407 @@
+"""One step, with a kind that does as it is told and a clock on which waiting takes no time."""
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any, cast
+
+import pytest
+
+from tests.run.simulated import Impatient, Listener
+from toolkit.errors import (
+    CloudError,
+    Expired,
+    FileProblem,
+    LockLost,
+    Missing,
+    NoCredentials,
+    NotAllowed,
+    ProgramFailed,
+    Refused,
+    Stopped,
+    Throttled,
+    ToolkitError,
+    Unreachable,
+)  # fmt: skip
+from toolkit.model import Job, Live, Outcome, Place, Seen, Version
+from toolkit.ports.world import World
+from toolkit.run.desk import PATIENCE_S, Desk
+from toolkit.run.pace import Pace
+from toolkit.run.step import APPLIES, LEAST_S, SURE_S, Walk, carry_out
+from toolkit.run.stop import Stop
+from toolkit.targets.base import Kind, Report
+
+JOB = Job("app", "app", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "token", deadline_s=600)
+RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", "succeeded", live=Live("v1")), Seen("absent")
+NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
+EXPIRED = Expired(profile="", option="")
+
+
+class Pen:
+    """A journal of lists, on a disk that is full for a while."""
+
+    def __init__(self, clock: Impatient) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.full_until = 0.0
+        self._clock = clock
+
+    def append(self, state: str, step: str | None = None, **facts: Any) -> None:
+        if self._clock.elapsed() < self.full_until:
+            raise FileProblem(path="journal", reason=f"the disk is full (errno {errno.ENOSPC})")
+        self.lines.append((state, facts))
+
+    @property
+    def states(self) -> list[str]:
+        return [state for state, _ in self.lines]
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+    def close(self) -> None:
+        pass
+
+
+Look = Seen | ToolkitError | Exception
+
+
+class Stage:
+    """A step, what its kind shall do, and all that came of it."""
+
+    def __init__(self, looks: Sequence[Look], apply: Callable[[Report], None] | None = None, answer: bool | None = None) -> None:
+        self.clock, self.stop, self.listener, self.log = Impatient(), Stop(), Listener(answer), Log()
+        self.pen = Pen(self.clock)
+        self.applied, self.abandoned = 0, 0
+        self.looked: list[float] = []
+        self.befores: list[Seen | None] = []
+        self.refusal: ToolkitError | None = None
+        self.fence: LockLost | None = None
+        self._looks: Iterator[Look] = chain(looks, repeat(looks[-1]))
+        self._apply = apply or self._usual
+
+    def _usual(self, report: Report) -> None:
+        report.intend("ecs:UpdateService", service="web")
+        report.keep(deployment="d1")
+
+    def apply(self, job: Job, world: World, report: Report) -> None:
+        self.applied += 1
+        self._apply(report)
+
+    def observe(self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+        self.looked.append(self.clock.elapsed())
+        self.befores.append(before)
+        look = next(self._looks)
+        if isinstance(look, Exception):
+            raise look
+        return look
+
+    def abandon(self, job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+        self.abandoned += 1
+        if self.refusal:
+            raise self.refusal
+        report.intend("ecs:StopServiceDeployment")
+
+    def fenced(self) -> None:
+        if self.fence:
+            raise self.fence
+
+    def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
+        desk = Desk(JOB, self.pen, self.log, self.listener, self.stop, self.clock, self.fenced, {} if resumed else None, resumed)
+        world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
+        return carry_out(JOB, cast(Kind, self), desk, Walk(world, Pace(1), self.stop), resumed, waited_s)
+
+
+def of(outcome: Outcome) -> tuple[str, bool]:
+    return outcome.verdict, outcome.open
+
+
+def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
+    stage = Stage([RUNNING, RUNNING, DONE])
+    found = stage.run()
+    assert of(found) == ("succeeded", False)
+    assert (stage.applied, found.live, found.adopted) == (1, Live("v1"), False)
+    assert stage.pen.lines == [
+        ("intent", {"call": "ecs:UpdateService", "token": "token", "what": {"service": "web"}}),
+        ("accepted", {"receipt": {"deployment": "d1"}}),
+    ]
+    assert stage.befores == [None, RUNNING, RUNNING]
+    assert 1 < found.took_s < 3
+    assert stage.listener.phases == ["moving"], "what goes on is said once"
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        (Seen("done", "succeeded"), ("succeeded", False)),
+        (Seen("done"), ("succeeded", False)),
+        (Seen("done", "unchanged", cause="it runs already"), ("unchanged", False)),
+        (Seen("failed", "failed", cause="c"), ("failed", False)),
+        (Seen("failed"), ("failed", False)),
+        (Seen("failed", "rolled-back", cause="c"), ("rolled-back", False)),
+        (Seen("failed", "superseded"), ("superseded", False)),
+        (Seen("failed", "cancelled"), ("cancelled", False)),
+        (Seen("unknown", cause="c"), ("in-doubt", True)),
+    ],
+)
+def test_the_verdict_is_what_was_seen(seen: Seen, wanted: tuple[str, bool]) -> None:
+    found = Stage([RUNNING, seen]).run()
+    assert of(found) == wanted
+    assert found.cause == seen.cause
+
+
+def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
+    stage = Stage([Seen("unknown", phase="looking again")] * 5 + [RUNNING, DONE])
+    assert of(stage.run()) == ("succeeded", False)
+    stage = Stage([Seen("unknown", next="ask ada")])
+    found = stage.run()
+    assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
+    assert stage.looked[-1] - stage.looked[0] >= SURE_S["unknown"]
+
+
+def test_the_first_cause_remains_the_cause() -> None:
+    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", "rolled-back", cause="rolled back")])
+    assert stage.run().cause == "image not found"
+    assert stage.listener.told_ == [("app", "image not found")]
+    assert stage.listener.lines == ["pull"]
+
+
+def test_lines_are_shown_and_written() -> None:
+    stage = Stage([Seen("running", lines=("one",)), Seen("running", lines=("two",)), DONE])
+    stage.run()
+    assert stage.listener.lines == ["one", "two"]
+    assert [line for line in stage.log.lines if line in ("one", "two")] == ["one", "two"]
+
+
+def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
+    doomed = Seen("running", doomed=True, cause="it crashes")
+    stage = Stage([doomed, doomed, doomed, Seen("failed", "rolled-back")])
+    assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
+    assert stage.pen.states == ["intent", "accepted", "intent"]
+
+
+@pytest.mark.parametrize("problem", [CloudError(call="x", reason="y"), Refused("no"), NO_ANSWER])
+def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) -> None:
+    stage = Stage([Seen("running", doomed=True), Seen("running", doomed=True), Seen("failed")])
+    stage.refusal = problem
+    assert (of(stage.run()), stage.abandoned) == (("failed", False), 1)
+    assert stage.listener.told_ == [("app", f"could not stop it: {problem}")]
+
+
+@pytest.mark.parametrize(
+    "problem", [Throttled(call="x"), NO_ANSWER, CloudError(call="x", reason="y"), Missing(what="a", name="b", where="")]
+)
+def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
+    stage = Stage([RUNNING, *[problem] * 9, RUNNING, DONE])
+    assert of(stage.run()) == ("succeeded", False)
+    gaps = [later - earlier for earlier, later in zip(stage.looked[1:], stage.looked[2:], strict=False)]
+    assert max(gaps) <= 30
+    assert gaps[5] > gaps[1], "they come more and more slowly"
+    assert gaps[-1] < 2, "and as before once one went well"
+
+
+def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
+    found = Stage([NO_ANSWER]).run()
+    assert of(found) == ("in-doubt", True)
+    assert found.cause == "its end was not seen in 10 min; nothing was stopped"
+    assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
+
+
+def test_after_its_time_it_is_let_go_and_left_open() -> None:
+    found = Stage([Seen("running", cause="slow")]).run()
+    assert (found.verdict, found.open, found.next) == ("in-doubt", True, "toolkit resume")
+    assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
+    assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
+
+
+def test_what_an_earlier_process_began_has_the_rest_of_its_time_but_not_less_than_some() -> None:
+    stage = Stage([RUNNING])
+    found = stage.run(resumed=True, waited_s=100)
+    assert found.took_s == pytest.approx(600, abs=0.1)
+    assert (found.adopted, stage.applied) == (True, 0)
+    found = Stage([RUNNING]).run(resumed=True, waited_s=5000)
+    assert found.took_s == pytest.approx(5000 + LEAST_S, abs=0.1)
+
+
+def test_what_an_earlier_process_began_is_looked_for_before_anything_is_called() -> None:
+    stage = Stage([DONE])
+    found = stage.run(resumed=True)
+    assert (of(found), stage.applied, stage.pen.lines) == (("succeeded", False), 0, [])
+
+
+def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> None:
+    stage = Stage([ABSENT])
+    stage._looks = iter(lambda: DONE if stage.applied else ABSENT, None)
+    found = stage.run(resumed=True)
+    assert (of(found), stage.applied, stage.pen.states) == (("succeeded", False), 1, ["intent", "accepted"])
+    assert stage.looked[-2] - stage.looked[0] >= SURE_S["absent"]
+
+
+def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:
+    stage = Stage([*[ABSENT] * 8, RUNNING, *[ABSENT] * 8, DONE])
+    assert (of(stage.run()), stage.applied) == (("succeeded", False), 1)
+
+
+@pytest.mark.parametrize(("resumed", "times"), [(False, APPLIES), (True, APPLIES - 1)])
+def test_what_stays_absent_is_in_doubt_and_never_applied_more_than_twice(resumed: bool, times: int) -> None:
+    stage = Stage([ABSENT])
+    found = stage.run(resumed)
+    assert (of(found), stage.applied) == (("in-doubt", True), times)
+
+
+def acts_then(problem: Exception) -> Callable[[Report], None]:
+    def apply(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        raise problem
+
+    return apply
+
+
+def calls(called: list[str]) -> Callable[[Report], None]:
+    def apply(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        called.append("ecs:UpdateService")
+
+    return apply
+
+
+def only(problem: Exception) -> Callable[[Report], None]:
+    def apply(report: Report) -> None:
+        raise problem
+
+    return apply
+
+
+@pytest.mark.parametrize("problem", [NO_ANSWER, Throttled(call="x")])
+def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> None:
+    stage = Stage([RUNNING, DONE], acts_then(problem))
+    assert (of(stage.run()), stage.applied) == (("succeeded", False), 1)
+    stage = Stage([ABSENT], acts_then(problem))
+    assert (of(stage.run()), stage.applied) == (("in-doubt", True), APPLIES)
+
+
+@pytest.mark.parametrize(
+    ("problem", "wanted", "after_a_call"),
+    [
+        (CloudError(call="x", reason="y"), ("failed", False), ("failed", False)),
+        (NotAllowed(action="a", resource="b"), ("failed", False), ("failed", False)),
+        (NoCredentials(profile="", option=""), ("failed", False), ("in-doubt", True)),
+        (Refused("no", "say yes"), ("failed", False), ("failed", False)),
+        (ProgramFailed(program="docker", reason="no"), ("failed", False), ("failed", False)),
+        (NO_ANSWER, ("failed", False), ("succeeded", False)),
+        (FileProblem(path="template", reason="not there"), ("failed", False), ("in-doubt", True)),
+        (EXPIRED, ("cancelled", True), ("in-doubt", True)),
+        (LockLost(target="app", reason="expired"), ("cancelled", True), ("in-doubt", True)),
+        (Stopped(), ("cancelled", True), ("in-doubt", True)),
+    ],
+)
+def test_what_a_problem_means_depends_on_whether_anything_was_called(
+    problem: ToolkitError, wanted: tuple[str, bool], after_a_call: tuple[str, bool]
+) -> None:
+    assert of(Stage([DONE], only(problem)).run()) == wanted
+    assert of(Stage([DONE], acts_then(problem)).run()) == after_a_call
+
+
+def test_a_refusal_names_its_way_out() -> None:
+    found = Stage([DONE], only(Refused("it would be deleted", "add --allow-delete"))).run()
+    assert (found.cause, found.next) == ("it would be deleted", "add --allow-delete")
+
+
+@pytest.mark.parametrize("problem", [EXPIRED, LockLost(target="app", reason="expired")])
+def test_what_all_steps_share_stops_the_run(problem: ToolkitError) -> None:
+    stage = Stage([DONE], only(problem))
+    stage.run()
+    assert (stage.stop.asked, stage.stop.problem) == (True, problem)
+
+
+def test_credentials_that_expire_while_it_is_watched_stop_the_run() -> None:
+    stage = Stage([RUNNING, EXPIRED])
+    assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
+
+
+def test_credentials_that_expire_while_it_is_abandoned_stop_the_run() -> None:
+    stage = Stage([Seen("running", doomed=True)])
+    stage.refusal = EXPIRED
+    assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
+
+
+def test_nothing_is_called_once_the_lock_is_lost() -> None:
+    called: list[str] = []
+    stage = Stage([DONE], calls(called))
+    stage.fence = LockLost(target="app", reason="somebody took it")
+    assert (of(stage.run()), called, stage.pen.lines) == (("cancelled", True), [], [])
+    assert isinstance(stage.stop.problem, LockLost)
+
+
+def test_nothing_is_called_once_it_is_to_stop() -> None:
+    called: list[str] = []
+    stage = Stage([DONE], calls(called))
+    stage.stop.ask(2)
+    assert (of(stage.run()), called, stage.pen.lines) == (("cancelled", True), [], [])
+
+
+def test_what_waits_ends_when_it_is_to_stop() -> None:
+    stage = Stage([RUNNING])
+    stage.listener.phase = lambda step, words: stage.stop.ask(15)  # type: ignore[method-assign]
+    found = stage.run()
+    assert (found.verdict, found.open, found.cause) == ("in-doubt", True, "still running in AWS")
+    assert len(stage.looked) == 1
+
+
+@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "you said no")])
+def test_without_a_yes_nothing_is_done_and_the_flag_is_named(answer: bool | None, cause: str) -> None:
+    stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
+    found = stage.run()
+    assert (of(found), found.cause, "--allow-delete" in found.next) == (("failed", False), cause, True)
+
+
+def test_with_a_yes_it_goes_on() -> None:
+    stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), True)
+    assert of(stage.run()) == ("succeeded", False)
+
+
+def test_a_full_disk_before_a_call_means_no_call_and_no_other_step() -> None:
+    called: list[str] = []
+    stage = Stage([DONE], calls(called))
+    stage.pen.full_until = 1e9
+    found = stage.run()
+    assert (of(found), called, stage.stop.asked) == (("cancelled", True), [], True)
+    assert "the disk is full" in found.cause
+    assert "nothing was changed" in found.cause
+
+
+def fills(stage: Stage, for_s: float) -> Callable[[Report], None]:
+    """Calls, and then the disk is full."""
+
+    def apply(report: Report) -> None:
+        report.intend("x")
+        stage.pen.full_until = stage.clock.elapsed() + for_s
+        report.keep(deployment="d1")
+
+    return apply
+
+
+def test_a_full_disk_after_a_call_is_given_time_while_nothing_new_begins() -> None:
+    stage = Stage([DONE])
+    stage._apply = fills(stage, PATIENCE_S - 1)
+    found = stage.run()
+    assert (of(found), stage.pen.states, stage.stop.asked) == (("succeeded", False), ["intent", "accepted"], True)
+    assert found.took_s == pytest.approx(PATIENCE_S - 1, abs=1)
+
+
+def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
+    stage = Stage([DONE])
+    stage._apply = fills(stage, 1e9)
+    found = stage.run()
+    assert (of(found), stage.pen.states) == (("in-doubt", True), ["intent"])
+    assert found.took_s == pytest.approx(PATIENCE_S, abs=1)
+    assert stage.listener.told_ == [("app", "could not be written down: app {'deployment': 'd1'}")]
+
+
+@pytest.mark.parametrize("bug", [KeyError("x"), ZeroDivisionError()])
+def test_a_bug_is_raised(bug: Exception) -> None:
+    with pytest.raises(type(bug)):
+        Stage([bug]).run()

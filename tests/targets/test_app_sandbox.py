@@ -1,0 +1,138 @@
+"""An app from its Dockerfile to its answer, with nothing of AWS's left out: build, push, deploy, and what fails on the way."""
+
+import http.client
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.report import Report
+from tests.support.sandbox import ACCOUNT, REGION, Cloud
+from toolkit.model import Job, Place, Seen, Version
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.sandbox import images
+from toolkit.targets import app
+
+DOCKERFILE = 'FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD ["python", "/app/main.py"]\n'
+ANSWERS = """\
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"{answer}")
+http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+"""
+CRASHES = 'print("no configuration")\nraise SystemExit(3)\n'
+SETTINGS = app.Settings(cluster="c", service="s", repository="app", build=app.Build(context="backend", platform="linux/amd64"))
+
+
+class Box:
+    """Service `s` behind a load balancer, which runs the sandbox's first image."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
+        self.world = World(str(folder), str(folder), Real(), self._aws)
+        self.aws.write("ecr", "create_repository", repositoryName="app")
+        cloud.emulator.push("app", "first", images.first(8080))
+        self.host, group = self._balanced()
+        options = {"awslogs-group": "/app", "awslogs-region": REGION, "awslogs-stream-prefix": "a", "awslogs-create-group": "true"}
+        container: dict[str, Any] = {
+            "name": "main", "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app:first", "essential": True,
+            "portMappings": [{"containerPort": 8080}], "logConfiguration": {"logDriver": "awslogs", "options": options},
+        }  # fmt: skip
+        made = self.aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[container])
+        balancer = {"targetGroupArn": group, "containerName": "main", "containerPort": 8080}
+        self.aws.write("ecs", "create_cluster", clusterName="c")
+        self.aws.write(
+            "ecs", "create_service", cluster="c", serviceName="s", desiredCount=1, launchType="FARGATE", loadBalancers=[balancer],
+            taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
+            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+        )  # fmt: skip
+        while self.answer() != "sandbox: nothing deployed\n":
+            time.sleep(0.05)
+
+    def _aws(self, profile: str | None, region: str | None) -> Aws:
+        return self.aws
+
+    def _balanced(self) -> tuple[str, str]:
+        made = self.aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])["LoadBalancers"][0]
+        group = self.aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+        arn = str(group["TargetGroups"][0]["TargetGroupArn"])
+        action = {"Type": "forward", "TargetGroupArn": arn}
+        balancer = made["LoadBalancerArn"]
+        self.aws.write("elbv2", "create_listener", LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[action])
+        return str(made["DNSName"]), arn
+
+    def answer(self) -> str:
+        """What the load balancer's name answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.cloud.emulator.process.port, timeout=5)
+        try:
+            connection.request("GET", "/", headers={"Host": self.host})
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def job(self, version: str, **fields: Any) -> Job:
+        """The deploy of a version from the files that are there."""
+        job = Job(
+            step="s", target="s", kind="app", action=app.action, place=Place("dev", REGION, ACCOUNT), settings=SETTINGS, run=f"r-{version}",
+            version=Version(version, version, "f" * 64), token=f"t-{version}", wishes={"builder": "built-in"},
+        )  # fmt: skip
+        return replace(job, **fields)
+
+    def deployed(self, version: str, program: str, **fields: Any) -> Seen:
+        """Preview, apply and observe, as a run does."""
+        backend = self.folder / "backend"
+        backend.mkdir(exist_ok=True)
+        (backend / "Dockerfile").write_text(DOCKERFILE)
+        (backend / "main.py").write_text(program)
+        job, report = self.job(version, **fields), Report()
+        expected = [call.name for call in app.preview(job, self.world).calls]
+        app.apply(job, self.world, report)
+        assert report.intents == expected
+        return self.watched(job, report)
+
+    def watched(self, job: Job, report: Report) -> Seen:
+        """Observe to the end."""
+        seen, until, abandoned = app.observe(job, report.receipt, self.world), time.monotonic() + 60, False
+        while seen.state not in ("done", "failed"):
+            assert time.monotonic() < until, seen
+            if seen.doomed and not abandoned:
+                app.abandon(job, report.receipt, self.world, report)
+                abandoned = True
+            time.sleep(0.1)
+            seen = app.observe(job, report.receipt, self.world, seen)
+        return seen
+
+
+@pytest.fixture
+def box(cloud: Cloud, tmp_path: Path) -> Box:
+    """A service that answers."""
+    return Box(cloud, tmp_path)
+
+
+def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_back(box: Box) -> None:
+    one = box.deployed("1" * 40, ANSWERS.format(answer="one"))
+    assert (one.state, one.verdict, box.answer()) == ("done", "succeeded", "one")
+    two = box.deployed("2" * 40, ANSWERS.format(answer="two"))
+    assert (two.state, two.verdict, box.answer()) == ("done", "succeeded", "two")
+    live = app.live(box.job("x"), box.world)
+    assert live is not None
+    assert (live.version, live.commit, live.run) == ("2" * 40, "2" * 40, f"r-{'2' * 40}")
+
+    three = box.deployed("3" * 40, CRASHES)
+    assert (three.state, three.verdict, three.cause) == ("failed", "rolled-back", "container main exited with code 3")
+    assert three.log == ("no configuration",)
+    assert box.answer() == "two"
+    assert box.deployed("2" * 40, ANSWERS.format(answer="two"), token="t-again").verdict == "unchanged"
+
+    assert one.live is not None
+    wishes = {"image_digest": one.live.detail["digest"], "task_definition": one.live.detail["task definition"], "version": "1" * 40}
+    back = box.deployed("1" * 40, "", action="rollback", wishes=wishes, token="t-back", run="r-back")
+    assert (back.state, back.verdict, box.answer()) == ("done", "succeeded", "one")

@@ -1,0 +1,111 @@
+"""A CDK app deployed into the emulator: one stack of it, with its assets, its role and its protection."""
+
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.ports.test_cdk import APP
+from tests.support.report import Report
+from tests.support.run import ROOT
+from tests.support.sandbox import Cloud
+from tests.support.stacks import ACCOUNT, REGION, Stacks
+from toolkit.errors import Missing, Refused
+from toolkit.ports import process
+
+BUCKET = f"assets-{ACCOUNT}-{REGION}"
+ALL = [
+    "s3:PutObject", "cloudformation:CreateChangeSet", "cloudformation:UpdateTerminationProtection", "cloudformation:ExecuteChangeSet",
+]  # fmt: skip
+
+
+@pytest.fixture
+def stacks(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stacks:
+    monkeypatch.setattr(process, "which", lambda name: None)
+    folder = tmp_path / "repo"
+    app = APP.replace('"Resources": {}', '"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}')
+    for name, text in {
+        "cdk/app.py": app,
+        "lambda/handler.py": "one",
+        "cdk/cdk.json": json.dumps({"app": f"{sys.executable} app.py"}),
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return Stacks(folder, cloud.aws())
+
+
+def bootstrap(stacks: Stacks, version: str = "21", parameter: str = "/cdk-bootstrap/x/version", bucket: str = BUCKET) -> None:
+    stacks.aws.write("ssm", "put_parameter", Name=parameter, Value=version, Type="String", Overwrite=True)
+    stacks.aws.write("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+def test_an_account_that_is_not_bootstrapped_is_told_how(stacks: Stacks) -> None:
+    with pytest.raises(Missing) as missing:
+        stacks.preview(stacks.job(cdk="cdk"))
+    assert missing.value.hint == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION}"
+    bootstrap(stacks, "5")
+    with pytest.raises(Refused, match="has version 5, the app needs 6"):
+        stacks.preview(stacks.job(cdk="cdk"))
+
+
+def test_an_app_is_deployed_with_its_assets_and_then_is_unchanged(stacks: Stacks) -> None:
+    bootstrap(stacks)
+    job = stacks.job(cdk="cdk")
+    assert [one.name for one in stacks.preview(job).calls] == ALL
+    report = stacks.apply(job)
+    assert report.intents == ALL
+    assert stacks.follow(job, report)[0].verdict == "succeeded"
+
+    body = stacks.aws.streamed("s3", "get_object", 1 << 20, Bucket=BUCKET, Key="abc.zip")[1]
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        assert archive.read("handler.py") == b"one"
+    stack = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]
+    assert stack["EnableTerminationProtection"] is True
+    assert {"Key": "team", "Value": "x"} in stack["Tags"]
+
+    job = stacks.job(cdk="cdk")
+    assert stacks.preview(job).unchanged
+    assert stacks.follow(job, stacks.apply(job, Report()))[0].verdict == "unchanged"
+
+
+def test_context_values_reach_the_app(stacks: Stacks) -> None:
+    bootstrap(stacks)
+    stacks.name = "Shop-prod"
+    job = stacks.job(cdk="cdk", context={"suffix": "-prod"})
+    assert stacks.follow(job, stacks.apply(job))[0].verdict == "succeeded"
+    assert stacks.status() == "CREATE_COMPLETE"
+
+
+def test_a_long_template_is_uploaded_where_the_assembly_says(stacks: Stacks) -> None:
+    bootstrap(stacks)
+    path = stacks.folder / "cdk/app.py"
+    path.write_text(path.read_text().replace('"Metadata": {', '"Metadata": {"long": "x" * 52000, '))
+    job = stacks.job(cdk="cdk")
+    names = [one.name for one in stacks.preview(job).calls]
+    report = stacks.apply(job)
+    assert report.intents == names == ["s3:PutObject", *ALL]
+    assert {one[2]["key"] for one in report.events if one[:2] == ("intend", "s3:PutObject")} == {"abc.zip", "t.json"}
+    assert stacks.follow(job, report)[0].verdict == "succeeded"
+
+
+REAL = os.environ.get("TOOLKIT_TEST_CDK", "")
+
+
+@pytest.mark.skipif(not REAL, reason="TOOLKIT_TEST_CDK names no folder with the CDK")
+def test_the_example_is_deployed_stack_by_stack(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    shutil.copytree(ROOT / "examples/car-rental", tmp_path / "repo")
+    monkeypatch.setenv("PATH", f"{REAL}/python/bin:{os.environ['PATH']}")
+    stacks = Stacks(tmp_path / "repo", cloud.aws())
+    bootstrap(stacks, parameter="/cdk-bootstrap/hnb659fds/version", bucket=f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}")
+    for name in ("Network", "Api"):
+        stacks.name = f"CarRental{name}Stack"
+        job = stacks.job(cdk="cdk")
+        seen, _ = stacks.follow(job, stacks.apply(job))
+        assert seen.verdict == "succeeded", seen
+        assert stacks.preview(stacks.job(cdk="cdk")).unchanged

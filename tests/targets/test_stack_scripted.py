@@ -1,0 +1,469 @@
+"""What AWS does that no emulator does: stale answers, lost ones, throttling, and every state that a stack can be in."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.aws import Endpoint
+from tests.support.report import Crash, Report
+from tests.support.stacks import Stacks, parameter, template
+from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.targets import stack as kind
+from toolkit.targets.cloudformation import deploy
+
+PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
+REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
+NEW = template({"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}})
+
+STATES = (
+    "CREATE_IN_PROGRESS", "CREATE_FAILED", "CREATE_COMPLETE", "ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE",
+    "DELETE_IN_PROGRESS", "DELETE_FAILED", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_FAILED",
+    "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE",
+    "REVIEW_IN_PROGRESS", "IMPORT_IN_PROGRESS", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_IN_PROGRESS", "IMPORT_ROLLBACK_FAILED",
+    "IMPORT_ROLLBACK_COMPLETE",
+)  # fmt: skip
+HOPELESS = ("DELETE_FAILED", "IMPORT_ROLLBACK_FAILED")
+
+
+@pytest.fixture
+def stacks(aws_endpoint: Endpoint, tmp_path: Path) -> Stacks:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    made = Stacks(folder, Aws(None, "eu-west-1"))
+    made.write(NEW)
+    return made
+
+
+# --- states
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_every_state_of_a_stack_is_answered(stacks: Stacks, aws_endpoint: Endpoint, status: str) -> None:
+    aws_endpoint.cloudformation.stack("Shop", status, {"Service": "AWS::ECS::Service"})
+    job = stacks.job()
+    if status in HOPELESS:
+        for ask in (stacks.preview, stacks.apply):
+            with pytest.raises(Refused) as refused:
+                ask(job)
+            assert refused.value.facts["next"].startswith(("delete it for good first: aws ", "see aws "))
+        assert not aws_endpoint.calls.count("CreateChangeSet")
+        return
+    preview = stacks.preview(job)
+    names = [one.name for one in preview.calls]
+    if status.endswith("IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+        assert preview.warnings == (f"another operation runs on it: waiting for {status} to end",)
+        with pytest.raises(Refused, match="was not ready within"):
+            stacks.apply(replace(job, deadline_s=0))
+        assert not aws_endpoint.calls.count("CreateChangeSet")
+    elif status in deploy.MENDS:
+        mend = deploy.MENDS[status]
+        assert names == [mend.call, *PLAIN]
+        assert any(mend.flag in line for line in preview.warnings)
+        report = stacks.apply(stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset()))
+        assert report.intents == names
+        assert stacks.follow(job, report)[0].verdict == "succeeded"
+    else:
+        assert preview.warnings == ()
+        report = stacks.apply(job)
+        assert report.intents == names == PLAIN
+        assert stacks.follow(job, report)[0].verdict == "succeeded"
+
+
+def test_the_types_of_change_sets_follow_the_states(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    for name, status, wanted in (("A", "REVIEW_IN_PROGRESS", "CREATE"), ("B", "UPDATE_ROLLBACK_COMPLETE", "UPDATE"), ("C", "", "CREATE")):
+        stacks.name = name
+        if status:
+            aws_endpoint.cloudformation.stack(name, status)
+        stacks.apply(stacks.job())
+        call = aws_endpoint.calls.of("CreateChangeSet")[-1].params
+        assert (call["StackName"], call["ChangeSetType"], call["IncludeNestedStacks"]) == (name, wanted, True)
+
+
+def test_a_stack_that_is_stuck_again_after_it_was_mended_is_left_to_a_person(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_ROLLBACK_FAILED", {"Service": "AWS::ECS::Service"})
+    aws_endpoint.cloudformation.next("rollback_failed", failing="Service")
+    with pytest.raises(Refused, match="the rollback of Shop is stuck"):
+        stacks.apply(stacks.job())
+    assert aws_endpoint.calls.count("ContinueUpdateRollback") == 1
+
+
+# --- change sets
+
+
+@pytest.mark.parametrize("plan", ["no_changes", "no_updates"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_change_set_without_changes_is_unchanged_and_taken_away(stacks: Stacks, aws_endpoint: Endpoint, plan: str, there: bool) -> None:
+    cloud = aws_endpoint.cloudformation
+    if there:
+        cloud.stack("Shop", "UPDATE_COMPLETE")
+    cloud.next_change_set(plan, looks=2)
+    job = stacks.job()
+    report = stacks.apply(job)
+    assert stacks.follow(job, report)[0].verdict == "unchanged"
+    assert report.intents == REMOVED + ([] if there else ["cloudformation:DeleteStack"])
+    assert ("Shop" in cloud.stacks) is there
+    assert not there or not cloud.stacks["Shop"].change_sets
+
+
+def test_early_validation_is_told_with_the_place_in_the_template(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE")
+    cloud.next_change_set(
+        "early_validation", validations=[{}, {"ValidationPath": "/Resources/B", "ValidationStatusReason": "no such thing"}]
+    )
+    report = Report()
+    with pytest.raises(CloudError, match=r"/Resources/Service/Properties/Imagee: extraneous key \[Imagee\] is not permitted"):
+        stacks.apply(stacks.job(), report)
+    assert report.of("tell") == ["/Resources/B: no such thing"]
+    assert report.intents == REMOVED
+
+
+def test_a_change_set_that_fails_says_why_and_leaves_no_empty_stack(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next_change_set("failed")
+    with pytest.raises(CloudError, match="Invalid Serverless Application Specification"):
+        stacks.apply(stacks.job())
+    assert not aws_endpoint.cloudformation.stacks
+
+
+def test_changes_that_the_answer_with_values_leaves_out_are_shown(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE")
+    found = [cloud.change("Service"), cloud.change("Old", "AWS::SNS::Topic", "Remove")]
+    cloud.next_change_set("warn", found)
+
+    whole: list[Any] = []
+    real = type(cloud).describe_change_set
+
+    def short(params: dict[str, Any]) -> dict[str, Any]:
+        answer = real(cloud, params)
+        whole.append(answer["Changes"])
+        return {**answer, "Changes": answer["Changes"][:1]} if params.get("IncludePropertyValues") else answer
+
+    aws_endpoint.on("cloudformation", "DescribeChangeSet", short)
+    with pytest.raises(Refused) as refused:
+        stacks.apply(stacks.job(), Report(yes=frozenset()))
+    assert refused.value.facts["next"] == "add --allow-delete"
+    assert whole
+
+
+def test_all_pages_of_changes_are_looked_at(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE")
+    many = [cloud.change(f"Topic{number}", "AWS::SNS::Topic", "Add") for number in range(250)]
+    cloud.next_change_set("complete", [*many, cloud.change("Last", "AWS::SNS::Topic", "Remove")])
+    report = Report()
+    stacks.apply(stacks.job(), report)
+    assert report.of("tell")[0] == "DELETES      Last  AWS::SNS::Topic"
+    assert report.receipt["resources"] == 251
+    assert report.of("consent") == ["--allow-delete"]
+
+
+def test_a_change_set_that_became_obsolete_is_made_and_shown_once_more(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE")
+
+    def meanwhile(event: tuple[Any, ...]) -> None:
+        sets = cloud.stacks["Shop"].change_sets
+        if event[:2] == ("phase", "to be agreed to") and len(sets) == 1:
+            next(iter(sets.values())).execution = "OBSOLETE"
+
+    job = stacks.job()
+    report = stacks.apply(job, Report(on_event=meanwhile))
+    assert report.intents == PLAIN * 2
+    assert list(cloud.stacks["Shop"].change_sets) == [f"tk-{job.token}", f"tk-{job.token}-2"]
+    assert stacks.follow(job, report)[0].verdict == "succeeded"
+
+
+def test_nothing_is_put_into_a_bucket_of_somebody_else(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    stacks.write(template({"Flag": parameter("/a")}, Metadata={"long": "x" * 52_000}))
+    aws_endpoint.s3.bucket("store", owner="222222222222")
+    for ask in (stacks.preview, stacks.apply):
+        with pytest.raises(NotAllowed):
+            ask(stacks.job(store="s3://store"))
+    aws_endpoint.s3.bucket("ours")
+    stacks.apply(stacks.job(store="s3://ours"))
+    calls = aws_endpoint.calls.of("s3:*")
+    assert [one.operation for one in calls] == ["HeadObject", "HeadObject", "HeadObject", "PutObject"]
+    assert {one.params["ExpectedBucketOwner"] for one in calls} == {"111111111111"}
+
+
+# --- how it ends
+
+
+def test_a_stale_description_is_not_taken_for_the_end_nor_for_the_outputs(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next("success", stale=4, looks=1, outputs={"Url": "new", "Secret": "s"})
+    job = stacks.job(outputs=("Url",))
+    seen, looks = stacks.follow(job, stacks.apply(job))
+    assert (seen.verdict, seen.outputs) == ("succeeded", {"Url": "new"})
+    assert [one.phase for one in looks if one.phase == "reading the outputs"]
+
+
+def test_progress_is_told_in_words_and_every_event_once(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next("success", looks=1)
+    job = stacks.job()
+    seen, looks = stacks.follow(job, stacks.apply(job))
+    assert "0 of 1 resources, waiting for Service" in [one.phase for one in looks]
+    lines = [line for one in looks for line in one.lines]
+    assert lines == [
+        "AWS::CloudFormation::Stack Shop CREATE_IN_PROGRESS", "AWS::ECS::Service Service CREATE_IN_PROGRESS",
+        "AWS::ECS::Service Service CREATE_COMPLETE", "AWS::CloudFormation::Stack Shop CREATE_COMPLETE",
+    ]  # fmt: skip
+    assert seen.state == "done"
+
+
+@pytest.mark.parametrize(
+    ("course", "verdict", "flag"),
+    [("rollback", "rolled-back", ""), ("rollback_failed", "failed", " --continue-rollback"), ("failed", "failed", " --continue-rollback")],
+)
+def test_a_failure_is_told_at_once_with_its_first_real_cause(
+    stacks: Stacks, aws_endpoint: Endpoint, course: str, verdict: str, flag: str
+) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+    aws_endpoint.cloudformation.next(course, failing="Service", reason="Resource of type X already exists", looks=1)
+    job = stacks.job()
+    seen, looks = stacks.follow(job, stacks.apply(job))
+    cause = "Service (AWS::ECS::Service): Resource of type X already exists"
+    assert (seen.state, seen.verdict, seen.cause, seen.next) == ("failed", verdict, cause, f"toolkit deploy-stack shop{flag}")
+    if course != "failed":
+        assert cause in [one.cause for one in looks if one.state == "running"]
+        assert any(one.phase.startswith("rolling back: ") for one in looks)
+
+
+def test_the_cause_inside_of_a_nested_stack_is_found(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.next_change_set("complete", [cloud.change("Nest", "AWS::CloudFormation::Stack", "Add")])
+    cloud.next("rollback", failing="Nest", nested="Broker", reason="quota exceeded")
+    job = stacks.job()
+    seen, looks = stacks.follow(job, stacks.apply(job))
+    assert seen.cause == "Broker (AWS::ECS::Service): quota exceeded"
+    assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in [line for one in looks for line in one.lines]
+
+
+def test_a_cleanup_after_an_update_is_its_success(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
+    aws_endpoint.cloudformation.next("success", looks=3)
+    job = stacks.job()
+    seen, _ = stacks.follow(job, stacks.apply(job))
+    assert (seen.verdict, seen.phase) == ("succeeded", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+
+
+# --- a bad line
+
+
+@pytest.mark.parametrize("operation", ["CreateChangeSet", "ExecuteChangeSet"])
+@pytest.mark.parametrize("fault", ["reset", "500", "duplicate"])
+def test_an_answer_that_is_lost_is_asked_for_again_and_has_one_effect(
+    stacks: Stacks, aws_endpoint: Endpoint, operation: str, fault: str
+) -> None:
+    hit = aws_endpoint.fault(operation, times=1, kind=fault, when="after")
+    job = stacks.job()
+    seen, _ = stacks.follow(job, stacks.apply(job))
+    assert (seen.verdict, hit.hits) == ("succeeded", 1)
+    events = aws_endpoint.cloudformation.stacks["Shop"].events
+    assert [one["ResourceStatus"] for one in events if one["LogicalResourceId"] == "Shop"].count("CREATE_IN_PROGRESS") == 1
+    assert len(aws_endpoint.cloudformation.stacks["Shop"].change_sets) == 1
+
+
+class Deaf(Aws):
+    """Calls of which the first few of one operation are in vain."""
+
+    def __init__(self, operation: str, times: int, problem: CloudError) -> None:
+        super().__init__(None, "eu-west-1")
+        self.operation, self.left, self.problem = operation, times, problem
+
+    def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        if operation == self.operation and self.left:
+            self.left -= 1
+            raise self.problem
+        return super().read(service, operation, **params)
+
+
+@pytest.mark.parametrize("problem", [Throttled(call="x"), Unreachable(call="x", reason="silent")])
+@pytest.mark.parametrize("operation", ["describe_change_set", "describe_stacks"])
+def test_a_look_that_fails_says_nothing_of_the_stack(tmp_path: Path, aws_endpoint: Endpoint, operation: str, problem: CloudError) -> None:
+    (tmp_path / "repo").mkdir()
+    aws = Deaf("", 0, problem)
+    stacks = Stacks(tmp_path / "repo", aws)
+    stacks.write(NEW)
+    job = stacks.job()
+    begun = "comparing" if operation == "describe_change_set" else "reading the template"
+
+    def turn_deaf(event: tuple[Any, ...]) -> None:
+        if event[:2] == ("phase", begun):
+            aws.operation, aws.left = operation, 3
+
+    report = stacks.apply(job, Report(on_event=turn_deaf))
+    assert aws.left == 0
+    assert len([words for words in report.of("phase") if words.startswith("cannot see it: ")]) == 3
+    assert stacks.follow(job, report)[0].verdict == "succeeded"
+
+
+def test_a_throttled_look_at_a_running_stack_is_the_runs_to_repeat(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next("never")
+    job = stacks.job()
+    report = stacks.apply(job)
+    before = stacks.observe(job, report)
+    fault = aws_endpoint.fault("DescribeStackEvents", times=1, kind="throttle")
+    assert stacks.observe(job, report, before).state == "running"
+    assert fault.hits == 1
+
+
+def test_nothing_is_made_twice_if_the_process_dies_between_any_call_and_its_receipt(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    for dies in range(1, 12):
+        stacks.name = f"Shop{dies}"
+        job, count = stacks.job(), 0
+
+        def die(event: tuple[Any, ...], dies: int = dies) -> None:
+            nonlocal count
+            count += event[0] in ("intend", "keep")
+            if count == dies:
+                raise Crash
+
+        report = Report(on_event=die)
+        try:
+            stacks.apply(job, report)
+        except Crash:
+            pass
+        else:
+            break
+        report = Report(report.receipt)
+        if stacks.observe(job, report).state == "absent":
+            stacks.apply(job, report)
+        assert stacks.follow(job, report)[0].verdict == "succeeded"
+        assert len(aws_endpoint.cloudformation.stacks[stacks.name].change_sets) == 1
+        begun = [one for one in aws_endpoint.cloudformation.stacks[stacks.name].events if one["ResourceStatus"] == "CREATE_IN_PROGRESS"]
+        assert len(begun) == 2  # the stack and its one resource
+    assert dies > 4
+
+
+def test_a_change_set_that_aws_has_forgotten_is_known_by_its_events(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    job = stacks.job()
+    report = stacks.apply(job)
+    stacks.follow(job, report)
+    aws_endpoint.cloudformation.stacks["Shop"].change_sets.clear()
+    facts = {name: value for name, value in report.receipt.items() if name != "executed"}
+    assert stacks.observe(job, Report(facts)).state in ("running", "done")
+    again = stacks.apply(job, Report(facts))
+    assert (again.intents, again.receipt["executed"]) == ([], True)
+
+
+def test_many_stacks_that_are_watched_at_one_moment_are_one_call(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    ids = [aws_endpoint.cloudformation.stack(f"S{number}", "CREATE_COMPLETE").arn for number in range(8)]
+    found: list[Any] = []
+    barrier = threading.Barrier(len(ids))
+
+    def watch(one: str) -> None:
+        barrier.wait()
+        found.append((one, (cfn.watched_stack(stacks.aws, one) or {})["StackId"]))
+
+    cfn.stack(stacks.aws, "S0")
+    aws_endpoint.calls.clear()
+    threads = [threading.Thread(target=watch, args=(one,)) for one in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted((one, one) for one in ids)
+    assert aws_endpoint.calls.count("DescribeStacks") <= 3
+
+
+# --- an older image
+
+
+def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    repository = aws_endpoint.ecr.repository("backend")
+    old, new = (aws_endpoint.ecr.image("backend", tag) for tag in ("v1", "v2"))
+    ecs, cloud = aws_endpoint.ecs, aws_endpoint.cloudformation
+    service = ecs.service("backend", f"{repository.uri}:v1", cluster="main")
+    stack = cloud.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"})
+    stack.resources["Service"].physical, stack.resources["Task"].physical = service.arn, service.definition
+    image = {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/backend:${Tag}"}
+    stacks.write(
+        template(
+            {
+                "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
+                "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]}},
+            },
+            Parameters={"Tag": {"Type": "String", "Default": "v1"}},
+        )
+    )
+    assert stacks.preview(stacks.job()).warnings == ()
+
+    tags = {"toolkit:run": "r", "toolkit:commit": "feedfacefeedfacefeed"}
+    put = ecs.definition("backend", f"{repository.uri}@{new.digest}", tags=tags)
+    ecs.foreign_update(service, put.arn)
+    warning = f"backend: this would put backend:v1 back instead of backend@{new.digest[7:19]} (commit feedfacefeed)"
+    assert stacks.preview(stacks.job()).warnings == (warning,)
+    assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
+    aws_endpoint.fault("DescribeServices", kind="denied")
+    assert stacks.preview(stacks.job()).warnings[0].startswith("cannot tell whether this puts an older image back: ")
+
+    cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
+    assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
+    assert stacks.apply(stacks.job()).of("tell")[0] == warning
+    assert old.digest != new.digest
+
+
+def test_a_revision_that_deploy_app_did_not_make_is_no_reason_to_warn(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    service = aws_endpoint.ecs.service("backend", "x/backend:v1", cluster="main")
+    stack = aws_endpoint.cloudformation.stack(
+        "Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"}
+    )
+    stack.resources["Service"].physical = service.arn
+    containers = [{"Name": "app", "Image": "x/backend:v0"}]
+    stacks.write(
+        template(
+            {
+                "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
+                "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": containers}},
+            }
+        )
+    )
+    assert stacks.preview(stacks.job()).warnings == ()
+
+
+# --- calls
+
+
+def test_a_create_change_set_says_what_is_needed_and_no_more(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    role = {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}
+    stacks.write(template({"Role": role, "Flag": parameter("/a")}))
+    job = stacks.job()
+    report = stacks.apply(job)
+    call = aws_endpoint.calls.of("CreateChangeSet")[0].params
+    assert (call["Capabilities"], call["ChangeSetName"], call["ClientToken"]) == (["CAPABILITY_NAMED_IAM"], f"tk-{job.token}", job.token)
+    assert aws_endpoint.calls.of("ExecuteChangeSet")[0].params["ClientRequestToken"] == job.token
+    assert "RoleARN" not in call
+    assert report.receipt["change_set"].startswith("arn:")
+
+
+def test_live_says_nothing_while_nobody_can_know(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    made = aws_endpoint.cloudformation.stack("Shop", "UPDATE_IN_PROGRESS", tags={"toolkit:version": "v2"})
+    job = stacks.job()
+    live = kind.live(job, stacks.world)
+    assert live is not None
+    assert (live.version, live.detail["status"]) == (None, "UPDATE_IN_PROGRESS")
+    made.status = "UPDATE_COMPLETE"
+    live = kind.live(job, stacks.world)
+    assert live is not None
+    assert live.version == "v2"
+    made.status = "ROLLBACK_COMPLETE"
+    assert kind.live(job, stacks.world) is None
+
+
+def test_a_look_is_quick(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next("never")
+    job = stacks.job()
+    report = stacks.apply(job)
+    before = stacks.observe(job, report)
+    aws_endpoint.calls.clear()
+    began = time.monotonic()
+    stacks.observe(job, report, before)
+    assert time.monotonic() - began < 1
+    assert aws_endpoint.calls.names() == ["cloudformation:DescribeStackEvents"]

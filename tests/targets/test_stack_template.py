@@ -1,0 +1,218 @@
+"""What is known of a template before it is deployed: parameters, secrets, tags, sameness, images, and the permissions of it all."""
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.stacks import ACCOUNT, REGION
+from toolkit.errors import Refused
+from toolkit.model import Job, Place, Version
+from toolkit.targets import stack as kind
+from toolkit.targets.cloudformation import deploy, images, sources
+from toolkit.targets.cloudformation import template as templates
+from toolkit.targets.cloudformation.watch import stack_name
+
+DECLARED = [{"ParameterKey": "Size"}, {"ParameterKey": "Name", "DefaultValue": "shop"}, {"ParameterKey": "Old"}]
+
+
+def test_parameters_are_what_is_given_and_the_previous_values_of_the_rest() -> None:
+    before = [{"ParameterKey": "Old", "ParameterValue": "1"}, {"ParameterKey": "Gone", "ParameterValue": "2"}]
+    assert templates.parameters({"Size": "3"}, DECLARED, before) == [
+        {"ParameterKey": "Size", "ParameterValue": "3"},
+        {"ParameterKey": "Old", "UsePreviousValue": True},
+    ]
+
+
+def test_a_parameter_without_a_value_is_refused_by_name() -> None:
+    with pytest.raises(Refused, match="parameter Old, Size has no value"):
+        templates.parameters({}, DECLARED, None)
+
+
+def test_a_parameter_that_the_template_does_not_have_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(Refused, match="no parameter Sise") as refused:
+        templates.parameters({"Sise": "3"}, DECLARED, None)
+    assert "it has Name, Old, Size" in refused.value.facts["next"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DbPassword", "hunter2"), ("ApiKey", "qq7q"), ("API_KEY", "qq7q"), ("GithubToken", "abc"), ("Note", "AKIAIOSFODNN7EXAMPLE"),
+        ("Note", "-----BEGIN RSA PRIVATE KEY-----"), ("Database", "postgres://ada:pw@db/x"), ("Hidden", "qq7q"),
+    ],
+)  # fmt: skip
+def test_a_value_that_looks_like_a_credential_is_refused_with_the_way_to_give_one(name: str, value: str) -> None:
+    with pytest.raises(Refused) as refused:
+        templates.refuse_secrets({name: value}, [{"ParameterKey": "Hidden", "NoEcho": True}])
+    assert value not in str(refused.value)
+    assert "{{resolve:secretsmanager:" in refused.value.facts["next"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DbPassword", "{{resolve:secretsmanager:db:SecretString:password}}"), ("DbPassword", ""), ("TokenSecret", "arn:aws:ssm:x"),
+        ("SecretName", "db"), ("TokenTtl", "60"), ("KeyPair", "ada"), ("Url", "https://example.com/x"),
+    ],
+)  # fmt: skip
+def test_a_reference_to_a_secret_is_none(name: str, value: str) -> None:
+    templates.refuse_secrets({name: value}, [])
+
+
+def test_tags_of_the_stack_are_kept_and_ours_are_renewed() -> None:
+    before = [{"Key": "team", "Value": "a"}, {"Key": "aws:x", "Value": "b"}, {"Key": "toolkit:commit", "Value": "old"}]
+    ours = templates.marks(Version("v1-dirty-abc", None, "f"), "run1")
+    assert {one["Key"]: one["Value"] for one in templates.tags(before, {"app": "x"}, ours)} == {
+        "team": "a", "app": "x", "toolkit:version": "v1-dirty-abc", "toolkit:fingerprint": "f", "toolkit:run": "run1",
+    }  # fmt: skip
+    assert {one["Key"] for one in templates.tags(before, {}, {})} == {"team", "toolkit:commit"}
+
+
+STACK = {
+    "Parameters": [{"ParameterKey": "A", "ParameterValue": "1"}],
+    "Tags": [{"Key": "team", "Value": "x"}, {"Key": "toolkit:run", "Value": "r"}],
+}
+TEXT = '{"Resources": {}, "Parameters": {"A": {"Type": "String"}}}'
+SUMMARY: dict[str, Any] = {"Parameters": [{"ParameterKey": "A", "ParameterType": "String"}]}
+
+
+def test_a_deploy_of_what_is_there_is_the_same() -> None:
+    deployed = templates.parsed(TEXT.replace(" ", ""))
+    assert templates.same(TEXT, deployed, {"A": "1"}, SUMMARY, STACK, {"team": "x"})
+    assert templates.same("a: b", "a: b", {}, SUMMARY, STACK, {})
+    assert not templates.same(TEXT, {"Resources": {}}, {}, SUMMARY, STACK, {})
+    assert not templates.same(TEXT, deployed, {"A": "2"}, SUMMARY, STACK, {})
+    assert not templates.same(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
+    assert not templates.same(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
+    assert not templates.same("a: c", "a: b", {}, SUMMARY, STACK, {})
+    assert templates.same("a: b", "a: b", {"A": "2"}, {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]}, STACK, {})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ResourceTypes": ["AWS::CloudFormation::Stack"]}, {"DeclaredTransforms": ["AWS::Serverless-2016-10-31"]},
+        {"ResourceTypes": ["My::Own::Thing::MODULE"]}, {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]},
+        {"Parameters": [{"ParameterKey": "A", "ParameterType": "AWS::SSM::Parameter::Value<String>"}]},
+    ],
+)  # fmt: skip
+def test_a_template_that_looks_elsewhere_may_mean_something_new(more: dict[str, Any]) -> None:
+    assert templates.may_mean_more("{}", SUMMARY | more, {"A": "1"})
+
+
+def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
+    bootstrap = {"ParameterKey": "BootstrapVersion", "ParameterType": "AWS::SSM::Parameter::Value<String>", "Description": "x [cdk:skip]"}
+    assert not templates.may_mean_more("{}", {"Parameters": [bootstrap, *SUMMARY["Parameters"]]}, {"A": "1"})
+    assert not templates.may_mean_more("Value: '{{resolve:secretsmanager:x}}'", {}, {})
+    assert templates.may_mean_more("Value: '{{resolve:ssm:/x}}'", {}, {})
+    assert templates.may_mean_more("Fn::Transform: x", {}, {})
+
+
+def test_a_long_template_is_summed_up_here() -> None:
+    found = templates.read_here(
+        {
+            "Parameters": {"A": {"Type": "String", "Default": 5, "NoEcho": "true"}},
+            "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+            "Transform": "T",
+        }
+    )
+    assert found["Parameters"] == [{"ParameterKey": "A", "ParameterType": "String", "NoEcho": True, "DefaultValue": "5", "Description": ""}]
+    assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
+    assert templates.read_here(None) == {}
+
+
+# --- images
+
+KNOWN = images.values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
+CDK_IMAGE = {"Fn::Join": ["", [{"Ref": "AWS::AccountId"}, ".dkr.ecr.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}, "/shop:v2"]]}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("nginx:1", "nginx:1"),
+        (CDK_IMAGE, f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"),
+        (
+            {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/shop:${Tag}"},
+            f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2",
+        ),
+        ({"Fn::Sub": ["shop:${T}${!x}", {"T": {"Ref": "Tag"}}]}, "shop:v2${x}"),
+        ({"Fn::Select": [1, {"Fn::Split": [":", {"Ref": "Tag"}]}]}, None),
+        ({"Fn::Select": ["0", {"Fn::Split": [":", "a:b"]}]}, "a"),
+        ({"Ref": "Repository"}, None),
+        ({"Fn::GetAtt": ["Repository", "Uri"]}, None),
+        ({"Fn::Sub": "${Repository}:v2"}, None),
+        ({"Fn::Join": ["", [{"Ref": "Nobody"}, "x"]]}, None),
+        (None, None),
+    ],
+)
+def test_an_image_is_read_as_far_as_it_can_be(value: Any, told: str | None) -> None:
+    assert images.text(value, KNOWN) == told
+
+
+def test_the_images_of_a_templates_services_are_found_through_their_task_definitions() -> None:
+    template = {
+        "Parameters": {"A": {"Default": 1}, "B": {}},
+        "Resources": {
+            "Web": {"Type": images.SERVICE, "Properties": {"TaskDefinition": {"Ref": "Task"}}},
+            "Other": {"Type": images.SERVICE, "Properties": {"TaskDefinition": "arn:aws:ecs:…"}},
+            "Task": {"Type": images.DEFINITION, "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": CDK_IMAGE}]}},
+        },
+    }
+    assert images.wanted(template, KNOWN) == {"Web": ("Task", {"app": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"})}
+    assert images.defaults(template) == {"A": "1"}
+
+
+def test_an_older_image_is_told_by_short_names() -> None:
+    digest = "@sha256:" + "ab" * 32
+    assert images.older("backend", {"app": "x/shop:v1", "log": "x/log:1"}, {"app": f"x/shop{digest}", "log": "x/log:1"}, []) == [
+        "backend: this would put shop:v1 back instead of shop@abababababab"
+    ]
+    assert images.older("backend", {"app": "x/shop:v1"}, {"app": f"x/shop{digest}"}, [("x/shop:v1", f"x/shop{digest}")]) == []
+    assert images.older("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
+        "backend: this would put the image of its template back instead of shop:v1"
+    ]
+
+
+# --- permissions
+
+
+def job(place: Place, stack: str = "Shop", **settings: Any) -> Job:
+    return Job("s", "s", "stack", "deploy-stack", place, kind.Settings(stack=stack, **settings), Version("v", None, "f"), "r", "t")
+
+
+def test_the_permissions_are_for_this_stack_in_this_place() -> None:
+    found = kind.permissions(job(Place("dev", REGION, ACCOUNT), cdk="cdk"))
+    actions = {action for one in found for action in one.actions}
+    assert {"cloudformation:ExecuteChangeSet", "iam:PassRole", "s3:PutObject", "ssm:GetParameter", "ecs:DescribeServices"} <= actions
+    assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in found[0].resources
+    [role] = [one for one in found if one.actions == ("iam:PassRole",)]
+    assert role.resources == (f"arn:aws:iam::{ACCOUNT}:role/cdk-*-cfn-exec-role-{ACCOUNT}-{REGION}",)
+    assert role.conditions == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
+
+
+def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> None:
+    found = kind.permissions(job(Place(), template="t.yaml"))
+    assert not {action for one in found for action in one.actions} & {"iam:PassRole", "s3:PutObject", "ssm:GetParameter"}
+    assert "caller's own permissions" in found[0].why
+    assert "arn:aws:cloudformation:*:*:stack/Shop/*" in found[0].resources
+
+
+def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
+    found = kind.permissions(job(Place("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml"))
+    [store] = [one for one in found if "s3:PutObject" in one.actions]
+    assert store.resources == ("arn:aws:s3:::state", "arn:aws:s3:::state/team/templates/*")
+
+
+def test_every_write_call_of_a_deploy_is_permitted() -> None:
+    text = inspect.getsource(deploy) + inspect.getsource(sources)
+    found = {action for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk")) for action in one.actions}
+    calls = {mend.call for mend in deploy.MENDS.values()} | set(re.findall(r'intend\(\s*"(\w+:\w+)"', text))
+    assert len(calls) >= 9
+    assert calls <= found
+
+
+def test_the_stack_of_a_stage_is_named_with_a_dash() -> None:
+    assert stack_name(job(Place(), "Prod/Shop", cdk="cdk")) == "Prod-Shop"
