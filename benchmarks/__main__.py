@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
-from benchmarks import repository
+from benchmarks import repository, schedule
 from toolkit.impact.matcher import Matcher
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,7 @@ def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
     yield from diffs(folder, runs)
     yield from matching()
     yield from many_paths(folder)
+    yield from scheduling()
     yield from replay(repository.long_history(folder / "history", 10_000), "generated")
     if history is not None:
         yield from replay(history, history.name)
@@ -165,6 +167,26 @@ def many_paths(folder: Path) -> Iterator[Row]:
         f"`git diff` {statistics.median(git) * 1000:.0f} ms",
         "under 3 s and 300 MB",
     )
+
+
+def scheduling() -> Iterator[Row]:
+    """Plans of steps that only sleep, as many at a time as may; and of steps that do nothing."""
+    chance = Random(1)
+    for steps in (10, 100, 1000):
+        shapes = {"chain": schedule.chain(steps), "diamonds": schedule.diamonds(steps), "layers": schedule.layers(steps, chance)}
+        for name, plan in shapes.items():
+            takes = schedule.durations(plan, chance, 3.0)
+            took, critical = schedule.overhead(plan, takes)
+            yield (
+                f"a run of {steps:,} steps ({name}), all that may at a time",
+                f"{took:.3f} s: **{took / critical - 1:+.2%}**",
+                f"its critical path {critical:.3f} s",
+                "at most 2 %",
+            )
+    plan = schedule.layers(1000, chance)
+    for parallel in (1, 8, 1000):
+        seconds = min(schedule.bare(plan, parallel) for _ in range(5))
+        yield f"1,000 steps that do nothing, {parallel:,} at a time", f"**{1000 / seconds:,.0f} steps/s**", "", ""
 
 
 def replay(repo: Path, name: str) -> Iterator[Row]:

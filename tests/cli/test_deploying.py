@@ -26,6 +26,7 @@ def same(text: str) -> str:
     text = re.sub(r"\b[0-9a-f]{12}\b", "SHORT", text)
     text = re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", text)
     text = re.sub(r"\bin \d+s\b", "in Ns", text)
+    text = re.sub(r"-[0-9A-F]{13}\b", "-ID", text)
     return re.sub(r"tk-[0-9a-f]{24}", "tk-TOKEN", text)
 
 

@@ -17,7 +17,10 @@ from toolkit.targets.base import Report
 
 SOON_S = 10.0
 DONE, FAILED = Seen("done", "succeeded", live=Live("v1")), Seen("failed", "rolled-back", cause="it crashed")
-UNCHANGED, RUNNING, UNKNOWN = Seen("done", "unchanged"), Seen("running"), Seen("unknown")
+RUNNING, UNKNOWN = Seen("running"), Seen("unknown")
+
+
+EXPIRED = Expired(profile="", option="")
 
 
 class Kind:
@@ -27,7 +30,8 @@ class Kind:
         self._looks, self._acts = looks, acts
 
     def apply(self, job: Job, world: World, report: Report) -> None:
-        self._acts.get(job.step, lambda report: None)(report)
+        if job.step in self._acts:
+            self._acts[job.step](report)
         report.intend(f"call {job.step}")
         report.keep(id=job.step)
 
@@ -59,8 +63,7 @@ class Book:
         return self
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
-        problem = self._broken(state, step)
-        if problem is not None:
+        if (problem := self._broken(state, step)) is not None:
             raise problem
         self.lines.append((state, step, facts))
 
@@ -68,8 +71,7 @@ class Book:
         return Log()
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        problem = self._broken("record", job.step)
-        if problem is not None:
+        if (problem := self._broken("record", job.step)) is not None:
             raise problem
         self.recorded[job.step] = outcome.verdict
 
@@ -103,6 +105,11 @@ class Stage:
         orders = Orders(jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun})
         world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
         return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None).carry_out()
+
+
+def wait(event: Event) -> None:
+    """For what another thread has to do first."""
+    assert event.wait(SOON_S)
 
 
 def words(ran: Ran) -> dict[str, str]:
@@ -158,9 +165,8 @@ def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(monkeypatch
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
     assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
-    again = Stage(monkeypatch, {"a": RUNNING})
-    again.listener.phase = lambda step, words: None  # type: ignore[method-assign]
-    again.book._broken = lambda state, step: again.stop.ask(2) if state == "accepted" else None
+    again = Stage(monkeypatch, {"a": Seen("running", cause="slow")})
+    again.listener.told = lambda step, text: again.stop.ask(2)  # type: ignore[method-assign]
     ran = again.run()
     assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
 
@@ -173,11 +179,14 @@ def test_a_signal_after_everything_is_over_changes_nothing(monkeypatch: pytest.M
 
 
 def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"b": Expired(profile="", option=""), "c": RUNNING})
+    begun = Event()
+    acts = {"b": lambda report: wait(begun), "c": lambda report: begun.set()}
+    stage = Stage(monkeypatch, {"b": EXPIRED, "c": RUNNING}, acts)
     ran = stage.run()
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 7, False)
     assert stage.book.outcomes() == {"a": "succeeded"}
-    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": True, "d": True}
+    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": True}
+    assert ran.not_started == ("d",)
 
 
 def test_a_lock_that_is_lost_stops_new_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,15 +196,16 @@ def test_a_lock_that_is_lost_stops_new_steps(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised = Event()
+    begun, raised = Event(), Event()
 
     def breaks(report: Report) -> None:
-        report.intend("call")
+        wait(begun)
         raised.set()
         raise ZeroDivisionError
 
     def slow(report: Report) -> None:
-        assert raised.wait(SOON_S)
+        begun.set()
+        wait(raised)
 
     stage = Stage(monkeypatch, {}, {"b": breaks, "c": slow})
     with pytest.raises(ZeroDivisionError):
@@ -276,9 +286,6 @@ def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop
     stop = Stop()
     stop.ask(signal, problem)
     return stop
-
-
-EXPIRED = Expired(profile="", option="")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a deploy of an app calls: each call once, whatever happens on the way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,6 @@ def test_the_preview_of_a_build_has_the_push(buildable: Stage) -> None:
 
 
 def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
-    import json
-
     buildable.applied(unbuilt(buildable))
     image = buildable.repository.found("b" * 40)
     assert image is not None
@@ -110,6 +109,16 @@ def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
         "org.opencontainers.image.revision": COMMIT, "toolkit.commit": COMMIT, "toolkit.fingerprint": "e" * 64, "toolkit.run": "r1",
     }  # fmt: skip
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
+
+
+def test_arguments_reach_the_build(buildable: Stage) -> None:
+    (buildable.folder / "src" / "Dockerfile").write_text("FROM scratch\nARG COLOUR\nENV COLOUR=$COLOUR\nCOPY hello /hello\n")
+    job = unbuilt(buildable)
+    buildable.applied(replace(job, settings=replace(job.settings, build=app.Build(context="src", args={"COLOUR": "blue"}))))
+    image = buildable.repository.found("b" * 40)
+    assert image is not None
+    config = json.loads(buildable.repository.blobs[json.loads(image.manifest)["config"]["digest"]])
+    assert "COLOUR=blue" in config["config"]["Env"]
 
 
 def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:

@@ -17,6 +17,7 @@ def test_a_deployment_that_completes_has_succeeded_and_says_what_is_live(stage: 
     assert (seen.state, seen.verdict, seen.cause) == ("done", "succeeded", "")
     assert seen.live is not None
     assert (seen.live.version, seen.live.commit, seen.live.run) == (COMMIT, COMMIT, "r1")
+    assert (seen.live.since or "").endswith("+00:00")
     assert seen.live.detail["digest"] == stage.new.digest
     assert stage.writes == report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]
 

@@ -29,7 +29,11 @@ LEAST: dict[str, dict[str, Any]] = {
 MOST: dict[str, dict[str, Any]] = {
     "app": {
         "build": {
-            "context": "backend", "dockerfile": "backend/Dockerfile", "platform": "linux/amd64", "target": "prod", "args": {"A": "1"},
+            "context": "backend",
+            "dockerfile": "backend/Dockerfile",
+            "platform": "linux/amd64",
+            "target": "prod",
+            "args": {"A": "1"},
         },
         "container": "web",
         "health": ["https://example.com/health"],

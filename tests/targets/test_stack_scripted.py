@@ -15,7 +15,7 @@ from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachab
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deploy
+from toolkit.targets.cloudformation import states
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
@@ -61,8 +61,8 @@ def test_every_state_of_a_stack_is_answered(stacks: Stacks, aws_endpoint: Endpoi
         with pytest.raises(Refused, match="was not ready within"):
             stacks.apply(replace(job, deadline_s=0))
         assert not aws_endpoint.calls.count("CreateChangeSet")
-    elif status in deploy.MENDS:
-        mend = deploy.MENDS[status]
+    elif status in states.MENDS:
+        mend = states.MENDS[status]
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
         report = stacks.apply(stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset()))
@@ -233,6 +233,37 @@ def test_a_failure_is_told_at_once_with_its_first_real_cause(
     if course != "failed":
         assert cause in [one.cause for one in looks if one.state == "running"]
         assert any(one.phase.startswith("rolling back: ") for one in looks)
+
+
+def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.next("never")
+    job = stacks.job()
+    report = stacks.apply(job)
+    shop = cloud.stacks["Shop"]
+    cloud.event(shop, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", "Resource creation cancelled", "t")
+    seen = stacks.observe(job, report)
+    assert (seen.state, seen.cause) == ("running", "")
+    cloud.event(shop, "Queue", "AWS::SQS::Queue", "CREATE_FAILED", "Access denied for operation\n  'sqs:CreateQueue'", "q")
+    seen = stacks.observe(job, report, seen)
+    assert (seen.state, seen.cause) == ("running", "Queue (AWS::SQS::Queue): Access denied for operation 'sqs:CreateQueue'")
+    cloud.event(shop, "Later", "AWS::SQS::Queue", "CREATE_FAILED", "something else", "l")
+    assert stacks.observe(job, report, seen).cause == seen.cause
+
+
+def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    shop = cloud.stack("Shop", "UPDATE_COMPLETE")
+    for number in range(1000):
+        cloud.event(shop, f"Old{number}", "AWS::SNS::Topic", "UPDATE_COMPLETE", "", "x")
+    aws_endpoint.clock.advance(3600)
+    job = stacks.job()
+    report = stacks.apply(job)
+    aws_endpoint.calls.clear()
+    assert stacks.follow(job, Report(report.receipt))[0].verdict == "succeeded"
+    shop.events = [one for one in shop.events if one.get("ClientRequestToken") != job.token]
+    assert stacks.observe(job, Report(report.receipt)).phase == "waiting for CloudFormation to begin"
+    assert aws_endpoint.calls.count("DescribeStackEvents") <= 4
 
 
 def test_the_cause_inside_of_a_nested_stack_is_found(stacks: Stacks, aws_endpoint: Endpoint) -> None:

@@ -80,6 +80,11 @@ def app_options(command: Command) -> Command:
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
         click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
         click.option("--force", is_flag=True, help="Begin a new deployment even where nothing changes."),
+        click.option(
+            "--in-progress",
+            type=click.Choice(["wait", "refuse", "replace"]),
+            help="What to do about somebody else's deployment of the same service; the default is to wait.",
+        ),
     )):  # fmt: skip
         command = option(command)
     return command

@@ -82,7 +82,9 @@ class Execution:
         not_started = self._crew.carry_out()
         if self._bug is not None:
             raise self._bug
-        if not self._stop.asked:
+        if self._stop.asked:
+            not_started = [step for step in self._jobs if step not in self._outcomes]
+        else:
             in_doubt = any(outcome.open for outcome in self._outcomes.values())
             for step in not_started:
                 self._skip(step, "another step did not go well, and --fail-fast was asked for", in_doubt)
@@ -152,8 +154,13 @@ class Execution:
         self._listener.ended(outcome)
 
     def _wait_in_vain(self, step: str, other: str) -> None:
-        """A step that waits for one that did not go well. What is open may still go well: so this step is open, too."""
-        self._skip(step, f"it waits for {other}, which did not go well", self._outcomes[other].open)
+        """A step that waits for one that did not go well. What is open may still go well: so this step is open, too.
+
+        What waits for one that was only stopped is simply not begun.
+        """
+        still_open = self._outcomes[other].open
+        if not (still_open and self._stop.asked):
+            self._skip(step, f"it waits for {other}, which did not go well", still_open)
 
     def _skip(self, step: str, cause: str, still_open: bool = False) -> None:
         outcome = Outcome(step, self._jobs[step].target, "skipped", cause, open=still_open)

@@ -39,7 +39,7 @@ def filled(settings: Any, variables: Mapping[str, str]) -> Any:
             return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), value)
         if isinstance(value, dict):
             return {key: fill(one) for key, one in value.items()}
-        return [fill(one) for one in value] if isinstance(value, list) else value
+        return [fill(one) for one in value] if isinstance(value, (list, tuple)) else value
 
     return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
 

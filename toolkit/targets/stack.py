@@ -56,9 +56,9 @@ def services() -> tuple[str, ...]:
 
 def preview(job: Job, world: "World") -> Preview:
     """What would be done: the template is read or synthesized, and compared with what the stack has."""
-    from toolkit.targets.cloudformation import deploy
+    from toolkit.targets.cloudformation import preview
 
-    return deploy.preview(job, world)
+    return preview.preview(job, world)
 
 
 def apply(job: Job, world: "World", report: base.Report) -> None:

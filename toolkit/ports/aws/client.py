@@ -277,7 +277,8 @@ def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> 
     """Raises botocore's IncompleteReadError for an answer that was cut off. botocore itself takes half a JSON object for an empty one:
     a service that was not described would look like one that is not there. HEAD tells the length of what it does not send."""
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
-    if operation_model.http.get("method") != "HEAD" and isinstance(body, bytes) and length is not None and length.isdigit() and len(body) < int(length):
+    sent = operation_model.http.get("method") != "HEAD" and isinstance(body, bytes)
+    if sent and length is not None and length.isdigit() and len(body) < int(length):
         from botocore.exceptions import IncompleteReadError  # type: ignore[import-untyped]
 
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))

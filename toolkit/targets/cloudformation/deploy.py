@@ -3,94 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from msgspec import Struct
-
 from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
-from toolkit.model import Call, Job, Preview
-from toolkit.ports import cdk
+from toolkit.model import Job
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
-from toolkit.targets.cloudformation import changes, follow, images, sources, standing, watch
+from toolkit.targets.cloudformation import changes, compare, follow, sources, states, watch
 from toolkit.targets.cloudformation import template as templates
+from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Mend, Stack
 from toolkit.targets.cloudformation.watch import change_set_name, stack_name
 
-Stack = Mapping[str, Any]
 Found = TypeVar("Found")
 
-CFN = "cloudformation"
-UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
-WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
-"""A stack in one of these is what its template says."""
 NO_CHANGE = ("The submitted information didn't contain changes.", "No updates are to be performed")
-
-
-class Mend(Struct, frozen=True):
-    """How a stack that cannot be updated is brought to where it can be, after a person has agreed."""
-
-    operation: str
-    question: str
-    wish: str
-    flag: str
-    token: str
-    """What ends the client request token of this call: each call of a step has its own."""
-
-    @property
-    def call(self) -> str:
-        """`cloudformation:DeleteStack`."""
-        return f"{CFN}:{''.join(part.title() for part in self.operation.split('_'))}"
-
-
-_AGAIN = ("recreate", "--recreate", "d")
-_BACK = ("continue_rollback", "--continue-rollback", "r")
-MENDS = {
-    "ROLLBACK_COMPLETE": Mend("delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN),
-    "ROLLBACK_FAILED": Mend("delete_stack", "its creation failed, and so did its rollback: delete {stack} and create it again?", *_AGAIN),
-    "CREATE_FAILED": Mend("delete_stack", "its creation failed half-way: delete {stack} with all that is in it, and create it?", *_AGAIN),
-    "UPDATE_FAILED": Mend("rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK),
-    "UPDATE_ROLLBACK_FAILED": Mend("continue_update_rollback", "its last rollback got stuck: continue the rollback of {stack}?", *_BACK),
-}
-
-
-def preview(job: Job, world: World) -> Preview:
-    """See targets/base.py."""
-    aws = world.aws(job.place)
-    found = sources.load(job, world, lambda: None)
-    stack = cfn.stack(aws, found.name)
-    status = str(stack["StackStatus"]) if stack else ""
-    if stack is not None:
-        _refuse_hopeless(aws, stack)
-    mend = MENDS.get(status)
-    new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
-    summary = _summary(aws, found, uploaded=False)
-    parameters = _parameters(found, summary, None if new else stack)
-    live = watch.live(job, world)
-    if stack is not None and not new and _is_same(aws, found, stack, summary) and not _may_mean_more(found, summary):
-        return Preview((), unchanged=True, live=live)
-    warnings = [_busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
-    if mend is not None and stack is not None:
-        _refuse_protected(stack, mend)
-        warnings.append(f"{mend.question.format(stack=found.name).capitalize()} {mend.flag} says yes in advance")
-    if stack is not None and not new:
-        warnings += _images_put_back(aws, found, stack, None)
-    calls = [Call(mend.call, {"stack": found.name})] if mend else []
-    calls += [Call("s3:PutObject", {"bucket": one.bucket, "key": one.key}) for one in sources.to_upload(aws, found)]
-    calls.append(Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new)))
-    if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
-        calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
-    calls.append(Call("cloudformation:ExecuteChangeSet", {"stack": found.name, "change_set": change_set_name(job.token)}))
-    return Preview(tuple(calls), tuple(warnings), live=live)
-
-
-def _what(job: Job, found: sources.Source, summary: Mapping[str, Any], parameters: list[dict[str, Any]], new: bool) -> dict[str, str]:
-    """The parameters of CreateChangeSet that matter, without the values of the template's."""
-    what = {"stack": found.name, "change_set": change_set_name(job.token), "type": "CREATE" if new else "UPDATE"}
-    what["capabilities"] = ",".join(_capabilities(summary)) or "none"
-    what["parameters"] = ",".join(str(one["ParameterKey"]) for one in parameters) or "none"
-    if found.role:
-        what["role"] = found.role
-    return what
 
 
 def apply(job: Job, world: World, report: Report) -> None:
@@ -130,12 +56,12 @@ class _Deploy:
         """All of it."""
         stack = self._settled()
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
-        summary = _summary(self.aws, self.found, uploaded=False)
+        summary = compare.summary(self.aws, self.found, uploaded=False)
         uploaded = not summary
         if uploaded:
             summary = self._upload()
-        same = stack is not None and not new and _is_same(self.aws, self.found, stack, summary)
-        if same and not _may_mean_more(self.found, summary):
+        same = stack is not None and not new and compare.is_same(self.aws, self.found, stack, summary)
+        if same and not compare.may_mean_more(self.found, summary):
             self.report.keep(unchanged=True)
             return
         if not uploaded:
@@ -164,16 +90,16 @@ class _Deploy:
                 return stack
             status = str(stack["StackStatus"])
             if status.endswith("_IN_PROGRESS"):
-                self._wait_for(stack, _busy(status), follow.Mark())
+                self._wait_for(stack, states.busy(status), follow.Mark())
                 continue
-            _refuse_hopeless(self.aws, stack)
+            states.refuse_hopeless(self.aws, stack)
             if status in mended:
                 self._stuck(stack)
             self._mend(stack, MENDS[status])
             mended.add(status)
 
     def _mend(self, stack: Stack, mend: Mend) -> None:
-        _refuse_protected(stack, mend)
+        states.refuse_protected(stack, mend)
         if not self.job.wishes.get(mend.wish):
             self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
         mark = follow.from_now(self.aws, str(stack["StackId"]))
@@ -207,7 +133,7 @@ class _Deploy:
         status, name = str(stack["StackStatus"]), self.found.name
         if status != "UPDATE_ROLLBACK_FAILED":
             raise Refused(f"stack {name} is {status} again", f"see why: aws cloudformation describe-stack-events --stack-name {name}")
-        failed = _failed(self.aws, stack)
+        failed = states.failed_in(self.aws, stack)
         raise Refused(
             f"the rollback of {name} is stuck at {', '.join(failed) or 'a resource of a nested stack'}",
             f"mend the cause, or leave them out: aws cloudformation continue-update-rollback --stack-name {name}"
@@ -221,15 +147,15 @@ class _Deploy:
         for asset in sources.to_upload(self.aws, self.found):
             self.report.check()
             sources.upload(self.aws, self.found, asset, self.report)
-        return _summary(self.aws, self.found, uploaded=True)
+        return compare.summary(self.aws, self.found, uploaded=True)
 
     def _request(self, stack: Stack | None, new: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
         request = {
             "StackName": self.found.name,
             **self.found.where,
-            "Parameters": _parameters(self.found, summary, None if new else stack),
-            "Capabilities": _capabilities(summary),
+            "Parameters": compare.parameters(self.found, summary, None if new else stack),
+            "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
             "IncludeNestedStacks": True,
             "Tags": templates.tags(before, self.found.tags, templates.marks(self.job.version, self.job.run)),
@@ -329,7 +255,7 @@ class _Deploy:
 
     def _effects(self, made: Mapping[str, Any], stack: Stack | None, new: bool) -> list[changes.Effect]:
         before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
-        found = changes.effects(made["Changes"], _known(before, self.found.template))
+        found = changes.effects(made["Changes"], compare.known(before, self.found.template))
         for change in made["Changes"]:
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
             if inner:
@@ -348,7 +274,7 @@ class _Deploy:
     def _agree(self, stack: Stack | None, new: bool, effects: list[changes.Effect]) -> None:
         self.report.phase("to be agreed to")
         touched = {one.name for one in effects}
-        for line in [] if new or stack is None else _images_put_back(self.aws, self.found, stack, touched):
+        for line in [] if new or stack is None else compare.images_put_back(self.aws, self.found, stack, touched):
             self.report.tell(line)
         for line in changes.lines(effects):
             self.report.tell(line)
@@ -422,94 +348,8 @@ def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) 
     aws.write(CFN, "cancel_update_stack", tokened=True, StackName=stack["StackId"], ClientRequestToken=f"{job.token}-c")
 
 
-def _summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
-    """What CloudFormation makes of the template. While it is too long and not in S3: what can be read here, nothing of YAML."""
-    if found.stored is not None and not uploaded:
-        return templates.read_here(found.template)
-    return {"Parameters": [], **cfn.summary(aws, **found.where)}
-
-
-def _may_mean_more(found: sources.Source, summary: Mapping[str, Any]) -> bool:
-    return templates.may_mean_more(found.text, summary, found.given)
-
-
-def _capabilities(summary: Mapping[str, Any]) -> list[str]:
-    """What CloudFormation says that the template needs. It does not look into nested stacks: those may need all of them."""
-    found = set(summary.get("Capabilities") or ())
-    if summary.get("DeclaredTransforms"):
-        found.add("CAPABILITY_AUTO_EXPAND")
-    if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
-        found |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
-    return sorted(found)
-
-
-def _parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[dict[str, Any]]:
-    declared = summary.get("Parameters") or ()
-    templates.refuse_secrets(found.given, declared)
-    if not summary:
-        return [{"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()]
-    return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
-
-
-def _is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
-    if stack["StackStatus"] not in WHOLE or not summary:
-        return False
-    return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
-
-
-def _images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None) -> list[str]:
-    if found.template is None:
-        return []
-    before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
-    values = {**images.defaults(found.template), **before, **found.given}
-    known = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
-    return standing.warnings(aws, str(stack["StackId"]), found.template, known, touched)
-
-
-def _known(before: Any, after: Any) -> changes.Properties:
-    """The properties of resources by the two templates, where they can be read."""
-
-    def properties(template: Any, logical: str) -> Any:
-        if not isinstance(template, Mapping):
-            return None
-        return (template.get("Resources") or {}).get(logical, {}).get("Properties") or {}
-
-    return lambda logical: (properties(before, logical), properties(after, logical))
-
-
 def _says_no_change(made: Mapping[str, Any]) -> bool:
     return any(str(made.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
-
-
-def _refuse_hopeless(aws: Aws, stack: Stack) -> None:
-    """Raise Refused for a state that only a person can end."""
-    status, name = str(stack["StackStatus"]), str(stack["StackName"])
-    if status == "DELETE_FAILED":
-        left = _failed(aws, stack)
-        raise Refused(
-            f"stack {name} was to be deleted, and could not be: {', '.join(left) or 'see its events'}",
-            f"delete it for good first: aws cloudformation delete-stack --stack-name {name} --retain-resources {' '.join(left)}".rstrip(),
-        )
-    if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
-        raise Refused(f"stack {name} is {status}, which toolkit cannot mend", f"see aws cloudformation describe-stacks --stack-name {name}")
-
-
-def _failed(aws: Aws, stack: Stack) -> tuple[str, ...]:
-    """The resources that the last operation on a stack failed at."""
-    return follow.look(aws, str(stack["StackId"]), None, follow.Mark())[0].failed
-
-
-def _refuse_protected(stack: Stack, mend: Mend) -> None:
-    if mend.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
-        name = stack["StackName"]
-        raise Refused(
-            f"stack {name} is {stack['StackStatus']} and protected against deletion",
-            f"aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {name}",
-        )
-
-
-def _busy(status: str) -> str:
-    return f"another operation runs on it: waiting for {status} to end"
 
 
 def _time(made: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -340,6 +341,6 @@ def live_from(definition: Shape, container: str, deployment: Shape) -> Live:
         commit=definitions.mark(definition, "commit"),
         fingerprint=definitions.mark(definition, "fingerprint"),
         run=definitions.mark(definition, "run"),
-        since=when.isoformat() if when is not None else None,
+        since=when.astimezone(UTC).isoformat() if when is not None else None,
         detail={key: value for key, value in detail.items() if value},
     )

@@ -1,0 +1,84 @@
+"""Plans of pretend steps, to see what scheduling them costs: the steps only wait."""
+
+import time
+from collections.abc import Callable, Mapping
+from random import Random
+from threading import Lock
+
+from toolkit.run.crew import Crew
+from toolkit.run.schedule import Schedule
+
+Plan = Mapping[str, tuple[str, ...]]
+"""Each step, and those that it waits for."""
+
+
+def chain(steps: int) -> Plan:
+    """One after the other."""
+    return {str(at): (str(at - 1),) if at else () for at in range(steps)}
+
+
+def diamonds(steps: int) -> Plan:
+    """Again and again one step, eight that wait for it, and one that waits for these."""
+    found: dict[str, tuple[str, ...]] = {}
+    last: tuple[str, ...] = ()
+    while len(found) < steps:
+        at, wide = len(found), (len(found) % 9) == 1
+        names = [str(at + more) for more in range(min(8 if wide else 1, steps - at))]
+        found |= dict.fromkeys(names, last)
+        last = tuple(names)
+    return found
+
+
+def layers(steps: int, chance: Random) -> Plan:
+    """Twenty layers at most, each step waiting for one to three of the layer before."""
+    wide = max(steps // 20, 2)
+    found: dict[str, tuple[str, ...]] = {}
+    for at in range(steps):
+        start = at // wide * wide
+        before = [str(one) for one in range(start - wide, start)] if start else []
+        found[str(at)] = tuple(chance.sample(before, min(len(before), chance.randint(1, 3))))
+    return found
+
+
+def durations(plan: Plan, chance: Random, critical_s: float) -> dict[str, float]:
+    """Pretend seconds for each step, so that the longest way through the plan takes `critical_s`."""
+    found = {step: chance.uniform(0.5, 1.5) for step in plan}
+    longest = critical_path(plan, found)
+    return {step: seconds * critical_s / longest for step, seconds in found.items()}
+
+
+def critical_path(plan: Plan, takes: Mapping[str, float]) -> float:
+    """The seconds that the plan takes if nothing else did; its steps stand in the order of their needs."""
+    over: dict[str, float] = {}
+    for step, needs in plan.items():
+        over[step] = takes[step] + max((over[need] for need in needs), default=0.0)
+    return max(over.values())
+
+
+def overhead(plan: Plan, takes: Mapping[str, float]) -> tuple[float, float]:
+    """The seconds that the plan took, each step in a thread as soon as it may, over the seconds that its critical path took in them.
+
+    A pretend step is what its sleep really took: what the system adds to a sleep is not the scheduler's.
+    """
+    lock, really = Lock(), dict[str, float]()
+
+    def work(step: str) -> bool:
+        start = time.perf_counter()
+        time.sleep(takes[step])
+        with lock:
+            really[step] = time.perf_counter() - start
+        return True
+
+    return _timed(plan, takes, work, len(plan)), critical_path(plan, really)
+
+
+def bare(plan: Plan, parallel: int) -> float:
+    """The seconds that a plan takes whose steps do nothing."""
+    return _timed(plan, dict.fromkeys(plan, 1.0), lambda step: True, parallel)
+
+
+def _timed(plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int) -> float:
+    start = time.perf_counter()
+    crew = Crew(Schedule(plan, takes), work, lambda step, other: None, lambda: False, parallel, False)
+    assert crew.carry_out() == []
+    return time.perf_counter() - start

@@ -1,0 +1,216 @@
+"""What goes wrong between toolkit and AWS: the cause in one line of plain words, a next command that exists, and the right exit code."""
+
+import json
+import re
+import shlex
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.support.aws import Endpoint
+from tests.support.repo import Repo
+from tests.support.run import Result, Toolkit
+from toolkit.cli.main import cli
+from toolkit.ports.aws import client
+
+RULES = """\
+version = 1
+project = "shop"
+environment = "dev"
+
+[environments.dev]
+account = "111111111111"
+REGIONS
+
+[targets.web]
+kind = "app"
+cluster = "main"
+service = "web"
+repository = "backend"
+
+[targets.jobs]
+kind = "stack"
+stack = "Jobs"
+template = "infra/jobs.json"
+
+[[rules]]
+name = "App"
+paths = ["app/**"]
+deploy = ["web"]
+
+[[rules]]
+name = "Jobs"
+paths = ["infra/**"]
+deploy = ["jobs"]
+"""
+REGIONS = 'regions = ["eu-west-1"]'
+TEMPLATE = json.dumps({"Resources": {"Jobs": {"Type": "AWS::SQS::Queue"}}})
+SECRET = "secret-of-the-scripted-endpoint"
+APP, STACK = ("deploy-app", "--yes"), ("deploy-stack", "jobs", "--yes")
+
+
+class Shop:
+    """A repository with an app and a stack, and a scripted AWS that has both."""
+
+    def __init__(self, folder: Path, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch) -> None:
+        self.endpoint, self.patch, self._toolkit = endpoint, patch, toolkit
+        self.folder = folder
+        self.repo = Repo.make(folder / "repo", {"app/main.py": "one\n", "infra/jobs.json": TEMPLATE}, RULES.replace("REGIONS", REGIONS))
+        repository = endpoint.ecr.repository("backend")
+        old = endpoint.ecr.image("backend", "old")
+        endpoint.ecr.image("backend", self.repo.head)
+        endpoint.ecs.service("web", f"{repository.uri}@{old.digest}", cluster="main")
+        endpoint.calls.clear()
+
+    def __call__(self, *args: str) -> Result:
+        """Run toolkit in the repository."""
+        return self._toolkit(self.repo.path, *args)
+
+    def fault(self, operation: str, kind: str, times: int | None = None, **more: object) -> None:
+        """Trouble with these calls, for ever unless said otherwise."""
+        self.endpoint.fault(operation, times=times, kind=kind, **more)  # type: ignore[arg-type]
+
+    def config(self, text: str) -> None:
+        """AWS's configuration file of the person, and no keys in the environment."""
+        path = self.folder / "config"
+        path.write_text(text)
+        self.patch.setenv("AWS_CONFIG_FILE", str(path))
+        self.keys()
+
+    def keys(self, **kept: str) -> None:
+        """Only these of the two keys."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self.patch.delenv(name, raising=False)
+        for name, value in kept.items():
+            self.patch.setenv(name, value)
+
+    def rules(self, before: str, after: str) -> None:
+        """The same rules.toml but for one word."""
+        path = self.repo.path / "rules.toml"
+        path.write_text(path.read_text().replace(before, after))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Few attempts and little patience, so that a test takes a second and not a minute."""
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    monkeypatch.setattr(client, "READ_S", 0.5)
+    return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)
+
+
+def closed_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def error(code: str, message: str, status: int = 400) -> Callable[[Shop], None]:
+    """AWS answers every call like this."""
+    return lambda shop: shop.fault("*", "error", code=code, message=message, status=status)
+
+
+def always(kind: str) -> Callable[[Shop], None]:
+    """Every call meets this."""
+    return lambda shop: shop.fault("*", kind)
+
+
+SIGNED_IN = """\
+[default]
+sso_session = shop
+sso_account_id = 111111111111
+sso_role_name = deployer
+region = eu-west-1
+[sso-session shop]
+sso_region = eu-west-1
+sso_start_url = https://shop.awsapps.test/start
+"""
+SKEWED = "Signature expired: 20261120T193742Z is now earlier than 20261120T203742Z (20261120T204242Z - 5 min.)"
+
+EVERYWHERE: dict[str, Callable[[Shop], None]] = {
+    "throttled": always("throttle"),
+    "500": always("500"),
+    "503": always("503"),
+    "silent": always("silent"),
+    "drip": always("drip"),
+    "truncated": always("truncated"),
+    "reset": always("reset"),
+    "expired": always("expired"),
+    "nothing listens": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}"),
+    "no such host": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid"),
+    "no address": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "nonsense"),
+    "not TLS": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", shop.endpoint.url.replace("http:", "https:")),
+    "no credentials": lambda shop: shop.keys(),
+    "half of the keys": lambda shop: shop.keys(AWS_ACCESS_KEY_ID="111111111111"),
+    "never signed in": lambda shop: shop.config(SIGNED_IN),
+    "credential process": lambda shop: shop.config("[default]\ncredential_process = /bin/false\n"),
+    "role without source": lambda shop: shop.config("[default]\nrole_arn = arn:aws:iam::111111111111:role/x\n"),
+    "config file": lambda shop: shop.config("[default\n"),
+    "invalid key": error("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    "invalid key of ecs": error("UnrecognizedClientException", "The security token included in the request is invalid."),
+    "wrong secret": error(
+        "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+        "Access Key and signing method. Consult the service documentation for details.", 403,
+    ),
+    "clock": error("SignatureDoesNotMatch", SKEWED, 403),
+    "clock of s3": error("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403),
+    "clock of ecs": error("InvalidSignatureException", SKEWED),
+    "not opted in": error("OptInRequired", "The AWS Access Key Id needs a subscription for the service", 403),
+    "no region": lambda shop: (shop.rules(REGIONS, ""), shop.patch.delenv("AWS_REGION"), shop.patch.delenv("AWS_DEFAULT_REGION"))[0],
+    "no such region": lambda shop: shop.rules("eu-west-1", "eu west"),
+    "wrong account": lambda shop: setattr(shop.endpoint, "account", "222222222222"),
+    "denied": always("denied"),
+    "something else": error("WeirdException", "A sentence that toolkit has never heard of: https://x.test/?X-Amz-Signature=abc123&y=z"),
+}  # fmt: skip
+"""What can go wrong with any call of any command."""
+
+
+def told(result: Result, shop: Shop) -> str:
+    """What a person sees, without what differs every time."""
+    text = f"exit {result.code}\n{result.err}"
+    text = text.replace(shop.repo.head, "COMMIT").replace(str(shop.folder), "FOLDER").replace(shop.endpoint.url, "URL")
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
+
+
+def check_the_form(result: Result) -> None:
+    """One line for the cause, one for what to do next; no traceback, no address with a query, no secret."""
+    first, second = result.err.splitlines()[-2:]
+    assert (first[:7], second[:6]) == ("error: ", "hint: ")
+    assert len([one for one in result.err.splitlines() if one.startswith("error")]) == 1
+    assert result.code in (1, 2, 7)
+    for bad in ("Traceback", SECRET, "X-Amz-", "?", "<class", "botocore", "urllib3"):
+        assert bad not in result.err
+    check_the_commands(result.err)
+
+
+def check_the_commands(text: str) -> None:
+    """Whatever is recommended as a command of toolkit is one."""
+    for found in re.findall(r"`?toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
+        command: click.Command | None = cli
+        with click.Context(cli) as context:
+            for word in shlex.split(found):
+                if isinstance(command, click.Group):
+                    command = command.get_command(context, word)
+                    assert command is not None, found
+                elif word.startswith("--") and command is not None:
+                    assert any(word in option.opts for option in command.params), found
+
+
+@pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
+@pytest.mark.parametrize("trouble", EVERYWHERE)
+def test_trouble_before_anything_is_begun_is_told(shop: Shop, trouble: str, args: tuple[str, ...], snapshot: SnapshotAssertion) -> None:
+    EVERYWHERE[trouble](shop)
+    result = shop(*args)
+    assert told(result, shop) == snapshot
+    check_the_form(result)
+    assert not shop.endpoint.calls.applied("RegisterTaskDefinition", "UpdateService", "CreateChangeSet")
+    as_json = shop(*args, "--json")
+    document = as_json.json
+    first, second = result.err.splitlines()[-2:]
+    assert (document["exit"], document["status"], as_json.code) == (result.code, "error", result.code)
+    assert first == f"error: {document['error']['message']}"
+    assert second == f"hint: {document['error']['hint']}"

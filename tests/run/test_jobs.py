@@ -1,0 +1,108 @@
+"""Targets become jobs, and jobs become lines of a journal and come back."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.targets.test_kinds import EVERY, LEAST, MOST, target
+from toolkit.errors import Refused
+from toolkit.model import Environment, Job, Place, Target, Version
+from toolkit.run.jobs import filled, make, pack, places, token, unpack
+
+VERSION = Version("v1", "c1", "f1")
+
+
+def environment(*regions: str) -> Environment:
+    return Environment(name="dev", account="111111111111", regions=regions, profile="dev-profile", protected=True, store="s3://b/p")
+
+
+def made(found: Target, where: tuple[Place, ...] = (Place("dev", "eu-west-1"),), wishes: Any = None, **variables: str) -> tuple[Job, ...]:
+    return make("run", [found], where, variables, {found.name: VERSION}, {found.name: ()}, "deploy", wishes or {})
+
+
+def through_json(job: Job) -> Job:
+    """As the journal keeps it."""
+    return unpack(json.loads(json.dumps(pack(job))), "the journal")
+
+
+@EVERY
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_a_job_of_every_kind_comes_back_as_it_was(name: str, all_of_them: bool) -> None:
+    settings = {**LEAST[name], **(MOST[name] if all_of_them else {})}
+    [job] = made(target(name, **settings), wishes={"allow_replace": True, "image": "tag"})
+    assert through_json(job) == job
+    assert type(through_json(job).settings) is type(job.settings)
+
+
+@EVERY
+def test_settings_without_variables_stay_as_they_are(name: str) -> None:
+    found = target(name, **{**LEAST[name], **MOST[name]})
+    assert filled(found.settings, {"suffix": "-x"}) == found.settings
+
+
+def test_variables_are_filled_in_at_any_depth() -> None:
+    found = target(
+        "app", cluster="c{suffix}", service="{name}{suffix}", repository="{unknown}", build={"context": "x{suffix}"},
+        env={"A": "{name}", "B": "{}"}, health=["https://{name}.example.com/{suffix}"],
+    )  # fmt: skip
+    settings = filled(found.settings, {"suffix": "-prod", "name": "web"})
+    assert (settings.cluster, settings.service, settings.repository) == ("c-prod", "web-prod", "{unknown}")
+    assert settings.build.context == "x-prod"
+    assert settings.env == {"A": "web", "B": "{}"}
+    assert settings.health == ("https://web.example.com/-prod",)
+
+
+def test_a_value_is_filled_in_once() -> None:
+    found = target("app", cluster="{a}", service="s", repository="r")
+    assert filled(found.settings, {"a": "{b}", "b": "x"}).cluster == "{b}"
+
+
+def test_without_an_environment_there_is_one_place() -> None:
+    assert places(None, "p", "eu-west-1") == (Place(profile="p", region="eu-west-1"),)
+    assert places(None, None, None) == (Place(),)
+
+
+def test_an_environment_has_a_place_for_each_of_its_regions() -> None:
+    found = places(environment("eu-west-1", "us-east-1"), None, None)
+    assert found == tuple(Place("dev", one, "111111111111", "dev-profile", True, "s3://b/p") for one in ("eu-west-1", "us-east-1"))
+    assert [place.region for place in places(environment(), None, None)] == [None]
+
+
+def test_one_region_and_another_profile_can_be_asked_for() -> None:
+    [found] = places(environment("eu-west-1", "us-east-1"), "mine", "us-east-1")
+    assert (found.region, found.profile) == ("us-east-1", "mine")
+    [found] = places(environment(), None, "us-east-1")
+    assert found.region == "us-east-1"
+
+
+def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
+    with pytest.raises(Refused, match="dev is not in us-east-1") as refused:
+        places(environment("eu-west-1"), None, "us-east-1")
+    assert "eu-west-1" in refused.value.facts["next"]
+
+
+def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
+    one, two = target("app", **LEAST["app"]), target("stack", **LEAST["stack"])
+    one, two = (Target(name, found.kind, found.settings, "deploy", 60) for name, found in (("one", one), ("two", two)))
+    where = tuple(Place("dev", region) for region in ("eu-west-1", "us-east-1"))
+    jobs = make("run", [one, two], where, {}, {"one": VERSION, "two": VERSION}, {"one": (), "two": ("one",)}, "deploy", {})
+    assert {job.step: job.needs for job in jobs} == {
+        "one@eu-west-1": (), "two@eu-west-1": ("one@eu-west-1",), "one@us-east-1": (), "two@us-east-1": ("one@us-east-1",),
+    }  # fmt: skip
+    assert len({job.token for job in jobs}) == 4
+    [job] = made(one)
+    assert (job.step, job.target) == ("one", "one")
+
+
+words = st.text(max_size=20)
+
+
+@given(words, words, words, words, words, words)
+def test_a_token_is_of_its_run_step_and_content_alone(a: str, b: str, c: str, x: str, y: str, z: str) -> None:
+    if not any("\0" in one for one in (a, b, c, x, y, z)):
+        assert (token(a, b, c) == token(x, y, z)) == ((a, b, c) == (x, y, z))
+    assert re.fullmatch("[0-9a-z]{24}", token(a, b, c))

@@ -1,0 +1,70 @@
+"""Whether a deploy would change anything: what a template says beside what the stack has. Reads only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.ports import cdk
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.targets.cloudformation import changes, images, sources, standing
+from toolkit.targets.cloudformation import template as templates
+from toolkit.targets.cloudformation.states import WHOLE, Stack
+
+
+def summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
+    """What CloudFormation makes of the template. While it is too long and not in S3: what can be read here, nothing of YAML."""
+    if found.stored is not None and not uploaded:
+        return templates.read_here(found.template)
+    return {"Parameters": [], **cfn.summary(aws, **found.where)}
+
+
+def may_mean_more(found: sources.Source, summary: Mapping[str, Any]) -> bool:
+    """Whether what is the same can mean something else today."""
+    return templates.may_mean_more(found.text, summary, found.given)
+
+
+def capabilities(summary: Mapping[str, Any]) -> list[str]:
+    """What CloudFormation says that the template needs. It does not look into nested stacks: those may need all of them."""
+    found = set(summary.get("Capabilities") or ())
+    if summary.get("DeclaredTransforms"):
+        found.add("CAPABILITY_AUTO_EXPAND")
+    if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
+        found |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
+    return sorted(found)
+
+
+def parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[dict[str, Any]]:
+    """The parameters of a change set; `stack` is None for a new one. Raises Refused for secrets and for what does not fit."""
+    declared = summary.get("Parameters") or ()
+    templates.refuse_secrets(found.given, declared)
+    if not summary:
+        return [{"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()]
+    return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
+
+
+def is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
+    """Whether a deploy would send what the stack already has, and the stack is whole. Raises CloudError."""
+    if stack["StackStatus"] not in WHOLE or not summary:
+        return False
+    return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
+
+
+def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None) -> list[str]:
+    """One line for each older image that the template would put back; none for YAML."""
+    if found.template is None:
+        return []
+    before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
+    values = {**images.defaults(found.template), **before, **found.given}
+    known = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    return standing.warnings(aws, str(stack["StackId"]), found.template, known, touched)
+
+
+def known(before: Any, after: Any) -> changes.Properties:
+    """The properties of resources by the two templates, where they can be read."""
+
+    def properties(template: Any, logical: str) -> Any:
+        if not isinstance(template, Mapping):
+            return None
+        return (template.get("Resources") or {}).get(logical, {}).get("Properties") or {}
+
+    return lambda logical: (properties(before, logical), properties(after, logical))

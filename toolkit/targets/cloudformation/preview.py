@@ -1,0 +1,51 @@
+"""What a deploy of a stack would do, and what is known to fail before it is begun."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolkit.model import Call, Job, Preview
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.world import World
+from toolkit.targets.cloudformation import compare, sources, states, watch
+from toolkit.targets.cloudformation.states import MENDS
+from toolkit.targets.cloudformation.watch import change_set_name
+
+
+def preview(job: Job, world: World) -> Preview:
+    """See targets/base.py."""
+    aws = world.aws(job.place)
+    found = sources.load(job, world, lambda: None)
+    stack = cfn.stack(aws, found.name)
+    status = str(stack["StackStatus"]) if stack else ""
+    if stack is not None:
+        states.refuse_hopeless(aws, stack)
+    mend = MENDS.get(status)
+    new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
+    summary = compare.summary(aws, found, uploaded=False)
+    parameters = compare.parameters(found, summary, None if new else stack)
+    live = watch.live(job, world)
+    if stack is not None and not new and compare.is_same(aws, found, stack, summary) and not compare.may_mean_more(found, summary):
+        return Preview((), unchanged=True, live=live)
+    warnings = [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
+    if mend is not None and stack is not None:
+        states.refuse_protected(stack, mend)
+        warnings.append(f"{mend.question.format(stack=found.name).capitalize()} {mend.flag} says yes in advance")
+    if stack is not None and not new:
+        warnings += compare.images_put_back(aws, found, stack, None)
+    calls = [Call(mend.call, {"stack": found.name})] if mend else []
+    calls += [Call("s3:PutObject", {"bucket": one.bucket, "key": one.key}) for one in sources.to_upload(aws, found)]
+    calls.append(Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new)))
+    if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
+        calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
+    calls.append(Call("cloudformation:ExecuteChangeSet", {"stack": found.name, "change_set": change_set_name(job.token)}))
+    return Preview(tuple(calls), tuple(warnings), live=live)
+
+
+def _what(job: Job, found: sources.Source, summary: Mapping[str, Any], parameters: list[dict[str, Any]], new: bool) -> dict[str, str]:
+    """The parameters of CreateChangeSet that matter, without the values of the template's."""
+    what = {"stack": found.name, "change_set": change_set_name(job.token), "type": "CREATE" if new else "UPDATE"}
+    what["capabilities"] = ",".join(compare.capabilities(summary)) or "none"
+    what["parameters"] = ",".join(str(one["ParameterKey"]) for one in parameters) or "none"
+    if found.role:
+        what["role"] = found.role
+    return what
