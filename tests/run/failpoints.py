@@ -225,7 +225,7 @@ class Failpoints:
         patch.setitem(targets.KINDS, simulated.KIND, simulated.__name__)
         for module in (journal, ledger):
             patch.setattr(module, "Disk", lambda: _Disk(points))
-        self._around(Journal, "_write", lambda found, state, step, facts: (step or "run", f"append {state}"))
+        self._around(Journal, "append", lambda found, state, step=None, **facts: (step or "run", f"append {state}"))
         self._around(Local, "put", lambda found, record: (record.target, "record"))
         self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
         self._around(Flock, "release", lambda found: (found.name, "release"))

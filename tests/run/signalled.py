@@ -24,7 +24,7 @@ SLOW = simulated.Settings(calls=("register", "move"), tokened=False, takes_s=6.0
 
 
 def _point(where: str, what: str) -> None:
-    if what == "before move":
+    if what == "after register":
         sleep(STUCK_S)
 
 

@@ -1,100 +1,22 @@
-"""What outlives the process: lines on a disk that is full for a while, and the record of what is live."""
+"""What outlives the process: the record of what is live, and the steps' logs."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.record.parts import Broken
 from tests.run.simulated import Impatient, world
-from toolkit.errors import FileProblem
 from toolkit.model import Job, Live, Outcome, Place, Version
-from toolkit.record.disk import Disk
-from toolkit.record.journal import LINE_MOST, Journal, read
+from toolkit.record.journal import Journal
 from toolkit.record.ledger import Local, Record
 from toolkit.record.state import Store, open_store
-from toolkit.run.book import Pages, Papers
+from toolkit.run.book import Papers
 
 JOB = Job("app@eu", "app", "app", "deploy", Place("dev", "eu"), None, Version("v2", "c2", "f2"), "run", "t")
-
-
-class Full(Disk):
-    """A disk that is full as long as a test wants."""
-
-    full = False
-
-    def write(self, descriptor: int, data: bytes) -> int:
-        if self.full:
-            raise OSError(28, "No space left on device")
-        return super().write(descriptor, data)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Store:
     return open_store(None, str(tmp_path))
-
-
-def numbers(here: Store) -> list[int]:
-    return [entry.facts["number"] for entry in read(here, "run")[1:]]
-
-
-def test_a_line_that_was_not_taken_is_written_before_the_next_one(here: Store) -> None:
-    disk = Full()
-    journal = Journal.create(here, "run", {}, disk=disk)
-    pages = Pages(journal)
-    disk.full = True
-    for number in (1, 2):
-        with pytest.raises(FileProblem):
-            pages.append("note", number=number)
-    disk.full = False
-    pages.append("note", number=3)
-    pages.append("note", number=4)
-    journal.close()
-    assert numbers(here) == [1, 3, 4], "the first comes late, the second was never written: nobody was told that it was"
-
-
-def test_a_line_that_is_tried_again_is_written_once(here: Store) -> None:
-    disk = Full()
-    journal = Journal.create(here, "run", {}, disk=disk)
-    pages = Pages(journal)
-    disk.full = True
-    for _ in range(3):
-        with pytest.raises(FileProblem):
-            pages.append("note", number=1)
-    disk.full = False
-    pages.append("note", number=1)
-    pages.append("note", number=2)
-    journal.close()
-    assert numbers(here) == [1, 2]
-
-
-def test_a_line_that_no_journal_takes_stands_in_nobodys_way(here: Store) -> None:
-    journal = Journal.create(here, "run", {})
-    pages = Pages(journal)
-    with pytest.raises(FileProblem, match="more than a journal takes"):
-        pages.append("note", number=1, text="x" * LINE_MOST)
-    pages.append("note", number=2)
-    journal.close()
-    assert numbers(here) == [2]
-
-
-def test_wherever_the_disk_fails_whoever_was_told_that_it_went_well_finds_it(here: Store) -> None:
-    for at in range(1, 40):
-        run = f"run-{at}"
-        try:
-            journal = Journal.create(here, run, {}, disk=Broken(at, times=2))
-        except FileProblem:
-            continue
-        pages, told = Pages(journal), []
-        for number in range(6):
-            try:
-                pages.append("note", number=number)
-                told.append(number)
-            except FileProblem:
-                continue
-        journal.close()
-        found = [entry.facts["number"] for entry in read(here, run)[1:]]
-        assert set(told) <= set(found)
-        assert found == sorted(found)
 
 
 def recorded(here: Store, outcome: Outcome) -> Record:

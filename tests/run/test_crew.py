@@ -125,19 +125,20 @@ def test_nothing_begins_once_it_is_stopped() -> None:
 
 @pytest.mark.parametrize("problem", [ValueError("x"), SystemExit(3)])
 def test_what_is_raised_in_a_thread_is_raised_to_the_caller_after_the_others_have_ended(problem: BaseException) -> None:
-    raised = Event()
     ended: list[str] = []
+    found: list[Crew] = []
 
     def work(step: str) -> bool:
         if step == "a":
-            raised.set()
             raise problem
-        assert raised.wait(SOON_S)
+        with found[0]._changed:
+            assert found[0]._changed.wait_for(lambda: found[0]._closed, SOON_S)
         ended.append(step)
         return True
 
+    found.append(crew({"a": (), "b": (), "after b": ("b",)}, work, 2))
     with pytest.raises(type(problem)):
-        crew({"a": (), "b": (), "after b": ("b",)}, work, 2).carry_out()
+        found[0].carry_out()
     assert ended == ["b"]
 
 

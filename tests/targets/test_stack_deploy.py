@@ -248,6 +248,7 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     assert (report.intents, stacks.status()) == ([], "ROLLBACK_COMPLETE")
     job = stacks.job(wishes={"recreate": True})
     preview = stacks.preview(job)
+    assert preview.warnings == ("its creation failed: delete Shop and create it again? --recreate says yes in advance",)
     report = stacks.apply(job, Report(yes=frozenset()))
     assert report.intents == [one.name for one in preview.calls] == ["cloudformation:DeleteStack", *PLAIN]
     assert stacks.follow(job, report)[0].verdict == "succeeded"

@@ -204,18 +204,21 @@ def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callabl
         listener.told("toolkit", "left; what runs in AWS goes on, and `toolkit resume` looks what became of it")
         listener.close()
 
-    try:
-        with signals.handled(stop, told, leave):
-            ran = run(Told(listener, stop))
-    except Stopped:
-        return 128 + (stop.signal or 2)
-    finally:
-        listener.close()
-    with suppress(output.Enough):  # whoever reads our output has enough of it; the run has ended as it has all the same
-        if asked.as_json:
-            output.document(show.document(command, ran, jobs))
-        else:
-            output.say(show.text(ran, jobs, output.width()))
+    with signals.handled(stop, told, leave):  # to the last word: a signal during it must not be taken for one before the run
+        ran: Ran | None = None
+        try:
+            with suppress(Stopped):  # while it waited for a lock
+                ran = run(Told(listener, stop))
+        finally:
+            listener.close()
+        if ran is None:
+            output.note("stopped; nothing was begun")
+            return 128 + (stop.signal or 2)
+        with suppress(output.Enough):  # whoever reads our output has enough of it; the run has ended as it has all the same
+            if asked.as_json:
+                output.document(show.document(command, ran, jobs))
+            else:
+                output.say(show.text(ran, jobs, output.width()))
     return int(ran.exit)
 
 

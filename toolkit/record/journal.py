@@ -184,7 +184,7 @@ class Journal:
         self._steps = _Steps()
         for entry in entries:
             self._steps.check(entry)
-        self._failed: tuple[Entry, bytes] | None = None
+        self._torn = False
         self._lock = Lock()
 
     @classmethod
@@ -202,7 +202,7 @@ class Journal:
         journal = cls(run, path, descriptor, (), 0, clock or Real(), port)
         try:
             _take(descriptor, store, run)
-            journal._write("run", None, facts)
+            journal.append("run", **facts)
             _synced(path, port)
         except BaseException:
             journal.close()
@@ -238,36 +238,30 @@ class Journal:
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
         """Write one line, and return when it is on disk. Safe from several threads.
 
-        Raises FileProblem if it is not; then no other line is taken before this one was tried again and written.
+        Raises FileProblem if it is not; nothing of it is left then, and the next line, of whatever step, is as good as ever.
         """
-        self._write(state, step, facts)
-
-    def _write(self, state: str, step: str | None, facts: Mapping[str, Any]) -> None:
         with self._lock:
             entry, line = self._line(state, step, facts)
             try:
-                if self._failed is not None:
+                if self._torn:
                     self._disk.cut(self._descriptor, self._size)
                 write_all(self._disk, self._descriptor, line)
                 self._disk.sync(self._descriptor)
             except OSError as error:
-                self._failed = (entry, line)
+                self._torn = True
                 self._undo()
                 raise FileProblem(path=self.path, reason=_why(error)) from None
-            self._failed = None
+            self._torn = False
             self._n, self._size = entry.n, self._size + len(line)
 
     def _line(self, state: str, step: str | None, facts: Mapping[str, Any]) -> tuple[Entry, bytes]:
-        """The line to write; the one that failed if it is the same. A line that could not be read again is a bug: ValueError."""
+        """The line to write. One that could not be read again is a bug: ValueError."""
         if self._descriptor < 0:
             raise ValueError("the journal is closed")
         if state not in STATES:
             raise ValueError(f"there is no state {state}")
-        at = self._clock.now().isoformat(timespec="milliseconds") if self._failed is None else self._failed[0].at
-        entry = Entry(self._n + 1, at, state, step, facts)
+        entry = Entry(self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts)
         line = _encoded(entry, self.run)
-        if self._failed is not None and line != self._failed[1]:
-            raise FileProblem(path=self.path, reason="an earlier line could not be written")
         if len(line) > LINE_MOST:
             raise FileProblem(path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes")
         try:

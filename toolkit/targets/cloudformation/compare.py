@@ -55,8 +55,8 @@ def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[
         return []
     before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
     values = {**images.defaults(found.template), **before, **found.given}
-    known = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
-    return standing.warnings(aws, str(stack["StackId"]), found.template, known, touched)
+    meanings = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
 
 
 def known(before: Any, after: Any) -> changes.Properties:

@@ -29,7 +29,7 @@ def preview(job: Job, world: World) -> Preview:
     warnings = [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
     if mend is not None and stack is not None:
         states.refuse_protected(stack, mend)
-        warnings.append(f"{mend.question.format(stack=found.name).capitalize()} {mend.flag} says yes in advance")
+        warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")
     if stack is not None and not new:
         warnings += compare.images_put_back(aws, found, stack, None)
     calls = [Call(mend.call, {"stack": found.name})] if mend else []

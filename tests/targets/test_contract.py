@@ -1,0 +1,212 @@
+"""What a kind promises to a run (targets/base.py), asked of every kind that can be deployed. A new one adds its stage below."""
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests.support.aws import Endpoint
+from tests.support.report import Report
+from tests.support.stacks import Stacks, template
+from tests.targets.apps import Clock, Stage
+from toolkit import targets
+from toolkit.errors import CloudError, Unreachable, WrongAccount
+from toolkit.model import Job, Seen
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.targets.base import Kind, never
+
+IAM_ONLY = {"iam:PassRole", "s3:ListBucket", "ecr:BatchCheckLayerAvailability", "cloudformation:TagResource"}
+"""Actions that are no operations of that name."""
+
+READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
+
+
+class Set(Struct):
+    """A job whose target is not up to date, and the world that it is deployed in. `clock` is moved on by waiting."""
+
+    job: Job
+    world: World
+    clock: Clock
+
+
+def _app(endpoint: Endpoint, folder: Path) -> Set:
+    stage = Stage(endpoint, folder)
+    return Set(stage.job(), stage.world, stage.clock)
+
+
+def _stack(endpoint: Endpoint, folder: Path) -> Set:
+    endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::SQS::Queue"})
+    clock = Clock(endpoint)
+    stacks = Stacks(folder, Aws(None, "eu-west-1"))
+    stacks.world = World(str(folder), str(folder / "cache"), clock, lambda profile, region: stacks.aws)
+    stacks.write(template({"Service": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}}))
+    return Set(stacks.job(), stacks.world, clock)
+
+
+STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {"app": _app, "stack": _stack}
+
+EVERY = pytest.mark.parametrize("name", STAGES)
+
+
+def kind(name: str) -> Kind:
+    return targets.kind(name)
+
+
+def writes(endpoint: Endpoint) -> list[str]:
+    """The calls so far that are no reads."""
+    return [name for name in endpoint.calls.names() if not name.partition(":")[2].startswith(READS)]
+
+
+def watched(name: str, stage: Set, report: Report) -> list[Seen]:
+    """Look until it has ended."""
+    seen: list[Seen] = []
+    for _ in range(60):
+        seen.append(kind(name).observe(stage.job, report.receipt, stage.world, seen[-1] if seen else None))
+        if seen[-1].state in ("done", "failed"):
+            return seen
+        stage.clock.advance(2)
+    return seen
+
+
+@pytest.mark.parametrize("name", targets.KINDS)
+def test_every_kind_has_each_part_of_the_contract_with_its_parameters(name: str) -> None:
+    for part in [part for part in vars(Kind) if not part.startswith("_") and callable(getattr(Kind, part))]:
+        offered = getattr(kind(name), part)
+        assert callable(offered), part
+        ours, wanted = (list(inspect.signature(one).parameters.values()) for one in (offered, getattr(Kind, part)))
+        if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in ours):
+            continue  # `never`: nobody asks it
+        assert [one.name for one in ours] == [one.name for one in wanted[1:]], part
+
+
+def test_every_kind_that_can_be_deployed_has_a_stage_here() -> None:
+    assert {name for name in targets.KINDS if kind(name).apply is not never} == STAGES.keys()
+
+
+@EVERY
+def test_preview_makes_only_reads_and_says_the_writes_of_apply(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    preview = kind(name).preview(stage.job, stage.world)
+    assert writes(aws_endpoint) == []
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    assert [call.name for call in preview.calls] == report.intents == writes(aws_endpoint)
+
+
+@EVERY
+def test_every_write_is_intended_before_it_is_made(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    """P1: at the moment of an intent its call has not been made yet."""
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    made: list[int] = []
+
+    def on_event(event: tuple[Any, ...]) -> None:
+        if event[0] == "intend":
+            made.append(len(writes(aws_endpoint)))
+
+    kind(name).apply(stage.job, stage.world, Report(clock=stage.clock, on_event=on_event))
+    assert made == list(range(len(made)))
+
+
+@EVERY
+def test_what_was_never_applied_is_absent_and_observing_changes_nothing(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    assert watched(name, stage, Report())[-1].state == "absent"
+    assert writes(aws_endpoint) == []
+
+
+@EVERY
+def test_an_applied_job_ends_as_done_and_is_live_with_its_version(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    before = writes(aws_endpoint)
+    seen = watched(name, stage, report)
+    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == ("done", "succeeded", "")
+    live = kind(name).live(stage.job, stage.world)
+    assert live is not None
+    version = stage.job.version
+    assert (live.version, live.commit, live.fingerprint, live.run) == (version.name, version.commit, version.fingerprint, stage.job.run)
+    assert writes(aws_endpoint) == before
+
+
+@EVERY
+def test_applied_twice_is_applied_once(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    kind(name).apply(stage.job, stage.world, Report(clock=stage.clock))
+    once = {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))}
+    kind(name).apply(stage.job, stage.world, again := Report(clock=stage.clock))  # by a process that knows nothing of the first
+    assert {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))} == once
+    assert watched(name, stage, again)[-1].verdict in ("succeeded", "unchanged")
+
+
+@EVERY
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_lost_answer_is_found_and_not_repeated(name: str, at: int, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    call = [one for one in kind(name).preview(stage.job, stage.world).calls if not one.name.startswith("ecr:")][at].name
+    aws_endpoint.fault(call, kind="reset", when="after")
+    report = Report(clock=stage.clock)
+    try:
+        kind(name).apply(stage.job, stage.world, report)
+    except Unreachable:
+        stage.clock.advance(30)
+        kind(name).apply(stage.job, stage.world, report)
+    assert watched(name, stage, report)[-1].verdict == "succeeded"
+    tokens = {one.params.get("ClientToken") or one.params.get("ClientRequestToken") for one in aws_endpoint.calls.of(call)}
+    assert aws_endpoint.calls.applied(call) == 1 or (len(tokens) == 1 and None not in tokens)  # AWS takes a token's call once
+
+
+@EVERY
+def test_another_account_is_refused_before_anything_is_changed(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    """S28, C8."""
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    aws_endpoint.account = "999999999999"
+    with pytest.raises(WrongAccount):
+        kind(name).preview(stage.job, stage.world)
+    with pytest.raises(CloudError):
+        kind(name).apply(stage.job, stage.world, Report(clock=stage.clock))
+    assert writes(aws_endpoint) == []
+
+
+@EVERY
+def test_a_failed_look_says_nothing_of_the_step(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    aws_endpoint.fault("*", kind="503", times=None)
+    with pytest.raises(CloudError):
+        kind(name).observe(stage.job, report.receipt, stage.world)
+
+
+@EVERY
+def test_what_is_kept_survives_a_journal(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    """Another process goes on from JSON alone."""
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kept = json.loads(json.dumps(report.receipt))
+    assert kept == report.receipt
+    assert watched(name, stage, Report(kept))[-1].verdict == "succeeded"
+
+
+@EVERY
+def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    from botocore.session import get_session  # type: ignore[import-untyped]
+
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    statements = kind(name).permissions(stage.job)
+    actions = {action for one in statements for action in one.actions}
+    prefixes = {"elbv2": "elasticloadbalancing", "elasticloadbalancing": "elbv2"}
+    session = get_session()
+    for action in actions - IAM_ONLY:
+        service, _, operation = action.partition(":")
+        assert operation in session.get_service_model(prefixes.get(service, service)).operation_names, action
+    assert all(one.why and one.resources for one in statements)
+    kind(name).preview(stage.job, stage.world)
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    watched(name, stage, report)
+    called = {
+        prefixes.get(one.partition(":")[0], one.partition(":")[0]) + ":" + one.partition(":")[2] for one in aws_endpoint.calls.names()
+    }
+    assert called - actions - {"sts:GetCallerIdentity"} == set()
