@@ -12,7 +12,8 @@ ToolkitError
 │   ├── UnknownRef
 │   └── MissingCommit   the commit is not in this clone
 ├── FileProblem         a file cannot be read or written
-│   └── FileIsThere     and is not to be replaced
+│   ├── FileIsThere     and is not to be replaced
+│   └── NoTemplate
 ├── Refused             it could be done, but not like this
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
@@ -23,11 +24,15 @@ ToolkitError
 ├── StateDamaged        a journal or a record cannot be trusted
 └── CloudError          AWS answered with an error
     ├── Missing         what rules.toml names is not there
+    │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
+    │   └── Unwell      AWS has trouble of its own
     └── CredentialsProblem
         ├── NoCredentials
+        ├── BadConfig   AWS's own settings on this machine are wrong
         ├── Expired
+        ├── WrongClock
         ├── NotAllowed  the IAM policy lacks an action
         └── WrongAccount
 
@@ -178,6 +183,12 @@ class FileIsThere(FileProblem):
     hint = "add --force to replace it, or name another file with --out"
 
 
+class NoTemplate(FileProblem):
+    """{path}: {reason}"""
+
+    hint = "correct `template` in rules.toml, or look at it with: ls -l {path}"
+
+
 class Refused(ToolkitError):
     """{problem}"""
 
@@ -245,6 +256,7 @@ class CloudError(ToolkitError):
 
     code = "aws"
     exit = Exit.FAILED
+    hint = "mend what AWS names, then run it again: what is done already is not done twice"
 
     aws_code = ""
     """AWS's own word for it, such as `ValidationError`."""
@@ -256,6 +268,12 @@ class Missing(CloudError):
     code = "missing"
     exit = Exit.USAGE
     hint = "correct its name in rules.toml, or create it first"
+
+
+class NoImage(Missing):
+    """there is no image {name} in repository {repository}"""
+
+    hint = "see which there are: aws ecr list-images --repository-name {repository}"
 
 
 class Throttled(CloudError):
@@ -271,6 +289,13 @@ class Unreachable(CloudError):
     code = "unreachable"
     exit = Exit.CREDENTIALS
     hint = "check the network, and AWS_ENDPOINT_URL if it is set"
+
+
+class Unwell(Unreachable):
+    """AWS has trouble of its own with {call}: {reason}"""
+
+    code = "unwell"
+    hint = "try again in a few minutes; nothing is wrong on this side"
 
 
 class CredentialsProblem(CloudError):
@@ -289,6 +314,23 @@ class NoCredentials(CredentialsProblem):
     hint = "sign in: aws sso login{option}; or try it without an account: toolkit sandbox up"
 
 
+class BadConfig(CredentialsProblem):
+    """the AWS settings cannot be used: {reason}"""
+
+    code = "aws-config"
+    hint = "see what there is: aws configure {next}"
+
+    def __init__(self, reason: str, next: str = "list") -> None:
+        super().__init__(reason=reason, next=next)
+
+
+class WrongClock(CredentialsProblem):
+    """the clock of this machine is {off}: AWS does not accept the time of {call}"""
+
+    code = "clock"
+    hint = "set it, for example with: timedatectl set-ntp true"
+
+
 class Expired(CredentialsProblem):
     """the AWS credentials{profile} have expired"""
 
@@ -298,10 +340,13 @@ class Expired(CredentialsProblem):
 
 
 class NotAllowed(CredentialsProblem):
-    """these credentials may not {action} on {resource}"""
+    """these credentials may not {action} on {resource}{denied}"""
 
     code = "not-allowed"
     hint = "see what is needed: toolkit permissions --json"
+
+    def __init__(self, action: str, resource: str, denied: str = "") -> None:
+        super().__init__(action=action, resource=resource, denied=denied)
 
 
 class WrongAccount(CredentialsProblem):

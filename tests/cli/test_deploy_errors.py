@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,6 +16,8 @@ from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from toolkit.cli.main import cli
 from toolkit.ports.aws import client
+from toolkit.run import step
+from toolkit.targets.ecs import watch
 
 RULES = """\
 version = 1
@@ -99,6 +101,9 @@ def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: 
     """Few attempts and little patience, so that a test takes a second and not a minute."""
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr(client, "READ_S", 0.5)
+    monkeypatch.setattr(client, "CALL_S", 2.0)
+    monkeypatch.setattr(step, "SURE_S", {"absent": 0.5, "unknown": 5.0})
+    monkeypatch.setattr(watch, "SURE_S", 1)
     return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)
 
 
@@ -143,7 +148,6 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
     "nothing listens": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}"),
     "no such host": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid"),
     "no address": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "nonsense"),
-    "not TLS": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", shop.endpoint.url.replace("http:", "https:")),
     "no credentials": lambda shop: shop.keys(),
     "half of the keys": lambda shop: shop.keys(AWS_ACCESS_KEY_ID="111111111111"),
     "never signed in": lambda shop: shop.config(SIGNED_IN),
@@ -156,7 +160,7 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
         "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
         "Access Key and signing method. Consult the service documentation for details.", 403,
     ),
-    "clock": error("SignatureDoesNotMatch", SKEWED, 403),
+    "clock": lambda shop: (shop.endpoint.clock.advance(3900), error("SignatureDoesNotMatch", SKEWED, 403)(shop))[1],
     "clock of s3": error("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403),
     "clock of ecs": error("InvalidSignatureException", SKEWED),
     "not opted in": error("OptInRequired", "The AWS Access Key Id needs a subscription for the service", 403),
@@ -182,14 +186,14 @@ def check_the_form(result: Result) -> None:
     assert (first[:7], second[:6]) == ("error: ", "hint: ")
     assert len([one for one in result.err.splitlines() if one.startswith("error")]) == 1
     assert result.code in (1, 2, 7)
-    for bad in ("Traceback", SECRET, "X-Amz-", "?", "<class", "botocore", "urllib3"):
+    for bad in ("Traceback", SECRET, "X-Amz-", "/?", "<class", "botocore", "urllib3"):
         assert bad not in result.err
     check_the_commands(result.err)
 
 
 def check_the_commands(text: str) -> None:
     """Whatever is recommended as a command of toolkit is one."""
-    for found in re.findall(r"`?toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
+    for found in re.findall(r"(?:`|: |\$ )toolkit ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text):
         command: click.Command | None = cli
         with click.Context(cli) as context:
             for word in shlex.split(found):
@@ -214,3 +218,102 @@ def test_trouble_before_anything_is_begun_is_told(shop: Shop, trouble: str, args
     assert (document["exit"], document["status"], as_json.code) == (result.code, "error", result.code)
     assert first == f"error: {document['error']['message']}"
     assert second == f"hint: {document['error']['hint']}"
+
+
+SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
+    "profile": ((*APP, "--profile", "nobody"), lambda shop: shop.keys()),
+    "profile of the rules": (APP, lambda shop: shop.rules(REGIONS, f'{REGIONS}\nprofile = "gone"')),
+    "expired sign-in of a profile": ((*APP, "--profile", "team"), lambda shop: shop.config("[profile team]\naws_access_key_id = 1\n")),
+    "account of another environment": (("deploy", "--all", "--yes"), lambda shop: setattr(shop.endpoint, "account", "222222222222")),
+    "cluster": (APP, lambda shop: shop.rules('cluster = "main"', 'cluster = "mian"')),
+    "service": (APP, lambda shop: shop.rules('service = "web"', 'service = "wbe"')),
+    "repository": (APP, lambda shop: shop.rules('"backend"', '"bakend"')),
+    "image": ((*APP, "--no-build", "--image", "v99"), lambda shop: None),
+    "nothing to build": (APP, lambda shop: shop.repo.commit(files={"app/main.py": "two\n"})),
+    "template": (STACK, lambda shop: (shop.repo.path / "infra/jobs.json").unlink()),
+    "stack": (("deploy-stack", "Jbos", "--yes"), lambda shop: None),
+    "target": (("deploy-app", "wbe", "--yes"), lambda shop: None),
+    "kind": (("deploy-app", "jobs", "--yes"), lambda shop: None),
+    "denied service": (APP, lambda shop: shop.fault("DescribeServices", "denied", resource="arn:aws:ecs:eu-west-1:1:service/main/web")),
+    "denied image": (APP, lambda shop: shop.fault("DescribeImages", "denied")),
+    "denied stack": (STACK, lambda shop: shop.fault("DescribeStacks", "denied")),
+    "denied by a policy": (APP, lambda shop: shop.fault("DescribeServices", "error", code="AccessDeniedException", message=DENIED)),
+    "denied in code": (STACK, lambda shop: shop.fault("DescribeStacks", "error", code="AccessDenied", message=ENCODED, status=403)),
+    "nothing was good": (("rollback", "web", "--yes"), lambda shop: None),
+    "nothing is open": (("resume", "--yes"), lambda shop: None),
+    "no such run": (("resume", "20260101-000000-aaaa", "--yes"), lambda shop: None),
+}  # fmt: skip
+"""What can go wrong with one command."""
+DENIED = (
+    "User: arn:aws:sts::111111111111:assumed-role/ci/run is not authorized to perform: ecs:DescribeServices on resource: "
+    "arn:aws:ecs:eu-west-1:111111111111:service/main/web with an explicit deny in a service control policy"
+)
+ENCODED = "You are not authorized to perform this operation. Encoded authorization failure message: 4GIOHlTkIaWHQD0Q0m6XSnuUMCm"
+
+
+@pytest.mark.parametrize("trouble", SPECIAL)
+def test_trouble_with_what_is_named_is_told(shop: Shop, trouble: str, snapshot: SnapshotAssertion) -> None:
+    args, prepare = SPECIAL[trouble]
+    prepare(shop)
+    result = shop(*args)
+    assert told(result, shop) == snapshot
+    check_the_form(result)
+    assert not shop.endpoint.calls.applied("RegisterTaskDefinition", "UpdateService", "CreateChangeSet")
+
+
+UNDERWAY: dict[str, tuple[tuple[str, ...], str, dict[str, object]]] = {
+    "may not register": (APP, "RegisterTaskDefinition", {"kind": "denied"}),
+    "may not pass the role": (APP, "RegisterTaskDefinition", {"kind": "error", "code": "AccessDeniedException", "message": (
+        "User: arn:aws:iam::111111111111:user/ci is not authorized to perform: iam:PassRole on resource: "
+        "arn:aws:iam::111111111111:role/task because no identity-based policy allows the iam:PassRole action"
+    )}),
+    "may not update": (APP, "UpdateService", {"kind": "denied", "resource": "arn:aws:ecs:eu-west-1:111111111111:service/main/web"}),
+    "expired before the update": (APP, "UpdateService", {"kind": "expired"}),
+    "expired while it is watched": (APP, "DescribeServiceDeployments", {"kind": "expired"}),
+    "throttled": (APP, "UpdateService", {"kind": "throttle"}),
+    "500": (APP, "RegisterTaskDefinition", {"kind": "500"}),
+    "refused": (APP, "UpdateService", {
+        "kind": "error", "code": "InvalidParameterException", "message": "The container web does not exist in the task definition."}),
+    "may not make a change set": (STACK, "CreateChangeSet", {"kind": "denied"}),
+    "expired before the change set": (STACK, "CreateChangeSet", {"kind": "expired"}),
+    "expired while the stack is watched": (STACK, "DescribeStackEvents", {"kind": "expired"}),
+    "stack refused": (STACK, "CreateChangeSet", {
+        "kind": "error", "code": "ValidationError", "message": "Template format error: Unresolved resource dependencies [X]"}),
+    "may not execute": (STACK, "ExecuteChangeSet", {"kind": "denied"}),
+}  # fmt: skip
+"""What can go wrong once a run has begun: the command, the call, and what it meets."""
+
+
+@pytest.mark.parametrize("trouble", UNDERWAY)
+def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(shop: Shop, trouble: str, snapshot: SnapshotAssertion) -> None:
+    args, operation, fault = UNDERWAY[trouble]
+    shop.fault(operation, **fault)  # type: ignore[arg-type]
+    result = shop(*args)
+    text = f"exit {result.code}\n" + re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", result.out).replace(shop.repo.head[:12], "COMMIT")
+    assert re.sub(r"\bin \d+s|tk-[0-9a-f]{24}", "...", text) == snapshot
+    for bad in ("Traceback", SECRET, "/?"):
+        assert bad not in result.out + result.err
+    check_the_commands(result.out + result.err)
+    [run] = shop("history", "--json").json["runs"]
+    assert (run["ended"] is None) == (result.code in (5, 7))  # what is open is there for `resume`
+
+
+@pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
+def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(shop: Shop, args: tuple[str, ...]) -> None:
+    operation = "UpdateService" if args is APP else "ExecuteChangeSet"
+    shop.fault(operation, "expired", times=1)
+    assert shop(*args).code == 7
+    again = shop("resume", "--json")
+    assert (again.code, again.json["steps"][0]["verdict"]) == (0, "succeeded")
+    assert shop.endpoint.calls.applied(operation) == 1
+
+
+@pytest.mark.parametrize("kind", ["expired", "denied", "500", "throttle", "silent", "drip", "truncated"])
+def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Shop, kind: str) -> None:
+    shop.fault("UpdateService", "expired", times=1)
+    shop(*APP)
+    shop.fault("*", kind)
+    result = shop("resume", "--yes")
+    assert (result.code, result.err.splitlines()[-1][:6]) == (1 if kind == "throttle" else 7, "hint: ")
+    shop.endpoint.faults.clear()
+    assert shop("resume", "--yes").code == 0

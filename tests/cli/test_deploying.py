@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
 
+import pexpect
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
@@ -215,6 +217,22 @@ def test_a_plan_file_is_carried_out_as_long_as_it_is_true(town: Town) -> None:
     town.repo.commit(files={"app/main.py": main("later")})
     stale = town("deploy", "--plan", str(town.folder / "plan.json"), "--yes")
     assert (stale.code, "the plan is stale: HEAD is another commit" in stale.err) == (2, True)
+
+
+def test_what_is_chosen_at_the_end_of_diff_is_run(town: Town) -> None:
+    town.repo.commit(files={"app/main.py": main("chosen")})
+    child = pexpect.spawn(
+        sys.executable, ["-m", "toolkit", "diff"], cwd=str(town.repo.path), env={**town.env, "TERM": "xterm"}, dimensions=(24, 80),
+        encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    child.expect_exact("What now?")
+    child.expect_exact("nothing")
+    child.send("\r")
+    child.expect_exact("$ toolkit deploy-app app")
+    child.expect("app [0-9a-f]{12}: done in ")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, town.answer()) == (0, "chosen")
 
 
 def test_what_happened_can_be_read_afterwards(town: Town) -> None:

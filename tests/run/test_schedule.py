@@ -83,9 +83,9 @@ def test_skipped_steps_are_told_in_the_order_of_their_needs() -> None:
 
 
 def test_the_longest_way_goes_first() -> None:
-    needs = {"short": (), "long": (), "chain": (), "end": ("chain",)}
-    schedule = Schedule(needs, {"short": 10.0, "long": 50.0, "chain": 20.0, "end": 40.0})
-    assert drained(schedule) == ["chain", "long", "short"]
+    needs = {"a short": (), "b long": (), "c chain": (), "end": ("c chain",)}
+    schedule = Schedule(needs, {"a short": 10.0, "b long": 50.0, "c chain": 20.0, "end": 40.0})
+    assert drained(schedule) == ["c chain", "b long", "a short"]
 
 
 def test_equal_ways_go_by_name() -> None:

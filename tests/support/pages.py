@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,17 @@ _BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTAL
 _ENV = {
     "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com", "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
     "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com", "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "COLUMNS": "80", "LC_ALL": "C.UTF-8",
+    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "COLUMNS": "80", "LC_ALL": "C.UTF-8", "USER": "ada", "LOGNAME": "ada",
+    "TOOLKIT_CACHE_DIR": str(ROOT / ".cache" / "toolkit"),
 }  # fmt: skip
+SANDBOX = "toolkit sandbox up"
+"""A page whose examples say this runs in a sandbox of its own, on the mainline with nothing changed."""
+COMMITS = (
+    "90d7db011ff424b4e29262aec9809f01b9f2e17a",
+    "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+    "b61f09d2e5478ac3019de67f42b85ca7130d9e6f",
+)
+"""How commits are written, whichever they are: by their order of appearance, the last one for all that come later."""
 
 
 def car_rental(folder: Path) -> Path:
@@ -61,15 +71,82 @@ def _git(folder: Path, *args: str) -> None:
 def with_examples_run(page: str) -> str:
     """The page with the output of every `console` block as it is today.
 
-    The blocks of a page run one after the other in the same repository; a line that starts with `$ ` is a command,
-    everything else output. A block whose output holds a line of `...` keeps its own words if they still match.
+    The blocks of a page run one after the other in the same repository and with the same exported variables; a line that starts
+    with `$ ` is a command, everything else output. A block whose output holds a line of `...` keeps its own words if they still match.
     """
-    if "```console" not in page:
+    blocks = _BLOCK.findall(page)
+    if not blocks:
         return page
-    with tempfile.TemporaryDirectory(prefix="toolkit-docs-") as folder:
-        repo = car_rental(Path(folder))
-        bin_folder = _commands(Path(folder))
-        return _BLOCK.sub(lambda block: _run_block(block[0], repo, bin_folder), page)
+    with (
+        tempfile.TemporaryDirectory(prefix="toolkit-docs-") as folder,
+        _session(Path(folder), any(SANDBOX in one for one in blocks)) as session,
+    ):
+        return _BLOCK.sub(lambda block: session.run(block[0]), page)
+
+
+class Session:
+    """One page's shell: a repository, and what the commands before have exported."""
+
+    def __init__(self, folder: Path, repo: Path) -> None:
+        self._repo, self._exported = repo, folder / "exported"
+        self._exported.write_text("")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOOLKIT_"))}
+        path = f"{_commands(folder)}{os.pathsep}{os.environ['PATH']}"
+        self._env = {**kept, **_ENV, "PATH": path, "HOME": str(folder), "TOOLKIT_STATE_DIR": str(folder / "state")}
+        self._commits: dict[str, str] = {}
+        self._runs: dict[str, str] = {}
+
+    def run(self, block: str) -> str:
+        """The block with today's output."""
+        out: list[str] = []
+        for command, expected in _parts(block):
+            output = self._masked(self.shell(command[2:]))
+            kept = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
+            out.append(command + "\n" + (expected if kept else output))
+        return "".join(out)
+
+    def shell(self, command: str) -> str:
+        """What a person would see of a command: both streams, and the exit code where it is not 0."""
+        script = f". {self._exported}\n{command}\ncode=$?\nexport -p >{self._exported}\nexit $code"
+        done = subprocess.run(
+            ["sh", "-c", script], cwd=self._repo, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=120,
+        )  # fmt: skip
+        return done.stdout + (f"(exit {done.returncode})\n" if done.returncode else "")
+
+    def _masked(self, text: str) -> str:
+        """What differs from one day, or one version of the example, to the next is always written in the same way."""
+        text = re.sub(r"sha256:[0-9a-f]{64}", "sha256:4e1c", text)
+        text = re.sub(r"(?<=-dirty-)[0-9a-f]{12}\b", "5f0c2a9e7d31", text)
+        text = re.sub(r"\b(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b", self._commit, text)
+        text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
+        text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
+        text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
+        return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
+
+    def _commit(self, found: re.Match[str]) -> str:
+        known = self._commits.setdefault(found[0][:7], COMMITS[min(len(self._commits), len(COMMITS) - 1)])
+        return known[: len(found[0])]
+
+    def _run(self, found: re.Match[str]) -> str:
+        return self._runs.setdefault(found[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}")
+
+
+def _time(found: re.Match[str]) -> str:
+    return f"2026-11-20{found[1]}19:37{':42' if found[2] else ''}{'.118' if found[3] else ''}"
+
+
+@contextmanager
+def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
+    repo = car_rental(folder)
+    if sandbox:
+        _git(repo, "checkout", "-q", "-f", "main")
+    session = Session(folder, repo)
+    try:
+        yield session
+    finally:
+        if sandbox:
+            session.shell("toolkit sandbox down")
 
 
 def _commands(folder: Path) -> Path:
@@ -80,15 +157,6 @@ def _commands(folder: Path) -> Path:
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m toolkit "$@"\n')
     script.chmod(0o755)
     return found
-
-
-def _run_block(block: str, repo: Path, bin_folder: Path) -> str:
-    out: list[str] = []
-    for command, expected in _parts(block):
-        output = _masked(_shell(command[2:], repo, bin_folder))
-        kept = "...\n" in expected and re.fullmatch(_wildcard(expected), output)
-        out.append(command + "\n" + (expected if kept else output))
-    return "".join(out)
 
 
 def _parts(block: str) -> Iterator[tuple[str, str]]:
@@ -106,21 +174,6 @@ def _parts(block: str) -> Iterator[tuple[str, str]]:
 
 def _wildcard(expected: str) -> str:
     return re.escape(expected).replace(re.escape("...\n"), r"(?:.*\n)*")
-
-
-def _shell(command: str, repo: Path, bin_folder: Path) -> str:
-    """What a person would see of a command: both streams, and the exit code where it is not 0."""
-    env = {**os.environ, **_ENV, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "HOME": str(repo.parent)}
-    done = subprocess.run(
-        ["sh", "-c", command], cwd=repo, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return done.stdout + (f"(exit {done.returncode})\n" if done.returncode else "")
-
-
-def _masked(text: str) -> str:
-    """Commit ids change with every change of the example: they are written as the same few digits."""
-    text = re.sub(r"\b[0-9a-f]{40}\b", "90d7db011ff424b4e29262aec9809f01b9f2e17a", text)
-    return re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7}\b", "90d7db0", text)
 
 
 def command_reference() -> str:

@@ -10,7 +10,7 @@ from toolkit.adopt.coverage import Uncovered, uncovered_sources
 from toolkit.adopt.images.contexts import contexts, is_compose, is_dockerfile
 from toolkit.adopt.survey import images_of_stacks
 from toolkit.cli import options, output
-from toolkit.errors import Exit, GitMissing
+from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import files, programs
@@ -33,7 +33,7 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         git = options.repository(folder)
     except GitMissing:
         git = None
-    found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs()]
+    found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs(), _builder()]
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
     images = _images(loaded, git) if loaded and git else None
     bad = (images and images.uncovered) or any(program.problem for program in found)
@@ -46,6 +46,18 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
 
 def _programs() -> list[show.Program]:
     return [show.program(name, version, needed) for name, version, needed in programs.versions()]
+
+
+def _builder() -> show.Program:
+    """What would build images here."""
+    from toolkit.ports import images
+
+    try:
+        name = images.builder().name
+    except Refused as problem:
+        return show.Program("builder", None, str(problem), True)
+    limits = "Dockerfiles that only copy; docker, podman or buildah would build all" if name == images.BUILT_IN else ""
+    return show.Program("builder", name, limits)
 
 
 def _images(rules: Rules, git: Git) -> show.Images:

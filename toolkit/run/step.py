@@ -77,6 +77,7 @@ def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = Fals
 
 def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool) -> Outcome:
     """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first."""
+    lost = ""
     for attempt in range(APPLIES):
         if attempt or not resumed:
             walk.still(job)
@@ -85,11 +86,13 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
             except (Unreachable, Throttled) as problem:
                 if not desk.acted:
                     raise
+                lost = f"{problem}, and nothing of it is to be seen"
                 desk.phase(f"looking what became of it: {problem}")  # an answer was lost, perhaps not more than that
         outcome = _follow(job, kind, desk, walk, until)
         if outcome is not None:
             return outcome
-    return Outcome(job.step, job.target, "in-doubt", "AWS accepted it, and then knew nothing of it", "toolkit resume", open=True)
+    cause = lost or "AWS accepted it, and then knew nothing of it"
+    return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
 
 
 def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outcome | None:
@@ -157,7 +160,8 @@ def _ended(job: Job, seen: Seen, told: str) -> Outcome:
         return Outcome(job.step, job.target, seen.verdict or "succeeded", **{**common, "cause": seen.cause})  # type: ignore[arg-type]
     if seen.state == "failed":
         return Outcome(job.step, job.target, seen.verdict or "failed", **common)  # type: ignore[arg-type]
-    return Outcome(job.step, job.target, "in-doubt", told or seen.cause, seen.next or "toolkit resume", open=True)
+    cause = told or seen.cause or "AWS does not say what became of it"
+    return Outcome(job.step, job.target, "in-doubt", cause, seen.next or "toolkit resume", open=True)
 
 
 def _too_late(job: Job, state: str, told: str) -> Outcome:

@@ -105,7 +105,9 @@ def error(problem: ToolkitError) -> list[str]:
     return [f"error: {lines[0]}", *(f"       {one}" for one in lines[1:]), *([f"hint: {hint}"] if hint else [])]
 
 
-_SENTENCES = frozenset(("problem", "next", "reason", "fetch", "profile", "option", "where", "what", "call", "owner", "since", "command"))
+_SENTENCES = frozenset((
+    "problem", "next", "reason", "fetch", "profile", "option", "where", "what", "call", "owner", "since", "command", "denied", "off",
+))  # fmt: skip
 
 
 def _facts(problem: ToolkitError) -> dict[str, str]:

@@ -6,14 +6,22 @@ stood for an effect is for the kind's `observe` to find out, never for a retry.
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Condition, Lock
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Condition, Lock, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from toolkit import errors
 
+Found = TypeVar("Found")
+
 CONNECT_S, READ_S = 5, 20
+"""How long a connection may take to be made, and how long it may be silent."""
+CALL_S = 60.0
+"""How long a call may take with all its attempts: an answer that comes byte by byte is never silent."""
+LEAST_RATE = 50_000
+"""Bytes a second that an upload or a download may take besides."""
 ATTEMPTS = 5
 POOL = 32
 WINDOW_S = 0.02
@@ -25,12 +33,21 @@ _THROTTLING = frozenset((
     "EC2ThrottledException", "ProvisionedThroughputExceededException", "TransactionInProgressException",
 ))  # fmt: skip
 _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"))
-_UNKNOWN = frozenset((
-    "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException",
-    "AuthFailure", "MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "RequestTimeTooSkewed",
-    "OptInRequired",
-))  # fmt: skip
+_NO_KEY = "it does not know the access key or the session token"
+_NOT_A_PAIR = "the secret access key does not belong to the access key"
+_UNKNOWN = {
+    "InvalidClientTokenId": _NO_KEY, "UnrecognizedClientException": _NO_KEY, "InvalidAccessKeyId": _NO_KEY,
+    "SignatureDoesNotMatch": _NOT_A_PAIR, "InvalidSignatureException": _NOT_A_PAIR, "IncompleteSignature": _NOT_A_PAIR,
+    "MissingAuthenticationToken": "they are missing", "MissingAuthenticationTokenException": "they are missing",
+    "OptInRequired": "the account has not opted in to this service or region", "AuthFailure": "",
+}  # fmt: skip
+"""What is wrong with the credentials, in our words where AWS's do not help."""
+_CLOCK = re.compile("Signature (expired|not yet current): ")
 _DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "Forbidden", "403"))
+_OF_A_POLICY = re.compile(r"explicit deny in an? (?P<policy>[a-z -]+ policy)")
+_ADDRESS = re.compile(r"(https?://[^\s?]+)\?\S*")
+_BARE = r"\1"
+"""An address without what follows the question mark: signatures."""
 _WHO_WHAT = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
 
 
@@ -57,7 +74,7 @@ class Aws:
         answer = self._call(service, operation, params, once=False)
         body = answer["Body"]
         try:
-            return answer, body.read(most)
+            return answer, _within(CALL_S + most / LEAST_RATE, lambda: body.read(most))
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
         finally:
@@ -67,7 +84,8 @@ class Aws:
         """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
         client = self._client(service, once=False)
         try:
-            for page in client.get_paginator(operation).paginate(**params):
+            found = iter(client.get_paginator(operation).paginate(**params))
+            while (page := _within(CALL_S, lambda: next(found, None))) is not None:
                 yield from page.get(key) or ()
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
@@ -169,7 +187,7 @@ class Aws:
     def _call(self, service: str, operation: str, params: dict[str, Any], once: bool) -> dict[str, Any]:
         client = self._client(service, once)
         try:
-            answer: dict[str, Any] = getattr(client, operation)(**params)
+            answer: dict[str, Any] = _within(CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params))
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
         return answer
@@ -187,19 +205,24 @@ class Aws:
         )
         if isinstance(problem, boto.ClientError):
             return self._refusal(problem.response, call, whose)
-        nobody = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.ProfileNotFound)
-        if isinstance(problem, nobody):
+        if isinstance(problem, (boto.NoCredentialsError, boto.SSOTokenLoadError)):
             return errors.NoCredentials(**whose)
-        if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError)):
+        if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError)):
             return errors.Expired(**whose)
+        if isinstance(problem, _TooSlow):
+            return errors.Unreachable(call=call, reason=f"it took longer than {problem.seconds:g} s")
         if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
             return errors.Unreachable(call=call, reason=_why(problem))
         if isinstance(problem, ResponseParserError):
             return errors.Unreachable(call=call, reason="the answer cannot be read")
         if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
-            return errors.Refused("no usable AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
+            name = getattr(problem, "kwargs", {}).get("region_name", "")
+            said = f"{name!r} is no AWS region" if name else "no AWS region is set"
+            return errors.Refused(said, "set `regions` of the environment in rules.toml, --region or AWS_REGION")
+        if wrong := _settings(problem, boto):
+            return errors.BadConfig(wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list")
         if isinstance(problem, boto.BotoCoreError):
-            return errors.CloudError(call=call, reason=str(problem).splitlines()[0])
+            return errors.CloudError(call=call, reason=_ADDRESS.sub(_BARE, str(problem).splitlines()[0]))
         return problem
 
     def _refusal(self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]) -> errors.CloudError:
@@ -212,17 +235,90 @@ class Aws:
         elif code in _THROTTLING or status == 429:
             problem = errors.Throttled(call=call)
         elif code in _DENIED:
-            who = _WHO_WHAT.search(message)
-            action, resource = (who["action"], who["resource"] or "*") if who else (call, "*")
-            problem = errors.NotAllowed(action=action, resource=resource.strip("\"'"))
+            problem = _denied(message, call)
+        elif code == "RequestTimeTooSkewed" or _CLOCK.search(message):
+            problem = errors.WrongClock(off=_off(response), call=call)
         elif code in _UNKNOWN:
-            problem = errors.CredentialsProblem(call=call, reason=f"{code}: {message}")
+            problem = errors.CredentialsProblem(call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})")
         elif status >= 500:
-            problem = errors.Unreachable(call=call, reason=f"{status} {code}")
+            problem = errors.Unwell(call=call, reason=f"{status} {code}")
         else:
+            message = _ADDRESS.sub(_BARE, message)
             problem = errors.CloudError(call=call, reason=f"{code}: {message}" if code not in message else message)
         problem.aws_code = code
         return problem
+
+
+class _TooSlow(Exception):
+    """A call has not ended in its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def _within(seconds: float, do: Callable[[], Found]) -> Found:
+    """What `do` gives, or raises. Raises _TooSlow if it takes longer; it is left to itself then: nothing can interrupt a read that always
+    gets one more byte, and what became of a lost answer is found out like that of any other."""
+    asked: Future[Found] = Future()
+
+    def ask() -> None:
+        try:
+            asked.set_result(do())
+        except BaseException as problem:  # also a bug has to arrive where it is waited for
+            asked.set_exception(problem)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        return asked.result(seconds)
+    except TimeoutError:
+        if asked.done():
+            raise
+        raise _TooSlow(seconds) from None
+
+
+def _size(params: Mapping[str, Any]) -> int:
+    """How many bytes a call sends, as far as that matters."""
+    body = params.get("Body")
+    return int(params.get("ContentLength") or (len(body) if isinstance(body, bytes) else 0))
+
+
+def _denied(message: str, call: str) -> errors.NotAllowed:
+    """Which action on which resource, as AWS's sentence has it; a deny is told, for no permission mends it."""
+    who, policy = _WHO_WHAT.search(message), _OF_A_POLICY.search(message)
+    action, resource = (who["action"], who["resource"] or "*") if who else (call, "*")
+    return errors.NotAllowed(action, resource.strip("\"'"), f": a {policy['policy']} denies it" if policy else "")
+
+
+def _off(response: Mapping[str, Any]) -> str:
+    """By how much our clock differs from AWS's."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        said = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, ValueError):
+        return "wrong"
+    seconds = (datetime.now(UTC) - said.astimezone(UTC)).total_seconds()
+    return f"{abs(seconds) / 60:.0f} min {'fast' if seconds > 0 else 'slow'}" if abs(seconds) >= 60 else "wrong"
+
+
+def _settings(problem: Exception, boto: Any) -> str:
+    """What is wrong with AWS's files and variables on this machine; empty if it is something else. What a credential process has
+    said is not repeated: it may be a secret."""
+    facts = getattr(problem, "kwargs", {})
+    if isinstance(problem, boto.ProfileNotFound):
+        return f"there is no profile {facts.get('profile')}"
+    if isinstance(problem, boto.PartialCredentialsError):
+        return f"{facts.get('cred_var')} is missing in the credentials (found by: {facts.get('provider')})"
+    if isinstance(problem, boto.CredentialRetrievalError):
+        return f"no credentials come from {str(facts.get('provider', '')).replace('custom-process', 'credential_process')}"
+    if isinstance(problem, boto.ConfigParseError):
+        return f"{facts.get('path')} cannot be read"
+    if isinstance(problem, ValueError) and str(problem).startswith("Invalid endpoint"):
+        return "AWS_ENDPOINT_URL is no address"
+    known = (boto.ConfigNotFound, boto.InvalidConfigError, boto.SSOError, boto.UnknownCredentialError)
+    return _ADDRESS.sub(_BARE, str(problem).splitlines()[0]) if isinstance(problem, known) else ""
 
 
 class _Gathering:
@@ -289,7 +385,27 @@ def _camel(operation: str) -> str:
 
 
 def _why(problem: Exception) -> str:
-    """The kind of network trouble, without the address's query or path: they may hold signatures."""
-    words = {"EndpointConnectionError": "nothing listens there", "ConnectTimeoutError": f"no connection within {CONNECT_S} s"}
-    words |= {"ReadTimeoutError": f"silent for {READ_S} s", "ConnectionClosedError": "the connection was closed"}
+    """The kind of network trouble, with the host's name only: paths and queries may hold signatures."""
+    facts = getattr(problem, "kwargs", {})
+    host = _host(str(facts.get("endpoint_url", "")))
+    if type(problem).__name__ == "EndpointConnectionError":
+        known = type(facts.get("error")).__name__ not in ("NameResolutionError", "gaierror")
+        return f"nothing listens at {host}" if known else f"the name {host} is not known here"
+    words = {
+        "ConnectTimeoutError": f"no connection to {host} within {CONNECT_S} s",
+        "ReadTimeoutError": f"{host} was silent for {READ_S} s",
+        "ConnectionClosedError": f"{host} has closed the connection",
+        "IncompleteReadError": "the answer was cut off",
+        "SSLError": f"no encrypted connection to {host} (its certificate, AWS_CA_BUNDLE, or a proxy)",
+        "ProxyConnectionError": "the proxy does not let it through",
+    }
     return words.get(type(problem).__name__, type(problem).__name__)
+
+
+def _host(url: str) -> str:
+    """`127.0.0.1:4566` of an address."""
+    try:
+        split = urlsplit(url)
+        return f"{split.hostname}:{split.port}" if split.port else split.hostname or "the endpoint"
+    except ValueError:
+        return "the endpoint"

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import CloudError, FileProblem, Missing, Refused, WrongAccount
+from toolkit.errors import CloudError, Missing, NoTemplate, Refused, WrongAccount
 from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws
@@ -78,7 +78,7 @@ def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> S
     settings = job.settings
     text = files.text_inside(world.root, settings.template, templates.LONGEST)
     if text is None:
-        raise FileProblem(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+        raise NoTemplate(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
     stored = None
     if len(text.encode()) > templates.INLINE:
         bucket, prefix = _store(job, aws, account, region)

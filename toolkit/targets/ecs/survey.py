@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from toolkit.errors import Missing, Refused, WrongAccount
+from toolkit.errors import Missing, NoImage, Refused, WrongAccount
 from toolkit.model import Call, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
@@ -120,7 +120,7 @@ def _check_image_is_wanted(job: Job, wanted: str) -> None:
     if job.action == ROLLBACK:
         raise Refused(f"the image {wanted} is no longer in repository {settings.repository}", f"see `toolkit history {job.target}`")
     if job.wishes.get("image"):
-        raise Missing(what="image", name=wanted, where=f" in repository {settings.repository}")
+        raise NoImage(name=wanted, repository=settings.repository)
     if settings.build is None or job.wishes.get("no_build"):
         why = "it has no `build` in rules.toml" if settings.build is None else "it is not to be built (--no-build)"
         raise Refused(f"there is no image {wanted} in repository {settings.repository}, and {why}", "name an existing one with --image TAG")

@@ -1,0 +1,257 @@
+"""Deploys of a real kind through the scripted AWS, as a run carries them out: a journal on disk, a desk, and a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests.run.simulated import Listener
+from tests.support.aws import Endpoint
+from toolkit import targets
+from toolkit.model import Job, Outcome, Place, Version
+from toolkit.ports.aws import client
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.record.journal import Entry, Journal, read
+from toolkit.record.state import Store, open_store
+from toolkit.run.book import Papers
+from toolkit.run.desk import Desk
+from toolkit.run.jobs import pack
+from toolkit.run.pace import Pace
+from toolkit.run.settle import Left, left
+from toolkit.run.step import Walk, carry_out
+from toolkit.run.stop import Stop
+from toolkit.targets import app, stack
+
+REGION, ACCOUNT, COMMIT = "eu-west-1", "111111111111", "c0ffee" + "0" * 34
+DEADLINE_S = 300
+SPARE_S = 5 + client.CALL_S
+"""How much later than its deadline a run may end: the call that is being made then is not cut off."""
+UNTOKENED = ("RegisterTaskDefinition", "UpdateService")
+"""Calls of which AWS makes two if it gets two."""
+
+
+class Clock:
+    """Time that passes at once when somebody waits; AWS's goes with it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint, self._passed = endpoint, 0.0
+        endpoint.clock.stop()
+
+    def now(self) -> datetime:
+        return self._endpoint.clock.now()
+
+    def elapsed(self) -> float:
+        return self._passed
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        self.advance(max(seconds, 0.0))
+        return wake is not None and wake.is_set()
+
+    def advance(self, seconds: float) -> None:
+        self._passed += seconds
+        self._endpoint.clock.advance(seconds)
+
+
+class Sent(Struct, frozen=True):
+    """One attempt of one call, as the SDK numbers them."""
+
+    operation: str
+    invocation: str
+
+
+class Cloud(Aws):
+    """The real client, which counts what it sends; all of them share one session, for that takes longest to make."""
+
+    shared: Any = None
+
+    def __init__(self) -> None:
+        super().__init__(None, REGION)
+        self.sent: list[Sent] = []
+        self._session = Cloud.shared
+
+    def _client(self, service: str, once: bool) -> Any:
+        new = (service, once) not in self._clients
+        made = super()._client(service, once)
+        Cloud.shared = self._session
+        if new:
+            made.meta.events.register_first("before-send", self._count, unique_id="count")
+        return made
+
+    def _count(self, request: Any, event_name: str, **_: Any) -> None:
+        number = request.headers["amz-sdk-invocation-id"]
+        self.sent.append(Sent(event_name.rpartition(".")[2], number.decode() if isinstance(number, bytes) else str(number)))
+
+    def close(self) -> None:
+        for one in self._clients.values():
+            one.close()
+
+
+class Deploy:
+    """One deploy of one target that is there in an older version. Everything of it has a name of its own: an endpoint has many of them."""
+
+    kind = ""
+
+    def __init__(self, endpoint: Endpoint, folder: Path, name: str) -> None:
+        self.endpoint, self.folder, self.name = endpoint, folder, name
+        self.clock, self.aws, self.store = Clock(endpoint), Cloud(), open_store("faults", str(folder))
+        self.world = World(str(folder), str(folder), self.clock, lambda profile, region: self.aws)
+        self.run = f"run-{name}"
+        self.prepare()
+        endpoint.calls.clear()
+
+    def prepare(self) -> None:
+        """What is there before."""
+        raise NotImplementedError
+
+    def settings(self) -> Any:
+        raise NotImplementedError
+
+    def is_new(self) -> bool:
+        """Whether the cloud itself has come to rest on our version."""
+        raise NotImplementedError
+
+    def effects(self) -> dict[str, int]:
+        """How often each call that counts has had its effect."""
+        raise NotImplementedError
+
+    def rest(self) -> None:
+        """Let the cloud come to the end of what it does."""
+        raise NotImplementedError
+
+    @property
+    def job(self) -> Job:
+        """The step."""
+        return Job(
+            self.name, self.name, self.kind, targets.kind(self.kind).action, Place("dev", REGION, ACCOUNT), self.settings(),
+            Version(COMMIT, COMMIT, "f" * 64), self.run, f"token{self.name}", deadline_s=DEADLINE_S,
+        )  # fmt: skip
+
+    def begun(self) -> Outcome:
+        """A first process carries it out."""
+        journal = Journal.create(self.store, self.run, {"jobs": [pack(self.job)]}, self.clock)
+        return self._carried_out(journal, self.job, None)
+
+    def resumed(self) -> Outcome:
+        """Another process goes on with what the journal says."""
+        journal = Journal.reopen(self.store, self.run, self.clock)
+        found = self.left()
+        return self._carried_out(journal, found.jobs[0], found)
+
+    def left(self) -> Left:
+        """What is left on disk."""
+        return left(self.entries(), self.clock.now(), "journal")
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The journal."""
+        return read(self.store, self.run)
+
+    def _carried_out(self, journal: Journal, job: Job, found: Left | None) -> Outcome:
+        begun = found.begun.get(job.step) if found else None
+        stop, papers = Stop(), Papers(self.store, journal, {}, self.clock, lambda text: text)
+        log = papers.log(job.step)
+        self.listener = Listener()
+        desk = Desk(
+            job, papers.journal, log, self.listener, stop, self.clock, lambda: None, begun.receipt if begun else None, begun is not None
+        )
+        walk = Walk(self.world, Pace(1), stop)
+        try:
+            return carry_out(job, targets.kind(job.kind), desk, walk, begun is not None, begun.waited_s if begun else 0.0)
+        finally:
+            log.close()
+            journal.close()
+
+    def close(self) -> None:
+        self.aws.close()
+
+
+class App(Deploy):
+    """A service behind a load balancer, which is to run another image; two looks later it does."""
+
+    kind = "app"
+
+    def prepare(self) -> None:
+        repository = self.endpoint.ecr.repository(self.name)
+        old = self.endpoint.ecr.image(self.name, "old")
+        self.new = self.endpoint.ecr.image(self.name, COMMIT)
+        first = self.endpoint.ecs.definition(self.name, f"{repository.uri}@{old.digest}", tags={"toolkit:version": "old"})
+        self.service = self.endpoint.ecs.service(self.name, definition=first.arn, desired=2, group=f"group-{self.name}"[:32])
+        self.endpoint.ecs.next("success", service=self.name, looks=4)
+
+    def settings(self) -> app.Settings:
+        return app.Settings(cluster="main", service=self.name, repository=self.name)
+
+    def is_new(self) -> bool:
+        image = self.endpoint.ecs.definitions[self.service.definition].body["containerDefinitions"][0]["image"]
+        return str(image).endswith(f"@{self.new.digest}") and self.service.latest.status == "SUCCESSFUL"
+
+    def effects(self) -> dict[str, int]:
+        calls = self.endpoint.calls
+        return {name: calls.applied(f"ecs:{name}") for name in UNTOKENED}
+
+    def rest(self) -> None:
+        for _ in range(20):
+            self.clock.advance(60)
+            self.endpoint.ecs.describe_services({"cluster": "main", "services": [self.name]})
+
+
+class Stack(Deploy):
+    """A stack that is to be updated by a change set."""
+
+    kind = "stack"
+
+    def prepare(self) -> None:
+        cloud = self.endpoint.cloudformation
+        cloud.stack(self.name, "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+        cloud.next_change_set("complete", stack=self.name, looks=1)
+        cloud.next("success", stack=self.name, looks=1)
+        resources = {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}
+        (self.folder / f"{self.name}.json").write_text(json.dumps({"Resources": resources}))
+
+    def settings(self) -> stack.Settings:
+        return stack.Settings(stack=self.name, template=f"{self.name}.json")
+
+    def is_new(self) -> bool:
+        found = self.endpoint.cloudformation.stacks[self.name]
+        return found.status == "UPDATE_COMPLETE" and found.tags.get("toolkit:run") == self.run
+
+    def effects(self) -> dict[str, int]:
+        found = self.endpoint.cloudformation.stacks[self.name]
+        began = [one for one in found.events if one["LogicalResourceId"] == self.name and one["ResourceStatus"] == "UPDATE_IN_PROGRESS"]
+        asked = [call for call in self.endpoint.calls.of("CreateChangeSet") if call.applied]
+        names = {(call.params["ChangeSetName"], call.params.get("ClientToken")) for call in asked}
+        return {"CreateChangeSet": len(names), "ExecuteChangeSet": len(began)}
+
+    def rest(self) -> None:
+        for _ in range(20):
+            self.clock.advance(60)
+            self.endpoint.cloudformation.describe_stacks({"StackName": self.name})
+
+
+KINDS: dict[str, type[Deploy]] = {"app": App, "stack": Stack}
+
+
+@contextmanager
+def hurried(patch: pytest.MonkeyPatch, pass_: Callable[[float], None]) -> Iterator[None]:
+    """The SDK's own waits take no time but the clock's, and the client's patience is short."""
+    with patch.context() as patched:
+        patched.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pass_))
+        patched.setattr(client, "READ_S", 0.3)
+        patched.setattr(client, "CALL_S", 0.5)
+        patched.setattr(client, "WINDOW_S", 0.0)
+        yield
+
+
+def tries(deploy: Deploy) -> Counter[tuple[str, str]]:
+    """How often each call was sent, with the attempts of the SDK."""
+    return Counter((one.operation, one.invocation) for one in deploy.aws.sent)

@@ -1,0 +1,169 @@
+"""T4: each way in which a call can go wrong, at each call of a deploy; what the run says of it has to be what the cloud knows.
+
+In CI the slow ones are a sample, whose seed is told when something is wrong; NIGHT=1 runs all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults import deploys
+from tests.faults.deploys import DEADLINE_S, KINDS, SPARE_S, UNTOKENED, Deploy, tries
+from tests.support.aws import Endpoint
+from toolkit.model import Outcome
+from toolkit.ports.aws import client
+
+NIGHT = bool(os.environ.get("NIGHT"))
+SEED = int(os.environ.get("SEED") or Random().randrange(1 << 32))
+SAMPLE = 4
+"""How many of the calls meet a fault that never ends, in CI."""
+CALLS = {
+    "app": (
+        "GetCallerIdentity", "DescribeServices", "ListServiceDeployments", "DescribeRepositories", "DescribeImages",
+        "DescribeTaskDefinition", "ListTaskDefinitions", "RegisterTaskDefinition", "UpdateService", "DescribeServiceDeployments",
+        "DescribeServiceRevisions", "ListTasks", "DescribeTasks", "DescribeTargetHealth",
+    ),
+    "stack": (
+        "DescribeChangeSet", "GetCallerIdentity", "DescribeStacks", "GetTemplateSummary", "GetTemplate", "CreateChangeSet",
+        "ExecuteChangeSet", "DescribeStackEvents",
+    ),
+}  # fmt: skip
+WRITES = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet")
+PASSING = ("throttle", "500", "503", "reset", "silent")
+"""What a call survives that is made again."""
+FAULTS = (*PASSING, "drip", "truncated", "expired", "denied")
+SLOW = ("silent", "drip")
+EACH = [(kind, call) for kind, calls in CALLS.items() for call in calls]
+
+
+class Stage:
+    """One endpoint, and deploys on it one after the other."""
+
+    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+        self.endpoint, self._folder, self._made = endpoint, folder, list[Deploy]()
+
+    def deploy(self, kind: str) -> Deploy:
+        """Another one, of which nothing has begun."""
+        made = KINDS[kind](self.endpoint, self._folder, f"shop{len(self._made)}")
+        self._made.append(made)
+        return made
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass for the deploy that goes on."""
+        self._made[-1].clock.advance(seconds)
+
+    def calm(self) -> None:
+        """No more faults; whoever still waits for an answer gets none."""
+        self.endpoint.faults.clear()
+        self.endpoint.release()
+
+    def close(self) -> None:
+        """The end."""
+        self.calm()
+        for made in self._made:
+            made.close()
+
+
+@pytest.fixture
+def stage(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    made = Stage(aws_endpoint, tmp_path)
+    with deploys.hurried(monkeypatch, made.pass_):
+        yield made
+        made.close()
+
+
+def judged(stage: Stage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
+    """The first process has ended like this; a second one goes on where it left something open."""
+    told = f"{hint}: {outcome.verdict}, {outcome.cause}"
+    assert deploy.clock.elapsed() <= DEADLINE_S + SPARE_S, told
+    if outcome.verdict == "succeeded":
+        assert deploy.is_new(), told
+    elif outcome.open:
+        stage.calm()
+        again = deploy.resumed()
+        assert (again.verdict, deploy.is_new()) == ("succeeded", True), f"{told}; resumed: {again.verdict}, {again.cause}"
+    else:
+        deploy.rest()
+        assert not deploy.is_new(), f"{told}, but the cloud went on"
+    stage.calm()
+    _once(deploy, told)
+
+
+def _once(deploy: Deploy, told: str) -> None:
+    """Nothing has had its effect twice, nothing was asked more often than was said, and nothing happened that nobody had intended."""
+    intents = [str(entry.facts["call"]).partition(":")[2] for entry in deploy.entries() if entry.state == "intent"]
+    for call, count in deploy.effects().items():
+        assert count <= 1, f"{told}: {call} had its effect {count} times"
+        assert count <= intents.count(call), f"{told}: {call} without an intent"
+    sent = tries(deploy)
+    assert max(sent.values()) <= client.ATTEMPTS, f"{told}: {sent.most_common(3)}"
+    for call in UNTOKENED:
+        made = [count for (name, _), count in sent.items() if name == call]
+        assert len(made) <= intents.count(call), f"{told}: {call} was made more often than intended"
+        assert set(made) <= {1}, f"{told}: {call} was made again by the SDK"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(stage: Stage, kind: str) -> None:
+    deploy = stage.deploy(kind)
+    outcome = deploy.begun()
+    assert (outcome.verdict, outcome.open, deploy.is_new()) == ("succeeded", False, True)
+    assert set(deploy.effects().values()) == {1}
+    assert set(CALLS[kind]) == {call.operation for call in stage.endpoint.calls}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("kind", "call"), EACH)
+def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(stage: Stage, kind: str, call: str, fault: str) -> None:
+    """At each time that the call is made."""
+    at = 0
+    while True:
+        deploy = stage.deploy(kind)
+        spoilt = stage.endpoint.fault(call, kind=fault, skip=at)
+        outcome = deploy.begun()
+        if not spoilt.hits:
+            break
+        hint = f"{fault} at {call} {at + 1}"
+        assert fault not in PASSING or outcome.verdict == "succeeded", f"{hint}: {outcome.verdict}, {outcome.cause}"
+        judged(stage, deploy, outcome, hint)
+        at += 1
+        if fault in SLOW and not NIGHT:
+            return
+    stage.calm()
+    assert at > 0
+
+
+@pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
+@pytest.mark.parametrize("fault", ["500", "503", "reset", "silent"])
+@pytest.mark.parametrize(("kind", "call"), [(kind, call) for kind, call in EACH if call in WRITES])
+def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
+    stage: Stage, kind: str, call: str, fault: str, times: int | None
+) -> None:
+    deploy = stage.deploy(kind)
+    spoilt = stage.endpoint.fault(call, times, fault, "after")
+    outcome = deploy.begun()
+    assert spoilt.hits
+    assert times is None or outcome.verdict == "succeeded", f"{outcome.verdict}, {outcome.cause}"
+    judged(stage, deploy, outcome, f"{fault} after {call}")
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if NIGHT or fault not in SLOW])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(stage: Stage, kind: str, fault: str) -> None:
+    """From its first time on, or only from a later one on: some of them."""
+    clean = stage.deploy(kind)
+    clean.begun()
+    often = {call: stage.endpoint.calls.count(call) for call in CALLS[kind]}
+    places = [(call, skip) for call in CALLS[kind] for skip in range(often[call])]
+    for call, skip in places if NIGHT else Random(f"{SEED} {kind} {fault}").sample(places, SAMPLE):
+        deploy = stage.deploy(kind)
+        spoilt = stage.endpoint.fault(call, None, fault, skip=skip)
+        outcome = deploy.begun()
+        hint = f"SEED={SEED}: {fault} at {call} from {skip + 1} on"
+        assert spoilt.hits, hint
+        judged(stage, deploy, outcome, hint)
