@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.aws.fixtures import aws_endpoint as aws_endpoint
 from tests.support.aws.fixtures import aws_process as aws_process
@@ -16,6 +17,23 @@ pytest_plugins = ["tests.support.sandbox"]
 settings.register_profile("toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("night", parent=settings.get_profile("toolkit"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
+
+
+IN_ORDER = ("tests/cli/test_deploying.py",)
+"""Files whose tests are one story: each goes on from where the one before has left its system."""
+
+
+class _Stories(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives every test to whichever worker is free, but a story as a whole to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in IN_ORDER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """For `-n 2`. xdist's own groups (`--dist loadgroup`) do nothing with pytest 9.2."""
+    return _Stories(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -336,7 +336,7 @@ class Expired(CredentialsProblem):
 
     code = "expired"
 
-    hint = "sign in again: aws sso login{option}; then go on with `toolkit resume` if a run was stopped"
+    hint = "sign in again: aws sso login{option}; then go on, with `toolkit resume` if a run was stopped"
 
 
 class NotAllowed(CredentialsProblem):

@@ -270,7 +270,6 @@ UNDERWAY: dict[str, tuple[tuple[str, ...], str, dict[str, object]]] = {
     "may not update": (APP, "UpdateService", {"kind": "denied", "resource": "arn:aws:ecs:eu-west-1:111111111111:service/main/web"}),
     "expired before the update": (APP, "UpdateService", {"kind": "expired"}),
     "expired while it is watched": (APP, "DescribeServiceDeployments", {"kind": "expired"}),
-    "throttled": (APP, "UpdateService", {"kind": "throttle"}),
     "500": (APP, "RegisterTaskDefinition", {"kind": "500"}),
     "refused": (APP, "UpdateService", {
         "kind": "error", "code": "InvalidParameterException", "message": "The container web does not exist in the task definition."}),

@@ -246,8 +246,8 @@ def hurried(patch: pytest.MonkeyPatch, pass_: Callable[[float], None]) -> Iterat
     """The SDK's own waits take no time but the clock's, and the client's patience is short."""
     with patch.context() as patched:
         patched.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pass_))
-        patched.setattr(client, "READ_S", 0.3)
-        patched.setattr(client, "CALL_S", 0.5)
+        patched.setattr(client, "READ_S", 0.5)
+        patched.setattr(client, "CALL_S", 0.8)
         patched.setattr(client, "WINDOW_S", 0.0)
         yield
 

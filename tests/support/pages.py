@@ -118,7 +118,7 @@ class Session:
         """What differs from one day, or one version of the example, to the next is always written in the same way."""
         text = re.sub(r"sha256:[0-9a-f]{64}", "sha256:4e1c", text)
         text = re.sub(r"(?<=-dirty-)[0-9a-f]{12}\b", "5f0c2a9e7d31", text)
-        text = re.sub(r"\b(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b", self._commit, text)
+        text = re.sub(r"(?<!-dirty-)\b(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b", self._commit, text)
         text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)

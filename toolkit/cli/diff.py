@@ -16,7 +16,8 @@ from toolkit.show.text import line, listing
 
 EPILOG = """\b
 Examples:
-  toolkit diff                     against the branch it goes back to
+  toolkit diff                     against what was deployed last
+  toolkit diff live                against what AWS says that runs
   toolkit diff v1.4.2              against what was tagged
   toolkit diff --committed HEAD~3  the last three commits, as committed
   toolkit diff A..B                two commits; A...B from where they part
@@ -46,7 +47,8 @@ def diff(
 ) -> int:  # fmt: skip
     """What is out of date, why, and the narrowest deploy that mends it.
 
-    BASE is any commit, `A..B` or `A...B`. Without it, the branch that this one goes back to.
+    BASE is any commit, `A..B`, `A...B`, `last` (recorded) or `live` (asked of AWS). Without it, each target's last recorded deploy; where
+    none is recorded, the branch that this one goes back to.
     """
     folder = options.enter(ctx, folder)
     if base is not None and paths_from is not None:

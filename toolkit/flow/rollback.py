@@ -33,7 +33,9 @@ def pick(records: list[Record], wanted: str | None, live: str | None) -> Record:
     if wanted is not None:
         close = [record for record in records if record.version.startswith(wanted) or record.run == wanted]
         if len({record.version for record in close}) > 1:
-            raise UsageError(f"{wanted!r} is the beginning of several versions", ", ".join(record.version[:20] for record in close[:4]))
+            raise UsageError(
+                f"{wanted!r} is the beginning of several versions", f"name a run: {', '.join(record.run for record in close[:4])}"
+            )
         if not close:
             raise Refused(f"no good deploy of {wanted!r} is recorded", "see them with: toolkit rollback TARGET --list")
         return close[0]

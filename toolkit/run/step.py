@@ -175,7 +175,8 @@ def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outco
     """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
     if desk.acted:
         cause = str(problem) if problem else "still running in AWS"
-        return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
+        way = problem.hint.format(**problem.facts) if isinstance(problem, Expired) else "toolkit resume"
+        return Outcome(job.step, job.target, "in-doubt", cause, way, open=True)
     cause = f"{problem}; nothing was changed" if problem else "stopped before anything was changed"
     return Outcome(job.step, job.target, "cancelled", cause, "toolkit resume" if problem else "", open=True)
 

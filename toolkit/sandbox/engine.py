@@ -534,13 +534,18 @@ def _revision(arn: str, service: dict[str, Any], deployment: dict[str, Any]) -> 
 
 
 def correct_policies() -> None:
-    """Under enforcement, ECS calls are about a service, a task or a definition, not about their cluster."""
+    """Under enforcement, ECS calls are about a service, a task or a definition, not about their cluster; and the one of ECR that takes
+    several repositories is about a repository, that of logs about a stream."""
     from ministack.core import iam_actions  # type: ignore[import-not-found]
 
     plain = iam_actions.extract_resource_arn
 
     def resource(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str) -> Any:
-        found = ecs_resource(body, f"arn:aws:ecs:{region}:{account}") if service == "ecs" else None
+        start = f"arn:aws:{service}:{region}:{account}"
+        change_set = query.get("ChangeSetName") if service == "cloudformation" else None
+        if change_set and not query.get("StackName"):
+            return change_set[0] if isinstance(change_set, list) else change_set
+        found = NARROWER[service](body, start) if service in NARROWER else None
         return found or plain(service, method, path, headers, body, query, region, account)
 
     iam_actions.extract_resource_arn = resource
@@ -548,11 +553,8 @@ def correct_policies() -> None:
 
 def ecs_resource(body: bytes, start: str) -> str | None:
     """The ARN that a call of ECS is about, None if it is the cluster or everything."""
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(data, dict):
+    data = _object(body)
+    if not data:
         return None
     whole = [data.get(key) for key in ("resourceArn", "serviceDeploymentArn")]
     whole += [(data.get(key) or [None])[0] for key in ("serviceDeploymentArns", "serviceRevisionArns")]
@@ -564,6 +566,30 @@ def ecs_resource(body: bytes, start: str) -> str | None:
     if isinstance(data.get("family"), str) and "containerDefinitions" in data:
         whole.append(f"{start}:task-definition/{data['family']}:*")
     return next((one for one in whole if isinstance(one, str) and one), None)
+
+
+def ecr_resource(body: bytes, start: str) -> str | None:
+    """The repository of a call that could name several, None if the emulator knows it anyway."""
+    names = _object(body).get("repositoryNames")
+    return f"{start}:repository/{names[0]}" if isinstance(names, list) and names else None
+
+
+def logs_resource(body: bytes, start: str) -> str | None:
+    """The stream that a call is about, None if it is about a group or none."""
+    data = _object(body)
+    stream = data.get("logStreamName")
+    return f"{start}:log-group:{data.get('logGroupName')}:log-stream:{stream}" if stream else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+NARROWER = {"ecs": ecs_resource, "ecr": ecr_resource, "logs": logs_resource}
 
 
 if __name__ == "__main__":
