@@ -349,7 +349,8 @@ class Seen(Struct, frozen=True):
 
     `state` is absent, running, done, failed or unknown; `verdict` one of VERDICTS where it is done or failed. `phase` is what goes on
     in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
-    what failed. `doomed` says that it cannot succeed any more though the cloud still tries. `lines` are new since the Seen before,
+    what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
+    absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
     `mark` is what the next look wants to know of this one.
     """
 
@@ -362,6 +363,7 @@ class Seen(Struct, frozen=True):
     lines: tuple[str, ...] = ()
     outputs: Mapping[str, str] = {}
     doomed: bool = False
+    sure: bool = False
     live: Live | None = None
     mark: Any = None
 

@@ -136,6 +136,20 @@ sso_start_url = https://shop.awsapps.test/start
 """
 SKEWED = "Signature expired: 20261120T193742Z is now earlier than 20261120T203742Z (20261120T204242Z - 5 min.)"
 
+
+def slow_clock(shop: Shop) -> None:
+    """AWS is an hour ahead of this machine, and says so."""
+    shop.endpoint.clock.advance(3900)
+    error("SignatureDoesNotMatch", SKEWED, 403)(shop)
+
+
+def no_region(shop: Shop) -> None:
+    """Neither rules.toml nor the environment has one."""
+    shop.rules(REGIONS, "")
+    shop.patch.delenv("AWS_REGION")
+    shop.patch.delenv("AWS_DEFAULT_REGION")
+
+
 EVERYWHERE: dict[str, Callable[[Shop], None]] = {
     "throttled": always("throttle"),
     "500": always("500"),
@@ -160,11 +174,11 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
         "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
         "Access Key and signing method. Consult the service documentation for details.", 403,
     ),
-    "clock": lambda shop: (shop.endpoint.clock.advance(3900), error("SignatureDoesNotMatch", SKEWED, 403)(shop))[1],
+    "clock": slow_clock,
     "clock of s3": error("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403),
     "clock of ecs": error("InvalidSignatureException", SKEWED),
     "not opted in": error("OptInRequired", "The AWS Access Key Id needs a subscription for the service", 403),
-    "no region": lambda shop: (shop.rules(REGIONS, ""), shop.patch.delenv("AWS_REGION"), shop.patch.delenv("AWS_DEFAULT_REGION"))[0],
+    "no region": no_region,
     "no such region": lambda shop: shop.rules("eu-west-1", "eu west"),
     "wrong account": lambda shop: setattr(shop.endpoint, "account", "222222222222"),
     "denied": always("denied"),

@@ -134,6 +134,12 @@ def test_rollback_puts_the_last_good_version_back_and_not_just_the_previous_revi
     assert town.answer() == "version three"
 
 
+def test_a_stack_is_not_rolled_back_by_pretending(town: Town) -> None:
+    """Its older template is in git, and nowhere else."""
+    refused = town("rollback", "queue", "--yes")
+    assert (refused.code, "check out the commit that was good" in refused.err) == (2, True)
+
+
 def test_a_rollback_to_what_never_was_good_is_refused(town: Town) -> None:
     refused = town("rollback", "app", "--to", "hollow", "--yes")
     assert (refused.code, "no good deploy of hollow is recorded" in refused.err.replace("'", "")) == (2, True)
@@ -226,8 +232,8 @@ def test_what_is_chosen_at_the_end_of_diff_is_run(town: Town) -> None:
     child.expect_exact("What now?")
     child.expect_exact("nothing")
     child.send("\r")
-    child.expect_exact("$ toolkit deploy topic app")
-    child.expect("2 of 2 steps done")
+    child.expect_exact("$ toolkit deploy-app app")
+    child.expect("1 of 1 step done")
     child.expect(pexpect.EOF)
     child.close()
     assert (child.exitstatus, town.answer()) == (0, "chosen")

@@ -119,6 +119,23 @@ UNKNOWN_CONDITIONS = ("ecs:cluster", "ecs:CreateAction", "iam:PassedToService")
 """Condition keys that the emulator does not fill in: a statement that asks for one would never hold."""
 
 
+NOT_MISSED = {
+    "ecr:UploadLayerPart": "the emulator's registry takes any password: it does not ask what its owner may do",
+    "ecs:StopServiceDeployment": "without it the service's own deployments are read; nothing is stopped here",
+    "ecs:DescribeServiceRevisions": "the same",
+    "ecs:TagResource": "ECS asks for it when a task definition is registered with tags, the emulator does not",
+    "iam:PassRole": "the emulator does not check it",
+    "elasticloadbalancing:DescribeTargetHealth": "toolkit does without it: then the health of targets is not known",
+    "logs:GetLogEvents": "toolkit does without it: then the last lines of a failed task are not shown",
+    "s3:PutObject": "only for templates that are too long for a call",
+    "ecr:DescribeImages": "toolkit does without it, and those of the app hold here, too: then it cannot warn of older images",
+    "ecs:DescribeTaskDefinition": "the same",
+    "s3:ListBucket": "S3 says `not found` only to who may list, the emulator to everybody",
+    "sqs:TagQueue": "CloudFormation acts as the caller, the emulator's does not",
+}
+"""The statements, by their last action, without which nothing is refused here, and why. Each more is a permission too many."""
+
+
 def needed(toolkit: Toolkit, folder: Path) -> list[dict[str, Any]]:
     """The statements that toolkit asks for as the emulator can check them, and what the template needs."""
     found = toolkit(folder, "permissions", "--json")
@@ -160,11 +177,7 @@ def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_
         site.allow([*statements[:at], *statements[at + 1 :]])
         results = everything(site)
         missed = set[str]().union(*map(refusals, results))
-        open("/tmp/perm.log", "a").write(repr((one["Action"], [r.code for r in results], missed)) + "\n")
         assert missed <= set(one["Action"])
         if not missed:
-            not_missed.append(one["Action"])
-    assert not_missed == NOT_MISSED
-
-
-NOT_MISSED: list[list[str]] = []
+            not_missed.append(one["Action"][-1])
+    assert not_missed == list(NOT_MISSED)

@@ -65,7 +65,7 @@ def test_a_refusal_names_the_action_and_the_place(s3: S3, bucket: Bucket) -> Non
     s3.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(NotAllowed) as problem:
         bucket.put("a", b"", None)
-    assert problem.value.facts == {"action": "s3:PutObject", "resource": "s3://state/team/*"}
+    assert problem.value.facts == {"action": "s3:PutObject", "resource": "s3://state/team/*", "denied": ""}
 
 
 def test_a_bucket_of_another_account_is_not_used(s3: S3, aws: Aws) -> None:

@@ -37,7 +37,7 @@ def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
 
 def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store) -> None:
     found = recorded(here, Outcome("app@eu", "app", "unchanged", live=Live("v1", "c1", "f1")))
-    assert (found.version, found.commit, found.fingerprint) == ("v1", "c2", "f2")
+    assert (found.version, found.commit, found.fingerprint) == ("v2", "c2", "f2")
 
 
 def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: Store) -> None:

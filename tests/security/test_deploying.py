@@ -13,7 +13,6 @@ from tests.support.run import ROOT, process
 
 WRITES = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet", "PutImage")
 COMMANDS = [APP, STACK, ("deploy", "--all", "--yes"), ("rollback", "web", "--yes"), ("resume", "--yes"), ("permissions",), ("history",)]
-SHOWN = f"S-canary-{'x' * 20}"
 
 
 def written(folder: Path) -> str:
@@ -24,6 +23,12 @@ def written(folder: Path) -> str:
 def state(shop: Shop) -> Path:
     """Where the runs are kept."""
     return Path(os.environ["XDG_STATE_HOME"]) / "toolkit"
+
+
+def configure(shop: Shop, line: str) -> None:
+    """One more line for the environment, committed."""
+    shop.rules('account = "111111111111"', f'account = "111111111111"\n{line}')
+    shop.endpoint.ecr.image("backend", shop.repo.commit())
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=lambda args: args[0])
@@ -60,7 +65,7 @@ def test_no_secret_leaves_the_process(shop: Shop) -> None:
     shop.endpoint.fault("*", times=None, kind="error", code="Weird", message=f"token={canaries[41]} at https://x.test/?{canaries[42]}")
     said.append(shop("deploy", "--all", "--yes"))
     text = written(state(shop)) + "".join(one.out + one.err for one in said)
-    assert [value for value in canaries[:41] + canaries[42:] if value in text] == []
+    assert [value for value in canaries if value in text] == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_a_parameter_that_looks_like_a_credential_is_refused(shop: Shop, name: s
     """S25."""
     shop.rules('template = "infra/jobs.json"', f'template = "infra/jobs.json"\nparameters = {{ {name} = "{value}" }}')
     refused = shop(*STACK)
-    assert (refused.code, value in refused.err, "resolve:" in refused.err) == (2, False, True), refused.err
+    assert (refused.code, value in refused.err, "secret" in refused.err) == (2, False, True), refused.err
     assert not shop.endpoint.calls.count(*WRITES)
 
 
@@ -91,9 +96,7 @@ def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) ->
     """S27."""
     args, question = ["deploy-app"], "Go on?"
     if asked == "name":
-        shop.rules('account = "111111111111"', 'account = "111111111111"\nprotected = true')
-        shop.repo.git("commit", "-qam", "protected")
-        shop.endpoint.ecr.image("backend", shop.repo.head)
+        configure(shop, "protected = true")
         question = "Type its name"
     runs = 0
     if asked == "list":
@@ -115,7 +118,7 @@ def test_leaving_a_question_records_nothing(shop: Shop, asked: str, key: str) ->
 def test_a_bucket_of_another_account_gets_nothing(shop: Shop) -> None:
     """S29."""
     shop.endpoint.s3.bucket("state", owner="999999999999")
-    shop.rules('account = "111111111111"', 'account = "111111111111"\nstore = "s3://state/team"')
+    configure(shop, 'store = "s3://state/team"')
     refused = shop(*APP)
     assert (refused.code, "s3://state/team" in refused.err, shop.endpoint.calls.applied("PutObject", *WRITES)) == (7, True, 0), refused.err
 
@@ -151,7 +154,7 @@ def test_a_state_folder_that_is_a_link_is_refused(shop: Shop) -> None:
 def test_a_forged_lock_is_told_in_a_line(shop: Shop, body: bytes) -> None:
     """S34."""
     shop.endpoint.s3.bucket("state")
-    shop.rules('account = "111111111111"', 'account = "111111111111"\nstore = "s3://state/team"')
+    configure(shop, 'store = "s3://state/team"')
     assert shop(*APP).code == 0
     [key] = {call.params["Key"] for call in shop.endpoint.calls.of("PutObject") if "lock" in call.params["Key"]}
     shop.endpoint.s3.put("state", key, body)
@@ -165,10 +168,7 @@ def test_a_forged_lock_is_told_in_a_line(shop: Shop, body: bytes) -> None:
 def test_only_the_documented_variables_reach_a_child(shop: Shop, tmp_path: Path) -> None:
     """S32: git is a child of every command."""
     mark = tmp_path / "mark"
-    evil = tmp_path / "evil"
-    evil.mkdir()
-    (evil / "sitecustomize.py").write_text("")
-    env = {"GIT_SSH_COMMAND": f"touch {mark}", "GIT_EXTERNAL_DIFF": f"touch {mark}", "GIT_DIR": str(evil), "GIT_CONFIG_COUNT": "1"}
+    env = {"GIT_SSH_COMMAND": f"touch {mark}", "GIT_EXTERNAL_DIFF": f"touch {mark}", "GIT_DIR": str(tmp_path), "GIT_CONFIG_COUNT": "1"}
     env |= {"GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": f"touch {mark};false", "GIT_TRACE": str(mark)}
-    done = process(shop.repo.path, "deploy-app", "--dry-run", **env)
+    done = process(shop.repo.path, "deploy-app", "--dry-run", given=b"", **env)
     assert (done.code, mark.exists()) == (0, False), done.err

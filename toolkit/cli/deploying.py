@@ -28,8 +28,6 @@ from toolkit.show.text import line
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PARALLEL = 8
-LEAVE_S = 1.5
-"""How long a second Ctrl-C waits for what is being written down."""
 
 
 class Common(Struct, frozen=True):
@@ -158,6 +156,7 @@ def world(root: str) -> World:
 
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
+    flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
     there = world(git.root if git and not git.bare else asked.folder)
@@ -212,14 +211,21 @@ def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callabl
         finally:
             listener.close()
         if ran is None:
-            output.note("stopped; nothing was begun")
-            return 128 + (stop.signal or 2)
+            return _never_begun(command, asked, 128 + (stop.signal or 2))
         with suppress(output.Enough):  # whoever reads our output has enough of it; the run has ended as it has all the same
             if asked.as_json:
                 output.document(show.document(command, ran, jobs))
             else:
                 output.say(show.text(ran, jobs, output.width()))
     return int(ran.exit)
+
+
+def _never_begun(command: str, asked: Common, code: int) -> int:
+    """It was stopped while it waited for a lock."""
+    output.note("stopped; nothing was begun")
+    if asked.as_json:
+        return output.document({"toolkit": 1, "command": command, "status": "cancelled", "exit": code, "run": None, "steps": []})
+    return code
 
 
 def nothing(command: str, asked: Common) -> int:

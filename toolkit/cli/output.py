@@ -106,11 +106,15 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
 
 
 def error(problem: ToolkitError, command: str, as_json: bool) -> int:
-    """A foreseen error: a line, and the next thing to do; with --json also as a document."""
+    """A foreseen error: a line, and the next thing to do; with --json also as a document. What AWS says may hold secrets."""
+    from toolkit.cli.crash import redacted
+
     if as_json:
         from toolkit.show import document as documents
 
-        document(documents.error(command, problem))
+        found = documents.error(command, problem)
+        found["error"]["message"] = redacted(found["error"]["message"])
+        document(found)
     for remark in text.error(problem):
-        note(remark)
+        note(redacted(remark))
     return problem.exit

@@ -55,23 +55,27 @@ def offer(found: Answer) -> str | None:
 
 
 def confirm(question: str, default: bool) -> bool:
-    """Yes or no. Ctrl-C raises KeyboardInterrupt."""
-    return bool(questionary.confirm(line(question), default=default, auto_enter=False).unsafe_ask())
+    """Yes or no. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+    return bool(_answered(questionary.confirm(line(question), default=default, auto_enter=False)))
 
 
 def typed(question: str, word: str) -> bool:
-    """Whether the person types this very word. Ctrl-C raises KeyboardInterrupt."""
-    return str(questionary.text(line(question)).unsafe_ask()).strip() == word
+    """Whether the person types this very word. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+    return str(_answered(questionary.text(line(question)))).strip() == word
 
 
 def pick(question: str, labels: list[tuple[str, str]]) -> str:
-    """One of the values, by its label. Ctrl-C raises KeyboardInterrupt."""
+    """One of the values, by its label. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
     return _ask(question, [questionary.Choice(line(label), value) for label, value in labels])
 
 
 def _ask(question: str, offered: list[questionary.Choice]) -> str:
     """What was chosen. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
-    asked = questionary.select(question, offered, instruction="(arrow keys, Enter)")
+    return str(_answered(questionary.select(question, offered, instruction="(arrow keys, Enter)")))
+
+
+def _answered(asked: questionary.Question) -> object:
+    """The answer. Every question can be left in the same ways."""
     leave = KeyBindings()
 
     @leave.add("c-d", eager=True)
@@ -81,7 +85,7 @@ def _ask(question: str, offered: list[questionary.Choice]) -> str:
 
     bindings = asked.application.key_bindings
     asked.application.key_bindings = merge_key_bindings([bindings, leave] if bindings else [leave])
-    return str(asked.unsafe_ask())
+    return asked.unsafe_ask()
 
 
 def _copy(command: str) -> None:

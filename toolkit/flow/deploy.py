@@ -52,6 +52,14 @@ class Prepared(Struct, frozen=True):
     source: Mapping[str, Any]
 
 
+def check(order: Order, git: Git | None) -> None:
+    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError."""
+    rules = load_rules(order.folder, order.rules, git)
+    environment(order.environment, rules)
+    for name in (*order.targets, *order.without):
+        _resolved(name, order.kind if name in order.targets else None, rules)
+
+
 def prepare(order: Order, run: str, git: Git | None, world: World, records: Records | None = None) -> Prepared:
     """The jobs of an order, each looked at by its kind: everything that can be known to fail is refused here, before anything is changed.
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from toolkit import targets as kinds
 from toolkit.errors import Refused, UsageError
 from toolkit.flow.deploy import Order, known
 from toolkit.flow.rulebook import environment, load_rules
@@ -19,6 +20,9 @@ def candidates(order: Order, git: Git | None, world: World) -> list[Record]:
     name = environment(order.environment, rules)
     [target] = order.targets
     known(target, rules)
+    reason = kinds.kind(rules.targets[target].kind).irreversible(rules.targets[target].settings)
+    if reason:
+        raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
     found: dict[str, Record] = {}
     store = open_store(rules.project, world.root)
     for place in places(rules.environments.get(name) if name else None, order.profile, order.region):
@@ -31,7 +35,8 @@ def candidates(order: Order, git: Git | None, world: World) -> list[Record]:
 def pick(records: list[Record], wanted: str | None, live: str | None) -> Record:
     """The record of the version that was asked for, else the newest one that is not live. Raises Refused, UsageError."""
     if wanted is not None:
-        close = [record for record in records if record.version.startswith(wanted) or record.run == wanted]
+        exact = [record for record in records if wanted in (record.version, record.run)]
+        close = exact or [record for record in records if record.version.startswith(wanted)]
         if len({record.version for record in close}) > 1:
             raise UsageError(
                 f"{wanted!r} is the beginning of several versions", f"name a run: {', '.join(record.run for record in close[:4])}"

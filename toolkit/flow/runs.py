@@ -165,6 +165,10 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
     names = [lock_name(job.place, job.target) for job in jobs]
     place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
     held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event)
+    for other in held.previous:
+        if other.run == request.run:
+            continue
+        told.listener.told("toolkit", f"run {other.run} of {other.who} never released it; what it began in AWS is waited for")
     try:
         yield held
     finally:
@@ -176,4 +180,4 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
     ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
-    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still).carry_out()
+    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still, request.redact).carry_out()

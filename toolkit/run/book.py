@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import Job, Outcome
+from toolkit.model import Job, Live, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
@@ -23,15 +23,15 @@ class Papers:
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
         live = outcome.live
-        other = live is not None and live.version not in (None, job.version.name) and outcome.verdict not in GOOD
+        runs = Live(job.version.name, job.version.commit, job.version.fingerprint) if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
             Record(
                 target=job.target,
                 environment=job.place.environment,
                 region=job.place.region,
-                version=(live.version if live else None) or job.version.name,
-                commit=live.commit if live and other else job.version.commit,
-                fingerprint=live.fingerprint or "" if live and other else job.version.fingerprint,
+                version=runs.version or "",
+                commit=runs.commit,
+                fingerprint=runs.fingerprint or "",
                 run=job.run,
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,

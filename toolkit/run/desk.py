@@ -42,12 +42,13 @@ class Desk:
 
     def __init__(
         self, job: Job, journal: Journal, log: Log, listener: Listener, stop: Stop, clock: Clock, fenced: Callable[[], None],
-        receipt: Mapping[str, Any] | None = None, acted: bool = False,
+        receipt: Mapping[str, Any] | None = None, acted: bool = False, redact: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
+        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees it."""
         self._job, self._journal, self._log, self._listener = job, journal, log, listener
         self._stop, self._clock, self._fenced = stop, clock, fenced
         self._receipt: dict[str, Any] = dict(receipt or {})
-        self._phase = ""
+        self._phase, self._redact = "", redact
         self.acted = acted
         """Whether anything outside of this machine may have been changed."""
 
@@ -60,16 +61,19 @@ class Desk:
         """What goes on now."""
         if words != self._phase:
             self._phase = words
+            words = self._redact(words)
             self._log.write(f"-- {words}")
             self._listener.phase(self._job.step, words)
 
     def log(self, line: str) -> None:
         """A line for the log, and beside the phase."""
+        line = self._redact(line)
         self._log.write(line)
         self._listener.line(self._job.step, line)
 
     def tell(self, line: str) -> None:
         """A line that the person has to see at once."""
+        line = self._redact(line)
         self._log.write(line)
         self._listener.told(self._job.step, line)
 

@@ -5,6 +5,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Exit, Expired, FileProblem, LockLost, ToolkitError
@@ -56,9 +57,10 @@ class Execution:
 
     def __init__(
         self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None],
-        still: Callable[[Job], None] = always,
+        still: Callable[[Job], None] = always, redact: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
         self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
+        self._redact = redact
         self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop, still)
         self._jobs = {job.step: job for job in orders.jobs}
         self._outcomes: dict[str, Outcome] = dict(orders.done)
@@ -115,11 +117,12 @@ class Execution:
         log = self._book.log(job.step)
         desk = Desk(
             job, self._book.journal, log, self._listener, self._stop, self._walk.world.clock, self._fenced,
-            begun.receipt if begun else None, begun is not None,
+            begun.receipt if begun else None, begun is not None, self._redact,
         )  # fmt: skip
         self._listener.began(job)
         try:
-            return carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, begun.waited_s if begun else 0.0)
+            outcome = carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, begun.waited_s if begun else 0.0)
+            return replace(outcome, cause=self._redact(outcome.cause), log=tuple(map(self._redact, outcome.log)))
         finally:
             log.close()
 

@@ -31,6 +31,8 @@ SURE_S = {"absent": 10.0, "unknown": 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row, before it counts.
 
 AWS may take a while to show what it has accepted."""
+BLIND = 3
+"""How many looks in a row may be refused for want of a permission; a new policy takes effect after a moment."""
 LEAST_S = 300.0
 """How long a step that an earlier process began is watched at least, in seconds: its deadline may be over by now."""
 
@@ -113,12 +115,14 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
             raise
         except CloudError as problem:
             refused += 1
+            if refused == BLIND and isinstance(problem, NotAllowed):
+                return _stopped(job, desk, problem)  # it will not be allowed later either
             desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
         if seen is not None and not refused:
             told = _tell(desk, seen, told)
             if seen.state != state:
                 state, since = seen.state, clock.elapsed()
-            if state != "running" and (state not in SURE_S or asked - since >= SURE_S[state]):
+            if state != "running" and (seen.sure or asked - since >= SURE_S.get(state, 0.0)):
                 return None if state == "absent" else _ended(job, seen, told)
             if seen.doomed and not abandoned:
                 abandoned = True

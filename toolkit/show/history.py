@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.show.run import WORDS
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line, quote
+from toolkit.show.text import clipped, line, quote, wrapped
 
 WIDTH = 80
 
@@ -64,13 +64,13 @@ def locks(found: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
     """The locks that are held: name, holder, and whether on this machine or in the bucket."""
     if not found:
         return "Nothing is locked."
-    headers = ("target", "by", "since", "id", "where", "command")
-    rows = [
-        (quote(name), line(f"{by.who}@{by.host}"), line(by.since), line(by.id), where, line(by.command or by.problem))
-        for name, by, where in found
-    ]
-    space = room(rows, headers, 5, width)
-    return table(headers, [(*row[:5], clipped(row[5], space)) for row in rows])
+    said: list[str] = []
+    for name, by, where in found:
+        since = f" since {line(by.since)}" if by.since else ""
+        said += wrapped(f"{quote(name)}: {line(by.who)}@{line(by.host)}{since} ({where})", width)
+        said += wrapped(f"  run {line(by.run)}, id {line(by.id)}", width)
+        said += wrapped(f"  {line(by.command or by.problem)}", width, "    ")
+    return "\n".join(said)
 
 
 def locks_document(found: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def run_document(one: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, A
     causes = {step: cause for step, _, cause in steps}
     found = summary(one)
     found["steps"] = [{**step, "cause": causes.get(step["step"]) or None} for step in found["steps"]]
-    return {"toolkit": 1, "command": "show", "status": "ok", **found, "exit": 0, "ended_with": one.exit}
+    return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": found}
 
 
 def good(record: Any, newest: bool) -> str:

@@ -28,6 +28,6 @@ def text(statements: Sequence[Statement], width: int = 80) -> str:
     for one in statements:
         lines += wrapped(line(one.why), width)
         lines += [part for action in one.actions for part in wrapped(f"  {action}", width)]
-        lines += [part for resource in one.resources for part in wrapped(f"    on {line(resource)}", width)]
+        lines += [part for resource in one.resources for part in wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))]
         lines += [f"    if {test} {key} = {line(value)}" for test, pairs in one.conditions.items() for key, value in pairs.items()]
     return "\n".join([*lines, "", "As a policy document: toolkit permissions --json"]) if lines else "No target needs anything."

@@ -18,6 +18,7 @@ deadline_s = 1800
 problem = base.no_problem
 members = base.no_members
 runnable = base.can_run
+irreversible = base.reversible
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -90,6 +90,9 @@ class Kind(Protocol):
     def runnable(self, settings: Any) -> str | None:
         """Why this version of toolkit cannot deploy it, None if it can."""
 
+    def irreversible(self, settings: Any) -> tuple[str, str] | None:
+        """Why an older version of it cannot be put back by `rollback`, and what to do instead; None if it can."""
+
     def services(self) -> tuple[str, ...]:
         """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
 
@@ -143,6 +146,16 @@ def deploy_command(target: str, settings: Settings) -> str | None:
 
 def can_run(settings: Settings) -> str | None:
     """For a kind that can be deployed."""
+    return None
+
+
+def not_reversible(settings: Settings) -> tuple[str, str] | None:
+    """For a kind of which no older version is kept."""
+    return "no older version of it is kept", "check out the commit that was good, and deploy it"
+
+
+def reversible(settings: Settings) -> tuple[str, str] | None:
+    """For a kind that can put back what ran before."""
     return None
 
 

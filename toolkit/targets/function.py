@@ -12,6 +12,7 @@ estimate_s = 30
 deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
+irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 services = base.no_services

@@ -11,6 +11,7 @@ estimate_s = 0
 deadline_s = 3600
 problem = base.no_problem
 members = base.no_members
+irreversible = base.not_reversible
 dockerfile = base.no_dockerfile
 wanted = base.nothing_wanted
 services = base.no_services

@@ -93,7 +93,7 @@ class Bucket:
         if problem.aws_code == "NotImplemented":
             return self.unfit()
         if isinstance(problem, errors.NotAllowed) and problem.facts["resource"] == "*":
-            known = errors.NotAllowed(action=problem.facts["action"], resource=f"s3://{self._name}/{self._prefix}*")
+            known = errors.NotAllowed(problem.facts["action"], f"s3://{self._name}/{self._prefix}*", problem.facts["denied"])
             known.aws_code = problem.aws_code
             return known
         return problem

@@ -280,8 +280,6 @@ def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
     service, said = ground.service, []
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         said.append(f"the files are not as committed: the image is tagged {ground.tag}")
-    if ground.digest and way.act in ("register", "reuse"):
-        said.append(f"image {ground.tag} is there: nothing is built")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
         said.append(f"the desired count of service {settings.service} is 0: nothing will run")
     if way.act == "attach":

@@ -91,7 +91,7 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     if definition is None:
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
-        return Seen("absent", phase="the service was not moved")  # what was before is kept right before that
+        return Seen("absent", phase="the service was not moved", sure=True)  # what was before is kept right before that
     sought = Sought(definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous"))
     look = replace(look, sought=sought)
     if receipt.get("unchanged"):
@@ -114,8 +114,8 @@ def _not_begun(look: Look) -> Seen:
     for arn in ecs.newest_revisions(look.aws, family, 5):
         found = ecs.definition(look.aws, arn)
         if found is not None and definitions.mark(found, "token") == look.job.token:
-            return Seen("absent", phase=f"{ecs.revision_of(arn)} is registered, the service was not moved")
-    return _in_doubt(look.world, look.mark, "nothing was registered", Seen("absent", phase="nothing was begun"))
+            return Seen("absent", phase=f"{ecs.revision_of(arn)} is registered, the service was not moved", sure=True)
+    return _in_doubt(look.world, look.mark, "nothing was registered", Seen("absent", phase="nothing was begun", sure=True))
 
 
 def _watched(look: Look) -> Seen:
@@ -140,7 +140,9 @@ def _unseen(look: Look) -> Seen:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
     if look.sought.id is None:
-        return _in_doubt(look.world, look.mark, "the deployment does not show", Seen("absent", phase="the service was not moved"))
+        return _in_doubt(
+            look.world, look.mark, "the deployment does not show", Seen("absent", phase="the service was not moved", sure=True)
+        )
     cause = f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again, and the new deployment is gone"
     ended = _ended(look, Reading("reverted", cause=cause))
     return ended if look.mark.seen else _in_doubt(look.world, look.mark, "ECS does not show the deployment yet", ended)

@@ -1,0 +1,86 @@
+"""Calls to AWS whose answers are cut off, late or byte by byte, and answers that only look so."""
+
+import time
+
+import pytest
+
+from tests.support.aws import Endpoint
+from toolkit.errors import BadConfig, CloudError, NotAllowed, Throttled, Unreachable, Unwell, WrongClock
+from toolkit.ports.aws import client
+from toolkit.ports.aws.client import Aws
+
+
+@pytest.fixture
+def aws(aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setattr(client, "ATTEMPTS", 1)
+    aws_endpoint.ecs.cluster("main")
+    aws_endpoint.cloudformation.stack("Shop")
+    return Aws(None, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "params"),
+    [("ecs", "describe_clusters", {"clusters": ["main"]}), ("cloudformation", "describe_stacks", {"StackName": "Shop"})],
+    ids=["json", "xml"],
+)
+def test_an_answer_that_was_cut_off_is_no_answer(
+    aws: Aws, aws_endpoint: Endpoint, service: str, operation: str, params: dict[str, object]
+) -> None:
+    aws_endpoint.fault("*", times=1, kind="truncated")
+    with pytest.raises(Unreachable, match="the answer was cut off"):
+        aws.read(service, operation, **params)
+    assert aws.read(service, operation, **params)
+
+
+def test_answers_without_a_body_or_with_a_streamed_one_are_whole(aws: Aws, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.s3.bucket("state")
+    aws_endpoint.s3.put("state", "full", b"0123456789")
+    aws_endpoint.s3.put("state", "empty", b"")
+    assert aws.read("s3", "head_object", Bucket="state", Key="full")["ContentLength"] == 10
+    assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="full")[1] == b"0123"
+    assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="empty")[1] == b""
+    assert [one["Key"] for one in aws.pages("s3", "list_objects_v2", "Contents", Bucket="state")] == ["empty", "full"]
+    aws.write("s3", "delete_object", Bucket="state", Key="full")
+    with pytest.raises(CloudError):
+        aws.read("s3", "head_object", Bucket="state", Key="full")
+
+
+@pytest.mark.parametrize("pages", [False, True], ids=["call", "pages"])
+def test_an_answer_that_drips_is_late_after_the_time_of_a_call(
+    aws: Aws, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, pages: bool
+) -> None:
+    """Each byte comes in time, so that no time-out of a socket ever ends it."""
+    monkeypatch.setattr(client, "CALL_S", 0.6)
+    aws_endpoint.fault("DescribeStacks", times=None, kind="drip", seconds=0.1)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"longer than 0\.6 s"):
+        list(aws.pages("cloudformation", "describe_stacks", "Stacks")) if pages else aws.read("cloudformation", "describe_stacks")
+    assert 0.5 < time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        ({"kind": "throttle"}, Throttled, "fewer calls"),
+        ({"kind": "503"}, Unwell, "trouble of its own"),
+        ({"kind": "error", "code": "RequestTimeTooSkewed", "message": "x", "status": 403}, WrongClock, "clock"),
+        ({"kind": "denied", "resource": "arn:aws:ecs:::x"}, NotAllowed, "ecs:DescribeClusters on arn:aws:ecs:::x$"),
+    ],
+    ids=["throttle", "503", "clock", "denied"],
+)
+def test_refusals_become_what_they_mean(
+    aws: Aws, aws_endpoint: Endpoint, fault: dict[str, object], kind: type[CloudError], said: str
+) -> None:
+    aws_endpoint.fault("*", times=None, **fault)  # type: ignore[arg-type]
+    with pytest.raises(kind, match=said):
+        aws.read("ecs", "describe_clusters")
+
+
+def test_what_a_credential_process_says_is_not_repeated(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    config = f"{tmp_path}/config"
+    with open(config, "w") as file:
+        file.write("[profile broken]\ncredential_process = sh -c 'echo hunter2 >&2; exit 1'\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", config)
+    with pytest.raises(BadConfig, match="credential_process") as refused:
+        Aws("broken", "eu-west-1").read("ecs", "describe_clusters")
+    assert "hunter2" not in str(refused.value)
