@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import repository, schedule
+from benchmarks import deploys, repository, schedule
 from toolkit.impact.matcher import Matcher
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +66,7 @@ def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
     yield from many_paths(folder)
     yield from scheduling()
     yield from replay(repository.long_history(folder / "history", 10_000), "generated")
+    yield from deploys.rows(folder / "deploys", TOOLKIT)
     if history is not None:
         yield from replay(history, history.name)
 

@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from tests.run.simulated import Hurried
 from tests.support.aws import Remote, apart
 from tests.support.repo import Repo
@@ -23,7 +25,7 @@ from toolkit.cli import deploying
 from toolkit.cli.main import run
 from toolkit.record import history
 from toolkit.record.history import Summary
-from toolkit.record.state import open_store
+from toolkit.record.state import Store
 
 TIMES = 20
 """How many times faster than the machine's clock the commands' clock goes."""
@@ -117,8 +119,11 @@ class Town:
 
     def runs(self) -> list[Summary]:
         """The runs that are on disk and say what they are."""
-        os.environ["TOOLKIT_STATE_DIR"] = str(self.folder / "state")
-        return [one for one in history.runs(open_store("killed", str(self.repo.path))) if one.started]
+        return [one for store in self.stores() for one in history.runs(store) if one.started]
+
+    def stores(self) -> list[Store]:
+        """Where the commands keep their state: one folder, none before the first run."""
+        return [Store(str(one)) for one in self.folder.glob("state/*/")]
 
     def is_exact(self) -> None:
         """What an undisturbed deploy would have left, in AWS and on disk; the same command again changes nothing, and waits for nobody."""
@@ -153,7 +158,7 @@ class Town:
 def main() -> None:
     """Rounds until the time is over."""
     seed, seconds, folder = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
-    deploying.Real = lambda: Hurried(TIMES)  # type: ignore[assignment,misc]
+    pytest.MonkeyPatch().setattr(deploying, "Real", lambda: Hurried(TIMES))
     kills = rounds = 0
     wrong = ""
     until = time.monotonic() + seconds

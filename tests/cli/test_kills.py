@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from tests.cli import killed
 from tests.cli.killed import STUCK_S, Town
 from tests.support.aws import Remote
 from tests.support.run import ROOT
+from toolkit.record.ledger import Local
 
 SECONDS = 300 if os.environ.get("NIGHT") else 30
 LENGTH_S = 8.0
@@ -32,7 +34,8 @@ class Apart(Town):
         environment = {**os.environ, **self.remote.environment, "TOOLKIT_STATE_DIR": str(self.folder / "state"), "PYTHONPATH": str(ROOT)}
         with (self.folder / "said").open("ab") as said:
             child = subprocess.Popen(
-                [sys.executable, "-m", "toolkit", *words], cwd=self.repo.path, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                [sys.executable, "-m", "toolkit", *words], cwd=self.repo.path, env=environment, stdin=subprocess.DEVNULL,
+                stdout=said, stderr=said,
             )  # fmt: skip
             try:
                 return child.wait(most_s)
@@ -68,9 +71,7 @@ class Begun(Apart):
 
     def __init__(self, remote: Remote, folder: Path) -> None:
         super().__init__(remote, folder)
-        service = remote.get("ecs", "clusters", "main", "services", "web")
-        remote.ask("set", path=["ecs", "clusters", "main", "services", "web", "outcomes"], value=[])
-        assert service["outcomes"]
+        remote.set([], "ecs", "clusters", "main", "services", "web", "outcomes")
         remote.do("ecs", "next", "success", "web", seconds=3600)
         environment = {**os.environ, **remote.environment, "TOOLKIT_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
         self.child = subprocess.Popen(
@@ -78,53 +79,51 @@ class Begun(Apart):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         until = time.monotonic() + STUCK_S
-        while not self.moved():
-            assert time.monotonic() < until and self.child.poll() is None, self.child.communicate()
+        while not self.remote.calls().count("ecs:DescribeServiceDeployments"):
+            assert time.monotonic() < until, "nothing was begun"
+            assert self.child.poll() is None, self.child.communicate()
             time.sleep(0.01)
 
     def moved(self) -> int:
         """How often the service was moved."""
         return self.remote.calls().applied("ecs:UpdateService")
 
-    def ended(self) -> tuple[int, dict[str, object], str]:
-        """How the command ended, what it says of its one step, and what it told."""
-        out, err = self.child.communicate(timeout=STUCK_S)
-        return self.child.returncode, json.loads(out)["steps"][0], err
-
-    def asked(self, *words: str) -> tuple[int, dict[str, object]]:
-        """Another command, and its answer."""
-        before = len(self.said())
-        code = self.command((*words, "--json"), STUCK_S)
-        return int(code or 0), json.loads(self.said()[before:].split("{", 1)[-1].join(("{", "")) if code in (0, 10) else "{}")
+    def ended(self) -> tuple[int, dict[str, object]]:
+        """How the command ended, and what it says of its one step."""
+        out, _ = self.child.communicate(timeout=STUCK_S)
+        return self.child.returncode, json.loads(out)["steps"][0]
 
 
 @pytest.fixture
-def begun(aws_process: Remote, tmp_path: Path):  # type: ignore[no-untyped-def]
+def begun(aws_process: Remote, tmp_path: Path) -> Iterator[Begun]:
     made = Begun(aws_process, tmp_path)
     yield made
-    if made.child.poll() is None:
-        made.child.kill()
+    made.child.kill()
     made.child.communicate()
 
 
 def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun) -> None:
-    begun.remote.do("ecs", "foreign_update", "web")
-    code, step, _ = begun.ended()
-    assert (code, step["verdict"]) == (1, "superseded"), step
-    print(step)
-    print(begun.command(("history", "web", "--json"), 9), begun.said())
-    print(begun.command(("diff", "--json"), 9), begun.said())
-    print(begun.command(("diff", "live", "--json"), 9), begun.said())
-    assert 0
+    parts = [{"name": "app", "image": "somebody/else:1"}]
+    theirs = begun.remote.do("ecs", "register_task_definition", {"family": "web", "containerDefinitions": parts})["taskDefinition"]
+    begun.remote.do("ecs", "update_service", {"cluster": "main", "service": "web", "taskDefinition": theirs["taskDefinitionArn"]})
+    code, step = begun.ended()
+    assert (code, step["verdict"], step["live"]) == (1, "superseded", None), step
+    assert step["next"] == "aws ecs describe-services --cluster main --services web"
+    assert [(one.status, one.open) for one in begun.runs()] == [("failed", ())]
+    [record] = [found for store in begun.stores() for found in Local(store).all().values()]
+    assert [one.verdict for one in record] == ["superseded"]
+    assert begun.command(("diff", "--json"), STUCK_S) == 0
+    assert "no deploy is recorded" in begun.said()  # what is not ours is nothing to compare with
+    assert begun.moved() == 1
 
 
 def test_credentials_that_expire_in_the_middle_leave_it_open_for_new_ones(begun: Begun) -> None:
     """C7."""
     begun.remote.fault("*", times=None, kind="expired")
-    code, step, told = begun.ended()
+    code, step = begun.ended()
     assert (code, step["verdict"]) == (7, "in-doubt"), step
     assert "expired" in str(step["cause"])
-    assert [one.status for one in begun.runs()] == ["in-doubt"]
+    assert [one.open for one in begun.runs()] == [("web",)]
     begun.remote.clear()
     begun.remote.advance(3600)
     assert begun.command(("resume", "--yes"), STUCK_S) == 0
@@ -135,12 +134,12 @@ def test_credentials_of_another_account_are_refused_before_anything_is_done(begu
     """C8."""
     begun.child.kill()
     begun.child.wait()
-    begun.remote.ask("set", path=["account"], value="2" * 12)
+    begun.remote.set("2" * 12, "account")
     before = len(begun.remote.calls())
     assert begun.command(("resume", "--yes"), STUCK_S) == 7
     assert "these credentials are for account 222222222222, but environment dev is account 111111111111" in begun.said()
     assert {call.name for call in list(begun.remote.calls())[before:]} == {"sts:GetCallerIdentity"}
-    begun.remote.ask("set", path=["account"], value="1" * 12)
+    begun.remote.set("1" * 12, "account")
     begun.remote.advance(3600)
     assert begun.command(("resume", "--yes"), STUCK_S) == 0
     assert begun.moved() == 1

@@ -1,4 +1,4 @@
-"""Deploys of a real kind through the scripted AWS, as a run carries them out: a journal on disk, a desk, and a clock that nobody waits for."""
+"""Deploys of a real kind through the scripted AWS, as a run carries them out: with a journal on disk, and a clock that nobody waits for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.record.journal import Entry, Journal, read
-from toolkit.record.state import Store, open_store
+from toolkit.record.state import open_store
 from toolkit.run.book import Papers
 from toolkit.run.desk import Desk
 from toolkit.run.jobs import pack

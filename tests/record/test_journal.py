@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.record.parts import NIGHT, Broken, Clock, seeded, store
+from tests.record.parts import NIGHT, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.record import journal
 from toolkit.record.disk import Disk

@@ -195,7 +195,7 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
     if said.state == "complete":
         return _with_lines(_proven(look), lines)
     if said.state == "superseded":
-        return Seen("failed", "superseded", cause=said.cause, next="see `toolkit status`", lines=tuple(lines), mark=look.mark)
+        return Seen("failed", "superseded", cause=said.cause, next=_ask_aws(look), lines=tuple(lines), mark=look.mark)
     look = _with_trouble(look, said, lines)
     if said.state in ("reverted", "failed", "stopped"):
         return _with_lines(_ended(look, said), lines)
