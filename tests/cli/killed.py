@@ -25,6 +25,7 @@ from toolkit.cli import deploying
 from toolkit.cli.main import run
 from toolkit.record import history
 from toolkit.record.history import Summary
+from toolkit.record.journal import read
 from toolkit.record.state import Store
 
 TIMES = 20
@@ -32,6 +33,8 @@ TIMES = 20
 MOST_KILLS = 3
 STUCK_S = 30.0
 """After how long a command that nobody kills is stuck, in seconds."""
+WRITES, LATE_S = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet"), 0.15
+"""Calls that take so long, in seconds, that many processes die between their request and its effect, or its answer."""
 APPS, STACK = ("web", "api"), "queue"
 TEMPLATE = json.dumps({"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}})
 APP = """\
@@ -83,6 +86,8 @@ class Town:
         remote.do("cloudformation", "stack", "Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
         remote.do("cloudformation", "next", "success", "Queue", looks=1)
         remote.do("cloudformation", "next_change_set", "complete", stack="Queue", looks=1)
+        for write in WRITES:
+            remote.latency(LATE_S, write)
 
     def command(self, words: tuple[str, ...], most_s: float) -> int | None:
         """The exit code of a command, None if it was killed after `most_s` seconds."""
@@ -146,6 +151,10 @@ class Town:
         events = self.remote.get("cloudformation", "stacks", "Queue", "events")
         began = [one for one in events if (one["LogicalResourceId"], one["ResourceStatus"]) == ("Queue", "UPDATE_IN_PROGRESS")]
         assert len(began) == 1, f"the stack was updated {len(began)} times"
+        intents = [
+            one.facts["call"].partition(":")[2] for store in self.stores() for one in read(store, found.run) if one.state == "intent"
+        ]
+        assert all(intents.count(write) >= (2 if write in WRITES[:2] else 1) for write in WRITES), f"an effect without an intent: {intents}"
         sets = {call.params["ChangeSetName"] for call in calls.of("CreateChangeSet") if call.applied}
         assert len(sets) == 1, f"change sets: {sets}"
 

@@ -25,7 +25,8 @@ def same(text: str) -> str:
     text = re.sub(r"\b[0-9a-f]{40}\b", "COMMIT", text)
     text = re.sub(r"\b[0-9a-f]{12}\b", "SHORT", text)
     text = re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", text)
-    text = re.sub(r"\b\d+s$|(?<=in )\d+s\b", "Ns", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<=done )( +SHORT) +\d+s$", r"\1", text, flags=re.MULTILINE)  # how long it took, if that was worth telling
+    text = re.sub(r"\bin \d+s\b", "in Ns", text)
     text = re.sub(r"-[0-9A-F]{13}\b", "-ID", text)
     return re.sub(r"tk-[0-9a-f]{24}", "tk-TOKEN", text)
 

@@ -6,7 +6,6 @@ import click
 
 from toolkit.cli import deploying, options
 from toolkit.errors import UsageError
-from toolkit.flow.deploy import Order
 from toolkit.ports import files
 
 EPILOG = """\b
@@ -42,12 +41,8 @@ def deploy(
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
     planned = deploying.read_plan(plan) if plan is not None else None
-    order = Order(
-        folder=asked.folder,
-        rules=asked.rules,
-        environment=asked.env,
-        profile=asked.profile,
-        region=asked.region,
+    order = deploying.order(
+        asked,
         targets=targets if planned is None else planned.targets,
         everything=everything,
         without=without,

@@ -6,7 +6,7 @@ import click
 
 from toolkit.cli import deploying, options
 from toolkit.errors import UsageError
-from toolkit.flow.deploy import Order, only_one
+from toolkit.flow.deploy import only_one
 
 EPILOG = """\b
 Examples:
@@ -33,12 +33,8 @@ def deploy_app(ctx: click.Context, /, target: str | None, **given: Any) -> int:
     if given["no_build"] and not given["image"]:
         raise UsageError("--no-build needs to know which image", "add --image TAG")
     git = options.repository(asked.folder)
-    order = Order(
-        folder=asked.folder,
-        rules=asked.rules,
-        environment=asked.env,
-        profile=asked.profile,
-        region=asked.region,
+    order = deploying.order(
+        asked,
         targets=(target or only_one("deploy-app", asked.folder, asked.rules, git),),
         kind="deploy-app",
         wishes=deploying.wishes(given),

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from toolkit.cli import deploying, options
-from toolkit.flow.deploy import Order, only_one
+from toolkit.flow.deploy import only_one
 
 EPILOG = """\b
 Examples:
@@ -29,12 +29,8 @@ def deploy_stack(ctx: click.Context, /, target: str | None, **given: Any) -> int
     """
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
-    order = Order(
-        folder=asked.folder,
-        rules=asked.rules,
-        environment=asked.env,
-        profile=asked.profile,
-        region=asked.region,
+    order = deploying.order(
+        asked,
         targets=(target or only_one("deploy-stack", asked.folder, asked.rules, git),),
         kind="deploy-stack",
         wishes=deploying.wishes(given),

@@ -144,6 +144,13 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
     )
 
 
+def order(asked: Common, **wanted: Any) -> flow.Order:
+    """What is to be done, where the common options say."""
+    return flow.Order(
+        folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region, **wanted
+    )  # fmt: skip
+
+
 def world(root: str) -> World:
     """The real one. One client set for each profile and region."""
     clouds: dict[tuple[str | None, str | None], Aws] = {}

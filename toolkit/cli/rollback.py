@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from toolkit.cli import deploying, options, output
 from toolkit.flow import rollback as flow
-from toolkit.flow.deploy import Order
 from toolkit.ports.git import Git
 from toolkit.record.ledger import Record
 from toolkit.show import history as display
@@ -32,12 +31,8 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
     """Put the last good version of a target back."""
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
-    order = Order(
-        folder=asked.folder,
-        rules=asked.rules,
-        environment=asked.env,
-        profile=asked.profile,
-        region=asked.region,
+    order = deploying.order(
+        asked,
         targets=(target,),
         action="rollback",
     )
