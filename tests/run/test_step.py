@@ -76,6 +76,7 @@ class Stage:
         self.clock, self.stop, self.listener, self.log = Impatient(), Stop(), Listener(answer), Log()
         self.pen = Pen(self.clock)
         self.applied, self.abandoned = 0, 0
+        self.call_s = 0.0
         self.looked: list[float] = []
         self.befores: list[Seen | None] = []
         self.refusal: ToolkitError | None = None
@@ -95,6 +96,7 @@ class Stage:
         self.looked.append(self.clock.elapsed())
         self.befores.append(before)
         look = next(self._looks)
+        self.clock.wait(self.call_s)
         if isinstance(look, Exception):
             raise look
         return look
@@ -151,6 +153,14 @@ def test_the_verdict_is_what_was_seen(seen: Seen, wanted: tuple[str, bool]) -> N
     found = Stage([RUNNING, seen]).run()
     assert of(found) == wanted
     assert found.cause == seen.cause
+
+
+@pytest.mark.parametrize("seen", [DONE, Seen("failed", cause="c"), Seen("absent", sure=True)])
+def test_an_end_is_believed_at_the_first_look(seen: Seen) -> None:
+    stage = Stage([seen])
+    stage.call_s = 0.2
+    stage.run()
+    assert len(stage.looked) == (2 if seen.sure else 1)  # what is not there is applied once more
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:

@@ -122,7 +122,7 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
             told = _tell(desk, seen, told)
             if seen.state != state:
                 state, since = seen.state, clock.elapsed()
-            if state != "running" and (seen.sure or asked - since >= SURE_S.get(state, 0.0)):
+            if state != "running" and (seen.sure or state not in SURE_S or asked - since >= SURE_S[state]):
                 return None if state == "absent" else _ended(job, seen, told)
             if seen.doomed and not abandoned:
                 abandoned = True

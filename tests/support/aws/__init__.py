@@ -8,7 +8,7 @@
         …                                                                       # the code under test, through boto3
         assert aws_endpoint.calls.count("UpdateService") == 1
 
-Without the fixture: `with Endpoint(account="1"*12, region="eu-west-1") as endpoint: … endpoint.url …`; `fixtures.environment(url)` is
+Without the fixture: `with Endpoint(account="1"*12, region="eu-west-1") as endpoint: … endpoint.url …`; `control.environment(url)` is
 what a child process needs. The fixture `aws_process` is the same as a process of its own; its `Remote` drives it (see control.py).
 
 **Calls**: `endpoint.calls` is a list of `Call(service, operation, params, at, key, region, fault, outcome, applied)` of all that arrived;

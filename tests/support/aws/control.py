@@ -119,13 +119,21 @@ def plain(value: Any, depth: int = 6) -> Any:
     return None
 
 
+def environment(endpoint_url: str, region: str = "eu-west-1") -> dict[str, str]:
+    """What a process must have in its environment to talk to an endpoint and to nothing else."""
+    nowhere = "/nonexistent/toolkit-tests"
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url, "AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "secret-of-the-scripted-endpoint",
+        "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
+    }  # fmt: skip
+
+
 class Remote:
     """An endpoint in another process. Every method raises Misuse for what the other side refuses."""
 
     def __init__(self, url: str, region: str = "eu-west-1") -> None:
         self.url, self.host = url, url.removeprefix("http://")
-        from tests.support.aws.fixtures import environment
-
         self.environment = environment(url, region)
 
     def ask(self, verb: str, **given: Any) -> Any:

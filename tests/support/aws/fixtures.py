@@ -5,19 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.aws.control import Remote, apart
+from tests.support.aws.control import Remote, apart, environment
 from tests.support.aws.server import Endpoint
-
-
-def environment(endpoint_url: str, region: str = "eu-west-1") -> dict[str, str]:
-    """What a process must have in its environment to talk to an endpoint and to nothing else."""
-    nowhere = "/nonexistent/toolkit-tests"
-    return {
-        "AWS_ENDPOINT_URL": endpoint_url, "AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "secret-of-the-scripted-endpoint",
-        "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": nowhere,
-        "AWS_SHARED_CREDENTIALS_FILE": nowhere, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }  # fmt: skip
-
 
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_MAX_ATTEMPTS",
          "AWS_RETRY_MODE", "AWS_CA_BUNDLE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",

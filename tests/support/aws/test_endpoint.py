@@ -24,7 +24,7 @@ from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
 from tests.support.aws import AwsError, Endpoint, Misuse, Remote, apart, wire
 from tests.support.aws.boto import ONCE, client, refused
-from tests.support.aws.fixtures import environment
+from tests.support.aws.control import environment
 from tests.support.aws.server import SERVICES
 
 
