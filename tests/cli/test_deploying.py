@@ -170,6 +170,7 @@ def test_a_run_that_was_killed_is_resumed_without_doing_anything_twice(town: Tow
         assert child.stderr is not None
         until(child.stderr, moment.encode())
         child.send_signal(signal.SIGKILL)
+    assert "its process has ended" in town("lock", "show").out
     resumed = town("resume", "--yes", "--json")
     assert (resumed.code, resumed.json["steps"][0]["verdict"], town.answer()) == (0, "succeeded", text)
     assert town.revisions() == before + 1

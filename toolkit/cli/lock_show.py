@@ -1,9 +1,11 @@
 """`toolkit lock show`: the locks that are held."""
 
 import click
+from msgspec.structs import replace
 
 from toolkit.cli import options, output
 from toolkit.cli.lock import locks
+from toolkit.record.locks import Holder
 from toolkit.show import history as display
 
 
@@ -19,7 +21,14 @@ def lock_show(ctx: click.Context, target: str | None, folder: str | None, rules:
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """
     found = [one for one in locks(ctx, folder, rules, env).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])]
+    found = [(name, _told(by, where), where) for name, by, where in found]
     if as_json:
         return output.document(display.locks_document(found))
     output.say(display.locks(found, output.width()))
     return 0
+
+
+def _told(by: Holder | None, where: str) -> Holder | None:
+    """A lock of this machine ends with its process; what it leaves says only what was going on."""
+    gone = by is not None and where == "local" and not by.problem and by.ended
+    return replace(by, problem="its process has ended: nobody has to wait for it") if by is not None and gone else by

@@ -69,7 +69,7 @@ def locks(found: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
         since = f" since {line(by.since)}" if by.since else ""
         said += wrapped(f"{quote(name)}: {line(by.who)}@{line(by.host)}{since} ({where})", width)
         said += wrapped(f"  run {line(by.run)}, id {line(by.id)}", width)
-        said += wrapped(f"  {line(by.command or by.problem)}", width, "    ")
+        said += [part for words in (by.command, by.problem) if words for part in wrapped(f"  {line(words)}", width, "    ")]
     return "\n".join(said)
 
 
