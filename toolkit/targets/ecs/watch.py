@@ -124,6 +124,9 @@ def _watched(look: Look) -> Seen:
         target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
         look = replace(look, mark=replace(look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None))
         said = reading.by_deployment(found, look.service, look.sought, look.job.target)
+        if said.state == "stopped":  # the service was read first: what replaced us may have come in between
+            look = replace(look, service=ecs.service(look.aws, look.settings.cluster, look.settings.service) or look.service)
+            said = reading.by_deployment(found, look.service, look.sought, look.job.target)
     else:
         said = reading.by_service(look.service, look.sought)
     if said.state == "unseen":
