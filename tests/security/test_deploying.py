@@ -1,6 +1,7 @@
 """Deploying when somebody means ill, or is careless: S15, S23 to S34 of the security tests, through the command line."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,6 +89,30 @@ def test_a_pipe_says_nothing_and_so_nothing_is_deployed(shop: Shop, args: tuple[
     refused = process(shop.repo.path, *args, given=given, CI="1")
     assert (refused.code, "nobody is here to say yes" in refused.err) == (2, True), refused.err
     assert not shop.endpoint.calls
+
+
+@pytest.mark.parametrize("given", ["<&-", "</dev/null"], ids=["closed", "null"])
+def test_without_an_input_nothing_is_deployed(shop: Shop, given: str) -> None:
+    """S26."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ["sh", "-c", f'exec "$0" -m toolkit deploy-app {given}', sys.executable]
+    refused = subprocess.run(command, cwd=shop.repo.path, env=env, capture_output=True, text=True, timeout=60)
+    assert (refused.returncode, "nobody is here to say yes" in refused.stderr) == (2, True), refused.stderr
+    assert not shop.endpoint.calls
+
+
+def test_a_lone_enter_at_a_terminal_does_not_confirm_a_protected_environment(shop: Shop) -> None:
+    """S26: the default of what is protected is no."""
+    configure(shop, "protected = true")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    child = pexpect.spawn(sys.executable, ["-m", "toolkit", "deploy-app"], cwd=str(shop.repo.path), env=env, encoding="utf-8", timeout=20)
+    child.expect_exact("Type its name")
+    child.send("\r")
+    child.expect_exact("that is not its name")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+    assert not shop.endpoint.calls.count(*WRITES)
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04", "\x1b"], ids=["ctrl-c", "ctrl-d", "escape"])
