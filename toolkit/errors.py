@@ -18,6 +18,8 @@ ToolkitError
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
 ├── ProgramFailed       another program (docker, cdk) ended badly
+├── ProbeError          a probe of a live system got no answer that can be used
+│   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
 ├── LockHeld            somebody else is at work on the target
 ├── LockLost            and we are no longer allowed to be
@@ -218,6 +220,26 @@ class ProgramFailed(ToolkitError):
 
     code = "program"
     exit = Exit.FAILED
+
+
+class ProbeError(ToolkitError):
+    """{reason}"""
+
+    code = "probe"
+    exit = Exit.FAILED
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+
+
+class ProbeRefused(ProbeError):
+    """{reason}"""
+
+    code = "probe-refused"
+    hint = "{next}"
+
+    def __init__(self, reason: str, next: str = "") -> None:
+        ToolkitError.__init__(self, reason=reason, next=next)
 
 
 class RegistryError(ToolkitError):

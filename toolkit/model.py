@@ -12,6 +12,15 @@ CHECKS = ("smoke-test", "health-check")
 VERDICTS = ("succeeded", "unchanged", "failed", "rolled-back", "superseded", "cancelled", "skipped", "in-doubt")
 """How a step can end."""
 
+GOOD = ("succeeded", "unchanged")
+"""The verdicts after which the target is live as it was wanted."""
+
+CONDITIONS = ("ok", "warning", "failing", "unknown")
+"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never counts as `ok`."""
+
+RESULTS = ("passed", "failed", "skipped", "unknown")
+"""How a check can end. `unknown`: it was not done in time, or stopped."""
+
 STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
 
@@ -286,7 +295,7 @@ class Place(Struct, frozen=True):
 class Version(Struct, frozen=True):
     """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ from it: it is the image's tag.
 
-    `fingerprint` is the digest of every file that the target's rules match.
+    `fingerprint` is the digest of the target's settings and of every file that its rules match.
     """
 
     name: str
@@ -366,6 +375,20 @@ class Seen(Struct, frozen=True):
     sure: bool = False
     live: Live | None = None
     mark: Any = None
+
+
+class Sign(Struct, frozen=True):
+    """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few words.
+
+    `since` is ISO 8601 in UTC. What is not `ok` has one `cause` in a line, and the `next` command, or thing to do, that mends it.
+    """
+
+    what: str
+    status: str
+    detail: str = ""
+    since: str | None = None
+    cause: str = ""
+    next: str = ""
 
 
 class Statement(Struct, frozen=True):

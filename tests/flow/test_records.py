@@ -7,9 +7,12 @@ import pytest
 
 from tests.support.repo import RULES, Repo
 from toolkit import flow
+from toolkit.changes import detect
+from toolkit.changes.fingerprint import versions
 from toolkit.errors import UsageError
 from toolkit.flow.compare import Point, Points, Request, diff
-from toolkit.model import Answer, Rules
+from toolkit.flow.rulebook import owners, rules_path, settled
+from toolkit.model import Answer, Rules, Version
 from toolkit.ports.git import Git
 
 
@@ -93,6 +96,25 @@ def test_files_as_they_were_deployed_uncommitted_are_clean(repo: Repo) -> None:
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
 
 
+def test_the_same_uncommitted_files_with_other_settings_are_due(repo: Repo) -> None:
+    repo.write({"backend/src/app.py": "dirty\n"})
+    dirty = Point(repo.head, fingerprint(repo, "app"), dirty=True)
+    rules = (repo.path / "rules.toml").read_text()
+    repo.write({"rules.toml": rules.replace('cluster = "c"', 'cluster = "d"')})
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
+
+
+@pytest.mark.parametrize("ignore", ['ignore = ["**/*.md"]', 'ignore = ["**/*.md", "rules.toml"]'])
+def test_an_uncommitted_rules_toml_is_part_of_every_version(repo: Repo, ignore: str) -> None:
+    """It says how they are all deployed; what was deployed with it is not what its commit says, also once it is taken back."""
+    rules = (repo.path / "rules.toml").read_text().replace('ignore = ["**/*.md"]', ignore)
+    repo.commit(files={"rules.toml": rules})
+    assert not version(repo, "app").dirty
+    repo.write({"rules.toml": rules.replace('cluster = "c"', 'cluster = "d"')})
+    assert version(repo, "app").dirty
+    assert version(repo, "fargate").dirty
+
+
 def test_uncommitted_files_that_were_deployed_and_then_taken_back_are_due(repo: Repo) -> None:
     """The files are as committed, and so is the record's commit: but that is not what runs."""
     dirty = Point(repo.head, "of other files", dirty=True)
@@ -130,13 +152,15 @@ def test_live_is_told_as_live(repo: Repo) -> None:
 
 
 def fingerprint(repo: Repo, target: str) -> str:
-    from toolkit.changes import detect
-    from toolkit.changes.fingerprint import versions
-    from toolkit.flow.rulebook import owners
+    return version(repo, target).fingerprint
 
+
+def version(repo: Repo, target: str) -> Version:
+    """What would be deployed of a target now."""
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
-    return versions([target], owners(rules), git, detect.look(git).paths)[target].fingerprint
+    own = owners(rules, rules_path(rules, git))
+    return versions({target: settled(rules, None)[target]}, own, git, detect.look(git).paths)[target]
 
 
 @pytest.mark.parametrize(

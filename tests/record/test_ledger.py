@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from tests.record.bucket import S3
 from tests.record.parts import Broken, store
 from toolkit.errors import FileProblem, NotAllowed, StateDamaged, ToolkitError
+from toolkit.model import GOOD
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.record.ledger import GOOD, KEPT, Ledger, Local, Record, Shared, added, decoded, encoded, merged
+from toolkit.record.ledger import KEPT, Ledger, Local, Record, Shared, added, decoded, encoded, merged
 from toolkit.record.state import Store
 
 KEY = "team/live/dev/eu-west-1/app.json"

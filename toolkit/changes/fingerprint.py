@@ -1,8 +1,8 @@
-"""What exactly would be deployed: a digest of the files behind each target, and a name for it."""
+"""What exactly would be deployed: a digest of each target's settings and of the files behind it, and a name for it."""
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from toolkit.changes.source import content
 from toolkit.model import Version
@@ -12,14 +12,14 @@ Owners = Callable[[str], Collection[str] | None]
 """The targets that a path belongs to, None if no rule says."""
 
 
-def versions(targets: Iterable[str], owners: Owners, git: Git, uncommitted: Iterable[str]) -> dict[str, Version]:
-    """The version of each target as its files are now: at HEAD, but for the paths that are `uncommitted`.
+def versions(settled: Mapping[str, bytes], owners: Owners, git: Git, uncommitted: Iterable[str]) -> dict[str, Version]:
+    """The version of each target as its files are now: at HEAD, but for the paths that are `uncommitted`. `settled` has its settings.
 
     A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it.
     """
     commit = git.require_head()
     dirty = frozenset(uncommitted)
-    digests = {name: hashlib.sha256() for name in targets}
+    digests = {name: hashlib.sha256(settings) for name, settings in settled.items()}
     stained: set[str] = set()
     for path, meta in git.tree(commit):
         if path not in dirty:

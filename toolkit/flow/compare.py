@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
-from toolkit.flow.rulebook import book, command, environment, load_rules, read_rules, rules_path
+from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
 from toolkit.impact.touch import RuleBook, limited, merged, touch
 from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
 from toolkit.plan import build
@@ -114,7 +114,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     head = git.require_head()
     seen = None if request.committed else detect.look(git)
     leaves = {name for name, target in rules.targets.items() if not target.members}
-    same = _as_deployed(rules, points, git, seen)
+    same = _as_deployed(request, rules, points, git, seen)
     groups: dict[tuple[str, ...], set[str]] = {}
     parts: list[Part] = []
     for name in sorted(leaves & points.keys() - same):
@@ -156,16 +156,17 @@ def _missing(points: Sequence[Point], git: Git) -> str | None:
     return None
 
 
-def _as_deployed(rules: Rules, points: Points, git: Git, seen: detect.Look | None) -> set[str]:
-    """The targets that were deployed with uncommitted files, and whose files are the very same now."""
+def _as_deployed(request: Request, rules: Rules, points: Points, git: Git, seen: detect.Look | None) -> set[str]:
+    """The targets that were deployed with uncommitted files, and whose files and settings are the very same now."""
     names = [name for name, found in points.items() if any(point.dirty for point in found) and not any(point.unknown for point in found)]
     if not names:
         return set()
     from toolkit.changes.fingerprint import versions
-    from toolkit.flow.rulebook import owners
 
-    now = versions(names, owners(rules), git, () if seen is None else seen.paths)
-    return {name for name in names if {point.fingerprint for point in points[name]} == {now[name].fingerprint}}
+    settings = settled(rules, environment(request.environment, rules))
+    wanted = {name: settings[name] for name in names if name in settings}
+    now = versions(wanted, owners(rules, rules_path(rules, git)), git, () if seen is None else seen.paths)
+    return {name for name in wanted if {point.fingerprint for point in points[name]} == {now[name].fingerprint}}
 
 
 def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -> Answer:
@@ -255,18 +256,11 @@ def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Imp
 
 def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> dict[str, tuple[Reason, ...]]:
     """The targets whose settings are others than they were: where they are deployed, and with what, is part of what is live."""
-    from toolkit.run.jobs import filled
-
-    def settled(rules: Rules, name: str) -> object:
-        target = rules.targets.get(name)
-        found = rules.environments.get(named) if named else None
-        return None if target is None else (target.kind, filled(target.settings, found.vars if found else {}))
-
-    rules = today.rules
+    before = [settled(one.rules, named) for one in old]
     return {
-        name: (Reason(rules.file, f"the settings of {name} changed", "", today.line("targets", name)),)
-        for name, target in rules.targets.items()
-        if not target.members and any(settled(one.rules, name) != settled(rules, name) for one in old)
+        name: (Reason(today.rules.file, f"the settings of {name} changed", "", today.line("targets", name)),)
+        for name, settings in settled(today.rules, named).items()
+        if any(one.get(name) != settings for one in before)
     }
 
 

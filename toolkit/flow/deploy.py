@@ -11,7 +11,7 @@ from toolkit import targets
 from toolkit.changes import detect, fingerprint, source
 from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Records, Request, diff
-from toolkit.flow.rulebook import environment, load_rules, owners
+from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
 from toolkit.model import Answer, Job, Preview, Rules, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -91,13 +91,16 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
     """What says, right before a job is begun, whether its files are still what it is to deploy. It raises StalePlan."""
 
     def still(job: Job) -> None:
-        if job.action != "deploy" or job.wishes.get("image") or job.target not in rules.targets:
+        if job.action != "deploy" or job.wishes.get("image"):
             return
+        if job.target not in rules.targets:
+            raise StalePlan(f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff")
         name = environment(order.environment, rules)
         now = _versions(replace(order, source=None), [rules.targets[job.target]], rules, name, git)[0][job.target]
         if now.name != job.version.name or now.fingerprint != job.version.fingerprint:
             raise StalePlan(
-                f"the files of {job.target} are no longer those of {job.version.name[:20]}", "deploy what they are now: toolkit deploy"
+                f"the files or settings of {job.target} are no longer those of {job.version.name[:20]}",
+                "deploy what they are now: toolkit deploy",
             )
 
     return still
@@ -203,7 +206,9 @@ def _versions(
     stale = [key for key, one in (order.source or {}).items() if one is not None and digests.get(key) != one]
     if stale:
         raise StalePlan(f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}", "make it anew: toolkit diff --out FILE")
-    return fingerprint.versions([target.name for target in wanted], owners(rules), git, paths), digests
+    settings = settled(rules, name)
+    own = {target.name: settings[target.name] for target in wanted}
+    return fingerprint.versions(own, owners(rules, rules_path(rules, git)), git, paths), digests
 
 
 _SOURCES = {

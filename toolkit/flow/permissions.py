@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from toolkit import targets as kinds
 from toolkit.flow.deploy import known
 from toolkit.flow.rulebook import environment, load_rules
-from toolkit.model import Statement, Version
+from toolkit.model import Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record
@@ -15,7 +15,7 @@ from toolkit.run import jobs as making
 def permissions(
     folder: str, named: str | None, asked: str | None, region: str | None, targets: Sequence[str], git: Git | None
 ) -> tuple[Statement, ...]:
-    """The statements of every target that toolkit can deploy, and those of the record; equal ones once. Raises UsageError."""
+    """The statements of every target, and those of the record; equal ones once. Raises UsageError."""
     rules = load_rules(folder, named, git)
     name = environment(asked, rules)
     found = rules.environments.get(name) if name else None
@@ -23,13 +23,9 @@ def permissions(
         known(target, rules)
     graph = Graph(rules.targets)
     leaves = sorted(set[str]().union(*(graph.leaves(target) for target in targets or rules.targets)))
-    wanted = [rules.targets[leaf] for leaf in leaves if kinds.kind(rules.targets[leaf].kind).runnable(rules.targets[leaf].settings) is None]
+    wanted = [rules.targets[leaf] for leaf in leaves]
     places = making.places(found, None, region)
-    nothing = Version("", None, "")
-    jobs = making.make(
-        "", wanted, places, found.vars if found else {}, dict.fromkeys((one.name for one in wanted), nothing),
-        dict.fromkeys((one.name for one in wanted), ()), "deploy", {},
-    )  # fmt: skip
+    jobs = making.imagined(wanted, places, found.vars if found else {})
     own = [statement for job in jobs for statement in kinds.kind(job.kind).permissions(job)]
     shared = [statement for place in places for statement in record(place)]
     needed: list[Statement] = []

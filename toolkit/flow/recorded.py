@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from toolkit import targets
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Points, Records
-from toolkit.model import Job, Live, Place, Rules, Version
+from toolkit.model import GOOD, Job, Live, Place, Rules
 from toolkit.ports.world import World
-from toolkit.record.ledger import GOOD, Record, open_ledger
+from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store, existing, open_store
 from toolkit.run import jobs as making
 
@@ -74,8 +74,7 @@ def _never(place: Place) -> Point:
 def _live(rules: Rules, where: tuple[Place, ...], variables: Mapping[str, str], world: World) -> Points:
     """What the cloud says runs. A target that cannot be asked is unknown, and so due."""
     wanted = [target for target in rules.targets.values() if targets.kind(target.kind).runnable(target.settings) is None]
-    nothing = dict.fromkeys((target.name for target in wanted), Version("", None, ""))
-    jobs = making.make("", wanted, where, variables, nothing, dict.fromkeys(nothing, ()), "deploy", {})
+    jobs = making.imagined(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         found = list(pool.map(lambda job: _seen(job, world), jobs))
     points: dict[str, tuple[Point, ...]] = {}

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Collection
 
+import msgspec
+
 from toolkit import targets
 from toolkit.errors import UsageError
 from toolkit.impact import rules as rules_file
@@ -12,6 +14,7 @@ from toolkit.model import Rules, Target
 from toolkit.plan.graph import Graph
 from toolkit.ports import files
 from toolkit.ports.git import Git
+from toolkit.targets.base import LOOKING
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
@@ -47,14 +50,30 @@ def book(rules: Rules) -> RuleBook:
     return RuleBook(rules, Graph(rules.targets).covered)
 
 
-def owners(rules: Rules) -> Callable[[str], Collection[str] | None]:
-    """For a path the targets whose files it belongs to, groups written out; None if no rule knows it."""
+def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
+    """What decides besides files how each target that is no group is deployed to an environment, as bytes that can be compared."""
+    from toolkit.run.jobs import filled
+
+    found = rules.environments.get(named) if named else None
+    variables, account = (found.vars, found.account) if found else ({}, None)
+
+    def bytes_of(target: Target) -> bytes:
+        settings = msgspec.to_builtins(filled(target.settings, variables))
+        deciding = {key: value for key, value in settings.items() if key not in LOOKING}
+        return msgspec.json.encode((target.kind, account, deciding), order="sorted")
+
+    return {name: bytes_of(target) for name, target in rules.targets.items() if not target.members}
+
+
+def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | None]:
+    """For a path the targets whose files it belongs to, groups written out; None where it may belong to any: no rule knows it, or it
+    is rules.toml itself (`own`), which says how they are all deployed."""
     graph = Graph(rules.targets)
     asked = RuleBook(rules, graph.covered)
 
     def owned(path: str) -> Collection[str] | None:
         called = asked.called(path, "unknown")
-        return None if called.unmatched else set[str]().union(*(graph.leaves(one) for one in called.targets))
+        return None if called.unmatched or path == own else set[str]().union(*(graph.leaves(one) for one in called.targets))
 
     return owned
 

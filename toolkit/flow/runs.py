@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Refused, WrongAccount
 from toolkit.flow import deploy
 from toolkit.flow.rulebook import load_rules
-from toolkit.model import Job, Place, Ran
+from toolkit.model import GOOD, Job, Place, Ran
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record import history, who
@@ -95,9 +95,9 @@ def resume(request: Request, world: World, store: Store, told: Told) -> Ran:
         if found.ended:
             raise Refused(f"run {request.run} has ended", f"see `toolkit show {request.run}`")
         _same_account(found.jobs, world)
-        _give_up_overtaken(journal, found, store, world)
-        found = left(read(store, request.run), world.clock.now(), path_of(store, request.run))
         with _locked(store, _open(found), request, world, told) as held:
+            _give_up_overtaken(journal, found, store, world)
+            found = left_of(store, request.run, world)
             journal.append("note", **who.facts(), command=list(request.command))
             orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
             return _carry_out(store, journal, orders, request, world, told, held)
@@ -136,8 +136,9 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
     for job in _open(found):
         records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
-        if records and records[0].run > job.run:
-            cause = f"run {records[0].run} has deployed {job.target} since"
+        later = next((record for record in records if record.verdict in GOOD and record.run > job.run), None)
+        if later is not None:
+            cause = f"run {later.run} has deployed {job.target} since"
             journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)
 
 

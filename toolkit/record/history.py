@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
+from toolkit.model import GOOD
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Entry
-from toolkit.record.ledger import GOOD, Local, Record, merged
+from toolkit.record.ledger import Local, Record, merged
 from toolkit.record.state import Store
 
 INDEX, INDEX_MOST = "runs.index.json", 1 << 24

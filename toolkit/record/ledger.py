@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import FileProblem, StateDamaged, Unreachable
-from toolkit.model import Place
+from toolkit.model import GOOD, Place
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import disk, state
@@ -26,7 +26,6 @@ from toolkit.record.state import Store
 ROOM = "live"
 KEPT = 50
 """How many good deploys of a target are kept."""
-GOOD = ("succeeded", "unchanged")
 FILE_MOST = 1 << 20
 _TRIES = 20
 _VERSION = 1

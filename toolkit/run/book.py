@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import Job, Live, Outcome
+from toolkit.model import GOOD, Job, Live, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import GOOD, Ledger, Record
+from toolkit.record.ledger import Ledger, Record
 from toolkit.record.state import Store
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Exit, Expired, FileProblem, LockLost, ToolkitError
-from toolkit.model import Job, Outcome, Ran
+from toolkit.model import GOOD, Job, Outcome, Ran
 from toolkit.ports.world import World
 from toolkit.run.crew import Crew
 from toolkit.run.desk import Desk, Journal, Listener, Log
@@ -18,7 +18,6 @@ from toolkit.run.schedule import Schedule
 from toolkit.run.step import Walk, always, carry_out
 from toolkit.run.stop import Stop
 
-GOOD = ("succeeded", "unchanged")
 BAD = ("failed", "rolled-back", "superseded", "cancelled")
 
 
@@ -133,7 +132,6 @@ class Execution:
                 self._book.record(job, outcome)
             except ToolkitError as problem:
                 self._listener.told(job.step, f"what is live could not be recorded: {problem}")
-        if not outcome.open:
             self._end(outcome)
         self._keep(outcome)
 

@@ -86,6 +86,12 @@ def make(
     )
 
 
+def imagined(wanted: Sequence[Target], where: Sequence[Place], variables: Mapping[str, str]) -> tuple[Job, ...]:
+    """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they may need."""
+    names = [target.name for target in wanted]
+    return make("", wanted, where, variables, dict.fromkeys(names, Version("", None, "")), dict.fromkeys(names, ()), "deploy", {})
+
+
 def pack(job: Job) -> dict[str, Any]:
     """A job as the journal keeps it."""
     packed: dict[str, Any] = msgspec.to_builtins(job)

@@ -8,9 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Job, Outcome
+from toolkit.model import GOOD, Job, Outcome
 from toolkit.record.journal import Entry
-from toolkit.run.execute import BAD, GOOD, Begun
+from toolkit.run.execute import BAD, Begun
 from toolkit.run.jobs import unpack
 
 ENDS = (*GOOD, *BAD, "skipped")

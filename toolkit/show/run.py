@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import Call, Job, Live, Outcome, Preview, Ran
+from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
@@ -132,7 +132,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
     name = f"{outcome.step}: " if several else ""
     for key, value in outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
-    if outcome.verdict in ("succeeded", "unchanged"):
+    if outcome.verdict in GOOD:
         if not several:
             yield from wrapped(f"{outcome.step} {version(job)}: {ended(outcome)}", width)
         elif outcome.cause:
@@ -147,7 +147,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
 
 
 def _summary(ran: Ran) -> str:
-    good = sum(outcome.verdict in ("succeeded", "unchanged") for outcome in ran.outcomes)
+    good = sum(outcome.verdict in GOOD for outcome in ran.outcomes)
     rest = len(ran.outcomes) + len(ran.not_started)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
     more = {

@@ -33,7 +33,7 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = {}
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class Settings(base.Watched, frozen=True, kw_only=True):
     """A container image that runs as an ECS service."""
 
     cluster: Annotated[base.Text, Meta(description="The ECS cluster's name.")]
@@ -41,7 +41,6 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
     build: Annotated[Build | None, Meta(description="How the image is built; without it an existing image is deployed.")] = None
     container: Annotated[base.Text | None, Meta(description="The container that gets the image, if the task has several.")] = None
-    health: Annotated[tuple[base.Url, ...], Meta(description="Addresses that must answer after a deploy.")] = ()
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
 
@@ -108,3 +107,10 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     from toolkit.targets.ecs.policy import statements
 
     return statements(job)
+
+
+def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+    """Service, last deployment, tasks that failed, targets, image and alarms."""
+    from toolkit.targets.ecs import health
+
+    return health.look(job, world, tell)

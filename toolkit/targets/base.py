@@ -5,13 +5,13 @@ to fail. `apply` does it, up to the point where the cloud has taken over. `obser
 and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import Job, Live, Preview, Seen, Sign, Statement, Wanted
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
@@ -23,6 +23,20 @@ Folder = Annotated[str, Meta(min_length=1, pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
+
+
+class Watched(Settings, frozen=True, kw_only=True):
+    """The settings of a kind that can be looked at when it is live. They say how to look, never what is deployed."""
+
+    health: Annotated[tuple[Url, ...], Meta(description="Addresses that must answer: after a deploy, and for `health`.")] = ()
+    alarms: Annotated[tuple[Text, ...], Meta(description="CloudWatch alarms that are about it, besides those that name it.")] = ()
+    checks: Annotated[tuple[Text, ...], Meta(description="The checks, by name or tag, that decide about a deploy of it.")] = ()
+
+
+LOOKING = Watched.__struct_fields__
+"""The settings that decide nothing about what is deployed."""
+
+Tell = Callable[[Sign], None]
 
 
 class Report(Protocol):
@@ -115,6 +129,13 @@ class Kind(Protocol):
     def live(self, job: Job, world: "World") -> Live | None:
         """What runs now, read from the cloud; None if nothing does."""
 
+    def health(self, job: Job, world: "World", tell: Tell) -> Live | None:
+        """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that is known; returns what runs.
+
+        It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises CloudError: what could not be looked
+        at is told as `unknown` with the reason (signs.py). An address of `health` is no part of it.
+        """
+
     def permissions(self, job: Job) -> tuple[Statement, ...]:
         """The IAM statements that these calls need, narrow enough to paste. Pure."""
 
@@ -157,6 +178,16 @@ def not_reversible(settings: Settings) -> tuple[str, str] | None:
 def reversible(settings: Settings) -> tuple[str, str] | None:
     """For a kind that can put back what ran before."""
     return None
+
+
+def no_health(job: Job, world: "World", tell: Tell) -> Live | None:
+    """For a kind of which nothing can be seen."""
+    return None
+
+
+def no_permissions(job: Job) -> tuple[Statement, ...]:
+    """For a kind that calls nothing."""
+    return ()
 
 
 def no_services() -> tuple[str, ...]:

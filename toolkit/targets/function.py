@@ -16,10 +16,12 @@ irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 services = base.no_services
-preview = apply = observe = abandon = live = permissions = base.never
+preview = apply = observe = abandon = live = base.never
+health = base.no_health
+permissions = base.no_permissions
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class Settings(base.Watched, frozen=True, kw_only=True):
     """The code of one Lambda function, without its stack."""
 
     function: Annotated[base.Text, Meta(description="The function's name.")]

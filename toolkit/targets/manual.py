@@ -15,7 +15,9 @@ irreversible = base.not_reversible
 dockerfile = base.no_dockerfile
 wanted = base.nothing_wanted
 services = base.no_services
-preview = apply = observe = abandon = live = permissions = base.never
+preview = apply = observe = abandon = live = base.never
+health = base.no_health
+permissions = base.no_permissions
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

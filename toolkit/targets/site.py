@@ -16,16 +16,17 @@ irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 services = base.no_services
-preview = apply = observe = abandon = live = permissions = base.never
+preview = apply = observe = abandon = live = base.never
+health = base.no_health
+permissions = base.no_permissions
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class Settings(base.Watched, frozen=True, kw_only=True):
     """A static site in an S3 bucket, perhaps behind CloudFront."""
 
     source: Annotated[base.Folder, Meta(description="The folder with the built site.")]
     bucket: Annotated[base.Text, Meta(description="The bucket's name.")]
     distribution: Annotated[base.Text | None, Meta(description="The CloudFront distribution's id.")] = None
-    health: Annotated[tuple[base.Url, ...], Meta(description="Addresses that must answer after a deploy.")] = ()
 
 
 def runnable(settings: Settings) -> str | None:

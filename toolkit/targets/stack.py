@@ -20,7 +20,7 @@ runnable = base.can_run
 dockerfile = base.no_dockerfile
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class Settings(base.Watched, frozen=True, kw_only=True):
     """One CloudFormation stack, from a CDK app or from a plain template."""
 
     stack: Annotated[base.Text, Meta(description="The stack's name.")]
@@ -95,3 +95,10 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     from toolkit.targets.cloudformation import policy
 
     return policy.statements(job)
+
+
+def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+    """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
+    from toolkit.targets.cloudformation import health
+
+    return health.look(job, world, tell)

@@ -118,7 +118,9 @@ def _check_image_is_wanted(job: Job, wanted: str) -> None:
     """There is no image: may it be built?"""
     settings: Settings = job.settings
     if job.action == ROLLBACK:
-        raise Refused(f"the image {wanted} is no longer in repository {settings.repository}", f"see `toolkit history {job.target}`")
+        raise Refused(
+            f"the image {wanted} is no longer in repository {settings.repository}", f"see the others: toolkit rollback {job.target} --list"
+        )
     if job.wishes.get("image"):
         raise NoImage(name=wanted, repository=settings.repository)
     if settings.build is None or job.wishes.get("no_build"):

@@ -1,0 +1,40 @@
+"""Looking at something live: several questions side by side, each answer told when it comes, and none of them taken for good by silence."""
+
+from collections.abc import Callable, Iterable
+from threading import Thread
+
+from toolkit.errors import CloudError, NotAllowed, ToolkitError
+from toolkit.model import Sign
+from toolkit.targets.base import Tell
+
+Question = Callable[[], Iterable[Sign]]
+
+
+def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
+    """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the sign if it cannot be answered."""
+    asked = [Thread(target=_ask, args=(tell, what, question), daemon=True) for what, question in questions]
+    for thread in asked:
+        thread.start()
+    for thread in asked:
+        thread.join()
+
+
+def _ask(tell: Tell, what: str, question: Question) -> None:
+    try:
+        for sign in question():
+            tell(sign)
+    except ToolkitError as problem:
+        tell(unknown(what, problem))
+    except Exception as bug:
+        tell(Sign(what, "unknown", cause=f"a bug in toolkit: {type(bug).__name__}", next="please report it"))
+
+
+def unknown(what: str, problem: ToolkitError) -> Sign:
+    """It could not be looked at, and why not."""
+    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.hint.format(**problem.facts))
+
+
+def _short(problem: ToolkitError) -> str:
+    if isinstance(problem, NotAllowed):
+        return "not allowed"
+    return "no answer" if isinstance(problem, CloudError) else "cannot be seen"
