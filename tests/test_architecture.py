@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "record": {"model", "errors", "ports"},
     "run": {"model", "errors", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "ports"},
-    "flow": {"model", "errors", "changes", "impact", "plan", "ports", "targets", "record", "run"},
+    "verify": {"model", "errors", "ports"},
+    "flow": {"model", "errors", "changes", "impact", "plan", "ports", "targets", "record", "run", "verify"},
     "cli": {"model", "errors", "changes", "impact", "plan", "ports", "targets", "show", "adopt", "record", "run", "sandbox", "flow", ""},
     "__main__": {"cli"},
     "": set[str](),
@@ -34,7 +35,8 @@ PURE = ("impact", "plan", "show", "adopt")
 EFFECTS = {"os", "sys", "time", "random", "socket", "subprocess", "pathlib", "shutil", "tempfile", "threading", "urllib", "http", "io"}
 ONE_FILE = {"git": "ports/git.py", "questionary": "cli/prompt.py", "tabulate": "show/table.py", "yaml": "adopt/documents.py"}
 ONE_FILE |= {"platformdirs": "ports/files.py", "subprocess": "ports/process.py", "boto3": "ports/aws/client.py"}
-ONE_FILE |= {"rich": "cli/progress.py", "botocore": "ports/aws/client.py"}
+ONE_FILE |= {"rich": "cli/progress.py", "botocore": "ports/aws/client.py", "jsonpath": "verify/expect.py", "locust": "ports/load/user.py"}
+ONE_FILE |= {"websockets": "ports/net/websocket.py"}
 
 
 def name(file: Path) -> str:

@@ -47,7 +47,7 @@ def test_the_top_level_table_is_the_example_in_place() -> None:
         ("cdk/stacks/network_stack.py", ("infra",)),
         ("cdk/app.py", ("infra",)),
         ("frontend/src/app.js", ("web",)),
-        ("smoke/smoke_test.py", ()),
+        ("smoke/checks.toml", ()),
         ("backend/tests/test_rental_api.py", ()),
         ("README.md", ()),
     ],

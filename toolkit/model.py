@@ -40,7 +40,8 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class Environment(Struct, frozen=True):
-    """Where targets live: one account, one or more regions."""
+    """Where targets live: one account, one or more regions. `urls` are the base addresses of the system, `hosts` what else probes may ask,
+    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`."""
 
     name: str
     account: str | None = None
@@ -49,6 +50,10 @@ class Environment(Struct, frozen=True):
     protected: bool = False
     vars: Mapping[str, str] = field(default_factory=dict)
     store: str | None = None
+    urls: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    private: bool = False
+    rollback: str = "never"
 
 
 class Target(Struct, frozen=True):
@@ -81,6 +86,59 @@ class Accept(Struct, frozen=True):
     reason: str
 
 
+class Secret(Struct, frozen=True):
+    """Where a secret value comes from: a variable of the environment, a parameter of SSM, or a secret of Secrets Manager, of which `key`
+    takes one value out of a JSON object. Names may hold variables."""
+
+    name: str
+    env: str | None = None
+    ssm: str | None = None
+    secret: str | None = None
+    key: str | None = None
+
+
+class Load(Struct, frozen=True):
+    """A small load with one check's request. It is told as worse where a figure is over `worse` times what it was in the last good run;
+    `errors` is the share of failed requests that is still good."""
+
+    users: int
+    seconds: int
+    worse: float
+    errors: float
+
+
+class Check(Struct, frozen=True):
+    """One thing that `smoke-test` asks the live system. `sort` says how; `settings` is that sort's own struct, its `{names}` not filled.
+
+    `needs` are checks that have to have passed before, unless it is `always`: then they only come first. `captures` are the names that it
+    gives values to, `uses` those in its settings; one that is `based` asks each of an environment's `urls`. `timeout_s` is for one try,
+    `retry_s` how long it is tried again. `where` is its file and line.
+    """
+
+    name: str
+    sort: str
+    settings: Any
+    asks: str
+    tags: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    always: bool = False
+    environments: tuple[str, ...] = ()
+    timeout_s: float = 10.0
+    retry_s: float = 0.0
+    captures: tuple[str, ...] = ()
+    uses: frozenset[str] = frozenset()
+    based: bool = False
+    load: Load | None = None
+    where: str = ""
+
+
+class Checks(Struct, frozen=True):
+    """All checks of a rules.toml and of the files that it includes, and the secrets that they use. By name."""
+
+    checks: Mapping[str, Check] = {}
+    secrets: Mapping[str, Secret] = {}
+
+
 class Rules(Struct, frozen=True):
     """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice."""
 
@@ -94,6 +152,8 @@ class Rules(Struct, frozen=True):
     targets: Mapping[str, Target]
     rules: tuple[Rule, ...]
     accept: tuple[Accept, ...] = ()
+    include: tuple[str, ...] = ()
+    checks: Checks = Checks()
 
 
 class Base(Struct, frozen=True):
@@ -308,7 +368,8 @@ class Job(Struct, frozen=True):
     """One step of a run with everything that it depends on: from it any process can go on with the step.
 
     `settings` is the kind's own struct with variables filled in; `wishes` is what the command line asked of this kind (an image's
-    tag, `allow_replace`); `needs` are names of other steps of the run. Times are seconds.
+    tag, `allow_replace`); `needs` are names of other steps of the run. Times are seconds. One that `undoes` another step waits until that
+    is live and does not pass its checks, and is never begun otherwise.
     """
 
     step: str
@@ -324,6 +385,7 @@ class Job(Struct, frozen=True):
     estimate_s: int = 0
     deadline_s: int = 3600
     wishes: Mapping[str, Any] = {}
+    undoes: str = ""
 
 
 class Live(Struct, frozen=True):
@@ -391,6 +453,57 @@ class Sign(Struct, frozen=True):
     next: str = ""
 
 
+class Miss(Struct, frozen=True):
+    """One expectation that does not hold: of what, and both sides in a line each."""
+
+    what: str
+    wanted: str
+    found: str
+
+
+class Result(Struct, frozen=True):
+    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was asked at, where there are several.
+
+    `cause` says in a line why it did not pass, `misses` what was expected, `shown` the answer's first lines; `log` names a child's log,
+    `figures` are those of a load.
+    """
+
+    check: str
+    status: str
+    asks: str = ""
+    at: str = ""
+    cause: str = ""
+    next: str = ""
+    misses: tuple[Miss, ...] = ()
+    shown: tuple[str, ...] = ()
+    detail: str = ""
+    took_s: float = 0.0
+    tries: int = 1
+    log: str = ""
+    figures: Mapping[str, float] = {}
+
+
+class Checkup(Struct, frozen=True):
+    """How one thing is in one place: a target, a check, or the credentials (`kind` says which), with all that was looked at.
+
+    `state` is what its live version is against HEAD: due, clean or unknown; empty where nobody can tell.
+    """
+
+    name: str
+    kind: str
+    environment: str | None
+    region: str | None
+    signs: tuple[Sign, ...]
+    live: Live | None = None
+    state: str = ""
+
+    @property
+    def status(self) -> str:
+        """The worst word of its signs; nobody who looked at nothing says `ok`."""
+        found = {sign.status for sign in self.signs}
+        return next((word for word in ("failing", "unknown", "warning", "ok") if word in found), "unknown")
+
+
 class Statement(Struct, frozen=True):
     """One statement of an IAM policy: these actions on these resources, and why they are needed."""
 
@@ -410,7 +523,10 @@ class Wanted(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds."""
+    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds.
+
+    `unverified`: it is live, and failed all the same, for it does not pass its checks.
+    """
 
     step: str
     target: str
@@ -423,6 +539,7 @@ class Outcome(Struct, frozen=True):
     adopted: bool = False
     open: bool = False
     live: Live | None = None
+    unverified: bool = False
 
 
 class Ran(Struct, frozen=True):

@@ -127,6 +127,7 @@ NOT_MISSED = {
     "iam:PassRole": "the emulator does not check it",
     "elasticloadbalancing:DescribeTargetHealth": "toolkit does without it: then the health of targets is not known",
     "logs:GetLogEvents": "toolkit does without it: then the last lines of a failed task are not shown",
+    "cloudwatch:DescribeAlarms": "only `health` asks for it",
     "s3:PutObject": "only for templates that are too long for a call",
     "ecr:DescribeImages": "toolkit does without it, and those of the app hold here, too: then it cannot warn of older images",
     "ecs:DescribeTaskDefinition": "the same",

@@ -16,7 +16,8 @@ from tests.support.repo import RULES
 from tests.support.run import ROOT
 from toolkit import flow
 from toolkit.errors import Problem, RulesError
-from toolkit.impact.rules import MOST_PROBLEMS, MOST_RULES, MOST_TARGETS, seconds
+from toolkit.impact.reading import MOST_PROBLEMS, seconds
+from toolkit.impact.rules import MOST_RULES, MOST_TARGETS
 from toolkit.model import Accept, Environment, Rule, Rules, Target
 from toolkit.targets import app, group, stack
 

@@ -25,7 +25,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a key that is near nothing": (
         "version = 1\nxyzzy = []\n",
-        ":2: xyzzy: unknown key; there are version, project, environment, ignore, unmatched, environments, targets, rules and 1 more",
+        ":2: xyzzy: unknown key; there are version, project, environment, ignore, unmatched, environments, targets, rules and 4 more",
     ),
     "ignore is text": (
         'version = 1\nignore = "*.md"\n',

@@ -1,6 +1,8 @@
 """Calls to AWS whose answers are cut off, late or byte by byte, and answers that only look so."""
 
 import time
+from collections.abc import Mapping, Sequence
+from threading import Thread
 
 import pytest
 
@@ -84,3 +86,64 @@ def test_what_a_credential_process_says_is_not_repeated(aws: Aws, monkeypatch: p
     with pytest.raises(BadConfig, match="credential_process") as refused:
         Aws("broken", "eu-west-1").read("ecs", "describe_clusters")
     assert "hunter2" not in str(refused.value)
+
+
+class Reads:
+    """What was read together, and when; every key is its own answer."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws, self.made, self.answers = aws, list[list[str]](), dict[str, object]()
+        self.began = time.monotonic()
+        self.after: list[float] = []
+
+    def ask(self, keys: Sequence[str], every: float, most: int = 100) -> None:
+        """Ask for each key in a thread of its own, the next one after that many seconds; wait for all."""
+        threads = []
+        for key in keys:
+            threads.append(Thread(target=self._one, args=(key, most)))
+            threads[-1].start()
+            time.sleep(every)
+        for thread in threads:
+            thread.join()
+
+    def _one(self, key: str, most: int) -> None:
+        self.answers[key] = self.aws.gathered("reads", key, most, self.read)
+
+    def read(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """One call."""
+        self.made.append(list(keys))
+        self.after.append(time.monotonic() - self.began)
+        return {key: key for key in keys}
+
+
+def test_reads_wait_for_the_next_as_long_as_another_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WINDOW_S", 0.2)
+    reads, keys = Reads(Aws()), [f"k{number}" for number in range(8)]
+    reads.ask(keys, every=0.05)  # in all longer than the window of the first
+    assert reads.made == [keys]
+    assert reads.answers == {key: key for key in keys}
+
+
+def test_reads_that_never_end_are_made_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WINDOW_S", 0.1)
+    monkeypatch.setattr(client, "WINDOWS", 3)
+    reads = Reads(Aws())
+    reads.ask([f"k{number}" for number in range(20)], every=0.04)
+    assert 0.25 < reads.after[0] < 0.6
+    assert sorted(key for keys in reads.made for key in keys) == sorted(reads.answers)
+    assert len(reads.made) > 1
+
+
+def test_reads_that_are_full_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WINDOW_S", 5.0)
+    reads = Reads(Aws())
+    reads.ask([f"k{number}" for number in range(6)], every=0.01, most=3)
+    assert reads.made == [["k0", "k1", "k2"], ["k3", "k4", "k5"]]
+    assert reads.after[1] < 2
+
+
+def test_several_keys_of_one_who_asks_are_split_by_what_a_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WINDOW_S", 0.05)
+    reads, keys = Reads(Aws()), [f"k{number}" for number in range(7)]
+    assert reads.aws.gathered_all("reads", keys, 3, reads.read) == {key: key for key in keys}
+    assert [len(keys) for keys in reads.made] == [3, 3, 1]

@@ -40,6 +40,7 @@ def everything(stage: Stage) -> set[str]:
     stage.deployed(stage.job(token="t-3"))
     stage.deployed(back(stage, stage.first.arn))
     app.live(stage.job(), stage.world)
+    app.health(stage.job(), stage.world, lambda sign: None)
     with pytest.raises(ToolkitError):
         stage.deployed(stage.job(version=version("x")))
     names = {name.replace("elbv2:", "elasticloadbalancing:") for name in stage.endpoint.calls.names()}

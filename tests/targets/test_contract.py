@@ -15,7 +15,8 @@ from tests.support.stacks import Stacks, template
 from tests.targets.apps import Clock, Stage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.model import Job, Seen
+from toolkit.model import CONDITIONS, Job, Live, Seen, Sign
+from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Kind, never
@@ -71,6 +72,19 @@ def watched(name: str, stage: Set, report: Report) -> list[Seen]:
             return seen
         stage.clock.advance(2)
     return seen
+
+
+def looked(name: str, stage: Set) -> tuple[list[Sign], Live | None]:
+    """What health tells, and what runs; whatever is not ok says why, and what next."""
+    signs: list[Sign] = []
+    live = kind(name).health(stage.job, stage.world, signs.append)
+    assert signs
+    for sign in signs:
+        assert isinstance(sign, Sign)
+        assert sign.status in CONDITIONS
+        assert sign.what
+        assert sign.status == "ok" or (sign.cause and sign.next), sign
+    return signs, live
 
 
 @pytest.mark.parametrize("name", targets.KINDS)
@@ -191,6 +205,30 @@ def test_what_is_kept_survives_a_journal(name: str, aws_endpoint: Endpoint, tmp_
 
 
 @EVERY
+def test_health_tells_from_reads_alone_and_all_is_ok_after_a_deploy(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    looked(name, stage)
+    assert writes(aws_endpoint) == []
+    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    watched(name, stage, report)
+    signs, live = looked(name, stage)
+    assert {sign.status for sign in signs} == {"ok"}, signs
+    assert live == kind(name).live(stage.job, stage.world)
+
+
+@EVERY
+def test_health_of_what_does_not_answer_is_unknown(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ATTEMPTS", 1)
+    stage = STAGES[name](aws_endpoint, tmp_path)
+    aws_endpoint.fault("*", kind="503", times=None)
+    signs, live = looked(name, stage)
+    assert {sign.status for sign in signs} == {"unknown"}
+    assert live is None
+
+
+@EVERY
 def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
     from botocore.session import get_session  # type: ignore[import-untyped]
 
@@ -206,6 +244,7 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(n
     kind(name).preview(stage.job, stage.world)
     kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
     watched(name, stage, report)
+    looked(name, stage)
     called = {
         prefixes.get(one.partition(":")[0], one.partition(":")[0]) + ":" + one.partition(":")[2] for one in aws_endpoint.calls.names()
     }

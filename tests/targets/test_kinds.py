@@ -26,6 +26,9 @@ LEAST: dict[str, dict[str, Any]] = {
 }
 """For each kind the settings that it cannot do without."""
 
+WATCHED: dict[str, Any] = {"health": ["https://example.com/health"], "alarms": ["errors"], "checks": ["read"], "settle": "2m"}
+"""What all kinds have that can be looked at."""
+
 MOST: dict[str, dict[str, Any]] = {
     "app": {
         "build": {
@@ -36,13 +39,13 @@ MOST: dict[str, dict[str, Any]] = {
             "args": {"A": "1"},
         },
         "container": "web",
-        "health": ["https://example.com/health"],
+        **WATCHED,
         "env": {"A": "1"},
         "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
     },
-    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"]},
-    "function": {"alias": "blue"},
-    "site": {"distribution": "E1", "health": ["https://example.com"]},
+    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], **WATCHED},
+    "function": {"alias": "blue", **WATCHED},
+    "site": {"distribution": "E1", **WATCHED},
     "group": {},
     "manual": {},
 }
@@ -75,8 +78,12 @@ def test_every_kind_has_its_settings_here() -> None:
     assert LEAST.keys() == MOST.keys() == targets.KINDS.keys()
 
 
+COMMON = ("base", "signs", "alarms")
+"""What all kinds have in common."""
+
+
 def test_every_file_of_a_kind_is_in_the_registry() -> None:
-    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {"__init__", "base"}
+    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {"__init__", *COMMON}
     assert {module.rpartition(".")[2] for module in targets.KINDS.values()} == files
 
 

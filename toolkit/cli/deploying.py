@@ -6,15 +6,16 @@ from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.cli import options, output, progress, signals
 from toolkit.cli.crash import redacted
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.errors import Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
-from toolkit.flow import runs
+from toolkit.flow import runs, verified
 from toolkit.flow.recorded import reader
-from toolkit.impact.rules import seconds
+from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
@@ -47,6 +48,7 @@ class Common(Struct, frozen=True):
     parallel: int
     fail_fast: bool
     lock_timeout: int
+    no_checks: bool
 
 
 def deploy_options(command: Command) -> Command:
@@ -54,13 +56,14 @@ def deploy_options(command: Command) -> Command:
     for option in reversed((
         options.common,
         options.environment,
-        click.option("--profile", metavar="NAME", help="The AWS profile, instead of the environment's."),
-        click.option("--region", metavar="NAME", help="Only this one of the environment's regions."),
+        options.profile,
+        options.region,
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--confirm", metavar="NAME", help="A protected environment's name, instead of typing it when asked."),
         click.option("--dry-run", is_flag=True, help="Print every call that would change something, and make none."),
         click.option("--parallel", type=click.IntRange(1, 64), default=PARALLEL, show_default=True, help="Steps at the same time."),
         click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
+        click.option("--no-checks", is_flag=True, help="Do not ask health addresses and checks afterwards."),
         click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
         options.as_json,
         options.quiet,
@@ -139,7 +142,19 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
         lock_timeout=timeout,
         **{
             name: given.pop(name)
-            for name in ("profile", "region", "as_json", "yes", "confirm", "dry_run", "quiet", "verbose", "parallel", "fail_fast")
+            for name in (
+                "profile",
+                "region",
+                "as_json",
+                "yes",
+                "confirm",
+                "dry_run",
+                "quiet",
+                "verbose",
+                "parallel",
+                "fail_fast",
+                "no_checks",
+            )
         },
     )
 
@@ -147,7 +162,8 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
 def order(asked: Common, **wanted: Any) -> flow.Order:
     """What is to be done, where the common options say."""
     return flow.Order(
-        folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region, **wanted
+        folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region,
+        checked=not asked.no_checks, **wanted
     )  # fmt: skip
 
 
@@ -170,6 +186,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
         prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
+        proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redacted)
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
     if not prepared.jobs:
@@ -177,12 +194,17 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     if asked.dry_run:
         return _dry(command, asked, prepared)
     if not asked.quiet:
-        output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width())))
+        output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)))
     _consent(asked, prepared.jobs)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
     journalled = request(run, command, asked, flow.files_of(order, prepared.rules, git))
-    return carried_out(command, asked, prepared.jobs, lambda told: runs.start(journalled, prepared, there, told))
+
+    def start(told: Told) -> Ran:
+        verify = verified.verifier(prepared.rules, proofs, there, told.stop)
+        return runs.start(replace(journalled, verify=verify), prepared, there, told)
+
+    return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
 
 def request(run: str, command: str, asked: Common, still: Callable[[Job], None]) -> runs.Request:
@@ -201,7 +223,7 @@ class Told(Struct, frozen=True):
 def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callable[[Told], Ran]) -> int:
     """The run itself, with progress and signals. The exit code."""
     stop = Stop()
-    listener = progress.listener(len(jobs) > 1, asked.quiet, asked.verbose)
+    listener = progress.listener(sum(not job.undoes for job in jobs) > 1, asked.quiet, asked.verbose)
 
     def told(number: int) -> None:
         listener.told("toolkit", "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once")

@@ -14,6 +14,9 @@ from toolkit.errors import Exit, ToolkitError
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
     "diff": ("toolkit.cli.diff", "What is out of date, why, and the narrowest deploy."),
+    "health": ("toolkit.cli.health", "Is everything well that rules.toml names? For every morning."),
+    "health-check": ("toolkit.cli.health", "The same as health."),
+    "smoke-test": ("toolkit.cli.smoke_test", "Ask the live system what it must answer."),
     "deploy": ("toolkit.cli.deploy", "Deploy what is due, what is named, or everything."),
     "deploy-app": ("toolkit.cli.deploy_app", "Build an image, push it, and put it live on ECS."),
     "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
@@ -31,8 +34,8 @@ COMMANDS = {
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
-PLANNED = ("health", "health-check", "smoke-test", "status")
-"""Commands that `diff` may recommend, or people may have read of, before they are there."""
+PLANNED = ("status",)
+"""Commands that people may have read of, before they are there."""
 
 COMMAND_LINE = "toolkit.command_line"
 """Where a context's meta has the arguments that it all began with."""

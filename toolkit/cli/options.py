@@ -19,6 +19,8 @@ def common(command: Command) -> Command:
 
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
+profile = click.option("--profile", metavar="NAME", help="The AWS profile, instead of the environment's.")
+region = click.option("--region", metavar="NAME", help="Only this one of the environment's regions.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Only the answer itself.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what.")

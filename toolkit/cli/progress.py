@@ -160,6 +160,88 @@ class _Row:
         return (head + tail)[:width]
 
 
+class Counting:
+    """For many small things: how many of them are done, on a terminal; nothing elsewhere. A context manager."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self._total, self._done, self._failed = total, 0, 0
+        self._status: Any = None
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True, highlight=False, markup=False).status(self._words(), spinner="line")
+
+    def __enter__(self) -> "Counting":
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._status is not None:
+            with suppress(OSError):
+                self._status.stop()
+
+    def told(self, result: Any) -> None:
+        """One more is done; called from several threads."""
+        self._done += 1
+        self._failed += result.status in ("failed", "unknown", "failing")
+        if self._status is not None:
+            with suppress(OSError):
+                self._status.update(self._words())
+
+    def say(self, words: str) -> None:
+        """Something that has to be seen."""
+        output.note(words)
+
+    def _words(self) -> str:
+        failed = f", {self._failed} not well" if self._failed else ""
+        return f"{self._done} of {self._total}{failed} ..."
+
+
+class Redrawing:
+    """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A context manager; the last one stays."""
+
+    def __init__(self, silent: bool) -> None:
+        self._live: Any = None
+        if not silent and sys.stdout.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(highlight=False, markup=False, emoji=False)
+            self._live = Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop")
+
+    def __enter__(self) -> "Redrawing":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._live is not None:
+            with suppress(OSError):
+                self._live.stop()
+
+    def show(self, text: str) -> None:
+        """Draw it. Raises output.Enough where nobody listens any more."""
+        if self._live is None:
+            output.say(f"{text}\n")
+            output.flush()
+            return
+        from rich.text import Text
+
+        with suppress(OSError):
+            self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+
+
+def redrawing(silent: bool) -> Redrawing:
+    """The right one for where stdout goes."""
+    return Redrawing(silent)
+
+
+def counting(total: int, quiet: bool) -> Counting:
+    """The right one for where stderr goes."""
+    return Counting(total, quiet)
+
+
 def checking(quiet: bool) -> AbstractContextManager[object]:
     """A word while the kinds are asked, where somebody watches: it can take seconds."""
     if quiet or not sys.stderr.isatty():

@@ -3,12 +3,15 @@
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from toolkit.cli import deploying, options, output
+from toolkit.cli.crash import redacted
 from toolkit.errors import Refused
-from toolkit.flow import runs
+from toolkit.flow import runs, verified
 from toolkit.flow.deploy import Order, files_of
 from toolkit.flow.rulebook import load_rules
+from toolkit.model import Ran
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.show import run as show
@@ -49,7 +52,12 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     rules = load_rules(asked.folder, asked.rules, git)
     order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
     request = deploying.request(name, "resume", asked, files_of(order, rules, git))
-    return deploying.carried_out("resume", asked, left.jobs, lambda told: runs.resume(request, there, store, told))
+    proofs = {} if asked.no_checks else verified.proofs(rules, [job for job in left.jobs if not job.undoes], there, redacted)
+
+    def go_on(told: deploying.Told) -> Ran:
+        return runs.resume(replace(request, verify=verified.verifier(rules, proofs, there, told.stop)), there, store, told)
+
+    return deploying.carried_out("resume", asked, left.jobs, go_on)
 
 
 def _newest(store: Store) -> str:

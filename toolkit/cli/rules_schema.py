@@ -8,7 +8,8 @@ from msgspec.json import schema_components
 
 from toolkit import targets
 from toolkit.cli import output
-from toolkit.impact.rules import DURATION, NAME, EnvironmentTable, FileTable, RuleTable
+from toolkit.impact.reading import NAME
+from toolkit.impact.rules import DURATION, EnvironmentTable, FileTable, RuleTable
 from toolkit.model import CHECKS, STATUSES
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -8,7 +8,7 @@ import click
 from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
-from toolkit.flow import rulebook
+from toolkit.flow import checks, rulebook
 from toolkit.model import Place, Rules
 from toolkit.ports import files
 from toolkit.run import jobs
@@ -120,7 +120,8 @@ def _home(rules: Rules | None, named: str | None) -> Place:
 def _filled(found: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
     if rules is None:
         return box.fill(found, (), (), output.note)
-    parts = provision.parts(rules, targets.kind, jobs.filled, _text(root), bare)
+    found_checks = checks.load(rules)
+    parts = provision.parts(rules, targets.kind, jobs.filled, _text(root), bare, lambda there: checks.wanted(found_checks, there))
     try:
         return box.fill(found, parts, provision.bases(rules, targets.kind, _text(root)), output.note)
     except Unreachable as problem:

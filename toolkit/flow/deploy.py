@@ -12,10 +12,12 @@ from toolkit.changes import detect, fingerprint, source
 from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Records, Request, diff
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
-from toolkit.model import Answer, Job, Preview, Rules, Target, Version
+from toolkit.model import Answer, Environment, Job, Preview, Rules, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
+from toolkit.record.ledger import open_ledger
+from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 
 MOST_PREVIEWS = 16
@@ -36,6 +38,8 @@ class Order(Struct, frozen=True, kw_only=True):
     action: str = "deploy"
     kind: str | None = None
     wishes: Mapping[str, Any] = {}
+    checked: bool = True
+    """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
     """The plan file, as git names it: it is no change itself."""
     source: Mapping[str, Any] | None = None
@@ -43,13 +47,15 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Struct, frozen=True):
-    """What is about to be done. `left` are targets that this run cannot deploy, each with the reason."""
+    """What is about to be done. `left` are targets that this run cannot deploy, each with the reason; `standby` what puts the last good
+    version back where a step is live and does not pass its checks."""
 
     rules: Rules
     jobs: tuple[Job, ...]
     previews: Mapping[str, Preview]
     left: tuple[tuple[str, str], ...]
     source: Mapping[str, Any]
+    standby: tuple[Job, ...] = ()
 
 
 def check(order: Order, git: Git | None) -> None:
@@ -84,7 +90,25 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.action,
         order.wishes,
     )
-    return Prepared(rules, jobs, _previews(jobs, world), left, digests)
+    standby = _standby(jobs, rules, found, world) if order.checked and order.action == "deploy" else ()
+    return Prepared(rules, jobs, _previews(jobs, world), left, digests, standby)
+
+
+def _standby(jobs: Sequence[Job], rules: Rules, found: Environment | None, world: World) -> tuple[Job, ...]:
+    """What puts the last good versions back, where the environment wants that and something says whether it is needed."""
+    from toolkit.flow.verified import undoing
+
+    if found is None or found.rollback != "on-failure":
+        return ()
+    store = open_store(rules.project, world.root)
+    made: list[Job] = []
+    for job in jobs:
+        proved = getattr(job.settings, "health", ()) or getattr(job.settings, "checks", ())
+        if proved and targets.kind(job.kind).irreversible(job.settings) is None:
+            records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
+            back = undoing(job, records)
+            made += [back] if back is not None else []
+    return tuple(made)
 
 
 def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:

@@ -88,8 +88,11 @@ def _seen(job: Job, world: World) -> Point:
         live: Live | None = targets.kind(job.kind).live(job, world)
     except ToolkitError as problem:
         return Point(None, "", unknown=f"what is live cannot be seen: {problem}")
-    if live is None:
-        return Point(None, "", unknown="nothing is live of it")
+    return Point(None, "", unknown="nothing is live of it") if live is None else point_of(live)
+
+
+def point_of(live: Live) -> Point:
+    """What is live, as something to compare with."""
     if live.commit is None:
         return Point(None, "", unknown="what is live of it was not put there by toolkit")
     return Point(live.commit, live.fingerprint or "", live.version != live.commit)

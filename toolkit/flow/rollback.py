@@ -1,11 +1,13 @@
 """`rollback`: which versions of a target were good, and the order that puts one of them back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from toolkit import targets as kinds
 from toolkit.errors import Refused, UsageError
 from toolkit.flow.deploy import Order, known
 from toolkit.flow.rulebook import environment, load_rules
+from toolkit.model import GOOD
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.history import last_good
@@ -48,6 +50,11 @@ def pick(records: list[Record], wanted: str | None, live: str | None) -> Record:
     if not others:
         raise Refused("no other good deploy is recorded", "deploy what is wanted: toolkit deploy-app --no-build --image TAG")
     return others[0]
+
+
+def good_before(records: Sequence[Record], version: str) -> Record | None:
+    """The newest good deploy of another version, None if there is none. `records` are the newest first."""
+    return next((record for record in records if record.verdict in GOOD and record.version not in ("", version)), None)
 
 
 def wishes(record: Record) -> dict[str, Any]:

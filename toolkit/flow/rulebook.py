@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +17,9 @@ from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING
 
+if TYPE_CHECKING:  # most commands ask nothing of the live system
+    from toolkit.impact.checks import Sorts
+
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
@@ -25,7 +29,16 @@ def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
 
 def read_rules(data: bytes, name: str) -> Rules:
     """The rules in these bytes. Raises RulesError."""
-    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS))
+    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts)
+
+
+def sorts() -> "Sorts":
+    """The sorts of checks that there are, for the reader of rules.toml."""
+    from toolkit import verify
+    from toolkit.impact.checks import Sorts
+    from toolkit.verify import values
+
+    return Sorts(tuple(verify.SORTS), verify.sort, values.names, values.misused, values.BUILT_IN)
 
 
 def shown(path: str) -> str:

@@ -25,13 +25,15 @@ from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
 from toolkit.run.execute import Execution, Orders
 from toolkit.run.settle import Left, left
+from toolkit.run.step import Verify, unverified
 from toolkit.run.stop import Stop
 
 
 class Request(Struct, frozen=True):
     """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
 
-    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy.
+    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy; `verify` says whether a
+    step that went well passes its checks.
     """
 
     run: str
@@ -41,6 +43,7 @@ class Request(Struct, frozen=True):
     lock_timeout_s: int
     redact: Callable[[str], str]
     still: Callable[[Job], None]
+    verify: Verify = unverified
 
 
 class Told(Protocol):
@@ -60,7 +63,7 @@ def new_id(world: World) -> str:
 def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
     """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible."""
     store = open_store(prepared.rules.project, world.root)
-    jobs = prepared.jobs
+    jobs = (*prepared.jobs, *prepared.standby)
     with _locked(store, jobs, request, world, told) as held:
         facts: dict[str, Any] = {
             **who.facts(),
@@ -95,7 +98,7 @@ def resume(request: Request, world: World, store: Store, told: Told) -> Ran:
         if found.ended:
             raise Refused(f"run {request.run} has ended", f"see `toolkit show {request.run}`")
         _same_account(found.jobs, world)
-        with _locked(store, _open(found), request, world, told) as held:
+        with _locked(store, found.open, request, world, told) as held:
             _give_up_overtaken(journal, found, store, world)
             found = left_of(store, request.run, world)
             journal.append("note", **who.facts(), command=list(request.command))
@@ -134,17 +137,12 @@ def store_of(folder: str, named: str | None, git: Git | None) -> Store:
 
 def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
-    for job in _open(found):
+    for job in found.open:
         records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
         later = next((record for record in records if record.verdict in GOOD and record.run > job.run), None)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
             journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)
-
-
-def _open(found: Left) -> tuple[Job, ...]:
-    """The jobs that are not over."""
-    return tuple(job for job in found.jobs if job.step not in found.done)
 
 
 def _same_account(jobs: Sequence[Job], world: World) -> None:
@@ -163,7 +161,7 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
         told.listener.told("toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}")
 
     us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs))
-    names = [lock_name(job.place, job.target) for job in jobs]
+    names = list(dict.fromkeys(lock_name(job.place, job.target) for job in jobs))
     place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
     held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event)
     for other in held.previous:
@@ -181,4 +179,6 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
     ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
-    return Execution(request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still, request.redact).carry_out()
+    return Execution(
+        request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still, request.redact, request.verify
+    ).carry_out()

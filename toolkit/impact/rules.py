@@ -2,29 +2,25 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-import msgspec
 from msgspec import Meta, Struct
 
 from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
-from toolkit.model import CHECKS, STATUSES, Accept, Environment, Rule, Rules, Target
+from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of
+from toolkit.model import CHECKS, STATUSES, Accept, Checks, Environment, Rule, Rules, Target
+
+if TYPE_CHECKING:  # most commands ask nothing of the live system
+    from toolkit.impact.checks import Sorts
 
 MOST_RULES = 2000
 MOST_TARGETS = 1000
-MOST_PROBLEMS = 20
-
 MOST_WRITTEN = 1_000_000
 """The most characters of all patterns with their braces written out, a short one counting as SHORTEST."""
 SHORTEST = 32
 
-MOST_COMPARED = 500
-LONGEST_COMPARED = 40
-"""How many words, and how long ones, are looked at for the nearest one."""
-
-NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 
 COMMON = ("kind", "needs", "estimate", "deadline")
@@ -33,13 +29,7 @@ COMMON = ("kind", "needs", "estimate", "deadline")
 VARIABLES = frozenset(("commit", "version"))
 """The variables that stand for what is deployed, in every environment."""
 
-_NAME = re.compile(NAME)
-_DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CREDENTIAL = re.compile(
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN [A-Z ]*PRIVATE KEY"
-)
-_CREDENTIAL_MARKS = ("AKIA", "ASIA", "hooks.slack.com", "api.render.com", "PRIVATE KEY")
 
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")]
 Store = Annotated[
@@ -47,6 +37,12 @@ Store = Annotated[
     Meta(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_.-]+)*/?$", description="A bucket, as `s3://bucket/prefix`."),
 ]
 Pattern = Annotated[str, Meta(min_length=1, max_length=1024)]
+Host = Annotated[
+    str, Meta(pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$", description="A host's name, or `*.` and the end of names.")
+]
+Included = Annotated[
+    str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$)).+\.toml$", description="A `.toml` file, as a path from the folder of this one.")
+]
 
 
 class Kind(Protocol):
@@ -71,7 +67,17 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
     store: Annotated[
         Store | None, Meta(description="`s3://bucket/prefix` where locks and the record of what is live are shared; local if not given.")
     ] = None
-    vars: Annotated[dict[str, str], Meta(description="What `{name}` in a target's settings stands for.")] = {}
+    vars: Annotated[dict[str, str], Meta(description="What `{name}` in the settings of targets and checks stands for.")] = {}
+    urls: Annotated[tuple[str, ...], Meta(description="The base addresses of the system: a check of a path asks each of them.")] = ()
+    hosts: Annotated[
+        tuple[Host, ...],
+        Meta(description="The hosts that probes may ask, such as `*.example.com`; those that rules.toml names itself if not given."),
+    ] = ()
+    private: Annotated[bool, Meta(description="Probes may ask this machine and private networks.")] = False
+    rollback: Annotated[
+        Literal["never", "on-failure"],
+        Meta(description="`on-failure`: what does not pass its checks after a deploy gives way to the last good version."),
+    ] = "never"
 
 
 class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,50 +110,47 @@ class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
     environments: Annotated[dict[str, Any], Meta(description="Where targets live, by name.")] = {}
     targets: Annotated[dict[str, Any], Meta(max_length=MOST_TARGETS, description="What is deployed, by name.")] = {}
     rules: Annotated[tuple[Any, ...], Meta(max_length=MOST_RULES, description="Which paths call for what.")] = ()
+    include: Annotated[
+        tuple[Included, ...], Meta(max_length=20, description="Files with more `checks` and `secrets`, from the folder of this file.")
+    ] = ()
+    checks: Annotated[dict[str, Any], Meta(description="What smoke-test asks the live system, by name.")] = {}
+    secrets: Annotated[dict[str, Any], Meta(description="Where the secrets of checks come from, by name.")] = {}
     accept: Annotated[tuple[AcceptTable, ...], Meta(description="What `toolkit doctor` shall not warn about.")] = ()
 
 
-def load(data: bytes, file: str, kinds: Mapping[str, Kind] | Callable[[str], Kind], known: tuple[str, ...]) -> Rules:
-    """The rules of one file. `kinds(name)` gives a kind for each of the names in `known`. Raises RulesError with every problem."""
+def load(
+    data: bytes, file: str, kinds: Mapping[str, Kind] | Callable[[str], Kind], known: tuple[str, ...],
+    sorts: "Callable[[], Sorts] | None" = None,
+) -> Rules:  # fmt: skip
+    """The rules of one file. `kinds(name)` gives a kind for each of the names in `known`; `sorts` the sorts of checks, without which
+    those are not read. Raises RulesError with every problem."""
     try:
         text, tables = toml.parse(data)
     except toml.TomlError as error:
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
-    loader = _Loader(text, file, kinds if callable(kinds) else kinds.__getitem__, known)
+    loader = _Loader(text, file, kinds if callable(kinds) else kinds.__getitem__, known, sorts)
     try:
         rules = loader.load(tables)
-    except _TooMany:
+    except TooMany:
         rules = None
     if rules is None or loader.problems:
         raise RulesError(file, loader.problems)
     return rules
 
 
-def seconds(duration: str) -> int | None:
-    """`2m30s` in seconds, None if it is no duration."""
-    found = _DURATION.fullmatch(duration)
-    if not found or not duration:
-        return None
-    hours, minutes, rest = (int(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + rest
-
-
-class _TooMany(Exception):
-    """There are more problems than anybody reads at once, and finding the nearest word for each takes time."""
-
-
-class _Loader:
+class _Loader(Reader):
     """Collects problems while it turns tables into the model."""
 
-    def __init__(self, text: str, file: str, kinds: Callable[[str], Kind], known: tuple[str, ...]) -> None:
-        self.text, self.file, self.kinds, self.known = text, file, kinds, known
-        self.problems: list[Problem] = []
+    def __init__(
+        self, text: str, file: str, kinds: Callable[[str], Kind], known: tuple[str, ...], sorts: "Callable[[], Sorts] | None"
+    ) -> None:
+        super().__init__(text, file, COMMON)
+        self.kinds, self._kind_names, self._sorts = kinds, known, sorts
         self._written = 0
-        self._lines: toml.Lines | None = None
 
     def load(self, tables: dict[str, Any]) -> Rules | None:
-        self._refuse_credentials()
-        top = self._convert(tables, FileTable)
+        self.refuse_credentials()
+        top = self.convert(tables, FileTable)
         if top is None:
             return None
         environments = dict(self._environments(top.environments))
@@ -156,7 +159,8 @@ class _Loader:
         accept = tuple(Accept(one.path, one.reason) for one in top.accept)
         loaded = Rules(
             file=self.file, text=self.text, project=top.project, environment=top.environment, environments=environments,
-            ignore=top.ignore, unmatched=top.unmatched, targets=targets, rules=rules, accept=accept,
+            ignore=top.ignore, unmatched=top.unmatched, targets=targets, rules=rules, accept=accept, include=top.include,
+            checks=self._checks(top),
         )  # fmt: skip
         self._check_patterns(loaded)
         self._check_names(loaded, tables)
@@ -166,40 +170,24 @@ class _Loader:
             self._check_covering(loaded)
         return loaded
 
-    def _wrong(self, message: str, *keys: str | int) -> None:
-        if self._lines is None:
-            self._lines = toml.Lines(self.text)
-        self.problems.append(Problem(self._lines.of(*keys), _dotted(keys), message))
-        if len(self.problems) == MOST_PROBLEMS:
-            raise _TooMany
-
-    def _refuse_credentials(self) -> None:
-        found = _CREDENTIAL.search(self.text) if any(mark in self.text for mark in _CREDENTIAL_MARKS) else None
-        if found:
-            line = self.text.count("\n", 0, found.start()) + 1
-            message = "this looks like a credential; keep it in the environment or in a secret store"
-            self.problems.append(Problem(line, "", message))
-
-    def _convert(self, table: object, into: type[Any], *keys: str | int) -> Any:
-        """The table as a struct, None (and a problem) if it does not fit."""
-        try:
-            return msgspec.convert(table, into)
-        except msgspec.ValidationError as error:
-            path, message = _explain(str(error), table, into)
-            self._wrong(message, *keys, *path)
-            return None
-
     def _environments(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Environment]]:
         for name, table in tables.items():
-            one = self._named(name, table, EnvironmentTable, "environments")
+            one = self.named(name, table, EnvironmentTable, "environments")
             if one:
-                yield name, Environment(name, one.account, one.regions, one.profile, one.protected, one.vars, one.store)
+                yield name, Environment(
+                    name, one.account, one.regions, one.profile, one.protected, one.vars, one.store, one.urls, one.hosts, one.private,
+                    one.rollback,
+                )  # fmt: skip
 
-    def _named(self, name: str, table: object, into: type[Any], section: str) -> Any:
-        if not _NAME.fullmatch(name):
-            self._wrong("a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts", section, name)
-            return None
-        return self._convert(table, into, section, name)
+    def _checks(self, top: FileTable) -> Checks:
+        """Loaded only where there are any."""
+        if self._sorts is None or not (top.checks or top.secrets):
+            return Checks()
+        from toolkit.impact import checks
+
+        reader = Reader(self.text, self.file, checks.COMMON)
+        reader.problems = self.problems
+        return checks.read(reader, top.checks, top.secrets, self._sorts())
 
     def _targets(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Target]]:
         for name, table in tables.items():
@@ -209,50 +197,41 @@ class _Loader:
 
     def _target(self, name: str, table: object) -> Target | None:
         if not isinstance(table, dict):
-            self._wrong(f"expected a table, got {_type(table)}", "targets", name)
+            self.wrong(f"expected a table, got {type_of(table)}", "targets", name)
             return None
         kind_name = table.get("kind")
-        if kind_name not in self.known:
+        if kind_name not in self._kind_names:
             said = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
-            nearest = _nearest(str(kind_name), self.known)
-            self._wrong(f"{said}; {nearest or 'there are ' + _words(self.known)}", "targets", name, *(["kind"] if kind_name else []))
+            near = nearest(str(kind_name), self._kind_names)
+            self.wrong(f"{said}; {near or 'there are ' + listed(self._kind_names)}", "targets", name, *(["kind"] if kind_name else []))
             return None
         kind = self.kinds(kind_name)
         own = {key: value for key, value in table.items() if key not in COMMON}
-        settings = self._named(name, own, kind.Settings, "targets")
+        settings = self.named(name, own, kind.Settings, "targets")
         if settings is None:
             return None
         problem = kind.problem(settings)
         if problem:
-            self._wrong(problem, "targets", name)
-        return Target(
-            name, kind_name, settings, kind.action, self._duration(name, table, "estimate", kind.estimate_s), self._needs(name, table),
-            kind.members(settings), self._duration(name, table, "deadline", kind.deadline_s),
-        )  # fmt: skip
-
-    def _duration(self, name: str, table: dict[str, Any], key: str, default: int) -> int:
-        given = table.get(key)
-        if given is None:
-            return default
-        found = seconds(given) if isinstance(given, str) else None
-        if found is None:
-            self._wrong('expected a duration such as "2m30s"', "targets", name, key)
-        return found or 0
+            self.wrong(problem, "targets", name)
+        estimate, deadline = (self.duration(table.get(key), default, "targets", name, key) for key, default in (
+            ("estimate", kind.estimate_s), ("deadline", kind.deadline_s),
+        ))  # fmt: skip
+        return Target(name, kind_name, settings, kind.action, estimate, self._needs(name, table), kind.members(settings), deadline)
 
     def _needs(self, name: str, table: dict[str, Any]) -> tuple[str, ...]:
-        found = self._convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
+        found = self.convert(table.get("needs", ()), tuple[str, ...], "targets", name, "needs")
         return found or ()
 
     def _rules(self, tables: tuple[object, ...]) -> Iterator[Rule]:
         seen: dict[str, int] = {}
         for index, table in enumerate(tables):
-            one = self._convert(table, RuleTable, "rules", index)
+            one = self.convert(table, RuleTable, "rules", index)
             if one is None:
                 continue
             if not (one.deploy or one.run):
-                self._wrong("it calls for nothing; give it `deploy` or `run`, or move its paths to `ignore`", "rules", index)
+                self.wrong("it calls for nothing; give it `deploy` or `run`, or move its paths to `ignore`", "rules", index)
             if seen.setdefault(one.name, index) != index:
-                self._wrong(f"there is another rule named {one.name!r}", "rules", index, "name")
+                self.wrong(f"there is another rule named {one.name!r}", "rules", index, "name")
             yield Rule(one.name, one.paths, one.deploy, one.run, one.changes)
 
     def _check_patterns(self, loaded: Rules) -> None:
@@ -270,42 +249,34 @@ class _Loader:
         try:
             self._written += len(alternatives(pattern.removeprefix("!"))) * max(len(pattern), SHORTEST)
         except PatternError as error:
-            self._wrong(f"the pattern {pattern!r} cannot be used: {error}", *keys)
+            self.wrong(f"the pattern {pattern!r} cannot be used: {error}", *keys)
         if self._written > MOST_WRITTEN:
-            self._wrong(f"up to here all patterns, with their braces written out, have more than {MOST_WRITTEN:,} characters", *keys)
-            raise _TooMany
+            self.wrong(f"up to here all patterns, with their braces written out, have more than {MOST_WRITTEN:,} characters", *keys)
+            raise TooMany
 
     def _check_names(self, loaded: Rules, tables: dict[str, Any]) -> None:
         """Dangling names. A target that is there but broken counts: its own problem has been told."""
         targets = tuple(tables.get("targets", {}))
         if loaded.environment is not None and loaded.environment not in tables.get("environments", {}):
-            self._unknown(loaded.environment, tuple(loaded.environments), "environment", "environment")
+            self.unknown(loaded.environment, tuple(loaded.environments), "environment", "environment")
         if loaded.unmatched not in ("warn", "fail", *targets):
-            self._unknown(loaded.unmatched, ("warn", "fail", *targets), "policy or target", "unmatched")
+            self.unknown(loaded.unmatched, ("warn", "fail", *targets), "policy or target", "unmatched")
         for name, target in loaded.targets.items():
             for key, others in (("needs", target.needs), ("members", target.members)):
                 for index, other in enumerate(others):
-                    self._known(other, targets, "target", "targets", name, key, index)
+                    self.known(other, targets, "target", "targets", name, key, index)
         for index, rule in enumerate(loaded.rules):
             for at, name in enumerate(rule.deploy):
-                self._known(name, targets, "target", "rules", index, "deploy", at)
+                self.known(name, targets, "target", "rules", index, "deploy", at)
             for at, check in enumerate(rule.run):
-                self._known(check, CHECKS, "check", "rules", index, "run", at)
+                self.known(check, CHECKS, "check", "rules", index, "run", at)
             for at, status in enumerate(rule.changes):
-                self._known(status, STATUSES, "status", "rules", index, "changes", at)
-
-    def _known(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
-        if word not in words:
-            self._unknown(word, words, what, *keys)
-
-    def _unknown(self, word: str, words: tuple[str, ...], what: str, *keys: str | int) -> None:
-        there = f"there are {_words(words)}" if words else "there is none"
-        self._wrong(f"{word!r} is no {what}; {_nearest(word, words) or there}", *keys)
+                self.known(status, STATUSES, "status", "rules", index, "changes", at)
 
     def _check_cycles(self, targets: Mapping[str, Target]) -> None:
         cycle = _cycle(targets)
         if cycle:
-            self._wrong(f"the targets need each other in a circle: {' -> '.join(cycle)}", "targets", cycle[0])
+            self.wrong(f"the targets need each other in a circle: {' -> '.join(cycle)}", "targets", cycle[0])
 
     def _check_covering(self, loaded: Rules) -> None:
         """A rule that deploys a group and a part of it would be narrowed to the part: surely not what was meant."""
@@ -315,7 +286,7 @@ class _Loader:
                 part = min(covered[name].intersection(rule.deploy), default=None)
                 if part:
                     message = f"{name!r} covers {part!r} already; name only one of them"
-                    self._wrong(message, "rules", index, "deploy", rule.deploy.index(name))
+                    self.wrong(message, "rules", index, "deploy", rule.deploy.index(name))
 
     def _check_variables(self, loaded: Rules) -> None:
         """Every `{name}` in a setting must stand for something in every environment."""
@@ -326,9 +297,9 @@ class _Loader:
             for variable in sorted(wanted):
                 for environment in loaded.environments.values():
                     if variable not in environment.vars:
-                        nearest = _nearest(variable, tuple(environment.vars))
+                        near = nearest(variable, tuple(environment.vars))
                         message = f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
-                        self._wrong(message + (nearest or f"add it to [environments.{environment.name}] vars"), "targets", name)
+                        self.wrong(message + (near or f"add it to [environments.{environment.name}] vars"), "targets", name)
 
 
 def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:
@@ -360,80 +331,3 @@ def _cycle(targets: Mapping[str, Target]) -> list[str] | None:
         circle = [name for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
         return circle if len(circle) > 1 else circle * 2
     return None
-
-
-def _explain(message: str, table: object, into: type[Any]) -> tuple[list[str | int], str]:
-    """msgspec's words in ours: the path of the value below the table, and what was expected, with the nearest valid key."""
-    path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", message.partition(" - at `")[2])]
-    said = message.partition(" - at `")[0]
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL)
-    if unknown:
-        words = tuple(_fields(into, path))
-        return [*path, unknown[1]], f"unknown key; {_nearest(unknown[1], words) or 'there are ' + _words(words)}"
-    missing = re.fullmatch(r"Object missing required field `(.*)`", said)
-    if missing:
-        return path, f"`{missing[1]}` is missing"
-    if " matching regex " in said:
-        described = _described(into, path)
-        return path, f"expected {described[:1].lower()}{described[1:].rstrip('.')}"
-    for ours, theirs in (("an array", "array"), ("a table", "object"), ("text", "str"), ("a number", "int"), ("true or false", "bool")):
-        said = re.sub(rf"`{theirs}(?: \| null)?`", ours, said)
-    return path, said[:1].lower() + said[1:]
-
-
-def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
-    """The keys of the struct that stands at a path below another one."""
-    for part in _parts(_hint(into, path)):
-        if hasattr(part, "__struct_fields__"):
-            yield from part.__struct_fields__
-            if part.__name__ == "Settings":
-                yield from COMMON
-
-
-def _described(into: type[Any], path: list[str | int]) -> str:
-    """In words, what the pattern of the text at a path wants."""
-    metas = [part for part in _parts(_hint(into, path)) if isinstance(part, Meta) and part.pattern]
-    return next((meta.description for meta in metas if meta.description), "something else")
-
-
-def _hint(into: Any, path: list[str | int]) -> Any:
-    """The annotation of the value that stands at a path below a struct."""
-    from typing import get_type_hints
-
-    for key in path:
-        struct = next((part for part in _parts(into) if hasattr(part, "__struct_fields__")), None)
-        if isinstance(key, str) and struct is not None:
-            into = get_type_hints(struct, include_extras=True).get(key, into)
-    return into
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    """An annotation and everything inside it."""
-    from typing import get_args
-
-    yield hint
-    for part in (*get_args(hint), *getattr(hint, "__metadata__", ())):
-        yield from _parts(part)
-
-
-def _nearest(word: str, words: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    if len(word) > LONGEST_COMPARED or len(words) > MOST_COMPARED:
-        return ""
-    close = get_close_matches(word.lower(), [one.lower() for one in words if len(one) <= LONGEST_COMPARED], 1, 0.6)
-    return next((f"did you mean {one!r}?" for one in words if close and one.lower() == close[0]), "")
-
-
-def _words(words: tuple[str, ...]) -> str:
-    shown = ", ".join(words[:8])
-    return f"{shown} and {len(words) - 8} more" if len(words) > 8 else shown
-
-
-def _type(value: object) -> str:
-    return {str: "text", int: "a number", bool: "true or false", list: "an array", dict: "a table"}.get(type(value), type(value).__name__)
-
-
-def _dotted(keys: tuple[str | int, ...]) -> str:
-    """`rules[3].paths[0]` for ("rules", 3, "paths", 0)."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")

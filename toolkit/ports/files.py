@@ -99,10 +99,15 @@ def relative(path: str, root: str) -> str | None:
     return None if found == ".." or found.startswith(".." + os.sep) else found
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path, with all links followed, lies in a folder."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
+
+
 def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
     """The text of a repository's file. None if it is missing, larger than `most` bytes, no text, or not really inside (a link out)."""
     path = os.path.join(root, name)
-    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(root), "")):
+    if not is_inside(path, root):
         return None
     try:
         data = read(path, most)

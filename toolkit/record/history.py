@@ -70,7 +70,8 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
     end = _end(entries)
     jobs = [job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)]
     targets = {str(job.get("step")): str(job.get("target", job.get("step"))) for job in jobs}
-    verdicts: dict[str, str | None] = dict.fromkeys(targets)
+    undoing = {str(job.get("step")) for job in jobs if job.get("undoes")}
+    verdicts: dict[str, str | None] = dict.fromkeys(step for step in targets if step not in undoing)
     begun: dict[str, None] = {}
     for entry in entries:
         if entry.step is None:
@@ -90,7 +91,13 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         user=str(first.get("user", "")),
         environment=_text(first.get("environment")) or next((_text(_place(job).get("environment")) for job in jobs), None),
         steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
-        status=_status(tuple(verdicts.values()), bool(begun), code if end is not None else None, end is not None, alive),
+        status=_status(
+            tuple(word for step, word in verdicts.items() if step not in undoing),
+            bool(begun),
+            code if end is not None else None,
+            end is not None,
+            alive,
+        ),
         exit=code if isinstance(code, int) else None,
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),

@@ -15,7 +15,7 @@ from toolkit.run.crew import Crew
 from toolkit.run.desk import Desk, Journal, Listener, Log
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
-from toolkit.run.step import Walk, always, carry_out
+from toolkit.run.step import Verify, Walk, always, carry_out, unverified
 from toolkit.run.stop import Stop
 
 BAD = ("failed", "rolled-back", "superseded", "cancelled")
@@ -56,12 +56,14 @@ class Execution:
 
     def __init__(
         self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None],
-        still: Callable[[Job], None] = always, redact: Callable[[str], str] = str,
+        still: Callable[[Job], None] = always, redact: Callable[[str], str] = str, verify: Verify = unverified,
     ) -> None:  # fmt: skip
         self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
         self._redact = redact
-        self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop, still)
+        self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop, still, verify)
         self._jobs = {job.step: job for job in orders.jobs}
+        self._planned = [job.step for job in orders.jobs if not job.undoes]
+        self._undoing = {job.undoes: job for job in orders.jobs if job.undoes}
         self._outcomes: dict[str, Outcome] = dict(orders.done)
         self._lock = Lock()
         self._bug: Exception | None = None
@@ -71,12 +73,12 @@ class Execution:
         """Returns when every step has ended or was let go. Raises what is a bug, after all steps have been written down."""
         clock = self._walk.world.clock
         began = clock.elapsed()
-        good = [step for step, outcome in self._outcomes.items() if outcome.verdict in GOOD]
-        schedule = Schedule(
-            {job.step: job.needs for job in self._orders.jobs}, {job.step: float(job.estimate_s) for job in self._orders.jobs}, good
-        )
+        planned = [self._jobs[step] for step in self._planned]
+        good = [step for step in self._planned if step in self._outcomes and self._outcomes[step].verdict in GOOD]
+        schedule = Schedule({job.step: job.needs for job in planned}, {job.step: float(job.estimate_s) for job in planned}, good)
         for step, outcome in self._orders.done.items():
-            for other in schedule.retire(step) if outcome.verdict not in GOOD else ():
+            self._undo(outcome)
+            for other in [] if self._jobs[step].undoes else schedule.retire(step) if outcome.verdict not in GOOD else ():
                 if other not in self._orders.done:
                     self._wait_in_vain(other, step)
         self._crew = Crew(schedule, self._work, self._wait_in_vain, lambda: self._stop.asked, self._orders.parallel, self._orders.fail_fast)
@@ -84,14 +86,18 @@ class Execution:
         if self._bug is not None:
             raise self._bug
         if self._stop.asked:
-            not_started = [step for step in self._jobs if step not in self._outcomes]
+            not_started = [step for step in self._planned if step not in self._outcomes]
+            not_started += [
+                job.step for other, job in self._undoing.items()
+                if job.step not in self._outcomes and other in self._outcomes and self._outcomes[other].unverified
+            ]  # fmt: skip
         else:
             in_doubt = any(outcome.open for outcome in self._outcomes.values())
             for step in not_started:
                 self._skip(step, "another step did not go well, and --fail-fast was asked for", in_doubt)
             not_started = []
         outcomes = tuple(self._outcomes[job.step] for job in self._orders.jobs if job.step in self._outcomes)
-        status, code = verdict(outcomes, not_started, self._stop)
+        status, code = verdict(self._counted(outcomes), not_started, self._stop)
         ran = Ran(self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2))
         if not not_started and not any(outcome.open for outcome in outcomes):
             self._append("toolkit", "the end of the run", "end", exit=code, status=status)
@@ -103,6 +109,7 @@ class Execution:
         try:
             outcome = self._carried_out(job)
             self._write_down(job, outcome)
+            self._undo(outcome)
         except Exception as bug:
             self._bug = self._bug or bug
             if self._crew is not None:
@@ -110,6 +117,18 @@ class Execution:
             outcome = Outcome(step, job.target, "in-doubt", f"a bug in toolkit: {type(bug).__name__}", "toolkit resume", open=True)
             self._keep(outcome)
         return outcome.verdict in GOOD
+
+    def _undo(self, outcome: Outcome) -> None:
+        """What is live and does not pass its checks gives way to the version that was to be put back then, if there is one."""
+        job = self._undoing.get(outcome.step) if outcome.unverified else None
+        if job is None or (job.step in self._outcomes and not self._outcomes[job.step].open) or self._stop.asked:
+            return
+        back = self._carried_out(job)
+        self._write_down(job, back)
+
+    def _counted(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """The outcomes that decide how the run ended: a version that is back again makes nothing good that had failed."""
+        return [one for one in outcomes if one.verdict not in GOOD or not self._jobs[one.step].undoes]
 
     def _carried_out(self, job: Job) -> Outcome:
         begun = self._orders.begun.get(job.step)
@@ -139,6 +158,7 @@ class Execution:
         self._append(
             outcome.step, f"its end ({outcome.verdict})", "outcome", outcome.step,
             verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=outcome.live,
+            **({"unverified": True} if outcome.unverified else {}),
         )  # fmt: skip
 
     def _append(self, whose: str, what: str, state: str, step: str | None = None, **facts: Any) -> None:

@@ -26,6 +26,15 @@ class Left(Struct, frozen=True):
     begun: Mapping[str, Begun]
     ended: bool
 
+    @property
+    def open(self) -> tuple[Job, ...]:
+        """The jobs that are not over. One that undoes another is no part of it before that is known to be wanted."""
+        return tuple(job for job in self.jobs if job.step not in self.done and self._wanted(job))
+
+    def _wanted(self, job: Job) -> bool:
+        other = self.done.get(job.undoes)
+        return not job.undoes or job.step in self.begun or (other is not None and other.unverified)
+
 
 def left(entries: Sequence[Entry], now: datetime, path: str) -> Left:
     """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense; Refused where nothing was ever begun."""
@@ -84,4 +93,7 @@ def _outcome(job: Job, entry: Entry) -> Outcome:
     verdict, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
     if verdict not in ENDS or not isinstance(took, (int, float)):
         raise ValueError(f"line {entry.n} is no end of a step")
-    return Outcome(job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took)
+    bad = entry.facts.get("unverified") is True
+    return Outcome(
+        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took, unverified=bad
+    )  # fmt: skip

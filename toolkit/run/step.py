@@ -18,7 +18,7 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import Job, Outcome, Seen
+from toolkit.model import GOOD, Job, Outcome, Seen
 from toolkit.ports.world import World
 from toolkit.run.desk import Desk
 from toolkit.run.pace import Pace
@@ -41,6 +41,15 @@ def always(job: Job) -> None:
     """For a run whose files cannot change."""
 
 
+def unverified(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    """For a run whose steps are not checked."""
+    return outcome
+
+
+Verify = Callable[[Job, Outcome, Desk], Outcome]
+"""Whether a step that went well passes its checks: the outcome, which is no longer good if it does not. Raises Stopped."""
+
+
 class Walk(Struct, frozen=True):
     """What every step of a run walks with. `still` raises StalePlan where a job's files are no longer those that it is to deploy."""
 
@@ -48,10 +57,11 @@ class Walk(Struct, frozen=True):
     pace: Pace
     stop: Stop
     still: Callable[[Job], None] = always
+    verify: Verify = unverified
 
 
 def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-    """Deploy it, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago.
+    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago.
 
     Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may still be at work.
     """
@@ -60,6 +70,8 @@ def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = Fals
     until = began + max(job.deadline_s - waited_s, LEAST_S if resumed else 0.0)
     try:
         outcome = _applied(job, kind, desk, walk, until, resumed)
+        if outcome.verdict in GOOD:
+            outcome = walk.verify(job, outcome, desk)
     except Stopped:
         outcome = _stopped(job, desk)
     except (Expired, LockLost) as problem:

@@ -28,6 +28,8 @@ class Box(Struct, frozen=True):
     region: str
     profiles: Mapping[str, tuple[str, str]] = {}
     made: tuple[provision.Made, ...] = ()
+    hosts: Mapping[str, str] = {}
+    """Host -> the path of the service that answers for it here."""
 
 
 def folder() -> str:
@@ -112,7 +114,8 @@ def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell
         provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], box.server.port)
         provision.settle((part for part in wanted if _key(part) not in known), lambda place: clouds[_profile(place)])
     there = {**known, **{(one.account, one.region, one.what, one.name): one for one in made}}
-    box = msgspec.structs.replace(box, made=tuple(there.values()))
+    box = msgspec.structs.replace(box, made=tuple(there.values()), hosts={**provision.hosts(wanted), **box.hosts})
+    server.name_hosts(box.server, box.hosts)
     save(box)
     return box
 
@@ -120,7 +123,7 @@ def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell
 def empty(box: Box) -> Box:
     """Forget all that it holds; the box without it. Raises ProgramFailed."""
     server.empty(box.server)
-    emptied = msgspec.structs.replace(box, made=(), profiles={})
+    emptied = msgspec.structs.replace(box, made=(), profiles={}, hosts={})
     save(emptied)
     return emptied
 
@@ -140,6 +143,7 @@ def variables(box: Box, place: Place | None = None) -> dict[str, str]:
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "TOOLKIT_CONNECT_TO": ",".join(f"{host}=127.0.0.1:{box.server.port}" for host in box.hosts),
         "TOOLKIT_BUILDER": "built-in",  # an engine would ask the internet for the base images, and build for real what only seems to run
         "TOOLKIT_BASE_MIRROR": f"127.0.0.1:{box.server.port}/{provision.MIRROR}",
     }

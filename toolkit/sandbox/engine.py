@@ -113,21 +113,30 @@ def in_front_of(app: Any, token: str) -> Any:
     """The application, which also says whose it is: what listens on a remembered port may be somebody else by now.
 
     Its registry asks who is there, as ECR does: the answer names the account, which a loopback address cannot. And every service has
-    an address that stays the same, whichever load balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`.
+    an address that stays the same, whichever load balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`; and the hosts that
+    rules.toml names for it, once they were told to `/_toolkit/hosts`.
     """
+    hosts: dict[str, str] = {}
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
         refusal = None
         if scope["type"] in ("http", "websocket"):
             said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            refusal = guard.refusal(path, said, scope.get("client"))
+            refusal = guard.refusal(path, said, scope.get("client"), hosts)
+            if scope["type"] == "http" and refusal is None and guard.host(said) in hosts:
+                service = hosts[guard.host(said)]
+                path, scope = service + path, {**scope, "path": service + path, "raw_path": service.encode() + scope["raw_path"]}
         if refusal is not None and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif refusal is not None:
             await _say(send, 403, {"message": refusal}, [])
         elif scope["type"] == "http" and path == "/_toolkit":
             await _say(send, 200, {"token": token}, [])
+        elif scope["type"] == "http" and path == "/_toolkit/hosts" and said.get("x-toolkit-token") == token:
+            hosts.clear()
+            hosts.update(json.loads(await _body(receive)))
+            await _say(send, 200, {"hosts": len(hosts)}, [])
         elif scope["type"] == "http" and _is_registry(path):
             host = _registry_host(path, dict(scope["headers"]).get(b"authorization", b""))
             if host is None:
@@ -160,6 +169,15 @@ def _balancer_of(account: str, region: str, cluster: str, service: str) -> str |
         groups = [alb._tgs.get(one.get("targetGroupArn")) or {} for one in found.get("loadBalancers") or ()]
         balancers = [alb._lbs.get(arn) or {} for group in groups for arn in group.get("LoadBalancerArns", ())]
         return next((f"/_alb/{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None)
+
+
+async def _body(receive: Any) -> bytes:
+    """All of a request's content."""
+    found, more = b"", True
+    while more:
+        event = await receive()
+        found, more = found + event.get("body", b""), event.get("more_body", False)
+    return found
 
 
 async def _say(send: Any, status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:

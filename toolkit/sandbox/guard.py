@@ -5,7 +5,7 @@ A web page can send requests to the loopback, and so can everybody else who is l
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 OPEN = ("/_service/", "/_alb/")
 """What a browser is for: the person's own services behind their load balancers."""
@@ -14,9 +14,9 @@ _OURS = re.compile(r"(?:127\.0\.0\.1|localhost|(?:[\w-]+\.)+(?:localhost|amazona
 _TABLE = "/proc/net/tcp"
 
 
-def refusal(path: str, headers: Mapping[str, str], client: tuple[str, int] | None) -> str | None:
-    """Why a request is not answered, None if it is."""
-    if not path.startswith(OPEN):
+def refusal(path: str, headers: Mapping[str, str], client: tuple[str, int] | None, hosts: Container[str] = ()) -> str | None:
+    """Why a request is not answered, None if it is. `hosts` are names of the person's own services."""
+    if not path.startswith(OPEN) and host(headers) not in hosts:
         if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "web pages may not use the sandbox"
         if not _OURS.fullmatch(headers.get("host", "127.0.0.1")):
@@ -25,6 +25,11 @@ def refusal(path: str, headers: Mapping[str, str], client: tuple[str, int] | Non
     if owner not in (None, 0, os.getuid()):
         return "the sandbox belongs to somebody else on this machine"
     return None
+
+
+def host(headers: Mapping[str, str]) -> str:
+    """The name that a request means, without its port."""
+    return headers.get("host", "").partition(":")[0].lower()
 
 
 def _owner(client: tuple[str, int] | None) -> int | None:

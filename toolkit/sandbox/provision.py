@@ -78,11 +78,12 @@ def places(rules: Rules) -> tuple[Place, ...]:
 
 def parts(
     rules: Rules, kind: Callable[[str], Kind], fill: Callable[[Any, Mapping[str, str]], Any], text: Callable[[str], str | None],
-    bare: bool = False,
+    bare: bool = False, more: Callable[[Environment | None], Iterable[Wanted]] = lambda environment: (),
 ) -> tuple[Part, ...]:  # fmt: skip
     """What has to be there for each target in each place, each thing once. `bare` leaves services and functions to stacks.
 
-    `fill` puts an environment's variables into settings; `text` gives a file of the repository, None if it is not there.
+    `fill` puts an environment's variables into settings; `text` gives a file of the repository, None if it is not there; `more` is what
+    has to be there in an environment besides.
     """
     found: dict[tuple[Place, str, str], Part] = {}
 
@@ -98,6 +99,8 @@ def parts(
             settings = fill(target.settings, environment.vars if environment else {})
             for one in kind(target.kind).wanted(settings):
                 want(place, one, exposed(_dockerfile(target, kind, text)))
+        for one in more(environment):
+            want(place, one, 0)
     return tuple(found.values())
 
 
@@ -135,6 +138,15 @@ def make(wanted: Iterable[Part], clouds: Callable[[Place], Aws], port: int, tell
         found.append(Made(place.environment or "", place.account or "", place.region or "", part.what.what, part.what.name, address))
         tell(f"{part.what.what} {part.what.name} in {place.account} {place.region}")
     return tuple(found)
+
+
+def hosts(wanted: Iterable[Part]) -> dict[str, str]:
+    """Host -> the path of the service that answers for it. A host that two environments name belongs to the first."""
+    found: dict[str, str] = {}
+    for part in wanted:
+        for host in part.what.detail.get("hosts", "").lower().split() if part.what.what == "service" else ():
+            found.setdefault(host, f"/_service/{part.place.account}/{part.place.region}/{part.what.detail['cluster']}/{part.what.name}")
+    return found
 
 
 def settle(wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: float = SETTLE_S) -> None:
@@ -282,11 +294,37 @@ def _unless_there(code: str, create: Callable[[], Any]) -> None:
             raise
 
 
+def make_table(aws: Aws, part: Part, port: int) -> str:
+    """A table with the key `id`."""
+    key = {"AttributeName": "id"}
+    create = partial(
+        aws.write, "dynamodb", "create_table", TableName=part.what.name, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{**key, "AttributeType": "S"}], KeySchema=[{**key, "KeyType": "HASH"}],
+    )  # fmt: skip
+    _unless_there("ResourceInUseException", create)
+    return ""
+
+
+def make_queue(aws: Aws, part: Part, port: int) -> str:
+    """An empty queue; made twice is made once."""
+    aws.write("sqs", "create_queue", QueueName=part.what.name)
+    return ""
+
+
+def make_parameter(aws: Aws, part: Part, port: int) -> str:
+    """A parameter that says `sandbox`."""
+    _unless_there("ParameterAlreadyExists", partial(aws.write, "ssm", "put_parameter", Name=part.what.name, Value="sandbox", Type="String"))
+    return ""
+
+
 MAKERS = {
     "repository": make_repository,
     "bucket": make_bucket,
     "function": make_function,
     "service": make_service,
     "bootstrap": make_bootstrap,
+    "table": make_table,
+    "queue": make_queue,
+    "parameter": make_parameter,
 }
 MADE_BY_STACKS = ("service", "function")

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
 from msgspec import Struct
@@ -91,6 +92,12 @@ def empty(server: Server) -> None:
         raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
 
 
+def name_hosts(server: Server, hosts: Mapping[str, str]) -> None:
+    """Host -> the path of the service that answers for it; those of before are forgotten. Raises ProgramFailed."""
+    if _ask(server, "POST", "/_toolkit/hosts", json.dumps(dict(hosts)).encode(), {"X-Toolkit-Token": server.token}) is None:
+        raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
+
+
 def end(server: Server) -> None:
     """End it with everything that it started. Nothing is done to a process that is not ours."""
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -101,11 +108,13 @@ def end(server: Server) -> None:
             time.sleep(0.02)
 
 
-def _ask(server: Server, method: str, path: str) -> dict[str, object] | None:
+def _ask(
+    server: Server, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> dict[str, object] | None:
     """The JSON that it answers, None if it does not. No proxy is asked: it is this machine."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=READY_S)
     try:
-        connection.request(method, path)
+        connection.request(method, path, body, dict(headers or {}))
         found = json.loads(connection.getresponse().read())
     except (OSError, HTTPException, ValueError):
         return None

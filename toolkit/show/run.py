@@ -32,8 +32,8 @@ def version(job: Job) -> str:
     return line(name)
 
 
-def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH) -> list[str]:
-    """What is about to happen, before anybody is asked."""
+def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> list[str]:
+    """What is about to happen, before anybody is asked. `standby` is what happens only where a step does not pass its checks."""
     doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
     lines = wrapped(f"{doing} to {place(jobs)}:", width)
     wide = max(len(job.step) for job in jobs)
@@ -41,6 +41,11 @@ def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int =
         preview = previews.get(job.step)
         about = "nothing to do" if preview and preview.unchanged else f"about {duration(job.estimate_s)}" if job.estimate_s else ""
         lines.append(f"  {job.step:<{wide}}  {version(job)}  {about}".rstrip())
+    lines += [
+        part
+        for job in standby
+        for part in wrapped(f"  {job.undoes} goes back to {version(job)} if it does not pass its checks", width, "    ")
+    ]
     lines += [part for one in warnings(jobs, previews) for part in wrapped(one, width)]
     return lines
 
@@ -111,7 +116,8 @@ def text(ran: Ran, jobs: Sequence[Job], width: int = WIDTH) -> str:
 
 
 def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
-    if len(jobs) > 1:
+    several = sum(not job.undoes for job in jobs.values()) > 1
+    if several:
         rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
         rows += [(step, "not started", version(jobs[step]), "", "") for step in ran.not_started]
         headers = ("step", "verdict", "version", "took", "cause")
@@ -119,8 +125,8 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
         yield table(headers, [(*row[:4], clipped(line(row[4]), space)) for row in rows])
         yield ""
     for outcome in ran.outcomes:
-        yield from _detail(outcome, jobs[outcome.step], len(jobs) > 1, width)
-    yield from wrapped(_summary(ran), width)
+        yield from _detail(outcome, jobs[outcome.step], several, width)
+    yield from wrapped(_summary(ran, jobs), width)
 
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str]:
@@ -133,7 +139,9 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
     for key, value in outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
-        if not several:
+        if job.undoes:
+            yield from wrapped(f"{job.target} {version(job)} was put back: {ended(outcome)}", width)
+        elif not several:
             yield from wrapped(f"{outcome.step} {version(job)}: {ended(outcome)}", width)
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
@@ -146,15 +154,18 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
         yield from wrapped(f"  next: {line(outcome.next)}", width)
 
 
-def _summary(ran: Ran) -> str:
-    good = sum(outcome.verdict in GOOD for outcome in ran.outcomes)
-    rest = len(ran.outcomes) + len(ran.not_started)
+def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
+    planned = [outcome for outcome in ran.outcomes if not jobs[outcome.step].undoes]
+    good = sum(outcome.verdict in GOOD for outcome in planned)
+    rest = len(planned) + sum(not jobs[step].undoes for step in ran.not_started)
+    back = [jobs[outcome.step] for outcome in ran.outcomes if jobs[outcome.step].undoes and outcome.verdict in GOOD]
+    again = "".join(f"; {job.target} is back at {version(job)}" for job in back)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
     more = {
         "in-doubt": "; go on with `toolkit resume`", "cancelled": "; go on with `toolkit resume`", "partial": "", "failed": "",
     }.get(ran.status, "")  # fmt: skip
     left = f"; left out: {', '.join(target for target, _ in ran.left)}" if ran.left else ""
-    return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{more}{left}."
+    return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
 
 
 def document(command: str, ran: Ran, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -180,6 +191,7 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
         "target": outcome.target,
         "kind": job.kind,
         "action": job.action,
+        "undoes": job.undoes or None,
         "region": job.place.region,
         "version": job.version.name,
         "verdict": outcome.verdict,

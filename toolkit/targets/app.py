@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -53,7 +54,11 @@ def dockerfile(settings: Settings) -> tuple[str, str] | None:
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """Its repository, and the service with its cluster; what is deployed there is an update of the service."""
-    detail = {"cluster": settings.cluster, "repository": settings.repository, "container": settings.container or "app"}
+    hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in settings.health)
+    detail = {
+        "cluster": settings.cluster, "repository": settings.repository, "container": settings.container or "app",
+        "hosts": " ".join(host for host in hosts if host),
+    }  # fmt: skip
     return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
 
 Text = Annotated[str, Meta(min_length=1)]
+Duration = Annotated[str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+$", description="An http or https address, without a user name.")]
 Folder = Annotated[str, Meta(min_length=1, pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))", description="A path from the repository's root.")]
 
@@ -31,12 +32,14 @@ class Watched(Settings, frozen=True, kw_only=True):
     health: Annotated[tuple[Url, ...], Meta(description="Addresses that must answer: after a deploy, and for `health`.")] = ()
     alarms: Annotated[tuple[Text, ...], Meta(description="CloudWatch alarms that are about it, besides those that name it.")] = ()
     checks: Annotated[tuple[Text, ...], Meta(description="The checks, by name or tag, that decide about a deploy of it.")] = ()
+    settle: Annotated[Duration, Meta(description="How long addresses and checks are asked again after a deploy until all is well.")] = "1m"
 
 
 LOOKING = Watched.__struct_fields__
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[[Sign], None]
+"""Where a kind says what it sees."""
 
 
 class Report(Protocol):

@@ -1,11 +1,14 @@
 """The code of one Lambda function, without its stack."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Wanted
+from toolkit.model import Job, Live, Statement, Wanted
 from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.ports.world import World
 
 action = "deploy"
 estimate_s = 30
@@ -15,10 +18,7 @@ members = base.no_members
 irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
-services = base.no_services
 preview = apply = observe = abandon = live = base.never
-health = base.no_health
-permissions = base.no_permissions
 
 
 class Settings(base.Watched, frozen=True, kw_only=True):
@@ -37,3 +37,22 @@ def runnable(settings: Settings) -> str | None:
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """The function, and the alias that a deploy moves."""
     return (Wanted("function", settings.function, {"alias": settings.alias}),)
+
+
+def services() -> tuple[str, ...]:
+    """Lambda, and CloudWatch for its errors and alarms."""
+    return ("lambda", "cloudwatch")
+
+
+def permissions(job: Job) -> tuple[Statement, ...]:
+    """For a look at it: nothing is deployed."""
+    from toolkit.targets.lambda_ import policy
+
+    return policy.statements(job)
+
+
+def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+    """Its state, the version behind its alias, its errors and alarms."""
+    from toolkit.targets.lambda_ import health
+
+    return health.look(job, world, tell)

@@ -1,11 +1,14 @@
 """A static site in an S3 bucket, perhaps behind CloudFront."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Wanted
+from toolkit.model import Job, Live, Statement, Wanted
 from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.ports.world import World
 
 action = "deploy"
 estimate_s = 60
@@ -15,10 +18,7 @@ members = base.no_members
 irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
-services = base.no_services
 preview = apply = observe = abandon = live = base.never
-health = base.no_health
-permissions = base.no_permissions
 
 
 class Settings(base.Watched, frozen=True, kw_only=True):
@@ -37,3 +37,22 @@ def runnable(settings: Settings) -> str | None:
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """Its bucket."""
     return (Wanted("bucket", settings.bucket),)
+
+
+def services() -> tuple[str, ...]:
+    """S3, CloudFront, and CloudWatch for its alarms. ACM is called in another region, by some sites only."""
+    return ("s3", "cloudfront", "cloudwatch")
+
+
+def permissions(job: Job) -> tuple[Statement, ...]:
+    """For a look at it: nothing is deployed."""
+    from toolkit.targets.s3site import policy
+
+    return policy.statements(job)
+
+
+def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+    """Its bucket, first page, distribution, certificate and alarms."""
+    from toolkit.targets.s3site import health
+
+    return health.look(job, world, tell)

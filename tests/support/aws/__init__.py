@@ -47,7 +47,7 @@ deployments only `deployments[]` is left). `ecs.next(kind, service="", seconds=0
 **Logs**: `logs.put(group, stream, *lines)`. **S3**: `s3.bucket(name, owner=None)`, `s3.put(bucket, key, body)`, `s3.conflicts = 1` (409).
 **CloudFormation**: see cloudformation.py.
 **Anything else**: `endpoint.on("ssm", "GetParameter", {…} | AwsError(code, message, status) | function of the parameters)`: for any
-operation of the services above, and of iam, ssm, secretsmanager, cloudwatch, lambda, rds, codebuild.
+operation of the services above, and of iam, ssm, secretsmanager, cloudwatch, lambda, cloudfront, acm, rds, codebuild.
 
 What a handler answers is checked with botocore's model; a mistake of the endpoint, or an operation that it does not offer, is a 501 to
 the client and raises Misuse when the endpoint is left.

@@ -7,7 +7,8 @@
     cloud.next("rollback", failing="Service", reason="…", looks=1)       # success, rollback, rollback_failed, failed, never
 
 `next` is for whatever is done next to a stack: the execution of a change set, DeleteStack, ContinueUpdateRollback, RollbackStack.
-Set `cloud.stacks["api"].status` for any state. A look is one DescribeStacks or DescribeStackEvents of the stack.
+Set `cloud.stacks["api"].status` for any state, `.drift` (DriftInformation) for what a check of drift has found.
+A look is one DescribeStacks or DescribeStackEvents of the stack.
 """
 
 import copy
@@ -439,7 +440,7 @@ class CloudFormation:
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
             "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
             "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()],
-            "ParentId": stack.parent or None, "RootId": stack.parent or None,
+            "ParentId": stack.parent or None, "RootId": stack.parent or None, "DriftInformation": stack.drift or None,
         }  # fmt: skip
         if stack.operation and not stack.stale:
             found["LastOperations"] = [{"OperationType": stack.operation_type, "OperationId": stack.operation}]

@@ -14,6 +14,7 @@ from typing import Any, Self
 from tests.support.aws import registry, wire
 from tests.support.aws.clock import Clock
 from tests.support.aws.cloudformation import CloudFormation
+from tests.support.aws.cloudwatch import CloudWatch
 from tests.support.aws.ecr import Ecr
 from tests.support.aws.ecs import Ecs
 from tests.support.aws.elbv2 import Elbv2
@@ -24,7 +25,9 @@ from tests.support.aws.s3 import S3
 from tests.support.aws.wire import Answer, Asked, AwsError, Misuse
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]
-SERVICES = {"ecs": Ecs, "ecr": Ecr, "sts": Sts, "elbv2": Elbv2, "logs": Logs, "s3": S3, "cloudformation": CloudFormation}
+SERVICES = {
+    "ecs": Ecs, "ecr": Ecr, "sts": Sts, "elbv2": Elbv2, "logs": Logs, "s3": S3, "cloudformation": CloudFormation, "cloudwatch": CloudWatch,
+}  # fmt: skip
 GLOBAL = frozenset(("s3",))
 """Services whose state is the same in all regions."""
 
@@ -93,6 +96,12 @@ class Endpoint:
     def cloudformation(self) -> CloudFormation:
         """CloudFormation in the endpoint's own region."""
         found: CloudFormation = self.at(self.region, "cloudformation")
+        return found
+
+    @property
+    def cloudwatch(self) -> CloudWatch:
+        """CloudWatch in the endpoint's own region."""
+        found: CloudWatch = self.at(self.region, "cloudwatch")
         return found
 
     def at(self, region: str, service: str) -> Any:

@@ -107,6 +107,7 @@ class Stack:
     planned: list[dict[str, Any]] = field(default_factory=list)
     updated: datetime | None = None
     deleted: datetime | None = None
+    drift: dict[str, Any] = field(default_factory=dict)
     protected: bool = False
     parent: str = ""
     role: str = ""

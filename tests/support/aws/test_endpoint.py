@@ -73,6 +73,7 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             "describe_log_streams": {"logGroupName": "/ecs/api"}, "describe_log_groups": {},
         },
         "elbv2": {"describe_target_health": {"TargetGroupArn": group}, "describe_target_groups": {"Names": ["api-tg"]}},
+        "cloudwatch": {"describe_alarms": {}},
         "ecr": {
             "create_repository": {"repositoryName": "new"}, "describe_repositories": {}, "get_authorization_token": {},
             "list_images": backend,

@@ -19,6 +19,7 @@ SIGNED_AS = {
     "elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "sts": "sts", "iam": "iam", "cloudformation": "cloudformation", "s3": "s3",
     "ecs": "ecs", "ecr": "ecr", "logs": "logs", "secretsmanager": "secretsmanager", "ssm": "ssm", "lambda": "lambda", "rds": "rds",
     "cloudfront": "cloudfront", "application-autoscaling": "application-autoscaling", "codebuild": "codebuild", "states": "stepfunctions",
+    "acm": "acm",
 }  # fmt: skip
 """The service of a signature's scope, where a request does not name it otherwise."""
 BEYOND = frozenset((
@@ -30,7 +31,7 @@ _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<servic
 
 
 class AwsError(Exception):
-    """What a service answers instead of a result; `members` are further fields of the error."""
+    """What a service answers instead of a result; `members` are further fields of the error, for S3 its headers."""
 
     def __init__(self, code: str, message: str, status: int = 400, **members: Any) -> None:
         super().__init__(f"{code}: {message}")
@@ -273,7 +274,9 @@ def _from_rest(shape: Any, uri: Mapping[str, str], query: Mapping[str, str], hea
             found[name] = _from_xml(member, Xml.fromstring(body))  # noqa: S314
         elif place is None and not payload:
             inside.append(name)
-    if inside and body:
+    if inside and body and headers.get("content-type", "").startswith("application/json"):
+        found |= {name: value for name, value in _from_json(shape, json.loads(body)).items() if name in inside}
+    elif inside and body:
         found |= {name: value for name, value in _from_xml(shape, Xml.fromstring(body)).items() if name in inside}  # noqa: S314
     return found
 
@@ -359,6 +362,9 @@ def result(service: str, operation: str, given: Mapping[str, Any], request_id: s
     if spoken == "json":
         headers["Content-Type"] = f"application/x-amz-json-{model(service).metadata.get('jsonVersion', '1.1')}"
         return Answer(200, headers, json.dumps(_to_json(shape, given) if shape is not None else {}).encode())
+    if spoken == "rest-json" and (shape is None or not any(m.serialization.get("location") for m in shape.members.values())):
+        status = int(asked.http.get("responseCode", 200))
+        return Answer(status, headers | {"Content-Type": "application/json"}, json.dumps(_to_json(shape, given) if shape else {}).encode())
     if spoken == "query":
         wrapper = shape.serialization.get("resultWrapper", f"{operation}Result") if shape is not None else f"{operation}Result"
         inner = "".join(_to_xml(shape, given)) if shape is not None else ""
@@ -389,7 +395,7 @@ def error(service: str, problem: AwsError, request_id: str, method: str = "POST"
             f"<Message>{escape(problem.message)}</Message><RequestId>{request_id}</RequestId><HostId>host</HostId></Error>"
         )
         content = b"" if method == "HEAD" else text.encode()
-        return Answer(problem.status, {**headers, "Content-Type": "application/xml"}, content, problem.code)
+        return Answer(problem.status, {**headers, "Content-Type": "application/xml", **problem.members}, content, problem.code)
     body = {"__type": problem.code, "message": problem.message, **problem.members}
     return Answer(problem.status, {**headers, "Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode(), problem.code)
 

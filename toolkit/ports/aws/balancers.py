@@ -16,6 +16,11 @@ class Health(Struct, frozen=True):
     reason: str = ""
     words: str = ""
 
+    @property
+    def answers(self) -> bool:
+        """Whether it is well, or nobody is to ask it."""
+        return self.state == "healthy" or self.reason == "Target.HealthCheckDisabled"
+
 
 def health(aws: Aws, group: str) -> list[Health]:
     """The targets of a target group; none if the group is gone."""

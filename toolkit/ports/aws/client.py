@@ -23,9 +23,10 @@ CALL_S = 60.0
 LEAST_RATE = 50_000
 """Bytes a second that an upload or a download may take besides."""
 ATTEMPTS = 5
-POOL = 32
-WINDOW_S = 0.02
-"""How long the first of several equal reads waits for the others, so that they become one call."""
+POOL = 64
+WINDOW_S, WINDOWS = 0.02, 8
+"""Equal reads wait for each other, so that they become one call: as long as another one comes within this time, but no longer than so
+many times that."""
 
 _THROTTLING = frozenset((
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
@@ -92,20 +93,28 @@ class Aws:
 
     def gathered(self, group: Hashable, key: str, most: int, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> Any:
         """What `read` says of one key, None if it leaves it out: calls at the same moment are made as one, of at most `most` keys."""
+        return self.gathered_all(group, (key,), most, read)[key]
+
+    def gathered_all(
+        self, group: Hashable, keys: Sequence[str], most: int, read: Callable[[Sequence[str]], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The same for several keys, which are asked for at one moment."""
+        joined: list[tuple[str, _Gathering]] = []
+        mine: list[_Gathering] = []
         with self._lock:
-            gathering = self._gathered.get(group)
-            if gathering is None or not gathering.add(key, most):
-                gathering = self._gathered[group] = _Gathering(key)
-                first = True
-            else:
-                first = False
-        if first:
+            for key in keys:
+                gathering = self._gathered.get(group)
+                if gathering is None or not gathering.add(key):
+                    gathering = self._gathered[group] = _Gathering(key, most)
+                    mine.append(gathering)
+                joined.append((key, gathering))
+        for gathering in mine:
             gathering.wait_for_more()
             with self._lock:
                 if self._gathered.get(group) is gathering:
                     del self._gathered[group]
             gathering.fetch(read)
-        return gathering.result(key)
+        return {key: gathering.result(key) for key, gathering in joined}
 
     def warm(self, *services: str) -> None:
         """Make clients side by side, before they are needed: reading a service's model takes longer than a call."""
@@ -324,28 +333,30 @@ def _settings(problem: Exception, boto: Any) -> str:
 class _Gathering:
     """Reads of one kind that are made together."""
 
-    def __init__(self, key: str) -> None:
-        self._keys = {key}
+    def __init__(self, key: str, most: int) -> None:
+        self._keys, self._most = {key}, most
         self._changed = Condition()
         self._open, self._done = True, False
+        self._last = monotonic()
         self._found: Mapping[str, Any] = {}
         self._problem: Exception | None = None
 
-    def add(self, key: str, most: int) -> bool:
+    def add(self, key: str) -> bool:
         """Take part; False if it is too late or there are too many."""
         with self._changed:
-            if not self._open or (len(self._keys) >= most and key not in self._keys):
+            if not self._open or (len(self._keys) >= self._most and key not in self._keys):
                 return False
             self._keys.add(key)
-            if len(self._keys) == most:
+            self._last = monotonic()
+            if len(self._keys) >= self._most:
                 self._changed.notify_all()
             return True
 
     def wait_for_more(self) -> None:
-        """Give the others a moment."""
-        until = monotonic() + WINDOW_S
+        """Give the others a moment: until none of them comes for a while, or no more find room."""
+        latest = monotonic() + WINDOWS * WINDOW_S
         with self._changed:
-            while (left := until - monotonic()) > 0:
+            while len(self._keys) < self._most and (left := min(self._last + WINDOW_S, latest) - monotonic()) > 0:
                 self._changed.wait(left)
             self._open = False
 

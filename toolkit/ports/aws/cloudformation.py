@@ -24,16 +24,16 @@ def stack(aws: Aws, name: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def watched_stack(aws: Aws, stack_id: str) -> dict[str, Any] | None:
-    """A stack by its id; several that are watched at one moment cost one call. Raises CloudError."""
+def watched_stack(aws: Aws, name: str) -> dict[str, Any] | None:
+    """A stack by its name or id, as `stack` has it; several that are asked for at one moment cost one call. Raises CloudError."""
 
-    def read(ids: Sequence[str]) -> Mapping[str, Any]:
-        if len(ids) <= MOST_LOOKED_UP:
-            return {one: stack(aws, one) for one in ids}
-        listed = {one["StackId"]: one for one in aws.pages(CFN, "describe_stacks", "Stacks")}
-        return {one: listed.get(one) or stack(aws, one) for one in ids}
+    def read(names: Sequence[str]) -> Mapping[str, Any]:
+        if len(names) <= MOST_LOOKED_UP:
+            return {one: stack(aws, one) for one in names}
+        listed = {one[by]: one for one in aws.pages(CFN, "describe_stacks", "Stacks") for by in ("StackId", "StackName")}
+        return {one: listed.get(one) or stack(aws, one) for one in names}
 
-    found: dict[str, Any] | None = aws.gathered((CFN, "describe_stacks"), stack_id, 200, read)
+    found: dict[str, Any] | None = aws.gathered((CFN, "describe_stacks"), name, 200, read)
     return found
 
 

@@ -1,6 +1,7 @@
 """ECR: which images a repository has, and the way into it."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from toolkit.errors import CloudError, Missing
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.ecs import part
 
+IMAGES_A_CALL = 100
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
@@ -32,6 +34,32 @@ def digest(aws: Aws, name: str, wanted: str) -> str | None:
         raise _missing(aws, name, problem) from None
     found = part(answer, "imageDetails", "ecr:DescribeImages")
     return str(found[0]["imageDigest"]) if found else None
+
+
+def condition(aws: Aws, name: str, wanted: str, registry: str | None = None) -> str | None:
+    """ACTIVE or ARCHIVED for the image with this tag or digest, None if there is none; `registry` is the account that has the repository.
+
+    A hundred images of a repository that are asked for at one moment are one call. Raises Missing where the repository is not there.
+    """
+    where = {"repositoryName": name, **({"registryId": registry} if registry else {})}
+    found: str | None = aws.gathered(
+        ("ecr:DescribeImages", name, registry), wanted, IMAGES_A_CALL, lambda some: _conditions(aws, where, some)
+    )
+    return found
+
+
+def _conditions(aws: Aws, where: dict[str, str], wanted: Sequence[str]) -> dict[str, str]:
+    """ECR tells of none if it lacks one: each half is asked for by itself then. (BatchGetImage would tell, but is a pull to ECR.)"""
+    ids = [{"imageDigest" if one.startswith("sha256:") else "imageTag": one} for one in wanted]
+    try:
+        answer = aws.read("ecr", "describe_images", **where, imageIds=ids)
+    except CloudError as problem:
+        if problem.aws_code != "ImageNotFoundException":
+            raise _missing(aws, where["repositoryName"], problem) from None
+        half = len(wanted) // 2
+        return {**_conditions(aws, where, wanted[:half]), **_conditions(aws, where, wanted[half:])} if half else {}
+    images = part(answer, "imageDetails", "ecr:DescribeImages")
+    return {key: str(one.get("imageStatus") or "ACTIVE") for one in images for key in (one["imageDigest"], *one.get("imageTags", ()))}
 
 
 def login(aws: Aws) -> tuple[str, str]:

@@ -5,6 +5,7 @@ nobody can tell, and the caller falls back on the service's own `deployments`.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,6 +16,7 @@ from toolkit.ports.aws.client import Aws
 Shape = dict[str, Any]
 
 SERVICES_A_CALL, DEPLOYMENTS_A_CALL, TASKS_A_CALL = 10, 20, 100
+SERVICES_A_LIST, SIDE_BY_SIDE = 1000, 8
 GOING = ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 """A service deployment in one of these is not over."""
 
@@ -42,12 +44,15 @@ def _services(aws: Aws, cluster: str, names: Sequence[str]) -> tuple[dict[str, S
     try:
         answer = aws.read("ecs", "describe_services", cluster=cluster, services=list(names), include=["TAGS"])
     except CloudError as problem:
-        if problem.aws_code == "ClusterNotFoundException":
-            raise Missing(what="ECS cluster", name=cluster, where=f" in {aws.region_name}") from None
-        raise
+        raise _no_cluster(aws, cluster, problem) from None
     services = part(answer, "services", "ecs:DescribeServices")
     found = {str(one["serviceName"]): one | {"tags": tags(one.get("tags"))} for one in services}
     return {name: one for name, one in found.items() if one.get("status") != "INACTIVE"}, server_date(answer)
+
+
+def _no_cluster(aws: Aws, cluster: str, problem: CloudError) -> CloudError:
+    gone = problem.aws_code == "ClusterNotFoundException"
+    return Missing(what="ECS cluster", name=cluster, where=f" in {aws.region_name}") if gone else problem
 
 
 def definition(aws: Aws, arn: str) -> Shape | None:
@@ -76,6 +81,12 @@ def deployments_going(aws: Aws, cluster: str, name: str) -> list[Shape] | None:
 def deployments_since(aws: Aws, cluster: str, name: str, when: datetime) -> list[Shape] | None:
     """The service deployments that were created after a moment of AWS's clock, newest first; None if nobody can tell."""
     answer = _told(aws, "ListServiceDeployments", cluster=cluster, service=name, createdAt={"after": when})
+    return None if answer is None else _newest_first(part(answer, "serviceDeployments", "ecs:ListServiceDeployments"))
+
+
+def deployments(aws: Aws, cluster: str, name: str) -> list[Shape] | None:
+    """The service deployments that ECS remembers, newest first; None if nobody can tell."""
+    answer = _told(aws, "ListServiceDeployments", cluster=cluster, service=name)
     return None if answer is None else _newest_first(part(answer, "serviceDeployments", "ecs:ListServiceDeployments"))
 
 
@@ -108,6 +119,30 @@ def tasks(aws: Aws, cluster: str, status: str, **of: str) -> list[Shape]:
     answer = aws.read("ecs", "list_tasks", cluster=cluster, desiredStatus=status, maxResults=TASKS_A_CALL, **of)
     arns = part(answer, "taskArns", "ecs:ListTasks")
     return list(part(aws.read("ecs", "describe_tasks", cluster=cluster, tasks=arns), "tasks", "ecs:DescribeTasks")) if arns else []
+
+
+def stopped(aws: Aws, cluster: str, name: str) -> list[Shape]:
+    """The tasks of a service that have stopped; ECS forgets them after about an hour.
+
+    One list of the cluster's is for all of its services that ask at one moment. Raises Missing.
+    """
+    found: list[Shape] | None = aws.gathered(("ecs:ListTasks", cluster), name, SERVICES_A_LIST, lambda names: _stopped(aws, cluster))
+    return found or []
+
+
+def _stopped(aws: Aws, cluster: str) -> dict[str, list[Shape]]:
+    """The stopped tasks of a cluster by their services."""
+    try:
+        arns = list(aws.pages("ecs", "list_tasks", "taskArns", cluster=cluster, desiredStatus="STOPPED"))
+    except CloudError as problem:
+        raise _no_cluster(aws, cluster, problem) from None
+    parts = [arns[at : at + TASKS_A_CALL] for at in range(0, len(arns), TASKS_A_CALL)]
+    found: dict[str, list[Shape]] = {}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for answer in pool.map(lambda some: aws.read("ecs", "describe_tasks", cluster=cluster, tasks=some), parts):
+            for task in part(answer, "tasks", "ecs:DescribeTasks"):
+                found.setdefault(str(task.get("group", "")).removeprefix("service:"), []).append(task)
+    return found
 
 
 def register(aws: Aws, request: Mapping[str, Any]) -> Shape:

@@ -16,6 +16,31 @@ _TOO_LATE = frozenset(("PreconditionFailed", "ConditionalRequestConflict", "412"
 _GONE = frozenset(("NoSuchKey", "404", "NotFound"))
 
 
+def region(aws: Aws, bucket: str, owner: str | None) -> str | None:
+    """Where a bucket is; None if there is none. `owner` is the account that has to own it, None if nobody knows.
+
+    Raises NotAllowed also for a bucket of somebody else, CloudError with the code 301 for one in a region that S3 does not name.
+    """
+    found = _head(aws, "head_bucket", bucket, owner)
+    return None if found is None else str(found.get("BucketRegion") or aws.region_name)
+
+
+def modified(aws: Aws, bucket: str, owner: str | None, key: str) -> datetime | None:
+    """When an object was written, by the server's time; None if it is not there, or its bucket is not. Raises CloudError."""
+    found = _head(aws, "head_object", bucket, owner, Key=key)
+    return None if found is None else found["LastModified"]
+
+
+def _head(aws: Aws, operation: str, bucket: str, owner: str | None, **more: str) -> dict[str, Any] | None:
+    whose = {"ExpectedBucketOwner": owner} if owner else {}
+    try:
+        return aws.read("s3", operation, Bucket=bucket, **whose, **more)
+    except errors.CloudError as problem:
+        if problem.aws_code in (*_GONE, "NoSuchBucket"):
+            return None
+        raise
+
+
 class Object(Struct, frozen=True):
     """What lies under a key. `modified` and `now` are both the server's time, so that their difference is true on any machine."""
 

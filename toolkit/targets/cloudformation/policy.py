@@ -2,6 +2,7 @@
 
 from toolkit.model import Job, Statement
 from toolkit.ports.cdk import partition, suffix
+from toolkit.targets import alarms
 from toolkit.targets.cloudformation.watch import stack_name
 
 _STACK = (
@@ -34,7 +35,8 @@ def statements(job: Job) -> tuple[Statement, ...]:
             ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
         ),
     ]
-    return (*found, *(_cdk(arn, region, account) if job.settings.cdk else _store(job, arn)), *_images(arn, region, account))
+    found += _cdk(arn, region, account) if job.settings.cdk else _store(job, arn)
+    return (*found, *_images(arn, region, account), *((alarms.STATEMENT,) if job.settings.alarms else ()))
 
 
 def _cdk(arn: str, region: str, account: str) -> list[Statement]:

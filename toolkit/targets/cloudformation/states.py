@@ -52,7 +52,7 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
         left = failed_in(aws, stack)
         raise Refused(
             f"stack {name} was to be deleted, and could not be: {', '.join(left) or 'see its events'}",
-            f"delete it for good first: aws cloudformation delete-stack --stack-name {name} --retain-resources {' '.join(left)}".rstrip(),
+            f"delete it for good first: {deletion(name, left)}",
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
         raise Refused(f"stack {name} is {status}, which toolkit cannot mend", f"see aws cloudformation describe-stacks --stack-name {name}")
@@ -66,6 +66,12 @@ def refuse_protected(stack: Stack, mend: Mend) -> None:
             f"stack {name} is {stack['StackStatus']} and protected against deletion",
             f"aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {name}",
         )
+
+
+def deletion(name: str, left: tuple[str, ...]) -> str:
+    """The command that deletes a stack whose deletion has failed, without the resources that it failed at."""
+    how = f"--retain-resources {' '.join(left)}" if left else "--deletion-mode FORCE_DELETE_STACK"
+    return f"aws cloudformation delete-stack --stack-name {name} {how}"
 
 
 def failed_in(aws: Aws, stack: Stack) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def _succeeded(job: Job, aws: Aws, stack_id: str, mark: follow.Mark, lines: tupl
     if not fresh and mark.stale < _STALE:
         return Seen("running", phase="reading the outputs", lines=lines, mark=replace(mark, stale=mark.stale + 1))
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
-    now = _live(stack) if fresh and stack is not None else None
+    now = tagged(stack) if fresh and stack is not None else None
     return Seen("done", "succeeded", mark.status, lines=lines, outputs=shown, live=now, mark=mark)
 
 
@@ -98,10 +98,10 @@ def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, st
 def live(job: Job, world: World) -> Live | None:
     """See targets/base.py."""
     stack = cfn.stack(world.aws(job.place), stack_name(job))
-    return None if stack is None else _live(stack)
+    return None if stack is None else tagged(stack)
 
 
-def _live(stack: Mapping[str, Any]) -> Live | None:
+def tagged(stack: Mapping[str, Any]) -> Live | None:
     """What our tags say of a stack. While an operation runs on it nobody knows which version will be live."""
     status = str(stack["StackStatus"])
     if status in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "CREATE_IN_PROGRESS"):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from toolkit.model import Job, Place, Statement
+from toolkit.targets import alarms
 
 if TYPE_CHECKING:
     from toolkit.targets.app import Settings
@@ -55,6 +56,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
         ),
         Statement("see whether new tasks answer; AWS knows no narrower resource", ("elasticloadbalancing:DescribeTargetHealth",)),
         Statement("show the last lines of a task that failed", ("logs:GetLogEvents",), (arn(place, "logs", "log-group:*:log-stream:*"),)),
+        alarms.STATEMENT,
     ]  # fmt: skip
     if settings.build is not None:
         found[1:1] = [

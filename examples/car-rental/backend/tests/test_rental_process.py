@@ -1,17 +1,16 @@
-"""The backend as the container runs it: a process that starts, passes the smoke tests, and stops."""
+"""The backend as the container runs it: a process that starts, answers, and stops."""
 
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import unittest
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SMOKE = ROOT / "smoke" / "smoke_test.py"
 
 
 def start(**env):
@@ -34,16 +33,10 @@ def running():
             process.kill()
 
 
-def smoke(url):
-    return subprocess.run([sys.executable, str(SMOKE), url], capture_output=True, text=True, timeout=30)
-
-
 class ProcessTest(unittest.TestCase):
-    def test_smoke_tests_pass_twice_so_they_leave_nothing_behind(self):
-        with running() as (_, url):
-            for _ in range(2):
-                result = smoke(url)
-                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+    def test_answers(self):
+        with running() as (_, url), urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+            self.assertEqual(response.status, 200)
 
     def test_stops_on_term_and_on_interrupt(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,14 +54,6 @@ class ProcessTest(unittest.TestCase):
         with start(PORT="http") as process:
             self.assertEqual(process.wait(5), 2)
             self.assertIn("PORT must be", process.stderr.read())
-
-    def test_smoke_tests_fail_readably_when_nobody_answers(self):
-        with socket.socket() as nobody:  # bound, so nobody else can listen there
-            nobody.bind(("127.0.0.1", 0))
-            result = smoke(f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        self.assertEqual(result.returncode, 1)
-        self.assertRegex(result.stdout, r"FAIL .*\n.*refused")
-        self.assertNotIn("Traceback", result.stderr)
 
 
 if __name__ == "__main__":

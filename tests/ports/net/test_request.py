@@ -1,0 +1,58 @@
+"""What may be asked for, and what is left of it when an answer sends it on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.errors import ProbeRefused
+from toolkit.ports.net.request import Asked, check, onward, where
+
+PIECES = st.sampled_from(
+    ["http://", "https://", "//", "/", "\\", "@", ":", "?", "#", "%", "[", "]", "[::1]", "a.example.com", "b.example.com", "127.0.0.1",
+     "80", "file:", "javascript:", ".", "..", " ", "\t", "\r\n", "\x00", "é", "ａ", "。", "℀", "\ud800", "\u2028"],
+)  # fmt: skip
+TEXT = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=40))
+LATIN = TEXT.map(lambda text: text.encode("utf-8", "replace").decode("latin-1"))
+
+
+@given(TEXT)
+def test_whatever_is_written_as_an_address_is_one_or_refused(url: str) -> None:
+    try:
+        found = where(url)
+    except ProbeRefused:
+        return
+    assert found.scheme in ("http", "https")
+    assert found.url.isascii()
+    assert found.url.isprintable()
+    assert " " not in found.url
+    assert where(found.url) == found
+
+
+@given(TEXT, LATIN, st.sampled_from([301, 302, 303, 307, 308]), st.sampled_from(["GET", "POST", "PUT", "HEAD"]))
+def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(url: str, location: str, status: int, method: str) -> None:
+    headers = {"AUTHORIZATION": "1", "cookie": "1", "Proxy-Authorization": "1", "X-Mine": "1", "Accept": "1"}
+    asked = Asked(method, f"https://a.example.com/{url.strip()}", headers, b"content", frozenset(["x-mine"]))
+    try:
+        check(asked)
+        found = onward(asked, status, location)
+    except ProbeRefused:
+        return
+    there = where(found.url)
+    if there.origin == ("https", "a.example.com", 443):
+        assert found.headers == headers
+    else:
+        assert (there.scheme, found.headers, found.body) == ("https", {"Accept": "1"}, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "at", "named", "target"),
+    [
+        ("HTTPS://Bücher.example:8443/a?secret", "xn--bcher-kva.example:8443", "xn--bcher-kva.example:8443", "/a?secret"),
+        ("http://[0:0::1]", "[::1]:80", "[::1]", "/"),
+        ("http://a.example.com.:80?x#y", "a.example.com:80", "a.example.com", "/?x"),
+        ("http://１２７.0.0.1/", "127.0.0.1:80", "127.0.0.1", "/"),
+    ],
+)
+def test_an_address_is_known_in_its_parts(url: str, at: str, named: str, target: str) -> None:
+    found = where(url)
+    assert (found.at, found.named, found.target) == (at, named, target)

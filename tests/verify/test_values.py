@@ -1,0 +1,100 @@
+"""Names in checks: what they stand for, and that nobody sees what is secret of it."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from toolkit.verify.values import BUILT_IN, Veil, filled, generated, misused, names
+
+
+class Settings(Struct, frozen=True):
+    http: str
+    json: Any = None
+
+
+NOW = datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
+
+
+def test_names_are_found_wherever_they_stand() -> None:
+    settings = Settings("GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1})
+    assert names(settings) == {"car", "key", "token", "b", "day"}
+
+
+def test_doubled_braces_are_plain_ones() -> None:
+    settings = Settings("GET /", '{{"car": "{car}"}}')
+    assert names(settings) == {"car"}
+    assert filled(settings, {"car": "c1"}).json == '{"car": "c1"}'
+
+
+def test_json_in_a_body_needs_no_doubling() -> None:
+    assert filled(Settings("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
+
+
+def test_days_are_added_to_a_day() -> None:
+    assert filled(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http == "GET /2026-12-31/2027-01-02"
+
+
+def test_days_are_added_to_nothing_else() -> None:
+    assert misused(Settings("GET /{day+1}/{today+1}/{token+1}")) == {"token"}
+
+
+def test_a_name_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(KeyError, match="token"):
+        filled(Settings("GET /{token}"), {})
+
+
+def test_a_value_with_braces_is_put_in_as_it_is() -> None:
+    assert filled(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
+
+
+def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
+    found = generated(NOW, Random(1))
+    assert found.keys() | {"url", "region", "environment"} == set(BUILT_IN)
+    assert found["today"] == "2026-11-27"
+    assert len({generated(NOW, Random(seed))["day"] for seed in range(50)}) == 50
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        lambda value: json.dumps(value)[1:-1],
+        lambda value: quote(value, safe=""),
+        lambda value: base64.b64encode(value.encode()).decode(),
+    ],
+    ids=["raw", "json", "url", "base64"],
+)
+def test_a_secret_is_hidden_in_every_form(form: Any) -> None:
+    secret = 'p&"ss wörd/1'
+    said = Veil({"password": secret}).over(f"Authorization: {form(secret)} end")
+    assert said.startswith("Authorization: {password}")
+    assert secret not in said
+
+
+@given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))
+def test_no_text_has_a_secret_once_it_is_hidden(secret: str, before: str, after: str) -> None:
+    said = Veil({"s": secret}).over(before + secret + after)
+    assert secret not in said.replace("{s}", "\0")
+
+
+def test_a_longer_secret_is_hidden_before_one_that_is_part_of_it() -> None:
+    assert Veil({"a": "abcd", "b": "abcdefgh"}).over("x abcdefgh y abcd") == "x {b} y {a}"
+
+
+def test_a_captured_value_is_hidden_from_then_on_unless_it_is_short() -> None:
+    veil = Veil()
+    veil.hide("token", "eyJhbGciOi")
+    veil.hide("id", "7")
+    assert veil.over("Bearer eyJhbGciOi of 7") == "Bearer {token} of 7"
+
+
+def test_what_anybody_knows_to_be_secret_is_hidden_too() -> None:
+    assert Veil(also=lambda text: text.replace("AKIA", "[redacted]")).over("key AKIA") == "key [redacted]"

@@ -1,0 +1,113 @@
+"""`toolkit health`: is everything well that rules.toml names?"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options, output, progress
+from toolkit.cli.crash import redacted
+from toolkit.cli.smoke_test import time as time_of
+from toolkit.flow import health as flow
+from toolkit.ports import files
+from toolkit.ports.git import Git
+from toolkit.show import health as show
+from toolkit.show import junit
+
+EPILOG = """\b
+Examples:
+  toolkit health                        the default environment
+  toolkit health --all-environments     all of them
+  toolkit health app api                only these
+  toolkit health --watch --interval 10s
+  toolkit health -v                     everything that was looked at
+
+Nothing is changed, and no program is started. What does not answer by the deadline is unknown, never ok. Exit codes: 0 all is well
+(perhaps with warnings), 1 something is wrong or unknown, 7 credentials; with --watch, Ctrl-C is 0."""
+
+
+@click.command("health", epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--all-environments", "everywhere", is_flag=True, help="Every environment of rules.toml.")
+@click.option("--timeout", metavar="TIME", default="20s", show_default=True, help="The deadline for all of it.")
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--interval", metavar="TIME", default="30s", show_default=True, help="How often, with --watch.")
+@click.option("--junit", "report", metavar="FILE", help="Also write it to FILE, as JUnit's XML.")
+@options.common
+@options.environment
+@options.profile
+@options.region
+@options.as_json
+@options.quiet
+@options.verbose
+@options.no_color
+@click.pass_context
+def health(ctx: click.Context, /, **given: Any) -> int:
+    """Is everything well that rules.toml names?
+
+    Each target is asked in its own way: services, deployments, tasks, load balancers, images, stacks, functions, sites, alarms; then health
+    addresses, certificates, queues and tables, and the credentials themselves. What runs is compared with HEAD and with what was recorded.
+    """
+    request = _request(ctx, given)
+    git = options.repository(request.folder)
+    if given["watch"]:
+        return _watched(request, git, given, time_of("--interval", given["interval"]))
+    with progress.checking(given["quiet"] or given["as_json"]):
+        looked = _look(request, git, given)
+    _tell(looked, given)
+    return int(looked.exit)
+
+
+def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
+    return flow.Request(
+        folder=options.enter(ctx, given["folder"]),
+        rules=options.inherited(ctx, "rules", given["rules"]),
+        environment=options.inherited(ctx, "env", given["env"]),
+        everywhere=given["everywhere"],
+        profile=given["profile"],
+        region=given["region"],
+        targets=given["targets"],
+        timeout_s=time_of("--timeout", given["timeout"]),
+        redact=redacted,
+    )
+
+
+def _look(request: flow.Request, git: Git | None, given: dict[str, Any]) -> flow.Looked:
+    """Once, with a report where one is wanted."""
+    there = deploying.world(git.root if git and not git.bare else request.folder)
+    looked = flow.look(request, git, there)
+    if given["report"]:
+        files.write(given["report"], junit.xml("toolkit health", show.cases(looked.checkups)))
+    return looked
+
+
+def _tell(looked: flow.Looked, given: dict[str, Any]) -> None:
+    if given["as_json"]:
+        output.document(show.document(looked))
+    else:
+        output.say(_text(looked, given))
+
+
+def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
+    if given["quiet"]:
+        return show.summary(looked.checkups, looked.took_s)
+    return show.text(looked.checkups, looked.notes, looked.took_s, datetime.now(UTC), output.width(), given["verbose"])
+
+
+def _watched(request: flow.Request, git: Git | None, given: dict[str, Any], interval_s: float) -> int:
+    """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table after the other."""
+    screen = progress.redrawing(given["as_json"])
+    try:
+        with screen:
+            while True:
+                looked = _look(request, git, given)
+                if given["as_json"]:
+                    output.document(show.document(looked))
+                    output.flush()
+                else:
+                    stamp = f"{datetime.now():%H:%M:%S}, every {given['interval']}; Ctrl-C ends it"
+                    screen.show(f"{_text(looked, given)}\n{stamp}")
+                time.sleep(interval_s)
+    except KeyboardInterrupt:
+        return 0

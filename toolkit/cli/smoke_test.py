@@ -1,0 +1,121 @@
+"""`toolkit smoke-test`: ask the live system what rules.toml says that it must answer."""
+
+from typing import Any
+
+import click
+
+from toolkit.cli import deploying, options, output, progress, signals
+from toolkit.cli.crash import redacted
+from toolkit.errors import UsageError
+from toolkit.flow import smoke as flow
+from toolkit.impact.reading import seconds
+from toolkit.ports import files
+from toolkit.run.stop import Stop
+from toolkit.show import junit
+from toolkit.show import smoke as show
+
+EPILOG = """\b
+Examples:
+  toolkit smoke-test                       every check, in the default environment
+  toolkit smoke-test --env prod --tag read only what has this tag
+  toolkit smoke-test --only login          this one, with what it needs
+  toolkit smoke-test --url http://127.0.0.1:8080
+  toolkit smoke-test --repeat 10           a check passes if it does so every time
+  toolkit smoke-test --junit report.xml
+
+Checks that do not need each other are asked side by side. Secrets are never shown: their names are, as in `Bearer {token}`. Exit codes:
+0 all passed, 1 something failed or could not be asked, 2 a wrong rules.toml or a secret that is not there, 130 Ctrl-C."""
+
+
+@click.command("smoke-test", epilog=EPILOG)
+@click.option("--only", multiple=True, metavar="CHECK", help="This check, with what it needs. May be repeated.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="The checks with this tag. May be repeated.")
+@click.option("--url", metavar="ADDRESS", help="Ask paths here, instead of the environment's `urls`.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many times.")
+@click.option("--retry", metavar="TIME", help="Try each check again for so long until it passes, such as 30s.")
+@click.option("--timeout", metavar="TIME", default="5m", show_default=True, help="The deadline for all of it.")
+@click.option("--parallel", type=click.IntRange(1, 64), default=8, show_default=True, help="Checks at the same time.")
+@click.option("--load", is_flag=True, help="Then a small load with the checks that have `load`; needs toolkit[load].")
+@click.option("--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit's XML.")
+@click.option("--list", "only_list", is_flag=True, help="List the checks, and ask nothing.")
+@options.common
+@options.environment
+@options.profile
+@options.region
+@options.as_json
+@options.quiet
+@options.verbose
+@options.no_color
+@click.pass_context
+def smoke_test(ctx: click.Context, /, **given: Any) -> int:
+    """Ask the live system what rules.toml says that it must answer.
+
+    Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that are there already.
+    """
+    request = _request(ctx, given)
+    git = options.repository(request.folder)
+    there = deploying.world(git.root if git and not git.bare else request.folder)
+    stage = flow.prepare(request, git, there)
+    if given["only_list"]:
+        return _listed(stage, given["as_json"])
+    stop = Stop()
+    total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
+    watcher = progress.counting(total, given["quiet"] or given["as_json"])
+    with watcher, signals.handled(stop, lambda number: watcher.say("stopping; what cleans up is still done"), lambda number: None):
+        smoked = flow.smoke(request, stage, there, stop, watcher.told)
+    if given["report"]:
+        files.write(given["report"], junit.xml("toolkit smoke-test", show.cases(smoked.results, smoked.environment)))
+    if given["as_json"]:
+        return output.document(show.document(smoked))
+    output.say(_text(smoked, given["quiet"], given["verbose"]))
+    return int(smoked.exit)
+
+
+def _text(smoked: flow.Smoked, quiet: bool, verbose: bool) -> str:
+    if quiet:
+        return show.summary(smoked.results, smoked.environment, smoked.took_s)
+    return show.text(smoked.results, smoked.environment, smoked.took_s, output.width(), verbose)
+
+
+def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
+    return flow.Request(
+        folder=options.enter(ctx, given["folder"]),
+        rules=options.inherited(ctx, "rules", given["rules"]),
+        environment=options.inherited(ctx, "env", given["env"]),
+        profile=given["profile"],
+        region=given["region"],
+        only=given["only"],
+        tags=given["tags"],
+        url=_address(given["url"]),
+        timeout_s=time("--timeout", given["timeout"]),
+        retry_s=time("--retry", given["retry"]) if given["retry"] else 0,
+        repeat=given["repeat"],
+        parallel=given["parallel"],
+        load=given["load"],
+        redact=redacted,
+    )
+
+
+def time(option: str, text: str) -> float:
+    """A time of the command line in seconds. Raises UsageError."""
+    found = seconds(text)
+    if not found:
+        raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
+    return float(found)
+
+
+def _address(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise UsageError(f"--url {url!r} is no address", "write it as https://api.example.com or http://127.0.0.1:8080")
+    return url
+
+
+def _listed(stage: flow.Stage, as_json: bool) -> int:
+    checks = [stage.found.checks[name] for name in stage.names]
+    if as_json:
+        found = [
+            {"check": one.name, "asks": one.asks, "tags": list(one.tags), "needs": list(one.needs), "where": one.where} for one in checks
+        ]
+        return output.document({"toolkit": 1, "command": "smoke-test", "status": "ok", "exit": 0, "checks": found})
+    output.say(show.listed(checks, output.width()))
+    return 0

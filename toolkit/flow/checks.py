@@ -1,0 +1,219 @@
+"""The checks of a rules.toml with those of the files that it includes, and what is needed to carry some of them out."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import FileProblem, Problem, Refused, RulesError, UsageError
+from toolkit.flow.rulebook import sorts
+from toolkit.impact import checks as reading
+from toolkit.impact import toml
+from toolkit.impact.reading import nearest
+from toolkit.model import Checks, Environment, Place, Rules, Wanted
+from toolkit.ports import files
+from toolkit.ports.net.policy import Policy, parse_instead
+from toolkit.ports.world import World
+from toolkit.targets.base import Watched
+from toolkit.verify import secrets, select
+from toolkit.verify.base import host_of
+from toolkit.verify.values import BUILT_IN, Veil, filled
+
+CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
+"""What is said from outside of the repository: where hosts really are, and the only hosts that may be asked."""
+
+
+def load(rules: Rules) -> Checks:
+    """All checks, whichever file they are in. Raises RulesError with every problem, FileProblem."""
+    parts = {rules.file: rules.checks}
+    folder = os.path.dirname(os.path.abspath(rules.file))
+    for name in rules.include:
+        path = os.path.join(folder, name)
+        if not files.is_inside(path, folder):
+            raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
+        parts[path] = reading.load_file(files.read(path, toml.MOST_BYTES), os.path.relpath(path), sorts())
+    found = reading.together(parts)
+    _check(rules, found)
+    return found
+
+
+def _check(rules: Rules, found: Checks) -> None:
+    """What only shows when all files are read: names that stand for nothing, and circles."""
+    variables = {name: one.vars for name, one in rules.environments.items()}
+    for where, key, message in reading.problems(found, variables, BUILT_IN):
+        file, _, line = where.rpartition(":")
+        raise RulesError(file, [Problem(int(line), key, message)])
+    problems: list[Problem] = []
+    for name, target in rules.targets.items():
+        for word in reading.resolved(_of(target.settings), found)[1]:
+            words = (*found.checks, *{tag: None for check in found.checks.values() for tag in check.tags})
+            there = nearest(word, words) or ("there are none" if not words else f"there are {', '.join(words[:8])}")
+            at = toml.Lines(rules.text).of("targets", name, "checks")
+            problems.append(Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}"))
+    if problems:
+        raise RulesError(rules.file, problems)
+
+
+def _of(settings: object) -> tuple[str, ...]:
+    return settings.checks if isinstance(settings, Watched) else ()
+
+
+def of_target(rules: Rules, found: Checks, target: str) -> tuple[str, ...]:
+    """The names of the checks that decide about a deploy of a target."""
+    return reading.resolved(_of(rules.targets[target].settings), found)[0]
+
+
+class Scene(Struct, frozen=True):
+    """What checks are carried out with: where, at which addresses, under which policy, and the values that are known. `veil` hides what
+    is secret of them."""
+
+    environment: str | None
+    places: tuple[Place, ...]
+    urls: tuple[str, ...]
+    policy: Policy
+    known: Mapping[str, str]
+    veil: Veil
+    root: str
+
+
+def scene(
+    rules: Rules, found: Checks, wanted: Sequence[str], environment: Environment | None, places: Sequence[Place], world: World,
+    url: str | None = None, redact: Callable[[str], str] = str,
+) -> Scene:  # fmt: skip
+    """Everything that these checks need, secrets included. `url` is what somebody said instead of the environment's `urls`; `redact` takes
+    out of what is told what looks like a secret of anybody's.
+
+    Raises Refused for a secret that is not there, CloudError.
+    """
+    variables = dict(environment.vars) if environment else {}
+    hidden = _secrets(found, wanted, places, world, variables)
+    urls = (url,) if url else tuple(filled(environment.urls if environment else (), variables)) if environment else ()
+    known = {
+        **variables,
+        **hidden,
+        "environment": (environment.name if environment else ""),
+    }
+    return Scene(
+        environment=environment.name if environment else None,
+        places=tuple(places),
+        urls=urls,
+        policy=policy(rules, found, environment, url),
+        known=known,
+        veil=Veil(hidden, redact),
+        root=os.path.dirname(os.path.abspath(rules.file)),
+    )
+
+
+def _secrets(found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, variables: Mapping[str, str]) -> dict[str, str]:
+    used = set[str]().union(*(found.checks[name].uses for name in wanted))
+    return {
+        name: secrets.value(secret, world.aws(places[0]), variables) for name, secret in found.secrets.items() if name in used
+    }  # fmt: skip
+
+
+def policy(rules: Rules, found: Checks, environment: Environment | None, url: str | None = None) -> Policy:
+    """Which hosts probes may ask: what the outside says, else `hosts` of the environment, else those that rules.toml itself names."""
+    variables = environment.vars if environment else {}
+    instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
+    outside = os.environ.get(HOSTS, "").replace(",", " ").split()
+    said = tuple(outside) or (tuple(filled(environment.hosts, variables)) if environment else ()) or _named(rules, found, environment)
+    if url is not None:
+        host = host_of(url)
+        said = (*said, host)
+        instead |= _here(url, host)
+    return Policy(said, environment.private if environment else False, instead)
+
+
+def _here(url: str, host: str) -> dict[str, tuple[str, int]]:
+    """Somebody who says an address of this machine on the command line means it."""
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    try:
+        split = urlsplit(url)
+        port = split.port or (443 if split.scheme == "https" else 80)
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return {}
+    return {} if address.is_global else {host: (str(address), port)}
+
+
+def _named(rules: Rules, found: Checks, environment: Environment | None) -> tuple[str, ...]:
+    """The hosts that are written down for an environment: in its `urls`, in `health` of targets, in the addresses of checks."""
+    from toolkit import verify
+
+    variables = environment.vars if environment else {}
+    hosts = {host_of(url) for url in filled(environment.urls if environment else (), variables)}
+    for target in rules.targets.values():
+        if isinstance(target.settings, Watched):
+            hosts |= {host_of(_put(url, variables)) for url in target.settings.health}
+    for check in found.checks.values():
+        hosts.add(_put(verify.sort(check.sort).host(check.settings), variables))
+    return tuple(sorted(host for host in hosts if host and "{" not in host))
+
+
+def _put(text: str, variables: Mapping[str, str]) -> str:
+    """With the environment's variables; what is only known later is left, and such a host has to be in `hosts`."""
+    for name, value in variables.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def chosen(found: Checks, only: Sequence[str], tags: Sequence[str], environment: str | None) -> tuple[str, ...]:
+    """The checks that are asked for, with what they need. Raises UsageError, Refused."""
+    if not found.checks:
+        raise Refused("rules.toml has no checks", "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`")
+    _know(only, tuple(found.checks), "check")
+    _know(tags, tuple({tag: None for check in found.checks.values() for tag in check.tags}), "tag")
+    wanted = [
+        name for name, check in found.checks.items() if (not (only or tags)) or name in only or set(check.tags) & set(tags)
+    ]  # fmt: skip
+    names = select.here(select.closure(wanted, found.checks, _waits(found)), found.checks, _waits(found), environment)
+    if not names:
+        raise Refused(f"no check is for environment {environment}", "see `environments` of the checks in rules.toml")
+    return names
+
+
+def tasks(found: Checks, names: Sequence[str], scene: Scene) -> tuple[select.Task, ...]:
+    """These checks, each where it is done. Raises Refused."""
+    return select.tasks(names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places)
+
+
+def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
+    """The checks of a deploy with what they need, in an environment; none is no error."""
+    waits = _waits(found)
+    return select.here(select.closure(names, found.checks, waits), found.checks, waits, environment)
+
+
+def _waits(found: Checks) -> dict[str, frozenset[str]]:
+    """What has to be done for a check: what it needs, and what gives it values. What cleans up needs no more than its values."""
+    givers = reading.givers_of(found.checks)
+    return {
+        name: reading.waits(replace(check, needs=()) if check.always else check, givers) for name, check in found.checks.items()
+    }  # fmt: skip
+
+
+def _know(words: Sequence[str], there: tuple[str, ...], what: str) -> None:
+    for word in words:
+        if word not in there:
+            known = ", ".join(there[:8]) or "none"
+            raise UsageError(f"there is no {what} {word!r}", nearest(word, there) or f"there are: {known}")
+
+
+def wanted(found: Checks, there: Environment | None) -> list[Wanted]:
+    """What checks look for in AWS, for the sandbox to make; what cannot be made by its name alone is left to somebody."""
+    variables = dict(there.vars) if there else {}
+    fit = [
+        check
+        for check in found.checks.values()
+        if check.sort == "aws"
+        and check.uses <= variables.keys()
+        and (not check.environments or (there and there.name in check.environments))
+    ]
+    named = [filled(check.settings, variables).aws.partition(":") for check in fit]
+    return [Wanted(what, name) for what, _, name in named if what in MADE]
+
+
+MADE = ("bucket", "table", "queue", "parameter")
+"""What the sandbox can make by its name alone."""

@@ -1,0 +1,111 @@
+"""`smoke-test`: the checks of rules.toml against the live system."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from msgspec import Struct
+
+from toolkit.errors import Exit
+from toolkit.flow import checks as flow
+from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
+from toolkit.flow.rulebook import environment, load_rules
+from toolkit.model import Checks, Result
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+from toolkit.record.history import StepLog
+from toolkit.record.journal import new_run_id
+from toolkit.record.state import Store, open_store
+from toolkit.run.jobs import places
+from toolkit.run.stop import Stop
+from toolkit.verify.select import Task
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a secret out of what is told."""
+
+    folder: str
+    rules: str | None = None
+    environment: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    only: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    url: str | None = None
+    timeout_s: float = 300.0
+    retry_s: float = 0.0
+    repeat: int = 1
+    parallel: int = PARALLEL
+    load: bool = False
+    redact: Callable[[str], str] = str
+
+
+class Smoked(Struct, frozen=True):
+    """What came of it. `status` is passed, failed, unknown or cancelled."""
+
+    run: str
+    environment: str | None
+    status: str
+    exit: int
+    results: tuple[Result, ...]
+    took_s: float
+
+
+class Stage(Struct, frozen=True):
+    """Everything that is there before the first check is asked."""
+
+    run: str
+    found: Checks
+    names: tuple[str, ...]
+    scene: flow.Scene
+    tasks: tuple[Task, ...]
+    log: Callable[[Task], StepLog | None]
+    store: Store | None = None
+
+
+def prepare(request: Request, git: Git | None, world: World) -> Stage:
+    """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused, CloudError before anything is asked."""
+    rules = load_rules(request.folder, request.rules, git)
+    name = environment(request.environment, rules)
+    there = rules.environments.get(name) if name else None
+    found = flow.load(rules)
+    names = flow.chosen(found, request.only, request.tags, name)
+    where = places(there, request.profile, request.region)
+    scene = flow.scene(rules, found, names, there, where, world, request.url, request.redact)
+    run = new_run_id(world.clock.now())
+    tasks = flow.tasks(found, names, scene)
+    kept = request.load or any(task.check.sort == "command" for task in tasks)
+    store = open_store(rules.project, world.root) if kept else None
+
+    def log(task: Task) -> StepLog | None:
+        return StepLog(store, run, task.name, scene.veil.over) if store is not None and task.check.sort == "command" else None
+
+    stage = Stage(run, found, names, scene, tasks, log, store)
+    if request.load:
+        from toolkit.flow import loads
+
+        loads.check(stage)
+    return stage
+
+
+def smoke(request: Request, stage: Stage, world: World, stop: Stop, told: Callable[[Result], None]) -> Smoked:
+    """Carry them out, `repeat` times. Never raises for what a check meets."""
+    began = monotonic()
+    terms = Terms(began + request.timeout_s, stop, request.retry_s, request.parallel, told, stage.log)
+    rounds: list[tuple[Result, ...]] = []
+    last = Round((), stage.scene, world, terms)
+    while len(rounds) < request.repeat and not (rounds and stop.asked):
+        last = Round(stage.tasks, stage.scene, world, terms)
+        rounds.append(last.carry_out())
+    results = together(rounds)
+    if request.load and stage.store is not None:
+        from toolkit.flow import loads
+
+        for result in loads.carry_out(stage, stage.store, last, results, world, stop):
+            told(result)
+            results = (*results, result)
+    word = status(results)
+    took = round(monotonic() - began, 2)
+    if stop.signal is not None:
+        return Smoked(stage.run, stage.scene.environment, "cancelled", 128 + stop.signal, results, took)
+    code = Exit.OK if word == "passed" else Exit.FAILED
+    return Smoked(stage.run, stage.scene.environment, word, code, results, took)

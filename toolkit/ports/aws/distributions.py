@@ -1,0 +1,65 @@
+"""CloudFront's distributions, and the certificates that they show, without what else is configured: headers for an origin may be secret."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from toolkit.errors import CloudError
+from toolkit.ports.aws.client import Aws
+
+
+class Distribution(Struct, frozen=True):
+    """A distribution. `status` is Deployed or InProgress, `certificate` the ARN of ACM's certificate, empty if it shows another one."""
+
+    id: str
+    enabled: bool
+    status: str
+    changed: datetime | None
+    domain: str
+    certificate: str
+
+
+class Certificate(Struct, frozen=True):
+    """A certificate. `status` is ISSUED, EXPIRED, REVOKED, PENDING_VALIDATION …, `renewal` how ACM's own renewal stands, with the reason
+    if it failed; empty if there was none. `imported` says that ACM does not renew it."""
+
+    domain: str
+    status: str
+    expires: datetime | None
+    renewal: str
+    imported: bool
+
+
+def distribution(aws: Aws, name: str) -> Distribution | None:
+    """A distribution by its id; None if there is none. Raises CloudError."""
+    try:
+        found = aws.read("cloudfront", "get_distribution", Id=name)["Distribution"]
+    except CloudError as problem:
+        if problem.aws_code == "NoSuchDistribution":
+            return None
+        raise
+    config = found["DistributionConfig"]
+    shown = (config.get("ViewerCertificate") or {}).get("ACMCertificateArn") or ""
+    return Distribution(
+        name, bool(config["Enabled"]), str(found["Status"]), found.get("LastModifiedTime"), str(found["DomainName"]), str(shown)
+    )
+
+
+def region(certificate: str) -> str:
+    """Where a certificate is, from its ARN."""
+    return certificate.split(":")[3]
+
+
+def certificate(aws: Aws, arn: str) -> Certificate | None:
+    """A certificate, asked for in its own region; None if there is none. Raises CloudError."""
+    try:
+        found = aws.read("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
+    except CloudError as problem:
+        if problem.aws_code == "ResourceNotFoundException":
+            return None
+        raise
+    renewed = found.get("RenewalSummary") or {}
+    renewal = ": ".join(str(renewed[key]) for key in ("RenewalStatus", "RenewalStatusReason") if renewed.get(key))
+    return Certificate(
+        str(found.get("DomainName", "")), str(found.get("Status", "")), found.get("NotAfter"), renewal, found.get("Type") == "IMPORTED"
+    )

@@ -1,0 +1,70 @@
+"""What locust loads in the child: one request, as standard input describes it, through the same careful probe as every check.
+
+Nothing happens where it is only imported: locust changes the sockets of its process.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+SWITCH, MARK = "TOOLKIT_LOAD", "toolkit-load "
+PACE_S = 0.1
+"""Each user asks at most so often: it is a small load."""
+
+if os.environ.get(SWITCH) == "1":
+    from locust import User, constant_pacing, events, task
+
+    import toolkit.ports.load as load
+    from toolkit.errors import ProbeError
+    from toolkit.ports.net import http
+    from toolkit.ports.net.policy import Policy
+
+    def _policy(given: Mapping[str, Any]) -> Policy:
+        instead = {host: (address, int(port)) for host, (address, port) in given["instead"].items()}
+        return Policy(tuple(given["hosts"]), bool(given["private"]), instead)
+
+    GIVEN = json.loads(sys.stdin.buffer.read())
+    ASKED = http.Asked(
+        GIVEN["method"], GIVEN["url"], GIVEN["headers"], GIVEN["body"].encode("latin-1") if GIVEN["body"] is not None else None,
+        frozenset(GIVEN["secret_headers"]),
+    )  # fmt: skip
+    POLICY, STATUS = _policy(GIVEN["policy"]), frozenset(GIVEN["status"])
+    TIMES: list[float] = []
+    BAD: list[str] = []
+    BEGAN = time.monotonic()
+
+    class Asking(User):
+        """One of those who ask at the same time."""
+
+        wait_time = constant_pacing(PACE_S)
+
+        @task
+        def ask(self) -> None:
+            """Ask once."""
+            began, problem = time.monotonic(), ""
+            try:
+                answered = http.ask(ASKED, POLICY, GIVEN["seconds"])
+                good = answered.status in STATUS if STATUS else 200 <= answered.status < 300
+                problem = "" if good else f"status {answered.status}"
+            except ProbeError as error:
+                problem = str(error)
+            took = (time.monotonic() - began) * 1000
+            (BAD.append(problem) if problem else TIMES.append(took))
+            self.environment.events.request.fire(
+                request_type=ASKED.method, name="check", response_time=took, response_length=0, context={},
+                exception=Exception(problem) if problem else None,
+            )  # fmt: skip
+
+    @events.quitting.add_listener  # type: ignore[untyped-decorator]
+    def tell(**_: Any) -> None:
+        """The figures, in a line that nobody else writes."""
+        times = sorted(TIMES)
+        figures = {
+            "requests": len(TIMES) + len(BAD), "errors": len(BAD), "seconds": time.monotonic() - BEGAN, "first": BAD[0] if BAD else "",
+            **{f"p{share}": round(load.percentile(times, share / 100), 2) for share in (50, 95, 99)},
+        }  # fmt: skip
+        sys.stdout.write(MARK + json.dumps(figures) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Probes of live systems: addresses, answers and certificates are those of strangers."""

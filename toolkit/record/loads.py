@@ -1,0 +1,47 @@
+"""The last good load of each check: what the next one is compared with."""
+
+import json
+
+import msgspec
+from msgspec import Struct
+
+from toolkit.errors import StateDamaged
+from toolkit.record import disk, state
+from toolkit.record.disk import Disk
+from toolkit.record.state import Store
+
+ROOM = "loads"
+MOST = 1 << 16
+
+
+class LoadRecord(Struct, frozen=True):
+    """One good load. `asks` is what was asked, and how: with another request or another number of users there is nothing to compare."""
+
+    asks: str
+    when: str
+    p50: float
+    p95: float
+    p99: float
+    rate: float
+
+
+def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
+    """The last good load, None if there is none. Raises StateDamaged, FileProblem."""
+    path = _path(store, environment, task)
+    data = disk.read(path, MOST)
+    if data is None:
+        return None
+    try:
+        return msgspec.convert(json.loads(data), LoadRecord)
+    except (ValueError, RecursionError):
+        raise StateDamaged(path=path, reason="it is no record of a load; delete it to begin anew") from None
+
+
+def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
+    """Put it in the place of the one before. Raises FileProblem, StateDamaged."""
+    store.room(ROOM)
+    disk.replace(_path(store, environment, task), json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n", Disk())
+
+
+def _path(store: Store, environment: str | None, task: str) -> str:
+    return store.path(ROOM, f"{state.file_name(environment, None, task)}.json")

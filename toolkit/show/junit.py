@@ -1,0 +1,54 @@
+"""Results as JUnit's XML, which CI systems draw. Whatever comes from outside is text in it, never markup."""
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from msgspec import Struct
+
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot hold, not even escaped."""
+
+
+class Case(Struct, frozen=True):
+    """One thing that was looked at. `verdict` is passed, failed, error (nobody knows) or skipped; `message` is a line, `text` the rest."""
+
+    suite: str
+    name: str
+    verdict: str
+    took_s: float = 0.0
+    message: str = ""
+    text: str = ""
+
+
+_INSIDE = {"failed": "failure", "error": "error", "skipped": "skipped"}
+
+
+def xml(name: str, cases: Sequence[Case]) -> bytes:
+    """The document, UTF-8, with one suite for each `suite` in order of appearance."""
+    root = ElementTree.Element("testsuites", _counts(cases) | {"name": _clean(name)})
+    for suite in dict.fromkeys(case.suite for case in cases):
+        own = [case for case in cases if case.suite == suite]
+        inside = ElementTree.SubElement(root, "testsuite", _counts(own) | {"name": _clean(suite)})
+        for case in own:
+            made = ElementTree.SubElement(
+                inside, "testcase", {"classname": _clean(suite), "name": _clean(case.name), "time": f"{case.took_s:.3f}"}
+            )
+            if case.verdict in _INSIDE:
+                told = ElementTree.SubElement(made, _INSIDE[case.verdict], {"message": _clean(case.message)})
+                told.text = _clean(case.text)
+    ElementTree.indent(root)
+    found: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return found + b"\n"
+
+
+def _counts(cases: Sequence[Case]) -> dict[str, str]:
+    verdicts = [case.verdict for case in cases]
+    return {
+        "tests": str(len(cases)), "failures": str(verdicts.count("failed")), "errors": str(verdicts.count("error")),
+        "skipped": str(verdicts.count("skipped")), "time": f"{sum(case.took_s for case in cases):.3f}",
+    }  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)

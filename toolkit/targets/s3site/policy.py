@@ -1,0 +1,23 @@
+"""The IAM statements that a look at a static site needs. Pure."""
+
+from toolkit.model import Job, Statement
+from toolkit.ports.cdk import partition
+from toolkit.targets import alarms
+
+
+def statements(job: Job) -> tuple[Statement, ...]:
+    """See targets/base.py."""
+    arn, account = f"arn:{partition(job.place.region or '*')}", job.place.account or "*"
+    bucket, name = f"{arn}:s3:::{job.settings.bucket}", job.settings.distribution
+    found = [
+        Statement("see that its bucket is there", ("s3:ListBucket",), (bucket,)),
+        Statement("see that its first page is there", ("s3:GetObject",), (f"{bucket}/index.html",)),
+    ]
+    if name:
+        found += [
+            Statement(
+                f"see how distribution {name} is", ("cloudfront:GetDistribution",), (f"{arn}:cloudfront::{account}:distribution/{name}",)
+            ),
+            Statement("see when its certificate ends", ("acm:DescribeCertificate",), (f"{arn}:acm:*:{account}:certificate/*",)),
+        ]
+    return (*found, alarms.STATEMENT)

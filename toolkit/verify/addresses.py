@@ -1,0 +1,80 @@
+"""Health addresses: whether they answer, for how long their certificate is good, and whether what answers is what was deployed."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from toolkit.errors import ToolkitError
+from toolkit.model import Live, Sign, Version
+from toolkit.verify.base import Around
+from toolkit.verify.http import reachable
+
+SOON_DAYS = 14
+"""A certificate that ends sooner is worth a warning."""
+
+_HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
+_SAID = ("commit", "version")
+"""Where an answer in JSON says what it is."""
+
+
+def sign(url: str, around: Around) -> tuple[Sign, str]:
+    """How an address is, and the commit or version that it says of itself (empty if it says none that can be compared)."""
+    what = shown(url)
+    try:
+        answered, content = reachable(url, around)
+    except ToolkitError as problem:
+        hint = problem.hint.format(**problem.facts)
+        return Sign(what, "failing", "no good answer", cause=f"{what}: {problem}", next=hint or f"curl -i {what}"), ""
+    words = f"answers in {answered.took_s * 1000:.0f}ms"
+    days = None if answered.certificate_ends is None else (answered.certificate_ends - datetime.now(UTC)).days
+    if days is not None and days < SOON_DAYS:
+        cause = f"the certificate of {what} ends in {days} days"
+        return Sign(what, "warning", f"certificate: {days} days left", cause=cause, next="renew it"), says(content)
+    return Sign(what, "ok", words), says(content)
+
+
+def shown(url: str) -> str:
+    """An address without what follows a question mark."""
+    return url.partition("?")[0]
+
+
+def says(content: Any) -> str:
+    """The commit (or the version, if it looks like one) that an answer says of itself; empty if there is none."""
+    if isinstance(content, dict):
+        for key in _SAID:
+            value = content.get(key)
+            if isinstance(value, str) and _HEX.fullmatch(value):
+                return value
+    return ""
+
+
+def is_another(said: str, deployed: Live | Version | None) -> bool:
+    """Whether what answers says to be another version than what is deployed. What cannot be compared is none."""
+    if not said or deployed is None:
+        return False
+    name = deployed.version if isinstance(deployed, Live) else deployed.name
+    known = [one for one in (name, deployed.commit) if one and _HEX.fullmatch(one)]
+    return bool(known) and not any(one.startswith(said) or said.startswith(one) for one in known)
+
+
+def another(url: str, said: str, deployed: str) -> Sign:
+    """What to tell then."""
+    cause = f"{shown(url)} says that it is {said[:12]}, but {deployed[:12]} is deployed"
+    return Sign(
+        shown(url),
+        "failing",
+        f"answers as {said[:12]}",
+        cause=cause,
+        next="see which tasks serve: a cache, or an older task, may be in front",
+    )
+
+
+def wait_until_well(url: str, around: Around, wanted: Version, again: Any) -> str:
+    """Ask until it answers well and as this version; why it does not, empty if it does. `again` waits, and says whether to go on."""
+    while True:
+        found, said = sign(url, around)
+        if found.status != "failing" and not is_another(said, wanted):
+            return ""
+        why = found.cause if found.status == "failing" else another(url, said, wanted.name).cause
+        if not again(why):
+            return why

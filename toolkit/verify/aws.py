@@ -1,0 +1,49 @@
+"""A check that something of AWS is there and can be reached with these credentials: a bucket, table, queue, topic, parameter or secret."""
+
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.model import Statement
+from toolkit.verify import base
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """Something of AWS that must be there."""
+
+    aws: Annotated[
+        str,
+        Meta(
+            pattern=r"^(?:bucket|table|queue|topic|parameter|secret):\S+$",
+            description="`bucket:NAME`, `table:NAME`, `queue:NAME`, `topic:NAME`, `parameter:NAME` or `secret:NAME`.",
+        ),
+    ]
+
+
+problem = base.no_problem
+based = base.never_based
+host = base.no_host
+
+
+def asks(settings: Settings) -> str:
+    """`AWS table:bookings`."""
+    return f"AWS {settings.aws}"
+
+
+def ask(settings: Settings, around: base.Around) -> base.Answer:
+    """Look for it. Raises Missing, CloudError."""
+    from toolkit.ports.aws import presence
+
+    what, _, name = settings.aws.partition(":")
+    began = monotonic()
+    detail = presence.look(around.aws(around.place), what, name, around.place.account)
+    return base.Answer(monotonic() - began, detail=detail)
+
+
+def permissions(settings: Settings) -> tuple[Statement, ...]:
+    """The IAM statements that it needs. Pure."""
+    from toolkit.ports.aws import presence
+
+    what, _, name = settings.aws.partition(":")
+    return (Statement(f"see that {what} {name} is there", presence.ACTIONS[what]),)

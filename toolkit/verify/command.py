@@ -1,0 +1,68 @@
+"""A suite that is there already, run as a child: newman, pytest, anything that exits with 0 where all is well."""
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.errors import ProbeError, ProgramFailed
+from toolkit.model import Miss
+from toolkit.verify import base
+
+LAST = 15
+"""So many of its last lines are shown if it fails."""
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A program that must end with exit code 0."""
+
+    command: Annotated[
+        tuple[base.Text, ...], Meta(min_length=1, description='The program and its arguments: `["npx", "newman", "run", "x.json"]`.')
+    ]
+    folder: Annotated[
+        str,
+        Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))", description="Where it runs, from the folder of rules.toml."),
+    ] = "."
+    env: Annotated[Mapping[str, str], Meta(description='Environment variables for it, such as `{ BASE_URL = "{url}" }`.')] = {}
+
+
+problem = base.no_problem
+based = base.never_based
+host = base.no_host
+
+
+def asks(settings: Settings) -> str:
+    """`npx newman run x.json`."""
+    return " ".join(settings.command)
+
+
+def ask(settings: Settings, around: base.Around) -> base.Answer:
+    """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is what is run."""
+    from toolkit.ports import process
+
+    folder = os.path.join(around.root, settings.folder)
+    program = settings.command[0]
+    found = os.path.join(folder, program) if program.startswith(("./", "../")) else process.which(program)
+    if found is None or not os.path.exists(found):
+        raise ProgramFailed(program=program, reason="it is not on PATH")
+    began, last = monotonic(), deque[str](maxlen=LAST)
+    try:
+        child = process.Talking([found, *settings.command[1:]], folder, process.child_environment(**settings.env))
+    except OSError as problem:
+        raise ProgramFailed(program=program, reason=problem.strerror or str(problem)) from None
+    for line in child.lines():
+        if line is not None:
+            text = line.decode("utf-8", "replace")
+            around.log(text)
+            last.append(text)
+        if around.stopped():
+            child.stop()
+            raise ProbeError("it was stopped")
+        if monotonic() - began > around.seconds:
+            child.stop()
+            raise ProbeError(f"it did not end within {around.seconds:g} s")
+    misses = () if child.code == 0 else (Miss("exit code", "0", str(child.code)),)
+    return base.Answer(monotonic() - began, misses, shown=tuple(last) if misses else (), detail=f"exit code {child.code}")

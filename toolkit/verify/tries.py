@@ -1,0 +1,73 @@
+"""One check, tried until it passes or its time is over, and told without secrets."""
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import CloudError, ProbeError, ToolkitError
+from toolkit.model import Check, Result
+from toolkit.verify.base import Answer, Around, Sort
+from toolkit.verify.values import Veil, filled
+
+FIRST_S, LONGEST_S = 0.5, 5.0
+"""The pause before the second try, and the longest one."""
+
+
+class Tried(Struct, frozen=True):
+    """The result, and the values that were captured."""
+
+    result: Result
+    values: Mapping[str, str] = {}
+
+
+def carry_out(
+    check: Check, sort: Sort, known: Mapping[str, str], around: Around, veil: Veil, until: float, wait: Callable[[float], None]
+) -> Tried:
+    """Try it, and again for `retry_s` seconds, but never after `until` (of time.monotonic). `wait` returns early when all is to stop.
+
+    A value that it captures is hidden from then on, in this result, too.
+    """
+    began = monotonic()
+    try:
+        settings = filled(check.settings, known)
+    except (KeyError, ValueError) as problem:
+        return Tried(Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value"))
+    end, tries = min(began + check.retry_s, until), 0
+    while True:
+        tries += 1
+        left = until - monotonic()
+        found = _tried(check, sort, settings, replace(around, seconds=max(min(check.timeout_s, left), 0.001)), veil)
+        if found.result.status == "passed" or monotonic() >= end or around.stopped():
+            took = found.result.took_s if found.result.status == "passed" else monotonic() - began
+            return replace(found, result=replace(found.result, tries=tries, took_s=round(took, 3)))
+        wait(min(FIRST_S * 2 ** (tries - 1), LONGEST_S, max(end - monotonic(), 0)))
+
+
+def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) -> Tried:
+    asks = sort.asks(settings)
+    try:
+        answer = sort.ask(settings, around)
+    except ToolkitError as problem:
+        return Tried(_unanswered(check, asks, problem, veil))
+    for name, value in answer.values.items():
+        veil.hide(name, value)
+    return Tried(_judged(check, asks, answer, veil), answer.values)
+
+
+def _judged(check: Check, asks: str, answer: Answer, veil: Veil) -> Result:
+    misses = tuple(replace(miss, wanted=veil.over(miss.wanted), found=veil.over(miss.found)) for miss in answer.misses)
+    first = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
+    return Result(
+        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses, shown=veil.over_all(answer.shown),
+        detail=veil.over(answer.detail), took_s=answer.took_s,
+    )  # fmt: skip
+
+
+def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Veil) -> Result:
+    """No answer is a failure; that nobody may ask, or AWS does not answer, only leaves it unknown where it is about AWS's own trouble."""
+    status = "failed" if isinstance(problem, ProbeError) or not isinstance(problem, CloudError) or problem.exit != 7 else "unknown"
+    hint = problem.hint.format(**problem.facts)
+    return Result(check.name, status, veil.over(asks), cause=veil.over(str(problem)), next=veil.over(hint))

@@ -1,0 +1,102 @@
+"""Names in the settings of checks, such as `{token}`, and what they stand for. Pure."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import msgspec
+
+_NAME = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\+(\d{1,6}))?\}")
+
+DATES = ("today", "day")
+"""The values that days can be added to: `{day+2}`."""
+BUILT_IN = (*DATES, "now", "unix", "random", "uuid", "url", "region", "environment")
+"""What every check knows besides the environment's variables."""
+SHORTEST = 4
+"""A captured value that is shorter is not hidden: hiding every `1` would leave no text to read."""
+
+
+def names(value: Any) -> frozenset[str]:
+    """The names that stand anywhere in a value. Doubled braces are plain ones."""
+    if isinstance(value, str):
+        return frozenset(found[1] for found in _NAME.finditer(value) if found[1])
+    if isinstance(value, Mapping):
+        return names(list(value.values())) | names(list(value.keys()))
+    if isinstance(value, (list, tuple)):
+        return frozenset[str]().union(*map(names, value))
+    return names(msgspec.to_builtins(value)) if isinstance(value, msgspec.Struct) else frozenset()
+
+
+def misused(value: Any) -> frozenset[str]:
+    """The names that days are added to and that are no days."""
+    text = msgspec.json.encode(value).decode()
+    return frozenset(found[1] for found in _NAME.finditer(text) if found[1] and found[2] and found[1] not in DATES)
+
+
+def filled(settings: Any, known: Mapping[str, str]) -> Any:
+    """The settings with every name replaced. Raises KeyError for one that is not known."""
+
+    def put(found: re.Match[str]) -> str:
+        if not found[1]:
+            return found[0][0]
+        value = known[found[1]]
+        return (date.fromisoformat(value) + timedelta(days=int(found[2]))).isoformat() if found[2] else value
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return _NAME.sub(put, value)
+        if isinstance(value, dict):
+            return {fill(key): fill(one) for key, one in value.items()}
+        return [fill(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
+
+
+def generated(now: datetime, chance: Random) -> dict[str, str]:
+    """The built-in values of one run. `day` is some day far ahead, so that two runs hardly ever want the same one."""
+    return {
+        "today": now.date().isoformat(),
+        "day": (now.date() + timedelta(days=chance.randint(1_000, 100_000))).isoformat(),
+        "now": now.isoformat(timespec="seconds"),
+        "unix": str(int(now.timestamp())),
+        "random": str(chance.randint(100_000, 999_999)),
+        "uuid": f"{chance.getrandbits(32):08x}-{chance.getrandbits(16):04x}-4{chance.getrandbits(12):03x}"
+        f"-{chance.choice('89ab')}{chance.getrandbits(12):03x}-{chance.getrandbits(48):012x}",
+    }
+
+
+class Veil:
+    """Takes secret values out of texts, and puts their names in: `Bearer {token}`. Only ever grows."""
+
+    def __init__(self, secrets: Mapping[str, str] | None = None, also: Callable[[str], str] = str) -> None:
+        """`also` takes out of a text what looks like a secret that nobody named."""
+        self._values: dict[str, str] = {}
+        self._also = also
+        for name, value in (secrets or {}).items():
+            self.hide(name, value, 1)
+
+    def hide(self, name: str, value: str, shortest: int = SHORTEST) -> None:
+        """From now on this value is written as its name, also as it stands in JSON, in a URL, in base64, and line by line."""
+        from base64 import b64encode
+        from urllib.parse import quote, quote_plus
+
+        raw = value.encode("utf-8", "surrogateescape")
+        plain = value.encode("utf-8", "replace").decode()
+        forms = {value, *value.splitlines(), quote(raw, safe=""), quote_plus(raw), b64encode(raw).decode().rstrip("=")}
+        forms |= {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+        for form in forms:
+            if len(form) >= shortest:
+                self._values.setdefault(form, name)
+
+    def over(self, text: str) -> str:
+        """The text without them; longer ones first, for one may hold another."""
+        for value in sorted(self._values, key=len, reverse=True):
+            text = text.replace(value, f"{{{self._values[value]}}}")
+        return self._also(text)
+
+    def over_all(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """The same for several."""
+        return tuple(map(self.over, texts))
