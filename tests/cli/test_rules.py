@@ -118,7 +118,8 @@ def test_the_schema_accepts_the_example_and_refuses_a_typo(toolkit: Toolkit, tmp
     assert app["required"] == ["kind", "cluster", "service", "repository"]
     assert app["additionalProperties"] is False
     assert set(found["properties"]) == {
-        "version", "project", "environment", "ignore", "unmatched", "environments", "targets", "rules", "accept",
+        "version", "project", "environment", "ignore", "unmatched", "environments", "targets", "rules", "accept", "include",
+        "checks", "secrets",
     }  # fmt: skip
 
 

@@ -125,9 +125,9 @@ FILES = {
 class Town:
     """The system, and its sandbox."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: str = RULES, files: dict[str, str] = FILES) -> None:
         self.folder = folder
-        self.repo = Repo.make(folder / "repo", FILES, RULES)
+        self.repo = Repo.make(folder / "repo", files, rules)
         cache = str(ROOT / ".cache" / "toolkit")
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(folder / "state"), "TOOLKIT_CACHE_DIR": cache}
         up = self("sandbox", "up", "--json")

@@ -9,19 +9,21 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.run import simulated
 from tests.run.simulated import DIAMOND, Settings
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
-from toolkit.model import Ran
+from toolkit.model import Job, Outcome, Ran
 from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Entry, Journal
 from toolkit.record.ledger import Local, Record
 from toolkit.record.state import open_store
+from toolkit.run.desk import Desk
 from toolkit.run.step import always
 from toolkit.run.stop import Stop
 
@@ -86,11 +88,21 @@ class Told(Struct, frozen=True):
 
 
 class Setting(Struct, frozen=True):
-    """What is to be run."""
+    """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to the version before."""
 
     needs: Mapping[str, tuple[str, ...]]
     settings: Mapping[str, simulated.Settings]
     parallel: int = 1
+    unproved: frozenset[str] = frozenset()
+
+    def verify(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+        """As flow.verified does."""
+        return replace(outcome, verdict="failed", cause="its checks", unverified=True) if job.step in self.unproved else outcome
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Every step that may have an effect, with its target."""
+        return [*((name, name) for name in self.needs), *((f"{name}:rollback", name) for name in sorted(self.unproved))]
 
 
 class Stage:
@@ -114,12 +126,15 @@ class Stage:
         self._points.begin(fatal)
         begun = self.begun()
         self.listener = simulated.Listener()
-        request = runs.Request(self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text, always)
+        request = runs.Request(
+            self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text, always, self._setting.verify
+        )
         told = Told(self.listener, Stop())
         try:
             if begun:
                 return runs.resume(request, self._world, self.store, told)
-            return runs.start(request, simulated.prepared(self.run, self._setting.needs, self._setting.settings), self._world, told)
+            wanted = simulated.prepared(self.run, self._setting.needs, self._setting.settings, self._setting.unproved)
+            return runs.start(request, wanted, self._world, told)
         except Crash:
             return None
 
@@ -170,9 +185,10 @@ class Stage:
             entries = self.entries()
         except (Refused, StateDamaged):
             entries = ()
-        intents = {(entry.step, entry.facts["call"]) for entry in entries if entry.state == "intent"}
+        targets = dict(self._setting.steps)
+        intents = {(targets[str(entry.step)], entry.facts["call"]) for entry in entries if entry.state == "intent"}
         assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, "an effect without an intent"
-        ends = {str(entry.step) for entry in entries if entry.state == "outcome" and entry.facts["verdict"] != "skipped"}
+        ends = {targets[str(entry.step)] for entry in entries if entry.state == "outcome" and entry.facts["verdict"] != "skipped"}
         assert ends <= over, "an outcome of what is not over"
         assert self.records().keys() <= over, "a record of what is not over"
 
@@ -185,19 +201,21 @@ class Stage:
 
         `ran` is what the last process said, None if it died after its last word on disk.
         """
-        bad = {name for name, settings in self._setting.settings.items() if settings.fails}
+        unproved = self._setting.unproved
+        bad = {name for name, settings in self._setting.settings.items() if settings.fails} | unproved
         skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
         verdicts = {
             name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self._setting.needs
         }  # fmt: skip
-        assert sorted(self.outcomes()) == sorted(verdicts.items()), "not exactly one outcome for each step"
-        end = ("succeeded", 0) if not bad else ("partial", 4)
+        ends = verdicts | {f"{name}:rollback": "succeeded" for name in unproved}
+        assert sorted(self.outcomes()) == sorted(ends.items()), "not exactly one outcome for each step"
+        end = ("succeeded", 0) if not bad else ("partial", 4) if "succeeded" in verdicts.values() else ("failed", 1)
         assert [(entry.facts["status"], entry.facts["exit"]) for entry in self.entries() if entry.state == "end"] == [end]
         if ran is not None:
-            assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == verdicts
+            assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == ends
             assert (ran.status, int(ran.exit)) == end
         effects = self.cloud.effects()
-        wanted = [(name, call) for name in verdicts if name not in skipped for call in self._setting.settings[name].calls]
+        wanted = [(name, call) for _, name in self._setting.steps if name not in skipped for call in self._setting.settings[name].calls]
         assert sorted((one.target, one.call) for one in effects) == sorted(wanted), "an effect was lost, or came twice"
         began = {name: min(one.at for one in effects if one.target == name) for name in verdicts if name not in skipped}
         for name in began:
@@ -205,7 +223,8 @@ class Stage:
                 over = max(one.at for one in effects if one.target == need) + self._setting.settings[need].takes_s
                 assert began[name] >= over, f"{name} began before {need} was over"
         found = {name: (record.verdict, record.version, record.run) for name, record in self.records().items()}
-        assert found == {name: (verdict, f"v-{name}", self.run) for name, verdict in verdicts.items() if verdict != "skipped"}
+        now = {name: (verdict, f"v-{name}", self.run) for name, verdict in verdicts.items() if verdict != "skipped"}
+        assert found == now | {name: ("succeeded", f"old-{name}", self.run) for name in unproved}
 
     def _waits_for(self, name: str) -> set[str]:
         needs = set(self._setting.needs[name])
@@ -299,5 +318,10 @@ SETTINGS = {
         },
         parallel=4,
     ),
+    "undone": Setting(
+        DIAMOND,
+        {"a": Settings(calls=TWO), "b": Settings(calls=TWO), "c": Settings(tokened=False, late_s=4.0), "d": Settings()},
+        unproved=frozenset({"b"}),
+    ),
 }  # fmt: skip
-"""Runs of every flavour: with tokens, found by looking, one that fails, and several steps at a time."""
+"""Runs of every flavour: with tokens, found by looking, one that fails, several steps at a time, and one that is put back."""

@@ -14,6 +14,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.model import Job, Live, Outcome, Place, Preview, Rules, Seen, Target, Version
 from toolkit.ports.world import World
@@ -34,6 +35,7 @@ dockerfile = base.no_dockerfile
 command = base.deploy_command
 runnable = base.can_run
 services = base.no_services
+health = base.no_health
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -150,8 +152,8 @@ def _cloud(job: Job, world: World) -> Cloud:
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 
-def prepared(run: str, needs: Mapping[str, Iterable[str]], settings: Mapping[str, Settings]) -> "Prepared":
-    """A run of steps of this kind, as `flow.deploy` prepares one."""
+def prepared(run: str, needs: Mapping[str, Iterable[str]], settings: Mapping[str, Settings], unproved: Iterable[str] = ()) -> "Prepared":
+    """A run of steps of this kind, as `flow.deploy` prepares one. Those that are `unproved` have a version that can be put back."""
     from toolkit.flow.deploy import Prepared
     from toolkit.run import jobs as making
 
@@ -160,7 +162,17 @@ def prepared(run: str, needs: Mapping[str, Iterable[str]], settings: Mapping[str
     wanted = {name: tuple(needed) for name, needed in needs.items()}
     jobs = making.make(run, targets, [Place("dev", "eu-west-1", "111111111111")], {}, versions, wanted, "deploy", {})
     rules = Rules("rules.toml", "", PROJECT, "dev", {}, (), "warn", {target.name: target for target in targets}, ())
-    return Prepared(rules, jobs, {}, (), {})
+    return Prepared(rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved))
+
+
+def back(job: Job) -> Job:
+    """What puts the version before a step back."""
+    from toolkit.run import jobs as making
+
+    step = f"{job.step}:rollback"
+    version = Version(f"old-{job.target}", "0ld", "old print")
+    token = making.token(job.run, step, version.fingerprint)
+    return replace(job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step)
 
 
 def world(root: Path, clock: Any, cloud: Any) -> World:

@@ -5,13 +5,16 @@ from threading import Event
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
-from tests.run.simulated import DIAMOND, Impatient, Listener
+from tests.run.simulated import DIAMOND, Impatient, Listener, back
 from toolkit import targets
 from toolkit.errors import CloudError, Exit, Expired, FileProblem, LockLost, StateDamaged
 from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Version
 from toolkit.ports.world import World
+from toolkit.run.desk import Desk
 from toolkit.run.execute import Begun, Execution, Orders, verdict
+from toolkit.run.step import Verify, unverified
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
@@ -95,16 +98,17 @@ class Stage:
 
     def run(
         self, needs: Mapping[str, tuple[str, ...]] = DIAMOND, parallel: int = 4, fail_fast: bool = False,
-        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (),
+        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (), unproved: tuple[str, ...] = (), verify: Verify = unverified,
     ) -> Ran:  # fmt: skip
         jobs = tuple(
             Job(step, step, "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", f"t-{step}", needed, 60)
             for step, needed in needs.items()
         )
+        jobs += tuple(back(job) for job in jobs if job.step in unproved)
         ends = {step: Outcome(step, step, word) for step, word in (done or {}).items()}
         orders = Orders(jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun})
         world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None).carry_out()
+        return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None, verify=verify).carry_out()
 
 
 def wait(event: Event) -> None:
@@ -317,3 +321,56 @@ def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop
 def test_the_word_and_the_exit_code_of_a_run(steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]) -> None:
     outcomes = [Outcome(str(at), str(at), word, open=word == "in-doubt") for at, word in enumerate(steps)]
     assert verdict(outcomes, ["x"] * not_started, stop) == wanted
+
+
+def unproved(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    """No step but one that puts another back passes its checks."""
+    return outcome if job.undoes else replace(outcome, verdict="failed", cause="its checks", unverified=True)
+
+
+def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=unproved)
+    assert {one.step: one.verdict for one in ran.outcomes} == {"a": "failed", "b": "skipped", "a:rollback": "succeeded"}
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("failed", Exit.FAILED, (), True)
+    assert stage.book.recorded["a:rollback"] == "succeeded"
+
+
+def test_without_a_version_to_put_back_it_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = Stage(monkeypatch).run({"a": ()}, verify=unproved)
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed")]
+
+
+def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    ran = stage.run({"a": ()}, unproved=("a",))
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "succeeded")]
+    assert stage.listener.began_ == ["a"]
+
+
+def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+
+    def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+        stage.stop.ask(2)
+        return unproved(job, outcome, desk)
+
+    ran = stage.run({"a": ()}, unproved=("a",), verify=stopped)
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("cancelled", 130, ("a:rollback",), False)
+
+
+def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    jobs = (Job("a", "a", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "t-a"),)
+    orders = Orders((*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", "failed", unverified=True)})
+    world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
+    ran = Execution("run", orders, stage.book, world, stage.listener, stage.stop, lambda: None).carry_out()
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "succeeded")]
+    assert (ran.exit, stage.book.ended) == (Exit.FAILED, True)
+
+
+def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"a:rollback": FAILED})
+    ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "rolled-back")]
+    assert ran.exit == Exit.FAILED

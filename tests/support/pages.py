@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from tests.support.run import ROOT
+from toolkit import verify
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
 
@@ -122,6 +123,8 @@ class Session:
         text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
+        text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
+        text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
         return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
 
     def _commit(self, found: re.Match[str]) -> str:
@@ -214,6 +217,15 @@ def rules_reference() -> str:
         if kind == "app":
             parts += ["### `build` of an app\n", _sentence(definitions["Build"]), _table(definitions["Build"])]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
+    for name in verify.SORTS:
+        own = definitions[f"check-{name}"]
+        parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
+        inner = definitions.get(own["properties"].get("expect", {}).get("$ref", "").rpartition("/")[2])
+        if inner:
+            parts += [f"### `expect` of `{name}`\n", _sentence(inner), _table(inner)]
+        if name == "http":
+            parts += ["### `load`\n", _sentence(definitions["LoadTable"]), _table(definitions["LoadTable"])]
+    parts += ["## `[secrets.NAME]`\n", _sentence(definitions["Secret"]), _table(definitions["Secret"])]
     parts += ["## `[[accept]]`\n", _sentence(definitions["AcceptTable"]), _table(definitions["AcceptTable"])]
     return "\n".join(parts)
 
@@ -251,7 +263,7 @@ def _meaning(value: dict[str, Any]) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value in ([], {}, ()):
+    if value is None or value in ([], {}, ()) or isinstance(value, dict):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

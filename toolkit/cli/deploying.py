@@ -201,7 +201,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     journalled = request(run, command, asked, flow.files_of(order, prepared.rules, git))
 
     def start(told: Told) -> Ran:
-        verify = verified.verifier(prepared.rules, proofs, there, told.stop)
+        verify = verified.verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
         return runs.start(replace(journalled, verify=verify), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)

@@ -52,10 +52,11 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     rules = load_rules(asked.folder, asked.rules, git)
     order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
     request = deploying.request(name, "resume", asked, files_of(order, rules, git))
+    standby = [job for job in left.jobs if job.undoes]
     proofs = {} if asked.no_checks else verified.proofs(rules, [job for job in left.jobs if not job.undoes], there, redacted)
 
     def go_on(told: deploying.Told) -> Ran:
-        return runs.resume(replace(request, verify=verified.verifier(rules, proofs, there, told.stop)), there, store, told)
+        return runs.resume(replace(request, verify=verified.verifier(rules, proofs, there, told.stop, standby)), there, store, told)
 
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 

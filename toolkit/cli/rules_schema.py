@@ -6,8 +6,9 @@ from typing import Any
 import click
 from msgspec.json import schema_components
 
-from toolkit import targets
+from toolkit import targets, verify
 from toolkit.cli import output
+from toolkit.impact.checks import CommonTable, SecretTable
 from toolkit.impact.reading import NAME
 from toolkit.impact.rules import DURATION, EnvironmentTable, FileTable, RuleTable
 from toolkit.model import CHECKS, STATUSES
@@ -36,6 +37,15 @@ def schema() -> dict[str, Any]:
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]},
     }
+    for name in verify.SORTS:
+        definitions |= _sort(name)
+    definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1]["SecretTable"]
+    top["properties"]["checks"] |= {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{NAME}$"},
+        "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in verify.SORTS]},
+    }
+    top["properties"]["secrets"] |= {"type": "object", "additionalProperties": {"$ref": "#/$defs/Secret"}}
     top["properties"]["rules"] |= {"type": "array", "items": {"$ref": "#/$defs/Rule"}}
     return {"$schema": _DRAFT, "title": "rules.toml", **{key: value for key, value in top.items() if key != "title"}, "$defs": definitions}
 
@@ -44,6 +54,14 @@ def _rule(table: dict[str, Any]) -> dict[str, Any]:
     table["properties"]["run"]["items"] = {"enum": list(CHECKS)}
     table["properties"]["changes"]["items"] = {"enum": list(STATUSES)}
     return {**table, "title": "Rule", "anyOf": [{"required": ["deploy"]}, {"required": ["run"]}]}
+
+
+def _sort(name: str) -> dict[str, Any]:
+    """The definition of one sort of check, with what all checks have in common, and those that it refers to."""
+    _, found = schema_components([verify.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}")
+    own, common = found.pop("Settings"), found.pop("CommonTable")
+    own["properties"] = {**own["properties"], **common["properties"]}
+    return {f"check-{name}": {**own, "title": name}, **found}
 
 
 def _kind(name: str, settings: type) -> dict[str, Any]:

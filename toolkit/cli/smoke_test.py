@@ -1,5 +1,6 @@
 """`toolkit smoke-test`: ask the live system what rules.toml says that it must answer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from toolkit.cli.crash import redacted
 from toolkit.errors import UsageError
 from toolkit.flow import smoke as flow
 from toolkit.impact.reading import seconds
+from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop
 from toolkit.show import junit
@@ -54,10 +56,10 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     """
     request = _request(ctx, given)
     git = options.repository(request.folder)
+    if given["only_list"]:
+        return _listed(flow.listed(request, git), given["as_json"])
     there = deploying.world(git.root if git and not git.bare else request.folder)
     stage = flow.prepare(request, git, there)
-    if given["only_list"]:
-        return _listed(stage, given["as_json"])
     stop = Stop()
     total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
     watcher = progress.counting(total, given["quiet"] or given["as_json"])
@@ -110,8 +112,7 @@ def _address(url: str | None) -> str | None:
     return url
 
 
-def _listed(stage: flow.Stage, as_json: bool) -> int:
-    checks = [stage.found.checks[name] for name in stage.names]
+def _listed(checks: Sequence[Check], as_json: bool) -> int:
     if as_json:
         found = [
             {"check": one.name, "asks": one.asks, "tags": list(one.tags), "needs": list(one.needs), "where": one.where} for one in checks

@@ -9,7 +9,7 @@ from toolkit.errors import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
 from toolkit.flow.rulebook import environment, load_rules
-from toolkit.model import Checks, Result
+from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.history import StepLog
@@ -60,6 +60,13 @@ class Stage(Struct, frozen=True):
     tasks: tuple[Task, ...]
     log: Callable[[Task], StepLog | None]
     store: Store | None = None
+
+
+def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
+    """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError, Refused."""
+    rules = load_rules(request.folder, request.rules, git)
+    found = flow.load(rules)
+    return tuple(found.checks[name] for name in flow.chosen(found, request.only, request.tags, environment(request.environment, rules)))
 
 
 def prepare(request: Request, git: Git | None, world: World) -> Stage:

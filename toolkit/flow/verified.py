@@ -1,6 +1,6 @@
 """After a deploy: what is live has to answer, and to pass its checks, before anybody says that it went well."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 
 from msgspec import Struct
@@ -55,8 +55,9 @@ def proofs(rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[st
     return made
 
 
-def verifier(rules: Rules, wanted: dict[str, Proof], world: World, stop: Stop) -> Verify:
-    """What holds a step that went well against its proof."""
+def verifier(rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop, standby: Sequence[Job] = ()) -> Verify:
+    """What holds a step that went well against its proof. `standby` are the steps that put others back."""
+    undone = {job.undoes for job in standby}
     found = flow.load(rules) if wanted else None
 
     def verify(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
@@ -66,7 +67,7 @@ def verifier(rules: Rules, wanted: dict[str, Proof], world: World, stop: Stop) -
         began = monotonic()
         why = _addresses(job, proof, world, desk, began + proof.settle_s)
         if why:
-            return _failed(job, outcome, f"it is live, but {why}", ())
+            return _failed(job, outcome, f"it is live, but {why}", undone)
         tasks = flow.tasks(found, proof.names, proof.scene)
         if not tasks:
             return outcome
@@ -78,7 +79,7 @@ def verifier(rules: Rules, wanted: dict[str, Proof], world: World, stop: Stop) -
         bad = [result for status in ("failed", "unknown") for result in results if result.status == status]
         if not bad:
             return outcome
-        return _failed(job, outcome, f"it is live, but check {bad[0].check} did not pass: {bad[0].cause}", bad[0].shown, bad[0])
+        return _failed(job, outcome, f"it is live, but check {bad[0].check} did not pass: {bad[0].cause}", undone, bad[0])
 
     return verify
 
@@ -111,13 +112,15 @@ def _line(result: Result) -> str:
     return f"check {result.check}: {result.status}{f': {result.cause}' if result.cause else ''}"
 
 
-def _failed(job: Job, outcome: Outcome, cause: str, shown: Sequence[str], result: Result | None = None) -> Outcome:
-    """It is live, and failed."""
-    only = f"toolkit smoke-test --only {result.check}" if result is not None else f"toolkit health {job.target}"
-    reversible = targets.kind(job.kind).irreversible(job.settings) is None and not job.undoes
-    way = f"toolkit rollback {job.target}, or look: {only}" if reversible else only
+def _failed(job: Job, outcome: Outcome, cause: str, undone: Collection[str], result: Result | None = None) -> Outcome:
+    """It is live, and failed. What only runs as it did before is left alone: nothing of this run has made it so."""
+    look = f"toolkit smoke-test --only {result.check}" if result is not None else f"toolkit health {job.target}"
     changed = outcome.verdict == "succeeded"
-    return replace(outcome, verdict="failed", cause=cause, next=way, log=tuple(shown), unverified=changed)
+    reversible = targets.kind(job.kind).irreversible(job.settings) is None and not job.undoes
+    by_hand = reversible and not (changed and job.step in undone)
+    way = f"toolkit rollback {job.target}, or look: {look}" if by_hand else look
+    shown = result.shown if result is not None else ()
+    return replace(outcome, verdict="failed", cause=cause, next=way, log=shown, unverified=changed)
 
 
 def undoing(job: Job, records: Sequence[Record]) -> Job | None:

@@ -16,6 +16,10 @@ GOOD = "ok"
 BAD = ("failing", "unknown", "warning")
 """What has to be told, the worst first."""
 MOST_NAMES = 6
+ORDER = (
+    "service", "stack", "function", "bucket", "deployment", "alias", "index", "distribution", "errors", "targets", "tasks", "image",
+    "certificate", "drift", "alarms", "record",
+)  # fmt: skip
 
 
 def text(checkups: Sequence[Checkup], notes: Sequence[str], took_s: float, now: datetime, width: int = WIDTH, verbose: bool = False) -> str:
@@ -58,11 +62,17 @@ class Names:
 
 def detail(one: Checkup) -> str:
     """The most important words on it: of what is wrong, else of the first things that were looked at."""
-    worst = [sign for sign in one.signs if sign.status == one.status and sign.detail]
+    worst = [sign for sign in ordered(one.signs) if sign.status == one.status and sign.detail]
     if one.status != "ok":
         more = f" (+{len(worst) - 1})" if len(worst) > 1 else ""
         return (worst[0].detail if worst else "nothing was seen") + more
-    return ", ".join(dict.fromkeys(sign.detail for sign in worst))
+    return ", ".join(list(dict.fromkeys(sign.detail for sign in worst))[:2])
+
+
+def ordered(signs: Sequence[Sign]) -> list[Sign]:
+    """The thing itself first, then what it stands on; addresses last. They come in as they are answered."""
+    last = len(ORDER)
+    return sorted(signs, key=lambda sign: (ORDER.index(sign.what) if sign.what in ORDER else last, sign.what))
 
 
 def _short(text: str, width: int) -> str:
@@ -81,7 +91,7 @@ def _live(one: Checkup) -> str:
 
 
 def _since(one: Checkup) -> str | None:
-    signs = [sign.since for sign in one.signs if sign.status == one.status and sign.since]
+    signs = [sign.since for sign in ordered(one.signs) if sign.status == one.status and sign.since]
     return signs[0] if signs and one.status != "ok" else (one.live.since if one.live else next(iter(signs), None))
 
 
@@ -103,7 +113,7 @@ def _signs(checkups: Sequence[Checkup], names: Names, now: datetime, width: int)
     """Everything that was looked at."""
     for one in checkups:
         yield line(names.of(one))
-        for sign in one.signs:
+        for sign in ordered(one.signs):
             when = age(sign.since, now)
             yield from wrapped(f"  {line(sign.what)}: {sign.status}, {line(sign.detail)}{f' ({when})' if when else ''}", width, "    ")
     yield ""
@@ -113,7 +123,7 @@ def _problems(word: str, checkups: Sequence[Checkup], names: Names, now: datetim
     """Each problem once, with all that have it."""
     whose: dict[tuple[str, str], list[tuple[str, Sign]]] = {}
     for one in checkups:
-        for sign in one.signs:
+        for sign in ordered(one.signs):
             if sign.status == word:
                 whose.setdefault((sign.cause or sign.detail, sign.next), []).append((names.of(one), sign))
     for (cause, next_), found in whose.items():
@@ -152,7 +162,7 @@ def _checkup(one: Checkup) -> dict[str, Any]:
         "signs": [
             {"what": sign.what, "status": sign.status, "detail": sign.detail, "since": sign.since, "cause": sign.cause or None,
              "next": sign.next or None}
-            for sign in one.signs
+            for sign in ordered(one.signs)
         ],
     }  # fmt: skip
 

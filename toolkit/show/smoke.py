@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toolkit.model import Result
+from toolkit.model import Check, Result
 from toolkit.show.junit import Case
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
@@ -30,10 +30,10 @@ def text(results: Sequence[Result], environment: str | None, took_s: float, widt
 
 
 def _lines(results: Sequence[Result], environment: str | None, took_s: float, width: int, verbose: bool) -> Iterator[str]:
-    headers = ("check", "result", "took", "asked")
-    rows = [(line(name(one)), WORDS[one.status], took(one.took_s) if one.tries else "", line(one.asks)) for one in results]
-    space = room(rows, headers, 3, width)
-    yield table(headers, [(*row[:3], clipped(row[3], space)) for row in rows])
+    headers = ("check", "result", "asked", "took")
+    rows = [(line(name(one)), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "") for one in results]
+    space = room(rows, headers, 2, width)
+    yield table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
     yield ""
     for result in results:
         if result.status in ("failed", "unknown"):
@@ -107,7 +107,7 @@ def cases(results: Sequence[Result], environment: str | None) -> list[Case]:
     ]  # fmt: skip
 
 
-def listed(checks: Sequence[Any], width: int = WIDTH) -> str:
+def listed(checks: Sequence[Check], width: int = WIDTH) -> str:
     """The checks that there are, for --list."""
     rows = [(line(one.name), line(", ".join(one.tags)) or "-", line(one.asks)) for one in checks]
     headers = ("check", "tags", "asks")

@@ -221,7 +221,7 @@ def shown_want(wanted: Want) -> str:
         return "nothing"
     words = {
         "equals": (wanted.equals, "{}"), "not": (wanted.not_, "not {}"), "min": (wanted.min, "at least {}"),
-        "max": (wanted.max, "at most {}"), "length": (wanted.length, "{} items"), "contains": (wanted.contains, "with {}"),
+        "max": (wanted.max, "at most {}"), "length": (wanted.length, "{} items"), "contains": (wanted.contains, "{} in it"),
         "like": (wanted.like, "like {}"), "type": (wanted.type, "a value of type {}"),
     }  # fmt: skip
     said = [form.format(shown(value)) for value, form in words.values() if value is not UNSET]

@@ -1,0 +1,252 @@
+"""Deploys that are judged by what answers, `smoke-test` and `health`: real processes, an emulated AWS whose tasks really run. One system
+for the whole file, in order."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import pexpect
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.cli.town import DOCKERFILE, Town
+
+RULES = """\
+version = 1
+project = "wellbeing"
+environment = "dev"
+
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+urls = ["http://{host}"]
+rollback = "on-failure"
+vars = { host = "web.example.com" }
+
+[targets.app]
+kind = "app"
+cluster = "town"
+service = "web"
+repository = "web"
+build = { context = "app", args = { VERSION = "{commit}" } }
+health = ["http://{host}/health"]
+checks = ["read"]
+settle = "2s"
+estimate = "10s"
+
+[secrets.word]
+env = "TOWN_WORD"
+
+[checks.greeting]
+http = "GET /"
+tags = ["read"]
+expect.body = "hello"
+
+[checks.secret-place]
+http = "POST /"
+headers = { Authorization = "Bearer {word}" }
+expect.status = 201
+
+[checks.jobs]
+aws = "queue:jobs"
+
+[checks.things]
+aws = "table:things"
+
+[checks.setting]
+aws = "parameter:/town/setting"
+
+[[rules]]
+name = "App"
+paths = ["app/**"]
+deploy = ["app"]
+"""
+
+MAIN = """\
+import http.server, json, os
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        health = self.path == "/health"
+        self.say(HEALTH if health else 200, json.dumps({"commit": os.environ["VERSION"]}) if health else "TEXT")
+    def do_POST(self):
+        self.say(201 if self.headers["Authorization"] == "Bearer open-sesame" else 401, "you said " + self.headers["Authorization"])
+    def say(self, status, text):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Answer).serve_forever()
+"""
+
+
+def main(text: str, health: int = 200) -> str:
+    return MAIN.replace("TEXT", text).replace("HEALTH", str(health))
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    made = Town(tmp_path_factory.mktemp("town"), RULES, {"app/Dockerfile": DOCKERFILE, "app/main.py": main("hello one")})
+    yield made
+    made.down()
+
+
+def same(text: str) -> str:
+    """Without what is different every time."""
+    text = re.sub(r"\b[0-9a-f]{40}\b", "COMMIT", text)
+    text = re.sub(r"\b[0-9a-f]{12}\b", "SHORT", text)
+    text = re.sub(r"(?<= )[0-9a-f]{7}(?= )", "ABCDEFG", text)
+    text = re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", text)
+    text = re.sub(r"\b(?:\d+ms|\d+\.\ds|\d+s)(?!\w)", "Ns", text)
+    text = re.sub(r"sha256:[0-9a-f]+", "sha256:DIGEST", text)
+    text = re.sub(r"^(-+(?:  -+)+  )-{2,6}$", r"\1----", text, flags=re.MULTILINE)
+    return re.sub(r"http://127\.0\.0\.1:\d+", "SANDBOX", text)
+
+
+def test_a_deploy_is_done_when_what_is_live_answers_and_passes_its_checks(town: Town) -> None:
+    done = town("deploy-app", "--yes")
+    assert (done.code, town.answer()) == (0, "hello one")
+    told = [one for one in done.err.splitlines() if "asking" in one]
+    assert told == ["[app] asking http://web.example.com/health", "[app] asking 1 check"]
+
+
+def test_smoke_tests_pass_and_say_so_in_a_table(town: Town, snapshot: SnapshotAssertion) -> None:
+    town.env["TOWN_WORD"] = "open-sesame"
+    done = town("smoke-test")
+    assert done.code == 0
+    assert same(done.out) == snapshot
+
+
+def test_a_smoke_test_that_fails_is_told_with_both_sides_and_no_secret(town: Town, snapshot: SnapshotAssertion) -> None:
+    town.env["TOWN_WORD"] = "hunter2-hunter2"
+    done = town("smoke-test", "--only", "secret-place", "-v")
+    assert done.code == 1
+    assert same(done.out) == snapshot
+    assert "hunter2" not in done.out + done.err
+    town.env["TOWN_WORD"] = "open-sesame"
+
+
+def test_a_secret_that_is_not_there_is_told_before_anything_is_asked(town: Town) -> None:
+    del town.env["TOWN_WORD"]
+    refused = town("smoke-test")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: the variable TOWN_WORD of secret 'word' is not set\nhint: set TOWN_WORD, or leave out the checks that use it\n",
+    )
+    assert town("smoke-test", "--tag", "read").code == 0
+    assert town("smoke-test", "--list").code == 0
+    town.env["TOWN_WORD"] = "open-sesame"
+
+
+def test_health_is_well_and_says_so_in_a_table(town: Town, snapshot: SnapshotAssertion) -> None:
+    done = town("health")
+    assert done.code == 0
+    assert same(done.out) == snapshot
+
+
+def test_a_version_that_does_not_pass_its_checks_gives_way_to_the_last_good_one(town: Town, snapshot: SnapshotAssertion) -> None:
+    town.repo.commit(files={"app/main.py": main("goodbye two")})
+    done = town("deploy-app", "--yes")
+    assert (done.code, town.answer()) == (1, "hello one")
+    assert same(done.out) == snapshot
+    assert town("diff", "--json").json["recommendation"] == "toolkit deploy-app app"
+    assert town("health", "app", "--json").json["checkups"][1]["state"] == "due"
+
+
+def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town: Town) -> None:
+    town.repo.commit(files={"app/main.py": main("hello three", health=500)})
+    done = town("deploy-app", "--yes", "--json")
+    verdicts = {step["step"]: step["verdict"] for step in done.json["steps"]}
+    assert (done.code, verdicts, town.answer()) == (1, {"app": "failed", "app:rollback": "succeeded"}, "hello one")
+    assert "http://web.example.com/health: it answers with status 500" in done.json["steps"][0]["cause"]
+    shown = town("show", done.json["run"], "--json").json["run"]
+    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [("app", "failed"), ("app:rollback", "succeeded")]
+    assert shown["status"] == "failed"
+
+
+def test_without_checks_anything_that_runs_is_done(town: Town) -> None:
+    town.repo.commit(files={"app/main.py": main("goodbye four")})
+    assert town("deploy-app", "--yes", "--no-checks").code == 0
+    assert town.answer() == "goodbye four"
+
+
+def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
+    done = town("deploy-app", "--yes", "--json")
+    [step] = done.json["steps"]
+    assert (done.code, step["verdict"], town.answer()) == (1, "failed", "goodbye four")
+
+
+def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
+    town.repo.commit(files={"app/main.py": main("hello five")})
+    assert town("deploy-app", "--yes").code == 0
+    ecs = town.cloud("ecs")
+    running = ecs.describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
+    found = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
+    kept = {key: found[key] for key in ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory")}
+    made = ecs.register_task_definition(**kept)["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(cluster="town", service="web", taskDefinition=made)
+    ecs.get_waiter("services_stable").wait(cluster="town", services=["web"], WaiterConfig={"Delay": 1})
+    done = town("health", "app", "--json")
+    [app] = [one for one in done.json["checkups"] if one["name"] == "app"]
+    [record] = [sign for sign in app["signs"] if sign["what"] == "record"]
+    assert (done.code, record["status"], record["cause"]) == (0, "warning", f"{made.rpartition('/')[2]} was not put there by toolkit")
+    assert record["next"].endswith("toolkit deploy-app app")
+
+
+def test_everything_that_breaks_is_told_with_its_own_cause_and_mend(town: Town, snapshot: SnapshotAssertion) -> None:
+    town.cloud("sqs").delete_queue(QueueUrl=town.cloud("sqs").get_queue_url(QueueName="jobs")["QueueUrl"])
+    town.cloud("dynamodb").delete_table(TableName="things")
+    ecr = town.cloud("ecr")
+    ids = [{"imageDigest": one["imageDigest"]} for one in ecr.list_images(repositoryName="web")["imageIds"]]
+    ecr.batch_delete_image(repositoryName="web", imageIds=ids)
+    done = town("health")
+    assert done.code == 1
+    assert same(done.out) == snapshot
+
+
+def test_a_report_for_ci_holds_every_thing_that_was_looked_at(town: Town) -> None:
+    path = town.folder / "health.xml"
+    assert town("health", "--junit", str(path)).code == 1
+    suite = ElementTree.fromstring(path.read_bytes())  # noqa: S314 (our own)
+    failed = {case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None}
+    assert failed == {"app@eu-west-1", "jobs@eu-west-1", "things@eu-west-1"}
+    assert town("smoke-test", "--junit", str(path), "--tag", "read").code == 0
+    assert [case.get("name") for case in ElementTree.fromstring(path.read_bytes()).iter("testcase")] == ["greeting"]  # noqa: S314
+
+
+def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(town: Town) -> None:
+    other = {**town.env, "AWS_ACCESS_KEY_ID": "999999999999"}
+    del other["AWS_PROFILE"]
+    town.env, before = other, town.env
+    try:
+        done = town("health", "--json")
+    finally:
+        town.env = before
+    found = {one["name"]: one["status"] for one in done.json["checkups"]}
+    assert (done.code, found) == (
+        7,
+        {"credentials": "failing", "app": "unknown", "jobs": "unknown", "things": "unknown", "setting": "unknown"},
+    )
+    assert {sign["cause"] for one in done.json["checkups"] for sign in one["signs"]} == {
+        "these credentials are for account 999999999999, but environment dev is account 111111111111"
+    }
+
+
+def test_watching_draws_it_again_until_ctrl_c_which_is_no_failure(town: Town) -> None:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "toolkit", "health", "--watch", "--interval", "1s"], cwd=str(town.repo.path),
+        env={**town.env, "TERM": "xterm"}, dimensions=(40, 100), timeout=20, encoding="utf-8",
+    )  # fmt: skip
+    for _ in range(2):
+        child.expect("Ctrl-C ends it")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_nothing_of_all_that_was_kept_holds_the_secret(town: Town) -> None:
+    kept = b"".join(path.read_bytes() for path in (town.folder / "state").rglob("*") if path.is_file() and "sandbox" not in path.parts)
+    assert b"open-sesame" not in kept
+    assert json.dumps("app:rollback").encode() in kept
