@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks import deploys, repository, schedule
+from benchmarks import deploys, health, repository, schedule
 from toolkit.impact.matcher import Matcher
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +67,7 @@ def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
     yield from scheduling()
     yield from replay(repository.long_history(folder / "history", 10_000), "generated")
     yield from deploys.rows(folder / "deploys", TOOLKIT)
+    yield from health.rows(folder / "health", TOOLKIT)
     if history is not None:
         yield from replay(history, history.name)
 

@@ -47,15 +47,15 @@ def rows(folder: Path, toolkit: list[str]) -> Iterator[Row]:
 
 def overhead(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     """`deploy-app` of an image that is there, by an AWS that answers and deploys at once: what is left is the tool itself."""
-    repo = _repo(folder, ["web"])
+    repo = repo_of(folder, ["web"])
     took, bare = [], []
     with apart(folder) as aws:
-        _apps(aws, ["web"])
+        apps(aws, ["web"])
         env = {**os.environ, **aws.environment, "TOOLKIT_STATE_DIR": str(folder / "state")}
         for turn in range(11):
             command = [*toolkit, "deploy-app", "web", "--no-build", "--image", f"v{turn % 2 + 1}", "--yes", "--json"]
-            took.append(_timed(command, repo, env))
-            bare.append(_timed(BARE, repo, env))
+            took.append(timed(command, repo, env))
+            bare.append(timed(BARE, repo, env))
         calls = len(aws.calls()) / len(took)
     median = statistics.median(took)
     yield (
@@ -69,11 +69,11 @@ def overhead(folder: Path, toolkit: list[str]) -> Iterator[Row]:
 def told(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     """How long after its end a deployment's outcome is on disk: many deployments of random lengths in one run."""
     names = [f"web{number}" for number in range(APPS)]
-    repo = _repo(folder, names)
+    repo = repo_of(folder, names)
     chance = random.Random(7)
     lengths = {name: chance.uniform(2, LONGEST_S) for name in names}
     with apart(folder) as aws:
-        _apps(aws, names)
+        apps(aws, names)
         for name, seconds in lengths.items():
             aws.do("ecs", "next", "success", name, seconds=seconds)
         env = {**os.environ, **aws.environment, "TOOLKIT_STATE_DIR": str(folder / "state")}
@@ -94,7 +94,7 @@ def told(folder: Path, toolkit: list[str]) -> Iterator[Row]:
 
 def sandbox(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     """The same against the sandbox, where a container really has to start and the old one to end."""
-    repo = _repo(folder, ["web"], 'build = { context = "app" }\n')
+    repo = repo_of(folder, ["web"], 'build = { context = "app" }\n')
     files = {"app/Dockerfile": 'FROM scratch\nCOPY wait.sh /\nCMD ["sh", "/wait.sh"]\n', "app/wait.sh": "while :; do sleep 1; done\n"}
     for name, text in files.items():
         (repo / name).parent.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ def sandbox(folder: Path, toolkit: list[str]) -> Iterator[Row]:
             (repo / "app" / "wait.sh").write_text(f"{files['app/wait.sh']}# {text}\n")
             tags.append(_commit(repo))
             subprocess.run([*toolkit, "deploy-app", "--yes", "-q"], cwd=repo, env=env, check=True, capture_output=True)
-        took = [_timed([*toolkit, "deploy-app", "--no-build", "--image", tags[turn % 2], "--yes", "-q"], repo, env) for turn in range(6)]
+        took = [timed([*toolkit, "deploy-app", "--no-build", "--image", tags[turn % 2], "--yes", "-q"], repo, env) for turn in range(6)]
     finally:
         subprocess.run([*toolkit, "sandbox", "down"], cwd=repo, env=env, check=True, capture_output=True)
     yield (
@@ -121,7 +121,7 @@ def sandbox(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     )
 
 
-def _repo(folder: Path, names: list[str], more: str = "") -> Path:
+def repo_of(folder: Path, names: list[str], more: str = "") -> Path:
     """A repository whose rules.toml has an app of each name."""
     repo = folder / "repo"
     repo.mkdir(parents=True)
@@ -138,16 +138,18 @@ def _commit(repo: Path) -> str:
     return done.stdout.strip()
 
 
-def _apps(aws: Any, names: list[str]) -> None:
+def apps(aws: Any, names: list[str], groups: bool = False) -> None:
+    """A service of each name; with `groups` each behind a load balancer."""
     aws.do("ecr", "repository", "web")
     for tag in ("v1", "v2"):
         aws.do("ecr", "image", "web", tag)
     uri = aws.get("ecr", "repositories", "web", "uri")
     for name in names:
-        aws.do("ecs", "service", name, f"{uri}:v1", cluster="main")
+        aws.do("ecs", "service", name, f"{uri}:v1", cluster="main", **({"group": f"{name}-tg"} if groups else {}))
 
 
-def _timed(command: list[str], folder: Path, env: dict[str, str]) -> float:
+def timed(command: list[str], folder: Path, env: dict[str, str]) -> float:
+    """Seconds of a whole process. Raises CalledProcessError."""
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     return time.perf_counter() - began

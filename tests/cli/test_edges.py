@@ -159,7 +159,7 @@ def test_a_range_with_three_dots_has_no_history_to_replay(repo: Repo, toolkit: T
 
 
 def test_a_command_that_is_still_to_come_is_told_apart_from_a_typo(repo: Repo, toolkit: Toolkit) -> None:
-    assert "This version of toolkit cannot health yet" in toolkit(repo.path, "health").err
+    assert "This version of toolkit cannot status yet" in toolkit(repo.path, "status").err
 
 
 def test_toolkit_alone_prints_its_help(repo: Repo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -59,7 +61,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def example(place: Path) -> Path:
     """The same with the example's rules and Dockerfile: with services."""
     (place / "backend").mkdir()
-    for name in ("rules.toml", "backend/Dockerfile"):
+    (place / "smoke").mkdir()
+    for name in ("rules.toml", "backend/Dockerfile", "smoke/checks.toml"):
         shutil.copy(EXAMPLE / name, place / name)
     return place
 
@@ -245,3 +248,45 @@ def test_a_start_that_fails_names_its_log(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=f"see {tmp_path}/log"):
         server.start("/bin/false", str(tmp_path), "eu-west-1")
     assert time.monotonic() - started < 5
+
+
+def answered(url: str, host: str) -> tuple[int, bytes]:
+    """What the sandbox says under a host's name."""
+    split = urlsplit(url)
+    connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=10)
+    try:
+        connection.request("GET", "/cars?x=1", headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_the_addresses_of_rules_toml_lead_to_their_services_also_after_a_reset_and_a_restart(example: Path) -> None:
+    variables = env(example)
+    url = variables["AWS_ENDPOINT_URL"]
+    port = url.rpartition(":")[2]
+    assert variables["TOOLKIT_CONNECT_TO"] == f"api.dev.example.com=127.0.0.1:{port},api.example.com=127.0.0.1:{port}"
+
+    def all_answer() -> bool:
+        hosts = ("api.dev.example.com", "API.example.com:80")
+        return all(answered(url, host) == (200, b"sandbox: nothing deployed\n") for host in hosts)
+
+    eventually(all_answer)
+    assert answered(url, "other.example.com")[0] == 403
+    assert sandbox(example, "reset").code == 0
+    eventually(all_answer)
+    os.killpg(kept().server.pid, signal.SIGKILL)
+    assert env(example)["AWS_ENDPOINT_URL"] == url
+    eventually(all_answer)
+
+
+def test_nobody_without_the_token_can_name_a_host(example: Path) -> None:
+    url = env(example)["AWS_ENDPOINT_URL"]
+    split = urlsplit(url)
+    for headers in ({}, {"X-Toolkit-Token": "guessed"}):
+        connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=10)
+        connection.request("POST", "/_toolkit/hosts", b'{"evil.example.com": "/_service/1/2/3/4"}', headers)
+        connection.getresponse().read()
+        connection.close()
+    assert answered(url, "evil.example.com")[0] == 403

@@ -59,3 +59,9 @@ def test_the_emulator_asks_its_guard(emulator: Emulator) -> None:
         assert (answer.status, b"web pages" in answer.read()) == (403, True)
     finally:
         connection.close()
+
+
+def test_the_hosts_of_the_persons_own_services_are_open_and_no_others() -> None:
+    page = {"origin": "https://example.com", "host": "Api.Example.com:4566"}
+    assert guard.refusal("/", page, None, {"api.example.com"}) is None
+    assert guard.refusal("/", {**page, "host": "b.example.com"}, None, {"api.example.com"})

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from tests.support.run import ROOT
+from tests.support.sandbox import Cloud
 from toolkit import flow, targets
 from toolkit.errors import Refused
 from toolkit.model import Place, Rules, Wanted
@@ -116,3 +117,37 @@ def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
     provision.settle([part], lambda place: cast(Aws, slow))
     assert slow.states == ["COMPLETED"]
     provision.settle([part], lambda place: cast(Aws, stuck), patience_s=0.1)
+
+
+HOSTS = """
+[environments.dev]
+vars = { host = "api.dev.example.com" }
+[environments.prod]
+account = "222222222222"
+vars = { host = "API.example.com" }
+[targets.app]
+kind = "app"
+cluster = "c"
+service = "s"
+repository = "r"
+health = ["http://{host}/health", "https://{host}:8443/", "https://same.example.com/"]
+"""
+
+
+def test_the_hosts_of_health_addresses_lead_to_their_services_and_one_that_two_name_to_the_first() -> None:
+    wanted = provision.parts(rules(HOSTS), targets.kind, jobs.filled, lambda path: None)
+    dev, prod = "/_service/111111111111/us-east-1/c/s", "/_service/222222222222/us-east-1/c/s"
+    assert provision.hosts(wanted) == {"api.dev.example.com": dev, "same.example.com": dev, "api.example.com": prod}
+
+
+def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) -> None:
+    more = (Wanted("table", "things"), Wanted("queue", "jobs"), Wanted("parameter", "/town/setting"), Wanted("bucket", "more"))
+    wanted = provision.parts(rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more)
+    for _ in range(2):  # made twice is made once
+        provision.make(
+            wanted, lambda place: cloud.aws(place.account or "", place.region or ""), cloud.emulator.process.port, lambda line: None
+        )
+    aws = cloud.aws(provision.ACCOUNT, provision.REGION)
+    assert aws.read("dynamodb", "describe_table", TableName="things")["Table"]["TableStatus"] == "ACTIVE"
+    assert aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]
+    assert aws.read("ssm", "get_parameters", Names=["/town/setting"])["Parameters"][0]["Value"] == "sandbox"

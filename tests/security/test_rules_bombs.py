@@ -18,7 +18,9 @@ from toolkit.impact.matcher import Matcher
     [
         ('cmd = "touch pwn"\n', 2, "cmd: unknown key"),
         ('[hooks]\nbefore = "touch pwn"\n', 2, "hooks: unknown key"),
-        ('include = "/etc/passwd"\n', 2, "include: unknown key"),
+        ('include = "/etc/passwd"\n', 2, "include: expected an array"),
+        ('include = ["/etc/passwd"]\n', 2, "include[0]: expected a `.toml` file"),
+        ('include = ["../../x.toml"]\n', 2, "include[0]: expected a `.toml` file"),
         ('[targets.x]\nkind = "manual"\ninstructions = "i"\ncmd = "touch pwn"\n', 5, "targets.x.cmd: unknown key"),
         (
             '[targets.x]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = { context = ".", run = "touch pwn" }\n',

@@ -91,12 +91,15 @@ class Aws:
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
-    def gathered(self, group: Hashable, key: str, most: int, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> Any:
-        """What `read` says of one key, None if it leaves it out: calls at the same moment are made as one, of at most `most` keys."""
-        return self.gathered_all(group, (key,), most, read)[key]
+    def gathered(self, group: Hashable, key: str, most: int, read: Callable[[Sequence[str]], Mapping[str, Any]], windows: int = 1) -> Any:
+        """What `read` says of one key, None if it leaves it out: calls at the same moment are made as one, of at most `most` keys.
+
+        Where they come after other answers, the moment is `windows` times as long.
+        """
+        return self.gathered_all(group, (key,), most, read, windows)[key]
 
     def gathered_all(
-        self, group: Hashable, keys: Sequence[str], most: int, read: Callable[[Sequence[str]], Mapping[str, Any]]
+        self, group: Hashable, keys: Sequence[str], most: int, read: Callable[[Sequence[str]], Mapping[str, Any]], windows: int = 1
     ) -> dict[str, Any]:
         """The same for several keys, which are asked for at one moment."""
         joined: list[tuple[str, _Gathering]] = []
@@ -109,7 +112,7 @@ class Aws:
                     mine.append(gathering)
                 joined.append((key, gathering))
         for gathering in mine:
-            gathering.wait_for_more()
+            gathering.wait_for_more(windows * WINDOW_S)
             with self._lock:
                 if self._gathered.get(group) is gathering:
                     del self._gathered[group]
@@ -352,11 +355,11 @@ class _Gathering:
                 self._changed.notify_all()
             return True
 
-    def wait_for_more(self) -> None:
+    def wait_for_more(self, window_s: float) -> None:
         """Give the others a moment: until none of them comes for a while, or no more find room."""
-        latest = monotonic() + WINDOWS * WINDOW_S
+        latest = monotonic() + WINDOWS * window_s
         with self._changed:
-            while len(self._keys) < self._most and (left := min(self._last + WINDOW_S, latest) - monotonic()) > 0:
+            while len(self._keys) < self._most and (left := min(self._last + window_s, latest) - monotonic()) > 0:
                 self._changed.wait(left)
             self._open = False
 

@@ -10,6 +10,9 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.ecs import part
 
 IMAGES_A_CALL = 100
+AFTER_OTHERS = 4
+"""The conditions of images are asked for when task definitions are known, and those do not come in all at once."""
+
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
@@ -43,7 +46,7 @@ def condition(aws: Aws, name: str, wanted: str, registry: str | None = None) -> 
     """
     where = {"repositoryName": name, **({"registryId": registry} if registry else {})}
     found: str | None = aws.gathered(
-        ("ecr:DescribeImages", name, registry), wanted, IMAGES_A_CALL, lambda some: _conditions(aws, where, some)
+        ("ecr:DescribeImages", name, registry), wanted, IMAGES_A_CALL, lambda some: _conditions(aws, where, some), AFTER_OTHERS
     )
     return found
 

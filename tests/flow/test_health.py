@@ -1,0 +1,214 @@
+"""`health`: one deadline, what was not seen is unknown, and what runs is held against what is known of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.aws import Endpoint
+from tests.targets.apps import Clock
+from toolkit.flow.behind import foreign
+from toolkit.flow.health import Looked, Request, look
+from toolkit.model import Checkup, Live, Sign, Version
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.world import World
+from toolkit.record.ledger import Record
+from toolkit.verify import addresses
+
+RULES = """\
+version = 1
+project = "health"
+environment = "dev"
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+private = true
+hosts = ["127.0.0.1"]
+"""
+APP = '[targets.{name}]\nkind = "app"\ncluster = "main"\nservice = "{name}"\nrepository = "web"\n'
+
+
+@dataclass
+class Stage:
+    """Services of a scripted AWS, and a rules.toml that names them."""
+
+    endpoint: Endpoint
+    folder: Path
+
+    def rules(self, *names: str, more: str = "") -> None:
+        uri = self.endpoint.ecr.repository("web").uri
+        self.endpoint.ecr.image("web", "v1")
+        for name in names:
+            self.endpoint.ecs.service(name, f"{uri}:v1", group=f"{name}-tg")
+        (self.folder / "rules.toml").write_text(RULES + "".join(APP.format(name=name) for name in names) + more)
+
+    def look(self, timeout_s: float = 20.0) -> Looked:
+        made: dict[tuple[str | None, str | None], Aws] = {}
+        world = World(
+            str(self.folder), str(self.folder), Clock(self.endpoint), lambda *place: made.setdefault(place, Aws(None, "eu-west-1"))
+        )
+        return look(Request(folder=str(self.folder), timeout_s=timeout_s), None, world)
+
+
+@pytest.fixture
+def stage(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    yield Stage(aws_endpoint, folder)
+    aws_endpoint.release()
+
+
+def of(looked: Looked, name: str) -> Checkup:
+    return next(one for one in looked.checkups if one.name == name)
+
+
+def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
+    stage.rules("one", "two")
+    looked = stage.look()
+    assert {one.name: one.status for one in looked.checkups} == {"credentials": "ok", "one": "ok", "two": "ok"}
+    assert (looked.status, looked.exit) == ("ok", 0)
+
+
+def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Stage) -> None:
+    stage.rules("one")
+    stage.endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="silent")
+    began = time.monotonic()
+    looked = stage.look(timeout_s=2)
+    assert time.monotonic() - began < 3
+    signs = {sign.what: sign.status for sign in of(looked, "one").signs}
+    assert (signs["service"], signs["one"], of(looked, "one").status) == ("ok", "unknown", "unknown")
+    late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
+    assert (late.cause, late.next, looked.exit) == ("no answer within 2 s", "try again with --timeout 4s", 1)
+
+
+def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(stage: Stage) -> None:
+    stage.rules("one", "two")
+    stage.endpoint.fault("*", times=None, kind="silent")
+    began = time.monotonic()
+    looked = stage.look(timeout_s=1.5)
+    assert time.monotonic() - began < 2.5
+    assert {one.status for one in looked.checkups} == {"unknown"}
+    assert not any(sign.status == "ok" for one in looked.checkups for sign in one.signs)
+
+
+def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
+    stage.rules("one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n')
+    stage.endpoint.fault("cloudformation:*", times=None, kind="silent")
+    looked = stage.look(timeout_s=2)
+    assert {one.name: one.status for one in looked.checkups} == {"credentials": "ok", "one": "ok", "two": "ok", "gone": "unknown"}
+
+
+def test_credentials_of_another_account_make_everything_unknown_and_the_exit_code_seven(stage: Stage) -> None:
+    stage.rules("one")
+    stage.endpoint.account = "999999999999"
+    looked = stage.look()
+    assert ([one.status for one in looked.checkups], looked.exit) == (["failing", "unknown"], 7)
+
+
+def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) -> None:
+    stage.rules("one", "two")
+    stage.endpoint.fault("*", times=None, kind="expired")
+    looked = stage.look()
+    assert looked.exit == 7
+    assert {sign.cause for one in looked.checkups for sign in one.signs} == {"the AWS credentials have expired"}
+    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {"sign in again: aws sso login"}
+
+
+def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:
+    stage.rules("one")
+    stage.endpoint.ecs.find("one").desired = 2
+    stage.endpoint.fault("elbv2:*", times=None, kind="denied")
+    assert stage.look().exit == 1
+
+
+def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: Stage) -> None:
+    stage.rules("one")
+    text = (stage.folder / "rules.toml").read_text()
+    (stage.folder / "rules.toml").write_text(text + 'health = ["http://127.0.0.1:9/health?token=x"]\n')
+    app = of(stage.look(), "one")
+    [sign] = [sign for sign in app.signs if sign.status != "ok"]
+    assert (app.status, sign.cause) == ("failing", "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9")
+
+
+def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:
+    stage.rules()
+    from toolkit.errors import Refused
+
+    with pytest.raises(Refused, match="names nothing that can be looked at"):
+        stage.look()
+
+
+def test_a_program_that_a_check_names_is_not_started(stage: Stage) -> None:
+    marker = stage.folder / "ran"
+    stage.rules("one", more=f'[checks.suite]\ncommand = ["touch", "{marker}"]\n')
+    assert {one.name for one in stage.look().checkups} == {"credentials", "one"}
+    assert not marker.exists()
+
+
+LIVE = Live("v2", "c2", "f2", "r2", "2026-11-27T10:00:00+00:00", {"task definition": "arn:web:7", "image": "web@sha256:1"})
+
+
+def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: str) -> Record:
+    return Record("app", "dev", "eu-west-1", "v2", "c2", "f2", run, when, "succeeded", detail)
+
+
+@pytest.mark.parametrize(
+    ("live", "records", "why"),
+    [
+        (LIVE, [record(**{"task definition": "arn:web:7"})], ""),
+        (LIVE, [record("r3"), record(**{"task definition": "arn:web:7"})], ""),
+        (LIVE, [record(**{"task definition": "arn:web:6"})], "arn:web:7 is in no deploy that is recorded"),
+        (LIVE, [record("r1")], "arn:web:7 is of run r2, which is not recorded here"),
+        (LIVE, [record()], ""),
+        (Live("v2", None, None, None, None, {"task definition": "x/web:8"}), [record()], "web:8 was not put there by toolkit"),
+        (Live("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}), [record()], ""),
+        (
+            Live("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
+            [record()],
+            "it was changed at 2026-11-27 12:00, and no deploy of then is recorded",
+        ),
+    ],
+)
+def test_what_no_deploy_has_put_there_is_somebody_elses(live: Live, records: list[Record], why: str) -> None:
+    assert foreign(live, records) == why
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"commit": "3e8a51c"}, "3e8a51c"),
+        ({"version": "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"}, "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"),
+        ({"version": "1.4.2"}, ""),
+        ({"commit": 7}, ""),
+        (["3e8a51c"], ""),
+        ({"commit": "unknown", "version": "90d7db0"}, "90d7db0"),
+    ],
+)
+def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object, said: str) -> None:
+    assert addresses.says(content) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "deployed", "another"),
+    [
+        ("3e8a51c", Version("3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "f"), False),
+        ("90d7db0", Version("3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "f"), True),
+        ("90d7db0", Version("v1.4", None, "f"), False),
+        ("", Version("3e8a51c", "3e8a51c", "f"), False),
+        ("3e8a51c", Version("3e8a51c47b02-dirty-5f0c2a9e7d31", "3e8a51c47b02", "f"), False),
+    ],
+)
+def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(said: str, deployed: Version, another: bool) -> None:
+    assert addresses.is_another(said, deployed) is another
+
+
+def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:
+    def status(*words: str) -> str:
+        return Checkup("a", "app", None, None, tuple(Sign("x", word) for word in words)).status
+
+    assert [status(), status("ok"), status("ok", "warning"), status("unknown", "warning"), status("failing", "unknown")] == [
+        "unknown", "ok", "warning", "unknown", "failing",
+    ]  # fmt: skip

@@ -1,0 +1,101 @@
+"""What runs against what was recorded, and against HEAD: whether somebody changed it behind our back, and whether it is due."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from toolkit import targets
+from toolkit.errors import ToolkitError
+from toolkit.flow.compare import Point, Request, diff
+from toolkit.flow.looking import Subject
+from toolkit.flow.recorded import point_of
+from toolkit.model import Checkup, Live, Place, Rules, Sign
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+from toolkit.record.ledger import Record, open_ledger
+from toolkit.record.state import Store, existing, open_store
+
+SLACK = timedelta(minutes=2)
+"""Two machines' clocks, and the time that a record takes to be written."""
+CONTENT = ("task definition", "sha256")
+"""What names the very content that runs, among the details of what is live."""
+
+
+def against_record(checkups: list[Checkup], rules: Rules, subjects: Sequence[Subject], world: World, notes: list[str]) -> list[Checkup]:
+    """With a sign where what runs is in no deploy that is recorded."""
+    shared = any(subject.place.store for subject in subjects)
+    try:
+        store = open_store(rules.project, world.root) if shared else existing(rules.project, world.root)
+        known = {place: _records(store, place, world) for place in {one.place for one in subjects if one.job}} if store else {}
+    except ToolkitError as problem:
+        notes.append(f"the record of what is live cannot be read: {problem}")
+        return checkups
+    return [_recorded(checkup, subject, known.get(subject.place, {})) for checkup, subject in zip(checkups, subjects, strict=True)]
+
+
+def _records(store: Store, place: Place, world: World) -> Mapping[str, tuple[Record, ...]]:
+    found = open_ledger(store, place, world).all()
+    return {
+        target: records
+        for (environment, region, target), records in found.items()
+        if (environment, region) == (place.environment, place.region)
+    }
+
+
+def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]) -> Checkup:
+    records, live = known.get(subject.name, ()), checkup.live
+    if subject.job is None or live is None or not records:
+        return checkup
+    why = foreign(live, records)
+    if not why:
+        return checkup
+    command = targets.kind(subject.kind).command(subject.name, subject.job.settings) or "toolkit history"
+    sign = Sign("record", "warning", "changed behind toolkit's back", live.since, why, f"see what it is; to put yours back: {command}")
+    return replace(checkup, signs=(*checkup.signs, sign))
+
+
+def foreign(live: Live, records: Sequence[Record]) -> str:
+    """Why what runs is nothing that the record knows of, empty if it is. Pure."""
+    content = [key for key in CONTENT if key in live.detail]
+    ours = [record for record in records if record.run == live.run]
+    if live.run is None:
+        return f"{_named(live)} was not put there by toolkit"
+    if not ours:
+        return f"{_named(live)} is of run {live.run}, which is not recorded here"
+    if content:
+        same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
+        return "" if same or not any(record.detail for record in ours) else f"{_named(live)} is in no deploy that is recorded"
+    if live.since and datetime.fromisoformat(live.since) > max(datetime.fromisoformat(record.when) for record in records) + SLACK:
+        return f"it was changed at {live.since[:16].replace('T', ' ')}, and no deploy of then is recorded"
+    return ""
+
+
+def _named(live: Live) -> str:
+    """What runs, in a word: `web:7`."""
+    arn = live.detail.get("task definition", "")
+    return arn.rpartition("/")[2] or live.version or "what runs"
+
+
+def against_head(checkups: list[Checkup], folder: str, rules: str | None, git: Git | None) -> list[Checkup]:
+    """With what the live version of each target is against HEAD; empty where there is no repository to tell."""
+    if git is None or git.bare:
+        return checkups
+    states: dict[tuple[str | None, str], str] = {}
+    for name in dict.fromkeys(checkup.environment for checkup in checkups):
+        points: dict[str, tuple[Point, ...]] = {}
+        for checkup in checkups:
+            if checkup.environment == name and checkup.live is not None:
+                points[checkup.name] = (*points.get(checkup.name, ()), point_of(checkup.live))
+        if not points:
+            continue
+        try:
+            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True)
+            answer = diff(asked, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
+        except ToolkitError:
+            continue
+        states |= {(name, target): answer.states.get(target, "") for target in points}
+    return [
+        replace(checkup, state=states.get((checkup.environment, checkup.name), "")) if checkup.live is not None else checkup
+        for checkup in checkups
+    ]
