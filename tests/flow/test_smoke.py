@@ -1,0 +1,382 @@
+"""Checks of every sort against real servers on this machine: what passes, what fails and why, in which order, by which deadline."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from tests.ports.net.servers import Authority, answer, answering
+from toolkit.errors import Refused
+from toolkit.flow import smoke as flow
+from toolkit.flow.smoke import Request, Smoked
+from toolkit.model import Result
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.run.stop import Stop
+
+HEAD = """\
+version = 1
+project = "smoke"
+environment = "dev"
+[environments.dev]
+urls = ["{url}"]
+private = true
+hosts = ["127.0.0.1", "localhost"]
+vars = {{ port = "{port}" }}
+"""
+
+
+class Shop(BaseHTTPRequestHandler):
+    """A login, a basket that a cookie opens, and whatever a test asks for."""
+
+    calls: list[str]
+
+    def do_GET(self) -> None:
+        self._said()
+        if self.path == "/basket":
+            good = "session=s1" in (self.headers["Cookie"] or "")
+            self._say(200 if good else 401, {"items": [1, 2]} if good else {"error": "no cookie"})
+        elif self.path == "/account":
+            good = self.headers["Authorization"] == "Bearer t0ken-of-ada"
+            self._say(200 if good else 401, {"user": "ada", "seen": self.headers["Authorization"]})
+        elif self.path == "/moved":
+            self._say(302, {}, Location="http://169.254.169.254/latest/meta-data/")
+        elif self.path == "/slow":
+            time.sleep(0.3)
+            self._say(200, {})
+        elif self.path.startswith("/status/"):
+            self._say(int(self.path.rpartition("/")[2]), {"status": "down"})
+        elif self.path == "/third":
+            self._say(200 if self.calls.count("GET /third") >= 3 else 503, {})
+        else:
+            self._say(200, {"path": self.path, "status": "ok"})
+
+    def do_POST(self) -> None:
+        self._said()
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        if self.path == "/login" and given.get("password") == "open-sesame":
+            self._say(200, {"token": "t0ken-of-ada"}, **{"Set-Cookie": "session=s1; Path=/"})
+        else:
+            self._say(401, {"error": f"wrong: {given}"})
+
+    do_DELETE = do_GET  # noqa: N815 (as the server wants it)
+
+    def _said(self) -> None:
+        self.calls.append(f"{self.command} {self.path}")
+
+    def _say(self, status: int, content: Any, **headers: str) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class Site:
+    """The shop, and smoke tests of it."""
+
+    def __init__(self, folder: Path, server: ThreadingHTTPServer, calls: list[str]) -> None:
+        self.folder, self.calls = folder, calls
+        self.port = server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def smoke(self, checks: str, stop: Stop | None = None, **asked: Any) -> Smoked:
+        (self.folder / "rules.toml").write_text(HEAD.format(url=self.url, port=self.port) + checks)
+        request = Request(folder=str(self.folder), **asked)
+        world = World(str(self.folder), str(self.folder), Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
+        stage = flow.prepare(request, None, world)
+        return flow.smoke(request, stage, world, stop or Stop(), lambda result: None)
+
+    def one(self, checks: str, **asked: Any) -> Result:
+        """The result of the last check."""
+        return self.smoke(checks, **asked).results[-1]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
+    calls: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Shop,), {"calls": calls})) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield Site(folder, server, calls)
+        server.shutdown()
+        thread.join()
+
+
+def words(smoked: Smoked) -> dict[str, str]:
+    return {result.check: result.status for result in smoked.results}
+
+
+LOGIN = """
+[secrets.password]
+env = "SHOP_PASSWORD"
+[checks.login]
+http = "POST /login"
+json = { user = "ada", password = "{password}" }
+capture = { token = "$.token" }
+[checks.account]
+http = "GET /account"
+headers = { Authorization = "Bearer {token}" }
+expect.json = { "$.user" = "ada" }
+[checks.basket]
+http = "GET /basket"
+needs = ["login"]
+expect.json = { "$.items" = { length = 2 } }
+"""
+
+
+def test_a_token_and_a_cookie_of_one_answer_open_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
+    smoked = site.smoke(LOGIN)
+    assert (smoked.status, smoked.exit, words(smoked)) == ("passed", 0, dict.fromkeys(("login", "account", "basket"), "passed"))
+    assert site.calls[0] == "POST /login"
+
+
+def test_no_secret_and_no_captured_value_is_in_what_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
+    smoked = site.smoke(LOGIN.replace('"$.user" = "ada"', '"$.user" = "bob"'))
+    account = smoked.results[1]
+    assert account.cause == '$.user: expected "bob", got "ada"'
+    assert account.shown == ('{"user": "ada", "seen": "Bearer {token}"}',)
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter2-hunter2")
+    wrong = site.smoke(LOGIN)
+    assert (wrong.results[0].shown[0], words(wrong)["account"]) == (
+        "{\"error\": \"wrong: {'user': 'ada', 'password': '{password}'}\"}",
+        "skipped",
+    )
+
+
+def test_a_secret_that_is_not_there_stops_everything_before_the_first_request(site: Site) -> None:
+    with pytest.raises(Refused, match="the variable SHOP_PASSWORD of secret 'password' is not set"):
+        site.smoke(LOGIN)
+    assert site.calls == []
+
+
+def test_what_cleans_up_is_done_after_a_failure_and_the_rest_is_skipped(site: Site) -> None:
+    smoked = site.smoke(
+        """
+[checks.make]
+http = "GET /thing"
+capture = { thing = "$.path" }
+[checks.look]
+http = "GET /status/500"
+needs = ["make"]
+[checks.again]
+http = "GET /again"
+needs = ["look"]
+[checks.clean]
+http = "DELETE {thing}"
+needs = ["look"]
+always = true
+""".replace("DELETE {thing}", "DELETE /clean{thing}")
+    )
+    assert words(smoked) == {"make": "passed", "look": "failed", "again": "skipped", "clean": "passed"}
+    assert site.calls[-1] == "DELETE /clean/thing"
+    assert smoked.exit == 1
+
+
+def test_checks_that_do_not_need_each_other_go_side_by_side(site: Site) -> None:
+    began = time.monotonic()
+    smoked = site.smoke("".join(f'[checks.c{number}]\nhttp = "GET /slow"\n' for number in range(8)))
+    assert (smoked.status, time.monotonic() - began < 1.2) == ("passed", True)
+
+
+def test_one_is_tried_again_until_it_passes(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /third"\nretry = "20s"\n')
+    assert (result.status, result.tries) == ("passed", 3)
+
+
+def test_one_that_never_passes_is_tried_until_its_time_is_over(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /status/503"\n', retry_s=1.2)
+    assert (result.status, result.tries >= 3, result.cause) == ("failed", True, "status: expected 2xx, got 503")
+
+
+def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -> None:
+    smoked = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\nneeds = ["a"]\n', timeout_s=0.35, parallel=1)
+    assert words(smoked)["a"] == "passed"
+    late = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\n', timeout_s=0.1, parallel=1)
+    assert (late.status, late.exit, sorted(words(late).values())) == ("failed", 1, ["failed", "unknown"])
+
+
+def test_repeated_it_passes_only_if_it_does_so_every_time(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /third"\n', repeat=4)
+    assert (result.status, result.detail) == ("failed", "2 of 4 passed")
+    assert site.one('[checks.up]\nhttp = "GET /"\n', repeat=3).detail == "3 of 3 passed"
+
+
+def test_an_answer_that_takes_too_long_is_told_with_both_times(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /slow"\nexpect.within = "100ms"\n')
+    assert (result.misses[0].what, result.misses[0].wanted) == ("time", "at most 100ms")
+
+
+def test_a_redirect_to_where_clouds_keep_credentials_is_not_followed(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /moved"\n')
+    assert (result.status, "169.254.169.254" in result.cause) == ("failed", True)
+
+
+def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET http://127.0.0.2:{port}/"\n')
+    assert (result.status, site.calls) == ("failed", [])
+    assert "127.0.0.2 is not allowed" in result.cause
+    assert "hosts" in result.next
+
+
+def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "api.example.com")
+    assert "127.0.0.1 is not allowed" in site.one('[checks.up]\nhttp = "GET /"\n').cause
+    assert site.calls == []
+
+
+def test_a_host_is_asked_where_the_person_says_that_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_CONNECT_TO", f"shop.example.com=127.0.0.1:{site.port}")
+    assert site.one('[checks.up]\nhttp = "GET http://shop.example.com/"\n').status == "passed"
+
+
+def test_an_address_of_the_command_line_is_asked_instead_of_the_environments(site: Site) -> None:
+    smoked = site.smoke('[checks.up]\nhttp = "GET /"\n', url=f"http://localhost:{site.port}")
+    assert smoked.status == "passed"
+
+
+def test_several_base_addresses_are_asked_each_for_itself(site: Site) -> None:
+    (site.folder / "rules.toml").write_text("")
+    text = '[checks.up]\nhttp = "GET /x"\ncapture = { p = "$.path" }\n[checks.next]\nhttp = "GET {p}/y"\n'
+    rules = HEAD.format(url=site.url, port=site.port).replace(f'["{site.url}"]', f'["{site.url}", "http://localhost:{site.port}"]')
+    request = Request(folder=str(site.folder))
+    (site.folder / "rules.toml").write_text(rules + text)
+    world = World(str(site.folder), str(site.folder), Real(), lambda profile, region: Aws(profile, region))
+    smoked = flow.smoke(request, flow.prepare(request, None, world), world, Stop(), lambda result: None)
+    assert {(one.check, one.at.partition("//")[2].partition(":")[0], one.status) for one in smoked.results} == {
+        (check, host, "passed") for check in ("up", "next") for host in ("127.0.0.1", "localhost")
+    }
+
+
+@contextmanager
+def socketed(handler: Callable[[ServerConnection], None]) -> Iterator[int]:
+    """A WebSocket server on a free port."""
+    with serve(handler, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.socket.getsockname()[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_websocket_is_sent_to_until_the_message_comes(site: Site) -> None:
+    def echo(connection: ServerConnection) -> None:
+        connection.send('{"type": "welcome"}')
+        for message in connection:
+            connection.send(json.dumps({"type": "echo", "of": message}))
+
+    with socketed(echo) as port:
+        check = f'[checks.live]\nwebsocket = "ws://127.0.0.1:{port}/live"\nsend = ["hi"]\n'
+        good = site.one(check + 'expect.json = { "$.type" = "echo", "$.of" = "hi" }\n')
+        assert (good.status, good.cause) == ("passed", "")
+        bad = site.one(check + 'timeout = "1s"\nexpect.json = { "$.type" = "goodbye" }\n')
+        assert (bad.status, bad.cause) == ("failed", '$.type: expected "goodbye", got "echo"')
+        silent = site.one(f'[checks.live]\nwebsocket = "ws://127.0.0.1:{port}/live"\n')
+        assert (silent.status, silent.detail) == ("passed", "connected")
+
+
+def test_an_open_port_passes_and_what_it_says_can_be_expected(site: Site) -> None:
+    with answering(lambda head: b"+PONG\r\n") as server:
+        check = f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n'
+        assert site.one(check).status == "passed"
+        assert site.one(check + 'send = "PING\\r\\n\\r\\n"\nexpect.body = "+PONG"\n').status == "passed"
+        bad = site.one(check + 'send = "PING\\r\\n\\r\\n"\ntimeout = "1s"\nexpect.body = "+OK"\n')
+        assert (bad.status, bad.misses[0].wanted) == ("failed", '"+OK" in it')
+    assert "nothing listens at" in site.one(f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n').cause
+
+
+def test_a_certificate_that_ends_soon_is_told_with_its_day(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    authority.trust(monkeypatch)
+    with answering(lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=5, hours=1))) as server:
+        check = f'[checks.cert]\ntls = "localhost:{server.port}"\n'
+        soon = site.one(check)
+        assert (soon.status, soon.misses[0].what) == ("failed", "certificate")
+        assert soon.misses[0].found.startswith("ends in 5 days, on ")
+        assert site.one(check + "expect.days = 3\n").status == "passed"
+    with answering(lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=-1))) as server:
+        assert "expired" in site.one(f'[checks.cert]\ntls = "localhost:{server.port}"\n').cause
+
+
+def test_a_name_is_known_and_for_the_right_addresses(site: Site) -> None:
+    assert site.one('[checks.name]\ndns = "localhost"\n').status == "passed"
+    bad = site.one('[checks.name]\ndns = "127.0.0.1"\nexpect.addresses = ["192.0.2.1"]\n')
+    assert (bad.status, bad.misses[0].found) == ("failed", "127.0.0.1")
+    assert site.one('[checks.name]\ndns = "nothing.invalid"\n').status == "failed"
+
+
+SUITE = "import os, sys; print('asked', os.environ['BASE_URL']); print('secret', os.environ['WORD']); sys.exit({code})"
+
+
+def test_a_suite_of_ones_own_passes_with_exit_code_0_and_leaves_a_log_without_secrets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUITE_WORD", "open-sesame-42")
+
+    def suite(code: int) -> str:
+        program = json.dumps([sys.executable, "-c", SUITE.format(code=code)]).replace("{", "{{").replace("}", "}}")
+        env = 'env = { BASE_URL = "{url}", WORD = "{word}" }'
+        return f'[secrets.word]\nenv = "SUITE_WORD"\n[checks.suite]\ncommand = {program}\n{env}\n'
+
+    good = site.one(suite(0))
+    assert (good.status, Path(good.log).read_text()) == ("passed", f"asked {site.url}\nsecret {{word}}\n")
+    bad = site.one(suite(3))
+    assert (bad.status, bad.cause, bad.shown) == ("failed", "exit code: expected 0, got 3", (f"asked {site.url}", "secret {word}"))
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there; one that has ended and is only not yet collected is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(site: Site, tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    program = json.dumps(["sh", "-c", f"sleep 60 & echo $! > {marker}; wait"])
+    began = time.monotonic()
+    result = site.one(f'[checks.suite]\ncommand = {program}\ntimeout = "1s"\n')
+    assert (result.status, result.cause) == ("failed", "it did not end within 1 s")
+    assert time.monotonic() - began < 15
+    assert not runs(int(marker.read_text()))
+
+
+def test_a_program_that_is_not_there_is_told_as_that(site: Site) -> None:
+    assert site.one('[checks.suite]\ncommand = ["no-such-program"]\n').cause == "no-such-program failed: it is not on PATH"
+
+
+def test_after_ctrl_c_nothing_new_is_asked_but_what_cleans_up(site: Site) -> None:
+    stop = Stop()
+    stop.ask(signal.SIGINT)
+    smoked = site.smoke('[checks.a]\nhttp = "GET /a"\n[checks.clean]\nhttp = "DELETE /clean"\nneeds = ["a"]\nalways = true\n', stop=stop)
+    assert (words(smoked), smoked.exit, site.calls) == ({"a": "unknown", "clean": "passed"}, 130, ["DELETE /clean"])
+
+
+def test_a_tag_takes_what_is_needed_along(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
+    smoked = site.smoke(LOGIN.replace("[checks.account]\n", '[checks.account]\ntags = ["me"]\n'), tags=("me",))
+    assert words(smoked) == {"login": "passed", "account": "passed"}
