@@ -57,6 +57,8 @@ class Shop(BaseHTTPRequestHandler):
             self._say(200, {})
         elif self.path.startswith("/status/"):
             self._say(int(self.path.rpartition("/")[2]), {"status": "down"})
+        elif self.path == "/every-third":
+            self._say(503 if self.calls.count("GET /every-third") % 3 else 200, {})
         elif self.path == "/third":
             self._say(200 if self.calls.count("GET /third") >= 3 else 503, {})
         else:

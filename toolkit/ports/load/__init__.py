@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from math import ceil
 from time import monotonic
 
 from msgspec import Struct
@@ -73,4 +74,4 @@ def run(given: bytes, users: int, seconds: int, log: Callable[[str], None], stop
 
 def percentile(times: list[float], share: float) -> float:
     """The value below which a share of the sorted times lies, by the nearest rank; 0 for none."""
-    return times[max(0, min(len(times) - 1, round(share * len(times) + 0.5) - 1))] if times else 0.0
+    return times[max(ceil(round(share * len(times), 6)), 1) - 1] if times else 0.0
