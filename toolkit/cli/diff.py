@@ -106,8 +106,12 @@ def _offered(found: Answer) -> int:
     chosen = offer(found)
     if chosen is None:
         return 0
-    output.say(f"$ {chosen}")
-    return run([*split(chosen)[1:], *(["--yes"] if "deploy" in chosen else [])])
+    for command in chosen.split(" && "):  # several checks, each only if the one before was well
+        output.say(f"$ {command}")
+        code = run([*split(command)[1:], *(["--yes"] if "deploy" in command else [])])
+        if code:
+            return code
+    return 0
 
 
 def _warn(found: Answer) -> None:

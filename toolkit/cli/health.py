@@ -107,7 +107,7 @@ def _watched(request: flow.Request, git: Git | None, given: dict[str, Any], inte
                     output.flush()
                 else:
                     stamp = f"{datetime.now():%H:%M:%S}, every {given['interval']}; Ctrl-C ends it"
-                    screen.show(f"{_text(looked, given)}\n{stamp}")
+                    screen.show(f"{stamp}\n\n{_text(looked, given)}")
                 time.sleep(interval_s)
     except KeyboardInterrupt:
         return 0

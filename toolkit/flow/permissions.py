@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from toolkit import targets as kinds
+from toolkit.flow import checks
 from toolkit.flow.deploy import known
 from toolkit.flow.rulebook import environment, load_rules
-from toolkit.model import Statement
+from toolkit.model import Environment, Place, Rules, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record
 from toolkit.run import jobs as making
+from toolkit.verify import aws, secrets
+from toolkit.verify.values import filled
 
 
 def permissions(
@@ -28,8 +31,23 @@ def permissions(
     jobs = making.imagined(wanted, places, found.vars if found else {})
     own = [statement for job in jobs for statement in kinds.kind(job.kind).permissions(job)]
     shared = [statement for place in places for statement in record(place)]
+    shared += [] if targets else _of_checks(rules, found, places)
     needed: list[Statement] = []
     for statement in (*own, *shared):
         if statement not in needed:
             needed.append(statement)
     return tuple(needed)
+
+
+def _of_checks(rules: Rules, found: Environment | None, places: Sequence[Place]) -> list[Statement]:
+    """What checks ask AWS, and where their secrets come from."""
+    there, variables = checks.load(rules), found.vars if found else {}
+    asked = [check for check in there.checks.values() if check.sort == "aws" and check.uses <= variables.keys()]
+    own = [statement for check in asked for statement in aws.permissions(filled(check.settings, variables))]
+    given = [
+        statement
+        for place in places
+        for secret in there.secrets.values()
+        for statement in secrets.permissions(secret, place.region or "*", place.account or "*", variables)
+    ]
+    return own + given
