@@ -19,7 +19,7 @@ settings.register_profile("night", parent=settings.get_profile("toolkit"), max_e
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
 
 
-IN_ORDER = ("tests/cli/test_deploying.py",)
+IN_ORDER = ("tests/cli/test_deploying.py", "tests/cli/test_wellbeing.py")
 """Files whose tests are one story: each goes on from where the one before has left its system."""
 
 
