@@ -94,6 +94,30 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(sta
     assert not any(sign.status == "ok" for one in looked.checkups for sign in one.signs)
 
 
+def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.rules("one")
+    config = stage.folder / "aws-config"
+    config.write_text('[default]\ncredential_process = sh -c "sleep 4"\n')
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    began = time.monotonic()
+    looked = stage.look(timeout_s=1)
+    assert time.monotonic() - began < 2
+    assert {one.status for one in looked.checkups} == {"unknown"}
+
+
+def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(stage: Stage) -> None:
+    stage.rules("one")
+    rules = stage.folder / "rules.toml"
+    rules.write_text(rules.read_text().replace("private = true", 'private = true\nstore = "s3://records"'))
+    stage.endpoint.fault("s3:*", times=None, kind="silent")
+    began = time.monotonic()
+    looked = stage.look(timeout_s=2)
+    assert time.monotonic() - began < 3
+    assert (of(looked, "one").status, looked.notes) == ("ok", ("the record of what is live was not read within 2 s",))
+
+
 def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
     stage.rules("one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n')
     stage.endpoint.fault("cloudformation:*", times=None, kind="silent")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
@@ -13,8 +14,8 @@ from toolkit.flow.recorded import point_of
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
-from toolkit.record.ledger import Record, open_ledger
-from toolkit.record.state import Store, existing, open_store
+from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.record.state import existing, open_store
 
 SLACK = timedelta(minutes=2)
 """Two machines' clocks, and the time that a record takes to be written."""
@@ -22,25 +23,42 @@ CONTENT = ("task definition", "sha256")
 """What names the very content that runs, among the details of what is live."""
 
 
-def against_record(checkups: list[Checkup], rules: Rules, subjects: Sequence[Subject], world: World, notes: list[str]) -> list[Checkup]:
-    """With a sign where what runs is in no deploy that is recorded."""
-    shared = any(subject.place.store for subject in subjects)
+class Recorded(Struct, frozen=True):
+    """What was recorded in each place, by target, and what there is to say of that."""
+
+    records: Mapping[Place, Mapping[str, tuple[Record, ...]]] = {}
+    notes: tuple[str, ...] = ()
+
+
+def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorded:
+    """The record of all places. Never raises for a record that cannot be read: that is a note."""
+    places = {one.place for one in subjects if one.job}
     try:
+        shared = any(place.store for place in places)
         store = open_store(rules.project, world.root) if shared else existing(rules.project, world.root)
-        known = {place: _records(store, place, world) for place in {one.place for one in subjects if one.job}} if store else {}
+        if store is None:
+            return Recorded()
+        ledgers = {place: open_ledger(store, place, world) for place in places}
+        found = {place: _records(ledger, place) for place, ledger in ledgers.items()}
     except ToolkitError as problem:
-        notes.append(f"the record of what is live cannot be read: {problem}")
-        return checkups
-    return [_recorded(checkup, subject, known.get(subject.place, {})) for checkup, subject in zip(checkups, subjects, strict=True)]
+        return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
+    copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
+    return Recorded(found, tuple(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
 
 
-def _records(store: Store, place: Place, world: World) -> Mapping[str, tuple[Record, ...]]:
-    found = open_ledger(store, place, world).all()
+def _records(ledger: Ledger, place: Place) -> Mapping[str, tuple[Record, ...]]:
     return {
         target: records
-        for (environment, region, target), records in found.items()
+        for (environment, region, target), records in ledger.all().items()
         if (environment, region) == (place.environment, place.region)
     }
+
+
+def against_record(checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded) -> list[Checkup]:
+    """With a sign where what runs is in no deploy that is recorded."""
+    return [
+        _recorded(checkup, subject, known.records.get(subject.place, {})) for checkup, subject in zip(checkups, subjects, strict=True)
+    ]  # fmt: skip
 
 
 def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]) -> Checkup:
@@ -77,10 +95,12 @@ def _named(live: Live) -> str:
     return arn.rpartition("/")[2] or live.version or "what runs"
 
 
-def against_head(checkups: list[Checkup], folder: str, rules: str | None, git: Git | None) -> list[Checkup]:
+def against_head(
+    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str]
+) -> list[Checkup]:  # fmt: skip
     """With what the live version of each target is against HEAD; empty where there is no repository to tell."""
     if git is None or git.bare:
-        return checkups
+        return list(checkups)
     states: dict[tuple[str | None, str], str] = {}
     for name in dict.fromkeys(checkup.environment for checkup in checkups):
         points: dict[str, tuple[Point, ...]] = {}
@@ -92,7 +112,8 @@ def against_head(checkups: list[Checkup], folder: str, rules: str | None, git: G
         try:
             asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True)
             answer = diff(asked, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
-        except ToolkitError:
+        except ToolkitError as problem:
+            notes.append(f"what is live cannot be compared with HEAD: {problem}")
             continue
         states |= {(name, target): answer.states.get(target, "") for target in points}
     return [

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
-from toolkit.flow.behind import against_head, against_record
-from toolkit.flow.looking import Board, Subject, ask_about, compared, warm
+from toolkit.flow.behind import Recorded, against_head, against_record, recorded
+from toolkit.flow.looking import Aside, Board, Subject, ask_about, compared, warm
 from toolkit.flow.rulebook import environment, load_rules
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.git import Git
@@ -59,16 +59,19 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
         raise Refused("rules.toml names nothing that can be looked at", "targets of kind app, stack, function or site, or checks")
     board = Board(subjects)
     policies = {name: checking.policy(rules, found, rules.environments.get(name) if name else None) for name in names}
-    warm(subjects, world)
+    until = began + request.timeout_s
+    Aside(lambda: warm(subjects, world)).by(until)  # what gives credentials may hang
+    record = Aside(lambda: recorded(rules, subjects, world))
     for at, subject in enumerate(subjects):
         ask_about(board, at, subject, policies[subject.place.environment], request.timeout_s, rules, world)
-    answered = board.close(began + request.timeout_s)
+    answered = board.close(until)
+    known = record.by(until) or Recorded(notes=(f"the record of what is live was not read within {request.timeout_s:g} s",))
+    notes = list(known.notes)
     checkups = [_checkup(board, at, subject, answered[at], request) for at, subject in enumerate(subjects)]
-    notes: list[str] = []
-    checkups = against_record(checkups, rules, subjects, world, notes)
-    checkups = against_head(checkups, request.folder, request.rules, git)
+    checkups = against_record(checkups, subjects, known)
+    checkups = against_head(checkups, request.folder, request.rules, git, notes)
     told = tuple(_redacted(checkup, request.redact) for checkup in checkups)
-    return _looked(names, subjects, told, board, round(monotonic() - began, 2), notes)
+    return _looked(names, subjects, told, board, round(monotonic() - began, 2), [request.redact(note) for note in notes])
 
 
 def _looked(

@@ -1,8 +1,10 @@
 """The questions that `health` asks, all at the same time, and the board on which the answers are written."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from threading import Condition, Thread
 from time import monotonic
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +19,8 @@ from toolkit.verify import addresses
 from toolkit.verify.base import Around
 from toolkit.verify.tries import carry_out
 from toolkit.verify.values import Veil
+
+Found = TypeVar("Found")
 
 SOON_S = 1800.0
 """Credentials that end sooner are worth a warning."""
@@ -93,8 +97,26 @@ class Board:
         return self._live.get(at)
 
 
+class Aside(Generic[Found]):
+    """Something that is done meanwhile, and left to itself when nobody has time for it any more."""
+
+    def __init__(self, do: Callable[[], Found]) -> None:
+        self._found: Future[Found] = Future()
+        Thread(target=self._carry_out, args=(do,), daemon=True).start()
+
+    def by(self, until: float) -> Found | None:
+        """What came of it, None if that is not known by then (of time.monotonic). Raises what it raised."""
+        return self._found.result() if wait([self._found], max(until - monotonic(), 0)).done else None
+
+    def _carry_out(self, do: Callable[[], Found]) -> None:
+        try:
+            self._found.set_result(do())
+        except BaseException as problem:  # also a bug has to arrive where it is waited for
+            self._found.set_exception(problem)
+
+
 def warm(subjects: Sequence[Subject], world: World) -> None:
-    """Make the AWS clients that will be needed side by side: they are read from large files. What is wrong with them is told later."""
+    """Make the AWS clients that will be needed: they are read from large files. What is wrong with them is told later."""
     wanted: dict[int, tuple[Place, set[str]]] = {}
     for subject in subjects:
         _, services = wanted.setdefault(id(world.aws(subject.place)), (subject.place, {"sts"}))

@@ -6,7 +6,7 @@ stood for an effect is for the kind's `observe` to find out, never for a retry.
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import Condition, Lock, Thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -120,9 +120,9 @@ class Aws:
         return {key: gathering.result(key) for key, gathering in joined}
 
     def warm(self, *services: str) -> None:
-        """Make clients side by side, before they are needed: reading a service's model takes longer than a call."""
-        with ThreadPoolExecutor(max(len(services), 1)) as pool:
-            list(pool.map(lambda service: self._client(service, once=False), services))
+        """Make clients before they are needed: reading a service's model takes longer than a call."""
+        for service in services:
+            self._client(service, once=False)
 
     def knows(self, service: str, operation: str) -> bool:
         """Whether the installed botocore has this operation (`DescribeServiceDeployments`)."""
