@@ -88,13 +88,14 @@ class Accept(Struct, frozen=True):
 
 class Secret(Struct, frozen=True):
     """Where a secret value comes from: a variable of the environment, a parameter of SSM, or a secret of Secrets Manager, of which `key`
-    takes one value out of a JSON object. Names may hold variables."""
+    takes one value out of a JSON object. Names may hold variables: `uses`."""
 
     name: str
     env: str | None = None
     ssm: str | None = None
     secret: str | None = None
     key: str | None = None
+    uses: frozenset[str] = frozenset()
 
 
 class Load(Struct, frozen=True):

@@ -37,6 +37,9 @@ vars = {{ port = "{port}" }}
 """
 
 
+SESSION = "s3ss10n-" + "x7" * 300
+
+
 class Shop(BaseHTTPRequestHandler):
     """A login, a basket that a cookie opens, and whatever a test asks for."""
 
@@ -55,6 +58,10 @@ class Shop(BaseHTTPRequestHandler):
         elif self.path == "/slow":
             time.sleep(0.3)
             self._say(200, {})
+        elif self.path == "/odd":
+            self._say(200, {"half": "\ud800abcd", "nul": "ab\0cdef", "list": ["\ud800abcd"]})
+        elif self.path == "/session":
+            self._say(200, {"sid": SESSION})
         elif self.path.startswith("/status/"):
             self._say(int(self.path.rpartition("/")[2]), {"status": "down"})
         elif self.path == "/every-third":
@@ -167,6 +174,60 @@ def test_no_secret_and_no_captured_value_is_in_what_is_told(site: Site, monkeypa
         "{\"error\": \"wrong: {'user': 'ada', 'password': '{password}'}\"}",
         "skipped",
     )
+
+
+@pytest.mark.parametrize("wanted", [
+    'capture = { sid = "$.sid", other = "$.other" }', 'capture = { sid = "$.sid" }\nexpect.json = { "$.sid" = "no" }',
+    'capture = { sid = "$.sid" }\nexpect.body = "no"', 'capture = { sid = "$.sid" }\nexpect.status = 404',
+])  # fmt: skip
+def test_a_long_captured_value_does_not_show_in_part_whatever_fails(site: Site, wanted: str) -> None:
+    result = site.one(f'[checks.session]\nhttp = "GET /session"\n{wanted}\n')
+    assert result.status == "failed"
+    assert SESSION[:8] not in repr(result)
+    assert "{sid}" in repr(result)
+
+
+def test_a_long_secret_does_not_show_in_part(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter2-" * 100)
+    asked = 'json = { password = "{password}" }\nexpect.json = { "$.error" = "{password}" }\nexpect.status = 401\n'
+    result = site.one(f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.login]\nhttp = "POST /login"\n{asked}')
+    assert (result.status, result.misses[0].wanted) == ("failed", '"{password}"')
+    assert "hunter2" not in repr(result)
+    assert max(map(len, (result.misses[0].found, *result.shown))) <= 200
+
+
+def test_a_long_value_is_told_short(site: Site) -> None:
+    result = site.one('[checks.session]\nhttp = "GET /session"\nexpect.json = { "$.sid" = 1 }\n')
+    assert (result.status, len(result.misses[0].found)) == ("failed", 200)
+
+
+def test_a_captured_value_that_cannot_be_used_fails_its_check_and_what_cleans_up_is_done(site: Site) -> None:
+    smoked = site.smoke("""
+[checks.odd]
+http = "GET /odd"
+capture = { half = "$.half", nul = "$.nul", list = "$.list" }
+[checks.texts]
+http = "GET /{half}/{list}"
+[checks.child]
+command = ["true", "{nul}"]
+[checks.clean]
+http = "DELETE /odd"
+needs = ["child"]
+always = true
+""")
+    assert words(smoked) == {"odd": "passed", "texts": "passed", "child": "failed", "clean": "passed"}
+    assert smoked.results[2].cause == "with the values that stand in it, it cannot be asked (ValueError)"
+    assert "DELETE /odd" in site.calls
+
+
+def test_a_bug_leaves_its_check_unknown_and_what_cleans_up_is_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toolkit.verify import tcp
+
+    monkeypatch.setattr(tcp, "split", lambda address: 1 / 0)
+    checks = '[checks.port]\ntcp = "127.0.0.1:1"\n[checks.clean]\nhttp = "DELETE /x"\nneeds = ["port"]\nalways = true\n'
+    smoked = site.smoke(checks)
+    assert (words(smoked), smoked.exit) == ({"port": "unknown", "clean": "passed"}, 1)
+    assert smoked.results[0].cause == "a bug in toolkit: ZeroDivisionError"
 
 
 def test_a_secret_that_is_not_there_stops_everything_before_the_first_request(site: Site) -> None:
@@ -365,6 +426,14 @@ def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(site: Site,
     assert (result.status, result.cause) == ("failed", "it did not end within 1 s")
     assert time.monotonic() - began < 15
     assert not runs(int(marker.read_text()))
+
+
+def test_a_suite_that_writes_a_line_without_end_is_ended_in_time(site: Site) -> None:
+    endless = "import sys, time\nwhile True: sys.stdout.write('.' * 999); sys.stdout.flush(); time.sleep(0.01)"
+    began = time.monotonic()
+    result = site.one(f'[checks.suite]\ncommand = {json.dumps([sys.executable, "-c", endless])}\ntimeout = "1s"\n')
+    assert (result.status, result.cause) == ("failed", "it did not end within 1 s")
+    assert time.monotonic() - began < 10
 
 
 def test_a_program_that_is_not_there_is_told_as_that(site: Site) -> None:

@@ -52,7 +52,7 @@ key = "password"
         30.0,
     )
     assert (check.captures, set(check.uses), check.based) == (("token",), {"host", "password"}, False)
-    assert found.secrets == {"password": Secret("password", secret="demo{host}", key="password")}
+    assert found.secrets == {"password": Secret("password", secret="demo{host}", key="password", uses=frozenset({"host"}))}
 
 
 @pytest.mark.parametrize(("text", "sort"), [
@@ -122,6 +122,17 @@ WRONG = {
         '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nchecks = ["pu"]\n' + UP,
         "rules.toml:11: targets.app.checks: 'pu' is no check and no tag; there are up",
     ),
+    "a base address with an unknown name": ('[environments.x]\nurls = ["{nope}"]\n', "environments.x.urls: `{nope}` is no variable; add it to"),
+    "a host with an unknown name": ('[environments.x]\nhosts = ["{nope}.example.com"]\n', "environments.x.hosts: `{nope}` is no variable"),
+    "a base address with days": (
+        '[environments.x]\nvars = { h = "a" }\nurls = ["https://{h+1}"]\n', "environments.x.urls: `{h+1}` is no variable"
+    ),
+    "a secret of an unknown name": (
+        '[secrets.p]\nssm = "/{hots}/p"\n[checks.up]\nhttp = "GET /{p}"\n',
+        "checks.up: the name of secret `{p}` holds `{hots}`, which is no variable of environment 'dev'; did you mean 'host'?",
+    ),
+    "a secret of days": ('[secrets.p]\nenv = "P{host+1}"\n', "secrets.p: days cannot be added to `{host}`"),
+    "a file with a NUL": ('include = ["a\\u0000.toml"]\n', "include[0]"),
     "a wrong rollback": ('[environments.x]\nrollback = "always"\n', "environments.x.rollback"),
     "a host with a path": ('[environments.x]\nhosts = ["a.example.com/x"]\n', "environments.x.hosts[0]: expected a host's name"),
 }  # fmt: skip

@@ -108,12 +108,12 @@ def read(reader: Reader, checks: Mapping[str, object], secrets: Mapping[str, obj
     if len(checks) > MOST_CHECKS:
         reader.wrong(f"there are {len(checks)} checks; {MOST_CHECKS} are the most", "checks")
         return Checks()
-    kept = {secret.name: secret for secret in _secrets(reader, secrets)}
+    kept = {secret.name: secret for secret in _secrets(reader, secrets, sorts)}
     made = {check.name: check for name, table in checks.items() if (check := _check(reader, name, table, sorts)) is not None}
     return Checks(made, kept)
 
 
-def _secrets(reader: Reader, tables: Mapping[str, object]) -> Iterator[Secret]:
+def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iterator[Secret]:
     for name, table in tables.items():
         one = reader.named(name, table, SecretTable, "secrets")
         if one is None:
@@ -124,7 +124,10 @@ def _secrets(reader: Reader, tables: Mapping[str, object]) -> Iterator[Secret]:
             reader.wrong("needs one of `env`, `ssm` and `secret`", "secrets", name)
         elif one.key is not None and one.secret is None:
             reader.wrong("`key` is for `secret`", "secrets", name, "key")
-        yield Secret(name, one.env, one.ssm, one.secret, one.key)
+        words = [one.env or "", one.ssm or "", one.secret or ""]
+        for word in sorted(sorts.misused(words)):
+            reader.wrong(f"days cannot be added to `{{{word}}}`", "secrets", name)
+        yield Secret(name, one.env, one.ssm, one.secret, one.key, sorts.names(words))
 
 
 def _check(reader: Reader, name: str, table: object, sorts: Sorts) -> Check | None:
@@ -226,6 +229,13 @@ def _dangling(
                 f"{name!r} is no environment; {nearest(name, tuple(variables)) or 'there are ' + listed(tuple(variables))}",
             )
     wanted = check.environments or tuple(variables) or ("",)
+    for secret in sorted(check.uses & found.secrets.keys()):
+        for name in sorted(found.secrets[secret].uses):
+            lacking = [one for one in wanted if name not in variables.get(one, {})]
+            if lacking:
+                of = f" of environment {lacking[0]!r}" if lacking[0] else ""
+                near = nearest(name, tuple(variables.get(lacking[0], {}))) or "a secret's name can only hold variables of `vars`"
+                yield check.where, key, f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no variable{of}; {near}"
     for name in sorted(check.uses - found.secrets.keys() - givers.keys() - set(built_in)):
         lacking = [one for one in wanted if name not in variables.get(one, {})]
         if lacking:

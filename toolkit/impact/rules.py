@@ -30,6 +30,8 @@ VARIABLES = frozenset(("commit", "version"))
 """The variables that stand for what is deployed, in every environment."""
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\+\d+)?)\}")
+"""With the days that could be added in a check, and not here."""
 
 Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$", description="The twelve digits of an AWS account, in quotes.")]
 Store = Annotated[
@@ -41,7 +43,7 @@ Host = Annotated[
     str, Meta(pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$", description="A host's name, or `*.` and the end of names.")
 ]
 Included = Annotated[
-    str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$)).+\.toml$", description="A `.toml` file, as a path from the folder of this one.")
+    str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$", description="A `.toml` file, as a path from the folder of this one.")
 ]
 
 
@@ -289,7 +291,12 @@ class _Loader(Reader):
                     self.wrong(message, "rules", index, "deploy", rule.deploy.index(name))
 
     def _check_variables(self, loaded: Rules) -> None:
-        """Every `{name}` in a setting must stand for something in every environment."""
+        """Every `{name}` in a setting must stand for something in every environment, and in what an environment itself says."""
+        for environment in loaded.environments.values():
+            for key, words in (("urls", environment.urls), ("hosts", environment.hosts)):
+                for variable in sorted(set(_NAMED.findall(" ".join(words))) - environment.vars.keys()):
+                    near = nearest(variable, tuple(environment.vars)) or f"add it to [environments.{environment.name}] vars"
+                    self.wrong(f"`{{{variable}}}` is no variable; {near}", "environments", environment.name, key)
         if not loaded.environments:
             return
         for name, target in loaded.targets.items():

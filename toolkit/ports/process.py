@@ -12,6 +12,8 @@ from threading import Thread
 from msgspec import Struct
 
 CHUNK = 1 << 18
+LONGEST = 1 << 20
+"""Bytes of a line after which it is taken for one, though it has not ended."""
 _KEPT = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
 """What a child may know of our environment. No GIT_*, LD_*, PYTHON*: they change what programs do."""
 
@@ -104,7 +106,7 @@ class Talking:
                 pass  # it ended early; its exit code tells why
 
     def lines(self, tick_s: float = 0.2) -> Iterator[bytes | None]:
-        """Each line as it comes, without its end, and None whenever nothing came for `tick_s` seconds. Then `code` is known.
+        """Each line as it comes, without its end, and None whenever none came for `tick_s` seconds or sooner. Then `code` is known.
 
         A line is also ended by a carriage return: that is how programs draw their progress. Input (`given`) is for a few bytes, such as
         a password. Whoever stops iterating stops the program.
@@ -126,6 +128,11 @@ class Talking:
                         break
                     *whole, kept = (kept + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
                     yield from whole
+                    if len(kept) > LONGEST:  # a line without end
+                        yield kept
+                        kept = b""
+                    elif not whole:
+                        yield None
             if kept:
                 yield kept
             while self._process.poll() is None:

@@ -1,6 +1,7 @@
 """What is expected of an answer, and what of that does not hold. Pure."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -11,9 +12,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from toolkit.model import Miss
 
 Found = Any
-LONGEST = 200
-"""So much of a value is shown."""
-
+LONGEST = 300
+"""Characters of a JSON path."""
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_LIST = re.compile(r"\[[^\[\]]*,[^\[\]]*\]")
 _TYPES = {"null": type(None), "boolean": bool, "number": (int, float), "string": str, "array": list, "object": dict}
 
 
@@ -81,12 +83,21 @@ def wrong_path(path: str) -> str | None:
     """What is wrong with a JSON path, None if nothing is."""
     from jsonpath.exceptions import JSONPathError
 
+    if _endless(path):
+        return f"{path!r} could take for ever on a hostile answer: only one `..` and one list, and neither `..` nor `$` in a filter"
     try:
         _compiled(path)
     except (JSONPathError, RecursionError) as error:
         hint = "; it begins with `$`: `$.status`" if not path.startswith("$") else ""
         return f"{path!r} is no JSON path: {str(error).splitlines()[0] or type(error).__name__}{hint}"
     return None
+
+
+def _endless(path: str) -> bool:
+    """Whether there are answers of a few kilobytes on which a path takes more than a few steps for each value in them."""
+    bare = _QUOTED.sub("''", path)
+    before, _, inside = bare.partition("?")
+    return len(path) > LONGEST or before.count("..") > 1 or ".." in inside or "$" in inside or len(_LIST.findall(bare)) > 1
 
 
 def _compiled(path: str) -> Any:
@@ -210,9 +221,8 @@ def text(body: bytes) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for people, in one line and not too long."""
-    said = value if isinstance(value, str) and len(value) > LONGEST else json.dumps(value, ensure_ascii=False, default=str)
-    return said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}..."
+    """A value for people, in one line. It is cut where nothing in it is secret any more (`verify.tries`): half a secret is not known as one."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def shown_want(wanted: Want) -> str:

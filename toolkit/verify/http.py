@@ -1,5 +1,6 @@
 """A check of an HTTP address: method, headers and body; expected status, headers, content and time; values for later checks."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,7 +86,7 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     answered = http.ask(asked(settings, around.base), around.policy, around.seconds, around.jar, settings.follow)
     values, missing = _captured(settings.capture, answered)
     misses = (*_misses(settings.expect, answered), *(missing if not _unexpected(settings.expect, answered) else ()))
-    return base.Answer(answered.took_s, misses, values if not missing else {}, lines(answered.body) if misses else (), _detail(answered))
+    return base.Answer(answered.took_s, misses, values, lines(answered.body) if misses else (), _detail(answered))
 
 
 def asked(settings: Settings, where: str) -> "Asked":
@@ -170,16 +171,17 @@ def _cookie(name: str, answered: "Answered") -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """A captured value as text, None if there is none."""
+    """A captured value as text that can be sent, None if there is none: JSON may have halves of characters, which cannot."""
     if value is UNSET or value is None:
         return None
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    found = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return found.encode("utf-8", "replace").decode()
 
 
 def lines(body: bytes) -> tuple[str, ...]:
-    """The first lines of an answer, for people."""
-    found = expect.text(body[:4096]).splitlines()
-    return tuple(one[: expect.LONGEST] for one in found[:LINES]) + (("...",) if len(found) > LINES else ())
+    """The first lines of an answer, for people. They are cut where nothing in them is secret any more (`verify.tries`)."""
+    found = expect.text(body).splitlines()
+    return (*found[:LINES], *(("...",) if len(found) > LINES else ()))
 
 
 def _detail(answered: "Answered") -> str:

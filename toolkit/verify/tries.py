@@ -12,8 +12,10 @@ from toolkit.model import Check, Result
 from toolkit.verify.base import Answer, Around, Sort
 from toolkit.verify.values import Veil, filled
 
-FIRST_S, LONGEST_S = 0.5, 5.0
+FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
+LONGEST = 200
+"""So many characters of a value, or of a line of an answer, are told."""
 
 
 class Tried(Struct, frozen=True):
@@ -33,8 +35,10 @@ def carry_out(
     began = monotonic()
     try:
         settings = filled(check.settings, known)
-    except (KeyError, ValueError) as problem:
+    except KeyError as problem:
         return Tried(Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value"))
+    except (ValueError, OverflowError):  # what they say holds the values
+        return Tried(Result(check.name, "failed", check.asks, cause="with the values that stand in it, it is nothing that can be asked"))
     end, tries = min(began + check.retry_s, until), 0
     while True:
         tries += 1
@@ -43,7 +47,7 @@ def carry_out(
         if found.result.status == "passed" or monotonic() >= end or around.stopped():
             took = found.result.took_s if found.result.status == "passed" else monotonic() - began
             return replace(found, result=replace(found.result, tries=tries, took_s=round(took, 3)))
-        wait(min(FIRST_S * 2 ** (tries - 1), LONGEST_S, max(end - monotonic(), 0)))
+        wait(min(FIRST_S * 2 ** (tries - 1), LAST_S, max(end - monotonic(), 0)))
 
 
 def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) -> Tried:
@@ -52,18 +56,30 @@ def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) 
         answer = sort.ask(settings, around)
     except ToolkitError as problem:
         return Tried(_unanswered(check, asks, problem, veil))
+    except ValueError as problem:  # half a character, a NUL: what they say holds the values
+        cause = f"with the values that stand in it, it cannot be asked ({type(problem).__name__})"
+        return Tried(Result(check.name, "failed", veil.over(asks), cause=cause))
+    except Exception as bug:  # what comes after it may have to clean up
+        cause = f"a bug in toolkit: {type(bug).__name__}"
+        return Tried(Result(check.name, "unknown", veil.over(asks), cause=cause, next="please report it"))
     for name, value in answer.values.items():
         veil.hide(name, value)
     return Tried(_judged(check, asks, answer, veil), answer.values)
 
 
 def _judged(check: Check, asks: str, answer: Answer, veil: Veil) -> Result:
-    misses = tuple(replace(miss, wanted=veil.over(miss.wanted), found=veil.over(miss.found)) for miss in answer.misses)
+    misses = tuple(replace(miss, wanted=_brief(miss.wanted, veil), found=_brief(miss.found, veil)) for miss in answer.misses)
     first = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
     return Result(
-        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses, shown=veil.over_all(answer.shown),
+        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses, shown=tuple(_brief(one, veil) for one in answer.shown),
         detail=veil.over(answer.detail), took_s=answer.took_s,
     )  # fmt: skip
+
+
+def _brief(text: str, veil: Veil) -> str:
+    """A text without secrets, and then not too long: half a secret could not be told from any other text."""
+    found = veil.over(text)
+    return found if len(found) <= LONGEST else f"{found[: LONGEST - 3]}..."
 
 
 def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Veil) -> Result:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -83,8 +83,11 @@ class Veil:
         from base64 import b64encode
         from urllib.parse import quote, quote_plus
 
-        raw = value.encode("utf-8", "surrogateescape")
         plain = value.encode("utf-8", "replace").decode()
+        try:
+            raw = value.encode("utf-8", "surrogateescape")  # bytes of the environment's that are no text
+        except UnicodeEncodeError:
+            raw = plain.encode()
         forms = {value, *value.splitlines(), quote(raw, safe=""), quote_plus(raw), b64encode(raw).decode().rstrip("=")}
         forms |= {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
         for form in forms:
@@ -96,7 +99,3 @@ class Veil:
         for value in sorted(self._values, key=len, reverse=True):
             text = text.replace(value, f"{{{self._values[value]}}}")
         return self._also(text)
-
-    def over_all(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """The same for several."""
-        return tuple(map(self.over, texts))

@@ -74,9 +74,9 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     except websocket.NotSeen as problem:
         if wanted is None or not problem.seen:
             raise
-        return base.Answer(
-            problem.took_s, tuple(_misses(wanted, problem.seen[-1])), shown=lines(_bytes(problem.seen[-1])), detail=str(problem)
-        )
+        last = problem.seen[-1]
+        hidden = {name: value for name, value in _values(settings.capture, last).items() if value is not None}
+        return base.Answer(problem.took_s, tuple(_misses(wanted, last)), hidden, lines(_bytes(last)), str(problem))
     late = () if wanted is None else tuple(expect.of_time(took_s, wanted.within))
     values = _captured(settings.capture, seen[-1]) if settings.capture else {}
     return base.Answer(took_s, late, values, detail=f"{len(seen)} messages in {took_s * 1000:.0f}ms" if seen else "connected")
@@ -88,15 +88,21 @@ def _misses(wanted: Message, message: str | bytes) -> list[Miss]:
 
 
 def _captured(wanted: Mapping[str, str], message: str | bytes) -> dict[str, str]:
-    data = _bytes(message)
-    content = expect.parsed(data)
     found: dict[str, str] = {}
-    for name, where in wanted.items():
-        value = expect.text(data) if where == "body" else as_text(UNSET if content is UNSET else expect.at(content, where))
+    for name, value in _values(wanted, message).items():
         if value is None:
-            raise ProbeError(f"the message has nothing at {where} for {{{name}}}")
+            raise ProbeError(f"the message has nothing at {wanted[name]} for {{{name}}}")
         found[name] = value
     return found
+
+
+def _values(wanted: Mapping[str, str], message: str | bytes) -> dict[str, str | None]:
+    data = _bytes(message)
+    content = expect.parsed(data)
+    return {
+        name: expect.text(data) if where == "body" else as_text(UNSET if content is UNSET else expect.at(content, where))
+        for name, where in wanted.items()
+    }
 
 
 def _bytes(message: str | bytes) -> bytes:
