@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from tests.ports.net.servers import Authority, answer, answering
-from toolkit.errors import Refused
+from toolkit.errors import Refused, Unreachable, UsageError
 from toolkit.flow import smoke as flow
 from toolkit.flow.smoke import Request, Smoked
 from toolkit.model import Result
@@ -196,6 +197,31 @@ def test_a_long_secret_does_not_show_in_part(site: Site, monkeypatch: pytest.Mon
     assert max(map(len, (result.misses[0].found, *result.shown))) <= 200
 
 
+def test_a_secret_shows_nowhere_in_what_was_expected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter2hunter2")
+    expected = """
+expect.json = { "$.users[?@.id=='{password}'].n" = "x" }
+expect.headers = { "X-{password}" = "1" }
+capture = { user = "$['{password}']" }
+"""
+    result = site.one(f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.up]\nhttp = "GET /"\n{expected}')
+    assert [miss.what for miss in result.misses] == ["header X-{password}", "$.users[?@.id=='{password}'].n", "$['{password}']"]
+    assert "hunter2" not in repr(result)
+
+
+def test_what_aws_does_not_answer_in_time_is_unknown(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        result = site.one('[checks.queue]\naws = "queue:x"\ntimeout = "1s"\n')
+        assert (result.status, result.cause) == ("unknown", "no answer from AWS for queue x: it took longer than 1 s")
+        with pytest.raises(Unreachable, match="those of the checks were not read within 1 s"):
+            site.one('[secrets.p]\nssm = "/p"\n[checks.up]\nhttp = "GET /{p}"\n', timeout_s=1)
+    assert time.monotonic() - began < 5
+
+
 def test_a_long_value_is_told_short(site: Site) -> None:
     result = site.one('[checks.session]\nhttp = "GET /session"\nexpect.json = { "$.sid" = 1 }\n')
     assert (result.status, len(result.misses[0].found)) == ("failed", 200)
@@ -309,6 +335,13 @@ def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_ask
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "api.example.com")
     assert "127.0.0.1 is not allowed" in site.one('[checks.up]\nhttp = "GET /"\n').cause
     assert site.calls == []
+
+
+@pytest.mark.parametrize("said", ["", " ", ","])
+def test_hosts_that_are_said_outside_and_are_none_are_a_mistake(site: Site, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", said)
+    with pytest.raises(UsageError, match="TOOLKIT_PROBE_HOSTS is set, and names no host"):
+        site.one('[checks.up]\nhttp = "GET /"\n')
 
 
 def test_a_host_is_asked_where_the_person_says_that_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,6 +459,13 @@ def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(site: Site,
     assert (result.status, result.cause) == ("failed", "it did not end within 1 s")
     assert time.monotonic() - began < 15
     assert not runs(int(marker.read_text()))
+
+
+def test_a_suite_that_a_link_leads_out_of_the_repository_is_not_started(site: Site, tmp_path: Path) -> None:
+    (site.folder / "suite").symlink_to(tmp_path)
+    result = site.one('[checks.suite]\ncommand = ["touch", "ran"]\nfolder = "suite"\n')
+    assert result.cause == "touch failed: `folder` leads out of the folder of rules.toml"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_suite_that_writes_a_line_without_end_is_ended_in_time(site: Site) -> None:

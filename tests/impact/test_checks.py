@@ -122,7 +122,8 @@ WRONG = {
         '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nchecks = ["pu"]\n' + UP,
         "rules.toml:11: targets.app.checks: 'pu' is no check and no tag; there are up",
     ),
-    "a base address with an unknown name": ('[environments.x]\nurls = ["{nope}"]\n', "environments.x.urls: `{nope}` is no variable; add it to"),
+    "a base address with an unknown name": ('[environments.x]\nurls = ["{nope}"]\n', "environments.x.urls: `{nope}` is no variable; add"),
+    "a secret that every check knows": ('[secrets.today]\nenv = "P"\n', "secrets.today: every check knows `{today}` already"),
     "a host with an unknown name": ('[environments.x]\nhosts = ["{nope}.example.com"]\n', "environments.x.hosts: `{nope}` is no variable"),
     "a base address with days": (
         '[environments.x]\nvars = { h = "a" }\nurls = ["https://{h+1}"]\n', "environments.x.urls: `{h+1}` is no variable"

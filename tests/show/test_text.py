@@ -55,6 +55,14 @@ QUOTED = {
 }
 
 
+@pytest.mark.parametrize(("said", "shown"), [
+    ("::error file=a.py,line=1::pwned", "\\x3a:error file=a.py,line=1::pwned"), ("see ::add-mask::x", "see \\x3a:add-mask::x"),
+    ("host is at ::1, which", "host is at ::1, which"), ("std::vector ::ffff:1.2.3.4", "std::vector ::ffff:1.2.3.4"),
+])  # fmt: skip
+def test_a_workflow_command_that_a_line_could_begin_with_is_none_any_more(said: str, shown: str) -> None:
+    assert line(said) == shown
+
+
 @pytest.mark.parametrize("name", QUOTED)
 def test_an_odd_name_is_quoted_with_escapes(name: str) -> None:
     assert quote(name) == QUOTED[name]

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from toolkit.errors import ProbeError
+from toolkit.verify import expect
 from toolkit.verify.values import BUILT_IN, Veil, filled, generated, misused, names
 
 
@@ -53,6 +55,27 @@ def test_a_name_that_is_not_known_is_an_error() -> None:
 
 def test_a_value_with_braces_is_put_in_as_it_is() -> None:
     assert filled(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
+
+
+@pytest.mark.parametrize("value", ["it's", 'say "x"', "a\\b", "x']..*..*['"])
+def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
+    settings = filled(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
+    [path] = settings.json
+    assert expect.at({"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path) == [7]
+
+
+def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
+    settings = filled(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
+    with pytest.raises(ProbeError, match="with the values that stand in it"):
+        list(expect.of_json({"a": 1}, settings.json))
+
+
+@pytest.mark.parametrize("written", [
+    r"my\/sec\/ret+val=x&Y", r"my/sec/ret+val=x\u0026Y", "my/sec/ret+val=x&amp;Y", "my/sec/ret%2Bval%3Dx%26Y",
+    "my/sec/ret%2bval%3dx%26Y", "my%2Fsec%2Fret%2Bval%3Dx%26Y", "my%2fsec%2fret%2bval%3dx%26Y", "my/sec/ret+val=x&y.example.com",
+])  # fmt: skip
+def test_a_secret_is_hidden_however_an_answer_writes_it(written: str) -> None:
+    assert "ret" not in Veil({"p": "my/sec/ret+val=x&Y"}).over(written)
 
 
 def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:

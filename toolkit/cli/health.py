@@ -50,6 +50,8 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     addresses, certificates, queues and tables, and the credentials themselves. What runs is compared with HEAD and with what was recorded.
     """
     request = _request(ctx, given)
+    if given["report"]:
+        files.check_writable(given["report"])
     git = options.repository(request.folder)
     if given["watch"]:
         return _watched(request, git, given, time_of("--interval", given["interval"]))

@@ -58,6 +58,8 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     git = options.repository(request.folder)
     if given["only_list"]:
         return _listed(flow.listed(request, git), given["as_json"])
+    if given["report"]:
+        files.check_writable(given["report"])
     there = deploying.world(git.root if git and not git.bare else request.folder)
     stage = flow.prepare(request, git, there)
     stop = Stop()

@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, Problem, Refused, RulesError, UsageError
+from toolkit.errors import FileProblem, Problem, Refused, RulesError, Unreachable, UsageError
 from toolkit.flow.rulebook import sorts
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
 from toolkit.model import Checks, Environment, Place, Rules, Wanted
 from toolkit.ports import files
+from toolkit.ports.aside import Aside, Late
 from toolkit.ports.net.policy import Policy, parse_instead
 from toolkit.ports.world import World
 from toolkit.targets.base import Watched
@@ -22,6 +24,8 @@ from toolkit.verify.values import BUILT_IN, Veil, filled
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
 """What is said from outside of the repository: where hosts really are, and the only hosts that may be asked."""
+SECRETS_S = 60.0
+"""How long secrets may take to be read, where nobody says anything else."""
 
 
 def load(rules: Rules) -> Checks:
@@ -79,15 +83,15 @@ class Scene(Struct, frozen=True):
 
 def scene(
     rules: Rules, found: Checks, wanted: Sequence[str], environment: Environment | None, places: Sequence[Place], world: World,
-    url: str | None = None, redact: Callable[[str], str] = str,
+    url: str | None = None, redact: Callable[[str], str] = str, seconds: float = SECRETS_S,
 ) -> Scene:  # fmt: skip
     """Everything that these checks need, secrets included. `url` is what somebody said instead of the environment's `urls`; `redact` takes
-    out of what is told what looks like a secret of anybody's.
+    out of what is told what looks like a secret of anybody's. `seconds` is how long secrets may take to be read.
 
     Raises Refused for a secret that is not there, CloudError.
     """
     variables = dict(environment.vars) if environment else {}
-    hidden = _secrets(found, wanted, places, world, variables)
+    hidden = _secrets(found, wanted, places, world, variables, seconds)
     urls = (url,) if url else tuple(filled(environment.urls if environment else (), variables)) if environment else ()
     known = {
         **variables,
@@ -105,24 +109,42 @@ def scene(
     )
 
 
-def _secrets(found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, variables: Mapping[str, str]) -> dict[str, str]:
+def _secrets(
+    found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, variables: Mapping[str, str], seconds: float
+) -> dict[str, str]:
     used = set[str]().union(*(found.checks[name].uses for name in wanted))
-    return {
-        name: secrets.value(secret, world.aws(places[0]), variables) for name, secret in found.secrets.items() if name in used
-    }  # fmt: skip
+    asked = {
+        name: Aside(lambda secret=secret: secrets.value(secret, world.aws(places[0]), variables))  # type: ignore[misc]
+        for name, secret in found.secrets.items()
+        if name in used
+    }
+    until = monotonic() + seconds
+    try:
+        return {name: one.within(until - monotonic()) for name, one in asked.items()}
+    except Late:
+        raise Unreachable(call="secrets", reason=f"those of the checks were not read within {seconds:g} s") from None
 
 
 def policy(rules: Rules, found: Checks, environment: Environment | None, url: str | None = None) -> Policy:
     """Which hosts probes may ask: what the outside says, else `hosts` of the environment, else those that rules.toml itself names."""
     variables = environment.vars if environment else {}
     instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
-    outside = os.environ.get(HOSTS, "").replace(",", " ").split()
-    said = tuple(outside) or (tuple(filled(environment.hosts, variables)) if environment else ()) or _named(rules, found, environment)
+    outside = _outside()
+    said = outside or (tuple(filled(environment.hosts, variables)) if environment else ()) or _named(rules, found, environment)
     if url is not None:
         host = host_of(url)
         said = (*said, host)
         instead |= _here(url, host)
     return Policy(said, environment.private if environment else False, instead)
+
+
+def _outside() -> tuple[str, ...]:
+    """The only hosts that may be asked, where somebody says so. Raises UsageError where that was said, and none."""
+    said = os.environ.get(HOSTS)
+    hosts = tuple((said or "").replace(",", " ").split())
+    if said is not None and not hosts:
+        raise UsageError(f"{HOSTS} is set, and names no host", f"name the hosts that may be asked, or unset {HOSTS}")
+    return hosts
 
 
 def _here(url: str, host: str) -> dict[str, tuple[str, int]]:

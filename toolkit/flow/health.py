@@ -1,6 +1,7 @@
 """`health`: everything that rules.toml names, looked at side by side, by one deadline; what did not answer by then is unknown."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from time import monotonic
 
 from msgspec import Struct
@@ -9,9 +10,10 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
-from toolkit.flow.looking import Aside, Board, Subject, ask_about, compared, warm
+from toolkit.flow.looking import Board, Subject, ask_about, compared, warm
 from toolkit.flow.rulebook import environment, load_rules
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
+from toolkit.ports.aside import Aside, Late
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.run import jobs as making
@@ -60,12 +62,16 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     board = Board(subjects)
     policies = {name: checking.policy(rules, found, rules.environments.get(name) if name else None) for name in names}
     until = began + request.timeout_s
-    Aside(lambda: warm(subjects, world)).by(until)  # what gives credentials may hang
+    with suppress(Late):  # what gives credentials may hang
+        Aside(lambda: warm(subjects, world)).within(until - monotonic())
     record = Aside(lambda: recorded(rules, subjects, world))
     for at, subject in enumerate(subjects):
         ask_about(board, at, subject, policies[subject.place.environment], request.timeout_s, rules, world)
     answered = board.close(until)
-    known = record.by(until) or Recorded(notes=(f"the record of what is live was not read within {request.timeout_s:g} s",))
+    try:
+        known = record.within(until - monotonic())
+    except Late:
+        known = Recorded(notes=(f"the record of what is live was not read within {request.timeout_s:g} s",))
     notes = list(known.notes)
     checkups = [_checkup(board, at, subject, answered[at], request) for at, subject in enumerate(subjects)]
     checkups = against_record(checkups, subjects, known)

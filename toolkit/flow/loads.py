@@ -15,6 +15,7 @@ from toolkit.record.state import Store
 from toolkit.run.stop import Stop
 from toolkit.verify import http, load
 from toolkit.verify.select import Task
+from toolkit.verify.tries import hidden
 from toolkit.verify.values import filled
 
 if TYPE_CHECKING:  # smoke.py tells the story, and comes here where a load is wanted
@@ -57,7 +58,7 @@ def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last
         given = load.described(http.asked(settings, task.base), stage.scene.policy, settings.expect.status, task.check.timeout_s)
         found = port.run(given, wanted.users, wanted.seconds, log.write, lambda: stop.asked)
         then = None if comparable is None else load.Before(comparable.p50, comparable.p95, comparable.p99)
-        bad = tuple(load.misses(found, wanted, then))
+        bad = hidden(load.misses(found, wanted, then), veil)
         if not bad:
             now = world.clock.now().isoformat(timespec="seconds")
             record.keep(store, environment, task.name, LoadRecord(asks, now, found.p50, found.p95, found.p99, round(found.rate, 2)))
@@ -69,6 +70,6 @@ def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last
     figures = {"requests": float(found.requests), "errors": float(found.errors), "rate": round(found.rate, 2)}
     figures |= {"p50_ms": found.p50, "p95_ms": found.p95, "p99_ms": found.p99}
     return Result(
-        name, "failed" if bad else "passed", asks, task.at, veil.over(cause), misses=bad, detail=load.words(found, then),
+        name, "failed" if bad else "passed", asks, task.at, cause, misses=bad, detail=load.words(found, then),
         took_s=round(found.seconds, 2), log=log.path, figures=figures,
     )  # fmt: skip

@@ -1,10 +1,8 @@
 """The questions that `health` asks, all at the same time, and the board on which the answers are written."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
 from threading import Condition, Thread
 from time import monotonic
-from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,8 +17,6 @@ from toolkit.verify import addresses
 from toolkit.verify.base import Around
 from toolkit.verify.tries import carry_out
 from toolkit.verify.values import Veil
-
-Found = TypeVar("Found")
 
 SOON_S = 1800.0
 """Credentials that end sooner are worth a warning."""
@@ -95,24 +91,6 @@ class Board:
     def live(self, at: int) -> Live | None:
         """What runs of it."""
         return self._live.get(at)
-
-
-class Aside(Generic[Found]):
-    """Something that is done meanwhile, and left to itself when nobody has time for it any more."""
-
-    def __init__(self, do: Callable[[], Found]) -> None:
-        self._found: Future[Found] = Future()
-        Thread(target=self._carry_out, args=(do,), daemon=True).start()
-
-    def by(self, until: float) -> Found | None:
-        """What came of it, None if that is not known by then (of time.monotonic). Raises what it raised."""
-        return self._found.result() if wait([self._found], max(until - monotonic(), 0)).done else None
-
-    def _carry_out(self, do: Callable[[], Found]) -> None:
-        try:
-            self._found.set_result(do())
-        except BaseException as problem:  # also a bug has to arrive where it is waited for
-            self._found.set_exception(problem)
 
 
 def warm(subjects: Sequence[Subject], world: World) -> None:

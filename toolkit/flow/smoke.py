@@ -77,7 +77,7 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     found = flow.load(rules)
     names = flow.chosen(found, request.only, request.tags, name)
     where = places(there, request.profile, request.region)
-    scene = flow.scene(rules, found, names, there, where, world, request.url, request.redact)
+    scene = flow.scene(rules, found, names, there, where, world, request.url, request.redact, request.timeout_s)
     run = new_run_id(world.clock.now())
     tasks = flow.tasks(found, names, scene)
     kept = request.load or any(task.check.sort == "command" for task in tasks)

@@ -120,6 +120,8 @@ def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iter
             continue
         if not name.replace("_", "a").isalnum() or name[0].isdigit():
             reader.wrong("the name of a secret is made of letters, digits and `_`, for it is written `{name}`", "secrets", name)
+        if name in sorts.built_in:
+            reader.wrong(f"every check knows `{{{name}}}` already", "secrets", name)
         if sum(place is not None for place in (one.env, one.ssm, one.secret)) != 1:
             reader.wrong("needs one of `env`, `ssm` and `secret`", "secrets", name)
         elif one.key is not None and one.secret is None:

@@ -43,7 +43,10 @@ Host = Annotated[
     str, Meta(pattern=r"^(?:\*\.)?[A-Za-z0-9_{][A-Za-z0-9_.:{}-]*$", description="A host's name, or `*.` and the end of names.")
 ]
 Included = Annotated[
-    str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$", description="A `.toml` file, as a path from the folder of this one.")
+    str,
+    Meta(
+        pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]+\.toml$", description="A `.toml` file, as a path from the folder of this one."
+    ),
 ]
 
 

@@ -87,6 +87,17 @@ def write(path: str, data: bytes, replace: bool = True) -> None:
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
 
 
+def check_writable(path: str) -> None:
+    """Whether a file could be written, before much is done for it. Raises FileProblem."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise FileProblem(path=path, reason="it is a folder")
+    if not os.path.isdir(folder):
+        raise FileProblem(path=path, reason="there is no such folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileProblem(path=path, reason="its folder cannot be written to")
+
+
 def is_folder(path: str) -> bool:
     """Whether there is a folder of that name (a link to one is a link)."""
     return os.path.isdir(path) and not os.path.islink(path)

@@ -8,6 +8,7 @@ from toolkit.errors import RulesError, ToolkitError
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _COMMAND = re.compile(r"(##\w*)\[")
+_WORKFLOW = re.compile(r"(?<!\S)::(?=[A-Za-z-]+(?:\s.*)?::)")
 _BIDI = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
@@ -37,8 +38,9 @@ def _escaped(char: str) -> str:
 
 
 def line(text: str) -> str:
-    """A whole sentence that may hold foreign words: harmless in one line of a terminal."""
-    return _disarmed("".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text))
+    """A whole sentence that may hold foreign words: harmless in one line of a terminal, and in several when it is broken between words."""
+    shown = "".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text)
+    return _WORKFLOW.sub(r"\\x3a:", _disarmed(shown))
 
 
 def _disarmed(text: str) -> str:

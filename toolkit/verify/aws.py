@@ -5,7 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from toolkit.errors import Unreachable
 from toolkit.model import Statement
+from toolkit.ports.aside import Aside, Late
 from toolkit.verify import base
 
 
@@ -37,7 +39,10 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
 
     what, _, name = settings.aws.partition(":")
     began = monotonic()
-    detail = presence.look(around.aws(around.place), what, name, around.place.account)
+    try:
+        detail = Aside(lambda: presence.look(around.aws(around.place), what, name, around.place.account)).within(around.seconds)
+    except Late:
+        raise Unreachable(call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s") from None
     return base.Answer(monotonic() - began, detail=detail)
 
 

@@ -24,7 +24,7 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     ]
     folder: Annotated[
         str,
-        Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))", description="Where it runs, from the folder of rules.toml."),
+        Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$", description="Where it runs, from the folder of rules.toml."),
     ] = "."
     env: Annotated[Mapping[str, str], Meta(description='Environment variables for it, such as `{ BASE_URL = "{url}" }`.')] = {}
 
@@ -41,9 +41,11 @@ def asks(settings: Settings) -> str:
 
 def ask(settings: Settings, around: base.Around) -> base.Answer:
     """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is what is run."""
-    from toolkit.ports import process
+    from toolkit.ports import files, process
 
     folder = os.path.join(around.root, settings.folder)
+    if not files.is_inside(os.path.join(folder, ""), around.root) and os.path.realpath(folder) != os.path.realpath(around.root):
+        raise ProgramFailed(program=settings.command[0], reason="`folder` leads out of the folder of rules.toml")
     program = settings.command[0]
     found = os.path.join(folder, program) if program.startswith(("./", "../")) else process.which(program)
     if found is None or not os.path.exists(found):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from toolkit.errors import ProbeError
 from toolkit.model import Miss
 
 Found = Any
@@ -111,9 +112,15 @@ def _compiled(path: str) -> Any:
 
 
 def at(content: Found, path: str) -> Any:
-    """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there is none, or nobody can tell."""
+    """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there is none, or nobody can tell.
+
+    Raises ProbeError for what is no path with the values that were put into it.
+    """
     from jsonpath.exceptions import JSONPathError
 
+    wrong = wrong_path(path)
+    if wrong:
+        raise ProbeError(f"with the values that stand in it, {wrong}")
     compiled = _compiled(path)
     try:
         found = [match.value for match in compiled.finditer(content)]
@@ -221,7 +228,7 @@ def text(body: bytes) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for people, in one line. It is cut where nothing in it is secret any more (`verify.tries`): half a secret is not known as one."""
+    """A value for people, in one line. It is cut where nothing in it is secret any more (`verify.tries`)."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -1,6 +1,6 @@
 """One check, tried until it passes or its time is over, and told without secrets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, ProbeError, ToolkitError
-from toolkit.model import Check, Result
+from toolkit.model import Check, Miss, Result
 from toolkit.verify.base import Answer, Around, Sort
 from toolkit.verify.values import Veil, filled
 
@@ -68,12 +68,17 @@ def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) 
 
 
 def _judged(check: Check, asks: str, answer: Answer, veil: Veil) -> Result:
-    misses = tuple(replace(miss, wanted=_brief(miss.wanted, veil), found=_brief(miss.found, veil)) for miss in answer.misses)
+    misses = hidden(answer.misses, veil)
     first = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
     return Result(
-        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses, shown=tuple(_brief(one, veil) for one in answer.shown),
-        detail=veil.over(answer.detail), took_s=answer.took_s,
+        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses,
+        shown=tuple(_brief(one, veil) for one in answer.shown), detail=veil.over(answer.detail), took_s=answer.took_s,
     )  # fmt: skip
+
+
+def hidden(misses: Iterable[Miss], veil: Veil) -> tuple[Miss, ...]:
+    """What does not hold, without secrets."""
+    return tuple(Miss(*(_brief(words, veil) for words in (miss.what, miss.wanted, miss.found))) for miss in misses)
 
 
 def _brief(text: str, veil: Veil) -> str:

@@ -11,6 +11,11 @@ import msgspec
 
 _NAME = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\+(\d{1,6}))?\}")
 
+_QUOTES = re.compile(r"""[\x00-\x1f"'\\]""")
+
+_PERCENT = re.compile("%[0-9A-F]{2}")
+_AS_GO = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&"})
+
 DATES = ("today", "day")
 """The values that days can be added to: `{day+2}`."""
 BUILT_IN = (*DATES, "now", "unix", "random", "uuid", "url", "region", "environment")
@@ -37,7 +42,8 @@ def misused(value: Any) -> frozenset[str]:
 
 
 def filled(settings: Any, known: Mapping[str, str]) -> Any:
-    """The settings with every name replaced. Raises KeyError for one that is not known."""
+    """The settings with every name replaced; in a JSON path so that no value ends the text that it stands in. Raises KeyError for one that
+    is not known, ValueError or OverflowError for one that does not fit."""
 
     def put(found: re.Match[str]) -> str:
         if not found[1]:
@@ -45,11 +51,14 @@ def filled(settings: Any, known: Mapping[str, str]) -> Any:
         value = known[found[1]]
         return (date.fromisoformat(value) + timedelta(days=int(found[2]))).isoformat() if found[2] else value
 
+    def put_into_path(found: re.Match[str]) -> str:
+        return _QUOTES.sub(lambda char: f"\\u{ord(char[0]):04x}", put(found))
+
     def fill(value: Any) -> Any:
         if isinstance(value, str):
             return _NAME.sub(put, value)
         if isinstance(value, dict):
-            return {fill(key): fill(one) for key, one in value.items()}
+            return {(_NAME.sub(put_into_path, key) if key.startswith("$") else fill(key)): fill(one) for key, one in value.items()}
         return [fill(one) for one in value] if isinstance(value, (list, tuple)) else value
 
     return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
@@ -79,8 +88,10 @@ class Veil:
             self.hide(name, value, 1)
 
     def hide(self, name: str, value: str, shortest: int = SHORTEST) -> None:
-        """From now on this value is written as its name, also as it stands in JSON, in a URL, in base64, and line by line."""
+        """From now on this value is written as its name, also as it stands in JSON, in a URL, in a page, in the name
+        of a host, in base64, and line by line."""
         from base64 import b64encode
+        from html import escape
         from urllib.parse import quote, quote_plus
 
         plain = value.encode("utf-8", "replace").decode()
@@ -88,8 +99,12 @@ class Veil:
             raw = value.encode("utf-8", "surrogateescape")  # bytes of the environment's that are no text
         except UnicodeEncodeError:
             raw = plain.encode()
-        forms = {value, *value.splitlines(), quote(raw, safe=""), quote_plus(raw), b64encode(raw).decode().rstrip("=")}
-        forms |= {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+        escaped = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+        escaped |= {_PERCENT.sub(lambda found: found[0].lower(), one) for one in escaped}
+        written = {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+        written |= {one.replace("/", "\\/") for one in written} | {one.translate(_AS_GO) for one in written}  # as PHP and Go do it
+        in_pages = {escape(plain), escape(plain, quote=False)}
+        forms = {value, *value.splitlines(), value.lower(), b64encode(raw).decode().rstrip("="), *escaped, *written, *in_pages}
         for form in forms:
             if len(form) >= shortest:
                 self._values.setdefault(form, name)

@@ -503,6 +503,16 @@ def test_a_jar_keeps_the_cookies_of_every_answer_and_gives_them_to_their_host_on
     assert "Cookie: one=1; two=2\r\n" in server.heads[2]
 
 
+@pytest.mark.parametrize("value", ["a=b\r\n\tc\r\n X-Evil: 1", "a=b\x00c", "a=b\x0bc", "a=b\x1cc"])
+def test_a_cookie_that_could_be_more_than_one_is_not_sent_again(value: str) -> None:
+    jar = CookieJar()
+    with answering(lambda head: answer(Set_Cookie=value)) as server:
+        ask(get(server.url), HERE, 5, jar)
+        ask(get(server.url), HERE, 5, jar)
+    assert list(jar) == []
+    assert "Cookie" not in server.heads[1]
+
+
 def test_cookies_of_the_request_win_over_those_of_the_jar() -> None:
     jar = CookieJar()
     with answering(lambda head: answer(Set_Cookie="one=1")) as server:

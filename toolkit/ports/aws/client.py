@@ -6,13 +6,13 @@ stood for an effect is for the kind's `observe` to find out, never for a retry.
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import errors
+from toolkit.ports.aside import Aside, Late
 
 Found = TypeVar("Found")
 
@@ -270,22 +270,10 @@ class _TooSlow(Exception):
 
 
 def _within(seconds: float, do: Callable[[], Found]) -> Found:
-    """What `do` gives, or raises. Raises _TooSlow if it takes longer; it is left to itself then: nothing can interrupt a read that always
-    gets one more byte, and what became of a lost answer is found out like that of any other."""
-    asked: Future[Found] = Future()
-
-    def ask() -> None:
-        try:
-            asked.set_result(do())
-        except BaseException as problem:  # also a bug has to arrive where it is waited for
-            asked.set_exception(problem)
-
-    Thread(target=ask, daemon=True).start()
+    """What `do` gives, or raises. Raises _TooSlow if it takes longer: what became of a lost answer is found out like that of any other."""
     try:
-        return asked.result(seconds)
-    except TimeoutError:
-        if asked.done():
-            raise
+        return Aside(do).within(seconds)
+    except Late:
         raise _TooSlow(seconds) from None
 
 

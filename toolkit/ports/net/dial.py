@@ -8,8 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from errno import EHOSTUNREACH, ENETUNREACH, ENOTCONN
 from functools import cache
-from queue import Empty, SimpleQueue
-from threading import Thread, Timer
+from threading import Timer
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +16,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from toolkit.errors import ProbeError
+from toolkit.ports.aside import Aside, Late
 from toolkit.ports.net.policy import Policy, ascii_name, check_address, check_host, instead_of, literal
 
 _NO_CHECK_TIME = 0x200000
@@ -126,21 +126,12 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     name = ascii_name(host)
     if literal(name):
         return (name,)
-    answers: SimpleQueue[Sequence[Any] | OSError] = SimpleQueue()
-
-    def look() -> None:
-        try:
-            answers.put(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
-        except OSError as error:
-            answers.put(error)
-
-    Thread(target=look, daemon=True).start()  # nothing can stop a resolver that hangs
     try:
-        found = answers.get(timeout=deadline.left())
-    except Empty:
+        found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(deadline.left())
+    except Late:
         raise ProbeError(f"the name {name} was not looked up within {deadline.seconds:g} s") from None
-    if isinstance(found, OSError):
-        raise ProbeError(_unknown(found, name)) from None
+    except OSError as error:
+        raise ProbeError(_unknown(error, name)) from None
     addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)))
     if not addresses:
         raise ProbeError(f"the name {name} has no address")

@@ -13,7 +13,7 @@ from msgspec import Struct
 from toolkit.errors import ProbeError, ProbeRefused
 from toolkit.ports.net.dial import Deadline, Line, certificate_ends, dial, failed, late, trusted, within
 from toolkit.ports.net.policy import Policy, check_host
-from toolkit.ports.net.request import REDIRECTS, Asked, Where, check, onward, where
+from toolkit.ports.net.request import NO_VALUE, REDIRECTS, Asked, Where, check, onward, where
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
@@ -144,9 +144,9 @@ def _heard(
     response: HTTPResponse, there: Where, asked: Asked, jar: "CookieJar | None", follow: bool, cookies: bool, ends: datetime | None,
     deadline: Deadline,
 ) -> _Heard:  # fmt: skip
-    if jar is not None:
-        jar.extract_cookies(response, _as_jars_know_it(asked))
     headers = tuple((name, _FOLDED.sub(" ", value)) for name, value in response.getheaders())
+    if jar is not None:
+        _keep_cookies(response, asked, jar)
     location = response.getheader("Location") if follow and response.status in REDIRECTS else None
     if location is not None:  # nobody needs the content
         return _Heard(response.status, headers, b"", False, location, cookies, ends)
@@ -206,6 +206,16 @@ def _cookies(asked: Asked, jar: "CookieJar | None") -> str | None:
     request = _as_jars_know_it(asked)
     jar.add_cookie_header(request)
     return request.get_header("Cookie")
+
+
+def _keep_cookies(response: HTTPResponse, asked: Asked, jar: "CookieJar") -> None:
+    """Keep those that can be sent again: one with a folded line or a control character could be more than a cookie to somebody."""
+    found = response.headers.get_all("Set-Cookie") or []
+    del response.headers["Set-Cookie"]
+    for one in found:
+        if not NO_VALUE.search(one):
+            response.headers["Set-Cookie"] = one
+    jar.extract_cookies(response, _as_jars_know_it(asked))
 
 
 def _as_jars_know_it(asked: Asked) -> "Request":

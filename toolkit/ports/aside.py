@@ -1,0 +1,33 @@
+"""Something that is done meanwhile. Whoever waits for it gives up in time, and it is left to itself: nothing can interrupt a read that
+always gets one more byte, a resolver that hangs, or a program that gives credentials."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import Generic, TypeVar
+
+Found = TypeVar("Found")
+
+
+class Late(Exception):
+    """It has not ended in its time."""
+
+
+class Aside(Generic[Found]):
+    """Something that is being done."""
+
+    def __init__(self, do: Callable[[], Found]) -> None:
+        self._found: Future[Found] = Future()
+        Thread(target=self._carry_out, args=(do,), daemon=True).start()
+
+    def within(self, seconds: float) -> Found:
+        """What came of it. Raises what it raised; Late if it has not ended `seconds` from now."""
+        if not wait([self._found], max(seconds, 0)).done:
+            raise Late
+        return self._found.result()
+
+    def _carry_out(self, do: Callable[[], Found]) -> None:
+        try:
+            self._found.set_result(do())
+        except BaseException as problem:  # also a bug has to arrive where it is waited for
+            self._found.set_exception(problem)
