@@ -44,6 +44,11 @@ http = "GET /"
 tags = ["read"]
 expect.body = "hello"
 
+[checks.suite]
+command = ["sh", "-c", "echo the suite has seen $WHAT"]
+env = { WHAT = "{host}" }
+tags = ["read"]
+
 [checks.secret-place]
 http = "POST /"
 headers = { Authorization = "Bearer {word}" }
@@ -108,7 +113,8 @@ def test_a_deploy_is_done_when_what_is_live_answers_and_passes_its_checks(town: 
     done = town("deploy-app", "--yes")
     assert (done.code, town.answer()) == (0, "hello one")
     told = [one for one in done.err.splitlines() if "asking" in one]
-    assert told == ["[app] asking http://web.example.com/health", "[app] asking 1 check"]
+    assert told == ["[app] asking http://web.example.com/health", "[app] asking 2 checks"]
+    assert "check suite: the suite has seen web.example.com" in town("logs", town("history", "--json").json["runs"][0]["run"], "app").out
 
 
 def test_smoke_tests_pass_and_say_so_in_a_table(town: Town, snapshot: SnapshotAssertion) -> None:
@@ -212,7 +218,7 @@ def test_a_report_for_ci_holds_every_thing_that_was_looked_at(town: Town) -> Non
     failed = {case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None}
     assert failed == {"app@eu-west-1", "jobs@eu-west-1", "things@eu-west-1"}
     assert town("smoke-test", "--junit", str(path), "--tag", "read").code == 0
-    assert [case.get("name") for case in ElementTree.fromstring(path.read_bytes()).iter("testcase")] == ["greeting"]  # noqa: S314
+    assert [case.get("name") for case in ElementTree.fromstring(path.read_bytes()).iter("testcase")] == ["greeting", "suite"]  # noqa: S314
 
 
 def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(town: Town) -> None:

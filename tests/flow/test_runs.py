@@ -1,11 +1,15 @@
-"""Going on with a run whose target another run has deployed in the meantime."""
+"""A run, and another one that deploys the same target in the meantime."""
 
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.run.simulated import Listener
+from toolkit.errors import StalePlan
 from toolkit.flow import runs
+from toolkit.flow.deploy import Order, Prepared, still_of, undoing
+from toolkit.flow.rulebook import read_rules
 from toolkit.model import Job, Place, Ran, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
@@ -35,6 +39,53 @@ def resumed(store: Store, world: World) -> Ran:
         raise AssertionError("it is not to be deployed")
 
     return runs.resume(runs.Request(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still), world, store, Told())
+
+
+RULES = """\
+version = 1
+project = "p"
+[environments.dev]
+rollback = "on-failure"
+[targets.app]
+kind = "app"
+cluster = "c"
+service = "s"
+repository = "r"
+checks = ["up"]
+[checks.up]
+http = "GET https://example.com/"
+"""
+
+
+def recorded_as(world: World, version: str, run: str) -> None:
+    Local(open_store("p", world.root)).put(
+        Record("app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded")
+    )
+
+
+def prepared(world: World) -> Prepared:
+    rules = read_rules(RULES.encode(), "rules.toml")
+    job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
+    return Prepared(rules, (job,), {}, (), {}, undoing((job,), rules, world))
+
+
+def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(world: World) -> None:
+    recorded_as(world, "v0", "09-run")
+    found = prepared(world)
+    still = still_of(Order(folder=world.root), found, None, world)
+    still(found.jobs[0])
+    recorded_as(world, "v2", "10-run")
+    with pytest.raises(StalePlan, match="the last good version of app is another one by now"):
+        still(found.jobs[0])
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(world: World, checked: bool) -> None:
+    def still(job: Job) -> None:
+        raise StalePlan("its files have changed", "")
+
+    runs.start(runs.Request(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked), prepared(world), world, Told())
+    assert read(open_store("p", world.root), EARLIER)[0].facts["checked"] is checked
 
 
 @pytest.fixture

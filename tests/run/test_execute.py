@@ -359,6 +359,20 @@ def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(monkeyp
     assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("cancelled", 130, ("a:rollback",), False)
 
 
+def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+
+    def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+        stage.stop.ask(2)
+        desk.check()
+        raise AssertionError("it goes on")
+
+    ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=stopped)
+    [one] = ran.outcomes
+    assert (one.verdict, one.cause, one.open) == ("in-doubt", "it is live, and its checks were not done", True)
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("cancelled", 130, ("b",), False)
+
+
 def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
     jobs = (Job("a", "a", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "t-a"),)

@@ -198,7 +198,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     _consent(asked, prepared.jobs)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
-    journalled = request(run, command, asked, flow.files_of(order, prepared.rules, git))
+    journalled = request(run, command, asked, flow.still_of(order, prepared, git, there))
 
     def start(told: Told) -> Ran:
         verify = verified.verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
@@ -210,7 +210,9 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
 def request(run: str, command: str, asked: Common, still: Callable[[Job], None]) -> runs.Request:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
-    return runs.Request(run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still)
+    return runs.Request(
+        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still, checked=not asked.no_checks
+    )
 
 
 class Told(Struct, frozen=True):

@@ -53,7 +53,8 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
     request = deploying.request(name, "resume", asked, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
-    proofs = {} if asked.no_checks else verified.proofs(rules, [job for job in left.jobs if not job.undoes], there, redacted)
+    unchecked = asked.no_checks or left.facts.get("checked") is False
+    proofs = {} if unchecked else verified.proofs(rules, [job for job in left.jobs if not job.undoes], there, redacted)
 
     def go_on(told: deploying.Told) -> Ran:
         return runs.resume(replace(request, verify=verified.verifier(rules, proofs, there, told.stop, standby)), there, store, told)

@@ -12,7 +12,7 @@ from toolkit.changes import detect, fingerprint, source
 from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Records, Request, diff
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
-from toolkit.model import Answer, Environment, Job, Preview, Rules, Target, Version
+from toolkit.model import Answer, Job, Preview, Rules, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -90,14 +90,15 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.action,
         order.wishes,
     )
-    standby = _standby(jobs, rules, found, world) if order.checked and order.action == "deploy" else ()
+    standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
     return Prepared(rules, jobs, _previews(jobs, world), left, digests, standby)
 
 
-def _standby(jobs: Sequence[Job], rules: Rules, found: Environment | None, world: World) -> tuple[Job, ...]:
+def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     """What puts the last good versions back, where the environment wants that and something says whether it is needed."""
-    from toolkit.flow.verified import undoing
+    from toolkit.flow.verified import undoing_of
 
+    found = rules.environments.get(jobs[0].place.environment or "") if jobs else None
     if found is None or found.rollback != "on-failure":
         return ()
     store = open_store(rules.project, world.root)
@@ -106,7 +107,7 @@ def _standby(jobs: Sequence[Job], rules: Rules, found: Environment | None, world
         proved = getattr(job.settings, "health", ()) or getattr(job.settings, "checks", ())
         if proved and targets.kind(job.kind).irreversible(job.settings) is None:
             records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
-            back = undoing(job, records)
+            back = undoing_of(job, records)
             made += [back] if back is not None else []
     return tuple(made)
 
@@ -126,6 +127,20 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
                 f"the files or settings of {job.target} are no longer those of {job.version.name[:20]}",
                 "deploy what they are now: toolkit deploy",
             )
+
+    return still
+
+
+def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) -> Callable[[Job], None]:
+    """The same of a run that is about to begin, whose locks were not yet its own when it was prepared: what would be put back has to be the
+    last good version still."""
+    files = files_of(order, prepared.rules, git)
+    back = {job.undoes: job.version.name for job in prepared.standby}
+
+    def still(job: Job) -> None:
+        files(job)
+        if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
+            raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
 
     return still
 

@@ -6,6 +6,7 @@ from random import SystemRandom
 from statistics import median
 from threading import Lock
 from time import monotonic
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +15,6 @@ from toolkit import verify
 from toolkit.flow.checks import Scene
 from toolkit.model import Result
 from toolkit.ports.world import World
-from toolkit.record.history import StepLog
 from toolkit.run.crew import Crew
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop
@@ -26,6 +26,15 @@ from toolkit.verify.values import generated
 PARALLEL = 8
 
 
+class Log(Protocol):
+    """Where a child's output goes; `path` is its own file, empty if it has none."""
+
+    @property
+    def path(self) -> str: ...
+    def write(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
 class Terms(Struct, frozen=True):
     """How a round is carried out. `until` is of time.monotonic(); every check is tried again for `retry_s` seconds at least. `told` hears
     of each result, `log` gives the file for a child's output."""
@@ -35,7 +44,7 @@ class Terms(Struct, frozen=True):
     retry_s: float = 0.0
     parallel: int = PARALLEL
     told: Callable[[Result], None] = lambda result: None
-    log: Callable[[Task], StepLog | None] = lambda task: None
+    log: Callable[[Task], "Log | None"] = lambda task: None
 
 
 class Round:

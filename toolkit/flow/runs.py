@@ -33,7 +33,7 @@ class Request(Struct, frozen=True):
     """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
 
     `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy; `verify` says whether a
-    step that went well passes its checks.
+    step that went well passes its checks, and `checked` that this is wanted: for the process that goes on with it, perhaps.
     """
 
     run: str
@@ -44,6 +44,7 @@ class Request(Struct, frozen=True):
     redact: Callable[[str], str]
     still: Callable[[Job], None]
     verify: Verify = unverified
+    checked: bool = True
 
 
 class Told(Protocol):
@@ -73,6 +74,7 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
             "rules": prepared.rules.file,
             "environment": jobs[0].place.environment,
             "commit": jobs[0].version.commit,
+            "checked": request.checked,
             "jobs": [making.pack(job) for job in jobs],
         }
         journal = Journal.create(store, request.run, facts, world.clock)

@@ -20,6 +20,8 @@ from toolkit.run.stop import Stop
 from toolkit.targets.base import Watched
 from toolkit.verify import addresses
 from toolkit.verify.base import Around
+from toolkit.verify.select import Task
+from toolkit.verify.values import Veil
 
 TRY_S = 10.0
 """How long one try of a health address may take."""
@@ -73,7 +75,10 @@ def verifier(rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop
             return outcome
         desk.phase(f"asking {len(tasks)} checks" if len(tasks) > 1 else "asking 1 check")
         longest = sum(task.check.timeout_s for task in tasks)
-        terms = Terms(monotonic() + proof.settle_s + longest, stop, proof.settle_s, told=lambda result: desk.log(_line(result)))
+        terms = Terms(
+            monotonic() + proof.settle_s + longest, stop, proof.settle_s,
+            told=lambda result: desk.log(_line(result)), log=lambda task: _Lines(task, desk, proof.scene.veil),
+        )  # fmt: skip
         results = Round(tasks, proof.scene, world, terms).carry_out()
         desk.check()
         bad = [result for status in ("failed", "unknown") for result in results if result.status == status]
@@ -82,6 +87,22 @@ def verifier(rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop
         return _failed(job, outcome, f"it is live, but check {bad[0].check} did not pass: {bad[0].cause}", undone, bad[0])
 
     return verify
+
+
+class _Lines:
+    """The output of a check that is a suite of its own goes into the log of the step that it decides about."""
+
+    path = ""
+
+    def __init__(self, task: Task, desk: Desk, veil: Veil) -> None:
+        self._name, self._desk, self._veil = task.name, desk, veil
+
+    def write(self, line: str) -> None:
+        """Add a line."""
+        self._desk.log(f"check {self._name}: {self._veil.over(line)}")
+
+    def close(self) -> None:
+        """The step's log goes on."""
 
 
 def _addresses(job: Job, proof: Proof, world: World, desk: Desk, until: float) -> str:
@@ -123,7 +144,7 @@ def _failed(job: Job, outcome: Outcome, cause: str, undone: Collection[str], res
     return replace(outcome, verdict="failed", cause=cause, next=way, log=shown, unverified=changed)
 
 
-def undoing(job: Job, records: Sequence[Record]) -> Job | None:
+def undoing_of(job: Job, records: Sequence[Record]) -> Job | None:
     """The step that puts the last good version back, None where none is recorded. `records` are the newest first."""
     from toolkit.flow.rollback import good_before, wishes
 

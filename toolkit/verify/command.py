@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Mapping
+from shlex import join
 from time import monotonic
 from typing import Annotated
 
@@ -36,7 +37,7 @@ host = base.no_host
 
 def asks(settings: Settings) -> str:
     """`npx newman run x.json`."""
-    return " ".join(settings.command)
+    return join(settings.command)
 
 
 def ask(settings: Settings, around: base.Around) -> base.Answer:
