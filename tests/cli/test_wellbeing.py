@@ -183,6 +183,16 @@ def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
     assert (done.code, step["verdict"], town.answer()) == (1, "failed", "goodbye four")
 
 
+def test_what_runs_on_though_it_failed_its_checks_gives_way_by_hand_to_the_last_good_version(town: Town) -> None:
+    town.repo.commit(files={"rules.toml": RULES.replace("on-failure", "never"), "app/main.py": main("hello again")})
+    assert town("deploy-app", "--yes").code == 0
+    town.repo.commit(files={"app/main.py": main("goodbye five")})
+    failed = town("deploy-app", "--yes")
+    assert (failed.code, town.answer(), "next: toolkit rollback app" in failed.out) == (1, "goodbye five", True)
+    assert (town("rollback", "app", "--yes").code, town.answer()) == (0, "hello again")
+    town.repo.commit(files={"rules.toml": RULES})
+
+
 def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
     town.repo.commit(files={"app/main.py": main("hello five")})
     assert town("deploy-app", "--yes").code == 0

@@ -22,6 +22,7 @@ from tests.support.run import ROOT
 from toolkit import verify
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
+from toolkit.sandbox import environment
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -143,6 +144,7 @@ def _time(found: re.Match[str]) -> str:
 def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
     repo = car_rental(folder)
     if sandbox:
+        environment.python(_ENV["TOOLKIT_CACHE_DIR"], print)  # its one-time line belongs to the machine, not to the page
         _git(repo, "checkout", "-q", "-f", "main")
     session = Session(folder, repo)
     try:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from toolkit.cli import deploying, options, output
 from toolkit.flow import rollback as flow
-from toolkit.ports.git import Git
 from toolkit.record.ledger import Record
 from toolkit.show import history as display
 
@@ -36,21 +35,22 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         targets=(target,),
         action="rollback",
     )
-    found = flow.candidates(order, git, deploying.world(git.root if git and not git.bare else asked.folder))
+    there = deploying.world(git.root if git and not git.bare else asked.folder)
+    found = flow.candidates(order, git, there)
     if as_list:
         return _listed(found, asked.as_json)
-    chosen = _chosen(found, version, asked, git)
+    live = flow.live(order, found, git, there) if version is None else None
+    chosen = _chosen(found, version, live, asked)
     return deploying.go("rollback", asked, replace(order, wishes=flow.wishes(chosen)), git)
 
 
-def _chosen(found: list[Record], version: str | None, asked: deploying.Common, git: Git | None) -> Record:
-    """What was asked for, what a person picks from the list, or the last good one before the newest."""
-    current = found[0].version if found else None
+def _chosen(found: list[Record], version: str | None, live: str | None, asked: deploying.Common) -> Record:
+    """What was asked for, what a person picks from the list, or the last good one that is not live."""
     if version is None and output.interactive() and not asked.yes and not asked.as_json and len(found) > 1:
         from toolkit.cli.prompt import pick
 
-        version = pick("Which version?", [(display.good(record, record is found[0]), record.version) for record in found])
-    return flow.pick(found, version, current)
+        version = pick("Which version?", [(display.good(record, record.version == live), record.version) for record in found])
+    return flow.pick(found, version, live)
 
 
 def _listed(found: list[Record], as_json: bool) -> int:

@@ -37,7 +37,7 @@ Checks that do not need each other are asked side by side. Secrets are never sho
 @click.option("--retry", metavar="TIME", help="Try each check again for so long until it passes, such as 30s.")
 @click.option("--timeout", metavar="TIME", default="5m", show_default=True, help="The deadline for all of it.")
 @click.option("--parallel", type=click.IntRange(1, 64), default=8, show_default=True, help="Checks at the same time.")
-@click.option("--load", is_flag=True, help="Then a small load with the checks that have `load`; needs toolkit[load].")
+@click.option("--load", is_flag=True, help="Then a small load with the checks that have `load`; needs locust (the extra `load`).")
 @click.option("--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit's XML.")
 @click.option("--list", "only_list", is_flag=True, help="List the checks, and ask nothing.")
 @options.common

@@ -219,7 +219,7 @@ def _waits(found: Checks) -> dict[str, frozenset[str]]:
 def _know(words: Sequence[str], there: tuple[str, ...], what: str) -> None:
     for word in words:
         if word not in there:
-            known = ", ".join(there[:8]) or "none"
+            known = (", ".join(there[:8]) or "none") + (f" and {len(there) - 8} more" if len(there) > 8 else "")
             raise UsageError(f"there is no {what} {word!r}", nearest(word, there) or f"there are: {known}")
 
 

@@ -278,7 +278,7 @@ def _previews(jobs: Sequence[Job], world: World) -> dict[str, Preview]:
 
 
 def warm(jobs: Iterable[Job], world: World) -> None:
-    """Make the AWS clients that these jobs need, side by side."""
+    """Make the AWS clients that these jobs need, before the first of them is begun."""
     wanted: dict[Any, set[str]] = {}
     for job in jobs:
         wanted.setdefault(world.aws(job.place), set()).update(targets.kind(job.kind).services())

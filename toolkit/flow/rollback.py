@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolkit import targets as kinds
-from toolkit.errors import Refused, UsageError
+from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import Order, known
 from toolkit.flow.rulebook import environment, load_rules
 from toolkit.model import GOOD
@@ -13,7 +13,7 @@ from toolkit.ports.world import World
 from toolkit.record.history import last_good
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import open_store
-from toolkit.run.jobs import places
+from toolkit.run.jobs import imagined, places
 
 
 def candidates(order: Order, git: Git | None, world: World) -> list[Record]:
@@ -32,6 +32,26 @@ def candidates(order: Order, git: Git | None, world: World) -> list[Record]:
         for record in last_good(store, target, place.environment, place.region, shared):
             found.setdefault(record.version, record)
     return list(found.values())
+
+
+def live(order: Order, good: Sequence[Record], git: Git | None, world: World) -> str | None:
+    """The version that runs, as the cloud says; where regions differ, one that is none of the good ones.
+
+    Where the cloud does not say, it is taken to be the newest good one; None if there is none.
+    """
+    rules = load_rules(order.folder, order.rules, git)
+    name = environment(order.environment, rules)
+    found = rules.environments.get(name) if name else None
+    targets = [rules.targets[one] for one in order.targets]
+    seen: list[str | None] = []
+    for job in imagined(targets, places(found, order.profile, order.region), found.vars if found else {}):
+        try:
+            runs = kinds.kind(job.kind).live(job, world)
+        except ToolkitError:
+            return good[0].version if good else None
+        seen.append(runs.version if runs is not None else "")
+    known = {record.version for record in good}
+    return next((version for version in seen if version not in known), seen[0])
 
 
 def pick(records: list[Record], wanted: str | None, live: str | None) -> Record:

@@ -91,9 +91,9 @@ def run_document(one: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, A
     return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": found}
 
 
-def good(record: Any, newest: bool) -> str:
+def good(record: Any, live: bool) -> str:
     """One good deploy in a line of a list to choose from."""
-    return f"{_version(record)}  {record.when[:16].replace('T', ' ')}  run {record.run}{'  (the newest)' if newest else ''}"
+    return f"{_version(record)}  {record.when[:16].replace('T', ' ')}  run {record.run}{'  (live)' if live else ''}"
 
 
 def good_table(records: Sequence[Any]) -> str:

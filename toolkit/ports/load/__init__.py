@@ -46,7 +46,7 @@ class Figures(Struct, frozen=True):
 def there() -> None:
     """Raises Refused where locust is not installed."""
     if find_spec("locust") is None:
-        raise Refused("--load needs locust, which is not installed", "pip install 'toolkit[load]'")
+        raise Refused("--load needs locust, which is not installed", "pip install locust, beside toolkit")
 
 
 def run(given: bytes, users: int, seconds: int, log: Callable[[str], None], stopped: Callable[[], bool]) -> Figures:
