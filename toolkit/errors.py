@@ -207,6 +207,13 @@ class StalePlan(Refused):
     code = "stale-plan"
 
 
+class Superseded(ToolkitError):
+    """somebody else has put {what} there since"""
+
+    exit = Exit.FAILED
+    hint = "see what runs: toolkit health {target}"
+
+
 class Stopped(ToolkitError):
     """the run was asked to stop"""
 

@@ -129,15 +129,19 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         return Seen("running", phase="moving")
     if settings.fails:
         return Seen("failed", "failed", cause="it was not to be")
-    return Seen("done", "succeeded", live=Live(job.version.name, job.version.commit, job.version.fingerprint, job.run))
+    version = job.version
+    return Seen("done", "succeeded", live=Live(version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token}))
 
 
 def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: base.Report) -> None:
     """Nothing of it is ever doomed."""
 
 
-def live(job: Job, world: World) -> None:
-    """Nobody asks."""
+def live(job: Job, world: World) -> Live | None:
+    """What the last call put there."""
+    settings = job.settings
+    last = [one for one in _cloud(job, world).look(job.target, settings.late_s) if one.call == settings.calls[-1]]
+    return Live(None, detail={"sha256": last[-1].tag}) if last else None
 
 
 def permissions(job: Job) -> tuple[()]:

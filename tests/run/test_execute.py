@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.run.simulated import DIAMOND, Impatient, Listener, back
 from toolkit import targets
-from toolkit.errors import CloudError, Exit, Expired, FileProblem, LockLost, StateDamaged
+from toolkit.errors import CloudError, Exit, Expired, FileProblem, LockLost, NoCredentials, StateDamaged, Throttled, Unreachable
 from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Version
 from toolkit.ports.world import World
 from toolkit.run.desk import Desk
@@ -19,7 +19,8 @@ from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
 SOON_S = 10.0
-DONE, FAILED = Seen("done", "succeeded", live=Live("v1")), Seen("failed", "rolled-back", cause="it crashed")
+V1 = Live("v1")
+DONE, FAILED = Seen("done", "succeeded", live=V1), Seen("failed", "rolled-back", cause="it crashed")
 RUNNING, UNKNOWN = Seen("running"), Seen("unknown")
 
 
@@ -29,8 +30,10 @@ EXPIRED = Expired(profile="", option="")
 class Kind:
     """A kind whose looks, and what happens before a call, are given for each step; without that it goes well."""
 
-    def __init__(self, looks: Mapping[str, Seen | Exception], acts: Mapping[str, Callable[[Report], None]]) -> None:
-        self._looks, self._acts = looks, acts
+    def __init__(
+        self, looks: Mapping[str, Seen | Exception], acts: Mapping[str, Callable[[Report], None]], runs: Live | Exception
+    ) -> None:  # fmt: skip
+        self._looks, self._acts, self._runs = looks, acts, runs
 
     def apply(self, job: Job, world: World, report: Report) -> None:
         if job.step in self._acts:
@@ -43,6 +46,11 @@ class Kind:
         if isinstance(look, Exception):
             raise look
         return look
+
+    def live(self, job: Job, world: World) -> Live:
+        if isinstance(self._runs, Exception):
+            raise self._runs
+        return self._runs
 
 
 class Log:
@@ -91,10 +99,10 @@ class Stage:
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, looks: Mapping[str, Seen | Exception] | None = None,
-        acts: Mapping[str, Callable[[Report], None]] | None = None, book: Book | None = None,
+        acts: Mapping[str, Callable[[Report], None]] | None = None, book: Book | None = None, runs: Live | Exception = V1,
     ) -> None:  # fmt: skip
         self.book, self.stop, self.listener, self.clock = book or Book(), Stop(), Listener(), Impatient()
-        monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}))
+        monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}, runs))
 
     def run(
         self, needs: Mapping[str, tuple[str, ...]] = DIAMOND, parallel: int = 4, fail_fast: bool = False,
@@ -381,6 +389,30 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
     ran = Execution("run", orders, stage.book, world, stage.listener, stage.stop, lambda: None).carry_out()
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "succeeded")]
     assert (ran.exit, stage.book.ended) == (Exit.FAILED, True)
+
+
+def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, runs=Live("v9"))
+    ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "superseded")]
+    assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
+    assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == ("somebody else has put v9 there since", Exit.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    "problem", [Unreachable(call="ecs", reason="timed out"), Throttled(call="ecs"), NoCredentials(profile="", option="")]
+)
+def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    stage = Stage(monkeypatch, runs=problem)
+    ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
+    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [("a", "failed", False), ("a:rollback", "in-doubt", True)]
+    assert (ran.exit, stage.book.ended) == (Exit.IN_DOUBT, False)
+
+
+def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if (state, step) == ("outcome", "a") else None))
+    ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
+    assert (ran.status, ran.exit, ran.not_started) == ("in-doubt", Exit.IN_DOUBT, ("a:rollback",))
 
 
 def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

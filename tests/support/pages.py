@@ -125,6 +125,7 @@ class Session:
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
         text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
+        text = re.sub(r"(?<=(?:failing|unknown) in )12ms\b", "0.8s", text)
         text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
         return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
 

@@ -201,7 +201,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     journalled = request(run, command, asked, flow.still_of(order, prepared, git, there))
 
     def start(told: Told) -> Ran:
-        verify = verified.verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
+        verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
         return runs.start(replace(journalled, verify=verify), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
@@ -271,7 +271,7 @@ def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
     if asked.as_json:
         calls = show.calls(prepared.jobs, prepared.previews)
         return output.document({"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls})
-    output.say(show.dry_run(prepared.jobs, prepared.previews, output.width()))
+    output.say(show.dry_run(prepared.jobs, prepared.previews, output.width(), prepared.standby))
     return 0
 
 

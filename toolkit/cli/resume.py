@@ -54,10 +54,10 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     request = deploying.request(name, "resume", asked, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
-    proofs = {} if unchecked else verified.proofs(rules, [job for job in left.jobs if not job.undoes], there, redacted)
+    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redacted)
 
     def go_on(told: deploying.Told) -> Ran:
-        return runs.resume(replace(request, verify=verified.verifier(rules, proofs, there, told.stop, standby)), there, store, told)
+        return runs.resume(replace(request, verify=verified.Verifier(rules, proofs, there, told.stop, standby)), there, store, told)
 
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 

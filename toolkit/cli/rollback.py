@@ -36,21 +36,19 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         action="rollback",
     )
     there = deploying.world(git.root if git and not git.bare else asked.folder)
-    found = flow.candidates(order, git, there)
+    found = flow.candidates(order, git, there, look=version is None and not as_list)
     if as_list:
-        return _listed(found, asked.as_json)
-    live = flow.live(order, found, git, there) if version is None else None
-    chosen = _chosen(found, version, live, asked)
-    return deploying.go("rollback", asked, replace(order, wishes=flow.wishes(chosen)), git)
+        return _listed([one.record for one in found], asked.as_json)
+    return deploying.go("rollback", asked, replace(order, **flow.orders(_chosen(found, version, asked))), git)
 
 
-def _chosen(found: list[Record], version: str | None, live: str | None, asked: deploying.Common) -> Record:
+def _chosen(found: list[flow.Candidate], version: str | None, asked: deploying.Common) -> flow.Candidate:
     """What was asked for, what a person picks from the list, or the last good one that is not live."""
     if version is None and output.interactive() and not asked.yes and not asked.as_json and len(found) > 1:
         from toolkit.cli.prompt import pick
 
-        version = pick("Which version?", [(display.good(record, record.version == live), record.version) for record in found])
-    return flow.pick(found, version, live)
+        version = pick("Which version?", [(display.good(one.record, one.live), one.record.run) for one in found])
+    return flow.pick(found, version)
 
 
 def _listed(found: list[Record], as_json: bool) -> int:

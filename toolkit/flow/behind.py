@@ -16,11 +16,10 @@ from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.ledger import Ledger, Record, open_ledger
 from toolkit.record.state import existing, open_store
+from toolkit.run.overtaken import CONTENT
 
 SLACK = timedelta(minutes=2)
 """Two machines' clocks, and the time that a record takes to be written."""
-CONTENT = ("task definition", "sha256")
-"""What names the very content that runs, among the details of what is live."""
 
 
 class Recorded(Struct, frozen=True):

@@ -63,9 +63,13 @@ def _of(settings: object) -> tuple[str, ...]:
     return settings.checks if isinstance(settings, Watched) else ()
 
 
-def of_target(rules: Rules, found: Checks, target: str) -> tuple[str, ...]:
-    """The names of the checks that decide about a deploy of a target."""
-    return reading.resolved(_of(rules.targets[target].settings), found)[0]
+def deciding(settings: object, found: Checks) -> tuple[str, ...]:
+    """The names of the checks that decide about a deploy with these settings. Raises Refused where one of them is gone: the settings may
+    be those of a run that was begun with another rules.toml."""
+    names, gone = reading.resolved(_of(settings), found)
+    if gone:
+        raise Refused(f"check {gone[0]!r}, which decides about it, is no longer in rules.toml", "leave the checks out: --no-checks")
+    return names
 
 
 class Scene(Struct, frozen=True):
@@ -167,9 +171,10 @@ def _named(rules: Rules, found: Checks, environment: Environment | None) -> tupl
 
     variables = environment.vars if environment else {}
     hosts = {host_of(url) for url in filled(environment.urls if environment else (), variables)}
+    regions = (environment.regions if environment else ()) or ("",)
     for target in rules.targets.values():
         if isinstance(target.settings, Watched):
-            hosts |= {host_of(_put(url, variables)) for url in target.settings.health}
+            hosts |= {host_of(_put(url, {"region": region, **variables})) for url in target.settings.health for region in regions}
     for check in found.checks.values():
         hosts.add(_put(verify.sort(check.sort).host(check.settings), variables))
     return tuple(sorted(host for host in hosts if host and "{" not in host))

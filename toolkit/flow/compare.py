@@ -44,12 +44,14 @@ class Before(Struct, frozen=True):
 
 
 class Point(Struct, frozen=True):
-    """What is recorded of one target in one region. `unknown` says why nothing can be compared with it."""
+    """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
+    did not go well, so that something else may be live."""
 
     commit: str | None
     fingerprint: str
     dirty: bool = False
     unknown: str | None = None
+    since: str | None = None
 
 
 Points = Mapping[str, tuple[Point, ...]]
@@ -124,6 +126,9 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
             continue
         if any(point.dirty for point in points[name]):
             parts.append(Part((), Before(), frozenset((name,)), f"{name} was deployed with uncommitted files that are others now"))
+        since = next((point.since for point in points[name] if point.since), None)
+        if since:
+            parts.append(Part((), Before(), frozenset((name,)), f"{name}: {since}"))
         groups.setdefault(tuple(sorted({str(point.commit) for point in points[name]})), set()).add(name)
     rest = leaves - points.keys()
     default = bases.choose(None, git)[0] if rest else None
@@ -158,7 +163,11 @@ def _missing(points: Sequence[Point], git: Git) -> str | None:
 
 def _as_deployed(request: Request, rules: Rules, points: Points, git: Git, seen: detect.Look | None) -> set[str]:
     """The targets that were deployed with uncommitted files, and whose files and settings are the very same now."""
-    names = [name for name, found in points.items() if any(point.dirty for point in found) and not any(point.unknown for point in found)]
+    names = [
+        name
+        for name, found in points.items()
+        if any(point.dirty for point in found) and not any(point.unknown or point.since for point in found)
+    ]
     if not names:
         return set()
     from toolkit.changes.fingerprint import versions

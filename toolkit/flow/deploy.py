@@ -11,13 +11,12 @@ from toolkit import targets
 from toolkit.changes import detect, fingerprint, source
 from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Records, Request, diff
+from toolkit.flow.previous import good_before, previous
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
 from toolkit.model import Answer, Job, Preview, Rules, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
-from toolkit.record.ledger import open_ledger
-from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 
 MOST_PREVIEWS = 16
@@ -38,6 +37,8 @@ class Order(Struct, frozen=True, kw_only=True):
     action: str = "deploy"
     kind: str | None = None
     wishes: Mapping[str, Any] = {}
+    each: Mapping[str | None, Mapping[str, Any]] = {}
+    """What is wished for in a region besides."""
     checked: bool = True
     """Whether what is live afterwards is asked and checked."""
     plan: str | None = None
@@ -90,26 +91,24 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.action,
         order.wishes,
     )
+    jobs = tuple(replace(job, wishes={**job.wishes, **order.each.get(job.place.region, {})}) for job in jobs)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
     return Prepared(rules, jobs, _previews(jobs, world), left, digests, standby)
 
 
 def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
-    """What puts the last good versions back, where the environment wants that and something says whether it is needed."""
-    from toolkit.flow.verified import undoing_of
+    """What puts the last good versions back, where the environment wants that and something says whether it is needed.
+
+    Raises ToolkitError.
+    """
+    from toolkit.flow.verified import is_proved, undoing_of
 
     found = rules.environments.get(jobs[0].place.environment or "") if jobs else None
     if found is None or found.rollback != "on-failure":
         return ()
-    store = open_store(rules.project, world.root)
-    made: list[Job] = []
-    for job in jobs:
-        proved = getattr(job.settings, "health", ()) or getattr(job.settings, "checks", ())
-        if proved and targets.kind(job.kind).irreversible(job.settings) is None:
-            records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
-            back = undoing_of(job, records)
-            made += [back] if back is not None else []
-    return tuple(made)
+    wanted = [job for job in jobs if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None]
+    records = [(job, good_before(previous(job, rules, world), job.version)) for job in wanted]
+    return tuple(undoing_of(job, record, rules) for job, record in records if record is not None)
 
 
 def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
-from toolkit.flow.looking import Board, Subject, ask_about, compared, warm
+from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, warm
 from toolkit.flow.rulebook import environment, load_rules
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.aside import Aside, Late
@@ -73,7 +73,7 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     except Late:
         known = Recorded(notes=(f"the record of what is live was not read within {request.timeout_s:g} s",))
     notes = list(known.notes)
-    checkups = [_checkup(board, at, subject, answered[at], request) for at, subject in enumerate(subjects)]
+    checkups = [_checkup(board, at, subjects, answered[at], request) for at in range(len(subjects))]
     checkups = against_record(checkups, subjects, known)
     checkups = against_head(checkups, request.folder, request.rules, git, notes)
     told = tuple(_redacted(checkup, request.redact) for checkup in checkups)
@@ -135,15 +135,18 @@ def _lacks(check: Check, there: Environment | None) -> bool:
     return bool(check.uses - (there.vars.keys() if there else set()) - {"region", "environment"})
 
 
-def _checkup(board: Board, at: int, subject: Subject, answered: bool, request: Request) -> Checkup:
+def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: Request) -> Checkup:
     """What is known of a subject. In an account that is not the right one, or cannot be asked, nothing is."""
+    subject = subjects[at]
     place, live = subject.place, board.live(at)
     problem = board.refusal(place) if subject.kind != "credentials" else None
     of_aws = subject.check is None or subject.check.sort == "aws"
     if problem is not None and of_aws:
         sign = replace(unknown(subject.name, problem), detail="not looked at")
         return Checkup(subject.name, subject.kind, place.environment, place.region, (sign,))
-    signs = tuple(compared(sign, live) for sign in board.signs(at))
+    signs = tuple(
+        compared(sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))) for sign in board.signs(at)
+    )
     if not answered:
         late = f"no answer within {request.timeout_s:g} s"
         signs = (*signs, Sign(subject.name, "unknown", late, cause=late, next=f"try again with --timeout {2 * request.timeout_s:.0f}s"))

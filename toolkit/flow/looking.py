@@ -1,6 +1,6 @@
 """The questions that `health` asks, all at the same time, and the board on which the answers are written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Condition, Thread
 from time import monotonic
 
@@ -12,6 +12,7 @@ from toolkit.errors import CredentialsProblem, ToolkitError, WrongAccount
 from toolkit.model import Check, Job, Live, Place, Rules, Sign
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.world import World
+from toolkit.run.jobs import may_answer_for
 from toolkit.targets.signs import unknown
 from toolkit.verify import addresses
 from toolkit.verify.base import Around
@@ -182,9 +183,20 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
         board.tell(at, Sign("credentials", "ok", f"account {account}" + ("" if left is None else f", end in {left / 3600:.1f} h")))
 
 
-def compared(sign: Sign, live: Live | None) -> Sign:
-    """A sign of an address, with what it says of itself held against what runs."""
+def compared(sign: Sign, live: Live | None, others: Iterable[Live | None] = ()) -> Sign:
+    """A sign of an address, with what it says of itself held against what runs; `others` may answer there just as well."""
     words, _, said = sign.detail.partition(SAYS)
-    if addresses.is_another(said, live) and live is not None:
+    if live is not None and addresses.is_another(said, live) and not any(addresses.is_of(said, other) for other in others):
         return addresses.another(sign.what, said, live.version or live.commit or "")
     return replace(sign, detail=words)
+
+
+def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> list[int]:
+    """Where among the subjects those are whose program may answer at this address instead. Pure."""
+    job = subject.job
+    return [
+        at
+        for at, other in enumerate(subjects)
+        if job is not None and other.job is not None and other.place.environment == subject.place.environment
+        and may_answer_for(job, other.job) and address in map(addresses.shown, other.job.settings.health)
+    ]  # fmt: skip

@@ -1,6 +1,6 @@
 """What every target is compared with by `last` and `live`: the record of deploys, or the cloud itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from toolkit import targets
@@ -8,6 +8,7 @@ from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Points, Records
 from toolkit.model import GOOD, Job, Live, Place, Rules
 from toolkit.ports.world import World
+from toolkit.record.history import unfinished
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store, existing, open_store
 from toolkit.run import jobs as making
@@ -38,12 +39,15 @@ def _last(store: Store, rules: Rules, where: tuple[Place, ...], world: World, to
     """
     known: dict[tuple[str, str | None], Point] = {}
     leaves = [name for name, target in rules.targets.items() if not target.members]
-    for place in where:
-        try:
-            known |= {(record.target, place.region): _point(record) for record in _records(store, place, world, told)}
-        except ToolkitError as problem:
-            told("to compare with something else, name it: toolkit diff COMMIT")
-            return dict.fromkeys(leaves, (Point(None, "", unknown=f"the record of what is live cannot be read: {problem}"),))
+    try:
+        left = _left_open(store, where[0].environment)
+        for place in where:
+            records = _records(store, place, world, told)
+            points = {name: _point(records.get(name, ()), left.get(name, "")) for name in records.keys() | left.keys()}
+            known |= {(name, place.region): point for name, point in points.items() if point is not None}
+    except ToolkitError as problem:
+        told("to compare with something else, name it: toolkit diff COMMIT")
+        return dict.fromkeys(leaves, (Point(None, "", unknown=f"the record of what is live cannot be read: {problem}"),))
     return {
         name: tuple(known.get((name, place.region)) or _never(place) for place in where)
         for name in leaves
@@ -51,20 +55,37 @@ def _last(store: Store, rules: Rules, where: tuple[Place, ...], world: World, to
     }
 
 
-def _records(store: Store, place: Place, world: World, told: Told) -> list[Record]:
-    """The newest good record of each target of one place. Raises ToolkitError."""
+def _records(store: Store, place: Place, world: World, told: Told) -> dict[str, tuple[Record, ...]]:
+    """The records of each target of one place, newest first. Raises ToolkitError."""
     ledger = open_ledger(store, place, world)
     found = ledger.all()
     if ledger.behind:
         told(f"the shared record cannot be read, so this machine's own is used: {ledger.behind}")
-    kept = [records for (environment, region, _), records in found.items() if (environment, region) == (place.environment, place.region)]
-    good = (next((record for record in records if record.verdict in GOOD), None) for records in kept)
-    return [record for record in good if record is not None]
+    return {
+        target: records
+        for (environment, region, target), records in found.items()
+        if (environment, region) == (place.environment, place.region)
+    }
 
 
-def _point(record: Record) -> Point:
-    unknown = None if record.commit else f"what is live of it ({record.version}) is no commit"
-    return Point(record.commit, record.fingerprint, record.version != record.commit, unknown)
+def _left_open(store: Store, environment: str | None) -> dict[str, str]:
+    """Target -> the newest run of this machine that has begun to deploy it there, and has not written down how that ended."""
+    runs = [run for run in unfinished(store) if run.environment == environment]
+    return {target: run.run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+
+
+def _point(records: Sequence[Record], left_open: str) -> Point | None:
+    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good."""
+    good = next((record for record in records if record.verdict in GOOD), None)
+    last, since = records[0] if records else None, None
+    if last is not None and last.unsure:
+        since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
+    if left_open > max((record.run for record in records), default=""):
+        since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
+    if good is None:
+        return None if since is None else Point(None, "", unknown=since)
+    unknown = None if good.commit else f"what is live of it ({good.version}) is no commit"
+    return Point(good.commit, good.fingerprint, good.version != good.commit, unknown, since)
 
 
 def _never(place: Place) -> Point:

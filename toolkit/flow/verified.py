@@ -1,21 +1,24 @@
 """After a deploy: what is live has to answer, and to pass its checks, before anybody says that it went well."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.errors import CloudError, Refused, ToolkitError
 from toolkit.flow import checks as flow
+from toolkit.flow.previous import good_before, previous, wishes
 from toolkit.flow.rounds import Round, Terms
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Outcome, Result, Rules
+from toolkit.model import Checks, Job, Live, Outcome, Result, Rules
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
+from toolkit.run import overtaken
 from toolkit.run.desk import Desk
-from toolkit.run.jobs import token
-from toolkit.run.step import Verify
+from toolkit.run.jobs import imagined, make, may_answer_for, places, token
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Watched
 from toolkit.verify import addresses
@@ -30,12 +33,13 @@ PAUSES_S = (0.5, 1.0, 2.0)
 
 
 class Proof(Struct, frozen=True):
-    """What a step has to pass: health addresses, and checks with all that they need."""
+    """What a step has to pass besides its health addresses: checks, with all that they need. `others` are the jobs whose program may
+    answer at an address instead of this one's, by address."""
 
     scene: flow.Scene
-    urls: tuple[str, ...]
     names: tuple[str, ...]
     settle_s: float
+    others: Mapping[str, tuple[Job, ...]] = {}
 
 
 def proofs(rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[str], str] = str) -> dict[str, Proof]:
@@ -43,50 +47,127 @@ def proofs(rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[st
 
     Raises RulesError, Refused, CloudError.
     """
-    wanted = {job.step: job for job in jobs if isinstance(job.settings, Watched) and (job.settings.health or job.settings.checks)}
+    wanted = {job.undoes or job.step: job for job in jobs if is_proved(job)}
     if not wanted:
         return {}
     found = flow.load(rules)
     made: dict[str, Proof] = {}
     for step, job in wanted.items():
-        names = flow.of_deploy(found, flow.of_target(rules, found, job.target), job.place.environment)
+        names = flow.of_deploy(found, flow.deciding(job.settings, found), job.place.environment)
         there = rules.environments.get(job.place.environment or "")
-        scene = flow.scene(rules, found, names, there, [job.place], world, redact=redact)
-        flow.tasks(found, names, scene)
-        made[step] = Proof(scene, job.settings.health, names, float(seconds(job.settings.settle) or 0))
+        try:
+            scene = flow.scene(rules, found, names, there, [job.place], world, redact=redact)
+            flow.tasks(found, names, scene)
+        except Refused as problem:
+            raise Refused(str(problem), f"{problem.facts['next']}; without any check: --no-checks") from None
+        made[step] = Proof(scene, names, float(seconds(job.settings.settle) or 0), _others(job, rules))
     return made
 
 
-def verifier(rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop, standby: Sequence[Job] = ()) -> Verify:
-    """What holds a step that went well against its proof. `standby` are the steps that put others back."""
-    undone = {job.undoes for job in standby}
-    found = flow.load(rules) if wanted else None
+def is_proved(job: Job) -> bool:
+    """Whether anything says if a deploy of it is well."""
+    return isinstance(job.settings, Watched) and bool(job.settings.health or job.settings.checks)
 
-    def verify(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
-        proof = wanted.get(job.undoes or job.step)
-        if proof is None or found is None:
+
+def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
+    """For each address, the jobs of those whose program may answer there instead."""
+    there = rules.environments.get(job.place.environment or "")
+    watched = [target for target in rules.targets.values() if isinstance(target.settings, Watched)]
+    everywhere = imagined(watched, places(there, job.place.profile, None), there.vars if there else {})
+    may = [other for other in everywhere if may_answer_for(job, other)]
+    return {url: tuple(other for other in may if url in other.settings.health) for url in job.settings.health}
+
+
+class Verifier:
+    """Holds each step that went well against its proof (`run.step.Verify`). `standby` are the steps that put others back."""
+
+    def __init__(self, rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop, standby: Sequence[Job] = ()) -> None:
+        self._rules, self._wanted, self._world, self._stop = rules, wanted, world, stop
+        self._undone = {job.undoes for job in standby}
+        self._checks = flow.load(rules) if wanted else Checks()
+
+    def __call__(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+        """The outcome, which is no longer good if something does not answer as it should. Raises Stopped, Superseded, LockLost."""
+        proof = self._wanted.get(job.undoes or job.step)
+        if proof is None:
             return outcome
-        began = monotonic()
-        why = _addresses(job, proof, world, desk, began + proof.settle_s)
+        why = _addresses(job, proof, self._world, desk)
+        bad = () if why else self._bad(proof, desk)
+        desk.check()
+        self._still_runs(job, outcome, desk)
         if why:
-            return _failed(job, outcome, f"it is live, but {why}", undone)
-        tasks = flow.tasks(found, proof.names, proof.scene)
+            return self._failed(job, outcome, f"it is live, but {why}")
+        failed = next((result for result in bad if result.status == "failed"), None)
+        if failed is not None:
+            return self._failed(job, outcome, f"it is live, but check {failed.check} did not pass: {failed.cause}", failed)
+        unknown = next((result for result in bad if result.status == "unknown"), None)
+        return outcome if unknown is None else _in_doubt(outcome, unknown)
+
+    def _bad(self, proof: Proof, desk: Desk) -> Sequence[Result]:
+        """What its checks have to say against it."""
+        tasks = flow.tasks(self._checks, proof.names, proof.scene)
         if not tasks:
-            return outcome
+            return ()
         desk.phase(f"asking {len(tasks)} checks" if len(tasks) > 1 else "asking 1 check")
-        longest = sum(task.check.timeout_s for task in tasks)
+        # No sooner than if each waited for the one before it: every check has its own time, however long the others took.
+        longest = sum(max(task.check.retry_s, proof.settle_s) + task.check.timeout_s for task in tasks)
         terms = Terms(
-            monotonic() + proof.settle_s + longest, stop, proof.settle_s,
+            monotonic() + longest, self._stop, proof.settle_s,
             told=lambda result: desk.log(_line(result)), log=lambda task: _Lines(task, desk, proof.scene.veil),
         )  # fmt: skip
-        results = Round(tasks, proof.scene, world, terms).carry_out()
-        desk.check()
-        bad = [result for status in ("failed", "unknown") for result in results if result.status == status]
-        if not bad:
-            return outcome
-        return _failed(job, outcome, f"it is live, but check {bad[0].check} did not pass: {bad[0].cause}", undone, bad[0])
+        return [result for result in Round(tasks, proof.scene, self._world, terms).carry_out() if result.status != "passed"]
 
-    return verify
+    def _still_runs(self, job: Job, outcome: Outcome, desk: Desk) -> None:
+        """What was asked has to have been what was deployed. Nobody else may have put something else there, with our lock or without."""
+        desk.fenced()
+        if outcome.live is None:
+            return
+        try:
+            overtaken.check(job, targets.kind(job.kind), outcome.live, self._world)
+        except CloudError as problem:
+            desk.log(f"whether it runs still cannot be seen: {problem}")
+
+    def _failed(self, job: Job, outcome: Outcome, cause: str, result: Result | None = None) -> Outcome:
+        """It is live, and failed. What only runs as it did before is left alone: nothing of this run has made it so."""
+        options = self._options(job)
+        look = f"toolkit smoke-test --only {result.check}{options}" if result is not None else f"toolkit health {job.target}{options}"
+        changed = outcome.verdict == "succeeded"
+        way = look
+        if not job.undoes and job.action != "rollback" and not (changed and job.step in self._undone):
+            back = self._previous(job)
+            if back:
+                way = f"toolkit rollback {job.target}{options}, or look: {look}"
+            elif back is False and changed and self._puts_back(job):
+                cause = f"{cause}; no good version is recorded that could be put back"
+        shown = result.shown if result is not None else ()
+        return replace(outcome, verdict="failed", cause=cause, next=way, log=shown, unverified=changed)
+
+    def _previous(self, job: Job) -> bool | None:
+        """Whether there is a version to go back to; None where that cannot be, or is not known."""
+        if targets.kind(job.kind).irreversible(job.settings) is not None:
+            return None
+        try:
+            return good_before(previous(job, self._rules, self._world), job.version) is not None
+        except ToolkitError:
+            return None
+
+    def _puts_back(self, job: Job) -> bool:
+        there = self._rules.environments.get(job.place.environment or "")
+        return there is not None and there.rollback == "on-failure"
+
+    def _options(self, job: Job) -> str:
+        """What has to be said so that a command means this environment, and this region of several."""
+        there = self._rules.environments.get(job.place.environment or "")
+        named = f" --env {job.place.environment}" if there is not None and there.name != self._rules.environment else ""
+        return named + (f" --region {job.place.region}" if there is not None and len(there.regions) > 1 else "")
+
+
+def _in_doubt(outcome: Outcome, result: Result) -> Outcome:
+    """Nobody could ask: that is no reason to put anything back, and none to say that it is well."""
+    return replace(
+        outcome, verdict="in-doubt", cause=f"it is live, but check {result.check} could not be asked: {result.cause}",
+        next="toolkit resume, or without its checks: toolkit resume --no-checks", open=True,
+    )  # fmt: skip
 
 
 class _Lines:
@@ -105,10 +186,11 @@ class _Lines:
         """The step's log goes on."""
 
 
-def _addresses(job: Job, proof: Proof, world: World, desk: Desk, until: float) -> str:
-    """Why an address does not answer as it should, empty if all do. They are asked again until then."""
+def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> str:
+    """Why an address does not answer as it should, empty if all do. They are asked again until they had time to settle."""
+    until = monotonic() + proof.settle_s
     around = Around(proof.scene.policy, world.aws, job.place, TRY_S)
-    for url in proof.urls:
+    for url in job.settings.health:
         tries = 0
 
         def again(why: str) -> bool:
@@ -121,8 +203,13 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk, until: float) -
             tries += 1
             return True
 
+        def others(url: str = url) -> Iterator[Live | None]:
+            for other in proof.others.get(url, ()):
+                with suppress(ToolkitError):
+                    yield targets.kind(other.kind).live(other, world)
+
         desk.phase(f"asking {addresses.shown(url)}")
-        why = addresses.wait_until_well(url, around, job.version, again)
+        why = addresses.wait_until_well(url, around, job.version, again, others)
         if why:
             return proof.scene.veil.over(why)
     return ""
@@ -133,27 +220,14 @@ def _line(result: Result) -> str:
     return f"check {result.check}: {result.status}{f': {result.cause}' if result.cause else ''}"
 
 
-def _failed(job: Job, outcome: Outcome, cause: str, undone: Collection[str], result: Result | None = None) -> Outcome:
-    """It is live, and failed. What only runs as it did before is left alone: nothing of this run has made it so."""
-    look = f"toolkit smoke-test --only {result.check}" if result is not None else f"toolkit health {job.target}"
-    changed = outcome.verdict == "succeeded"
-    reversible = targets.kind(job.kind).irreversible(job.settings) is None and not job.undoes
-    by_hand = reversible and not (changed and job.step in undone)
-    way = f"toolkit rollback {job.target}, or look: {look}" if by_hand else look
-    shown = result.shown if result is not None else ()
-    return replace(outcome, verdict="failed", cause=cause, next=way, log=shown, unverified=changed)
-
-
-def undoing_of(job: Job, records: Sequence[Record]) -> Job | None:
-    """The step that puts the last good version back, None where none is recorded. `records` are the newest first."""
-    from toolkit.flow.rollback import good_before, wishes
-
-    record = good_before(records, job.version.name)
-    if record is None:
-        return None
+def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
+    """The step that puts a version back."""
     step = f"{job.step}:rollback"
     version = replace(job.version, name=record.version, commit=record.commit, fingerprint=record.fingerprint, dirty=False)
+    there = rules.environments.get(job.place.environment or "")
+    variables = there.vars if there else {}
+    [as_it_was] = make("", [rules.targets[job.target]], [job.place], variables, {job.target: version}, {job.target: ()}, "", {})
     return replace(
-        job, step=step, action="rollback", version=version, wishes=wishes(record), needs=(), undoes=job.step,
+        job, step=step, action="rollback", settings=as_it_was.settings, version=version, wishes=wishes(record), needs=(), undoes=job.step,
         token=token(job.run, step, record.fingerprint),
     )  # fmt: skip

@@ -32,7 +32,10 @@ _VERSION = 1
 
 
 class Record(Struct, frozen=True):
-    """One deploy of one target. `when` is ISO 8601 in UTC; `n` is its place among the target's deploys, which no clock can upset."""
+    """One deploy of one target. `when` is ISO 8601 in UTC; `n` is its place among the target's deploys, which no clock can upset.
+
+    `unsure` says that it was no good one, nor was it seen to give way to what ran before: something else than the last good one may be live.
+    """
 
     target: str
     environment: str | None
@@ -45,6 +48,7 @@ class Record(Struct, frozen=True):
     verdict: str
     detail: Mapping[str, str] = {}
     n: int = 0
+    unsure: bool = False
 
 
 class _File(Struct, forbid_unknown_fields=True):
@@ -73,10 +77,12 @@ def kept(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
-    """The records with a new one on top; one of the same run is corrected where it stands. Pure."""
+    """The records with a new one on top; one of the same run is corrected where it stands. What gave way to what nobody was sure of leaves
+    that as it was. Pure."""
     same = next((one for one in records if one.run == record.run), None)
     n = same.n if same is not None else max((one.n for one in records), default=0) + 1
-    return merged([one for one in records if one is not same], [replace(record, n=n)])
+    unsure = record.verdict not in GOOD and (record.unsure or (bool(records) and records[0].unsure))
+    return merged([one for one in records if one is not same], [replace(record, n=n, unsure=unsure)])
 
 
 def encoded(records: Sequence[Record]) -> bytes:

@@ -23,6 +23,7 @@ class Papers:
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
         live = outcome.live
+        gave_way = outcome.verdict == "rolled-back" and not job.undoes
         runs = Live(job.version.name, job.version.commit, job.version.fingerprint) if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
             Record(
@@ -36,5 +37,6 @@ class Papers:
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,
                 detail=dict(live.detail) if live else {},
+                unsure=outcome.verdict not in GOOD and not gave_way,
             )
         )

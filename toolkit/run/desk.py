@@ -116,6 +116,10 @@ class Desk:
         """Raises Stopped if the run is to stop."""
         self._stop.check()
 
+    def fenced(self) -> None:
+        """Raises LockLost if the target is no longer ours: what was seen of it since may be somebody else's."""
+        self._fenced()
+
     def wait(self, seconds: float) -> None:
         """Wait, but not after the run was asked to stop."""
         self._stop.wait(self._clock, seconds)

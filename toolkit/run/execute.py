@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Exit, Expired, FileProblem, LockLost, ToolkitError
-from toolkit.model import GOOD, Job, Outcome, Ran
+from toolkit.model import GOOD, Job, Live, Outcome, Ran
 from toolkit.ports.world import World
 from toolkit.run.crew import Crew
 from toolkit.run.desk import Desk, Journal, Listener, Log
@@ -98,6 +98,8 @@ class Execution:
             not_started = []
         outcomes = tuple(self._outcomes[job.step] for job in self._orders.jobs if job.step in self._outcomes)
         status, code = verdict(self._counted(outcomes), not_started, self._stop)
+        if code in (Exit.FAILED, Exit.PARTLY) and any(self._jobs[step].undoes for step in not_started):
+            status, code = "in-doubt", Exit.IN_DOUBT  # what failed is live still, and `resume` goes on with that
         ran = Ran(self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2))
         if not not_started and not any(outcome.open for outcome in outcomes):
             self._append("toolkit", "the end of the run", "end", exit=code, status=status)
@@ -123,14 +125,14 @@ class Execution:
         job = self._undoing.get(outcome.step) if outcome.unverified else None
         if job is None or (job.step in self._outcomes and not self._outcomes[job.step].open) or self._stop.asked:
             return
-        back = self._carried_out(job)
+        back = self._carried_out(job, outcome.live)
         self._write_down(job, back)
 
     def _counted(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The outcomes that decide how the run ended: a version that is back again makes nothing good that had failed."""
         return [one for one in outcomes if one.verdict not in GOOD or not self._jobs[one.step].undoes]
 
-    def _carried_out(self, job: Job) -> Outcome:
+    def _carried_out(self, job: Job, undone: Live | None = None) -> Outcome:
         begun = self._orders.begun.get(job.step)
         log = self._book.log(job.step)
         desk = Desk(
@@ -139,7 +141,8 @@ class Execution:
         )  # fmt: skip
         self._listener.began(job)
         try:
-            outcome = carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, begun.waited_s if begun else 0.0)
+            waited_s = begun.waited_s if begun else 0.0
+            outcome = carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, waited_s, undone)
             return replace(outcome, cause=self._redact(outcome.cause), log=tuple(map(self._redact, outcome.log)))
         finally:
             log.close()

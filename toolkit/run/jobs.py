@@ -72,7 +72,7 @@ def make(
             kind=target.kind,
             action=action,
             place=place,
-            settings=filled(target.settings, {**variables, **known(versions[target.name])}),
+            settings=filled(target.settings, {"region": place.region or "", **variables, **known(versions[target.name])}),
             version=versions[target.name],
             run=run,
             token=token(run, name(target.name, place, several), versions[target.name].fingerprint),
@@ -90,6 +90,14 @@ def imagined(wanted: Sequence[Target], where: Sequence[Place], variables: Mappin
     """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they may need."""
     names = [target.name for target in wanted]
     return make("", wanted, where, variables, dict.fromkeys(names, Version("", None, "")), dict.fromkeys(names, ()), "deploy", {})
+
+
+def may_answer_for(job: Job, other: Job) -> bool:
+    """Whether, at an address that both name, the other one's program may answer just as well: it is the same target in another region, or
+    the first has no program of its own. Pure."""
+    if other.target == job.target:
+        return other.place.region != job.place.region
+    return targets.kind(other.kind).program and not targets.kind(job.kind).program
 
 
 def pack(job: Job) -> dict[str, Any]:

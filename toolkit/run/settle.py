@@ -5,10 +5,11 @@ from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import GOOD, Job, Outcome
+from toolkit.model import GOOD, Job, Live, Outcome
 from toolkit.record.journal import Entry
 from toolkit.run.execute import BAD, Begun
 from toolkit.run.jobs import unpack
@@ -42,7 +43,7 @@ def left(entries: Sequence[Entry], now: datetime, path: str) -> Left:
         raise Refused("its process ended before anything was begun", "nothing was changed: run the command itself again")
     try:
         return _left(entries, now, path)
-    except (TypeError, ValueError, AttributeError, KeyError) as problem:
+    except (TypeError, ValueError, AttributeError, KeyError, msgspec.ValidationError) as problem:
         raise StateDamaged(path=path, reason=f"it makes no sense: {problem}") from None
 
 
@@ -93,7 +94,8 @@ def _outcome(job: Job, entry: Entry) -> Outcome:
     verdict, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
     if verdict not in ENDS or not isinstance(took, (int, float)):
         raise ValueError(f"line {entry.n} is no end of a step")
-    bad = entry.facts.get("unverified") is True
+    bad, live = entry.facts.get("unverified") is True, entry.facts.get("live")
     return Outcome(
-        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took, unverified=bad
+        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took, unverified=bad,
+        live=None if live is None else msgspec.convert(live, Live),
     )  # fmt: skip

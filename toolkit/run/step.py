@@ -14,12 +14,14 @@ from toolkit.errors import (
     NotAllowed,
     Refused,
     Stopped,
+    Superseded,
     Throttled,
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import GOOD, Job, Outcome, Seen
+from toolkit.model import GOOD, Job, Live, Outcome, Seen
 from toolkit.ports.world import World
+from toolkit.run import overtaken
 from toolkit.run.desk import Desk
 from toolkit.run.pace import Pace
 from toolkit.run.stop import Stop
@@ -60,8 +62,11 @@ class Walk(Struct, frozen=True):
     verify: Verify = unverified
 
 
-def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago.
+def carry_out(
+    job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0, undone: Live | None = None
+) -> Outcome:  # fmt: skip
+    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago;
+    `undone`: what this step is to replace, and nothing else.
 
     Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may still be at work.
     """
@@ -69,7 +74,7 @@ def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = Fals
     began = clock.elapsed()
     until = began + max(job.deadline_s - waited_s, LEAST_S if resumed else 0.0)
     try:
-        outcome = _applied(job, kind, desk, walk, until, resumed)
+        outcome = _applied(job, kind, desk, walk, until, resumed, undone)
         if outcome.verdict in GOOD:
             outcome = _verified(job, outcome, desk, walk)
     except Stopped:
@@ -81,10 +86,12 @@ def carry_out(job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = Fals
         outcome = _stopped(job, desk, problem) if desk.acted or problem is walk.stop.problem else _failed(job, problem)
     except Refused as problem:
         outcome = _failed(job, problem)
+    except Superseded as problem:
+        outcome = replace(_failed(job, problem), verdict="superseded")
     except ToolkitError as problem:
-        nobody_knows = (
-            desk.acted and isinstance(problem, (Unreachable, Throttled, CredentialsProblem)) and not isinstance(problem, NotAllowed)
-        )
+        # What a step is to undo is live, and not well: that is gone on with, also where nothing was begun yet.
+        goes_on = desk.acted or bool(job.undoes)
+        nobody_knows = goes_on and isinstance(problem, (Unreachable, Throttled, CredentialsProblem)) and not isinstance(problem, NotAllowed)
         outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
     return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
 
@@ -99,12 +106,14 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
         return replace(outcome, verdict="in-doubt", cause="it is live, and its checks were not done", next="toolkit resume", open=True)
 
 
-def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool) -> Outcome:
+def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None) -> Outcome:
     """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first."""
     lost = ""
     for attempt in range(APPLIES):
         if attempt or not resumed:
             walk.still(job)
+            if undone is not None:
+                overtaken.check(job, kind, undone, walk.world)
             try:
                 kind.apply(job, walk.world, desk)
             except (Unreachable, Throttled) as problem:
@@ -199,7 +208,7 @@ def _too_late(job: Job, state: str, told: str) -> Outcome:
 
 def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
     """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
-    if desk.acted:
+    if desk.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         way = problem.hint.format(**problem.facts) if isinstance(problem, Expired) else "toolkit resume"
         return Outcome(job.step, job.target, "in-doubt", cause, way, open=True)

@@ -96,7 +96,7 @@ def parts(
         if place.store:
             want(place, Wanted("bucket", place.store.removeprefix("s3://").partition("/")[0]), 0)
         for target in rules.targets.values():
-            settings = fill(target.settings, environment.vars if environment else {})
+            settings = fill(target.settings, {"region": place.region or "", **(environment.vars if environment else {})})
             for one in kind(target.kind).wanted(settings):
                 want(place, one, exposed(_dockerfile(target, kind, text)))
         for one in more(environment):

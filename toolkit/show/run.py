@@ -37,13 +37,14 @@ def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int =
     doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
     lines = wrapped(f"{doing} to {place(jobs)}:", width)
     wide = max(len(job.step) for job in jobs)
+    idle = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
-        preview = previews.get(job.step)
-        about = "nothing to do" if preview and preview.unchanged else f"about {duration(job.estimate_s)}" if job.estimate_s else ""
+        about = "nothing to do" if job.step in idle else f"about {duration(job.estimate_s)}" if job.estimate_s else ""
         lines.append(f"  {job.step:<{wide}}  {version(job)}  {about}".rstrip())
     lines += [
         part
         for job in standby
+        if job.undoes not in idle
         for part in wrapped(f"  {job.undoes} goes back to {version(job)} if it does not pass its checks", width, "    ")
     ]
     lines += [part for one in warnings(jobs, previews) for part in wrapped(one, width)]
@@ -61,9 +62,9 @@ def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
     ]
 
 
-def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH) -> str:
+def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> str:
     """Every call that would change something, in order, with the parameters that matter."""
-    lines = [*intention(jobs, previews, width), "", "Nothing was changed. These calls would be made:"]
+    lines = [*intention(jobs, previews, width, standby), "", "Nothing was changed. These calls would be made:"]
     for job in jobs:
         preview = previews.get(job.step)
         after = f" (after {', '.join(job.needs)})" if job.needs else ""
@@ -223,4 +224,9 @@ def still_open(run: str, jobs: Sequence[Job], done: Mapping[str, Outcome], begun
 def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
     if job.step in done:
         return f"over ({WORDS.get(done[job.step].verdict, done[job.step].verdict)})"
-    return "look in AWS what became of it" if job.step in begun else "do it"
+    if job.step in begun:
+        return "look in AWS what became of it"
+    undone = done.get(job.undoes)
+    if job.undoes and (undone is None or not undone.unverified):
+        return f"nothing, unless {job.undoes} does not pass its checks" if undone is None else "nothing"
+    return "do it"

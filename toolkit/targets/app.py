@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 action = "deploy-app"
 estimate_s = 150
 deadline_s = 1800
+program = True
 problem = base.no_problem
 members = base.no_members
 runnable = base.can_run

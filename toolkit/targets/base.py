@@ -86,6 +86,8 @@ class Kind(Protocol):
     """How long a deploy takes where rules.toml does not say, in seconds."""
     deadline_s: int
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
+    program: bool
+    """Whether what answers at its `health` addresses is its own program, also where another target names the same address."""
     Settings: Any
     """The struct that its settings are checked with."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 action = "deploy"
 estimate_s = 30
 deadline_s = 3600
+program = True
 problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible

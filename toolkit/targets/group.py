@@ -9,6 +9,7 @@ from toolkit.targets import base
 action = "deploy"
 estimate_s = 0
 deadline_s = 3600
+program = False
 problem = base.no_problem
 irreversible = base.not_reversible
 command = base.deploy_command

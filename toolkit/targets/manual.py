@@ -9,6 +9,7 @@ from toolkit.targets import base
 action = "by hand"
 estimate_s = 0
 deadline_s = 3600
+program = False
 problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 action = "deploy-stack"
 estimate_s = 300
 deadline_s = 5400
+program = False
 members = base.no_members
 irreversible = base.not_reversible
 runnable = base.can_run

@@ -1,6 +1,7 @@
 """Health addresses: whether they answer, for how long their certificate is good, and whether what answers is what was deployed."""
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +14,8 @@ SOON_DAYS = 14
 """A certificate that ends sooner is worth a warning."""
 
 _HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
-_SAID = ("commit", "version")
-"""Where an answer in JSON says what it is."""
+_SAID = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
+"""Where an answer in JSON says what it is, and how that looks: a version of digits alone may be a date, or a build's number."""
 
 
 def sign(url: str, around: Around) -> tuple[Sign, str]:
@@ -41,20 +42,29 @@ def shown(url: str) -> str:
 def says(content: Any) -> str:
     """The commit (or the version, if it looks like one) that an answer says of itself; empty if there is none."""
     if isinstance(content, dict):
-        for key in _SAID:
+        for key, form in _SAID.items():
             value = content.get(key)
-            if isinstance(value, str) and _HEX.fullmatch(value):
+            if isinstance(value, str) and form.fullmatch(value):
                 return value
     return ""
 
 
 def is_another(said: str, deployed: Live | Version | None) -> bool:
     """Whether what answers says to be another version than what is deployed. What cannot be compared is none."""
-    if not said or deployed is None:
-        return False
+    return bool(said) and bool(_known(deployed)) and not is_of(said, deployed)
+
+
+def is_of(said: str, deployed: Live | Version | None) -> bool:
+    """Whether what answers says to be this version."""
+    return bool(said) and any(one.startswith(said) or said.startswith(one) for one in _known(deployed))
+
+
+def _known(deployed: Live | Version | None) -> list[str]:
+    """What can be compared of a version."""
+    if deployed is None:
+        return []
     name = deployed.version if isinstance(deployed, Live) else deployed.name
-    known = [one for one in (name, deployed.commit) if one and _HEX.fullmatch(one)]
-    return bool(known) and not any(one.startswith(said) or said.startswith(one) for one in known)
+    return [one for one in (name, deployed.commit) if one and _HEX.fullmatch(one)]
 
 
 def another(url: str, said: str, deployed: str) -> Sign:
@@ -69,11 +79,14 @@ def another(url: str, said: str, deployed: str) -> Sign:
     )
 
 
-def wait_until_well(url: str, around: Around, wanted: Version, again: Any) -> str:
-    """Ask until it answers well and as this version; why it does not, empty if it does. `again` waits, and says whether to go on."""
+def wait_until_well(
+    url: str, around: Around, wanted: Version, again: Callable[[str], bool], others: Callable[[], Iterable[Live | None]]
+) -> str:  # fmt: skip
+    """Ask until it answers well and as this version; why it does not, empty if it does. `again` waits, and says whether to go on; `others`
+    are what else may answer at this address, and does no less well."""
     while True:
         found, said = sign(url, around)
-        if found.status != "failing" and not is_another(said, wanted):
+        if found.status != "failing" and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
             return ""
         why = found.cause if found.status == "failing" else another(url, said, wanted.name).cause
         if not again(why):

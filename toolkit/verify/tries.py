@@ -14,6 +14,8 @@ from toolkit.verify.values import Veil, filled
 
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
+LEAST_S = 0.5
+"""With less time than this for another try, the one before it has the last word: it says more than that there was no time."""
 LONGEST = 200
 """So many characters of a value, or of a line of an answer, are told."""
 
@@ -39,7 +41,7 @@ def carry_out(
         return Tried(Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value"))
     except (ValueError, OverflowError):  # what they say holds the values
         return Tried(Result(check.name, "failed", check.asks, cause="with the values that stand in it, it is nothing that can be asked"))
-    end, tries = min(began + check.retry_s, until), 0
+    end, tries = min(began + check.retry_s, until - min(check.timeout_s, LEAST_S)), 0
     while True:
         tries += 1
         left = until - monotonic()

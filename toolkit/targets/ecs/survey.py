@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from toolkit.errors import Missing, NoImage, Refused, WrongAccount
+from toolkit.errors import Missing, NoImage, Refused, Superseded, WrongAccount
 from toolkit.model import Call, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
@@ -315,7 +315,10 @@ def _about_the_other(job: Job, ground: Ground, way: Course) -> str:
 
 
 def replaces(job: Job, ground: Ground) -> bool:
-    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is the wish."""
+    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is the wish, Superseded where this one was
+    only to undo what ran before."""
+    if job.undoes:
+        raise Superseded(what=ecs.revision_of(ground.service["taskDefinition"]), target=job.target)
     wish = job.wishes.get("in_progress", "wait")
     if wish == "refuse":
         who = definitions.whose(ground.running)

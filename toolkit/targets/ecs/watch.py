@@ -95,8 +95,16 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     sought = Sought(definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous"))
     look = replace(look, sought=sought)
     if receipt.get("unchanged"):
-        return Seen("done", "unchanged", "this version runs already", live=live(job, world))
+        return _unchanged(look)
     return _watched(look)
+
+
+def _unchanged(look: Look) -> Seen:
+    """Nothing had to be done, if that is so still: somebody may go on with it later."""
+    if look.service["taskDefinition"] != look.sought.definition:
+        cause = f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now: somebody else has deployed it"
+        return Seen("failed", "superseded", cause=cause, next=_ask_aws(look), mark=look.mark)
+    return Seen("done", "unchanged", "this version runs already", live=live(look.job, look.world))
 
 
 def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:

@@ -1,0 +1,51 @@
+"""The versions of a target that were good before: what can be put back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from toolkit.errors import Unreachable
+from toolkit.model import GOOD, Job, Live, Rules, Version
+from toolkit.ports.world import World
+from toolkit.record.history import last_good
+from toolkit.record.ledger import Record, open_ledger
+from toolkit.record.state import open_store
+
+
+def previous(job: Job, rules: Rules, world: World) -> list[Record]:
+    """The good deploys of a job's target in its place, newest first, as all that is kept here and in the shared record knows them.
+
+    Raises StateDamaged, FileProblem, CloudError; Unreachable where the shared record cannot be read: a copy may be older than what is live.
+    """
+    store, place = open_store(rules.project, world.root), job.place
+    ledger = open_ledger(store, place, world)
+    shared = ledger.get(place.environment, place.region, job.target)
+    if ledger.behind:
+        raise Unreachable(call="the shared record", reason=ledger.behind)
+    return last_good(store, job.target, place.environment, place.region, shared)
+
+
+def good_before(records: Sequence[Record], version: Version) -> Record | None:
+    """The newest good deploy of another version, None if there is none. `records` are the newest first.
+
+    Where the version is only the name of an image, which may mean another one by now, every deploy is of another.
+    """
+    only_a_name = version.fingerprint.startswith("image ")
+    others = (record for record in records if record.version and (only_a_name or record.version != version.name))
+    return next((record for record in others if record.verdict in GOOD), None)
+
+
+def runs(record: Record, live: Live | None) -> bool:
+    """Whether what is live is what this deploy put there: the same version and, where both are known, the same image."""
+    if live is None or record.version != live.version:
+        return False
+    ours, theirs = record.detail.get("digest"), live.detail.get("digest")
+    return not (ours and theirs) or ours == theirs
+
+
+def wishes(record: Record) -> dict[str, Any]:
+    """What the kind has to know to put this version back."""
+    detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
+    return {
+        "version": record.version, "commit": record.commit, "fingerprint": record.fingerprint, "image_digest": detail.get("digest"),
+        "task_definition": detail.get("task_definition"),
+    }  # fmt: skip

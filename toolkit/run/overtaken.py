@@ -1,0 +1,33 @@
+"""Whether what a step has put there still runs, or somebody else has put something else there since."""
+
+from toolkit.errors import Superseded
+from toolkit.model import Job, Live
+from toolkit.ports.world import World
+from toolkit.targets.base import Kind
+
+CONTENT = ("task definition", "sha256")
+"""What names the very content that runs, among the details of what is live."""
+
+
+def check(job: Job, kind: Kind, put: Live, world: World) -> None:
+    """Look whether `put` still runs. Raises Superseded if something else does, CloudError for a look that failed."""
+    now = kind.live(job, world)
+    if not same(put, now):
+        raise Superseded(what=named(now), target=job.target)
+
+
+def same(before: Live, now: Live | None) -> bool:
+    """Whether nothing was deployed in between: by content where both name it, else by what was written on it, and when. Pure."""
+    if now is None:
+        return False
+    content = [key for key in CONTENT if key in before.detail and key in now.detail]
+    if content:
+        return all(before.detail[key] == now.detail[key] for key in content)
+    return (before.version, before.fingerprint, before.run, before.since) == (now.version, now.fingerprint, now.run, now.since)
+
+
+def named(live: Live | None) -> str:
+    """What runs, in a word: `web:7`, else its version."""
+    if live is None:
+        return "something else"
+    return live.detail.get("task definition", "").rpartition("/")[2] or live.version or "something else"
