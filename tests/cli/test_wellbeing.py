@@ -86,6 +86,21 @@ http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), A
 """
 
 
+PUT = """\
+import boto3
+keys = dict(aws_access_key_id="111111111111", aws_secret_access_key="sandbox", region_name="eu-west-1", endpoint_url="{url}")
+ecs = boto3.client("ecs", **keys)
+running = ecs.describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
+found = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
+kept = dict((key, found[key]) for key in ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory"))
+made = ecs.register_task_definition(**kept)["taskDefinition"]["taskDefinitionArn"]
+ecs.update_service(cluster="town", service="web", taskDefinition=made)
+ecs.get_waiter("services_stable").wait(cluster="town", services=["web"], WaiterConfig=dict(Delay=1))
+raise SystemExit({says})
+"""
+"""Somebody else, who deploys the same image again."""
+
+
 def main(text: str, health: int = 200) -> str:
     return MAIN.replace("TEXT", text).replace("HEALTH", str(health))
 
@@ -104,6 +119,7 @@ def same(text: str) -> str:
     text = re.sub(r"(?<= )[0-9a-f]{7}(?= )", "ABCDEFG", text)
     text = re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", text)
     text = re.sub(r"\b(?:\d+ms|\d+\.\ds|\d+s)(?!\w)", "Ns", text)
+    text = re.sub(r"\bweb:\d+", "web:N", text)
     text = re.sub(r"sha256:[0-9a-f]+", "sha256:DIGEST", text)
     text = re.sub(r"^(-+(?:  -+)+  )-{2,6}$", r"\1----", text, flags=re.MULTILINE)
     return re.sub(r"http://127\.0\.0\.1:\d+", "SANDBOX", text)
@@ -183,13 +199,41 @@ def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
     assert (done.code, step["verdict"], town.answer()) == (1, "failed", "goodbye four")
 
 
-def test_what_runs_on_though_it_failed_its_checks_gives_way_by_hand_to_the_last_good_version(town: Town) -> None:
+def test_what_runs_on_though_it_failed_its_checks_is_due_whatever_the_files_say(town: Town) -> None:
     town.repo.commit(files={"rules.toml": RULES.replace("on-failure", "never"), "app/main.py": main("hello again")})
     assert town("deploy-app", "--yes").code == 0
     town.repo.commit(files={"app/main.py": main("goodbye five")})
     failed = town("deploy-app", "--yes")
     assert (failed.code, town.answer(), "next: toolkit rollback app" in failed.out) == (1, "goodbye five", True)
+    town.repo.git("revert", "--no-edit", "HEAD")
+    found = town("diff")
+    assert re.search(r"app: its last deploy \(run \S+\) ended as failed, and may be live", " ".join(found.out.split()))
+    assert (town("deploy", "--yes").code, town.answer()) == (0, "hello again")
+
+
+def test_it_gives_way_by_hand_to_the_last_good_version(town: Town) -> None:
+    good = town.repo.head
+    town.repo.commit(files={"app/main.py": main("goodbye six")})
+    assert (town("deploy-app", "--yes").code, town.answer()) == (1, "goodbye six")
+    listed = town("rollback", "app", "--list", "--json").json["versions"]
+    assert listed[0]["version"] == good
     assert (town("rollback", "app", "--yes").code, town.answer()) == (0, "hello again")
+    town.repo.commit(files={"rules.toml": RULES, "app/main.py": main("hello again")})
+
+
+@pytest.mark.parametrize(("says", "text"), [("0", "hello six"), ("1", "hello seven")])
+def test_what_somebody_else_deploys_while_it_is_checked_is_left_alone(town: Town, says: str, text: str) -> None:
+    """Whatever the checks say: they did not see what was deployed."""
+    script = town.folder / "put.py"
+    script.write_text(PUT.format(url=town.env["AWS_ENDPOINT_URL"], says=says))
+    command = json.dumps([sys.executable, str(script)])
+    rules = RULES.replace('["sh", "-c", "echo the suite has seen $WHAT"]', command)
+    town.repo.commit(files={"rules.toml": rules, "app/main.py": main(text)})
+    done = town("deploy-app", "--yes", "--json")
+    [step] = done.json["steps"]
+    assert (done.code, step["verdict"], town.running()) == (1, "superseded", town.newest())
+    assert step["cause"] == f"somebody else has put {town.newest()} there since"
+    assert town("diff", "--json").json["states"]["app"] == "due"
     town.repo.commit(files={"rules.toml": RULES})
 
 

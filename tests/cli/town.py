@@ -176,6 +176,15 @@ class Town:
         """How many task definitions were ever registered for the app."""
         return len(self.cloud("ecs").list_task_definitions(familyPrefix="web")["taskDefinitionArns"])
 
+    def running(self) -> str:
+        """The app's task definition that runs, such as `web:7`."""
+        found = self.cloud("ecs").describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
+        return str(found).rpartition("/")[2]
+
+    def newest(self) -> str:
+        """The one that was registered last."""
+        return f"web:{self.revisions()}"
+
     def down(self) -> None:
         """End the sandbox."""
         self("sandbox", "down")

@@ -209,6 +209,8 @@ def test_what_no_deploy_has_put_there_is_somebody_elses(live: Live, records: lis
         ({"commit": 7}, ""),
         (["3e8a51c"], ""),
         ({"commit": "unknown", "version": "90d7db0"}, "90d7db0"),
+        ({"version": "20261120"}, ""),
+        ({"commit": "1234567"}, "1234567"),
     ],
 )
 def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object, said: str) -> None:

@@ -301,6 +301,11 @@ def test_one_that_never_passes_is_tried_until_its_time_is_over(site: Site) -> No
     assert (result.status, result.tries >= 3, result.cause) == ("failed", True, "status: expected 2xx, got 503")
 
 
+def test_where_the_deadline_ends_the_tries_the_last_real_answer_is_the_cause(site: Site) -> None:
+    result = site.one('[checks.up]\nhttp = "GET /status/503"\n', retry_s=30, timeout_s=1.5)
+    assert (result.status, result.tries >= 2, result.cause) == ("failed", True, "status: expected 2xx, got 503")
+
+
 def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -> None:
     smoked = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\nneeds = ["a"]\n', timeout_s=0.35, parallel=1)
     assert words(smoked)["a"] == "passed"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, world
 from toolkit.model import Job, Live, Outcome, Place, Version
@@ -19,10 +20,10 @@ def here(tmp_path: Path) -> Store:
     return open_store(None, str(tmp_path))
 
 
-def recorded(here: Store, outcome: Outcome) -> Record:
+def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
     journal = Journal.create(here, "run", {})
     ledger = Local(here)
-    Papers(here, journal, {"app@eu": ledger}, Impatient(), lambda text: text).record(JOB, outcome)
+    Papers(here, journal, {"app@eu": ledger}, Impatient(), lambda text: text).record(job, outcome)
     journal.close()
     [found] = ledger.get("dev", "eu", "app")
     return found
@@ -48,6 +49,21 @@ def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: S
 def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
     found = recorded(here, Outcome("app@eu", "app", "failed"))
     assert (found.version, found.commit, found.verdict) == ("v2", "c2", "failed")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "undoes", "unsure"),
+    [
+        ("succeeded", "", False),
+        ("unchanged", "", False),
+        ("rolled-back", "", False),
+        ("failed", "", True),
+        ("superseded", "", True),
+        ("rolled-back", "app", True),  # back is what was to be undone
+    ],
+)
+def test_what_may_be_live_besides_the_last_good_version_is_recorded(here: Store, verdict: str, undoes: str, unsure: bool) -> None:
+    assert recorded(here, Outcome("app@eu", "app", verdict), replace(JOB, undoes=undoes)).unsure is unsure
 
 
 def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -> None:

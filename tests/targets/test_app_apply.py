@@ -153,6 +153,16 @@ def test_what_runs_already_is_unchanged_and_calls_nothing(stage: Stage) -> None:
     assert (stage.writes, report.intents) == ([], [])
 
 
+def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(stage: Stage) -> None:
+    stage.deployed()
+    job = stage.job(token="t-2", run="r2")
+    _, report = stage.deployed(job)
+    other = stage.service.definition = stage.first.arn
+    seen = app.observe(job, report.receipt, stage.world)
+    assert (seen.state, seen.verdict) == ("failed", "superseded")
+    assert seen.cause == f"the service runs on {other.rpartition('/')[2]} by now: somebody else has deployed it"
+
+
 @pytest.mark.parametrize("settings", [{"env": {"A": "1"}}, {"secrets": {"A": "arn:aws:ssm:eu-west-1:111111111111:parameter/a"}}])
 def test_variables_that_differ_are_a_change(stage: Stage, settings: dict[str, Any]) -> None:
     stage.deployed()

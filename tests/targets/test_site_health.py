@@ -255,7 +255,9 @@ def test_a_redirect_to_another_region_is_followed(scripted: Endpoint) -> None:
     assert {what: (one.status, one.detail) for what, one in told().items()} == {
         "bucket": ("ok", "www in us-east-1"), "index": ("ok", "index.html is there"),
     }  # fmt: skip
-    assert sorted(call.region for call in scripted.calls.of("s3:*")) == ["eu-west-1", "eu-west-1", "us-east-1", "us-east-1"]
+    regions = sorted(call.region for call in scripted.calls.of("s3:*"))
+    # Both ask at the same time, so the second may have learnt of it from the first.
+    assert (regions[0], regions[-2:], len(regions) <= 4) == ("eu-west-1", ["us-east-1", "us-east-1"], True)
 
 
 def test_a_redirect_that_leads_to_another_one_is_unknown(scripted: Endpoint) -> None:

@@ -68,7 +68,7 @@ def deciding(settings: object, found: Checks) -> tuple[str, ...]:
     be those of a run that was begun with another rules.toml."""
     names, gone = reading.resolved(_of(settings), found)
     if gone:
-        raise Refused(f"check {gone[0]!r}, which decides about it, is no longer in rules.toml", "leave the checks out: --no-checks")
+        raise Refused(f"check {gone[0]!r}, which decides about it, is no longer there", "leave the checks out: --no-checks")
     return names
 
 

@@ -128,7 +128,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
             parts.append(Part((), Before(), frozenset((name,)), f"{name} was deployed with uncommitted files that are others now"))
         since = next((point.since for point in points[name] if point.since), None)
         if since:
-            parts.append(Part((), Before(), frozenset((name,)), f"{name}: {since}"))
+            parts.append(Part((), Before(notes=(f"{name}: {since}",)), frozenset((name,)), f"{name}: {since}"))
         groups.setdefault(tuple(sorted({str(point.commit) for point in points[name]})), set()).add(name)
     rest = leaves - points.keys()
     default = bases.choose(None, git)[0] if rest else None

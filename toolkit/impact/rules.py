@@ -28,6 +28,8 @@ COMMON = ("kind", "needs", "estimate", "deadline")
 
 VARIABLES = frozenset(("commit", "version"))
 """The variables that stand for what is deployed, in every environment."""
+REGION = "region"
+"""The variable that stands for the region, in an environment that names any."""
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*(?:\+\d+)?)\}")
@@ -306,7 +308,7 @@ class _Loader(Reader):
             wanted = set(_VARIABLE.findall(repr(target.settings))) - VARIABLES if "{" in repr(target.settings) else set()
             for variable in sorted(wanted):
                 for environment in loaded.environments.values():
-                    if variable not in environment.vars:
+                    if variable not in environment.vars and not (variable == REGION and environment.regions):
                         near = nearest(variable, tuple(environment.vars))
                         message = f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
                         self.wrong(message + (near or f"add it to [environments.{environment.name}] vars"), "targets", name)

@@ -34,7 +34,7 @@ _VERSION = 1
 class Record(Struct, frozen=True):
     """One deploy of one target. `when` is ISO 8601 in UTC; `n` is its place among the target's deploys, which no clock can upset.
 
-    `unsure` says that it was no good one, nor was it seen to give way to what ran before: something else than the last good one may be live.
+    `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
     """
 
     target: str

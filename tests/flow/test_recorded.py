@@ -1,0 +1,120 @@
+"""What `diff last` compares with: the last good deploy, and whether something else may be live since."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.flow.compare import Point
+from toolkit.flow.recorded import reader
+from toolkit.flow.rulebook import read_rules
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.record.journal import Journal
+from toolkit.record.ledger import Local, Record
+from toolkit.record.state import Store, open_store
+
+RULES = """\
+version = 1
+project = "p"
+[environments.dev]
+[targets.app]
+kind = "app"
+cluster = "c"
+service = "s"
+repository = "r"
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    return open_store("p", str(tmp_path))
+
+
+def deployed(store: Store, at: int, verdict: str, unsure: bool = False) -> None:
+    Local(store).put(Record("app", "dev", None, f"v{at}", f"v{at}", f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
+
+
+def run(at: int) -> str:
+    return f"20261120-{at:02}0000-aaaa"
+
+
+def left(store: Store, at: int, *states: str, **facts: Any) -> None:
+    job = {"step": "app", "target": "app", "place": {"environment": "dev"}}
+    with_end = Journal.create(store, run(at), {"jobs": [job], "environment": "dev"}, Real())
+    for state in states:
+        step = None if state == "end" else "app"
+        with_end.append(state, step, **({"verdict": "failed"} if state == "outcome" else {"token": "t", "call": "x", "what": {}}))
+    with_end.close()
+
+
+def point(store: Store) -> Point | None:
+    world = World(store.folder, store.folder, Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
+    points = reader(world, lambda words: None)("last", read_rules(RULES.encode(), "rules.toml"), "dev")
+    return points["app"][0] if "app" in points else None
+
+
+def test_the_last_good_deploy_is_what_to_compare_with(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    assert point(store) == Point("v1", "f1")
+
+
+def test_what_failed_since_may_be_live(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "failed", unsure=True)
+    assert point(store) == Point("v1", "f1", since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
+
+
+def test_what_gave_way_since_to_what_ran_is_not(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "rolled-back")
+    assert point(store) == Point("v1", "f1")
+
+
+def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "failed", unsure=True)
+    deployed(store, 3, "rolled-back")
+    found = point(store)
+    assert found is not None
+    assert found.since == f"its last deploy (run {run(3)}) ended as rolled-back, and may be live"
+
+
+def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
+    deployed(store, 2, "failed", unsure=True)
+    deployed(store, 3, "succeeded")
+    assert point(store) == Point("v3", "f3")
+
+
+def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Store) -> None:
+    deployed(store, 1, "failed", unsure=True)
+    assert point(store) == Point(None, "", unknown=f"its last deploy (run {run(1)}) ended as failed, and may be live")
+
+
+OPEN = "run {} has begun to deploy it, and its end is not known (toolkit resume)"
+
+
+def test_a_run_that_has_begun_since_may_be_live(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    left(store, 2, "intent")
+    assert point(store) == Point("v1", "f1", since=OPEN.format(run(2)))
+
+
+def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
+    left(store, 2, "intent")
+    assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
+
+
+@pytest.mark.parametrize("states", [(), ("intent", "outcome"), ("intent", "outcome", "end")])
+def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(store: Store, states: tuple[str, ...]) -> None:
+    deployed(store, 1, "succeeded")
+    left(store, 2, *states)
+    assert point(store) == Point("v1", "f1")
+
+
+def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -> None:
+    left(store, 1, "intent")
+    deployed(store, 2, "succeeded")
+    assert point(store) == Point("v2", "f2")

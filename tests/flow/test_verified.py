@@ -1,0 +1,271 @@
+"""Whether what is live passes: real servers on this machine, and a cloud of which only what runs is asked."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from tests.ports.net.servers import Raw, answer, answering
+from tests.run.simulated import Listener
+from tests.run.test_step import Log, Pen
+from toolkit.errors import CloudError, Expired, LockLost, Refused, Stopped, Superseded, Unreachable
+from toolkit.flow import verified
+from toolkit.flow.rulebook import read_rules
+from toolkit.model import Job, Live, Outcome, Place, Rules, Version
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.world import World
+from toolkit.record.ledger import Local, Record
+from toolkit.record.state import open_store
+from toolkit.run import jobs as making
+from toolkit.run.desk import Desk
+from toolkit.run.stop import Stop
+from toolkit.targets import app, stack
+
+ONE, TWO, THREE = "1" * 39 + "a", "2" * 39 + "b", "3" * 39 + "c"
+"""Three commits: what ran, what is deployed, and somebody else's."""
+
+RULES = """\
+version = 1
+project = "p"
+environment = "dev"
+[environments.dev]
+vars = {{ region = "here" }}
+private = true
+urls = ["{url}"]
+[environments.prod]
+private = true
+urls = ["{url}"]
+regions = ["eu-west-1", "us-east-1"]
+rollback = "on-failure"
+[targets.app]
+kind = "app"
+cluster = "c"
+service = "s"
+repository = "r"
+settle = "1s"
+{settings}
+{more}
+"""
+
+
+def rules_of(url: str, settings: str = "", more: str = "") -> Rules:
+    return read_rules(RULES.format(url=url, settings=settings, more=more).encode(), "rules.toml")
+
+
+class Street:
+    """A server that answers what a test wants, and a step that has put the second version there."""
+
+    def __init__(self, folder: Path, server: Raw) -> None:
+        self.server, self.stop = server, Stop()
+        self.says: Callable[[str], bytes] = lambda head: answer(json.dumps({"commit": TWO}).encode())
+        self.live: dict[str | None, Live | CloudError] = {}
+        self.fence: LockLost | None = None
+        self.desk_log = Log()
+        self.world = World(str(folder), str(folder), Real(), self._cloud)
+        self.problem: CloudError | None = None
+
+    def _cloud(self, profile: str | None, region: str | None) -> Aws:
+        if self.problem is not None:
+            raise self.problem
+        return Aws(profile, region or "eu-west-1")
+
+    def fenced(self) -> None:
+        if self.fence is not None:
+            raise self.fence
+
+    def asked(
+        self, settings: str, more: str = "", place: Place | None = None, target: str = "app", standby: bool = False
+    ) -> Outcome:  # fmt: skip
+        """What becomes of a step that went well."""
+        rules = read_rules(
+            RULES.format(url=self.server.url, settings=settings.format(url=self.server.url), more=more).encode(), "rules.toml"
+        )
+        there = place or Place("dev")
+        [job] = making.make("run", [rules.targets[target]], [there], {}, {target: Version(TWO, TWO, "f2")}, {target: ()}, "deploy", {})
+        back = replace(job, step="app:rollback", undoes=job.step)
+        desk = Desk(job, Pen(Real()), self.desk_log, Listener(None), self.stop, Real(), self.fenced)  # type: ignore[arg-type]
+        live = self.live.setdefault(there.region, Live(TWO, TWO, detail={"task definition": "web:2"}))
+        outcome = Outcome(job.step, target, "succeeded", live=live if isinstance(live, Live) else Live(TWO))
+        proofs = verified.proofs(rules, [job], self.world)
+        return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(job, outcome, desk)
+
+    def runs(self, job: Job, world: World) -> Live:
+        live = self.live.get(job.place.region, Live(ONE, ONE))
+        if isinstance(live, Exception):
+            raise live
+        return live
+
+    def recorded(self, version: str, place: Place) -> None:
+        record = Record("app", place.environment, place.region, version, version, "f", "20261120-100000-aaaa", "2026-11-20T10", "succeeded")
+        Local(open_store("p", self.world.root)).put(record)
+
+
+@pytest.fixture
+def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
+    made: Street
+    with answering(lambda head: made.says(head)) as server:
+        made = Street(tmp_path, server)
+        monkeypatch.setattr(app, "live", made.runs)
+        yield made
+
+
+HEALTH = 'health = ["{url}/health"]'
+CHECKS = 'checks = ["up"]'
+UP = '[checks.up]\nhttp = "GET /"\n'
+
+
+def well_after(seconds: float) -> Callable[[str], bytes]:
+    began = time.monotonic()
+    return lambda head: answer(status="200 OK" if time.monotonic() - began >= seconds else "503 Soon")
+
+
+def test_what_answers_as_what_was_deployed_has_passed(street: Street) -> None:
+    assert street.asked(HEALTH).verdict == "succeeded"
+
+
+def test_what_answers_as_another_version_has_not(street: Street) -> None:
+    street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
+    outcome = street.asked(HEALTH)
+    assert (outcome.verdict, outcome.unverified) == ("failed", True)
+    assert outcome.cause.endswith(f"/health says that it is {ONE[:12]}, but {TWO[:12]} is deployed")
+
+
+@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "failed")])
+def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer(street: Street, says: str, verdict: str) -> None:
+    street.live["us-east-1"] = Live(ONE, ONE)
+    street.says = lambda head: answer(json.dumps({"commit": says}).encode())
+    assert street.asked(HEALTH, place=Place("prod", "eu-west-1")).verdict == verdict
+
+
+def test_an_address_of_its_own_is_only_that_regions(street: Street) -> None:
+    street.live["us-east-1"] = Live(ONE, ONE)
+    street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
+    assert street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict == "failed"
+    assert street.server.heads[-1].startswith("GET /eu-west-1 ")
+
+
+FARGATE = '[targets.fargate]\nkind = "stack"\nstack = "F"\ntemplate = "f.json"\nsettle = "1s"\nhealth = ["{url}/health"]\n'
+
+
+@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "failed")])
+def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
+    street: Street, monkeypatch: pytest.MonkeyPatch, says: str, verdict: str
+) -> None:
+    street.live[None] = Live(ONE, ONE)
+    street.says = lambda head: answer(json.dumps({"commit": says}).encode())
+    monkeypatch.setattr(stack, "live", street.runs)
+    assert street.asked(HEALTH, FARGATE.format(url=street.server.url), target="fargate").verdict == verdict
+
+
+def test_an_app_is_not_excused_by_a_stack_that_names_its_address(street: Street) -> None:
+    street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
+    assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "failed"
+
+
+def test_a_check_has_its_own_time_to_be_tried_again_beyond_that_of_the_target(street: Street) -> None:
+    street.says = well_after(2.5)
+    assert street.asked(CHECKS, UP + 'retry = "20s"\ntimeout = "1s"\n').verdict == "succeeded"
+
+
+def test_each_check_of_a_chain_has_time_to_settle(street: Street) -> None:
+    late = {"/a": well_after(0.7), "/b": well_after(1.4), "/c": well_after(2.1)}
+    street.says = lambda head: late[head.split()[1]](head)
+    chain = "".join(
+        f'[checks.{name}]\nhttp = "GET /{name}"\ntimeout = "1s"\nneeds = [{needs}]\n'
+        for name, needs in (("a", ""), ("b", '"a"'), ("c", '"b"'))
+    )
+    assert street.asked('checks = ["c"]', chain).verdict == "succeeded"
+
+
+AWS = '[checks.up]\naws = "bucket:b"\n'
+
+
+@pytest.mark.parametrize("problem", [Expired(profile="", option=""), Unreachable(call="s3:HeadBucket", reason="timed out")])
+def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(street: Street, problem: CloudError) -> None:
+    street.problem = problem
+    outcome = street.asked(CHECKS, AWS)
+    assert (outcome.verdict, outcome.open, outcome.unverified) == ("in-doubt", True, False)
+    assert outcome.cause.startswith("it is live, but check up could not be asked: ")
+    assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
+
+
+def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street) -> None:
+    street.problem, street.says = Expired(profile="", option=""), well_after(60)
+    outcome = street.asked('checks = ["up", "down"]', AWS + '[checks.down]\nhttp = "GET /"\n')
+    assert (outcome.verdict, outcome.unverified, "check down did not pass" in outcome.cause) == ("failed", True, True)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
+def test_what_was_asked_has_to_have_been_what_was_deployed(street: Street, status: str) -> None:
+    def somebody_else(head: str) -> bytes:
+        street.live[None] = Live(None, detail={"task definition": "arn:aws:ecs:task-definition/web:3"})
+        return answer(status=status)
+
+    street.says = somebody_else
+    with pytest.raises(Superseded, match="somebody else has put web:3 there since"):
+        street.asked(CHECKS, UP)
+
+
+def test_with_a_lock_that_was_lost_meanwhile_nothing_counts(street: Street) -> None:
+    street.fence = LockLost(target="app", reason="it ran out")
+    with pytest.raises(LockLost):
+        street.asked(CHECKS, UP)
+
+
+def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> None:
+    def blind(head: str) -> bytes:
+        street.live[None] = Unreachable(call="ecs:DescribeServices", reason="timed out")
+        return answer()
+
+    street.says = blind
+    assert street.asked(CHECKS, UP).verdict == "succeeded"
+    assert any("whether it runs still cannot be seen" in line for line in street.desk_log.lines)
+
+
+def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
+    def stopping(head: str) -> bytes:
+        street.stop.ask(2)
+        return answer(status="500 Broken")
+
+    street.says = stopping
+    with pytest.raises(Stopped):
+        street.asked(CHECKS, UP)
+
+
+def test_what_to_do_next_names_the_environment_and_the_region(street: Street) -> None:
+    place, street.says = Place("prod", "eu-west-1"), well_after(60)
+    street.recorded(ONE, place)
+    next_ = street.asked(CHECKS, UP, place).next
+    assert (
+        next_ == "toolkit rollback app --env prod --region eu-west-1, or look: toolkit smoke-test --only up --env prod --region eu-west-1"
+    )
+    assert street.asked(CHECKS, UP, place, standby=True).next == "toolkit smoke-test --only up --env prod --region eu-west-1"
+
+
+def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
+    street.says = well_after(60)
+    outcome = street.asked(CHECKS, UP, Place("prod", "eu-west-1"))
+    assert (outcome.next, outcome.cause.endswith("; no good version is recorded that could be put back")) == (
+        "toolkit smoke-test --only up --env prod --region eu-west-1", True,
+    )  # fmt: skip
+
+
+def test_a_secret_that_is_not_there_is_told_with_the_way_around_it(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STREET_WORD", raising=False)
+    with pytest.raises(Refused) as refusal:
+        street.asked(CHECKS, UP + 'headers = { X = "{word}" }\n[secrets.word]\nenv = "STREET_WORD"\n')
+    assert refusal.value.facts["next"].endswith("; without any check: --no-checks")
+
+
+def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street) -> None:
+    rules = rules_of(street.server.url)
+    settings = replace(rules.targets["app"].settings, checks=("up",))
+    job = Job("app", "app", "app", "deploy", Place("dev"), settings, Version(TWO, TWO, "f"), "run", "t")
+    with pytest.raises(Refused, match="check 'up', which decides about it, is no longer there"):
+        verified.proofs(rules, [job], street.world)
