@@ -210,6 +210,7 @@ class StalePlan(Refused):
 class Superseded(ToolkitError):
     """somebody else has put {what} there since"""
 
+    code = "superseded"
     exit = Exit.FAILED
     hint = "see what runs: toolkit health {target}"
 
