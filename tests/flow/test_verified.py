@@ -62,7 +62,7 @@ class Street:
     def __init__(self, folder: Path, server: Raw) -> None:
         self.server, self.stop = server, Stop()
         self.says: Callable[[str], bytes] = lambda head: answer(json.dumps({"commit": TWO}).encode())
-        self.live: dict[str | None, Live | CloudError] = {}
+        self.live: dict[str | None, Live | CloudError | None] = {}
         self.fence: LockLost | None = None
         self.desk_log = Log()
         self.world = World(str(folder), str(folder), Real(), self._cloud)
@@ -93,7 +93,7 @@ class Street:
         proofs = verified.proofs(rules, [job], self.world)
         return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(job, outcome, desk)
 
-    def runs(self, job: Job, world: World) -> Live:
+    def runs(self, job: Job, world: World) -> Live | None:
         live = self.live.get(job.place.region, Live(ONE, ONE))
         if isinstance(live, Exception):
             raise live
@@ -228,6 +228,16 @@ def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> Non
     assert any("whether it runs still cannot be seen" in line for line in street.desk_log.lines)
 
 
+@pytest.mark.parametrize(("status", "verdict"), [("200 OK", "succeeded"), ("500 Broken", "failed")])
+def test_where_nothing_runs_any_more_the_checks_decide(street: Street, status: str, verdict: str) -> None:
+    def gone(head: str) -> bytes:
+        street.live[None] = None
+        return answer(status=status)
+
+    street.says = gone
+    assert street.asked(CHECKS, UP).verdict == verdict
+
+
 def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
     def stopping(head: str) -> bytes:
         street.stop.ask(2)
@@ -238,21 +248,19 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
         street.asked(CHECKS, UP)
 
 
-def test_what_to_do_next_names_the_environment_and_the_region(street: Street) -> None:
+def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that_is_done_already(street: Street) -> None:
     place, street.says = Place("prod", "eu-west-1"), well_after(60)
     street.recorded(ONE, place)
-    next_ = street.asked(CHECKS, UP, place).next
-    assert (
-        next_ == "toolkit rollback app --env prod --region eu-west-1, or look: toolkit smoke-test --only up --env prod --region eu-west-1"
-    )
-    assert street.asked(CHECKS, UP, place, standby=True).next == "toolkit smoke-test --only up --env prod --region eu-west-1"
+    look = "toolkit smoke-test --only up"
+    assert street.asked(CHECKS, UP, place).next == f"toolkit rollback app, or look: {look}"
+    assert street.asked(CHECKS, UP, place, standby=True).next == look
 
 
 def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     street.says = well_after(60)
     outcome = street.asked(CHECKS, UP, Place("prod", "eu-west-1"))
     assert (outcome.next, outcome.cause.endswith("; no good version is recorded that could be put back")) == (
-        "toolkit smoke-test --only up --env prod --region eu-west-1", True,
+        "toolkit smoke-test --only up", True,
     )  # fmt: skip
 
 

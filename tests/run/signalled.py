@@ -38,7 +38,7 @@ def signalled(ctx: click.Context, /, **given: Any) -> int:
     clock = simulated.Hurried(TIMES)
     world = simulated.world(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
-    request = deploying.request(RUN, "signalled", asked, always)
+    request = deploying.request(RUN, "signalled", asked, prepared.rules, always)
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
         return deploying.carried_out("resume", asked, prepared.jobs, lambda told: runs.resume(request, world, store, told))

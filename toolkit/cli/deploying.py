@@ -15,8 +15,9 @@ from toolkit.errors import Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
 from toolkit.flow.recorded import reader
+from toolkit.flow.rulebook import advised, same_place
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Ran
+from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
@@ -198,7 +199,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     _consent(asked, prepared.jobs)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
-    journalled = request(run, command, asked, flow.still_of(order, prepared, git, there))
+    journalled = request(run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there))
 
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
@@ -207,12 +208,17 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
 
-def request(run: str, command: str, asked: Common, still: Callable[[Job], None]) -> runs.Request:
+def request(run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]) -> runs.Request:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
+
+    def advise(job: Job, next: str) -> str:
+        return advised(next, same_place(rules, asked.rules, job.place.environment, job.place.region))
+
     return runs.Request(
-        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still, checked=not asked.no_checks
-    )
+        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still,
+        checked=not asked.no_checks, advise=advise,
+    )  # fmt: skip
 
 
 class Told(Struct, frozen=True):

@@ -51,7 +51,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
         return 0
     rules = load_rules(asked.folder, asked.rules, git)
     order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
-    request = deploying.request(name, "resume", asked, files_of(order, rules, git))
+    request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
     proofs = {} if unchecked else verified.proofs(rules, left.open, there, redacted)

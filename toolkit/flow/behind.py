@@ -16,7 +16,7 @@ from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.ledger import Ledger, Record, open_ledger
 from toolkit.record.state import existing, open_store
-from toolkit.run.overtaken import CONTENT
+from toolkit.run.overtaken import CONTENT, named
 
 SLACK = timedelta(minutes=2)
 """Two machines' clocks, and the time that a record takes to be written."""
@@ -74,24 +74,18 @@ def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Reco
 
 def foreign(live: Live, records: Sequence[Record]) -> str:
     """Why what runs is nothing that the record knows of, empty if it is. Pure."""
-    content = [key for key in CONTENT if key in live.detail]
+    what, content = named(live, "what runs"), [key for key in CONTENT if key in live.detail]
     ours = [record for record in records if record.run == live.run]
     if live.run is None:
-        return f"{_named(live)} was not put there by toolkit"
+        return f"{what} was not put there by toolkit"
     if not ours:
-        return f"{_named(live)} is of run {live.run}, which is not recorded here"
+        return f"{what} is of run {live.run}, which is not recorded here"
     if content:
         same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
-        return "" if same or not any(record.detail for record in ours) else f"{_named(live)} is in no deploy that is recorded"
+        return "" if same or not any(record.detail for record in ours) else f"{what} is in no deploy that is recorded"
     if live.since and datetime.fromisoformat(live.since) > max(datetime.fromisoformat(record.when) for record in records) + SLACK:
         return f"it was changed at {live.since[:16].replace('T', ' ')}, and no deploy of then is recorded"
     return ""
-
-
-def _named(live: Live) -> str:
-    """What runs, in a word: `web:7`."""
-    arn = live.detail.get("task definition", "")
-    return arn.rpartition("/")[2] or live.version or "what runs"
 
 
 def against_head(

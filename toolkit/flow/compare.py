@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from shlex import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +9,7 @@ from msgspec.structs import replace
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
-from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
+from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, same_place, settled
 from toolkit.impact.touch import RuleBook, limited, merged, touch
 from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
 from toolkit.plan import build
@@ -229,9 +228,9 @@ def _answer(
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
     impact = merged([_impact(part, today, graph, named) for part in parts])
-    options = _options(request, rules)
+    said = same_place(rules, request.rules, request.environment)
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
-    plan = build.everything(rules, graph, command, options, unknown) if unknown else build.build(impact, rules, graph, command, options)
+    plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
     doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
     notes = (*(note for part in parts for note in part.before.notes), *_notes(base, head, rules, impact, seen, default))
     return Answer(
@@ -243,7 +242,7 @@ def _answer(
         plan=plan,
         states=dict.fromkeys(rules.targets, "unknown") if unknown else _states(rules, plan, graph, doubtful),
         refusal=_refusal(rules, impact),
-        options=options,
+        options=said,
         covered=graph.covered,
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
@@ -271,12 +270,6 @@ def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> d
         for name, settings in settled(today.rules, named).items()
         if any(one.get(name) != settings for one in before)
     }
-
-
-def _options(request: Request, rules: Rules) -> str:
-    """What has to be said again so that a command means the same rules and environment."""
-    named = f" --rules {quote(request.rules)}" if request.rules else ""
-    return named + (f" --env {request.environment}" if request.environment not in (None, rules.environment) else "")
 
 
 def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None, default: Base | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
 from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, warm
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import advised, environment, load_rules, same_place
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.aside import Aside, Late
 from toolkit.ports.git import Git
@@ -76,7 +76,7 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     checkups = [_checkup(board, at, subjects, answered[at], request) for at in range(len(subjects))]
     checkups = against_record(checkups, subjects, known)
     checkups = against_head(checkups, request.folder, request.rules, git, notes)
-    told = tuple(_redacted(checkup, request.redact) for checkup in checkups)
+    told = tuple(_told(checkup, rules, request) for checkup in checkups)
     return _looked(names, subjects, told, board, round(monotonic() - began, 2), [request.redact(note) for note in notes])
 
 
@@ -153,8 +153,11 @@ def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool,
     return Checkup(subject.name, subject.kind, place.environment, place.region, signs, live)
 
 
-def _redacted(checkup: Checkup, redact: Callable[[str], str]) -> Checkup:
+def _told(checkup: Checkup, rules: Rules, request: Request) -> Checkup:
+    """Without secrets, and with commands that mean the environment and the region that it is in."""
+    redact, said = request.redact, same_place(rules, request.rules, checkup.environment, checkup.region)
     signs = tuple(
-        replace(sign, detail=redact(sign.detail), cause=redact(sign.cause), next=redact(sign.next)) for sign in checkup.signs
+        replace(sign, detail=redact(sign.detail), cause=redact(sign.cause), next=redact(advised(sign.next, said)))
+        for sign in checkup.signs
     )  # fmt: skip
     return replace(checkup, signs=signs)

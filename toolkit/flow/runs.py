@@ -23,7 +23,7 @@ from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
 from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
-from toolkit.run.execute import Execution, Orders
+from toolkit.run.execute import Execution, Orders, as_said
 from toolkit.run.settle import Left, left
 from toolkit.run.step import Verify, unverified
 from toolkit.run.stop import Stop
@@ -33,7 +33,8 @@ class Request(Struct, frozen=True):
     """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
 
     `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy; `verify` says whether a
-    step that went well passes its checks, and `checked` that this is wanted: for the process that goes on with it, perhaps.
+    step that went well passes its checks, and `checked` that this is wanted: for the process that goes on with it, perhaps. `advise` makes
+    of what to do next what has to be said where the job is.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Request(Struct, frozen=True):
     still: Callable[[Job], None]
     verify: Verify = unverified
     checked: bool = True
+    advise: Callable[[Job, str], str] = as_said
 
 
 class Told(Protocol):
@@ -182,5 +184,15 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
     return Execution(
-        request.run, orders, papers, world, told.listener, told.stop, held.fenced, request.still, request.redact, request.verify
+        request.run,
+        orders,
+        papers,
+        world,
+        told.listener,
+        told.stop,
+        held.fenced,
+        request.still,
+        request.redact,
+        request.verify,
+        request.advise,
     ).carry_out()

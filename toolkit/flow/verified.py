@@ -129,14 +129,13 @@ class Verifier:
 
     def _failed(self, job: Job, outcome: Outcome, cause: str, result: Result | None = None) -> Outcome:
         """It is live, and failed. What only runs as it did before is left alone: nothing of this run has made it so."""
-        options = self._options(job)
-        look = f"toolkit smoke-test --only {result.check}{options}" if result is not None else f"toolkit health {job.target}{options}"
+        look = f"toolkit smoke-test --only {result.check}" if result is not None else f"toolkit health {job.target}"
         changed = outcome.verdict == "succeeded"
         way = look
         if not job.undoes and job.action != "rollback" and not (changed and job.step in self._undone):
             back = self._previous(job)
             if back:
-                way = f"toolkit rollback {job.target}{options}, or look: {look}"
+                way = f"toolkit rollback {job.target}, or look: {look}"
             elif back is False and changed and self._puts_back(job):
                 cause = f"{cause}; no good version is recorded that could be put back"
         shown = result.shown if result is not None else ()
@@ -154,12 +153,6 @@ class Verifier:
     def _puts_back(self, job: Job) -> bool:
         there = self._rules.environments.get(job.place.environment or "")
         return there is not None and there.rollback == "on-failure"
-
-    def _options(self, job: Job) -> str:
-        """What has to be said so that a command means this environment, and this region of several."""
-        there = self._rules.environments.get(job.place.environment or "")
-        named = f" --env {job.place.environment}" if there is not None and there.name != self._rules.environment else ""
-        return named + (f" --region {job.place.region}" if there is not None and len(there.regions) > 1 else "")
 
 
 def _in_doubt(outcome: Outcome, result: Result) -> Outcome:

@@ -21,6 +21,11 @@ from toolkit.run.stop import Stop
 BAD = ("failed", "rolled-back", "superseded", "cancelled")
 
 
+def as_said(job: Job, next: str) -> str:
+    """For a run whose commands mean the same everywhere."""
+    return next
+
+
 class Begun(Struct, frozen=True):
     """What an earlier process left of a step: what the cloud answered, and how long ago it was begun, in seconds."""
 
@@ -57,9 +62,10 @@ class Execution:
     def __init__(
         self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None],
         still: Callable[[Job], None] = always, redact: Callable[[str], str] = str, verify: Verify = unverified,
+        advise: Callable[[Job, str], str] = as_said,
     ) -> None:  # fmt: skip
         self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
-        self._redact = redact
+        self._redact, self._advise = redact, advise
         self._fenced, self._walk = fenced, Walk(world, Pace(hash(run) & 0xFFFF), stop, still, verify)
         self._jobs = {job.step: job for job in orders.jobs}
         self._planned = [job.step for job in orders.jobs if not job.undoes]
@@ -143,7 +149,8 @@ class Execution:
         try:
             waited_s = begun.waited_s if begun else 0.0
             outcome = carry_out(job, targets.kind(job.kind), desk, self._walk, begun is not None, waited_s, undone)
-            return replace(outcome, cause=self._redact(outcome.cause), log=tuple(map(self._redact, outcome.log)))
+            next_ = self._advise(job, outcome.next)
+            return replace(outcome, cause=self._redact(outcome.cause), next=next_, log=tuple(map(self._redact, outcome.log)))
         finally:
             log.close()
 

@@ -10,24 +10,20 @@ CONTENT = ("task definition", "sha256")
 
 
 def check(job: Job, kind: Kind, put: Live, world: World) -> None:
-    """Look whether `put` still runs. Raises Superseded if something else does, CloudError for a look that failed."""
+    """Look whether `put` still runs, or nothing does. Raises Superseded if something else does, CloudError for a look that failed."""
     now = kind.live(job, world)
-    if not same(put, now):
-        raise Superseded(what=named(now), target=job.target)
+    if now is not None and not same(put, now):
+        raise Superseded(what=named(now, "something else"), target=job.target)
 
 
-def same(before: Live, now: Live | None) -> bool:
+def same(before: Live, now: Live) -> bool:
     """Whether nothing was deployed in between: by content where both name it, else by what was written on it, and when. Pure."""
-    if now is None:
-        return False
     content = [key for key in CONTENT if key in before.detail and key in now.detail]
     if content:
         return all(before.detail[key] == now.detail[key] for key in content)
     return (before.version, before.fingerprint, before.run, before.since) == (now.version, now.fingerprint, now.run, now.since)
 
 
-def named(live: Live | None) -> str:
+def named(live: Live, otherwise: str) -> str:
     """What runs, in a word: `web:7`, else its version."""
-    if live is None:
-        return "something else"
-    return live.detail.get("task definition", "").rpartition("/")[2] or live.version or "something else"
+    return live.detail.get("task definition", "").rpartition("/")[2] or live.version or otherwise
