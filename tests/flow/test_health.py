@@ -11,6 +11,7 @@ from tests.support.aws import Endpoint
 from tests.targets.apps import Clock
 from toolkit.flow.behind import foreign
 from toolkit.flow.health import Looked, Request, look
+from toolkit.flow.looking import SAYS, compared
 from toolkit.model import Checkup, Live, Sign, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
@@ -44,12 +45,12 @@ class Stage:
             self.endpoint.ecs.service(name, f"{uri}:v1", group=f"{name}-tg")
         (self.folder / "rules.toml").write_text(RULES + "".join(APP.format(name=name) for name in names) + more)
 
-    def look(self, timeout_s: float = 20.0) -> Looked:
+    def look(self, timeout_s: float = 20.0, environment: str | None = None) -> Looked:
         made: dict[tuple[str | None, str | None], Aws] = {}
         world = World(
             str(self.folder), str(self.folder), Clock(self.endpoint), lambda *place: made.setdefault(place, Aws(None, "eu-west-1"))
         )
-        return look(Request(folder=str(self.folder), timeout_s=timeout_s), None, world)
+        return look(Request(folder=str(self.folder), timeout_s=timeout_s, environment=environment), None, world)
 
 
 @pytest.fixture
@@ -155,6 +156,21 @@ def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: 
     app = of(stage.look(), "one")
     [sign] = [sign for sign in app.signs if sign.status != "ok"]
     assert (app.status, sign.cause) == ("failing", "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9")
+
+
+def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: Stage) -> None:
+    prod = '[environments.prod]\naccount = "111111111111"\nprivate = true\nhosts = ["localhost"]\n'
+    stage.rules("one", more=prod + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments = ["prod"]\n')
+    [sign] = of(stage.look(environment="prod"), "name").signs
+    assert sign.next == "toolkit smoke-test --env prod --only name"
+
+
+@pytest.mark.parametrize(
+    ("others", "status"), [((), "failing"), ((Live("3e8a51c"), None), "ok"), ((Live("b61f09d"),), "failing"), ((Live("v1.4"),), "failing")]
+)
+def test_an_address_that_others_share_may_be_answered_by_any_of_them(others: tuple[Live | None, ...], status: str) -> None:
+    sign = Sign("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
+    assert compared(sign, Live("90d7db0"), others).status == status
 
 
 def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import Refused, Unreachable, UsageError
-from toolkit.flow.deploy import Order
+from toolkit.flow.deploy import Order, prepare
 from toolkit.flow.previous import good_before
 from toolkit.flow.rollback import Candidate, candidates, orders, pick
-from toolkit.model import Job, Live, Version
+from toolkit.model import Job, Live, Preview, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
@@ -96,6 +96,18 @@ def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     assert {region: one["image_digest"] for region, one in said["each"].items()} == {"eu": "sha256:v1-eu", "us": "sha256:v1-us"}
 
 
+def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "preview", lambda job, world: Preview(()))
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    order = Order(folder=str(coasts.folder), targets=("app",), action="rollback", **orders(pick(coasts.found(), None)))
+    jobs = prepare(order, "run", None, coasts.world).jobs
+    assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
+        ("app@eu", "v1", "eu:1"),
+        ("app@us", "v1", "us:1"),
+    ]
+
+
 def test_a_version_has_to_have_been_good_in_every_region(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu")
@@ -108,6 +120,9 @@ def test_the_one_that_runs_in_some_regions_goes_to_the_others(coasts: Coasts) ->
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.deployed("v3", "us", verdict="failed")
+    assert coasts.picked() == "v2"
+    coasts.deployed("v4", "eu", "us")
+    coasts.live = {"eu": Live("v2", detail={"digest": "sha256:v2-eu"}), "us": Live("v9")}
     assert coasts.picked() == "v2"
 
 
@@ -132,6 +147,16 @@ def test_where_the_cloud_cannot_be_asked_the_newest_good_one_is_taken_for_live(c
     coasts.deployed("v2", "eu", "us")
     coasts.live = dict.fromkeys(("eu", "us"), Unreachable(call="ecs", reason="timed out"))
     assert coasts.picked() == "v1"
+
+
+def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Behind(Local):
+        behind = "s3 does not answer"
+
+    coasts.deployed("v1", "eu", "us")
+    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store))
+    with pytest.raises(Unreachable, match="s3 does not answer"):
+        coasts.found()
 
 
 def test_what_is_named_has_to_have_been_good_and_to_be_one(coasts: Coasts) -> None:

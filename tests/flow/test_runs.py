@@ -79,6 +79,13 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
         still(found.jobs[0])
 
 
+def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -> None:
+    recorded_as(world, "v0", "09-run")
+    rules = read_rules(RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(), "rules.toml")
+    [back] = undoing((replace(JOB, settings=replace(rules.targets["app"].settings, health=("https://example.com/v1",))),), rules, world)
+    assert (back.step, back.version.name, back.settings.health) == ("app:rollback", "v0", ("https://example.com/v0",))
+
+
 @pytest.mark.parametrize("checked", [True, False])
 def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(world: World, checked: bool) -> None:
     def still(job: Job) -> None:

@@ -163,7 +163,8 @@ def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
     assert street.asked(HEALTH, FARGATE.format(url=street.server.url), target="fargate").verdict == verdict
 
 
-def test_an_app_is_not_excused_by_a_stack_that_names_its_address(street: Street) -> None:
+def test_an_app_is_not_excused_by_a_stack_that_names_its_address(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "live", lambda job, world: Live(ONE, ONE))
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "failed"
 

@@ -409,6 +409,17 @@ def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyP
     assert (ran.exit, stage.book.ended) == (Exit.IN_DOUBT, False)
 
 
+def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch, {"a": Seen("failed", "failed", cause="it crashed", next="toolkit deploy-app a")})
+    job = Job("a", "a", "scripted", "deploy", Place("prod"), None, Version("v1", "c1", "f1"), "run", "t-a")
+    world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
+    Execution(
+        "run", Orders((job,), 1), stage.book, world, stage.listener, stage.stop, lambda: None,
+        advise=lambda job, next: f"{next} --env {job.place.environment}",
+    ).carry_out()  # fmt: skip
+    assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == ["toolkit deploy-app a --env prod"]
+
+
 def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if (state, step) == ("outcome", "a") else None))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)

@@ -9,7 +9,7 @@ import pytest
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Outcome
+from toolkit.model import Live, Outcome
 from toolkit.record.journal import Entry
 from toolkit.run.execute import Begun
 from toolkit.run.jobs import pack
@@ -54,6 +54,15 @@ def outcome(step: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
 
 
 END: tuple[str, None, dict[str, Any]] = ("end", None, {"exit": 0})
+
+
+def test_an_end_says_what_was_live_then() -> None:
+    live = {"version": "v1", "commit": None, "detail": {"task definition": "web:7"}}
+    state, step, facts = outcome("a", "failed")
+    found = read((state, step, {**facts, "unverified": True, "live": live}))
+    assert (found.done["a"].unverified, found.done["a"].live) == (True, Live("v1", detail={"task definition": "web:7"}))
+    with pytest.raises(StateDamaged):
+        read((state, step, {**facts, "live": {"version": 7}}))
 
 
 def test_of_a_run_that_has_only_said_what_it_is_everything_is_left() -> None:

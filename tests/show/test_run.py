@@ -1,0 +1,26 @@
+"""What is told of a run before it begins, and of one that was left open."""
+
+from msgspec.structs import replace
+
+from toolkit.model import Job, Outcome, Place, Preview, Version
+from toolkit.show.run import dry_run, intention, open_steps
+
+JOB = Job("app", "app", "app", "deploy", Place("dev"), None, Version("v2", None, "f2"), "run", "t")
+BACK = replace(JOB, step="app:rollback", undoes="app", version=Version("v1", None, "f1"))
+GOES_BACK = "  app goes back to v1 if it does not pass its checks"
+
+
+def test_what_a_step_goes_back_to_is_said_where_it_does_anything() -> None:
+    assert GOES_BACK in intention((JOB,), {"app": Preview(())}, 80, (BACK,))
+    assert GOES_BACK not in intention((JOB,), {"app": Preview((), unchanged=True)}, 80, (BACK,))
+    assert GOES_BACK in dry_run((JOB,), {"app": Preview(())}, 80, (BACK,)).splitlines()
+
+
+def test_what_is_only_done_if_checks_fail_is_not_said_to_be_done() -> None:
+    def next_of(outcome: Outcome | None) -> str:
+        done = {} if outcome is None else {"app": outcome}
+        return str(open_steps((JOB, BACK), done, {})[1]["next"])
+
+    assert next_of(None) == "nothing, unless app does not pass its checks"
+    assert next_of(Outcome("app", "app", "succeeded")) == "nothing"
+    assert next_of(Outcome("app", "app", "failed", unverified=True)) == "do it"
