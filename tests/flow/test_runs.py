@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.run.simulated import Listener
-from toolkit.errors import StalePlan
+from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import runs
-from toolkit.flow.deploy import Order, Prepared, still_of, undoing
+from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Job, Place, Ran, Version
 from toolkit.ports.aws.client import Aws
@@ -84,6 +84,15 @@ def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -
     rules = read_rules(RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(), "rules.toml")
     [back] = undoing((replace(JOB, settings=replace(rules.targets["app"].settings, health=("https://example.com/v1",))),), rules, world)
     assert (back.step, back.version.name, back.settings.health) == ("app:rollback", "v0", ("https://example.com/v0",))
+
+
+def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(world: World) -> None:
+    stack = '[targets.net]\nkind = "stack"\nstack = "Net-{region}"\ntemplate = "net.json"\n'
+    regions = '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n'
+    (Path(world.root) / "rules.toml").write_text(f"version = 1\n{regions}{stack}")
+    check(Order(folder=world.root, targets=("Net-us-east-1",), kind="deploy-stack"), None)
+    with pytest.raises(UsageError, match="no target 'Net-mars'"):
+        check(Order(folder=world.root, targets=("Net-mars",), kind="deploy-stack"), None)
 
 
 @pytest.mark.parametrize("checked", [True, False])

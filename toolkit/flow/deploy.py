@@ -213,8 +213,10 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
 
 
 def _is(target: Target, name: str, rules: Rules) -> bool:
-    """Whether a stack has that name in any environment."""
-    several = [environment.vars for environment in rules.environments.values()] or [{}]
+    """Whether a stack has that name in any environment, in any region."""
+    several = [
+        {"region": region, **environment.vars} for environment in rules.environments.values() for region in environment.regions or ("",)
+    ] or [{}]
     return any(making.filled(target.settings, variables).stack == name for variables in several)
 
 

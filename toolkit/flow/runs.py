@@ -184,15 +184,6 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
     return Execution(
-        request.run,
-        orders,
-        papers,
-        world,
-        told.listener,
-        told.stop,
-        held.fenced,
-        request.still,
-        request.redact,
-        request.verify,
-        request.advise,
-    ).carry_out()
+        request.run, orders, papers, world, told.listener, told.stop, held.fenced,
+        still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
+    ).carry_out()  # fmt: skip
