@@ -288,7 +288,7 @@ always = true
 def test_checks_that_do_not_need_each_other_go_side_by_side(site: Site) -> None:
     began = time.monotonic()
     smoked = site.smoke("".join(f'[checks.c{number}]\nhttp = "GET /slow"\n' for number in range(8)))
-    assert (smoked.status, time.monotonic() - began < 1.2) == ("passed", True)
+    assert (smoked.status, time.monotonic() - began < 2) == ("passed", True)
 
 
 def test_one_is_tried_again_until_it_passes(site: Site) -> None:

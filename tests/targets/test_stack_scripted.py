@@ -496,5 +496,5 @@ def test_a_look_is_quick(stacks: Stacks, aws_endpoint: Endpoint) -> None:
     aws_endpoint.calls.clear()
     began = time.monotonic()
     stacks.observe(job, report, before)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert aws_endpoint.calls.names() == ["cloudformation:DescribeStackEvents"]

@@ -109,7 +109,7 @@ def test_a_resolver_that_hangs_does_not_pass_the_deadline(monkeypatch: pytest.Mo
     began = time.monotonic()
     with pytest.raises(ProbeError, match=r"a.example.com was not looked up within 0.2 s"):
         dial("a.example.com", 80, EVERY, within(0.2))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     over.set()
 
 
@@ -146,7 +146,7 @@ def test_a_host_that_takes_no_connection_is_given_up_at_the_deadline() -> None:
         began = time.monotonic()
         with pytest.raises(ProbeError, match=r"^no answer within 0.3 s$"):
             dial("127.0.0.1", port, HERE, within(0.3))
-        assert 0.25 < time.monotonic() - began < 1
+        assert 0.25 < time.monotonic() - began < 4
         for one in waiting:
             one.close()
 
@@ -258,7 +258,7 @@ def test_a_handshake_byte_by_byte_ends_at_the_deadline() -> None:
         began = time.monotonic()
         with pytest.raises(ProbeError, match=r"^no answer within 0.4 s$"):
             shaken(server, seconds=0.4)
-        assert 0.35 < time.monotonic() - began < 1
+        assert 0.35 < time.monotonic() - began < 4
 
 
 class Leaving(socket.socket):

@@ -130,7 +130,7 @@ def test_a_silent_one_is_left_at_the_deadline() -> None:
     with speaking(silent) as port:
         began = time.monotonic()
         assert not_seen(f"ws://127.0.0.1:{port}", r"^no message within 0.3 s$", 0.3).seen == ()
-        assert 0.25 < time.monotonic() - began < 1.2
+        assert 0.25 < time.monotonic() - began < 4
 
 
 def test_too_many_messages_are_not_waited_for() -> None:
@@ -194,7 +194,7 @@ def test_a_handshake_that_does_not_end_is_left_at_the_deadline(scheme: str) -> N
         began = time.monotonic()
         with pytest.raises(ProbeError, match=r"^no answer within 0.4 s$"):
             talk(f"{scheme}://127.0.0.1:{server.port}", HERE, 0.4, {}, (), None)
-        assert 0.35 < time.monotonic() - began < 1
+        assert 0.35 < time.monotonic() - began < 4
     assert threading.active_count() == before
 
 
