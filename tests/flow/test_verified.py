@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from msgspec.structs import replace
@@ -247,6 +248,25 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
     street.says = stopping
     with pytest.raises(Stopped):
         street.asked(CHECKS, UP)
+
+
+def test_a_stop_does_not_wait_for_an_address_that_hangs(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verified, "TRY_S", 30.0)
+    over, answered = Event(), list[bool]()
+
+    def hanging(head: str) -> bytes:
+        street.stop.ask(2)
+        over.wait(20)
+        answered.append(True)
+        return answer()
+
+    street.says = hanging
+    try:
+        with pytest.raises(Stopped):
+            street.asked(HEALTH)
+        assert not answered
+    finally:
+        over.set()
 
 
 def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that_is_done_already(street: Street) -> None:

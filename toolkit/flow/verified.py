@@ -13,7 +13,7 @@ from toolkit.flow import checks as flow
 from toolkit.flow.previous import good_before, previous, wishes
 from toolkit.flow.rounds import Round, Terms
 from toolkit.impact.reading import seconds
-from toolkit.model import Checks, Job, Live, Outcome, Result, Rules
+from toolkit.model import Checks, Job, Live, Outcome, Result, Rules, Sign
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
 from toolkit.run import overtaken
@@ -201,8 +201,11 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> str:
                 with suppress(ToolkitError):
                     yield targets.kind(other.kind).live(other, world)
 
+        def ask(url: str = url) -> tuple[Sign, str]:
+            return desk.ask(lambda: addresses.sign(url, around))
+
         desk.phase(f"asking {addresses.shown(url)}")
-        why = addresses.wait_until_well(url, around, job.version, again, others)
+        why = addresses.wait_until_well(url, ask, job.version, again, others)
         if why:
             return proof.scene.veil.over(why)
     return ""

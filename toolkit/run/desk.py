@@ -1,12 +1,14 @@
 """Where one step's doings are written down: its journal lines, its log, and what the person sees of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from toolkit.errors import FileProblem, Refused
 from toolkit.model import Job, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.run.stop import Stop
+
+Found = TypeVar("Found")
 
 PATIENCE_S = 30.0
 """How long a full disk is given to take a receipt, before it is printed instead."""
@@ -119,6 +121,10 @@ class Desk:
     def fenced(self) -> None:
         """Raises LockLost if the target is no longer ours: what was seen of it since may be somebody else's."""
         self._fenced()
+
+    def ask(self, question: Callable[[], Found]) -> Found:
+        """What a question that changes nothing is answered with. Raises Stopped as soon as the run is to stop, answered or not."""
+        return self._stop.unless(question)
 
     def wait(self, seconds: float) -> None:
         """Wait, but not after the run was asked to stop."""

@@ -1,9 +1,17 @@
 """The wish to stop: set once by a signal, seen by every wait."""
 
+from collections.abc import Callable
 from threading import Event
+from typing import TypeVar
 
 from toolkit.errors import Stopped
+from toolkit.ports.aside import Aside, Late
 from toolkit.ports.clock import Clock
+
+Found = TypeVar("Found")
+
+LOOK_S = 0.1
+"""How soon the wish is seen while something is asked that may never answer."""
 
 
 class Stop:
@@ -36,3 +44,13 @@ class Stop:
         if seconds > 0 and clock.wait(seconds, self.event):
             raise Stopped()
         self.check()
+
+    def unless(self, ask: Callable[[], Found]) -> Found:
+        """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself then: it must change nothing."""
+        asked = Aside(ask)
+        while True:
+            self.check()
+            try:
+                return asked.within(LOOK_S)
+            except Late:
+                continue

@@ -80,12 +80,13 @@ def another(url: str, said: str, deployed: str) -> Sign:
 
 
 def wait_until_well(
-    url: str, around: Around, wanted: Version, again: Callable[[str], bool], others: Callable[[], Iterable[Live | None]]
+    url: str, ask: Callable[[], tuple[Sign, str]], wanted: Version, again: Callable[[str], bool],
+    others: Callable[[], Iterable[Live | None]],
 ) -> str:  # fmt: skip
-    """Ask until it answers well and as this version; why it does not, empty if it does. `again` waits, and says whether to go on; `others`
-    are what else may answer at this address, and does no less well."""
+    """Ask (what `sign` says of the address) until it answers well and as this version; why it does not, empty if it does. `again` waits,
+    and says whether to go on; `others` are what else may answer at this address, and does no less well."""
     while True:
-        found, said = sign(url, around)
+        found, said = ask()
         if found.status != "failing" and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
             return ""
         why = found.cause if found.status == "failing" else another(url, said, wanted.name).cause
