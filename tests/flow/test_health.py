@@ -4,15 +4,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.aws import Endpoint
 from tests.targets.apps import Clock
+from toolkit.flow import health
 from toolkit.flow.behind import foreign
 from toolkit.flow.health import Looked, Request, look
-from toolkit.flow.looking import SAYS, compared
+from toolkit.flow.looking import SAYS, ask_about, compared
 from toolkit.model import Checkup, Live, Sign, Version
+from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
@@ -140,6 +143,20 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) 
     assert looked.exit == 7
     assert {sign.cause for one in looked.checkups for sign in one.signs} == {"the AWS credentials have expired"}
     assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {"sign in again: aws sso login"}
+
+
+def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.rules("one", "two", "three", "four")
+    monkeypatch.setattr(client, "WINDOW_S", 0.1)
+
+    def slowly(*about: Any) -> None:
+        ask_about(*about)
+        time.sleep(0.15)  # longer than anybody waits for the next one
+
+    monkeypatch.setattr(health, "ask_about", slowly)
+    assert stage.look().status == "ok"
+    once = ("ecs:DescribeServices", "ecs:ListTasks", "cloudwatch:DescribeAlarms", "ecr:DescribeImages")
+    assert {name: stage.endpoint.calls.count(name) for name in once} == dict.fromkeys(once, 1)
 
 
 def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:

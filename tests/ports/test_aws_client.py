@@ -1,15 +1,22 @@
 """Calls to AWS whose answers are cut off, late or byte by byte, and answers that only look so."""
 
+import json
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Thread
 
+import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.exceptions import UnknownServiceError  # type: ignore[import-untyped]
 
 from tests.support.aws import Endpoint
 from toolkit.errors import BadConfig, CloudError, NotAllowed, Throttled, Unreachable, Unwell, WrongClock
+from toolkit.ports.aside import Aside
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.session import session
 
 
 @pytest.fixture
@@ -58,6 +65,50 @@ def test_an_answer_that_drips_is_late_after_the_time_of_a_call(
     with pytest.raises(Unreachable, match=r"longer than 0\.6 s"):
         list(aws.pages("cloudformation", "describe_stacks", "Stacks")) if pages else aws.read("cloudformation", "describe_stacks")
     assert 0.5 < time.monotonic() - began < 3
+
+
+def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[object] = []
+
+    def counted(do: Callable[[], object]) -> Aside[object]:
+        began.append(do)
+        return Aside(do)
+
+    monkeypatch.setattr(client, "Aside", counted)
+    found = Aside(lambda: aws.read("ecs", "describe_clusters", clusters=["main"])).within(20)
+    assert (len(found["clusters"]), began) == (1, [])
+    aws.read("ecs", "describe_clusters", clusters=["main"])
+    assert len(began) == 1
+
+
+@pytest.mark.parametrize("service", ["cloudformation", "cloudwatch", "ecr", "ecs", "elbv2", "lambda", "logs", "s3", "sts"])
+def test_the_models_are_botocores_own(service: str) -> None:
+    ours, theirs = session(None, "eu-west-1"), boto3.Session(region_name="eu-west-1")
+    model, other = (made._session.get_service_model(service) for made in (ours, theirs))
+    assert model.operation_names == other.operation_names
+    assert model.api_version == other.api_version
+    paged, also = (made.client(service) for made in (ours, theirs))
+    assert [paged.can_paginate(name) for name in paged.meta.method_to_api_mapping] == [
+        also.can_paginate(name) for name in also.meta.method_to_api_mapping
+    ]
+
+
+def test_a_service_that_there_is_not_is_refused_as_by_botocore() -> None:
+    with pytest.raises(UnknownServiceError, match="'nothing'"):
+        session(None, "eu-west-1").client("nothing")
+
+
+def test_models_of_ones_own_are_found_as_botocore_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    own = tmp_path / "ecs" / "2999-01-01"
+    own.mkdir(parents=True)
+    about = {"apiVersion": "2999-01-01", "serviceId": "ECS", "endpointPrefix": "ecs"}
+    (own / "service-2.json").write_text(json.dumps({"metadata": about, "operations": {}, "shapes": {}}))
+    assert session(None, "eu-west-1")._session.get_service_model("ecs").api_version == "2999-01-01"
+
+
+def test_aws_is_told_who_asks(aws: Aws) -> None:
+    assert re.fullmatch(r"toolkit/\S+ Boto3/\S+ Python/.*", aws._client("ecs", once=False).meta.config.user_agent)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +183,30 @@ def test_reads_that_never_end_are_made_in_time(monkeypatch: pytest.MonkeyPatch) 
     assert 0.25 < reads.after[0] < 0.6
     assert sorted(key for keys in reads.made for key in keys) == sorted(reads.answers)
     assert len(reads.made) > 1
+
+
+def test_reads_wait_for_those_that_are_known_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WINDOW_S", 0.05)
+    reads = Reads(Aws())
+    with reads.aws.more_coming():
+        first = Thread(target=reads.ask, args=(["k0"], 0))
+        first.start()
+        time.sleep(0.4)  # the window, eight times over
+        second = Thread(target=reads.ask, args=(["k1"], 0))
+        second.start()
+        time.sleep(0.1)
+        assert reads.made == []
+    first.join()
+    second.join()
+    assert reads.made == [["k0", "k1"]]
+
+
+def test_reads_do_not_wait_for_ever_for_those_that_are_known_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "COMING_S", 0.2)
+    reads = Reads(Aws())
+    with reads.aws.more_coming():
+        reads.ask(["k0"], 0)
+    assert reads.made == [["k0"]]
 
 
 def test_reads_that_are_full_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.cli import options, output, progress, signals
-from toolkit.cli.crash import redacted
+from toolkit.cli import options, output, progress, signals, world
 from toolkit.cli.main import COMMAND_LINE
+from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
@@ -19,10 +19,7 @@ from toolkit.flow.rulebook import advised, same_place
 from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files
-from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.text import line
@@ -168,26 +165,16 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
     )  # fmt: skip
 
 
-def world(root: str) -> World:
-    """The real one. One client set for each profile and region."""
-    clouds: dict[tuple[str | None, str | None], Aws] = {}
-
-    def cloud(profile: str | None, region: str | None) -> Aws:
-        return clouds.setdefault((profile, region), Aws(profile, region))
-
-    return World(root=root, cache=files.cache_folder(), clock=Real(), clouds=cloud)
-
-
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
     flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
-    there = world(git.root if git and not git.bare else asked.folder)
+    there = world.around(git, asked.folder)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
         prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
-        proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redacted)
+        proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
     if not prepared.jobs:
@@ -216,7 +203,7 @@ def request(run: str, command: str, asked: Common, rules: Rules, still: Callable
         return advised(next, same_place(rules, asked.rules, job.place.environment, job.place.region))
 
     return runs.Request(
-        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redacted, still,
+        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redactor(), still,
         checked=not asked.no_checks, advise=advise,
     )  # fmt: skip
 

@@ -90,10 +90,10 @@ def _recorded(how: str, rules: Rules, environment: str | None) -> flow.Points:
     shared = any(one.store for one in rules.environments.values())
     if how == "last" and not shared and not os.path.isdir(files.state_folder()):
         return {}
-    from toolkit.cli.deploying import world
+    from toolkit.cli import world
     from toolkit.flow.recorded import reader
 
-    return reader(world(Git.open(os.getcwd()).root), lambda words: output.note(f"note: {words}"))(how, rules, environment)
+    return reader(world.around(Git.open(os.getcwd()), os.getcwd()), lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
 
 def _offered(found: Answer) -> int:

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, options, output, progress
-from toolkit.cli.crash import redacted
-from toolkit.cli.smoke_test import time as time_of
+from toolkit.cli import options, output, progress, world
+from toolkit.cli.redaction import redactor
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -54,7 +53,7 @@ def health(ctx: click.Context, /, **given: Any) -> int:
         files.check_writable(given["report"])
     git = options.repository(request.folder)
     if given["watch"]:
-        return _watched(request, git, given, time_of("--interval", given["interval"]))
+        return _watched(request, git, given, options.time("--interval", given["interval"]))
     with progress.checking(given["quiet"] or given["as_json"]):
         looked = _look(request, git, given)
     _tell(looked, given)
@@ -70,14 +69,14 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         profile=given["profile"],
         region=given["region"],
         targets=given["targets"],
-        timeout_s=time_of("--timeout", given["timeout"]),
-        redact=redacted,
+        timeout_s=options.time("--timeout", given["timeout"]),
+        redact=redactor(),
     )
 
 
 def _look(request: flow.Request, git: Git | None, given: dict[str, Any]) -> flow.Looked:
     """Once, with a report where one is wanted."""
-    there = deploying.world(git.root if git and not git.bare else request.folder)
+    there = world.around(git, request.folder)
     looked = flow.look(request, git, there)
     if given["report"]:
         files.write(given["report"], junit.xml("toolkit health", show.cases(looked.checkups)))

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import deploying, options
+from toolkit.cli import options, world
 from toolkit.cli.main import Lazy
 from toolkit.flow import runs
 from toolkit.flow.rulebook import environment, load_rules
@@ -34,4 +34,4 @@ def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | 
     loaded = load_rules(folder, named, git)
     name = environment(options.inherited(ctx, "env", env), loaded)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    return open_locks(runs.store_of(folder, named, git), place, deploying.world(git.root if git and not git.bare else folder))
+    return open_locks(runs.store_of(folder, named, git), place, world.around(git, folder))

@@ -70,3 +70,13 @@ def place(folder: str) -> Git | None:
         return Git.open(folder, bare=True)
     except GitError:
         return None
+
+
+def time(option: str, text: str) -> float:
+    """A time of the command line in seconds. Raises UsageError."""
+    from toolkit.impact.reading import seconds
+
+    found = seconds(text)
+    if not found:
+        raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
+    return float(found)

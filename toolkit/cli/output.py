@@ -107,7 +107,7 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
 
 def error(problem: ToolkitError, command: str, as_json: bool) -> int:
     """A foreseen error: a line, and the next thing to do; with --json also as a document. What AWS says may hold secrets."""
-    from toolkit.cli.crash import redacted
+    from toolkit.cli.redaction import redacted
 
     if as_json:
         from toolkit.show import document as documents

@@ -5,8 +5,8 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output
-from toolkit.cli.crash import redacted
+from toolkit.cli import deploying, options, output, world
+from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
 from toolkit.flow import runs, verified
 from toolkit.flow.deploy import Order, files_of
@@ -37,7 +37,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     """
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
-    there = deploying.world(git.root if git and not git.bare else asked.folder)
+    there = world.around(git, asked.folder)
     store = runs.store_of(asked.folder, asked.rules, git)
     name = run or _newest(store)
     left = runs.left_of(store, name, there)
@@ -54,7 +54,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
-    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redacted)
+    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor())
 
     def go_on(told: deploying.Told) -> Ran:
         return runs.resume(replace(request, verify=verified.Verifier(rules, proofs, there, told.stop, standby)), there, store, told)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output
+from toolkit.cli import deploying, options, output, world
 from toolkit.flow import rollback as flow
 from toolkit.record.ledger import Record
 from toolkit.show import history as display
@@ -35,7 +35,7 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         targets=(target,),
         action="rollback",
     )
-    there = deploying.world(git.root if git and not git.bare else asked.folder)
+    there = world.around(git, asked.folder)
     found = flow.candidates(order, git, there, look=version is None and not as_list)
     if as_list:
         return _listed([one.record for one in found], asked.as_json)

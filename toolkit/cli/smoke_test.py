@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 
-from toolkit.cli import deploying, options, output, progress, signals
-from toolkit.cli.crash import redacted
+from toolkit.cli import options, output, progress, signals, world
+from toolkit.cli.redaction import redactor
 from toolkit.errors import UsageError
 from toolkit.flow import smoke as flow
-from toolkit.impact.reading import seconds
 from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop
@@ -60,7 +59,7 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
         return _listed(flow.listed(request, git), given["as_json"])
     if given["report"]:
         files.check_writable(given["report"])
-    there = deploying.world(git.root if git and not git.bare else request.folder)
+    there = world.around(git, request.folder)
     stage = flow.prepare(request, git, there)
     stop = Stop()
     total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
@@ -91,21 +90,13 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         only=given["only"],
         tags=given["tags"],
         url=_address(given["url"]),
-        timeout_s=time("--timeout", given["timeout"]),
-        retry_s=time("--retry", given["retry"]) if given["retry"] else 0,
+        timeout_s=options.time("--timeout", given["timeout"]),
+        retry_s=options.time("--retry", given["retry"]) if given["retry"] else 0,
         repeat=given["repeat"],
         parallel=given["parallel"],
         load=given["load"],
-        redact=redacted,
+        redact=redactor(),
     )
-
-
-def time(option: str, text: str) -> float:
-    """A time of the command line in seconds. Raises UsageError."""
-    found = seconds(text)
-    if not found:
-        raise UsageError(f"{option} {text!r} is no time", "write it as 20s, 5m or 1h30m")
-    return float(found)
 
 
 def _address(url: str | None) -> str | None:

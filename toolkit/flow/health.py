@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
-from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, warm
+from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, more_coming, warm
 from toolkit.flow.rulebook import advised, environment, load_rules, same_place
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.aside import Aside, Late
@@ -65,8 +65,9 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     with suppress(Late):  # what gives credentials may hang
         Aside(lambda: warm(subjects, world)).within(until - monotonic())
     record = Aside(lambda: recorded(rules, subjects, world))
-    for at, subject in enumerate(subjects):
-        ask_about(board, at, subject, policies[subject.place.environment], request.timeout_s, rules, world)
+    with more_coming(subjects, world):
+        for at, subject in enumerate(subjects):
+            ask_about(board, at, subject, policies[subject.place.environment], request.timeout_s, rules, world)
     answered = board.close(until)
     try:
         known = record.within(until - monotonic())

@@ -1,7 +1,8 @@
 """The questions that `health` asks, all at the same time, and the board on which the answers are written."""
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Condition, Thread
+from contextlib import ExitStack
+from threading import Condition
 from time import monotonic
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from toolkit import targets, verify
 from toolkit.errors import CredentialsProblem, ToolkitError, WrongAccount
 from toolkit.model import Check, Job, Live, Place, Rules, Sign
+from toolkit.ports.aside import Spare
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.world import World
 from toolkit.run.jobs import may_answer_for
@@ -108,6 +110,15 @@ def warm(subjects: Sequence[Subject], world: World) -> None:
             continue
 
 
+def more_coming(subjects: Iterable[Subject], world: World) -> ExitStack:
+    """While questions are still being started, what is read for many of them at once waits for the others."""
+    clouds = {id(aws): aws for aws in (world.aws(subject.place) for subject in subjects)}
+    waiting = ExitStack()
+    for aws in clouds.values():
+        waiting.enter_context(aws.more_coming())
+    return waiting
+
+
 def ask_about(board: Board, at: int, subject: Subject, policy: Policy, seconds: float, rules: Rules, world: World) -> None:
     """Start all questions about one subject."""
     around = Around(policy, world.aws, subject.place, min(ANSWER_S, SHARE * seconds))
@@ -135,7 +146,7 @@ def _start(board: Board, at: int, question: Callable[[], None]) -> None:
         finally:
             board.end(at)
 
-    Thread(target=ask, daemon=True).start()
+    Spare(ask).start()
 
 
 def _of_kind(board: Board, at: int, subject: Subject, world: World) -> None:
@@ -197,6 +208,6 @@ def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> li
     return [
         at
         for at, other in enumerate(subjects)
-        if job is not None and other.job is not None and other.place.environment == subject.place.environment
-        and may_answer_for(job, other.job) and address in map(addresses.shown, other.job.settings.health)
+        if job is not None and other.job is not None and address in map(addresses.shown, other.job.settings.health)
+        and other.place.environment == subject.place.environment and may_answer_for(job, other.job)
     ]  # fmt: skip

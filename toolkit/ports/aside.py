@@ -9,6 +9,13 @@ from typing import Generic, TypeVar
 Found = TypeVar("Found")
 
 
+class Spare(Thread):
+    """A thread that is waited for until a deadline at most, and is left to itself then: what it does needs no other watch."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        super().__init__(target=do, daemon=True)
+
+
 class Late(Exception):
     """It has not ended in its time."""
 
@@ -18,7 +25,7 @@ class Aside(Generic[Found]):
 
     def __init__(self, do: Callable[[], Found]) -> None:
         self._found: Future[Found] = Future()
-        Thread(target=self._carry_out, args=(do,), daemon=True).start()
+        Spare(lambda: self._carry_out(do)).start()
 
     def within(self, seconds: float) -> Found:
         """What came of it. Raises what it raised; Late if it has not ended `seconds` from now."""

@@ -1,10 +1,11 @@
 """Looking at something live: several questions side by side, each answer told when it comes, and none of them taken for good by silence."""
 
 from collections.abc import Callable, Iterable
-from threading import Thread
+from functools import partial
 
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
 from toolkit.model import Sign
+from toolkit.ports.aside import Spare
 from toolkit.targets.base import Tell
 
 Question = Callable[[], Iterable[Sign]]
@@ -12,9 +13,11 @@ Question = Callable[[], Iterable[Sign]]
 
 def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the sign if it cannot be answered."""
-    asked = [Thread(target=_ask, args=(tell, what, question), daemon=True) for what, question in questions]
+    first, *others = questions
+    asked = [Spare(partial(_ask, tell, what, question)) for what, question in others]
     for thread in asked:
         thread.start()
+    _ask(tell, *first)
     for thread in asked:
         thread.join()
 

@@ -1,7 +1,6 @@
 """What a sort of check must offer. A sort is a module; its settings are a struct, so that they are checked when rules.toml is loaded."""
 
 from collections.abc import Callable, Mapping
-from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -10,6 +9,8 @@ from msgspec import Meta, Struct
 from toolkit.model import Miss, Place
 
 if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
+    from http.cookiejar import CookieJar
+
     from toolkit.ports.aws.client import Aws
     from toolkit.ports.net.policy import Policy
 
@@ -33,7 +34,7 @@ class Around(Struct, frozen=True):
     place: Place
     seconds: float
     base: str = ""
-    jar: CookieJar | None = None
+    jar: "CookieJar | None" = None
     root: str = ""
     log: Callable[[str], None] = lambda line: None
     stopped: Callable[[], bool] = lambda: False

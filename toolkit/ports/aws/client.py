@@ -6,13 +6,14 @@ stood for an effect is for the kind's `observe` to find out, never for a retry.
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from threading import Condition, Lock
+from contextlib import contextmanager
+from threading import Condition, Lock, current_thread
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import errors
-from toolkit.ports.aside import Aside, Late
+from toolkit.ports.aside import Aside, Late, Spare
 
 Found = TypeVar("Found")
 
@@ -27,6 +28,8 @@ POOL = 64
 WINDOW_S, WINDOWS = 0.02, 8
 """Equal reads wait for each other, so that they become one call: as long as another one comes within this time, but no longer than so
 many times that."""
+COMING_S = 1.0
+"""How long they wait at most while it is known that more are coming."""
 
 _THROTTLING = frozenset((
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
@@ -61,6 +64,7 @@ class Aws:
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
+        self._coming = 0
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
@@ -112,12 +116,23 @@ class Aws:
                     mine.append(gathering)
                 joined.append((key, gathering))
         for gathering in mine:
-            gathering.wait_for_more(windows * WINDOW_S)
+            gathering.wait_for_more(windows * WINDOW_S, lambda: self._coming > 0)
             with self._lock:
                 if self._gathered.get(group) is gathering:
                     del self._gathered[group]
             gathering.fetch(read)
         return {key: gathering.result(key) for key, gathering in joined}
+
+    @contextmanager
+    def more_coming(self) -> Iterator[None]:
+        """While it lasts, reads that are gathered wait for those that are still to come: a slow machine starts them late."""
+        with self._lock:
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming -= 1
 
     def warm(self, *services: str) -> None:
         """Make clients before they are needed: reading a service's model takes longer than a call."""
@@ -165,10 +180,10 @@ class Aws:
     def _made_session(self) -> Any:
         """The one session; the lock is held."""
         if self._session is None:
-            import boto3  # type: ignore[import-untyped]
+            from toolkit.ports.aws.session import session
 
             try:
-                self._session = boto3.Session(profile_name=self.profile, region_name=self.region)
+                self._session = session(self.profile, self.region)
             except Exception as problem:
                 raise self._translated(problem, "sts", "get_caller_identity") from None
         return self._session
@@ -184,9 +199,11 @@ class Aws:
                 return self._clients[service, once]
             from botocore.config import Config  # type: ignore[import-untyped]
 
+            from toolkit.ports.aws.session import user_agent
+
             config = Config(
                 connect_timeout=CONNECT_S, read_timeout=READ_S, tcp_keepalive=True, max_pool_connections=POOL,
-                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent_extra="toolkit",
+                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent=user_agent(session),
             )  # fmt: skip
             try:
                 made = session.client(service, config=config, region_name=region)
@@ -271,6 +288,8 @@ class _TooSlow(Exception):
 
 def _within(seconds: float, do: Callable[[], Found]) -> Found:
     """What `do` gives, or raises. Raises _TooSlow if it takes longer: what became of a lost answer is found out like that of any other."""
+    if isinstance(current_thread(), Spare):  # a thread more for each of a hundred calls would cost a tenth of their time
+        return do()
     try:
         return Aside(do).within(seconds)
     except Late:
@@ -343,12 +362,19 @@ class _Gathering:
                 self._changed.notify_all()
             return True
 
-    def wait_for_more(self, window_s: float) -> None:
-        """Give the others a moment: until none of them comes for a while, or no more find room."""
-        latest = monotonic() + WINDOWS * window_s
+    def wait_for_more(self, window_s: float, coming: Callable[[], bool]) -> None:
+        """Give the others a moment: until none of them comes for a while and no more are `coming`, or no more find room."""
+        began = monotonic()
+        latest = began + WINDOWS * window_s
         with self._changed:
-            while len(self._keys) < self._most and (left := min(self._last + window_s, latest) - monotonic()) > 0:
-                self._changed.wait(left)
+            while len(self._keys) < self._most:
+                now = monotonic()
+                if coming() and now < began + COMING_S:
+                    self._last, latest = now, now + WINDOWS * window_s
+                left = min(self._last + window_s, latest) - now
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, WINDOW_S))
             self._open = False
 
     def fetch(self, read: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:

@@ -1,0 +1,66 @@
+"""What looks like a secret, and what an environment variable says is one, is taken out of every text."""
+
+import time
+
+import pytest
+
+from toolkit.cli.redaction import redacted, redactor
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("by AKIAABCDEFGHIJKLMNOP now", "by [redacted] now"),
+        ("Authorization: Basic dXNlcg==", "[redacted]"),
+        ('{"authorization": "Bearer abc.def"}', '{"[redacted]"}'),
+        ("curl -H 'x: Bearer 0123456789abcdef'", "curl -H 'x: [redacted]'"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_[redacted]"),
+        ("ApiKey=1234&next=1", "[redacted]&next=1"),
+        ("X-Amz-Signature=0a1b&X-Amz-Date=2026", "X-Amz-[redacted]&X-Amz-Date=2026"),
+        ("set-cookie: session=0a1b; Path=/", "set-[redacted]; Path=/"),
+        ("told eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig_nature and more", "told [redacted] and more"),
+        ("ghp_0123456789abcdefghij", "[redacted]"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nend", "[redacted]\nend"),
+        ("-----BEGIN PRIVATE KEY-----\nabc", "[redacted]"),
+        ("password='hunter2' failed", "[redacted]' failed"),
+        ("GET https://user:pass@example.com/a", "GET [redacted]example.com/a"),
+        ("post https://hooks.example.com/T/B/x", "post [redacted]"),
+        ("xoxb-12-ab", "[redacted]"),
+        ("a key of the door, a token of love", "a key of the door, a token of love"),
+        ("a basic misunderstanding of credentials", "a basic misunderstanding of credentials"),
+        ("Step 3/9 : RUN pip install boto3==1.44", "Step 3/9 : RUN pip install boto3==1.44"),
+    ],
+)
+def test_what_looks_like_a_secret_is_taken_out(text: str, left: str) -> None:
+    assert redacted(text) == left
+
+
+def test_the_values_of_variables_that_are_named_like_secrets_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPM_TOKEN", "correct horse battery")
+    monkeypatch.setenv("STAGE", "production")
+    monkeypatch.setenv("KEYBOARD_PASS", "short")
+    assert redacted("in production: correct horse battery, short") == "in production: [redacted], short"
+
+
+def test_of_a_secret_that_begins_with_another_nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET", "abcdefgh")
+    monkeypatch.setenv("B_SECRET", "abcdefgh-and-more")
+    monkeypatch.setenv("C_SECRET", "-and-more")
+    assert redacted("abcdefgh-and-more, abcdefgh") == "[redacted], [redacted]"
+
+
+def test_one_redactor_goes_by_the_environment_as_it_was_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "first-value")
+    made = redactor()
+    monkeypatch.setenv("API_KEY", "second-value")
+    assert (made("first-value second-value"), redacted("second-value")) == ("[redacted] second-value", "[redacted]")
+
+
+@pytest.mark.parametrize(
+    "bomb", ["-eyJ", "http://a:", "token ", "basic a", "secret_", "-----BEGIN PRIVATE KEY-----", "api_", "gha_a-", "a" * 10], ids=str.strip
+)
+def test_no_text_takes_more_than_its_length(bomb: str) -> None:
+    """Each of these would take a minute if every place were looked at from every other one."""
+    began = time.monotonic()
+    redacted(bomb * (200_000 // len(bomb)))
+    assert time.monotonic() - began < 5

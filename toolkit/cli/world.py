@@ -1,0 +1,18 @@
+"""The real world, for the commands. A file of its own: `diff` and `health` need it, and not all that a deploy needs."""
+
+from toolkit.ports import files
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.clock import Real
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
+
+
+def around(git: Git | None, folder: str) -> World:
+    """That of a repository, else of a folder. One client set for each profile and region."""
+    clouds: dict[tuple[str | None, str | None], Aws] = {}
+
+    def cloud(profile: str | None, region: str | None) -> Aws:
+        return clouds.setdefault((profile, region), Aws(profile, region))
+
+    root = git.root if git and not git.bare else folder
+    return World(root=root, cache=files.cache_folder(), clock=Real(), clouds=cloud)
