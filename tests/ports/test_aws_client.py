@@ -16,7 +16,6 @@ from toolkit.errors import BadConfig, CloudError, NotAllowed, Throttled, Unreach
 from toolkit.ports.aside import Aside
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.aws.session import session
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
 
 @pytest.mark.parametrize("service", ["cloudformation", "cloudwatch", "ecr", "ecs", "elbv2", "lambda", "logs", "s3", "sts"])
 def test_the_models_are_botocores_own(service: str) -> None:
-    ours, theirs = session(None, "eu-west-1"), boto3.Session(region_name="eu-west-1")
+    ours, theirs = client._session(None, "eu-west-1"), boto3.Session(region_name="eu-west-1")
     model, other = (made._session.get_service_model(service) for made in (ours, theirs))
     assert model.operation_names == other.operation_names
     assert model.api_version == other.api_version
@@ -95,7 +94,7 @@ def test_the_models_are_botocores_own(service: str) -> None:
 
 def test_a_service_that_there_is_not_is_refused_as_by_botocore() -> None:
     with pytest.raises(UnknownServiceError, match="'nothing'"):
-        session(None, "eu-west-1").client("nothing")
+        client._session(None, "eu-west-1").client("nothing")
 
 
 def test_models_of_ones_own_are_found_as_botocore_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +103,7 @@ def test_models_of_ones_own_are_found_as_botocore_finds_them(tmp_path: Path, mon
     own.mkdir(parents=True)
     about = {"apiVersion": "2999-01-01", "serviceId": "ECS", "endpointPrefix": "ecs"}
     (own / "service-2.json").write_text(json.dumps({"metadata": about, "operations": {}, "shapes": {}}))
-    assert session(None, "eu-west-1")._session.get_service_model("ecs").api_version == "2999-01-01"
+    assert client._session(None, "eu-west-1")._session.get_service_model("ecs").api_version == "2999-01-01"
 
 
 def test_aws_is_told_who_asks(aws: Aws) -> None:

@@ -226,6 +226,7 @@ def test_one_whose_tasks_only_fail_is_failing_with_their_cause(endpoint: Endpoin
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="exit", failures=3)
     stage.applied()
+    told(stage)  # the scripted tasks fail when the service is looked at, which may be after they were listed
     signs, _ = told(stage)
     found = signs["deployment"]
     assert (found.status, found.cause, found.next) == ("failing", "its tasks fail: container app exited with code 3", LOGS)

@@ -13,11 +13,11 @@ Question = Callable[[], Iterable[Sign]]
 
 def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the sign if it cannot be answered."""
-    first, *others = questions
+    *others, last = questions
     asked = [Spare(partial(_ask, tell, what, question)) for what, question in others]
     for thread in asked:
         thread.start()
-    _ask(tell, *first)
+    _ask(tell, *last)
     for thread in asked:
         thread.join()
 

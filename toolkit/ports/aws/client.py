@@ -4,6 +4,7 @@ Reads and calls that carry a token of ours are tried up to five times. A write w
 stood for an effect is for the kind's `observe` to find out, never for a retry.
 """
 
+import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from toolkit import errors
+from toolkit import __version__, errors
 from toolkit.ports.aside import Aside, Late, Spare
 
 Found = TypeVar("Found")
@@ -64,7 +65,7 @@ class Aws:
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
-        self._coming = 0
+        self._coming, self._counting = 0, Lock()  # not the other lock: it is held while a program gives credentials
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
@@ -126,12 +127,12 @@ class Aws:
     @contextmanager
     def more_coming(self) -> Iterator[None]:
         """While it lasts, reads that are gathered wait for those that are still to come: a slow machine starts them late."""
-        with self._lock:
+        with self._counting:
             self._coming += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._counting:
                 self._coming -= 1
 
     def warm(self, *services: str) -> None:
@@ -180,10 +181,8 @@ class Aws:
     def _made_session(self) -> Any:
         """The one session; the lock is held."""
         if self._session is None:
-            from toolkit.ports.aws.session import session
-
             try:
-                self._session = session(self.profile, self.region)
+                self._session = _session(self.profile, self.region)
             except Exception as problem:
                 raise self._translated(problem, "sts", "get_caller_identity") from None
         return self._session
@@ -199,11 +198,9 @@ class Aws:
                 return self._clients[service, once]
             from botocore.config import Config  # type: ignore[import-untyped]
 
-            from toolkit.ports.aws.session import user_agent
-
             config = Config(
                 connect_timeout=CONNECT_S, read_timeout=READ_S, tcp_keepalive=True, max_pool_connections=POOL,
-                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent=user_agent(session),
+                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent=_user_agent(session),
             )  # fmt: skip
             try:
                 made = session.client(service, config=config, region_name=region)
@@ -276,6 +273,31 @@ class Aws:
             problem = errors.CloudError(call=call, reason=f"{code}: {message}" if code not in message else message)
         problem.aws_code = code
         return problem
+
+
+def _session(profile: str | None, region: str | None) -> Any:
+    """boto3's session of a profile. Raises what botocore raises."""
+    import boto3  # type: ignore[import-untyped]
+    import botocore.session  # type: ignore[import-untyped]
+    from botocore.loaders import Loader  # type: ignore[import-untyped]
+
+    class Models(Loader):  # type: ignore[misc]
+        """Finds the models of services."""
+
+        def list_available_services(self, type_name: str) -> list[str]:
+            """The services that have a folder. botocore looks into each of 400 for a file of the type, and again for the next type;
+            whether the one that is asked for has such a file shows when it is loaded."""
+            return sorted({name for path in self.search_paths if os.path.isdir(path) for name in os.listdir(path)})
+
+    core = botocore.session.Session()
+    also = core.get_config_variable("data_path")
+    core.register_component("data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else []))
+    return boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
+
+
+def _user_agent(session: Any) -> str:
+    """How AWS's logs name us. botocore would put it together anew for each call, which takes a tenth of the call's time."""
+    return f"toolkit/{__version__} {session._session.user_agent()}"
 
 
 class _TooSlow(Exception):
