@@ -21,7 +21,7 @@ import pytest
 from tests.run.simulated import Hurried
 from tests.support.aws import Remote, apart
 from tests.support.repo import Repo
-from toolkit.cli import deploying
+from toolkit.cli import world
 from toolkit.cli.main import run
 from toolkit.record import history
 from toolkit.record.history import Summary
@@ -167,7 +167,7 @@ class Town:
 def main() -> None:
     """Rounds until the time is over."""
     seed, seconds, folder = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
-    pytest.MonkeyPatch().setattr(deploying, "Real", lambda: Hurried(TIMES))
+    pytest.MonkeyPatch().setattr(world, "Real", lambda: Hurried(TIMES))
     kills = rounds = 0
     wrong = ""
     until = time.monotonic() + seconds

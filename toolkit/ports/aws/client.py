@@ -392,7 +392,8 @@ class _Gathering:
             while len(self._keys) < self._most:
                 now = monotonic()
                 if coming() and now < began + COMING_S:
-                    self._last, latest = now, now + WINDOWS * window_s
+                    # they begin to come when it is known of all: a window more for those that were not given time to run yet
+                    self._last, latest = now + window_s, now + WINDOWS * window_s
                 left = min(self._last + window_s, latest) - now
                 if left <= 0:
                     break
