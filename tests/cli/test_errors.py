@@ -42,6 +42,15 @@ def test_an_error_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit) -> N
     assert found["error"]["code"] == "unknown-ref"
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_what_to_do_next_means_the_same_rules(repo: Repo, toolkit: Toolkit, before: bool) -> None:
+    repo.write({"other.toml": "nonsense"})
+    named = ("--rules", "other.toml")
+    args = (*named, "diff", "HEAD") if before else ("diff", "HEAD", *named)
+    assert "hint: mend it, then run `toolkit rules check --rules other.toml`" in toolkit(repo.path, *args).err
+    assert toolkit(repo.path, *args, "--json").json["error"]["hint"].endswith("`toolkit rules check --rules other.toml`")
+
+
 def test_a_wrong_option_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit) -> None:
     assert toolkit(repo.path, "diff", "--json", "--nonsense").json["error"]["code"] == "usage"
 

@@ -14,8 +14,8 @@ from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
+from toolkit.flow.advice import advised, same_place
 from toolkit.flow.recorded import reader
-from toolkit.flow.rulebook import advised, same_place
 from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files

@@ -127,7 +127,10 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return output.usage(error, _command(args), "--json" in args)
     except ToolkitError as error:
-        return output.error(error, _command(args), "--json" in args)
+        from toolkit.flow.advice import advised, as_typed
+
+        same = as_typed(args)
+        return output.error(error, _command(args), "--json" in args, lambda hint: advised(hint, same))
     except output.Enough:
         raise BrokenPipeError from None
     except BrokenPipeError:

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -105,8 +106,9 @@ def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     return Exit.USAGE
 
 
-def error(problem: ToolkitError, command: str, as_json: bool) -> int:
-    """A foreseen error: a line, and the next thing to do; with --json also as a document. What AWS says may hold secrets."""
+def error(problem: ToolkitError, command: str, as_json: bool, advised: Callable[[str], str]) -> int:
+    """A foreseen error: a line, and the next thing to do (`advised` makes it mean the same place); with --json also as a document. What
+    AWS says may hold secrets."""
     from toolkit.cli.redaction import redacted
 
     if as_json:
@@ -114,7 +116,8 @@ def error(problem: ToolkitError, command: str, as_json: bool) -> int:
 
         found = documents.error(command, problem)
         found["error"]["message"] = redacted(found["error"]["message"])
+        found["error"]["hint"] = redacted(advised(found["error"]["hint"]))
         document(found)
-    for remark in text.error(problem):
+    for remark in text.error(problem, advised):
         note(redacted(remark))
     return problem.exit

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
-from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, same_place, settled
+from toolkit.flow.advice import same_place
+from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
 from toolkit.impact.touch import RuleBook, limited, merged, touch
 from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
 from toolkit.plan import build
@@ -228,7 +229,7 @@ def _answer(
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
     impact = merged([_impact(part, today, graph, named) for part in parts])
-    said = same_place(rules, request.rules, request.environment)
+    said = str(same_place(rules, request.rules, request.environment))
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
     plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
     doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
+from toolkit.flow.advice import advised, same_place
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
 from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, more_coming, warm
-from toolkit.flow.rulebook import advised, environment, load_rules, same_place
+from toolkit.flow.rulebook import environment, load_rules
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.aside import Aside, Late
 from toolkit.ports.git import Git

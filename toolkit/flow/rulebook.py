@@ -1,9 +1,7 @@
 """The rules that a command works with: found, read, and ready to be asked."""
 
 import os
-import re
 from collections.abc import Callable, Collection
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +19,6 @@ from toolkit.targets.base import LOOKING
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
     from toolkit.impact.checks import Sorts
-
-_ACTING = re.compile(r"\btoolkit (?:deploy-app|deploy-stack|deploy|rollback|health|smoke-test|diff)\b(?! --(?:rules|env|region)\b)")
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
@@ -60,21 +56,6 @@ def command(target: Target) -> str | None:
     """The command that deploys a target, None where only a person can."""
     found = targets.kind(target.kind).command(target.name, target.settings)
     return None if found is None else str(found)
-
-
-def same_place(rules: Rules, named: str | None, environment: str | None, region: str | None = None) -> str:
-    """What has to be said so that a command means the same rules, the same environment, and this region where that has several."""
-    there = rules.environments.get(environment) if environment else None
-    return (
-        (f" --rules {quote(named)}" if named else "")
-        + (f" --env {environment}" if environment not in (None, rules.environment) else "")
-        + (f" --region {region}" if region and there is not None and len(there.regions) > 1 else "")
-    )
-
-
-def advised(text: str, options: str) -> str:
-    """What to do next, with these options in every command of ours that acts on an environment."""
-    return _ACTING.sub(lambda found: found[0] + options, text) if options else text
 
 
 def book(rules: Rules) -> RuleBook:

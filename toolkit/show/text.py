@@ -1,7 +1,7 @@
 """Words for people. Whatever comes from outside is quoted, so that no file name can move a cursor or forge a line."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from unicodedata import bidirectional, category
 
 from toolkit.errors import RulesError, ToolkitError
@@ -96,14 +96,14 @@ def listing(names: Iterable[str], most: int) -> list[str]:
     return shown + ([f"and {len(names) - most:,} more"] if len(names) > most else [])
 
 
-def error(problem: ToolkitError) -> list[str]:
+def error(problem: ToolkitError, advised: Callable[[str], str] = str) -> list[str]:
     """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
     if isinstance(problem, RulesError):
         lines = [line(str(RulesError(problem.file, [one]))) for one in problem.problems]
         lines = lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])
     else:
         lines = [line(problem.template.format(**_facts(problem)))]
-    hint = line(problem.hint.format(**_facts(problem)))
+    hint = line(advised(problem.hint.format(**_facts(problem))))
     return [f"error: {lines[0]}", *(f"       {one}" for one in lines[1:]), *([f"hint: {hint}"] if hint else [])]
 
 

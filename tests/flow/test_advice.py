@@ -1,0 +1,87 @@
+"""What has to be said so that a command acts where this one did."""
+
+import pytest
+
+from toolkit.flow.advice import Same, advised, as_typed, same_place
+from toolkit.flow.rulebook import read_rules
+
+RULES = read_rules(
+    b"""\
+version = 1
+environment = "dev"
+[environments.dev]
+[environments.prod]
+regions = ["eu-west-1", "us-east-1"]
+[environments.stage]
+regions = ["eu-west-1"]
+""",
+    "rules.toml",
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "environment", "region", "said"),
+    [
+        (None, None, None, ""),
+        (None, "dev", None, ""),
+        (None, "stage", "eu-west-1", " --env stage"),
+        (None, "prod", "us-east-1", " --env prod --region us-east-1"),
+        ("other rules.toml", "dev", None, " --rules 'other rules.toml'"),
+    ],
+)
+def test_only_what_is_not_meant_anyway_is_said(named: str | None, environment: str | None, region: str | None, said: str) -> None:
+    assert str(same_place(RULES, named, environment, region)) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("toolkit deploy-app app", "toolkit deploy-app --env prod app"),
+        ("see what it is; to put yours back: toolkit deploy app", "see what it is; to put yours back: toolkit deploy --env prod app"),
+        (
+            "toolkit rollback app, or look: toolkit smoke-test --only up",
+            "toolkit rollback --env prod app, or look: toolkit smoke-test --env prod --only up",
+        ),
+        ("toolkit deploy-stack network --continue-rollback", "toolkit deploy-stack --env prod network --continue-rollback"),
+        ("toolkit resume", "toolkit resume"),
+        ("see `toolkit lock show app`", "see `toolkit lock show --env prod app`"),
+        ("toolkit deploy --env stage app", "toolkit deploy --env stage app"),
+        ("aws s3 sync dist s3://web", "aws s3 sync dist s3://web"),
+        ("", ""),
+    ],
+)
+def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, wanted: str) -> None:
+    assert advised(text, Same(place=" --env prod")) == wanted
+    assert advised(text, Same()) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("go on with `toolkit resume`", "go on with `toolkit resume --rules r.toml`"),
+        ("see `toolkit show 20261120-100000-aaaa`", "see `toolkit show --rules r.toml 20261120-100000-aaaa`"),
+        ("mend it, then run `toolkit rules check`", "mend it, then run `toolkit rules check --rules r.toml`"),
+        ("see what runs: toolkit health app", "see what runs: toolkit health --rules r.toml --env prod app"),
+        ("`toolkit diff A..B --rules FILE`", "`toolkit diff A..B --rules FILE`"),
+        ("toolkit sandbox up", "toolkit sandbox up"),
+    ],
+)
+def test_a_command_that_looks_for_a_run_names_the_rules_only(text: str, wanted: str) -> None:
+    assert advised(text, Same(" --rules r.toml", " --env prod")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("health", ""),
+        ("health --env prod app", " --env prod"),
+        ("-e stage health --env=prod", " --env prod"),
+        ("deploy -eprod --region=us-east-1 app", " --env prod --region us-east-1"),
+        ("--rules other.toml diff --env", " --rules other.toml"),
+        ("deploy app -- --env prod", ""),
+        ("deploy app --env=", ""),
+        ("health --env $(reboot)", " --env '$(reboot)'"),
+    ],
+)
+def test_what_a_command_line_said_is_said_again(line: str, said: str) -> None:
+    assert str(as_typed(line.split())) == said
