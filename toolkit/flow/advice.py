@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from toolkit.model import Rules
 
-_ACTING = re.compile(
+# Not compiled until they are needed: `diff` seldom advises.
+_ACTING = (
     r"\btoolkit (?:deploy-app|deploy-stack|deploy|rollback|health|smoke-test|diff|permissions|lock show|lock release)\b"
     r"(?![^`,;:]* --(?:rules|env|region)\b)"
 )
-_FINDING = re.compile(r"\btoolkit (?:resume|history|show|logs|explain|rules check)\b(?![^`,;:]* --rules\b)")
+_FINDING = r"\btoolkit (?:resume|history|show|logs|explain|rules check)\b(?![^`,;:]* --rules\b)"
 """A run knows its environment; what has to be found is the project that it belongs to."""
-_TYPED = re.compile(r"--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?", re.DOTALL)
+_TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?)"
 
 
 class Same(Struct, frozen=True):
@@ -44,7 +45,7 @@ def as_typed(args: Sequence[str]) -> Same:
     for word in words:
         if word == "--":
             break
-        if found := _TYPED.fullmatch(word):
+        if found := re.fullmatch(_TYPED, word):
             value = found["joined"] if found["value"] is None else found["value"]
             said[found["name"] or "env"] = next(words, "") if value is None else value
     place = "".join(f" --{name} {quote(said[name])}" for name in ("env", "region") if said.get(name))
@@ -53,5 +54,5 @@ def as_typed(args: Sequence[str]) -> Same:
 
 def advised(text: str, same: Same) -> str:
     """A text in which every command of ours means the same."""
-    text = _ACTING.sub(lambda found: f"{found[0]}{same}", text) if str(same) else text
-    return _FINDING.sub(lambda found: found[0] + same.rules, text) if same.rules else text
+    text = re.sub(_ACTING, lambda found: f"{found[0]}{same}", text) if str(same) else text
+    return re.sub(_FINDING, lambda found: found[0] + same.rules, text) if same.rules else text
