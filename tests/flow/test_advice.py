@@ -1,8 +1,10 @@
 """What has to be said so that a command acts where this one did."""
 
+import click
 import pytest
 
-from toolkit.flow.advice import Same, advised, as_typed, same_place
+from toolkit.cli.main import cli
+from toolkit.flow.advice import COMMANDS, Same, advised, as_typed, same_place
 from toolkit.flow.rulebook import read_rules
 
 RULES = read_rules(
@@ -51,7 +53,7 @@ def test_only_what_is_not_meant_anyway_is_said(named: str | None, environment: s
     ],
 )
 def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, wanted: str) -> None:
-    assert advised(text, Same(place=" --env prod")) == wanted
+    assert advised(text, Same(env=" --env prod")) == wanted
     assert advised(text, Same()) == text
 
 
@@ -61,13 +63,14 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
         ("go on with `toolkit resume`", "go on with `toolkit resume --rules r.toml`"),
         ("see `toolkit show 20261120-100000-aaaa`", "see `toolkit show --rules r.toml 20261120-100000-aaaa`"),
         ("mend it, then run `toolkit rules check`", "mend it, then run `toolkit rules check --rules r.toml`"),
-        ("see what runs: toolkit health app", "see what runs: toolkit health --rules r.toml --env prod app"),
+        ("see what runs: toolkit health app", "see what runs: toolkit health --rules r.toml --env prod --region us-east-1 app"),
         ("`toolkit diff A..B --rules FILE`", "`toolkit diff A..B --rules FILE`"),
+        ("see `toolkit lock show app`", "see `toolkit lock show --rules r.toml --env prod app`"),
         ("toolkit sandbox up", "toolkit sandbox up"),
     ],
 )
-def test_a_command_that_looks_for_a_run_names_the_rules_only(text: str, wanted: str) -> None:
-    assert advised(text, Same(" --rules r.toml", " --env prod")) == wanted
+def test_every_command_is_given_the_options_that_it_has(text: str, wanted: str) -> None:
+    assert advised(text, Same(" --rules r.toml", " --env prod", " --region us-east-1")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,14 @@ def test_a_command_that_looks_for_a_run_names_the_rules_only(text: str, wanted: 
 )
 def test_what_a_command_line_said_is_said_again(line: str, said: str) -> None:
     assert str(as_typed(line.split())) == said
+
+
+@pytest.mark.parametrize(("options", "command"), [(options, name) for options, names in COMMANDS.items() for name in names])
+def test_the_commands_have_these_options(options: tuple[str, ...], command: str) -> None:
+    found: click.Command = cli
+    for word in command.split():
+        assert isinstance(found, click.Group)
+        made = found.get_command(click.Context(found), word)
+        assert made is not None
+        found = made
+    assert set(options) <= {name.removeprefix("--") for param in found.params for name in param.opts}

@@ -8,13 +8,14 @@ from msgspec import Struct
 
 from toolkit.model import Rules
 
-# Not compiled until they are needed: `diff` seldom advises.
-_ACTING = (
-    r"\btoolkit (?:deploy-app|deploy-stack|deploy|rollback|health|smoke-test|diff|permissions|lock show|lock release)\b"
-    r"(?![^`,;:]* --(?:rules|env|region)\b)"
-)
-_FINDING = r"\btoolkit (?:resume|history|show|logs|explain|rules check)\b(?![^`,;:]* --rules\b)"
-"""A run knows its environment; what has to be found is the project that it belongs to."""
+# Patterns are not compiled until they are needed: `diff` seldom advises.
+COMMANDS = {
+    ("rules", "env", "region"): ("deploy-app", "deploy-stack", "deploy", "rollback", "health", "smoke-test", "permissions"),
+    ("rules", "env"): ("diff", "lock show", "lock release"),
+    ("rules",): ("resume", "history", "show", "logs", "explain", "rules check"),
+}
+"""Which options the commands have; a run that is gone on with knows its environment itself."""
+_UNSAID = r"(?![^`,;:]* --(?:rules|env|region)\b)"
 _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?)"
 
 
@@ -22,10 +23,11 @@ class Same(Struct, frozen=True):
     """The options, each behind a space, that make a command mean the same; empty where it does so anyway."""
 
     rules: str = ""
-    place: str = ""
+    env: str = ""
+    region: str = ""
 
     def __str__(self) -> str:
-        return self.rules + self.place
+        return self.rules + self.env + self.region
 
 
 def same_place(rules: Rules, named: str | None, environment: str | None, region: str | None = None) -> Same:
@@ -33,8 +35,8 @@ def same_place(rules: Rules, named: str | None, environment: str | None, region:
     there = rules.environments.get(environment) if environment else None
     return Same(
         f" --rules {quote(named)}" if named else "",
-        (f" --env {environment}" if environment not in (None, rules.environment) else "")
-        + (f" --region {region}" if region and there is not None and len(there.regions) > 1 else ""),
+        f" --env {environment}" if environment not in (None, rules.environment) else "",
+        f" --region {region}" if region and there is not None and len(there.regions) > 1 else "",
     )
 
 
@@ -48,11 +50,13 @@ def as_typed(args: Sequence[str]) -> Same:
         if found := re.fullmatch(_TYPED, word):
             value = found["joined"] if found["value"] is None else found["value"]
             said[found["name"] or "env"] = next(words, "") if value is None else value
-    place = "".join(f" --{name} {quote(said[name])}" for name in ("env", "region") if said.get(name))
-    return Same(f" --rules {quote(said['rules'])}" if said.get("rules") else "", place)
+    return Same(**{name: f" --{name} {quote(value)}" for name, value in said.items() if value})
 
 
 def advised(text: str, same: Same) -> str:
     """A text in which every command of ours means the same."""
-    text = re.sub(_ACTING, lambda found: f"{found[0]}{same}", text) if str(same) else text
-    return re.sub(_FINDING, lambda found: found[0] + same.rules, text) if same.rules else text
+    for names, commands in COMMANDS.items():
+        said = "".join(getattr(same, name) for name in names)
+        if said:
+            text = re.sub(rf"\btoolkit (?:{'|'.join(commands)})\b{_UNSAID}", lambda found, said=said: found[0] + said, text)  # type: ignore[misc]
+    return text
