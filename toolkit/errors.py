@@ -246,6 +246,9 @@ class ProbeRefused(ProbeError):
     code = "probe-refused"
     hint = "{next}"
 
+    asked = False
+    """Whether something was asked before: a redirect leads to where nothing is asked."""
+
     def __init__(self, reason: str, next: str = "") -> None:
         ToolkitError.__init__(self, reason=reason, next=next)
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from tests.ports.net.servers import Authority, answer, answering
-from toolkit.errors import Refused, Unreachable, UsageError
+from tests.ports.net.servers import Authority, Raw, answer, answering
+from tests.support.aws import Endpoint
+from toolkit.errors import Refused, RulesError, Unreachable, UsageError, WrongAccount
 from toolkit.flow import smoke as flow
 from toolkit.flow.smoke import Request, Smoked
 from toolkit.model import Result
@@ -33,7 +34,7 @@ environment = "dev"
 [environments.dev]
 urls = ["{url}"]
 private = true
-hosts = ["127.0.0.1", "localhost"]
+hosts = ["127.0.0.1", "localhost", "nothing.invalid"]
 vars = {{ port = "{port}" }}
 """
 
@@ -107,8 +108,9 @@ class Site:
         self.port = server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def smoke(self, checks: str, stop: Stop | None = None, **asked: Any) -> Smoked:
-        (self.folder / "rules.toml").write_text(HEAD.format(url=self.url, port=self.port) + checks)
+    def smoke(self, checks: str, stop: Stop | None = None, account: str = "[environments.dev]\n", **asked: Any) -> Smoked:
+        head = HEAD.format(url=self.url, port=self.port).replace("[environments.dev]\n", account)
+        (self.folder / "rules.toml").write_text(head + checks)
         request = Request(folder=str(self.folder), **asked)
         world = World(str(self.folder), str(self.folder), Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
         stage = flow.prepare(request, None, world)
@@ -310,7 +312,23 @@ def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -
     smoked = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\nneeds = ["a"]\n', timeout_s=0.35, parallel=1)
     assert words(smoked)["a"] == "passed"
     late = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\n', timeout_s=0.1, parallel=1)
-    assert (late.status, late.exit, sorted(words(late).values())) == ("failed", 1, ["failed", "unknown"])
+    assert (late.status, late.exit, sorted(words(late).values())) == ("unknown", 1, ["unknown", "unknown"])
+    assert {one.cause for one in late.results} == {"the time for all checks was over before it answered", "there was no time left for it"}
+
+
+def test_its_own_time_that_is_over_is_a_failure(site: Site) -> None:
+    with Raw(lambda peer: peer.hang()) as server:
+        result = site.one(f'[checks.a]\nhttp = "GET {server.url}/"\ntimeout = "1s"\n')
+        cut = site.one(f'[checks.a]\nhttp = "GET {server.url}/"\ntimeout = "60s"\n', timeout_s=0.5)
+    assert (result.status, result.cause) == ("failed", "no answer within 1 s")
+    assert (cut.status, cut.cause) == ("unknown", "the time for all checks was over before it answered")
+
+
+def test_a_stop_ends_a_command_and_leaves_it_unknown(site: Site) -> None:
+    stop = Stop()
+    threading.Timer(0.5, stop.ask, [2]).start()
+    result = site.one('[checks.a]\ncommand = ["sleep", "30"]\n', stop=stop)
+    assert (result.status, result.cause) == ("unknown", "it was stopped")
 
 
 def test_repeated_it_passes_only_if_it_does_so_every_time(site: Site) -> None:
@@ -329,9 +347,28 @@ def test_a_redirect_to_where_clouds_keep_credentials_is_not_followed(site: Site)
     assert (result.status, "169.254.169.254" in result.cause) == ("failed", True)
 
 
+@pytest.mark.parametrize("more", ["#/", "?a=b", "/#"])
+def test_a_base_address_behind_which_no_path_can_be_put_is_refused(site: Site, more: str) -> None:
+    """A path behind `#` is never sent: such a check would pass for the start page."""
+    with pytest.raises(RulesError, match="a path behind that would not be asked"):
+        site.smoke('[environments.other]\nurls = ["https://a.example.com' + more + '"]\n[checks.up]\nhttp = "GET /health"\n')
+
+
+def test_in_another_account_nothing_of_aws_is_asked_and_no_secret_is_read(site: Site, aws_endpoint: Endpoint) -> None:
+    """What is there tells nothing about this account's, and another account's secret is not for this one's hosts."""
+    aws_endpoint.account = "222222222222"
+    account = '[environments.dev]\naccount = "111111111111"\n'
+    of_secret = '[secrets.pw]\nssm = "/pw"\n[checks.login]\nhttp = "POST /login"\nbody = "{pw}"\n'
+    for checks in ('[checks.there]\naws = "table:bookings"\n', of_secret):
+        with pytest.raises(WrongAccount, match="222222222222"):
+            site.smoke(checks, account=account)
+    assert site.calls == []
+    assert set(aws_endpoint.calls.names()) == {"sts:GetCallerIdentity"}
+
+
 def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
     result = site.one('[checks.up]\nhttp = "GET http://127.0.0.2:{port}/"\n')
-    assert (result.status, site.calls) == ("failed", [])
+    assert (result.status, site.calls) == ("unknown", [])
     assert "127.0.0.2 is not allowed" in result.cause
     assert "hosts" in result.next
 

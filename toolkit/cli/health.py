@@ -8,6 +8,7 @@ import click
 
 from toolkit.cli import options, output, progress, world
 from toolkit.cli.redaction import redactor
+from toolkit.errors import Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -55,9 +56,9 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     if given["watch"]:
         return _watched(request, git, given, options.time("--interval", given["interval"]))
     with progress.checking(given["quiet"] or given["as_json"]):
-        looked = _look(request, git, given)
+        looked = _look(request, git)
     _tell(looked, given)
-    return int(looked.exit)
+    return _reported(looked, given) or int(looked.exit)
 
 
 def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
@@ -74,13 +75,13 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
     )
 
 
-def _look(request: flow.Request, git: Git | None, given: dict[str, Any]) -> flow.Looked:
-    """Once, with a report where one is wanted."""
-    there = world.around(git, request.folder)
-    looked = flow.look(request, git, there)
-    if given["report"]:
-        files.write(given["report"], junit.xml("toolkit health", show.cases(looked.checkups)))
-    return looked
+def _look(request: flow.Request, git: Git | None) -> flow.Looked:
+    return flow.look(request, git, world.around(git, request.folder))
+
+
+def _reported(looked: flow.Looked, given: dict[str, Any]) -> int:
+    """Write the report, where one is wanted. An exit code other than 0 if that fails, which is told."""
+    return output.kept(given["report"], junit.xml("toolkit health", show.cases(looked.checkups))) if given["report"] else 0
 
 
 def _tell(looked: flow.Looked, given: dict[str, Any]) -> None:
@@ -102,13 +103,15 @@ def _watched(request: flow.Request, git: Git | None, given: dict[str, Any], inte
     try:
         with screen:
             while True:
-                looked = _look(request, git, given)
+                looked = _look(request, git)
                 if given["as_json"]:
                     output.document(show.document(looked))
                     output.flush()
                 else:
                     stamp = f"{datetime.now():%H:%M:%S}, every {given['interval']}; Ctrl-C ends it"
                     screen.show(f"{stamp}\n\n{_text(looked, given)}")
+                if _reported(looked, given):
+                    return int(Exit.USAGE)
                 time.sleep(interval_s)
     except KeyboardInterrupt:
         return 0

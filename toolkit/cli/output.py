@@ -55,6 +55,19 @@ def document(found: dict[str, Any]) -> int:
     return int(found["exit"])
 
 
+def kept(path: str, data: bytes) -> int:
+    """Write a report beside the answer, which is told already: 0, or the exit code of what went wrong."""
+    from toolkit.ports import files
+
+    try:
+        files.write(path, data)
+    except FileProblem as problem:
+        note(f"error: {text.line(str(problem))}")
+        note("hint: the answer above is whole; name another file with --junit FILE")
+        return int(problem.exit)
+    return 0
+
+
 def width() -> int:
     """How wide a table may be: the terminal's width, 80 in a pipe."""
     if not sys.stdout.isatty():
@@ -117,7 +130,8 @@ def error(problem: ToolkitError, command: str, as_json: bool, advised: Callable[
         found = documents.error(command, problem)
         found["error"]["message"] = redacted(found["error"]["message"])
         found["error"]["hint"] = redacted(advised(found["error"]["hint"]))
-        document(found)
+        with suppress(FileProblem):  # it may be standard output itself that is full
+            document(found)
     for remark in text.error(problem, advised):
         note(redacted(remark))
     return problem.exit

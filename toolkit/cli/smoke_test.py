@@ -9,6 +9,7 @@ from toolkit.cli import options, output, progress, signals, world
 from toolkit.cli.redaction import redactor
 from toolkit.errors import UsageError
 from toolkit.flow import smoke as flow
+from toolkit.impact.reading import wrong_base
 from toolkit.model import Check
 from toolkit.ports import files
 from toolkit.run.stop import Stop
@@ -66,11 +67,13 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     watcher = progress.counting(total, given["quiet"] or given["as_json"])
     with watcher, signals.handled(stop, lambda number: watcher.say("stopping; what cleans up is still done"), lambda number: None):
         smoked = flow.smoke(request, stage, there, stop, watcher.told)
-    if given["report"]:
-        files.write(given["report"], junit.xml("toolkit smoke-test", show.cases(smoked.results, smoked.environment)))
     if given["as_json"]:
-        return output.document(show.document(smoked))
-    output.say(_text(smoked, given["quiet"], given["verbose"]))
+        output.document(show.document(smoked))
+    else:
+        output.say(_text(smoked, given["quiet"], given["verbose"]))
+    if given["report"]:
+        cases = show.cases(smoked.results, smoked.environment)
+        return output.kept(given["report"], junit.xml("toolkit smoke-test", cases)) or int(smoked.exit)
     return int(smoked.exit)
 
 
@@ -100,8 +103,9 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
 
 
 def _address(url: str | None) -> str | None:
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {url!r} is no address", "write it as https://api.example.com or http://127.0.0.1:8080")
+    wrong = None if url is None else wrong_base(url)
+    if wrong:
+        raise UsageError(f"--url {url!r} {wrong}", "write it as https://api.example.com or http://127.0.0.1:8080")
     return url
 
 

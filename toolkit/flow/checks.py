@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, Problem, Refused, RulesError, Unreachable, UsageError
+from toolkit.errors import FileProblem, Problem, Refused, RulesError, ToolkitError, Unreachable, UsageError, WrongAccount
 from toolkit.flow.rulebook import sorts
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
@@ -92,9 +93,10 @@ def scene(
     """Everything that these checks need, secrets included. `url` is what somebody said instead of the environment's `urls`; `redact` takes
     out of what is told what looks like a secret of anybody's. `seconds` is how long secrets may take to be read.
 
-    Raises Refused for a secret that is not there, CloudError.
+    Raises Refused for a secret that is not there, WrongAccount, CloudError.
     """
     variables = dict(environment.vars) if environment else {}
+    _check_accounts(found, wanted, places, world, seconds)
     hidden = _secrets(found, wanted, places, world, variables, seconds)
     urls = (url,) if url else tuple(filled(environment.urls if environment else (), variables)) if environment else ()
     known = {
@@ -111,6 +113,31 @@ def scene(
         veil=Veil(hidden, redact),
         root=os.path.dirname(os.path.abspath(rules.file)),
     )
+
+
+def _check_accounts(found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, seconds: float) -> None:
+    """What is there in another account says nothing about this one, and its secrets are not for this one's hosts.
+
+    Raises WrongAccount; what else is wrong, a check of AWS says itself, but nobody's secrets are read.
+    """
+    used = set[str]().union(*(found.checks[name].uses for name in wanted))
+    secret = any(one.env is None for name, one in found.secrets.items() if name in used)
+    if not secret and not any(found.checks[name].sort == "aws" for name in wanted):
+        return
+    until = monotonic() + seconds
+    for asked in [Aside(partial(_check_account, place, world)) for place in places]:
+        try:
+            asked.within(until - monotonic())
+        except WrongAccount:
+            raise
+        except (ToolkitError, Late) as problem:
+            if secret:
+                late = Unreachable(call="secrets", reason=f"whose account it is was not known within {seconds:g} s")
+                raise problem if isinstance(problem, ToolkitError) else late from None
+
+
+def _check_account(place: Place, world: World) -> None:
+    world.aws(place).check_account(place)
 
 
 def _secrets(

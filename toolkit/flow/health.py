@@ -89,7 +89,7 @@ def _looked(
     words = {checkup.status for checkup in checkups}
     worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in words)
     well = [checkup.status in ("ok", "warning") for checkup in checkups]
-    blind = [board.refusal(subject.place) is not None for subject in subjects]
+    blind = [board.refusal(subject.place) is not None and _needs_credentials(subject) for subject in subjects]
     # Where all that is not well is not known for want of credentials, that is what has to be mended.
     blamed = all(one or other for one, other in zip(well, blind, strict=True))
     code = Exit.OK if all(well) else Exit.CREDENTIALS if blamed else Exit.FAILED
@@ -142,8 +142,7 @@ def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool,
     subject = subjects[at]
     place, live = subject.place, board.live(at)
     problem = board.refusal(place) if subject.kind != "credentials" else None
-    of_aws = subject.check is None or subject.check.sort == "aws"
-    if problem is not None and of_aws:
+    if problem is not None and _needs_credentials(subject):
         sign = replace(unknown(subject.name, problem), detail="not looked at")
         return Checkup(subject.name, subject.kind, place.environment, place.region, (sign,))
     signs = tuple(
@@ -153,6 +152,10 @@ def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool,
         late = f"no answer within {request.timeout_s:g} s"
         signs = (*signs, Sign(subject.name, "unknown", late, cause=late, next=f"try again with --timeout {2 * request.timeout_s:.0f}s"))
     return Checkup(subject.name, subject.kind, place.environment, place.region, signs, live)
+
+
+def _needs_credentials(subject: Subject) -> bool:
+    return subject.check is None or subject.check.sort == "aws"
 
 
 def _told(checkup: Checkup, rules: Rules, request: Request) -> Checkup:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from toolkit import targets, verify
 from toolkit.errors import CredentialsProblem, ToolkitError, WrongAccount
-from toolkit.model import Check, Job, Live, Place, Rules, Sign
+from toolkit.model import Check, Job, Live, Place, Result, Rules, Sign
 from toolkit.ports.aside import Spare
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.world import World
@@ -170,8 +170,17 @@ def _of_check(board: Board, at: int, subject: Subject, around: Around, rules: Ru
     found = carry_out(once, verify.sort(check.sort), known, around, Veil(), monotonic() + around.seconds, lambda seconds: None).result
     status = {"passed": "ok", "failed": "failing"}.get(found.status, "unknown")
     next_ = found.next or (f"toolkit smoke-test --only {check.name}" if status != "ok" else "")
-    detail = found.detail if status == "ok" else (f"{found.misses[0].what}: {found.misses[0].found}" if found.misses else "not there")
+    detail = found.detail if status == "ok" else _in_short(found)
     board.tell(at, Sign(found.asks, status, detail, cause="" if status == "ok" else f"{found.asks}: {found.cause}", next=next_))
+
+
+def _in_short(found: Result) -> str:
+    """What is wrong with a check, in a few words; the cause says it whole."""
+    if found.status != "failed":
+        return "could not be seen"
+    if found.misses:
+        return f"{found.misses[0].what}: {found.misses[0].found}"
+    return "not there" if found.cause.startswith("there is no ") else "no good answer"
 
 
 def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:

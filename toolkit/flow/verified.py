@@ -91,17 +91,19 @@ class Verifier:
         proof = self._wanted.get(job.undoes or job.step)
         if proof is None:
             return outcome
-        why = _addresses(job, proof, self._world, desk)
-        bad = () if why else self._bad(proof, desk)
+        wrong = _addresses(job, proof, self._world, desk)
+        bad = () if wrong else self._bad(proof, desk)
         desk.check()
         self._still_runs(job, outcome, desk)
-        if why:
-            return self._failed(job, outcome, f"it is live, but {why}")
+        if wrong is not None and wrong.status == "unknown":
+            return _in_doubt(outcome, f"{wrong.cause}{f' ({wrong.next})' if wrong.next else ''}")
+        if wrong is not None:
+            return self._failed(job, outcome, f"it is live, but {wrong.cause}")
         failed = next((result for result in bad if result.status == "failed"), None)
         if failed is not None:
             return self._failed(job, outcome, f"it is live, but check {failed.check} did not pass: {failed.cause}", failed)
         unknown = next((result for result in bad if result.status == "unknown"), None)
-        return outcome if unknown is None else _in_doubt(outcome, unknown)
+        return outcome if unknown is None else _in_doubt(outcome, f"check {unknown.check} could not be asked: {unknown.cause}")
 
     def _bad(self, proof: Proof, desk: Desk) -> Sequence[Result]:
         """What its checks have to say against it."""
@@ -155,10 +157,10 @@ class Verifier:
         return there is not None and there.rollback == "on-failure"
 
 
-def _in_doubt(outcome: Outcome, result: Result) -> Outcome:
+def _in_doubt(outcome: Outcome, why: str) -> Outcome:
     """Nobody could ask: that is no reason to put anything back, and none to say that it is well."""
     return replace(
-        outcome, verdict="in-doubt", cause=f"it is live, but check {result.check} could not be asked: {result.cause}",
+        outcome, verdict="in-doubt", cause=f"it is live, but {why}",
         next="toolkit resume, or without its checks: toolkit resume --no-checks", open=True,
     )  # fmt: skip
 
@@ -179,8 +181,8 @@ class _Lines:
         """The step's log goes on."""
 
 
-def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> str:
-    """Why an address does not answer as it should, empty if all do. They are asked again until they had time to settle."""
+def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> Sign | None:
+    """An address that does not answer as it should, None if all do. They are asked again until they had time to settle."""
     until = monotonic() + proof.settle_s
     around = Around(proof.scene.policy, world.aws, job.place, TRY_S)
     for url in job.settings.health:
@@ -205,10 +207,10 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> str:
             return desk.ask(lambda: addresses.sign(url, around))
 
         desk.phase(f"asking {addresses.shown(url)}")
-        why = addresses.wait_until_well(url, ask, job.version, again, others)
-        if why:
-            return proof.scene.veil.over(why)
-    return ""
+        wrong = addresses.wait_until_well(url, ask, job.version, again, others)
+        if wrong is not None:
+            return replace(wrong, cause=proof.scene.veil.over(wrong.cause))
+    return None
 
 
 def _line(result: Result) -> str:

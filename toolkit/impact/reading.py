@@ -156,6 +156,15 @@ def _parts(hint: Any) -> Iterator[Any]:
         yield from _parts(part)
 
 
+def wrong_base(url: str) -> str | None:
+    """Why paths cannot be put behind an address, None if they can."""
+    if not re.match("https?://", url):
+        return "does not begin with http:// or https://"
+    if "?" in url or "#" in url:
+        return "has a `?` or `#` in it: a path behind that would not be asked"
+    return None if re.match(r"https?://[^/:@\s]", url) else "has no host"
+
+
 def nearest(word: str, words: tuple[str, ...]) -> str:
     """`did you mean 'app'?`, empty if nothing is near."""
     from difflib import get_close_matches

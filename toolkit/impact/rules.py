@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
-from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of
+from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of, wrong_base
 from toolkit.model import CHECKS, STATUSES, Accept, Checks, Environment, Rule, Rules, Target
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
@@ -302,6 +302,10 @@ class _Loader(Reader):
                 for variable in sorted(set(_NAMED.findall(" ".join(words))) - environment.vars.keys()):
                     near = nearest(variable, tuple(environment.vars)) or f"add it to [environments.{environment.name}] vars"
                     self.wrong(f"`{{{variable}}}` is no variable; {near}", "environments", environment.name, key)
+            for index, url in enumerate(environment.urls):
+                wrong = wrong_base(_NAMED.sub(lambda found, known=environment.vars: known.get(found[1], "x"), url))  # type: ignore[misc]
+                if wrong:
+                    self.wrong(f"{url!r} {wrong}", "environments", environment.name, "urls", index)
         if not loaded.environments:
             return
         for name, target in loaded.targets.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ProbeRefused, ToolkitError
 from toolkit.model import Live, Sign, Version
 from toolkit.verify.base import Around
 from toolkit.verify.http import reachable
@@ -25,6 +25,8 @@ def sign(url: str, around: Around) -> tuple[Sign, str]:
         answered, content = reachable(url, around)
     except ToolkitError as problem:
         hint = problem.hint.format(**problem.facts)
+        if isinstance(problem, ProbeRefused) and not problem.asked:
+            return Sign(what, "unknown", "not asked", cause=f"{what}: {problem}", next=hint), ""
         return Sign(what, "failing", "no good answer", cause=f"{what}: {problem}", next=hint or f"curl -i {what}"), ""
     words = f"answers in {answered.took_s * 1000:.0f}ms"
     days = None if answered.certificate_ends is None else (answered.certificate_ends - datetime.now(UTC)).days
@@ -82,13 +84,14 @@ def another(url: str, said: str, deployed: str) -> Sign:
 def wait_until_well(
     url: str, ask: Callable[[], tuple[Sign, str]], wanted: Version, again: Callable[[str], bool],
     others: Callable[[], Iterable[Live | None]],
-) -> str:  # fmt: skip
-    """Ask (what `sign` says of the address) until it answers well and as this version; why it does not, empty if it does. `again` waits,
+) -> Sign | None:  # fmt: skip
+    """Ask (what `sign` says of the address) until it answers well and as this version; what is not well, None if all is. `again` waits,
     and says whether to go on; `others` are what else may answer at this address, and does no less well."""
     while True:
         found, said = ask()
-        if found.status != "failing" and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
-            return ""
-        why = found.cause if found.status == "failing" else another(url, said, wanted.name).cause
-        if not again(why):
-            return why
+        well = found.status in ("ok", "warning")
+        if well and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
+            return None
+        wrong = another(url, said, wanted.name) if well else found
+        if found.status == "unknown" or not again(wrong.cause):
+            return wrong

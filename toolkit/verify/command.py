@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from toolkit.errors import ProbeError, ProgramFailed
+from toolkit.errors import ProbeError, ProgramFailed, Stopped
 from toolkit.model import Miss
 from toolkit.verify import base
 
@@ -63,9 +63,9 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
             last.append(text)
         if around.stopped():
             child.stop()
-            raise ProbeError("it was stopped")
+            raise Stopped()
         if monotonic() - began > around.seconds:
             child.stop()
-            raise ProbeError(f"it did not end within {around.seconds:g} s")
+            raise ProbeError(f"it did not end within {around.seconds:.3g} s")
     misses = () if child.code == 0 else (Miss("exit code", "0", str(child.code)),)
     return base.Answer(monotonic() - began, misses, shown=tuple(last) if misses else (), detail=f"exit code {child.code}")

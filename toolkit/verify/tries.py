@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import CloudError, ProbeError, ToolkitError
+from toolkit.errors import CloudError, Exit, ProbeRefused, Refused, Stopped, ToolkitError
 from toolkit.model import Check, Miss, Result
 from toolkit.verify.base import Answer, Around, Sort
 from toolkit.verify.values import Veil, filled
@@ -16,15 +16,17 @@ FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
 LEAST_S = 0.5
 """With less time than this for another try, the one before it has the last word: it says more than that there was no time."""
+CUT_OFF = "the time for all checks was over before it answered"
 LONGEST = 200
 """So many characters of a value, or of a line of an answer, are told."""
 
 
 class Tried(Struct, frozen=True):
-    """The result, and the values that were captured."""
+    """The result, and the values that were captured. `late` says that no answer came while there was time."""
 
     result: Result
     values: Mapping[str, str] = {}
+    late: bool = False
 
 
 def carry_out(
@@ -41,11 +43,15 @@ def carry_out(
         return Tried(Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value"))
     except (ValueError, OverflowError):  # what they say holds the values
         return Tried(Result(check.name, "failed", check.asks, cause="with the values that stand in it, it is nothing that can be asked"))
+    before: Tried | None = None
     end, tries = min(began + check.retry_s, until - min(check.timeout_s, LEAST_S)), 0
     while True:
         tries += 1
         left = until - monotonic()
         found = _tried(check, sort, settings, replace(around, seconds=max(min(check.timeout_s, left), 0.001)), veil)
+        if left < check.timeout_s and found.late:  # not its own time was over: an answer before says more, and without one nobody knows
+            found = before or replace(found, result=replace(found.result, status="unknown", cause=CUT_OFF, next=""))
+        before = found
         if found.result.status == "passed" or monotonic() >= end or around.stopped():
             took = found.result.took_s if found.result.status == "passed" else monotonic() - began
             return replace(found, result=replace(found.result, tries=tries, took_s=round(took, 3)))
@@ -53,11 +59,14 @@ def carry_out(
 
 
 def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) -> Tried:
-    asks = sort.asks(settings)
+    asks, began = sort.asks(settings), monotonic()
     try:
         answer = sort.ask(settings, around)
+    except Stopped:
+        return Tried(Result(check.name, "unknown", veil.over(asks), cause="it was stopped"))
     except ToolkitError as problem:
-        return Tried(_unanswered(check, asks, problem, veil))
+        late = monotonic() - began >= around.seconds
+        return Tried(_unanswered(check, asks, problem, veil), late=late)
     except ValueError as problem:  # half a character, a NUL: what they say holds the values
         cause = f"with the values that stand in it, it cannot be asked ({type(problem).__name__})"
         return Tried(Result(check.name, "failed", veil.over(asks), cause=cause))
@@ -90,7 +99,11 @@ def _brief(text: str, veil: Veil) -> str:
 
 
 def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Veil) -> Result:
-    """No answer is a failure; that nobody may ask, or AWS does not answer, only leaves it unknown where it is about AWS's own trouble."""
-    status = "failed" if isinstance(problem, ProbeError) or not isinstance(problem, CloudError) or problem.exit != 7 else "unknown"
+    """No answer is a failure. What could not be asked is unknown: our own policy or settings are in the way, or AWS has trouble."""
+    if isinstance(problem, ProbeRefused):
+        unknown = not problem.asked
+    else:
+        unknown = isinstance(problem, Refused) or (isinstance(problem, CloudError) and problem.exit == Exit.CREDENTIALS)
+    status = "unknown" if unknown else "failed"
     hint = problem.hint.format(**problem.facts)
     return Result(check.name, status, veil.over(asks), cause=veil.over(str(problem)), next=veil.over(hint))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ _NAME = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\+(\d{1,6}))?\}")
 
 _QUOTES = re.compile(r"""[\x00-\x1f"'\\]""")
 
+_SMALL_HEX = re.compile(r"\\u[0-9a-f]{4}")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _AS_GO = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&"})
 
@@ -20,8 +22,18 @@ DATES = ("today", "day")
 """The values that days can be added to: `{day+2}`."""
 BUILT_IN = (*DATES, "now", "unix", "random", "uuid", "url", "region", "environment")
 """What every check knows besides the environment's variables."""
+LEAST_INSIDE = 8
+"""So many letters of base64 are looked for at least: fewer stand in other words, too."""
 SHORTEST = 4
 """A captured value that is shorter is not hidden: hiding every `1` would leave no text to read."""
+
+
+def _in_base64(raw: bytes) -> set[str]:
+    """How bytes look in base64: by themselves, and behind one or two others (`user:password`) without what those have a part in."""
+    from base64 import b64encode
+
+    inside = {b64encode(b"\0" * before + raw + b"\0" * 2).decode()[4 if before else 0 : -4] for before in (1, 2)}
+    return {b64encode(raw).decode().rstrip("="), *(one for one in inside if len(one) >= LEAST_INSIDE)}
 
 
 def names(value: Any) -> frozenset[str]:
@@ -90,7 +102,6 @@ class Veil:
     def hide(self, name: str, value: str, shortest: int = SHORTEST) -> None:
         """From now on this value is written as its name, also as it stands in JSON, in a URL, in a page, in the name
         of a host, in base64, and line by line."""
-        from base64 import b64encode
         from html import escape
         from urllib.parse import quote, quote_plus
 
@@ -99,12 +110,16 @@ class Veil:
             raw = value.encode("utf-8", "surrogateescape")  # bytes of the environment's that are no text
         except UnicodeEncodeError:
             raw = plain.encode()
-        escaped = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+        escaped = {quote(raw, safe=""), quote(raw), quote_plus(raw), quote(raw, safe="!'()*")}
         escaped |= {_PERCENT.sub(lambda found: found[0].lower(), one) for one in escaped}
         written = {json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
         written |= {one.replace("/", "\\/") for one in written} | {one.translate(_AS_GO) for one in written}  # as PHP and Go do it
-        in_pages = {escape(plain), escape(plain, quote=False)}
-        forms = {value, *value.splitlines(), value.lower(), b64encode(raw).decode().rstrip("="), *escaped, *written, *in_pages}
+        written |= {_SMALL_HEX.sub(lambda found: found[0][:2] + found[0][2:].upper(), one) for one in written}  # as Java does it
+        written |= {repr(plain)[1:-1], plain.replace("\\", "\\\\").replace("'", "\\'")}
+        in_pages = {escape(plain), escape(plain, quote=False), escape(plain).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}
+        forms = {value, *value.splitlines(), value.lower(), value.upper(), *_in_base64(raw), *escaped, *written, *in_pages}
+        with suppress(UnicodeEncodeError):
+            forms.add(plain.encode("latin-1").decode("utf-8", "replace"))
         for form in forms:
             if len(form) >= shortest:
                 self._values.setdefault(form, name)

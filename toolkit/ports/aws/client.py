@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
+from toolkit.model import Place
 from toolkit.ports.aside import Aside, Late, Spare
 
 Found = TypeVar("Found")
@@ -163,6 +164,13 @@ class Aws:
     def account(self) -> str:
         """The twelve digits that the credentials belong to. Raises CloudError."""
         return str(self.read("sts", "get_caller_identity")["Account"])
+
+    def check_account(self, place: Place) -> None:
+        """Raises WrongAccount if the credentials are for another account than the place's, CloudError."""
+        if place.account:
+            found = self.account()
+            if found != place.account:
+                raise errors.WrongAccount(found=found, environment=place.environment or "", wanted=place.account)
 
     def expiry(self) -> float | None:
         """In how many seconds the credentials end, None if they do not or do not say."""

@@ -10,7 +10,7 @@ from time import monotonic
 
 from msgspec import Struct
 
-from toolkit.errors import ProbeError, Refused
+from toolkit.errors import ProbeError, Refused, Stopped
 from toolkit.ports import process
 
 USER = os.path.join(os.path.dirname(__file__), "user.py")
@@ -66,7 +66,9 @@ def run(given: bytes, users: int, seconds: int, log: Callable[[str], None], stop
             log(line.decode("utf-8", "replace"))
         if stopped() or monotonic() > until:
             child.stop()
-            raise ProbeError("it was stopped" if stopped() else f"the load did not end within {seconds + START_S:g} s")
+            if stopped():
+                raise Stopped()
+            raise ProbeError(f"the load did not end within {seconds + START_S:g} s")
     if found is None or not found.requests:
         raise ProbeError(f"the load came to nothing (locust ended with {child.code})")
     return found

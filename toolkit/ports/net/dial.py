@@ -50,7 +50,7 @@ def within(seconds: float) -> Deadline:
 
 def late(deadline: Deadline, begun: bool = False) -> ProbeError:
     """What to raise at the deadline; `begun` if a part of the answer has come."""
-    return ProbeError(f"{'the answer did not end' if begun else 'no answer'} within {deadline.seconds:g} s")
+    return ProbeError(f"{'the answer did not end' if begun else 'no answer'} within {deadline.seconds:.3g} s")
 
 
 def shown(host: str, port: int) -> str:
@@ -129,7 +129,7 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     try:
         found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(deadline.left())
     except Late:
-        raise ProbeError(f"the name {name} was not looked up within {deadline.seconds:g} s") from None
+        raise ProbeError(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
     except OSError as error:
         raise ProbeError(_unknown(error, name)) from None
     addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)))

@@ -2,7 +2,8 @@
 
 import re
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected, UnknownProtocol
 from time import monotonic
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from toolkit.errors import ProbeError, ProbeRefused
 from toolkit.ports.net.dial import Deadline, Line, certificate_ends, dial, failed, late, trusted, within
-from toolkit.ports.net.policy import Policy, check_host
+from toolkit.ports.net.policy import Policy, check_host, is_never
 from toolkit.ports.net.request import NO_VALUE, REDIRECTS, Asked, Where, check, onward, where
 
 if TYPE_CHECKING:
@@ -70,14 +71,16 @@ def ask(asked: Asked, policy: Policy, seconds: float, jar: "CookieJar | None" = 
     began, deadline = monotonic(), within(seconds)
     redirects: list[str] = []
     while True:
-        heard = _exchange(asked, policy, deadline, jar, follow)
+        with _from_an_answer() if redirects else nullcontext():
+            heard = _exchange(asked, policy, deadline, jar, follow)
         if heard.onward is None:
             break
         if len(redirects) == MOST_REDIRECTS:
             raise ProbeError(f"it redirects in a circle: {where(asked.url).at}" if len(set(redirects)) < len(redirects)
                              else f"it redirects more than {MOST_REDIRECTS} times")  # fmt: skip
-        asked = onward(asked, heard.status, heard.onward, heard.cookies)
-        _check_redirect(where(asked.url), policy)
+        with _from_an_answer():
+            asked = onward(asked, heard.status, heard.onward, heard.cookies)
+            _check_redirect(where(asked.url), policy)
         redirects.append(asked.url)
     return Answered(
         status=heard.status,
@@ -91,11 +94,22 @@ def ask(asked: Asked, policy: Policy, seconds: float, jar: "CookieJar | None" = 
     )
 
 
+@contextmanager
+def _from_an_answer() -> Iterator[None]:
+    """What is refused here is refused because of what was answered."""
+    try:
+        yield
+    except ProbeRefused as refused:
+        refused.asked = True
+        raise
+
+
 def _check_redirect(there: Where, policy: Policy) -> None:
     try:
         check_host(there.host, policy)
     except ProbeRefused as refused:
-        raise ProbeRefused(f"it redirects to {there.at}, which is not allowed", refused.facts["next"]) from None
+        next_ = "" if is_never(there.host) else refused.facts["next"]
+        raise ProbeRefused(f"it redirects to {there.at}, which is not allowed", next_) from None
 
 
 def _exchange(asked: Asked, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool) -> _Heard:

@@ -108,6 +108,12 @@ def check_address(ip: str, host: str, policy: Policy) -> None:
             raise ProbeRefused(f"{at} is {words}", _ADD_PRIVATE)
 
 
+def is_never(host: str) -> bool:
+    """Whether a host is an IP address that is never asked, whatever the policy says."""
+    address = literal(host)
+    return address is not None and any(_never(one) for one in _meant(address))
+
+
 def parse_instead(text: str) -> Mapping[str, tuple[str, int]]:
     """`api.example.com=127.0.0.1:8080,web.example.com=[::1]:8443`, with commas or spaces between. Raises UsageError."""
     return dict(_pair(word) for word in split(r"[\s,]+", text) if word)

@@ -99,7 +99,7 @@ def _converse(
 def _why(error: "ConnectionClosed | TimeoutError", seen: Sequence[Message], there: Where, deadline: Deadline) -> str:
     """Why the wanted message has not come."""
     if isinstance(error, TimeoutError) or deadline.over():
-        return f"no message{' as expected' if seen else ''} within {deadline.seconds:g} s"
+        return f"no message{' as expected' if seen else ''} within {deadline.seconds:.3g} s"
     if error.rcvd is not None:
         return f"{there.at} has closed the connection: {error.rcvd.code}{f' {error.rcvd.reason}' if error.rcvd.reason else ''}"
     if error.sent is not None:  # by the package, for what it received

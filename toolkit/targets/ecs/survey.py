@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from toolkit.errors import Missing, NoImage, Refused, Superseded, WrongAccount
+from toolkit.errors import Missing, NoImage, Refused, Superseded
 from toolkit.model import Call, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
@@ -72,7 +72,7 @@ def survey(job: Job, world: World) -> Ground:
         raise Refused(f"the files are not as committed, and environment {job.place.environment} is protected", "commit them first")
     wanted = asked_for(job)
     account, service, repository, digest, going = together(
-        lambda: account_checked(job, aws),
+        lambda: aws.check_account(job.place),
         lambda: ecs.service(aws, settings.cluster, settings.service),
         lambda: ecr.repository(aws, settings.repository),
         lambda: ecr.digest(aws, settings.repository, wanted),
@@ -126,16 +126,6 @@ def _check_image_is_wanted(job: Job, wanted: str) -> None:
     if settings.build is None or job.wishes.get("no_build"):
         why = "it has no `build` in rules.toml" if settings.build is None else "it is not to be built (--no-build)"
         raise Refused(f"there is no image {wanted} in repository {settings.repository}, and {why}", "name an existing one with --image TAG")
-
-
-def account_checked(job: Job, aws: Aws) -> None:
-    """Raises WrongAccount if the credentials are for another account than the environment's."""
-    wanted = job.place.account
-    if wanted is None:
-        return
-    found = aws.account()
-    if found != wanted:
-        raise WrongAccount(found=found, environment=job.place.environment or "", wanted=wanted)
 
 
 def deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
