@@ -55,6 +55,8 @@ class Shop(BaseHTTPRequestHandler):
         elif self.path == "/account":
             good = self.headers["Authorization"] == "Bearer t0ken-of-ada"
             self._say(200 if good else 401, {"user": "ada", "seen": self.headers["Authorization"]})
+        elif self.path == "/echo":
+            self._say(500, {"cookies": self.headers["Cookie"]})
         elif self.path == "/moved":
             self._say(302, {}, Location="http://169.254.169.254/latest/meta-data/")
         elif self.path == "/slow":
@@ -77,7 +79,7 @@ class Shop(BaseHTTPRequestHandler):
         self._said()
         given = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if self.path == "/login" and given.get("password") == "open-sesame":
-            self._say(200, {"token": "t0ken-of-ada"}, **{"Set-Cookie": "session=s1; Path=/"})
+            self._say(200, {"token": "t0ken-of-ada"}, **{"Set-Cookie": "session=s1-of-ada; Path=/"})
         else:
             self._say(401, {"error": f"wrong: {given}"})
 
@@ -364,6 +366,12 @@ def test_in_another_account_nothing_of_aws_is_asked_and_no_secret_is_read(site: 
             site.smoke(checks, account=account)
     assert site.calls == []
     assert set(aws_endpoint.calls.names()) == {"sts:GetCallerIdentity"}
+
+
+def test_a_cookie_that_opens_a_session_is_not_told_when_it_is_echoed(site: Site) -> None:
+    login = '[checks.login]\nhttp = "POST /login"\njson = { password = "open-sesame" }\n'
+    result = site.one(login + '[checks.echo]\nhttp = "GET /echo"\nneeds = ["login"]\n')
+    assert (result.status, "s1-of-ada" in repr(result), "{session}" in repr(result.shown)) == ("failed", False, True)
 
 
 def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:

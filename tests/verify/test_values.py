@@ -1,6 +1,7 @@
 """Names in checks: what they stand for, and that nobody sees what is secret of it."""
 
 import base64
+import html
 import json
 from datetime import UTC, datetime
 from random import Random
@@ -92,14 +93,30 @@ def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
         lambda value: json.dumps(value)[1:-1],
         lambda value: quote(value, safe=""),
         lambda value: base64.b64encode(value.encode()).decode(),
+        lambda value: html.escape(value).replace("&quot;", "&#34;"),
+        lambda value: quote(value, safe="!'()*"),
+        lambda value: json.dumps(value)[1:-1].replace("\\u00f6", "\\u00F6"),
+        lambda value: repr(value)[1:-1],
+        lambda value: value.upper(),
+        lambda value: value.encode("latin-1").decode("utf-8", "replace"),
     ],
-    ids=["raw", "json", "url", "base64"],
+    ids=["raw", "json", "url", "base64", "go's page", "JavaScript's url", "Java's json", "Python's", "capitals", "latin-1"],
 )
 def test_a_secret_is_hidden_in_every_form(form: Any) -> None:
     secret = 'p&"ss wörd/1'
     said = Veil({"password": secret}).over(f"Authorization: {form(secret)} end")
     assert said.startswith("Authorization: {password}")
     assert secret not in said
+
+
+@pytest.mark.parametrize("user", ["u", "ad", "ada", "demo"])
+def test_a_secret_is_hidden_behind_a_user_in_base64(user: str) -> None:
+    secret = "correct-horse-battery"
+    said = Veil({"password": secret}).over(base64.b64encode(f"{user}:{secret}".encode()).decode())
+    assert "{password}" in said
+    before, _, after = said.partition("{password}")
+    assert len(before) <= len(base64.b64encode(f"{user}:co".encode()))
+    assert len(after) <= 4
 
 
 @given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))

@@ -24,6 +24,8 @@ from toolkit.verify.tries import carry_out
 from toolkit.verify.values import generated
 
 PARALLEL = 8
+SHORTEST_COOKIE = 8
+"""The value of a shorter cookie is no secret: `theme=dark`."""
 
 
 class Log(Protocol):
@@ -115,6 +117,8 @@ class Round:
                 log.close()
         with self._lock:
             self.values[task.name], self._jars[task.name] = tried.values, jar
+        for cookie in jar:  # what opens a session is a secret, captured or not
+            self._scene.veil.hide(cookie.name, cookie.value or "", SHORTEST_COOKIE)
         return replace(tried.result, log=log.path) if log is not None else tried.result
 
     def _pause(self, seconds: float) -> None:

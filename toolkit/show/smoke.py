@@ -30,17 +30,25 @@ def text(results: Sequence[Result], environment: str | None, took_s: float, widt
 
 
 def _lines(results: Sequence[Result], environment: str | None, took_s: float, width: int, verbose: bool) -> Iterator[str]:
-    headers = ("check", "result", "asked", "took")
-    rows = [(line(name(one)), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "") for one in results]
-    space = room(rows, headers, 2, width)
-    yield table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
-    yield ""
+    for at in dict.fromkeys(one.at for one in results):
+        if at:
+            yield clipped(f"{line(at)}:", width)
+        yield _table([one for one in results if one.at == at], width)
+        yield ""
     for result in results:
         if result.status in ("failed", "unknown"):
             yield from problem(result, width)
         elif result.figures or (verbose and result.detail):
             yield from wrapped(f"{line(name(result))}: {line(result.detail)}", width)
     yield summary(results, environment, took_s)
+
+
+def _table(results: Sequence[Result], width: int) -> str:
+    """What was asked at one place."""
+    headers = ("check", "result", "asked", "took")
+    rows = [(line(one.check), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "") for one in results]
+    space = room(rows, headers, 2, width)
+    return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
 
 def problem(result: Result, width: int = WIDTH) -> Iterator[str]:

@@ -29,10 +29,11 @@ SHORTEST = 4
 
 
 def _in_base64(raw: bytes) -> set[str]:
-    """How bytes look in base64: by themselves, and behind one or two others (`user:password`) without what those have a part in."""
+    """How bytes look in base64: by themselves, and behind others (`user:password`), there without what shares a group with those."""
     from base64 import b64encode
 
-    inside = {b64encode(b"\0" * before + raw + b"\0" * 2).decode()[4 if before else 0 : -4] for before in (1, 2)}
+    parts = (raw[skip : len(raw) - (len(raw) - skip) % 3] for skip in range(3))
+    inside = {b64encode(part).decode() for part in parts}
     return {b64encode(raw).decode().rstrip("="), *(one for one in inside if len(one) >= LEAST_INSIDE)}
 
 
