@@ -1,5 +1,8 @@
 """Wrong input: one line, a hint, the documented exit code, never a traceback."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,25 @@ def test_a_reader_that_has_enough_is_no_error(repo: Repo) -> None:
     done = subprocess.run(["sh", "-c", script], cwd=repo.path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, capture_output=True)
     assert done.stdout == b"{\n"
     assert done.stderr == b""
+
+
+def test_who_stops_it_while_it_is_being_loaded_sees_no_traceback() -> None:
+    script = (
+        "import sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'toolkit.cli.output': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "from toolkit.__main__ import start\n"
+        "start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full device")
+def test_a_full_disk_behind_json_is_an_error_and_no_bug(repo: Repo) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "toolkit", "diff", "--json", "HEAD"]
+        done = subprocess.run(command, cwd=repo.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")

@@ -1,5 +1,6 @@
 """`health`: one deadline, what was not seen is unknown, and what runs is held against what is known of it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.aws import Endpoint
+from tests.support.aws import AwsError, Endpoint
 from tests.targets.apps import Clock
 from toolkit.flow import health
 from toolkit.flow.behind import foreign
@@ -157,6 +158,49 @@ def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(stage: S
     assert stage.look().status == "ok"
     once = ("ecs:DescribeServices", "ecs:ListTasks", "cloudwatch:DescribeAlarms", "ecr:DescribeImages")
     assert {name: stage.endpoint.calls.count(name) for name in once} == dict.fromkeys(once, 1)
+
+
+def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credentials(stage: Stage) -> None:
+    stage.endpoint.account = "999999999999"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    stage.rules("one", more=f'[checks.shut]\ntls = "127.0.0.1:{port}"\n')
+    looked = stage.look()
+    assert ({one.name: one.status for one in looked.checkups}, looked.exit) == (
+        {"credentials": "failing", "one": "unknown", "shut": "failing"},
+        1,
+    )
+    assert of(looked, "shut").signs[0].detail == "no good answer"
+
+
+def test_an_address_that_may_not_be_asked_is_unknown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
+    stage.rules("one", more='health = ["http://127.0.0.1:1/health"]\n[checks.name]\ndns = "127.0.0.1"\n')
+    looked = stage.look()
+    address = next(sign for sign in of(looked, "one").signs if sign.what.startswith("http://"))
+    name = of(looked, "name").signs[0]
+    assert (address.status, address.detail, name.status, name.detail) == ("unknown", "not asked", "unknown", "could not be seen")
+    assert address.next.startswith("add it to `hosts`")
+
+
+def test_what_is_not_there_and_what_could_not_be_seen_are_two_things(stage: Stage) -> None:
+    stage.rules("one", more='[checks.limit]\naws = "parameter:/limit"\n')
+    stage.endpoint.on("ssm", "GetParameters", {"Parameters": [], "InvalidParameters": ["/limit"]})
+    found = of(stage.look(), "limit").signs[0]
+    assert (found.status, found.detail) == ("failing", "not there"), found.cause
+    stage.endpoint.on("ssm", "GetParameters", AwsError("AccessDeniedException", "no"))
+    found = of(stage.look(), "limit").signs[0]
+    assert (found.status, found.detail) == ("unknown", "could not be seen")
+
+
+def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Stage) -> None:
+    """An answer to HEAD has no content: all that comes is 400."""
+    stage.rules("one", more='[checks.bucket]\naws = "bucket:web"\n')
+    stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
+    stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
+    found = of(stage.look(), "bucket").signs[0]
+    assert (found.status, found.next.partition(";")[0]) == ("unknown", "sign in again: aws sso login")
+    assert found.cause.endswith("the AWS credentials have expired")
 
 
 def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:

@@ -197,6 +197,13 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
 
+def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
+    outcome = street.asked(HEALTH, standby=True)
+    assert (outcome.verdict, outcome.open, street.server.connections) == ("in-doubt", True, 0)
+    assert "host 127.0.0.1 is not allowed (add it to `hosts`" in outcome.cause
+
+
 def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street) -> None:
     street.problem, street.says = Expired(profile="", option=""), well_after(60)
     outcome = street.asked('checks = ["up", "down"]', AWS + '[checks.down]\nhttp = "GET /"\n')
