@@ -75,7 +75,9 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         Store | None, Meta(description="`s3://bucket/prefix` where locks and the record of what is live are shared; local if not given.")
     ] = None
     vars: Annotated[dict[str, str], Meta(description="What `{name}` in the settings of targets and checks stands for.")] = {}
-    urls: Annotated[tuple[str, ...], Meta(description="The base addresses of the system: a check of a path asks each of them.")] = ()
+    urls: Annotated[
+        tuple[str, ...], Meta(description="The base addresses of the system, without `?` and `#`: a check of a path asks each of them.")
+    ] = ()
     hosts: Annotated[
         tuple[Host, ...],
         Meta(description="The hosts that probes may ask, such as `*.example.com`; those that rules.toml names itself if not given."),
