@@ -30,6 +30,13 @@ def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
     assert text.endswith("0 ok, 9 unknown in 500ms.")
 
 
+def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once() -> None:
+    why = {"cause": "these credentials are for another account", "next": "sign in: aws sso login"}
+    text = told(up("credentials", Sign("credentials", "failing", "x", **why)), up("app", Sign("app", "unknown", "y", **why)))
+    assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
+    assert "app: unknown, for the same reason\n" in text
+
+
 def test_the_worst_problems_are_told_first() -> None:
     text = told(up("a", Sign("drift", "warning", "w", cause="warned")), up("b", Sign("service", "failing", "f", cause="failed")))
     assert text.index("failed") < text.index("warned")

@@ -41,8 +41,9 @@ def _lines(
     yield ""
     if verbose:
         yield from _signs(checkups, names, now, width)
+    told = set[tuple[str, str]]()
     for word in BAD:
-        yield from _problems(word, checkups, names, now, width)
+        yield from _problems(word, checkups, names, now, width, told)
     yield from (part for note in notes for part in wrapped(f"note: {line(note)}", width))
     yield from wrapped(summary(checkups, took_s), width)
 
@@ -119,8 +120,10 @@ def _signs(checkups: Sequence[Checkup], names: Names, now: datetime, width: int)
     yield ""
 
 
-def _problems(word: str, checkups: Sequence[Checkup], names: Names, now: datetime, width: int) -> Iterator[str]:
-    """Each problem once, with all that have it."""
+def _problems(
+    word: str, checkups: Sequence[Checkup], names: Names, now: datetime, width: int, told: set[tuple[str, str]]
+) -> Iterator[str]:  # fmt: skip
+    """Each problem once, with all that have it; of one that was `told` with a worse word, only who else has it."""
     whose: dict[tuple[str, str], list[tuple[str, Sign]]] = {}
     for one in checkups:
         for sign in ordered(one.signs):
@@ -131,6 +134,11 @@ def _problems(word: str, checkups: Sequence[Checkup], names: Names, now: datetim
         more = f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else ""
         when = age(found[0][1].since, now)
         heading = f"{', '.join(said[:MOST_NAMES])}{more}: {word}{f' since {when}' if when else ''}"
+        if (cause, next_) in told:
+            yield from wrapped(f"{line(heading)}, for the same reason", width)
+            yield ""
+            continue
+        told.add((cause, next_))
         yield from wrapped(line(heading), width)
         yield from wrapped(f"  {line(cause)}", width, "  ")
         if next_:

@@ -118,7 +118,8 @@ def dial(host: str, port: int, policy: Policy, deadline: Deadline) -> socket.soc
     at = shown(ascii_name(host), port)
     if there is None:
         return _connected(addresses, port, at, deadline)
-    return _connected(addresses, there[1], f"{shown(*there)}, which stands for {at}", deadline)
+    instead = shown(*there)
+    return _connected(addresses, there[1], at if instead == at else f"{instead}, which stands for {at}", deadline)
 
 
 def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
