@@ -16,6 +16,7 @@ from toolkit.impact.reading import nearest
 from toolkit.model import Checks, Environment, Place, Rules, Wanted
 from toolkit.ports import files
 from toolkit.ports.aside import Aside, Late
+from toolkit.ports.aws.client import check_account
 from toolkit.ports.net.policy import Policy, parse_instead
 from toolkit.ports.world import World
 from toolkit.targets.base import Watched
@@ -137,7 +138,7 @@ def _check_accounts(found: Checks, wanted: Sequence[str], places: Sequence[Place
 
 
 def _check_account(place: Place, world: World) -> None:
-    world.aws(place).check_account(place)
+    check_account(world.aws(place), place)
 
 
 def _secrets(

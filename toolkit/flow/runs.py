@@ -12,6 +12,7 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import deploy
 from toolkit.flow.rulebook import load_rules
 from toolkit.model import GOOD, Job, Place, Ran
+from toolkit.ports.aws.client import check_account
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record import history, who
@@ -152,7 +153,7 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
 def _same_account(jobs: Sequence[Job], world: World) -> None:
     """A run goes on in the account that it was begun in. Raises WrongAccount."""
     for place in {job.place for job in jobs}:
-        world.aws(place).check_account(place)
+        check_account(world.aws(place), place)
 
 
 @contextmanager

@@ -165,13 +165,6 @@ class Aws:
         """The twelve digits that the credentials belong to. Raises CloudError."""
         return str(self.read("sts", "get_caller_identity")["Account"])
 
-    def check_account(self, place: Place) -> None:
-        """Raises WrongAccount if the credentials are for another account than the place's, CloudError."""
-        if place.account:
-            found = self.account()
-            if found != place.account:
-                raise errors.WrongAccount(found=found, environment=place.environment or "", wanted=place.account)
-
     def expiry(self) -> float | None:
         """In how many seconds the credentials end, None if they do not or do not say."""
         found = self._sessions().get_credentials()
@@ -306,6 +299,12 @@ def _session(profile: str | None, region: str | None) -> Any:
 def _user_agent(session: Any) -> str:
     """How AWS's logs name us. botocore would put it together anew for each call, which takes a tenth of the call's time."""
     return f"toolkit/{__version__} {session._session.user_agent()}"
+
+
+def check_account(aws: Aws, place: Place) -> None:
+    """Raises WrongAccount if the credentials are for another account than the place's, CloudError."""
+    if place.account and (found := aws.account()) != place.account:
+        raise errors.WrongAccount(found=found, environment=place.environment or "", wanted=place.account)
 
 
 class _TooSlow(Exception):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from toolkit.errors import Missing, NoImage, Refused, Superseded
 from toolkit.model import Call, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
-from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.world import World
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import reading
@@ -72,7 +72,7 @@ def survey(job: Job, world: World) -> Ground:
         raise Refused(f"the files are not as committed, and environment {job.place.environment} is protected", "commit them first")
     wanted = asked_for(job)
     account, service, repository, digest, going = together(
-        lambda: aws.check_account(job.place),
+        lambda: check_account(aws, job.place),
         lambda: ecs.service(aws, settings.cluster, settings.service),
         lambda: ecr.repository(aws, settings.repository),
         lambda: ecr.digest(aws, settings.repository, wanted),
