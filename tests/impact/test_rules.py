@@ -224,7 +224,7 @@ def hostile_rules() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", hostile_rules())
-def test_hostile_rules_are_loaded_or_refused_in_no_more_than_their_length(case: str) -> None:
+def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     text = HEAD + hostile_rules()[case]
     start = time.process_time()
     with suppress(RulesError):

@@ -71,19 +71,22 @@ _UNITS = {
 
 
 @pytest.mark.parametrize("case", _UNITS)
-def test_a_hostile_text_is_read_or_refused_in_no_more_than_its_length(case: str) -> None:
+def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
     unit, text = _UNITS[case]
     number = 0
     while len(text) < MOST_BYTES - 1100:
         text += unit.format(number) if "{}" in unit else unit
         number += 1
+    assert any(_seconds_to_read(text) < 1 for _ in range(3))  # the best of three: now and then such a machine stands still
+
+
+def _seconds_to_read(text: str) -> float:
     start = time.process_time()
     try:
-        text, _ = parse(text.encode())
-        Lines(text).of("a", 9, "b")
+        Lines(parse(text.encode())[0]).of("a", 9, "b")
     except TomlError:
         pass
-    assert time.process_time() - start < 20  # half a second at rest; hours if every place were looked at from every other one
+    return time.process_time() - start
 
 
 # Where values stand. `<--` marks the line that is meant.

@@ -8,7 +8,6 @@ import click
 
 from toolkit.cli import options, output, progress, world
 from toolkit.cli.redaction import redactor
-from toolkit.errors import Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -110,8 +109,8 @@ def _watched(request: flow.Request, git: Git | None, given: dict[str, Any], inte
                 else:
                     stamp = f"{datetime.now():%H:%M:%S}, every {given['interval']}; Ctrl-C ends it"
                     screen.show(f"{stamp}\n\n{_text(looked, given)}")
-                if _reported(looked, given):
-                    return int(Exit.USAGE)
+                if code := _reported(looked, given):
+                    return code
                 time.sleep(interval_s)
     except KeyboardInterrupt:
         return 0

@@ -9,9 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets, verify
-from toolkit.errors import CredentialsProblem, ToolkitError, WrongAccount
+from toolkit.errors import CredentialsProblem, ToolkitError
 from toolkit.model import Check, Job, Live, Place, Result, Rules, Sign
 from toolkit.ports.aside import Spare
+from toolkit.ports.aws.client import same_account
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.world import World
 from toolkit.run.jobs import may_answer_for
@@ -188,8 +189,7 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
     aws = world.aws(place)
     try:
         account = aws.account()
-        if place.account and account != place.account:
-            raise WrongAccount(found=account, environment=place.environment or "", wanted=place.account)
+        same_account(account, place)
     except CredentialsProblem as problem:
         board.refuse(place, problem)
         board.tell(at, replace(unknown("credentials", problem), status="failing", detail="cannot be used"))

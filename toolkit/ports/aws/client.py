@@ -303,7 +303,13 @@ def _user_agent(session: Any) -> str:
 
 def check_account(aws: Aws, place: Place) -> None:
     """Raises WrongAccount if the credentials are for another account than the place's, CloudError."""
-    if place.account and (found := aws.account()) != place.account:
+    if place.account:
+        same_account(aws.account(), place)
+
+
+def same_account(found: str, place: Place) -> None:
+    """The same where the account is known already. Raises WrongAccount."""
+    if place.account and found != place.account:
         raise errors.WrongAccount(found=found, environment=place.environment or "", wanted=place.account)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import CloudError, Missing, NoTemplate, Refused, WrongAccount
+from toolkit.errors import CloudError, Missing, NoTemplate, Refused
 from toolkit.model import Job
 from toolkit.ports import cdk, files
-from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
 from toolkit.targets.cloudformation import template as templates
@@ -48,8 +48,7 @@ def load(job: Job, world: World, attend: Callable[[], None]) -> Source:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to fail."""
     aws = world.aws(job.place)
     account, region = aws.account(), aws.region_name
-    if job.place.account and job.place.account != account:
-        raise WrongAccount(found=account, environment=str(job.place.environment), wanted=job.place.account)
+    same_account(account, job.place)
     found = _from_cdk(job, world, aws, account, region, attend) if job.settings.cdk else _from_file(job, world, aws, account, region)
     if len(found.text.encode()) > templates.LONGEST:
         raise Refused(f"the template of {found.name} is longer than 1 MB", "split it into nested stacks")
