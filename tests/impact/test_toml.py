@@ -1,5 +1,6 @@
 """TOML that may be hostile, and on which line its values stand."""
 
+import contextlib
 import time
 from typing import Any
 
@@ -82,10 +83,8 @@ def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
 
 def _seconds_to_read(text: str) -> float:
     start = time.process_time()
-    try:
+    with contextlib.suppress(TomlError):
         Lines(parse(text.encode())[0]).of("a", 9, "b")
-    except TomlError:
-        pass
     return time.process_time() - start
 
 
