@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from toolkit.model import Rules
 
-# Patterns are not compiled until they are needed: `diff` seldom advises.
 COMMANDS = {
     ("rules", "env", "region"): ("deploy-app", "deploy-stack", "deploy", "rollback", "health", "smoke-test", "permissions"),
     ("rules", "env"): ("diff", "lock show", "lock release"),
     ("rules",): ("resume", "history", "show", "logs", "explain", "rules check"),
 }
 """Which options the commands have; a run that is gone on with knows its environment itself."""
+# Patterns are not compiled until they are needed: `diff` seldom advises.
 _UNSAID = r"(?![^`,;:]* --(?:rules|env|region)\b)"
 _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?)"
 
