@@ -356,13 +356,16 @@ class Place(Struct, frozen=True):
 class Version(Struct, frozen=True):
     """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ from it: it is the image's tag.
 
-    `fingerprint` is the digest of the target's settings and of every file that its rules match.
+    `fingerprint` is the digest of every file that can make the target due: its rules' files and its inputs. It is the same in every
+    environment and at every commit with that content. `settings` is the digest of what else decides how it is deployed, in this
+    environment. Empty where that is not known.
     """
 
     name: str
     commit: str | None
     fingerprint: str
     dirty: bool = False
+    settings: str = ""
 
 
 class Job(Struct, frozen=True):
@@ -389,6 +392,36 @@ class Job(Struct, frozen=True):
     undoes: str = ""
 
 
+class Deployed(Struct, frozen=True):
+    """What is live, as digests that can be computed again from the provider's answers: this, and not the version's name, says whether
+    something was changed since.
+
+    `definition` is the digest of how it runs (an ECS task definition without names, revisions and tags of ours), `template` that of a
+    stack's template and parameters, `artifacts` name -> digest of what was built. `body` is the template itself and `parameters` name ->
+    value (None: the previous value, which nobody may read back), so that they can be put back. What is empty is not known.
+    """
+
+    definition: str = ""
+    template: str = ""
+    artifacts: Mapping[str, str] = {}
+    body: str = ""
+    parameters: Mapping[str, str | None] = {}
+
+    def same(self, other: "Deployed") -> bool | None:
+        """Whether the other is the very same, None where nothing is known of both. Only what both know is compared."""
+        known = False
+        for mine, theirs in (
+            (self.definition, other.definition),
+            (self.template, other.template),
+            *((digest, other.artifacts.get(name, "")) for name, digest in self.artifacts.items()),
+        ):
+            if mine and theirs:
+                if mine != theirs:
+                    return False
+                known = True
+        return True if known else None
+
+
 class Live(Struct, frozen=True):
     """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms: image, digest, task definition."""
 
@@ -398,6 +431,8 @@ class Live(Struct, frozen=True):
     run: str | None = None
     since: str | None = None
     detail: Mapping[str, str] = {}
+    settings: str | None = None
+    deployed: Deployed = Deployed()
 
 
 class Call(Struct, frozen=True):
