@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -25,6 +26,13 @@ STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
 
 
+class Backwards(StrEnum):
+    """What an environment says of a deploy that would take live commits out."""
+
+    ASK = "ask"
+    ALLOW = "allow"
+
+
 class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
@@ -41,7 +49,8 @@ class Change(Struct, frozen=True, gc=False):
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the system, `hosts` what else probes may ask,
-    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`."""
+    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether
+    what would take live commits out has to be agreed to."""
 
     name: str
     account: str | None = None
@@ -54,6 +63,7 @@ class Environment(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     private: bool = False
     rollback: str = "never"
+    backwards: Backwards = Backwards.ASK
 
 
 class Target(Struct, frozen=True):
@@ -245,11 +255,44 @@ class Plan(Struct, frozen=True):
     recommendation: str
 
 
+class Direction(StrEnum):
+    """How HEAD stands to what is live."""
+
+    SAME = "same"
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    DIVERGED = "diverged"
+    UNRELATED = "unrelated"
+    UNKNOWN = "unknown"
+
+
+class Standing(Struct, frozen=True):
+    """How HEAD stands to what is live of a target, the commit `live`.
+
+    `lost` are the live commits that a deploy would take out: they touch the target's inputs, and HEAD's history does not hold their
+    content. `fetch` is the command that gets what is missing to know more.
+    """
+
+    direction: Direction
+    live: str
+    lost: tuple[str, ...] = ()
+    fetch: str = ""
+
+    @property
+    def backwards(self) -> bool:
+        """Whether a deploy needs a consent of its own: it takes live commits out, or nobody can say that it does not."""
+        return bool(self.lost) or self.direction is Direction.UNKNOWN
+
+
 class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
     covers, and `uncommitted` are the paths whose content is not as committed.
+
+    `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
+    without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
+    that is due how HEAD stands to what is live, where it is not simply ahead.
     """
 
     base: Base
@@ -264,6 +307,10 @@ class Answer(Struct, frozen=True):
     covered: Mapping[str, frozenset[str]] = {}
     uncommitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    first: Plan | None = None
+    reasons: Mapping[str, tuple[Reason, ...]] = {}
+    standings: Mapping[str, Standing] = {}
 
 
 class Verdict(Struct, frozen=True):

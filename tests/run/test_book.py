@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from tests.run.simulated import Impatient, world
 from toolkit.model import Job, Live, Outcome, Place, Version
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Local, Record, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.book import Papers
 
-JOB = Job("app@eu", "app", "app", "deploy", Place("dev", "eu"), None, Version("v2", "c2", "f2"), "run", "t")
+PLACE = Place("dev", "eu", "111111111111")
+JOB = Job("app@eu", "app", "app", "deploy", PLACE, None, Version("v2", "c2", "f2"), "run", "t")
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def here(tmp_path: Path) -> Store:
 
 def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
     journal = Journal.create(here, "run", {})
-    ledger = Local(here)
-    Papers(here, journal, {"app@eu": ledger}, Impatient(), lambda text: text).record(job, outcome)
+    ledger = Local(here, scope_of(here, PLACE))
+    Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text).record(job, outcome)
     journal.close()
-    [found] = ledger.get("dev", "eu", "app")
+    [found] = ledger.get("app")
     return found
 
 
@@ -68,7 +69,7 @@ def test_what_may_be_live_besides_the_last_good_version_is_recorded(here: Store,
 
 def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -> None:
     journal = Journal.create(here, "run", {})
-    papers = Papers(here, journal, {}, world(tmp_path, Impatient(), None).clock, lambda text: text.replace("hunter2", "[redacted]"))
+    papers = Papers(here, journal, {}, {}, world(tmp_path, Impatient(), None).clock, lambda text: text.replace("hunter2", "[redacted]"))
     for line in ("one hunter2", "two"):
         log = papers.log("app@eu")
         log.write(line)

@@ -22,6 +22,7 @@ from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
+from toolkit.show.answer import behind
 from toolkit.show.text import line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,6 +48,7 @@ class Common(Struct, frozen=True):
     fail_fast: bool
     lock_timeout: int
     no_checks: bool
+    allow_backwards: bool
 
 
 def deploy_options(command: Command) -> Command:
@@ -61,6 +63,7 @@ def deploy_options(command: Command) -> Command:
         click.option("--dry-run", is_flag=True, help="Print every call that would change something, and make none."),
         click.option("--parallel", type=click.IntRange(1, 64), default=PARALLEL, show_default=True, help="Steps at the same time."),
         click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
+        click.option("--allow-backwards", is_flag=True, help="Deploy even where that takes live commits out."),
         click.option("--no-checks", is_flag=True, help="Do not ask health addresses and checks afterwards."),
         click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
         options.as_json,
@@ -152,6 +155,7 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
                 "parallel",
                 "fail_fast",
                 "no_checks",
+                "allow_backwards",
             )
         },
     )
@@ -173,10 +177,12 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     there = world.around(git, asked.folder)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
-        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
+        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}"), look=True))
         proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
+    for step, standing in prepared.backwards:
+        output.note(f"warning: {line(behind(step, standing))}")
     if not prepared.jobs:
         return nothing(command, asked)
     if asked.dry_run:
@@ -184,6 +190,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     if not asked.quiet:
         output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)))
     _consent(asked, prepared.jobs)
+    _consent_backwards(asked, prepared)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
     journalled = request(run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there))
@@ -283,6 +290,21 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
 
         if not confirm("Go on?", default=True):
             raise Refused("you said no", "nothing was changed")
+
+
+def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
+    """What takes live commits out has a consent of its own: --yes alone is none. Raises Refused."""
+    if not prepared.backwards or prepared.backwards_allowed or asked.allow_backwards:
+        return
+    step, standing = prepared.backwards[0]
+    others = f" (and {len(prepared.backwards) - 1} more)" if len(prepared.backwards) > 1 else ""
+    if not _asking(asked) or asked.yes:
+        way = standing.fetch or "merge or rebase onto what is live"
+        raise Refused(f"{behind(step, standing)}{others}", f"{way}; or say that it is meant: --allow-backwards")
+    from toolkit.cli.prompt import confirm
+
+    if not confirm(f"{behind(step, standing)}{others}. Deploy all the same?", default=False):
+        raise Refused("you said no", "nothing was changed")
 
 
 def _confirm_name(name: str, asked: Common) -> None:

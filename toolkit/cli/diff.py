@@ -144,8 +144,10 @@ def _people(found: Answer, git: Git) -> list[str]:
 
     said: list[str] = []
     for step in found.plan.steps:
-        paths = sorted({reason.path for reason in found.impact.targets.get(step.target, ())})
-        if paths and found.base.commits and found.head.commit:
-            commits = git.commits(found.base.commits, found.head.commit, paths[:200], 20)
+        reasons = (*found.reasons.get(step.target, ()), *found.impact.targets.get(step.target, ()))
+        paths = sorted({reason.path for reason in reasons if reason.path})
+        base = found.base.each.get(step.target) or found.base.commits
+        if paths and base and found.head.commit and all(git.has(commit) for commit in base):
+            commits = git.commits(base, found.head.commit, paths[:200], 20)
             said += lines(step.target, commits)
     return said

@@ -6,8 +6,8 @@ import click
 
 from toolkit.cli import options, world
 from toolkit.cli.main import Lazy
-from toolkit.flow import runs
 from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.stores import store_for
 from toolkit.record.locks import Locks, open_locks
 from toolkit.run.jobs import places
 
@@ -34,4 +34,5 @@ def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | 
     loaded = load_rules(folder, named, git)
     name = environment(options.inherited(ctx, "env", env), loaded)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    return open_locks(runs.store_of(folder, named, git), place, world.around(git, folder))
+    around = world.around(git, folder)
+    return open_locks(store_for(loaded, around, place.profile), place, around)

@@ -25,6 +25,7 @@ COMMANDS = {
     "history": ("toolkit.cli.history", "The runs that were made from here."),
     "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
     "logs": ("toolkit.cli.logs", "What the steps of a run said."),
+    "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),
     "lock": ("toolkit.cli.lock", "Who is at work on what."),
     "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),

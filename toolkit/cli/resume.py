@@ -11,6 +11,7 @@ from toolkit.errors import Refused
 from toolkit.flow import runs, verified
 from toolkit.flow.deploy import Order, files_of
 from toolkit.flow.rulebook import load_rules
+from toolkit.flow.stores import store_with, stores_around
 from toolkit.model import Ran
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
@@ -38,8 +39,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
     there = world.around(git, asked.folder)
-    store = runs.store_of(asked.folder, asked.rules, git)
-    name = run or _newest(store)
+    stores = stores_around(asked.folder, asked.rules, git)
+    name = run or _newest(stores)
+    store = store_with(name, stores)
     left = runs.left_of(store, name, there)
     if left.ended:
         raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
@@ -62,9 +64,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 
 
-def _newest(store: Store) -> str:
+def _newest(stores: list[Store]) -> str:
     """The newest run that is open. Raises Refused if there is none."""
-    found = unfinished(store)
+    found = sorted((run for store in stores for run in unfinished(store)), key=lambda run: run.run, reverse=True)
     if not found:
         raise Refused("no run is open", "see `toolkit history`")
     for other in found[1:]:

@@ -11,11 +11,11 @@ from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Request, diff
 from toolkit.flow.looking import Subject
 from toolkit.flow.recorded import point_of
+from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
-from toolkit.record.ledger import Ledger, Record, open_ledger
-from toolkit.record.state import existing, open_store
+from toolkit.record.ledger import Record, open_ledger
 from toolkit.run.overtaken import CONTENT, named
 
 SLACK = timedelta(minutes=2)
@@ -34,23 +34,16 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     places = {one.place for one in subjects if one.job}
     try:
         shared = any(place.store for place in places)
-        store = open_store(rules.project, world.root) if shared else existing(rules.project, world.root)
-        if store is None:
-            return Recorded()
-        ledgers = {place: open_ledger(store, place, world) for place in places}
-        found = {place: _records(ledger, place) for place, ledger in ledgers.items()}
+        find = store_for if shared else existing_store
+        stores = {place: find(rules, world, place.profile) for place in places}
+        ledgers = {place: open_ledger(store, place, world) for place, store in stores.items() if store is not None}
+        contents = {place: ledger.all() for place, ledger in ledgers.items()}
     except ToolkitError as problem:
         return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
     copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
-    return Recorded(found, tuple(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
-
-
-def _records(ledger: Ledger, place: Place) -> Mapping[str, tuple[Record, ...]]:
-    return {
-        target: records
-        for (environment, region, target), records in ledger.all().items()
-        if (environment, region) == (place.environment, place.region)
-    }
+    damaged = dict.fromkeys(why for content in contents.values() for why in content.damaged.values())
+    found = {place: content.records for place, content in contents.items()}
+    return Recorded(found, (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies)))
 
 
 def against_record(checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded) -> list[Checkup]:

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.changes import detect, fingerprint, source
-from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.changes.direction import standing, unanswered
+from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Records, Request, diff
-from toolkit.flow.previous import good_before, previous
+from toolkit.flow.previous import good_before, last_recorded, previous
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
-from toolkit.model import Answer, Job, Preview, Rules, Target, Version
+from toolkit.model import Answer, Backwards, Job, Live, Preview, Rules, Standing, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -57,6 +58,11 @@ class Prepared(Struct, frozen=True):
     left: tuple[tuple[str, str], ...]
     source: Mapping[str, Any]
     standby: tuple[Job, ...] = ()
+    backwards: tuple[tuple[str, Standing], ...] = ()
+    """The steps that would take live commits out, or of which nobody can say that they do not."""
+    backwards_allowed: bool = False
+    newest: Mapping[str, str] = {}
+    """The run of the newest good deploy of each step's target, as it was recorded when this was prepared."""
 
 
 def check(order: Order, git: Git | None) -> None:
@@ -93,7 +99,47 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     )
     jobs = tuple(replace(job, wishes={**job.wishes, **order.each.get(job.place.region, {})}) for job in jobs)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
-    return Prepared(rules, jobs, _previews(jobs, world), left, digests, standby)
+    previews = _previews(jobs, world)
+    back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
+    allowed = found is not None and found.backwards is Backwards.ALLOW
+    newest = {job.step: record.run for job in jobs if (record := last_recorded(job, rules, world)) is not None}
+    return Prepared(rules, jobs, previews, left, digests, standby, back, allowed, newest)
+
+
+def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: World) -> None:
+    """A colleague may have deployed while we waited for the lock: what they put there is not taken out unseen. Raises StalePlan."""
+    record = last_recorded(job, prepared.rules, world)
+    if record is None or record.run == prepared.newest.get(job.step) or not record.commit or git is None or git.bare:
+        return
+    live = Preview((), live=Live(record.version, record.commit, record.fingerprint))
+    for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
+        raise StalePlan(
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was planned, which this would take out",
+            "see what is due now: toolkit diff",
+        )
+
+
+def _backwards(
+    jobs: Sequence[Job], previews: Mapping[str, Preview], rules: Rules, git: Git | None
+) -> tuple[tuple[str, Standing], ...]:  # fmt: skip
+    """The steps whose live version holds commits that what is to be deployed does not. An image that a person named is what they want."""
+    if git is None or git.bare:
+        return ()
+    owned = owners(rules, rules_path(rules, git))
+    found = []
+    for job in jobs:
+        preview, wanted = previews.get(job.step), job.version.commit
+        live = preview.live.commit if preview is not None and preview.live is not None else None
+        if live is None or wanted is None or job.wishes.get("image"):
+            continue
+        try:
+            stands = standing(live, wanted, lambda path, name=job.target: name in (owned(path) or ()), git)  # type: ignore[misc]
+        except GitError as problem:
+            stands = unanswered(problem, live)
+        content = preview.live.fingerprint if preview is not None and preview.live is not None else None
+        if stands.backwards and content != job.version.fingerprint:
+            found.append((job.step, stands))
+    return tuple(found)
 
 
 def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
@@ -121,7 +167,8 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
             raise StalePlan(f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff")
         name = environment(order.environment, rules)
         now = _versions(replace(order, source=None), [rules.targets[job.target]], rules, name, git)[0][job.target]
-        if now.name != job.version.name or now.fingerprint != job.version.fingerprint:
+        content = (now.name, now.fingerprint, now.settings)
+        if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
                 f"the files or settings of {job.target} are no longer those of {job.version.name[:20]}",
                 "deploy what they are now: toolkit deploy",
@@ -138,6 +185,8 @@ def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) ->
 
     def still(job: Job) -> None:
         files(job)
+        if job.action == "deploy" and not prepared.backwards_allowed:
+            _refuse_going_back(job, prepared, git, world)
         if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
             raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
 
@@ -235,6 +284,11 @@ def _versions(
 ) -> tuple[dict[str, Version], dict[str, Any]]:
     """What would be deployed of each target, and the digests that say whether that is still so."""
     image = order.wishes.get("version") or order.wishes.get("image")
+    if image and order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
+        settings = settled(rules, name)
+        own = {target.name: settings[target.name] for target in wanted}
+        known_rules = owners(rules, rules_path(rules, git))
+        return fingerprint.versions(own, known_rules, git, (), at=str(image)), {}
     if image:
         version = Version(str(image), order.wishes.get("commit"), order.wishes.get("fingerprint") or f"image {image}")
         return dict.fromkeys((target.name for target in wanted), version), {}

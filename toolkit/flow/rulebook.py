@@ -1,5 +1,6 @@
 """The rules that a command works with: found, read, and ready to be asked."""
 
+import hashlib
 import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -76,6 +77,11 @@ def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
         return msgspec.json.encode((target.kind, account, deciding), order="sorted")
 
     return {name: bytes_of(target) for name, target in rules.targets.items() if not target.members}
+
+
+def settings_digest(settings: bytes) -> str:
+    """The digest of a target's settings, as its version holds it."""
+    return hashlib.sha256(settings).hexdigest()
 
 
 def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | None]:

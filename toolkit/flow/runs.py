@@ -10,17 +10,16 @@ from msgspec.structs import replace
 
 from toolkit.errors import Exit, Refused
 from toolkit.flow import deploy
-from toolkit.flow.rulebook import load_rules
+from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Place, Ran
 from toolkit.ports.aws.client import check_account
-from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import Ledger, open_ledger
 from toolkit.record.locks import Held, Holder, holder, lock_name, open_locks
-from toolkit.record.state import Store, open_store
+from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
@@ -66,8 +65,8 @@ def new_id(world: World) -> str:
 
 def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
     """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible."""
-    store = open_store(prepared.rules.project, world.root)
     jobs = (*prepared.jobs, *prepared.standby)
+    store = store_for(prepared.rules, world, jobs[0].place.profile)
     with _locked(store, jobs, request, world, told) as held:
         facts: dict[str, Any] = {
             **who.facts(),
@@ -134,16 +133,10 @@ def left_of(store: Store, run: str, world: World) -> Left:
     return left(read(store, run), world.clock.now(), path_of(store, run))
 
 
-def store_of(folder: str, named: str | None, git: Git | None) -> Store:
-    """Where the runs of the project around a folder are kept. Raises RulesError, NoRules, StateDamaged, FileProblem."""
-    rules = load_rules(folder, named, git)
-    return open_store(rules.project, git.root if git and not git.bare else folder)
-
-
 def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
     for job in found.open:
-        records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
+        records = open_ledger(store, job.place, world).get(job.target)
         later = next((record for record in records if record.verdict in GOOD and record.run > job.run), None)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
@@ -179,8 +172,9 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
 
 
 def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held) -> Ran:
-    ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
-    papers = Papers(store, journal, ledgers, world.clock, request.redact)
+    places = {job.step: really(job.place, world) for job in orders.jobs}
+    ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
+    papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
     deploy.warm(orders.jobs, world)
     return Execution(
         request.run, orders, papers, world, told.listener, told.stop, held.fenced,

@@ -9,12 +9,13 @@ from toolkit.errors import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
 from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.stores import store_for
 from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.history import StepLog
 from toolkit.record.journal import new_run_id
-from toolkit.record.state import Store, open_store
+from toolkit.record.state import Store
 from toolkit.run.jobs import places
 from toolkit.run.stop import Stop
 from toolkit.verify.select import Task
@@ -81,7 +82,7 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     run = new_run_id(world.clock.now())
     tasks = flow.tasks(found, names, scene)
     kept = request.load or any(task.check.sort == "command" for task in tasks)
-    store = open_store(rules.project, world.root) if kept else None
+    store = store_for(rules, world, request.profile or (there.profile if there else None)) if kept else None
 
     def log(task: Task) -> StepLog | None:
         return StepLog(store, run, task.name, scene.veil.over) if store is not None and task.check.sort == "command" else None

@@ -183,6 +183,37 @@ class Git:
             raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
 
+    def has(self, commit: str) -> bool:
+        """Whether this clone holds a commit, by its whole id."""
+        return _OBJECT.fullmatch(commit) is not None and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
+
+    def common(self, one: str, other: str) -> tuple[str, ...]:
+        """The best common ancestors of two commits; none if there are none, or a shallow clone hides them."""
+        return tuple(_text(self._run("merge-base", "--all", one, other).out).split())
+
+    def fetch_all(self) -> str:
+        """The command that gets every commit of every branch."""
+        unshallow = "--unshallow " if self.shallow else ""
+        remote = self._remote()
+        every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
+        return f"git fetch {unshallow}--tags {quote(remote)} {every}"
+
+    def behind(self, commits: Sequence[str], head: str) -> bool:
+        """Whether all these commits, which this clone holds, are in a commit's history."""
+        return not self._checked("rev-list", "--max-count=1", *commits, f"^{head}").strip()
+
+    def only_in(self, commit: str, other: str, paths: Sequence[str]) -> tuple[str, ...]:
+        """The commits of one history that touch the paths (none: any), and of which the other has no commit that makes the same change."""
+        command = ("rev-list", "--cherry-pick", "--right-only", "--no-merges", f"{other}...{commit}", "--", *paths)
+        return tuple(_text(self._checked(*command)).split())
+
+    def history(self, revisions: Sequence[str], paths: Sequence[str]) -> Iterator[TreeChange]:
+        """Every change to the paths (none: any) that a commit of these revisions made, merges against each of their parents."""
+        command = ["log", "-m", "--format=%H", *_DIFF, *revisions, "--", *paths]
+        for record in self._log_records(self._start(command)):
+            if isinstance(record, TreeChange):
+                yield record
+
     def count(self, revisions: Sequence[str]) -> int:
         """How many commits a first-parent log of these revisions has."""
         return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)

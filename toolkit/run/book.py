@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import GOOD, Job, Live, Outcome
+from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place
 from toolkit.ports.clock import Clock
+from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import Ledger, Record
@@ -11,10 +12,15 @@ from toolkit.record.state import Store
 
 
 class Papers:
-    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place."""
+    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place, `places` where that really is: with the
+    account and region that rules.toml may have left to AWS's own settings."""
 
-    def __init__(self, store: Store, journal: Journal, ledgers: Mapping[str, Ledger], clock: Clock, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, store: Store, journal: Journal, ledgers: Mapping[str, Ledger], places: Mapping[str, Place], clock: Clock,
+        redact: Callable[[str], str],
+    ) -> None:  # fmt: skip
         self._store, self.journal, self._ledgers, self._clock, self._redact = store, journal, ledgers, clock, redact
+        self._places = places
 
     def log(self, step: str) -> StepLog:
         """The log of one step; a later process writes on behind what is there."""
@@ -22,14 +28,15 @@ class Papers:
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
-        live = outcome.live
+        live, place = outcome.live, self._places[job.step]
         gave_way = outcome.verdict == "rolled-back" and not job.undoes
-        runs = Live(job.version.name, job.version.commit, job.version.fingerprint) if live is None or outcome.verdict in GOOD else live
+        ours = Live(job.version.name, job.version.commit, job.version.fingerprint, settings=job.version.settings)
+        runs = ours if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
             Record(
                 target=job.target,
-                environment=job.place.environment,
-                region=job.place.region,
+                environment=place.environment,
+                region=place.region,
                 version=runs.version or "",
                 commit=runs.commit,
                 fingerprint=runs.fingerprint or "",
@@ -38,5 +45,10 @@ class Papers:
                 verdict=outcome.verdict,
                 detail=dict(live.detail) if live else {},
                 unsure=outcome.verdict not in GOOD and not gave_way,
+                endpoint=self._store.endpoint,
+                account=place.account,
+                settings=runs.settings or "",
+                deployed=live.deployed if live else Deployed(),
+                who=f"{who.user()}@{who.this().host}",
             )
         )

@@ -26,6 +26,11 @@ def as_said(job: Job, next: str) -> str:
     return next
 
 
+def _without_body(live: Live | None) -> Live | None:
+    """What a journal keeps of what is live: a template may be large, and lies beside the record."""
+    return None if live is None else replace(live, deployed=replace(live.deployed, body=""))
+
+
 class Begun(Struct, frozen=True):
     """What an earlier process left of a step: what the cloud answered, and how long ago it was begun, in seconds."""
 
@@ -167,7 +172,7 @@ class Execution:
     def _end(self, outcome: Outcome) -> None:
         self._append(
             outcome.step, f"its end ({outcome.verdict})", "outcome", outcome.step,
-            verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=outcome.live,
+            verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=_without_body(outcome.live),
             **({"unverified": True} if outcome.unverified else {}),
         )  # fmt: skip
 
