@@ -158,7 +158,7 @@ class Deploy:
 
     def _carried_out(self, journal: Journal, job: Job, found: Left | None) -> Outcome:
         begun = found.begun.get(job.step) if found else None
-        stop, papers = Stop(), Papers(self.store, journal, {}, self.clock, lambda text: text)
+        stop, papers = Stop(), Papers(self.store, journal, {}, {}, self.clock, lambda text: text)
         log = papers.log(job.step)
         self.listener = Listener()
         desk = Desk(

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.record import KnownAws, put
 from toolkit.errors import Refused, Unreachable, UsageError
 from toolkit.flow.deploy import Order, prepare
 from toolkit.flow.previous import good_before
 from toolkit.flow.rollback import Candidate, candidates, orders, pick
 from toolkit.model import Job, Live, Preview, Version
-from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Local, Record, scope_of
 from toolkit.record.state import open_store
 from toolkit.targets import app
 
@@ -37,7 +37,7 @@ class Coasts:
         self.folder = folder
         (folder / "rules.toml").write_text(RULES)
         self.live: dict[str, Live | Exception] = {}
-        self.world = World(str(folder), str(folder), Real(), lambda profile, region: Aws(profile, region or "eu"))
+        self.world = World(str(folder), str(folder), Real(), lambda profile, region: KnownAws(profile, region or "eu"))
         self.at = 0
 
     def deployed(self, version: str, *regions: str, verdict: str = "succeeded", digest: str = "") -> None:
@@ -45,7 +45,7 @@ class Coasts:
         for region in regions:
             detail = {"digest": digest or f"sha256:{version}-{region}", "task definition": f"{region}:{self.at}"}
             record = Record("app", "dev", region, version, version, "f", f"run-{self.at}", f"2026-11-20T{self.at:02}", verdict, detail)
-            Local(open_store("p", self.world.root)).put(record)
+            put(open_store("p", self.world.root), record)
             self.live[region] = Live(version, version, detail=detail)
 
     def runs(self, job: Job, world: World) -> Live:
@@ -154,7 +154,7 @@ def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(coasts:
         behind = "s3 does not answer"
 
     coasts.deployed("v1", "eu", "us")
-    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store))
+    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store, scope_of(store, place)))
     with pytest.raises(Unreachable, match="s3 does not answer"):
         coasts.found()
 

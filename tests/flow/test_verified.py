@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.ports.net.servers import Raw, answer, answering
 from tests.run.simulated import Listener
 from tests.run.test_step import Log, Pen
+from tests.support.record import KnownAws, put
 from toolkit.errors import CloudError, Expired, LockLost, Refused, Stopped, Superseded, Unreachable
 from toolkit.flow import verified
 from toolkit.flow.rulebook import read_rules
@@ -19,7 +20,7 @@ from toolkit.model import Job, Live, Outcome, Place, Rules, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 from toolkit.run.desk import Desk
@@ -72,7 +73,7 @@ class Street:
     def _cloud(self, profile: str | None, region: str | None) -> Aws:
         if self.problem is not None:
             raise self.problem
-        return Aws(profile, region or "eu-west-1")
+        return KnownAws(profile, region or "eu-west-1")
 
     def fenced(self) -> None:
         if self.fence is not None:
@@ -102,7 +103,7 @@ class Street:
 
     def recorded(self, version: str, place: Place) -> None:
         record = Record("app", place.environment, place.region, version, version, "f", "20261120-100000-aaaa", "2026-11-20T10", "succeeded")
-        Local(open_store("p", self.world.root)).put(record)
+        put(open_store("p", self.world.root), record)
 
 
 @pytest.fixture

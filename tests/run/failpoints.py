@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tests.run import simulated
 from tests.run.simulated import DIAMOND, Settings
+from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
@@ -164,7 +165,7 @@ class Stage:
 
     def records(self) -> dict[str, Record]:
         """What is recorded of each target."""
-        return {name[2]: found[0] for name, found in Local(self.store).all().items()}
+        return {name: records[0] for name, records in recorded(self.store, "dev").items()}
 
     def outcomes(self) -> list[tuple[str, str]]:
         """Step and verdict of each outcome on disk."""

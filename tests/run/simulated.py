@@ -68,6 +68,8 @@ class Cloud:
         """Whose it is."""
         return "111111111111"
 
+    region_name = "eu-west-1"
+
     def warm(self, *services: str) -> None:
         """There is nothing to warm."""
 

@@ -18,6 +18,7 @@ EPILOG = """\b
 Examples:
   toolkit diff                     against what was deployed last
   toolkit diff live                against what AWS says that runs
+  toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              against what was tagged
   toolkit diff --committed HEAD~3  the last three commits, as committed
   toolkit diff A..B                two commits; A...B from where they part
@@ -47,8 +48,11 @@ def diff(
 ) -> int:  # fmt: skip
     """What is out of date, why, and the narrowest deploy that mends it.
 
-    BASE is any commit, `A..B`, `A...B`, `last` (recorded) or `live` (asked of AWS). Without it, each target's last recorded deploy; where
-    none is recorded, the branch that this one goes back to.
+    Without BASE: what is out of date, against each target's last recorded deploy (`last`), or against what AWS says is running (`live`).
+    A target of which no deploy is recorded is unknown, and so due.
+
+    With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed. `change` is where this branch parted
+    from the one that it goes into.
     """
     folder = options.enter(ctx, folder)
     if base is not None and paths_from is not None:

@@ -134,9 +134,16 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     content = _Content(request, rules, git, seen)
     groups: dict[tuple[str, ...], set[str]] = {}
+    each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
+    unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
     parts: list[Part] = []
+    for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
+        alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
+        parts.append(Part((), Before(), alike, why, doubtful=True, unrecorded=True))
     for name in leaves:
-        recorded = points.get(name) or (UNRECORDED,)
+        recorded = each[name]
+        if name in unrecorded:
+            continue
         part = _without_comparison(name, recorded, content, git)
         if part is not None:
             parts.append(part)
@@ -155,18 +162,18 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
     base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
     answer = _answer(request, base, _head(git, None, seen), rules, parts, seen)
-    unrecorded = frozenset[str]().union(*(part.leaves or () for part in parts if part.unrecorded))
     if unrecorded:
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
     return replace(answer, standings=_standings(answer, points, rules, git))
 
 
+def _unrecorded(recorded: Sequence[Point]) -> str:
+    return next(str(point.unknown) for point in recorded if point.unrecorded)
+
+
 def _without_comparison(name: str, recorded: Sequence[Point], content: "_Content", git: Git) -> Part | None:
     """What there is to say of a target whose record no commit can be compared with; None if there is such a commit."""
     only = frozenset((name,))
-    if any(point.unrecorded for point in recorded):
-        unknown = next(point.unknown for point in recorded if point.unrecorded)
-        return Part((), Before(), only, f"{name}: {unknown}", doubtful=True, unrecorded=True)
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
         return Part((), Before(), only, f"{name}: {unknown}", doubtful=True)
@@ -373,8 +380,14 @@ def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Imp
         return impact
     if part.because:
         reason = (Reason("", part.because, "", None),)
-        return replace(impact, targets=dict.fromkeys(sorted(part.leaves), reason))
+        return replace(impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason))
     return limited(impact, part.leaves, graph)
+
+
+def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:
+    """These targets, and in place of all that a group covers the group itself."""
+    groups = [name for name, target in rules.targets.items() if target.members and graph.leaves(name) <= leaves]
+    return graph.narrow([*groups, *leaves])
 
 
 def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> dict[str, tuple[Reason, ...]]:

@@ -47,6 +47,12 @@ ENVIRONMENT = {
 
 GITLINK = "160000"
 
+PULL_REQUEST = (
+    "GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "BITBUCKET_PR_DESTINATION_BRANCH", "CHANGE_TARGET",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH",
+)  # fmt: skip
+"""The variables in which CI systems name the branch that a pull request goes into."""
+
 _MISSING = re.compile(
     r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
 )
@@ -217,6 +223,15 @@ class Git:
     def count(self, revisions: Sequence[str]) -> int:
         """How many commits a first-parent log of these revisions has."""
         return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)
+
+    def target_branch(self) -> str | None:
+        """The branch that a pull request goes into, as the CI says; None where it says none, or this clone does not have it."""
+        for name in PULL_REQUEST:
+            branch = os.environ.get(name, "").removeprefix("refs/heads/")
+            ref = f"refs/remotes/{self._remote()}/{branch}"
+            if branch and self._run("show-ref", "--verify", "--quiet", ref).code == 0:
+                return ref
+        return None
 
     def mainline(self) -> str | None:
         """The full name of the branch that this one goes back to: its upstream, or the remote's default branch.

@@ -73,8 +73,8 @@ def _recommended(answer: Answer, width: int) -> Iterator[str]:
             return
     if unknown:
         names = ", ".join(unknown)
-        yield from wrapped(f"Nothing is known of {names}: no deploy is recorded. To be sure, deploy everything, "
-                           f"ask AWS what is live, or record it:", width)  # fmt: skip
+        sure = "deploy everything, ask AWS what is live, or record it" if first is not None else "ask AWS what is live, or record it"
+        yield from wrapped(f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width)
         if first is not None:
             yield f"  {line(plan.recommendation)}"
         yield f"  toolkit diff live{answer.options}"
