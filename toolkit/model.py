@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -25,6 +26,13 @@ STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
 
 
+class Backwards(StrEnum):
+    """What an environment says of a deploy that would take live commits out."""
+
+    ASK = "ask"
+    ALLOW = "allow"
+
+
 class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
@@ -41,7 +49,8 @@ class Change(Struct, frozen=True, gc=False):
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the system, `hosts` what else probes may ask,
-    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`."""
+    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether
+    what would take live commits out has to be agreed to."""
 
     name: str
     account: str | None = None
@@ -54,6 +63,7 @@ class Environment(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     private: bool = False
     rollback: str = "never"
+    backwards: Backwards = Backwards.ASK
 
 
 class Target(Struct, frozen=True):
@@ -140,8 +150,63 @@ class Checks(Struct, frozen=True):
     secrets: Mapping[str, Secret] = {}
 
 
+class Effect(StrEnum):
+    """What follows from a judge that is another one here than at the trusted base: see JudgeDifference."""
+
+    TOLD = "told"
+    DUE = "due"
+    CONSENT = "consent"
+
+
+class JudgeDifference(Struct, frozen=True):
+    """Something that judges a deploy, and that rules.toml says differently here than at the trusted
+    base.
+
+    `what` is its key in rules.toml. `here` and `trusted` are both values in words, None where there
+    is none; both are None where it is another one that takes too many words. `environment` is the
+    one that it is about (None: any). It is always told. `due`: every target counts as due besides.
+    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where to,
+    or the value here means another place.
+    """
+
+    what: str
+    here: str | None
+    trusted: str | None
+    effect: Effect
+    environment: str | None = None
+
+
+class Trust(Struct, frozen=True):
+    """Where the judges of some rules come from.
+
+    `ref` and `commit` name the trusted base; both are empty where rules.toml itself is trusted: no
+    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml decide
+    in spite of the differences. `checks` are those of the trusted base, where the files here have
+    others.
+    """
+
+    ref: str = ""
+    commit: str = ""
+    differences: tuple[JudgeDifference, ...] = ()
+    allowed: bool = False
+    checks: "Checks | None" = None
+
+    def about(self, environment: str | None) -> tuple[JudgeDifference, ...]:
+        """The differences that matter in an environment."""
+        return tuple(one for one in self.differences if one.environment in (None, environment))
+
+    def is_due(self, environment: str | None) -> bool:
+        """Whether every target of an environment counts as due, whatever is recorded."""
+        return not self.allowed and any(one.effect is not Effect.TOLD for one in self.about(environment))
+
+    def is_refused(self, environment: str | None) -> bool:
+        """Whether nothing may be changed in an environment before somebody agrees."""
+        return not self.allowed and any(one.effect is Effect.CONSENT for one in self.about(environment))
+
+
 class Rules(Struct, frozen=True):
-    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice."""
+    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice. `trust` says where the
+    judges in it come from, once somebody has looked (flow/trusted.py)."""
 
     file: str
     text: str
@@ -155,6 +220,7 @@ class Rules(Struct, frozen=True):
     accept: tuple[Accept, ...] = ()
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
+    trust: Trust = Trust()
 
 
 class Base(Struct, frozen=True):

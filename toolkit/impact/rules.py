@@ -10,7 +10,7 @@ from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
 from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of, wrong_base
-from toolkit.model import CHECKS, STATUSES, Accept, Checks, Environment, Rule, Rules, Target
+from toolkit.model import CHECKS, STATUSES, Accept, Backwards, Checks, Environment, Rule, Rules, Target
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
     from toolkit.impact.checks import Sorts
@@ -87,6 +87,10 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["never", "on-failure"],
         Meta(description="`on-failure`: what does not pass its checks after a deploy gives way to the last good version."),
     ] = "never"
+    backwards: Annotated[
+        Literal["ask", "allow"],
+        Meta(description="`allow`: what would take live commits out needs no consent of its own."),
+    ] = "ask"
 
 
 class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,7 +189,7 @@ class _Loader(Reader):
             if one:
                 yield name, Environment(
                     name, one.account, one.regions, one.profile, one.protected, one.vars, one.store, one.urls, one.hosts, one.private,
-                    one.rollback,
+                    one.rollback, Backwards(one.backwards),
                 )  # fmt: skip
 
     def _checks(self, top: FileTable) -> Checks:

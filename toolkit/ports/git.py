@@ -50,6 +50,7 @@ GITLINK = "160000"
 _MISSING = re.compile(
     r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
 )
+_REF = re.compile(r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -159,9 +160,9 @@ class Git:
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
             if not ref.strip("0"):
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
-            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self._remote())} {ref}")
+            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
         if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
-            remote = self._remote()
+            remote = self.remote()
             every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
             raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}")
         raise UnknownRef(ref=ref)
@@ -169,9 +170,36 @@ class Git:
     def _exists(self, object_id: str) -> bool:
         return self._run("cat-file", "-e", object_id).code == 0
 
-    def _remote(self) -> str:
-        names = _text(self._run("remote").out).split()
+    def remote(self) -> str:
+        names = self.remotes()
         return "origin" if "origin" in names or not names else names[0]
+
+    def remotes(self) -> list[str]:
+        """The names of the remotes that this clone knows."""
+        return _text(self._run("remote").out).split()
+
+    def commit_at(self, name: str) -> str | None:
+        """The commit of a ref by its whole name, of `HEAD`, or of an id; None if it is not here.
+
+        Nothing else is looked up: a tag that is called like a branch is never taken for it.
+        """
+        whole = name.startswith("refs/") or name == "HEAD" or is_object_id(name)
+        if not whole or not is_ref_name(name):
+            return None
+        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        found = _text(done.out).strip()
+        return found if done.code == 0 and _OBJECT.fullmatch(found) else None
+
+    def points_at(self, ref: str) -> str | None:
+        """The ref that a symbolic one points at, whether that is here or not; None if it is none."""
+        if not ref.startswith("refs/"):
+            return None
+        return _text(self._run("symbolic-ref", "--quiet", ref).out).strip() or None
+
+    def refs(self, *names: str) -> list[str]:
+        """Those of these refs that are here, by their whole names."""
+        listed = _text(self._run("for-each-ref", "--format=%(refname)", *names).out).splitlines()
+        return [name for name in names if name in listed]
 
     def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
         """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef if there are none."""
@@ -179,7 +207,7 @@ class Git:
         if found:
             return found
         if self.shallow:
-            fetch = f"git fetch --unshallow {quote(self._remote())}"
+            fetch = f"git fetch --unshallow {quote(self.remote())}"
             raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
 
@@ -398,7 +426,7 @@ class Git:
         reason = _reason(err)
         missing = _MISSING.search(reason)
         if missing:
-            fetch = f"git fetch --refetch --no-filter {quote(self._remote())}"
+            fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
         return GitError(verb=verb, reason=reason)
 
@@ -423,6 +451,16 @@ class Diff:
 
 _DIFF = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--no-relative")
 _NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
+
+
+def is_ref_name(name: str) -> bool:
+    """Whether git allows this as the name of a ref, so that it means nothing but that ref."""
+    return bool(_REF.fullmatch(name))
+
+
+def is_object_id(name: str) -> bool:
+    """Whether this is the whole id of an object."""
+    return bool(_OBJECT.fullmatch(name))
 
 
 def _flags(git_dir: str | None) -> list[str]:
