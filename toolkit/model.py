@@ -315,7 +315,7 @@ class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed.
+    covers, and `uncommitted` are the paths whose content is not as committed. `first` is told before anything else.
     """
 
     base: Base
@@ -330,6 +330,7 @@ class Answer(Struct, frozen=True):
     covered: Mapping[str, frozenset[str]] = {}
     uncommitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
 
 
 class Verdict(Struct, frozen=True):

@@ -17,13 +17,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.changes.trusted import VARIABLE, TrustedBase, find
-from toolkit.errors import FileProblem, GitError, NoTrustedBase, RulesError
+from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.rulebook import load_rules, read_rules, rules_path, sorts
 from toolkit.impact import toml
 from toolkit.model import Checks, Effect, Environment, JudgeDifference, Rules, Target, Trust
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING, Watched
+
+OPTION = "--allow-untrusted-rules"
+"""What lets this rules.toml decide."""
+MOST_TOLD = 8
 
 PLACES = ("account", "regions", "profile", "store")
 """What says where an environment is: another value is another place."""
@@ -32,6 +36,59 @@ GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
 GRAVEST_FIRST = (Effect.CONSENT, Effect.DUE, Effect.TOLD)
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def told(rules: Rules, environment: str | None) -> tuple[str, ...]:
+    """What has to be said before anything else where the judges here are not the trusted ones."""
+    trust = rules.trust
+    if trust.allowed and not trust.ref:
+        return (f"what judges a deploy was compared with no trusted base: {OPTION}",)
+    differences = trust.about(environment)
+    if not differences:
+        return ()
+    new = differences[0].what == rules.file
+    lines = [f"{trust.ref} has no rules.toml" if new else f"what judges a deploy differs from {trust.ref}"]
+    if not new:
+        lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
+        if len(differences) > MOST_TOLD:
+            lines.append(f"  and {len(differences) - MOST_TOLD} more")
+    return (*lines, _consequence(rules, environment, new))
+
+
+def _line(difference: JudgeDifference, ref: str) -> str:
+    here, trusted = difference.here, difference.trusted
+    if here is None and trusted is None:
+        return f"{difference.what} is another one here"
+    if here is None:
+        return f"{difference.what} is not here"
+    if trusted is None:
+        return f"{difference.what} is new" + (f": {here}" if here else "")
+    return f"{difference.what} is {here} here, and {trusted} at {ref}"
+
+
+def _consequence(rules: Rules, environment: str | None, new: bool) -> str:
+    trust, where = rules.trust, environment or "this project"
+    if trust.allowed:
+        return f"this {rules.file} decides: {OPTION}"
+    used = f"no checks of {rules.file} are asked" if new else f"what {trust.ref} says is used"
+    due = f", and every target of {where} counts as due" if trust.is_due(environment) else ""
+    return f"{used}{due}; to let this {rules.file} decide: {OPTION}"
+
+
+def agree(rules: Rules, environment: str | None) -> None:
+    """Before anything is changed, or a secret is used, where only this rules.toml says where.
+
+    Raises Refused where nobody has agreed to that.
+    """
+    trust = rules.trust
+    if not trust.is_refused(environment):
+        return
+    differences = [one.what for one in trust.about(environment) if one.effect is Effect.CONSENT]
+    first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
+    raise Refused(
+        f"{differences[0]} is not what {trust.ref} says, and nobody has agreed to that",
+        f"{first} first, or add {OPTION}",
+    )
 
 
 class Judges(Struct, frozen=True):
