@@ -274,6 +274,32 @@ def test_a_tag_that_is_called_like_the_branch_is_not_taken_for_it(hub: Repo, tmp
     assert base(clone) == TrustedBase("origin/main", hub.head)
 
 
+@pytest.mark.parametrize("name", ["refs/remotes/origin/HEAD", "refs/remotes/origin/main"])
+def test_a_tag_with_the_whole_name_of_the_branch_is_not_taken_for_it(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Git would, where the branch itself is not here; where it is, git finds the name ambiguous."""
+    hub.git("tag", name, "feature")
+    clone = hub.clone(tmp_path / "clone")
+    assert clone.git("rev-parse", f"refs/tags/{name}") != hub.head
+    assert base(clone) == TrustedBase("origin/main", hub.head)
+    clone.git("remote", "set-head", "origin", "--delete")
+    refused(clone)
+    github(monkeypatch, tmp_path, {"repository": {"default_branch": "main"}})
+    assert base(clone) == TrustedBase("origin/main", hub.head)
+    clone.git("update-ref", "-d", "refs/remotes/origin/main")
+    assert mends(clone, refused(clone)) == TrustedBase("origin/main", hub.head)
+
+
+def test_a_ref_that_is_no_commit_is_none(hub: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.git("tag", "tree", "HEAD^{tree}")
+    hub.git("tag", "-a", "-m", "said", "annotated", "HEAD")
+    monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "annotated")
+    assert base(hub) == TrustedBase("annotated", hub.head)
+    monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "tree")
+    refused(hub)
+
+
 @pytest.mark.parametrize("name", ["origin/main", "main", "refs/remotes/origin/main"])
 def test_a_ref_that_is_not_here_is_told_with_the_command_that_gets_it(
     hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

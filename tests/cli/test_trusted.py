@@ -269,7 +269,7 @@ def test_on_a_terminal_somebody_is_asked_and_no_is_the_default(clone: Repo, answ
     changed(clone, "[environments.prod]", QA)
     command = ["-m", "toolkit", "deploy-stack", "--yes", "--env", "qa"]
     env = {**_environment(), "TERM": "xterm"}
-    child = pexpect.spawn(sys.executable, command, cwd=str(clone.path), env=env, encoding="utf-8", timeout=60)  # type: ignore[arg-type]
+    child = pexpect.spawn(sys.executable, command, cwd=str(clone.path), env=env, encoding="utf-8", timeout=60)
     child.expect("environments.qa is new")
     child.expect("Let this rules.toml decide")
     child.send(f"{answer}\r")

@@ -32,10 +32,9 @@ def find(git: Git) -> TrustedBase:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return _named(named, git)
-    head = "refs/remotes/origin/HEAD"
-    commit = git.commit_at(head)
-    if commit is not None:
-        return TrustedBase(_short(git.points_at(head) or head), commit)
+    default = git.ref("refs/remotes/origin/HEAD")
+    if default is not None:
+        return TrustedBase(_short(default[0]), default[1])
     remotes = git.remotes()
     if not remotes:
         return TrustedBase("HEAD", git.head or "")

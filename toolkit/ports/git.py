@@ -179,16 +179,29 @@ class Git:
         return _text(self._run("remote").out).split()
 
     def commit_at(self, name: str) -> str | None:
-        """The commit of a ref by its whole name, of `HEAD`, or of an id; None if it is not here.
+        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not here."""
+        if name == "HEAD":
+            return self.head
+        if is_object_id(name):
+            commit = _text(self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out).strip()
+            return commit if is_object_id(commit) else None
+        ref = self.ref(name)
+        return None if ref is None else ref[1]
 
-        Nothing else is looked up: a tag that is called like a branch is never taken for it.
+    def ref(self, name: str) -> tuple[str, str] | None:
+        """The whole name of what a ref points at in the end, and its commit; None if there is no such ref.
+
+        Nothing else is looked up, as `rev-parse` would: a tag may be called `refs/remotes/origin/main`.
         """
-        whole = name.startswith("refs/") or name == "HEAD" or is_object_id(name)
-        if not whole or not is_ref_name(name):
+        if not name.startswith("refs/") or not is_ref_name(name):
             return None
-        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        found = _text(done.out).strip()
-        return found if done.code == 0 and _OBJECT.fullmatch(found) else None
+        fields = "%(refname)%00%(symref)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+        for line in _text(self._run("for-each-ref", f"--format={fields}", name).out).splitlines():
+            refname, symref, kind, object_id, tagged_kind, tagged_id = line.split("\0")
+            if refname == name:
+                commits = {kind: object_id, tagged_kind: tagged_id}
+                return (symref or name, commits["commit"]) if "commit" in commits else None
+        return None
 
     def points_at(self, ref: str) -> str | None:
         """The ref that a symbolic one points at, whether that is here or not; None if it is none."""
