@@ -10,7 +10,8 @@ ToolkitError
 │   ├── NoWorkTree      the command needs files, this is a bare repository
 │   ├── NoCommits
 │   ├── UnknownRef
-│   └── MissingCommit   the commit is not in this clone
+│   ├── MissingCommit   the commit is not in this clone
+│   └── NoTrustedBase   where the judges come from cannot be read
 ├── FileProblem         a file cannot be read or written
 │   ├── FileIsThere     and is not to be replaced
 │   └── NoTemplate
@@ -171,6 +172,16 @@ class MissingCommit(GitError):
 
     code = "missing-commit"
     hint = "get it with: {fetch}"
+
+
+class NoTrustedBase(GitError):
+    """{problem}"""
+
+    code = "trusted-base"
+    hint = "{next}"
+
+    def __init__(self, problem: str, next: str) -> None:
+        super().__init__(problem=problem, next=next)
 
 
 class FileProblem(ToolkitError):

@@ -150,8 +150,63 @@ class Checks(Struct, frozen=True):
     secrets: Mapping[str, Secret] = {}
 
 
+class Effect(StrEnum):
+    """What follows from a judge that is another one here than at the trusted base: see JudgeDifference."""
+
+    TOLD = "told"
+    DUE = "due"
+    CONSENT = "consent"
+
+
+class JudgeDifference(Struct, frozen=True):
+    """Something that judges a deploy, and that rules.toml says differently here than at the trusted
+    base.
+
+    `what` is its key in rules.toml. `here` and `trusted` are both values in words, None where there
+    is none; both are None where it is another one that takes too many words. `environment` is the
+    one that it is about (None: any). It is always told. `due`: every target counts as due besides.
+    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where to,
+    or the value here means another place.
+    """
+
+    what: str
+    here: str | None
+    trusted: str | None
+    effect: Effect
+    environment: str | None = None
+
+
+class Trust(Struct, frozen=True):
+    """Where the judges of some rules come from.
+
+    `ref` and `commit` name the trusted base; both are empty where rules.toml itself is trusted: no
+    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml decide
+    in spite of the differences. `checks` are those of the trusted base, where the files here have
+    others.
+    """
+
+    ref: str = ""
+    commit: str = ""
+    differences: tuple[JudgeDifference, ...] = ()
+    allowed: bool = False
+    checks: "Checks | None" = None
+
+    def about(self, environment: str | None) -> tuple[JudgeDifference, ...]:
+        """The differences that matter in an environment."""
+        return tuple(one for one in self.differences if one.environment in (None, environment))
+
+    def is_due(self, environment: str | None) -> bool:
+        """Whether every target of an environment counts as due, whatever is recorded."""
+        return not self.allowed and any(one.effect is not Effect.TOLD for one in self.about(environment))
+
+    def is_refused(self, environment: str | None) -> bool:
+        """Whether nothing may be changed in an environment before somebody agrees."""
+        return not self.allowed and any(one.effect is Effect.CONSENT for one in self.about(environment))
+
+
 class Rules(Struct, frozen=True):
-    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice."""
+    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice. `trust` says where the
+    judges in it come from, once somebody has looked (flow/trusted.py)."""
 
     file: str
     text: str
@@ -165,6 +220,7 @@ class Rules(Struct, frozen=True):
     accept: tuple[Accept, ...] = ()
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
+    trust: Trust = Trust()
 
 
 class Base(Struct, frozen=True):
@@ -292,7 +348,7 @@ class Answer(Struct, frozen=True):
 
     `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
     without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
-    that is due how HEAD stands to what is live, where it is not simply ahead.
+    that is due how HEAD stands to what is live, where it is not simply ahead. `told_first` is told before anything else.
     """
 
     base: Base
@@ -311,6 +367,7 @@ class Answer(Struct, frozen=True):
     first: Plan | None = None
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
+    told_first: tuple[str, ...] = ()
 
 
 class Verdict(Struct, frozen=True):

@@ -16,6 +16,8 @@ from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
 from toolkit.flow.advice import advised, same_place
 from toolkit.flow.recorded import reader
+from toolkit.flow.rulebook import environment
+from toolkit.flow.trusted import agree, told
 from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files
@@ -49,6 +51,7 @@ class Common(Struct, frozen=True):
     lock_timeout: int
     no_checks: bool
     allow_backwards: bool
+    allowed: bool
 
 
 def deploy_options(command: Command) -> Command:
@@ -65,6 +68,7 @@ def deploy_options(command: Command) -> Command:
         click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
         click.option("--allow-backwards", is_flag=True, help="Deploy even where that takes live commits out."),
         click.option("--no-checks", is_flag=True, help="Do not ask health addresses and checks afterwards."),
+        options.allowed,
         click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
         options.as_json,
         options.quiet,
@@ -156,6 +160,7 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
                 "fail_fast",
                 "no_checks",
                 "allow_backwards",
+                "allowed",
             )
         },
     )
@@ -165,15 +170,37 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
     """What is to be done, where the common options say."""
     return flow.Order(
         folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region,
-        checked=not asked.no_checks, **wanted
+        checked=not asked.no_checks, allowed=asked.allowed, **wanted
     )  # fmt: skip
 
 
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
-    flow.check(order, git)
+    rules = flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
+    allowed = may_decide(rules, environment(order.environment, rules), asked, changes=not asked.dry_run)
+    return go_agreed(command, asked, replace(order, allowed=allowed), git)
+
+
+def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bool = True) -> bool:
+    """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all the same; `changes`: something is to
+    be changed, and where only this rules.toml says where, somebody has to agree to that. Raises Refused."""
+    for remark in told(rules, environment):
+        output.note(f"note: {line(remark)}")
+    if not changes or not rules.trust.is_refused(environment):
+        return asked.allowed
+    if not _asking(asked):
+        agree(rules, environment)
+    from toolkit.cli.prompt import confirm
+
+    if not confirm(f"Let this {rules.file} decide?", default=False):
+        raise Refused("you said no", "nothing was changed")
+    return True
+
+
+def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
+    """The same once it is clear whose rules.toml decides."""
     there = world.around(git, asked.folder)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):

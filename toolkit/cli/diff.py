@@ -37,6 +37,7 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @click.option("-z", "nul", is_flag=True, help="The paths of --paths-from are separated by NUL.")
 @click.option("--out", metavar="FILE", help="Also write the plan to FILE, for a later `toolkit deploy --plan`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if something is to be deployed.")
+@options.allowed
 @options.as_json
 @options.quiet
 @options.verbose
@@ -44,7 +45,7 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @click.pass_context
 def diff(
     ctx: click.Context, base: str | None, folder: str | None, rules: str | None, env: str | None, committed: bool, paths_from: str | None,
-    nul: bool, out: str | None, exit_code: bool, as_json: bool, quiet: bool, verbose: bool,
+    nul: bool, out: str | None, exit_code: bool, allowed: bool, as_json: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """What is out of date, why, and the narrowest deploy that mends it.
 
@@ -68,6 +69,7 @@ def diff(
         committed=committed,
         given=None if paths_from is None else _given(paths_from, nul),
         given_name="standard input" if paths_from == "-" else paths_from or "",
+        allowed=allowed,
     )
     found = flow.diff(request, git, _recorded)
     word, code = show.status(found, exit_code)
@@ -120,6 +122,8 @@ def _offered(found: Answer) -> int:
 
 def _warn(found: Answer) -> None:
     """What has to be known even of an answer that is only a command."""
+    for remark in found.told_first:
+        output.note(f"note: {line(remark)}")
     if found.impact.unmatched:
         output.note(f"warning: no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
     for remark in (*found.notes, *show.by_hand(found)):

@@ -24,8 +24,8 @@ def record() -> None:
     """Show, set or repair the record of what is live."""
 
 
-def request(ctx: click.Context, folder: str | None, rules: str | None, env: str | None) -> Request:
+def request(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool) -> Request:
     """Whose record is meant."""
-    return Request(
-        options.enter(ctx, folder), options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
-    )  # fmt: skip
+    folder = options.enter(ctx, folder)
+    named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
+    return Request(folder, named, environment, allowed=allowed)

@@ -20,13 +20,14 @@ recorded of the target, so it is due."""
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @options.common
 @options.environment
+@options.allowed
 @options.as_json
 @click.pass_context
 def record_repair(
-    ctx: click.Context, targets: tuple[str, ...], folder: str | None, rules: str | None, env: str | None, as_json: bool
+    ctx: click.Context, targets: tuple[str, ...], folder: str | None, rules: str | None, env: str | None, as_json: bool, allowed: bool
 ) -> int:
     """Put damaged records aside."""
-    asked = request(ctx, folder, rules, env)
+    asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)
     done = flow.repair(asked, targets, git, world.around(git, asked.folder))
     if as_json:

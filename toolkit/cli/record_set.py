@@ -22,18 +22,19 @@ From then on `toolkit diff` compares with that commit. It is your word: nothing 
 @click.argument("commit")
 @options.common
 @options.environment
+@options.allowed
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.as_json
 @click.pass_context
 def record_set(
     ctx: click.Context, targets: tuple[str, ...], commit: str, folder: str | None, rules: str | None, env: str | None, yes: bool,
-    as_json: bool,
+    as_json: bool, allowed: bool,
 ) -> int:  # fmt: skip
     """Record that COMMIT is live of each TARGET.
 
     For what was deployed in another way, and for what this version of toolkit cannot deploy itself.
     """
-    asked = request(ctx, folder, rules, env)
+    asked = request(ctx, folder, rules, env, allowed)
     git = Git.open(asked.folder)
     at = git.resolve(commit)
     if not yes:

@@ -10,8 +10,8 @@ from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
 from toolkit.flow import runs, verified
 from toolkit.flow.deploy import Order, files_of
-from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
+from toolkit.flow.trusted import load_trusted
 from toolkit.model import Ran
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
@@ -51,8 +51,12 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
             return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
         output.say(show.still_open(name, left.jobs, left.done, left.begun))
         return 0
-    rules = load_rules(asked.folder, asked.rules, git)
-    order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
+    rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
+    where = left.facts.get("environment")
+    allowed = deploying.may_decide(rules, where, asked)
+    if allowed and not asked.allowed:
+        rules = load_trusted(asked.folder, asked.rules, git, allowed)
+    order = Order(folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed)
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False

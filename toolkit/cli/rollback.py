@@ -6,7 +6,10 @@ import click
 from msgspec.structs import replace
 
 from toolkit.cli import deploying, options, output, world
+from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
+from toolkit.flow.deploy import check
+from toolkit.flow.rulebook import environment
 from toolkit.record.ledger import Record
 from toolkit.show import history as display
 
@@ -35,11 +38,17 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         targets=(target,),
         action="rollback",
     )
+    rules = check(order, git)
+    where = environment(order.environment, rules)
+    changes = not (asked.dry_run or as_list)
+    order = replace(order, allowed=deploying.may_decide(rules, where, asked, changes))
     there = world.around(git, asked.folder)
     found = flow.candidates(order, git, there, look=version is None and not as_list)
     if as_list:
         return _listed([one.record for one in found], asked.as_json)
-    return deploying.go("rollback", asked, replace(order, **flow.orders(_chosen(found, version, asked))), git)
+    if not (asked.dry_run or asked.yes or output.interactive()):
+        raise Refused("nobody is here to say yes", "add --yes")
+    return deploying.go_agreed("rollback", asked, replace(order, **flow.orders(_chosen(found, version, asked))), git)
 
 
 def _chosen(found: list[flow.Candidate], version: str | None, asked: deploying.Common) -> flow.Candidate:

@@ -15,6 +15,7 @@ from toolkit.ports import files
 from toolkit.run.stop import Stop
 from toolkit.show import junit
 from toolkit.show import smoke as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -44,6 +45,7 @@ Checks that do not need each other are asked side by side. Secrets are never sho
 @options.environment
 @options.profile
 @options.region
+@options.allowed
 @options.as_json
 @options.quiet
 @options.verbose
@@ -62,6 +64,8 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
         files.check_writable(given["report"])
     there = world.around(git, request.folder)
     stage = flow.prepare(request, git, there)
+    for remark in stage.first:
+        output.note(f"note: {line(remark)}")
     stop = Stop()
     total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
     watcher = progress.counting(total, given["quiet"] or given["as_json"])
@@ -98,6 +102,7 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         repeat=given["repeat"],
         parallel=given["parallel"],
         load=given["load"],
+        allowed=given["allowed"],
         redact=redactor(),
     )
 

@@ -82,7 +82,7 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
 
 
 def against_head(
-    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str]
+    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str], allowed: bool = False
 ) -> list[Checkup]:  # fmt: skip
     """With what the live version of each target is against HEAD; empty where there is no repository to tell."""
     if git is None or git.bare:
@@ -96,7 +96,7 @@ def against_head(
         if not points:
             continue
         try:
-            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True)
+            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True, allowed=allowed)
             answer = diff(asked, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
         except ToolkitError as problem:
             notes.append(f"what is live cannot be compared with HEAD: {problem}")

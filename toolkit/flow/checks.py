@@ -31,7 +31,19 @@ SECRETS_S = 60.0
 
 
 def load(rules: Rules) -> Checks:
-    """All checks, whichever file they are in. Raises RulesError with every problem, FileProblem."""
+    """All checks, whichever file they are in; where the trusted base has others, those.
+
+    Raises RulesError with every problem, FileProblem.
+    """
+    if rules.trust.checks is not None:
+        return rules.trust.checks
+    found = together(rules)
+    _check(rules, found)
+    return found
+
+
+def together(rules: Rules) -> Checks:
+    """The checks of rules.toml and of what it includes. Raises RulesError, FileProblem."""
     parts = {rules.file: rules.checks}
     folder = os.path.dirname(os.path.abspath(rules.file))
     for name in rules.include:
@@ -39,9 +51,7 @@ def load(rules: Rules) -> Checks:
         if not files.is_inside(path, folder):
             raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
         parts[path] = reading.load_file(files.read(path, toml.MOST_BYTES), os.path.relpath(path), sorts())
-    found = reading.together(parts)
-    _check(rules, found)
-    return found
+    return reading.together(parts)
 
 
 def _check(rules: Rules, found: Checks) -> None:

@@ -21,6 +21,7 @@ from toolkit.flow.rulebook import (
     settings_digest,
     settled,
 )  # fmt: skip
+from toolkit.flow.trusted import load_trusted, told
 from toolkit.impact.touch import RuleBook, limited, merged, touch
 from toolkit.model import Answer, Base, Change, Direction, Head, Impact, Plan, Reason, Rules, Standing, Version
 from toolkit.plan import build
@@ -39,6 +40,8 @@ class Request(Struct, frozen=True):
     committed: bool = False
     given: tuple[Change, ...] | None = None
     given_name: str = ""
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class Before(Struct, frozen=True):
@@ -99,17 +102,24 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     git.require_head()
     if records is not None and request.base in (None, *bases.RECORDED):
-        rules = load_rules(request.folder, request.rules, git)
+        rules = _rules(request, git)
         points = records(request.base or "last", rules, environment(request.environment, rules))
         return _diff_of_records(request, rules, points, git)
     base, end = bases.choose(request.base, git)
     with ExitStack() as started:
         diffs = [started.enter_context(git.diff_trees(start, end or git.require_head())) for start in base.commits]
-        rules = load_rules(request.folder, request.rules, git)  # while git is at work
+        rules = _rules(request, git)  # while git is at work
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
     part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
     return _answer(request, base, _head(git, end, seen), rules, [part], seen)
+
+
+def _rules(request: Request, git: Git) -> Rules:
+    """What is out of date is judged as the trusted base says; what a change calls for is not judged."""
+    if request.base in (None, *bases.RECORDED):
+        return load_trusted(request.folder, request.rules, git, request.allowed)
+    return load_rules(request.folder, request.rules, git)
 
 
 def _head(git: Git, end: str | None, seen: detect.Look | None) -> Head:
@@ -349,6 +359,9 @@ def _answer(request: Request, base: Base, head: Head, rules: Rules, parts: Seque
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
+    if rules.trust.is_due(named):
+        leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
+        parts = (*parts, Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"))
     impact = merged([_impact(part, today, graph, named) for part in parts])
     said = str(same_place(rules, request.rules, request.environment))
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
@@ -368,6 +381,7 @@ def _answer(request: Request, base: Base, head: Head, rules: Rules, parts: Seque
         covered=graph.covered,
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
+        told_first=told(rules, named),
     )
 
 

@@ -14,6 +14,7 @@ from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, 
 from toolkit.flow.compare import Records, Request, diff
 from toolkit.flow.previous import good_before, last_recorded, previous
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
+from toolkit.flow.trusted import load_trusted
 from toolkit.model import Answer, Backwards, Job, Live, Preview, Rules, Standing, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -46,6 +47,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """The plan file, as git names it: it is no change itself."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class Prepared(Struct, frozen=True):
@@ -65,12 +68,13 @@ class Prepared(Struct, frozen=True):
     """The run of the newest good deploy of each step's target, as it was recorded when this was prepared."""
 
 
-def check(order: Order, git: Git | None) -> None:
-    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError."""
-    rules = load_rules(order.folder, order.rules, git)
+def check(order: Order, git: Git | None) -> Rules:
+    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError, GitError."""
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     environment(order.environment, rules)
     for name in (*order.targets, *order.without):
         _resolved(name, order.kind if name in order.targets else None, rules)
+    return rules
 
 
 def prepare(order: Order, run: str, git: Git | None, world: World, records: Records | None = None) -> Prepared:
@@ -78,7 +82,7 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
 
     Raises ToolkitError.
     """
-    rules = load_rules(order.folder, order.rules, git)
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     found = rules.environments.get(name) if name else None
     wanted, left = _wanted(order, rules, git, records)
@@ -242,7 +246,7 @@ def _named(order: Order, rules: Rules, git: Git | None, records: Records | None)
 
 def due(order: Order, git: Git | None, records: Records | None) -> Answer:
     """What `diff` says for this order. Raises Refused where it recommends nothing because rules.toml says so."""
-    answer = diff(Request(folder=order.folder, rules=order.rules, environment=order.environment), git, records)
+    answer = diff(Request(folder=order.folder, rules=order.rules, environment=order.environment, allowed=order.allowed), git, records)
     if answer.refusal:
         raise Refused(f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}", "see `toolkit diff`, or name the targets")
     return answer

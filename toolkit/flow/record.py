@@ -7,8 +7,9 @@ from msgspec import Struct
 from toolkit.changes import fingerprint
 from toolkit.errors import Refused
 from toolkit.flow.deploy import known
-from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
+from toolkit.flow.rulebook import environment, owners, rules_path, settled
 from toolkit.flow.stores import really, store_for
+from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import GOOD, Place, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
@@ -27,6 +28,8 @@ class Request(Struct, frozen=True):
     environment: str | None = None
     profile: str | None = None
     region: str | None = None
+    allowed: bool = False
+    """Whether this rules.toml may say where the record is, whatever the trusted base says."""
 
 
 class Line(Struct, frozen=True):
@@ -40,18 +43,20 @@ class Line(Struct, frozen=True):
     earlier: bool = False
 
 
-def _around(request: Request, git: Git | None) -> tuple[Rules, tuple[Place, ...]]:
-    rules = load_rules(request.folder, request.rules, git)
+def _around(request: Request, git: Git | None, changes: bool = True) -> tuple[Rules, tuple[Place, ...]]:
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
+    if changes:
+        agree(rules, name)
     found = rules.environments.get(name) if name else None
     return rules, making.places(found, request.profile, request.region)
 
 
 def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], list[str]]:
     """What is recorded of every target, and notes. Raises ToolkitError."""
-    rules, where = _around(request, git)
+    rules, where = _around(request, git, changes=False)
     lines: list[Line] = []
-    notes: list[str] = []
+    notes = list(told(rules, where[0].environment))
     for place in where:
         ledger = open_ledger(store_for(rules, world, place.profile), place, world)
         contents, before = ledger.all(), ledger.before()

@@ -9,7 +9,8 @@ from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import Order, known
 from toolkit.flow.previous import previous, runs, wishes
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import environment
+from toolkit.flow.trusted import load_trusted
 from toolkit.model import Job, Live
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -36,7 +37,7 @@ class Candidate(Struct, frozen=True):
 
 def candidates(order: Order, git: Git | None, world: World, look: bool) -> list[Candidate]:
     """The good versions of the order's one target, newest first; with `look`, the cloud is asked which of them run. Raises ToolkitError."""
-    rules = load_rules(order.folder, order.rules, git)
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     [target] = order.targets
     known(target, rules)

@@ -101,4 +101,9 @@ def environment(asked: str | None, rules: Rules) -> str | None:
     """The name of the environment that is meant, None if rules.toml has none. Raises UsageError."""
     if asked is not None and asked not in rules.environments:
         raise UsageError(f"{rules.file} has no environment {asked!r}", f"it has {', '.join(rules.environments) or 'none'}")
+    if asked is None and rules.environment is not None and rules.environment not in rules.environments:
+        raise UsageError(
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and {rules.file} has none of that name",
+            f"name one with --env: {', '.join(rules.environments) or 'there is none'}",
+        )
     return asked or rules.environment

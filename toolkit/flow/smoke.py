@@ -8,8 +8,9 @@ from msgspec import Struct
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
+from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -37,6 +38,7 @@ class Request(Struct, frozen=True, kw_only=True):
     repeat: int = 1
     parallel: int = PARALLEL
     load: bool = False
+    allowed: bool = False
     redact: Callable[[str], str] = str
 
 
@@ -61,19 +63,22 @@ class Stage(Struct, frozen=True):
     tasks: tuple[Task, ...]
     log: Callable[[Task], StepLog | None]
     store: Store | None = None
+    first: tuple[str, ...] = ()
+    """What is told before anything else."""
 
 
 def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
     """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError, Refused."""
-    rules = load_rules(request.folder, request.rules, git)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     found = flow.load(rules)
     return tuple(found.checks[name] for name in flow.chosen(found, request.only, request.tags, environment(request.environment, rules)))
 
 
 def prepare(request: Request, git: Git | None, world: World) -> Stage:
     """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused, CloudError before anything is asked."""
-    rules = load_rules(request.folder, request.rules, git)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
+    agree(rules, name)
     there = rules.environments.get(name) if name else None
     found = flow.load(rules)
     names = flow.chosen(found, request.only, request.tags, name)
@@ -87,7 +92,7 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     def log(task: Task) -> StepLog | None:
         return StepLog(store, run, task.name, scene.veil.over) if store is not None and task.check.sort == "command" else None
 
-    stage = Stage(run, found, names, scene, tasks, log, store)
+    stage = Stage(run, found, names, scene, tasks, log, store, told(rules, name))
     if request.load:
         from toolkit.flow import loads
 

@@ -56,6 +56,7 @@ PULL_REQUEST = (
 _MISSING = re.compile(
     r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
 )
+_REF = re.compile(r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -165,9 +166,9 @@ class Git:
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
             if not ref.strip("0"):
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
-            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self._remote())} {ref}")
+            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
         if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
-            remote = self._remote()
+            remote = self.remote()
             every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
             raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}")
         raise UnknownRef(ref=ref)
@@ -175,9 +176,49 @@ class Git:
     def _exists(self, object_id: str) -> bool:
         return self._run("cat-file", "-e", object_id).code == 0
 
-    def _remote(self) -> str:
-        names = _text(self._run("remote").out).split()
+    def remote(self) -> str:
+        names = self.remotes()
         return "origin" if "origin" in names or not names else names[0]
+
+    def remotes(self) -> list[str]:
+        """The names of the remotes that this clone knows."""
+        return _text(self._run("remote").out).split()
+
+    def commit_at(self, name: str) -> str | None:
+        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not here."""
+        if name == "HEAD":
+            return self.head
+        if is_object_id(name):
+            commit = _text(self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out).strip()
+            return commit if is_object_id(commit) else None
+        ref = self.ref(name)
+        return None if ref is None else ref[1]
+
+    def ref(self, name: str) -> tuple[str, str] | None:
+        """The whole name of what a ref points at in the end, and its commit; None if there is no such ref.
+
+        Nothing else is looked up, as `rev-parse` would: a tag may be called `refs/remotes/origin/main`.
+        """
+        if not name.startswith("refs/") or not is_ref_name(name):
+            return None
+        fields = "%(refname)%00%(symref)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+        for line in _text(self._run("for-each-ref", f"--format={fields}", name).out).splitlines():
+            refname, symref, kind, object_id, tagged_kind, tagged_id = line.split("\0")
+            if refname == name:
+                commits = {kind: object_id, tagged_kind: tagged_id}
+                return (symref or name, commits["commit"]) if "commit" in commits else None
+        return None
+
+    def points_at(self, ref: str) -> str | None:
+        """The ref that a symbolic one points at, whether that is here or not; None if it is none."""
+        if not ref.startswith("refs/"):
+            return None
+        return _text(self._run("symbolic-ref", "--quiet", ref).out).strip() or None
+
+    def refs(self, *names: str) -> list[str]:
+        """Those of these refs that are here, by their whole names."""
+        listed = _text(self._run("for-each-ref", "--format=%(refname)", *names).out).splitlines()
+        return [name for name in names if name in listed]
 
     def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
         """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef if there are none."""
@@ -185,7 +226,7 @@ class Git:
         if found:
             return found
         if self.shallow:
-            fetch = f"git fetch --unshallow {quote(self._remote())}"
+            fetch = f"git fetch --unshallow {quote(self.remote())}"
             raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
 
@@ -200,7 +241,7 @@ class Git:
     def fetch_all(self) -> str:
         """The command that gets every commit of every branch."""
         unshallow = "--unshallow " if self.shallow else ""
-        remote = self._remote()
+        remote = self.remote()
         every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
         return f"git fetch {unshallow}--tags {quote(remote)} {every}"
 
@@ -228,7 +269,7 @@ class Git:
         """The branch that a pull request goes into, as the CI says; None where it says none, or this clone does not have it."""
         for name in PULL_REQUEST:
             branch = os.environ.get(name, "").removeprefix("refs/heads/")
-            ref = f"refs/remotes/{self._remote()}/{branch}"
+            ref = f"refs/remotes/{self.remote()}/{branch}"
             if branch and self._run("show-ref", "--verify", "--quiet", ref).code == 0:
                 return ref
         return None
@@ -444,7 +485,7 @@ class Git:
         reason = _reason(err)
         missing = _MISSING.search(reason)
         if missing:
-            fetch = f"git fetch --refetch --no-filter {quote(self._remote())}"
+            fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
         return GitError(verb=verb, reason=reason)
 
@@ -469,6 +510,16 @@ class Diff:
 
 _DIFF = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--no-relative")
 _NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
+
+
+def is_ref_name(name: str) -> bool:
+    """Whether git allows this as the name of a ref, so that it means nothing but that ref."""
+    return bool(_REF.fullmatch(name))
+
+
+def is_object_id(name: str) -> bool:
+    """Whether this is the whole id of an object."""
+    return bool(_OBJECT.fullmatch(name))
 
 
 def _flags(git_dir: str | None) -> list[str]:

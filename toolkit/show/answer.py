@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.errors import Exit
-from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step
+from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, listing, quote, wrapped
 
@@ -22,6 +22,7 @@ def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequ
 
 
 def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
+    yield from (part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width))
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
     yield from (part for remark in backwards(answer) for part in wrapped(remark, width))
@@ -198,6 +199,16 @@ def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
     return word, Exit.PENDING if exit_code and pending else Exit.OK
 
 
+def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
+    """Where the judges come from, and what differs here; None where rules.toml itself is trusted."""
+    if not trust.ref:
+        return None
+    differences = [
+        {"what": one.what, "here": one.here, "trusted": one.trusted, "effect": str(one.effect)} for one in trust.about(environment)
+    ]
+    return {"ref": trust.ref, "commit": trust.commit or None, "allowed": trust.allowed, "differences": differences}
+
+
 def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
     """The answer for programs (docs/json.md)."""
     word, code = status(answer, exit_code)
@@ -217,6 +228,7 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
         "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
         "environment": answer.environment,
         "rules": answer.rules.file,
+        "trusted": trusted(answer.rules.trust, answer.environment),
         "changes": [
             {
                 "path": one.change.path,

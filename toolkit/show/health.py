@@ -159,7 +159,7 @@ def document(looked: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
         "toolkit": 1, "command": "health", "status": looked.status, "exit": int(looked.exit), "environments": list(looked.environments),
-        "took_s": looked.took_s, "notes": list(looked.notes), "checkups": [_checkup(one) for one in looked.checkups],
+        "took_s": looked.took_s, "notes": [*looked.first, *looked.notes], "checkups": [_checkup(one) for one in looked.checkups],
     }  # fmt: skip
 
 
