@@ -69,6 +69,29 @@ class Target(Struct, frozen=True):
     deadline_s: int = 3600
 
 
+class ImageSource(Struct, frozen=True):
+    """What an image is built from: its build context and Dockerfile, from the repository's root, the stage that is meant (None: the last),
+    and the build arguments."""
+
+    context: str
+    dockerfile: str
+    stage: str | None = None
+    args: Mapping[str, str] = {}
+
+
+class Inputs(Struct, frozen=True):
+    """What a target is built from, whatever rules say. All paths are from the repository's root.
+
+    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its build takes everything, of `images` what
+    the Dockerfile copies. One that takes `everything` may read any file, as a program does.
+    """
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    images: tuple[ImageSource, ...] = ()
+    everything: bool = False
+
+
 class Rule(Struct, frozen=True):
     """A named set of path patterns, and what a match calls for."""
 
@@ -366,6 +389,8 @@ class Version(Struct, frozen=True):
     fingerprint: str
     dirty: bool = False
     settings: str = ""
+    generated: str = ""
+    """The digest of the files that git ignores and its build takes; empty where there are none. They are not in the fingerprint."""
 
 
 class Job(Struct, frozen=True):

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from toolkit.changes import names
 from toolkit.changes.source import content
 from toolkit.model import Version
 from toolkit.ports.git import Git
@@ -12,10 +13,17 @@ Owners = Callable[[str], Collection[str] | None]
 """The targets that a path belongs to, None if no rule says."""
 
 
-def versions(settled: Mapping[str, bytes], owners: Owners, git: Git, uncommitted: Iterable[str]) -> dict[str, Version]:
+def _nobody(path: str) -> Collection[str]:
+    return ()
+
+
+def versions(
+    settled: Mapping[str, bytes], owners: Owners, git: Git, uncommitted: Iterable[str], users: Callable[[str], Collection[str]] = _nobody
+) -> dict[str, Version]:
     """The version of each target as its files are now: at HEAD, but for the paths that are `uncommitted`. `settled` has its settings.
 
-    A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it.
+    A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it. `users` are the
+    targets that a path is an input of, whatever rules say.
     """
     commit = git.require_head()
     dirty = frozenset(uncommitted)
@@ -23,10 +31,10 @@ def versions(settled: Mapping[str, bytes], owners: Owners, git: Git, uncommitted
     stained: set[str] = set()
     for path, meta in git.tree(commit):
         if path not in dirty:
-            _add(digests, owners(path) or (), path, meta)
+            _add(digests, {*(owners(path) or ()), *users(path)}, path, meta)
     for path in sorted(dirty):
         owned = owners(path)
-        named = digests.keys() if owned is None else digests.keys() & set(owned)
+        named = digests.keys() if owned is None else digests.keys() & {*owned, *users(path)}
         stained.update(named)
         _add(digests, named, path, content(os.path.join(git.root, path)))
     return {name: _version(commit, digest.hexdigest(), name in stained) for name, digest in digests.items()}
@@ -40,4 +48,4 @@ def _add(digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str
 
 
 def _version(commit: str, fingerprint: str, dirty: bool) -> Version:
-    return Version(f"{commit}-dirty-{fingerprint[:12]}" if dirty else commit, commit, fingerprint, dirty)
+    return Version(names.name(commit, names.DIRTY if dirty else "", fingerprint), commit, fingerprint, dirty)

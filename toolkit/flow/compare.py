@@ -10,8 +10,9 @@ from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
 from toolkit.flow.advice import same_place
-from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
-from toolkit.impact.touch import RuleBook, limited, merged, touch
+from toolkit.flow.rulebook import book, command, environment, load_rules, read_rules, rules_path, settled
+from toolkit.flow.sources import used
+from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
 from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
@@ -45,13 +46,15 @@ class Before(Struct, frozen=True):
 
 class Point(Struct, frozen=True):
     """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
-    did not go well, so that something else may be live."""
+    did not go well, so that something else may be live. One that is `dirty` is not just its commit."""
 
     commit: str | None
     fingerprint: str
     dirty: bool = False
     unknown: str | None = None
     since: str | None = None
+    generated: str = ""
+    """What its version's name says of the files that git ignores and its build takes."""
 
 
 Points = Mapping[str, tuple[Point, ...]]
@@ -93,7 +96,8 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
     part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
-    return _answer(request, base, _head(git, end, seen), rules, [part], seen)
+    users = _users(request, rules, [part], git, end or git.require_head(), seen)
+    return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
 
 
 def _head(git: Git, end: str | None, seen: detect.Look | None) -> Head:
@@ -125,7 +129,9 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
             parts.append(Part((), Before(), frozenset((name,)), f"{name}: {unknown}", doubtful=True))
             continue
         if any(point.dirty for point in points[name]):
-            parts.append(Part((), Before(), frozenset((name,)), f"{name} was deployed with uncommitted files that are others now"))
+            parts.append(
+                Part((), Before(), frozenset((name,)), f"{name} was deployed with files that are not as committed, and are others now")
+            )
         since = next((point.since for point in points[name] if point.since), None)
         if since:
             parts.append(Part((), Before(notes=(f"{name}: {since}",)), frozenset((name,)), f"{name}: {since}"))
@@ -141,7 +147,8 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     chosen = "what is live" if how == "live" else "last recorded deploy"
     commits = tuple(dict.fromkeys(str(point.commit) for name in sorted(points) for point in points[name] if point.commit))
     base = Base(how, None, commits, chosen, {**{name: named.get(name, ()) for name in points.keys() & leaves}})
-    return _answer(request, base, _head(git, None, seen), rules, parts, seen, default)
+    users = _users(request, rules, parts, git, head, seen)
+    return _answer(request, base, _head(git, None, seen), rules, parts, seen, default, users)
 
 
 def _against(request: Request, rules: Rules, base: Base, names: Collection[str], git: Git, head: str, seen: detect.Look | None) -> Part:
@@ -170,11 +177,13 @@ def _as_deployed(request: Request, rules: Rules, points: Points, git: Git, seen:
     ]
     if not names:
         return set()
-    from toolkit.changes.fingerprint import versions
+    from toolkit.flow.contents import contents
 
-    settings = settled(rules, environment(request.environment, rules))
+    named = environment(request.environment, rules)
+    settings = settled(rules, named)
     wanted = {name: settings[name] for name in names if name in settings}
-    now = versions(wanted, owners(rules, rules_path(rules, git)), git, () if seen is None else seen.paths)
+    look = seen or detect.Look((), ())
+    now = contents(wanted, rules, named, git, look, look.paths).versions
     return {name for name in wanted if {point.fingerprint for point in points[name]} == {now[name].fingerprint}}
 
 
@@ -185,7 +194,24 @@ def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -
     changed = any(change.path == path for change in given)
     unknown = f"{rules.file} is among the paths, and what it was before is not known" if changed else None
     before = Before(own=frozenset((path,) if path else ()), unknown=unknown, notes=() if given else ("the list of paths is empty",))
-    return _answer(request, Base("paths", request.given_name, (), "--paths-from"), Head(), rules, [Part(given, before)], None)
+    users = used(rules, environment(request.environment, rules), git, None).by
+    base = Base("paths", request.given_name, (), "--paths-from")
+    return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
+
+
+def _users(
+    request: Request,
+    rules: Rules,
+    parts: Sequence[Part],
+    git: Git,
+    commit: str,
+    seen: detect.Look | None,
+) -> Users:
+    """The targets that are built from a path, as the files are that would be deployed."""
+    if not any(part.changes for part in parts):
+        return nobody
+    named = environment(request.environment, rules)
+    return used(rules, named, git, commit if seen is None else None).by
 
 
 def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
@@ -223,12 +249,19 @@ def _books(rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes:
 
 
 def _answer(
-    request: Request, base: Base, head: Head, rules: Rules, parts: Sequence[Part], seen: detect.Look | None, default: Base | None = None
+    request: Request,
+    base: Base,
+    head: Head,
+    rules: Rules,
+    parts: Sequence[Part],
+    seen: detect.Look | None,
+    default: Base | None = None,
+    users: Users = nobody,
 ) -> Answer:
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
-    impact = merged([_impact(part, today, graph, named) for part in parts])
+    impact = merged([_impact(part, today, graph, named, users) for part in parts])
     said = str(same_place(rules, request.rules, request.environment))
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
     plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
@@ -250,9 +283,9 @@ def _answer(
     )
 
 
-def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Impact:
+def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None, users: Users) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
-    impact = touch(part.changes, today, part.before.books, part.before.own)
+    impact = touch(part.changes, today, part.before.books, part.before.own, users)
     if part.before.books:
         impact = merged([impact, Impact((), _resettled(today, part.before.books, named), {})])
     if part.leaves is None:
@@ -284,11 +317,17 @@ def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Lo
     if len(base.commits) > 1:
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if seen is not None and seen.hidden:
-        first, rest = seen.hidden[0], len(seen.hidden) - 1
-        others = f" and {rest} more" if rest else ""
-        yield f"changes of {first!r}{others} cannot be seen: assume-unchanged or skip-worktree hides them from git"
+        yield f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or skip-worktree hides it from git"
+    if seen is not None and seen.unmerged:
+        yield f"{_some(seen.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
         yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
+
+
+def _some(paths: Sequence[str]) -> str:
+    """The first of several paths, and how many more there are, with the verb `is` or `are`."""
+    rest = len(paths) - 1
+    return f"{paths[0]!r} and {rest} more are" if rest else f"{paths[0]!r} is"
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from toolkit import targets
+from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Points, Records
 from toolkit.model import GOOD, Job, Live, Place, Rules
@@ -85,7 +86,7 @@ def _point(records: Sequence[Record], left_open: str) -> Point | None:
     if good is None:
         return None if since is None else Point(None, "", unknown=since)
     unknown = None if good.commit else f"what is live of it ({good.version}) is no commit"
-    return Point(good.commit, good.fingerprint, good.version != good.commit, unknown, since)
+    return Point(good.commit, good.fingerprint, not is_commit(good.version, good.commit), unknown, since, generated_in(good.version))
 
 
 def _never(place: Place) -> Point:
@@ -116,4 +117,5 @@ def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
     if live.commit is None:
         return Point(None, "", unknown="what is live of it was not put there by toolkit")
-    return Point(live.commit, live.fingerprint or "", live.version != live.commit)
+    version = live.version or ""
+    return Point(live.commit, live.fingerprint or "", not is_commit(version, live.commit), generated=generated_in(version))
