@@ -313,7 +313,8 @@ class Explained(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule or overlap."""
+    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule, overlap
+    or generated."""
 
     code: str
     line: int | None

@@ -6,8 +6,8 @@ them changes, something else is built.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from posixpath import dirname, join
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from posixpath import dirname, join, normpath
 from typing import Protocol
 
 from msgspec import Struct
@@ -22,6 +22,9 @@ MOST_LINKS = 40
 MOST_FILES = 1_000
 """How many files of one target are read for what they refer to."""
 
+LINK, FOLDER = "120000", "040000"
+MOST_AT_ONCE = 2_000
+"""How many paths one git is asked for: they stand on its command line."""
 _READ = (".yaml", ".yml", ".json", ".template")
 
 Linked = Callable[[str, str], Sequence[str]]
@@ -31,6 +34,9 @@ Linked = Callable[[str, str], Sequence[str]]
 class Tree(Protocol):
     """The files of a commit, or of the working tree."""
 
+    def prepare(self, paths: Sequence[str]) -> None:
+        """These are about to be asked for: what takes long is done once for all of them."""
+
     def link(self, path: str) -> str | None:
         """Where a symbolic link leads, as it is written; None for everything else. No part of the
         path before it is a link.
@@ -39,8 +45,8 @@ class Tree(Protocol):
     def is_folder(self, path: str) -> bool:
         """Whether a path without links is a folder."""
 
-    def text(self, path: str) -> str | None:
-        """The text of a file, at a path without links. None if there is none that can be read."""
+    def texts(self, paths: Sequence[str]) -> list[str]:
+        """The texts of files, at paths without links; empty for what cannot be read."""
 
 
 class WorkTree:
@@ -48,61 +54,89 @@ class WorkTree:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._links: dict[str, str | None] = {}
+
+    def prepare(self, paths: Sequence[str]) -> None:
+        """Nothing takes long here."""
 
     def link(self, path: str) -> str | None:
         """Where a symbolic link leads."""
-        try:
-            return os.readlink(os.path.join(self._root, path))
-        except OSError:
-            return None
+        if path not in self._links:
+            try:
+                self._links[path] = os.readlink(os.path.join(self._root, path))
+            except OSError:
+                self._links[path] = None
+        return self._links[path]
 
     def is_folder(self, path: str) -> bool:
         """Whether it is a folder."""
         return files.is_folder(os.path.join(self._root, path))
 
-    def text(self, path: str) -> str | None:
-        """The text of a file."""
-        return files.text_inside(self._root, path, LONGEST_TEXT)
+    def texts(self, paths: Sequence[str]) -> list[str]:
+        """The texts of files."""
+        return [files.text_inside(self._root, path, LONGEST_TEXT) or "" for path in paths]
 
 
 class CommitTree:
-    """The files of a commit. `wanted` are asked for together, in one go."""
+    """The files of a commit."""
 
-    def __init__(self, git: Git, commit: str, wanted: Iterable[str] = ()) -> None:
+    def __init__(self, git: Git, commit: str) -> None:
         self._git, self._commit = git, commit
-        self._wanted = sorted(set(wanted))
-        self._modes = git.modes(commit, self._wanted)
-        self._texts: dict[str, bytes | None] | None = None
+        self._modes: dict[str, str] = {}
+        self._folders = {""}
+
+    def prepare(self, paths: Sequence[str]) -> None:
+        """Ask git for all of them at once; of those that are not there, for the folders above."""
+        self._ask([normpath(path) for path in paths])
+        lost = [path for path in map(normpath, paths) if not self._modes.get(path)]
+        self._ask([above for path in lost for above in _above(path)])
+
+    def _ask(self, paths: Sequence[str]) -> None:
+        asked = [path for path in dict.fromkeys(paths) if path not in self._modes]
+        asked = [path for path in asked if path not in self._folders]
+        for start in range(0, len(asked), MOST_AT_ONCE):
+            part = asked[start : start + MOST_AT_ONCE]
+            found = self._git.modes(self._commit, part)
+            self._modes |= {**dict.fromkeys(part, ""), **found}
+            for path, mode in found.items():
+                self._folders.update(_above(path))
+                if mode == FOLDER:
+                    self._folders.add(path)
 
     def link(self, path: str) -> str | None:
         """Where a symbolic link leads."""
-        if self._mode(path) != "120000":
+        self._ask([path])
+        if path in self._folders or self._modes[path] != LINK:
             return None
         found = self._git.blob(self._commit, path)
         return None if found is None else found.decode("utf-8", "surrogateescape")
 
     def is_folder(self, path: str) -> bool:
         """Whether it is a folder."""
-        return path == "" or self._mode(path) == "040000"
+        self._ask([path])
+        return path in self._folders
 
-    def text(self, path: str) -> str | None:
-        """The text of a file."""
-        if self._texts is None:
-            asked = [one for one in self._wanted if one.endswith(_READ)]
-            self._texts = dict(zip(asked, self._git.blobs([(self._commit, one) for one in asked]), strict=True)) if asked else {}
-        found = self._texts[path] if path in self._texts else self._git.blob(self._commit, path)
-        try:
-            return None if found is None or len(found) > LONGEST_TEXT else found.decode()
-        except UnicodeDecodeError:
-            return None
+    def texts(self, paths: Sequence[str]) -> list[str]:
+        """The texts of files."""
+        if not paths:
+            return []
+        found = self._git.blobs([(self._commit, path) for path in paths])
+        return [_text(data) for data in found]
 
-    def _mode(self, path: str) -> str:
-        start = f"{path}/"
-        if path not in self._modes and any(known.startswith(start) for known in self._modes):
-            return "040000"  # what is known to be in it can only be in a folder
-        if path not in self._modes:
-            self._modes = {path: "", **self._modes, **self._git.modes(self._commit, [path])}
-        return self._modes[path]
+
+def _above(path: str) -> list[str]:
+    """The folders above a path, without the root."""
+    found: list[str] = []
+    while path := dirname(path):
+        found.append(path)
+    return found
+
+
+def _text(data: bytes | None) -> str:
+    try:
+        return "" if data is None or len(data) > LONGEST_TEXT else data.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 class Used(Struct, frozen=True):
@@ -129,9 +163,8 @@ def used(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree 
     """
     paths: dict[str, set[str]] = {}
     folders: dict[str, set[str]] = {}
-    for name, own in inputs.items():
-        for path, is_folder in _reached(own.files, linked[name], tree):
-            (folders if is_folder else paths).setdefault(path, set()).add(name)
+    for name, path, is_folder in _reached(inputs, linked, tree):
+        (folders if is_folder else paths).setdefault(path, set()).add(name)
     return Used(
         {path: frozenset(names) for path, names in paths.items()},
         {path: frozenset(names) for path, names in folders.items()},
@@ -143,29 +176,38 @@ def code(own: Inputs, linked: Linked, tree: Tree) -> tuple[str, ...]:
     Links are followed.
     """
     found = {real for folder in own.folders if (real := follow(folder, tree)[1]) is not None}
-    found |= {path for path, is_folder in _reached(own.files, linked, tree) if is_folder}
-    return tuple(sorted(found))
+    reached = _reached({"": own}, {"": linked}, tree)
+    return tuple(sorted(found | {path for _, path, is_folder in reached if is_folder}))
 
 
-def _reached(start: Sequence[str], linked: Linked, tree: Tree | None) -> Iterator[tuple[str, bool]]:
-    """All paths that count, and whether each is a folder with all that is in it."""
-    waiting, done = list(start), set[str]()
+def _reached(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree | None) -> Iterator[tuple[str, str, bool]]:
+    """Target and path, all that count, and whether a path is a folder with all that is in it.
+
+    All targets go on side by side, so that a tree is asked as few times as files are nested.
+    """
+    waiting = [(name, path) for name, own in inputs.items() for path in own.files]
+    done: dict[str, set[str]] = {name: set() for name in inputs}
     while waiting:
-        if len(done) >= MOST_FILES:
-            yield "", True  # nobody reads on, so whatever changes may count
-            return
-        path = waiting.pop()
-        if path in done:
-            continue
-        done.add(path)
-        steps, real = follow(path, tree)
-        yield from ((step, False) for step in steps)
-        if real is None or tree is None:
-            continue
-        if tree.is_folder(real):
-            yield real, True
-        elif real.endswith(_READ):
-            waiting += linked(real, tree.text(real) or "")
+        if tree is not None:
+            tree.prepare([path for _, path in waiting])
+        read: list[tuple[str, str]] = []
+        for name, path in waiting:
+            if path in done[name]:
+                continue
+            done[name].add(path)
+            if len(done[name]) > MOST_FILES:
+                yield name, "", True  # nobody reads on, so whatever changes may count
+                continue
+            steps, real = follow(path, tree)
+            yield from ((name, step, False) for step in steps)
+            if real is None or tree is None:
+                continue
+            if tree.is_folder(real):
+                yield name, real, True
+            elif real.endswith(_READ):
+                read.append((name, real))
+        texts = [] if tree is None else tree.texts([path for _, path in read])
+        waiting = [(name, other) for (name, path), text in zip(read, texts, strict=True) for other in linked[name](path, text)]
 
 
 def follow(path: str, tree: Tree | None) -> tuple[list[str], str | None]:

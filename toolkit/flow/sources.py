@@ -34,7 +34,7 @@ def used(rules: Rules, named: str | None, git: Git | None, commit: str | None) -
     own = inputs_of(rules, named)
     tree: inputs.Tree | None = None
     if git is not None and commit is not None:
-        tree = inputs.CommitTree(git, commit, [path for one in own.values() for path in one.files])
+        tree = inputs.CommitTree(git, commit)
     elif git is not None and not git.bare:
         tree = inputs.WorkTree(git.root)
     return inputs.used(own, linked_of(rules), tree)

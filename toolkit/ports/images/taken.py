@@ -26,6 +26,9 @@ from toolkit.ports.images.stages import expand, global_args, needed, platform, s
 
 EVERYTHING = ("",)
 _LARGEST = 1 << 20
+_LONGEST = 1 << 16
+_MOST_STAGES = 500
+"""Letters and stages of a Dockerfile that is followed; of a longer one everything counts."""
 _SYNTAX = re.compile(r"\s*#\s*syntax\s*=\s*(\S*)", re.IGNORECASE)
 _COPIES_NOTHING = (
     "ARG",
@@ -54,12 +57,16 @@ def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, 
     """The sources of an image, from the build context's root, which is the empty one: paths and
     patterns. Never raises Refused.
     """
+    if len(text) > _LONGEST:
+        return EVERYTHING
     try:
         syntax = _SYNTAX.match(text)
         if syntax and not syntax[1].startswith(("docker/dockerfile", "docker.io/docker/dockerfile")):
             return EVERYTHING
         parsed = parse(text)
         no_heredocs(parsed)
+        if sum(one.keyword == "FROM" for one in parsed.instructions) > _MOST_STAGES:
+            return EVERYTHING
         known = global_args(parsed, args, platform(None))
         every = stages(parsed, known, platform(None))
         found: dict[str, None] = dict.fromkeys(_mounts(text))
