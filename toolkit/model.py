@@ -302,7 +302,8 @@ class Verdict(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one."""
+    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one; `users` are the targets that are built from
+    it, whatever rules say."""
 
     path: str
     ignored: Reason | None
@@ -310,6 +311,7 @@ class Explained(Struct, frozen=True):
     targets: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
     fallback: str | None
+    users: tuple[str, ...] = ()
 
 
 class Finding(Struct, frozen=True):

@@ -7,6 +7,8 @@ import pytest
 
 from tests.names.shop import PROD, Shop
 from tests.support.repo import Repo
+from toolkit.changes import names as naming
+from toolkit.changes.names import generated_in, is_commit
 
 CONFIG = "backend/config.json"
 
@@ -256,3 +258,39 @@ def test_a_record_of_the_version_before_is_compared_by_its_name(alone: Shop) -> 
     alone.repo.write({CONFIG: "one\n"})
     assert not unchanged(alone)
     assert generated(alone)
+
+
+def test_a_commit_with_generated_files_is_not_called_uncommitted(alone: Shop) -> None:
+    ignoring(alone, "config.json")
+    alone.repo.write({CONFIG: "one\n"})
+    alone.deploy()
+    alone.repo.commit("edit", {"backend/main.py": "edited\n"})
+    [step] = alone.documents("diff")["plan"]["steps"]
+    assert [words for words in step["because"] if "not as committed" in words] == []
+
+
+COMMIT = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it", "digest"),
+    [
+        (COMMIT, True, ""),
+        (f"{COMMIT}-generated-0123456789ab", True, "0123456789ab"),
+        (f"{COMMIT}-dirty-0123456789ab", False, ""),
+        (f"{COMMIT}-incomplete-0123456789ab", False, ""),
+        (f"{COMMIT}-unmerged-0123456789ab", False, ""),
+        (f"{COMMIT}-dirty-0123456789ab-generated-ba9876543210", False, "ba9876543210"),
+        ("b" * 40, False, ""),
+        ("v1.4", False, ""),
+        ("", False, ""),
+    ],
+)
+def test_what_a_name_says(name: str, is_it: bool, digest: str) -> None:
+    assert (is_commit(name, COMMIT), generated_in(name)) == (is_it, digest)
+    assert is_commit(name, None) is False
+
+
+def test_a_name_is_a_tag_that_registries_take() -> None:
+    longest = naming.name("f" * 64, naming.INCOMPLETE, "d" * 64, "e" * 64)
+    assert re.fullmatch(r"\w[\w.-]{0,127}", longest)

@@ -146,6 +146,17 @@ def test_a_link_out_of_the_repository_is_not_followed(shop: Shop, tmp_path: Path
     assert due(shop) == []
 
 
+def test_explain_and_replay_know_of_it(shop: Shop) -> None:
+    base(shop).commit("edit", {ELSEWHERE: "FROM scratch\nENV A=1\nCOPY . /srv/\n"})
+    text = shop("explain", ELSEWHERE).out
+    assert "deploys web" in text
+    assert "web is built from it, whatever rules say" in text
+    [found] = shop.documents("explain", ELSEWHERE)["paths"]
+    assert (found["targets"], found["built_from_it"]) == (["web"], ["web"])
+    replayed = shop("rules", "replay", "--json", "-n", "1").out.splitlines()
+    assert json.loads(replayed[0])["targets"] == ["web"]
+
+
 def test_what_ignore_covers_calls_for_nothing(shop: Shop) -> None:
     rules = RULES.replace("version = 1\n", 'version = 1\nignore = ["docker/**"]\n')
     dockerfile = f'context = "backend", dockerfile = "{ELSEWHERE}"'
