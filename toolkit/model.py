@@ -79,6 +79,29 @@ class Target(Struct, frozen=True):
     deadline_s: int = 3600
 
 
+class ImageSource(Struct, frozen=True):
+    """What an image is built from: its build context and Dockerfile, from the repository's root, the stage that is meant (None: the last),
+    and the build arguments."""
+
+    context: str
+    dockerfile: str
+    stage: str | None = None
+    args: Mapping[str, str] = {}
+
+
+class Inputs(Struct, frozen=True):
+    """What a target is built from, whatever rules say. All paths are from the repository's root.
+
+    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its build takes everything, of `images` what
+    the Dockerfile copies. One that takes `everything` may read any file, as a program does.
+    """
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    images: tuple[ImageSource, ...] = ()
+    everything: bool = False
+
+
 class Rule(Struct, frozen=True):
     """A named set of path patterns, and what a match calls for."""
 
@@ -383,7 +406,8 @@ class Verdict(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one."""
+    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one; `users` are the targets that are built from
+    it, whatever rules say."""
 
     path: str
     ignored: Reason | None
@@ -391,10 +415,12 @@ class Explained(Struct, frozen=True):
     targets: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
     fallback: str | None
+    users: tuple[str, ...] = ()
 
 
 class Finding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule or overlap."""
+    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule, overlap
+    or generated."""
 
     code: str
     line: int | None
@@ -470,6 +496,8 @@ class Version(Struct, frozen=True):
     fingerprint: str
     dirty: bool = False
     settings: str = ""
+    generated: str = ""
+    """The digest of the files that git ignores and its build takes; empty where there are none. They are not in the fingerprint."""
 
 
 class Job(Struct, frozen=True):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,12 +104,20 @@ def test_what_merge_bases_disagree_about_counts_for_every_limited_rule(tmp_path:
     assert steps(found) == ["api"]
 
 
-def test_files_that_the_index_hides_are_named(repo: Repo, toolkit: Toolkit) -> None:
+def test_edits_that_the_index_hides_are_named(repo: Repo, toolkit: Toolkit) -> None:
     repo.git("update-index", "--assume-unchanged", "backend/src/app.py")
     repo.git("update-index", "--skip-worktree", "cdk/app.py")
     repo.write({"backend/src/app.py": "new\n"})
-    (note,) = toolkit(repo.path, "diff", "--json", "HEAD").json["notes"]
-    assert note.startswith("changes of 'backend/src/app.py' and 1 more cannot be seen")
+    assert notes(toolkit(repo.path, "diff", "--json", "HEAD").json) == [
+        "'backend/src/app.py' is changed, though assume-unchanged or skip-worktree hides it from git"
+    ]
+    repo.write({"cdk/app.py": "new\n"})
+    [note] = notes(toolkit(repo.path, "diff", "--json", "HEAD").json)
+    assert note.startswith("'backend/src/app.py' and 1 more are changed")
+
+
+def notes(document: Any) -> list[str]:
+    return [note for note in document["notes"] if "hides" in note]
 
 
 def test_edits_inside_of_a_repository_that_no_gitmodules_names_count(repo: Repo, toolkit: Toolkit) -> None:

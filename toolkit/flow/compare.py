@@ -20,9 +20,10 @@ from toolkit.flow.rulebook import (
     rules_path,
     settings_digest,
     settled,
-)  # fmt: skip
+)
+from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted, told
-from toolkit.impact.touch import RuleBook, limited, merged, touch
+from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
 from toolkit.model import Answer, Base, Change, Direction, Head, Impact, Plan, Reason, Rules, Standing, Version
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
@@ -58,7 +59,8 @@ class Before(Struct, frozen=True):
 
 class Point(Struct, frozen=True):
     """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
-    did not go well, so that something else may be live. `unrecorded`: nothing was ever recorded of it there."""
+    did not go well, so that something else may be live. One that is `dirty` is not just its commit. `unrecorded`: nothing was ever
+    recorded of it there."""
 
     commit: str | None
     fingerprint: str
@@ -68,6 +70,8 @@ class Point(Struct, frozen=True):
     settings: str = ""
     run: str = ""
     unrecorded: bool = False
+    generated: str = ""
+    """What its version's name says of the files that git ignores and its build takes."""
 
 
 UNRECORDED = Point(None, "", unknown="no deploy is recorded", unrecorded=True)
@@ -112,7 +116,8 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
     part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
-    return _answer(request, base, _head(git, end, seen), rules, [part], seen)
+    users = _users(request, rules, [part], git, end or git.require_head(), seen)
+    return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
 
 
 def _rules(request: Request, git: Git) -> Rules:
@@ -171,7 +176,8 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     chosen = "what is live" if how == "live" else "last recorded deploy"
     commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
     base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
-    answer = _answer(request, base, _head(git, None, seen), rules, parts, seen)
+    users = _users(request, rules, parts, git, head, seen)
+    answer = _answer(request, base, _head(git, None, seen), rules, parts, seen, users)
     if unrecorded:
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
     return replace(answer, standings=_standings(answer, points, rules, git))
@@ -201,7 +207,7 @@ def _besides(name: str, recorded: Sequence[Point], content: "_Content") -> Itera
     """Why a target is due whatever changed since the commit of its last deploy."""
     only = frozenset((name,))
     if any(point.dirty for point in recorded):
-        yield Part((), Before(), only, f"{name} was deployed with uncommitted files that are others now")
+        yield Part((), Before(), only, f"{name} was deployed with files that are not as committed, and are others now")
     since = next((point.since for point in recorded if point.since), None)
     if since:
         yield Part((), Before(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
@@ -222,8 +228,9 @@ class _Content:
 
     def __init__(self, request: Request, rules: Rules, git: Git, seen: detect.Look | None) -> None:
         self._rules, self._git = rules, git
-        self._uncommitted = () if seen is None else seen.paths
-        self._settings = settled(rules, environment(request.environment, rules))
+        self._named = environment(request.environment, rules)
+        self._look = seen or detect.Look((), ())
+        self._settings = settled(rules, self._named)
         self._versions: Mapping[str, Version] | None = None
 
     def settings(self, name: str) -> str:
@@ -243,10 +250,10 @@ class _Content:
 
     def _version(self, name: str) -> Version:
         if self._versions is None:
-            from toolkit.changes.fingerprint import versions
+            from toolkit.flow.contents import contents
 
-            own = rules_path(self._rules, self._git)
-            self._versions = versions(self._settings, owners(self._rules, own), self._git, self._uncommitted)
+            look = self._look
+            self._versions = contents(self._settings, self._rules, self._named, self._git, look, look.paths).versions
         return self._versions[name]
 
 
@@ -267,7 +274,8 @@ def _with_first_step(
     change = _against(request, rules, base, unrecorded, git, git.require_head(), seen)
     if change.because:
         return answer
-    small = _answer(request, base, answer.head, rules, [*known, change], seen)
+    users = _users(request, rules, [change], git, git.require_head(), seen)
+    small = _answer(request, base, answer.head, rules, [*known, change], seen, users)
     impact = merged([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
     plan = replace(answer.plan, checks=small.plan.checks)
@@ -289,10 +297,11 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     if not commits or (len(here) == len(commits) and git.behind(here, head)):
         return {}
     owned = owners(rules, rules_path(rules, git))
+    users = used(rules, answer.environment, git, None if not git.bare else head).by
     found: dict[str, Standing] = {}
     for name, commit in sorted(live):
         try:
-            one = standing(commit, head, _owns(owned, name), git)
+            one = standing(commit, head, _owns(owned, users, name), git)
         except GitError as problem:
             one = unanswered(problem, commit)
         if one.direction is not Direction.AHEAD and (name not in found or one.backwards):
@@ -300,8 +309,8 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     return found
 
 
-def _owns(owned: Callable[[str], Collection[str] | None], name: str) -> Callable[[str], bool]:
-    return lambda path: name in (owned(path) or ())
+def _owns(owned: Callable[[str], Collection[str] | None], users: Users, name: str) -> Callable[[str], bool]:
+    return lambda path: name in (owned(path) or ()) or name in users(path)
 
 
 def _against(request: Request, rules: Rules, base: Base, names: Collection[str], git: Git, head: str, seen: detect.Look | None) -> Part:
@@ -318,7 +327,24 @@ def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -
     changed = any(change.path == path for change in given)
     unknown = f"{rules.file} is among the paths, and what it was before is not known" if changed else None
     before = Before(own=frozenset((path,) if path else ()), unknown=unknown, notes=() if given else ("the list of paths is empty",))
-    return _answer(request, Base("paths", request.given_name, (), "--paths-from"), Head(), rules, [Part(given, before)], None)
+    users = used(rules, environment(request.environment, rules), git, None).by
+    base = Base("paths", request.given_name, (), "--paths-from")
+    return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
+
+
+def _users(
+    request: Request,
+    rules: Rules,
+    parts: Sequence[Part],
+    git: Git,
+    commit: str,
+    seen: detect.Look | None,
+) -> Users:
+    """The targets that are built from a path, as the files are that would be deployed."""
+    if not any(part.changes for part in parts):
+        return nobody
+    named = environment(request.environment, rules)
+    return used(rules, named, git, commit if seen is None else None).by
 
 
 def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
@@ -355,14 +381,22 @@ def _books(rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes:
     return Before(old, own, (*notes, *changed))
 
 
-def _answer(request: Request, base: Base, head: Head, rules: Rules, parts: Sequence[Part], seen: detect.Look | None) -> Answer:
+def _answer(
+    request: Request,
+    base: Base,
+    head: Head,
+    rules: Rules,
+    parts: Sequence[Part],
+    seen: detect.Look | None,
+    users: Users = nobody,
+) -> Answer:
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
     if rules.trust.is_due(named):
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
         parts = (*parts, Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"))
-    impact = merged([_impact(part, today, graph, named) for part in parts])
+    impact = merged([_impact(part, today, graph, named, users) for part in parts])
     said = str(same_place(rules, request.rules, request.environment))
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
     plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
@@ -385,9 +419,9 @@ def _answer(request: Request, base: Base, head: Head, rules: Rules, parts: Seque
     )
 
 
-def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Impact:
+def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None, users: Users) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
-    impact = touch(part.changes, today, part.before.books, part.before.own)
+    impact = touch(part.changes, today, part.before.books, part.before.own, users)
     if part.before.books:
         impact = merged([impact, Impact((), _resettled(today, part.before.books, named), {})])
     if part.leaves is None:
@@ -422,11 +456,17 @@ def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Lo
     if len(base.commits) > 1 and base.kind in ("ref", "range"):
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if seen is not None and seen.hidden:
-        first, rest = seen.hidden[0], len(seen.hidden) - 1
-        others = f" and {rest} more" if rest else ""
-        yield f"changes of {first!r}{others} cannot be seen: assume-unchanged or skip-worktree hides them from git"
+        yield f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or skip-worktree hides it from git"
+    if seen is not None and seen.unmerged:
+        yield f"{_some(seen.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
         yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
+
+
+def _some(paths: Sequence[str]) -> str:
+    """The first of several paths, and how many more there are, with the verb `is` or `are`."""
+    rest = len(paths) - 1
+    return f"{paths[0]!r} and {rest} more are" if rest else f"{paths[0]!r} is"
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from toolkit.changes import fingerprint
 from toolkit.errors import Refused
+from toolkit.flow.contents import at_commit
 from toolkit.flow.deploy import known
-from toolkit.flow.rulebook import environment, owners, rules_path, settled
+from toolkit.flow.rulebook import environment, settled
 from toolkit.flow.stores import really, store_for
 from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import GOOD, Place, Rules
@@ -83,7 +83,7 @@ def set_(request: Request, targets: Sequence[str], commit: str, git: Git, world:
     names = sorted(set[str]().union(*(graph.leaves(name) for name in targets)))
     settings = settled(rules, where[0].environment)
     own = {name: settings[name] for name in names}
-    versions = fingerprint.versions(own, owners(rules, rules_path(rules, git)), git, (), at=at)
+    versions = at_commit(own, rules, where[0].environment, git, at).versions
     records: list[Record] = []
     for place in where:
         there = really(place, world)

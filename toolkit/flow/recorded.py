@@ -7,6 +7,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import UNRECORDED, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
@@ -113,8 +114,15 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     unknown = None if good.commit else f"what is live of it ({good.version}) is no commit"
     return Point(
-        good.commit, good.fingerprint, good.commit != good.version, unknown, since, settings=good.settings, run=good.run
-    )  # fmt: skip
+        good.commit,
+        good.fingerprint,
+        not is_commit(good.version, good.commit),
+        unknown,
+        since,
+        settings=good.settings,
+        run=good.run,
+        generated=generated_in(good.version),
+    )
 
 
 def _live(
@@ -192,9 +200,15 @@ def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
     if live.commit is None:
         return Point(None, "", unknown="what is live of it was not put there by toolkit")
+    version = live.version or ""
     return Point(
-        live.commit, live.fingerprint or "", live.version != live.commit, settings=live.settings or "", run=live.run or ""
-    )  # fmt: skip
+        live.commit,
+        live.fingerprint or "",
+        not is_commit(version, live.commit),
+        settings=live.settings or "",
+        run=live.run or "",
+        generated=generated_in(version),
+    )
 
 
 def _looked_at(

@@ -143,6 +143,40 @@ def digest(path: str) -> str:
         return f"missing {error.errno}"
 
 
+def blob_id(path: str, length: int) -> str:
+    """The id that git gives to the bytes of a file as they are, or to where a link leads, in as many letters as its ids have (40 or 64).
+
+    Empty where it is neither, or cannot be read.
+    """
+    import hashlib
+
+    made = hashlib.new("sha1" if length == 40 else "sha256", usedforsecurity=False)
+    try:
+        if os.path.islink(path):
+            leads = os.fsencode(os.readlink(path))
+            made.update(b"blob %d\0" % len(leads) + leads)
+            return made.hexdigest()
+        with open(path, "rb", opener=_no_link) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return ""
+            made.update(b"blob %d\0" % status.st_size)
+            while chunk := file.read(1 << 20):
+                made.update(chunk)
+            return made.hexdigest()
+    except OSError:
+        return ""
+
+
+def beginning(path: str, most: int) -> bytes:
+    """The first bytes of a regular file, none of what is something else or cannot be read. A last link is not followed."""
+    try:
+        with open(path, "rb", opener=_no_link) as file:
+            return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except OSError:
+        return b""
+
+
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 

@@ -79,6 +79,16 @@ class FileState(Struct, frozen=True, gc=False):
     tree: str
 
 
+class Entry(Struct, frozen=True, gc=False):
+    """One entry of the index. `flag` is git's letter of `ls-files -v`: H as it is, S left out by a sparse checkout, M in conflict;
+    in small letters where git was told to assume that it is unchanged."""
+
+    path: str
+    mode: str
+    object_id: str
+    flag: str
+
+
 class Git:
     """One repository. `root` is its working tree, or the repository itself where it is bare."""
 
@@ -307,16 +317,76 @@ class Git:
         )
         return [_file_state(record) for record in self._records(running, "status") if not _says_nothing(record)]
 
-    def index(self) -> tuple[list[str], list[str]]:
-        """What `status` does not tell of: the submodules, and the files that the index hides (assume-unchanged, skip-worktree)."""
+    def index(self) -> tuple[list[str], list[Entry]]:
+        """What `status` does not tell of: the submodules, and the entries that the index hides (assume-unchanged, skip-worktree).
+
+        A file that a sparse checkout leaves out is not hidden: it is not there.
+        """
         submodules: list[str] = []
-        hidden: list[str] = []
+        hidden: list[Entry] = []
         for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
             if record[2:8] == GITLINK.encode():
                 submodules.append(_text(record.partition(b"\t")[2]))
             elif record[:1] == b"S" or record[:1].islower():
-                hidden.append(_text(record.partition(b"\t")[2]))
-        return submodules, [path for path in hidden if os.path.lexists(os.path.join(self.root, path))]
+                hidden.append(_entry(record))
+        return submodules, [entry for entry in hidden if entry.flag == "h" or os.path.lexists(os.path.join(self.root, entry.path))]
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything in the index; a path in conflict is there once for each side."""
+        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+            yield _entry(record)
+
+    def stored(self, paths: Sequence[str]) -> dict[str, str]:
+        """For each regular file the id that its content would be committed under, by git's own rules for line ends and filters.
+
+        Filters that the repository itself defines are not run. A name with a line end cannot be asked for, and is left out.
+        """
+        asked = [path for path in paths if "\n" not in path]
+        if not asked:
+            return {}
+        given = b"".join(os.fsencode(path) + b"\n" for path in asked)
+        command = [*self._argv, "hash-object", "--stdin-paths"]
+        running = process.Running(command, self.root, {**self._env, **self._without_local_filters()}, given)
+        ids = b"".join(running).decode().split()
+        if running.code:
+            raise self._failure("hash-object", running.err)
+        return dict(zip(asked, ids, strict=True))
+
+    def filter_of(self, paths: Sequence[str]) -> dict[str, str]:
+        """Path -> the filter that .gitattributes names for it; paths without one are left out."""
+        if not paths:
+            return {}
+        given = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+        command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
+        running = process.Running(command, self.root, self._env, given)
+        fields = [_text(record) for record in self._records(running, "check-attr")]
+        pairs = zip(fields[::3], fields[2::3], strict=True)
+        return {path: value for path, value in pairs if value not in ("unspecified", "unset", "set")}
+
+    def filters(self) -> dict[str, dict[str, str]]:
+        """The filters that git's configuration defines, whoever defined them: name -> `clean`, `smudge`, `process` -> command."""
+        found: dict[str, dict[str, str]] = {}
+        for record in _text(self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.").out).split("\0"):
+            key, _, value = record.partition("\n")
+            name, _, part = key.removeprefix("filter.").rpartition(".")
+            if part in ("clean", "smudge", "process") and value:
+                found.setdefault(name, {})[part] = value
+        return found
+
+    def is_set(self, key: str, default: bool) -> bool:
+        """A setting that is true or false."""
+        said = _text(self._run("config", "--includes", "--type=bool", "--get", key).out).strip()
+        return said == "true" if said else default
+
+    def modes(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Path -> mode, of those that are in a commit. What a folder holds may be in it, too."""
+        if not paths:
+            return {}
+        found: dict[str, str] = {}
+        for record in self._records(self._start(["ls-tree", "-z", "--full-tree", commit, "--", *paths]), "ls-tree"):
+            meta, _, path = record.partition(b"\t")
+            found[_text(path)] = meta.partition(b" ")[0].decode()
+        return found
 
     def is_dirty_inside(self, submodule: str) -> bool:
         """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself."""
@@ -325,10 +395,13 @@ class Git:
             os.path.join(folder, ".git")
         ):
             return False  # not checked out, or a link that leads elsewhere: git itself tells of that
-        inside = Git.open(folder)
-        if os.path.realpath(inside.root) != os.path.realpath(folder):
-            return False  # it claims another place as its own
-        return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+        try:
+            inside = Git.open(folder)
+            if os.path.realpath(inside.root) != os.path.realpath(folder):
+                return False  # it claims another place as its own
+            return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+        except NotARepository:
+            return True  # its .git leads nowhere, so nobody knows what is in it
 
     def _without_local_filters(self) -> dict[str, str]:
         """Clean filters that the repository itself defines would be run; the user's own ones may be."""
@@ -574,6 +647,13 @@ def _file_state(record: bytes) -> FileState:
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
     return FileState(_text(record[2:].removesuffix(b"/")), "?", "?")  # a repository inside is one path
+
+
+def _entry(record: bytes) -> Entry:
+    """A record of `git ls-files -v --stage`."""
+    meta, _, path = record.partition(b"\t")
+    flag, mode, object_id, _ = meta.decode().split(" ")
+    return Entry(_text(path), mode, object_id, flag)
 
 
 def _commit(found: Any) -> Commit:

@@ -87,7 +87,9 @@ def _live(one: Checkup) -> str:
         return "-"
     version = one.live.version or "?"
     short = version[:7] if one.live.commit and version.startswith(one.live.commit) else clipped(version, 10)
-    dirty = "+" if one.live.commit and version != one.live.commit and version.startswith(one.live.commit) else ""
+    commit = one.live.commit
+    more = commit and version != commit and version.startswith(commit)
+    dirty = "+" if more and not version.startswith(f"{commit}-generated-") else ""
     return line(f"{short}{dirty}{' due' if one.state == 'due' else ''}")
 
 

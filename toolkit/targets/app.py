@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import ImageSource, Inputs, Job, Live, Preview, Seen, Statement, Wanted
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ problem = base.no_problem
 members = base.no_members
 runnable = base.can_run
 irreversible = base.reversible
+linked = base.nothing_linked
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +52,16 @@ def dockerfile(settings: Settings) -> tuple[str, str] | None:
     """Its context and Dockerfile, if toolkit builds it."""
     build = settings.build
     return None if build is None else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its Dockerfile, what says which files stay out of the build, and the build context."""
+    found, build = dockerfile(settings), settings.build
+    if found is None or build is None:
+        return Inputs()
+    context, file = found
+    ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+    return Inputs(files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),))
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:

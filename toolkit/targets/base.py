@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Job, Live, Preview, Seen, Sign, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Sign, Statement, Wanted
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
@@ -100,6 +100,12 @@ class Kind(Protocol):
     def dockerfile(self, settings: Any) -> tuple[str, str] | None:
         """The build context and the Dockerfile that it is built from, from the repository's root; None if it is built otherwise."""
 
+    def inputs(self, settings: Any) -> Inputs:
+        """What it is built from, besides what its rules match. Pure: settings may hold variables that are not filled in yet."""
+
+    def linked(self, path: str, text: str) -> tuple[str, ...]:
+        """The files and folders that one of its inputs' `files` refers to, from the repository's root. Pure; for any text."""
+
     def wanted(self, settings: Any) -> tuple[Wanted, ...]:
         """What the sandbox has to make before it can be deployed there."""
 
@@ -158,6 +164,16 @@ def no_members(settings: Settings) -> tuple[str, ...]:
 def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
     """For a kind that is no image."""
     return None
+
+
+def no_inputs(settings: Settings) -> Inputs:
+    """For a kind that is built from nothing in the repository."""
+    return Inputs()
+
+
+def nothing_linked(path: str, text: str) -> tuple[str, ...]:
+    """For a kind whose files refer to no others."""
+    return ()
 
 
 def nothing_wanted(settings: Settings) -> tuple[Wanted, ...]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Job, Live, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Statement, Wanted
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ members = base.no_members
 irreversible = base.not_reversible
 command = base.deploy_command
 dockerfile = base.no_dockerfile
+linked = base.nothing_linked
 preview = apply = observe = abandon = live = base.never
 
 
@@ -33,6 +34,11 @@ class Settings(base.Watched, frozen=True, kw_only=True):
 def runnable(settings: Settings) -> str | None:
     """Why it cannot be deployed by itself."""
     return "toolkit cannot deploy a function by itself yet; deploy its stack"
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its folder."""
+    return Inputs(folders=(settings.source,))
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:

@@ -14,6 +14,8 @@ problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible
 dockerfile = base.no_dockerfile
+inputs = base.no_inputs
+linked = base.nothing_linked
 wanted = base.nothing_wanted
 services = base.no_services
 preview = apply = observe = abandon = live = base.never

@@ -1,11 +1,12 @@
 """One CloudFormation stack, from a CDK app or from a plain template."""
 
+import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Statement, Wanted
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ def problem(settings: Settings) -> str | None:
     if settings.context and settings.cdk is None:
         return "`context` is for CDK apps: a template has `parameters`"
     return None
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its template; a CDK app is a program, so it may read anything."""
+    if settings.cdk is not None:
+        return Inputs(files=(posixpath.normpath(f"{settings.cdk}/cdk.json"),), everything=True)
+    return Inputs(files=(settings.template,) if settings.template else ())
+
+
+def linked(path: str, text: str) -> tuple[str, ...]:
+    """The local files and folders that a template names: code, nested templates, what it includes."""
+    from toolkit.targets.cloudformation import references
+
+    return references.local(path, text)
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
