@@ -10,7 +10,7 @@ from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
 from toolkit.flow.advice import same_place
-from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
+from toolkit.flow.rulebook import book, command, environment, instructions, load_rules, owners, read_rules, rules_path, settled
 from toolkit.impact.touch import RuleBook, limited, merged, touch
 from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
 from toolkit.plan import build
@@ -247,6 +247,7 @@ def _answer(
         covered=graph.covered,
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
+        instructions={name: instructions(rules.targets[name]) for name in plan.by_hand},
     )
 
 
