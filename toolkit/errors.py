@@ -9,6 +9,15 @@ ToolkitError
 │   ├── NotARepository
 │   ├── NoWorkTree      the command needs files, this is a bare repository
 │   ├── NoCommits
+│   │   └── OtherBranch
+│   ├── NotOurs         the repository belongs to somebody else
+│   ├── Unreadable      permission denied
+│   ├── GitLocked       another git is at work
+│   ├── GitConfigProblem
+│   ├── GitTooOld
+│   ├── DamagedRepository
+│   ├── FilesElsewhere  core.worktree leads away
+│   ├── Quarantined     pushed, and not accepted yet
 │   ├── UnknownRef
 │   ├── MissingCommit   the commit is not in this clone
 │   └── NoTrustedBase   where the judges come from cannot be read
@@ -158,6 +167,68 @@ class NoCommits(GitError):
 
     code = "no-commits"
     hint = "commit something first: git commit"
+
+
+class OtherBranch(NoCommits):
+    """HEAD of {folder} is {branch}, which has no commits yet"""
+
+    hint = "commit to it, or switch to a branch that has some: git switch {other}"
+
+
+class NotOurs(GitError):
+    """git does not read {folder}: it belongs to another user (dubious ownership)"""
+
+    code = "not-ours"
+    hint = "if you trust it: git config --global --add safe.directory {path}"
+
+
+class Unreadable(GitError):
+    """git cannot read {folder}: permission denied"""
+
+    code = "unreadable"
+    hint = 'make it yours: sudo chown -R "$(id -un)" {path}'
+
+
+class GitLocked(GitError):
+    """another git process is at work, or was killed: {lock} exists"""
+
+    code = "git-locked"
+    hint = "wait for it; if no git runs any more: rm {path}"
+
+
+class GitConfigProblem(GitError):
+    """git's configuration is invalid: {reason}"""
+
+    code = "git-config"
+    hint = "fix that line in an editor, then run it again"
+
+
+class GitTooOld(GitError):
+    """this git is too old for the repository: {reason}"""
+
+    code = "git-old"
+    hint = "install a newer git"
+
+
+class DamagedRepository(GitError):
+    """the repository {folder} is damaged: {reason}"""
+
+    code = "damaged"
+    hint = "{fix}"
+
+
+class FilesElsewhere(GitError):
+    """{folder} is not in its repository's working tree: git's core.worktree says {root}"""
+
+    code = "elsewhere"
+    hint = "work there, or take that setting out: git -C {path} config --unset core.worktree"
+
+
+class Quarantined(GitError):
+    """{ref} is being pushed: until the pre-receive hook ends, only the hook's own git can read it"""
+
+    code = "quarantined"
+    hint = "run toolkit in a post-receive hook, or in CI after the push"
 
 
 class UnknownRef(GitError):

@@ -367,7 +367,8 @@ class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed.
+    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of the targets that only a
+    person can deploy.
 
     `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
     without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
@@ -391,6 +392,7 @@ class Answer(Struct, frozen=True):
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
     told_first: tuple[str, ...] = ()
+    instructions: Mapping[str, str | None] = {}
 
 
 class Verdict(Struct, frozen=True):
@@ -688,6 +690,14 @@ class Wanted(Struct, frozen=True):
     what: str
     name: str
     detail: Mapping[str, str] = {}
+
+
+class Written(Struct, frozen=True):
+    """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of it; None is all of it."""
+
+    what: str
+    name: str
+    part: str | None = None
 
 
 class Outcome(Struct, frozen=True):

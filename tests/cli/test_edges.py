@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.repo import RULES, Repo
 from tests.support.run import ROOT, Toolkit, process
+from toolkit.cli import main
 
 IGNORES_LAMBDA = RULES.replace('ignore = ["**/*.md"]', 'ignore = ["**/*.md", "lambda/**"]')
 
@@ -167,8 +168,22 @@ def test_a_range_with_three_dots_has_no_history_to_replay(repo: Repo, toolkit: T
     assert toolkit(repo.path, "rules", "replay", "HEAD...HEAD").code == 2
 
 
-def test_a_command_that_is_still_to_come_is_told_apart_from_a_typo(repo: Repo, toolkit: Toolkit) -> None:
-    assert "This version of toolkit cannot status yet" in toolkit(repo.path, "status").err
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("status", "'diff' or 'health'"), ("plan", "'diff'"), ("apply", "'deploy'"), ("undo", "'rollback'"), ("dif", "'diff'")],
+)
+def test_what_other_tools_call_it_is_an_unknown_command_with_a_suggestion(repo: Repo, toolkit: Toolkit, word: str, meant: str) -> None:
+    found = toolkit(repo.path, word)
+    assert (found.code, found.err.splitlines()[0]) == (2, f"error: There is no command {word!r}. Did you mean {meant}?")
+
+
+def test_every_suggestion_is_a_command() -> None:
+    for words in main.ELSEWHERE.values():
+        assert set(words) <= main.COMMANDS.keys()
+
+
+def test_a_word_of_no_tool_has_no_suggestion(repo: Repo, toolkit: Toolkit) -> None:
+    assert toolkit(repo.path, "xyzzy").err.splitlines()[0] == "error: There is no command 'xyzzy'."
 
 
 def test_toolkit_alone_prints_its_help(repo: Repo) -> None:

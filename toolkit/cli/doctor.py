@@ -112,9 +112,10 @@ def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tupl
     """The same for the images that stacks build by themselves. A stack that goes by another name there is any of its app's."""
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, target in rules.targets.items():
-        source = getattr(target.settings, "cdk", None) or getattr(target.settings, "template", None)
-        if source:
-            sources.setdefault(os.path.normpath(source), []).append((name, target.settings.stack))
+        kind = targets.kind(target.kind)
+        for source in kind.sources(target.settings):
+            called = kind.aliases(target.settings)
+            sources.setdefault(os.path.normpath(source), []).append((name, called[0] if called else name))
     found: dict[str, tuple[str, set[str]]] = {}
     for dockerfile, context, source, stack in images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ():
         ours = sources.get(source, [])

@@ -14,6 +14,7 @@ from toolkit.flow.rulebook import (
     book,
     command,
     environment,
+    instructions,
     load_rules,
     owners,
     read_rules,
@@ -416,6 +417,7 @@ def _answer(
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
         told_first=told(rules, named),
+        instructions={name: instructions(rules.targets[name]) for name in plan.by_hand},
     )
 
 

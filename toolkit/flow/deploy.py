@@ -294,7 +294,7 @@ def due(order: Order, git: Git | None, records: Records | None) -> Answer:
 def _resolved(name: str, kind: str | None, rules: Rules) -> str:
     """A target by its own name, or by what it is called in AWS (a stack's name)."""
     if name not in rules.targets:
-        meant = [target.name for target in rules.targets.values() if getattr(target.settings, "stack", None) and _is(target, name, rules)]
+        meant = [target.name for target in rules.targets.values() if _is(target, name, rules)]
         if len(meant) == 1:
             name = meant[0]
     known(name, rules)
@@ -305,11 +305,12 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
 
 
 def _is(target: Target, name: str, rules: Rules) -> bool:
-    """Whether a stack has that name in any environment, in any region."""
+    """Whether it is called so where it is deployed, in any environment, in any region."""
+    called = targets.kind(target.kind).aliases(target.settings)
     several = [
         {"region": region, **environment.vars} for environment in rules.environments.values() for region in environment.regions or ("",)
     ] or [{}]
-    return any(making.filled(target.settings, variables).stack == name for variables in several)
+    return any(making.fill(one, variables) == name for one in called for variables in several)
 
 
 def known(name: str, rules: Rules) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
-from toolkit.errors import UsageError
+from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
 from toolkit.impact.touch import RuleBook
@@ -25,12 +25,20 @@ if TYPE_CHECKING:  # most commands ask nothing of the live system
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
     path = named or files.find_rules(folder, git.root if git and not git.bare else None)
-    return read_rules(files.read(path, toml.MOST_BYTES), shown(path))
+    return read_rules(bytes_of(path), shown(path))
 
 
-def read_rules(data: bytes, name: str) -> Rules:
-    """The rules in these bytes. Raises RulesError."""
-    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts)
+def bytes_of(path: str) -> bytes:
+    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where that is too much."""
+    data = files.read(path, toml.MOST_BYTES)
+    if len(data) > toml.MOST_BYTES:
+        raise RulesError(shown(path), [Problem(None, "", toml.too_long(files.size(path)))])
+    return data
+
+
+def read_rules(data: bytes, name: str, draft: bool = False) -> Rules:
+    """The rules in these bytes; in a draft variables may be empty still. Raises RulesError."""
+    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts, draft)
 
 
 def sorts() -> "Sorts":
@@ -56,6 +64,12 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
 def command(target: Target) -> str | None:
     """The command that deploys a target, None where only a person can."""
     found = targets.kind(target.kind).command(target.name, target.settings)
+    return None if found is None else str(found)
+
+
+def instructions(target: Target) -> str | None:
+    """What a person has to do to deploy a target, where its kind knows that."""
+    found = targets.kind(target.kind).instructions(target.settings)
     return None if found is None else str(found)
 
 

@@ -42,6 +42,15 @@ def read(path: str, most: int | None = None) -> bytes:
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
 
 
+def size(path: str) -> int | None:
+    """How many bytes a file has; None for a pipe, and for what is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _regular(path: str, flags: int) -> int:
     """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the shell itself hands over is waited for."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -15,9 +15,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import GitError, GitMissing, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.errors import (
+    DamagedRepository,
+    FilesElsewhere,
+    GitError,
+    GitMissing,
+    MissingCommit,
+    NoCommits,
+    NotARepository,
+    NoWorkTree,
+    OtherBranch,
+    Quarantined,
+    UnknownRef,
+)
 from toolkit.model import Commit
-from toolkit.ports import process
+from toolkit.ports import git_refusals, process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
@@ -57,6 +69,7 @@ _MISSING = re.compile(
     r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
 )
 _REF = re.compile(r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
+_BROKEN = re.compile(r"ignoring broken ref (refs/heads/\S+)")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -127,7 +140,7 @@ class Git:
         git = cls(program, folder, git_dir=folder)
         done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
         if done.code and not done.out:
-            raise NotARepository(folder=folder)
+            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or NotARepository(folder=folder)
         shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
         git._learn_head(rest, born=done.code == 0)
@@ -137,12 +150,15 @@ class Git:
         lines = _text(done.out).removesuffix("\n").split("\n")
         if b"must be run in a work tree" in done.err:
             raise NoWorkTree(folder=folder)
-        if b"not a git repository" in done.err:
-            raise NotARepository(folder=folder)
+        if b"not a git repository (or any" in done.err:
+            raise git_refusals.unusable(folder) or NotARepository(folder=folder)
         if len(lines) < 4:
-            raise GitError(verb="rev-parse", reason=_reason(done.err))
+            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
         self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
+        inside, root = os.path.realpath(folder), os.path.realpath(self.root)
+        if inside != root and not inside.startswith(os.path.join(root, "")):
+            raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
 
     def _learn_head(self, lines: list[str], born: bool) -> list[str]:
         """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full name (none if that is ambiguous)."""
@@ -159,8 +175,23 @@ class Git:
     def require_head(self) -> str:
         """The commit that is checked out. Raises NoCommits."""
         if self.head is None:
-            raise NoCommits(folder=self.root)
+            raise self._unborn()
         return self.head
+
+    def _unborn(self) -> GitError:
+        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is damaged."""
+        branch = _text(self._run("symbolic-ref", "-q", "HEAD").out).strip()
+        listed = self._run("for-each-ref", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads")
+        broken = _BROKEN.search(_text(listed.err))
+        if broken and branch in ("", broken[1]):  # git does not even say the name of a branch that it cannot read
+            branch = broken[1]
+            short = quote(branch.removeprefix("refs/heads/"))
+            fix = f"see which commit it was: git reflog {short}; then: git update-ref {quote(branch)} COMMIT"
+            return DamagedRepository(folder=self.root, reason=f"{branch} is not a commit", fix=fix)
+        others = _text(listed.out).splitlines()
+        if branch and others:
+            return OtherBranch(folder=self.root, branch=branch.removeprefix("refs/heads/"), other=quote(others[0]))
+        return NoCommits(folder=self.root)
 
     def resolve(self, ref: str) -> str:
         """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
@@ -176,7 +207,14 @@ class Git:
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
             if not ref.strip("0"):
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
+            if os.environ.get("GIT_QUARANTINE_PATH"):
+                raise Quarantined(ref=ref)
             raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
+        refused = git_refusals.refusal("rev-parse", _text(done.err), self.root, self._any_remote())
+        if refused is not None:
+            raise refused
+        if ref == "HEAD" and self.head is None:
+            raise self._unborn()
         if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
             remote = self.remote()
             every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
@@ -187,8 +225,12 @@ class Git:
         return self._run("cat-file", "-e", object_id).code == 0
 
     def remote(self) -> str:
+        return self._any_remote() or "origin"
+
+    def _any_remote(self) -> str | None:
+        """What can be fetched from, None where there is nothing."""
         names = self.remotes()
-        return "origin" if "origin" in names or not names else names[0]
+        return "origin" if "origin" in names else names[0] if names else None
 
     def remotes(self) -> list[str]:
         """The names of the remotes that this clone knows."""
@@ -400,6 +442,8 @@ class Git:
             if os.path.realpath(inside.root) != os.path.realpath(folder):
                 return False  # it claims another place as its own
             return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+        except FilesElsewhere:
+            return False  # it claims another place as its own
         except NotARepository:
             return True  # its .git leads nowhere, so nobody knows what is in it
 
@@ -560,7 +604,7 @@ class Git:
         if missing:
             fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
-        return GitError(verb=verb, reason=reason)
+        return git_refusals.refusal(verb, _text(err), self.root, self._any_remote()) or GitError(verb=verb, reason=reason)
 
 
 class Diff:

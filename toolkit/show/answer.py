@@ -186,8 +186,8 @@ def _left_out(answer: Answer, width: int) -> Iterator[str]:
 
 def by_hand(answer: Answer) -> list[str]:
     """What only a person can deploy, with the instructions, also where it is part of a group."""
-    targets = answer.rules.targets
-    return [f"by hand: {name}: {line(targets[name].settings.instructions)}" for name in answer.plan.by_hand]
+    told = answer.instructions
+    return [f"by hand: {name}" + (f": {line(said)}" if (said := told.get(name)) else "") for name in answer.plan.by_hand]
 
 
 def status(answer: Answer, exit_code: bool) -> tuple[str, int]:

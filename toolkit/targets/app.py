@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from toolkit.model import ImageSource, Inputs, Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import ImageSource, Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ estimate_s = 150
 deadline_s = 1800
 program = True
 problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 runnable = base.can_run
 irreversible = base.reversible
@@ -43,7 +46,10 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     service: Annotated[base.Text, Meta(description="The ECS service's name.")]
     repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
     build: Annotated[Build | None, Meta(description="How the image is built; without it an existing image is deployed.")] = None
-    container: Annotated[base.Text | None, Meta(description="The container that gets the image, if the task has several.")] = None
+    container: Annotated[
+        base.Text | None,
+        Meta(description="The container that gets the image, if the task has several; targets of one service each name their own."),
+    ] = None
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
 
@@ -72,6 +78,12 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
         "hosts": " ".join(host for host in hosts if host),
     }  # fmt: skip
     return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The service's task, or the one container of it that is named."""
+    cluster = settings.cluster.rpartition(":cluster/")[2]
+    return (Written("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),)
 
 
 def command(target: str, settings: Settings) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Inputs, Job, Live, Preview, Seen, Sign, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Sign, Statement, Wanted, Written
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
@@ -109,6 +109,19 @@ class Kind(Protocol):
     def wanted(self, settings: Any) -> tuple[Wanted, ...]:
         """What the sandbox has to make before it can be deployed there."""
 
+    def writes(self, settings: Any) -> tuple[Written, ...]:
+        """What it changes, by name, as rules.toml has it: two targets must not change the same. Pure."""
+
+    def instructions(self, settings: Any) -> str | None:
+        """What a person has to do, where only a person can deploy it."""
+
+    def sources(self, settings: Any) -> tuple[str, ...]:
+        """The files and folders, from the repository's root, that say which images its deploy builds besides `dockerfile`: a CDK app, a
+        template."""
+
+    def aliases(self, settings: Any) -> tuple[str, ...]:
+        """What it is called where it is deployed, if a person may name it so on the command line, too."""
+
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
 
@@ -178,6 +191,26 @@ def nothing_linked(path: str, text: str) -> tuple[str, ...]:
 
 def nothing_wanted(settings: Settings) -> tuple[Wanted, ...]:
     """For a kind that brings everything with it."""
+    return ()
+
+
+def no_writes(settings: Settings) -> tuple[Written, ...]:
+    """For a kind that changes nothing itself."""
+    return ()
+
+
+def no_instructions(settings: Settings) -> str | None:
+    """For a kind that needs no person."""
+    return None
+
+
+def no_sources(settings: Settings) -> tuple[str, ...]:
+    """For a kind that builds no images on its own."""
+    return ()
+
+
+def no_aliases(settings: Settings) -> tuple[str, ...]:
+    """For a kind that goes by its target's name alone."""
     return ()
 
 

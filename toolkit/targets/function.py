@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ estimate_s = 30
 deadline_s = 3600
 program = True
 problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
 command = base.deploy_command
@@ -44,6 +47,12 @@ def inputs(settings: Settings) -> Inputs:
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """The function, and the alias that a deploy moves."""
     return (Wanted("function", settings.function, {"alias": settings.alias}),)
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The function's code, whichever alias is moved to it."""
+    words = settings.function.split(":")
+    return (Written("function", words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0]),)
 
 
 def services() -> tuple[str, ...]:

@@ -11,6 +11,9 @@ estimate_s = 0
 deadline_s = 3600
 program = False
 problem = base.no_problem
+writes = base.no_writes
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
 dockerfile = base.no_dockerfile
@@ -32,6 +35,11 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def command(target: str, settings: Settings) -> str | None:
     """There is none."""
     return None
+
+
+def instructions(settings: Settings) -> str | None:
+    """What a person has to do."""
+    return settings.instructions
 
 
 def runnable(settings: Settings) -> str | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ estimate_s = 60
 deadline_s = 3600
 program = True
 problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
 command = base.deploy_command
@@ -44,6 +47,11 @@ def inputs(settings: Settings) -> Inputs:
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """Its bucket."""
     return (Wanted("bucket", settings.bucket),)
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """All of its bucket."""
+    return (Written("bucket", settings.bucket),)
 
 
 def services() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ estimate_s = 300
 deadline_s = 5400
 program = False
 members = base.no_members
+instructions = base.no_instructions
 irreversible = base.not_reversible
 runnable = base.can_run
 dockerfile = base.no_dockerfile
@@ -59,6 +60,22 @@ def linked(path: str, text: str) -> tuple[str, ...]:
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
     return () if settings.cdk is None else (Wanted("bootstrap", "hnb659fds"),)
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
+    name = settings.stack
+    return (Written("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),)
+
+
+def sources(settings: Settings) -> tuple[str, ...]:
+    """Its CDK app or template."""
+    return tuple(source for source in (settings.cdk, settings.template) if source)
+
+
+def aliases(settings: Settings) -> tuple[str, ...]:
+    """The stack's name."""
+    return (settings.stack,)
 
 
 def command(target: str, settings: Settings) -> str | None:
