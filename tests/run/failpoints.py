@@ -16,7 +16,7 @@ from tests.run.simulated import DIAMOND, Settings
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
-from toolkit.model import Job, Outcome, Ran
+from toolkit.model import Job, Outcome, Ran, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
@@ -97,7 +97,7 @@ class Setting(Struct, frozen=True):
 
     def verify(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
         """As flow.verified does."""
-        return replace(outcome, verdict="failed", cause="its checks", unverified=True) if job.step in self.unproved else outcome
+        return replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks") if job.step in self.unproved else outcome
 
     @property
     def steps(self) -> list[tuple[str, str]]:
@@ -205,7 +205,8 @@ class Stage:
         bad = {name for name, settings in self._setting.settings.items() if settings.fails} | unproved
         skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
         verdicts = {
-            name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self._setting.needs
+            name: "skipped" if name in skipped else "unhealthy" if name in unproved else "failed" if name in bad else "succeeded"
+            for name in self._setting.needs
         }  # fmt: skip
         ends = verdicts | {f"{name}:rollback": "succeeded" for name in unproved}
         assert sorted(self.outcomes()) == sorted(ends.items()), "not exactly one outcome for each step"

@@ -23,7 +23,7 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )  # fmt: skip
-from toolkit.model import Job, Live, Outcome, Place, Seen, Version
+from toolkit.model import Job, Live, Outcome, Place, Seen, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.run.desk import PATIENCE_S, Desk
 from toolkit.run.pace import Pace
@@ -32,7 +32,7 @@ from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind, Report
 
 JOB = Job("app", "app", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "token", deadline_s=600)
-RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", "succeeded", live=Live("v1")), Seen("absent")
+RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", Verdict.SUCCEEDED, live=Live("v1")), Seen("absent")
 NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
 
@@ -138,14 +138,14 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [
-        (Seen("done", "succeeded"), ("succeeded", False)),
+        (Seen("done", Verdict.SUCCEEDED), ("succeeded", False)),
         (Seen("done"), ("succeeded", False)),
-        (Seen("done", "unchanged", cause="it runs already"), ("unchanged", False)),
-        (Seen("failed", "failed", cause="c"), ("failed", False)),
+        (Seen("done", Verdict.UNCHANGED, cause="it runs already"), ("unchanged", False)),
+        (Seen("failed", Verdict.FAILED, cause="c"), ("failed", False)),
         (Seen("failed"), ("failed", False)),
-        (Seen("failed", "rolled-back", cause="c"), ("rolled-back", False)),
-        (Seen("failed", "superseded"), ("superseded", False)),
-        (Seen("failed", "cancelled"), ("cancelled", False)),
+        (Seen("failed", Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
+        (Seen("failed", Verdict.SUPERSEDED), ("superseded", False)),
+        (Seen("failed", Verdict.CANCELLED), ("cancelled", False)),
         (Seen("unknown", cause="c"), ("in-doubt", True)),
     ],
 )
@@ -173,7 +173,7 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
 
 
 def test_the_first_cause_remains_the_cause() -> None:
-    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", "rolled-back", cause="rolled back")])
+    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", Verdict.ROLLED_BACK, cause="rolled back")])
     assert stage.run().cause == "image not found"
     assert stage.listener.told_ == [("app", "image not found")]
     assert stage.listener.lines == ["pull"]
@@ -188,7 +188,7 @@ def test_lines_are_shown_and_written() -> None:
 
 def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
     doomed = Seen("running", doomed=True, cause="it crashes")
-    stage = Stage([doomed, doomed, doomed, Seen("failed", "rolled-back")])
+    stage = Stage([doomed, doomed, doomed, Seen("failed", Verdict.ROLLED_BACK)])
     assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
     assert stage.pen.states == ["intent", "accepted", "intent"]
 
@@ -361,11 +361,11 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
     assert len(stage.looked) == 1
 
 
-@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "you said no")])
+@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")])
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(answer: bool | None, cause: str) -> None:
     stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (("failed", False), cause, True)
+    assert (of(found), found.cause, "--allow-delete" in found.next) == (("cancelled", False), cause, True)
 
 
 def test_with_a_yes_it_goes_on() -> None:

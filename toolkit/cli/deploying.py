@@ -175,6 +175,7 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     with progress.checking(asked.quiet or asked.as_json):
         prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
         proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
+    prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
     if not prepared.jobs:
@@ -190,7 +191,8 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
 
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
-        return runs.start(replace(journalled, verify=verify), prepared, there, told)
+        facts = {"alarms": verified.baselines(proofs)}
+        return runs.start(replace(journalled, verify=verify, facts=facts), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 

@@ -26,7 +26,7 @@ from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
 from toolkit.run.execute import Execution, Orders, as_said
 from toolkit.run.settle import Left, left
-from toolkit.run.step import Verify, unverified
+from toolkit.run.step import Verify, unchecked
 from toolkit.run.stop import Stop
 
 
@@ -45,9 +45,11 @@ class Request(Struct, frozen=True):
     lock_timeout_s: int
     redact: Callable[[str], str]
     still: Callable[[Job], None]
-    verify: Verify = unverified
+    verify: Verify = unchecked
     checked: bool = True
     advise: Callable[[Job, str], str] = as_said
+    facts: Mapping[str, Any] = {}
+    """What else the journal's first line has to say: how the alarms were."""
 
 
 class Told(Protocol):
@@ -79,6 +81,7 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             "jobs": [making.pack(job) for job in jobs],
+            **request.facts,
         }
         journal = Journal.create(store, request.run, facts, world.clock)
         try:

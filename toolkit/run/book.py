@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import GOOD, Job, Live, Outcome
+from toolkit.model import GOOD, Job, Live, Outcome, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
@@ -23,7 +23,7 @@ class Papers:
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
         live = outcome.live
-        gave_way = outcome.verdict == "rolled-back" and not job.undoes
+        gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
         runs = Live(job.version.name, job.version.commit, job.version.fingerprint) if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
             Record(

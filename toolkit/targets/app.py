@@ -45,6 +45,10 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     container: Annotated[base.Text | None, Meta(description="The container that gets the image, if the task has several.")] = None
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
+    min_tasks: Annotated[
+        int,
+        Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
+    ] = 1
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:
