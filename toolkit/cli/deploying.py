@@ -192,7 +192,8 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
         facts = {"alarms": verified.baselines(proofs)}
-        return runs.start(replace(journalled, verify=verify, facts=facts), prepared, there, told)
+        undoes = order.action == "rollback"
+        return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 

@@ -13,6 +13,7 @@ from toolkit.errors import (
     LockLost,
     NotAgreed,
     NotAllowed,
+    Preempted,
     Refused,
     Stopped,
     Superseded,
@@ -81,7 +82,8 @@ def carry_out(
         if outcome.verdict in GOOD:
             outcome = _verified(job, outcome, desk, walk)
     except Stopped:
-        outcome = _stopped(job, desk)
+        asked = walk.stop.problem if isinstance(walk.stop.problem, Preempted) else None
+        outcome = _stopped(job, desk, asked)
     except (Expired, LockLost) as problem:
         walk.stop.ask(problem=problem)
         outcome = _stopped(job, desk, problem)
@@ -215,6 +217,8 @@ def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outco
     """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
     if desk.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
+        if isinstance(problem, Preempted):
+            cause = f"{problem}; what runs in AWS was left to that"
         way = problem.next if isinstance(problem, Expired) else "toolkit resume"
         return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
     that_runs = " that runs" if desk.prepared else ""
