@@ -452,6 +452,8 @@ class Live(Struct, frozen=True):
     detail: Mapping[str, str] = {}
     settings: str | None = None
     deployed: Deployed = Deployed()
+    moving: bool = False
+    """Whether something else is being put in its place right now."""
 
 
 class Call(Struct, frozen=True):

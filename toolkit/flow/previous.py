@@ -24,6 +24,13 @@ def previous(job: Job, rules: Rules, world: World) -> list[Record]:
     return last_good(store, job.target, place.environment, place.region, shared)
 
 
+def newest(job: Job, rules: Rules, world: World) -> Record | None:
+    """The newest deploy of a job's target in its place, however it ended; None if none is recorded. Raises as `previous` does."""
+    place = job.place
+    records = open_ledger(open_store(rules.project, world.root), place, world).get(place.environment, place.region, job.target)
+    return records[0] if records else None
+
+
 def good_before(records: Sequence[Record], version: Version) -> Record | None:
     """The newest good deploy of another version, None if there is none. `records` are the newest first.
 

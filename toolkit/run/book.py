@@ -7,7 +7,11 @@ from toolkit.ports.clock import Clock
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import Ledger, Record
+from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
+
+ACTION = "action"
+"""Under which detail a record says that the version was put back."""
 
 
 class Papers:
@@ -36,7 +40,7 @@ class Papers:
                 run=job.run,
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,
-                detail=dict(live.detail) if live else {},
+                detail={**(live.detail if live else {}), **({ACTION: job.action} if job.action == ROLLBACK else {})},
                 unsure=outcome.verdict not in GOOD and not gave_way,
             )
         )

@@ -1,7 +1,7 @@
 """A container image that runs as an ECS service. What it takes to deploy one is in the folder `ecs`."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -110,6 +110,13 @@ def live(job: Job, world: "World") -> Live | None:
     from toolkit.targets.ecs import watch
 
     return watch.live(job, world)
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """Whether the image of each is in the repository still."""
+    from toolkit.targets.ecs import survey
+
+    return survey.kept(job, details, world)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:

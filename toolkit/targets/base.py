@@ -5,7 +5,7 @@ to fail. `apply` does it, up to the point where the cloud has taken over. `obser
 and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
@@ -125,6 +125,12 @@ class Kind(Protocol):
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None if it can."""
 
+    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+        """Of each of these good deploys (`detail` of its record), whether what it put there can be put back still. Reads only.
+
+        False where something that it needs is gone, None where nobody could tell.
+        """
+
     def services(self) -> tuple[str, ...]:
         """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
 
@@ -196,6 +202,11 @@ def not_reversible(settings: Settings) -> tuple[str, str] | None:
 def reversible(settings: Settings) -> tuple[str, str] | None:
     """For a kind that can put back what ran before."""
     return None
+
+
+def never_kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """For a kind of which no older version is kept."""
+    return tuple(False for _ in details)
 
 
 def no_health(job: Job, world: "World", tell: Tell) -> Live | None:

@@ -12,6 +12,7 @@ deadline_s = 3600
 program = False
 problem = base.no_problem
 irreversible = base.not_reversible
+kept = base.never_kept
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 wanted = base.nothing_wanted

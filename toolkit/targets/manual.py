@@ -13,6 +13,7 @@ program = False
 problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 dockerfile = base.no_dockerfile
 wanted = base.nothing_wanted
 services = base.no_services

@@ -17,6 +17,7 @@ program = True
 problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 preview = apply = observe = abandon = live = base.never

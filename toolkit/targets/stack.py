@@ -17,6 +17,7 @@ deadline_s = 5400
 program = False
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 runnable = base.can_run
 dockerfile = base.no_dockerfile
 

@@ -444,4 +444,7 @@ def live(job: Job, world: World) -> Live | None:
     definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
     if definition is None:
         return None
-    return survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
+    found = survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
+    now = reading.primary(service)
+    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get("taskDefinition")
+    return replace(found, moving=moving)
