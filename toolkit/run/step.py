@@ -88,7 +88,8 @@ def carry_out(
         walk.stop.ask(problem=problem)
         outcome = _stopped(job, desk, problem)
     except FileProblem as problem:
-        outcome = _stopped(job, desk, problem) if desk.acted or problem is walk.stop.problem else _failed(job, problem)
+        full = isinstance(walk.stop.problem, FileProblem)  # the disk is, for all steps
+        outcome = _stopped(job, desk, problem) if desk.acted or full else _failed(job, problem)
     except NotAgreed as problem:
         outcome = _failed(job, problem)
         outcome = outcome if desk.acted else replace(outcome, verdict=Verdict.CANCELLED)
