@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,6 +17,8 @@ from toolkit.flow import alarmed, runs, verified
 from toolkit.flow.deploy import Prepared, undoing
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Outcome, Preview, Ran, Rules, Version
+from toolkit.ports.aws import ecs
+from toolkit.ports.clock import Real
 from toolkit.record.journal import read
 from toolkit.record.ledger import Local, Record
 from toolkit.record.state import open_store
@@ -126,6 +129,21 @@ class Oven:
         detail = {"digest": digest, "task definition": self.stage.first.arn}
         record = Record("web", "dev", "eu-west-1", version, "0" * 40, "f0", "20261119-100000-aaaa", "2026-11-19", "succeeded", detail)
         Local(self.store).put(record)
+
+    def rolled_back(self, listener: Listener) -> Ran:
+        """Somebody puts the old version back, from another process."""
+        rules = self.rules()
+        [job] = making.make(
+            "20261120-100500-bbbb", [rules.targets["web"]], places(rules.environments["dev"], None, None), {},
+            {"web": Version("old", "0" * 40, "f0")}, {"web": ()}, "rollback",
+            {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
+        )  # fmt: skip
+        told = Told()
+        told.listener = listener
+        command = ["toolkit", "rollback", "web"]
+        request = runs.Request(job.run, command, 1, False, 0, str, lambda job: None, preempts=True)
+        world = replace(self.world, clock=Real())
+        return runs.start(request, Prepared(rules, (job,), {}, (), {}), world, told)
 
     def states(self) -> list[tuple[str, str]]:
         return [(entry.state, str(entry.facts.get("verdict", ""))) for entry in read(self.store, RUN)]
@@ -359,3 +377,95 @@ def test_a_rollback_is_not_judged_by_the_alarms_that_what_it_undoes_made_ring(ov
     oven.once_live(5, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     ran = oven.deploy(settle="20s", settings=ALARMS, environment='rollback = "on-failure"')
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+
+
+# a stop between what prepares and what moves the service (J5), and answers that say nothing (E4)
+
+
+def test_a_stop_after_the_task_definition_is_registered_is_not_in_doubt_and_resume_goes_on(
+    oven: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = ecs.register
+
+    def stopping(*args: Any) -> Any:
+        oven.told.stop.ask(2)
+        return register(*args)
+
+    monkeypatch.setattr(ecs, "register", stopping)
+    ran = oven.deploy()
+    assert (only(ran).verdict, only(ran).cause, ran.status, ran.exit) == (
+        "cancelled", "stopped before anything that runs was changed", "cancelled", 130,
+    )  # fmt: skip
+    assert not oven.is_new()
+    monkeypatch.setattr(ecs, "register", register)
+    again = oven.resume()
+    assert (only(again).verdict, oven.is_new(), oven.endpoint.calls.applied("ecs:RegisterTaskDefinition")) == ("succeeded", True, 1)
+
+
+def test_a_stop_while_the_move_of_the_service_is_throttled_is_not_in_doubt(oven: Oven) -> None:
+    oven.endpoint.fault("UpdateService", None, "throttle")
+    oven.once_live(3, lambda: oven.told.stop.ask(2))
+    assert only(oven.deploy()).verdict == "cancelled"
+    oven.endpoint.faults.clear()
+    assert (only(oven.resume()).verdict, oven.is_new()) == ("succeeded", True)
+
+
+def test_a_stop_after_the_service_was_moved_is_in_doubt(oven: Oven) -> None:
+    oven.endpoint.ecs.next("success", looks=20)
+    oven.once_live(5, lambda: oven.told.stop.ask(2))
+    assert (only(oven.deploy()).verdict, oven.is_new()) == ("in-doubt", True)
+
+
+NOTHING: dict[str, Any] = {"services": [], "failures": []}
+GONE = {"services": [], "failures": [{"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "MISSING"}]}
+ODD = {"services": [], "failures": [{"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "INTERNAL"}]}
+
+
+@pytest.mark.parametrize("answer", [NOTHING, ODD], ids=["nothing", "another reason"])
+def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
+    oven: Oven, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    oven.endpoint.ecs.next("success", looks=20)
+    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: answer))
+    outcome = only(oven.deploy())
+    assert (outcome.verdict, outcome.open, "deletes it" in outcome.cause) == ("in-doubt", True, False)
+
+
+def test_an_empty_answer_in_between_says_nothing(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe = oven.endpoint.ecs.describe_services
+    oven.endpoint.ecs.next("success", looks=20)
+    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: NOTHING))
+    oven.once_live(60, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", describe))
+    assert only(oven.deploy()).verdict == "succeeded"
+
+
+def test_a_service_that_aws_says_is_not_there_has_failed(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+    oven.endpoint.ecs.next("success", looks=20)
+    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: GONE))
+    outcome = only(oven.deploy())
+    assert (outcome.verdict, outcome.cause) == ("failed", "service web is gone: somebody deletes it")
+
+
+# a rollback in an incident (J6)
+
+
+def test_a_rollback_asks_the_deploy_that_it_undoes_to_stop_and_goes_on(oven: Oven) -> None:
+    oven.recorded()
+    second: list[Ran] = []
+    threads: list[Thread] = []
+    listener = Listener(None)
+
+    def incident() -> None:
+        threads.append(Thread(target=lambda: second.append(oven.rolled_back(listener))))
+        threads[0].start()
+        assert oven.told.stop.event.wait(30), "it was not asked to stop"
+
+    oven.once_live(20, incident)
+    first = oven.deploy(bake="600s")
+    threads[0].join(60)
+    assert (only(first).verdict, first.exit, first.status) == ("in-doubt", 5, "in-doubt")
+    assert "asked this run to stop: toolkit rollback web" in only(first).cause
+    assert (only(second[0]).verdict, second[0].exit, oven.is_new()) == ("succeeded", 0, False)
+    assert any("asked " in words and "to stop" in words for _, words in listener.told_)
+    superseded = oven.resume()
+    assert (only(superseded).verdict, oven.is_new()) == ("superseded", False)

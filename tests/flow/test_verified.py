@@ -1,10 +1,14 @@
 """Whether what is live passes: real servers on this machine, and a cloud of which only what runs is asked."""
 
+import errno
 import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +16,20 @@ from msgspec.structs import replace
 from tests.ports.net.servers import Raw, answer, answering
 from tests.run.simulated import Listener
 from tests.run.test_step import Log, Pen
-from toolkit.errors import CloudError, Expired, LockLost, Refused, Stopped, Superseded, Unreachable
+from toolkit.errors import (
+    CloudError,
+    Expired,
+    LockLost,
+    Missing,
+    NoCredentials,
+    NotAllowed,
+    Refused,
+    Stopped,
+    Superseded,
+    Throttled,
+    Unreachable,
+    Unwell,
+)
 from toolkit.flow import verified
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Job, Live, Outcome, Place, Rules, Verdict, Version
@@ -188,7 +205,19 @@ def test_each_check_of_a_chain_has_time_to_settle(street: Street) -> None:
 AWS = '[checks.up]\naws = "bucket:b"\n'
 
 
-@pytest.mark.parametrize("problem", [Expired(profile="", option=""), Unreachable(call="s3:HeadBucket", reason="timed out")])
+UNKNOWN = [
+    Expired(profile="", option=""),
+    NoCredentials(profile="", option=""),
+    NotAllowed("s3:HeadBucket", "b"),
+    Throttled(call="s3:HeadBucket"),
+    Unreachable(call="s3:HeadBucket", reason="timed out"),
+    Unwell(call="s3:HeadBucket", reason="503"),
+    CloudError(call="s3:HeadBucket", reason="what nobody foresaw"),
+]
+"""What keeps a question to AWS from being answered."""
+
+
+@pytest.mark.parametrize("problem", UNKNOWN, ids=lambda problem: problem.code)
 def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(street: Street, problem: CloudError) -> None:
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
@@ -202,6 +231,68 @@ def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(stree
     outcome = street.asked(HEALTH, standby=True)
     assert (outcome.verdict, outcome.open, street.server.connections) == ("in-doubt", True, 0)
     assert "host 127.0.0.1 is not allowed (add it to `hosts`" in outcome.cause
+
+
+def test_what_aws_says_is_not_there_has_failed(street: Street) -> None:
+    street.problem = Missing(what="bucket", name="b", where="")
+    outcome = street.asked(CHECKS, AWS)
+    assert (outcome.verdict, outcome.has_to_give_way) == ("unhealthy", True)
+
+
+NET = {
+    "http": '[checks.up]\nhttp = "GET http://shop.example/"\n',
+    "tcp": '[checks.up]\ntcp = "shop.example:80"\n',
+    "tls": '[checks.up]\ntls = "shop.example:443"\n',
+    "websocket": '[checks.up]\nwebsocket = "ws://shop.example/"\n',
+    "dns": '[checks.up]\ndns = "shop.example"\n',
+}
+
+
+@pytest.mark.parametrize("sort", NET)
+@pytest.mark.parametrize(("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")])
+def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
+    street: Street, monkeypatch: pytest.MonkeyPatch, sort: str, error: int, verdict: str
+) -> None:
+    def resolve(*args: object, **more: object) -> None:
+        raise socket.gaierror(error, "so it was asked for")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "shop.example")
+    outcome = street.asked(CHECKS, NET[sort])
+    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict"), [(errno.ENETUNREACH, "in-doubt"), (errno.ENETDOWN, "in-doubt"), (errno.ECONNREFUSED, "unhealthy")]
+)
+@pytest.mark.parametrize("settings", [HEALTH, CHECKS], ids=["address", "check"])
+def test_a_machine_without_a_network_says_nothing_of_what_is_live(
+    street: Street, monkeypatch: pytest.MonkeyPatch, settings: str, number: int, verdict: str
+) -> None:
+    def connect(self: socket.socket, address: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    outcome = street.asked(settings, UP)
+    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+
+
+def test_a_suite_whose_program_is_not_there_says_nothing_of_what_is_live(street: Street) -> None:
+    outcome = street.asked(CHECKS, '[checks.up]\ncommand = ["no-such-program"]\n')
+    assert (outcome.verdict, outcome.open) == ("in-doubt", True)
+
+
+def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, left = socket.socket.connect, [2]
+
+    def connect(self: socket.socket, address: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        really(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert street.asked(HEALTH).verdict == "succeeded"
 
 
 def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street) -> None:

@@ -16,6 +16,7 @@ from toolkit.errors import (
     Missing,
     NoCredentials,
     NotAllowed,
+    Preempted,
     ProgramFailed,
     Refused,
     Stopped,
@@ -415,3 +416,101 @@ def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
 def test_a_bug_is_raised(bug: Exception) -> None:
     with pytest.raises(type(bug)):
         Stage([bug]).run()
+
+
+def registering(stage: "Stage", then: Callable[[Report], None]) -> Callable[[Report], None]:
+    """A kind that makes something that changes nothing yet, before anything else happens."""
+
+    def apply(report: Report) -> None:
+        report.prepare("ecs:RegisterTaskDefinition")
+        report.keep(task_definition="web:2")
+        then(report)
+
+    return apply
+
+
+def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -> None:
+    stage = Stage([DONE])
+
+    def stopped(report: Report) -> None:
+        stage.stop.ask(2)
+        report.check()
+
+    stage._apply = registering(stage, stopped)
+    found = stage.run()
+    assert (of(found), found.cause) == (("cancelled", True), "stopped before anything that runs was changed")
+    assert stage.pen.lines[0] == (
+        "intent", {"call": "ecs:RegisterTaskDefinition", "token": "token", "what": {}, "prepares": True},
+    )  # fmt: skip
+
+
+def test_a_stop_after_a_call_that_was_turned_away_is_not_in_doubt() -> None:
+    stage = Stage([DONE])
+
+    def throttled(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        report.turned_away()
+        stage.stop.ask(2)
+        report.wait(1)
+
+    stage._apply = registering(stage, throttled)
+    assert of(stage.run()) == ("cancelled", True)
+
+
+def test_a_call_that_was_turned_away_takes_no_other_back() -> None:
+    stage = Stage([DONE])
+
+    def twice(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        report.intend("ecs:StopServiceDeployment")
+        report.turned_away()
+        stage.stop.ask(2)
+        report.wait(1)
+
+    stage._apply = twice
+    assert of(stage.run()) == ("in-doubt", True)
+
+
+@pytest.mark.parametrize("problem", [NO_ANSWER, Throttled(call="ecs:RegisterTaskDefinition")])
+def test_no_answer_to_what_only_prepares_is_a_failure_that_changed_nothing(problem: CloudError) -> None:
+    stage = Stage([DONE])
+
+    def lost(report: Report) -> None:
+        raise problem
+
+    stage._apply = registering(stage, lost)
+    assert (of(stage.run()), stage.looked) == (("failed", False), [])
+
+
+def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> None:
+    stage = Stage([DONE])
+
+    def expired(report: Report) -> None:
+        raise EXPIRED
+
+    stage._apply = registering(stage, expired)
+    found = stage.run()
+    assert (of(found), found.cause.endswith("; nothing that runs was changed")) == (("cancelled", True), True)
+
+
+def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
+    stage = Stage([RUNNING])
+    asked = Preempted(who="bob", command="toolkit rollback app", run="r2")
+
+    def asking(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        stage.stop.ask(problem=asked)
+
+    stage._apply = asking
+    found = stage.run()
+    assert (of(found), found.cause) == (
+        ("in-doubt", True), "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
+    )  # fmt: skip
+
+
+def test_a_yes_that_comes_after_something_was_changed_does_not_make_that_undone() -> None:
+    def late(report: Report) -> None:
+        report.intend("cloudformation:DeleteStack")
+        report.consent("replace it?", "--allow-replace")
+
+    assert of(Stage([DONE], late, False).run()) == ("failed", False)

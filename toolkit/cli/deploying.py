@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.cli import options, output, progress, signals, world
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.redaction import redactor
-from toolkit.errors import Refused, Stopped, UsageError
+from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
 from toolkit.flow.advice import advised, same_place
@@ -285,7 +285,7 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Go on?", default=True):
-            raise Refused("you said no", "nothing was changed")
+            raise Declined()
 
 
 def _confirm_name(name: str, asked: Common) -> None:

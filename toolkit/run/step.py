@@ -111,6 +111,8 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
         if outcome.verdict is not Verdict.SUCCEEDED:
             raise
         cause = "it is live, and its bake was not over" if BAKING in desk.receipt else "it is live, and its checks were not done"
+        if isinstance(walk.stop.problem, Preempted):
+            cause = f"{cause}: {walk.stop.problem}"
         return replace(outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True)
 
 

@@ -167,9 +167,10 @@ def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
     back = [jobs[outcome.step] for outcome in ran.outcomes if jobs[outcome.step].undoes and outcome.verdict in GOOD]
     again = "".join(f"; {job.target} is back at {version(job)}" for job in back)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
-    more = {
-        "in-doubt": "; go on with `toolkit resume`", "cancelled": "; go on with `toolkit resume`", "partial": "", "failed": "",
-    }.get(ran.status, "")  # fmt: skip
+    is_open = bool(ran.not_started) or any(outcome.open for outcome in ran.outcomes)
+    more = "; go on with `toolkit resume`" if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open) else ""
+    if ran.status == Verdict.CANCELLED and not is_open:
+        more = "; nothing was changed"
     left = f"; left out: {', '.join(target for target, _ in ran.left)}" if ran.left else ""
     return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
 
