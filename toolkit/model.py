@@ -10,10 +10,28 @@ from msgspec import Struct, field
 CHECKS = ("smoke-test", "health-check")
 """What a rule's `run` may ask for, the narrower first."""
 
-VERDICTS = ("succeeded", "unchanged", "failed", "rolled-back", "superseded", "cancelled", "skipped", "in-doubt")
-"""How a step can end."""
 
-GOOD = ("succeeded", "unchanged")
+class Verdict(StrEnum):
+    """How a step can end."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    UNHEALTHY = "unhealthy"
+    """It is live, and its gates (addresses, checks, alarms, bake) say no."""
+    ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    IN_DOUBT = "in-doubt"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the target is live after it as it was wanted."""
+        return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
+
+
+GOOD = frozenset(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
@@ -395,7 +413,7 @@ class Answer(Struct, frozen=True):
     instructions: Mapping[str, str | None] = {}
 
 
-class Verdict(Struct, frozen=True):
+class RuleVerdict(Struct, frozen=True):
     """What one rule says of a path: the pattern that decides (None: none of them matches), its line, and why in words."""
 
     rule: str
@@ -413,7 +431,7 @@ class Explained(Struct, frozen=True):
 
     path: str
     ignored: Reason | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleVerdict, ...]
     targets: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
     fallback: str | None
@@ -567,6 +585,8 @@ class Live(Struct, frozen=True):
     detail: Mapping[str, str] = {}
     settings: str | None = None
     deployed: Deployed = Deployed()
+    moving: bool = False
+    """Whether something else is being put in its place right now."""
 
 
 class Call(Struct, frozen=True):
@@ -588,7 +608,7 @@ class Preview(Struct, frozen=True):
 class Seen(Struct, frozen=True):
     """What the cloud says of a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` one of VERDICTS where it is done or failed. `phase` is what goes on
+    `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or failed. `phase` is what goes on
     in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
     what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
     absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
@@ -596,7 +616,7 @@ class Seen(Struct, frozen=True):
     """
 
     state: str
-    verdict: str = ""
+    verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
     next: str = ""
@@ -703,12 +723,12 @@ class Written(Struct, frozen=True):
 class Outcome(Struct, frozen=True):
     """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds.
 
-    `unverified`: it is live, and failed all the same, for it does not pass its checks.
+    `untouched`: what is unhealthy ran like that before this run, so that there is nothing to put back.
     """
 
     step: str
     target: str
-    verdict: str
+    verdict: Verdict
     cause: str = ""
     next: str = ""
     log: tuple[str, ...] = ()
@@ -717,7 +737,12 @@ class Outcome(Struct, frozen=True):
     adopted: bool = False
     open: bool = False
     live: Live | None = None
-    unverified: bool = False
+    untouched: bool = False
+
+    @property
+    def has_to_give_way(self) -> bool:
+        """Whether this run has put something there that is live and not good."""
+        return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 
 class Ran(Struct, frozen=True):

@@ -209,7 +209,7 @@ def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(deploy) + inspect.getsource(sources)
     found = {action for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk")) for action in one.actions}
-    calls = {mend.call for mend in states.MENDS.values()} | set(re.findall(r'intend\(\s*"(\w+:\w+)"', text))
+    calls = {mend.call for mend in states.MENDS.values()} | set(re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text))
     assert len(calls) >= 9
     assert calls <= found
 

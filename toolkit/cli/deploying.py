@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.cli import options, output, progress, signals, world
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.redaction import redactor
-from toolkit.errors import Refused, Stopped, UsageError
+from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
 from toolkit.flow.advice import advised, same_place
@@ -206,6 +206,7 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     with progress.checking(asked.quiet or asked.as_json):
         prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}"), look=True))
         proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
+    prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
     for step, standing in prepared.backwards:
@@ -224,7 +225,9 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
 
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
-        return runs.start(replace(journalled, verify=verify), prepared, there, told)
+        facts = {"alarms": verified.baselines(proofs)}
+        undoes = order.action == "rollback"
+        return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
@@ -316,7 +319,7 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Go on?", default=True):
-            raise Refused("you said no", "nothing was changed")
+            raise Declined()
 
 
 def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:

@@ -60,7 +60,8 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
-    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor())
+    baselines = verified.read_baselines(left.facts, f"run {name}")
+    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor(), baselines)
 
     def go_on(told: deploying.Told) -> Ran:
         return runs.resume(replace(request, verify=verified.Verifier(rules, proofs, there, told.stop, standby)), there, store, told)

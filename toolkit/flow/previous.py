@@ -42,6 +42,12 @@ def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
     return None
 
 
+def newest(job: Job, rules: Rules, world: World) -> Record | None:
+    """The newest deploy of a job's target in its place, however it ended; None if none is recorded. Raises as `previous` does."""
+    records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
+    return records[0] if records else None
+
+
 def good_before(records: Sequence[Record], version: Version) -> Record | None:
     """The newest good deploy of another version, None if there is none. `records` are the newest first.
 

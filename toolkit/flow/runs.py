@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Refused
+from toolkit.errors import Exit, Preempted, Refused
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Place, Ran
@@ -18,14 +18,14 @@ from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import Ledger, open_ledger
-from toolkit.record.locks import Held, Holder, holder, lock_name, open_locks
+from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
 from toolkit.run.execute import Execution, Orders, as_said
 from toolkit.run.settle import Left, left
-from toolkit.run.step import Verify, unverified
+from toolkit.run.step import Verify, unchecked
 from toolkit.run.stop import Stop
 
 
@@ -44,9 +44,13 @@ class Request(Struct, frozen=True):
     lock_timeout_s: int
     redact: Callable[[str], str]
     still: Callable[[Job], None]
-    verify: Verify = unverified
+    verify: Verify = unchecked
     checked: bool = True
     advise: Callable[[Job, str], str] = as_said
+    preempts: bool = False
+    """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
+    facts: Mapping[str, Any] = {}
+    """What else the journal's first line has to say: how the alarms were."""
 
 
 class Told(Protocol):
@@ -78,6 +82,7 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             "jobs": [making.pack(job) for job in jobs],
+            **request.facts,
         }
         journal = Journal.create(store, request.run, facts, world.clock)
         try:
@@ -156,10 +161,21 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
     def waiting(name: str, other: Holder) -> None:
         told.listener.told("toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}")
 
-    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs))
+    def asked(name: str, other: Holder) -> None:
+        told.listener.told("toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}")
+
+    def yields(wish: Wish) -> None:
+        who, words = wish.who or "somebody", wish.command or "another run"
+        told.listener.told("toolkit", f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on")
+        told.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
+
+    action = jobs[0].action if jobs else ""
+    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs), action)
     names = list(dict.fromkeys(lock_name(job.place, job.target) for job in jobs))
     place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
-    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event)
+    ask = asked if request.preempts else None
+    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event, ask)
+    held.listen(yields)
     for other in held.previous:
         if other.run == request.run:
             continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook, Users, nobody
-from toolkit.model import Explained, Reason, Rule, Verdict
+from toolkit.model import Explained, Reason, Rule, RuleVerdict
 
 
 def explain(path: str, book: RuleBook, users: Users = nobody) -> Explained:
@@ -27,7 +27,7 @@ def explain(path: str, book: RuleBook, users: Users = nobody) -> Explained:
     )
 
 
-def _verdict(path: str, index: int, rule: Rule, book: RuleBook) -> Verdict:
+def _verdict(path: str, index: int, rule: Rule, book: RuleBook) -> RuleVerdict:
     positive = _first(path, [pattern if not pattern.startswith("!") else None for pattern in rule.paths])
     negative = _first(path, [pattern[1:] if pattern.startswith("!") else None for pattern in rule.paths])
     only_negative = all(pattern.startswith("!") for pattern in rule.paths)
@@ -35,7 +35,7 @@ def _verdict(path: str, index: int, rule: Rule, book: RuleBook) -> Verdict:
     decides = negative if negative is not None and (positive is not None or only_negative) else positive
     pattern = None if decides is None else rule.paths[decides]
     line = book.line("rules", index, "paths", decides) if decides is not None else book.line("rules", index, "name")
-    return Verdict(rule.name, hit, pattern, line, _why(rule, hit, pattern), rule.deploy, rule.run)
+    return RuleVerdict(rule.name, hit, pattern, line, _why(rule, hit, pattern), rule.deploy, rule.run)
 
 
 def _why(rule: Rule, hit: bool, pattern: str | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
-from toolkit.model import GOOD, Deployed
+from toolkit.model import GOOD, Deployed, Verdict
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Entry
@@ -118,6 +118,8 @@ def _status(verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool,
     if code in STOPPED:
         return "cancelled"
     good = [verdict in GOOD for verdict in verdicts]
+    if code == 2 and Verdict.CANCELLED in verdicts and not any(good):
+        return "cancelled"  # nobody agreed to it
     if code == 0 or (code is None and all(good)):
         return "succeeded"
     return "partial" if any(good) else "failed"

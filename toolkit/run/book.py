@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place
+from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import Ledger, Record
+from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
+
+ACTION = "action"
+"""Under which detail a record says that the version was put back."""
 
 
 class Papers:
@@ -29,7 +33,7 @@ class Papers:
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
         live, place = outcome.live, self._places[job.step]
-        gave_way = outcome.verdict == "rolled-back" and not job.undoes
+        gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
         ours = Live(job.version.name, job.version.commit, job.version.fingerprint, settings=job.version.settings)
         runs = ours if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
@@ -43,7 +47,7 @@ class Papers:
                 run=job.run,
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,
-                detail=dict(live.detail) if live else {},
+                detail={**(live.detail if live else {}), **({ACTION: job.action} if job.action == ROLLBACK else {})},
                 unsure=outcome.verdict not in GOOD and not gave_way,
                 endpoint=self._store.endpoint,
                 account=place.account,

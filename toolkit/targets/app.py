@@ -1,7 +1,7 @@
 """A container image that runs as an ECS service. What it takes to deploy one is in the folder `ecs`."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -52,6 +52,10 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     ] = None
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
+    min_tasks: Annotated[
+        int,
+        Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
+    ] = 1
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:
@@ -129,6 +133,13 @@ def live(job: Job, world: "World") -> Live | None:
     from toolkit.targets.ecs import watch
 
     return watch.live(job, world)
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """Whether the image of each is in the repository still."""
+    from toolkit.targets.ecs import survey
+
+    return survey.kept(job, details, world)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:

@@ -5,7 +5,7 @@ to fail. `apply` does it, up to the point where the cloud has taken over. `obser
 and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
@@ -32,10 +32,17 @@ class Watched(Settings, frozen=True, kw_only=True):
     health: Annotated[tuple[Url, ...], Meta(description="Addresses that must answer: after a deploy, and for `health`.")] = ()
     alarms: Annotated[tuple[Text, ...], Meta(description="CloudWatch alarms that are about it, besides those that name it.")] = ()
     checks: Annotated[tuple[Text, ...], Meta(description="The checks, by name or tag, that decide about a deploy of it.")] = ()
-    settle: Annotated[Duration, Meta(description="How long addresses and checks are asked again after a deploy until all is well.")] = "1m"
+    settle: Annotated[
+        Duration,
+        Meta(
+            description="The grace period: how long addresses, checks and alarms may be wrong after a deploy."
+            " With `alarms` all of it is waited for: they take a while to ring."
+        ),
+    ] = "1m"
+    bake: Annotated[Duration, Meta(description="How long it has to stay good after that: addresses, checks, alarms, and what runs.")] = "0s"
 
 
-LOOKING = Watched.__struct_fields__
+LOOKING = (*Watched.__struct_fields__, "min_tasks")
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[[Sign], None]
@@ -63,6 +70,12 @@ class Report(Protocol):
 
         Raises Stopped or LockLost if it must not be made any more.
         """
+
+    def prepare(self, call: str, **what: str) -> None:
+        """The same for a call after which everything that runs is as it was: an upload, a revision that nothing uses yet."""
+
+    def turned_away(self) -> None:
+        """To be said where the cloud has refused the last call that was intended, so that it certainly had no effect."""
 
     def keep(self, **facts: Any) -> None:
         """Write down what the cloud answered: JSON values, no secrets. They are in `receipt` from now on."""
@@ -130,6 +143,12 @@ class Kind(Protocol):
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None if it can."""
+
+    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+        """Of each of these good deploys (`detail` of its record), whether what it put there can be put back still. Reads only.
+
+        False where something that it needs is gone, None where nobody could tell.
+        """
 
     def services(self) -> tuple[str, ...]:
         """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
@@ -232,6 +251,11 @@ def not_reversible(settings: Settings) -> tuple[str, str] | None:
 def reversible(settings: Settings) -> tuple[str, str] | None:
     """For a kind that can put back what ran before."""
     return None
+
+
+def never_kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """For a kind of which no older version is kept."""
+    return tuple(False for _ in details)
 
 
 def no_health(job: Job, world: "World", tell: Tell) -> Live | None:

@@ -20,6 +20,7 @@ sources = base.no_sources
 aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 linked = base.nothing_linked

@@ -16,6 +16,7 @@ instructions = base.no_instructions
 sources = base.no_sources
 aliases = base.no_aliases
 irreversible = base.not_reversible
+kept = base.never_kept
 command = base.deploy_command
 dockerfile = base.no_dockerfile
 inputs = base.no_inputs

@@ -16,6 +16,7 @@ sources = base.no_sources
 aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 dockerfile = base.no_dockerfile
 inputs = base.no_inputs
 linked = base.nothing_linked

@@ -34,7 +34,7 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
 
 def unknown(what: str, problem: ToolkitError) -> Sign:
     """It could not be looked at, and why not."""
-    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.hint.format(**problem.facts))
+    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.next)
 
 
 def _short(problem: ToolkitError) -> str:

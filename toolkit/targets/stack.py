@@ -19,6 +19,7 @@ program = False
 members = base.no_members
 instructions = base.no_instructions
 irreversible = base.not_reversible
+kept = base.never_kept
 runnable = base.can_run
 dockerfile = base.no_dockerfile
 

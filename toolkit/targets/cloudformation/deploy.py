@@ -191,7 +191,7 @@ class _Deploy:
     def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
         """A change set of this name, made now or before, once it is finished. Its id is kept before anything else is done with it."""
         self.report.phase("comparing")
-        self.report.intend(
+        self.report.prepare(
             "cloudformation:CreateChangeSet", stack=self.found.name, change_set=name, type=str(request["ChangeSetType"])
         )  # fmt: skip
         try:
@@ -228,11 +228,11 @@ class _Deploy:
         """Take away a change set that is not going to be executed, and the empty stack that was made for it."""
         name, stack = str(made["ChangeSetName"]), str(made["StackId"])
         try:
-            self.report.intend("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
+            self.report.prepare("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
             self.aws.write(CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"])
             now = cfn.stack(self.aws, stack) if with_stack else None
             if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
-                self.report.intend("cloudformation:DeleteStack", stack=self.found.name)
+                self.report.prepare("cloudformation:DeleteStack", stack=self.found.name)
                 self.aws.write(CFN, "delete_stack", tokened=True, StackName=stack, ClientRequestToken=f"{self.job.token}-x")
         except CloudError as problem:
             self.report.tell(f"change set {name} was not executed and could not be removed: {problem}")
@@ -285,7 +285,7 @@ class _Deploy:
     def _protect(self, stack: Stack | None) -> None:
         """Switch termination protection on where the CDK app wants it; it is never switched off from here."""
         if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
-            self.report.intend("cloudformation:UpdateTerminationProtection", stack=self.found.name)
+            self.report.prepare("cloudformation:UpdateTerminationProtection", stack=self.found.name)
             self.aws.write(
                 CFN, "update_termination_protection", tokened=True, StackName=self.found.name, EnableTerminationProtection=True
             )  # fmt: skip

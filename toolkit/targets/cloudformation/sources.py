@@ -148,7 +148,7 @@ def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
         size = body.tell()
         body.seek(0)
         report.phase(f"uploading {asset.name}")
-        report.intend("s3:PutObject", bucket=asset.bucket, key=asset.key)
+        report.prepare("s3:PutObject", bucket=asset.bucket, key=asset.key)
         try:
             aws.write(
                 "s3", "put_object", tokened=True, Bucket=asset.bucket, Key=asset.key, Body=body, ContentLength=size,

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Live, Seen
+from toolkit.model import Job, Live, Seen, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
@@ -38,7 +38,7 @@ def change_set_name(token: str, attempt: int = 0) -> str:
 def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None) -> Seen:
     """See targets/base.py."""
     if receipt.get("unchanged"):
-        return Seen("done", "unchanged", phase="unchanged", live=live(job, world))
+        return Seen("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, world))
     aws = world.aws(job.place)
     stack_id = str(receipt.get("stack_id") or "")
     if not stack_id:
@@ -55,7 +55,7 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         return Seen("running", phase=follow.phase(mark, total), cause=mark.cause, lines=lines, mark=mark)
     if mark.status in SUCCEEDED:
         return _succeeded(job, aws, stack_id, mark, lines)
-    verdict = "rolled-back" if mark.status in ROLLED_BACK else "failed"
+    verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
     return Seen("failed", verdict, mark.status, mark.cause or mark.reason or mark.status, command, lines=lines, mark=mark)
 
@@ -75,7 +75,7 @@ def _unseen(job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark:
     found = cfn.change_set(aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id)
     status = str((found or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
-        return Seen("failed", "failed", cause=str((found or {}).get("StatusReason") or "the change set could not be executed"))
+        return Seen("failed", Verdict.FAILED, cause=str((found or {}).get("StatusReason") or "the change set could not be executed"))
     return running if status.startswith("EXECUTE_") else Seen("absent")
 
 
@@ -87,7 +87,7 @@ def _succeeded(job: Job, aws: Aws, stack_id: str, mark: follow.Mark, lines: tupl
         return Seen("running", phase="reading the outputs", lines=lines, mark=replace(mark, stale=mark.stale + 1))
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
     now = tagged(stack) if fresh and stack is not None else None
-    return Seen("done", "succeeded", mark.status, lines=lines, outputs=shown, live=now, mark=mark)
+    return Seen("done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark)
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
