@@ -29,9 +29,12 @@ ToolkitError
     │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
-    │   └── Unwell      AWS has trouble of its own
+    │   ├── Unwell      AWS has trouble of its own
+    │   └── Unexpected  an answer that says nothing: of another form than AWS's
     └── CredentialsProblem
         ├── NoCredentials
+        ├── SourceProblem   what gives the credentials gives none
+        │   └── NeedsCode   it asks for an MFA code, and nobody is there
         ├── BadConfig   AWS's own settings on this machine are wrong
         ├── Expired
         ├── WrongClock
@@ -331,6 +334,13 @@ class Unwell(Unreachable):
     hint = "try again in a few minutes; nothing is wrong on this side"
 
 
+class Unexpected(Unreachable):
+    """unexpected answer to {call}: {reason}"""
+
+    code = "unexpected-answer"
+    hint = "run it again; if it stays, see what answers there (AWS_ENDPOINT_URL, a proxy)"
+
+
 class CredentialsProblem(CloudError):
     """AWS does not accept the credentials for {call}: {reason}"""
 
@@ -345,6 +355,19 @@ class NoCredentials(CredentialsProblem):
     code = "no-credentials"
 
     hint = "sign in: aws sso login{option}; or try it without an account: toolkit sandbox up"
+
+
+class SourceProblem(CredentialsProblem):
+    """no AWS credentials{profile}: {reason}"""
+
+    code = "credentials-source"
+    hint = "{next}"
+
+
+class NeedsCode(SourceProblem):
+    """{whose} needs an MFA code, and this is not a terminal"""
+
+    code = "needs-mfa"
 
 
 class BadConfig(CredentialsProblem):
@@ -369,7 +392,10 @@ class Expired(CredentialsProblem):
 
     code = "expired"
 
-    hint = "sign in again: aws sso login{option}; then go on, with `toolkit resume` if a run was stopped"
+    hint = "{next}; then go on, with `toolkit resume` if a run was stopped"
+
+    def __init__(self, profile: str = "", option: str = "", next: str = "") -> None:
+        super().__init__(profile=profile, option=option, next=next or f"sign in again: aws sso login{option}")
 
 
 class NotAllowed(CredentialsProblem):

@@ -60,7 +60,7 @@ def endpoint(profile: str | None, services: Iterable[str] = DEPLOYED) -> str | N
 def addresses(profile: str | None, services: Iterable[str] = SERVICES) -> tuple[str, dict[str, str]]:
     """The address that is set for all services, and that of each of `services`; empty for AWS's own. Raises BadConfig."""
     env = os.environ
-    text = _settings_text()
+    text = settings_text()
     in_files = "endpoint_url" in text
     if not in_files and not any(name.startswith("AWS_ENDPOINT_URL") for name in env):
         return "", {}
@@ -106,7 +106,7 @@ def _paths() -> tuple[str, str]:
     return config, credentials
 
 
-def _settings_text() -> str:
+def settings_text() -> str:
     """Both files in small letters, to see whether they are worth being parsed: most set no endpoint."""
     texts = []
     for path in _paths():
