@@ -36,6 +36,7 @@ ToolkitError
         ├── SourceProblem   what gives the credentials gives none
         │   └── NeedsCode   it asks for an MFA code, and nobody is there
         ├── BadConfig   AWS's own settings on this machine are wrong
+        ├── NoRegion    nobody said where
         ├── Expired
         ├── WrongClock
         ├── NotAllowed  the IAM policy lacks an action
@@ -365,7 +366,7 @@ class SourceProblem(CredentialsProblem):
 
 
 class NeedsCode(SourceProblem):
-    """{whose} needs an MFA code, and this is not a terminal"""
+    """{whose} needs an MFA code, and {why}"""
 
     code = "needs-mfa"
 
@@ -378,6 +379,16 @@ class BadConfig(CredentialsProblem):
 
     def __init__(self, reason: str, next: str = "list") -> None:
         super().__init__(reason=reason, next=next)
+
+
+class NoRegion(CredentialsProblem):
+    """{reason}"""
+
+    code = "no-region"
+    hint = "set `regions` of the environment in rules.toml, --region or AWS_REGION"
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(reason=f"{name!r} is not a valid AWS region" if name else "no AWS region is set")
 
 
 class WrongClock(CredentialsProblem):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import options, world
+from toolkit.cli import account, options, world
 from toolkit.cli.main import Lazy
 from toolkit.flow import runs
 from toolkit.flow.rulebook import environment, load_rules
@@ -26,7 +26,7 @@ def lock() -> None:
     """The locks that keep two runs from one target."""
 
 
-def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | None) -> Locks:
+def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, as_json: bool = False) -> Locks:
     """The locks of the project around a folder; those in the environment's bucket, too, if it has one."""
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
@@ -34,4 +34,6 @@ def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | 
     loaded = load_rules(folder, named, git)
     name = environment(options.inherited(ctx, "env", env), loaded)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    return open_locks(runs.store_of(folder, named, git), place, world.around(git, folder))
+    there = world.around(git, folder)
+    account.begin(there if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json)
+    return open_locks(runs.store_of(folder, named, git), place, there)

@@ -20,7 +20,9 @@ def lock_show(ctx: click.Context, target: str | None, folder: str | None, rules:
 
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """
-    found = [one for one in locks(ctx, folder, rules, env).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])]
+    found = [
+        one for one in locks(ctx, folder, rules, env, as_json).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])
+    ]
     found = [(name, _told(by, where), where) for name, by, where in found]
     if as_json:
         return output.document(display.locks_document(found))

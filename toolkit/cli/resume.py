@@ -38,6 +38,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
     there = world.around(git, asked.folder)
+    deploying.begin(asked, git, there)
     store = runs.store_of(asked.folder, asked.rules, git)
     name = run or _newest(store)
     left = runs.left_of(store, name, there)

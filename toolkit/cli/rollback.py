@@ -36,6 +36,7 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         action="rollback",
     )
     there = world.around(git, asked.folder)
+    deploying.begin(asked, git, there)
     found = flow.candidates(order, git, there, look=version is None and not as_list)
     if as_list:
         return _listed([one.record for one in found], asked.as_json)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from toolkit import targets
-from toolkit.errors import ToolkitError
+from toolkit.errors import Exit, ToolkitError
 from toolkit.flow.compare import Point, Points, Records
 from toolkit.model import GOOD, Job, Live, Place, Rules
 from toolkit.ports.world import World
@@ -98,17 +98,21 @@ def _live(rules: Rules, where: tuple[Place, ...], variables: Mapping[str, str], 
     jobs = making.imagined(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
         found = list(pool.map(lambda job: _seen(job, world), jobs))
+    unasked = [seen for seen in found if isinstance(seen, ToolkitError) and seen.exit == Exit.CREDENTIALS]
+    if unasked and len(unasked) == len(found):  # nobody could be asked: that is what has to be fixed, and no answer
+        raise unasked[0]
     points: dict[str, tuple[Point, ...]] = {}
-    for job, point in zip(jobs, found, strict=True):
+    for job, seen in zip(jobs, found, strict=True):
+        point = Point(None, "", unknown=f"what is live cannot be seen: {seen}") if isinstance(seen, ToolkitError) else seen
         points[job.target] = (*points.get(job.target, ()), point)
     return points
 
 
-def _seen(job: Job, world: World) -> Point:
+def _seen(job: Job, world: World) -> Point | ToolkitError:
     try:
         live: Live | None = targets.kind(job.kind).live(job, world)
     except ToolkitError as problem:
-        return Point(None, "", unknown=f"what is live cannot be seen: {problem}")
+        return problem
     return Point(None, "", unknown="nothing is live of it") if live is None else point_of(live)
 
 

@@ -4,6 +4,7 @@ Reads and calls that carry a token of ours are tried up to five times. A write w
 stood for an effect is for the kind's `observe` to find out, never for a retry.
 """
 
+import json
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ from toolkit import __version__, errors
 from toolkit.model import Place
 from toolkit.ports import process
 from toolkit.ports.aside import Aside, Late, Spare, carry_out
-from toolkit.ports.aws import endpoint, sources
+from toolkit.ports.aws import answers, endpoint, sources
 
 Found = TypeVar("Found")
 
@@ -100,7 +101,12 @@ class Aws:
         try:
             found = iter(client.get_paginator(operation).paginate(**params))
             while (page := _within(CALL_S, lambda: next(found, None))) is not None:
+                page = _checked(page, service, operation)
+                if key not in page and service != "s3":  # S3 leaves out what is empty
+                    raise errors.Unexpected(call=f"{service}:{_camel(operation)}", reason=f"{key} is missing")
                 yield from page.get(key) or ()
+        except GeneratorExit:
+            raise
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
@@ -162,10 +168,10 @@ class Aws:
 
     @property
     def region_name(self) -> str:
-        """The region that calls go to. Raises Refused where none is set, CloudError."""
+        """The region that calls go to. Raises NoRegion, CloudError."""
         found = self.region or self._sessions().region_name
         if not found:
-            raise errors.Refused("no AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
+            raise errors.NoRegion
         return str(found)
 
     def account(self) -> str:
@@ -173,9 +179,13 @@ class Aws:
         return str(self.read("sts", "get_caller_identity")["Account"])
 
     def sign_in(self) -> None:
-        """Get credentials here and now, in this thread, so that whatever asks for a code can be answered. Raises CloudError."""
-        with self._person.asked():
-            self._get_credentials()
+        """Get credentials here and now, in this thread, so that whatever asks for a code can be answered; nothing where nobody is there.
+
+        Raises CloudError.
+        """
+        if self._person.is_there:
+            with self._person.asked():
+                self._get_credentials()
 
     def expiry(self) -> float | None:
         """In how many seconds the credentials end, None if they do not or do not say. Raises CloudError."""
@@ -253,6 +263,7 @@ class Aws:
             if not _is_address(made.meta.endpoint_url):
                 raise errors.BadConfig("AWS_ENDPOINT_URL is no address")
             made.meta.events.register("before-parse", _whole)
+            made.meta.events.register("before-parse", _modelled)
             self._clients[service, once] = made
             return made
 
@@ -260,9 +271,9 @@ class Aws:
         client = self._client(service, once)
         try:
             answer: dict[str, Any] = _within(CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params))
+            return _checked(answer, service, operation)
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
-        return answer
 
     def _whose(self) -> dict[str, str]:
         """What an error says of the profile, and of the option for it."""
@@ -316,10 +327,11 @@ class Aws:
             return errors.Unreachable(call=call, reason=_why(problem))
         if isinstance(problem, ResponseParserError):
             return errors.Unexpected(call=call, reason="it cannot be read")
+        if isinstance(problem, _WrongAnswer):
+            return errors.Unexpected(call=call, reason=str(problem))
         if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
             name = getattr(problem, "kwargs", {}).get("region_name", "")
-            said = f"{name!r} is no AWS region" if name else "no AWS region is set"
-            return errors.Refused(said, "set `regions` of the environment in rules.toml, --region or AWS_REGION")
+            return errors.NoRegion(str(name))
         if wrong := _settings(problem, boto):
             return errors.BadConfig(wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list")
         return None
@@ -361,6 +373,11 @@ class Person:
         """The roles that were assumed: for another region they are not asked for again."""
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is somebody at all."""
+        return self._ask is not None
+
+    @property
     def seconds(self) -> float:
         """How long a program may take to give credentials."""
         return sources.PERSON_S if self.answers else sources.SIGN_IN_S
@@ -384,7 +401,8 @@ class Person:
         if self._ask is None or not self._asked:
             whose = f"profile {profile}" if profile else "the role to assume"
             option = f" --profile {shlex.quote(profile)}" if profile else ""
-            raise errors.NeedsCode(whose=whose, next=f"sign in first, in a terminal: aws sts get-caller-identity{option}")
+            why = "this is not a terminal" if self._ask is None else "it was not given before"
+            raise errors.NeedsCode(whose=whose, why=why, next=f"sign in first, in a terminal: aws sts get-caller-identity{option}")
         return self._ask(question)
 
 
@@ -595,6 +613,40 @@ def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> 
         from botocore.exceptions import IncompleteReadError
 
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
+
+
+class _WrongAnswer(Exception):
+    """An answer of another form than the model's: what is wrong with it."""
+
+
+def _modelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
+    """Raises _WrongAnswer for JSON that is not what the model says: botocore would make something else of it."""
+    shape, body = operation_model.output_shape, response_dict["body"]
+    model = operation_model.service_model
+    protocol = getattr(model, "resolved_protocol", None) or model.protocol
+    if response_dict["status_code"] >= 300 or shape is None or protocol not in ("json", "rest-json") or not isinstance(body, bytes):
+        return
+    if not body or getattr(shape, "serialization", {}).get("payload"):
+        return
+    try:
+        found = json.loads(body)
+    except ValueError:
+        raise _WrongAnswer("it is not JSON") from None
+    if wrong := answers.wrong(shape, found):
+        raise _WrongAnswer(wrong)
+
+
+def _checked(answer: Any, service: str, operation: str) -> dict[str, Any]:
+    """An answer that says what it has to say. Raises Unexpected."""
+    call = f"{service}:{_camel(operation)}"
+    if not isinstance(answer, dict):
+        raise errors.Unexpected(call=call, reason="it is not an object")
+    if missing := answers.lacking(answer, call):
+        raise errors.Unexpected(call=call, reason=f"{missing} is missing")
+    if wrong := answers.impossible(answer):
+        raise errors.Unexpected(call=call, reason=wrong)
+    found: dict[str, Any] = answers.read(answer, call)
+    return found
 
 
 def _camel(operation: str) -> str:

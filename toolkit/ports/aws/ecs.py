@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from toolkit.errors import CloudError, Missing, NotAllowed, Unreachable
+from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected
 from toolkit.ports.aws.client import Aws
 
 Shape = dict[str, Any]
@@ -46,6 +46,10 @@ def _services(aws: Aws, cluster: str, names: Sequence[str]) -> tuple[dict[str, S
     except CloudError as problem:
         raise _no_cluster(aws, cluster, problem) from None
     services = part(answer, "services", "ecs:DescribeServices")
+    told = {str(one["serviceName"]) for one in services}
+    told |= {str(one.get("arn", "")).rpartition("/")[2] for one in answer.get("failures") or ()}
+    if silent := [name for name in names if name not in told]:  # AWS says of each that it is there, or that it is not
+        raise Unexpected(call="ecs:DescribeServices", reason=f"it says nothing of {silent[0]}")
     found = {str(one["serviceName"]): one | {"tags": tags(one.get("tags"))} for one in services}
     return {name: one for name, one in found.items() if one.get("status") != "INACTIVE"}, server_date(answer)
 
@@ -63,7 +67,8 @@ def definition(aws: Aws, arn: str) -> Shape | None:
         if problem.aws_code == "ClientException" and "unable to describe" in str(problem).lower():
             return None
         raise
-    return {**part(answer, "taskDefinition", "ecs:DescribeTaskDefinition"), "tags": tags(answer.get("tags"))}
+    found: Shape = part(answer, "taskDefinition", "ecs:DescribeTaskDefinition")
+    return found | {"tags": tags(answer.get("tags"))}
 
 
 def newest_revisions(aws: Aws, family: str, most: int) -> list[str]:
@@ -148,7 +153,8 @@ def _stopped(aws: Aws, cluster: str) -> dict[str, list[Shape]]:
 def register(aws: Aws, request: Mapping[str, Any]) -> Shape:
     """A new revision. No token of AWS's protects this call: it is made once, and a lost answer is looked for by our own tag."""
     answer = aws.write("ecs", "register_task_definition", **{**request, "tags": pairs(request["tags"])})
-    return {**part(answer, "taskDefinition", "ecs:RegisterTaskDefinition"), "tags": tags(answer.get("tags"))}
+    found: Shape = part(answer, "taskDefinition", "ecs:RegisterTaskDefinition")
+    return found | {"tags": tags(answer.get("tags"))}
 
 
 def update(aws: Aws, cluster: str, name: str, task_definition: str, force: bool = False) -> Shape:
@@ -175,9 +181,9 @@ def stop(aws: Aws, arn: str) -> bool | None:
 
 
 def part(answer: Mapping[str, Any], key: str, call: str) -> Any:
-    """A member that every answer to this call has. Raises Unreachable for one that was cut off on its way: the SDK takes it for empty."""
+    """A member that every answer to this call has. Raises Unexpected for one that has not: the SDK takes it for empty."""
     if key not in answer:
-        raise Unreachable(call=call, reason="the answer was cut off")
+        raise Unexpected(call=call, reason=f"{key} is missing")
     return answer[key]
 
 

@@ -81,6 +81,17 @@ def everywhere(profile: str | None) -> str | None:
     return endpoint(profile, SERVICES)
 
 
+def is_special() -> bool:
+    """Whether AWS's variables and files may say anything of endpoints, or of credentials that a person is asked for."""
+    return may_ask() or "endpoint_url" in settings_text() or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
+
+
+def may_ask() -> bool:
+    """Whether a profile may need a person: a code, or a program that asks for something itself."""
+    text = settings_text()
+    return "mfa_serial" in text or "credential_process" in text
+
+
 def _shown(address: str) -> str:
     """An address without user, password and query; empty if it is AWS's own."""
     try:
