@@ -43,10 +43,14 @@ ToolkitError
     │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
-    │   └── Unwell      AWS has trouble of its own
+    │   ├── Unwell      AWS has trouble of its own
+    │   └── Unexpected  an answer that says nothing: of another form than AWS's
     └── CredentialsProblem
         ├── NoCredentials
+        ├── SourceProblem   what gives the credentials gives none
+        │   └── NeedsCode   it asks for an MFA code, and nobody is there
         ├── BadConfig   AWS's own settings on this machine are wrong
+        ├── NoRegion    nobody said where
         ├── Expired
         ├── WrongClock
         ├── NotAllowed  the IAM policy lacks an action
@@ -507,6 +511,13 @@ class Unwell(Unreachable):
     hint = "try again in a few minutes; nothing is wrong on this side"
 
 
+class Unexpected(Unreachable):
+    """unexpected answer to {call}: {reason}"""
+
+    code = "unexpected-answer"
+    hint = "run it again; if it stays, see what answers there (AWS_ENDPOINT_URL, a proxy)"
+
+
 class CredentialsProblem(CloudError):
     """AWS does not accept the credentials for {call}: {reason}"""
 
@@ -523,6 +534,19 @@ class NoCredentials(CredentialsProblem):
     hint = "sign in: aws sso login{option}; or try it without an account: toolkit sandbox up"
 
 
+class SourceProblem(CredentialsProblem):
+    """no AWS credentials{profile}: {reason}"""
+
+    code = "credentials-source"
+    hint = "{next}"
+
+
+class NeedsCode(SourceProblem):
+    """{whose} needs an MFA code, and {why}"""
+
+    code = "needs-mfa"
+
+
 class BadConfig(CredentialsProblem):
     """the AWS settings cannot be used: {reason}"""
 
@@ -531,6 +555,16 @@ class BadConfig(CredentialsProblem):
 
     def __init__(self, reason: str, next: str = "list") -> None:
         super().__init__(reason=reason, next=next)
+
+
+class NoRegion(CredentialsProblem):
+    """{reason}"""
+
+    code = "no-region"
+    hint = "set `regions` of the environment in rules.toml, --region or AWS_REGION"
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(reason=f"{name!r} is not a valid AWS region" if name else "no AWS region is set")
 
 
 class WrongClock(CredentialsProblem):
@@ -545,7 +579,10 @@ class Expired(CredentialsProblem):
 
     code = "expired"
 
-    hint = "sign in again: aws sso login{option}; then go on, with `toolkit resume` if a run was stopped"
+    hint = "{next}; then go on, with `toolkit resume` if a run was stopped"
+
+    def __init__(self, profile: str = "", option: str = "", next: str = "") -> None:
+        super().__init__(profile=profile, option=option, next=next or f"sign in again: aws sso login{option}")
 
 
 class NotAllowed(CredentialsProblem):

@@ -633,6 +633,7 @@ class Sign(Struct, frozen=True):
     """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few words.
 
     `since` is ISO 8601 in UTC. What is not `ok` has one `cause` in a line, and the `next` command, or thing to do, that mends it.
+    `unasked`: AWS could not be asked, for want of credentials, a region, a permission or an answer.
     """
 
     what: str
@@ -641,6 +642,7 @@ class Sign(Struct, frozen=True):
     since: str | None = None
     cause: str = ""
     next: str = ""
+    unasked: bool = False
 
 
 class Miss(Struct, frozen=True):

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import UnknownServiceError  # type: ignore[import-untyped]
 
 from tests.support.aws import Endpoint
-from toolkit.errors import BadConfig, CloudError, NotAllowed, Throttled, Unreachable, Unwell, WrongClock
+from toolkit.errors import CloudError, NotAllowed, SourceProblem, Throttled, Unreachable, Unwell, WrongClock
 from toolkit.ports.aside import Aside
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -133,7 +133,7 @@ def test_what_a_credential_process_says_is_not_repeated(aws: Aws, monkeypatch: p
     with open(config, "w") as file:
         file.write("[profile broken]\ncredential_process = sh -c 'echo hunter2 >&2; exit 1'\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", config)
-    with pytest.raises(BadConfig, match="credential_process") as refused:
+    with pytest.raises(SourceProblem, match="credential_process failed") as refused:
         Aws("broken", "eu-west-1").read("ecs", "describe_clusters")
     assert "hunter2" not in str(refused.value)
 

@@ -1,6 +1,7 @@
 """The table of `health`: what is said of each thing, each problem once, and nothing that moves a cursor."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
 
 
 def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once() -> None:
-    why = {"cause": "these credentials are for another account", "next": "sign in: aws sso login"}
+    why: dict[str, Any] = {"cause": "these credentials are for another account", "next": "sign in: aws sso login"}
     text = told(up("credentials", Sign("credentials", "failing", "x", **why)), up("app", Sign("app", "unknown", "y", **why)))
     assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
     assert "app: unknown, for the same reason\n" in text

@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.cli import options, output, progress, signals, world
+from toolkit.cli import account, options, output, progress, signals, world
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
@@ -22,6 +22,7 @@ from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git
+from toolkit.ports.world import World
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -174,6 +175,12 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
     )  # fmt: skip
 
 
+def begin(asked: Common, git: Git | None, there: World) -> None:
+    """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
+    silent = asked.quiet or asked.as_json
+    account.begin(there, git, asked.folder, asked.rules, asked.env, asked.profile, asked.region, silent=silent)
+
+
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
     rules = flow.check(order, git)
@@ -202,6 +209,7 @@ def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bo
 def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """The same once it is clear whose rules.toml decides."""
     there = world.around(git, asked.folder)
+    begin(asked, git, there)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
         prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}"), look=True))

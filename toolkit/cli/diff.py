@@ -1,6 +1,7 @@
 """`toolkit diff`: what is out of date, why, and the narrowest plan."""
 
 import os
+from collections.abc import Callable
 
 import click
 
@@ -71,7 +72,7 @@ def diff(
         given_name="standard input" if paths_from == "-" else paths_from or "",
         allowed=allowed,
     )
-    found = flow.diff(request, git, _recorded)
+    found = flow.diff(request, git, _reader(request, git, silent=quiet or as_json))
     word, code = show.status(found, exit_code)
     if out and not found.refusal:
         _write_plan(out, found, git)
@@ -91,15 +92,26 @@ def diff(
     return code
 
 
-def _recorded(how: str, rules: Rules, environment: str | None) -> flow.Points:
-    """What is recorded as deployed, or live. Where nothing can be recorded, nothing is loaded to find that out."""
+def _reader(request: flow.Request, git: Git | None, silent: bool) -> Callable[[str, Rules, str | None], flow.Points]:
+    """What is recorded as deployed, or live, read once it is asked for."""
+
+    def read(how: str, rules: Rules, environment: str | None) -> flow.Points:
+        return _recorded(how, rules, environment, request, git, silent)
+
+    return read
+
+
+def _recorded(how: str, rules: Rules, environment: str | None, request: flow.Request, git: Git | None, silent: bool) -> flow.Points:
+    """The same. Where nothing can be recorded, nothing is loaded to find that out."""
     shared = any(one.store for one in rules.environments.values())
     if how == "last" and not shared and not os.path.isdir(files.state_folder()):
         return {}
-    from toolkit.cli import world
+    from toolkit.cli import account, world
     from toolkit.flow.recorded import reader
 
-    return reader(world.around(Git.open(os.getcwd()), os.getcwd()), lambda words: output.note(f"note: {words}"))(how, rules, environment)
+    there = world.around(Git.open(os.getcwd()), os.getcwd())
+    account.begin(there if how == "live" or shared else None, git, request.folder, request.rules, environment, silent=silent)
+    return reader(there, lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
 
 def _offered(found: Answer) -> int:

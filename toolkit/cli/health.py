@@ -1,16 +1,19 @@
 """`toolkit health`: is everything well that rules.toml names?"""
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from toolkit.cli import options, output, progress, world
+from toolkit.cli import account, options, output, progress, world
 from toolkit.cli.redaction import redactor
+from toolkit.errors import CredentialsProblem
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
+from toolkit.ports.world import World
 from toolkit.show import health as show
 from toolkit.show import junit
 from toolkit.show.text import line
@@ -54,10 +57,16 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     if given["report"]:
         files.check_writable(given["report"])
     git = options.repository(request.folder)
+    there = world.around(git, request.folder)
+    with suppress(CredentialsProblem):  # it is told in the row of the credentials; what needs none is asked all the same
+        account.begin(
+            there, git, request.folder, request.rules, request.environment, request.profile, request.region, request.everywhere,
+            silent=given["quiet"] or given["as_json"],
+        )  # fmt: skip
     if given["watch"]:
-        return _watched(request, git, given, options.time("--interval", given["interval"]))
+        return _watched(request, git, there, given, options.time("--interval", given["interval"]))
     with progress.checking(given["quiet"] or given["as_json"]):
-        looked = _look(request, git)
+        looked = flow.look(request, git, there)
     _tell(looked, given)
     return _reported(looked, given) or int(looked.exit)
 
@@ -75,10 +84,6 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         allowed=given["allowed"],
         redact=redactor(),
     )
-
-
-def _look(request: flow.Request, git: Git | None) -> flow.Looked:
-    return flow.look(request, git, world.around(git, request.folder))
 
 
 def _reported(looked: flow.Looked, given: dict[str, Any]) -> int:
@@ -100,13 +105,13 @@ def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
     return first + show.text(looked.checkups, looked.notes, looked.took_s, datetime.now(UTC), output.width(), given["verbose"])
 
 
-def _watched(request: flow.Request, git: Git | None, given: dict[str, Any], interval_s: float) -> int:
+def _watched(request: flow.Request, git: Git | None, there: World, given: dict[str, Any], interval_s: float) -> int:
     """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table after the other."""
     screen = progress.redrawing(given["as_json"])
     try:
         with screen:
             while True:
-                looked = _look(request, git)
+                looked = flow.look(request, git, there)
                 if given["as_json"]:
                     output.document(show.document(looked))
                     output.flush()

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import account, options, output, world
 from toolkit.cli.main import Lazy
 from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
@@ -29,8 +29,14 @@ def lock() -> None:
 
 
 def locks(
-    ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool, changes: bool = False
-) -> Locks:  # fmt: skip
+    ctx: click.Context,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    allowed: bool,
+    as_json: bool = False,
+    changes: bool = False,
+) -> Locks:
     """The locks of the project around a folder; those in the environment's bucket, too, if it has one. `changes`: one is to be released."""
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
@@ -43,4 +49,5 @@ def locks(
         agree(loaded, name)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
     around = world.around(git, folder)
+    account.begin(around if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json)
     return open_locks(store_for(loaded, around, place.profile), place, around)

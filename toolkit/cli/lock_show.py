@@ -24,7 +24,9 @@ def lock_show(
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """
     found = [
-        one for one in locks(ctx, folder, rules, env, allowed).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])
+        lock
+        for lock in locks(ctx, folder, rules, env, allowed, as_json).show()
+        if target is None or target in (lock[0], lock[0].split("/", 2)[-1])
     ]
     found = [(name, _told(by, where), where) for name, by, where in found]
     if as_json:

@@ -122,6 +122,7 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str]) -> int:
     """The exit code of a command line. Errors are told here, and only here."""
+    output.elsewhere(None, silent=True)
     try:
         return int(cli.main(args, prog_name="toolkit", standalone_mode=False) or 0)
     except click.exceptions.Abort:

@@ -25,6 +25,28 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
+class _Elsewhere:
+    """What the first line says while calls go to something that is not AWS."""
+
+    def __init__(self) -> None:
+        self.endpoint: str | None = None
+        self.pending = False
+
+    def first(self) -> str:
+        """The line, once."""
+        pending, self.pending = self.pending, False
+        return f"endpoint: {text.line(self.endpoint or '')} (not AWS)\n" if pending else ""
+
+
+_elsewhere = _Elsewhere()
+
+
+def elsewhere(endpoint: str | None, silent: bool) -> None:
+    """From now on: where calls go, None for AWS itself. It is the first line of what is told, unless `silent`; a document has a field."""
+    if endpoint != _elsewhere.endpoint:
+        _elsewhere.endpoint, _elsewhere.pending = endpoint, endpoint is not None and not silent
+
+
 class Enough(Exception):
     """Whoever reads our output has closed it."""
 
@@ -32,7 +54,7 @@ class Enough(Exception):
 def say(answer: str) -> None:
     """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it would make exit code 1."""
     try:
-        sys.stdout.write(answer + "\n")
+        sys.stdout.write(f"{_elsewhere.first()}{answer}\n")
     except OSError as problem:
         if _closed(problem):
             raise Enough from None
@@ -44,14 +66,14 @@ def note(remark: str) -> None:
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):  # nobody is there to be told
-        sys.stderr.write(remark + "\n")
+        sys.stderr.write(f"{_elsewhere.first()}{remark}\n")
 
 
 def document(found: dict[str, Any]) -> int:
     """A JSON answer; its exit code."""
     from toolkit.show.document import dumps
 
-    say(dumps(found))
+    say(dumps({**found, "endpoint": _elsewhere.endpoint} if _elsewhere.endpoint else found))
     return int(found["exit"])
 
 

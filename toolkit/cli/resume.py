@@ -39,6 +39,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
     there = world.around(git, asked.folder)
+    deploying.begin(asked, git, there)
     stores = stores_around(asked.folder, asked.rules, git)
     name = run or _newest(stores)
     store = store_with(name, stores)

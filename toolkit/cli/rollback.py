@@ -43,6 +43,7 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
     changes = not (asked.dry_run or as_list)
     order = replace(order, allowed=deploying.may_decide(rules, where, asked, changes))
     there = world.around(git, asked.folder)
+    deploying.begin(asked, git, there)
     by = None if as_list else flow.at_work(order, git, there)
     choice = flow.choices(order, git, there, look=version is None and not as_list, busy=by is not None)
     if as_list:

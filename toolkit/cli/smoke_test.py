@@ -1,13 +1,14 @@
 """`toolkit smoke-test`: ask the live system what rules.toml says that it must answer."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from toolkit.cli import options, output, progress, signals, world
+from toolkit.cli import account, options, output, progress, signals, world
 from toolkit.cli.redaction import redactor
-from toolkit.errors import UsageError
+from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
 from toolkit.impact.reading import wrong_base
 from toolkit.model import Check
@@ -63,6 +64,11 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     if given["report"]:
         files.check_writable(given["report"])
     there = world.around(git, request.folder)
+    with suppress(CredentialsProblem):  # the checks that need them say so
+        account.begin(
+            there, git, request.folder, request.rules, request.environment, request.profile, request.region,
+            silent=given["quiet"] or given["as_json"],
+        )  # fmt: skip
     stage = flow.prepare(request, git, there)
     for remark in stage.first:
         output.note(f"note: {line(remark)}")

@@ -11,7 +11,7 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import advised, same_place
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
-from toolkit.flow.looking import Board, Subject, ask_about, compared, elsewhere, more_coming, warm
+from toolkit.flow.looking import SAYS, Board, Subject, addresses_of, ask_about, ask_addresses, compared, elsewhere, more_coming, warm
 from toolkit.flow.rulebook import environment
 from toolkit.flow.trusted import load_trusted, told
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
@@ -67,6 +67,8 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     board = Board(subjects)
     policies = {name: checking.policy(rules, found, rules.environments.get(name) if name else None) for name in names}
     until = began + request.timeout_s
+    for at, subject in enumerate(subjects):
+        ask_addresses(board, at, subject, policies[subject.place.environment], request.timeout_s, world)
     with suppress(Late):  # what gives credentials may hang
         Aside(lambda: warm(subjects, world)).within(until - monotonic())
     record = Aside(lambda: recorded(rules, subjects, world))
@@ -84,22 +86,19 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     checkups = against_head(checkups, request.folder, request.rules, git, notes, request.allowed)
     checkups = [_told(checkup, rules, request) for checkup in checkups]
     took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
-    looked = _looked(names, subjects, tuple(checkups), board, took_s, notes)
+    looked = _looked(names, tuple(checkups), took_s, notes)
     first = dict.fromkeys(request.redact(words) for name in names for words in told(rules, name))
     return replace(looked, first=tuple(first))
 
 
-def _looked(
-    names: Sequence[str | None], subjects: Sequence[Subject], checkups: tuple[Checkup, ...], board: Board, took_s: float,
-    notes: Sequence[str],
-) -> Looked:  # fmt: skip
+def _looked(names: Sequence[str | None], checkups: tuple[Checkup, ...], took_s: float, notes: Sequence[str]) -> Looked:
     words = {checkup.status for checkup in checkups}
     worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in words)
-    well = [checkup.status in ("ok", "warning") for checkup in checkups]
-    blind = [board.refusal(subject.place) is not None and _needs_credentials(subject) for subject in subjects]
-    # Where all that is not well is not known for want of credentials, that is what has to be mended.
-    blamed = all(one or other for one, other in zip(well, blind, strict=True))
-    code = Exit.OK if all(well) else Exit.CREDENTIALS if blamed else Exit.FAILED
+    wrong = [sign for checkup in checkups for sign in checkup.signs if sign.status in ("failing", "unknown")]
+    # Where AWS could not be asked, and nothing else is wrong, that is what has to be fixed.
+    code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
+    if wrong and all(sign.unasked for sign in wrong):
+        code = Exit.CREDENTIALS
     return Looked(tuple(name for name in names if name), worst, code, checkups, took_s, tuple(notes))
 
 
@@ -151,13 +150,15 @@ def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool,
     problem = board.refusal(place) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
         sign = replace(unknown(subject.name, problem), detail="not looked at")
-        return Checkup(subject.name, subject.kind, place.environment, place.region, (sign,))
+        seen = tuple(replace(one, detail=one.detail.partition(SAYS)[0]) for one in board.signs(at) if one.what in addresses_of(subject))
+        return Checkup(subject.name, subject.kind, place.environment, place.region, (sign, *seen))
     signs = tuple(
         compared(sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))) for sign in board.signs(at)
     )
     if not answered:
         late = f"no answer within {request.timeout_s:g} s"
-        signs = (*signs, Sign(subject.name, "unknown", late, cause=late, next=f"try again with --timeout {2 * request.timeout_s:.0f}s"))
+        next_ = f"try again with --timeout {2 * request.timeout_s:.0f}s"
+        signs = (*signs, Sign(subject.name, "unknown", late, cause=late, next=next_, unasked=_needs_credentials(subject)))
     return Checkup(subject.name, subject.kind, place.environment, place.region, signs, live)
 
 

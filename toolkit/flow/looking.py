@@ -122,15 +122,29 @@ def more_coming(subjects: Iterable[Subject], world: World) -> ExitStack:
 
 def ask_about(board: Board, at: int, subject: Subject, policy: Policy, seconds: float, rules: Rules, world: World) -> None:
     """Start all questions about one subject."""
-    around = Around(policy, world.aws, subject.place, min(ANSWER_S, SHARE * seconds))
+    around = _around(policy, subject, seconds, world)
     if subject.job is not None:
         _start(board, at, lambda: _of_kind(board, at, subject, world))
-        for url in subject.job.settings.health:
-            _start(board, at, lambda url=url: _of_address(board, at, url, around))  # type: ignore[misc]
     elif subject.check is not None:
         _start(board, at, lambda: _of_check(board, at, subject, around, rules))
     else:
         _start(board, at, lambda: _of_credentials(board, at, subject.place, world))
+
+
+def ask_addresses(board: Board, at: int, subject: Subject, policy: Policy, seconds: float, world: World) -> None:
+    """Start what needs no credentials: they are asked before AWS is, so that nothing that hangs there is in their way."""
+    around = _around(policy, subject, seconds, world)
+    for url in subject.job.settings.health if subject.job is not None else ():
+        _start(board, at, lambda url=url: _of_address(board, at, url, around))  # type: ignore[misc]
+
+
+def addresses_of(subject: Subject) -> frozenset[str]:
+    """What the signs of its health addresses are called."""
+    return frozenset(map(addresses.shown, subject.job.settings.health)) if subject.job is not None else frozenset()
+
+
+def _around(policy: Policy, subject: Subject, seconds: float, world: World) -> Around:
+    return Around(policy, world.aws, subject.place, min(ANSWER_S, SHARE * seconds))
 
 
 def _start(board: Board, at: int, question: Callable[[], None]) -> None:
@@ -172,7 +186,8 @@ def _of_check(board: Board, at: int, subject: Subject, around: Around, rules: Ru
     status = {"passed": "ok", "failed": "failing"}.get(found.status, "unknown")
     next_ = found.next or (f"toolkit smoke-test --only {check.name}" if status != "ok" else "")
     detail = found.detail if status == "ok" else _in_short(found)
-    board.tell(at, Sign(found.asks, status, detail, cause="" if status == "ok" else f"{found.asks}: {found.cause}", next=next_))
+    cause = "" if status == "ok" else f"{found.asks}: {found.cause}"
+    board.tell(at, Sign(found.asks, status, detail, cause=cause, next=next_, unasked=status == "unknown" and check.sort == "aws"))
 
 
 def _in_short(found: Result) -> str:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.changes.names import generated_in, is_commit
-from toolkit.errors import ToolkitError
+from toolkit.errors import Exit, ToolkitError
 from toolkit.flow.compare import UNRECORDED, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules
@@ -130,6 +130,9 @@ def _live(
 ) -> Points:  # fmt: skip
     """What the cloud says runs. A target that cannot be asked is unknown, and so due."""
     seen = look(leaves(rules), rules, where, variables, world)
+    unasked = [live for live in seen.values() if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS]
+    if unasked and len(unasked) == len(seen):  # nobody could be asked: that is what has to be fixed, and no answer
+        raise unasked[0]
     points: dict[str, tuple[Point, ...]] = {}
     for place in where:
         for name in leaves(rules):

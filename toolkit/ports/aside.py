@@ -25,7 +25,7 @@ class Aside(Generic[Found]):
 
     def __init__(self, do: Callable[[], Found]) -> None:
         self._found: Future[Found] = Future()
-        Spare(lambda: self._carry_out(do)).start()
+        Spare(lambda: carry_out(self._found, do)).start()
 
     def within(self, seconds: float) -> Found:
         """What came of it. Raises what it raised; Late if it has not ended `seconds` from now."""
@@ -33,8 +33,10 @@ class Aside(Generic[Found]):
             raise Late
         return self._found.result()
 
-    def _carry_out(self, do: Callable[[], Found]) -> None:
-        try:
-            self._found.set_result(do())
-        except BaseException as problem:  # also a bug has to arrive where it is waited for
-            self._found.set_exception(problem)
+
+def carry_out(result: Future[Found], do: Callable[[], Found]) -> None:
+    """Do it, and hand what came of it to whoever waits."""
+    try:
+        result.set_result(do())
+    except BaseException as problem:  # also a bug has to arrive where it is waited for
+        result.set_exception(problem)

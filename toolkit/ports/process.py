@@ -163,6 +163,49 @@ class Talking:
             os.killpg(self._process.pid, number)
 
 
+class TooLong(Exception):
+    """A program has not ended in its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Bounded:
+    """A program that botocore starts and waits for, as it would with `subprocess.Popen`; but it does not wait for ever.
+
+    `asks`: it may ask a person on this terminal, so it stays in our session. Its environment is ours: that is what it was written for.
+    """
+
+    def __init__(self, argv: Sequence[str], seconds: float, asks: bool) -> None:
+        self._seconds, self._alone = seconds, not asks
+        stdin = None if asks else subprocess.DEVNULL
+        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+            argv, stdin=stdin, start_new_session=not asks, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended."""
+        return self._process.returncode
+
+    def communicate(self) -> tuple[bytes, bytes]:
+        """All that it writes. Raises TooLong, after it was ended."""
+        try:
+            return self._process.communicate(timeout=self._seconds)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError, PermissionError):
+                if self._alone:
+                    os.killpg(self._process.pid, signal.SIGKILL)  # and what it started
+                else:
+                    self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdout, self._process.stderr):
+                if pipe is not None:
+                    pipe.close()
+            raise TooLong(self._seconds) from None
+
+
 def run(argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None) -> Finished:
     """Run a program to its end. One that is still running after `patience_s` is killed; its code is then -9."""
     try:

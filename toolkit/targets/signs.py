@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from toolkit.errors import CloudError, NotAllowed, ToolkitError
+from toolkit.errors import CloudError, Exit, NotAllowed, ToolkitError
 from toolkit.model import Sign
 from toolkit.ports.aside import Spare
 from toolkit.targets.base import Tell
@@ -34,7 +34,8 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
 
 def unknown(what: str, problem: ToolkitError) -> Sign:
     """It could not be looked at, and why not."""
-    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.next)
+    unasked = problem.exit == Exit.CREDENTIALS
+    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked)
 
 
 def _short(problem: ToolkitError) -> str:

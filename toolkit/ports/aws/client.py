@@ -4,10 +4,13 @@ Reads and calls that carry a token of ours are tried up to five times. A write w
 stood for an effect is for the kind's `observe` to find out, never for a retry.
 """
 
+import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from threading import Condition, Lock, current_thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -15,7 +18,9 @@ from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
 from toolkit.model import Place
-from toolkit.ports.aside import Aside, Late, Spare
+from toolkit.ports import process
+from toolkit.ports.aside import Aside, Late, Spare, carry_out
+from toolkit.ports.aws import answers, endpoint, sources
 
 Found = TypeVar("Found")
 
@@ -60,9 +65,12 @@ _WHO_WHAT = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: o
 class Aws:
     """The calls of one profile and region. Safe to use from several threads."""
 
-    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+    def __init__(self, profile: str | None = None, region: str | None = None, person: "Person | None" = None) -> None:
+        """`person`: whoever can be asked for an MFA code."""
         self.profile, self.region = profile, region
+        self._person = person or Person()
         self._session: Any = None
+        self._signing_in: Future[None] | None = None
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
@@ -93,7 +101,12 @@ class Aws:
         try:
             found = iter(client.get_paginator(operation).paginate(**params))
             while (page := _within(CALL_S, lambda: next(found, None))) is not None:
+                page = _checked(page, service, operation)
+                if key not in page and service != "s3":  # S3 leaves out what is empty
+                    raise errors.Unexpected(call=f"{service}:{_camel(operation)}", reason=f"{key} is missing")
                 yield from page.get(key) or ()
+        except GeneratorExit:
+            raise
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
@@ -155,25 +168,64 @@ class Aws:
 
     @property
     def region_name(self) -> str:
-        """The region that calls go to. Raises Refused where none is set."""
+        """The region that calls go to. Raises NoRegion, CloudError."""
         found = self.region or self._sessions().region_name
         if not found:
-            raise errors.Refused("no AWS region is set", "add `regions` to the environment in rules.toml, or set AWS_REGION")
+            raise errors.NoRegion
         return str(found)
 
     def account(self) -> str:
         """The twelve digits that the credentials belong to. Raises CloudError."""
         return str(self.read("sts", "get_caller_identity")["Account"])
 
+    def sign_in(self) -> None:
+        """Get credentials here and now, in this thread, so that whatever asks for a code can be answered; nothing where nobody is there.
+
+        Raises CloudError.
+        """
+        if self._person.is_there:
+            with self._person.asked():
+                self._get_credentials()
+
     def expiry(self) -> float | None:
-        """In how many seconds the credentials end, None if they do not or do not say."""
-        found = self._sessions().get_credentials()
-        ends = getattr(found, "_expiry_time", None)
+        """In how many seconds the credentials end, None if they do not or do not say. Raises CloudError."""
+        self._sign_in()
+        ends = getattr(self._sessions().get_credentials(), "_expiry_time", None)
         if ends is None:
             return None
         from datetime import UTC, datetime
 
         return float((ends - datetime.now(UTC)).total_seconds())
+
+    def _sign_in(self) -> None:
+        """Have credentials, if there are any. Whoever asks for them at one moment shares one attempt; a later one is a new attempt.
+
+        The lock is not held meanwhile: a program that gives credentials may hang. Raises CloudError.
+        """
+        with self._lock:
+            attempt, mine = self._signing_in, self._signing_in is None
+            if attempt is None:
+                attempt = self._signing_in = Future()
+        if mine and isinstance(current_thread(), Spare):
+            carry_out(attempt, self._get_credentials)
+        elif mine:
+            Spare(lambda: carry_out(attempt, self._get_credentials)).start()
+        if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
+            raise errors.Unreachable(call="credentials", reason="what gives them is silent")
+        if attempt.exception() is not None:
+            with self._lock:
+                if self._signing_in is attempt:
+                    self._signing_in = None
+        attempt.result()
+
+    def _get_credentials(self) -> None:
+        session = self._sessions()
+        try:
+            found = session.get_credentials()
+            if found is not None:
+                found.get_frozen_credentials()  # a role is assumed now
+        except Exception as problem:
+            raise self._unusable(problem) from None
 
     def _sessions(self) -> Any:
         with self._lock:
@@ -183,9 +235,9 @@ class Aws:
         """The one session; the lock is held."""
         if self._session is None:
             try:
-                self._session = _session(self.profile, self.region)
+                self._session = _session(self.profile, self.region, self._person)
             except Exception as problem:
-                raise self._translated(problem, "sts", "get_caller_identity") from None
+                raise self._unusable(problem) from None
         return self._session
 
     def _client(self, service: str, once: bool) -> Any:
@@ -193,6 +245,7 @@ class Aws:
         if found is not None:
             return found
         region = self.region_name
+        self._sign_in()
         with self._lock:
             session = self._made_session()
             if (service, once) in self._clients:
@@ -206,8 +259,11 @@ class Aws:
             try:
                 made = session.client(service, config=config, region_name=region)
             except Exception as problem:
-                raise self._translated(problem, service, "client") from None
+                raise self._unusable(problem) from None
+            if not _is_address(made.meta.endpoint_url):
+                raise errors.BadConfig("AWS_ENDPOINT_URL is no address")
             made.meta.events.register("before-parse", _whole)
+            made.meta.events.register("before-parse", _modelled)
             self._clients[service, once] = made
             return made
 
@@ -215,21 +271,48 @@ class Aws:
         client = self._client(service, once)
         try:
             answer: dict[str, Any] = _within(CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params))
+            return _checked(answer, service, operation)
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
-        return answer
+
+    def _whose(self) -> dict[str, str]:
+        """What an error says of the profile, and of the option for it."""
+        if not self.profile:
+            return {"profile": "", "option": ""}
+        return {"profile": f" of profile {self.profile}", "option": f" --profile {shlex.quote(self.profile)}"}
+
+    def _unusable(self, problem: Exception) -> Exception:
+        """What AWS's files and variables on this machine, or a source of credentials, are wrong with: no call was made."""
+        known = self._known(problem, "credentials")
+        if known is not None:
+            return known
+        if isinstance(problem, OSError) and isinstance(problem.filename, str):
+            return errors.BadConfig(f"{problem.filename}: {problem.strerror}")
+        return errors.BadConfig(_ADDRESS.sub(_BARE, (str(problem).splitlines() or [type(problem).__name__])[0]))
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
-        """An error of botocore in our terms; anything else as it is, for it is a bug."""
+        """What a call ended with, in our terms. botocore reads each answer by its model, and trips over one of another form: that is
+        no bug of ours."""
+        call = f"{service}:{_camel(operation)}"
+        known = self._known(problem, call)
+        if known is not None:
+            return known
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+        if isinstance(problem, BotoCoreError):
+            return errors.CloudError(call=call, reason=_ADDRESS.sub(_BARE, str(problem).splitlines()[0]))
+        return errors.Unexpected(call=call, reason=f"it cannot be read ({type(problem).__name__})")
+
+    def _known(self, problem: Exception, call: str) -> Exception | None:
+        """An error in our terms, None for one that tells nothing by itself."""
         from botocore import exceptions as boto  # type: ignore[import-untyped]
         from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-        call = f"{service}:{_camel(operation)}"
-        whose = (
-            {"profile": f" of profile {self.profile}", "option": f" --profile {self.profile}"}
-            if self.profile
-            else dict.fromkeys(("profile", "option"), "")
-        )
+        whose = self._whose()
+        if isinstance(problem, errors.ToolkitError):
+            return problem
+        if isinstance(problem, sources.SourceFailed):
+            return sources.told(problem, boto, whose, self._known)
         if isinstance(problem, boto.ClientError):
             return self._refusal(problem.response, call, whose)
         if isinstance(problem, (boto.NoCredentialsError, boto.SSOTokenLoadError)):
@@ -238,19 +321,20 @@ class Aws:
             return errors.Expired(**whose)
         if isinstance(problem, _TooSlow):
             return errors.Unreachable(call=call, reason=f"it took longer than {problem.seconds:g} s")
+        if isinstance(problem, boto.HTTPClientError) and "Invalid header value" in str(problem):
+            return errors.BadConfig("the keys have a line end or a character that no key has: they were not copied exactly")
         if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
             return errors.Unreachable(call=call, reason=_why(problem))
         if isinstance(problem, ResponseParserError):
-            return errors.Unreachable(call=call, reason="the answer cannot be read")
+            return errors.Unexpected(call=call, reason="it cannot be read")
+        if isinstance(problem, _WrongAnswer):
+            return errors.Unexpected(call=call, reason=str(problem))
         if isinstance(problem, (boto.NoRegionError, boto.InvalidRegionError)):
             name = getattr(problem, "kwargs", {}).get("region_name", "")
-            said = f"{name!r} is no AWS region" if name else "no AWS region is set"
-            return errors.Refused(said, "set `regions` of the environment in rules.toml, --region or AWS_REGION")
+            return errors.NoRegion(str(name))
         if wrong := _settings(problem, boto):
             return errors.BadConfig(wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list")
-        if isinstance(problem, boto.BotoCoreError):
-            return errors.CloudError(call=call, reason=_ADDRESS.sub(_BARE, str(problem).splitlines()[0]))
-        return problem
+        return None
 
     def _refusal(self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]) -> errors.CloudError:
         found = response.get("Error", {})
@@ -276,7 +360,72 @@ class Aws:
         return problem
 
 
-def _session(profile: str | None, region: str | None) -> Any:
+class Person:
+    """Whoever can be asked for the code of an MFA device, or nobody. `ask` shows a question and returns the answer.
+
+    A question is only asked while somebody waits for it: never under a progress line, and never against a deadline of ours.
+    """
+
+    def __init__(self, ask: sources.Ask | None = None, asked: bool = False) -> None:
+        self._ask = ask
+        self._asked = asked
+        self.roles: dict[str, Any] = {}
+        """The roles that were assumed: for another region they are not asked for again."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is somebody at all."""
+        return self._ask is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long a program may take to give credentials."""
+        return sources.PERSON_S if self.answers else sources.SIGN_IN_S
+
+    @property
+    def answers(self) -> bool:
+        """Whether a question can be asked now."""
+        return self._asked and self._ask is not None
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """While it lasts, questions may be asked."""
+        self._asked = True
+        try:
+            yield
+        finally:
+            self._asked = False
+
+    def code(self, profile: str | None, question: str) -> str:
+        """The code. Raises NeedsCode where nobody is there, EOFError, KeyboardInterrupt."""
+        if self._ask is None or not self._asked:
+            whose = f"profile {profile}" if profile else "the role to assume"
+            option = f" --profile {shlex.quote(profile)}" if profile else ""
+            why = "this is not a terminal" if self._ask is None else "it was not given before"
+            raise errors.NeedsCode(whose=whose, why=why, next=f"sign in first, in a terminal: aws sts get-caller-identity{option}")
+        return self._ask(question)
+
+
+class _Roles:
+    """Roles that were assumed, kept where the AWS CLI keeps them: one code signs in for both, until they expire. A disk that takes nothing
+    only costs another code."""
+
+    def __init__(self, here: dict[str, Any], shared: Any) -> None:
+        self._here, self._shared = here, shared
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._here or key in self._shared
+
+    def __getitem__(self, key: str) -> Any:
+        return self._here[key] if key in self._here else self._shared[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._here[key] = value
+        with suppress(OSError, ValueError):
+            self._shared[key] = value
+
+
+def _session(profile: str | None, region: str | None, person: Person | None = None) -> Any:
     """boto3's session of a profile. Raises what botocore raises."""
     import boto3  # type: ignore[import-untyped]
     import botocore.session  # type: ignore[import-untyped]
@@ -293,7 +442,29 @@ def _session(profile: str | None, region: str | None) -> Any:
     core = botocore.session.Session()
     also = core.get_config_variable("data_path")
     core.register_component("data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else []))
-    return boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
+    session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
+    _watch_sources(core, profile, person or Person())
+    return session
+
+
+def _watch_sources(core: Any, profile: str | None, person: Person) -> None:
+    """Guard what gives credentials, and ask the person, not the terminal, for codes."""
+    from botocore.utils import JSONFileCache  # type: ignore[import-untyped]
+
+    resolver = core.get_component("credential_provider")
+
+    def popen(argv: Sequence[str], **streams: int) -> process.Bounded:
+        return process.Bounded(argv, person.seconds, person.answers)
+
+    sources.guard(resolver, popen)
+    role = next((one for one in resolver.providers if getattr(one, "METHOD", "") == "assume-role"), None)
+    if role is not None:
+        shared: Any = {}
+        if "mfa_serial" in endpoint.settings_text() and endpoint.endpoint(profile) is None:  # what an emulator gave is nothing for AWS
+            shared = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))
+        role.cache = _Roles(person.roles, shared)
+        named = profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE")
+        role._prompter = lambda question: person.code(named, question)
 
 
 def _user_agent(session: Any) -> str:
@@ -439,9 +610,43 @@ def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> 
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
     sent = operation_model.http.get("method") != "HEAD" and isinstance(body, bytes)
     if sent and length is not None and length.isdigit() and len(body) < int(length):
-        from botocore.exceptions import IncompleteReadError  # type: ignore[import-untyped]
+        from botocore.exceptions import IncompleteReadError
 
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
+
+
+class _WrongAnswer(Exception):
+    """An answer of another form than the model's: what is wrong with it."""
+
+
+def _modelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
+    """Raises _WrongAnswer for JSON that is not what the model says: botocore would make something else of it."""
+    shape, body = operation_model.output_shape, response_dict["body"]
+    model = operation_model.service_model
+    protocol = getattr(model, "resolved_protocol", None) or model.protocol
+    if response_dict["status_code"] >= 300 or shape is None or protocol not in ("json", "rest-json") or not isinstance(body, bytes):
+        return
+    if not body or getattr(shape, "serialization", {}).get("payload"):
+        return
+    try:
+        found = json.loads(body)
+    except ValueError:
+        raise _WrongAnswer("it is not JSON") from None
+    if wrong := answers.wrong(shape, found):
+        raise _WrongAnswer(wrong)
+
+
+def _checked(answer: Any, service: str, operation: str) -> dict[str, Any]:
+    """An answer that says what it has to say. Raises Unexpected."""
+    call = f"{service}:{_camel(operation)}"
+    if not isinstance(answer, dict):
+        raise errors.Unexpected(call=call, reason="it is not an object")
+    if missing := answers.lacking(answer, call):
+        raise errors.Unexpected(call=call, reason=f"{missing} is missing")
+    if wrong := answers.impossible(answer):
+        raise errors.Unexpected(call=call, reason=wrong)
+    found: dict[str, Any] = answers.read(answer, call)
+    return found
 
 
 def _camel(operation: str) -> str:
@@ -464,6 +669,15 @@ def _why(problem: Exception) -> str:
         "ProxyConnectionError": "the proxy does not let it through",
     }
     return words.get(type(problem).__name__, type(problem).__name__)
+
+
+def _is_address(url: str) -> bool:
+    """Whether an address can be called. botocore looks at some of it, and fails in its own way at the call."""
+    try:
+        split = urlsplit(url)
+        return bool(split.hostname) and (split.port or 0) >= 0
+    except ValueError:
+        return False
 
 
 def _host(url: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.errors import CloudError
+from toolkit.errors import CloudError, Unexpected
 from toolkit.ports.aws.client import Aws
 
 CFN = "cloudformation"
@@ -21,7 +21,9 @@ def stack(aws: Aws, name: str) -> dict[str, Any] | None:
         if _not_there(problem):
             return None
         raise
-    return found[0] if found else None
+    if not found:  # of one that is not there AWS says so
+        raise Unexpected(call="cloudformation:DescribeStacks", reason=f"it says nothing of {name}")
+    return found[0]
 
 
 def watched_stack(aws: Aws, name: str) -> dict[str, Any] | None:

@@ -1,11 +1,11 @@
 """ECR: which images a repository has, and the way into it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from toolkit.errors import CloudError, Missing
+from toolkit.errors import CloudError, Missing, Unexpected
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.ecs import part
 
@@ -22,7 +22,7 @@ def repository(aws: Aws, name: str) -> dict[str, Any]:
         answer = aws.read("ecr", "describe_repositories", repositoryNames=[name])
     except CloudError as problem:
         raise _missing(aws, name, problem) from None
-    found: dict[str, Any] = part(answer, "repositories", "ecr:DescribeRepositories")[0]
+    found: dict[str, Any] = _first(answer, "repositories", "ecr:DescribeRepositories")
     return found
 
 
@@ -35,8 +35,7 @@ def digest(aws: Aws, name: str, wanted: str) -> str | None:
         if problem.aws_code == "ImageNotFoundException":
             return None
         raise _missing(aws, name, problem) from None
-    found = part(answer, "imageDetails", "ecr:DescribeImages")
-    return str(found[0]["imageDigest"]) if found else None
+    return str(_first(answer, "imageDetails", "ecr:DescribeImages")["imageDigest"])
 
 
 def condition(aws: Aws, name: str, wanted: str, registry: str | None = None) -> str | None:
@@ -67,9 +66,20 @@ def _conditions(aws: Aws, where: dict[str, str], wanted: Sequence[str]) -> dict[
 
 def login(aws: Aws) -> tuple[str, str]:
     """A user name and a password for the registry, good for hours. The password is a secret."""
-    found = part(aws.read("ecr", "get_authorization_token"), "authorizationData", "ecr:GetAuthorizationToken")[0]
-    user, _, password = base64.b64decode(found["authorizationToken"]).decode().partition(":")
+    found = _first(aws.read("ecr", "get_authorization_token"), "authorizationData", "ecr:GetAuthorizationToken")
+    try:
+        user, _, password = base64.b64decode(found["authorizationToken"]).decode().partition(":")
+    except ValueError:
+        raise Unexpected(call="ecr:GetAuthorizationToken", reason="authorizationToken cannot be read") from None
     return user, password
+
+
+def _first(answer: Mapping[str, Any], key: str, call: str) -> Any:
+    """The one thing that was asked for: AWS says so if it is not there. Raises Unexpected for an empty answer."""
+    found = part(answer, key, call)
+    if not found:
+        raise Unexpected(call=call, reason=f"{key} is empty")
+    return found[0]
 
 
 def address(aws: Aws, host: str) -> str:

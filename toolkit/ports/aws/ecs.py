@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from toolkit.errors import CloudError, Missing, NotAllowed, Unreachable
+from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected, Unreachable
 from toolkit.ports.aws.client import Aws
 
 Shape = dict[str, Any]
@@ -77,7 +77,8 @@ def definition(aws: Aws, arn: str) -> Shape | None:
         if problem.aws_code == "ClientException" and "unable to describe" in str(problem).lower():
             return None
         raise
-    return {**part(answer, "taskDefinition", "ecs:DescribeTaskDefinition"), "tags": tags(answer.get("tags"))}
+    found: Shape = part(answer, "taskDefinition", "ecs:DescribeTaskDefinition")
+    return found | {"tags": tags(answer.get("tags"))}
 
 
 def newest_revisions(aws: Aws, family: str, most: int) -> list[str]:
@@ -162,7 +163,8 @@ def _stopped(aws: Aws, cluster: str) -> dict[str, list[Shape]]:
 def register(aws: Aws, request: Mapping[str, Any]) -> Shape:
     """A new revision. No token of AWS's protects this call: it is made once, and a lost answer is looked for by our own tag."""
     answer = aws.write("ecs", "register_task_definition", **{**request, "tags": pairs(request["tags"])})
-    return {**part(answer, "taskDefinition", "ecs:RegisterTaskDefinition"), "tags": tags(answer.get("tags"))}
+    found: Shape = part(answer, "taskDefinition", "ecs:RegisterTaskDefinition")
+    return found | {"tags": tags(answer.get("tags"))}
 
 
 def update(aws: Aws, cluster: str, name: str, task_definition: str, force: bool = False) -> Shape:
@@ -189,9 +191,9 @@ def stop(aws: Aws, arn: str) -> bool | None:
 
 
 def part(answer: Mapping[str, Any], key: str, call: str) -> Any:
-    """A member that every answer to this call has. Raises Unreachable for one that was cut off on its way: the SDK takes it for empty."""
+    """A member that every answer to this call has. Raises Unexpected for one that has not: the SDK takes it for empty."""
     if key not in answer:
-        raise Unreachable(call=call, reason="the answer was cut off")
+        raise Unexpected(call=call, reason=f"{key} is missing")
     return answer[key]
 
 

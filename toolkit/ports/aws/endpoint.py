@@ -60,7 +60,7 @@ def endpoint(profile: str | None, services: Iterable[str] = DEPLOYED) -> str | N
 def addresses(profile: str | None, services: Iterable[str] = SERVICES) -> tuple[str, dict[str, str]]:
     """The address that is set for all services, and that of each of `services`; empty for AWS's own. Raises BadConfig."""
     env = os.environ
-    text = _settings_text()
+    text = settings_text()
     in_files = "endpoint_url" in text
     if not in_files and not any(name.startswith("AWS_ENDPOINT_URL") for name in env):
         return "", {}
@@ -79,6 +79,17 @@ def addresses(profile: str | None, services: Iterable[str] = SERVICES) -> tuple[
 def everywhere(profile: str | None) -> str | None:
     """The same of all services that are called, those that only checks read included."""
     return endpoint(profile, SERVICES)
+
+
+def is_special() -> bool:
+    """Whether AWS's variables and files may say anything of endpoints, or of credentials that a person is asked for."""
+    return may_ask() or "endpoint_url" in settings_text() or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
+
+
+def may_ask() -> bool:
+    """Whether a profile may need a person: a code, or a program that asks for something itself."""
+    text = settings_text()
+    return "mfa_serial" in text or "credential_process" in text
 
 
 def _shown(address: str) -> str:
@@ -106,7 +117,7 @@ def _paths() -> tuple[str, str]:
     return config, credentials
 
 
-def _settings_text() -> str:
+def settings_text() -> str:
     """Both files in small letters, to see whether they are worth being parsed: most set no endpoint."""
     texts = []
     for path in _paths():
