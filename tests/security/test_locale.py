@@ -47,7 +47,7 @@ def test_a_filter_of_any_name_is_not_run(repo: Repo, tmp_path: Path, name: bytes
         file.write(b'[filter "' + name + b'"]\n\t' + key.encode() + b" = touch " + os.fsencode(mark) + b"; cat\n")
     (repo.path / "b.txt").write_text("two\n")
     (repo.path / "élan.txt").write_text("two\n")
-    found = process(repo.path, "diff", "HEAD", **PLAIN)
+    found = process(repo.path, "diff", "HEAD", given=b"", **PLAIN)
     assert found.code == 0, found.err
     assert not mark.exists()
     script = "import sys; from toolkit.ports.git import Git; print(len(Git.open(sys.argv[1]).status()))"
@@ -72,7 +72,7 @@ def test_the_filter_would_have_run(repo: Repo, tmp_path: Path) -> None:
 @pytest.mark.parametrize("locale", [PLAIN, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}])
 @pytest.mark.parametrize("command", [("explain", "élan.txt"), ("rules", "match", "élan.txt")])
 def test_a_name_goes_where_its_pattern_says_whatever_the_locale(repo: Repo, command: tuple[str, ...], locale: dict[str, str]) -> None:
-    plain, usual = process(repo.path, *command, "--json", **locale), process(repo.path, *command, "--json", LC_ALL="C.UTF-8")
+    plain, usual = process(repo.path, *command, "--json", given=b"", **locale), process(repo.path, *command, "--json", LC_ALL="C.UTF-8")
     assert (plain.code, plain.json) == (usual.code, usual.json)
     assert '"app"' in plain.out
     assert '"rest"' not in str(plain.json.get("targets"))
@@ -92,7 +92,7 @@ def test_no_command_fails_for_a_name_or_the_locale(repo: Repo, command: tuple[st
     (repo.path / "é/list").write_bytes("élan.txt\n".encode())
     with open(os.fsencode(repo.path) + b"/\xff.txt", "wb") as file:
         file.write(b"text\n")
-    found = process(repo.path, *command, **PLAIN)
+    found = process(repo.path, *command, given=b"", **PLAIN)
     assert found.code != 3, found.err
     assert "Traceback" not in found.err
     assert found.code == process(repo.path, *command, LC_ALL="C.UTF-8").code
