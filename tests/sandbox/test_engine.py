@@ -15,7 +15,7 @@ import pytest
 from tests.support.sandbox import ACCOUNT, CACHE, REGION, Cloud, Emulator
 from toolkit.errors import CloudError, NotAllowed
 from toolkit.ports.aws.client import Aws
-from toolkit.sandbox import environment, images, server
+from toolkit.sandbox import environment, guard, images, server
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app"
 SERVER = """\
@@ -215,7 +215,8 @@ def test_the_registry_asks_who_is_there_and_keeps_accounts_apart(cloud: Cloud, a
     for reference in ("v1", digest):
         status, body = get(cloud, f"/v2/app/manifests/{reference}", {"Authorization": f"Basic {login['authorizationToken']}"})
         assert (status, json.loads(body)["schemaVersion"]) == (200, 2)
-    other = base64.b64encode(f"AWS:sandbox-222222222222-{REGION}".encode()).decode()
+    login = f"AWS:{guard.password(cloud.emulator.secret, '222222222222', REGION)}"
+    other = base64.b64encode(login.encode()).decode()
     assert get(cloud, "/v2/app/manifests/v1", {"Authorization": f"Basic {other}"})[0] == 404
 
 
@@ -228,7 +229,7 @@ def test_a_policy_may_name_one_service(strict_emulator: Emulator, monkeypatch: p
     root = Cloud(strict_emulator, monkeypatch)
     root.enter()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", strict_emulator.secret)
     aws = Aws(None, REGION)
     aws.write("iam", "create_user", UserName="ada")
     service = f"arn:aws:ecs:{REGION}:{aws.account()}:service/c/mine"

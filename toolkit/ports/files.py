@@ -71,13 +71,16 @@ def read_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def write(path: str, data: bytes, replace: bool = True) -> None:
-    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said."""
+def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> None:
+    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said.
+
+    `mode` 0o600: for nobody else to read.
+    """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileProblem(path=path, reason="it is there, and it is no regular file")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()

@@ -452,7 +452,7 @@ class Git:
         done = self._run(
             "config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$"
         )
-        fields = _text(done.out).split("\0")
+        fields = os.fsdecode(done.out).split("\0")  # as the environment will be encoded, whatever the locale: these go back to git
         names = {name.rsplit(".", 1)[0] for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in ("local", "worktree")}
         pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
         env = {"GIT_CONFIG_COUNT": str(len(pairs))}
