@@ -24,7 +24,7 @@ def apply(job: Job, world: World, report: Report) -> None:
     if _was_executed(job, world.aws(job.place), report):
         return
     report.phase("synthesizing" if job.settings.cdk else "reading the template")
-    _Deploy(job, world, report, sources.load(job, world, report.check)).run()
+    _Deploy(job, world, report, sources.load(job, world, report)).run()
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model import Call, Job, Preview
+from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.world import World
 from toolkit.targets.cloudformation import compare, sources, states, watch
@@ -14,7 +15,7 @@ from toolkit.targets.cloudformation.watch import change_set_name
 def preview(job: Job, world: World) -> Preview:
     """See targets/base.py."""
     aws = world.aws(job.place)
-    found = sources.load(job, world, lambda: None)
+    found = sources.load(job, world, cdk.Silent())
     stack = cfn.stack(aws, found.name)
     status = str(stack["StackStatus"]) if stack else ""
     if stack is not None:
@@ -25,8 +26,9 @@ def preview(job: Job, world: World) -> Preview:
     parameters = compare.parameters(found, summary, None if new else stack)
     live = watch.live(job, world)
     if stack is not None and not new and compare.is_same(aws, found, stack, summary) and not compare.may_mean_more(found, summary):
-        return Preview((), unchanged=True, live=live)
-    warnings = [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
+        return Preview((), (*found.warnings, *sources.environment(job, world)), unchanged=True, live=live)
+    warnings = [*found.warnings, *sources.environment(job, world)]
+    warnings += [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
     if mend is not None and stack is not None:
         states.refuse_protected(stack, mend)
         warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -35,6 +35,8 @@ class Source(Struct, frozen=True):
     protected: bool
     assets: tuple[cdk.Asset, ...]
     stored: cdk.Asset | None
+    warnings: tuple[str, ...] = ()
+    """What a person has to know of it before it is deployed."""
 
     @property
     def where(self) -> dict[str, str]:
@@ -44,22 +46,22 @@ class Source(Struct, frozen=True):
         return {"TemplateURL": f"https://s3.{self.region}.{cdk.suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
 
 
-def load(job: Job, world: World, attend: Callable[[], None]) -> Source:
+def load(job: Job, world: World, log: cdk.Log) -> Source:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to fail."""
     aws = world.aws(job.place)
     account, region = aws.account(), aws.region_name
     same_account(account, job.place)
-    found = _from_cdk(job, world, aws, account, region, attend) if job.settings.cdk else _from_file(job, world, aws, account, region)
+    found = _from_cdk(job, world, aws, account, region, log) if job.settings.cdk else _from_file(job, world, aws, account, region)
     if len(found.text.encode()) > templates.LONGEST:
         raise Refused(f"the template of {found.name} is longer than 1 MB", "split it into nested stacks")
     return found
 
 
-def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, attend: Callable[[], None]) -> Source:
+def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: cdk.Log) -> Source:
     settings = job.settings
-    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context)
-    found = cdk.artifact(cdk.synthesized(app, world.cache, attend), stack_name(job), account, region)
-    _refuse_without_bootstrap(aws, found, account, region)
+    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context, settings.pass_env)
+    found = cdk.artifact(cdk.synthesized(app, world.cache, log), stack_name(job), account, region, cdk.is_strict(app))
+    _refuse_without_bootstrap(aws, found, job, account, region)
     text = found.template
     stored = None
     if len(text.encode()) > templates.INLINE:
@@ -69,7 +71,7 @@ def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, atten
         stored = cdk.Asset("template", "", "text", *found.stored)
     return Source(
         found.name, account, region, text, templates.parsed(text), {**found.parameters, **settings.parameters}, found.tags, found.role,
-        found.protected, found.assets, stored,
+        found.protected, found.assets, stored, found.warnings,
     )  # fmt: skip
 
 
@@ -104,7 +106,16 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> tuple[str, str]:
     return bucket, "toolkit/"
 
 
-def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, account: str, region: str) -> None:
+def environment(job: Job, world: World) -> list[str]:
+    """What a CDK app is not given of our environment, where it is seen to read it."""
+    if not job.settings.cdk:
+        return []
+    place, settings = job.place, job.settings
+    app = cdk.App(world.root, settings.cdk, place, place.account or "", place.region or "", settings.context, settings.pass_env)
+    return cdk.not_handed_on(app)
+
+
+def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: str, region: str) -> None:
     """The roles and the bucket that a CDK app counts on are there if the version of their stack is."""
     if found.bootstrap is None:
         return
@@ -113,12 +124,12 @@ def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, account: str, regio
         version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
     except CloudError as problem:
         if problem.aws_code == "ParameterNotFound":
-            raise cdk.not_bootstrapped(account, region) from None
+            raise cdk.not_bootstrapped(account, region, job.place.profile, parameter) from None
         raise
     if version < wanted:
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app needs {wanted}",
-            f"run: npx cdk bootstrap aws://{account}/{region}",
+            f"run: {cdk.bootstrap_command(account, region, job.place.profile, parameter)}",
         )
 
 
