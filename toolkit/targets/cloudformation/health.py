@@ -12,7 +12,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
-from toolkit.targets.cloudformation import follow
+from toolkit.targets.cloudformation import follow, remedies
 from toolkit.targets.cloudformation.states import MENDS, WHOLE, Stack, deletion
 from toolkit.targets.cloudformation.watch import stack_name, tagged
 
@@ -91,9 +91,10 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        return Sign("stack", "warning", status, at, cause, _deploy(job))
+        return Sign("stack", "warning", status, at, cause, remedies.after(why, _deploy(job)) if why else _deploy(job))
     if state in MENDS:
-        return Sign("stack", "failing", status, at, _cause(aws, stack) or _reason(stack), _deploy(job, MENDS[state].flag))
+        cause = _cause(aws, stack) or _reason(stack)
+        return Sign("stack", "failing", status, at, cause, remedies.after(cause, _deploy(job, MENDS[state].flag)))
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
         return Sign("stack", "failing", status, at, mark.cause or _reason(stack), deletion(name, mark.failed))

@@ -9,7 +9,7 @@ from toolkit.model import Job, Live, Seen
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
-from toolkit.targets.cloudformation import follow
+from toolkit.targets.cloudformation import follow, remedies
 from toolkit.targets.cloudformation.template import COMMIT, FINGERPRINT, OURS, RUN, VERSION
 
 SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE")
@@ -57,7 +57,8 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         return _succeeded(job, aws, stack_id, mark, lines)
     verdict = "rolled-back" if mark.status in ROLLED_BACK else "failed"
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
-    return Seen("failed", verdict, mark.status, mark.cause or mark.reason or mark.status, command, lines=lines, mark=mark)
+    cause = mark.cause or mark.reason or mark.status
+    return Seen("failed", verdict, mark.status, cause, remedies.after(cause, command), lines=lines, mark=mark)
 
 
 def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
