@@ -17,6 +17,7 @@ action = "deploy-app"
 estimate_s = 150
 deadline_s = 1800
 program = True
+restores_with = ""
 problem = base.no_problem
 members = base.no_members
 runnable = base.can_run

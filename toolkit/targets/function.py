@@ -14,6 +14,7 @@ action = "deploy"
 estimate_s = 30
 deadline_s = 3600
 program = True
+restores_with = ""
 problem = base.no_problem
 members = base.no_members
 irreversible = base.not_reversible

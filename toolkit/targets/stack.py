@@ -15,6 +15,7 @@ action = "deploy-stack"
 estimate_s = 300
 deadline_s = 5400
 program = False
+restores_with = " --force"
 members = base.no_members
 irreversible = base.not_reversible
 runnable = base.can_run

@@ -42,11 +42,11 @@ def parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack |
     return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
 
 
-def is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
-    """Whether a deploy would send what the stack already has, and the stack is whole. Raises CloudError."""
+def is_same(found: sources.Source, body: Any, stack: Stack, summary: Mapping[str, Any]) -> bool:
+    """Whether a deploy would send what the stack already has (`body` is its template), and the stack is whole."""
     if stack["StackStatus"] not in WHOLE or not summary:
         return False
-    return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
+    return templates.same(found.text, body, found.given, summary, stack, found.tags)
 
 
 def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None) -> list[str]:

@@ -14,7 +14,7 @@ from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 from toolkit.targets.cloudformation import follow, remedies
 from toolkit.targets.cloudformation.states import MENDS, WHOLE, Stack, deletion
-from toolkit.targets.cloudformation.watch import stack_name, tagged
+from toolkit.targets.cloudformation.watch import compared, is_marked, stack_name, tagged
 
 CLEANUP = "_COMPLETE_CLEANUP_IN_PROGRESS"
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE": "import"}
@@ -41,12 +41,22 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
         yield _state(job, aws, stack, world.clock.now())
         if (drifted := drift(stack)) is not None:
             yield drifted
+        if running and not is_marked(stack):
+            running[0] = _compared(aws, stack, running[0])
 
     questions: list[tuple[str, signs.Question]] = [("stack", state)]
     if named := job.settings.alarms:
         questions.append(("alarms", lambda: alarms.signs(aws, named, lambda alarm: False)))
     signs.ask(tell, questions)
     return running[0] if running else None
+
+
+def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
+    """With the digest of what it is made of, if that can be read: it tells whether another tool has changed more than the tags."""
+    try:
+        return compared(aws, stack) or live
+    except CloudError:
+        return live
 
 
 def absent(job: Job) -> Sign:

@@ -133,6 +133,14 @@ def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: 
         )
 
 
+def artifacts(found: Source) -> dict[str, str]:
+    """What was built for a stack: the name of each asset and its key, which holds its content's digest."""
+    made: dict[str, str] = {}
+    for asset in found.assets:
+        made[asset.key if asset.name in made else asset.name] = asset.key  # two assets may be called the same
+    return made
+
+
 def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is right. Raises CloudError."""
     wanted = [*found.assets, *([found.stored] if found.stored else [])]
