@@ -16,7 +16,7 @@ import stat
 import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
@@ -31,6 +31,9 @@ CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "2"
 MOST_LINES = 400
 """How many of the last lines of a failed program are searched for the cause."""
+CODE = "code"
+"""How a program is packed that no CDK app has staged: like a folder of one, without NO_CODE."""
+NO_CODE = frozenset((".git", "__pycache__", ".aws-sam", ".DS_Store"))
 USUAL_QUALIFIER = "hnb659fds"
 """What `cdk bootstrap` puts into its names where nobody chose another one."""
 KEPT_S = 24 * 3600
@@ -105,6 +108,8 @@ class Asset(Struct, frozen=True):
     packaging: str
     bucket: str
     key: str
+    text: str = ""
+    """What is stored, where it is no file: a template."""
 
 
 class Artifact(Struct, frozen=True):
@@ -230,12 +235,12 @@ def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
 def pack(asset: Asset, into: BinaryIO) -> None:
     """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents only. Raises FileProblem, Refused."""
     try:
-        if asset.packaging != "zip":
+        if asset.packaging not in ("zip", CODE):
             with open(asset.path, "rb") as file:
                 shutil.copyfileobj(file, into)
             return
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in _files(asset.path):
+            for name, path in files_of(asset.path, NO_CODE if asset.packaging == CODE else frozenset()):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.external_attr = (0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
@@ -245,18 +250,36 @@ def pack(asset: Asset, into: BinaryIO) -> None:
         raise FileProblem(path=asset.path, reason=error.strerror or str(error)) from None
 
 
-def _files(folder: str) -> list[tuple[str, str]]:
-    """Every file of a folder by its name in the archive. Links are followed inside of it only."""
+def files_of(folder: str, without: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Every file of a folder by its name in the archive; a file is all of its own. Links are followed inside of it only."""
+    if os.path.isfile(folder):
+        return [(os.path.basename(folder), os.path.realpath(folder))]
     root, found = os.path.realpath(folder), []
     for here, folders, names in os.walk(folder, followlinks=False):
-        folders.sort()
+        folders[:] = sorted(one for one in folders if one not in without)
         for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]):
             path = os.path.join(here, name)
             real = os.path.realpath(path)
+            if name in without:
+                continue
             if not real.startswith(os.path.join(root, "")) or not os.path.isfile(real):
                 raise Refused(f"{path} is a link that leaves its folder, or no file", "take it out of the asset")
             found.append((os.path.relpath(path, folder), real))
     return found
+
+
+def content(path: str) -> str:
+    """The digest of a program's files as CODE packs them: their names, whether they can be run, and what is in them. Raises FileProblem,
+    Refused."""
+    whole = hashlib.sha256()
+    try:
+        for name, file in files_of(path, NO_CODE):
+            whole.update(f"{name}\0{bool(os.stat(file).st_mode & stat.S_IXUSR)}\0".encode("utf-8", "surrogateescape"))
+            with open(file, "rb") as opened:
+                whole.update(hashlib.file_digest(opened, "sha256").digest())
+    except OSError as error:
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+    return whole.hexdigest()
 
 
 def _settings(folder: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where a stack's template comes from: a file of the repository, or a CDK app; and what has to lie in S3 before it is deployed."""
 
+import functools
 import hashlib
 import re
 import tempfile
@@ -14,6 +15,7 @@ from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
+from toolkit.targets.cloudformation import packaging
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.watch import stack_name
 
@@ -68,7 +70,7 @@ def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: 
         if found.stored is None:
             problem = f"the template of {found.name} is too long to be sent"
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
-        stored = cdk.Asset("template", "", "text", *found.stored)
+        stored = cdk.Asset("template", "", "text", *found.stored, text)
     return Source(
         found.name, account, region, text, templates.parsed(text), {**found.parameters, **settings.parameters}, found.tags, found.role,
         found.protected, found.assets, stored, found.warnings,
@@ -80,30 +82,38 @@ def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> S
     text = files.text_inside(world.root, settings.template, templates.LONGEST)
     if text is None:
         raise NoTemplate(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+    where = functools.cache(lambda: _store(job, aws, account, region))
+    made = packaging.packaged(world.root, settings.template, text, where)
     stored = None
-    if len(text.encode()) > templates.INLINE:
-        bucket, prefix = _store(job, aws, account, region)
-        key = f"{prefix}templates/{hashlib.sha256(text.encode()).hexdigest()}.template"
-        stored = cdk.Asset("template", "", "text", bucket, key)
+    if len(made.text.encode()) > templates.INLINE:
+        bucket = where()
+        key = f"{bucket.prefix}templates/{hashlib.sha256(made.text.encode()).hexdigest()}.template"
+        stored = cdk.Asset("template", "", "text", bucket.name, key, made.text)
     return Source(
-        stack_name(job), account, region, text, templates.parsed(text), settings.parameters, {}, None, False, (), stored
+        stack_name(job), account, region, made.text, templates.parsed(made.text), settings.parameters, {}, None, False, made.assets, stored,
+        made.notes,
     )  # fmt: skip
 
 
-def _store(job: Job, aws: Aws, account: str, region: str) -> tuple[str, str]:
-    """A bucket and a prefix for a long template: the environment's store, else what `cdk bootstrap` made."""
+def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
+    """Where long templates and packages go: the environment's store, else what `cdk bootstrap` made. Raises Refused."""
     found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.place.store or "")
     if found:
-        return found[1], f"{found[2]}/" if found[2] else ""
-    bucket = BOOTSTRAP.format(account=account, region=region)
+        return _bucket(found[1], f"{found[2]}/" if found[2] else "", region)
+    name = BOOTSTRAP.format(account=account, region=region)
     try:
-        aws.read("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=account)
+        aws.read("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account)
     except CloudError:
+        why = f"is longer than {templates.INLINE} bytes, or names local files"
         raise Refused(
-            f"the template {job.settings.template} is longer than {templates.INLINE} bytes, and there is no bucket to put it into",
+            f"the template {job.settings.template} {why}, and there is no bucket to put them into",
             'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
         ) from None
-    return bucket, "toolkit/"
+    return _bucket(name, "toolkit/", region)
+
+
+def _bucket(name: str, prefix: str, region: str) -> packaging.Bucket:
+    return packaging.Bucket(name, prefix, f"https://s3.{region}.{cdk.suffix(region)}/{name}/")
 
 
 def environment(job: Job, world: World) -> list[str]:
@@ -161,7 +171,7 @@ def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
     """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError, Stopped."""
     with tempfile.TemporaryFile() as body:
         if asset.packaging == "text":
-            body.write(found.text.encode())
+            body.write(asset.text.encode())
         else:
             cdk.pack(asset, body)
         size = body.tell()
