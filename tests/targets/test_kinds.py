@@ -50,7 +50,7 @@ MOST: dict[str, dict[str, Any]] = {
         "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
         "min_tasks": 0,
     },
-    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], **WATCHED},
+    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], "pass_env": ["STAGE", "TEAM_*"], **WATCHED},
     "function": {"alias": "blue", **WATCHED},
     "site": {"distribution": "E1", **WATCHED},
     "group": {},

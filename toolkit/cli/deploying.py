@@ -86,7 +86,7 @@ def app_options(command: Command) -> Command:
         click.option("--no-build", is_flag=True, help="Build nothing; deploy the image of --image."),
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
         click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
-        click.option("--force", is_flag=True, help="Begin a new deployment even where nothing changes."),
+        click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
         click.option(
             "--in-progress",
             type=click.Choice(["wait", "refuse", "replace"]),

@@ -60,7 +60,9 @@ def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Reco
     why = foreign(live, records)
     if not why:
         return checkup
-    command = targets.kind(subject.kind).command(subject.name, subject.job.settings) or "toolkit history"
+    kind = targets.kind(subject.kind)
+    deploys = kind.command(subject.name, subject.job.settings)
+    command = f"{deploys}{kind.restores_with}" if deploys else "toolkit history"
     sign = Sign("record", "warning", "changed behind toolkit's back", live.since, why, f"see what it is; to put yours back: {command}")
     return replace(checkup, signs=(*checkup.signs, sign))
 

@@ -37,6 +37,7 @@ NAMES = {
     "ministack.services.ecr": (
         "_resolve_manifest", "_layer_blobs", "_get_authorization_token", "_describe_images", "_find_image", "_repositories",
     ),
+    "ministack.services.secretsmanager": ("_resolve",),
     "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name", "dispatch_request"),
     "ministack.services.iam": ("_access_keys",),
     "ministack.services.sts": ("_sessions",),
@@ -45,7 +46,9 @@ NAMES = {
     "ministack.services.cloudformation.wait_conditions": ("SIGNAL_PATH", "has_handle"),
     "ministack.app": ("app", "_send_if_handled"),
     "ministack.services.ec2": ("_security_groups",),
-    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
+    "ministack.services.cloudformation.provisioners": (
+        "_RESOURCE_HANDLERS", "_ec2_sg_permissions", "_normalize_container_defs", "_ecs_task_def_create",
+    ),
     "ministack.core.iam_actions": ("extract_resource_arn",),
     "ministack.core.responses": (
         "request_scope", "get_account_id", "get_region", "error_response_json", "json_response",
@@ -96,6 +99,8 @@ def main() -> None:
         os.environ["AWS_SECRET_ACCESS_KEY"] = secret  # what functions sign their own calls with
         run_images(f"127.{port >> 8}.{port & 255}", secret)
         add_resource_types()
+        correct_definitions()
+        correct_secrets()
         correct_registry(port, secret)
         correct_services()
         correct_balancers()
@@ -469,6 +474,67 @@ def add_resource_types() -> None:
     for name, handler in more.items():
         handlers.setdefault(name, handler)
     _give_way(handlers["AWS::ECS::Service"])
+
+
+_OWN_KEYS = frozenset(("DockerLabels", "DriverOpts", "Labels", "Options"))
+"""Members whose keys are the user's own."""
+_ABBREVIATED = {
+    "EFSVolumeConfiguration": "efsVolumeConfiguration",
+    "FSxWindowsFileServerVolumeConfiguration": "fsxWindowsFileServerVolumeConfiguration",
+    "IAM": "iam",
+}
+_MORE_OF_A_DEFINITION = ("EphemeralStorage", "PlacementConstraints", "ProxyConfiguration", "RuntimePlatform", "Volumes")
+
+
+def correct_definitions() -> None:
+    """A task definition of a stack has all that its template says (secrets, health checks, volumes, what waits for what), named as in the
+    API of ECS, and nothing that is empty."""
+    from ministack.services import ecs
+    from ministack.services.cloudformation import provisioners
+
+    plain = provisioners._ecs_task_def_create
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        made = plain(logical_id, props, stack)
+        definition = ecs._task_defs[made[0].rpartition("/")[2]]
+        definition.update({_as_api_name(name): as_api(props[name]) for name in _MORE_OF_A_DEFINITION if name in props})
+        for name in [name for name, value in definition.items() if value == ""]:
+            del definition[name]
+        return made
+
+    provisioners._normalize_container_defs = as_api
+    provisioners._ecs_task_def_create = create
+    provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]["create"] = create
+
+
+def as_api(value: Any) -> Any:
+    """What a template says of a task definition, with the names of the API of ECS."""
+    if isinstance(value, dict):
+        return {_as_api_name(name): inner if name in _OWN_KEYS else as_api(inner) for name, inner in value.items()}
+    return [as_api(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _as_api_name(name: str) -> str:
+    return _ABBREVIATED.get(name, name[:1].lower() + name[1:])
+
+
+def correct_secrets() -> None:
+    """What a template's `Ref` of a secret means is its ARN: a task that reads a secret by its name would be looking for a parameter."""
+    from ministack.services import secretsmanager
+    from ministack.services.cloudformation import provisioners
+
+    handler = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create, update, delete = handler["create"], handler["update"], handler["delete"]
+
+    def named(physical_id: str) -> str:
+        return str(secretsmanager._resolve(physical_id)[0] or physical_id)
+
+    def by_arn(made: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
+        return made[1].get("Arn", made[0]), made[1]
+
+    handler["create"] = lambda logical_id, props, stack: by_arn(create(logical_id, props, stack))
+    handler["update"] = lambda physical_id, *more, **named_more: by_arn(update(named(physical_id), *more, **named_more))
+    handler["delete"] = lambda physical_id, props: delete(named(physical_id), props)
 
 
 def _give_way(handler: dict[str, Any]) -> None:

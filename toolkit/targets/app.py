@@ -17,6 +17,7 @@ action = "deploy-app"
 estimate_s = 150
 deadline_s = 1800
 program = True
+restores_with = ""
 problem = base.no_problem
 instructions = base.no_instructions
 sources = base.no_sources

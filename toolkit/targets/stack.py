@@ -16,12 +16,16 @@ action = "deploy-stack"
 estimate_s = 300
 deadline_s = 5400
 program = False
+restores_with = " --force"
 members = base.no_members
 instructions = base.no_instructions
 irreversible = base.not_reversible
 kept = base.never_kept
 runnable = base.can_run
 dockerfile = base.no_dockerfile
+
+
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
 
 
 class Settings(base.Watched, frozen=True, kw_only=True):
@@ -32,6 +36,10 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     template: Annotated[base.Folder | None, Meta(description="The template's file. Either this or `cdk`.")] = None
     context: Annotated[Mapping[str, str], Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them.")] = {}
     parameters: Annotated[Mapping[str, str], Meta(description="Template parameters. No secrets: use a dynamic reference.")] = {}
+    pass_env: Annotated[
+        tuple[Variable, ...],
+        Meta(description='Variables of your environment that the CDK app is given: names, or beginnings of names such as "TEAM_*".'),
+    ] = ()
     outputs: Annotated[tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")] = ()
 
 
@@ -41,6 +49,8 @@ def problem(settings: Settings) -> str | None:
         return "needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both"
     if settings.context and settings.cdk is None:
         return "`context` is for CDK apps: a template has `parameters`"
+    if settings.pass_env and settings.cdk is None:
+        return "`pass_env` is for CDK apps: a template reads no environment"
     return None
 
 

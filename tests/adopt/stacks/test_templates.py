@@ -80,6 +80,18 @@ def test_without_a_configuration_the_name_is_asked_for() -> None:
     assert "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)" in found.questions
 
 
+def test_parameters_without_a_default_are_asked_for_by_name() -> None:
+    template = "AWSTemplateFormatVersion: '2010-09-09'\nParameters:\n  Size: {Type: String}\n  Age: {Type: Number, Default: 1}\n"
+    template += "  Vpc: {Type: 'AWS::EC2::VPC::Id'}\nResources:\n  Q: {Type: AWS::SQS::Queue}\n"
+    asked = "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no default"
+    assert asked in Surveyed({"infra/queues.yaml": template}).questions
+    plain = template.replace("Size: {Type: String}", "Size: {Type: String, Default: ''}").replace(
+        "Vpc:", "X: {Type: String, Default: ''}\n  Y:"
+    )
+    plain = plain.replace("'AWS::EC2::VPC::Id'}", "String, Default: a}")
+    assert ".parameters" not in Surveyed({"infra/queues.yaml": plain}).questions
+
+
 def test_code_that_is_not_in_git_is_asked_for() -> None:
     found = Surveyed({"template.yaml": SAM, "machine.asl.json": ""})
     assert "template.yaml deploys login, which is not in git: which rule shall name its source?" in found.questions

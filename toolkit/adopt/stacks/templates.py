@@ -44,6 +44,8 @@ class Template(Struct, frozen=True):
     names: frozenset[str]
     defaults: Mapping[str, str]
     common: Mapping[str, object]
+    required: tuple[str, ...] = ()
+    """The parameters that have no default: somebody has to say their values."""
 
 
 def templates(tree: Tree, names: Names) -> Part:
@@ -89,6 +91,7 @@ def _template(path: str, text: str) -> Template | str | None:
         frozenset(map(str, (*resources, *parameters))),
         defaults,
         _mapping(_mapping(document.get("Globals")).get("Function")),
+        tuple(sorted(str(name) for name, one in parameters.items() if isinstance(one, dict) and "Default" not in one)),
     )
 
 
@@ -129,6 +132,11 @@ def _part(tree: Tree, names: Names, one: Template, every: list[Template], guess:
         found=(f"{one.path}: {kind}; stack `{target}`", *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders)),
         questions=(
             *(() if named else (f"targets.{target}.stack: the name of the stack of {one.path} (drafted as `{guess}`)",)),
+            *(
+                (f"targets.{target}.parameters: {one.path} needs values for {', '.join(one.required)}, which have no default",)
+                if one.required
+                else ()
+            ),
             *missing,
         ),
         taken=frozenset((*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))),

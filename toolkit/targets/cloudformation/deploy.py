@@ -9,7 +9,7 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
-from toolkit.targets.cloudformation import changes, compare, follow, sources, states, watch
+from toolkit.targets.cloudformation import changes, compare, deployed, follow, sources, states, watch
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Mend, Stack
 from toolkit.targets.cloudformation.watch import change_set_name, stack_name
@@ -24,7 +24,7 @@ def apply(job: Job, world: World, report: Report) -> None:
     if _was_executed(job, world.aws(job.place), report):
         return
     report.phase("synthesizing" if job.settings.cdk else "reading the template")
-    _Deploy(job, world, report, sources.load(job, world, report.check)).run()
+    _Deploy(job, world, report, sources.load(job, world, report)).run()
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
@@ -60,7 +60,7 @@ class _Deploy:
         uploaded = not summary
         if uploaded:
             summary = self._upload()
-        same = stack is not None and not new and compare.is_same(self.aws, self.found, stack, summary)
+        same = stack is not None and not new and not self.job.wishes.get("force") and self._is_same(stack, summary)
         if same and not compare.may_mean_more(self.found, summary):
             self.report.keep(unchanged=True)
             return
@@ -78,6 +78,9 @@ class _Deploy:
             if self._agreed_and_executed(stack, new, made):
                 return
         raise Refused(f"stack {self.found.name} changed twice while its change was being shown", "see who else deploys it, then try again")
+
+    def _is_same(self, stack: Stack, summary: Mapping[str, Any]) -> bool:
+        return compare.is_same(self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary)
 
     # --- a state that can be updated
 
@@ -242,7 +245,8 @@ class _Deploy:
     def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
         """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
         effects = self._effects(made, stack, new)
-        self.report.keep(resources=len(made["Changes"]), created=_time(made))
+        sent = {"template": deployed.digest(self.found.text), "artifacts": sources.artifacts(self.found)}
+        self.report.keep(resources=len(made["Changes"]), created=_time(made), **sent)
         with _Named(self.report, str(made["ChangeSetName"])):
             try:
                 self._agree(stack, new, effects)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model import Call, Job, Preview
+from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
@@ -15,7 +16,7 @@ from toolkit.targets.cloudformation.watch import change_set_name
 def preview(job: Job, world: World) -> Preview:
     """See targets/base.py."""
     aws = world.aws(job.place)
-    found = sources.load(job, world, lambda: None)
+    found = sources.load(job, world, cdk.Silent())
     stack = cfn.stack(aws, found.name)
     status = str(stack["StackStatus"]) if stack else ""
     if stack is not None:
@@ -24,10 +25,16 @@ def preview(job: Job, world: World) -> Preview:
     new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
     summary = compare.summary(aws, found, uploaded=False)
     parameters = compare.parameters(found, summary, None if new else stack)
-    live = watch.live(job, world)
-    if stack is not None and not new and compare.is_same(aws, found, stack, summary) and not compare.may_mean_more(found, summary):
-        return Preview((), unchanged=True, live=live)
-    warnings = [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
+    body = None if stack is None or status == "REVIEW_IN_PROGRESS" else cfn.template(aws, str(stack["StackId"]))
+    live = None if stack is None else watch.compared(aws, stack, body)
+    warnings = [*found.warnings, *sources.environment(job, world)]
+    same = stack is not None and not new and compare.is_same(found, body, stack, summary)
+    forced = bool(job.wishes.get("force"))
+    if same and stack is not None and not watch.is_marked(stack) and not forced:
+        warnings.append(f"stack {found.name} does not have toolkit's tags; to put them there: toolkit deploy-stack {job.target} --force")
+    if same and not forced and not compare.may_mean_more(found, summary):
+        return Preview((), tuple(warnings), unchanged=True, live=live)
+    warnings += [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
     if mend is not None and stack is not None:
         states.refuse_protected(stack, mend)
         warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")
