@@ -59,7 +59,9 @@ http = "GET https://example.com/"
 
 
 def recorded_as(world: World, version: str, run: str) -> None:
-    record = Record("app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded")
+    record = Record(
+        "app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded", detail={"task definition": f"td-{run}"}
+    )
     put(open_store("p", world.root), record)
 
 
