@@ -80,6 +80,11 @@ def deploy_options(command: Command) -> Command:
     return command
 
 
+take_over = click.option(
+    "--take-over", is_flag=True, help="Keep what was changed outside of toolkit: base the new task definition on the running one."
+)
+
+
 def app_options(command: Command) -> Command:
     """What can be wished for where an app is deployed."""
     for option in reversed((
@@ -87,6 +92,8 @@ def app_options(command: Command) -> Command:
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
         click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
         click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
+        click.option("--create", is_flag=True, help="Create the ECR repository if it does not exist."),
+        take_over,
         click.option(
             "--in-progress",
             type=click.Choice(["wait", "refuse", "replace"]),

@@ -148,7 +148,8 @@ def _is_of(record: Record, scope: Scope) -> bool:
 
 
 def _successes(store: Store, run: str) -> list[Record]:
-    """The good steps of one journal; none of one that cannot be read: `runs` says so."""
+    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was found unchanged was no deploy: where it
+    said something new, the record has it."""
     try:
         entries = journal.read(store, run)
     except (StateDamaged, FileProblem):
@@ -157,7 +158,7 @@ def _successes(store: Store, run: str) -> list[Record]:
     return [
         _record(jobs[entry.step], run, entry, store.endpoint)
         for entry in entries
-        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") in GOOD
+        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") == Verdict.SUCCEEDED
     ]
 
 

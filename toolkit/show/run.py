@@ -74,6 +74,7 @@ def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
 def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> str:
     """Every call that would change something, in order, with the parameters that matter."""
     lines = [*intention(jobs, previews, width, standby), "", "Nothing was changed. These calls would be made:"]
+    users = sharing(jobs, previews)
     for job in jobs:
         preview = previews.get(job.step)
         after = f" (after {', '.join(job.needs)})" if job.needs else ""
@@ -83,8 +84,33 @@ def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = W
         elif preview.unchanged:
             lines.append("  none: it is live already")
         else:
-            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}", width, "      ")]
+            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}{_shared(call, job, users)}", width, "      ")]
     return "\n".join(lines)
+
+
+Users = Mapping[tuple[str, tuple[tuple[str, str], ...]], tuple[str, ...]]
+"""A call that is made once -> the steps that need it, in their order."""
+
+
+def sharing(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> Users:
+    """Which steps need the very same call, of those that one step makes for all."""
+    users: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, ...]] = {}
+    for job in jobs:
+        preview = previews.get(job.step)
+        for call in preview.calls if preview is not None and not preview.unchanged else ():
+            if call.once:
+                users[_key(call)] = (*users.get(_key(call), ()), job.step)
+    return users
+
+
+def _key(call: Call) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return call.name, tuple(sorted(call.what.items()))
+
+
+def _shared(call: Call, job: Job, users: Users) -> str:
+    steps = users.get(_key(call), ()) if call.once else ()
+    others = [step for step in steps if step != job.step]
+    return f" (once, also for {', '.join(others)})" if others else ""
 
 
 def _call(call: Call) -> str:
@@ -92,7 +118,8 @@ def _call(call: Call) -> str:
 
 
 def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The same for programs. `for` are the steps that a call is made for, where one makes it for several."""
+    users = sharing(jobs, previews)
     return [
         {
             "step": job.step,
@@ -102,10 +129,15 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "needs": job.needs,
             "unchanged": job.step in previews and previews[job.step].unchanged,
             "warnings": previews[job.step].warnings if job.step in previews else (),
-            "calls": [{"call": call.name, **call.what} for call in previews[job.step].calls] if job.step in previews else None,
+            "calls": [_document(call, users) for call in previews[job.step].calls] if job.step in previews else None,
         }
         for job in jobs
     ]
+
+
+def _document(call: Call, users: Users) -> dict[str, Any]:
+    steps = users.get(_key(call), ()) if call.once else ()
+    return {"call": call.name, **call.what, **({"for": list(steps)} if len(steps) > 1 else {})}
 
 
 def ended(outcome: Outcome) -> str:

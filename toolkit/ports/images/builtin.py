@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, Refused
+from toolkit.errors import FileProblem, Refused, TagTaken
 from toolkit.ports import files
 from toolkit.ports.images import bases, ignore
 from toolkit.ports.images.bases import Base
@@ -88,6 +88,10 @@ class BuiltIn:
             for one in written:
                 log.log(f"a layer of {one.files} {'file' if one.files == 1 else 'files'}, {size(one.size)}")
             return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
+
+    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+        """Equal content has one digest here; what has another one, is another image."""
+        return False
 
 
 class _Clients:
@@ -242,7 +246,7 @@ def _push(
         log.log(f"the image is there already: {digest}")
         return pushed(registry, digest)
     if before is not None:
-        raise taken()
+        return _packed_otherwise(target, registry, before, config, log)
     sent = _send_layers(image, written, clients, repository, log)
     path = os.path.join(clients.folder, "config")
     with open(path, "wb") as file:
@@ -250,12 +254,29 @@ def _push(
     target.upload(repository, digest_of(config), path)
     total = len(written) + len(image.base.layers if image.base else ())
     log.log(f"{total} {'layer' if total == 1 else 'layers'}, {total - sent} already there")
-    target.put_manifest(repository, tag, manifest)
-    log.phase("checking the registry")
-    if target.digest(repository, tag) != digest:
-        raise Refused(f"the registry {registry.host} has another image under this tag than the one that was pushed", "push it again")
+    try:
+        target.put_manifest(repository, tag, manifest)
+    except TagTaken:  # by the very same image, perhaps: two machines build it at once
+        found = target.digest(repository, tag)
+        if found is None:
+            raise
+    else:
+        log.phase("checking the registry")
+        found = target.digest(repository, tag)
+    if found != digest:
+        return _packed_otherwise(target, registry, found, config, log)
     log.log(f"pushed {digest}")
     return pushed(registry, digest)
+
+
+def _packed_otherwise(target: Client, registry: Registry, found: str | None, config: bytes, log: Log) -> Pushed:
+    """The image that has our tag, if it has the very same content: another zlib packs layers otherwise. Raises TagTaken."""
+    manifest = target.manifest(registry.repository, found) if found else None
+    part = (manifest.document.get("config") if manifest else None) or {}
+    if found is None or not isinstance(part, dict) or part.get("digest") != digest_of(config):
+        raise taken()
+    log.log(f"the same image, packed otherwise, is there already: {found}")
+    return pushed(registry, found)
 
 
 def _send_layers(image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log) -> int:

@@ -39,7 +39,8 @@ def _older(aws: Aws, made: Mapping[str, Mapping[str, Any]], name: str, definitio
     running = ecs.definition(aws, str(service.get("taskDefinition")))
     if running is None or RUN not in running["tags"]:
         return []
-    live = {str(one["name"]): str(one["image"]) for one in running.get("containerDefinitions") or ()}
+    listed = [one for one in running.get("containerDefinitions") or () if isinstance(one, Mapping)]
+    live = {str(one["name"]): str(one["image"]) for one in listed if one.get("name") and one.get("image")}
     same = [(put, live[container]) for container, put in new.items() if put and container in live and _same(aws, put, live[container])]
     commit = running["tags"].get(COMMIT)
     return [f"{line} (commit {commit[:12]})" if commit else line for line in images.older(parts[1], new, live, same)]
@@ -48,4 +49,6 @@ def _older(aws: Aws, made: Mapping[str, Mapping[str, Any]], name: str, definitio
 def _same(aws: Aws, put: str, live: str) -> bool:
     """Whether a tag names the very image that runs by its digest."""
     named, running = images.split(put), images.digest(live)
-    return named is not None and running is not None and named[0] == running[0] and ecr.digest(aws, *named) == running[1]
+    if named is None or running is None or named[0] != running[0]:
+        return False
+    return ecr.digest(aws, ecr.RepositoryName(named[0]), named[1]) == running[1]

@@ -2,13 +2,19 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from toolkit.model import Job, Place, Statement
+from toolkit.ports.aws import ecr
 from toolkit.targets import alarms
 
 if TYPE_CHECKING:
     from toolkit.targets.app import Settings
 
 _READ_IMAGES = ("ecr:DescribeRepositories", "ecr:DescribeImages")
+_MAKE = (
+    "ecr:CreateRepository", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource", "ecr:PutLifecyclePolicy", "ecr:TagResource",
+)  # fmt: skip
 _PUSH = (
     "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
     "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
@@ -26,7 +32,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
     """For one target in one place. Pure: names of roles and log groups, which only the task definition knows, stay open."""
     settings: Settings = job.settings
     place, cluster, service = job.place, settings.cluster, settings.service
-    repository = arn(place, "ecr", f"repository/{settings.repository}")
+    wanted = ecr.named(settings.repository)
+    registry = replace(place, account=wanted.account or place.account, region=wanted.region or place.region)
+    repository = arn(registry, "ecr", f"repository/{wanted.name}")
     own = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(place, "ecs", f"cluster/{cluster}")}}
     found = [
@@ -62,5 +70,6 @@ def statements(job: Job) -> tuple[Statement, ...]:
         found[1:1] = [
             Statement("sign in to the registry; AWS knows no narrower resource", ("ecr:GetAuthorizationToken",)),
             Statement("push the image", _PUSH, (repository,)),
+            *([] if wanted.account else [Statement("make the repository where it is not there (--create)", _MAKE, (repository,))]),
         ]
     return tuple(found)
