@@ -240,6 +240,13 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
 
+def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
+    """Consent to what is about to be done with these jobs. Raises Refused."""
+    if not (asked.yes or _asking(asked)):
+        raise Refused("nobody is here to say yes", "add --yes")
+    _consent(asked, jobs)
+
+
 def request(run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]) -> runs.Request:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
