@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from msgspec.structs import replace
 
@@ -15,6 +16,8 @@ from tests.support.aws import Endpoint, Remote
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
 from toolkit import flow
+from toolkit.cli.deploying import CONSENTS, stack_options
+from toolkit.flow.colleagues import placed
 from toolkit.model import Job, Version
 from toolkit.record import journal as journals
 from toolkit.record.journal import Journal
@@ -196,6 +199,18 @@ def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
     team.put(RUN, replace(job, place=replace(job.place, profile="adas-own")))
     found = team("resume", RUN, "--dry-run")
     assert found.code == 0, found.err
+
+
+def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> None:
+    job = replace(team.job(), wishes={"allow_delete": True, "recreate": True, "force": True})
+    assert placed(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
+    assert placed(team.rules, "mine")(job).wishes == job.wishes
+    assert placed(team.rules, "mine")(job).place.profile == "mine"
+
+
+def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
+    options = stack_options(click.command()(lambda **given: None)).params
+    assert {option.name for option in options} <= set(CONSENTS)
 
 
 def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(team: Team) -> None:

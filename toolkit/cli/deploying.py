@@ -110,6 +110,10 @@ def stack_options(command: Command) -> Command:
     return command
 
 
+CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
+"""The wishes that say yes in advance. Nobody says it for a colleague."""
+
+
 def wishes(given: dict[str, Any]) -> dict[str, Any]:
     """The options of app_options and stack_options that were really said."""
     return {name: value for name, value in given.items() if value not in (None, False)}

@@ -1,4 +1,4 @@
-"""`toolkit history`: the runs that were made from here."""
+"""`toolkit history`: the runs of this machine and, with a store, of colleagues."""
 
 import click
 
@@ -17,7 +17,7 @@ from toolkit.show.text import line
 @options.as_json
 @click.pass_context
 def history(ctx: click.Context, most: int, folder: str | None, rules: str | None, as_json: bool) -> int:
-    """The runs that were made from this machine and, with a `store`, those of colleagues, newest first."""
+    """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     stores, loaded, there = stores_around(folder, named, git), load_rules(folder, named, git), world.around(git, folder)

@@ -67,7 +67,8 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     allowed = deploying.may_decide(rules, where, asked)
     if allowed and not asked.allowed:
         rules = load_trusted(asked.folder, asked.rules, git, allowed)
-    if shared is not None and not colleagues.is_ours(shared.run.entries):
+    theirs = shared is not None and not colleagues.is_ours(shared.run.entries)
+    if shared is not None and theirs:
         _agreed(asked, name, shared.run.writer, left)
     order = Order(folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed)
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
@@ -78,7 +79,8 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
 
     def go_on(told: deploying.Told) -> Ran:
         verify = verified.Verifier(rules, proofs, there, told.stop, standby)
-        here = request if shared is None else replace(request, placed=colleagues.placed(rules, asked.profile))
+        placed = colleagues.placed(rules, asked.profile, deploying.CONSENTS if theirs else ())
+        here = request if shared is None else replace(request, placed=placed)
         return runs.resume(replace(here, verify=verify), there, store, told, None if shared is None else shared.run)
 
     return deploying.carried_out("resume", asked, left.jobs, go_on)

@@ -217,13 +217,15 @@ def left_of(shared: Shared, rules: Rules, world: World, profile: str | None) -> 
     return replace(found, jobs=tuple(placed(rules, profile)(job) for job in found.jobs))
 
 
-def placed(rules: Rules, profile: str | None) -> Callable[[Job], Job]:
-    """What has a job where this machine reaches it: with the profile that is used here."""
+def placed(rules: Rules, profile: str | None, consents: Sequence[str] = ()) -> Callable[[Job], Job]:
+    """What has a job where this machine reaches it: with the profile that is used here, and without these `consents`, which somebody else
+    may have given."""
 
     def here(job: Job) -> Job:
         environment = rules.environments.get(job.place.environment or "")
         named = profile or (environment.profile if environment else None)
-        return replace(job, place=replace(job.place, profile=named))
+        wishes = {name: value for name, value in job.wishes.items() if name not in consents}
+        return replace(job, place=replace(job.place, profile=named), wishes=wishes)
 
     return here
 
