@@ -117,6 +117,10 @@ def stack_options(command: Command) -> Command:
     return command
 
 
+CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
+"""The wishes that say yes in advance. Nobody says it for a colleague."""
+
+
 def wishes(given: dict[str, Any]) -> dict[str, Any]:
     """The options of app_options and stack_options that were really said."""
     return {name: value for name, value in given.items() if value not in (None, False)}
@@ -245,6 +249,13 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
         return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
+
+
+def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
+    """Consent to what is about to be done with these jobs. Raises Refused."""
+    if not (asked.yes or _asking(asked)):
+        raise Refused("nobody is here to say yes", "add --yes")
+    _consent(asked, jobs)
 
 
 def request(run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]) -> runs.Request:

@@ -43,6 +43,8 @@ class Summary(Struct, frozen=True):
     open: tuple[str, ...] = ()
     """Steps with an intent or an answer of the cloud, and no outcome."""
     problem: str | None = None
+    host: str = ""
+    """The machine that wrote last, as it says itself."""
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
@@ -101,6 +103,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         exit=code if isinstance(code, int) else None,
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
+        host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
     )
 
 
