@@ -1,14 +1,14 @@
 """A run from its first line on disk to its last: begun, gone on with, and looked back at."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shlex import join
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Refused
+from toolkit.errors import Exit, Refused, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.rulebook import load_rules
 from toolkit.model import GOOD, Job, Place, Ran
@@ -181,8 +181,14 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
 def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held) -> Ran:
     ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
     papers = Papers(store, journal, ledgers, world.clock, request.redact)
-    deploy.warm(orders.jobs, world)
-    return Execution(
+    with suppress(ToolkitError):  # each step says what it could not do
+        deploy.warm(orders.jobs, world)
+    execution = Execution(
         request.run, orders, papers, world, told.listener, told.stop, held.fenced,
         still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
-    ).carry_out()  # fmt: skip
+    )  # fmt: skip
+    try:
+        return execution.carry_out()
+    except Exception:
+        told.listener.told("toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        raise
