@@ -33,10 +33,14 @@ MAY_IMPORT = {
 
 PURE = ("impact", "plan", "show", "adopt")
 EFFECTS = {"os", "sys", "time", "random", "socket", "subprocess", "pathlib", "shutil", "tempfile", "threading", "urllib", "http", "io"}
-ONE_FILE = {"git": "ports/git.py", "questionary": "cli/prompt.py", "tabulate": "show/table.py", "yaml": "adopt/documents.py"}
+ONE_FILE = {"git": "ports/git.py", "questionary": "cli/prompt.py", "tabulate": "show/table.py"}
 ONE_FILE |= {"platformdirs": "ports/files.py", "subprocess": "ports/process.py", "boto3": "ports/aws/client.py"}
 ONE_FILE |= {"rich": "cli/progress.py", "botocore": "ports/aws/client.py", "jsonpath": "verify/expect.py", "locust": "ports/load/user.py"}
 ONE_FILE |= {"websockets": "ports/net/websocket.py"}
+
+
+YAML = {"adopt/documents.py", "targets/cloudformation/document.py"}
+"""One reads data, the other where it stands."""
 
 
 def name(file: Path) -> str:
@@ -81,6 +85,10 @@ def test_a_room_is_entered_by_its_own_doors_only(file: Path) -> None:
 @pytest.mark.parametrize("file", [file for file in FILES if own(file) in PURE], ids=name)
 def test_a_pure_room_imports_nothing_that_has_an_effect(file: Path) -> None:
     assert not {module.split(".")[0] for module, _ in imports(file)} & EFFECTS
+
+
+def test_yaml_is_read_in_two_files() -> None:
+    assert {name(file) for file in FILES if "yaml" in {module for module, _ in imports(file)}} == YAML
 
 
 @pytest.mark.parametrize(("package", "only"), ONE_FILE.items())

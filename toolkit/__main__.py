@@ -2,16 +2,32 @@
 
 import os
 import sys
+from contextlib import suppress
 
 
 def start() -> None:
     """The program from its first moment: who stops it while it is still being loaded is told so by the exit code alone."""
     try:
+        in_utf8()
         from toolkit.cli.main import main
 
         main()
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def in_utf8() -> None:
+    """Begin again where the locale is not UTF-8: git's names are, and one that is read in one way and handed on in another is another one.
+
+    The streams keep the terminal's encoding.
+    """
+    own = sys.orig_argv[: -len(sys.argv)]
+    if sys.getfilesystemencoding() == "utf-8" or not sys.executable or any("utf8" in word for word in own):
+        return
+    terminal = sys.stdout.encoding if sys.stdout else "ascii"
+    env = {"PYTHONIOENCODING": f"{terminal}:backslashreplace", **os.environ}
+    with suppress(OSError):  # then as well as it goes
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], env)  # noqa: S606 (ourselves)
 
 
 if __name__ == "__main__":

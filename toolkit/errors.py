@@ -9,16 +9,30 @@ ToolkitError
 │   ├── NotARepository
 │   ├── NoWorkTree      the command needs files, this is a bare repository
 │   ├── NoCommits
+│   │   └── OtherBranch
+│   ├── NotOurs         the repository belongs to somebody else
+│   ├── Unreadable      permission denied
+│   ├── GitLocked       another git is at work
+│   ├── GitConfigProblem
+│   ├── GitTooOld
+│   ├── DamagedRepository
+│   ├── FilesElsewhere  core.worktree leads away
+│   ├── Quarantined     pushed, and not accepted yet
 │   ├── UnknownRef
-│   └── MissingCommit   the commit is not in this clone
+│   ├── MissingCommit   the commit is not in this clone
+│   └── NoTrustedBase   where the judges come from cannot be read
 ├── FileProblem         a file cannot be read or written
 │   ├── FileIsThere     and is not to be replaced
 │   └── NoTemplate
 ├── Refused             it could be done, but not like this
+│   ├── NotAgreed       nobody has agreed to it
+│   │   └── Declined    a person has said no
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
+├── Preempted           by another run, which undoes it
 ├── ProgramFailed       another program (docker, cdk) ended badly
 ├── ProbeError          a probe of a live system got no answer that can be used
+│   ├── NoWay           this machine has no way out: nothing is known of the other side
 │   └── ProbeRefused    it may not be made: an address that is not allowed
 ├── RegistryError       an image registry does not answer, or not well
 ├── LockHeld            somebody else is at work on the target
@@ -46,7 +60,7 @@ A class's docstring is the template of its message, `hint` that of the next comm
 from outside and are quoted when they are shown (show/text.py), never here.
 """
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
@@ -66,16 +80,69 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
+class ErrorClass(StrEnum):
+    """What kind of thing went wrong. It decides between failed and unknown, and the exit code."""
+
+    REFUSED = "refused"
+    """Whoever was asked says no: toolkit itself, git, a policy."""
+    INVALID = "invalid"
+    """What was asked for is wrong or not there, or answers as it must not: the command line, rules.toml, a name, a probe's answer."""
+    THROTTLED = "throttled"
+    """Too many calls: the question was not answered."""
+    UNREACHABLE = "unreachable"
+    """No answer: the network, an endpoint, a time-out, trouble on the other side."""
+    CREDENTIALS = "credentials"
+    """Nobody may ask: no credentials, expired ones, another account's, a missing permission."""
+    UNEXPECTED = "unexpected"
+    """An answer that nobody foresaw, or another program that ended badly."""
+
+
+UNANSWERED = frozenset((ErrorClass.THROTTLED, ErrorClass.UNREACHABLE, ErrorClass.CREDENTIALS))
+"""After an error of these classes nobody knows how things are."""
+
+EXITS = {
+    ErrorClass.REFUSED: Exit.USAGE,
+    ErrorClass.INVALID: Exit.USAGE,
+    ErrorClass.THROTTLED: Exit.FAILED,
+    ErrorClass.UNREACHABLE: Exit.CREDENTIALS,
+    ErrorClass.CREDENTIALS: Exit.CREDENTIALS,
+    ErrorClass.UNEXPECTED: Exit.FAILED,
+}
+"""The exit code of a command that ends with an error of a class."""
+
+
 class ToolkitError(Exception):
     """Something that was foreseen went wrong."""
 
     code = "error"
-    exit = Exit.USAGE
+    error_class = ErrorClass.INVALID
+    own_exit: Exit | None = None
+    """The exit code of the few errors that say what became of a run (locked, lost, stopped): their class has no say in it."""
     hint = ""
 
     def __init__(self, **facts: str) -> None:
         super().__init__(facts)
         self.facts = facts
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code of a command that ends with it."""
+        return EXITS[self.error_class] if self.own_exit is None else self.own_exit
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no answer came: a call that was made may have had its effect, or not."""
+        return self.error_class in UNANSWERED
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether it says how what was asked about is: not there, or not as it must be. After any other error that is unknown."""
+        return self.error_class is ErrorClass.INVALID
+
+    @property
+    def next(self) -> str:
+        """The next thing to do, empty if nobody knows one."""
+        return self.hint.format(**self.facts)
 
     @property
     def template(self) -> str:
@@ -133,6 +200,7 @@ class GitError(ToolkitError):
     """git {verb} failed: {reason}"""
 
     code = "git"
+    error_class = ErrorClass.REFUSED
 
 
 class GitMissing(GitError):
@@ -163,6 +231,68 @@ class NoCommits(GitError):
     hint = "commit something first: git commit"
 
 
+class OtherBranch(NoCommits):
+    """HEAD of {folder} is {branch}, which has no commits yet"""
+
+    hint = "commit to it, or switch to a branch that has some: git switch {other}"
+
+
+class NotOurs(GitError):
+    """git does not read {folder}: it belongs to another user (dubious ownership)"""
+
+    code = "not-ours"
+    hint = "if you trust it: git config --global --add safe.directory {path}"
+
+
+class Unreadable(GitError):
+    """git cannot read {folder}: permission denied"""
+
+    code = "unreadable"
+    hint = 'make it yours: sudo chown -R "$(id -un)" {path}'
+
+
+class GitLocked(GitError):
+    """another git process is at work, or was killed: {lock} exists"""
+
+    code = "git-locked"
+    hint = "wait for it; if no git runs any more: rm {path}"
+
+
+class GitConfigProblem(GitError):
+    """git's configuration is invalid: {reason}"""
+
+    code = "git-config"
+    hint = "fix that line in an editor, then run it again"
+
+
+class GitTooOld(GitError):
+    """this git is too old for the repository: {reason}"""
+
+    code = "git-old"
+    hint = "install a newer git"
+
+
+class DamagedRepository(GitError):
+    """the repository {folder} is damaged: {reason}"""
+
+    code = "damaged"
+    hint = "{fix}"
+
+
+class FilesElsewhere(GitError):
+    """{folder} is not in its repository's working tree: git's core.worktree says {root}"""
+
+    code = "elsewhere"
+    hint = "work there, or take that setting out: git -C {path} config --unset core.worktree"
+
+
+class Quarantined(GitError):
+    """{ref} is being pushed: until the pre-receive hook ends, only the hook's own git can read it"""
+
+    code = "quarantined"
+    hint = "run toolkit in a post-receive hook, or in CI after the push"
+
+
 class UnknownRef(GitError):
     """{ref} is not a commit of this repository"""
 
@@ -177,10 +307,21 @@ class MissingCommit(GitError):
     hint = "get it with: {fetch}"
 
 
+class NoTrustedBase(GitError):
+    """{problem}"""
+
+    code = "trusted-base"
+    hint = "{next}"
+
+    def __init__(self, problem: str, next: str) -> None:
+        super().__init__(problem=problem, next=next)
+
+
 class FileProblem(ToolkitError):
     """{path}: {reason}"""
 
     code = "file"
+    error_class = ErrorClass.REFUSED
 
 
 class FileIsThere(FileProblem):
@@ -199,10 +340,26 @@ class Refused(ToolkitError):
     """{problem}"""
 
     code = "refused"
+    error_class = ErrorClass.REFUSED
     hint = "{next}"
 
     def __init__(self, problem: str, next: str = "") -> None:
         super().__init__(problem=problem, next=next)
+
+
+class NotAgreed(Refused):
+    """{problem}"""
+
+    code = "not-agreed"
+
+
+class Declined(NotAgreed):
+    """Cancelled; nothing was changed."""
+
+    code = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("", "")
 
 
 class StalePlan(Refused):
@@ -215,7 +372,7 @@ class Superseded(ToolkitError):
     """somebody else has put {what} there since"""
 
     code = "superseded"
-    exit = Exit.FAILED
+    error_class = ErrorClass.UNEXPECTED
     hint = "see what runs: toolkit health {target}"
 
 
@@ -223,35 +380,51 @@ class Stopped(ToolkitError):
     """the run was asked to stop"""
 
     code = "stopped"
-    exit = Exit.INTERRUPTED
+    error_class = ErrorClass.REFUSED
+    own_exit = Exit.INTERRUPTED
     hint = "go on with `toolkit resume`"
+
+
+class Preempted(ToolkitError):
+    """{who} asked this run to stop: {command}"""
+
+    code = "pre-empted"
+    error_class = ErrorClass.REFUSED
+    own_exit = Exit.IN_DOUBT
+    hint = "see what became of it: toolkit show {run}"
 
 
 class ProgramFailed(ToolkitError):
     """{program} failed: {reason}"""
 
     code = "program"
-    exit = Exit.FAILED
+    error_class = ErrorClass.UNEXPECTED
 
 
 class ProbeError(ToolkitError):
     """{reason}"""
 
     code = "probe"
-    exit = Exit.FAILED
+    error_class = ErrorClass.INVALID
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason=reason)
+
+
+class NoWay(ProbeError):
+    """{reason}"""
+
+    code = "no-way"
+    error_class = ErrorClass.UNREACHABLE
+    hint = "check this machine's network, then try again"
 
 
 class ProbeRefused(ProbeError):
     """{reason}"""
 
     code = "probe-refused"
+    error_class = ErrorClass.REFUSED
     hint = "{next}"
-
-    asked = False
-    """Whether something was asked before: a redirect leads to where nothing is asked."""
 
     def __init__(self, reason: str, next: str = "") -> None:
         ToolkitError.__init__(self, reason=reason, next=next)
@@ -261,7 +434,7 @@ class RegistryError(ToolkitError):
     """the image registry {host} cannot {call}: {reason}"""
 
     code = "registry"
-    exit = Exit.FAILED
+    error_class = ErrorClass.UNEXPECTED
     hint = "check the network and the credentials, then run it again: what is there already is not sent twice"
 
 
@@ -269,7 +442,8 @@ class LockHeld(ToolkitError):
     """{target} is locked by {owner} since {since}: {command}"""
 
     code = "locked"
-    exit = Exit.LOCKED
+    error_class = ErrorClass.REFUSED
+    own_exit = Exit.LOCKED
     hint = "wait for it with --lock-timeout 15m, or see `toolkit lock show {target}`"
 
 
@@ -277,7 +451,8 @@ class LockLost(ToolkitError):
     """the lock of {target} is no longer ours: {reason}"""
 
     code = "lock-lost"
-    exit = Exit.IN_DOUBT
+    error_class = ErrorClass.REFUSED
+    own_exit = Exit.IN_DOUBT
     hint = "nothing new was started; run `toolkit resume`"
 
 
@@ -292,7 +467,7 @@ class CloudError(ToolkitError):
     """AWS refused {call}: {reason}"""
 
     code = "aws"
-    exit = Exit.FAILED
+    error_class = ErrorClass.UNEXPECTED
     hint = "mend what AWS names, then run it again: what is done already is not done twice"
 
     aws_code = ""
@@ -303,7 +478,7 @@ class Missing(CloudError):
     """there is no {what} {name}{where}"""
 
     code = "missing"
-    exit = Exit.USAGE
+    error_class = ErrorClass.INVALID
     hint = "correct its name in rules.toml, or create it first"
 
 
@@ -317,6 +492,7 @@ class Throttled(CloudError):
     """AWS asks for fewer calls ({call})"""
 
     code = "throttled"
+    error_class = ErrorClass.THROTTLED
     hint = "try again in a minute"
 
 
@@ -324,7 +500,7 @@ class Unreachable(CloudError):
     """no answer from AWS for {call}: {reason}"""
 
     code = "unreachable"
-    exit = Exit.CREDENTIALS
+    error_class = ErrorClass.UNREACHABLE
     hint = "check the network, and AWS_ENDPOINT_URL if it is set"
 
 
@@ -346,7 +522,7 @@ class CredentialsProblem(CloudError):
     """AWS does not accept the credentials for {call}: {reason}"""
 
     code = "credentials"
-    exit = Exit.CREDENTIALS
+    error_class = ErrorClass.CREDENTIALS
     hint = "check with: aws sts get-caller-identity"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
@@ -9,10 +10,28 @@ from msgspec import Struct, field
 CHECKS = ("smoke-test", "health-check")
 """What a rule's `run` may ask for, the narrower first."""
 
-VERDICTS = ("succeeded", "unchanged", "failed", "rolled-back", "superseded", "cancelled", "skipped", "in-doubt")
-"""How a step can end."""
 
-GOOD = ("succeeded", "unchanged")
+class Verdict(StrEnum):
+    """How a step can end."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    UNHEALTHY = "unhealthy"
+    """It is live, and its gates (addresses, checks, alarms, bake) say no."""
+    ROLLED_BACK = "rolled-back"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    IN_DOUBT = "in-doubt"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the target is live after it as it was wanted."""
+        return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
+
+
+GOOD = frozenset(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
@@ -23,6 +42,13 @@ RESULTS = ("passed", "failed", "skipped", "unknown")
 
 STATUSES = ("added", "modified", "deleted", "type-changed")
 """What a rule's `changes` may be limited to."""
+
+
+class Backwards(StrEnum):
+    """What an environment says of a deploy that would take live commits out."""
+
+    ASK = "ask"
+    ALLOW = "allow"
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -41,7 +67,8 @@ class Change(Struct, frozen=True, gc=False):
 
 class Environment(Struct, frozen=True):
     """Where targets live: one account, one or more regions. `urls` are the base addresses of the system, `hosts` what else probes may ask,
-    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`."""
+    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether
+    what would take live commits out has to be agreed to."""
 
     name: str
     account: str | None = None
@@ -54,6 +81,7 @@ class Environment(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     private: bool = False
     rollback: str = "never"
+    backwards: Backwards = Backwards.ASK
 
 
 class Target(Struct, frozen=True):
@@ -67,6 +95,29 @@ class Target(Struct, frozen=True):
     needs: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     deadline_s: int = 3600
+
+
+class ImageSource(Struct, frozen=True):
+    """What an image is built from: its build context and Dockerfile, from the repository's root, the stage that is meant (None: the last),
+    and the build arguments."""
+
+    context: str
+    dockerfile: str
+    stage: str | None = None
+    args: Mapping[str, str] = {}
+
+
+class Inputs(Struct, frozen=True):
+    """What a target is built from, whatever rules say. All paths are from the repository's root.
+
+    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its build takes everything, of `images` what
+    the Dockerfile copies. One that takes `everything` may read any file, as a program does.
+    """
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    images: tuple[ImageSource, ...] = ()
+    everything: bool = False
 
 
 class Rule(Struct, frozen=True):
@@ -140,8 +191,63 @@ class Checks(Struct, frozen=True):
     secrets: Mapping[str, Secret] = {}
 
 
+class Effect(StrEnum):
+    """What follows from a judge that is another one here than at the trusted base: see JudgeDifference."""
+
+    TOLD = "told"
+    DUE = "due"
+    CONSENT = "consent"
+
+
+class JudgeDifference(Struct, frozen=True):
+    """Something that judges a deploy, and that rules.toml says differently here than at the trusted
+    base.
+
+    `what` is its key in rules.toml. `here` and `trusted` are both values in words, None where there
+    is none; both are None where it is another one that takes too many words. `environment` is the
+    one that it is about (None: any). It is always told. `due`: every target counts as due besides.
+    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where to,
+    or the value here means another place.
+    """
+
+    what: str
+    here: str | None
+    trusted: str | None
+    effect: Effect
+    environment: str | None = None
+
+
+class Trust(Struct, frozen=True):
+    """Where the judges of some rules come from.
+
+    `ref` and `commit` name the trusted base; both are empty where rules.toml itself is trusted: no
+    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml decide
+    in spite of the differences. `checks` are those of the trusted base, where the files here have
+    others.
+    """
+
+    ref: str = ""
+    commit: str = ""
+    differences: tuple[JudgeDifference, ...] = ()
+    allowed: bool = False
+    checks: "Checks | None" = None
+
+    def about(self, environment: str | None) -> tuple[JudgeDifference, ...]:
+        """The differences that matter in an environment."""
+        return tuple(one for one in self.differences if one.environment in (None, environment))
+
+    def is_due(self, environment: str | None) -> bool:
+        """Whether every target of an environment counts as due, whatever is recorded."""
+        return not self.allowed and any(one.effect is not Effect.TOLD for one in self.about(environment))
+
+    def is_refused(self, environment: str | None) -> bool:
+        """Whether nothing may be changed in an environment before somebody agrees."""
+        return not self.allowed and any(one.effect is Effect.CONSENT for one in self.about(environment))
+
+
 class Rules(Struct, frozen=True):
-    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice."""
+    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice. `trust` says where the
+    judges in it come from, once somebody has looked (flow/trusted.py)."""
 
     file: str
     text: str
@@ -155,6 +261,7 @@ class Rules(Struct, frozen=True):
     accept: tuple[Accept, ...] = ()
     include: tuple[str, ...] = ()
     checks: Checks = Checks()
+    trust: Trust = Trust()
 
 
 class Base(Struct, frozen=True):
@@ -245,11 +352,45 @@ class Plan(Struct, frozen=True):
     recommendation: str
 
 
+class Direction(StrEnum):
+    """How HEAD stands to what is live."""
+
+    SAME = "same"
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    DIVERGED = "diverged"
+    UNRELATED = "unrelated"
+    UNKNOWN = "unknown"
+
+
+class Standing(Struct, frozen=True):
+    """How HEAD stands to what is live of a target, the commit `live`.
+
+    `lost` are the live commits that a deploy would take out: they touch the target's inputs, and HEAD's history does not hold their
+    content. `fetch` is the command that gets what is missing to know more.
+    """
+
+    direction: Direction
+    live: str
+    lost: tuple[str, ...] = ()
+    fetch: str = ""
+
+    @property
+    def backwards(self) -> bool:
+        """Whether a deploy needs a consent of its own: it takes live commits out, or nobody can say that it does not."""
+        return bool(self.lost) or self.direction is Direction.UNKNOWN
+
+
 class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed.
+    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of the targets that only a
+    person can deploy.
+
+    `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
+    without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
+    that is due how HEAD stands to what is live, where it is not simply ahead. `told_first` is told before anything else.
     """
 
     base: Base
@@ -264,9 +405,15 @@ class Answer(Struct, frozen=True):
     covered: Mapping[str, frozenset[str]] = {}
     uncommitted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    first: Plan | None = None
+    reasons: Mapping[str, tuple[Reason, ...]] = {}
+    standings: Mapping[str, Standing] = {}
+    told_first: tuple[str, ...] = ()
+    instructions: Mapping[str, str | None] = {}
 
 
-class Verdict(Struct, frozen=True):
+class RuleVerdict(Struct, frozen=True):
     """What one rule says of a path: the pattern that decides (None: none of them matches), its line, and why in words."""
 
     rule: str
@@ -279,18 +426,21 @@ class Verdict(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one."""
+    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one; `users` are the targets that are built from
+    it, whatever rules say."""
 
     path: str
     ignored: Reason | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleVerdict, ...]
     targets: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
     fallback: str | None
+    users: tuple[str, ...] = ()
 
 
 class Finding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule or overlap."""
+    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule, overlap
+    or generated."""
 
     code: str
     line: int | None
@@ -366,6 +516,8 @@ class Version(Struct, frozen=True):
     fingerprint: str
     dirty: bool = False
     settings: str = ""
+    generated: str = ""
+    """The digest of the files that git ignores and its build takes; empty where there are none. They are not in the fingerprint."""
 
 
 class Job(Struct, frozen=True):
@@ -433,6 +585,8 @@ class Live(Struct, frozen=True):
     detail: Mapping[str, str] = {}
     settings: str | None = None
     deployed: Deployed = Deployed()
+    moving: bool = False
+    """Whether something else is being put in its place right now."""
 
 
 class Call(Struct, frozen=True):
@@ -454,7 +608,7 @@ class Preview(Struct, frozen=True):
 class Seen(Struct, frozen=True):
     """What the cloud says of a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` one of VERDICTS where it is done or failed. `phase` is what goes on
+    `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or failed. `phase` is what goes on
     in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
     what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
     absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
@@ -462,7 +616,7 @@ class Seen(Struct, frozen=True):
     """
 
     state: str
-    verdict: str = ""
+    verdict: Verdict | None = None
     phase: str = ""
     cause: str = ""
     next: str = ""
@@ -560,15 +714,23 @@ class Wanted(Struct, frozen=True):
     detail: Mapping[str, str] = {}
 
 
+class Written(Struct, frozen=True):
+    """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of it; None is all of it."""
+
+    what: str
+    name: str
+    part: str | None = None
+
+
 class Outcome(Struct, frozen=True):
     """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds.
 
-    `unverified`: it is live, and failed all the same, for it does not pass its checks.
+    `untouched`: what is unhealthy ran like that before this run, so that there is nothing to put back.
     """
 
     step: str
     target: str
-    verdict: str
+    verdict: Verdict
     cause: str = ""
     next: str = ""
     log: tuple[str, ...] = ()
@@ -577,7 +739,12 @@ class Outcome(Struct, frozen=True):
     adopted: bool = False
     open: bool = False
     live: Live | None = None
-    unverified: bool = False
+    untouched: bool = False
+
+    @property
+    def has_to_give_way(self) -> bool:
+        """Whether this run has put something there that is live and not good."""
+        return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 
 class Ran(Struct, frozen=True):

@@ -20,7 +20,7 @@ class Surveyed:
         self.tree = tree
         self.survey: Survey = survey(list(tree), tree.get, project)
         self.text = toml(self.survey.draft)
-        self.rules: Rules = load(self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS))
+        self.rules: Rules = load(self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True)
         self._book = RuleBook(self.rules, Graph(self.rules.targets).covered)
 
     @property

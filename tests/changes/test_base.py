@@ -211,9 +211,9 @@ def test_a_detached_head_is_compared_with_the_remotes_default(clone: Repo, toolk
 
 def test_on_the_main_branch_itself_a_note_says_what_to_name(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
     clone = repo.clone(tmp_path / "clone")
-    assert toolkit(clone.path, "diff", "--json").json["notes"]
+    assert toolkit(clone.path, "diff", "--json", "change").json["notes"]
     clone.commit("ahead", {APP: "new\n"})
-    assert toolkit(clone.path, "diff", "-q").out == "toolkit deploy-app app\n"
+    assert toolkit(clone.path, "diff", "-q", "change").out == "toolkit deploy-app app\n"
 
 
 def test_a_main_branch_without_common_history_is_an_error(clone: Repo) -> None:
@@ -242,7 +242,7 @@ def test_a_shallow_clone_with_the_merge_base_is_compared(repo: Repo, tmp_path: P
     repo.commit("on the branch", {APP: "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=2", "--no-single-branch", "--branch=feature")
     clone.git("remote", "set-head", "origin", "main")
-    assert toolkit(clone.path, "diff", "-q").out == "toolkit deploy-app app\n"
+    assert toolkit(clone.path, "diff", "-q", "change").out == "toolkit deploy-app app\n"
 
 
 # Several merge bases

@@ -236,13 +236,43 @@ def test_a_status_is_that_between_the_base_and_the_working_tree(repo: Repo) -> N
 
 
 @pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
-def test_a_file_that_the_index_hides_is_named(repo: Repo, toolkit: Toolkit, how: str) -> None:
-    """Whether it was edited git does not look; that must not read as if it had."""
+def test_an_edit_that_the_index_hides_is_a_change(repo: Repo, toolkit: Toolkit, how: str) -> None:
+    """Git was told not to look, so toolkit does: it goes into what is built."""
     repo.git("update-index", how, APP)
     repo.write({APP: "edited\n"})
     look = detect.look(Git.open(str(repo.path)))
-    assert (look.hidden, look.paths) == ((APP,), ())
+    assert ([state.path for state in look.hidden], look.paths) == ([APP], (APP,))
+    assert found(repo) == {APP: ("modified", "unstaged")}
     assert any(APP in note for note in toolkit(repo.path, "diff", "--json", "HEAD").json["notes"])
+
+
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_the_index_hides_and_nobody_edited_is_none(repo: Repo, how: str) -> None:
+    repo.git("update-index", how, APP)
+    os.utime(repo.path / APP)
+    assert found(repo) == {}
+
+
+def test_a_hidden_file_whose_line_ends_git_converts_is_no_change(repo: Repo) -> None:
+    repo.commit("crlf", {".gitattributes": "*.txt text eol=crlf\n", "a.txt": "a\r\n"})
+    repo.git("update-index", "--assume-unchanged", "a.txt")
+    assert found(repo) == {}
+    repo.write({"a.txt": "b\r\n"})
+    assert found(repo) == {"a.txt": ("modified", "unstaged")}
+
+
+def test_a_hidden_file_that_is_a_link_or_executable_now_is_a_change(repo: Repo) -> None:
+    repo.commit("more", {"a": "a", "b": "b", "c": "c"})
+    repo.git("update-index", "--assume-unchanged", "a", "b", "c")
+    (repo.path / "a").unlink()
+    (repo.path / "a").symlink_to("b")
+    (repo.path / "b").chmod(0o755)
+    (repo.path / "c").unlink()
+    assert found(repo) == {
+        "a": ("type-changed", "unstaged"),
+        "b": ("modified", "unstaged"),
+        "c": ("deleted", "unstaged"),
+    }
 
 
 def test_a_file_that_is_not_checked_out_is_not_hidden(repo: Repo) -> None:

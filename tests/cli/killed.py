@@ -128,7 +128,7 @@ class Town:
 
     def stores(self) -> list[Store]:
         """Where the commands keep their state: one folder, none before the first run."""
-        return [Store(str(one)) for one in self.folder.glob("state/*/")]
+        return [Store(str(one), self.remote.environment["AWS_ENDPOINT_URL"]) for one in self.folder.glob("state/*/")]
 
     def is_exact(self) -> None:
         """What an undisturbed deploy would have left, in AWS and on disk; the same command again changes nothing, and waits for nobody."""

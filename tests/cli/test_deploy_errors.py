@@ -330,3 +330,35 @@ def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Shop, ki
     assert (result.code, result.err.splitlines()[-1][:6]) == (1 if kind == "throttle" else 7, "hint: ")
     shop.endpoint.faults.clear()
     assert shop("resume", "--yes").code == 0
+
+
+ROLE = json.dumps({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}}})
+ASKED = "Jobs: let Role allow more than before? --allow-broadening says yes in advance"
+
+
+def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop) -> None:
+    (shop.repo.path / "infra/jobs.json").write_text(ROLE)
+    dry = shop("deploy-stack", "jobs", "--dry-run")
+    assert (dry.code, f"warning: {ASKED}" in " ".join(dry.out.split())) == (0, True)
+    assert shop("deploy-stack", "jobs", "--dry-run", "--json").json["steps"][0]["warnings"] == [ASKED]
+    assert ASKED not in " ".join(shop("deploy-stack", "jobs", "--dry-run", "--allow-broadening").out.split())
+    assert not shop.endpoint.calls.of("CreateChangeSet")
+
+
+def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> None:
+    (shop.repo.path / "infra/jobs.json").write_text(ROLE)
+    result = shop(*STACK)
+    assert (result.code, "cancelled: Jobs: let Role allow more than before" in " ".join(result.out.split())) == (2, True)
+    assert result.out.splitlines()[-1].endswith("nothing was changed.")
+    document = shop(*STACK, "--json").json
+    assert (document["exit"], document["status"], document["steps"][0]["verdict"]) == (2, "cancelled", "cancelled")
+    assert {(one["status"], one["exit"]) for one in shop("history", "--json").json["runs"]} == {("cancelled", 2)}
+    assert not shop.endpoint.calls.applied("ExecuteChangeSet")
+    assert shop("resume", "--yes").code == 2, "nothing is open"
+
+
+def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Shop) -> None:
+    (shop.repo.path / "infra/jobs.json").write_text(ROLE)
+    shop.repo.commit(files={})
+    result = shop("deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json")
+    assert (result.code, {one["step"]: one["verdict"] for one in result.json["steps"]}) == (4, {"web": "succeeded", "jobs": "cancelled"})

@@ -43,9 +43,52 @@ def test_a_branch_is_compared_with_what_it_goes_back_to(repo: Repo, toolkit: Too
     base = clone.git("rev-parse", "HEAD")
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
-    found = toolkit(clone.path, "diff", "--json").json
+    found = toolkit(clone.path, "diff", "--json", "change").json
     assert found["base"] == {"kind": "ref", "name": "origin/main", "commit": base, "chosen": "upstream merge base"}
     assert found["recommendation"] == "toolkit deploy-app app"
+
+
+PULL_REQUESTS = {
+    "GitHub": ("GITHUB_BASE_REF", "release"),
+    "GitLab": ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "release"),
+    "Bitbucket": ("BITBUCKET_PR_DESTINATION_BRANCH", "release"),
+    "Jenkins": ("CHANGE_TARGET", "release"),
+    "Azure": ("SYSTEM_PULLREQUEST_TARGETBRANCH", "refs/heads/release"),
+}
+
+
+@pytest.mark.parametrize("name", PULL_REQUESTS)
+def test_a_pull_request_is_compared_with_the_branch_that_it_goes_into(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    repo.git("branch", "release")
+    repo.commit("on the mainline", {"lambda/login/handler.py": "2\n"})
+    clone = repo.clone(tmp_path / "clone")
+    clone.git("checkout", "-q", "--detach", "origin/main")
+    monkeypatch.setenv(*PULL_REQUESTS[name])
+    assert toolkit(clone.path, "diff", "-q", "change").out == "toolkit deploy-stack api\n"
+
+
+def test_without_any_record_the_changes_come_first_and_everything_is_in_the_plan(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    clone = repo.clone(tmp_path / "clone")
+    clone.git("checkout", "-q", "-b", "feature")
+    clone.commit("one", {"backend/src/app.py": "new\n"})
+    assert toolkit(clone.path, "diff").out == snapshot
+    found = toolkit(clone.path, "diff", "--json", "--exit-code")
+    assert (found.code, found.json["status"]) == (10, "unknown")
+    assert {step["target"] for step in found.json["plan"]["steps"]} == {"app", "infra"}
+    assert found.json["first"]["targets"] == ["app"]
+
+
+def test_a_fresh_clone_of_the_mainline_is_not_called_clean(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    """A3: in CI, "nothing to deploy" for ever."""
+    clone = repo.clone(tmp_path / "clone")
+    assert toolkit(clone.path, "diff").out == snapshot
+    assert toolkit(clone.path, "diff", "-q", "--exit-code").code == 10
 
 
 def test_a_pushed_branch_is_not_compared_with_its_own_copy(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
@@ -54,7 +97,7 @@ def test_a_pushed_branch_is_not_compared_with_its_own_copy(repo: Repo, toolkit: 
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
     clone.git("push", "-q", "-u", "origin", "feature")
-    assert [step["target"] for step in toolkit(clone.path, "diff", "--json").json["plan"]["steps"]] == ["app"]
+    assert [step["target"] for step in toolkit(clone.path, "diff", "--json", "change").json["plan"]["steps"]] == ["app"]
 
 
 def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.repo import RULES, Repo
 from tests.support.run import ROOT, Toolkit, process
+from toolkit.cli import main
 
 IGNORES_LAMBDA = RULES.replace('ignore = ["**/*.md"]', 'ignore = ["**/*.md", "lambda/**"]')
 
@@ -103,12 +105,20 @@ def test_what_merge_bases_disagree_about_counts_for_every_limited_rule(tmp_path:
     assert steps(found) == ["api"]
 
 
-def test_files_that_the_index_hides_are_named(repo: Repo, toolkit: Toolkit) -> None:
+def test_edits_that_the_index_hides_are_named(repo: Repo, toolkit: Toolkit) -> None:
     repo.git("update-index", "--assume-unchanged", "backend/src/app.py")
     repo.git("update-index", "--skip-worktree", "cdk/app.py")
     repo.write({"backend/src/app.py": "new\n"})
-    (note,) = toolkit(repo.path, "diff", "--json", "HEAD").json["notes"]
-    assert note.startswith("changes of 'backend/src/app.py' and 1 more cannot be seen")
+    assert notes(toolkit(repo.path, "diff", "--json", "HEAD").json) == [
+        "'backend/src/app.py' is changed, though assume-unchanged or skip-worktree hides it from git"
+    ]
+    repo.write({"cdk/app.py": "new\n"})
+    [note] = notes(toolkit(repo.path, "diff", "--json", "HEAD").json)
+    assert note.startswith("'backend/src/app.py' and 1 more are changed")
+
+
+def notes(document: Any) -> list[str]:
+    return [note for note in document["notes"] if "hides" in note]
 
 
 def test_edits_inside_of_a_repository_that_no_gitmodules_names_count(repo: Repo, toolkit: Toolkit) -> None:
@@ -158,8 +168,22 @@ def test_a_range_with_three_dots_has_no_history_to_replay(repo: Repo, toolkit: T
     assert toolkit(repo.path, "rules", "replay", "HEAD...HEAD").code == 2
 
 
-def test_a_command_that_is_still_to_come_is_told_apart_from_a_typo(repo: Repo, toolkit: Toolkit) -> None:
-    assert "This version of toolkit cannot status yet" in toolkit(repo.path, "status").err
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("status", "'diff' or 'health'"), ("plan", "'diff'"), ("apply", "'deploy'"), ("undo", "'rollback'"), ("dif", "'diff'")],
+)
+def test_what_other_tools_call_it_is_an_unknown_command_with_a_suggestion(repo: Repo, toolkit: Toolkit, word: str, meant: str) -> None:
+    found = toolkit(repo.path, word)
+    assert (found.code, found.err.splitlines()[0]) == (2, f"error: There is no command {word!r}. Did you mean {meant}?")
+
+
+def test_every_suggestion_is_a_command() -> None:
+    for words in main.ELSEWHERE.values():
+        assert set(words) <= main.COMMANDS.keys()
+
+
+def test_a_word_of_no_tool_has_no_suggestion(repo: Repo, toolkit: Toolkit) -> None:
+    assert toolkit(repo.path, "xyzzy").err.splitlines()[0] == "error: There is no command 'xyzzy'."
 
 
 def test_toolkit_alone_prints_its_help(repo: Repo) -> None:

@@ -14,8 +14,8 @@ import pytest
 from tests.cli import killed
 from tests.cli.killed import STUCK_S, Town
 from tests.support.aws import Remote
+from tests.support.record import recorded
 from tests.support.run import ROOT
-from toolkit.record.ledger import Local
 
 SECONDS = 300 if os.environ.get("NIGHT") else 30
 LENGTH_S = 8.0
@@ -110,10 +110,10 @@ def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun)
     assert (code, step["verdict"], step["live"]) == (1, "superseded", None), step
     assert step["next"] == "aws ecs describe-services --cluster main --services web"
     assert [(one.status, one.open) for one in begun.runs()] == [("failed", ())]
-    [record] = [found for store in begun.stores() for found in Local(store).all().values()]
+    [record] = [found for store in begun.stores() for found in recorded(store, "dev").values()]
     assert [one.verdict for one in record] == ["superseded"]
     assert begun.command(("diff", "--json"), STUCK_S) == 0
-    assert "no deploy is recorded" in begun.said()  # what is not ours is nothing to compare with
+    assert "no deploy to eu-west-1 is recorded" in begun.said()  # what is not ours is nothing to compare with
     assert begun.moved() == 1
 
 

@@ -80,13 +80,13 @@ class Site:
     def __init__(self, folder: Path, emulator: Emulator, toolkit: Toolkit, patch: pytest.MonkeyPatch) -> None:
         self.emulator, self.patch, self._toolkit, self.number = emulator, patch, toolkit, 0
         emulator.reset()
-        self.sign_in("test", "test")
+        self.sign_in("test", emulator.secret)
         self.root = Aws(None, REGION)
         place = Place("dev", REGION, ACCOUNT)
         detail = {"cluster": "main", "repository": "web", "container": "app"}
         wanted = (Wanted("repository", "web"), Wanted("service", "web", detail), Wanted("bucket", "permitted"))
         parts = [provision.Part(place, one) for one in wanted]
-        provision.make(parts, lambda place: self.root, emulator.process.port, lambda words: None)
+        provision.make(parts, lambda place: self.root, emulator.registry, lambda words: None)
         provision.settle(parts, lambda place: self.root)
         files = {"app/Dockerfile": DOCKERFILE, "app/main.py": MAIN, "infra/queue.json": template(30)}
         self.repo = Repo.make(folder / "repo", files, RULES)

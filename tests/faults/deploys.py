@@ -78,6 +78,8 @@ class Cloud(Aws):
     def __init__(self) -> None:
         super().__init__(None, REGION)
         self.sent: list[Sent] = []
+        self.after: dict[str, Callable[[], None]] = {}
+        """Operation -> what happens right after it was answered."""
         self._session = Cloud.shared
 
     def _client(self, service: str, once: bool) -> Any:
@@ -87,6 +89,12 @@ class Cloud(Aws):
         if new:
             made.meta.events.register_first("before-send", self._count, unique_id="count")
         return made
+
+    def write(self, service: str, operation: str, /, tokened: bool = False, **params: Any) -> dict[str, Any]:
+        """As ever, and then what a test wants."""
+        answer = super().write(service, operation, tokened, **params)
+        self.after.pop(operation, lambda: None)()
+        return answer
 
     def _count(self, request: Any, event_name: str, **_: Any) -> None:
         number = request.headers["amz-sdk-invocation-id"]
@@ -158,12 +166,14 @@ class Deploy:
 
     def _carried_out(self, journal: Journal, job: Job, found: Left | None) -> Outcome:
         begun = found.begun.get(job.step) if found else None
-        stop, papers = Stop(), Papers(self.store, journal, {}, self.clock, lambda text: text)
+        self.stop = stop = Stop()
+        papers = Papers(self.store, journal, {}, {}, self.clock, lambda text: text)
         log = papers.log(job.step)
         self.listener = Listener()
         desk = Desk(
-            job, papers.journal, log, self.listener, stop, self.clock, lambda: None, begun.receipt if begun else None, begun is not None
-        )
+            job, papers.journal, log, self.listener, stop, self.clock, lambda: None, begun.receipt if begun else None,
+            begun is not None and begun.acted,
+        )  # fmt: skip
         walk = Walk(self.world, Pace(1), stop)
         try:
             return carry_out(job, targets.kind(job.kind), desk, walk, begun is not None, begun.waited_s if begun else 0.0)

@@ -167,3 +167,35 @@ def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(stage:
         hint = f"SEED={SEED}: {fault} at {call} from {skip + 1} on"
         assert spoilt.hits, hint
         judged(stage, deploy, outcome, hint)
+
+
+PREPARE = [("app", "register_task_definition"), ("stack", "create_change_set")]
+MOVE = [("app", "update_service"), ("stack", "execute_change_set")]
+
+
+@pytest.mark.parametrize(("kind", "call"), PREPARE)
+def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(stage: Stage, kind: str, call: str) -> None:
+    deploy = stage.deploy(kind)
+    deploy.aws.after[call] = lambda: deploy.stop.ask(2)
+    outcome = deploy.begun()
+    assert (outcome.verdict, outcome.open, deploy.is_new()) == ("cancelled", True, False)
+    assert outcome.cause == "stopped before anything that runs was changed"
+    judged(stage, deploy, outcome, f"a stop after {call}")
+
+
+@pytest.mark.parametrize(("kind", "call"), MOVE)
+def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(stage: Stage, kind: str, call: str) -> None:
+    deploy = stage.deploy(kind)
+    deploy.aws.after[call] = lambda: deploy.stop.ask(2)
+    outcome = deploy.begun()
+    assert (outcome.verdict, outcome.open) == ("in-doubt", True)
+    judged(stage, deploy, outcome, f"a stop after {call}")
+
+
+@pytest.mark.parametrize(("kind", "call"), PREPARE)
+def test_a_process_that_goes_on_and_is_stopped_before_it_moved_anything_is_not_in_doubt_either(stage: Stage, kind: str, call: str) -> None:
+    deploy = stage.deploy(kind)
+    deploy.aws.after[call] = lambda: deploy.stop.ask(2)
+    assert deploy.begun().verdict == "cancelled"
+    found = deploy.left()
+    assert [begun.acted for begun in found.begun.values()] == [False]

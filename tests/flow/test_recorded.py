@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.record import KnownAws, put
 from toolkit.flow.compare import Point
 from toolkit.flow.recorded import reader
 from toolkit.flow.rulebook import read_rules
-from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Record
 from toolkit.record.state import Store, open_store
 
 RULES = """\
@@ -34,7 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def deployed(store: Store, at: int, verdict: str, unsure: bool = False) -> None:
-    Local(store).put(Record("app", "dev", None, f"v{at}", f"v{at}", f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
+    put(store, Record("app", "dev", None, f"v{at}", f"v{at}", f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
 
 
 def run(at: int) -> str:
@@ -51,26 +51,26 @@ def left(store: Store, at: int, *states: str, **facts: Any) -> None:
 
 
 def point(store: Store) -> Point | None:
-    world = World(store.folder, store.folder, Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
+    world = World(store.folder, store.folder, Real(), lambda profile, region: KnownAws(profile, region or "eu-west-1"))
     points = reader(world, lambda words: None)("last", read_rules(RULES.encode(), "rules.toml"), "dev")
     return points["app"][0] if "app" in points else None
 
 
 def test_the_last_good_deploy_is_what_to_compare_with(store: Store) -> None:
     deployed(store, 1, "succeeded")
-    assert point(store) == Point("v1", "f1")
+    assert point(store) == Point("v1", "f1", run=run(1))
 
 
 def test_what_failed_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "failed", unsure=True)
-    assert point(store) == Point("v1", "f1", since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
+    assert point(store) == Point("v1", "f1", run=run(1), since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
 
 
 def test_what_gave_way_since_to_what_ran_is_not(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "rolled-back")
-    assert point(store) == Point("v1", "f1")
+    assert point(store) == Point("v1", "f1", run=run(1))
 
 
 def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> None:
@@ -85,7 +85,7 @@ def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> 
 def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
     deployed(store, 2, "failed", unsure=True)
     deployed(store, 3, "succeeded")
-    assert point(store) == Point("v3", "f3")
+    assert point(store) == Point("v3", "f3", run=run(3))
 
 
 def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Store) -> None:
@@ -99,7 +99,7 @@ OPEN = "run {} has begun to deploy it, and its end is not known (toolkit resume)
 def test_a_run_that_has_begun_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, "intent")
-    assert point(store) == Point("v1", "f1", since=OPEN.format(run(2)))
+    assert point(store) == Point("v1", "f1", run=run(1), since=OPEN.format(run(2)))
 
 
 def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
@@ -111,10 +111,10 @@ def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compar
 def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(store: Store, states: tuple[str, ...]) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, *states)
-    assert point(store) == Point("v1", "f1")
+    assert point(store) == Point("v1", "f1", run=run(1))
 
 
 def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -> None:
     left(store, 1, "intent")
     deployed(store, 2, "succeeded")
-    assert point(store) == Point("v2", "f2")
+    assert point(store) == Point("v2", "f2", run=run(2))

@@ -9,11 +9,11 @@ from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import versions
-from toolkit.errors import UsageError
 from toolkit.flow.compare import Point, Points, Request, diff
 from toolkit.flow.rulebook import owners, rules_path, settled
 from toolkit.model import Answer, Rules, Version
 from toolkit.ports.git import Git
+from toolkit.show.answer import text
 
 
 def compared(repo: Repo, points: Mapping[str, Point | tuple[Point, ...]], base: str | None = None, committed: bool = False) -> Answer:
@@ -122,14 +122,16 @@ def test_uncommitted_files_that_were_deployed_and_then_taken_back_are_due(repo: 
     assert (due(answer), answer.states["app"]) == (["app"], "due")
 
 
-def test_targets_without_a_record_are_compared_with_the_upstream_branch(repo: Repo) -> None:
+def test_targets_without_a_record_are_unknown_and_due_and_the_changed_ones_come_first(repo: Repo) -> None:
     repo.git("branch", "-f", "main-copy")
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit(files={"lambda/login/handler.py": "2\n", "backend/src/app.py": "2\n"})
     answer = compared(repo, {"app": at(repo.head)})
-    assert "api" in due(answer)
-    assert "app" not in due(answer)
-    assert any("no deploy is recorded" in note for note in answer.notes)
+    assert due(answer) == ["infra"]
+    assert (answer.states["api"], answer.states["fargate"], answer.states["app"]) == ("unknown", "unknown", "clean")
+    assert answer.unrecorded == ("api", "fargate")
+    assert answer.first is not None
+    assert [step.target for step in answer.first.steps] == ["api"]
 
 
 def test_old_rules_count_with_the_commit_that_they_were_in_force_at(repo: Repo) -> None:
@@ -141,10 +143,77 @@ def test_old_rules_count_with_the_commit_that_they_were_in_force_at(repo: Repo) 
     assert due(compared(repo, everywhere(first))) == ["api"]
 
 
-def test_without_any_record_last_is_refused_and_the_default_is_the_branch(repo: Repo) -> None:
-    with pytest.raises(UsageError):
-        compared(repo, {}, "last")
-    assert compared(repo, {}).base.kind in ("ref", "none")
+@pytest.mark.parametrize("base", [None, "last", "live"])
+def test_without_any_record_everything_is_unknown_and_due(repo: Repo, base: str | None) -> None:
+    answer = compared(repo, {}, base)
+    assert (set(due(answer)), set(answer.states.values())) == ({"app", "infra"}, {"unknown"})
+
+
+def test_a_head_without_common_history_is_compared_with_each_targets_own_record(repo: Repo) -> None:
+    """K4."""
+    first = repo.head
+    repo.git("branch", "mainline")
+    repo.git("checkout", "-q", "--orphan", "rewritten")
+    repo.commit("rewritten", {"backend/src/app.py": "new\n"})
+    assert due(compared(repo, everywhere(first))) == ["app"]
+    assert set(due(compared(repo, {"app": at(first)}))) == {"app", "infra"}
+
+
+def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
+    """K3: a squash merge of what was just deployed, whose branch is deleted."""
+    recorded = {name: Point("1" * 40, fingerprint(repo, name), settings=version(repo, name).settings) for name in everywhere("")}
+    assert due(compared(repo, recorded)) == []
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    answer = compared(repo, recorded)
+    assert (due(answer), answer.states["app"]) == (["app"], "due")
+    assert "is not in this clone" in answer.plan.steps[0].because[0]
+
+
+@pytest.mark.parametrize("why", ["its last deploy ended as failed", "it is in doubt"])
+def test_the_same_content_is_due_after_a_later_run_that_did_not_go_well(repo: Repo, why: str) -> None:
+    point = Point(repo.head, fingerprint(repo, "app"), since=why, settings=version(repo, "app").settings)
+    assert due(compared(repo, {**everywhere(repo.head), "app": point})) == ["app"]
+
+
+def test_the_same_content_with_other_settings_than_those_deployed_is_due(repo: Repo) -> None:
+    """What rules.toml says at the commit is not what was deployed: it may have been edited, or the environment's variables differ."""
+    point = Point(repo.head, fingerprint(repo, "app"), settings="of another time")
+    answer = compared(repo, {**everywhere(repo.head), "app": point})
+    assert due(answer) == ["app"]
+    assert answer.plan.steps[0].because == ("the settings of app are not those that it was deployed with",)
+
+
+def test_two_targets_deployed_at_two_commits_are_no_two_merge_bases(repo: Repo) -> None:
+    """A5."""
+    first = repo.head
+    second = repo.commit(files={"docs/a.txt": "2\n"})
+    answer = compared(repo, {**everywhere(first), "app": at(second)})
+    assert answer.notes == ()
+
+
+def test_what_would_go_back_is_told_first_and_marked(repo: Repo) -> None:
+    """J2."""
+    first = repo.head
+    newer = repo.commit(files={"backend/src/app.py": "2\n"})
+    repo.git("checkout", "-q", first)
+    answer = compared(repo, everywhere(newer))
+    assert answer.standings["app"].direction == "behind"
+    shown = text(answer)
+    assert f"app: live is {newer[:7]}, 1 commit ahead of your HEAD: this goes back" in shown.splitlines()
+    assert "GOES BACK" in shown
+
+
+def test_a_newer_deploy_that_touches_nothing_of_the_target_goes_back_in_nothing(repo: Repo) -> None:
+    first = repo.head
+    newer = repo.commit(files={"docs/a.txt": "2\n"})
+    repo.git("checkout", "-q", first)
+    assert compared(repo, everywhere(newer)).standings == {}
+
+
+def test_reasons_without_a_path_are_told_in_the_table(repo: Repo) -> None:
+    """J3: why a target is unknown stood in --json only."""
+    answer = compared(repo, {**everywhere(repo.head), "app": Point(None, "", unknown="nothing is live of it")})
+    assert "nothing is live of it" in text(answer)
 
 
 def test_live_is_told_as_live(repo: Repo) -> None:

@@ -1,18 +1,21 @@
 """Which versions can be put back, in one region and in several, and which one is."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from tests.support.record import KnownAws, put
 from toolkit.errors import Refused, Unreachable, UsageError
 from toolkit.flow.deploy import Order, prepare
 from toolkit.flow.previous import good_before
-from toolkit.flow.rollback import Candidate, candidates, orders, pick
-from toolkit.model import Job, Live, Preview, Version
-from toolkit.ports.aws.client import Aws
+from toolkit.flow.rollback import Candidate, Choice, at_work, candidates, choices, orders, pick
+from toolkit.model import Job, Live, Place, Preview, Version
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Local, Record, scope_of
+from toolkit.record.locks import holder, open_locks
 from toolkit.record.state import open_store
 from toolkit.targets import app
 
@@ -37,15 +40,20 @@ class Coasts:
         self.folder = folder
         (folder / "rules.toml").write_text(RULES)
         self.live: dict[str, Live | Exception] = {}
-        self.world = World(str(folder), str(folder), Real(), lambda profile, region: Aws(profile, region or "eu"))
+        self.images: dict[str, bool | None] = {}
+        self.world = World(str(folder), str(folder), Real(), lambda profile, region: KnownAws(profile, region or "eu"))
         self.at = 0
 
-    def deployed(self, version: str, *regions: str, verdict: str = "succeeded", digest: str = "") -> None:
+    def deployed(
+        self, version: str, *regions: str, verdict: str = "succeeded", digest: str = "", when: str = "", action: str = ""
+    ) -> None:  # fmt: skip
         self.at += 1
         for region in regions:
             detail = {"digest": digest or f"sha256:{version}-{region}", "task definition": f"{region}:{self.at}"}
-            record = Record("app", "dev", region, version, version, "f", f"run-{self.at}", f"2026-11-20T{self.at:02}", verdict, detail)
-            Local(open_store("p", self.world.root)).put(record)
+            detail |= {"action": action} if action else {}
+            moment = when or f"2026-11-20T{self.at:02}"
+            record = Record("app", "dev", region, version, version, "f", f"run-{self.at}", moment, verdict, detail)
+            put(open_store("p", self.world.root), record)
             self.live[region] = Live(version, version, detail=detail)
 
     def runs(self, job: Job, world: World) -> Live:
@@ -53,6 +61,17 @@ class Coasts:
         if isinstance(live, Exception):
             raise live
         return live
+
+    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+        return tuple(self.images.get(detail["digest"], True) for detail in details)
+
+    def choice(self, busy: bool = False, region: str | None = None) -> Choice:
+        order = Order(folder=str(self.folder), targets=("app",), action="rollback", region=region)
+        return choices(order, None, self.world, busy=busy)
+
+    def chosen(self, wanted: str | None = None, busy: bool = False) -> str:
+        choice = self.choice(busy)
+        return pick(choice.found, wanted, choice.back, choice.target).record.version
 
     def found(self, look: bool = True, region: str | None = None) -> list[Candidate]:
         order = Order(folder=str(self.folder), targets=("app",), action="rollback", region=region)
@@ -70,6 +89,7 @@ def coasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coasts:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     made = Coasts(tmp_path)
     monkeypatch.setattr(app, "live", made.runs)
+    monkeypatch.setattr(app, "kept", made.kept)
     return made
 
 
@@ -154,7 +174,7 @@ def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(coasts:
         behind = "s3 does not answer"
 
     coasts.deployed("v1", "eu", "us")
-    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store))
+    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store, scope_of(store, place)))
     with pytest.raises(Unreachable, match="s3 does not answer"):
         coasts.found()
 
@@ -173,6 +193,95 @@ def test_where_nothing_else_was_good_nothing_is_put_back(coasts: Coasts) -> None
     coasts.deployed("v1", "eu", "us")
     with pytest.raises(Refused, match="no other good deploy is recorded"):
         coasts.picked()
+
+
+def test_the_order_is_that_of_the_record_whatever_the_clocks_of_the_deploying_machines_say(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us", when="2027-01-01T00")
+    coasts.deployed("v2", "eu", "us", when="2026-01-01T00")
+    coasts.deployed("v3", "eu", "us", when="2025-01-01T00")
+    assert (coasts.versions(), coasts.picked()) == (["v3", "v2", "v1"], "v2")
+
+
+@pytest.mark.parametrize("verdict", ["failed", "rolled-back", "unhealthy", "superseded"])
+def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_without_a_word(coasts: Coasts, verdict: str) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    before = dict(coasts.live)
+    coasts.deployed("v3", "eu", "us", verdict=verdict)
+    coasts.live = before
+    with pytest.raises(Refused, match=f"app runs v2, the last good version: run run-3 has ended as {verdict}, and v3 is not live") as no:
+        coasts.chosen()
+    assert no.value.next == "to go further back, say to which version: toolkit rollback app --to run-1"
+    assert coasts.chosen("v1") == "v1"
+
+
+def test_what_runs_and_is_not_good_gives_way_to_the_last_good_version(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    coasts.deployed("v3", "eu", "us", verdict="unhealthy")
+    assert coasts.chosen() == "v2"
+
+
+def test_a_second_rollback_says_that_there_was_one(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    coasts.deployed("v3", "eu", "us")
+    assert coasts.chosen() == "v2"
+    coasts.deployed("v2", "eu", "us", action="rollback")
+    with pytest.raises(Refused, match="app runs v2, which run run-4 has put back"):
+        coasts.chosen()
+    assert coasts.chosen("v1") == "v1"
+
+
+def test_after_a_rollback_and_another_good_deploy_it_goes_back_as_ever(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v1", "eu", "us", action="rollback")
+    coasts.deployed("v2", "eu", "us")
+    assert coasts.chosen() == "v1"
+
+
+def test_while_a_bad_version_is_being_deployed_the_one_that_still_serves_is_what_to_go_back_to(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    assert (coasts.chosen(), coasts.chosen(busy=True)) == ("v1", "v2")
+    coasts.live = {region: replace(live, moving=True) for region, live in coasts.live.items() if isinstance(live, Live)}
+    assert coasts.chosen() == "v2"
+
+
+def test_versions_whose_image_is_gone_are_skipped_and_marked(coasts: Coasts) -> None:
+    for version in ("v1", "v2", "v3"):
+        coasts.deployed(version, "eu", "us")
+    coasts.images = {"sha256:v2-us": False}
+    assert [(one.record.version, one.gone) for one in coasts.choice().found] == [("v3", False), ("v2", True), ("v1", False)]
+    assert (coasts.chosen(), coasts.chosen("v2")) == ("v1", "v2")
+    coasts.images |= {"sha256:v1-eu": False}
+    with pytest.raises(Refused, match="the images of all other good versions are gone"):
+        coasts.chosen()
+
+
+def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    coasts.images = {"sha256:v1-eu": None}
+    assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([False, None], "v1")
+
+    def blind(job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+        raise Unreachable(call="ecr", reason="timed out")
+
+    monkeypatch.setattr(app, "kept", blind)
+    assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([None, None], "v1")
+
+
+def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None:
+    order = Order(folder=str(coasts.folder), targets=("app",), action="rollback")
+    locks = open_locks(open_store("p", coasts.world.root), Place("dev", "us"), coasts.world)
+    assert at_work(order, None, coasts.world) is None
+    for action, name, known in (("deploy", "app", True), ("", "app", True), ("rollback", "app", False), ("deploy", "api", False)):
+        by = holder("run-1", "toolkit deploy app", coasts.world.clock.now(), action=action)
+        held = locks.take([f"dev/us/{name}"], by, 0, lambda name, by: None)
+        assert (at_work(order, None, coasts.world) is not None) is known, (action, name)
+        held.release()
+    assert at_work(order, None, coasts.world) is None
 
 
 def record(version: str, verdict: str = "succeeded", digest: str = "a") -> Record:

@@ -6,16 +6,16 @@ import pytest
 from msgspec.structs import replace
 
 from tests.run.simulated import Listener
+from tests.support.record import KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import runs
 from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Job, Place, Ran, Version
-from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
 from toolkit.record.journal import Journal, read
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Record
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
 from toolkit.run.stop import Stop
@@ -58,9 +58,8 @@ http = "GET https://example.com/"
 
 
 def recorded_as(world: World, version: str, run: str) -> None:
-    Local(open_store("p", world.root)).put(
-        Record("app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded")
-    )
+    record = Record("app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded")
+    put(open_store("p", world.root), record)
 
 
 def prepared(world: World) -> Prepared:
@@ -106,7 +105,7 @@ def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(world: Wo
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(str(tmp_path), str(tmp_path), Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
+    return World(str(tmp_path), str(tmp_path), Real(), lambda profile, region: KnownAws(profile, region or "eu-west-1"))
 
 
 @pytest.fixture
@@ -118,7 +117,7 @@ def store(world: World) -> Store:
 
 
 def recorded(store: Store, verdict: str) -> None:
-    Local(store).put(Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", verdict))
+    put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", verdict))
 
 
 def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, world: World) -> None:

@@ -1,10 +1,14 @@
 """Whether what is live passes: real servers on this machine, and a cloud of which only what runs is asked."""
 
+import errno
 import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,14 +16,28 @@ from msgspec.structs import replace
 from tests.ports.net.servers import Raw, answer, answering
 from tests.run.simulated import Listener
 from tests.run.test_step import Log, Pen
-from toolkit.errors import CloudError, Expired, LockLost, Refused, Stopped, Superseded, Unreachable
+from tests.support.record import KnownAws, put
+from toolkit.errors import (
+    CloudError,
+    Expired,
+    LockLost,
+    Missing,
+    NoCredentials,
+    NotAllowed,
+    Refused,
+    Stopped,
+    Superseded,
+    Throttled,
+    Unreachable,
+    Unwell,
+)
 from toolkit.flow import verified
 from toolkit.flow.rulebook import read_rules
-from toolkit.model import Job, Live, Outcome, Place, Rules, Version
+from toolkit.model import Job, Live, Outcome, Place, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 from toolkit.run.desk import Desk
@@ -72,7 +90,7 @@ class Street:
     def _cloud(self, profile: str | None, region: str | None) -> Aws:
         if self.problem is not None:
             raise self.problem
-        return Aws(profile, region or "eu-west-1")
+        return KnownAws(profile, region or "eu-west-1")
 
     def fenced(self) -> None:
         if self.fence is not None:
@@ -90,7 +108,7 @@ class Street:
         back = replace(job, step="app:rollback", undoes=job.step)
         desk = Desk(job, Pen(Real()), self.desk_log, Listener(None), self.stop, Real(), self.fenced)  # type: ignore[arg-type]
         live = self.live.setdefault(there.region, Live(TWO, TWO, detail={"task definition": "web:2"}))
-        outcome = Outcome(job.step, target, "succeeded", live=live if isinstance(live, Live) else Live(TWO))
+        outcome = Outcome(job.step, target, Verdict.SUCCEEDED, live=live if isinstance(live, Live) else Live(TWO))
         proofs = verified.proofs(rules, [job], self.world)
         return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(job, outcome, desk)
 
@@ -102,7 +120,7 @@ class Street:
 
     def recorded(self, version: str, place: Place) -> None:
         record = Record("app", place.environment, place.region, version, version, "f", "20261120-100000-aaaa", "2026-11-20T10", "succeeded")
-        Local(open_store("p", self.world.root)).put(record)
+        put(open_store("p", self.world.root), record)
 
 
 @pytest.fixture
@@ -133,11 +151,11 @@ def test_what_answers_as_what_was_deployed_has_passed(street: Street) -> None:
 def test_what_answers_as_another_version_has_not(street: Street) -> None:
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     outcome = street.asked(HEALTH)
-    assert (outcome.verdict, outcome.unverified) == ("failed", True)
+    assert (outcome.verdict, outcome.has_to_give_way) == ("unhealthy", True)
     assert outcome.cause.endswith(f"/health says that it is {ONE[:12]}, but {TWO[:12]} is deployed")
 
 
-@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "failed")])
+@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "unhealthy")])
 def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer(street: Street, says: str, verdict: str) -> None:
     street.live["us-east-1"] = Live(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": says}).encode())
@@ -147,14 +165,14 @@ def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer
 def test_an_address_of_its_own_is_only_that_regions(street: Street) -> None:
     street.live["us-east-1"] = Live(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
-    assert street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict == "failed"
+    assert street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict == "unhealthy"
     assert street.server.heads[-1].startswith("GET /eu-west-1 ")
 
 
 FARGATE = '[targets.fargate]\nkind = "stack"\nstack = "F"\ntemplate = "f.json"\nsettle = "1s"\nhealth = ["{url}/health"]\n'
 
 
-@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "failed")])
+@pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "unhealthy")])
 def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
     street: Street, monkeypatch: pytest.MonkeyPatch, says: str, verdict: str
 ) -> None:
@@ -167,7 +185,7 @@ def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
 def test_an_app_is_not_excused_by_a_stack_that_names_its_address(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "live", lambda job, world: Live(ONE, ONE))
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
-    assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "failed"
+    assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "unhealthy"
 
 
 def test_a_check_has_its_own_time_to_be_tried_again_beyond_that_of_the_target(street: Street) -> None:
@@ -188,11 +206,23 @@ def test_each_check_of_a_chain_has_time_to_settle(street: Street) -> None:
 AWS = '[checks.up]\naws = "bucket:b"\n'
 
 
-@pytest.mark.parametrize("problem", [Expired(profile="", option=""), Unreachable(call="s3:HeadBucket", reason="timed out")])
+UNKNOWN = [
+    Expired(profile="", option=""),
+    NoCredentials(profile="", option=""),
+    NotAllowed("s3:HeadBucket", "b"),
+    Throttled(call="s3:HeadBucket"),
+    Unreachable(call="s3:HeadBucket", reason="timed out"),
+    Unwell(call="s3:HeadBucket", reason="503"),
+    CloudError(call="s3:HeadBucket", reason="what nobody foresaw"),
+]
+"""What keeps a question to AWS from being answered."""
+
+
+@pytest.mark.parametrize("problem", UNKNOWN, ids=lambda problem: problem.code)
 def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(street: Street, problem: CloudError) -> None:
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
-    assert (outcome.verdict, outcome.open, outcome.unverified) == ("in-doubt", True, False)
+    assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
     assert outcome.cause.startswith("it is live, but check up could not be asked: ")
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
@@ -204,10 +234,72 @@ def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(stree
     assert "host 127.0.0.1 is not allowed (add it to `hosts`" in outcome.cause
 
 
+def test_what_aws_says_is_not_there_has_failed(street: Street) -> None:
+    street.problem = Missing(what="bucket", name="b", where="")
+    outcome = street.asked(CHECKS, AWS)
+    assert (outcome.verdict, outcome.has_to_give_way) == ("unhealthy", True)
+
+
+NET = {
+    "http": '[checks.up]\nhttp = "GET http://shop.example/"\n',
+    "tcp": '[checks.up]\ntcp = "shop.example:80"\n',
+    "tls": '[checks.up]\ntls = "shop.example:443"\n',
+    "websocket": '[checks.up]\nwebsocket = "ws://shop.example/"\n',
+    "dns": '[checks.up]\ndns = "shop.example"\n',
+}
+
+
+@pytest.mark.parametrize("sort", NET)
+@pytest.mark.parametrize(("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")])
+def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
+    street: Street, monkeypatch: pytest.MonkeyPatch, sort: str, error: int, verdict: str
+) -> None:
+    def resolve(*args: object, **more: object) -> None:
+        raise socket.gaierror(error, "so it was asked for")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "shop.example")
+    outcome = street.asked(CHECKS, NET[sort])
+    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict"), [(errno.ENETUNREACH, "in-doubt"), (errno.ENETDOWN, "in-doubt"), (errno.ECONNREFUSED, "unhealthy")]
+)
+@pytest.mark.parametrize("settings", [HEALTH, CHECKS], ids=["address", "check"])
+def test_a_machine_without_a_network_says_nothing_of_what_is_live(
+    street: Street, monkeypatch: pytest.MonkeyPatch, settings: str, number: int, verdict: str
+) -> None:
+    def connect(self: socket.socket, address: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    outcome = street.asked(settings, UP)
+    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+
+
+def test_a_suite_whose_program_is_not_there_says_nothing_of_what_is_live(street: Street) -> None:
+    outcome = street.asked(CHECKS, '[checks.up]\ncommand = ["no-such-program"]\n')
+    assert (outcome.verdict, outcome.open) == ("in-doubt", True)
+
+
+def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, left = socket.socket.connect, [2]
+
+    def connect(self: socket.socket, address: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        really(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert street.asked(HEALTH).verdict == "succeeded"
+
+
 def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street) -> None:
     street.problem, street.says = Expired(profile="", option=""), well_after(60)
     outcome = street.asked('checks = ["up", "down"]', AWS + '[checks.down]\nhttp = "GET /"\n')
-    assert (outcome.verdict, outcome.unverified, "check down did not pass" in outcome.cause) == ("failed", True, True)
+    assert (outcome.verdict, outcome.has_to_give_way, "check down did not pass" in outcome.cause) == ("unhealthy", True, True)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
@@ -237,7 +329,7 @@ def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> Non
     assert any("whether it runs still cannot be seen" in line for line in street.desk_log.lines)
 
 
-@pytest.mark.parametrize(("status", "verdict"), [("200 OK", "succeeded"), ("500 Broken", "failed")])
+@pytest.mark.parametrize(("status", "verdict"), [("200 OK", "succeeded"), ("500 Broken", "unhealthy")])
 def test_where_nothing_runs_any_more_the_checks_decide(street: Street, status: str, verdict: str) -> None:
     def gone(head: str) -> bytes:
         street.live[None] = None

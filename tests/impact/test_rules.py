@@ -17,7 +17,7 @@ from tests.support.run import ROOT
 from toolkit import flow
 from toolkit.errors import Problem, RulesError
 from toolkit.impact.reading import MOST_PROBLEMS, seconds
-from toolkit.impact.rules import MOST_RULES, MOST_TARGETS
+from toolkit.impact.rules import MOST_RULES
 from toolkit.model import Accept, Environment, Rule, Rules, Target
 from toolkit.targets import app, group, stack
 
@@ -203,7 +203,8 @@ def hostile_rules() -> dict[str, str]:
         return "".join(f"[targets.{name}]\n{MANUAL}" for name in targets) + rule("x", deploy)
 
     one = f"[targets.m]\n{MANUAL}"
-    chain = ["m", *(f"g{at}" for at in range(MOST_TARGETS - 1))]
+    chain = ["m", *(f"g{at}" for at in range(9_000))]
+    half = chain[: len(chain) // 2]
     return {
         "names that are nearly right": near(18, 490),
         "long names that are nearly right": near(48, 900),
@@ -214,11 +215,25 @@ def hostile_rules() -> dict[str, str]:
         "wrong patterns": "ignore = [\n" + "".join(f'"/{at}",\n' for at in range(20_000)) + "]\n",
         "environments": "".join(f"[environments.e{at}]\n" for at in range(3000)) + STACK.replace("Api", "{a}{b}{c}"),
         "a long chain of groups": one
-        + "".join(a_group(name, member) for member, name in pairwise(chain))
-        + "".join(rule(name, [name]) for name in chain),
-        "a long chain of needs": "".join(f"[targets.{name}]\n{MANUAL}needs = ['{need}']\n" for need, name in pairwise(chain))
+        + "".join(a_group(name, member) for member, name in pairwise(half))
+        + "".join(rule(name, [name]) for name in half),
+        "a longer chain of groups": one + "".join(a_group(name, member) for member, name in pairwise(chain)),
+        "groups of all that came before": one + "".join(a_group(f"g{at}", '", "'.join(chain[: at + 1])) for at in range(400)),
+        "a group that needs a group": "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
+        + a_group("one", '",\n"'.join(half[:2000]))
+        + a_group("two", '",\n"'.join(half[2000:]))
+        + 'needs = ["one"]\n',
+        "all need the same one": one + "".join(f"[targets.{name}]\n{MANUAL}needs = ['m']\n" for name in chain[1:]),
+        "a long chain of needs": "".join(f"[targets.{name}]\n{MANUAL}needs = ['{need}']\n" for need, name in pairwise(half))
         + one
-        + "".join(rule(name, [name]) for name in chain),
+        + "".join(rule(name, [name]) for name in half),
+        "many small targets": "".join(f"[targets.{name}]\n{MANUAL}" for name in chain),
+        "targets that each have a rule": "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
+        + "".join(rule(name, [name]) for name in half),
+        "many targets in many environments": "".join(f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half)
+        + "".join(f'[environments.e{at}]\nvars.a="{at}"\n' for at in range(10_000)),
+        "many empty variables": "".join(f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half)
+        + "".join(f'[environments.e{at}]\nvars.a=""\n' for at in range(10_000)),
         "rules": "[[rules]]\n" * MOST_RULES,
     }
 

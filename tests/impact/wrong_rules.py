@@ -281,12 +281,12 @@ WRONG: dict[str, tuple[str, ...]] = {
         ":2: this looks like a credential; keep it in the environment or in a secret store",
     ),
     "too many rules": (
-        HEAD + "[[rules]]\n" * 2001,
-        ": rules: expected an array of length <= 2000",
+        HEAD + "[[rules]]\n" * 10_001,
+        ": rules: expected an array of length <= 10000",
     ),
     "too many targets": (
-        HEAD + "".join(f"[targets.t{i}]\n" for i in range(1001)),
-        ": targets: expected a table of length <= 1000",
+        HEAD + "".join(f"[targets.t{i}]\n" for i in range(10_001)),
+        ": targets: expected a table of length <= 10000",
     ),
     "too much in braces": (
         HEAD + "ignore = [\n" + "".join(f'"{i}{"{a,b}" * 10}",\n' for i in range(30)) + "]\n",

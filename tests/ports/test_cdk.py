@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ name = "Shop" + suffix
 (out / "asset.abc" / "handler.py").write_text((pathlib.Path.cwd().parent / "lambda" / "handler.py").read_text())
 (out / "t.json").write_text(json.dumps({"Resources": {}, "Metadata": {
     "context": context,
-    "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION", "AWS_REGION", "PYTHONPATH")}}}))
+    "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION", "AWS_REGION", "PYTHONPATH",
+        *context.get("asked", "").split())}}}))
 (out / "a.json").write_text(json.dumps({"files": {"abc": {"displayName": "Code", "source": {"path": "asset.abc", "packaging": "zip"},
     "destinations": {"here": {"bucketName": "assets-${AWS::AccountId}-${AWS::Region}", "objectKey": "abc.zip"}}}},
     "dockerImages": {"i": {"displayName": "Image"}} if context.get("image") else {}}))
@@ -46,10 +48,42 @@ stack = {"type": "aws:cloudformation:stack", "environment": context.get("environ
     "terminationProtection": True, "cloudFormationExecutionRoleArn": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/exec",
     "requiresBootstrapStackVersion": 6, "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/x/version",
     "stackTemplateAssetObjectUrl": "s3://assets-${AWS::AccountId}-${AWS::Region}/t.json"}}
+where = context.get("remarks", "")
+if where:
+    said = {"/" + name: [{"type": "aws:cdk:error", "data": "must be encrypted"}, {"type": "aws:cdk:warning", "data": "old\\nruntime"}],
+        "/" + name + "/Q": [{"type": "aws:cdk:error", "data": "must be private"}, {"type": "aws:cdk:creationStack", "data": ["x"]}]}
+    if where == "warning":
+        said = {"/" + name: said["/" + name][1:]}
+    if where == "file":
+        (out / "more.json").write_text(json.dumps(said))
+        stack["additionalMetadataFile"] = "more.json"
+    else:
+        stack["metadata"] = said
 missing = [{"key": "vpc-provider:x", "provider": "vpc", "props": {}}] if context.get("lookup") else []
-(out / "manifest.json").write_text(json.dumps({"version": "55.0.0", "missing": missing, "artifacts": {
-    "S": stack, "A": {"type": "cdk:asset-manifest", "properties": {"file": "a.json"}}}}))
+artifacts = {"S": stack, "A": {"type": "cdk:asset-manifest", "properties": {"file": "a.json"}}}
+if context.get("stage"):
+    inner = {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Prod"}}
+    if context["stage"] == "bad":
+        inner["metadata"] = {"/Prod": [{"type": "aws:cdk:error", "data": "not in this stage"}]}
+    (out / "assembly-Prod").mkdir()
+    for each in ("t.json", "a.json", "more.json"):
+        if (out / each).exists():
+            (out / "assembly-Prod" / each).write_text((out / each).read_text())
+    (out / "assembly-Prod" / "asset.abc").mkdir()
+    (out / "assembly-Prod" / "manifest.json").write_text(json.dumps({"version": "55.0.0", "artifacts": artifacts}))
+    artifacts = {"assembly-Prod": inner}
+(out / "manifest.json").write_text(json.dumps({"version": "55.0.0", "missing": missing, "artifacts": artifacts}))
 """
+
+
+class Log:
+    """Keeps what an app writes; `attend` is called all the time and may raise."""
+
+    def __init__(self, lines: list[str], attend: Callable[[], None]) -> None:
+        self._lines, self.check = lines, attend
+
+    def log(self, line: str) -> None:
+        self._lines.append(line)
 
 
 class App:
@@ -57,6 +91,8 @@ class App:
 
     def __init__(self, folder: Path) -> None:
         self.root, self.cache = folder / "repo", folder / "cache"
+        self.pass_env: tuple[str, ...] = ()
+        self.lines: list[str] = []
         for name, text in {"cdk/app.py": APP, "lambda/handler.py": "one", "README.md": "x"}.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_text(text)
@@ -65,12 +101,14 @@ class App:
     def settings(self, **said: Any) -> None:
         (self.root / "cdk/cdk.json").write_text(json.dumps(said))
 
+    def app(self, **context: str) -> cdk.App:
+        return cdk.App(str(self.root), "cdk", Place("dev", REGION, ACCOUNT), ACCOUNT, REGION, context, self.pass_env)
+
     def synth(self, attend: Any = lambda: None, **context: str) -> str:
-        app = cdk.App(str(self.root), "cdk", Place("dev", REGION, ACCOUNT), ACCOUNT, REGION, context)
-        return cdk.synthesized(app, str(self.cache), attend)
+        return cdk.synthesized(self.app(**context), str(self.cache), Log(self.lines, attend))
 
     def artifact(self, name: str = "Shop", **context: str) -> cdk.Artifact:
-        return cdk.artifact(self.synth(**context), name, ACCOUNT, REGION)
+        return cdk.artifact(self.synth(**context), name, ACCOUNT, REGION, cdk.is_strict(self.app()))
 
     def runs(self) -> int:
         """How often the app was started."""
@@ -93,6 +131,206 @@ def test_an_app_is_started_as_the_cli_would_start_it(app: App) -> None:
         "aws:cdk:version-reporting": True, "aws:cdk:bundling-stacks": ["**"],
     }  # fmt: skip
     assert said["env"] == {"CDK_DEFAULT_ACCOUNT": ACCOUNT, "CDK_DEFAULT_REGION": REGION, "AWS_REGION": REGION, "PYTHONPATH": None}
+
+
+# --- the build of cdk.json
+
+
+def compiled(app: App, build: str = "compile.py") -> None:
+    """An app whose program is written by a build step, as tsc does it."""
+    (app.root / "cdk/compile.py").write_text(
+        "import os, pathlib\n"
+        "open(os.environ['HOME'] + '/builds', 'a').write('x')\n"
+        "pathlib.Path('built.py').write_text(pathlib.Path('app.py').read_text())\n"
+        "assert os.environ['CDK_DEFAULT_REGION'] and 'CDK_OUTDIR' not in os.environ\n"
+    )
+    app.settings(app=f"{sys.executable} built.py", build=f"{sys.executable} {build}")
+
+
+def builds() -> int:
+    path = Path(os.environ["HOME"]) / "builds"
+    return len(path.read_text()) if path.exists() else 0
+
+
+def test_the_build_of_cdk_json_is_run_before_the_app(app: App) -> None:
+    compiled(app)
+    assert json.loads(app.artifact().template)["Resources"] == {}
+    changed = (app.root / "cdk/app.py").read_text().replace('"Resources": {}', '"Resources": {"New": {}}')
+    (app.root / "cdk/app.py").write_text(changed)
+    assert json.loads(app.artifact().template)["Resources"] == {"New": {}}
+    assert (builds(), app.runs()) == (2, 2)
+
+
+def test_a_build_is_not_run_again_while_no_file_has_changed_since(app: App) -> None:
+    compiled(app)
+    assert app.synth() == app.synth() == app.synth()
+    assert (builds(), app.runs()) == (1, 1)
+    (app.root / "cdk/built.py").unlink()
+    app.synth()
+    assert builds() == 2
+
+
+def test_a_build_that_fails_is_the_cause_and_nothing_of_it_counts(app: App) -> None:
+    compiled(app, "broken.py")
+    (app.root / "cdk/broken.py").write_text("print('lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket.')\nraise SystemExit(2)\n")
+    with pytest.raises(ProgramFailed) as failed:
+        app.synth()
+    assert str(failed.value) == "the `build` in cdk.json failed: lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket."
+    assert (builds(), app.runs()) == (0, 0)
+    compiled(app)
+    assert app.synth()
+
+
+@pytest.mark.parametrize("line", ["npm run build && true", "tsc; x", "make 'x"])
+def test_a_build_that_needs_a_shell_is_left_to_the_cli(app: App, line: str) -> None:
+    app.settings(app=f"{sys.executable} app.py", build=line)
+    with pytest.raises(Refused, match=r"the `build` in cdk\.json needs a shell"):
+        app.synth()
+    assert app.runs() == 0
+
+
+def test_an_app_that_is_a_ready_assembly_is_read_as_it_is_each_time(app: App) -> None:
+    import shutil
+
+    shutil.copytree(app.synth(), app.root / "cdk/cdk.out")
+    app.settings(app="cdk.out")
+    assert app.artifact().name == "Shop"
+    path = app.root / "cdk/cdk.out/t.json"
+    path.write_text(path.read_text().replace('"Resources": {}', '"Resources": {"New": {}}'))
+    assert json.loads(app.artifact().template)["Resources"] == {"New": {}}
+    (app.root / "cdk/cdk.out/manifest.json").unlink()
+    with pytest.raises(FileProblem, match=r"no manifest\.json"):
+        app.artifact()
+
+
+def test_an_app_that_is_a_list_of_words_is_started_like_a_line(app: App) -> None:
+    app.settings(app=[sys.executable, "app.py"])
+    assert app.artifact().name == "Shop"
+
+
+def test_a_script_that_is_not_executable_is_given_to_node(app: App) -> None:
+    (app.root / "cdk/app.js").write_text("throw new ReferenceError('reached Node')\n")
+    app.settings(app="app.js")
+    with pytest.raises(ProgramFailed, match="reached Node"):
+        app.synth()
+
+
+# --- what an app says about its stacks
+
+
+@pytest.mark.parametrize("where", ["metadata", "file"])
+@pytest.mark.parametrize("stage", ["", "yes"])
+def test_an_error_that_the_app_notes_refuses_the_deploy_with_every_error(app: App, where: str, stage: str) -> None:
+    with pytest.raises(Refused) as refused:
+        app.artifact(remarks=where, stage=stage)
+    assert str(refused.value) == (
+        "the CDK app says that Shop must not be deployed: /Shop: must be encrypted; /Shop/Q: must be private"
+    )  # fmt: skip
+
+
+def test_an_error_about_a_stage_refuses_the_stacks_in_it(app: App) -> None:
+    assert app.artifact(stage="yes").name == "Shop"
+    with pytest.raises(Refused, match="/Prod: not in this stage"):
+        app.artifact(stage="bad")
+
+
+def test_a_warning_is_told_and_refuses_only_where_cdk_json_is_strict(app: App) -> None:
+    assert app.artifact().warnings == ()
+    assert app.artifact(remarks="warning").warnings == ("/Shop: old runtime",)
+    app.settings(app=f"{sys.executable} app.py", strict=True)
+    assert app.artifact().warnings == ()
+    with pytest.raises(Refused, match=r"warns about Shop, and cdk\.json is `strict`: /Shop: old runtime"):
+        app.artifact(remarks="warning")
+
+
+def test_an_error_about_another_stack_does_not_refuse_this_one(app: App, tmp_path: Path) -> None:
+    assembly = tmp_path / "made"
+    assembly.mkdir()
+    (assembly / "t.json").write_text("{}")
+    other = {"Other": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}}
+    other["Other"]["metadata"] = {"/Other": [{"type": "aws:cdk:error", "data": "bad"}]}
+    mine = {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}, "dependencies": ["Other"]}
+    (assembly / "manifest.json").write_text(json.dumps({"artifacts": {**other, "Shop": mine}}))
+    assert cdk.artifact(str(assembly), "Shop", ACCOUNT, REGION).name == "Shop"
+    with pytest.raises(Refused, match="/Other: bad"):
+        cdk.artifact(str(assembly), "Other", ACCOUNT, REGION)
+
+
+# --- the environment of an app
+
+
+def asked(app: App, names: str, **more: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)["Metadata"]["env"]
+    return {name: found[name] for name in names.split()}
+
+
+def test_an_app_is_given_the_variables_that_are_named_and_no_others(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"STAGE": "prod", "TEAM_NAME": "a", "TEAM_ID": "7", "TEAMS": "b", "OTHER": "c"}.items():
+        monkeypatch.setenv(name, value)
+    names = "STAGE TEAM_NAME TEAM_ID TEAMS OTHER"
+    assert set(asked(app, names).values()) == {None}
+    app.pass_env = ("STAGE", "TEAM_*", "UNSET")
+    assert asked(app, names) == {"STAGE": "prod", "TEAM_NAME": "a", "TEAM_ID": "7", "TEAMS": None, "OTHER": None}
+
+
+def test_another_value_of_a_variable_makes_the_app_run_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.pass_env = ("STAGE",)
+    found = []
+    for value in ("dev", "prod", "dev"):
+        monkeypatch.setenv("STAGE", value)
+        found.append(asked(app, "STAGE")["STAGE"])
+    monkeypatch.delenv("STAGE")
+    assert [*found, asked(app, "STAGE")["STAGE"]] == ["dev", "prod", "dev", None]
+    assert app.runs() == 3
+
+
+def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "999999999999")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    app.pass_env = ("CDK_DEFAULT_ACCOUNT", "AWS_*")
+    said = json.loads(app.artifact().template)["Metadata"]["env"]
+    assert (said["CDK_DEFAULT_ACCOUNT"], said["AWS_REGION"]) == (ACCOUNT, REGION)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("app.ts", "const s = process.env.STAGE ?? 'dev';"), ("app.ts", "process.env['STAGE']"), ("lib/x.mjs", "process.env?.[`STAGE`]"),
+        ("app.ts", "const { TEAM: team = 'x', STAGE } = process.env;"), ("app.py", "os.environ.get('STAGE', 'dev')"),
+        ("app.py", 'environ["STAGE"]'), ("app.py", "os.getenv( 'STAGE')"), ("App.java", 'System.getenv("STAGE")'),
+        ("App.cs", 'Environment.GetEnvironmentVariable("STAGE")'), ("main.go", 'os.Getenv("STAGE")'), ("main.go", 'os.LookupEnv("STAGE")'),
+    ],
+)  # fmt: skip
+def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(app: App, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (app.root / "cdk" / name).parent.mkdir(exist_ok=True)
+    (app.root / "cdk" / "app.py").write_text("")
+    (app.root / "cdk" / name).write_text(text)
+    monkeypatch.delenv("STAGE", raising=False)
+    assert cdk.not_handed_on(app.app()) == []
+    monkeypatch.setenv("STAGE", "hunter2-prod")
+    assert cdk.not_handed_on(app.app()) == [
+        'the CDK app reads STAGE, which is set here and not handed on to it; to hand it on: pass_env = ["STAGE"] in rules.toml'
+    ]
+    app.pass_env = ("ST*",)
+    assert cdk.not_handed_on(app.app()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("app.ts", "const all = { ...process.env };", True), ("app.ts", "process.env[name]", True), ("app.py", "os.environ[name]", True),
+        ("app.py", "for name in os.environ.items(): pass", True), ("app.go", "os.Getenv(key)", True),
+        ("app.ts", "env: { account: process.env.CDK_DEFAULT_ACCOUNT, region: process.env.CDK_DEFAULT_REGION }", False),
+        ("node_modules/x/index.js", "process.env[name]", False), ("app.py", "environment = {}", False),
+    ],
+)  # fmt: skip
+def test_reads_whose_names_cannot_be_told_are_told_as_such(app: App, name: str, text: str, told: bool) -> None:
+    (app.root / "cdk" / name).parent.mkdir(parents=True, exist_ok=True)
+    (app.root / "cdk" / "app.py").write_text("")
+    (app.root / "cdk" / name).write_text(text)
+    said = cdk.not_handed_on(app.app())
+    assert len(said) == told
+    assert not told or said[0].endswith("of those set here it is given none (pass_env)")
 
 
 def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: App) -> None:
@@ -174,6 +412,18 @@ def test_a_synth_can_be_stopped_and_leaves_nothing(app: App) -> None:
         app.synth(attend, slow="yes")
     assert not [one for one in (app.cache / "cdk").iterdir() if one.is_dir()]
     assert app.synth()
+
+
+def test_what_an_app_writes_goes_to_the_log(app: App) -> None:
+    with pytest.raises(ProgramFailed):
+        app.synth(broken="yes")
+    assert app.lines == ["warning: one", "NameError: name 'bucket' is not defined"]
+
+
+def test_the_command_to_try_means_the_same_context_and_folder(app: App) -> None:
+    with pytest.raises(ProgramFailed) as failed:
+        app.synth(broken="yes", names="{a} b")
+    assert failed.value.hint.format() == "try it in cdk: npx cdk synth --context broken=yes --context 'names={a} b'"
 
 
 def test_an_app_that_fails_says_why_in_its_own_last_line(app: App) -> None:
@@ -283,8 +533,59 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(tmp_path: Path, monke
     found = []
     for cli in (None, f"{REAL}/node_modules/.bin/cdk"):
         monkeypatch.setattr(process, "which", lambda name, cli=cli: cli)
-        assembly = cdk.synthesized(app, str(tmp_path / "cache"), lambda: None)
+        assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent())
         found.append([cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION) for name in ("Network", "Api", "Fargate")])
     plain, by_cli = ([json.loads(one.template) for one in each] for each in found)
     assert plain == by_cli
     assert [len(one.assets) for one in found[0]] == [0, 1, 0]
+
+
+REFUSING = """
+const cdk = require('aws-cdk-lib');
+const app = new cdk.App();
+const mode = app.node.tryGetContext('mode');
+class Shop extends cdk.Stack {
+  constructor(scope, id) {
+    super(scope, id);
+    const queue = new cdk.aws_sqs.Queue(this, 'Queue');
+    if (mode === 'errors') {
+      cdk.Annotations.of(this).addError('must be encrypted');
+      cdk.Annotations.of(queue).addError('must be private');
+    }
+  }
+}
+class Prod extends cdk.Stage {
+  constructor(scope, id) {
+    super(scope, id);
+    new Shop(this, 'Shop');
+  }
+}
+new Shop(app, 'Shop');
+new Prod(app, 'Prod');
+if (mode === 'broken') new DataStackk(app);
+"""
+
+
+@pytest.mark.skipif(not REAL, reason="TOOLKIT_TEST_CDK names no folder with the CDK")
+@pytest.mark.parametrize("by_cli", [True, False])
+def test_the_real_cdk_refuses_and_fails_as_it_says_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_cli: bool) -> None:
+    """Needs aws-cdk-lib beside the CLI in `node_modules`, too."""
+    folder = tmp_path / "repo/cdk"
+    folder.mkdir(parents=True)
+    (folder / "app.js").write_text(REFUSING)
+    (folder / "cdk.json").write_text('{"app": "node app.js"}')
+    monkeypatch.setattr(process, "which", lambda name: f"{REAL}/node_modules/.bin/cdk" if by_cli else None)
+    (folder / "node_modules").mkdir()
+    for package in ("aws-cdk-lib", "constructs"):
+        (folder / "node_modules" / package).symlink_to(f"{REAL}/node_modules/{package}")
+
+    def artifact(name: str, mode: str) -> cdk.Artifact:
+        app = cdk.App(str(tmp_path / "repo"), "cdk", Place(), ACCOUNT, REGION, {"mode": mode})
+        return cdk.artifact(cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent()), name, ACCOUNT, REGION)
+
+    assert [artifact(name, "plain").name for name in ("Shop", "Prod-Shop")] == ["Shop", "Prod-Shop"]
+    for name, path in (("Shop", "/Shop"), ("Prod-Shop", "/Prod/Shop")):
+        with pytest.raises(Refused, match=f"{path}: must be encrypted; {path}/Queue: must be private"):
+            artifact(name, "errors")
+    with pytest.raises(ProgramFailed, match="failed: ReferenceError: DataStackk is not defined"):
+        artifact("Shop", "broken")

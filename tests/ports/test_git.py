@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit, process
-from toolkit.errors import GitError, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.errors import DamagedRepository, GitError, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
 from toolkit.ports.git import GITLINK, Git
 
 
@@ -85,9 +85,9 @@ def test_the_inside_of_the_git_folder_has_no_working_tree(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("file", ["HEAD", "objects"])
-def test_a_damaged_repository_is_none(repo: Repo, file: str) -> None:
+def test_a_damaged_repository_is_told_as_such(repo: Repo, file: str) -> None:
     (repo.path / ".git" / file).rename(repo.path / ".git" / f"no-{file}")
-    with pytest.raises(NotARepository):
+    with pytest.raises(DamagedRepository, match=f"is damaged: its .git has no {file}"):
         opened(repo)
 
 

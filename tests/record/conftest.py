@@ -43,5 +43,6 @@ def aws(_served: tuple[S3, Aws]) -> Aws:
 
 
 @pytest.fixture
-def bucket(aws: Aws) -> Bucket:
+def bucket(s3: S3, aws: Aws) -> Bucket:
+    """That bucket, empty."""
     return Bucket(aws, "s3://state/team", OWNER)

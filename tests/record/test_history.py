@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.record.parts import Broken, Clock, store
 from toolkit.errors import Refused
 from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
 from toolkit.record.journal import Journal, path_of
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Local, Record, Scope
 from toolkit.record.state import Store
 from toolkit.record.who import facts
 
+ACCOUNT = "111111111111"
+SCOPE = Scope(account=ACCOUNT, region="eu-west-1", environment="dev")
 JOBS = [
     {
         "step": f"{name}@eu-west-1", "target": name, "place": {"environment": "dev", "region": "eu-west-1"},
@@ -150,20 +153,21 @@ def test_the_index_is_only_a_cache(here: Store, content: bytes | None) -> None:
 
 def test_no_run_yet(here: Store) -> None:
     assert runs(here) == unfinished(here) == []
-    assert last_good(here, "app", "dev", "eu-west-1") == []
+    assert last_good(here, "app", SCOPE) == []
 
 
 def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
     ran(here, "r1", outcome("app", "succeeded"), outcome("api", "succeeded"), end(0)).close()
     ran(here, "r2", outcome("app", "failed"), end(1)).close()
-    Local(here).put(Record("app", "dev", "eu-west-1", "v3", None, "f", "r3", "2026-11-20T13:00:00+00:00", "succeeded"))
-    Local(here).put(Record("app", "dev", "eu-west-1", "v4", None, "f", "r4", "2026-11-20T14:00:00+00:00", "failed"))
-    found = last_good(
-        here, "app", "dev", "eu-west-1", [Record("app", "dev", "eu-west-1", "v0", None, "f", "r0", "2026-11-20T09", "succeeded")]
-    )
+    ledger = Local(here, SCOPE)
+    for version, when, verdict in (("0", "09", "succeeded"), ("3", "13", "succeeded"), ("4", "14", "failed")):
+        moment = f"2026-11-20T{when}:00:00+00:00"
+        ledger.put(Record("app", "dev", "eu-west-1", f"v{version}", None, "f", f"r{version}", moment, verdict, account=ACCOUNT))
+    found = last_good(here, "app", SCOPE, ledger.get("app"))
     assert [(one.run, one.version) for one in found] == [("r3", "v3"), ("r1", "v-app"), ("r0", "v0")]
     assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
-    assert last_good(here, "app", "prod", "eu-west-1") == []
+    assert last_good(here, "app", Scope(region="eu-west-1", environment="prod")) == []
+    assert last_good(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
 
 
 def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:

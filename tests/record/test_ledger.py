@@ -1,6 +1,8 @@
 """What is live: nothing that went well is forgotten, in whatever order and from wherever it is written."""
 
 import errno
+import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -10,19 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.record.bucket import S3
+from tests.record.bucket import OWNER, S3
 from tests.record.parts import Broken, store
-from toolkit.errors import FileProblem, NotAllowed, StateDamaged, ToolkitError
-from toolkit.model import GOOD
+from toolkit.errors import FileProblem, NotAllowed, Refused, StateDamaged, ToolkitError
+from toolkit.model import GOOD, Deployed
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.record.ledger import KEPT, Ledger, Local, Record, Shared, added, decoded, encoded, merged
+from toolkit.record.disk import Disk
+from toolkit.record.ledger import KEPT, Contents, Ledger, Local, Record, Scope, Shared, added, decoded, encoded, merged
 from toolkit.record.state import Store
 
-KEY = "team/live/dev/eu-west-1/app.json"
+SCOPE = Scope(account=OWNER, region="eu-west-1", environment="dev")
+KEY = f"team/record/aws/-/{OWNER}/eu-west-1/dev/app.json"
+HERE = f"record/aws/-/{OWNER}/eu-west-1/dev"
 
 
 def record(run: str, verdict: str = "succeeded", when: str = "2026-11-20T12:00:00+00:00", target: str = "app", n: int = 0) -> Record:
-    return Record(target, "dev", "eu-west-1", f"v-{run}", "abc", "fff", run, when, verdict, {"image": "app@sha256:1"}, n)
+    return Record(target, "dev", "eu-west-1", f"v-{run}", "abc", "fff", run, when, verdict, {"image": "app@sha256:1"}, n, account=OWNER)
+
+
+def local(here: Store, disk: Disk | None = None) -> Local:
+    return Local(here, SCOPE, disk)
+
+
+def runs(records: Sequence[Record]) -> list[str]:
+    return [record.run for record in records]
 
 
 @pytest.fixture
@@ -32,7 +45,7 @@ def here(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def shared(here: Store, bucket: Bucket) -> Shared:
-    return Shared(Local(here), bucket)
+    return Shared(local(here), bucket)
 
 
 RECORDS = st.lists(
@@ -67,73 +80,104 @@ def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -
 
 def test_a_wrong_clock_does_not_change_what_is_live(here: Store) -> None:
     """H5: order is by what was written after what."""
-    ledger = Local(here)
+    ledger = local(here)
     ledger.put(record("early", when="2026-11-20T13:00:00+00:00"))
     ledger.put(record("late", when="2026-11-20T12:00:00+00:00"))
-    assert [one.run for one in ledger.get("dev", "eu-west-1", "app")] == ["late", "early"]
+    assert [one.run for one in ledger.get("app")] == ["late", "early"]
 
 
 def test_a_run_that_is_resumed_corrects_its_own_record(here: Store) -> None:
-    ledger = Local(here)
+    ledger = local(here)
     ledger.put(record("a", "in-doubt"))
     ledger.put(record("a", "succeeded"))
-    assert [(one.run, one.verdict) for one in ledger.get("dev", "eu-west-1", "app")] == [("a", "succeeded")]
+    assert [(one.run, one.verdict) for one in ledger.get("app")] == [("a", "succeeded")]
 
 
-def test_targets_and_places_have_records_of_their_own(here: Store) -> None:
-    ledger = Local(here)
-    for one in (record("a"), record("b", target="api"), replace(record("c"), environment=None, region=None)):
-        ledger.put(one)
-    assert {name: [one.run for one in records] for name, records in ledger.all().items()} == {
-        ("dev", "eu-west-1", "app"): ["a"], ("dev", "eu-west-1", "api"): ["b"], (None, None, "app"): ["c"],
-    }  # fmt: skip
-    assert ledger.get("prod", "eu-west-1", "app") == ()
+def test_targets_have_records_of_their_own(here: Store) -> None:
+    ledger = local(here)
+    for record_ in (record("a"), record("b", target="api")):
+        ledger.put(record_)
+    assert {name: runs(records) for name, records in ledger.all().records.items()} == {"app": ["a"], "api": ["b"]}
     assert ledger.behind is None
 
 
+ELSEWHERE = {
+    "another provider": Scope("render", None, OWNER, "eu-west-1", "dev"),
+    "another endpoint": Scope("aws", "http://127.0.0.1:4566", OWNER, "eu-west-1", "dev"),
+    "another account": Scope("aws", None, "222222222222", "eu-west-1", "dev"),
+    "another region": Scope("aws", None, OWNER, "eu-central-1", "dev"),
+    "another environment": Scope("aws", None, OWNER, "eu-west-1", "prod"),
+    "no environment": Scope("aws", None, OWNER, "eu-west-1", None),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name: str) -> None:
+    for ledger, other in (
+        (local(here), Local(here, ELSEWHERE[name])),
+        (Shared(local(here), bucket), Shared(Local(here, ELSEWHERE[name]), bucket)),
+    ):
+        ledger.put(record("a"))
+        assert other.get("app") == ()
+        assert other.all() == Contents()
+
+
+def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(here: Store, bucket: Bucket) -> None:
+    anywhere = Scope(environment="dev")
+    local(here).put(record("a"))
+    Shared(local(here), bucket).put(record("a"))
+    for ledger in (Local(here, anywhere), Shared(Local(here, anywhere), bucket)):
+        assert runs(ledger.get("app")) == ["a"]
+        ledger.put(replace(record("b"), account="222222222222"))
+        with pytest.raises(Refused, match="app is recorded in 111111111111 eu-west-1, 222222222222 eu-west-1"):
+            ledger.get("app")
+        assert "app is recorded in" in ledger.all().damaged["app"]
+        assert ledger.all().records == {}
+
+
 def test_nothing_was_deployed_yet(here: Store, shared: Shared) -> None:
-    assert Local(here).all() == shared.all() == {}
+    assert local(here).all() == shared.all() == Contents()
 
 
 @pytest.mark.parametrize("at", range(1, 4))
 def test_a_full_disk_leaves_the_record_of_before(here: Store, at: int) -> None:
     """T8."""
-    Local(here).put(record("a"))
+    local(here).put(record("a"))
     disk = Broken(at, errno.ENOSPC, times=100)
     with suppress(FileProblem):
-        Local(here, disk).put(record("b"))
+        local(here, disk).put(record("b"))
     assert disk.failed
-    assert [one.run for one in Local(here).get("dev", "eu-west-1", "app")][-1] == "a"
-    assert sorted(path.suffix for path in Path(here.path("live")).iterdir()) == ["", ".json"]
+    assert [one.run for one in local(here).get("app")][-1] == "a"
+    assert [path.name for path in Path(here.path(HERE)).iterdir()] == ["app.json"]
 
 
 def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
     """The bucket's file is read again whenever somebody else was faster."""
-    ledgers: list[Ledger] = [Local(here), Shared(Local(here), bucket)]
+    ledgers: list[Ledger] = [local(here), Shared(local(here), bucket)]
     for ledger in ledgers:
         threads = [Thread(target=ledger.put, args=(record(f"r{number}", target="app"),)) for number in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        found = ledger.get("dev", "eu-west-1", "app")
+        found = ledger.get("app")
         assert {one.run for one in found} == {f"r{number}" for number in range(8)}
         assert sorted(one.n for one in found) == list(range(1, 9)) or ledger is not ledgers[0]
 
 
 def test_the_bucket_is_the_truth_and_the_copy_follows(here: Store, shared: Shared, s3: S3) -> None:
     shared.put(record("a"))
-    s3.put(KEY, encoded(added(decoded(s3.body(KEY), "x"), record("b"))))
-    assert [one.run for one in shared.get("dev", "eu-west-1", "app")] == ["b", "a"]
-    assert [one.run for one in Local(here).get("dev", "eu-west-1", "app")] == ["b", "a"]
-    assert [one.run for one in shared.all()["dev", "eu-west-1", "app"]] == ["b", "a"]
+    s3.put(KEY, encoded(added(decoded(s3.body(KEY), "x")[0], record("b"))))
+    assert [one.run for one in shared.get("app")] == ["b", "a"]
+    assert [one.run for one in local(here).get("app")] == ["b", "a"]
+    assert [one.run for one in shared.all().records["app"]] == ["b", "a"]
     assert shared.behind is None
 
 
 def test_without_the_bucket_the_copy_answers_and_says_so(shared: Shared, s3: S3) -> None:
     shared.put(record("a"))
     s3.refuse["GET"] = (500, "InternalError")
-    assert [one.run for one in shared.get("dev", "eu-west-1", "app")] == ["a"]
+    assert [one.run for one in shared.get("app")] == ["a"]
     assert "s3:GetObject" in (shared.behind or "")
 
 
@@ -143,24 +187,28 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(shared: Shared, 
         shared.put(record("a"))
     s3.refuse.clear()
     shared.put(record("b"))
-    assert [one.run for one in decoded(s3.body(KEY), "x")] == ["b", "a"]
+    assert [one.run for one in decoded(s3.body(KEY), "x")[0]] == ["b", "a"]
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(here: Store, shared: Shared, s3: S3) -> None:
     shared.put(record("a"))
-    next(Path(here.path("live")).glob("*.json")).write_text("{")
+    Path(here.path(HERE, "app.json")).write_text("{")
     shared.put(record("b"))
-    assert [one.run for one in shared.get("dev", "eu-west-1", "app")] == ["b", "a"]
+    assert [one.run for one in shared.get("app")] == ["b", "a"]
     with pytest.raises(StateDamaged):
-        Local(here).get("dev", "eu-west-1", "app")
+        local(here).get("app")
 
 
 HOSTILE = {
     "no JSON": b"{",
     "nothing": b"",
     "a list": b"[]",
-    "another version": b'{"v": 2, "records": []}',
+    "another version": b'{"v": 3, "records": []}',
     "another target": encoded([record("a", target="db")]),
+    "another account": encoded([replace(record("a"), account="222222222222")]),
+    "a field of another type": encoded([record("a")]).replace(b'"when": "', b'"when": 1, "x": "'),
+    "null": b"null",
+    "a field without end": encoded([replace(record("a"), who="x" * 5000)]),
     "ten megabytes": b" " * 10_000_000,
     "deep nesting": b"[" * 100_000,
     "too many": encoded([record(f"r{number}") for number in range(1001)]),
@@ -170,8 +218,138 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_record_that_makes_no_sense_is_named_and_left_alone(here: Store, shared: Shared, s3: S3, name: str) -> None:
     s3.put(KEY, HOSTILE[name])
-    with pytest.raises(StateDamaged, match=r"s3://state/team/live/dev/eu-west-1/app\.json"):
-        shared.get("dev", "eu-west-1", "app")
+    with pytest.raises(StateDamaged, match=r"s3://state/team/record/aws/-/111111111111/eu-west-1/dev/app\.json"):
+        shared.get("app")
     with pytest.raises(ToolkitError):
         shared.put(record("b"))
     assert s3.body(KEY) == HOSTILE[name]
+
+
+def test_a_damaged_object_costs_only_its_own_target(here: Store, shared: Shared, s3: S3) -> None:
+    shared.put(record("a"))
+    shared.put(record("b", target="api"))
+    s3.put(KEY, b"{")
+    Path(here.path(HERE, "app.json")).write_text("{")
+    for ledger in (local(here), shared):
+        contents = ledger.all()
+        assert runs(contents.records["api"]) == ["b"]
+        assert contents.damaged["app"].startswith("its record is damaged: ")
+
+
+def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(here: Store, shared: Shared, s3: S3) -> None:
+    shared.put(record("a"))
+    s3.put(KEY, b"{")
+    done = shared.repair("app")
+    assert "this machine's copy (1 deploys) took its place" in done
+    assert runs(shared.get("app")) == ["a"]
+    [aside] = [key for key in s3.objects if key.startswith("team/damaged/")]
+    assert s3.body(aside) == b"{"
+
+
+def test_repair_without_a_copy_leaves_nothing_recorded(here: Store, shared: Shared, s3: S3) -> None:
+    s3.put(KEY, b"{")
+    assert "nothing is recorded of it now" in shared.repair("app")
+    assert shared.all() == Contents()
+    assert shared.repair("app") == "nothing in the store is damaged"
+
+
+def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
+    local(here).put(record("a"))
+    path = Path(here.path(HERE, "app.json"))
+    path.write_text("{")
+    local(here).repair("app")
+    assert Path(f"{path}.damaged").read_text() == "{"
+    assert local(here).all() == Contents()
+    local(here).put(record("b"))
+    assert runs(local(here).get("app")) == ["b"]
+
+
+def test_adopting_a_store_keeps_what_this_machine_recorded(here: Store, shared: Shared, s3: S3) -> None:
+    local(here).put(record("a"))
+    assert runs(shared.get("app")) == ["a"]
+    assert runs(shared.all().records["app"]) == ["a"]
+    shared.put(record("b"))
+    assert runs(decoded(s3.body(KEY), "x")[0]) == ["b", "a"]
+
+
+def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(here: Store, shared: Shared, s3: S3) -> None:
+    shared.put(record("a"))
+    s3.objects.clear()
+    assert shared.get("app") == ()
+    assert shared.all() == Contents()
+
+
+def test_the_time_is_that_of_the_store(shared: Shared) -> None:
+    shared.put(record("a", when="1999-01-01T00:00:00+00:00"))
+    assert shared.get("app")[0].when == "2026-11-20T12:00:00+00:00"
+
+
+def test_a_template_lies_beside_the_record_under_its_digest(here: Store, shared: Shared, s3: S3) -> None:
+    shared.put(replace(record("a"), deployed=Deployed(template="t", body="Resources: {}\n")))
+    [kept] = shared.get("app")
+    assert (kept.deployed.body, kept.deployed.template) == ("", "t")
+    assert b"Resources" not in s3.body(KEY)
+    assert shared.body(kept) == local(here).body(kept) == "Resources: {}\n"
+    Path(here.path("bodies", kept.body)).unlink()
+    assert shared.body(kept) == "Resources: {}\n"
+    s3.put(f"team/bodies/{kept.body}", b"another")
+    with pytest.raises(StateDamaged):
+        shared.body(kept)
+
+
+def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(replace(record("a"), version="v", deployed=Deployed(definition="d")))
+    ledger.put(replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="d")))
+    assert runs(ledger.get("app")) == ["a"]
+
+
+def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(replace(record("a"), version="v", deployed=Deployed(definition="d")))
+    ledger.put(replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="foreign")))
+    assert [(one.run, one.deployed.definition) for one in ledger.get("app")] == [("a", "d")]
+
+
+def test_what_is_seen_unchanged_after_a_doubt_ends_it(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(replace(record("a"), version="v"))
+    ledger.put(replace(record("b", "failed"), version="w", unsure=True))
+    ledger.put(replace(record("c", "unchanged"), version="v"))
+    assert [(one.run, one.unsure) for one in ledger.get("app")] == [("c", False), ("a", False)]
+
+
+OLD = {
+    "v": 1,
+    "records": [
+        {
+            "target": "app", "environment": "dev", "region": "eu-west-1", "version": "v1", "commit": "c1", "fingerprint": "old",
+            "run": "r1",
+            "when": "2026-11-20T12:00:00+00:00", "verdict": "succeeded", "detail": {"image": "app@sha256:1"}, "n": 1, "unsure": False,
+        }
+    ],
+}  # fmt: skip
+
+
+def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(here: Store, shared: Shared, s3: S3) -> None:
+    Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+    Path(here.room("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
+    s3.put("team/live/dev/eu-west-1/app.json", json.dumps(OLD).encode())
+    for ledger in (local(here), shared):
+        assert ledger.all() == Contents()
+        [earlier] = ledger.before()["app"]
+        assert (earlier.version, earlier.fingerprint, earlier.origin) == ("v1", "", "seen")
+
+
+def test_what_an_earlier_version_recorded_says_nothing_of_another_endpoint(here: Store) -> None:
+    Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
+    assert Local(here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")).before() == {}
+    assert Local(here, Scope(environment="prod")).before() == {}
+    assert Local(here, Scope(environment="dev", region="eu-central-1")).before() == {}
+
+
+def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> None:
+    name = "ä" * 120
+    local(here).put(record("a", target=name))
+    assert runs(local(here).get(name)) == ["a"]
+    assert list(local(here).all().records) == [name]

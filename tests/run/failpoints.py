@@ -1,5 +1,6 @@
 """A run that dies at any point one likes, in this process: from that point on nothing that it still does has an effect."""
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from msgspec.structs import replace
 
 from tests.run import simulated
 from tests.run.simulated import DIAMOND, Settings
+from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
-from toolkit.model import Job, Outcome, Ran
+from toolkit.flow.baked import Look, bake
+from toolkit.model import Job, Outcome, Ran, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
@@ -42,8 +45,9 @@ class Points:
         self._lock = RLock()
         self.begin(None)
 
-    def begin(self, fatal: Point | None) -> None:
-        """A new process, which dies at `fatal`."""
+    def begin(self, fatal: Point | None, full: range = range(0)) -> None:
+        """A new process, which dies at `fatal`, and whose disk is full for these of its writes, counted from 0."""
+        self.full, self.writes = full, 0
         self.passed: list[Point] = []
         self.fatal, self.dead = fatal, False
         self._counts: dict[tuple[str, str], int] = {}
@@ -69,6 +73,9 @@ class _Disk(disk.Disk):
     def write(self, descriptor: int, data: bytes) -> int:
         if self._points.dead:
             raise Crash
+        self._points.writes += 1
+        if self._points.writes - 1 in self._points.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             self._points("disk", "torn")
         except Crash:
@@ -88,16 +95,20 @@ class Told(Struct, frozen=True):
 
 
 class Setting(Struct, frozen=True):
-    """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to the version before."""
+    """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to the version before; what is `baked` has
+    to stay good for a while."""
 
     needs: Mapping[str, tuple[str, ...]]
     settings: Mapping[str, simulated.Settings]
     parallel: int = 1
     unproved: frozenset[str] = frozenset()
+    baked: frozenset[str] = frozenset()
 
     def verify(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
         """As flow.verified does."""
-        return replace(outcome, verdict="failed", cause="its checks", unverified=True) if job.step in self.unproved else outcome
+        if job.step in self.baked:
+            assert bake(10.0, [Look(lambda: None, 2.0)], desk, desk._clock) is None
+        return replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks") if job.step in self.unproved else outcome
 
     @property
     def steps(self) -> list[tuple[str, str]]:
@@ -121,9 +132,9 @@ class Stage:
         """The name of the run: another one where nothing was left of the first."""
         return f"run-{self._run}"
 
-    def process(self, fatal: Point | None) -> Ran | None:
+    def process(self, fatal: Point | None, full: range = range(0)) -> Ran | None:
         """A process that begins the run, or goes on with what is left of it; None if it dies. The points it passes are in `points`."""
-        self._points.begin(fatal)
+        self._points.begin(fatal, full)
         begun = self.begun()
         self.listener = simulated.Listener()
         request = runs.Request(
@@ -164,7 +175,7 @@ class Stage:
 
     def records(self) -> dict[str, Record]:
         """What is recorded of each target."""
-        return {name[2]: found[0] for name, found in Local(self.store).all().items()}
+        return {name: records[0] for name, records in recorded(self.store, "dev").items()}
 
     def outcomes(self) -> list[tuple[str, str]]:
         """Step and verdict of each outcome on disk."""
@@ -205,7 +216,8 @@ class Stage:
         bad = {name for name, settings in self._setting.settings.items() if settings.fails} | unproved
         skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
         verdicts = {
-            name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self._setting.needs
+            name: "skipped" if name in skipped else "unhealthy" if name in unproved else "failed" if name in bad else "succeeded"
+            for name in self._setting.needs
         }  # fmt: skip
         ends = verdicts | {f"{name}:rollback": "succeeded" for name in unproved}
         assert sorted(self.outcomes()) == sorted(ends.items()), "not exactly one outcome for each step"
@@ -322,6 +334,11 @@ SETTINGS = {
         DIAMOND,
         {"a": Settings(calls=TWO), "b": Settings(calls=TWO), "c": Settings(tokened=False, late_s=4.0), "d": Settings()},
         unproved=frozenset({"b"}),
+    ),
+    "baked": Setting(
+        DIAMOND,
+        {"a": Settings(calls=TWO), "b": Settings(tokened=False, late_s=4.0), "c": Settings(calls=TWO), "d": Settings()},
+        baked=frozenset({"b", "d"}),
     ),
 }  # fmt: skip
 """Runs of every flavour: with tokens, found by looking, one that fails, several steps at a time, and one that is put back."""

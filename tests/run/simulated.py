@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import Job, Live, Outcome, Place, Preview, Rules, Seen, Target, Version
+from toolkit.model import Job, Live, Outcome, Place, Preview, Rules, Seen, Target, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.targets import base
 
@@ -68,6 +68,8 @@ class Cloud:
         """Whose it is."""
         return "111111111111"
 
+    region_name = "eu-west-1"
+
     def warm(self, *services: str) -> None:
         """There is nothing to warm."""
 
@@ -114,7 +116,8 @@ def apply(job: Job, world: World, report: base.Report) -> None:
             continue
         found = [] if settings.tokened else [one for one in cloud.look(job.target, settings.late_s) if one.tag == job.token]
         if not any(one.call == call for one in found):
-            report.intend(f"simulated:{call}", target=job.target)
+            intend = report.intend if call == settings.calls[-1] else report.prepare
+            intend(f"simulated:{call}", target=job.target)
             cloud.call(job.target, call, job.token if settings.tokened else "", job.token)
         report.keep(**{call: job.token})
 
@@ -128,9 +131,11 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     if world.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
         return Seen("running", phase="moving")
     if settings.fails:
-        return Seen("failed", "failed", cause="it was not to be")
+        return Seen("failed", Verdict.FAILED, cause="it was not to be")
     version = job.version
-    return Seen("done", "succeeded", live=Live(version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token}))
+    return Seen(
+        "done", Verdict.SUCCEEDED, live=Live(version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token})
+    )
 
 
 def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: base.Report) -> None:

@@ -6,13 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, world
-from toolkit.model import Job, Live, Outcome, Place, Version
+from toolkit.model import Job, Live, Outcome, Place, Verdict, Version
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import Local, Record, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.book import Papers
 
-JOB = Job("app@eu", "app", "app", "deploy", Place("dev", "eu"), None, Version("v2", "c2", "f2"), "run", "t")
+PLACE = Place("dev", "eu", "111111111111")
+JOB = Job("app@eu", "app", "app", "deploy", PLACE, None, Version("v2", "c2", "f2"), "run", "t")
 
 
 @pytest.fixture
@@ -22,32 +23,32 @@ def here(tmp_path: Path) -> Store:
 
 def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
     journal = Journal.create(here, "run", {})
-    ledger = Local(here)
-    Papers(here, journal, {"app@eu": ledger}, Impatient(), lambda text: text).record(job, outcome)
+    ledger = Local(here, scope_of(here, PLACE))
+    Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text).record(job, outcome)
     journal.close()
-    [found] = ledger.get("dev", "eu", "app")
+    [found] = ledger.get("app")
     return found
 
 
 def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
     live = Live("v2", "c2", "f2", "run", detail={"digest": "sha256:1"})
-    found = recorded(here, Outcome("app@eu", "app", "succeeded", live=live))
+    found = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
     assert (found.version, found.commit, found.fingerprint, found.verdict) == ("v2", "c2", "f2", "succeeded")
     assert (found.run, dict(found.detail), found.when[:10]) == ("run", {"digest": "sha256:1"}, "2026-11-20")
 
 
 def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store) -> None:
-    found = recorded(here, Outcome("app@eu", "app", "unchanged", live=Live("v1", "c1", "f1")))
+    found = recorded(here, Outcome("app@eu", "app", Verdict.UNCHANGED, live=Live("v1", "c1", "f1")))
     assert (found.version, found.commit, found.fingerprint) == ("v2", "c2", "f2")
 
 
 def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: Store) -> None:
-    found = recorded(here, Outcome("app@eu", "app", "rolled-back", live=Live("v1", "c1")))
+    found = recorded(here, Outcome("app@eu", "app", Verdict.ROLLED_BACK, live=Live("v1", "c1")))
     assert (found.version, found.commit, found.fingerprint, found.verdict) == ("v1", "c1", "", "rolled-back")
 
 
 def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
-    found = recorded(here, Outcome("app@eu", "app", "failed"))
+    found = recorded(here, Outcome("app@eu", "app", Verdict.FAILED))
     assert (found.version, found.commit, found.verdict) == ("v2", "c2", "failed")
 
 
@@ -58,17 +59,18 @@ def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
         ("unchanged", "", False),
         ("rolled-back", "", False),
         ("failed", "", True),
+        ("unhealthy", "", True),
         ("superseded", "", True),
         ("rolled-back", "app", True),  # back is what was to be undone
     ],
 )
 def test_what_may_be_live_besides_the_last_good_version_is_recorded(here: Store, verdict: str, undoes: str, unsure: bool) -> None:
-    assert recorded(here, Outcome("app@eu", "app", verdict), replace(JOB, undoes=undoes)).unsure is unsure
+    assert recorded(here, Outcome("app@eu", "app", Verdict(verdict)), replace(JOB, undoes=undoes)).unsure is unsure
 
 
 def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -> None:
     journal = Journal.create(here, "run", {})
-    papers = Papers(here, journal, {}, world(tmp_path, Impatient(), None).clock, lambda text: text.replace("hunter2", "[redacted]"))
+    papers = Papers(here, journal, {}, {}, world(tmp_path, Impatient(), None).clock, lambda text: text.replace("hunter2", "[redacted]"))
     for line in ("one hunter2", "two"):
         log = papers.log("app@eu")
         log.write(line)

@@ -9,18 +9,29 @@ from msgspec.structs import replace
 
 from tests.run.simulated import DIAMOND, Impatient, Listener, back
 from toolkit import targets
-from toolkit.errors import CloudError, Exit, Expired, FileProblem, LockLost, NoCredentials, StateDamaged, Throttled, Unreachable
-from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Version
+from toolkit.errors import (
+    CloudError,
+    Exit,
+    Expired,
+    FileProblem,
+    LockLost,
+    NoCredentials,
+    StateDamaged,
+    Throttled,
+    ToolkitError,
+    Unreachable,
+)
+from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.run.desk import Desk
 from toolkit.run.execute import Begun, Execution, Orders, verdict
-from toolkit.run.step import Verify, unverified
+from toolkit.run.step import Verify, unchecked
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
 SOON_S = 10.0
 V1 = Live("v1")
-DONE, FAILED = Seen("done", "succeeded", live=V1), Seen("failed", "rolled-back", cause="it crashed")
+DONE, FAILED = Seen("done", Verdict.SUCCEEDED, live=V1), Seen("failed", Verdict.ROLLED_BACK, cause="it crashed")
 RUNNING, UNKNOWN = Seen("running"), Seen("unknown")
 
 
@@ -106,14 +117,14 @@ class Stage:
 
     def run(
         self, needs: Mapping[str, tuple[str, ...]] = DIAMOND, parallel: int = 4, fail_fast: bool = False,
-        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (), unproved: tuple[str, ...] = (), verify: Verify = unverified,
+        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (), unproved: tuple[str, ...] = (), verify: Verify = unchecked,
     ) -> Ran:  # fmt: skip
         jobs = tuple(
             Job(step, step, "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", f"t-{step}", needed, 60)
             for step, needed in needs.items()
         )
         jobs += tuple(back(job) for job in jobs if job.step in unproved)
-        ends = {step: Outcome(step, step, word) for step, word in (done or {}).items()}
+        ends = {step: Outcome(step, step, Verdict(word)) for step, word in (done or {}).items()}
         orders = Orders(jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun})
         world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
         return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None, verify=verify).carry_out()
@@ -258,16 +269,17 @@ def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(monkeypatc
     assert not stage.book.ended
 
 
-def test_a_last_line_that_cannot_be_written_is_told_and_the_run_has_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_line_that_cannot_be_written_is_told_and_left_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "end" else None))
-    assert stage.run().exit == 0
+    ran = stage.run()
+    assert (ran.status, ran.exit, set(words(ran).values())) == ("in-doubt", Exit.IN_DOUBT, {"succeeded"})
     assert stage.listener.told_ == [("toolkit", "the end of the run could not be written down: journal: the disk is full")]
 
 
-def test_a_disk_that_is_full_before_the_first_call_fails_the_run_and_nothing_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_before_the_first_call_leaves_the_run_to_resume_and_nothing_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL))
     ran = stage.run()
-    assert (ran.exit, words(ran), ran.not_started) == (1, {"a": "cancelled"}, ("b", "c", "d"))
+    assert (ran.exit, words(ran), ran.not_started) == (Exit.IN_DOUBT, {"a": "cancelled"}, ("b", "c", "d"))
 
 
 def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +306,7 @@ def test_a_run_of_which_only_the_last_line_is_missing_gets_it(monkeypatch: pytes
     assert (ran.exit, stage.book.lines) == (0, [("end", None, {"exit": 0, "status": "succeeded"})])
 
 
-def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop:
+def stopped(signal: int | None = None, problem: ToolkitError | None = None) -> Stop:
     stop = Stop()
     stop.ask(signal, problem)
     return stop
@@ -309,7 +321,11 @@ def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop
         (("failed",), 0, Stop(), ("failed", Exit.FAILED)),
         (("rolled-back", "skipped"), 0, Stop(), ("failed", Exit.FAILED)),
         (("superseded",), 0, Stop(), ("failed", Exit.FAILED)),
-        (("cancelled",), 0, Stop(), ("failed", Exit.FAILED)),
+        (("cancelled",), 0, Stop(), ("cancelled", Exit.USAGE)),
+        (("cancelled", "skipped"), 0, Stop(), ("cancelled", Exit.USAGE)),
+        (("cancelled", "failed"), 0, Stop(), ("failed", Exit.FAILED)),
+        (("cancelled", "succeeded"), 0, Stop(), ("partial", Exit.PARTLY)),
+        (("unhealthy", "skipped"), 0, Stop(), ("failed", Exit.FAILED)),
         (("unchanged", "failed"), 0, Stop(), ("partial", Exit.PARTLY)),
         (("succeeded", "skipped"), 0, Stop(), ("partial", Exit.PARTLY)),
         (("succeeded", "in-doubt"), 0, Stop(), ("in-doubt", Exit.IN_DOUBT)),
@@ -322,31 +338,31 @@ def stopped(signal: int | None = None, problem: Exception | None = None) -> Stop
         (("in-doubt",), 0, stopped(problem=EXPIRED), ("in-doubt", Exit.CREDENTIALS)),
         (("in-doubt",), 0, stopped(2, EXPIRED), ("cancelled", Exit.INTERRUPTED)),
         (("succeeded",), 1, stopped(problem=LockLost(target="a", reason="b")), ("in-doubt", Exit.IN_DOUBT)),
-        (("succeeded",), 1, stopped(problem=FULL), ("partial", Exit.PARTLY)),
+        (("succeeded",), 1, stopped(problem=FULL), ("in-doubt", Exit.IN_DOUBT)),
         (("in-doubt",), 1, stopped(problem=FULL), ("in-doubt", Exit.IN_DOUBT)),
     ],
 )
 def test_the_word_and_the_exit_code_of_a_run(steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]) -> None:
-    outcomes = [Outcome(str(at), str(at), word, open=word == "in-doubt") for at, word in enumerate(steps)]
+    outcomes = [Outcome(str(at), str(at), Verdict(word), open=word == "in-doubt") for at, word in enumerate(steps)]
     assert verdict(outcomes, ["x"] * not_started, stop) == wanted
 
 
 def unproved(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
     """No step but one that puts another back passes its checks."""
-    return outcome if job.undoes else replace(outcome, verdict="failed", cause="its checks", unverified=True)
+    return outcome if job.undoes else replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
 
 
 def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=unproved)
-    assert {one.step: one.verdict for one in ran.outcomes} == {"a": "failed", "b": "skipped", "a:rollback": "succeeded"}
+    assert {one.step: one.verdict for one in ran.outcomes} == {"a": "unhealthy", "b": "skipped", "a:rollback": "succeeded"}
     assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("failed", Exit.FAILED, (), True)
     assert stage.book.recorded["a:rollback"] == "succeeded"
 
 
 def test_without_a_version_to_put_back_it_only_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Stage(monkeypatch).run({"a": ()}, verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]
 
 
 def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,17 +400,17 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
 def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
     jobs = (Job("a", "a", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "t-a"),)
-    orders = Orders((*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", "failed", unverified=True)})
+    orders = Orders((*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)})
     world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
     ran = Execution("run", orders, stage.book, world, stage.listener, stage.stop, lambda: None).carry_out()
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "succeeded")]
     assert (ran.exit, stage.book.ended) == (Exit.FAILED, True)
 
 
 def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, runs=Live("v9"))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "superseded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "superseded")]
     assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
     assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == ("somebody else has put v9 there since", Exit.FAILED, True)
 
@@ -405,12 +421,12 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatc
 def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
     stage = Stage(monkeypatch, runs=problem)
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [("a", "failed", False), ("a:rollback", "in-doubt", True)]
+    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [("a", "unhealthy", False), ("a:rollback", "in-doubt", True)]
     assert (ran.exit, stage.book.ended) == (Exit.IN_DOUBT, False)
 
 
 def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"a": Seen("failed", "failed", cause="it crashed", next="toolkit deploy-app a")})
+    stage = Stage(monkeypatch, {"a": Seen("failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a")})
     job = Job("a", "a", "scripted", "deploy", Place("prod"), None, Version("v1", "c1", "f1"), "run", "t-a")
     world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
     Execution(
@@ -429,5 +445,5 @@ def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_dou
 def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, {"a:rollback": FAILED})
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "failed"), ("a:rollback", "rolled-back")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "rolled-back")]
     assert ran.exit == Exit.FAILED

@@ -1,6 +1,7 @@
 """T1: a crash at every single point of a run, and at every pair of points (a crash, then a crash of what goes on with it)."""
 
 import os
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -8,6 +9,8 @@ from random import Random
 import pytest
 
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
+from toolkit.errors import Exit, FileProblem
+from toolkit.model import Ran
 
 NIGHT = bool(os.environ.get("NIGHT"))
 PAIRS = 400
@@ -37,6 +40,21 @@ class Trial:
                     raise AssertionError(f"crashes at {fatal}: {wrong}") from wrong
             raise AssertionError(f"crashes at {fatal}: it did not come to its end")
 
+    def on_a_full_disk(self, full: range) -> tuple[Ran | None, bool, int]:
+        """How a process ended whose disk was full for these writes, whether another one had to go on, and how many writes it made."""
+        with Failpoints(self.points) as failpoints:
+            stage = begin(self._setting, self._folder / str(next(self._numbers)), self.points)
+            ran: Ran | None = None
+            with suppress(FileProblem):  # not even its first line could be written
+                ran = stage.process(None, full)
+            writes = self.points.writes
+            failpoints.bury()
+            stage.says_no_more_than_is_true()
+            again = not stage.ended()
+            last = stage.process(None) if again else ran
+            stage.is_exact(last)
+            return ran, again, writes
+
 
 @pytest.fixture(params=SETTINGS)
 def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
@@ -60,3 +78,21 @@ def test_a_crash_of_what_goes_on_after_a_crash_loses_nothing_and_does_nothing_tw
             trial.points_after(*pair)
         except AssertionError as wrong:
             raise AssertionError(f"SEED={seed}: {wrong}") from wrong
+
+
+LONG = 1000
+"""More writes than any of these runs makes."""
+
+
+@pytest.mark.parametrize("times", [1, 2, 5, LONG])
+def test_a_disk_that_fills_up_at_any_write_leaves_the_run_to_resume_or_to_its_true_end(trial: Trial, times: int) -> None:
+    """J9: nothing that no disk knows of is called done, and `resume` sees it through."""
+    left_open = 0
+    for first in range(LONG):
+        ran, again, writes = trial.on_a_full_disk(range(first, first + times))
+        if first >= writes:
+            break
+        left_open += again
+        if ran is not None:
+            assert (ran.exit == Exit.IN_DOUBT) is again, f"full from write {first}: exit {ran.exit}"
+    assert left_open > 5

@@ -9,7 +9,7 @@ import pytest
 from tests.run.simulated import DIAMOND, KIND, START, prepared
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Live, Outcome
+from toolkit.model import Live, Outcome, Verdict
 from toolkit.record.journal import Entry
 from toolkit.run.execute import Begun
 from toolkit.run.jobs import pack
@@ -60,7 +60,8 @@ def test_an_end_says_what_was_live_then() -> None:
     live = {"version": "v1", "commit": None, "detail": {"task definition": "web:7"}}
     state, step, facts = outcome("a", "failed")
     found = read((state, step, {**facts, "unverified": True, "live": live}))
-    assert (found.done["a"].unverified, found.done["a"].live) == (True, Live("v1", detail={"task definition": "web:7"}))
+    assert (found.done["a"].verdict, found.done["a"].live) == (Verdict.UNHEALTHY, Live("v1", detail={"task definition": "web:7"}))
+    assert found.done["a"].has_to_give_way, "a journal of the version before, which calls it failed and unverified"
     with pytest.raises(StateDamaged):
         read((state, step, {**facts, "live": {"version": 7}}))
 
@@ -74,7 +75,7 @@ def test_of_a_run_that_has_only_said_what_it_is_everything_is_left() -> None:
 def test_what_has_an_outcome_is_done() -> None:
     found = read(intent("a"), accepted("a", id=1), outcome("a", "succeeded"), outcome("b", "failed"))
     assert found.done == {
-        "a": Outcome("a", "a", "succeeded", "c", "n", took_s=2.5), "b": Outcome("b", "b", "failed", "c", "n", took_s=2.5),
+        "a": Outcome("a", "a", Verdict.SUCCEEDED, "c", "n", took_s=2.5), "b": Outcome("b", "b", Verdict.FAILED, "c", "n", took_s=2.5),
     }  # fmt: skip
     assert found.begun == {}
 
@@ -85,7 +86,7 @@ def test_what_has_an_intent_is_begun_with_all_that_was_answered_and_the_time_sin
 
 
 def test_what_was_only_found_is_begun_too() -> None:
-    assert read(accepted("a", digest="sha256:1")).begun == {"a": Begun({"digest": "sha256:1"}, 0.0)}
+    assert read(accepted("a", digest="sha256:1")).begun == {"a": Begun({"digest": "sha256:1"}, 0.0, acted=False)}
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:

@@ -16,6 +16,7 @@ from toolkit.errors import (
     Missing,
     NoCredentials,
     NotAllowed,
+    Preempted,
     ProgramFailed,
     Refused,
     Stopped,
@@ -23,7 +24,7 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )  # fmt: skip
-from toolkit.model import Job, Live, Outcome, Place, Seen, Version
+from toolkit.model import Job, Live, Outcome, Place, Seen, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.run.desk import PATIENCE_S, Desk
 from toolkit.run.pace import Pace
@@ -32,7 +33,7 @@ from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind, Report
 
 JOB = Job("app", "app", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "token", deadline_s=600)
-RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", "succeeded", live=Live("v1")), Seen("absent")
+RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", Verdict.SUCCEEDED, live=Live("v1")), Seen("absent")
 NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
 
@@ -138,14 +139,14 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [
-        (Seen("done", "succeeded"), ("succeeded", False)),
+        (Seen("done", Verdict.SUCCEEDED), ("succeeded", False)),
         (Seen("done"), ("succeeded", False)),
-        (Seen("done", "unchanged", cause="it runs already"), ("unchanged", False)),
-        (Seen("failed", "failed", cause="c"), ("failed", False)),
+        (Seen("done", Verdict.UNCHANGED, cause="it runs already"), ("unchanged", False)),
+        (Seen("failed", Verdict.FAILED, cause="c"), ("failed", False)),
         (Seen("failed"), ("failed", False)),
-        (Seen("failed", "rolled-back", cause="c"), ("rolled-back", False)),
-        (Seen("failed", "superseded"), ("superseded", False)),
-        (Seen("failed", "cancelled"), ("cancelled", False)),
+        (Seen("failed", Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
+        (Seen("failed", Verdict.SUPERSEDED), ("superseded", False)),
+        (Seen("failed", Verdict.CANCELLED), ("cancelled", False)),
         (Seen("unknown", cause="c"), ("in-doubt", True)),
     ],
 )
@@ -173,7 +174,7 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
 
 
 def test_the_first_cause_remains_the_cause() -> None:
-    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", "rolled-back", cause="rolled back")])
+    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", Verdict.ROLLED_BACK, cause="rolled back")])
     assert stage.run().cause == "image not found"
     assert stage.listener.told_ == [("app", "image not found")]
     assert stage.listener.lines == ["pull"]
@@ -188,7 +189,7 @@ def test_lines_are_shown_and_written() -> None:
 
 def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
     doomed = Seen("running", doomed=True, cause="it crashes")
-    stage = Stage([doomed, doomed, doomed, Seen("failed", "rolled-back")])
+    stage = Stage([doomed, doomed, doomed, Seen("failed", Verdict.ROLLED_BACK)])
     assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
     assert stage.pen.states == ["intent", "accepted", "intent"]
 
@@ -361,11 +362,11 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
     assert len(stage.looked) == 1
 
 
-@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "you said no")])
+@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")])
 def test_without_a_yes_nothing_is_done_and_the_flag_is_named(answer: bool | None, cause: str) -> None:
     stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (("failed", False), cause, True)
+    assert (of(found), found.cause, "--allow-delete" in found.next) == (("cancelled", False), cause, True)
 
 
 def test_with_a_yes_it_goes_on() -> None:
@@ -415,3 +416,101 @@ def test_a_disk_that_stays_full_after_a_call_has_the_receipt_told() -> None:
 def test_a_bug_is_raised(bug: Exception) -> None:
     with pytest.raises(type(bug)):
         Stage([bug]).run()
+
+
+def registering(stage: "Stage", then: Callable[[Report], None]) -> Callable[[Report], None]:
+    """A kind that makes something that changes nothing yet, before anything else happens."""
+
+    def apply(report: Report) -> None:
+        report.prepare("ecs:RegisterTaskDefinition")
+        report.keep(task_definition="web:2")
+        then(report)
+
+    return apply
+
+
+def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -> None:
+    stage = Stage([DONE])
+
+    def stopped(report: Report) -> None:
+        stage.stop.ask(2)
+        report.check()
+
+    stage._apply = registering(stage, stopped)
+    found = stage.run()
+    assert (of(found), found.cause) == (("cancelled", True), "stopped before anything that runs was changed")
+    assert stage.pen.lines[0] == (
+        "intent", {"call": "ecs:RegisterTaskDefinition", "token": "token", "what": {}, "prepares": True},
+    )  # fmt: skip
+
+
+def test_a_stop_after_a_call_that_was_turned_away_is_not_in_doubt() -> None:
+    stage = Stage([DONE])
+
+    def throttled(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        report.turned_away()
+        stage.stop.ask(2)
+        report.wait(1)
+
+    stage._apply = registering(stage, throttled)
+    assert of(stage.run()) == ("cancelled", True)
+
+
+def test_a_call_that_was_turned_away_takes_no_other_back() -> None:
+    stage = Stage([DONE])
+
+    def twice(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        report.intend("ecs:StopServiceDeployment")
+        report.turned_away()
+        stage.stop.ask(2)
+        report.wait(1)
+
+    stage._apply = twice
+    assert of(stage.run()) == ("in-doubt", True)
+
+
+@pytest.mark.parametrize("problem", [NO_ANSWER, Throttled(call="ecs:RegisterTaskDefinition")])
+def test_no_answer_to_what_only_prepares_is_a_failure_that_changed_nothing(problem: CloudError) -> None:
+    stage = Stage([DONE])
+
+    def lost(report: Report) -> None:
+        raise problem
+
+    stage._apply = registering(stage, lost)
+    assert (of(stage.run()), stage.looked) == (("failed", False), [])
+
+
+def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> None:
+    stage = Stage([DONE])
+
+    def expired(report: Report) -> None:
+        raise EXPIRED
+
+    stage._apply = registering(stage, expired)
+    found = stage.run()
+    assert (of(found), found.cause.endswith("; nothing that runs was changed")) == (("cancelled", True), True)
+
+
+def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
+    stage = Stage([RUNNING])
+    asked = Preempted(who="bob", command="toolkit rollback app", run="r2")
+
+    def asking(report: Report) -> None:
+        report.intend("ecs:UpdateService")
+        stage.stop.ask(problem=asked)
+
+    stage._apply = asking
+    found = stage.run()
+    assert (of(found), found.cause) == (
+        ("in-doubt", True), "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
+    )  # fmt: skip
+
+
+def test_a_yes_that_comes_after_something_was_changed_does_not_make_that_undone() -> None:
+    def late(report: Report) -> None:
+        report.intend("cloudformation:DeleteStack")
+        report.consent("replace it?", "--allow-replace")
+
+    assert of(Stage([DONE], late, False).run()) == ("failed", False)

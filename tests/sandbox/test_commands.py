@@ -214,6 +214,30 @@ def test_reset_empties_it_and_makes_everything_anew(place: Path, monkeypatch: py
     assert "car-rental-web" in names
 
 
+def test_what_holds_the_secret_is_for_nobody_else_to_read(place: Path) -> None:
+    before = os.umask(0)
+    try:
+        secret = env(place)["AWS_SECRET_ACCESS_KEY"]
+    finally:
+        os.umask(before)
+    holders = [path for path in Path(box.folder()).rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert {path.name for path in holders} == {"sandbox.json", "aws-credentials"}
+    assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
+    assert Path(box.folder()).stat().st_mode & 0o777 == 0o700
+    assert secret not in sandbox(place, "status", "--json").out
+
+
+def test_the_secret_is_another_one_after_down_and_the_same_after_reset_and_a_crash(place: Path) -> None:
+    first = env(place)["AWS_SECRET_ACCESS_KEY"]
+    assert sandbox(place, "reset", "--json").json["env"]["AWS_SECRET_ACCESS_KEY"] == first
+    os.killpg(kept().server.pid, signal.SIGKILL)
+    assert env(place)["AWS_SECRET_ACCESS_KEY"] == first
+    sandbox(place, "down")
+    again = env(place)["AWS_SECRET_ACCESS_KEY"]
+    assert again != first
+    assert len(again) >= 40
+
+
 def test_reset_without_one_is_refused(place: Path) -> None:
     found = sandbox(place, "reset")
     assert found.code == 2

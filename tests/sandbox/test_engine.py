@@ -8,6 +8,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from tests.support.sandbox import ACCOUNT, CACHE, REGION, Cloud, Emulator
 from toolkit.errors import CloudError, NotAllowed
 from toolkit.ports.aws.client import Aws
-from toolkit.sandbox import environment, images, server
+from toolkit.sandbox import environment, guard, images, server
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app"
 SERVER = """\
@@ -215,7 +216,8 @@ def test_the_registry_asks_who_is_there_and_keeps_accounts_apart(cloud: Cloud, a
     for reference in ("v1", digest):
         status, body = get(cloud, f"/v2/app/manifests/{reference}", {"Authorization": f"Basic {login['authorizationToken']}"})
         assert (status, json.loads(body)["schemaVersion"]) == (200, 2)
-    other = base64.b64encode(f"AWS:sandbox-222222222222-{REGION}".encode()).decode()
+    login = f"AWS:{guard.password(cloud.emulator.secret, '222222222222', REGION)}"
+    other = base64.b64encode(login.encode()).decode()
     assert get(cloud, "/v2/app/manifests/v1", {"Authorization": f"Basic {other}"})[0] == 404
 
 
@@ -228,7 +230,7 @@ def test_a_policy_may_name_one_service(strict_emulator: Emulator, monkeypatch: p
     root = Cloud(strict_emulator, monkeypatch)
     root.enter()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", strict_emulator.secret)
     aws = Aws(None, REGION)
     aws.write("iam", "create_user", UserName="ada")
     service = f"arn:aws:ecs:{REGION}:{aws.account()}:service/c/mine"
@@ -249,3 +251,77 @@ def test_every_private_name_that_is_used_is_still_there() -> None:
     python = environment.python(str(CACHE), print)
     done = subprocess.run([python, "-I", server.ENGINE, "--names"], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+
+
+def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Cloud) -> None:
+    aws = cloud.aws()
+    containers = [
+        {
+            "Name": "main", "Image": "x", "Secrets": [{"Name": "TOKEN", "ValueFrom": "arn:aws:ssm:x"}],
+            "DependsOn": [{"ContainerName": "side", "Condition": "START"}], "DockerLabels": {"Team.Name": "a"},
+            "HealthCheck": {"Command": ["CMD", "true"], "Interval": 5}, "Ulimits": [{"Name": "nofile", "SoftLimit": 1, "HardLimit": 2}],
+            "LogConfiguration": {
+                "LogDriver": "awslogs", "Options": {"awslogs-group": "/a", "Mode": "x"},
+                "SecretOptions": [{"Name": "key", "ValueFrom": "arn:aws:ssm:y"}],
+            },
+            "LinuxParameters": {"InitProcessEnabled": True}, "Environment": [{"Name": "A", "Value": "1"}],
+        },
+        {"Name": "side", "Image": "y"},
+    ]  # fmt: skip
+    volumes = [{"Name": "data", "EFSVolumeConfiguration": {"FilesystemId": "fs-1", "AuthorizationConfig": {"IAM": "ENABLED"}}}]
+    properties = {
+        "Family": "whole",
+        "ContainerDefinitions": containers,
+        "Volumes": volumes,
+        "RuntimePlatform": {"CpuArchitecture": "ARM64"},
+    }
+    for cpu in ("256", "512"):
+        resources = {"Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {**properties, "Cpu": cpu}}}
+        call = "create_stack" if cpu == "256" else "update_stack"
+        aws.write("cloudformation", call, StackName="whole", TemplateBody=json.dumps({"Resources": resources}))
+        found = eventually(partial(_definition, aws, "whole", cpu))
+        main, side = found["containerDefinitions"]
+        assert main["secrets"] == [{"name": "TOKEN", "valueFrom": "arn:aws:ssm:x"}]
+        assert main["dependsOn"] == [{"containerName": "side", "condition": "START"}]
+        assert main["dockerLabels"] == {"Team.Name": "a"}
+        assert main["healthCheck"] == {"command": ["CMD", "true"], "interval": 5}
+        assert main["ulimits"] == [{"name": "nofile", "softLimit": 1, "hardLimit": 2}]
+        assert main["logConfiguration"]["options"] == {"awslogs-group": "/a", "Mode": "x"}
+        assert main["logConfiguration"]["secretOptions"] == [{"name": "key", "valueFrom": "arn:aws:ssm:y"}]
+        assert (main["linuxParameters"], side["name"]) == ({"initProcessEnabled": True}, "side")
+        assert found["volumes"][0]["efsVolumeConfiguration"]["authorizationConfig"] == {"iam": "ENABLED"}
+        assert found["runtimePlatform"] == {"cpuArchitecture": "ARM64"}
+        assert "pidMode" not in found
+
+
+def _definition(aws: Aws, family: str, cpu: str) -> dict[str, Any] | None:
+    """The newest of a family, once it has so much CPU."""
+    try:
+        found: dict[str, Any] = aws.read("ecs", "describe_task_definition", taskDefinition=family)["taskDefinition"]
+    except CloudError:
+        return None
+    return found if found.get("cpu") == cpu else None
+
+
+def test_a_reference_to_a_secret_of_a_stack_is_its_arn_until_it_is_deleted(cloud: Cloud) -> None:
+    aws = cloud.aws()
+    ids = set()
+    for description in ("one", "two"):
+        secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "token", "Description": description, "SecretString": "s"}}
+        template = {"Resources": {"Token": secret}, "Outputs": {"Where": {"Value": {"Ref": "Token"}}, "Word": {"Value": description}}}
+        call = "create_stack" if description == "one" else "update_stack"
+        aws.write("cloudformation", call, StackName="secrets", TemplateBody=json.dumps(template))
+        outputs = eventually(partial(_outputs, aws, "secrets", description))
+        ids.add(outputs["Where"])
+        found = aws.read("secretsmanager", "describe_secret", SecretId=outputs["Where"])
+        assert (found["ARN"], found["Name"], found["Description"]) == (outputs["Where"], "token", description)
+    assert len(ids) == 1
+    aws.write("cloudformation", "delete_stack", StackName="secrets")
+    eventually(lambda: not aws.read("secretsmanager", "list_secrets")["SecretList"])
+
+
+def _outputs(aws: Aws, stack: str, word: str) -> dict[str, str] | None:
+    """The outputs of a stack, once the one that is called Word says so."""
+    found = aws.read("cloudformation", "describe_stacks", StackName=stack)["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs") or ()}
+    return outputs if outputs.get("Word") == word and found["StackStatus"].endswith("_COMPLETE") else None

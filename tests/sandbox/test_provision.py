@@ -144,9 +144,7 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
     more = (Wanted("table", "things"), Wanted("queue", "jobs"), Wanted("parameter", "/town/setting"), Wanted("bucket", "more"))
     wanted = provision.parts(rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more)
     for _ in range(2):  # made twice is made once
-        provision.make(
-            wanted, lambda place: cloud.aws(place.account or "", place.region or ""), cloud.emulator.process.port, lambda line: None
-        )
+        provision.make(wanted, lambda place: cloud.aws(place.account or "", place.region or ""), cloud.emulator.registry, lambda line: None)
     aws = cloud.aws(provision.ACCOUNT, provision.REGION)
     assert aws.read("dynamodb", "describe_table", TableName="things")["Table"]["TableStatus"] == "ACTIVE"
     assert aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Outcome, Place, Preview, Version
+from toolkit.model import Job, Outcome, Place, Preview, Verdict, Version
 from toolkit.show.run import dry_run, intention, open_steps
 
 JOB = Job("app", "app", "app", "deploy", Place("dev"), None, Version("v2", None, "f2"), "run", "t")
@@ -22,5 +22,6 @@ def test_what_is_only_done_if_checks_fail_is_not_said_to_be_done() -> None:
         return str(open_steps((JOB, BACK), done, {})[1]["next"])
 
     assert next_of(None) == "nothing, unless app does not pass its checks"
-    assert next_of(Outcome("app", "app", "succeeded")) == "nothing"
-    assert next_of(Outcome("app", "app", "failed", unverified=True)) == "do it"
+    assert next_of(Outcome("app", "app", Verdict.SUCCEEDED)) == "nothing"
+    assert next_of(Outcome("app", "app", Verdict.UNHEALTHY, untouched=True)) == "nothing"
+    assert next_of(Outcome("app", "app", Verdict.UNHEALTHY)) == "do it"

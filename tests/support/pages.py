@@ -242,7 +242,7 @@ each other in a circle are errors with a line. `toolkit rules schema` prints thi
 In a target's settings `{name}` stands for a variable of the environment, `{region}` for the region that it is deployed to. Names of
 targets and environments are made of letters, digits, `_`, `-` and `.`, with `/` between parts. Patterns: [patterns.md](patterns.md).
 
-Limits: 256 kB, 1,024 characters a line, 16 levels of nesting, 16 dots in a line outside of quotes, 2,000 rules, 1,024 characters
+Limits: 1 MiB, 16 KiB a line, 16 levels of nesting, 16 dots in a line outside of quotes, 10,000 targets, 10,000 rules, 1,024 characters
 a pattern, 1,024 alternatives in the braces of one pattern.
 """
 

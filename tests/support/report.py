@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolkit.errors import Refused, Stopped
+from toolkit.errors import NotAgreed, Stopped
 
 
 class Crash(BaseException):
@@ -23,6 +23,7 @@ class Report:
     ) -> None:  # fmt: skip
         self.events: list[tuple[Any, ...]] = []
         self.stopping = False
+        self.prepared: list[str] = []
         self._receipt = dict(receipt or {})
         self._yes, self._clock, self._on_event = yes, clock, on_event
 
@@ -58,6 +59,15 @@ class Report:
         self.check()
         self._add("intend", call, what)
 
+    def prepare(self, call: str, **what: str) -> None:
+        """The same; `prepared` are those."""
+        self.intend(call, **what)
+        self.prepared.append(call)
+
+    def turned_away(self) -> None:
+        """Write it down."""
+        self._add("turned away")
+
     def keep(self, **facts: Any) -> None:
         """Keep it, as JSON does."""
         import msgspec
@@ -69,7 +79,7 @@ class Report:
         """Yes if the flag is one of `yes`."""
         self._add("consent", flag, question)
         if self._yes is not None and flag not in self._yes:
-            raise Refused("nobody said yes", f"add {flag}")
+            raise NotAgreed("nobody said yes", f"add {flag}")
 
     def check(self) -> None:
         """Raise Stopped once `stopping` is set."""

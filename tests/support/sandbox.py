@@ -20,19 +20,20 @@ class Emulator:
 
     def __init__(self, process: server.Server) -> None:
         self.process = process
-        self.url = process.url
+        self.url, self.secret = process.url, process.token
+        self.registry = images.Registry(process.port, process.token)
 
     def env(self, account: str = ACCOUNT, region: str = REGION) -> dict[str, str]:
         """The environment variables with which AWS tools mean this emulator and nothing else."""
         return {
-            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "sandbox", "AWS_REGION": region,
+            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
         }  # fmt: skip
 
     def push(self, repository: str, tag: str, pushed: images.Image, account: str = ACCOUNT, region: str = REGION) -> str:
         """Push an image into a repository that is there (`images.image(files, command, env)` makes one); its digest."""
-        return images.push(self.process.port, repository, tag, pushed, account, region)
+        return images.push(self.registry, repository, tag, pushed, account, region)
 
     def reset(self) -> None:
         """Forget everything, and end every task."""

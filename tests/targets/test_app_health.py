@@ -140,12 +140,37 @@ def test_a_service_that_is_being_deleted_is_failing(stage: Stage) -> None:
     assert signs["service"].cause == "service web is DRAINING: it is being deleted"
 
 
-def test_a_desired_count_of_none_is_a_warning(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, desired=0, group="web")
     signs, live = told(stage)
-    assert words(signs) == {"service": "warning", "deployment": "ok", "tasks": "ok", "image": "ok"}
+    assert words(signs) == {"service": "failing", "deployment": "ok", "tasks": "ok", "image": "ok"}
     assert (signs["service"].cause, live) == ("the desired count is 0: nothing runs", None)
     assert signs["service"].next == "aws ecs update-service --cluster main --service web --desired-count 1"
+
+
+@pytest.mark.parametrize(
+    ("desired", "least", "status", "cause"),
+    [
+        (0, 0, "ok", ""),
+        (1, 0, "ok", ""),
+        (1, 1, "ok", ""),
+        (0, 2, "failing", "the desired count is 0: nothing runs"),
+        (1, 2, "failing", "the desired count is 1: rules.toml says `min_tasks = 2`"),
+        (2, 2, "ok", ""),
+    ],
+)
+def test_fewer_tasks_than_rules_toml_allows_are_failing(
+    endpoint: Endpoint, tmp_path: Path, desired: int, least: int, status: str, cause: str
+) -> None:
+    found = told(Stage(endpoint, tmp_path, desired=desired), min_tasks=least)[0]["service"]
+    assert (found.status, found.cause) == (status, cause)
+    assert not cause or found.next.endswith(f" --desired-count {least}")
+
+
+def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: Stage) -> None:
+    service = {"status": "ACTIVE", "desiredCount": 0, "schedulingStrategy": "DAEMON"}
+    found = health.standing(stage.job(), service, None)
+    assert (found.status, found.next) == ("failing", "add a container instance to the cluster")
 
 
 def test_too_few_tasks_are_failing_for_what_a_task_says(stage: Stage) -> None:

@@ -26,7 +26,13 @@ LEAST: dict[str, dict[str, Any]] = {
 }
 """For each kind the settings that it cannot do without."""
 
-WATCHED: dict[str, Any] = {"health": ["https://example.com/health"], "alarms": ["errors"], "checks": ["read"], "settle": "2m"}
+WATCHED: dict[str, Any] = {
+    "health": ["https://example.com/health"],
+    "alarms": ["errors"],
+    "checks": ["read"],
+    "settle": "2m",
+    "bake": "30s",
+}
 """What all kinds have that can be looked at."""
 
 MOST: dict[str, dict[str, Any]] = {
@@ -42,8 +48,9 @@ MOST: dict[str, dict[str, Any]] = {
         **WATCHED,
         "env": {"A": "1"},
         "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
+        "min_tasks": 0,
     },
-    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], **WATCHED},
+    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], "pass_env": ["STAGE", "TEAM_*"], **WATCHED},
     "function": {"alias": "blue", **WATCHED},
     "site": {"distribution": "E1", **WATCHED},
     "group": {},

@@ -8,13 +8,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ports.test_cdk import APP
 from tests.support.report import Report
 from tests.support.run import ROOT
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks
-from toolkit.errors import Missing, Refused
+from toolkit.errors import Missing, ProgramFailed, Refused
 from toolkit.ports import process
 
 BUCKET = f"assets-{ACCOUNT}-{REGION}"
@@ -46,10 +47,51 @@ def bootstrap(stacks: Stacks, version: str = "21", parameter: str = "/cdk-bootst
 def test_an_account_that_is_not_bootstrapped_is_told_how(stacks: Stacks) -> None:
     with pytest.raises(Missing) as missing:
         stacks.preview(stacks.job(cdk="cdk"))
-    assert missing.value.hint == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION}"
+    command = f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --qualifier x --toolkit-stack-name CDKToolkit-x"
+    assert missing.value.hint == command
     bootstrap(stacks, "5")
-    with pytest.raises(Refused, match="has version 5, the app needs 6"):
+    with pytest.raises(Refused, match="has version 5, the app needs 6") as refused:
         stacks.preview(stacks.job(cdk="cdk"))
+    assert refused.value.facts["next"] == command
+
+
+def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(stacks: Stacks) -> None:
+    path = stacks.folder / "cdk/app.py"
+    path.write_text(path.read_text().replace("/cdk-bootstrap/x/version", "/cdk-bootstrap/hnb659fds/version"))
+    job = stacks.job(cdk="cdk")
+    with pytest.raises(Missing) as missing:
+        stacks.preview(replace(job, place=replace(job.place, profile="two words")))
+    assert missing.value.hint == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --profile 'two words'"
+
+
+def test_what_the_app_warns_of_is_told_before_the_deploy(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap(stacks)
+    monkeypatch.setenv("STAGE", "prod")
+    path = stacks.folder / "cdk/app.py"
+    path.write_text(path.read_text() + "\nos.environ.get('STAGE')\n")
+    before, *_ = stacks.preview(stacks.job(cdk="cdk", context={"remarks": "warning"})).warnings
+    assert before == "/Shop: old runtime"
+    stage = [line for line in stacks.preview(stacks.job(cdk="cdk")).warnings if "STAGE" in line]
+    assert stage == [
+        'the CDK app reads STAGE, which is set here and not handed on to it; to hand it on: pass_env = ["STAGE"] in rules.toml'
+    ]
+    assert not [line for line in stacks.preview(stacks.job(cdk="cdk", pass_env=("STAGE",))).warnings if "reads STAGE" in line]
+
+
+def test_an_app_that_says_that_a_stack_must_not_be_deployed_changes_nothing(stacks: Stacks) -> None:
+    bootstrap(stacks)
+    report = Report()
+    with pytest.raises(Refused, match="must be encrypted; /Shop/Q: must be private"):
+        stacks.apply(stacks.job(cdk="cdk", context={"remarks": "file", "stage": "yes"}), report)
+    assert report.intents == []
+    assert stacks.status() == ""
+
+
+def test_what_a_failed_app_wrote_is_in_the_log_of_its_step(stacks: Stacks) -> None:
+    report = Report()
+    with pytest.raises(ProgramFailed, match="NameError"):
+        stacks.apply(stacks.job(cdk="cdk", context={"broken": "yes"}), report)
+    assert report.of("log") == ["warning: one", "NameError: name 'bucket' is not defined"]
 
 
 def test_an_app_is_deployed_with_its_assets_and_then_is_unchanged(stacks: Stacks) -> None:

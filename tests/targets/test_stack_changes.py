@@ -170,3 +170,41 @@ def test_a_value_is_never_part_of_a_line() -> None:
     contexts = {name: json.dumps({"Properties": {"MasterUserPassword": "canary"}}) for name in ("BeforeContext", "AfterContext")}
     found = effects(change("Db", "AWS::RDS::DBInstance", "Modify", "MasterUserPassword", Replacement="True", **contexts))
     assert "canary" not in repr(found) + repr(changes.lines(found)) + repr(changes.questions("Shop", found))
+
+
+# before there is a change set
+
+
+def resources(**found: Any) -> dict[str, Any]:
+    return {"Resources": found}
+
+
+ROLE = {"Type": "AWS::IAM::Role", "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:GetObject"}]}}]}}
+WIDER = {"Type": "AWS::IAM::Role", "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:*"}]}}]}}
+QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}
+OPEN = {"Type": "AWS::EC2::SecurityGroup", "Properties": {"SecurityGroupIngress": [{"CidrIp": "0.0.0.0/0"}]}}
+KEPT = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flags"),
+    [
+        ({}, resources(Role=ROLE), ["--allow-broadening"]),
+        ({}, resources(Group=OPEN), ["--allow-broadening"]),
+        ({}, resources(Queue=QUEUE), []),
+        (resources(Role=ROLE), resources(Role=ROLE), []),
+        (resources(Role=ROLE), resources(Role=WIDER), ["--allow-broadening"]),
+        (resources(Role=ROLE), resources(Role={**ROLE, "Metadata": {"path": "x"}}), []),
+        (resources(Queue=QUEUE), resources(), ["--allow-delete"]),
+        (resources(Bucket=KEPT), resources(), []),
+        (resources(Thing=QUEUE), resources(Thing=ROLE), ["--allow-replace", "--allow-broadening"]),
+        (resources(Queue=QUEUE), None, []),
+        ("YAML", resources(Role=ROLE), []),
+        ({}, resources(Role=7), []),
+        ({}, {"Resources": ["Role"]}, []),
+        ({}, resources(Role={"Type": ["x"], "Properties": 7}), []),
+        (resources(Role={"Type": "AWS::IAM::Role", "Properties": [1]}), resources(Role={"Type": "AWS::IAM::Role", "Properties": "x"}), []),
+    ],
+)
+def test_what_will_be_asked_is_known_from_the_templates(before: Any, after: Any, flags: list[str]) -> None:
+    assert [flag for _, _, flag in changes.questions("Shop", changes.predicted(before, after))] == flags

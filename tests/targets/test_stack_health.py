@@ -16,10 +16,11 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import CONDITIONS, Live, Sign
+from toolkit.model import CONDITIONS, Deployed, Live, Sign
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
+from toolkit.targets.cloudformation import deployed
 
 ONE = template({"Jobs": queue("jobs")})
 NEVER = {"Type": "Custom::Never", "Properties": {"ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nobody"}}
@@ -116,10 +117,20 @@ def test_the_next_command_mends_the_state(scripted: Stacks, aws_endpoint: Endpoi
 
 
 def test_a_whole_stack_costs_one_call(scripted: Stacks, aws_endpoint: Endpoint) -> None:
-    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", tags={"toolkit:run": "r", "toolkit:version": "v"})
     signs, _ = told(scripted)
     assert signs.keys() == {"stack"}
     assert aws_endpoint.calls.names() == ["cloudformation:DescribeStacks"]
+
+
+def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", template='{"Resources": {}}')
+    live = told(scripted)[1]
+    assert live is not None
+    assert live.deployed.same(deployed.of({"Resources": {}}, {}, {})) is True
+    aws_endpoint.fault("GetTemplate", times=None, kind="denied")
+    signs, live = told(scripted)
+    assert (signs["stack"].status, live is not None and live.deployed) == ("ok", Deployed())
 
 
 def test_several_stacks_that_are_looked_at_together_are_one_call(scripted: Stacks, aws_endpoint: Endpoint) -> None:

@@ -12,6 +12,7 @@ from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
+from toolkit.model import Sign
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
@@ -233,6 +234,78 @@ def test_a_failure_is_told_at_once_with_its_first_real_cause(
     if course != "failed":
         assert cause in [one.cause for one in looks if one.state == "running"]
         assert any(one.phase.startswith("rolling back: ") for one in looks)
+
+
+IN_USE = "Export infra:TopicArn cannot be deleted as it is in use by mail, Jobs-prod and web"
+NO_EXPORT = "No export named Network:ExportsOutputRefVpc found. Rollback requested by user."
+
+
+@pytest.mark.parametrize(
+    ("reason", "next_"),
+    [
+        (
+            IN_USE,
+            "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack mail; toolkit deploy-stack Jobs-prod;"
+            " toolkit deploy-stack web; then: toolkit deploy-stack shop",
+        ),
+        (
+            "Cannot delete export infra:TopicArn as it is in use by mail.",
+            "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack mail; then: toolkit deploy-stack shop",
+        ),
+        (NO_EXPORT, "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack shop"),
+        ("No export named topic-arn found", "first deploy the stack that exports topic-arn; then: toolkit deploy-stack shop"),
+        ("No export named $(x):y found", "first deploy the stack that exports $(x):y; then: toolkit deploy-stack shop"),
+        ("Template error: instance of Fn::GetAtt references undefined resource", "toolkit deploy-stack shop"),
+    ],
+)
+def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_next(
+    stacks: Stacks, aws_endpoint: Endpoint, reason: str, next_: str
+) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+    aws_endpoint.cloudformation.next("rollback", own=reason, looks=1)
+    job = stacks.job()
+    seen, looks = stacks.follow(job, stacks.apply(job))
+    assert (seen.verdict, seen.cause, seen.next) == ("rolled-back", reason, next_)
+    assert reason in [one.cause for one in looks if one.state == "running"]  # told at once, while it is rolled back
+    assert any(line.endswith(f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}") for one in looks for line in one.lines)
+    found = health(stacks)
+    assert (found.cause, found.next) == (f"its last update was rolled back: {reason}", next_)
+
+
+def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.next("rollback", own=NO_EXPORT)
+    job = stacks.job()
+    seen, _ = stacks.follow(job, stacks.apply(job))
+    assert seen.next == "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack shop --recreate"
+
+
+def test_a_failed_resource_comes_before_what_the_stack_says_of_it(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    cloud = aws_endpoint.cloudformation
+    cloud.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+    cloud.next("never")
+    job = stacks.job()
+    report = stacks.apply(job)
+    shop = cloud.stacks["Shop"]
+    cloud.event(shop, "Queue", "AWS::SQS::Queue", "UPDATE_FAILED", "Access denied", "q")
+    cloud.event(shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_IN_PROGRESS", IN_USE, shop.arn)
+    cloud.event(shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE", "", shop.arn)
+    seen = stacks.observe(job, report)
+    assert (seen.cause, seen.next) == ("Queue (AWS::SQS::Queue): Access denied", "toolkit deploy-stack shop")
+
+
+def test_a_rollback_that_somebody_asked_for_is_told_as_that(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+    aws_endpoint.cloudformation.next("rollback", own="User Initiated")
+    job = stacks.job()
+    seen, _ = stacks.follow(job, stacks.apply(job))
+    assert (seen.verdict, seen.cause) == ("rolled-back", "User Initiated")
+
+
+def health(stacks: Stacks) -> Sign:
+    """What `health` says of the stack."""
+    told: list[Sign] = []
+    kind.health(stacks.job(), stacks.world, told.append)
+    return next(sign for sign in told if sign.what == "stack")
 
 
 def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpoint) -> None:

@@ -120,7 +120,7 @@ def test_a_long_template_is_summed_up_here() -> None:
     )
     assert found["Parameters"] == [{"ParameterKey": "A", "ParameterType": "String", "NoEcho": True, "DefaultValue": "5", "Description": ""}]
     assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
-    assert templates.read_here(None) == {}
+    assert templates.read_here({"Parameters": [], "Resources": None})["Parameters"] == []
 
 
 # --- images
@@ -203,13 +203,15 @@ def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> No
 def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
     found = kind.permissions(job(Place("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml"))
     [store] = [one for one in found if "s3:PutObject" in one.actions]
-    assert store.resources == ("arn:aws:s3:::state", "arn:aws:s3:::state/team/templates/*")
+    assert store.resources == (
+        "arn:aws:s3:::state", "arn:aws:s3:::state/team/templates/*", "arn:aws:s3:::state/team/artifacts/*"
+    )  # fmt: skip
 
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(deploy) + inspect.getsource(sources)
     found = {action for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk")) for action in one.actions}
-    calls = {mend.call for mend in states.MENDS.values()} | set(re.findall(r'intend\(\s*"(\w+:\w+)"', text))
+    calls = {mend.call for mend in states.MENDS.values()} | set(re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text))
     assert len(calls) >= 9
     assert calls <= found
 

@@ -96,3 +96,18 @@ def test_a_closure_has_all_that_it_needs_and_more_wanted_is_never_less(edges: li
     assert set(asked) <= set(found)
     assert all(waiting[name] <= set(found) for name in found)
     assert set(closure(asked[:1], named, waiting)) <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("unchosen", "said", "hint"),
+    [
+        (("dev", "prod"), "no environment was chosen", "choose one with --env (dev, prod), or say --url ADDRESS"),
+        ((), "rules.toml has no environment with `urls`", "add one, or say --url ADDRESS"),
+        (None, "the environment has no `urls`", "add them to it, or say --url ADDRESS"),
+    ],
+)
+def test_without_an_address_it_is_told_whether_an_environment_was_chosen(unchosen: tuple[str, ...] | None, said: str, hint: str) -> None:
+    with pytest.raises(Refused) as refused:
+        tasks(["login"], {"login": LOGIN}, {}, (), (), unchosen)
+    assert str(refused.value) == f"check login asks 'GET /', and {said}"
+    assert refused.value.facts["next"] == hint

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.adopt.assembly import assembled
-from toolkit.adopt.draft import Draft
+from toolkit.adopt.draft import Draft, DraftTarget
 from toolkit.adopt.filters.workflows import imported
 from toolkit.adopt.frontends import sites
 from toolkit.adopt.images.apps import apps
@@ -101,7 +101,30 @@ def _look(tree: Tree, project: str) -> Part:
     infra = together((cdk_apps(tree, names), templates(tree, names)))
     images = apps(tree, names, infra.stacks, infra.taken)
     front = sites(tree, names, infra.stacks, infra.taken, [rule.paths for rule in (*images.rules, *infra.rules)])
-    return together((images, front, infra))
+    return _apart(together((images, front, infra)))
+
+
+_CALLED = {"stack": ("stack",), "app": ("service", "cluster"), "site": ("bucket",), "function": ("function",)}
+"""For each kind the setting that names what it deploys, and where that is."""
+
+
+def _apart(part: Part) -> Part:
+    """No two targets with the same name for what they deploy: which of them has it, only a person knows."""
+    first: dict[tuple[object, ...], str] = {}
+    changed: dict[str, DraftTarget] = {}
+    questions: list[str] = []
+    for target in part.targets:
+        keys = _CALLED.get(target.kind, ())
+        name = (target.kind, *(target.settings.get(key) for key in keys), target.settings.get("container"))
+        other = first.setdefault(name, target.name)
+        if not keys or other == target.name:
+            continue
+        was = target.settings[keys[0]]
+        settings = {**target.settings, keys[0]: f"{was}-{target.name}"}
+        changed[target.name] = replace(target, settings=settings)
+        questions.append(f"targets.{target.name}.{keys[0]}: `{was}` is what {other} deploys (drafted as `{settings[keys[0]]}`)")
+    targets = tuple(changed.get(one.name, one) for one in part.targets)
+    return replace(part, targets=targets, questions=(*part.questions, *questions))
 
 
 def _project(tree: Tree) -> str:

@@ -7,6 +7,9 @@ from toolkit.ports.git import Git
 RECORDED = ("last", "live")
 """The words for bases that come from the record or from the cloud, and not from git."""
 
+CHANGE = "change"
+"""The word for where this branch parted from the one that it goes into: what does this change call for?"""
+
 NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
 
 
@@ -18,6 +21,8 @@ def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
     head = git.require_head()
     if asked is None:
         return _by_default(git, head), None
+    if asked == CHANGE:
+        return _by_default(git, head, git.target_branch()), None
     if asked in RECORDED:
         raise UsageError(
             f"nothing is recorded as deployed, so there is no `{asked}` to compare with",
@@ -45,8 +50,8 @@ def _range(asked: str, git: Git) -> tuple[Base, str]:
     return Base("range", asked, (start,), "as asked"), end
 
 
-def _by_default(git: Git, head: str) -> Base:
-    mainline = git.mainline()
+def _by_default(git: Git, head: str, into: str | None = None) -> Base:
+    mainline = into or git.mainline()
     if mainline is None:
         return NOTHING
     return Base("ref", _short(mainline), git.merge_bases(head, git.resolve(mainline)), "upstream merge base")

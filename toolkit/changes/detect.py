@@ -1,6 +1,8 @@
 """What changed? Git's records become changes: one path each, a rename as its old path and its new one."""
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -8,29 +10,67 @@ from msgspec.structs import replace
 
 from toolkit.errors import UsageError
 from toolkit.model import Change
-from toolkit.ports.git import GITLINK, FileState, Git, TreeChange
+from toolkit.ports import files
+from toolkit.ports.git import GITLINK, Entry, FileState, Git, TreeChange
 
 _STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed", "?": "added", "u": "conflicted"}
 
 
 class Look(Struct, frozen=True):
-    """One look at the working tree: what git says of its files, submodules with uncommitted files, and files that the index hides."""
+    """One look at the working tree: what git says of its files, submodules with uncommitted files, and what is changed though the index
+    hides it from git (assume-unchanged, skip-worktree)."""
 
     states: tuple[FileState, ...]
     submodules: tuple[str, ...]
-    hidden: tuple[str, ...]
+    hidden: tuple[FileState, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Everything that is not as committed, sorted."""
-        return tuple(sorted({*(state.path for state in self.states), *self.submodules}))
+        return tuple(sorted({*(state.path for state in (*self.states, *self.hidden)), *self.submodules}))
+
+    @property
+    def unmerged(self) -> tuple[str, ...]:
+        """The paths that a merge left in conflict, sorted."""
+        return tuple(sorted(state.path for state in self.states if state.tree == "u"))
 
 
 def look(git: Git) -> Look:
     """Look at the working tree."""
     submodules, hidden = git.index()
     dirty = tuple(path for path in submodules if git.is_dirty_inside(path))
-    return Look(tuple(git.status()), dirty, tuple(hidden))
+    return Look(tuple(git.status()), dirty, changed_in_hiding(git, hidden))
+
+
+def changed_in_hiding(git: Git, hidden: Sequence[Entry]) -> tuple[FileState, ...]:
+    """Which of the entries that the index hides are not on disk as they are in it: git was told not to look, so we do."""
+    if not hidden:
+        return ()
+    counts = git.is_set("core.filemode", True)
+    letters = {entry.path: _letter(os.path.join(git.root, entry.path), entry, counts) for entry in hidden}
+    ids = {entry.path: entry.object_id for entry in hidden}
+    stored = git.stored([path for path, letter in letters.items() if letter == "?"])
+    for path, object_id in stored.items():  # line ends and filters may be all that differs
+        letters[path] = "" if object_id == ids[path] else "M"
+    return tuple(FileState(path, ".", "M" if letter == "?" else letter) for path, letter in letters.items() if letter)
+
+
+def _letter(path: str, entry: Entry, modes_count: bool) -> str:
+    """How a path on disk differs from its entry: D, T, M, empty if it does not, `?` if git has to be asked."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return "D"
+    if entry.mode == GITLINK:
+        return "" if stat.S_ISDIR(mode) else "T"
+    if not stat.S_ISREG(mode):
+        same = stat.S_ISLNK(mode) and entry.mode == "120000"
+        return "T" if not same else "" if files.blob_id(path, len(entry.object_id)) == entry.object_id else "M"
+    if entry.mode == "120000":
+        return "T"
+    if modes_count and (entry.mode == "100755") != bool(mode & 0o100):
+        return "M"
+    return "" if files.blob_id(path, len(entry.object_id)) == entry.object_id else "?"
 
 
 def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
@@ -84,9 +124,14 @@ def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
 
 
 def _with_submodules(found: dict[str, Change], seen: Look) -> Iterable[Change]:
-    """A submodule is one path; edits inside it that nobody has committed yet change what is built from it all the same."""
+    """A submodule is one path; edits inside it that nobody has committed yet change what is built from it all the same.
+
+    So do edits that the index hides from git.
+    """
     for path in seen.submodules:
         found.setdefault(path, Change(path, "modified", origin="unstaged"))
+    for state in seen.hidden:
+        found[state.path] = Change(state.path, status(state.tree), origin="unstaged")
     return found.values()
 
 

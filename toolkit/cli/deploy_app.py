@@ -15,7 +15,8 @@ Examples:
   toolkit deploy-app app --no-build --image v1.4  an image that is in the repository already
   toolkit deploy-app app --dry-run                every call that would be made
 
-The image is tagged with the commit; with uncommitted files the tag is COMMIT-dirty-DIGEST. Nothing is built or deployed where that image
+The image is tagged with the commit; where what is built is not just that commit, whole, the tag
+says so (COMMIT-dirty-DIGEST and others). Nothing is built or deployed where that image
 is there, or live, already. Ctrl-C leaves the deployment running in AWS; `toolkit resume` watches it again."""
 
 

@@ -20,6 +20,7 @@ The changes are always shown before they are executed. What replaces or deletes 
 @click.command("deploy-stack", epilog=EPILOG)
 @click.argument("target", required=False, metavar="TARGET|STACK")
 @deploying.stack_options
+@click.option("--force", is_flag=True, help="Deploy even where nothing changes: it puts toolkit's tags back.")
 @deploying.deploy_options
 @click.pass_context
 def deploy_stack(ctx: click.Context, /, target: str | None, **given: Any) -> int:

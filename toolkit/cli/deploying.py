@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from toolkit.cli import account, options, output, progress, signals, world
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.redaction import redactor
-from toolkit.errors import Refused, Stopped, UsageError
+from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
 from toolkit.flow.advice import advised, same_place
 from toolkit.flow.recorded import reader
+from toolkit.flow.rulebook import environment
+from toolkit.flow.trusted import agree, told
 from toolkit.impact.reading import seconds
 from toolkit.model import Job, Ran, Rules
 from toolkit.ports import files
@@ -23,6 +25,7 @@ from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
+from toolkit.show.answer import behind
 from toolkit.show.text import line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +51,8 @@ class Common(Struct, frozen=True):
     fail_fast: bool
     lock_timeout: int
     no_checks: bool
+    allow_backwards: bool
+    allowed: bool
 
 
 def deploy_options(command: Command) -> Command:
@@ -62,7 +67,9 @@ def deploy_options(command: Command) -> Command:
         click.option("--dry-run", is_flag=True, help="Print every call that would change something, and make none."),
         click.option("--parallel", type=click.IntRange(1, 64), default=PARALLEL, show_default=True, help="Steps at the same time."),
         click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
+        click.option("--allow-backwards", is_flag=True, help="Deploy even where that takes live commits out."),
         click.option("--no-checks", is_flag=True, help="Do not ask health addresses and checks afterwards."),
+        options.allowed,
         click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
         options.as_json,
         options.quiet,
@@ -79,7 +86,7 @@ def app_options(command: Command) -> Command:
         click.option("--no-build", is_flag=True, help="Build nothing; deploy the image of --image."),
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
         click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
-        click.option("--force", is_flag=True, help="Begin a new deployment even where nothing changes."),
+        click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
         click.option(
             "--in-progress",
             type=click.Choice(["wait", "refuse", "replace"]),
@@ -153,6 +160,8 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
                 "parallel",
                 "fail_fast",
                 "no_checks",
+                "allow_backwards",
+                "allowed",
             )
         },
     )
@@ -162,7 +171,7 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
     """What is to be done, where the common options say."""
     return flow.Order(
         folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region,
-        checked=not asked.no_checks, **wanted
+        checked=not asked.no_checks, allowed=asked.allowed, **wanted
     )  # fmt: skip
 
 
@@ -174,17 +183,42 @@ def begin(asked: Common, git: Git | None, there: World) -> None:
 
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
-    flow.check(order, git)
+    rules = flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
+    allowed = may_decide(rules, environment(order.environment, rules), asked, changes=not asked.dry_run)
+    return go_agreed(command, asked, replace(order, allowed=allowed), git)
+
+
+def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bool = True) -> bool:
+    """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all the same; `changes`: something is to
+    be changed, and where only this rules.toml says where, somebody has to agree to that. Raises Refused."""
+    for remark in told(rules, environment):
+        output.note(f"note: {line(remark)}")
+    if not changes or not rules.trust.is_refused(environment):
+        return asked.allowed
+    if not _asking(asked):
+        agree(rules, environment)
+    from toolkit.cli.prompt import confirm
+
+    if not confirm(f"Let this {rules.file} decide?", default=False):
+        raise Refused("you said no", "nothing was changed")
+    return True
+
+
+def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
+    """The same once it is clear whose rules.toml decides."""
     there = world.around(git, asked.folder)
     begin(asked, git, there)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
-        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}")))
+        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}"), look=True))
         proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
+    prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
+    for step, standing in prepared.backwards:
+        output.note(f"warning: {line(behind(step, standing))}")
     if not prepared.jobs:
         return nothing(command, asked)
     if asked.dry_run:
@@ -192,13 +226,16 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     if not asked.quiet:
         output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)))
     _consent(asked, prepared.jobs)
+    _consent_backwards(asked, prepared)
     if flow.is_stale(prepared, order, git):
         raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
     journalled = request(run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there))
 
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
-        return runs.start(replace(journalled, verify=verify), prepared, there, told)
+        facts = {"alarms": verified.baselines(proofs)}
+        undoes = order.action == "rollback"
+        return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
@@ -290,7 +327,22 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
         from toolkit.cli.prompt import confirm
 
         if not confirm("Go on?", default=True):
-            raise Refused("you said no", "nothing was changed")
+            raise Declined()
+
+
+def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
+    """What takes live commits out has a consent of its own: --yes alone is none. Raises Refused."""
+    if not prepared.backwards or prepared.backwards_allowed or asked.allow_backwards:
+        return
+    step, standing = prepared.backwards[0]
+    others = f" (and {len(prepared.backwards) - 1} more)" if len(prepared.backwards) > 1 else ""
+    if not _asking(asked) or asked.yes:
+        way = standing.fetch or "merge or rebase onto what is live"
+        raise Refused(f"{behind(step, standing)}{others}", f"{way}; or say that it is meant: --allow-backwards")
+    from toolkit.cli.prompt import confirm
+
+    if not confirm(f"{behind(step, standing)}{others}. Deploy all the same?", default=False):
+        raise Refused("you said no", "nothing was changed")
 
 
 def _confirm_name(name: str, asked: Common) -> None:

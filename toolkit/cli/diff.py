@@ -19,6 +19,7 @@ EPILOG = """\b
 Examples:
   toolkit diff                     against what was deployed last
   toolkit diff live                against what AWS says that runs
+  toolkit diff change              what this branch or pull request calls for
   toolkit diff v1.4.2              against what was tagged
   toolkit diff --committed HEAD~3  the last three commits, as committed
   toolkit diff A..B                two commits; A...B from where they part
@@ -37,6 +38,7 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @click.option("-z", "nul", is_flag=True, help="The paths of --paths-from are separated by NUL.")
 @click.option("--out", metavar="FILE", help="Also write the plan to FILE, for a later `toolkit deploy --plan`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if something is to be deployed.")
+@options.allowed
 @options.as_json
 @options.quiet
 @options.verbose
@@ -44,12 +46,15 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @click.pass_context
 def diff(
     ctx: click.Context, base: str | None, folder: str | None, rules: str | None, env: str | None, committed: bool, paths_from: str | None,
-    nul: bool, out: str | None, exit_code: bool, as_json: bool, quiet: bool, verbose: bool,
+    nul: bool, out: str | None, exit_code: bool, allowed: bool, as_json: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """What is out of date, why, and the narrowest deploy that mends it.
 
-    BASE is any commit, `A..B`, `A...B`, `last` (recorded) or `live` (asked of AWS). Without it, each target's last recorded deploy; where
-    none is recorded, the branch that this one goes back to.
+    Without BASE: what is out of date, against each target's last recorded deploy (`last`), or against what AWS says is running (`live`).
+    A target of which no deploy is recorded is unknown, and so due.
+
+    With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed. `change` is where this branch parted
+    from the one that it goes into.
     """
     folder = options.enter(ctx, folder)
     if base is not None and paths_from is not None:
@@ -65,6 +70,7 @@ def diff(
         committed=committed,
         given=None if paths_from is None else _given(paths_from, nul),
         given_name="standard input" if paths_from == "-" else paths_from or "",
+        allowed=allowed,
     )
     found = flow.diff(request, git, _reader(request, git, silent=quiet or as_json))
     word, code = show.status(found, exit_code)
@@ -128,6 +134,8 @@ def _offered(found: Answer) -> int:
 
 def _warn(found: Answer) -> None:
     """What has to be known even of an answer that is only a command."""
+    for remark in found.told_first:
+        output.note(f"note: {line(remark)}")
     if found.impact.unmatched:
         output.note(f"warning: no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
     for remark in (*found.notes, *show.by_hand(found)):
@@ -156,8 +164,10 @@ def _people(found: Answer, git: Git) -> list[str]:
 
     said: list[str] = []
     for step in found.plan.steps:
-        paths = sorted({reason.path for reason in found.impact.targets.get(step.target, ())})
-        if paths and found.base.commits and found.head.commit:
-            commits = git.commits(found.base.commits, found.head.commit, paths[:200], 20)
+        reasons = (*found.reasons.get(step.target, ()), *found.impact.targets.get(step.target, ()))
+        paths = sorted({reason.path for reason in reasons if reason.path})
+        base = found.base.each.get(step.target) or found.base.commits
+        if paths and base and found.head.commit and all(git.has(commit) for commit in base):
+            commits = git.commits(base, found.head.commit, paths[:200], 20)
             said += lines(step.target, commits)
     return said

@@ -9,8 +9,11 @@ from toolkit import __version__, flow, targets
 from toolkit.adopt.coverage import Uncovered, uncovered_sources
 from toolkit.adopt.images.contexts import contexts, is_compose, is_dockerfile
 from toolkit.adopt.survey import images_of_stacks
+from toolkit.changes.completeness import told
+from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
+from toolkit.flow.contents import gaps_of, generated_of
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import files, programs
@@ -36,7 +39,7 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs(), _builder()]
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
     images = _images(loaded, git) if loaded and git else None
-    bad = (images and images.uncovered) or any(program.problem for program in found)
+    bad = (images and (images.uncovered or images.incomplete)) or any(program.problem for program in found)
     code = Exit.FAILED if bad else Exit.OK
     if as_json:
         return output.document(show.document(found, images, code))
@@ -64,9 +67,11 @@ def _images(rules: Rules, git: Git) -> show.Images:
     """Each Dockerfile with the targets that are built from it, and the sources, tracked or new, that their rules forget."""
     paths = [*git.files(), *(state.path for state in git.status() if state.index == "?")]
     texts = {path: files.text_inside(git.root, path) or "" for path in paths if is_dockerfile(path) or is_compose(path)}
-    dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path)}
+    ours = _built(rules)
+    texts |= {path: files.text_inside(git.root, path) or "" for path in ours if path in paths}
+    dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path) or path in ours}
     guessed = contexts(dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)})
-    built = {**_built_by_stacks(rules, paths, git), **_built(rules)}
+    built = {**_built_by_stacks(rules, paths, git), **ours}
     for group, inside in Graph(rules.targets).covered.items():
         for _, names in built.values():
             names.update([] if inside.isdisjoint(names) else [group])
@@ -82,7 +87,14 @@ def _images(rules: Rules, git: Git) -> show.Images:
         {path: files.text_inside(git.root, path) or "" for path in paths if path.endswith(".dockerignore")},
     )
     named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
-    return show.Images(named, tuple(sorted(set(built) - set(dockerfiles))), missed)
+    seen = look(git)
+    return show.Images(
+        named,
+        tuple(sorted(set(built) - set(dockerfiles))),
+        missed,
+        generated_of(rules, rules.environment, git, seen),
+        {name: told(gaps) for name, gaps in gaps_of(rules, rules.environment, git, seen).items()},
+    )
 
 
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
@@ -100,9 +112,10 @@ def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tupl
     """The same for the images that stacks build by themselves. A stack that goes by another name there is any of its app's."""
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, target in rules.targets.items():
-        source = getattr(target.settings, "cdk", None) or getattr(target.settings, "template", None)
-        if source:
-            sources.setdefault(os.path.normpath(source), []).append((name, target.settings.stack))
+        kind = targets.kind(target.kind)
+        for source in kind.sources(target.settings):
+            called = kind.aliases(target.settings)
+            sources.setdefault(os.path.normpath(source), []).append((name, called[0] if called else name))
     found: dict[str, tuple[str, set[str]]] = {}
     for dockerfile, context, source, stack in images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ():
         ours = sources.get(source, [])

@@ -8,6 +8,7 @@ from toolkit import flow
 from toolkit.changes.detect import relative
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
+from toolkit.flow.sources import used
 from toolkit.impact.explain import explain as explained
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -28,7 +29,8 @@ def explain(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rule
     git = options.repository(folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
     own = flow.rules_path(book.rules, git)
-    found = [explained(_path(path, git), book) for path in paths]
+    users = used(book.rules, book.rules.environment, git, None)
+    found = [explained(_path(path, git), book, users.by) for path in paths]
     last = [git.last_commit(one.path) if git and git.head else None for one in found]
     if as_json:
         return output.document(show.document(found, last))

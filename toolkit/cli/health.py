@@ -16,6 +16,7 @@ from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.show import health as show
 from toolkit.show import junit
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -40,6 +41,7 @@ Nothing is changed, and no program is started. What does not answer by the deadl
 @options.environment
 @options.profile
 @options.region
+@options.allowed
 @options.as_json
 @options.quiet
 @options.verbose
@@ -79,6 +81,7 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         region=given["region"],
         targets=given["targets"],
         timeout_s=options.time("--timeout", given["timeout"]),
+        allowed=given["allowed"],
         redact=redactor(),
     )
 
@@ -96,9 +99,10 @@ def _tell(looked: flow.Looked, given: dict[str, Any]) -> None:
 
 
 def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
+    first = "".join(f"note: {line(remark)}\n" for remark in looked.first)
     if given["quiet"]:
-        return show.summary(looked.checkups, looked.took_s)
-    return show.text(looked.checkups, looked.notes, looked.took_s, datetime.now(UTC), output.width(), given["verbose"])
+        return first + show.summary(looked.checkups, looked.took_s)
+    return first + show.text(looked.checkups, looked.notes, looked.took_s, datetime.now(UTC), output.width(), given["verbose"])
 
 
 def _watched(request: flow.Request, git: Git | None, there: World, given: dict[str, Any], interval_s: float) -> int:

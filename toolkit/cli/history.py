@@ -3,7 +3,7 @@
 import click
 
 from toolkit.cli import options, output
-from toolkit.flow import runs as flow
+from toolkit.flow.stores import stores_around
 from toolkit.record.history import runs
 from toolkit.show import history as show
 
@@ -16,7 +16,8 @@ from toolkit.show import history as show
 def history(ctx: click.Context, most: int, folder: str | None, rules: str | None, as_json: bool) -> int:
     """The runs that were made from this machine, newest first."""
     folder = options.enter(ctx, folder)
-    found = runs(flow.store_of(folder, options.inherited(ctx, "rules", rules), options.repository(folder)), most)
+    stores = stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder))
+    found = sorted((run for store in stores for run in runs(store, most)), key=lambda run: run.run, reverse=True)[:most]
     if as_json:
         return output.document(show.runs_document(found))
     output.say(show.runs(found, output.width()))

@@ -39,7 +39,7 @@ def init(ctx: click.Context, folder: str | None, out: str | None, force: bool, a
         raise UsageError("git tracks no file here", "add some first: git add")
     found = survey(paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root))
     text = toml(found.draft)
-    rules = flow.read_rules(text.encode(), "the draft")
+    rules = flow.read_rules(text.encode(), "the draft", draft=True)
     if path != "-":
         files.write(path, text.encode(), replace=force)
     return _tell(found, rules, paths, text, path, as_json)

@@ -4,12 +4,14 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import account, options, world
+from toolkit.cli import account, options, output, world
 from toolkit.cli.main import Lazy
-from toolkit.flow import runs
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import environment
+from toolkit.flow.stores import store_for
+from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.record.locks import Locks, open_locks
 from toolkit.run.jobs import places
+from toolkit.show.text import line
 
 
 class LockGroup(Lazy):
@@ -26,14 +28,26 @@ def lock() -> None:
     """The locks that keep two runs from one target."""
 
 
-def locks(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, as_json: bool = False) -> Locks:
-    """The locks of the project around a folder; those in the environment's bucket, too, if it has one."""
+def locks(
+    ctx: click.Context,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    allowed: bool,
+    as_json: bool = False,
+    changes: bool = False,
+) -> Locks:
+    """The locks of the project around a folder; those in the environment's bucket, too, if it has one. `changes`: one is to be released."""
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     named = options.inherited(ctx, "rules", rules)
-    loaded = load_rules(folder, named, git)
+    loaded = load_trusted(folder, named, git, allowed)
     name = environment(options.inherited(ctx, "env", env), loaded)
+    for remark in told(loaded, name):
+        output.note(f"note: {line(remark)}")
+    if changes:
+        agree(loaded, name)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    there = world.around(git, folder)
-    account.begin(there if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json)
-    return open_locks(runs.store_of(folder, named, git), place, there)
+    around = world.around(git, folder)
+    account.begin(around if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json)
+    return open_locks(store_for(loaded, around, place.profile), place, around)

@@ -13,15 +13,20 @@ from toolkit.show import history as display
 @click.argument("target", required=False)
 @options.common
 @options.environment
+@options.allowed
 @options.as_json
 @click.pass_context
-def lock_show(ctx: click.Context, target: str | None, folder: str | None, rules: str | None, env: str | None, as_json: bool) -> int:
+def lock_show(
+    ctx: click.Context, target: str | None, folder: str | None, rules: str | None, env: str | None, allowed: bool, as_json: bool
+) -> int:
     """Who holds which lock, since when, and for what.
 
     TARGET is a target's name, or a lock's: ENVIRONMENT/REGION/TARGET.
     """
     found = [
-        one for one in locks(ctx, folder, rules, env, as_json).show() if target is None or target in (one[0], one[0].split("/", 2)[-1])
+        lock
+        for lock in locks(ctx, folder, rules, env, allowed, as_json).show()
+        if target is None or target in (lock[0], lock[0].split("/", 2)[-1])
     ]
     found = [(name, _told(by, where), where) for name, by, where in found]
     if as_json:

@@ -7,6 +7,7 @@ import click
 from toolkit.cli import options, output
 from toolkit.errors import Refused
 from toolkit.flow import runs as flow
+from toolkit.flow.stores import store_with, stores_around
 from toolkit.ports import files
 from toolkit.record.history import log_path
 from toolkit.show.text import line
@@ -24,7 +25,7 @@ MOST_BYTES = 64 << 20
 def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None) -> int:
     """The logs of a run's steps."""
     folder = options.enter(ctx, folder)
-    store = flow.store_of(folder, options.inherited(ctx, "rules", rules), options.repository(folder))
+    store = store_with(run, stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder)))
     steps = [name for name, _, _ in flow.look_at(store, run).summary.steps]
     if step is not None and step not in steps:
         raise Refused(f"run {run} has no step {step!r}", f"it has {', '.join(steps) or 'none'}")

@@ -25,6 +25,7 @@ COMMANDS = {
     "history": ("toolkit.cli.history", "The runs that were made from here."),
     "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
     "logs": ("toolkit.cli.logs", "What the steps of a run said."),
+    "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),
     "lock": ("toolkit.cli.lock", "Who is at work on what."),
     "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
@@ -34,8 +35,13 @@ COMMANDS = {
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
-PLANNED = ("status",)
-"""Commands that people may have read of, before they are there."""
+ELSEWHERE = {
+    "status": ("diff", "health"), "check": ("health", "smoke-test"), "plan": ("diff",), "changes": ("diff",), "affected": ("diff",),
+    "outdated": ("diff",), "apply": ("deploy",), "up": ("deploy",), "release": ("deploy",), "undo": ("rollback",),
+    "revert": ("rollback",), "continue": ("resume",), "runs": ("history",), "test": ("smoke-test",), "unlock": ("lock",),
+    "validate": ("rules",), "policy": ("permissions",), "local": ("sandbox",), "setup": ("init",),
+}  # fmt: skip
+"""What other tools call it -> what it is called here."""
 
 COMMAND_LINE = "toolkit.command_line"
 """Where a context's meta has the arguments that it all began with."""
@@ -73,10 +79,9 @@ class Lazy(click.Group):
         if args and args[0] not in self.commands_by_name and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            if args[0] in PLANNED:
-                ctx.fail(f"This version of toolkit cannot {args[0]} yet.")
             close = get_close_matches(args[0], self.commands_by_name, 1)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
+            known = ELSEWHERE.get(args[0], close) if self.commands_by_name is COMMANDS else close
+            meant = f" Did you mean {' or '.join(map(repr, known))}?" if known else ""
             ctx.fail(f"There is no command {args[0]!r}.{meant}")
         return super().resolve_command(ctx, args)
 

@@ -29,6 +29,11 @@ no_color = click.option(
 )
 
 
+allowed = click.option(
+    "--allow-untrusted-rules", "allowed", is_flag=True, help="Let this rules.toml decide where it differs from the trusted base."
+)
+
+
 def _no_color(wanted: bool) -> None:
     if wanted:
         os.environ["NO_COLOR"] = "1"

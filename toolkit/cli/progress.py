@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from toolkit.cli import output
-from toolkit.model import GOOD, Job, Outcome
+from toolkit.model import GOOD, Job, Outcome, Verdict
 from toolkit.show import run as show
 from toolkit.show.text import duration, line
 
@@ -111,7 +111,7 @@ class Screen:
             self._rows.pop(outcome.step, None)
         if not self._several:
             return
-        style = "green" if outcome.verdict in GOOD else "yellow" if outcome.verdict == "skipped" else "red"
+        style = "green" if outcome.verdict in GOOD else "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
         with suppress(OSError):
             self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
 

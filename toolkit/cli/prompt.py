@@ -18,7 +18,11 @@ WHY, COPY, NOTHING = "why", "copy", "nothing"
 def choices(found: Answer) -> list[tuple[str, str]]:
     """What can be chosen, as label and value: commands stand for themselves, the recommended one first."""
     plan = found.plan
-    commands = {plan.recommendation: plan.estimate_s} if not plan.recommendation.startswith("by hand") else {}
+    commands: dict[str, int] = {}
+    first = found.first if found.first is not None and found.first.steps else plan
+    for offered in (first, plan):
+        if not offered.recommendation.startswith("by hand"):
+            commands[offered.recommendation] = offered.estimate_s
     if plan.steps:
         commands |= {command: estimate for command, estimate in wider(found) if command not in commands}
     width = max((len(command) for command in commands), default=0)
@@ -41,6 +45,7 @@ def wider(found: Answer) -> list[tuple[str, int]]:
 
 def offer(found: Answer) -> str | None:
     """Ask, and return the command that is to be run, None for none. Ctrl-C raises KeyboardInterrupt."""
+    plan = found.plan
     while True:
         chosen = pick("What now?", choices(found))
         if chosen == NOTHING:
@@ -48,7 +53,7 @@ def offer(found: Answer) -> str | None:
         if chosen == WHY:
             output.say("\n".join(show.why(found)))
         elif chosen == COPY:
-            _copy(found.plan.recommendation)
+            _copy((found.first if found.first and found.first.steps else plan).recommendation)
             return None
         else:
             return chosen

@@ -10,7 +10,8 @@ from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
 from toolkit.flow import runs, verified
 from toolkit.flow.deploy import Order, files_of
-from toolkit.flow.rulebook import load_rules
+from toolkit.flow.stores import store_with, stores_around
+from toolkit.flow.trusted import load_trusted
 from toolkit.model import Ran
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
@@ -39,8 +40,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     git = options.repository(asked.folder)
     there = world.around(git, asked.folder)
     deploying.begin(asked, git, there)
-    store = runs.store_of(asked.folder, asked.rules, git)
-    name = run or _newest(store)
+    stores = stores_around(asked.folder, asked.rules, git)
+    name = run or _newest(stores)
+    store = store_with(name, stores)
     left = runs.left_of(store, name, there)
     if left.ended:
         raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
@@ -50,12 +52,17 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
             return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
         output.say(show.still_open(name, left.jobs, left.done, left.begun))
         return 0
-    rules = load_rules(asked.folder, asked.rules, git)
-    order = Order(folder=asked.folder, rules=asked.rules, environment=left.facts.get("environment"))
+    rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
+    where = left.facts.get("environment")
+    allowed = deploying.may_decide(rules, where, asked)
+    if allowed and not asked.allowed:
+        rules = load_trusted(asked.folder, asked.rules, git, allowed)
+    order = Order(folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed)
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
-    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor())
+    baselines = verified.read_baselines(left.facts, f"run {name}")
+    proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor(), baselines)
 
     def go_on(told: deploying.Told) -> Ran:
         return runs.resume(replace(request, verify=verified.Verifier(rules, proofs, there, told.stop, standby)), there, store, told)
@@ -63,9 +70,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 
 
-def _newest(store: Store) -> str:
+def _newest(stores: list[Store]) -> str:
     """The newest run that is open. Raises Refused if there is none."""
-    found = unfinished(store)
+    found = sorted((run for store in stores for run in unfinished(store)), key=lambda run: run.run, reverse=True)
     if not found:
         raise Refused("no run is open", "see `toolkit history`")
     for other in found[1:]:

@@ -6,9 +6,12 @@ import click
 from msgspec.structs import replace
 
 from toolkit.cli import deploying, options, output, world
+from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
-from toolkit.record.ledger import Record
+from toolkit.flow.deploy import check
+from toolkit.flow.rulebook import environment
 from toolkit.show import history as display
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -35,25 +38,44 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         targets=(target,),
         action="rollback",
     )
+    rules = check(order, git)
+    where = environment(order.environment, rules)
+    changes = not (asked.dry_run or as_list)
+    order = replace(order, allowed=deploying.may_decide(rules, where, asked, changes))
     there = world.around(git, asked.folder)
     deploying.begin(asked, git, there)
-    found = flow.candidates(order, git, there, look=version is None and not as_list)
+    by = None if as_list else flow.at_work(order, git, there)
+    choice = flow.choices(order, git, there, look=version is None and not as_list, busy=by is not None)
     if as_list:
-        return _listed([one.record for one in found], asked.as_json)
-    return deploying.go("rollback", asked, replace(order, **flow.orders(_chosen(found, version, asked))), git)
+        return _listed(choice, asked.as_json)
+    if not (asked.dry_run or asked.yes or output.interactive()):
+        raise Refused("nobody is here to say yes", "add --yes")
+    if by is not None and not asked.quiet:
+        output.note(f"note: run {line(by.run)} of {line(by.who)} deploys {target} right now ({line(by.command)}): it is asked to stop")
+    return deploying.go_agreed("rollback", asked, replace(order, **flow.orders(_chosen(choice, version, asked))), git)
 
 
-def _chosen(found: list[flow.Candidate], version: str | None, asked: deploying.Common) -> flow.Candidate:
+def _chosen(choice: flow.Choice, version: str | None, asked: deploying.Common) -> flow.Candidate:
     """What was asked for, what a person picks from the list, or the last good one that is not live."""
+    found = choice.found
     if version is None and output.interactive() and not asked.yes and not asked.as_json and len(found) > 1:
         from toolkit.cli.prompt import pick
 
-        version = pick("Which version?", [(display.good(one.record, one.live), one.record.run) for one in found])
-    return flow.pick(found, version)
+        if choice.back:
+            output.note(f"note: {line(choice.back)}")
+        version = pick("Which version?", [(display.good(one.record, one.live, one.gone), one.record.run) for one in found])
+    chosen = flow.pick(found, version, choice.back, choice.target)
+    if version is None and not asked.quiet:
+        for one in found[: found.index(chosen)]:
+            if one.gone and not one.live:
+                output.note(f"note: {line(one.record.version)} is left out: its image is gone")
+    return chosen
 
 
-def _listed(found: list[Record], as_json: bool) -> int:
+def _listed(choice: flow.Choice, as_json: bool) -> int:
+    records, gone = [one.record for one in choice.found], [one.gone for one in choice.found]
     if as_json:
-        return output.document({"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": display.goods(found)})
-    output.say(display.good_table(found))
+        versions = display.goods(records, gone)
+        return output.document({"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": versions})
+    output.say(display.good_table(records, gone))
     return 0

@@ -1,11 +1,17 @@
 """`toolkit rules check`: is rules.toml right, and does it fit the files that there are?"""
 
+from collections.abc import Mapping, Sequence
+
 import click
+from msgspec.structs import replace
 
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit
 from toolkit.impact.lint import INFORMATION, lint
+from toolkit.impact.lint import generated as lint_generated
+from toolkit.model import Rules
+from toolkit.ports.git import Git
 from toolkit.show import lint as show
 
 
@@ -26,9 +32,20 @@ def rules_check(ctx: click.Context, folder: str | None, rules: str | None, stric
     groups = [name for name, target in loaded.targets.items() if target.members]
     own = flow.rules_path(loaded, git)
     found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
+    if found is not None and git is not None and not git.bare:
+        findings = lint_generated(flow.book(loaded), _generated(loaded, git))
+        found = replace(found, findings=(*found.findings, *findings))
     serious = found is not None and (found.unowned or any(one.code not in INFORMATION for one in found.findings))
     code = Exit.FAILED if strict and serious else Exit.OK
     if as_json:
         return output.document(show.document(loaded, found, code))
     output.say(show.text(loaded, found))
     return code
+
+
+def _generated(rules: Rules, git: Git) -> Mapping[str, Sequence[str]]:
+    """For each target the files that its build takes and git does not know."""
+    from toolkit.changes.detect import look
+    from toolkit.flow.contents import generated_of
+
+    return generated_of(rules, rules.environment, git, look(git))

@@ -6,11 +6,11 @@ import click
 from msgspec.structs import replace
 
 from toolkit import flow
+from toolkit.adopt.documents import LONGEST
 from toolkit.adopt.draft import toml
 from toolkit.adopt.filters.workflows import imported
 from toolkit.cli import options, output
 from toolkit.errors import Exit, UsageError
-from toolkit.impact.toml import MOST_BYTES
 from toolkit.ports import files
 from toolkit.show.text import line
 
@@ -50,7 +50,9 @@ def rules_import(ctx: click.Context, sources: tuple[str, ...], folder: str | Non
 
 
 def _text(path: str) -> str:
-    data = files.read(path, MOST_BYTES)
-    if len(data) > MOST_BYTES:
-        raise UsageError(f"{path!r} has more than {MOST_BYTES:,} bytes", "split it, or name another file")
+    data = files.read(path, LONGEST)
+    if len(data) > LONGEST:
+        size = files.size(path)
+        has = f"more than {LONGEST:,}" if size is None else f"{size:,}"
+        raise UsageError(f"{path!r} has {has} bytes; {LONGEST:,} are the most", "split it, or name another file")
     return data.decode("utf-8", "replace")

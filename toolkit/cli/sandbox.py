@@ -54,6 +54,8 @@ def down(as_json: bool) -> int:
     with box.alone():
         known = box.load()
         ran = box.down()
+        if known is not None:
+            _forget(known)
     output.note("the sandbox is down" if ran else "the sandbox was not running")
     names = list(box.variables(known)) if known else []
     if as_json:
@@ -94,8 +96,16 @@ def reset(ctx: click.Context, folder: str | None, rules: str | None, env: str | 
         found = box.load()
         if found is None or not server.answers(found.server):
             raise Refused("the sandbox is not running", "start it with `toolkit sandbox up`")
+        _forget(found)
         found = _filled(box.empty(found), loaded, root, bare)
     return _told("reset", "running", found, wanted, as_json)
+
+
+def _forget(known: box.Box) -> None:
+    """What was recorded of a sandbox that is empty now, or gone."""
+    from toolkit.record.state import forget
+
+    forget(known.server.url)
 
 
 def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:

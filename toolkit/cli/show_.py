@@ -4,6 +4,7 @@ import click
 
 from toolkit.cli import options, output
 from toolkit.flow import runs as flow
+from toolkit.flow.stores import store_with, stores_around
 from toolkit.show import history as display
 
 
@@ -15,7 +16,7 @@ from toolkit.show import history as display
 def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as_json: bool) -> int:
     """One run: what was asked, and how each step ended."""
     folder = options.enter(ctx, folder)
-    store = flow.store_of(folder, options.inherited(ctx, "rules", rules), options.repository(folder))
+    store = store_with(run, stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder)))
     found = flow.look_at(store, run)
     if as_json:
         return output.document(display.run_document(found.summary, found.steps))

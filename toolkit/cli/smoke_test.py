@@ -16,6 +16,7 @@ from toolkit.ports import files
 from toolkit.run.stop import Stop
 from toolkit.show import junit
 from toolkit.show import smoke as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -45,6 +46,7 @@ Checks that do not need each other are asked side by side. Secrets are never sho
 @options.environment
 @options.profile
 @options.region
+@options.allowed
 @options.as_json
 @options.quiet
 @options.verbose
@@ -68,6 +70,8 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
             silent=given["quiet"] or given["as_json"],
         )  # fmt: skip
     stage = flow.prepare(request, git, there)
+    for remark in stage.first:
+        output.note(f"note: {line(remark)}")
     stop = Stop()
     total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
     watcher = progress.counting(total, given["quiet"] or given["as_json"])
@@ -104,6 +108,7 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
         repeat=given["repeat"],
         parallel=given["parallel"],
         load=given["load"],
+        allowed=given["allowed"],
         redact=redactor(),
     )
 

@@ -10,7 +10,7 @@ from toolkit.model import Rules
 
 COMMANDS = {
     ("rules", "env", "region"): ("deploy-app", "deploy-stack", "deploy", "rollback", "health", "smoke-test", "permissions"),
-    ("rules", "env"): ("diff", "lock show", "lock release"),
+    ("rules", "env"): ("diff", "lock show", "lock release", "record show", "record set", "record repair"),
     ("rules",): ("resume", "history", "show", "logs", "explain", "rules check"),
 }
 """Which options the commands have; a run that is gone on with knows its environment itself."""

@@ -11,11 +11,11 @@ from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Request, diff
 from toolkit.flow.looking import Subject
 from toolkit.flow.recorded import point_of
+from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
-from toolkit.record.ledger import Ledger, Record, open_ledger
-from toolkit.record.state import existing, open_store
+from toolkit.record.ledger import Record, open_ledger
 from toolkit.run.overtaken import CONTENT, named
 
 SLACK = timedelta(minutes=2)
@@ -34,23 +34,16 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     places = {one.place for one in subjects if one.job}
     try:
         shared = any(place.store for place in places)
-        store = open_store(rules.project, world.root) if shared else existing(rules.project, world.root)
-        if store is None:
-            return Recorded()
-        ledgers = {place: open_ledger(store, place, world) for place in places}
-        found = {place: _records(ledger, place) for place, ledger in ledgers.items()}
+        find = store_for if shared else existing_store
+        stores = {place: find(rules, world, place.profile) for place in places}
+        ledgers = {place: open_ledger(store, place, world) for place, store in stores.items() if store is not None}
+        contents = {place: ledger.all() for place, ledger in ledgers.items()}
     except ToolkitError as problem:
         return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
     copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
-    return Recorded(found, tuple(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
-
-
-def _records(ledger: Ledger, place: Place) -> Mapping[str, tuple[Record, ...]]:
-    return {
-        target: records
-        for (environment, region, target), records in ledger.all().items()
-        if (environment, region) == (place.environment, place.region)
-    }
+    damaged = dict.fromkeys(why for content in contents.values() for why in content.damaged.values())
+    found = {place: content.records for place, content in contents.items()}
+    return Recorded(found, (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies)))
 
 
 def against_record(checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded) -> list[Checkup]:
@@ -67,7 +60,9 @@ def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Reco
     why = foreign(live, records)
     if not why:
         return checkup
-    command = targets.kind(subject.kind).command(subject.name, subject.job.settings) or "toolkit history"
+    kind = targets.kind(subject.kind)
+    deploys = kind.command(subject.name, subject.job.settings)
+    command = f"{deploys}{kind.restores_with}" if deploys else "toolkit history"
     sign = Sign("record", "warning", "changed behind toolkit's back", live.since, why, f"see what it is; to put yours back: {command}")
     return replace(checkup, signs=(*checkup.signs, sign))
 
@@ -89,7 +84,7 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
 
 
 def against_head(
-    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str]
+    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str], allowed: bool = False
 ) -> list[Checkup]:  # fmt: skip
     """With what the live version of each target is against HEAD; empty where there is no repository to tell."""
     if git is None or git.bare:
@@ -103,7 +98,7 @@ def against_head(
         if not points:
             continue
         try:
-            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True)
+            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True, allowed=allowed)
             answer = diff(asked, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
         except ToolkitError as problem:
             notes.append(f"what is live cannot be compared with HEAD: {problem}")

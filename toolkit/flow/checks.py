@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import FileProblem, Problem, Refused, RulesError, ToolkitError, Unreachable, UsageError, WrongAccount
-from toolkit.flow.rulebook import sorts
+from toolkit.flow.rulebook import bytes_of, sorts
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
@@ -31,17 +31,27 @@ SECRETS_S = 60.0
 
 
 def load(rules: Rules) -> Checks:
-    """All checks, whichever file they are in. Raises RulesError with every problem, FileProblem."""
+    """All checks, whichever file they are in; where the trusted base has others, those.
+
+    Raises RulesError with every problem, FileProblem.
+    """
+    if rules.trust.checks is not None:
+        return rules.trust.checks
+    found = together(rules)
+    _check(rules, found)
+    return found
+
+
+def together(rules: Rules) -> Checks:
+    """The checks of rules.toml and of what it includes. Raises RulesError, FileProblem."""
     parts = {rules.file: rules.checks}
     folder = os.path.dirname(os.path.abspath(rules.file))
     for name in rules.include:
         path = os.path.join(folder, name)
         if not files.is_inside(path, folder):
             raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
-        parts[path] = reading.load_file(files.read(path, toml.MOST_BYTES), os.path.relpath(path), sorts())
-    found = reading.together(parts)
-    _check(rules, found)
-    return found
+        parts[path] = reading.load_file(bytes_of(path), os.path.relpath(path), sorts())
+    return reading.together(parts)
 
 
 def _check(rules: Rules, found: Checks) -> None:
@@ -76,7 +86,7 @@ def deciding(settings: object, found: Checks) -> tuple[str, ...]:
 
 class Scene(Struct, frozen=True):
     """What checks are carried out with: where, at which addresses, under which policy, and the values that are known. `veil` hides what
-    is secret of them."""
+    is secret of them. `environments` are all that there are."""
 
     environment: str | None
     places: tuple[Place, ...]
@@ -85,6 +95,7 @@ class Scene(Struct, frozen=True):
     known: Mapping[str, str]
     veil: Veil
     root: str
+    environments: tuple[str, ...] = ()
 
 
 def scene(
@@ -113,6 +124,7 @@ def scene(
         known=known,
         veil=Veil(hidden, redact),
         root=os.path.dirname(os.path.abspath(rules.file)),
+        environments=tuple(rules.environments),
     )
 
 
@@ -232,7 +244,8 @@ def chosen(found: Checks, only: Sequence[str], tags: Sequence[str], environment:
 
 def tasks(found: Checks, names: Sequence[str], scene: Scene) -> tuple[select.Task, ...]:
     """These checks, each where it is done. Raises Refused."""
-    return select.tasks(names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places)
+    unchosen = scene.environments if scene.environment is None else None
+    return select.tasks(names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places, unchosen)
 
 
 def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:

@@ -10,9 +10,22 @@ from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
 from toolkit.flow.advice import same_place
-from toolkit.flow.rulebook import book, command, environment, load_rules, owners, read_rules, rules_path, settled
-from toolkit.impact.touch import RuleBook, limited, merged, touch
-from toolkit.model import Answer, Base, Change, Head, Impact, Plan, Reason, Rules
+from toolkit.flow.rulebook import (
+    book,
+    command,
+    environment,
+    instructions,
+    load_rules,
+    owners,
+    read_rules,
+    rules_path,
+    settings_digest,
+    settled,
+)
+from toolkit.flow.sources import used
+from toolkit.flow.trusted import load_trusted, told
+from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
+from toolkit.model import Answer, Base, Change, Direction, Head, Impact, Plan, Reason, Rules, Standing, Version
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.ports import files
@@ -29,6 +42,8 @@ class Request(Struct, frozen=True):
     committed: bool = False
     given: tuple[Change, ...] | None = None
     given_name: str = ""
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class Before(Struct, frozen=True):
@@ -45,17 +60,25 @@ class Before(Struct, frozen=True):
 
 class Point(Struct, frozen=True):
     """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
-    did not go well, so that something else may be live."""
+    did not go well, so that something else may be live. One that is `dirty` is not just its commit. `unrecorded`: nothing was ever
+    recorded of it there."""
 
     commit: str | None
     fingerprint: str
     dirty: bool = False
     unknown: str | None = None
     since: str | None = None
+    settings: str = ""
+    run: str = ""
+    unrecorded: bool = False
+    generated: str = ""
+    """What its version's name says of the files that git ignores and its build takes."""
 
+
+UNRECORDED = Point(None, "", unknown="no deploy is recorded", unrecorded=True)
 
 Points = Mapping[str, tuple[Point, ...]]
-"""Target -> its record in each region; targets without any are left out."""
+"""Target -> its record in each region; targets that are left out have none."""
 
 Records = Callable[[str, Rules, str | None], Points]
 """What is recorded as deployed (`last`), or what the cloud says (`live`), in an environment."""
@@ -64,7 +87,8 @@ Records = Callable[[str, Rules, str | None], Points]
 class Part(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
-    `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what is live of them.
+    `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what is live of them; `unrecorded`, that
+    this is so because no deploy is recorded.
     """
 
     changes: Sequence[Change]
@@ -72,6 +96,7 @@ class Part(Struct, frozen=True):
     leaves: frozenset[str] | None = None
     because: str | None = None
     doubtful: bool = False
+    unrecorded: bool = False
 
 
 def diff(request: Request, git: Git | None, records: Records | None = None) -> Answer:
@@ -82,18 +107,25 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         raise UsageError("there is no repository and no --paths-from", "run it in a git repository")
     git.require_head()
     if records is not None and request.base in (None, *bases.RECORDED):
-        rules = load_rules(request.folder, request.rules, git)
+        rules = _rules(request, git)
         points = records(request.base or "last", rules, environment(request.environment, rules))
-        if points:
-            return _diff_of_records(request, rules, points, git)
+        return _diff_of_records(request, rules, points, git)
     base, end = bases.choose(request.base, git)
     with ExitStack() as started:
         diffs = [started.enter_context(git.diff_trees(start, end or git.require_head())) for start in base.commits]
-        rules = load_rules(request.folder, request.rules, git)  # while git is at work
+        rules = _rules(request, git)  # while git is at work
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
     part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
-    return _answer(request, base, _head(git, end, seen), rules, [part], seen)
+    users = _users(request, rules, [part], git, end or git.require_head(), seen)
+    return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
+
+
+def _rules(request: Request, git: Git) -> Rules:
+    """What is out of date is judged as the trusted base says; what a change calls for is not judged."""
+    if request.base in (None, *bases.RECORDED):
+        return load_trusted(request.folder, request.rules, git, request.allowed)
+    return load_rules(request.folder, request.rules, git)
 
 
 def _head(git: Git, end: str | None, seen: detect.Look | None) -> Head:
@@ -112,36 +144,174 @@ def _part(
 
 
 def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -> Answer:
-    """Each target against what is recorded of it; the others against the upstream branch."""
+    """Each target against what is recorded of it. One without a record is unknown, and so due."""
     head = git.require_head()
     seen = None if request.committed else detect.look(git)
-    leaves = {name for name, target in rules.targets.items() if not target.members}
-    same = _as_deployed(request, rules, points, git, seen)
+    leaves = sorted(name for name, target in rules.targets.items() if not target.members)
+    content = _Content(request, rules, git, seen)
     groups: dict[tuple[str, ...], set[str]] = {}
+    each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
+    unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
     parts: list[Part] = []
-    for name in sorted(leaves & points.keys() - same):
-        unknown = next((point.unknown for point in points[name] if point.unknown), None) or _missing(points[name], git)
-        if unknown:
-            parts.append(Part((), Before(), frozenset((name,)), f"{name}: {unknown}", doubtful=True))
+    for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
+        alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
+        parts.append(Part((), Before(), alike, why, doubtful=True, unrecorded=True))
+    for name in leaves:
+        recorded = each[name]
+        if name in unrecorded:
             continue
-        if any(point.dirty for point in points[name]):
-            parts.append(Part((), Before(), frozenset((name,)), f"{name} was deployed with uncommitted files that are others now"))
-        since = next((point.since for point in points[name] if point.since), None)
-        if since:
-            parts.append(Part((), Before(notes=(f"{name}: {since}",)), frozenset((name,)), f"{name}: {since}"))
-        groups.setdefault(tuple(sorted({str(point.commit) for point in points[name]})), set()).add(name)
-    rest = leaves - points.keys()
-    default = bases.choose(None, git)[0] if rest else None
+        part = _without_comparison(name, recorded, content, git)
+        if part is not None:
+            parts.append(part)
+            continue
+        if content.same(name, recorded):
+            groups.setdefault((), set()).add(name)
+            continue
+        parts += _besides(name, recorded, content)
+        groups.setdefault(tuple(sorted({str(point.commit) for point in recorded})), set()).add(name)
     named = {name: commits for commits, names in groups.items() for name in names}
     for commits, names in groups.items():
-        parts.append(_against(request, rules, Base("last", None, commits, "recorded"), names, git, head, seen))
-    if default is not None:
-        parts.append(_against(request, rules, default, rest, git, head, seen))
+        if commits:
+            parts.append(_against(request, rules, Base("last", None, commits, "recorded"), names, git, head, seen))
     how = "live" if request.base == "live" else "last"
     chosen = "what is live" if how == "live" else "last recorded deploy"
-    commits = tuple(dict.fromkeys(str(point.commit) for name in sorted(points) for point in points[name] if point.commit))
-    base = Base(how, None, commits, chosen, {**{name: named.get(name, ()) for name in points.keys() & leaves}})
-    return _answer(request, base, _head(git, None, seen), rules, parts, seen, default)
+    commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
+    base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
+    users = _users(request, rules, parts, git, head, seen)
+    answer = _answer(request, base, _head(git, None, seen), rules, parts, seen, users)
+    if unrecorded:
+        answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
+    return replace(answer, standings=_standings(answer, points, rules, git))
+
+
+def _unrecorded(recorded: Sequence[Point]) -> str:
+    return next(str(point.unknown) for point in recorded if point.unrecorded)
+
+
+def _without_comparison(name: str, recorded: Sequence[Point], content: "_Content", git: Git) -> Part | None:
+    """What there is to say of a target whose record no commit can be compared with; None if there is such a commit."""
+    only = frozenset((name,))
+    unknown = next((point.unknown for point in recorded if point.unknown), None)
+    if unknown:
+        return Part((), Before(), only, f"{name}: {unknown}", doubtful=True)
+    missing = next((str(point.commit) for point in recorded if not _is_here(str(point.commit), git)), None)
+    if missing is None or content.same(name, recorded):
+        return None
+    if all(point.fingerprint for point in recorded):
+        because = f"{name}: its content is not what was deployed at {missing[:12]}, which is not in this clone"
+        return Part((), Before(), only, because)
+    because = f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone ({git.fetch_all()})"
+    return Part((), Before(), only, because, doubtful=True)
+
+
+def _besides(name: str, recorded: Sequence[Point], content: "_Content") -> Iterator[Part]:
+    """Why a target is due whatever changed since the commit of its last deploy."""
+    only = frozenset((name,))
+    if any(point.dirty for point in recorded):
+        yield Part((), Before(), only, f"{name} was deployed with files that are not as committed, and are others now")
+    since = next((point.since for point in recorded if point.since), None)
+    if since:
+        yield Part((), Before(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
+    if any(point.settings and point.settings != content.settings(name) for point in recorded):
+        yield Part((), Before(), only, f"the settings of {name} are not those that it was deployed with")
+
+
+def _is_here(commit: str, git: Git) -> bool:
+    try:
+        git.resolve(commit)
+    except GitError:
+        return False
+    return True
+
+
+class _Content:
+    """The content of the targets as it is now, digested when somebody asks."""
+
+    def __init__(self, request: Request, rules: Rules, git: Git, seen: detect.Look | None) -> None:
+        self._rules, self._git = rules, git
+        self._named = environment(request.environment, rules)
+        self._look = seen or detect.Look((), ())
+        self._settings = settled(rules, self._named)
+        self._versions: Mapping[str, Version] | None = None
+
+    def settings(self, name: str) -> str:
+        """The digest of a target's settings."""
+        return settings_digest(self._settings[name])
+
+    def same(self, name: str, recorded: Sequence[Point]) -> bool:
+        """Whether content and settings are the very same as deployed everywhere, whatever the commits. Content is only compared where that
+        says more than the commits do: where one is not in this clone, or what was deployed is not what it holds."""
+        if any(point.unknown or point.since or not point.fingerprint for point in recorded):
+            return False
+        if all(not point.dirty and _is_here(str(point.commit), self._git) for point in recorded):
+            return False
+        if any(point.settings not in ("", self.settings(name)) for point in recorded):
+            return False
+        return {point.fingerprint for point in recorded} == {self._version(name).fingerprint}
+
+    def _version(self, name: str) -> Version:
+        if self._versions is None:
+            from toolkit.flow.contents import contents
+
+            look = self._look
+            self._versions = contents(self._settings, self._rules, self._named, self._git, look, look.paths).versions
+        return self._versions[name]
+
+
+def _with_first_step(
+    answer: Answer, request: Request, rules: Rules, parts: Sequence[Part], unrecorded: frozenset[str], git: Git,
+    seen: detect.Look | None,
+) -> Answer:  # fmt: skip
+    """The answer with what the changes since the default base call for, which a newcomer wants to see first. The plan holds all the same
+    what nothing is known of."""
+    answer = replace(answer, unrecorded=tuple(sorted(unrecorded)))
+    try:
+        base = bases.choose(None, git)[0]
+    except GitError:  # nothing in common with the mainline
+        return answer
+    if not base.commits:
+        return answer
+    known = [part for part in parts if not part.unrecorded]
+    change = _against(request, rules, base, unrecorded, git, git.require_head(), seen)
+    if change.because:
+        return answer
+    users = _users(request, rules, [change], git, git.require_head(), seen)
+    small = _answer(request, base, answer.head, rules, [*known, change], seen, users)
+    impact = merged([answer.impact, replace(small.impact, targets={}, checks={})])
+    impact = replace(impact, checks=small.impact.checks)
+    plan = replace(answer.plan, checks=small.plan.checks)
+    return replace(
+        answer, base=replace(answer.base, name=base.name, commits=answer.base.commits or base.commits), first=small.plan,
+        impact=impact, plan=plan, refusal=_refusal(rules, impact), reasons=small.impact.targets,
+    )  # fmt: skip
+
+
+def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[str, Standing]:
+    """How HEAD stands to what is live of each target that is due, where it is not simply ahead."""
+    from toolkit.changes.direction import standing, unanswered
+
+    head, graph = git.require_head(), Graph(rules.targets)
+    due = set[str]().union(*(graph.leaves(step.target) for step in answer.plan.steps))
+    live = {(name, str(point.commit)) for name in due for point in points.get(name, ()) if point.commit and point.commit != head}
+    commits = {commit for _, commit in live}
+    here = [commit for commit in commits if git.has(commit)]
+    if not commits or (len(here) == len(commits) and git.behind(here, head)):
+        return {}
+    owned = owners(rules, rules_path(rules, git))
+    users = used(rules, answer.environment, git, None if not git.bare else head).by
+    found: dict[str, Standing] = {}
+    for name, commit in sorted(live):
+        try:
+            one = standing(commit, head, _owns(owned, users, name), git)
+        except GitError as problem:
+            one = unanswered(problem, commit)
+        if one.direction is not Direction.AHEAD and (name not in found or one.backwards):
+            found[name] = one
+    return found
+
+
+def _owns(owned: Callable[[str], Collection[str] | None], users: Users, name: str) -> Callable[[str], bool]:
+    return lambda path: name in (owned(path) or ()) or name in users(path)
 
 
 def _against(request: Request, rules: Rules, base: Base, names: Collection[str], git: Git, head: str, seen: detect.Look | None) -> Part:
@@ -151,33 +321,6 @@ def _against(request: Request, rules: Rules, base: Base, names: Collection[str],
     return replace(part, leaves=frozenset(names), because=part.before.unknown, doubtful=part.before.unknown is not None)
 
 
-def _missing(points: Sequence[Point], git: Git) -> str | None:
-    """Why a record cannot be compared with: its commit is not here."""
-    for point in points:
-        try:
-            git.resolve(str(point.commit))
-        except GitError:
-            return f"its last deploy was of commit {str(point.commit)[:12]}, which is not in this clone"
-    return None
-
-
-def _as_deployed(request: Request, rules: Rules, points: Points, git: Git, seen: detect.Look | None) -> set[str]:
-    """The targets that were deployed with uncommitted files, and whose files and settings are the very same now."""
-    names = [
-        name
-        for name, found in points.items()
-        if any(point.dirty for point in found) and not any(point.unknown or point.since for point in found)
-    ]
-    if not names:
-        return set()
-    from toolkit.changes.fingerprint import versions
-
-    settings = settled(rules, environment(request.environment, rules))
-    wanted = {name: settings[name] for name in names if name in settings}
-    now = versions(wanted, owners(rules, rules_path(rules, git)), git, () if seen is None else seen.paths)
-    return {name for name in wanted if {point.fingerprint for point in points[name]} == {now[name].fingerprint}}
-
-
 def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -> Answer:
     """The answer for a list of paths. What rules.toml was before is not known then, which counts if it is on the list."""
     rules = load_rules(request.folder, request.rules, git)
@@ -185,7 +328,24 @@ def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -
     changed = any(change.path == path for change in given)
     unknown = f"{rules.file} is among the paths, and what it was before is not known" if changed else None
     before = Before(own=frozenset((path,) if path else ()), unknown=unknown, notes=() if given else ("the list of paths is empty",))
-    return _answer(request, Base("paths", request.given_name, (), "--paths-from"), Head(), rules, [Part(given, before)], None)
+    users = used(rules, environment(request.environment, rules), git, None).by
+    base = Base("paths", request.given_name, (), "--paths-from")
+    return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
+
+
+def _users(
+    request: Request,
+    rules: Rules,
+    parts: Sequence[Part],
+    git: Git,
+    commit: str,
+    seen: detect.Look | None,
+) -> Users:
+    """The targets that are built from a path, as the files are that would be deployed."""
+    if not any(part.changes for part in parts):
+        return nobody
+    named = environment(request.environment, rules)
+    return used(rules, named, git, commit if seen is None else None).by
 
 
 def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
@@ -223,17 +383,26 @@ def _books(rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes:
 
 
 def _answer(
-    request: Request, base: Base, head: Head, rules: Rules, parts: Sequence[Part], seen: detect.Look | None, default: Base | None = None
+    request: Request,
+    base: Base,
+    head: Head,
+    rules: Rules,
+    parts: Sequence[Part],
+    seen: detect.Look | None,
+    users: Users = nobody,
 ) -> Answer:
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
-    impact = merged([_impact(part, today, graph, named) for part in parts])
+    if rules.trust.is_due(named):
+        leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
+        parts = (*parts, Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"))
+    impact = merged([_impact(part, today, graph, named, users) for part in parts])
     said = str(same_place(rules, request.rules, request.environment))
     unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
     plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
     doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
-    notes = (*(note for part in parts for note in part.before.notes), *_notes(base, head, rules, impact, seen, default))
+    notes = (*(note for part in parts for note in part.before.notes), *_notes(base, head, rules, impact, seen))
     return Answer(
         base=base,
         head=head,
@@ -247,20 +416,28 @@ def _answer(
         covered=graph.covered,
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
+        told_first=told(rules, named),
+        instructions={name: instructions(rules.targets[name]) for name in plan.by_hand},
     )
 
 
-def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None) -> Impact:
+def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None, users: Users) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
-    impact = touch(part.changes, today, part.before.books, part.before.own)
+    impact = touch(part.changes, today, part.before.books, part.before.own, users)
     if part.before.books:
         impact = merged([impact, Impact((), _resettled(today, part.before.books, named), {})])
     if part.leaves is None:
         return impact
     if part.because:
         reason = (Reason("", part.because, "", None),)
-        return replace(impact, targets=dict.fromkeys(sorted(part.leaves), reason))
+        return replace(impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason))
     return limited(impact, part.leaves, graph)
+
+
+def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:
+    """These targets, and in place of all that a group covers the group itself."""
+    groups = [name for name, target in rules.targets.items() if target.members and graph.leaves(name) <= leaves]
+    return graph.narrow([*groups, *leaves])
 
 
 def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> dict[str, tuple[Reason, ...]]:
@@ -273,22 +450,25 @@ def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> d
     }
 
 
-def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None, default: Base | None) -> Iterator[str]:
-    if default is not None:
-        unrecorded = [name for name, target in rules.targets.items() if not target.members and name not in base.each]
-        yield f"of {', '.join(unrecorded)} no deploy is recorded: compared with {default.name or 'nothing'}"
+def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None) -> Iterator[str]:
     if base.kind == "none":
         yield "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
         yield f"HEAD has nothing that {base.name} has not; to compare with what is live, name it: toolkit diff COMMIT"
-    if len(base.commits) > 1:
+    if len(base.commits) > 1 and base.kind in ("ref", "range"):
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if seen is not None and seen.hidden:
-        first, rest = seen.hidden[0], len(seen.hidden) - 1
-        others = f" and {rest} more" if rest else ""
-        yield f"changes of {first!r}{others} cannot be seen: assume-unchanged or skip-worktree hides them from git"
+        yield f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or skip-worktree hides it from git"
+    if seen is not None and seen.unmerged:
+        yield f"{_some(seen.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
         yield f"no longer in {rules.file}, and nothing takes them down: {', '.join(impact.removed)}"
+
+
+def _some(paths: Sequence[str]) -> str:
+    """The first of several paths, and how many more there are, with the verb `is` or `are`."""
+    rest = len(paths) - 1
+    return f"{paths[0]!r} and {rest} more are" if rest else f"{paths[0]!r} is"
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:

@@ -8,12 +8,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.changes import detect, fingerprint, source
-from toolkit.errors import Missing, Refused, StalePlan, ToolkitError, UsageError
-from toolkit.flow.compare import Records, Request, diff
-from toolkit.flow.previous import good_before, previous
+from toolkit.changes import completeness, detect, source
+from toolkit.changes.direction import standing, unanswered
+from toolkit.changes.names import LETTERS
+from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.flow.compare import Points, Records, Request, diff
+from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
+from toolkit.flow.previous import good_before, last_recorded, previous
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
-from toolkit.model import Answer, Job, Preview, Rules, Target, Version
+from toolkit.flow.sources import used
+from toolkit.flow.trusted import load_trusted
+from toolkit.model import Answer, Backwards, Job, Live, Preview, Rules, Standing, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -45,6 +50,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """The plan file, as git names it: it is no change itself."""
     source: Mapping[str, Any] | None = None
     """What the plan file was drawn from; it must still be so."""
+    allowed: bool = False
+    """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
 class Prepared(Struct, frozen=True):
@@ -57,14 +64,20 @@ class Prepared(Struct, frozen=True):
     left: tuple[tuple[str, str], ...]
     source: Mapping[str, Any]
     standby: tuple[Job, ...] = ()
+    backwards: tuple[tuple[str, Standing], ...] = ()
+    """The steps that would take live commits out, or of which nobody can say that they do not."""
+    backwards_allowed: bool = False
+    newest: Mapping[str, str] = {}
+    """The run of the newest good deploy of each step's target, as it was recorded when this was prepared."""
 
 
-def check(order: Order, git: Git | None) -> None:
-    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError."""
-    rules = load_rules(order.folder, order.rules, git)
+def check(order: Order, git: Git | None) -> Rules:
+    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError, GitError."""
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     environment(order.environment, rules)
     for name in (*order.targets, *order.without):
         _resolved(name, order.kind if name in order.targets else None, rules)
+    return rules
 
 
 def prepare(order: Order, run: str, git: Git | None, world: World, records: Records | None = None) -> Prepared:
@@ -72,13 +85,14 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
 
     Raises ToolkitError.
     """
-    rules = load_rules(order.folder, order.rules, git)
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     found = rules.environments.get(name) if name else None
-    wanted, left = _wanted(order, rules, git, records)
+    wanted, left, changed = _wanted(order, rules, git, records)
     if not wanted:
         return Prepared(rules, (), {}, left, {})
-    versions, digests = _versions(order, wanted, rules, name, git)
+    holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, rules, name, git)
+    versions = holds.versions
     graph = Graph(rules.targets)
     names = [target.name for target in wanted]
     jobs = making.make(
@@ -92,8 +106,50 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.wishes,
     )
     jobs = tuple(replace(job, wishes={**job.wishes, **order.each.get(job.place.region, {})}) for job in jobs)
+    _refuse_what_its_name_does_not_say(jobs, holds)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
-    return Prepared(rules, jobs, _previews(jobs, world), left, digests, standby)
+    previews = _warned(_previews(jobs, world), jobs, holds, changed)
+    back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
+    may_go_back = found is not None and found.backwards is Backwards.ALLOW
+    newest = {job.step: record.run for job in jobs if (record := last_recorded(job, rules, world)) is not None}
+    return Prepared(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
+
+
+def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: World) -> None:
+    """A colleague may have deployed while we waited for the lock: what they put there is not taken out unseen. Raises StalePlan."""
+    record = last_recorded(job, prepared.rules, world)
+    if record is None or record.run == prepared.newest.get(job.step) or not record.commit or git is None or git.bare:
+        return
+    live = Preview((), live=Live(record.version, record.commit, record.fingerprint))
+    for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
+        raise StalePlan(
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was planned, which this would take out",
+            "see what is due now: toolkit diff",
+        )
+
+
+def _backwards(
+    jobs: Sequence[Job], previews: Mapping[str, Preview], rules: Rules, git: Git | None
+) -> tuple[tuple[str, Standing], ...]:  # fmt: skip
+    """The steps whose live version holds commits that what is to be deployed does not. An image that a person named is what they want."""
+    if git is None or git.bare:
+        return ()
+    owned = owners(rules, rules_path(rules, git))
+    users = used(rules, jobs[0].place.environment if jobs else None, git, None).by
+    found = []
+    for job in jobs:
+        preview, wanted = previews.get(job.step), job.version.commit
+        live = preview.live.commit if preview is not None and preview.live is not None else None
+        if live is None or wanted is None or job.wishes.get("image"):
+            continue
+        try:
+            stands = standing(live, wanted, lambda path, name=job.target: name in (owned(path) or ()) or name in users(path), git)  # type: ignore[misc]
+        except GitError as problem:
+            stands = unanswered(problem, live)
+        content = preview.live.fingerprint if preview is not None and preview.live is not None else None
+        if stands.backwards and content != job.version.fingerprint:
+            found.append((job.step, stands))
+    return tuple(found)
 
 
 def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
@@ -120,8 +176,9 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
         if job.target not in rules.targets:
             raise StalePlan(f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff")
         name = environment(order.environment, rules)
-        now = _versions(replace(order, source=None), [rules.targets[job.target]], rules, name, git)[0][job.target]
-        if now.name != job.version.name or now.fingerprint != job.version.fingerprint:
+        now = _contents(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
+        content = (now.name, now.fingerprint, now.settings)
+        if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
                 f"the files or settings of {job.target} are no longer those of {job.version.name[:20]}",
                 "deploy what they are now: toolkit deploy",
@@ -138,6 +195,8 @@ def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) ->
 
     def still(job: Job) -> None:
         files(job)
+        if job.action == "deploy" and not prepared.backwards_allowed:
+            _refuse_going_back(job, prepared, git, world)
         if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
             raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
 
@@ -148,7 +207,7 @@ def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:
     """Whether the files have changed since: a person may have thought about a question for an hour."""
     wanted = [prepared.rules.targets[job.target] for job in prepared.jobs]
     name = environment(order.environment, prepared.rules)
-    return bool(wanted) and _versions(order, wanted, prepared.rules, name, git)[1] != prepared.source
+    return bool(wanted) and _source(order, prepared.rules, name, git) != prepared.source
 
 
 def only_one(action: str, folder: str, named: str | None, git: Git | None) -> str:
@@ -161,10 +220,13 @@ def only_one(action: str, folder: str, named: str | None, git: Git | None) -> st
     raise UsageError(f"`{action}` needs to know which target", there)
 
 
-def _wanted(order: Order, rules: Rules, git: Git | None, records: Records | None) -> tuple[list[Target], tuple[tuple[str, str], ...]]:
-    """The targets to deploy, groups written out, and those that this run has to leave. Raises Refused where a named one cannot be done."""
+def _wanted(
+    order: Order, rules: Rules, git: Git | None, records: Records | None
+) -> tuple[list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]]]:
+    """The targets to deploy, groups written out, those that this run has to leave, and those that
+    only files that git ignores make due, with these. Raises Refused where a named one cannot be done."""
     graph = Graph(rules.targets)
-    names = _named(order, rules, git, records)
+    names, changed = _named(order, rules, git, records)
     leaves = set[str]().union(*(graph.leaves(name) for name in names)) - set(order.without)
     reasons = {name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) for name in sorted(leaves)}
     left = tuple((name, reason) for name, reason in reasons.items() if reason)
@@ -176,24 +238,54 @@ def _wanted(order: Order, rules: Rules, git: Git | None, records: Records | None
         raise Refused(
             f"{other} waits for {name}: {reasons[name]}", f"once that is done, add --without {name}; --without {other} leaves {other} out"
         )
-    return [rules.targets[name] for name in sorted(leaves) if reasons[name] is None], left
+    return [rules.targets[name] for name in sorted(leaves) if reasons[name] is None], left, changed
 
 
-def _named(order: Order, rules: Rules, git: Git | None, records: Records | None) -> list[str]:
-    """The targets by name: as said, all of them, or what is due."""
+def _named(order: Order, rules: Rules, git: Git | None, records: Records | None) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
+    """The targets by name: as said, all of them, or what is due. What only files that git ignores make due comes with these."""
     for name in order.without:
         known(name, rules)
     if order.everything:
-        return list(rules.targets)
+        return list(rules.targets), {}
     if order.targets:
-        return [_resolved(name, order.kind, rules) for name in order.targets]
-    answer = due(order, git, records)
-    return [step.target for step in answer.plan.steps]
+        return [_resolved(name, order.kind, rules) for name in order.targets], {}
+    once: dict[tuple[str, str | None], Points] = {}
+
+    def recorded(how: str, rules: Rules, named: str | None) -> Points:
+        if (how, named) not in once and records is not None:
+            once[how, named] = records(how, rules, named)
+        return once[how, named]
+
+    answer = due(order, git, None if records is None else recorded)
+    steps = [step.target for step in answer.plan.steps]
+    changed = {} if records is None else _regenerated(order, rules, git, recorded, steps)
+    return [*steps, *changed], changed
+
+
+def _regenerated(order: Order, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The targets that are up to date by git, but whose builds take other files that git ignores than what is recorded as deployed.
+
+    `diff` does not ask for that: all such files would have to be read.
+    """
+    if git is None or git.bare:
+        return {}
+    name = environment(order.environment, rules)
+    graph = Graph(rules.targets)
+    due_already = set[str]().union(*(graph.leaves(step) for step in steps))
+    points = records("last", rules, name)
+    rest = [target for target in points if target not in due_already and target in rules.targets]
+    if not rest:
+        return {}
+    found = generated_of(rules, name, git, detect.look(git))
+    now = digests(found, git)
+    return {
+        target: found.get(target, ()) for target in rest if {point.generated for point in points[target]} != {now.get(target, "")[:LETTERS]}
+    }
 
 
 def due(order: Order, git: Git | None, records: Records | None) -> Answer:
     """What `diff` says for this order. Raises Refused where it recommends nothing because rules.toml says so."""
-    answer = diff(Request(folder=order.folder, rules=order.rules, environment=order.environment), git, records)
+    answer = diff(Request(folder=order.folder, rules=order.rules, environment=order.environment, allowed=order.allowed), git, records)
     if answer.refusal:
         raise Refused(f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}", "see `toolkit diff`, or name the targets")
     return answer
@@ -202,7 +294,7 @@ def due(order: Order, git: Git | None, records: Records | None) -> Answer:
 def _resolved(name: str, kind: str | None, rules: Rules) -> str:
     """A target by its own name, or by what it is called in AWS (a stack's name)."""
     if name not in rules.targets:
-        meant = [target.name for target in rules.targets.values() if getattr(target.settings, "stack", None) and _is(target, name, rules)]
+        meant = [target.name for target in rules.targets.values() if _is(target, name, rules)]
         if len(meant) == 1:
             name = meant[0]
     known(name, rules)
@@ -213,11 +305,12 @@ def _resolved(name: str, kind: str | None, rules: Rules) -> str:
 
 
 def _is(target: Target, name: str, rules: Rules) -> bool:
-    """Whether a stack has that name in any environment, in any region."""
+    """Whether it is called so where it is deployed, in any environment, in any region."""
+    called = targets.kind(target.kind).aliases(target.settings)
     several = [
         {"region": region, **environment.vars} for environment in rules.environments.values() for region in environment.regions or ("",)
     ] or [{}]
-    return any(making.filled(target.settings, variables).stack == name for variables in several)
+    return any(making.fill(one, variables) == name for one in called for variables in several)
 
 
 def known(name: str, rules: Rules) -> None:
@@ -230,25 +323,78 @@ def known(name: str, rules: Rules) -> None:
         raise UsageError(f"{rules.file} has no target {name!r}", f"did you mean {close[0]!r}?" if close else f"it has {there}")
 
 
-def _versions(
-    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> tuple[dict[str, Version], dict[str, Any]]:
-    """What would be deployed of each target, and the digests that say whether that is still so."""
+def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
+    """What would be deployed of each target."""
     image = order.wishes.get("version") or order.wishes.get("image")
+    if image and order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
+        settings = settled(rules, name)
+        return at_commit({target.name: settings[target.name] for target in wanted}, rules, name, git, str(image))
     if image:
         version = Version(str(image), order.wishes.get("commit"), order.wishes.get("fingerprint") or f"image {image}")
-        return dict.fromkeys((target.name for target in wanted), version), {}
-    if git is None or git.bare:
-        raise Refused("there is no working tree to deploy from", "run it in a git repository, or name an image: --no-build --image TAG")
-    seen = detect.look(git)
-    paths = [path for path in seen.paths if path != order.plan]
-    digests = source.digests(git.require_head(), rules, paths, git.root, name)
-    stale = [key for key, one in (order.source or {}).items() if one is not None and digests.get(key) != one]
-    if stale:
-        raise StalePlan(f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}", "make it anew: toolkit diff --out FILE")
+        return Contents(dict.fromkeys((target.name for target in wanted), version))
+    seen, paths = _seen(order, git)
     settings = settled(rules, name)
     own = {target.name: settings[target.name] for target in wanted}
-    return fingerprint.versions(own, owners(rules, rules_path(rules, git)), git, paths), digests
+    return contents(own, rules, name, _working_tree(git), seen, paths)
+
+
+def _source(order: Order, rules: Rules, name: str | None, git: Git | None) -> dict[str, Any]:
+    """The digests that say whether what would be deployed is still the same. Raises StalePlan where it is not what a plan was made of."""
+    if order.wishes.get("version") or order.wishes.get("image"):
+        return {}
+    found = _working_tree(git)
+    now = source.digests(found.require_head(), rules, _seen(order, git)[1], found.root, name)
+    stale = [key for key, one in (order.source or {}).items() if one is not None and now.get(key) != one]
+    if stale:
+        raise StalePlan(f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}", "make it anew: toolkit diff --out FILE")
+    return now
+
+
+def _seen(order: Order, git: Git | None) -> tuple[detect.Look, list[str]]:
+    """A look at the working tree, and the paths in it that are not as committed. The plan's own file does not count."""
+    seen = detect.look(_working_tree(git))
+    return seen, [path for path in seen.paths if path != order.plan]
+
+
+def _working_tree(git: Git | None) -> Git:
+    if git is None or git.bare:
+        raise Refused("there is no working tree to deploy from", "run it in a git repository, or name an image: --no-build --image TAG")
+    return git
+
+
+def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents) -> None:
+    """In a protected environment only commits are deployed, and each of them whole. Raises Refused."""
+    for job in jobs:
+        if not job.place.protected or job.action != "deploy" or job.wishes.get("image"):
+            continue
+        if gaps := holds.gaps.get(job.target):
+            what, fix = completeness.told(gaps)
+            raise Refused(f"{what}, and environment {job.place.environment} is protected", fix)
+        if job.version.dirty:
+            raise Refused(f"the files are not as committed, and environment {job.place.environment} is protected", "commit them first")
+
+
+def _warned(
+    previews: dict[str, Preview], jobs: Sequence[Job], holds: Contents, changed: Mapping[str, tuple[str, ...]]
+) -> dict[str, Preview]:
+    """The previews, with what a version lacks of its commit, and why it is deployed though git sees no change."""
+    for job in jobs:
+        preview = previews.get(job.step)
+        if preview is None:
+            continue
+        said: list[str] = []
+        if gaps := holds.gaps.get(job.target):
+            what, fix = completeness.told(gaps)
+            said.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
+        if job.target in changed:
+            said.append(f"files that git ignores are others than at the last deploy: {_some(changed[job.target])}")
+        previews[job.step] = replace(preview, warnings=(*said, *preview.warnings))
+    return previews
+
+
+def _some(paths: Sequence[str]) -> str:
+    first = ", ".join(repr(path) for path in paths[:3])
+    return f"{first} and {len(paths) - 3} more" if len(paths) > 3 else first or "there are none any more"
 
 
 _SOURCES = {

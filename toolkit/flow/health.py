@@ -12,7 +12,8 @@ from toolkit.flow import checks as checking
 from toolkit.flow.advice import advised, same_place
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
 from toolkit.flow.looking import SAYS, Board, Subject, addresses_of, ask_about, ask_addresses, compared, elsewhere, more_coming, warm
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import environment
+from toolkit.flow.trusted import load_trusted, told
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
 from toolkit.ports.aside import Aside, Late
 from toolkit.ports.git import Git
@@ -36,6 +37,7 @@ class Request(Struct, frozen=True, kw_only=True):
     region: str | None = None
     targets: tuple[str, ...] = ()
     timeout_s: float = 20.0
+    allowed: bool = False
     redact: Callable[[str], str] = str
 
 
@@ -48,12 +50,14 @@ class Looked(Struct, frozen=True):
     checkups: tuple[Checkup, ...]
     took_s: float
     notes: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    """What is told before anything else."""
 
 
 def look(request: Request, git: Git | None, world: World) -> Looked:
     """Look at everything once. Raises RulesError, UsageError, Refused; never for what is not well."""
     began = monotonic()
-    rules = load_rules(request.folder, request.rules, git)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     found = checking.load(rules)
     everywhere: list[str | None] = [*rules.environments] or [None]
     names = everywhere if request.everywhere else [environment(request.environment, rules)]
@@ -79,9 +83,12 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     notes = list(known.notes)
     checkups = [_checkup(board, at, subjects, answered[at], request) for at in range(len(subjects))]
     checkups = against_record(checkups, subjects, known)
-    checkups = against_head(checkups, request.folder, request.rules, git, notes)
-    told = tuple(_told(checkup, rules, request) for checkup in checkups)
-    return _looked(names, told, round(monotonic() - began, 2), [request.redact(note) for note in notes])
+    checkups = against_head(checkups, request.folder, request.rules, git, notes, request.allowed)
+    checkups = [_told(checkup, rules, request) for checkup in checkups]
+    took_s, notes = round(monotonic() - began, 2), [request.redact(note) for note in notes]
+    looked = _looked(names, tuple(checkups), took_s, notes)
+    first = dict.fromkeys(request.redact(words) for name in names for words in told(rules, name))
+    return replace(looked, first=tuple(first))
 
 
 def _looked(names: Sequence[str | None], checkups: tuple[Checkup, ...], took_s: float, notes: Sequence[str]) -> Looked:

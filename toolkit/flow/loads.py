@@ -63,7 +63,14 @@ def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last
             now = world.clock.now().isoformat(timespec="seconds")
             record.keep(store, environment, task.name, LoadRecord(asks, now, found.p50, found.p95, found.p99, round(found.rate, 2)))
     except ToolkitError as problem:
-        return Result(name, "unknown" if stop.asked else "failed", asks, task.at, cause=veil.over(str(problem)), log=log.path)
+        return Result(
+            name,
+            "unknown" if stop.asked or not problem.is_observed else "failed",
+            asks,
+            task.at,
+            cause=veil.over(str(problem)),
+            log=log.path,
+        )
     finally:
         log.close()
     cause = f"{bad[0].what}: expected {bad[0].wanted}, got {bad[0].found}" if bad else ""

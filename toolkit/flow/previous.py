@@ -1,14 +1,15 @@
 """The versions of a target that were good before: what can be put back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from toolkit.errors import Unreachable
+from toolkit.errors import ToolkitError, Unreachable
+from toolkit.flow.stores import store_for
 from toolkit.model import GOOD, Job, Live, Rules, Version
 from toolkit.ports.world import World
 from toolkit.record.history import last_good
-from toolkit.record.ledger import Record, open_ledger
-from toolkit.record.state import open_store
+from toolkit.record.ledger import SET, Record, open_ledger, scope_of
 
 
 def previous(job: Job, rules: Rules, world: World) -> list[Record]:
@@ -16,12 +17,35 @@ def previous(job: Job, rules: Rules, world: World) -> list[Record]:
 
     Raises StateDamaged, FileProblem, CloudError; Unreachable where the shared record cannot be read: a copy may be older than what is live.
     """
-    store, place = open_store(rules.project, world.root), job.place
+    store, place = store_for(rules, world, job.place.profile), job.place
     ledger = open_ledger(store, place, world)
-    shared = ledger.get(place.environment, place.region, job.target)
+    recorded = ledger.get(job.target)
     if ledger.behind:
         raise Unreachable(call="the shared record", reason=ledger.behind)
-    return last_good(store, job.target, place.environment, place.region, shared)
+    known = [record for record in recorded if record.origin != SET]
+    earlier = [record for record in ledger.before().get(job.target, ()) if record.verdict in GOOD]
+    runs = {record.run for record in known}
+    return [
+        *last_good(store, job.target, scope_of(store, place), known),
+        *(record for record in earlier if record.run not in runs),
+    ]
+
+
+def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
+    """The newest good deploy of a job's target that is recorded; None if none is, or the record cannot be read. Raises nothing: what
+    is live is looked at, too."""
+    with suppress(ToolkitError):
+        store = store_for(rules, world, job.place.profile)
+        for record in open_ledger(store, job.place, world).get(job.target):
+            if record.verdict in GOOD:
+                return record
+    return None
+
+
+def newest(job: Job, rules: Rules, world: World) -> Record | None:
+    """The newest deploy of a job's target in its place, however it ended; None if none is recorded. Raises as `previous` does."""
+    records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
+    return records[0] if records else None
 
 
 def good_before(records: Sequence[Record], version: Version) -> Record | None:

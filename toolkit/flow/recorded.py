@@ -1,71 +1,96 @@
 """What every target is compared with by `last` and `live`: the record of deploys, or the cloud itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, ToolkitError
-from toolkit.flow.compare import Point, Points, Records
+from toolkit.flow.compare import UNRECORDED, Point, Points, Records
+from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules
 from toolkit.ports.world import World
 from toolkit.record.history import unfinished
-from toolkit.record.ledger import Record, open_ledger
-from toolkit.record.state import Store, existing, open_store
+from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
-NEVER = "no deploy to {region} is recorded"
 Told = Callable[[str], None]
 
+GONE = "nothing of it is live, though its deploy is recorded (run {run})"
+EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
 
-def reader(world: World, told: Told) -> Records:
-    """The records of a project. `told` hears of what could not be read: then what this machine knows has to do."""
+
+def reader(world: World, told: Told, look: bool = False) -> Records:
+    """The records of a project. `told` hears of what could not be read: then what this machine knows has to do.
+
+    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy.
+    """
 
     def read(how: str, rules: Rules, environment: str | None) -> Points:
         found = rules.environments.get(environment) if environment else None
         where = making.places(found, None, None)
-        if how == "live":
-            return _live(rules, where, found.vars if found else {}, world)
+        variables = found.vars if found else {}
         shared = any(place.store for place in where)
-        store = open_store(rules.project, world.root) if shared else existing(rules.project, world.root)
-        return {} if store is None else _last(store, rules, where, world, told)
+        find = store_for if shared else existing_store
+        store = find(rules, world, where[0].profile)
+        if how == "live":
+            return _live(rules, where, variables, store, world)
+        points = _last(store, rules, where, world, told)
+        return _looked_at(points, rules, where, variables, store, world) if look else points
 
     return read
 
 
-def _last(store: Store, rules: Rules, where: tuple[Place, ...], world: World, told: Told) -> Points:
-    """The last good deploy of each target in each place; one that is missing in a region where others are is told as that.
+def leaves(rules: Rules) -> list[str]:
+    """The targets that are deployed themselves."""
+    return [name for name, target in rules.targets.items() if not target.members]
+
+
+def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: World, told: Told) -> Points:
+    """The last good deploy of each target in each place, and for those without one that nothing is recorded.
 
     A record that cannot be read leaves everything unknown: what it would have said may be less than what any other base says.
     """
-    known: dict[tuple[str, str | None], Point] = {}
-    leaves = [name for name, target in rules.targets.items() if not target.members]
+    if store is None:
+        return {}
+    points: dict[str, tuple[Point, ...]] = {}
     try:
         left = _left_open(store, where[0].environment)
         for place in where:
-            records = _records(store, place, world, told)
-            points = {name: _point(records.get(name, ()), left.get(name, "")) for name in records.keys() | left.keys()}
-            known |= {(name, place.region): point for name, point in points.items() if point is not None}
+            known = _points_of(open_ledger(store, place, world), place, rules, left, told)
+            for name in leaves(rules):
+                points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
         told("to compare with something else, name it: toolkit diff COMMIT")
-        return dict.fromkeys(leaves, (Point(None, "", unknown=f"the record of what is live cannot be read: {problem}"),))
-    return {
-        name: tuple(known.get((name, place.region)) or _never(place) for place in where)
-        for name in leaves
-        if any((name, place.region) in known for place in where)
-    }
+        unknown = Point(None, "", unknown=f"the record of what is live cannot be read: {problem}")
+        return dict.fromkeys(leaves(rules), (unknown,))
+    return points
 
 
-def _records(store: Store, place: Place, world: World, told: Told) -> dict[str, tuple[Record, ...]]:
-    """The records of each target of one place, newest first. Raises ToolkitError."""
-    ledger = open_ledger(store, place, world)
-    found = ledger.all()
+def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, str], told: Told) -> dict[str, Point]:
+    """What is recorded of each target in one place. Raises ToolkitError."""
+    contents = ledger.all()
     if ledger.behind:
         told(f"the shared record cannot be read, so this machine's own is used: {ledger.behind}")
-    return {
-        target: records
-        for (environment, region, target), records in found.items()
-        if (environment, region) == (place.environment, place.region)
-    }
+    names = leaves(rules)
+    missing = [name for name in names if name not in contents.records and name not in contents.damaged]
+    before = ledger.before() if missing else {}
+    earlier = [name for name in missing if name in before]
+    if earlier:
+        told(f"{', '.join(earlier)}: {EARLIER}")
+    points: dict[str, Point] = {}
+    for name in names:
+        if name in contents.damaged:
+            points[name] = Point(None, "", unknown=f"{contents.damaged[name]} (toolkit record repair {name})")
+        elif name in earlier:
+            points[name] = Point(None, "", unknown=EARLIER)
+        else:
+            points[name] = point(contents.records.get(name, ()), left.get(name, ""), place)
+    return points
 
 
 def _left_open(store: Store, environment: str | None) -> dict[str, str]:
@@ -74,7 +99,7 @@ def _left_open(store: Store, environment: str | None) -> dict[str, str]:
     return {target: run.run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
 
 
-def _point(records: Sequence[Record], left_open: str) -> Point | None:
+def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
     """What to compare with: the last good deploy. What came after it may be live though nobody calls it good."""
     good = next((record for record in records if record.verdict in GOOD), None)
     last, since = records[0] if records else None, None
@@ -83,41 +108,162 @@ def _point(records: Sequence[Record], left_open: str) -> Point | None:
     if left_open > max((record.run for record in records), default=""):
         since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
     if good is None:
-        return None if since is None else Point(None, "", unknown=since)
+        if since is not None:
+            return Point(None, "", unknown=since)
+        where = place.region or "that region"
+        return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     unknown = None if good.commit else f"what is live of it ({good.version}) is no commit"
-    return Point(good.commit, good.fingerprint, good.version != good.commit, unknown, since)
+    return Point(
+        good.commit,
+        good.fingerprint,
+        not is_commit(good.version, good.commit),
+        unknown,
+        since,
+        settings=good.settings,
+        run=good.run,
+        generated=generated_in(good.version),
+    )
 
 
-def _never(place: Place) -> Point:
-    return Point(None, "", unknown=NEVER.format(region=place.region or "that region"))
-
-
-def _live(rules: Rules, where: tuple[Place, ...], variables: Mapping[str, str], world: World) -> Points:
+def _live(
+    rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World
+) -> Points:  # fmt: skip
     """What the cloud says runs. A target that cannot be asked is unknown, and so due."""
-    wanted = [target for target in rules.targets.values() if targets.kind(target.kind).runnable(target.settings) is None]
-    jobs = making.imagined(wanted, where, variables)
-    with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
-        found = list(pool.map(lambda job: _seen(job, world), jobs))
-    unasked = [seen for seen in found if isinstance(seen, ToolkitError) and seen.exit == Exit.CREDENTIALS]
-    if unasked and len(unasked) == len(found):  # nobody could be asked: that is what has to be fixed, and no answer
+    seen = look(leaves(rules), rules, where, variables, world)
+    unasked = [live for live in seen.values() if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS]
+    if unasked and len(unasked) == len(seen):  # nobody could be asked: that is what has to be fixed, and no answer
         raise unasked[0]
     points: dict[str, tuple[Point, ...]] = {}
-    for job, seen in zip(jobs, found, strict=True):
-        point = Point(None, "", unknown=f"what is live cannot be seen: {seen}") if isinstance(seen, ToolkitError) else seen
-        points[job.target] = (*points.get(job.target, ()), point)
+    for place in where:
+        for name in leaves(rules):
+            if (name, place.region) not in seen:
+                continue
+            live = seen[name, place.region]
+            if isinstance(live, ToolkitError):
+                one = Point(None, "", unknown=f"what is live could not be checked: {live}")
+            elif live is None:
+                one = Point(None, "", unknown="nothing is live of it")
+            else:
+                one = _confirmed(live, name, place, store, world)
+            points[name] = (*points.get(name, ()), one)
     return points
 
 
-def _seen(job: Job, world: World) -> Point | ToolkitError:
+def look(
+    names: Collection[str], rules: Rules, where: Sequence[Place], variables: Mapping[str, str], world: World
+) -> dict[tuple[str, str | None], Live | ToolkitError | None]:
+    """What runs of these targets in each place, asked side by side; of what cannot be asked, the reason."""
+    wanted = [
+        rules.targets[name] for name in names if targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) is None
+    ]
+    jobs = making.imagined(wanted, where, variables)
+    with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
+        seen = list(pool.map(lambda job: _seen(job, world), jobs))
+    return {(job.target, job.place.region): live for job, live in zip(jobs, seen, strict=True)}
+
+
+def _seen(job: Job, world: World) -> Live | ToolkitError | None:
     try:
         live: Live | None = targets.kind(job.kind).live(job, world)
     except ToolkitError as problem:
         return problem
-    return Point(None, "", unknown="nothing is live of it") if live is None else point_of(live)
+    return live
+
+
+def _confirmed(live: Live, name: str, place: Place, store: Store | None, world: World) -> Point:
+    """What is live, as something to compare with. What an earlier version of toolkit recorded counts from now on, if this is it."""
+    if store is not None and live.run is not None:
+        _adopt(live, name, place, store, world)
+    return point_of(live)
+
+
+def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> None:
+    """Record what an earlier version of toolkit had recorded, and is seen to run. Where that fails, it is seen again the next time."""
+    with suppress(ToolkitError):
+        there = really(place, world)
+        ledger = open_ledger(store, there, world)
+        if ledger.get(name):
+            return
+        for record in ledger.before().get(name, ()):
+            if record.verdict in GOOD and (record.version, record.run) == (live.version, live.run):
+                ledger.put(
+                    replace(
+                        record,
+                        account=there.account,
+                        region=there.region,
+                        endpoint=store.endpoint,
+                        deployed=live.deployed,
+                        detail={**record.detail, **live.detail},
+                    )
+                )
+                return
 
 
 def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
     if live.commit is None:
         return Point(None, "", unknown="what is live of it was not put there by toolkit")
-    return Point(live.commit, live.fingerprint or "", live.version != live.commit)
+    version = live.version or ""
+    return Point(
+        live.commit,
+        live.fingerprint or "",
+        not is_commit(version, live.commit),
+        settings=live.settings or "",
+        run=live.run or "",
+        generated=generated_in(version),
+    )
+
+
+def _looked_at(
+    points: Points, rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World
+) -> Points:  # fmt: skip
+    """The same, held against what is live: gone or changed is due, and where nothing is recorded, what is live is the base.
+
+    A look that fails says nothing: the record stands then, and the deploy itself looks again.
+    """
+    seen = look(leaves(rules), rules, where, variables, world)
+    looked: dict[str, tuple[Point, ...]] = {}
+    for name in leaves(rules):
+        known = points.get(name) or (UNRECORDED,) * len(where)
+        if len(known) != len(where):  # the record could not be read at all
+            looked[name] = known
+            continue
+        each: list[Point] = []
+        for place, recorded in zip(where, known, strict=True):
+            each.append(_against_live(recorded, seen.get((name, place.region), _UNASKED), name, place, store, world))
+        looked[name] = tuple(each)
+    return looked
+
+
+_UNASKED = ToolkitError()
+"""For a target that this version of toolkit cannot ask about."""
+
+
+def _against_live(
+    recorded: Point, live: Live | ToolkitError | None, name: str, place: Place, store: Store | None, world: World
+) -> Point:  # fmt: skip
+    if isinstance(live, ToolkitError):
+        return recorded
+    if recorded.unknown is not None:
+        if live is None or recorded.since is not None or live.commit is None:
+            return recorded
+        return _confirmed(live, name, place, store, world)
+    if live is None:
+        return replace(recorded, since=GONE.format(run=recorded.run))
+    records = open_ledger(store, place, world).get(name) if store is not None else ()
+    why = changed(live, records)
+    return replace(recorded, since=why) if why else recorded
+
+
+def changed(live: Live, records: Iterable[Record]) -> str:
+    """Why what runs is not what the last good deploy put there, empty if it is. Pure."""
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is None:
+        return ""
+    same = good.deployed.same(live.deployed)
+    if same is False:
+        return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"
+    if same is None and live.version != good.version:
+        runs = live.version or "something that toolkit did not deploy"
+        return f"{runs[:20]} runs, and run {good.run} deployed {good.version[:20]}"
+    return ""

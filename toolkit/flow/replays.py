@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from toolkit.changes import detect
 from toolkit.flow.rulebook import rules_path
+from toolkit.flow.sources import used
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Replayed, Rules, Tally
 from toolkit.plan.graph import Graph
@@ -16,10 +17,12 @@ def replay(git: Git, rules: Rules, revisions: Sequence[str], limit: int | None) 
     graph = Graph(rules.targets)
     asked = RuleBook(rules, graph.covered)
     own = "rules.toml" if git.bare else rules_path(rules, git)
+    users = used(rules, rules.environment, git, None)
     for commit, changes in git.log(revisions, limit):
         called = [(change.path, asked.called(change.path, detect.status(change.letter))) for change in changes]
         called = [(path, one) for path, one in called if not (one.unmatched and path == own)]  # rules.toml itself is never unmatched
         wanted = {name for _, one in called for name in one.targets}
+        wanted |= {name for path, _ in called if not asked.ignores(path) for name in users.by(path)}
         run = {check for _, one in called for check in one.run}
         unmatched = tuple(path for path, one in called if one.unmatched)
         yield Replayed(commit, tuple(graph.narrow(wanted)), tuple(sorted(run)), unmatched)

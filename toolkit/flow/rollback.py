@@ -8,20 +8,29 @@ from msgspec import Struct
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
 from toolkit.flow.deploy import Order, known
-from toolkit.flow.previous import previous, runs, wishes
-from toolkit.flow.rulebook import environment, load_rules
-from toolkit.model import Job, Live
+from toolkit.flow.previous import newest, previous, runs, wishes
+from toolkit.flow.rulebook import environment
+from toolkit.flow.stores import store_for
+from toolkit.flow.trusted import load_trusted
+from toolkit.model import GOOD, Job, Live, Rules
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
+from toolkit.record.locks import ROLLBACK, Holder, lock_name, open_locks
+from toolkit.run.book import ACTION
 from toolkit.run.jobs import imagined, places
+from toolkit.targets.base import Kind
 
 
 class Candidate(Struct, frozen=True):
-    """A version that was good everywhere where it is to be put back, with its newest good deploy in each region, and where it runs."""
+    """A version that was good everywhere where it is to be put back, with its newest good deploy in each region, and where it runs.
+
+    `gone`: what it needs is not there any more, such as its image; None where nobody could tell, or has asked.
+    """
 
     each: Mapping[str | None, Record]
     runs_in: tuple[str | None, ...] = ()
+    gone: bool | None = None
 
     @property
     def live(self) -> bool:
@@ -30,13 +39,52 @@ class Candidate(Struct, frozen=True):
 
     @property
     def record(self) -> Record:
-        """The newest of its deploys."""
-        return max(self.each.values(), key=lambda record: record.when)
+        """Its deploy in the first region."""
+        return next(iter(self.each.values()))
+
+
+class Choice(Struct, frozen=True):
+    """The versions that can be put back, newest first by the order of the record, which no clock can upset.
+
+    `back` says why what runs is the last good version already, empty if it is not.
+    """
+
+    target: str
+    found: tuple[Candidate, ...]
+    back: str = ""
 
 
 def candidates(order: Order, git: Git | None, world: World, look: bool) -> list[Candidate]:
     """The good versions of the order's one target, newest first; with `look`, the cloud is asked which of them run. Raises ToolkitError."""
-    rules = load_rules(order.folder, order.rules, git)
+    return list(choices(order, git, world, look).found)
+
+
+def choices(order: Order, git: Git | None, world: World, look: bool = True, busy: bool = False) -> Choice:
+    """The same with what there is to say of them. `busy`: a run that will be undone is at work; what it found running is gone back to.
+
+    Raises ToolkitError.
+    """
+    rules, jobs = _jobs(order, git)
+    [target] = order.targets
+    kind = kinds.kind(rules.targets[target].kind)
+    found = {job.place.region: _good(previous(job, rules, world)) for job in jobs}
+    live = {job.place.region: None if busy or not look else _live(job, world, found[job.place.region]) for job in jobs}
+    gone = {job.place.region: _gone(job, kind, found[job.place.region], world) for job in jobs}
+    first, *rest = found.values()
+    made: list[Candidate] = []
+    for key in first:
+        if all(key[0] in {version for version, _ in other} for other in rest):
+            each = {region: _of(key, records) for region, records in found.items()}
+            runs_in = tuple(region for region, record in each.items() if live[region] is record)
+            words = [gone[region].get(_key(record)) for region, record in each.items()]
+            made.append(Candidate(each, runs_in, True if True in words else None if None in words else False))
+    back = _back(jobs, rules, world, made) if look and not busy else ""
+    return Choice(target, tuple(made), back)
+
+
+def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
+    """The order's one target in each of its places. Raises Refused where it cannot be rolled back."""
+    rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     [target] = order.targets
     known(target, rules)
@@ -44,16 +92,47 @@ def candidates(order: Order, git: Git | None, world: World, look: bool) -> list[
     if reason:
         raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
     there = rules.environments.get(name) if name else None
-    jobs = imagined([rules.targets[target]], places(there, order.profile, order.region), there.vars if there else {})
-    found = {job.place.region: _good(previous(job, rules, world)) for job in jobs}
-    live = {job.place.region: _live(job, world, found[job.place.region]) if look else None for job in jobs}
-    first, *rest = found.values()
-    made: list[Candidate] = []
-    for key in first:
-        if all(key[0] in {version for version, _ in other} for other in rest):
-            each = {region: _of(key, records) for region, records in found.items()}
-            made.append(Candidate(each, tuple(region for region, record in each.items() if live[region] is record)))
-    return sorted(made, key=lambda one: one.record.when, reverse=True)
+    return rules, imagined([rules.targets[target]], places(there, order.profile, order.region), there.vars if there else {})
+
+
+def at_work(order: Order, git: Git | None, world: World) -> Holder | None:
+    """The run that deploys the order's target right now, None if nobody does. Raises ToolkitError."""
+    rules, jobs = _jobs(order, git)
+    store = store_for(rules, world, jobs[0].place.profile)
+    names = {lock_name(job.place, job.target) for job in jobs}
+    for name, by, _ in open_locks(store, jobs[0].place, world).show():
+        if name in names and by is not None and not by.problem and not by.ended and by.action != ROLLBACK:
+            return by
+    return None
+
+
+def _back(jobs: Sequence[Job], rules: Rules, world: World, found: Sequence[Candidate]) -> str:
+    """Why what runs is the last good version already: the newest deploy was no good one and gave way to it, or has put it back."""
+    if not found or not found[0].live:
+        return ""
+    version = _short(found[0].record)
+    for job in jobs:
+        last = newest(job, rules, world)
+        if last is not None and last.verdict not in GOOD:
+            what = _short(last) if last.version and last.version != found[0].record.version else "what it put there"
+            return f"{job.target} runs {version}, the last good version: run {last.run} has ended as {last.verdict}, and {what} is not live"
+        if last is not None and last.detail.get(ACTION) == ROLLBACK:
+            return f"{job.target} runs {version}, which run {last.run} has put back"
+    return ""
+
+
+def _short(record: Record) -> str:
+    commit = record.commit or ""
+    return record.version.replace(commit, commit[:12]) if commit else record.version
+
+
+def _gone(job: Job, kind: Kind, good: Mapping["Key", Record], world: World) -> Mapping["Key", bool | None]:
+    """Of each version whether what it needs is gone."""
+    try:
+        there = kind.kept(job, [record.detail for record in good.values()], world)
+    except ToolkitError:
+        return {}
+    return {key: None if kept is None else not kept for key, kept in zip(good, there, strict=True)}
 
 
 Key = tuple[str, str]
@@ -64,8 +143,12 @@ def _good(records: Sequence[Record]) -> dict[Key, Record]:
     """The newest good deploy of each version in one place, newest first."""
     found: dict[Key, Record] = {}
     for record in records:
-        found.setdefault((record.version, record.detail.get("digest", "")), record)
+        found.setdefault(_key(record), record)
     return found
+
+
+def _key(record: Record) -> Key:
+    return record.version, record.detail.get("digest", "")
 
 
 def _of(key: Key, records: Mapping[Key, Record]) -> Record:
@@ -74,18 +157,22 @@ def _of(key: Key, records: Mapping[Key, Record]) -> Record:
 
 
 def _live(job: Job, world: World, good: Mapping[Key, Record]) -> Record | None:
-    """The good deploy that runs, as the cloud says; where it does not say, the newest one. None if what runs is none of them."""
+    """The good deploy that runs, as the cloud says; where it does not say, the newest one. None if what runs is none of them, or is being
+    replaced: the end of that is what brings it back."""
     try:
         live: Live | None = kinds.kind(job.kind).live(job, world)
     except ToolkitError:
         return next(iter(good.values()), None)
+    if live is not None and live.moving:
+        return None
     return next((record for record in good.values() if runs(record, live)), None)
 
 
-def pick(found: Sequence[Candidate], wanted: str | None) -> Candidate:
+def pick(found: Sequence[Candidate], wanted: str | None, back: str = "", target: str = "TARGET") -> Candidate:
     """The version that was asked for, else the one that runs in some regions only, else the newest one that runs in none.
 
-    Raises Refused, UsageError.
+    What cannot be put back any more is skipped. Where what runs is the last good one already (`back` says why), nobody is taken further
+    back without having said so. Raises Refused, UsageError.
     """
     if wanted is not None:
         return _named(found, wanted)
@@ -98,7 +185,13 @@ def pick(found: Sequence[Candidate], wanted: str | None) -> Candidate:
     others = [one for one in found if not one.live]
     if not others:
         raise Refused("no other good deploy is recorded", "deploy what is wanted: toolkit deploy-app --no-build --image TAG")
-    return others[0]
+    kept = [one for one in others if not one.gone]
+    if back:
+        further = f"toolkit rollback {target} --to {kept[0].record.run}" if kept else f"toolkit rollback {target} --list"
+        raise Refused(back, f"to go further back, say to which version: {further}")
+    if not kept:
+        raise Refused("the images of all other good versions are gone", f"see them: toolkit rollback {target} --list")
+    return kept[0]
 
 
 def _named(found: Sequence[Candidate], wanted: str) -> Candidate:

@@ -1,5 +1,6 @@
 """The rules that a command works with: found, read, and ready to be asked."""
 
+import hashlib
 import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from toolkit import targets
-from toolkit.errors import UsageError
+from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
 from toolkit.impact.touch import RuleBook
@@ -24,12 +25,20 @@ if TYPE_CHECKING:  # most commands ask nothing of the live system
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
     path = named or files.find_rules(folder, git.root if git and not git.bare else None)
-    return read_rules(files.read(path, toml.MOST_BYTES), shown(path))
+    return read_rules(bytes_of(path), shown(path))
 
 
-def read_rules(data: bytes, name: str) -> Rules:
-    """The rules in these bytes. Raises RulesError."""
-    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts)
+def bytes_of(path: str) -> bytes:
+    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where that is too much."""
+    data = files.read(path, toml.MOST_BYTES)
+    if len(data) > toml.MOST_BYTES:
+        raise RulesError(shown(path), [Problem(None, "", toml.too_long(files.size(path)))])
+    return data
+
+
+def read_rules(data: bytes, name: str, draft: bool = False) -> Rules:
+    """The rules in these bytes; in a draft variables may be empty still. Raises RulesError."""
+    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts, draft)
 
 
 def sorts() -> "Sorts":
@@ -58,6 +67,12 @@ def command(target: Target) -> str | None:
     return None if found is None else str(found)
 
 
+def instructions(target: Target) -> str | None:
+    """What a person has to do to deploy a target, where its kind knows that."""
+    found = targets.kind(target.kind).instructions(target.settings)
+    return None if found is None else str(found)
+
+
 def book(rules: Rules) -> RuleBook:
     """The rules, ready to be asked."""
     return RuleBook(rules, Graph(rules.targets).covered)
@@ -78,6 +93,11 @@ def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
     return {name: bytes_of(target) for name, target in rules.targets.items() if not target.members}
 
 
+def settings_digest(settings: bytes) -> str:
+    """The digest of a target's settings, as its version holds it."""
+    return hashlib.sha256(settings).hexdigest()
+
+
 def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | None]:
     """For a path the targets whose files it belongs to, groups written out; None where it may belong to any: no rule knows it, or it
     is rules.toml itself (`own`), which says how they are all deployed."""
@@ -95,4 +115,9 @@ def environment(asked: str | None, rules: Rules) -> str | None:
     """The name of the environment that is meant, None if rules.toml has none. Raises UsageError."""
     if asked is not None and asked not in rules.environments:
         raise UsageError(f"{rules.file} has no environment {asked!r}", f"it has {', '.join(rules.environments) or 'none'}")
+    if asked is None and rules.environment is not None and rules.environment not in rules.environments:
+        raise UsageError(
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and {rules.file} has none of that name",
+            f"name one with --env: {', '.join(rules.environments) or 'there is none'}",
+        )
     return asked or rules.environment

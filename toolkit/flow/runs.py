@@ -8,25 +8,24 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Refused, ToolkitError
+from toolkit.errors import Exit, Preempted, Refused, ToolkitError
 from toolkit.flow import deploy
-from toolkit.flow.rulebook import load_rules
+from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Place, Ran
 from toolkit.ports.aws.client import check_account
-from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import Ledger, open_ledger
-from toolkit.record.locks import Held, Holder, holder, lock_name, open_locks
-from toolkit.record.state import Store, open_store
+from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
+from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.book import Papers
 from toolkit.run.desk import Listener
 from toolkit.run.execute import Execution, Orders, as_said
 from toolkit.run.settle import Left, left
-from toolkit.run.step import Verify, unverified
+from toolkit.run.step import Verify, unchecked
 from toolkit.run.stop import Stop
 
 
@@ -45,9 +44,13 @@ class Request(Struct, frozen=True):
     lock_timeout_s: int
     redact: Callable[[str], str]
     still: Callable[[Job], None]
-    verify: Verify = unverified
+    verify: Verify = unchecked
     checked: bool = True
     advise: Callable[[Job, str], str] = as_said
+    preempts: bool = False
+    """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
+    facts: Mapping[str, Any] = {}
+    """What else the journal's first line has to say: how the alarms were."""
 
 
 class Told(Protocol):
@@ -66,8 +69,8 @@ def new_id(world: World) -> str:
 
 def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
     """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible."""
-    store = open_store(prepared.rules.project, world.root)
     jobs = (*prepared.jobs, *prepared.standby)
+    store = store_for(prepared.rules, world, jobs[0].place.profile)
     with _locked(store, jobs, request, world, told) as held:
         facts: dict[str, Any] = {
             **who.facts(),
@@ -79,6 +82,7 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             "jobs": [making.pack(job) for job in jobs],
+            **request.facts,
         }
         journal = Journal.create(store, request.run, facts, world.clock)
         try:
@@ -134,16 +138,10 @@ def left_of(store: Store, run: str, world: World) -> Left:
     return left(read(store, run), world.clock.now(), path_of(store, run))
 
 
-def store_of(folder: str, named: str | None, git: Git | None) -> Store:
-    """Where the runs of the project around a folder are kept. Raises RulesError, NoRules, StateDamaged, FileProblem."""
-    rules = load_rules(folder, named, git)
-    return open_store(rules.project, git.root if git and not git.bare else folder)
-
-
 def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
     for job in found.open:
-        records = open_ledger(store, job.place, world).get(job.place.environment, job.place.region, job.target)
+        records = open_ledger(store, job.place, world).get(job.target)
         later = next((record for record in records if record.verdict in GOOD and record.run > job.run), None)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
@@ -163,10 +161,21 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
     def waiting(name: str, other: Holder) -> None:
         told.listener.told("toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}")
 
-    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs))
+    def asked(name: str, other: Holder) -> None:
+        told.listener.told("toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}")
+
+    def yields(wish: Wish) -> None:
+        who, words = wish.who or "somebody", wish.command or "another run"
+        told.listener.told("toolkit", f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on")
+        told.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
+
+    action = jobs[0].action if jobs else ""
+    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs), action)
     names = list(dict.fromkeys(lock_name(job.place, job.target) for job in jobs))
     place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
-    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event)
+    ask = asked if request.preempts else None
+    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event, ask)
+    held.listen(yields)
     for other in held.previous:
         if other.run == request.run:
             continue
@@ -179,16 +188,16 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
 
 
 def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held) -> Ran:
-    ledgers: Mapping[str, Ledger] = {job.step: open_ledger(store, job.place, world) for job in orders.jobs}
-    papers = Papers(store, journal, ledgers, world.clock, request.redact)
-    with suppress(ToolkitError):  # each step says what it could not do
-        deploy.warm(orders.jobs, world)
-    execution = Execution(
-        request.run, orders, papers, world, told.listener, told.stop, held.fenced,
-        still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
-    )  # fmt: skip
     try:
-        return execution.carry_out()
+        places = {job.step: really(job.place, world) for job in orders.jobs}
+        ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
+        papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
+        with suppress(ToolkitError):  # each step says what it could not do
+            deploy.warm(orders.jobs, world)
+        return Execution(
+            request.run, orders, papers, world, told.listener, told.stop, held.fenced,
+            still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
+        ).carry_out()  # fmt: skip
     except Exception:
         told.listener.told("toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}")
         raise

@@ -8,13 +8,15 @@ from msgspec import Struct
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
 from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
-from toolkit.flow.rulebook import environment, load_rules
+from toolkit.flow.rulebook import environment
+from toolkit.flow.stores import store_for
+from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.history import StepLog
 from toolkit.record.journal import new_run_id
-from toolkit.record.state import Store, open_store
+from toolkit.record.state import Store
 from toolkit.run.jobs import places
 from toolkit.run.stop import Stop
 from toolkit.verify.select import Task
@@ -36,6 +38,7 @@ class Request(Struct, frozen=True, kw_only=True):
     repeat: int = 1
     parallel: int = PARALLEL
     load: bool = False
+    allowed: bool = False
     redact: Callable[[str], str] = str
 
 
@@ -60,19 +63,22 @@ class Stage(Struct, frozen=True):
     tasks: tuple[Task, ...]
     log: Callable[[Task], StepLog | None]
     store: Store | None = None
+    first: tuple[str, ...] = ()
+    """What is told before anything else."""
 
 
 def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
     """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError, Refused."""
-    rules = load_rules(request.folder, request.rules, git)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     found = flow.load(rules)
     return tuple(found.checks[name] for name in flow.chosen(found, request.only, request.tags, environment(request.environment, rules)))
 
 
 def prepare(request: Request, git: Git | None, world: World) -> Stage:
     """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused, CloudError before anything is asked."""
-    rules = load_rules(request.folder, request.rules, git)
+    rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
+    agree(rules, name)
     there = rules.environments.get(name) if name else None
     found = flow.load(rules)
     names = flow.chosen(found, request.only, request.tags, name)
@@ -81,12 +87,12 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     run = new_run_id(world.clock.now())
     tasks = flow.tasks(found, names, scene)
     kept = request.load or any(task.check.sort == "command" for task in tasks)
-    store = open_store(rules.project, world.root) if kept else None
+    store = store_for(rules, world, request.profile or (there.profile if there else None)) if kept else None
 
     def log(task: Task) -> StepLog | None:
         return StepLog(store, run, task.name, scene.veil.over) if store is not None and task.check.sort == "command" else None
 
-    stage = Stage(run, found, names, scene, tasks, log, store)
+    stage = Stage(run, found, names, scene, tasks, log, store, told(rules, name))
     if request.load:
         from toolkit.flow import loads
 

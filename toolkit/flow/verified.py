@@ -3,17 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.errors import CloudError, Refused, ToolkitError
+from toolkit.errors import CloudError, Expired, Refused, StateDamaged, ToolkitError
+from toolkit.flow import alarmed
 from toolkit.flow import checks as flow
+from toolkit.flow.baked import Look, Wrong, bake
 from toolkit.flow.previous import good_before, previous, wishes
 from toolkit.flow.rounds import Round, Terms
 from toolkit.impact.reading import seconds
-from toolkit.model import Checks, Job, Live, Outcome, Result, Rules, Sign
+from toolkit.model import Checks, Job, Live, Outcome, Preview, Result, Rules, Seen, Sign, Verdict
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
 from toolkit.run import overtaken
@@ -28,24 +32,37 @@ from toolkit.verify.values import Veil
 
 TRY_S = 10.0
 """How long one try of a health address may take."""
+CONFIRM_S = 2.0
+"""For how long something that was good before is asked again while it bakes, before it counts as wrong."""
+RUNS_EVERY_S, ADDRESSES_EVERY_S, CHECKS_EVERY_S = 5.0, 5.0, 30.0
+"""How often what runs, addresses and checks are asked while it bakes. Checks may leave something behind: they are asked seldom."""
 PAUSES_S = (0.5, 1.0, 2.0)
 """The pauses between tries; the last one from then on."""
 
 
 class Proof(Struct, frozen=True):
-    """What a step has to pass besides its health addresses: checks, with all that they need. `others` are the jobs whose program may
-    answer at an address instead of this one's, by address."""
+    """What a step has to pass besides its health addresses: checks, with all that they need, and alarms that do not go red. `others` are
+    the jobs whose program may answer at an address instead of this one's, by address. Times are in seconds."""
 
     scene: flow.Scene
     names: tuple[str, ...]
     settle_s: float
     others: Mapping[str, tuple[Job, ...]] = {}
+    alarms: alarmed.Baseline = alarmed.Baseline()
+    bake_s: float = 0.0
 
 
-def proofs(rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[str], str] = str) -> dict[str, Proof]:
+Baselines = Mapping[str, alarmed.Baseline]
+"""Step -> how its alarms were before the deploy."""
+
+
+def proofs(
+    rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[str], str] = str, baselines: Baselines | None = None
+) -> dict[str, Proof]:
     """What each step has to pass; a step that nothing is said of is left out. Everything that is missing shows here, before a deploy.
 
-    Raises RulesError, Refused, CloudError.
+    `baselines` are those of the process that began the run: what is red by now may be of its making. Raises RulesError, Refused,
+    CloudError.
     """
     wanted = {job.undoes or job.step: job for job in jobs if is_proved(job)}
     if not wanted:
@@ -60,13 +77,48 @@ def proofs(rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[st
             flow.tasks(found, names, scene)
         except Refused as problem:
             raise Refused(str(problem), f"{problem.facts['next']}; without any check: --no-checks") from None
-        made[step] = Proof(scene, names, float(seconds(job.settings.settle) or 0), _others(job, rules))
+        alarms = _before(job, world) if baselines is None else baselines.get(step, alarmed.Baseline())
+        settle_s, bake_s = (float(seconds(words) or 0) for words in (job.settings.settle, job.settings.bake))
+        made[step] = Proof(scene, names, settle_s, _others(job, rules), alarms, bake_s)
     return made
+
+
+def _before(job: Job, world: World) -> alarmed.Baseline:
+    """How the alarms of a job are before its deploy. Whoever may not look would not know afterwards either: raises Refused."""
+    try:
+        return alarmed.before(job, world)
+    except CloudError as problem:
+        why = f"the alarms of {job.target} could not be checked: {problem}"
+        raise Refused(why, f"{problem.next}; without checks and alarms: --no-checks") from None
+
+
+def baselines(proofs: Mapping[str, Proof]) -> dict[str, Any]:
+    """How the alarms were, for the journal."""
+    return {step: msgspec.to_builtins(proof.alarms) for step, proof in proofs.items() if proof.alarms.names}
+
+
+def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
+    """The same out of a journal; of one of the version before, no alarm counts. Raises StateDamaged."""
+    try:
+        return msgspec.convert(facts.get("alarms") or {}, dict[str, alarmed.Baseline])
+    except msgspec.ValidationError as problem:
+        raise StateDamaged(path=path, reason=f"what it says of alarms cannot be read: {problem}") from None
+
+
+def with_warnings(previews: Mapping[str, Preview], proofs: Mapping[str, Proof]) -> dict[str, Preview]:
+    """The previews with what is to be said of alarms before anybody agrees."""
+    told = dict(previews)
+    for step, preview in previews.items():
+        if step in proofs and not preview.unchanged:
+            told[step] = replace(preview, warnings=(*preview.warnings, *alarmed.warnings(proofs[step].alarms)))
+    return told
 
 
 def is_proved(job: Job) -> bool:
     """Whether anything says if a deploy of it is well."""
-    return isinstance(job.settings, Watched) and bool(job.settings.health or job.settings.checks)
+    if not isinstance(job.settings, Watched):
+        return False
+    return bool(job.settings.health or job.settings.checks or job.settings.alarms or seconds(job.settings.bake))
 
 
 def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
@@ -91,30 +143,60 @@ class Verifier:
         proof = self._wanted.get(job.undoes or job.step)
         if proof is None:
             return outcome
-        wrong = _addresses(job, proof, self._world, desk)
-        bad = () if wrong else self._bad(proof, desk)
+        wrong = self._judged(job, proof, outcome, desk)
         desk.check()
         self._still_runs(job, outcome, desk)
-        if wrong is not None and wrong.status == "unknown":
-            return _in_doubt(outcome, f"{wrong.cause}{f' ({wrong.next})' if wrong.next else ''}")
-        if wrong is not None:
-            return self._failed(job, outcome, f"it is live, but {wrong.cause}")
-        failed = next((result for result in bad if result.status == "failed"), None)
-        if failed is not None:
-            return self._failed(job, outcome, f"it is live, but check {failed.check} did not pass: {failed.cause}", failed)
-        unknown = next((result for result in bad if result.status == "unknown"), None)
-        return outcome if unknown is None else _in_doubt(outcome, f"check {unknown.check} could not be asked: {unknown.cause}")
+        if wrong is None:
+            return outcome
+        if wrong.unknown:
+            return _in_doubt(outcome, wrong)
+        if wrong.verdict is not Verdict.UNHEALTHY:  # it is not live any more
+            return replace(outcome, verdict=wrong.verdict, cause=wrong.cause, next=wrong.next, log=wrong.shown, live=None)
+        return self._failed(job, outcome, wrong)
 
-    def _bad(self, proof: Proof, desk: Desk) -> Sequence[Result]:
-        """What its checks have to say against it."""
+    def _judged(self, job: Job, proof: Proof, outcome: Outcome, desk: Desk) -> Wrong | None:
+        """What is wrong with it: by what answers, then by its alarms as long as they may still ring, and then while it bakes."""
+        clock = self._world.clock
+        settled_at = clock.elapsed() + proof.settle_s
+        wrong = _addresses(job, proof, self._world, desk, proof.settle_s) or self._checked(proof, desk, proof.settle_s)
+        if wrong is not None or outcome.verdict is not Verdict.SUCCEEDED:
+            return wrong  # what only runs as it did before has nothing to settle
+        names = proof.alarms.counted
+        if job.undoes:  # what it undoes has made them ring
+            red = alarmed.look(job, names, self._world, desk)
+            names = () if red is not None else names
+        wrong = alarmed.settled(job, names, self._world, desk, settled_at)
+        if wrong is not None or job.undoes or not proof.bake_s:
+            return wrong
+        looks = [
+            Look(_Running(job, self._world, desk), RUNS_EVERY_S),
+            Look(lambda: alarmed.look(job, names, self._world, desk) if names else None, alarmed.EVERY_S),
+            Look(lambda: _addresses(job, proof, self._world, desk, CONFIRM_S), ADDRESSES_EVERY_S, ADDRESSES_EVERY_S),
+            Look(lambda: self._checked(proof, desk, CONFIRM_S), CHECKS_EVERY_S, CHECKS_EVERY_S),
+        ]
+        return bake(proof.bake_s, looks, desk, clock)
+
+    def _checked(self, proof: Proof, desk: Desk, settle_s: float) -> Wrong | None:
+        """What its checks have to say against it: one that failed, else one that could not be asked."""
+        bad = self._bad(proof, desk, settle_s)
+        for result in bad:
+            if result.status == "failed":
+                return Wrong(f"check {result.check} did not pass: {result.cause}", check=result.check, shown=result.shown)
+        for result in bad:
+            if result.status == "unknown":
+                return Wrong(f"check {result.check} could not be asked: {result.cause}", unknown=True, check=result.check)
+        return None
+
+    def _bad(self, proof: Proof, desk: Desk, settle_s: float) -> Sequence[Result]:
+        """The checks that did not pass."""
         tasks = flow.tasks(self._checks, proof.names, proof.scene)
         if not tasks:
             return ()
         desk.phase(f"asking {len(tasks)} checks" if len(tasks) > 1 else "asking 1 check")
         # No sooner than if each waited for the one before it: every check has its own time, however long the others took.
-        longest = sum(max(task.check.retry_s, proof.settle_s) + task.check.timeout_s for task in tasks)
+        longest = sum(max(task.check.retry_s, settle_s) + task.check.timeout_s for task in tasks)
         terms = Terms(
-            monotonic() + longest, self._stop, proof.settle_s,
+            monotonic() + longest, self._stop, settle_s,
             told=lambda result: desk.log(_line(result)), log=lambda task: _Lines(task, desk, proof.scene.veil),
         )  # fmt: skip
         return [result for result in Round(tasks, proof.scene, self._world, terms).carry_out() if result.status != "passed"]
@@ -129,10 +211,11 @@ class Verifier:
         except CloudError as problem:
             desk.log(f"whether it runs still cannot be seen: {problem}")
 
-    def _failed(self, job: Job, outcome: Outcome, cause: str, result: Result | None = None) -> Outcome:
-        """It is live, and failed. What only runs as it did before is left alone: nothing of this run has made it so."""
-        look = f"toolkit smoke-test --only {result.check}" if result is not None else f"toolkit health {job.target}"
-        changed = outcome.verdict == "succeeded"
+    def _failed(self, job: Job, outcome: Outcome, wrong: Wrong) -> Outcome:
+        """It is live, and not good. What only runs as it did before is left alone: nothing of this run has made it so."""
+        cause = f"it is live, but {wrong.cause}"
+        look = wrong.next or (f"toolkit smoke-test --only {wrong.check}" if wrong.check else f"toolkit health {job.target}")
+        changed = outcome.verdict is Verdict.SUCCEEDED
         way = look
         if not job.undoes and job.action != "rollback" and not (changed and job.step in self._undone):
             back = self._previous(job)
@@ -140,8 +223,7 @@ class Verifier:
                 way = f"toolkit rollback {job.target}, or look: {look}"
             elif back is False and changed and self._puts_back(job):
                 cause = f"{cause}; no good version is recorded that could be put back"
-        shown = result.shown if result is not None else ()
-        return replace(outcome, verdict="failed", cause=cause, next=way, log=shown, unverified=changed)
+        return replace(outcome, verdict=Verdict.UNHEALTHY, cause=cause, next=way, log=wrong.shown, untouched=not changed)
 
     def _previous(self, job: Job) -> bool | None:
         """Whether there is a version to go back to; None where that cannot be, or is not known."""
@@ -157,10 +239,10 @@ class Verifier:
         return there is not None and there.rollback == "on-failure"
 
 
-def _in_doubt(outcome: Outcome, why: str) -> Outcome:
+def _in_doubt(outcome: Outcome, wrong: Wrong) -> Outcome:
     """Nobody could ask: that is no reason to put anything back, and none to say that it is well."""
     return replace(
-        outcome, verdict="in-doubt", cause=f"it is live, but {why}",
+        outcome, verdict="in-doubt", cause=f"it is live, but {wrong.cause}",
         next="toolkit resume, or without its checks: toolkit resume --no-checks", open=True,
     )  # fmt: skip
 
@@ -181,9 +263,37 @@ class _Lines:
         """The step's log goes on."""
 
 
-def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> Sign | None:
+class _Running:
+    """What the kind itself says of its step, look after look."""
+
+    def __init__(self, job: Job, world: World, desk: Desk) -> None:
+        self._job, self._world, self._desk = job, world, desk
+        self._seen: Seen | None = None
+
+    def __call__(self) -> Wrong | None:
+        """What is wrong with what runs."""
+        job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
+        try:
+            self._seen = seen = desk.ask(lambda: kind.observe(job, desk.receipt, self._world, self._seen))
+        except Expired:
+            raise
+        except CloudError as problem:
+            return Wrong(f"what runs could not be checked: {problem}", unknown=True)
+        for line in seen.lines:
+            desk.log(line)
+        if seen.state == "done":
+            return None
+        if seen.state == "failed":
+            gone = seen.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED)
+            verdict = seen.verdict if gone and seen.verdict is not None else Verdict.UNHEALTHY
+            return Wrong(seen.cause or "it does not run any more", shown=seen.log, next=seen.next, verdict=verdict)
+        running = seen.state == "running"
+        return Wrong(seen.cause or seen.phase or "AWS does not say how it is", unknown=not running, may_pass=running)
+
+
+def _addresses(job: Job, proof: Proof, world: World, desk: Desk, settle_s: float) -> Wrong | None:
     """An address that does not answer as it should, None if all do. They are asked again until they had time to settle."""
-    until = monotonic() + proof.settle_s
+    until = monotonic() + settle_s
     around = Around(proof.scene.policy, world.aws, job.place, TRY_S)
     for url in job.settings.health:
         tries = 0
@@ -209,7 +319,9 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk) -> Sign | None:
         desk.phase(f"asking {addresses.shown(url)}")
         wrong = addresses.wait_until_well(url, ask, job.version, again, others)
         if wrong is not None:
-            return replace(wrong, cause=proof.scene.veil.over(wrong.cause))
+            unknown = wrong.status == "unknown"
+            more = f" ({wrong.next})" if unknown and wrong.next else ""
+            return Wrong(proof.scene.veil.over(wrong.cause) + more, unknown=unknown)
     return None
 
 

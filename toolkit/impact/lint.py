@@ -1,7 +1,7 @@
 """What is odd about the rules, seen against the files that there are: dead, shadowed and overlapping rules, unowned files."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from toolkit.impact.matcher import Matcher
@@ -12,7 +12,8 @@ MOST_HINTS = 20
 MOST_COMPARED = 2000
 """For how many patterns the nearest name is looked for, and among how many."""
 
-INFORMATION = ("overlap", "dead-exclusion")
+GENERATED = "generated"
+INFORMATION = ("overlap", "dead-exclusion", GENERATED)
 """The findings that may well be meant."""
 
 
@@ -21,6 +22,19 @@ def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Li
     seen = _Seen(book, paths)
     findings = [*_dead(book, seen, paths), *_shadowed(book, seen), *_overlaps(book, seen, frozenset(groups))]
     return Lint(tuple(sorted(findings, key=lambda finding: finding.line or 0)), len(paths), tuple(_by_folder(seen.unowned)))
+
+
+def generated(book: RuleBook, found: Mapping[str, Sequence[str]]) -> tuple[Finding, ...]:
+    """A finding for each target whose build takes files that git does not know."""
+    return tuple(
+        Finding(
+            GENERATED,
+            book.line("targets", name),
+            f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the build of {name} (such as {paths[0]})",
+            "keep them out with .dockerignore, or commit them",
+        )
+        for name, paths in found.items()
+    )
 
 
 class _Seen:

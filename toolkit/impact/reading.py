@@ -125,35 +125,35 @@ class Reader:
 
 def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
     """The keys of the struct that stands at a path below another one."""
-    for part in _parts(_hint(into, path)):
+    for part in annotations(annotation(into, path)):
         if hasattr(part, "__struct_fields__"):
             yield from part.__struct_fields__
 
 
 def _described(into: type[Any], path: list[str | int]) -> str:
     """In words, what the pattern of the text at a path wants."""
-    metas = [part for part in _parts(_hint(into, path)) if isinstance(part, Meta) and part.pattern]
+    metas = [part for part in annotations(annotation(into, path)) if isinstance(part, Meta) and part.pattern]
     return next((meta.description for meta in metas if meta.description), "something else")
 
 
-def _hint(into: Any, path: list[str | int]) -> Any:
+def annotation(into: Any, path: list[str | int]) -> Any:
     """The annotation of the value that stands at a path below a struct."""
     from typing import get_type_hints
 
     for key in path:
-        struct = next((part for part in _parts(into) if hasattr(part, "__struct_fields__")), None)
+        struct = next((part for part in annotations(into) if hasattr(part, "__struct_fields__")), None)
         if isinstance(key, str) and struct is not None:
             into = get_type_hints(struct, include_extras=True).get(key, into)
     return into
 
 
-def _parts(hint: Any) -> Iterator[Any]:
+def annotations(hint: Any) -> Iterator[Any]:
     """An annotation and everything inside it."""
     from typing import get_args
 
     yield hint
     for part in (*get_args(hint), *getattr(hint, "__metadata__", ())):
-        yield from _parts(part)
+        yield from annotations(part)
 
 
 def wrong_base(url: str) -> str | None:

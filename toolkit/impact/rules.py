@@ -10,16 +10,20 @@ from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
 from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of, wrong_base
-from toolkit.model import CHECKS, STATUSES, Accept, Checks, Environment, Rule, Rules, Target
+from toolkit.model import CHECKS, STATUSES, Accept, Backwards, Checks, Environment, Rule, Rules, Target, Written
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
     from toolkit.impact.checks import Sorts
 
-MOST_RULES = 2000
-MOST_TARGETS = 1000
+MOST_RULES = 10_000
+MOST_TARGETS = 10_000
 MOST_WRITTEN = 1_000_000
 """The most characters of all patterns with their braces written out, a short one counting as SHORTEST."""
 SHORTEST = 32
+MOST_FILLED = 200_000
+"""How many names of targets are filled in with the variables of all environments, to see that they can be used and differ."""
+MOST_PAIRS = 250_000
+"""In how many ways all groups and `needs` together may connect two targets: what a plan costs."""
 
 DURATION = r"(?:\d+h)?(?:\d+m)?(?:\d+s)?"
 
@@ -62,6 +66,7 @@ class Kind(Protocol):
 
     def problem(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
+    def writes(self, settings: Any) -> tuple[Written, ...]: ...
 
 
 class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +92,10 @@ class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["never", "on-failure"],
         Meta(description="`on-failure`: what does not pass its checks after a deploy gives way to the last good version."),
     ] = "never"
+    backwards: Annotated[
+        Literal["ask", "allow"],
+        Meta(description="`allow`: what would take live commits out needs no consent of its own."),
+    ] = "ask"
 
 
 class RuleTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,15 +138,15 @@ class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load(
     data: bytes, file: str, kinds: Mapping[str, Kind] | Callable[[str], Kind], known: tuple[str, ...],
-    sorts: "Callable[[], Sorts] | None" = None,
+    sorts: "Callable[[], Sorts] | None" = None, draft: bool = False,
 ) -> Rules:  # fmt: skip
     """The rules of one file. `kinds(name)` gives a kind for each of the names in `known`; `sorts` the sorts of checks, without which
-    those are not read. Raises RulesError with every problem."""
+    those are not read. In a draft variables may be empty still. Raises RulesError with every problem."""
     try:
         text, tables = toml.parse(data)
     except toml.TomlError as error:
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
-    loader = _Loader(text, file, kinds if callable(kinds) else kinds.__getitem__, known, sorts)
+    loader = _Loader(text, file, kinds if callable(kinds) else kinds.__getitem__, known, sorts, draft)
     try:
         rules = loader.load(tables)
     except TooMany:
@@ -151,10 +160,11 @@ class _Loader(Reader):
     """Collects problems while it turns tables into the model."""
 
     def __init__(
-        self, text: str, file: str, kinds: Callable[[str], Kind], known: tuple[str, ...], sorts: "Callable[[], Sorts] | None"
-    ) -> None:
+        self, text: str, file: str, kinds: Callable[[str], Kind], known: tuple[str, ...], sorts: "Callable[[], Sorts] | None",
+        draft: bool,
+    ) -> None:  # fmt: skip
         super().__init__(text, file, COMMON)
-        self.kinds, self._kind_names, self._sorts = kinds, known, sorts
+        self.kinds, self._kind_names, self._sorts, self._draft = kinds, known, sorts, draft
         self._written = 0
 
     def load(self, tables: dict[str, Any]) -> Rules | None:
@@ -175,8 +185,11 @@ class _Loader(Reader):
         self._check_names(loaded, tables)
         if not self.problems:
             self._check_cycles(targets)
+            self._check_size(targets)
             self._check_variables(loaded)
             self._check_covering(loaded)
+        if not self.problems:
+            self._check_names_in_use(loaded)
         return loaded
 
     def _environments(self, tables: Mapping[str, object]) -> Iterator[tuple[str, Environment]]:
@@ -185,7 +198,7 @@ class _Loader(Reader):
             if one:
                 yield name, Environment(
                     name, one.account, one.regions, one.profile, one.protected, one.vars, one.store, one.urls, one.hosts, one.private,
-                    one.rollback,
+                    one.rollback, Backwards(one.backwards),
                 )  # fmt: skip
 
     def _checks(self, top: FileTable) -> Checks:
@@ -287,6 +300,18 @@ class _Loader(Reader):
         if cycle:
             self.wrong(f"the targets need each other in a circle: {' -> '.join(cycle)}", "targets", cycle[0])
 
+    def _check_size(self, targets: Mapping[str, Target]) -> None:
+        """Groups of groups and chains of `needs` cost by what is reached through them, which a short text can make any number."""
+        if self.problems:
+            return
+        left = MOST_PAIRS
+        for key, name, reached in _reached(targets):
+            left -= reached
+            if left < 0:
+                message = f"up to here, groups and `needs` connect targets in more than {MOST_PAIRS:,} ways"
+                self.wrong(message, "targets", name, key)
+                raise TooMany
+
     def _check_covering(self, loaded: Rules) -> None:
         """A rule that deploys a group and a part of it would be narrowed to the part: surely not what was meant."""
         covered = {name: _inside(name, loaded.targets) for name, target in loaded.targets.items() if target.members}
@@ -310,14 +335,81 @@ class _Loader(Reader):
                     self.wrong(f"{url!r} {wrong}", "environments", environment.name, "urls", index)
         if not loaded.environments:
             return
+        everywhere = _everywhere(loaded.environments)
         for name, target in loaded.targets.items():
-            wanted = set(_VARIABLE.findall(repr(target.settings))) - VARIABLES if "{" in repr(target.settings) else set()
-            for variable in sorted(wanted):
+            for variable in sorted(_used(target.settings) - everywhere):
                 for environment in loaded.environments.values():
                     if variable not in environment.vars and not (variable == REGION and environment.regions):
                         near = nearest(variable, tuple(environment.vars))
                         message = f"`{{{variable}}}` is no variable of environment {environment.name!r}; "
                         self.wrong(message + (near or f"add it to [environments.{environment.name}] vars"), "targets", name)
+
+    def _check_names_in_use(self, loaded: Rules) -> None:
+        """What only shows when variables are filled in: names that are empty, or have a hole; two targets that change the same thing."""
+        from toolkit.impact import filling
+
+        left = MOST_FILLED
+        holes = () if self._draft else filling.holes(loaded)
+        shared = filling.shared({name: self.kinds(one.kind).writes(one.settings) for name, one in loaded.targets.items()}, loaded)
+        for looks in (holes, shared):
+            for problem in looks:
+                if problem is not None:
+                    self.wrong(problem[0], *problem[1])
+                    continue
+                left -= 1
+                if left < 0:
+                    most = f"{MOST_FILLED:,} names of targets to fill in for all environments and regions"
+                    self.wrong(f"there are more than {most}", "environments")
+                    raise TooMany
+
+
+def _everywhere(environments: Mapping[str, Environment]) -> frozenset[str]:
+    """The variables that every environment has."""
+    known = [frozenset(one.vars) for one in environments.values()]
+    region = [REGION] if all(one.regions for one in environments.values()) else []
+    return VARIABLES.union(known[0].intersection(*known[1:]), region)
+
+
+def _used(settings: Any) -> set[str]:
+    """The variables in a target's settings."""
+    text = repr(settings)
+    return set(_VARIABLE.findall(text)) if "{" in text else set()
+
+
+def _reached(targets: Mapping[str, Target]) -> Iterator[tuple[str, str, int]]:
+    """Of each target the steps that it takes to find what it covers, then of each leaf those to find what it waits for. No circles."""
+    leaves: dict[str, frozenset[str]] = {}
+    for name, target in targets.items():
+        if target.members:
+            steps = _steps(name, targets)
+            yield "members", name, steps
+            leaves[name] = frozenset(one for one in _inside(name, targets) if not targets[one].members)
+    direct: dict[str, set[str]] = {}
+    for name, target in targets.items():
+        needed = set[str]().union(*(leaves.get(need, (need,)) for need in target.needs)) if target.needs else ()
+        own = leaves.get(name, (name,)) if needed else ()
+        yield "needs", name, len(own) * len(needed)
+        for leaf in own:
+            direct.setdefault(leaf, set()).update(needed)
+    for leaf, needed in direct.items():
+        found, waiting = set(needed), [*needed]
+        while waiting and len(found) <= MOST_PAIRS:
+            new = direct.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        yield "needs", leaf, len(found)
+
+
+def _steps(name: str, targets: Mapping[str, Target]) -> int:
+    """How many members are looked at to find all that a group covers; it stops counting where that is too much."""
+    found, waiting, steps = {name}, [name], 0
+    while waiting and steps <= MOST_PAIRS:
+        members = targets[waiting.pop()].members
+        steps += len(members)
+        new = set(members) - found
+        found |= new
+        waiting += new
+    return steps
 
 
 def _inside(name: str, targets: Mapping[str, Target]) -> set[str]:

@@ -6,14 +6,20 @@ is measured first. It also forgets positions; `Lines` finds them again, on deman
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
-MOST_BYTES = 256 * 1024
-MOST_COLUMNS = 1024
+MOST_BYTES = 1024 * 1024
+MOST_COLUMNS = 16 * 1024
 MOST_NESTING = 16
 MOST_DOTS = 16
+MOST_HEADERS = 40_000
+MOST_VALUES = 200_000
+MOST_ALL_DOTS = 100_000
+"""How many lines may begin like a table's header, how many values there may be, and how many dots outside of quotes: each costs the
+parser the same, however short it is."""
 
 # Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python 3.11.4. A string that never ends is
 # taken to the end of its line, or of the text: else its end would be looked for again from every quote in it.
@@ -51,17 +57,25 @@ def parse(data: bytes) -> tuple[str, dict[str, Any]]:
         found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
         line = int(found[1]) if found and found[1] else text.count("\n") + 1
         raise TomlError(message[: found.start()] if found else message, line) from None
+    except ValueError:  # a number that Python refuses to read
+        raise TomlError("a number in it is too long") from None
     except RecursionError:
         raise TomlError(f"it is nested deeper than {MOST_NESTING} levels") from None
 
 
 def _decode(data: bytes) -> str:
     if len(data) > MOST_BYTES:
-        raise TomlError(f"it has {len(data):,} bytes; {MOST_BYTES:,} are the most")
+        raise TomlError(too_long(len(data)))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise TomlError("it is not UTF-8", data.count(b"\n", 0, error.start) + 1) from None
+
+
+def too_long(size: int | None) -> str:
+    """What is said of a text of this many bytes; None for one of which nobody knows the end."""
+    has = f"more than {MOST_BYTES:,}" if size is None else f"{size:,}"
+    return f"it has {has} bytes; {MOST_BYTES:,} are the most"
 
 
 def _blank(text: str) -> str:
@@ -82,6 +96,15 @@ def _measure(blank: str) -> None:
             raise TomlError(f"the line has {len(line):,} characters; {MOST_COLUMNS:,} are the most", number)
         if line.count(".") > MOST_DOTS:
             raise TomlError(f"the line has more than {MOST_DOTS} dots outside of quotes", number)
+    headers = sum(1 for _ in _HEADER.finditer(blank))
+    if headers > MOST_HEADERS:
+        raise TomlError(f"it has {headers:,} tables; {MOST_HEADERS:,} are the most")
+    values = blank.count("=") + blank.count(",")
+    if values > MOST_VALUES:
+        raise TomlError(f"it has {values:,} values; {MOST_VALUES:,} are the most")
+    dots = blank.count(".")
+    if dots > MOST_ALL_DOTS:
+        raise TomlError(f"it has {dots:,} dots outside of quotes; {MOST_ALL_DOTS:,} are the most")
     depth = 0
     for found in _BRACKET.finditer(blank):
         depth += 1 if found[0] in "[{" else -1
@@ -95,6 +118,7 @@ class Lines:
     def __init__(self, text: str) -> None:
         self._text = text
         self._blank = _blank(text)
+        self._ends = [found.start() for found in re.finditer("\n", text)]
         self._sections = self._find_sections()
 
     def of(self, *keys: str | int) -> int | None:
@@ -102,7 +126,7 @@ class Lines:
         for length in range(len(keys), 0, -1):
             at = self._find(keys[:length])
             if at is not None:
-                return self._blank.count("\n", 0, at) + 1
+                return bisect_left(self._ends, at) + 1
         return None
 
     def _find_sections(self) -> dict[tuple[str | int, ...], tuple[int, int, int]]:

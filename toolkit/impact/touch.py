@@ -1,6 +1,6 @@
 """What do the changes touch? Changes x rules -> impact."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -111,17 +111,33 @@ class RuleBook:
         return self._lines.of(*keys)
 
 
-def touch(changes: Sequence[Change], book: RuleBook, old: Sequence[RuleBook] = (), own: Collection[str] = ()) -> Impact:
+Users = Callable[[str], Collection[str]]
+"""The targets that a path is an input of (their Dockerfile, their template), whatever rule owns it."""
+
+
+def nobody(path: str) -> Collection[str]:
+    """Where nothing is known of inputs."""
+    return ()
+
+
+def touch(
+    changes: Sequence[Change],
+    book: RuleBook,
+    old: Sequence[RuleBook] = (),
+    own: Collection[str] = (),
+    users: Users = nobody,
+) -> Impact:
     """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
 
     Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched. What no
     rule of one version matches calls for that version's fallback target, also where a rule of another version matches it.
-    `own` are the paths of rules.toml itself, which is never unmatched.
+    `own` are the paths of rules.toml itself, which is never unmatched. The `users` of a path are
+    called for as well, unless `ignore` covers it.
     """
     books = [(book, {}), *((one, one.in_terms_of(book)) for one in old)]
     targets: Reasons = {}
     checks: Reasons = {}
-    touched = [_touch_one(change, books, targets, checks, own) for change in changes]
+    touched = [_with_users(_touch_one(change, books, targets, checks, own), book, users, targets) for change in changes]
     removed = tuple(sorted(name for name in targets if name not in book.rules.targets))
     return Impact(
         touched=tuple(touched),
@@ -215,6 +231,18 @@ def _touch_one(change: Change, books: Sequence[Version], targets: Reasons, check
     if books[0][0].ignores(change.path) and not called:
         return Touched(change, (), (), "ignored")
     return Touched(change, (), tuple(called), "unmatched")
+
+
+def _with_users(one: Touched, book: RuleBook, users: Users, targets: Reasons) -> Touched:
+    """What a change calls for, and besides the targets that are built from its path."""
+    path = one.change.path
+    names = users(path)
+    if not names or book.ignores(path):
+        return one
+    for name in sorted(names):
+        reason = Reason(path, f"{name} is built from {path}", "", book.line("targets", name))
+        _note(path, reason, (name,), targets)
+    return replace(one, targets=tuple(dict.fromkeys((*one.targets, *sorted(names)))))
 
 
 def _note(path: str, reason: Reason, names: Iterable[str], into: Reasons) -> None:

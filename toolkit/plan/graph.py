@@ -38,15 +38,26 @@ class Graph:
     def narrow(self, names: Iterable[str]) -> list[str]:
         """The targets without those whose leaves are all among those of another one of them, sorted."""
         kept: list[str] = []
+        wide: list[frozenset[str]] = []
+        within = set[str]()
         for name in sorted(set(names), key=lambda one: (-len(self._leaves[one]), -len(self.covered.get(one, ())), one)):
-            if not any(self._leaves[name] <= self._leaves[wider] for wider in kept):
-                kept.append(name)
+            leaves = self._leaves[name]
+            if leaves <= within and (len(leaves) < 2 or any(leaves <= wider for wider in wide)):
+                continue
+            kept.append(name)
+            within |= leaves
+            if len(leaves) > 1:
+                wide.append(leaves)
         return sorted(kept)
 
     def waits_for(self, name: str, others: Collection[str]) -> set[str]:
         """Those of the others that have to be done first, also where what stands between them is not among them."""
         reached = set[str]().union(*(self._reach(leaf) for leaf in self.leaves(name)))
-        return {other for other in others if other != name and not reached.isdisjoint(self.leaves(other))} if reached else set()
+        if not reached:
+            return set()
+        among = others if isinstance(others, frozenset) else frozenset(others)
+        groups = {other for other in self.covered.keys() & among if not reached.isdisjoint(self.leaves(other))}
+        return ((reached & among) | groups) - {name}
 
     def _reach(self, leaf: str) -> set[str]:
         found = self._reached.get(leaf)
@@ -64,7 +75,8 @@ class Graph:
 
         Taken as one each, two groups can come to wait for each other though their members do not; such groups are written out.
         """
-        waits = {name: sorted(self.waits_for(name, names)) for name in sorted(names)}
+        among = frozenset(names)
+        waits = {name: sorted(self.waits_for(name, among)) for name in sorted(names)}
         try:
             return list(TopologicalSorter(waits).static_order())
         except CycleError as error:

@@ -1,7 +1,8 @@
 """CDK: an app becomes an assembly of templates and assets, once for the same files.
 
-The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it. The two are never mixed up: which one it
-was is part of what the assembly is kept under. Nothing is looked up in AWS: what an app deploys has to be in the repository.
+The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it, its `build` before it. The two are never
+mixed up: which one it was is part of what the assembly is kept under. Nothing is looked up in AWS: what an app deploys has to be in the
+repository.
 """
 
 import fcntl
@@ -14,18 +15,27 @@ import shutil
 import stat
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, BinaryIO, Protocol
 
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Place
-from toolkit.ports import process
-from toolkit.ports.files import read
+from toolkit.ports import causes, cdk_environment, process
+from toolkit.ports.files import read, write
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
-SCHEME = "1"
+SCHEME = "2"
+MOST_LINES = 400
+"""How many of the last lines of a failed program are searched for the cause."""
+CODE = "code"
+"""How a program is packed that no CDK app has staged: like a folder of one, without NO_CODE."""
+NO_CODE = frozenset((".git", "__pycache__", ".aws-sam", ".DS_Store"))
+USUAL_QUALIFIER = "hnb659fds"
+"""What `cdk bootstrap` puts into its names where nobody chose another one."""
 KEPT_S = 24 * 3600
 """An assembly that nobody has asked for in this time is deleted by the next synth."""
 
@@ -48,8 +58,33 @@ _TRUE_BY_DEFAULT = {
 """Settings of cdk.json, and the context key that an app knows them by: the CLI hands them on like this."""
 
 
+class Way(StrEnum):
+    """How an app is synthesized."""
+
+    CLI = "cli"
+    APP = "app"
+
+
+class Log(Protocol):
+    """What watches a synth: `check` is called all the time and may raise, `log` is given each line that the app writes."""
+
+    def check(self) -> None: ...
+    def log(self, line: str) -> None: ...
+
+
+class Silent:
+    """For a synth that nobody watches."""
+
+    def check(self) -> None:
+        """Go on."""
+
+    def log(self, line: str) -> None:
+        """Nobody reads it."""
+
+
 class App(Struct, frozen=True):
-    """An app in a folder of a repository, and what it is to be synthesized for."""
+    """An app in a folder of a repository, and what it is to be synthesized for. `pass_env` names the variables of our environment that it
+    is given."""
 
     root: str
     folder: str
@@ -57,6 +92,12 @@ class App(Struct, frozen=True):
     account: str
     region: str
     context: Mapping[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The folder with cdk.json."""
+        return os.path.join(self.root, self.folder)
 
 
 class Asset(Struct, frozen=True):
@@ -67,6 +108,8 @@ class Asset(Struct, frozen=True):
     packaging: str
     bucket: str
     key: str
+    text: str = ""
+    """What is stored, where it is no file: a template."""
 
 
 class Artifact(Struct, frozen=True):
@@ -82,59 +125,122 @@ class Artifact(Struct, frozen=True):
     protected: bool
     bootstrap: tuple[str, int] | None
     """The parameter that holds the bootstrap's version, and the version that is needed."""
+    warnings: tuple[str, ...] = ()
+    """What the app warns of about this stack."""
 
 
-def synthesized(app: App, cache: str, attend: Callable[[], None]) -> str:
-    """The folder of the app's assembly, from the cache if nothing has changed. `attend` is called while it runs and may raise.
+class Level(StrEnum):
+    """What kind of remark an app has made about a construct, as its metadata calls it."""
 
-    Raises Refused, FileProblem or ProgramFailed.
-    """
-    folder = os.path.join(app.root, app.folder)
-    settings = _settings(folder)
-    argv, kind = _program(folder, app.root, settings, app.context)
+    WARNING = "aws:cdk:warning"
+    ERROR = "aws:cdk:error"
+
+
+class Remark(Struct, frozen=True):
+    """What an app says about one of its constructs."""
+
+    level: Level
+    text: str
+
+
+def synthesized(app: App, cache: str, log: Log) -> str:
+    """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused, FileProblem, ProgramFailed, and what `log`
+    raises."""
+    settings = _settings(app.path)
+    argv, way = _program(app, settings)
+    build = settings.get("build") if way is Way.APP else None
     kept = os.path.join(cache, "cdk")
     try:
         os.makedirs(kept, mode=0o700, exist_ok=True)
     except OSError as error:
         raise FileProblem(path=kept, reason=error.strerror or str(error)) from None
-    made = os.path.join(kept, _key(app, settings, kind, argv))
-    with _alone(f"{made}.lock", attend):
+    whose = _identity(app, settings, way, argv)
+    # A build writes into the app's own folder: never two at once there.
+    lock = hashlib.sha256(app.path.encode("utf-8", "surrogateescape")).hexdigest()[:32] if build else whose
+    with _alone(os.path.join(kept, f"{lock}.lock"), log.check):
+        if build:
+            _build(app, settings, build, os.path.join(kept, f"{whose}.built"), log)
+        if way is Way.APP and len(argv) == 1 and os.path.isdir(os.path.join(app.path, argv[0])):
+            return _ready(os.path.join(app.path, argv[0]))
+        made = os.path.join(kept, _key(app, settings, whose))
         if os.path.isfile(os.path.join(made, "manifest.json")):
             os.utime(made)
             return made
         _prune(kept)
         new = f"{made}.{os.getpid()}.new"
         shutil.rmtree(new, ignore_errors=True)
-        _run(app, folder, settings, argv, kind, new, attend)
+        _run(app, settings, argv, way, new, log)
         shutil.rmtree(made, ignore_errors=True)
         os.rename(new, made)
     return made
 
 
-def artifact(assembly: str, name: str, account: str, region: str) -> Artifact:
-    """The stack of an assembly that has this name. Raises Refused or FileProblem."""
-    stacks: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
-    for folder, manifest in _manifests(assembly):
+def artifact(assembly: str, name: str, account: str, region: str, strict: bool = False) -> Artifact:
+    """The stack of an assembly that has this name. Raises Refused, also where the app itself says that it must not be deployed (with
+    `strict` a warning is enough), or FileProblem."""
+    stacks: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Remark]]] = {}
+    for folder, manifest, outer in _manifests(assembly):
         _refuse_lookups(manifest)
         for one, found in manifest.get("artifacts", {}).items():
             if found.get("type") == "aws:cloudformation:stack":
-                stacks[found.get("properties", {}).get("stackName") or one] = (folder, manifest, found)
+                stacks[found.get("properties", {}).get("stackName") or one] = (folder, manifest, found, outer)
     if name not in stacks:
         raise Refused(f"the CDK app has no stack {name}", f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`")
-    folder, manifest, found = stacks[name]
+    folder, manifest, found, outer = stacks[name]
+    remarks = [*outer, *_remarks(folder, found)]
+    for needed in found.get("dependencies", ()):
+        other = manifest["artifacts"].get(needed, {})
+        if other.get("type") != "aws:cloudformation:stack":  # another stack's remarks are about its own deploy
+            remarks += _remarks(folder, other)
+    _refuse_remarks(name, remarks, strict)
     _refuse_other_place(name, found, account, region)
-    return _artifact(name, folder, manifest, found, account, region)
+    warnings = tuple(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.WARNING))
+    return _artifact(name, folder, manifest, found, account, region, warnings)
+
+
+def is_strict(app: App) -> bool:
+    """Whether cdk.json says that a warning is as bad as an error. Raises FileProblem."""
+    return _settings(app.path).get("strict") is True
+
+
+def _remarks(folder: str, found: Mapping[str, Any]) -> list[Remark]:
+    """What an artifact's metadata say; they stand in the manifest, or since 2025 in a file beside it."""
+    every: list[tuple[str, Any]] = list((found.get("metadata") or {}).items())
+    more = found.get("additionalMetadataFile")
+    if more:
+        every += _json(_inside(folder, str(more))).items()
+    remarks = []
+    for path, entries in every:
+        for entry in entries if isinstance(entries, list) else ():
+            level = entry.get("type") if isinstance(entry, dict) else None
+            if level in (Level.WARNING, Level.ERROR):
+                data = entry.get("data")
+                text = data if isinstance(data, str) else json.dumps(data, sort_keys=True)
+                remarks.append(Remark(Level(level), f"{path}: {' '.join(text.split())}"))
+    return remarks
+
+
+def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
+    """Raise Refused where the app says that a stack must not be deployed, with all that it says."""
+    bad = list(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.ERROR))
+    if bad:
+        raise Refused(f"the CDK app says that {name} must not be deployed: {'; '.join(bad)}", "fix what it says, then deploy again")
+    warned = list(dict.fromkeys(remark.text for remark in remarks))
+    if strict and warned:
+        raise Refused(
+            f"the CDK app warns about {name}, and cdk.json is `strict`: {'; '.join(warned)}", "fix what it says, then deploy again"
+        )
 
 
 def pack(asset: Asset, into: BinaryIO) -> None:
     """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents only. Raises FileProblem, Refused."""
     try:
-        if asset.packaging != "zip":
+        if asset.packaging not in ("zip", CODE):
             with open(asset.path, "rb") as file:
                 shutil.copyfileobj(file, into)
             return
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in _files(asset.path):
+            for name, path in files_of(asset.path, NO_CODE if asset.packaging == CODE else frozenset()):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.external_attr = (0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
@@ -144,18 +250,36 @@ def pack(asset: Asset, into: BinaryIO) -> None:
         raise FileProblem(path=asset.path, reason=error.strerror or str(error)) from None
 
 
-def _files(folder: str) -> list[tuple[str, str]]:
-    """Every file of a folder by its name in the archive. Links are followed inside of it only."""
+def files_of(folder: str, without: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Every file of a folder by its name in the archive; a file is all of its own. Links are followed inside of it only."""
+    if os.path.isfile(folder):
+        return [(os.path.basename(folder), os.path.realpath(folder))]
     root, found = os.path.realpath(folder), []
     for here, folders, names in os.walk(folder, followlinks=False):
-        folders.sort()
+        folders[:] = sorted(one for one in folders if one not in without)
         for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]):
             path = os.path.join(here, name)
             real = os.path.realpath(path)
+            if name in without:
+                continue
             if not real.startswith(os.path.join(root, "")) or not os.path.isfile(real):
                 raise Refused(f"{path} is a link that leaves its folder, or no file", "take it out of the asset")
             found.append((os.path.relpath(path, folder), real))
     return found
+
+
+def content(path: str) -> str:
+    """The digest of a program's files as CODE packs them: their names, whether they can be run, and what is in them. Raises FileProblem,
+    Refused."""
+    whole = hashlib.sha256()
+    try:
+        for name, file in files_of(path, NO_CODE):
+            whole.update(f"{name}\0{bool(os.stat(file).st_mode & stat.S_IXUSR)}\0".encode("utf-8", "surrogateescape"))
+            with open(file, "rb") as opened:
+                whole.update(hashlib.file_digest(opened, "sha256").digest())
+    except OSError as error:
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+    return whole.hexdigest()
 
 
 def _settings(folder: str) -> dict[str, Any]:
@@ -165,68 +289,133 @@ def _settings(folder: str) -> dict[str, Any]:
         found = json.loads(read(path))
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
+    if isinstance(found, dict) and isinstance(found.get("app"), list) and all(isinstance(word, str) for word in found["app"]):
+        found["app"] = " ".join(found["app"])  # as the CLI does
     if not isinstance(found, dict) or not isinstance(found.get("app"), str):
         raise FileProblem(path=path, reason="it names no `app`")
+    if not isinstance(found.get("build", ""), str):
+        raise FileProblem(path=path, reason="its `build` is not a command line")
     return found
 
 
-def _program(folder: str, root: str, settings: Mapping[str, Any], context: Mapping[str, str]) -> tuple[list[str], str]:
+def _program(app: App, settings: Mapping[str, Any]) -> tuple[list[str], Way]:
     """What to start, and which of the two ways it is. A CLI that the repository pins goes before the one on PATH."""
-    for place in (folder, root):
+    for place in (app.path, app.root):
         path = os.path.join(place, "node_modules", ".bin", "cdk")
         if os.path.isfile(path) and os.access(path, os.X_OK):
-            return _cli(path, context), "cli"
+            return _cli(path, app.context), Way.CLI
     found = process.which("cdk")
     if found:
-        return _cli(found, context), "cli"
-    app = settings["app"]
-    if _SHELL.search(app):
-        raise Refused("the `app` in cdk.json needs a shell, and toolkit starts none", f"install the CDK's own CLI: {CLI}")
-    argv = shlex.split(app)
-    if not argv:
-        raise Refused("the `app` in cdk.json is empty", "say how the app is started, for example `python3 app.py`")
-    return argv, "app"
+        return _cli(found, app.context), Way.CLI
+    return _started(_words(settings, "app"), app.path), Way.APP
+
+
+def _words(settings: Mapping[str, Any], setting: str) -> list[str]:
+    """A command line of cdk.json as words. Raises Refused for one that only a shell can read."""
+    text = settings[setting]
+    words = [] if _SHELL.search(text) else _split(text)
+    if _SHELL.search(text) or words is None:
+        raise Refused(f"the `{setting}` in cdk.json needs a shell, and toolkit starts none", f"install the CDK's own CLI: {CLI}")
+    if not words:
+        raise Refused(f"the `{setting}` in cdk.json is empty", "say how the app is started, for example `python3 app.py`")
+    return words
+
+
+def _split(text: str) -> list[str] | None:
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote that is not closed
+        return None
+
+
+def _started(words: list[str], folder: str) -> list[str]:
+    """The words that start a program, as the CLI understands them: a script that is not executable itself is given to Node."""
+    path = os.path.join(folder, words[0])
+    if not os.path.isfile(path):
+        return words
+    if words[0].endswith(".js") and not os.access(path, os.X_OK):
+        return ["node", *words]
+    return [path, *words[1:]]
 
 
 def _cli(program: str, context: Mapping[str, str]) -> list[str]:
-    given = [word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")]
-    return [program, "synth", "--quiet", "--no-notices", "--no-lookups", *given]
+    """The CLI's command line. Errors that the app notes about one of its stacks are looked at here, for each stack by itself: the CLI
+    refuses all stacks for an error in one, and looks at none in a stage."""
+    return [program, "synth", "--quiet", "--no-notices", "--no-lookups", "--ignore-errors", *_contexts(context)]
 
 
-def _run(
-    app: App, folder: str, settings: Mapping[str, Any], argv: list[str], kind: str, into: str, attend: Callable[[], None]
-) -> None:  # fmt: skip
-    env = _environment(app, folder)
-    if kind == "cli":
+def _contexts(context: Mapping[str, str]) -> list[str]:
+    return [word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")]
+
+
+def _build(app: App, settings: Mapping[str, Any], build: str, note: str, log: Log) -> None:
+    """Run the `build` of cdk.json, unless no file has changed since it was run. `note` is the file that says when that was.
+
+    The files that it writes are among those: what is asked is how they stood when it had ended.
+    """
+    if _noted(note) == _digest(app.root, settings):
+        return
+    words = _started(_words({"build": build}, "build"), app.path)
+    env = _environment(app)
+    code, said = _ended([_found(words[0], app.path, env["PATH"]), *words[1:]], app.path, env, log)
+    if code:
+        raise _failed(app, "the `build` in cdk.json", said, code)
+    write(note, _digest(app.root, settings).encode())
+
+
+def _noted(path: str) -> str:
+    try:
+        return read(path, 100).decode("ascii", "replace")
+    except FileProblem:
+        return ""
+
+
+def _run(app: App, settings: Mapping[str, Any], argv: list[str], way: Way, into: str, log: Log) -> None:
+    env = _environment(app)
+    if way is Way.CLI:
         argv = [*argv, "--output", into]
     else:
-        env |= {"CDK_OUTDIR": into, "CDK_CONTEXT_JSON": json.dumps(_context(folder, settings, app.context))}
-        program = _found(argv[0], folder, env["PATH"])
-        argv = [program, *argv[1:]]
-    code, said = _ended(argv, folder, env, attend)
+        env |= {"CDK_OUTDIR": into, "CDK_CONTEXT_JSON": json.dumps(_context(app.path, settings, app.context))}
+        argv = [_found(argv[0], app.path, env["PATH"]), *argv[1:]]
+    code, said = _ended(argv, app.path, env, log)
     if code or not os.path.isfile(os.path.join(into, "manifest.json")):
         shutil.rmtree(into, ignore_errors=True)
-        reason = said or f"it ended with {code} and wrote no manifest.json"
-        problem = ProgramFailed(program="cdk synth" if kind == "cli" else "the CDK app", reason=reason)
-        problem.hint = f"try it in {app.folder}: npx cdk synth"
-        raise problem
+        wrote = said if code else [*said, "it wrote no manifest.json"]
+        raise _failed(app, "cdk synth" if way is Way.CLI else "the CDK app", wrote, code)
 
 
-def _ended(argv: list[str], folder: str, env: Mapping[str, str], attend: Callable[[], None]) -> tuple[int | None, str]:
-    """Run it to its end: its exit code, and the last line that it wrote. Output of any length is read; only that line is kept."""
-    said = ""
+def _ready(assembly: str) -> str:
+    """An assembly that `app` names instead of a program: the CLI starts nothing either."""
+    if not os.path.isfile(os.path.join(assembly, "manifest.json")):
+        raise FileProblem(path=assembly, reason="the `app` in cdk.json names this folder, and it has no manifest.json")
+    return assembly
+
+
+def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> ProgramFailed:
+    """The error for an app or a build that failed: the line that says why, and the same thing to be tried by hand."""
+    problem = ProgramFailed(program=program, reason=causes.cause(said, code))
+    words = ["npx", "cdk", "synth", *_contexts(app.context), *(["--profile", app.place.profile] if app.place.profile else [])]
+    problem.hint = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}".replace("{", "{{").replace("}", "}}")
+    return problem
+
+
+def _ended(argv: list[str], folder: str, env: Mapping[str, str], log: Log) -> tuple[int | None, list[str]]:
+    """Run it to its end: its exit code, and the last lines that it wrote. Output of any length is read."""
+    said: deque[str] = deque(maxlen=MOST_LINES)
     try:
         program = process.Talking(argv, folder, env)
     except OSError as error:
-        return 127, error.strerror or str(error)
+        return 127, [error.strerror or str(error)]
     try:
         for line in program.lines():
-            attend()
+            log.check()
             if line is not None and line.strip():
-                said = line[-2000:].decode("utf-8", "replace").strip()
+                text = line[-2000:].decode("utf-8", "replace").rstrip()
+                said.append(text)
+                log.log(text)
     finally:
         program.stop()
-    return program.code, said
+    return program.code, list(said)
 
 
 def _found(program: str, folder: str, path: str) -> str:
@@ -240,16 +429,23 @@ def _found(program: str, folder: str, path: str) -> str:
     raise Refused(f"there is no program {program} on PATH to start the CDK app with", "install it, or correct `app` in cdk.json")
 
 
-def _environment(app: App, folder: str) -> dict[str, str]:
-    """What an app may know: where it is deployed to, and the credentials of whoever deploys. A .venv beside it comes first on PATH."""
-    env = process.child_environment(**_QUIET)
+def not_handed_on(app: App) -> list[str]:
+    """What a person has to know before an app runs with a part of the environment: one line for each thing."""
+    known = {*_environment(app), "CDK_OUTDIR", "CDK_CONTEXT_JSON"}
+    return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ)
+
+
+def _environment(app: App) -> dict[str, str]:
+    """What an app may know: where it is deployed to, the credentials of whoever deploys, and the variables that rules.toml names. A .venv
+    beside it comes first on PATH."""
+    env = {**process.child_environment(**_QUIET), **cdk_environment.handed_on(app.pass_env, os.environ)}
     env |= {name: os.environ[name] for name in os.environ if name in _AWS or name.startswith("AWS_ENDPOINT_URL_")}
     env |= {"AWS_REGION": app.region, "AWS_DEFAULT_REGION": app.region}
     env |= {"CDK_DEFAULT_ACCOUNT": app.account, "CDK_DEFAULT_REGION": app.region}
     profile = app.place.profile or os.environ.get("AWS_PROFILE")
     if profile:
         env["AWS_PROFILE"] = profile
-    own = os.path.join(folder, ".venv", "bin")
+    own = os.path.join(app.path, ".venv", "bin")
     env["PATH"] = os.pathsep.join([*([own] if os.path.isdir(own) else []), env.get("PATH", os.defpath)])
     return env
 
@@ -265,18 +461,29 @@ def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str])
     return {**said, "aws:cdk:bundling-stacks": ["**"], **remembered, **settings.get("context", {}), **given}
 
 
-def _key(app: App, settings: Mapping[str, Any], kind: str, argv: list[str]) -> str:
+def _identity(app: App, settings: Mapping[str, Any], way: Way, argv: Sequence[str]) -> str:
+    """What an assembly is made of besides files, as a digest."""
+    parts = [SCHEME, way, *argv, json.dumps(settings, sort_keys=True), app.path, app.account, app.region, app.place.profile or ""]
+    parts += [f"{name}={value}" for name, value in sorted(app.context.items())]
+    parts += [f"env {name}={value}" for name, value in sorted(cdk_environment.handed_on(app.pass_env, os.environ).items())]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _key(app: App, settings: Mapping[str, Any], whose: str) -> str:
     """What an assembly is kept under: everything that it may be made of.
 
     An app may read any file of the repository, and no rule says which. So each of them counts, by the stamps that the system gives
     it: reading all of them would take longer than the app.
     """
-    parts = [SCHEME, kind, *argv, json.dumps(settings, sort_keys=True), app.folder, app.account, app.region]
-    parts += [f"{name}={value}" for name, value in sorted(app.context.items())]
-    found = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
-    for line in _stamps(app.root, settings.get("output")):
+    return hashlib.sha256(f"{whose}\0{_digest(app.root, settings)}".encode()).hexdigest()[:32]
+
+
+def _digest(root: str, settings: Mapping[str, Any]) -> str:
+    """The digest of all files' stamps."""
+    found = hashlib.sha256()
+    for line in _stamps(root, settings.get("output")):
         found.update(line.encode("utf-8", "surrogateescape") + b"\0")
-    return found.hexdigest()[:32]
+    return found.hexdigest()
 
 
 def _stamps(root: str, output: Any) -> Iterator[str]:
@@ -358,13 +565,14 @@ def _prune(kept: str) -> None:
             continue
 
 
-def _manifests(assembly: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The manifests of an assembly and of those inside it (an app's stages), with their folders."""
+def _manifests(assembly: str, outer: Sequence[Remark] = ()) -> Iterator[tuple[str, dict[str, Any], list[Remark]]]:
+    """The manifests of an assembly and of those inside it (an app's stages), with their folders and what is said about the stages."""
     manifest = _json(os.path.join(assembly, "manifest.json"))
-    yield assembly, manifest
+    yield assembly, manifest, list(outer)
     for found in manifest.get("artifacts", {}).values():
         if found.get("type") == "cdk:cloud-assembly":
-            yield from _manifests(_inside(assembly, found["properties"]["directoryName"]))
+            inside = _inside(assembly, found["properties"]["directoryName"])
+            yield from _manifests(inside, [*outer, *_remarks(assembly, found)])
 
 
 def _json(path: str) -> dict[str, Any]:
@@ -403,8 +611,8 @@ def _refuse_other_place(name: str, found: Mapping[str, Any], account: str, regio
 
 
 def _artifact(
-    name: str, folder: str, manifest: Mapping[str, Any], found: Mapping[str, Any], account: str, region: str
-) -> Artifact:  # fmt: skip
+    name: str, folder: str, manifest: Mapping[str, Any], found: Mapping[str, Any], account: str, region: str, warnings: tuple[str, ...]
+) -> Artifact:
     said = found.get("properties", {})
 
     def filled(text: str) -> str:
@@ -437,6 +645,7 @@ def _artifact(
         parameters=said.get("parameters") or {},
         protected=bool(said.get("terminationProtection")),
         bootstrap=(str(parameter), int(version)) if version and parameter else None,
+        warnings=warnings,
     )
 
 
@@ -477,8 +686,17 @@ def suffix(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
-def not_bootstrapped(account: str, region: str) -> Missing:
-    """The error for an account that the CDK was never used in."""
+def not_bootstrapped(account: str, region: str, profile: str | None = None, parameter: str = "") -> Missing:
+    """The error for an account that the CDK was never used in. `parameter` is the one that an app looks for: it has the qualifier."""
     problem = Missing(what="CDK bootstrap", name=f"in account {account}", where=f", {region}")
-    problem.hint = f"run: npx cdk bootstrap aws://{account}/{region}"
+    problem.hint = f"run: {bootstrap_command(account, region, profile, parameter)}"
     return problem
+
+
+def bootstrap_command(account: str, region: str, profile: str | None = None, parameter: str = "") -> str:
+    """The command that prepares an account and region for an app."""
+    words = ["npx", "cdk", "bootstrap", f"aws://{account}/{region}"]
+    named = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)
+    if named and named[1] != USUAL_QUALIFIER:
+        words += ["--qualifier", named[1], "--toolkit-stack-name", f"CDKToolkit-{named[1]}"]
+    return " ".join([*words, *(["--profile", shlex.quote(profile)] if profile else [])])

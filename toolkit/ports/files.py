@@ -42,6 +42,15 @@ def read(path: str, most: int | None = None) -> bytes:
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
 
 
+def size(path: str) -> int | None:
+    """How many bytes a file has; None for a pipe, and for what is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _regular(path: str, flags: int) -> int:
     """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the shell itself hands over is waited for."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -62,13 +71,16 @@ def read_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def write(path: str, data: bytes, replace: bool = True) -> None:
-    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said."""
+def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> None:
+    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said.
+
+    `mode` 0o600: for nobody else to read.
+    """
     temporary = f"{path}.{os.getpid()}.new"
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileProblem(path=path, reason="it is there, and it is no regular file")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -141,6 +153,40 @@ def digest(path: str) -> str:
             return f"{mode & 0o111 != 0} {hashlib.file_digest(file, 'sha256').hexdigest()}"
     except OSError as error:
         return f"missing {error.errno}"
+
+
+def blob_id(path: str, length: int) -> str:
+    """The id that git gives to the bytes of a file as they are, or to where a link leads, in as many letters as its ids have (40 or 64).
+
+    Empty where it is neither, or cannot be read.
+    """
+    import hashlib
+
+    made = hashlib.new("sha1" if length == 40 else "sha256", usedforsecurity=False)
+    try:
+        if os.path.islink(path):
+            leads = os.fsencode(os.readlink(path))
+            made.update(b"blob %d\0" % len(leads) + leads)
+            return made.hexdigest()
+        with open(path, "rb", opener=_no_link) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return ""
+            made.update(b"blob %d\0" % status.st_size)
+            while chunk := file.read(1 << 20):
+                made.update(chunk)
+            return made.hexdigest()
+    except OSError:
+        return ""
+
+
+def beginning(path: str, most: int) -> bytes:
+    """The first bytes of a regular file, none of what is something else or cannot be read. A last link is not followed."""
+    try:
+        with open(path, "rb", opener=_no_link) as file:
+            return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except OSError:
+        return b""
 
 
 def _no_link(path: str, flags: int) -> int:

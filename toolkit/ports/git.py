@@ -15,9 +15,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import GitError, GitMissing, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.errors import (
+    DamagedRepository,
+    FilesElsewhere,
+    GitError,
+    GitMissing,
+    MissingCommit,
+    NoCommits,
+    NotARepository,
+    NoWorkTree,
+    OtherBranch,
+    Quarantined,
+    UnknownRef,
+)
 from toolkit.model import Commit
-from toolkit.ports import process
+from toolkit.ports import git_refusals, process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
@@ -47,9 +59,17 @@ ENVIRONMENT = {
 
 GITLINK = "160000"
 
+PULL_REQUEST = (
+    "GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "BITBUCKET_PR_DESTINATION_BRANCH", "CHANGE_TARGET",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH",
+)  # fmt: skip
+"""The variables in which CI systems name the branch that a pull request goes into."""
+
 _MISSING = re.compile(
     r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
 )
+_REF = re.compile(r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
+_BROKEN = re.compile(r"ignoring broken ref (refs/heads/\S+)")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -70,6 +90,16 @@ class FileState(Struct, frozen=True, gc=False):
     path: str
     index: str
     tree: str
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """One entry of the index. `flag` is git's letter of `ls-files -v`: H as it is, S left out by a sparse checkout, M in conflict;
+    in small letters where git was told to assume that it is unchanged."""
+
+    path: str
+    mode: str
+    object_id: str
+    flag: str
 
 
 class Git:
@@ -110,7 +140,7 @@ class Git:
         git = cls(program, folder, git_dir=folder)
         done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
         if done.code and not done.out:
-            raise NotARepository(folder=folder)
+            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or NotARepository(folder=folder)
         shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
         git._learn_head(rest, born=done.code == 0)
@@ -120,12 +150,15 @@ class Git:
         lines = _text(done.out).removesuffix("\n").split("\n")
         if b"must be run in a work tree" in done.err:
             raise NoWorkTree(folder=folder)
-        if b"not a git repository" in done.err:
-            raise NotARepository(folder=folder)
+        if b"not a git repository (or any" in done.err:
+            raise git_refusals.unusable(folder) or NotARepository(folder=folder)
         if len(lines) < 4:
-            raise GitError(verb="rev-parse", reason=_reason(done.err))
+            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
         self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
+        inside, root = os.path.realpath(folder), os.path.realpath(self.root)
+        if inside != root and not inside.startswith(os.path.join(root, "")):
+            raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
 
     def _learn_head(self, lines: list[str], born: bool) -> list[str]:
         """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full name (none if that is ambiguous)."""
@@ -142,8 +175,23 @@ class Git:
     def require_head(self) -> str:
         """The commit that is checked out. Raises NoCommits."""
         if self.head is None:
-            raise NoCommits(folder=self.root)
+            raise self._unborn()
         return self.head
+
+    def _unborn(self) -> GitError:
+        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is damaged."""
+        branch = _text(self._run("symbolic-ref", "-q", "HEAD").out).strip()
+        listed = self._run("for-each-ref", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads")
+        broken = _BROKEN.search(_text(listed.err))
+        if broken and branch in ("", broken[1]):  # git does not even say the name of a branch that it cannot read
+            branch = broken[1]
+            short = quote(branch.removeprefix("refs/heads/"))
+            fix = f"see which commit it was: git reflog {short}; then: git update-ref {quote(branch)} COMMIT"
+            return DamagedRepository(folder=self.root, reason=f"{branch} is not a commit", fix=fix)
+        others = _text(listed.out).splitlines()
+        if branch and others:
+            return OtherBranch(folder=self.root, branch=branch.removeprefix("refs/heads/"), other=quote(others[0]))
+        return NoCommits(folder=self.root)
 
     def resolve(self, ref: str) -> str:
         """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
@@ -159,9 +207,16 @@ class Git:
         if _OBJECT.fullmatch(ref) and not self._exists(ref):
             if not ref.strip("0"):
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
-            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self._remote())} {ref}")
+            if os.environ.get("GIT_QUARANTINE_PATH"):
+                raise Quarantined(ref=ref)
+            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
+        refused = git_refusals.refusal("rev-parse", _text(done.err), self.root, self._any_remote())
+        if refused is not None:
+            raise refused
+        if ref == "HEAD" and self.head is None:
+            raise self._unborn()
         if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
-            remote = self._remote()
+            remote = self.remote()
             every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
             raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}")
         raise UnknownRef(ref=ref)
@@ -169,9 +224,53 @@ class Git:
     def _exists(self, object_id: str) -> bool:
         return self._run("cat-file", "-e", object_id).code == 0
 
-    def _remote(self) -> str:
-        names = _text(self._run("remote").out).split()
-        return "origin" if "origin" in names or not names else names[0]
+    def remote(self) -> str:
+        return self._any_remote() or "origin"
+
+    def _any_remote(self) -> str | None:
+        """What can be fetched from, None where there is nothing."""
+        names = self.remotes()
+        return "origin" if "origin" in names else names[0] if names else None
+
+    def remotes(self) -> list[str]:
+        """The names of the remotes that this clone knows."""
+        return _text(self._run("remote").out).split()
+
+    def commit_at(self, name: str) -> str | None:
+        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not here."""
+        if name == "HEAD":
+            return self.head
+        if is_object_id(name):
+            commit = _text(self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out).strip()
+            return commit if is_object_id(commit) else None
+        ref = self.ref(name)
+        return None if ref is None else ref[1]
+
+    def ref(self, name: str) -> tuple[str, str] | None:
+        """The whole name of what a ref points at in the end, and its commit; None if there is no such ref.
+
+        Nothing else is looked up, as `rev-parse` would: a tag may be called `refs/remotes/origin/main`.
+        """
+        if not name.startswith("refs/") or not is_ref_name(name):
+            return None
+        fields = "%(refname)%00%(symref)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+        for line in _text(self._run("for-each-ref", f"--format={fields}", name).out).splitlines():
+            refname, symref, kind, object_id, tagged_kind, tagged_id = line.split("\0")
+            if refname == name:
+                commits = {kind: object_id, tagged_kind: tagged_id}
+                return (symref or name, commits["commit"]) if "commit" in commits else None
+        return None
+
+    def points_at(self, ref: str) -> str | None:
+        """The ref that a symbolic one points at, whether that is here or not; None if it is none."""
+        if not ref.startswith("refs/"):
+            return None
+        return _text(self._run("symbolic-ref", "--quiet", ref).out).strip() or None
+
+    def refs(self, *names: str) -> list[str]:
+        """Those of these refs that are here, by their whole names."""
+        listed = _text(self._run("for-each-ref", "--format=%(refname)", *names).out).splitlines()
+        return [name for name in names if name in listed]
 
     def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
         """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef if there are none."""
@@ -179,13 +278,53 @@ class Git:
         if found:
             return found
         if self.shallow:
-            fetch = f"git fetch --unshallow {quote(self._remote())}"
+            fetch = f"git fetch --unshallow {quote(self.remote())}"
             raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
+
+    def has(self, commit: str) -> bool:
+        """Whether this clone holds a commit, by its whole id."""
+        return _OBJECT.fullmatch(commit) is not None and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
+
+    def common(self, one: str, other: str) -> tuple[str, ...]:
+        """The best common ancestors of two commits; none if there are none, or a shallow clone hides them."""
+        return tuple(_text(self._run("merge-base", "--all", one, other).out).split())
+
+    def fetch_all(self) -> str:
+        """The command that gets every commit of every branch."""
+        unshallow = "--unshallow " if self.shallow else ""
+        remote = self.remote()
+        every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
+        return f"git fetch {unshallow}--tags {quote(remote)} {every}"
+
+    def behind(self, commits: Sequence[str], head: str) -> bool:
+        """Whether all these commits, which this clone holds, are in a commit's history."""
+        return not self._checked("rev-list", "--max-count=1", *commits, f"^{head}").strip()
+
+    def only_in(self, commit: str, other: str, paths: Sequence[str]) -> tuple[str, ...]:
+        """The commits of one history that touch the paths (none: any), and of which the other has no commit that makes the same change."""
+        command = ("rev-list", "--cherry-pick", "--right-only", "--no-merges", f"{other}...{commit}", "--", *paths)
+        return tuple(_text(self._checked(*command)).split())
+
+    def history(self, revisions: Sequence[str], paths: Sequence[str]) -> Iterator[TreeChange]:
+        """Every change to the paths (none: any) that a commit of these revisions made, merges against each of their parents."""
+        command = ["log", "-m", "--format=%H", *_DIFF, *revisions, "--", *paths]
+        for record in self._log_records(self._start(command)):
+            if isinstance(record, TreeChange):
+                yield record
 
     def count(self, revisions: Sequence[str]) -> int:
         """How many commits a first-parent log of these revisions has."""
         return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)
+
+    def target_branch(self) -> str | None:
+        """The branch that a pull request goes into, as the CI says; None where it says none, or this clone does not have it."""
+        for name in PULL_REQUEST:
+            branch = os.environ.get(name, "").removeprefix("refs/heads/")
+            ref = f"refs/remotes/{self.remote()}/{branch}"
+            if branch and self._run("show-ref", "--verify", "--quiet", ref).code == 0:
+                return ref
+        return None
 
     def mainline(self) -> str | None:
         """The full name of the branch that this one goes back to: its upstream, or the remote's default branch.
@@ -220,16 +359,76 @@ class Git:
         )
         return [_file_state(record) for record in self._records(running, "status") if not _says_nothing(record)]
 
-    def index(self) -> tuple[list[str], list[str]]:
-        """What `status` does not tell of: the submodules, and the files that the index hides (assume-unchanged, skip-worktree)."""
+    def index(self) -> tuple[list[str], list[Entry]]:
+        """What `status` does not tell of: the submodules, and the entries that the index hides (assume-unchanged, skip-worktree).
+
+        A file that a sparse checkout leaves out is not hidden: it is not there.
+        """
         submodules: list[str] = []
-        hidden: list[str] = []
+        hidden: list[Entry] = []
         for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
             if record[2:8] == GITLINK.encode():
                 submodules.append(_text(record.partition(b"\t")[2]))
             elif record[:1] == b"S" or record[:1].islower():
-                hidden.append(_text(record.partition(b"\t")[2]))
-        return submodules, [path for path in hidden if os.path.lexists(os.path.join(self.root, path))]
+                hidden.append(_entry(record))
+        return submodules, [entry for entry in hidden if entry.flag == "h" or os.path.lexists(os.path.join(self.root, entry.path))]
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything in the index; a path in conflict is there once for each side."""
+        for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
+            yield _entry(record)
+
+    def stored(self, paths: Sequence[str]) -> dict[str, str]:
+        """For each regular file the id that its content would be committed under, by git's own rules for line ends and filters.
+
+        Filters that the repository itself defines are not run. A name with a line end cannot be asked for, and is left out.
+        """
+        asked = [path for path in paths if "\n" not in path]
+        if not asked:
+            return {}
+        given = b"".join(os.fsencode(path) + b"\n" for path in asked)
+        command = [*self._argv, "hash-object", "--stdin-paths"]
+        running = process.Running(command, self.root, {**self._env, **self._without_local_filters()}, given)
+        ids = b"".join(running).decode().split()
+        if running.code:
+            raise self._failure("hash-object", running.err)
+        return dict(zip(asked, ids, strict=True))
+
+    def filter_of(self, paths: Sequence[str]) -> dict[str, str]:
+        """Path -> the filter that .gitattributes names for it; paths without one are left out."""
+        if not paths:
+            return {}
+        given = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+        command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
+        running = process.Running(command, self.root, self._env, given)
+        fields = [_text(record) for record in self._records(running, "check-attr")]
+        pairs = zip(fields[::3], fields[2::3], strict=True)
+        return {path: value for path, value in pairs if value not in ("unspecified", "unset", "set")}
+
+    def filters(self) -> dict[str, dict[str, str]]:
+        """The filters that git's configuration defines, whoever defined them: name -> `clean`, `smudge`, `process` -> command."""
+        found: dict[str, dict[str, str]] = {}
+        for record in _text(self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.").out).split("\0"):
+            key, _, value = record.partition("\n")
+            name, _, part = key.removeprefix("filter.").rpartition(".")
+            if part in ("clean", "smudge", "process") and value:
+                found.setdefault(name, {})[part] = value
+        return found
+
+    def is_set(self, key: str, default: bool) -> bool:
+        """A setting that is true or false."""
+        said = _text(self._run("config", "--includes", "--type=bool", "--get", key).out).strip()
+        return said == "true" if said else default
+
+    def modes(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Path -> mode, of those that are in a commit. What a folder holds may be in it, too."""
+        if not paths:
+            return {}
+        found: dict[str, str] = {}
+        for record in self._records(self._start(["ls-tree", "-z", "--full-tree", commit, "--", *paths]), "ls-tree"):
+            meta, _, path = record.partition(b"\t")
+            found[_text(path)] = meta.partition(b" ")[0].decode()
+        return found
 
     def is_dirty_inside(self, submodule: str) -> bool:
         """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself."""
@@ -238,17 +437,22 @@ class Git:
             os.path.join(folder, ".git")
         ):
             return False  # not checked out, or a link that leads elsewhere: git itself tells of that
-        inside = Git.open(folder)
-        if os.path.realpath(inside.root) != os.path.realpath(folder):
+        try:
+            inside = Git.open(folder)
+            if os.path.realpath(inside.root) != os.path.realpath(folder):
+                return False  # it claims another place as its own
+            return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+        except FilesElsewhere:
             return False  # it claims another place as its own
-        return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+        except NotARepository:
+            return True  # its .git leads nowhere, so nobody knows what is in it
 
     def _without_local_filters(self) -> dict[str, str]:
         """Clean filters that the repository itself defines would be run; the user's own ones may be."""
         done = self._run(
             "config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$"
         )
-        fields = _text(done.out).split("\0")
+        fields = os.fsdecode(done.out).split("\0")  # as the environment will be encoded, whatever the locale: these go back to git
         names = {name.rsplit(".", 1)[0] for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in ("local", "worktree")}
         pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
         env = {"GIT_CONFIG_COUNT": str(len(pairs))}
@@ -398,9 +602,9 @@ class Git:
         reason = _reason(err)
         missing = _MISSING.search(reason)
         if missing:
-            fetch = f"git fetch --refetch --no-filter {quote(self._remote())}"
+            fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
-        return GitError(verb=verb, reason=reason)
+        return git_refusals.refusal(verb, _text(err), self.root, self._any_remote()) or GitError(verb=verb, reason=reason)
 
 
 class Diff:
@@ -423,6 +627,16 @@ class Diff:
 
 _DIFF = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--no-relative")
 _NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
+
+
+def is_ref_name(name: str) -> bool:
+    """Whether git allows this as the name of a ref, so that it means nothing but that ref."""
+    return bool(_REF.fullmatch(name))
+
+
+def is_object_id(name: str) -> bool:
+    """Whether this is the whole id of an object."""
+    return bool(_OBJECT.fullmatch(name))
 
 
 def _flags(git_dir: str | None) -> list[str]:
@@ -477,6 +691,13 @@ def _file_state(record: bytes) -> FileState:
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
     return FileState(_text(record[2:].removesuffix(b"/")), "?", "?")  # a repository inside is one path
+
+
+def _entry(record: bytes) -> Entry:
+    """A record of `git ls-files -v --stage`."""
+    meta, _, path = record.partition(b"\t")
+    flag, mode, object_id, _ = meta.decode().split(" ")
+    return Entry(_text(path), mode, object_id, flag)
 
 
 def _commit(found: Any) -> Commit:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from toolkit.model import Place
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.clock import Clock
 
 
@@ -16,6 +17,10 @@ class World(Struct, frozen=True):
     cache: str
     clock: Clock
     clouds: Callable[[str | None, str | None], Aws]
+
+    def endpoint(self, profile: str | None) -> str | None:
+        """The address that calls with a profile go to, None for AWS's own."""
+        return endpoint(profile)
 
     def aws(self, place: Place) -> Aws:
         """The calls of one place; always the same object for the same profile and region."""

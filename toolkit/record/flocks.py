@@ -5,9 +5,10 @@ import fcntl
 import os
 from contextlib import suppress
 
-from toolkit.errors import LockLost, Refused
+from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
 from toolkit.record import disk, state
-from toolkit.record.holder import BODY_MOST, Holder, decoded, encoded
+from toolkit.record.disk import Disk
+from toolkit.record.holder import BODY_MOST, Holder, Wish, decoded, encoded, wish_in
 from toolkit.record.state import Store
 
 ROOM = "locks"
@@ -17,9 +18,14 @@ _UNREADABLE = "unreadable"
 class Flock:
     """A lock that this process holds. `previous` is who left it without release, None if nobody did."""
 
-    def __init__(self, name: str, path: str, descriptor: int, previous: Holder | None) -> None:
+    def __init__(self, name: str, path: str, descriptor: int, previous: Holder | None, id: str = "") -> None:
         self.name, self.previous = name, previous
-        self._path, self._descriptor = path, descriptor
+        self._path, self._descriptor, self._id = path, descriptor, id
+
+    @property
+    def wish(self) -> Wish | None:
+        """That we stop, as another process of this machine has written beside it."""
+        return _wish(self._path, self._id)
 
     def check(self) -> None:
         """Raises LockLost if somebody has taken the file away: others may lock a new one then."""
@@ -31,6 +37,9 @@ class Flock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return None
+        if self.wish is not None:
+            with suppress(OSError):
+                os.unlink(_beside(self._path))
         try:
             os.ftruncate(descriptor, 0)
         except OSError as error:
@@ -63,7 +72,16 @@ class Flocks:
         except OSError as error:
             disk.unlock(descriptor)
             raise disk.bad_file(path, error) from None
-        return Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None), None, None
+        return Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None, holder.id), None, None
+
+    def ask(self, name: str, id: str, stop: Wish) -> bool:
+        """Ask the holder with this id to stop; it looks every second. Raises FileProblem."""
+        self._store.room(ROOM)
+        path = self._path(name)
+        if _wish(path, id) is None:
+            by = Holder(stop.who, stop.host, 0, stop.run, stop.command, "", id)
+            disk.replace(_beside(path), encoded(by, name, stop=stop), Disk())
+        return True
 
     def show(self) -> list[tuple[str, Holder]]:
         """What is held, by what the files say; nothing is locked in order to look."""
@@ -94,6 +112,20 @@ class Flocks:
 
     def _path(self, name: str) -> str:
         return self._store.path(ROOM, f"{state.file_name(name)}.lock")
+
+
+def _beside(path: str) -> str:
+    """Where a wish is written: the lock's own file is its holder's alone."""
+    return f"{path}.stop"
+
+
+def _wish(path: str, id: str) -> Wish | None:
+    """The wish that is meant for the holder with this id; one for a holder before says nothing."""
+    with suppress(StateDamaged, FileProblem):
+        body = disk.read(_beside(path), BODY_MOST)
+        if body and decoded(body, _UNREADABLE).id == id:
+            return wish_in(body)
+    return None
 
 
 def _locked(path: str) -> tuple[int | None, bytes]:

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
-from toolkit.model import GOOD
+from toolkit.model import GOOD, Deployed, Verdict
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Entry
-from toolkit.record.ledger import Local, Record, merged
+from toolkit.record.ledger import Record, Scope, merged
 from toolkit.record.state import Store
 
 INDEX, INDEX_MOST = "runs.index.json", 1 << 24
@@ -118,23 +118,33 @@ def _status(verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool,
     if code in STOPPED:
         return "cancelled"
     good = [verdict in GOOD for verdict in verdicts]
+    if code == 2 and Verdict.CANCELLED in verdicts and not any(good):
+        return "cancelled"  # nobody agreed to it
     if code == 0 or (code is None and all(good)):
         return "succeeded"
     return "partial" if any(good) else "failed"
 
 
-def last_good(store: Store, target: str, environment: str | None, region: str | None, known: Iterable[Record] = ()) -> list[Record]:
-    """The deploys of a target that went well, newest first: from the journals and the record on this machine, and those `known` from
-    a shared one. Raises FileProblem."""
-    recorded = merged(Local(store).get(environment, region, target), known)
+def last_good(store: Store, target: str, scope: Scope, known: Iterable[Record] = ()) -> list[Record]:
+    """The deploys of a target that went well, newest first: those that the record knows, and those in the journals on this machine.
+    Raises FileProblem."""
+    recorded = merged(known)
     known_runs = {record.run for record in recorded}
     good = [record for record in recorded if record.verdict in GOOD]
     for run in _names(store)[:SEARCHED]:
         for record in _successes(store, run) if run not in known_runs else ():
-            if (record.target, record.environment, record.region) == (target, environment, region):
+            if record.target == target and _is_of(record, scope):
                 place = next((index for index, other in enumerate(good) if other.when < record.when), len(good))
                 good.insert(place, record)
     return good
+
+
+def _is_of(record: Record, scope: Scope) -> bool:
+    """Whether a deploy was of a place. A journal of an earlier version may not say in which account it was."""
+    if (record.provider, record.endpoint, record.environment) != (scope.provider, scope.endpoint, scope.environment):
+        return False
+    same_account = None in (scope.account, record.account) or scope.account == record.account
+    return same_account and (scope.region is None or scope.region == record.region)
 
 
 def _successes(store: Store, run: str) -> list[Record]:
@@ -145,16 +155,17 @@ def _successes(store: Store, run: str) -> list[Record]:
         return []
     jobs = {str(job.get("step")): job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)}
     return [
-        _record(jobs[entry.step], run, entry)
+        _record(jobs[entry.step], run, entry, store.endpoint)
         for entry in entries
         if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") in GOOD
     ]
 
 
-def _record(job: Mapping[str, Any], run: str, entry: Entry) -> Record:
+def _record(job: Mapping[str, Any], run: str, entry: Entry, endpoint: str | None) -> Record:
     place, version = _place(job), _version(job)
     live = entry.facts.get("live")
     detail = entry.facts.get("detail") or (live.get("detail") if isinstance(live, dict) else None)
+    deployed = live.get("deployed") if isinstance(live, dict) else None
     return Record(
         target=str(job.get("target", "")),
         environment=_text(place.get("environment")),
@@ -166,7 +177,18 @@ def _record(job: Mapping[str, Any], run: str, entry: Entry) -> Record:
         when=entry.at,
         verdict=str(entry.facts["verdict"]),
         detail={str(key): str(value) for key, value in detail.items()} if isinstance(detail, dict) else {},
+        endpoint=endpoint,
+        account=_text(place.get("account")),
+        settings=str(version.get("settings", "")),
+        deployed=_deployed(deployed),
     )
+
+
+def _deployed(found: Any) -> Deployed:
+    try:
+        return msgspec.convert(found, Deployed) if found else Deployed()
+    except msgspec.ValidationError:
+        return Deployed()
 
 
 def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:

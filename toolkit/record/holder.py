@@ -32,6 +32,8 @@ class Holder(Struct, frozen=True):
     tokens: Annotated[tuple[_Word, ...], Meta(max_length=1000)] = ()
     boot: _Word = ""
     started: _Word = ""
+    action: _Word = ""
+    """What the run does: deploy or rollback; empty for one of the version before."""
     problem: str = ""
 
     @property
@@ -40,18 +42,54 @@ class Holder(Struct, frozen=True):
         return who.alive(who.Process(self.host, self.boot, self.pid, self.started)) is False
 
 
-def holder(run: str, command: str, now: datetime, tokens: tuple[str, ...] = ()) -> Holder:
+class Wish(Struct, frozen=True):
+    """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it reaches the holder wherever that is."""
+
+    who: _Word
+    host: _Word
+    run: _Word
+    command: _Word
+
+
+def holder(run: str, command: str, now: datetime, tokens: tuple[str, ...] = (), action: str = "") -> Holder:
     """This process as a holder."""
     me = who.this()
     since = now.isoformat(timespec="seconds")
-    return Holder(who.user(), me.host, me.pid, run, command[:1000], since, secrets.token_hex(8), tokens, me.boot, me.started)
+    return Holder(who.user(), me.host, me.pid, run, command[:1000], since, secrets.token_hex(8), tokens, me.boot, me.started, action)
 
 
-def encoded(one: Holder, name: str, beat: int = 0) -> bytes:
-    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its digest, and must tell them apart."""
+def wish(by: Holder) -> Wish:
+    """What a run asks the holder of a lock that it needs."""
+    return Wish(by.who, by.host, by.run, by.command)
+
+
+def encoded(one: Holder, name: str, beat: int = 0, stop: Wish | None = None) -> bytes:
+    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its digest, and must tell them apart.
+
+    `stop` says that the holder is to stop.
+    """
     found: dict[str, Any] = msgspec.to_builtins(one)
     del found["problem"]
-    return json.dumps({"v": 1, "name": name, "beat": beat, **found}).encode("ascii") + b"\n"
+    asked = {} if stop is None else {"stop": msgspec.to_builtins(stop)}
+    return json.dumps({"v": 1, "name": name, "beat": beat, **found, **asked}).encode("ascii") + b"\n"
+
+
+def asking(body: bytes, stop: Wish) -> bytes | None:
+    """Somebody else's body with the wish in it; None for one that cannot be read. All else that stands in it is kept."""
+    try:
+        found = json.loads(body.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return None
+    return json.dumps({**found, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n" if isinstance(found, dict) else None
+
+
+def wish_in(body: bytes) -> Wish | None:
+    """The wish in a lock's body, None if there is none. Whoever may write to the store may write it, so nothing else is done about it."""
+    try:
+        found = json.loads(body.partition(b"\n")[0])
+        return msgspec.convert(found["stop"], Wish) if isinstance(found, dict) and "stop" in found else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def decoded(body: bytes, fallback: str) -> Holder:

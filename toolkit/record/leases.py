@@ -11,7 +11,7 @@ from toolkit.errors import CloudError, LockLost, NotAllowed, Refused
 from toolkit.ports.aws.s3 import Bucket, Object
 from toolkit.ports.clock import Clock
 from toolkit.record import state
-from toolkit.record.holder import BODY_MOST, Holder, decoded, encoded
+from toolkit.record.holder import BODY_MOST, Holder, Wish, asking, decoded, encoded, wish_in
 
 RENEW_S, AGAIN_S = 20.0, 5.0
 """How often a lease is renewed, and how soon again where that failed, in seconds."""
@@ -21,6 +21,7 @@ EXPIRY_S = 120.0
 """After how long without renewal others may take it, in seconds."""
 ROOM = "locks/"
 _TRIES = 4
+_ASKS = 20
 
 
 class Lease:
@@ -33,6 +34,8 @@ class Lease:
         self._good: tuple[datetime, float] = (clock.now(), clock.elapsed())
         self._calls = Lock()
         self._released = False
+        self.wish: Wish | None = None
+        """That we stop, as somebody has written into it. It is read when a renewal finds that somebody has."""
 
     previous: Holder | None
 
@@ -53,9 +56,12 @@ class Lease:
             raise LockLost(target=self.name, reason="its renewal took too long")
 
     def renew(self, older_than_s: float | None = None) -> None:
-        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises LockLost, CloudError."""
+        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises LockLost, CloudError.
+
+        Who was asked to stop does not renew any more: whatever becomes of it, the lease is free soon.
+        """
         with self._calls:
-            if self._released or (older_than_s is not None and self._age() <= older_than_s):
+            if self._released or self.wish is not None or (older_than_s is not None and self._age() <= older_than_s):
                 return
             for _ in range(_TRIES):
                 since = (self._clock.now(), self._clock.elapsed())
@@ -64,7 +70,10 @@ class Lease:
                 if etag is not None:
                     self._etag, self._good = etag, since
                     return
-                self._etag = self._still_ours().etag  # an answer was lost: that renewal is there, and is not counted
+                there = self._still_ours()
+                self._etag = there.etag  # an answer was lost: that renewal is there, and is not counted
+                if wish_in(there.body) is not None:
+                    return
             raise LockLost(target=self.name, reason="somebody else writes to it")
 
     def _still_ours(self) -> Object:
@@ -74,6 +83,7 @@ class Lease:
         by = decoded(found.body, found.etag)
         if by.id != self._holder.id:
             raise LockLost(target=self.name, reason=f"{by.who} has taken it over")
+        self.wish = wish_in(found.body) or self.wish
         return found
 
     def _age(self) -> float:
@@ -132,6 +142,23 @@ class Leases:
                 self._prove(key, body, etag)
                 return lease.taken(etag, since, previous), None, None
         return None, by, left
+
+    def ask(self, name: str, id: str, stop: Wish) -> bool:
+        """Ask the holder with this id to stop; whether it is asked now, by whomever. Raises CloudError.
+
+        It is written once: each write makes the lease last longer.
+        """
+        key = _key(name)
+        for _ in range(_ASKS):  # its holder may renew it at this very moment
+            found = self._bucket.get(key, BODY_MOST)
+            if found is None or decoded(found.body, found.etag).id != id:
+                return False
+            if wish_in(found.body) is not None:
+                return True
+            body = asking(found.body, stop)
+            if body is not None and self._bucket.put(key, body, found.etag) is not None:
+                return True
+        return False
 
     def _seen(self, key: str, finally_: bool) -> Object | None:
         """What is there, None if it was released in between. Without the right to list, a missing object is forbidden: that is the

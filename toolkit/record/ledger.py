@@ -1,73 +1,117 @@
 """What is live where: for each target the deploys that went well, and the last one whatever it was.
 
-Where a bucket is configured it is the truth; the files on this machine are then a copy for when it cannot be reached.
+A record belongs to one place: provider, endpoint, account, region, environment. Where a bucket is configured it is the truth; the
+files on this machine are then a copy for when it cannot be reached. What earlier versions of toolkit recorded is read, and never written.
 """
 
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, StateDamaged, Unreachable
-from toolkit.model import GOOD, Place
+from toolkit.errors import FileProblem, Refused, StateDamaged, Unreachable
+from toolkit.model import GOOD, Deployed, Place
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
-from toolkit.record import disk, state
+from toolkit.record import disk, legacy, state
 from toolkit.record.disk import Disk
 from toolkit.record.state import Store
 
-ROOM = "live"
+ROOM = "record"
+DEPLOYED, SET, SEEN = "deploy", "set", "seen"
+"""Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of toolkit had recorded."""
+BODIES = "bodies"
 KEPT = 50
 """How many good deploys of a target are kept."""
 FILE_MOST = 1 << 20
+BODY_MOST = 1 << 21
 _TRIES = 20
-_VERSION = 1
+_VERSION = 2
+
+Text = Annotated[str, Meta(max_length=4096)]
 
 
 class Record(Struct, frozen=True):
-    """One deploy of one target. `when` is ISO 8601 in UTC; `n` is its place among the target's deploys, which no clock can upset.
+    """One deploy of one target. `when` is ISO 8601 in UTC, by the bucket's clock where there is one; `n` is its place among the
+    target's deploys, which no clock can upset.
 
     `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
+    `deployed` is what was put there, its `body` left out: that is kept under `body`, its digest.
     """
 
-    target: str
-    environment: str | None
-    region: str | None
-    version: str
-    commit: str | None
-    fingerprint: str
-    run: str
-    when: str
-    verdict: str
-    detail: Mapping[str, str] = {}
+    target: Text
+    environment: Text | None
+    region: Text | None
+    version: Text
+    commit: Text | None
+    fingerprint: Text
+    run: Text
+    when: Text
+    verdict: Text
+    detail: Mapping[Text, Text] = {}
     n: int = 0
     unsure: bool = False
+    provider: Text = "aws"
+    endpoint: Text | None = None
+    account: Text | None = None
+    settings: Text = ""
+    deployed: Deployed = Deployed()
+    body: Text = ""
+    who: Text = ""
+    promoted_from: Text = ""
+    origin: Text = DEPLOYED
 
 
-class _File(Struct, forbid_unknown_fields=True):
+class Scope(Struct, frozen=True):
+    """Whose record it is. Where rules.toml names no account or no region it is None, and means any."""
+
+    provider: str = "aws"
+    endpoint: str | None = None
+    account: str | None = None
+    region: str | None = None
+    environment: str | None = None
+
+
+class _File(Struct):
     v: int
     records: Annotated[tuple[Record, ...], Meta(max_length=1000)]
+    store: Text = ""
+    """The bucket that it is a copy of, empty where it is the record itself."""
 
 
-Name = tuple[str | None, str | None, str]
-"""Environment, region, target."""
+Read = tuple[tuple[Record, ...], str]
+"""Records, and what else came with them: the bucket of a copy, or the etag of an object."""
+
+
+class Contents(Struct, frozen=True):
+    """The records of a place by target, newest first, and of the targets whose record cannot be read or told apart the reason."""
+
+    records: Mapping[str, tuple[Record, ...]] = {}
+    damaged: Mapping[str, str] = {}
 
 
 def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
     """One target's records from several places, each run once, newest first; what `kept` leaves out is left out. Pure."""
-    found: dict[str, Record] = {}
-    for record in (record for records in lists for record in records):
-        other = found.get(record.run)
-        if other is None or (record.n, record.when, record.verdict) > (other.n, other.when, other.verdict):
-            found[record.run] = record
-    return kept(sorted(found.values(), key=lambda one: (one.n, one.when, one.run), reverse=True))
+    newest: dict[str, Record] = {}
+    for records in lists:
+        for record in records:
+            other = newest.get(record.run)
+            if other is None or _order(record) > _order(other):
+                newest[record.run] = record
+    return kept(sorted(newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True))
+
+
+def _order(record: Record) -> tuple[int, str, str]:
+    return record.n, record.when, record.verdict
 
 
 def kept(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -77,55 +121,211 @@ def kept(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
-    """The records with a new one on top; one of the same run is corrected where it stands. What gave way to what nobody was sure of leaves
-    that as it was. Pure."""
-    same = next((one for one in records if one.run == record.run), None)
-    n = same.n if same is not None else max((one.n for one in records), default=0) + 1
+    """The records with a new one on top; one of the same run is corrected where it stands.
+
+    A run that ended as `unchanged` deployed nothing: it records nothing new, and only ends a doubt about what is live.
+    What gave way to what nobody was sure of leaves that as it was. Pure.
+    """
+    same = next((other for other in records if other.run == record.run), None)
+    if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
+        return merged(records)
+    n = same.n if same is not None else max((other.n for other in records), default=0) + 1
     unsure = record.verdict not in GOOD and (record.unsure or (bool(records) and records[0].unsure))
-    return merged([one for one in records if one is not same], [replace(record, n=n, unsure=unsure)])
+    return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
 
 
-def encoded(records: Sequence[Record]) -> bytes:
+def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
+    """Whether what was found unchanged is what the newest good record says already, or the same version with something in it that
+    nobody deployed."""
+    good = next((other for other in records if other.verdict in GOOD), None)
+    if good is None or good.version != record.version:
+        return False
+    same = good.deployed.same(record.deployed)
+    if same is False:
+        return True
+    told = (good.fingerprint, good.settings) == (record.fingerprint, record.settings)
+    return told and good is records[0]
+
+
+def encoded(records: Sequence[Record], store: str = "") -> bytes:
     """The bytes of a target's file."""
-    return json.dumps({"v": _VERSION, "records": msgspec.to_builtins(records)}, indent=1).encode("ascii") + b"\n"
+    file = {"v": _VERSION, "store": store, "records": msgspec.to_builtins(records)}
+    return json.dumps(file, indent=1).encode("ascii") + b"\n"
 
 
-def decoded(data: bytes, path: str, name: Name | None = None) -> tuple[Record, ...]:
-    """The records in a file, of the target `name` if that is known. Raises StateDamaged."""
+def decoded(data: bytes, path: str, key: str | None = None) -> Read:
+    """The records in a file, which have to be those of its `key`, and the bucket that they were copied from. Raises StateDamaged."""
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
     try:
-        found = msgspec.convert(json.loads(data), _File)
+        document = json.loads(data)
+        if isinstance(document, dict) and document.get("v") not in (None, _VERSION):
+            raise StateDamaged(path=path, reason=f"it was written by another version of toolkit (format {document['v']})")
+        file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
-        raise StateDamaged(path=path, reason=f"it is no record of what is live ({type(problem).__name__})") from None
-    if found.v != _VERSION:
-        raise StateDamaged(path=path, reason=f"it was written by another version of toolkit (format {found.v})")
-    names = {(one.environment, one.region, one.target) for one in found.records}
-    if len(names | ({name} if name else set())) > 1:
-        raise StateDamaged(path=path, reason="it has records of another target")
-    return merged(found.records)
+        reason = f"it is not a valid record of what is live ({type(problem).__name__})"
+        raise StateDamaged(path=path, reason=reason) from None
+    if len({key_of(record) for record in file.records} | ({key} if key else set())) > 1:
+        raise StateDamaged(path=path, reason="it has records of another target or place")
+    return merged(file.records), file.store
 
 
 class Ledger(Protocol):
-    """The record of what is live. `behind` says why answers come from a copy, None if they do not."""
+    """The record of what is live in one place. `behind` says why answers come from a copy, None if they do not."""
 
     @property
     def behind(self) -> str | None: ...
 
-    def get(self, environment: str | None, region: str | None, target: str) -> tuple[Record, ...]:
-        """A target's records, newest first; none if it was never deployed. Raises StateDamaged, FileProblem, CloudError."""
+    def get(self, target: str) -> tuple[Record, ...]:
+        """A target's records, newest first; none if it was never deployed.
+
+        Raises StateDamaged, FileProblem, CloudError; Refused where they are of several accounts or regions, and rules.toml names none.
+        """
 
     def put(self, record: Record) -> None:
         """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem, CloudError."""
 
-    def all(self) -> Mapping[Name, tuple[Record, ...]]:
-        """The records of every target. Raises StateDamaged, FileProblem, CloudError."""
+    def all(self) -> Contents:
+        """The records of every target. A damaged one costs only itself. Raises FileProblem, CloudError."""
+
+    def body(self, record: Record) -> str | None:
+        """The template that was deployed, None if it is not kept. Raises StateDamaged, FileProblem, CloudError."""
+
+    def before(self) -> Mapping[str, tuple[Record, ...]]:
+        """What an earlier version of toolkit recorded of this place: nothing that says what is live, for it may be of another account
+        or endpoint. What cannot be read is left out. Raises FileProblem, CloudError."""
+
+    def repair(self, target: str) -> str:
+        """Put aside what cannot be read, and take what is known elsewhere in its place; in words what was done.
+
+        Raises StateDamaged, FileProblem, CloudError.
+        """
+
+
+def scope_of(store: Store, place: Place) -> Scope:
+    """Whose record is meant."""
+    return Scope("aws", store.endpoint, place.account, place.region, place.environment)
 
 
 def open_ledger(store: Store, place: Place, world: World) -> Ledger:
-    """The record of a project, in the place's bucket if it has one."""
-    here = Local(store)
+    """The record of a place, in its bucket if it has one."""
+    here = Local(store, scope_of(store, place))
     return Shared(here, Bucket(world.aws(place), place.store, place.account)) if place.store else here
+
+
+def key_of(record: Record) -> str:
+    """Where a record lies: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, `-` for what is not set."""
+    parts = (
+        record.provider, record.endpoint, record.account, record.region, record.environment, record.target
+    )  # fmt: skip
+    return f"{ROOM}/{'/'.join(state.file_name(part) for part in parts)}.json"
+
+
+class Parts(Struct, frozen=True):
+    """Which of all keys are of a scope: below `prefix`, and with the same words where the scope names them."""
+
+    scope: Scope
+
+    @property
+    def _words(self) -> tuple[str | None, ...]:
+        scope = self.scope
+        any_or = [None if part is None else state.file_name(part) for part in (scope.account, scope.region)]
+        first = (state.file_name(scope.provider), state.file_name(scope.endpoint))
+        return (*first, *any_or, state.file_name(scope.environment))
+
+    @property
+    def prefix(self) -> str:
+        """What all of its keys begin with."""
+        known: list[str] = []
+        for word in self._words:
+            if word is None:
+                break
+            known.append(word)
+        return f"{ROOM}/{'/'.join(known)}/"
+
+    def target(self, key: str) -> str | None:
+        """The target that a key is of, None where it is of another scope. One whose name was too long is shortened."""
+        words = key.removeprefix(f"{ROOM}/").removesuffix(".json").split("/")
+        if not key.endswith(".json") or len(words) != 6:
+            return None
+        for mine, word in zip(self._words, words, strict=False):
+            if mine is not None and mine != word:
+                return None
+        return state.words(words[5])
+
+
+def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
+    """Read the files of a scope, each with the target that its name says; a damaged one costs only its target."""
+    records: dict[str, tuple[Record, ...]] = {}
+    damaged: dict[str, str] = {}
+    for name, read in files:
+        try:
+            entries, _ = read()
+        except StateDamaged as problem:
+            damaged[name] = f"its record is damaged: {problem}"
+            continue
+        target = entries[0].target if entries else name
+        if target in records:
+            damaged[target] = ambiguous(target, (*records[target], *entries))
+        elif entries:
+            records[target] = entries
+    kept_records = {target: entries for target, entries in records.items() if target not in damaged}
+    return Contents(kept_records, damaged)
+
+
+def ambiguous(target: str, records: Iterable[Record]) -> str:
+    """Why nothing can be said of a target of which several places have records."""
+    places = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
+    return f"{target} is recorded in {', '.join(places)}, and rules.toml does not say which is meant"
+
+
+def stripped(record: Record) -> Record:
+    """The record as it is kept: its template lies apart, under its digest."""
+    if not record.deployed.body:
+        return record
+    body = digest(record.deployed.body)
+    return replace(record, body=body, deployed=replace(record.deployed, body=""))
+
+
+def digest(body: str) -> str:
+    """The name of a template's text."""
+    return hashlib.sha256(body.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
+    if data is None:
+        return None
+    if hashlib.sha256(data).hexdigest() != record.body:
+        raise StateDamaged(path=path, reason="it is not the template that was recorded")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _of_before(entry: legacy.Entry) -> Record:
+    return Record(
+        target=entry.target,
+        environment=entry.environment,
+        region=entry.region,
+        version=entry.version,
+        commit=entry.commit,
+        fingerprint="",  # an earlier version digested other things
+        run=entry.run,
+        when=entry.when,
+        verdict=entry.verdict,
+        detail=entry.detail,
+        n=entry.n,
+        unsure=entry.unsure,
+        origin=SEEN,
+    )
+
+
+def earlier(lists: Iterable[Sequence[legacy.Entry]], scope: Scope) -> Mapping[str, tuple[Record, ...]]:
+    """What an earlier version recorded, as far as it may be of this scope."""
+    records: dict[str, tuple[Record, ...]] = {}
+    for entries in lists:
+        for entry in entries:
+            if entry.environment == scope.environment and scope.region in (None, entry.region):
+                records[entry.target] = (*records.get(entry.target, ()), _of_before(entry))
+    return {target: merged(entries) for target, entries in records.items()}
 
 
 class Local:
@@ -133,53 +333,103 @@ class Local:
 
     behind: str | None = None
 
-    def __init__(self, store: Store, disk: Disk | None = None) -> None:
+    def __init__(self, store: Store, scope: Scope, disk: Disk | None = None) -> None:
         self._store, self._disk = store, disk or Disk()
+        self._parts = Parts(scope)
+        self.scope = scope
 
-    def get(self, environment: str | None, region: str | None, target: str) -> tuple[Record, ...]:
+    def get(self, target: str) -> tuple[Record, ...]:
         """A target's records."""
-        name = (environment, region, target)
-        return self._read(self._path(name), name)
+        return self.copy(target)[0]
+
+    def copy(self, target: str) -> Read:
+        """A target's records, and the bucket that they are a copy of (empty: none)."""
+        files = [self._read(key) for key in self._keys_of(target)]
+        full = [file for file in files if file[0]]
+        if len(full) > 1:
+            records = [record for file in full for record in file[0]]
+            raise Refused(ambiguous(target, records), "name `account` and `regions` of the environment in rules.toml")
+        return full[0] if full else ((), "")
 
     def put(self, record: Record) -> None:
         """Add one."""
-        name = (record.environment, record.region, record.target)
-        self.change(name, lambda records: added(records, record))
+        self.keep_body(record.deployed.body)
+        self._change(key_of(record), lambda records: added(records, stripped(record)), None)
 
-    def keep(self, name: Name, records: Sequence[Record]) -> None:
-        """Take over what another place knows."""
-        self.change(name, lambda own: merged(own, records))
+    def keep(self, records: Sequence[Record], store: str) -> None:
+        """Take over what a bucket knows of one target."""
+        self._change(key_of(records[0]), lambda own: merged(own, records), store)
 
-    def change(self, name: Name, how: Callable[[Sequence[Record]], tuple[Record, ...]]) -> tuple[Record, ...]:
+    def keep_body(self, body: str) -> None:
+        """Keep a template."""
+        if body:
+            self._store.room(BODIES)
+            path = self._store.path(BODIES, digest(body))
+            if not os.path.exists(path):
+                disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
+
+    def all(self) -> Contents:
+        """The records of every target."""
+        return contents((self._parts.target(key) or key, partial(self._read, key)) for key in self._keys())
+
+    def body(self, record: Record) -> str | None:
+        """The template."""
+        path = self._store.path(BODIES, record.body)
+        return _checked_body(disk.read(path, BODY_MOST), record, path) if record.body else None
+
+    def before(self) -> Mapping[str, tuple[Record, ...]]:
+        """What an earlier version recorded here, which did not know of endpoints."""
+        lists: list[Sequence[legacy.Entry]] = []
+        if self.scope.endpoint is None:
+            for path in _files(self._store.path(legacy.ROOM)):
+                data = disk.read(path, FILE_MOST)
+                with suppress(StateDamaged):
+                    lists.append(legacy.decoded(data or b"", path))
+        return earlier(lists, self.scope)
+
+    def repair(self, target: str) -> str:
+        """Put a damaged file aside."""
+        done: list[str] = []
+        for key in self._keys_of(target):
+            try:
+                self._read(key)
+            except StateDamaged:
+                path = self._path(key)
+                try:
+                    os.replace(path, f"{path}.damaged")
+                except OSError as error:
+                    raise FileProblem(path=path, reason=disk.why(error)) from None
+                done.append(f"put aside as {path}.damaged")
+        return "; ".join(done) or "nothing on this machine is damaged"
+
+    def _change(self, key: str, how: Callable[[Sequence[Record]], tuple[Record, ...]], store: str | None) -> None:
         """Read, change, write, with no other process in between."""
-        path = self._path(name)
-        lock = self._locked(os.path.join(self._store.room(ROOM), ".lock"))
+        path = self._path(key)
+        room = self._store.room(ROOM)
+        for folder in key.split("/")[1:-1]:
+            room = state.own_folder(os.path.join(room, folder))
+        lock = self._locked(self._store.path(ROOM, ".lock"))
         try:
-            before = self._read(path, name)
-            after: tuple[Record, ...] = how(before)
-            if after != before:
-                disk.replace(path, encoded(after), self._disk)
-            return after
+            before, copied_from = self._read(key)
+            after = how(before)
+            if after != before or store not in (None, copied_from):
+                disk.replace(path, encoded(after, copied_from if store is None else store), self._disk)
         finally:
             disk.unlock(lock)
 
-    def all(self) -> Mapping[Name, tuple[Record, ...]]:
-        """The records of every target."""
-        try:
-            files = sorted(os.listdir(self._store.path(ROOM)))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise FileProblem(path=self._store.path(ROOM), reason=disk.why(error)) from None
-        found = [self._read(self._store.path(ROOM, file), None) for file in files if file.endswith(".json")]
-        return {(one[0].environment, one[0].region, one[0].target): one for one in found if one}
+    def _keys(self) -> list[str]:
+        return [key for key in _keys_below(self._store.folder, self._parts.prefix) if self._parts.target(key) is not None]
 
-    def _read(self, path: str, name: Name | None) -> tuple[Record, ...]:
-        data = disk.read(path, FILE_MOST)
-        return () if data is None else decoded(data, path, name)
+    def _keys_of(self, target: str) -> list[str]:
+        name = f"/{state.file_name(target)}.json"
+        return [key for key in self._keys() if key.endswith(name)]
 
-    def _path(self, name: Name) -> str:
-        return self._store.path(ROOM, f"{state.file_name(*name)}.json")
+    def _read(self, key: str) -> Read:
+        data = disk.read(self._path(key), FILE_MOST)
+        return ((), "") if data is None else decoded(data, self._path(key), key)
+
+    def _path(self, key: str) -> str:
+        return self._store.path(*key.split("/"))
 
     def _locked(self, path: str) -> int:
         try:
@@ -194,60 +444,194 @@ class Local:
         return descriptor
 
 
+def _keys_below(root: str, prefix: str) -> list[str]:
+    """The keys of all files below a prefix, sorted. Raises FileProblem."""
+    keys: list[str] = []
+
+    def failed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise FileProblem(path=str(error.filename), reason=disk.why(error))
+
+    for folder, _, names in os.walk(os.path.join(root, prefix), onerror=failed):
+        for name in names:
+            keys.append(os.path.relpath(os.path.join(folder, name), root))
+    return sorted(keys)
+
+
+def _files(folder: str) -> list[str]:
+    """The files of a folder that may not be there. Raises FileProblem."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileProblem(path=folder, reason=disk.why(error)) from None
+    return [os.path.join(folder, name) for name in names if name.endswith(".json")]
+
+
 class Shared:
     """The record in a bucket, with a copy here."""
 
     def __init__(self, here: Local, bucket: Bucket) -> None:
-        self._here, self._bucket = here, bucket
+        self._here, self._bucket, self._parts = here, bucket, Parts(here.scope)
+        self._store = bucket.address("")
         self.behind: str | None = None
 
-    def get(self, environment: str | None, region: str | None, target: str) -> tuple[Record, ...]:
-        """A target's records; those of the copy if the bucket cannot be reached."""
-        name = (environment, region, target)
+    def get(self, target: str) -> tuple[Record, ...]:
+        """A target's records; those of the copy if the bucket cannot be reached, or has none and the copy was never a copy of it."""
         try:
-            found, _ = self._read(_key(name), name)
+            records = self._get(target)
         except Unreachable as problem:
             self.behind = str(problem)
-            return self._here.get(environment, region, target)
-        self._copy(name, found)
-        return found
+            return self._here.get(target)
+        if records:
+            self._copy(records)
+            return records
+        return self._own(target)
+
+    def _get(self, target: str) -> tuple[Record, ...]:
+        scope = self._here.scope
+        if None not in (scope.account, scope.region):
+            return self._read(key_of(_blank(target, scope)))[0]
+        name = f"/{state.file_name(target)}.json"
+        lists = [self._read(key)[0] for key in self._keys() if key.endswith(name)]
+        full = [records for records in lists if records]
+        if len(full) > 1:
+            records = [record for entries in full for record in entries]
+            raise Refused(ambiguous(target, records), "name `account` and `regions` of the environment in rules.toml")
+        return full[0] if full else ()
 
     def put(self, record: Record) -> None:
         """Add one, with what could only be put into the copy before. When this raises for the bucket, the copy has it."""
-        name = (record.environment, record.region, record.target)
         own: tuple[Record, ...] = ()
-        with suppress(StateDamaged, FileProblem):  # the copy is no more than that
-            own = self._here.get(*name)
+        with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
+            own = tuple(other for other in self._here.get(record.target) if key_of(other) == key_of(record))
             self._here.put(record)
-        key = _key(name)
+        body = record.deployed.body
+        if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
+            self._bucket.put(f"{BODIES}/{digest(body)}", body.encode("utf-8", "surrogateescape"), None)
+        key = key_of(record)
+        timed = stripped(replace(record, when=self._bucket.now().isoformat(timespec="seconds")))
         for _ in range(_TRIES):
-            there, etag = self._read(key, name)
-            wanted = added(merged(there, own), record)
-            if wanted == there or self._bucket.put(key, encoded(wanted), etag) is not None:
-                self._copy(name, wanted)
+            known, etag = self._read(key)
+            wanted = added(merged(known, own), timed)
+            if wanted == known or self._bucket.put(key, encoded(wanted), etag or None) is not None:
+                self._copy(wanted)
                 return
         raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
 
-    def all(self) -> Mapping[Name, tuple[Record, ...]]:
+    def all(self) -> Contents:
         """The records of every target; those of the copy if the bucket cannot be reached."""
         try:
-            keys = [key for key in self._bucket.keys(f"{ROOM}/") if key.endswith(".json")]
+            keys = self._keys()
             with ThreadPoolExecutor(8) as pool:
-                found = [records for records, _ in pool.map(lambda key: self._read(key, None), keys) if records]
+                reads = list(pool.map(self._tried, keys))
         except Unreachable as problem:
             self.behind = str(problem)
             return self._here.all()
-        return {(one[0].environment, one[0].region, one[0].target): one for one in found}
+        named = [self._parts.target(key) or key for key in keys]
+        found = contents(zip(named, reads, strict=True))
+        own = self._unshared({*found.records, *found.damaged})
+        return Contents({**own, **found.records}, found.damaged)
 
-    def _copy(self, name: Name, records: tuple[Record, ...]) -> None:
+    def body(self, record: Record) -> str | None:
+        """The template."""
         with suppress(StateDamaged, FileProblem):
-            if records:
-                self._here.keep(name, records)
+            kept_here = self._here.body(record)
+            if kept_here is not None:
+                return kept_here
+        if not record.body:
+            return None
+        key = f"{BODIES}/{record.body}"
+        item = self._bucket.get(key, BODY_MOST)
+        return None if item is None else _checked_body(item.body, record, self._bucket.address(key))
 
-    def _read(self, key: str, name: Name | None) -> tuple[tuple[Record, ...], str | None]:
-        found = self._bucket.get(key, FILE_MOST)
-        return ((), None) if found is None else (decoded(found.body, self._bucket.address(key), name), found.etag)
+    def before(self) -> Mapping[str, tuple[Record, ...]]:
+        """What an earlier version recorded in the bucket, and here."""
+        scope = self._here.scope
+        lists: list[Sequence[legacy.Entry]] = []
+        for key in self._bucket.keys(legacy.prefix(scope.environment)):
+            item = self._bucket.get(key, FILE_MOST) if key.endswith(".json") else None
+            with suppress(StateDamaged):
+                lists.append(legacy.decoded(item.body if item else b"", key))
+        here = {} if lists else self._here.before()
+        return {**here, **earlier(lists, scope)}
+
+    def repair(self, target: str) -> str:
+        """Put a damaged object aside; what this machine knows of the target takes its place."""
+        done = []
+        name = f"/{state.file_name(target)}.json"
+        with suppress(StateDamaged, FileProblem):
+            self._here.repair(target)
+        for key in self._keys():
+            if not key.endswith(name):
+                continue
+            try:
+                self._read(key)
+            except StateDamaged:
+                done.append(self._put_aside(key, target))
+        return "; ".join(done) or "nothing in the store is damaged"
+
+    def _put_aside(self, key: str, target: str) -> str:
+        item = self._bucket.get(key, FILE_MOST)
+        if item is None:
+            return "it is gone"
+        aside = f"damaged/{key}.{item.modified:%Y%m%dT%H%M%SZ}"
+        self._bucket.put(aside, item.body, None)
+        own: tuple[Record, ...] = ()
+        with suppress(StateDamaged, FileProblem, Refused):
+            own = tuple(record for record in self._here.get(target) if key_of(record) == key)
+        written = bool(self._bucket.put(key, encoded(own), item.etag) if own else self._bucket.delete(key, item.etag))
+        if not written:
+            raise StateDamaged(path=self._bucket.address(key), reason="somebody else writes to it; run the repair again")
+        what = f"this machine's copy ({len(own)} deploys) took its place" if own else "nothing is recorded of it now"
+        return f"put aside as {self._bucket.address(aside)}; {what}"
+
+    def _keys(self) -> list[str]:
+        return [key for key in self._bucket.keys(self._parts.prefix) if self._parts.target(key) is not None]
+
+    def _tried(self, key: str) -> Callable[[], Read]:
+        """Read now, raise later: one damaged object must not cost the others."""
+        try:
+            read = self._read(key)
+        except StateDamaged as problem:
+            return _raising(problem)
+        return lambda: read
+
+    def _own(self, target: str) -> tuple[Record, ...]:
+        """What this machine recorded of a target before there was a bucket."""
+        records, copied_from = self._here.copy(target)
+        return records if not copied_from else ()
+
+    def _unshared(self, known: Collection[str]) -> dict[str, tuple[Record, ...]]:
+        own: dict[str, tuple[Record, ...]] = {}
+        with suppress(StateDamaged, FileProblem):
+            for target in self._here.all().records.keys() - known:
+                with suppress(StateDamaged, FileProblem, Refused):
+                    own[target] = self._own(target)
+        return {target: records for target, records in own.items() if records}
+
+    def _copy(self, records: tuple[Record, ...]) -> None:
+        with suppress(StateDamaged, FileProblem):
+            self._here.keep(records, self._store)
+
+    def _read(self, key: str) -> Read:
+        item = self._bucket.get(key, FILE_MOST)
+        if item is None:
+            return (), ""
+        return decoded(item.body, self._bucket.address(key), key)[0], item.etag
 
 
-def _key(name: Name) -> str:
-    return f"{ROOM}/{'/'.join(state.file_name(part) for part in name)}.json"
+def _raising(problem: StateDamaged) -> Callable[[], Read]:
+    def read() -> Read:
+        raise problem
+
+    return read
+
+
+def _blank(target: str, scope: Scope) -> Record:
+    """A record of a target of which only the place matters."""
+    return Record(
+        target, scope.environment, scope.region, "", None, "", "", "", "",
+        provider=scope.provider, endpoint=scope.endpoint, account=scope.account,
+    )  # fmt: skip

@@ -11,11 +11,11 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
 from toolkit.ports.world import World
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, held, holder
-from toolkit.record.leases import AGAIN_S, RENEW_S, Lease, Leases
+from toolkit.record.holder import Holder, Wish, held, holder, wish
+from toolkit.record.leases import AGAIN_S, EXPIRY_S, RENEW_S, Lease, Leases
 from toolkit.record.state import NONE, Store
 
-__all__ = ("Held", "Holder", "Locks", "holder", "lock_name", "open_locks")
+__all__ = ("ROLLBACK", "Held", "Holder", "Locks", "Wish", "holder", "lock_name", "open_locks")
 
 QUIET_S = 0.4
 """For how long nobody is told that somebody waits, in seconds."""
@@ -23,6 +23,13 @@ PAUSE_S, LONGEST_S = 1.0, 16.0
 """The first and the longest pause between two tries, in seconds."""
 LEAST_S = 0.001
 """What is nothing, in seconds: a sum of parts is rarely exact."""
+
+ROLLBACK = "rollback"
+"""The action of a holder that nobody asks to stop: it undoes something itself."""
+YIELDS_S = EXPIRY_S + RENEW_S
+"""How long a holder that was asked to stop is waited for: it reads that at its next renewal, and renews its lease no more."""
+WISHES_S = 1.0
+"""How often a holder looks whether it was asked to stop, in seconds of the machine's own clock."""
 
 Told = Callable[[str, Holder], None]
 Chance = Callable[[float, float], float]
@@ -35,6 +42,8 @@ class Grip(Protocol):
     def name(self) -> str: ...
     @property
     def previous(self) -> Holder | None: ...
+    @property
+    def wish(self) -> Wish | None: ...
     def check(self) -> None: ...
     def release(self) -> str | None: ...
 
@@ -45,6 +54,7 @@ class Side(Protocol):
     @property
     def where(self) -> str: ...
     def attempt(self, name: str, holder: Holder) -> tuple[Any, Holder | None, float | None]: ...
+    def ask(self, name: str, id: str, stop: Wish) -> bool: ...
     def show(self) -> list[tuple[str, Holder]]: ...
     def force(self, name: str, id: str) -> bool: ...
 
@@ -68,13 +78,16 @@ class Locks:
     def __init__(self, sides: Sequence[Side], clock: Clock, chance: Chance | None = None) -> None:
         self._sides, self._clock, self._chance = sides, clock, chance or SystemRandom().uniform
 
-    def take(self, names: Sequence[str], holder: Holder, timeout_s: float, told: Told, stop: Event | None = None) -> "Held":
+    def take(
+        self, names: Sequence[str], holder: Holder, timeout_s: float, told: Told, stop: Event | None = None, asked: Told | None = None
+    ) -> "Held":
         """All these locks, or none. Everybody takes them in the same order, so that nobody waits in a circle.
 
-        `told` hears once who is waited for. Raises LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError,
-        Refused, StateDamaged, FileProblem.
+        `told` hears once who is waited for. With `asked` a holder that deploys is asked to stop, and waited for a while longer; `asked`
+        hears of it. Raises LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError, Refused, StateDamaged,
+        FileProblem.
         """
-        wait = _Wait(self._clock, timeout_s, told, stop, self._chance)
+        wait = _Wait(self._clock, timeout_s, told, stop, self._chance, asked)
         got = Held(self._clock)
         try:
             for side in self._sides:
@@ -92,8 +105,10 @@ class Locks:
             if grip is not None:
                 found: Grip = grip
                 return found
+            if by is not None and wait.may_ask(by) and side.ask(name, by.id, wish(holder)):
+                wait.has_asked(name, by)
             wait.a_while(name, by, pause, left)
-            pause = min(pause * 2, LONGEST_S)
+            pause = min(pause * 2, PAUSE_S if wait.yields else LONGEST_S)
 
     def show(self) -> list[tuple[str, Holder | None, str]]:
         """Every lock, who holds it, and whether it is local or remote. Raises CloudError, StateDamaged, FileProblem."""
@@ -110,11 +125,31 @@ class Locks:
 class _Wait:
     """The patience of one `take`."""
 
-    def __init__(self, clock: Clock, timeout_s: float, told: Told, stop: Event | None, chance: Chance) -> None:
-        self._clock, self._told, self._stop, self._chance = clock, told, stop, chance
+    def __init__(
+        self, clock: Clock, timeout_s: float, told: Told, stop: Event | None, chance: Chance, asked: Told | None = None
+    ) -> None:  # fmt: skip
+        self._clock, self._told, self._stop, self._chance, self._asked = clock, told, stop, chance, asked
+        self._asked_ids = set[str]()
         self._began = clock.elapsed()
         self._until = self._began + timeout_s
         self._said = False
+
+    @property
+    def yields(self) -> bool:
+        """Whether somebody was asked to stop."""
+        return bool(self._asked_ids)
+
+    def may_ask(self, by: Holder) -> bool:
+        """Whether this holder is to be asked to stop, and was not yet. Two that undo something would only undo each other."""
+        return self._asked is not None and by.action != ROLLBACK and not by.problem and by.id not in self._asked_ids
+
+    def has_asked(self, name: str, by: Holder) -> None:
+        """It was asked: it is waited for as long as that may take."""
+        self._asked_ids.add(by.id)
+        self._until = max(self._until, self._clock.elapsed() + YIELDS_S)
+        self._said = True
+        if self._asked is not None:
+            self._asked(name, by)
 
     def a_while(self, name: str, by: Holder | None, pause: float, left: float | None) -> None:
         """Wait before the next try: about `pause` seconds, but not longer than the lock lasts. Raises LockHeld, Stopped."""
@@ -144,6 +179,7 @@ class Held:
         self._leases: list[Lease] = []
         self._ended = Event()
         self._heart: Thread | None = None
+        self._ear: Thread | None = None
         self._reason: Mapping[str, str] = {}
         self.lost = Event()
 
@@ -170,6 +206,19 @@ class Held:
         pause = RENEW_S
         while not self._clock.wait(pause, self._ended) and not self.lost.is_set():
             pause = self.renew()
+
+    def listen(self, asked: Callable[[Wish], None]) -> None:
+        """Tell `asked`, in a thread of its own and once, when somebody asks this run to stop."""
+
+        def hear() -> None:
+            while not self._ended.wait(WISHES_S):
+                for grip in list(self._grips):
+                    if (found := grip.wish) is not None:
+                        asked(found)
+                        return
+
+        self._ear = Thread(target=hear, name="wishes", daemon=True)
+        self._ear.start()
 
     def renew(self) -> float:
         """Renew what has to be renewed; when to do it next, in seconds. A loss is kept for `fenced`."""
@@ -205,5 +254,8 @@ class Held:
         if self._heart is not None:
             self._heart.join()
             self._heart = None
+        if self._ear is not None:
+            self._ear.join()
+            self._ear = None
         problems = [grip.release() for grip in reversed(self._grips)]
         return tuple(problem for problem in problems if problem is not None)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import stat
 from contextlib import suppress
 from urllib.parse import quote, unquote
@@ -19,9 +20,10 @@ NONE = "-"
 
 
 class Store(Struct, frozen=True):
-    """One project's state. `folder` is there, and ours alone."""
+    """One project's state for one endpoint (None: AWS's own). `folder` is there, and ours alone."""
 
     folder: str
+    endpoint: str | None = None
 
     def path(self, *names: str) -> str:
         """The path of a file in it, which may not be there."""
@@ -29,33 +31,53 @@ class Store(Struct, frozen=True):
 
     def room(self, name: str) -> str:
         """A folder in it, made if need be. Raises StateDamaged, FileProblem."""
-        return _own_folder(os.path.join(self.folder, name))
+        return own_folder(os.path.join(self.folder, name))
 
 
-def open_store(project: str | None, root: str) -> Store:
-    """The state of the project of that name; if it has none, of the repository at `root`. Raises StateDamaged, FileProblem."""
-    above, name = _place(project, root)
+def open_store(project: str | None, root: str, endpoint: str | None = None) -> Store:
+    """The state of the project of that name; if it has none, of the repository at `root`. Runs, locks and records of another endpoint than
+    AWS's own are kept apart. Raises StateDamaged, FileProblem."""
+    above, name = _place(project, root, endpoint)
     try:
         os.makedirs(os.path.dirname(above), exist_ok=True)
     except OSError as error:
         raise FileProblem(path=above, reason=disk.why(error)) from None
-    return Store(_own_folder(os.path.join(_own_folder(above), name)))
+    return Store(own_folder(os.path.join(own_folder(above), name)), endpoint)
 
 
-def existing(project: str | None, root: str) -> Store | None:
+def existing(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
     """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
-    above, name = _place(project, root)
+    above, name = _place(project, root, endpoint)
     path = os.path.join(above, name)
-    return open_store(project, root) if os.path.lexists(path) else None
+    return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
 
-def _place(project: str | None, root: str) -> tuple[str, str]:
+def forget(endpoint: str) -> None:
+    """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises StateDamaged, FileProblem."""
+    above = os.path.abspath(files.state_folder())
+    if not os.path.lexists(above):
+        return
+    own_folder(above)
+    try:
+        for name in os.listdir(above):
+            if name.endswith(_of_endpoint(endpoint)):
+                shutil.rmtree(own_folder(os.path.join(above, name)))
+    except OSError as error:
+        raise FileProblem(path=above, reason=disk.why(error)) from None
+
+
+def _place(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
     """The folder of all projects, and the name of this one's."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
     digest = hashlib.sha256(os.fsencode(f"project {project}" if project else f"root {real}")).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
-    return os.path.abspath(files.state_folder()), f"{key}-{digest}"
+    return os.path.abspath(files.state_folder()), f"{key}-{digest}{_of_endpoint(endpoint)}"
+
+
+def _of_endpoint(endpoint: str | None) -> str:
+    """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before the @ never has one."""
+    return "" if endpoint is None else f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 def file_name(*parts: str | None) -> str:
@@ -69,7 +91,7 @@ def words(name: str) -> str:
     return unquote(name, errors="surrogateescape")
 
 
-def _own_folder(path: str) -> str:
+def own_folder(path: str) -> str:
     """Make a folder, and be sure that it is a folder, ours, and not for others to write to."""
     try:
         with suppress(FileExistsError):

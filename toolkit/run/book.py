@@ -2,19 +2,29 @@
 
 from collections.abc import Callable, Mapping
 
-from toolkit.model import GOOD, Job, Live, Outcome
+from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
+from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import Ledger, Record
+from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
+
+ACTION = "action"
+"""Under which detail a record says that the version was put back."""
 
 
 class Papers:
-    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place."""
+    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place, `places` where that really is: with the
+    account and region that rules.toml may have left to AWS's own settings."""
 
-    def __init__(self, store: Store, journal: Journal, ledgers: Mapping[str, Ledger], clock: Clock, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, store: Store, journal: Journal, ledgers: Mapping[str, Ledger], places: Mapping[str, Place], clock: Clock,
+        redact: Callable[[str], str],
+    ) -> None:  # fmt: skip
         self._store, self.journal, self._ledgers, self._clock, self._redact = store, journal, ledgers, clock, redact
+        self._places = places
 
     def log(self, step: str) -> StepLog:
         """The log of one step; a later process writes on behind what is there."""
@@ -22,21 +32,27 @@ class Papers:
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
-        live = outcome.live
-        gave_way = outcome.verdict == "rolled-back" and not job.undoes
-        runs = Live(job.version.name, job.version.commit, job.version.fingerprint) if live is None or outcome.verdict in GOOD else live
+        live, place = outcome.live, self._places[job.step]
+        gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
+        ours = Live(job.version.name, job.version.commit, job.version.fingerprint, settings=job.version.settings)
+        runs = ours if live is None or outcome.verdict in GOOD else live
         self._ledgers[job.step].put(
             Record(
                 target=job.target,
-                environment=job.place.environment,
-                region=job.place.region,
+                environment=place.environment,
+                region=place.region,
                 version=runs.version or "",
                 commit=runs.commit,
                 fingerprint=runs.fingerprint or "",
                 run=job.run,
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,
-                detail=dict(live.detail) if live else {},
+                detail={**(live.detail if live else {}), **({ACTION: job.action} if job.action == ROLLBACK else {})},
                 unsure=outcome.verdict not in GOOD and not gave_way,
+                endpoint=self._store.endpoint,
+                account=place.account,
+                settings=runs.settings or "",
+                deployed=live.deployed if live else Deployed(),
+                who=f"{who.user()}@{who.this().host}",
             )
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from toolkit.errors import FileProblem, Refused
+from toolkit.errors import FileProblem, NotAgreed
 from toolkit.model import Job, Outcome
 from toolkit.ports.clock import Clock
 from toolkit.run.stop import Stop
@@ -51,8 +51,10 @@ class Desk:
         self._stop, self._clock, self._fenced = stop, clock, fenced
         self._receipt: dict[str, Any] = dict(receipt or {})
         self._phase, self._redact = "", redact
-        self.acted = acted
-        """Whether anything outside of this machine may have been changed."""
+        self.acted, self._acted_before = acted, acted
+        """Whether what runs may have been changed, or may still be changing."""
+        self.prepared = False
+        """Whether something was made outside of this machine that changes nothing yet."""
 
     @property
     def receipt(self) -> Mapping[str, Any]:
@@ -81,15 +83,27 @@ class Desk:
 
     def intend(self, call: str, **what: str) -> None:
         """Write down the call that comes next, unless it must not be made any more."""
+        self._intend(call, what, {})
+        self._acted_before, self.acted = self.acted, True
+
+    def prepare(self, call: str, **what: str) -> None:
+        """The same of a call after which everything that runs is as it was: an upload, a revision that nothing uses yet."""
+        self._intend(call, what, {"prepares": True})
+        self.prepared = True
+
+    def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self._stop.check()
         self._fenced()
         try:
-            self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what)
+            self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what, **more)
         except FileProblem as problem:
             self._stop.ask(problem=problem)
             raise
-        self.acted = True
         self._log.write(f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip())
+
+    def turned_away(self) -> None:
+        """The cloud has said for sure that it did not take the last call that was intended."""
+        self.acted = self._acted_before
 
     def keep(self, **facts: Any) -> None:
         """Write down what the cloud answered. A full disk is given time: the effect is there and must not be forgotten."""
@@ -110,9 +124,9 @@ class Desk:
         """Ask, or refuse and name the flag."""
         answer = self._listener.asked(self._job.step, question)
         if answer is None:
-            raise Refused(question.rstrip("?"), f"add {flag} to say yes in advance")
+            raise NotAgreed(question.rstrip("?"), f"add {flag} to say yes in advance")
         if not answer:
-            raise Refused("you said no", f"nothing was changed by this step; {flag} says yes in advance")
+            raise NotAgreed(f"not agreed to: {question.rstrip('?')}", f"{flag} says yes in advance")
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop."""

@@ -8,17 +8,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.errors import Exit, Expired, FileProblem, LockLost, ToolkitError
-from toolkit.model import GOOD, Job, Live, Outcome, Ran
+from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
+from toolkit.model import GOOD, Job, Live, Outcome, Ran, Verdict
 from toolkit.ports.world import World
 from toolkit.run.crew import Crew
 from toolkit.run.desk import Desk, Journal, Listener, Log
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
-from toolkit.run.step import Verify, Walk, always, carry_out, unverified
+from toolkit.run.step import Verify, Walk, always, carry_out, unchecked
 from toolkit.run.stop import Stop
 
-BAD = ("failed", "rolled-back", "superseded", "cancelled")
+BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK, Verdict.SUPERSEDED, Verdict.CANCELLED)
 
 
 def as_said(job: Job, next: str) -> str:
@@ -26,11 +26,18 @@ def as_said(job: Job, next: str) -> str:
     return next
 
 
+def _without_body(live: Live | None) -> Live | None:
+    """What a journal keeps of what is live: a template may be large, and lies beside the record."""
+    return None if live is None else replace(live, deployed=replace(live.deployed, body=""))
+
+
 class Begun(Struct, frozen=True):
     """What an earlier process left of a step: what the cloud answered, and how long ago it was begun, in seconds."""
 
     receipt: Mapping[str, Any]
     waited_s: float
+    acted: bool = True
+    """Whether a call was intended that changes what runs."""
 
 
 class Book(Protocol):
@@ -61,7 +68,7 @@ class Execution:
 
     def __init__(
         self, run: str, orders: Orders, book: Book, world: World, listener: Listener, stop: Stop, fenced: Callable[[], None],
-        still: Callable[[Job], None] = always, redact: Callable[[str], str] = str, verify: Verify = unverified,
+        still: Callable[[Job], None] = always, redact: Callable[[str], str] = str, verify: Verify = unchecked,
         advise: Callable[[Job, str], str] = as_said,
     ) -> None:  # fmt: skip
         self._run, self._orders, self._book, self._listener, self._stop = run, orders, book, listener, stop
@@ -71,6 +78,8 @@ class Execution:
         self._planned = [job.step for job in orders.jobs if not job.undoes]
         self._undoing = {job.undoes: job for job in orders.jobs if job.undoes}
         self._outcomes: dict[str, Outcome] = dict(orders.done)
+        self._unwritten = False
+        """Whether a line is missing in the journal, so that only `resume` can end the run."""
         self._lock = Lock()
         self._bug: Exception | None = None
         self._crew: Crew | None = None
@@ -95,7 +104,7 @@ class Execution:
             not_started = [step for step in self._planned if step not in self._outcomes]
             not_started += [
                 job.step for other, job in self._undoing.items()
-                if job.step not in self._outcomes and other in self._outcomes and self._outcomes[other].unverified
+                if job.step not in self._outcomes and other in self._outcomes and self._outcomes[other].has_to_give_way
             ]  # fmt: skip
         else:
             in_doubt = any(outcome.open for outcome in self._outcomes.values())
@@ -105,11 +114,12 @@ class Execution:
         outcomes = tuple(self._outcomes[job.step] for job in self._orders.jobs if job.step in self._outcomes)
         status, code = verdict(self._counted(outcomes), not_started, self._stop)
         if code in (Exit.FAILED, Exit.PARTLY) and any(self._jobs[step].undoes for step in not_started):
-            status, code = "in-doubt", Exit.IN_DOUBT  # what failed is live still, and `resume` goes on with that
-        ran = Ran(self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2))
-        if not not_started and not any(outcome.open for outcome in outcomes):
+            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT  # what failed is live still, and `resume` goes on with that
+        if not not_started and not self._unwritten and not any(outcome.open for outcome in outcomes):
             self._append("toolkit", "the end of the run", "end", exit=code, status=status)
-        return ran
+        if self._unwritten and self._stop.signal is None:
+            status, code = Verdict.IN_DOUBT, Exit.IN_DOUBT  # done or not: nobody but this process knows it
+        return Ran(self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2))
 
     def _work(self, step: str) -> bool:
         """One step, and whether it went well. Never raises: a bug is kept for `carry_out`."""
@@ -122,13 +132,13 @@ class Execution:
             self._bug = self._bug or bug
             if self._crew is not None:
                 self._crew.close()
-            outcome = Outcome(step, job.target, "in-doubt", f"a bug in toolkit: {type(bug).__name__}", "toolkit resume", open=True)
+            outcome = Outcome(step, job.target, Verdict.IN_DOUBT, f"a bug in toolkit: {type(bug).__name__}", "toolkit resume", open=True)
             self._keep(outcome)
         return outcome.verdict in GOOD
 
     def _undo(self, outcome: Outcome) -> None:
         """What is live and does not pass its checks gives way to the version that was to be put back then, if there is one."""
-        job = self._undoing.get(outcome.step) if outcome.unverified else None
+        job = self._undoing.get(outcome.step) if outcome.has_to_give_way else None
         if job is None or (job.step in self._outcomes and not self._outcomes[job.step].open) or self._stop.asked:
             return
         back = self._carried_out(job, outcome.live)
@@ -143,7 +153,7 @@ class Execution:
         log = self._book.log(job.step)
         desk = Desk(
             job, self._book.journal, log, self._listener, self._stop, self._walk.world.clock, self._fenced,
-            begun.receipt if begun else None, begun is not None, self._redact,
+            begun.receipt if begun else None, begun is not None and begun.acted, self._redact,
         )  # fmt: skip
         self._listener.began(job)
         try:
@@ -155,29 +165,45 @@ class Execution:
             log.close()
 
     def _write_down(self, job: Job, outcome: Outcome) -> None:
-        """The record first, then the outcome: a crash in between only makes the next process look again."""
+        """The record first, then the outcome: a crash in between only makes the next process look again.
+
+        Where the disk takes one of them no more, the step stays open: `resume` sees how it ended, and writes that down.
+        """
         if not outcome.open:
             try:
                 self._book.record(job, outcome)
+            except FileProblem as problem:
+                outcome = self._left_open(outcome, "what is live could not be recorded", problem)
             except ToolkitError as problem:
                 self._listener.told(job.step, f"what is live could not be recorded: {problem}")
-            self._end(outcome)
-        self._keep(outcome)
+        self._keep(outcome if outcome.open else self._end(outcome))
 
-    def _end(self, outcome: Outcome) -> None:
-        self._append(
+    def _left_open(self, outcome: Outcome, what: str, problem: FileProblem) -> Outcome:
+        """The step is over, and that is on no disk."""
+        self._stop.ask(problem=problem)
+        self._unwritten = True
+        self._listener.told(outcome.step, f"{what}: {problem}")
+        return replace(outcome, open=True, next="make room on the disk, then: toolkit resume")
+
+    def _end(self, outcome: Outcome) -> Outcome:
+        """Write it down; it stays open where that is not possible."""
+        written = self._append(
             outcome.step, f"its end ({outcome.verdict})", "outcome", outcome.step,
-            verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=outcome.live,
-            **({"unverified": True} if outcome.unverified else {}),
+            verdict=outcome.verdict, cause=outcome.cause, next=outcome.next, took_s=outcome.took_s, live=_without_body(outcome.live),
+            **({"untouched": True} if outcome.untouched else {}),
         )  # fmt: skip
+        return outcome if written else replace(outcome, open=True)
 
-    def _append(self, whose: str, what: str, state: str, step: str | None = None, **facts: Any) -> None:
-        """A line that nothing depends on: the next process comes to the same end without it."""
+    def _append(self, whose: str, what: str, state: str, step: str | None = None, **facts: Any) -> bool:
+        """Write a line, without which the next process comes to the same end; whether it is on disk."""
         try:
             self._book.journal.append(state, step, **facts)
         except FileProblem as problem:
             self._stop.ask(problem=problem)
+            self._unwritten = True
             self._listener.told(whose, f"{what} could not be written down: {problem}")
+            return False
+        return True
 
     def _keep(self, outcome: Outcome) -> None:
         with self._lock:
@@ -194,10 +220,8 @@ class Execution:
             self._skip(step, f"it waits for {other}, which did not go well", still_open)
 
     def _skip(self, step: str, cause: str, still_open: bool = False) -> None:
-        outcome = Outcome(step, self._jobs[step].target, "skipped", cause, open=still_open)
-        if not outcome.open:
-            self._end(outcome)
-        self._keep(outcome)
+        outcome = Outcome(step, self._jobs[step].target, Verdict.SKIPPED, cause, open=still_open)
+        self._keep(outcome if outcome.open else self._end(outcome))
 
 
 def verdict(outcomes: Sequence[Outcome], not_started: Sequence[str], stop: Stop) -> tuple[str, int]:
@@ -206,11 +230,15 @@ def verdict(outcomes: Sequence[Outcome], not_started: Sequence[str], stop: Stop)
     good, bad = sum(word in GOOD for word in words), sum(word in BAD for word in words)
     left = bool(not_started) or any(outcome.open for outcome in outcomes)
     if left and stop.signal is not None:
-        return "cancelled", 128 + stop.signal
-    if left and isinstance(stop.problem, (Expired, LockLost)):
-        return "in-doubt", int(stop.problem.exit)
-    if "in-doubt" in words:
-        return "in-doubt", Exit.IN_DOUBT
-    if bad or "skipped" in words or not_started:
-        return ("partial", Exit.PARTLY) if good else ("failed", Exit.FAILED)
-    return ("unchanged" if words and all(word == "unchanged" for word in words) else "succeeded"), Exit.OK
+        return Verdict.CANCELLED, 128 + stop.signal
+    if left and stop.problem is not None:
+        code = stop.problem.exit if stop.problem.error_class is ErrorClass.CREDENTIALS else Exit.IN_DOUBT
+        doubt = Verdict.IN_DOUBT in words or code == Exit.IN_DOUBT
+        return Verdict.IN_DOUBT if doubt else Verdict.CANCELLED, code
+    if Verdict.IN_DOUBT in words:
+        return Verdict.IN_DOUBT, Exit.IN_DOUBT
+    if not good and Verdict.CANCELLED in words and set(words) <= {Verdict.CANCELLED, Verdict.SKIPPED}:
+        return Verdict.CANCELLED, Exit.USAGE  # nobody agreed to it, so that nothing was changed
+    if bad or Verdict.SKIPPED in words or not_started:
+        return ("partial", Exit.PARTLY) if good else (Verdict.FAILED, Exit.FAILED)
+    return (Verdict.UNCHANGED if words and all(word is Verdict.UNCHANGED for word in words) else Verdict.SUCCEEDED), Exit.OK

@@ -31,22 +31,33 @@ def places(environment: Environment | None, profile: str | None, region: str | N
     )
 
 
+def fill(text: str, variables: Mapping[str, str]) -> str:
+    """A text with every `{name}` of a known variable replaced."""
+    return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
+
+
 def filled(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced."""
+    """The settings with every `{name}` of a known variable replaced. Raises Refused where a name is none then."""
 
-    def fill(value: Any) -> Any:
+    def within(value: Any) -> Any:
         if isinstance(value, str):
-            return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), value)
+            return fill(value, variables)
         if isinstance(value, dict):
-            return {key: fill(one) for key, one in value.items()}
-        return [fill(one) for one in value] if isinstance(value, (list, tuple)) else value
+            return {key: within(inside) for key, inside in value.items()}
+        return [within(inside) for inside in value] if isinstance(value, (list, tuple)) else value
 
-    return msgspec.convert(fill(msgspec.to_builtins(settings)), type(settings))
+    try:
+        return msgspec.convert(within(msgspec.to_builtins(settings)), type(settings))
+    except msgspec.ValidationError as problem:
+        used = set(_VARIABLE.findall(repr(settings)))
+        empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
+        what = f"`{{{empty[0]}}}` is empty, and a name needs it" if empty else f"a setting is not valid: {problem}"
+        raise Refused(f"{what}, once the variables are filled in", "fill it in in rules.toml, under `vars` of the environment") from None
 
 
 def known(version: Version) -> dict[str, str]:
-    """The variables that every target has, whatever its environment: what is deployed."""
-    return {"commit": version.commit or "", "version": version.name}
+    """The variables that every target has, whatever its environment: what is deployed; none where that is not known."""
+    return {name: value for name, value in (("commit", version.commit), ("version", version.name)) if value}
 
 
 def name(target: str, place: Place, several: bool) -> str:

@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import GOOD, Job, Live, Outcome
+from toolkit.model import GOOD, Job, Live, Outcome, Verdict
 from toolkit.record.journal import Entry
 from toolkit.run.execute import BAD, Begun
 from toolkit.run.jobs import unpack
 
-ENDS = (*GOOD, *BAD, "skipped")
+ENDS = (*GOOD, *BAD, Verdict.SKIPPED)
 """With which words a step is over."""
 
 
@@ -34,7 +34,7 @@ class Left(Struct, frozen=True):
 
     def _wanted(self, job: Job) -> bool:
         other = self.done.get(job.undoes)
-        return not job.undoes or job.step in self.begun or (other is not None and other.unverified)
+        return not job.undoes or job.step in self.begun or (other is not None and other.has_to_give_way)
 
 
 def left(entries: Sequence[Entry], now: datetime, path: str) -> Left:
@@ -53,6 +53,7 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
     done: dict[str, Outcome] = {}
     receipts: dict[str, dict[str, Any]] = {}
     since: dict[str, datetime] = {}
+    acted = set[str]()
     ended = False
     for entry in entries:
         step = entry.step or ""
@@ -65,6 +66,8 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
             if entry.facts.get("token") != jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")
             since.setdefault(step, datetime.fromisoformat(entry.at))
+            if entry.facts.get("prepares") is not True:
+                acted.add(step)
             receipts.setdefault(step, {})
         elif entry.state == "accepted":
             receipts.setdefault(step, {}).update(entry.facts["receipt"])
@@ -73,7 +76,7 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
         elif entry.state == "end":
             ended = True
     begun = {
-        step: Begun(receipt, max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0)
+        step: Begun(receipt, max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0, step in acted)
         for step, receipt in receipts.items()
         if step not in done
     }
@@ -91,11 +94,13 @@ def _jobs(facts: Mapping[str, Any], path: str) -> dict[str, Job]:
 
 
 def _outcome(job: Job, entry: Entry) -> Outcome:
-    verdict, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
-    if verdict not in ENDS or not isinstance(took, (int, float)):
+    word, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
+    if word not in ENDS or not isinstance(took, (int, float)):
         raise ValueError(f"line {entry.n} is no end of a step")
-    bad, live = entry.facts.get("unverified") is True, entry.facts.get("live")
+    # Journals of the version before say of what is live and not good that it has failed, and is `unverified`.
+    verdict = Verdict.UNHEALTHY if entry.facts.get("unverified") is True else Verdict(word)
+    untouched, live = entry.facts.get("untouched") is True, entry.facts.get("live")
     return Outcome(
-        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took, unverified=bad,
-        live=None if live is None else msgspec.convert(live, Live),
+        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took,
+        untouched=untouched, live=None if live is None else msgspec.convert(live, Live),
     )  # fmt: skip

@@ -6,20 +6,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import (
+    BadConfig,
     CloudError,
-    CredentialsProblem,
+    ErrorClass,
     Expired,
     FileProblem,
     LockLost,
+    NoCredentials,
+    NotAgreed,
     NotAllowed,
+    Preempted,
     Refused,
+    SourceProblem,
     Stopped,
     Superseded,
-    Throttled,
     ToolkitError,
-    Unreachable,
 )
-from toolkit.model import GOOD, Job, Live, Outcome, Seen
+from toolkit.model import GOOD, Job, Live, Outcome, Seen, Verdict
 from toolkit.ports.world import World
 from toolkit.run import overtaken
 from toolkit.run.desk import Desk
@@ -33,17 +36,23 @@ SURE_S = {"absent": 10.0, "unknown": 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row, before it counts.
 
 AWS may take a while to show what it has accepted."""
+SIGNED_OUT = (Expired, NoCredentials, SourceProblem, BadConfig)
+"""After one of these nothing can be asked before a person has done something: the run ends here, and `resume` goes on with it."""
 BLIND = 3
 """How many looks in a row may be refused for want of a permission; a new policy takes effect after a moment."""
 LEAST_S = 300.0
 """How long a step that an earlier process began is watched at least, in seconds: its deadline may be over by now."""
 
 
+BAKING = "baking_since"
+"""Under which name a receipt says that the step is live, and since when it has had to stay good."""
+
+
 def always(job: Job) -> None:
     """For a run whose files cannot change."""
 
 
-def unverified(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+def unchecked(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
     """For a run whose steps are not checked."""
     return outcome
 
@@ -59,7 +68,7 @@ class Walk(Struct, frozen=True):
     pace: Pace
     stop: Stop
     still: Callable[[Job], None] = always
-    verify: Verify = unverified
+    verify: Verify = unchecked
 
 
 def carry_out(
@@ -78,20 +87,23 @@ def carry_out(
         if outcome.verdict in GOOD:
             outcome = _verified(job, outcome, desk, walk)
     except Stopped:
-        outcome = _stopped(job, desk)
-    except (Expired, LockLost) as problem:
+        asked = walk.stop.problem if isinstance(walk.stop.problem, Preempted) else None
+        outcome = _stopped(job, desk, asked)
+    except (*SIGNED_OUT, LockLost) as problem:
         walk.stop.ask(problem=problem)
         outcome = _stopped(job, desk, problem)
     except FileProblem as problem:
-        outcome = _stopped(job, desk, problem) if desk.acted or problem is walk.stop.problem else _failed(job, problem)
-    except Refused as problem:
+        full = isinstance(walk.stop.problem, FileProblem)  # the disk is, for all steps
+        outcome = _stopped(job, desk, problem) if desk.acted or full else _failed(job, problem)
+    except NotAgreed as problem:
         outcome = _failed(job, problem)
+        outcome = outcome if desk.acted else replace(outcome, verdict=Verdict.CANCELLED)
     except Superseded as problem:
-        outcome = replace(_failed(job, problem), verdict="superseded")
+        outcome = replace(_failed(job, problem), verdict=Verdict.SUPERSEDED)
     except ToolkitError as problem:
         # What a step is to undo is live, and not well: that is gone on with, also where nothing was begun yet.
         goes_on = desk.acted or bool(job.undoes)
-        nobody_knows = goes_on and isinstance(problem, (Unreachable, Throttled, CredentialsProblem)) and not isinstance(problem, NotAllowed)
+        nobody_knows = goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed)
         outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
     return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
 
@@ -101,9 +113,12 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
     try:
         return walk.verify(job, outcome, desk)
     except Stopped:
-        if outcome.verdict != "succeeded":
+        if outcome.verdict is not Verdict.SUCCEEDED:
             raise
-        return replace(outcome, verdict="in-doubt", cause="it is live, and its checks were not done", next="toolkit resume", open=True)
+        cause = "it is live, and its bake was not over" if BAKING in desk.receipt else "it is live, and its checks were not done"
+        if isinstance(walk.stop.problem, Preempted):
+            cause = f"{cause}: {walk.stop.problem}"
+        return replace(outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True)
 
 
 def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None) -> Outcome:
@@ -116,8 +131,8 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
                 overtaken.check(job, kind, undone, walk.world)
             try:
                 kind.apply(job, walk.world, desk)
-            except (Unreachable, Throttled) as problem:
-                if not desk.acted:
+            except CloudError as problem:
+                if not desk.acted or problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
                     raise
                 lost = f"{problem}, and nothing of it is to be seen"
                 desk.phase(f"looking what became of it: {problem}")  # an answer was lost, perhaps not more than that
@@ -125,7 +140,7 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
         if outcome is not None:
             return outcome
     cause = lost or "AWS accepted it, and then knew nothing of it"
-    return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
+    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
 
 
 def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outcome | None:
@@ -146,6 +161,8 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
             raise
         except CloudError as problem:
             refused += 1
+            if refused == BLIND and isinstance(problem, SIGNED_OUT):
+                raise
             if refused == BLIND and isinstance(problem, NotAllowed):
                 return _stopped(job, desk, problem)  # it will not be allowed later either
             desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
@@ -168,7 +185,7 @@ def _abandon(job: Job, kind: Kind, desk: Desk, walk: Walk) -> None:
     """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it is watched until then."""
     try:
         kind.abandon(job, desk.receipt, walk.world, desk)
-    except Expired:
+    except SIGNED_OUT:
         raise
     except (CloudError, Refused) as problem:
         desk.tell(f"could not stop it: {problem}")
@@ -190,31 +207,36 @@ def _tell(desk: Desk, seen: Seen, told: str) -> str:
 
 def _ended(job: Job, seen: Seen, told: str) -> Outcome:
     """The verdict, from what was seen last. What was told as the first cause remains the cause."""
-    common = {"cause": told or seen.cause, "next": seen.next, "log": seen.log, "outputs": seen.outputs, "live": seen.live}
-    if seen.state == "done":
-        return Outcome(job.step, job.target, seen.verdict or "succeeded", **{**common, "cause": seen.cause})  # type: ignore[arg-type]
-    if seen.state == "failed":
-        return Outcome(job.step, job.target, seen.verdict or "failed", **common)  # type: ignore[arg-type]
+    if seen.state in ("done", "failed"):
+        done = seen.state == "done"
+        verdict = seen.verdict or (Verdict.SUCCEEDED if done else Verdict.FAILED)
+        cause = seen.cause if done else told or seen.cause
+        return Outcome(job.step, job.target, verdict, cause, seen.next, seen.log, seen.outputs, live=seen.live)
     cause = told or seen.cause or "AWS does not say what became of it"
-    return Outcome(job.step, job.target, "in-doubt", cause, seen.next or "toolkit resume", open=True)
+    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, seen.next or "toolkit resume", open=True)
 
 
 def _too_late(job: Job, state: str, told: str) -> Outcome:
     minutes = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
     cause = f"still running in AWS after {minutes}" if state == "running" else f"its end was not seen in {minutes}"
     cause += "; nothing was stopped" + (f"; {told}" if told else "")
-    return Outcome(job.step, job.target, "in-doubt", cause, "toolkit resume", open=True)
+    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
 
 
 def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
     """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
     if desk.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
-        way = problem.hint.format(**problem.facts) if isinstance(problem, Expired) else "toolkit resume"
-        return Outcome(job.step, job.target, "in-doubt", cause, way, open=True)
-    cause = f"{problem}; nothing was changed" if problem else "stopped before anything was changed"
-    return Outcome(job.step, job.target, "cancelled", cause, "toolkit resume" if problem else "", open=True)
+        if isinstance(problem, Preempted):
+            cause = f"{problem}; what runs in AWS was left to that"
+        way = "toolkit resume"
+    if isinstance(problem, SIGNED_OUT):
+        way = problem.next if isinstance(problem, Expired) else f"{problem.next}; then go on: toolkit resume"
+        return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
+    that_runs = " that runs" if desk.prepared else ""
+    cause = f"{problem}; nothing{that_runs} was changed" if problem else f"stopped before anything{that_runs} was changed"
+    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, "toolkit resume" if problem else "", open=True)
 
 
 def _failed(job: Job, problem: ToolkitError) -> Outcome:
-    return Outcome(job.step, job.target, "failed", str(problem), problem.hint.format(**problem.facts))
+    return Outcome(job.step, job.target, Verdict.FAILED, str(problem), problem.next)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import TypeVar
 
-from toolkit.errors import Stopped
+from toolkit.errors import Stopped, ToolkitError
 from toolkit.ports.aside import Aside, Late
 from toolkit.ports.clock import Clock
 
@@ -20,14 +20,14 @@ class Stop:
     def __init__(self) -> None:
         self.event = Event()
         self.signal: int | None = None
-        self.problem: Exception | None = None
+        self.problem: ToolkitError | None = None
 
     @property
     def asked(self) -> bool:
         """Whether nothing new may be started."""
         return self.event.is_set()
 
-    def ask(self, signal: int | None = None, problem: Exception | None = None) -> None:
+    def ask(self, signal: int | None = None, problem: ToolkitError | None = None) -> None:
         """Start nothing new from now on, because of a signal or of a problem that all steps share."""
         if not self.asked:
             self.problem = problem

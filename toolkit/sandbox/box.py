@@ -15,9 +15,7 @@ from toolkit.model import Place
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.images.bases import Name
-from toolkit.sandbox import environment, provision, server
-
-SECRET = "sandbox"  # noqa: S105 (any will do)
+from toolkit.sandbox import environment, images, provision, server
 
 
 class Box(Struct, frozen=True):
@@ -53,10 +51,12 @@ def save(box: Box) -> None:
     default = {"default": next(iter(box.profiles.values()), (provision.ACCOUNT, box.region))}
     profiles = {**default, **box.profiles, "sandbox": default["default"]}
     config = [f"[{name if name == 'default' else f'profile {name}'}]\nregion = {region}\n" for name, (_, region) in profiles.items()]
-    secrets = [f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {SECRET}\n" for name, (account, _) in profiles.items()]
-    files.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode())
-    files.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode())
-    files.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box))
+    secrets = [
+        f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {box.server.token}\n" for name, (account, _) in profiles.items()
+    ]
+    files.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode(), mode=0o600)
+    files.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode(), mode=0o600)
+    files.write(os.path.join(folder(), "sandbox.json"), msgspec.json.encode(box), mode=0o600)
 
 
 @contextmanager
@@ -81,8 +81,9 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
         server.end(box.server)
     shutil.rmtree(folder(), ignore_errors=True)
     python = environment.python(files.cache_folder(), tell)
-    port = box.server.port if box is not None else 0  # what was exported before means this one again
-    started = Box(server.start(python, folder(), region, port=port), datetime.now(UTC).isoformat(timespec="seconds"), region)
+    # What was exported before means this one again.
+    port, token = (box.server.port, box.server.token) if box is not None else (0, None)
+    started = Box(server.start(python, folder(), region, port=port, token=token), datetime.now(UTC).isoformat(timespec="seconds"), region)
     save(started)
     return started, True
 
@@ -108,10 +109,11 @@ def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell
     box = msgspec.structs.replace(box, profiles={**profiles, **box.profiles, **profiles})
     save(box)
     known = {(one.account, one.region, one.what, one.name): one for one in box.made}
+    registry = images.Registry(box.server.port, box.server.token)
     with pointed(variables(box)):
         clouds = {name: Aws(name, place.region) for name, place in own.items()}
-        made = provision.make(wanted, lambda place: clouds[_profile(place)], box.server.port, tell)
-        provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], box.server.port)
+        made = provision.make(wanted, lambda place: clouds[_profile(place)], registry, tell)
+        provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], registry)
         provision.settle((part for part in wanted if _key(part) not in known), lambda place: clouds[_profile(place)])
     there = {**known, **{(one.account, one.region, one.what, one.name): one for one in made}}
     box = msgspec.structs.replace(box, made=tuple(there.values()), hosts={**provision.hosts(wanted), **box.hosts})
@@ -138,7 +140,7 @@ def variables(box: Box, place: Place | None = None) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.path.join(folder(), "aws-credentials"),
         "AWS_PROFILE": "sandbox",
         "AWS_ACCESS_KEY_ID": account,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SECRET_ACCESS_KEY": box.server.token,
         "AWS_SESSION_TOKEN": "",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,

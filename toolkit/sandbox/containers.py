@@ -91,10 +91,11 @@ class Images:
 
 
 class Containers:
-    """What was started and not yet removed. `network` is the part of the loopback that its tasks get addresses of."""
+    """What was started and not yet removed. `network` is the part of the loopback that its tasks get addresses of, `secret` what they
+    sign their own calls of AWS with."""
 
-    def __init__(self, find: Callable[[str], Image], network: str) -> None:
-        self._find, self._network = find, network
+    def __init__(self, find: Callable[[str], Image], network: str, secret: str = "") -> None:
+        self._find, self._network, self.secret = find, network, secret
         self._there: dict[str, Container] = {}
         self._crashes: dict[str, int] = {}
         self._lock = Lock()
@@ -153,8 +154,8 @@ class Containers:
 class Client:
     """What the emulator takes for a connection to an engine."""
 
-    def __init__(self, find: Callable[[str], Image], network: str) -> None:
-        self.images, self.containers = Images(find), Containers(find, network)
+    def __init__(self, find: Callable[[str], Image], network: str, secret: str = "") -> None:
+        self.images, self.containers = Images(find), Containers(find, network, secret)
 
     def ping(self) -> bool:
         """It is there."""
@@ -190,7 +191,7 @@ class Container:
         os.mkdir(root)
         try:
             layers.unpack(self._image.layers, root)
-            argv, folder, env = command(self._image.config, self._options, root, self.address)
+            argv, folder, env = command(self._image.config, signing(self._options, self._owner.secret), root, self.address)
             os.makedirs(folder, exist_ok=True)
         except (layers.BadLayer, OSError) as problem:
             raise APIError(f"failed to register layer: {problem}") from None
@@ -280,6 +281,17 @@ class Container:
         self.code = code if code >= 0 else 128 - code
         self._owner.ended(self)
         self._done.set()
+
+
+def signing(options: Mapping[str, Any], secret: str) -> Mapping[str, Any]:
+    """A task's options with an access key of its account: where the emulator tells it to ask for one, it gets one that is not known."""
+    given = dict(options.get("environment") or {})
+    account = str((options.get("labels") or {}).get("com.amazonaws.ecs.task-arn", "")).split(":")[4:5]
+    if not account or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in given:
+        return options
+    for name in ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"):
+        given.pop(name, None)
+    return {**options, "environment": {"AWS_ACCESS_KEY_ID": account[0], "AWS_SECRET_ACCESS_KEY": secret, **given}}
 
 
 def command(config: Mapping[str, Any], options: Mapping[str, Any], root: str, address: str) -> tuple[list[str], str, dict[str, str]]:

@@ -12,16 +12,19 @@ import re
 import signal
 import socket
 import sys
+import time
 import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs
 
 # Our own folder is not on the path of this environment, and nothing else of toolkit's is wanted there.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from toolkit.sandbox import containers, guard
+from toolkit.sandbox import containers, guard, signature
 
 sys.path.pop()
 
@@ -34,9 +37,18 @@ NAMES = {
     "ministack.services.ecr": (
         "_resolve_manifest", "_layer_blobs", "_get_authorization_token", "_describe_images", "_find_image", "_repositories",
     ),
-    "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name"),
+    "ministack.services.secretsmanager": ("_resolve",),
+    "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name", "dispatch_request"),
+    "ministack.services.iam": ("_access_keys",),
+    "ministack.services.sts": ("_sessions",),
+    "ministack.services.ecs_metadata": ("_TOKEN_TO_TASK",),
+    "ministack.services.cloudformation.custom_resource": ("_pending",),
+    "ministack.services.cloudformation.wait_conditions": ("SIGNAL_PATH", "has_handle"),
+    "ministack.app": ("app", "_send_if_handled"),
     "ministack.services.ec2": ("_security_groups",),
-    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
+    "ministack.services.cloudformation.provisioners": (
+        "_RESOURCE_HANDLERS", "_ec2_sg_permissions", "_normalize_container_defs", "_ecs_task_def_create",
+    ),
     "ministack.core.iam_actions": ("extract_resource_arn",),
     "ministack.core.responses": (
         "request_scope", "get_account_id", "get_region", "error_response_json", "json_response",
@@ -44,8 +56,7 @@ NAMES = {
     ),
 }  # fmt: skip
 
-MIRROR = "mirror/"
-"""Repositories that anybody may read, and that belong to no account of a person: the bases of images."""
+MIRROR = guard.MIRROR
 MIRROR_SCOPE = ("000000000000", "us-east-1")
 
 PROVISIONAL = {"key": "toolkit:sandbox", "value": "provisional"}
@@ -53,7 +64,17 @@ PROVISIONAL = {"key": "toolkit:sandbox", "value": "provisional"}
 
 _ECR_IMAGE = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[^/]+/(?P<rest>.+)")
 _BALANCER = re.compile(r"(?P<account>\d{12})\.(?P<region>[a-z0-9-]+)\.(?P<name>[A-Za-z0-9-]+)")
-_TOKEN = re.compile(r"AWS:sandbox-(\d{12})-([a-z0-9-]+)")
+
+MOST_BYTES = 256 << 20
+"""What one request may hold: it is kept in memory, also before it is known who sends it."""
+
+REFUSED = {
+    signature.Fault.UNSIGNED: "the sandbox answers signed requests only",
+    signature.Fault.INCOMPLETE: "the request has no complete signature of version 4",
+    signature.Fault.UNKNOWN: "the sandbox has no such access key",
+    signature.Fault.WRONG: "this is not the secret key of this sandbox: run `toolkit sandbox up` again, and export what it prints",
+    signature.Fault.STALE: "the request was signed too long ago, or for later",
+}
 
 
 def missing() -> list[str]:
@@ -73,16 +94,20 @@ def main() -> None:
         except OSError:  # somebody else has the port of before
             listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
+        secret = os.environ.pop("TOOLKIT_SANDBOX_SECRET")
         os.environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0"}
-        run_images(f"127.{port >> 8}.{port & 255}")
+        os.environ["AWS_SECRET_ACCESS_KEY"] = secret  # what functions sign their own calls with
+        run_images(f"127.{port >> 8}.{port & 255}", secret)
         add_resource_types()
-        correct_registry(port)
+        correct_definitions()
+        correct_secrets()
+        correct_registry(port, secret)
         correct_services()
         correct_balancers()
         correct_policies()
         if os.environ.pop("TOOLKIT_SANDBOX_TIED", ""):
             Thread(target=end_with_starter, daemon=True).start()
-        serve(listener, os.path.join(sys.argv[1], "port"))
+        serve(listener, os.path.join(sys.argv[1], "port"), secret)
 
 
 def end_with_starter() -> None:
@@ -92,8 +117,8 @@ def end_with_starter() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def serve(listener: socket.socket, path: str) -> None:
-    """Run ministack's application on this socket."""
+def serve(listener: socket.socket, path: str, secret: str) -> None:
+    """Run ministack's application on this socket, for those who know the secret."""
     from hypercorn.asyncio import serve as hypercorn  # type: ignore[import-not-found]
     from hypercorn.config import Config  # type: ignore[import-not-found]
     from ministack.app import app  # type: ignore[import-not-found]
@@ -106,78 +131,205 @@ def serve(listener: socket.socket, path: str) -> None:
     with open(path + ".new", "w") as file:
         file.write(os.environ["GATEWAY_PORT"])
     os.replace(path + ".new", path)
-    asyncio.run(hypercorn(in_front_of(app, os.environ.pop("TOOLKIT_SANDBOX_TOKEN")), config))
+    asyncio.run(hypercorn(in_front_of(app, secret), config))
 
 
-def in_front_of(app: Any, token: str) -> Any:
-    """The application, which also says whose it is: what listens on a remembered port may be somebody else by now.
+def in_front_of(app: Any, secret: str) -> Any:
+    """The application behind its guard: it is asked only for what somebody has signed who knows the secret of an access key.
 
-    Its registry asks who is there, as ECR does: the answer names the account, which a loopback address cannot. And every service has
-    an address that stays the same, whichever load balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`; and the hosts that
-    rules.toml names for it, once they were told to `/_toolkit/hosts`.
+    Before that stand the few things that ask for something else. Its registry asks who is there, as ECR does: the password
+    names the account, which a loopback address cannot. And every service has an address that stays the same, whichever load
+    balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`; and the hosts that rules.toml names for it, once they
+    were told to `/_toolkit/hosts`. Those are open, so they go to the load balancer itself: nothing in such a request chooses
+    another part of the application.
     """
     hosts: dict[str, str] = {}
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        path = scope.get("path", "")
-        refusal = None
-        if scope["type"] in ("http", "websocket"):
-            said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            refusal = guard.refusal(path, said, scope.get("client"), hosts)
-            if scope["type"] == "http" and refusal is None and guard.host(said) in hosts:
-                service = hosts[guard.host(said)]
-                path, scope = service + path, {**scope, "path": service + path, "raw_path": service.encode() + scope["raw_path"]}
-        if refusal is not None and scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        elif refusal is not None:
-            await _say(send, 403, {"message": refusal}, [])
-        elif scope["type"] == "http" and path == "/_toolkit":
-            await _say(send, 200, {"token": token}, [])
-        elif scope["type"] == "http" and path == "/_toolkit/hosts" and said.get("x-toolkit-token") == token:
-            hosts.clear()
-            hosts.update(json.loads(await _body(receive)))
-            await _say(send, 200, {"hosts": len(hosts)}, [])
-        elif scope["type"] == "http" and _is_registry(path):
-            host = _registry_host(path, dict(scope["headers"]).get(b"authorization", b""))
+        if scope["type"] not in ("http", "websocket"):
+            await app(scope, receive, send)
+            return
+        web = scope["type"] == "http"
+        path, raw = scope["path"], scope["raw_path"]
+        listed = [(name.decode("latin-1").lower(), _text(value)) for name, value in scope["headers"]]
+        headers = dict(listed)
+        name = guard.host(headers)
+        if web and name in hosts:
+            path, raw = hosts[name] + path, hosts[name].encode() + raw
+        if web and (way := _way(path, raw, name)):
+            await _through(way, scope, receive, send)
+            return
+        refused = guard.refusal(headers)
+        if refused is not None:
+            await _refuse(send, web, 403, {"message": refused})
+            return
+        if web and path.startswith("/_toolkit/proof/"):
+            await _say(send, 200, {"proof": guard.proof(secret, path.removeprefix("/_toolkit/proof/"))}, [])
+            return
+        if web and _is_open(scope["method"], path):
+            await app(scope, receive, send)
+            return
+        if web and _is_registry(path):
+            host = _registry_host(secret, scope["method"], path, headers.get("authorization", ""))
             if host is None:
                 challenge = (b"www-authenticate", b'Basic realm="sandbox"')
                 await _say(send, 401, {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}, [challenge])
             else:
-                headers = [(name, value) for name, value in scope["headers"] if name not in (b"host", b"authorization")]
-                await app({**scope, "headers": [*headers, (b"host", host.encode())]}, receive, send)
-        elif scope["type"] == "http" and path.startswith("/_service/"):
-            *name, rest = [*path.split("/", 6)[2:], "", "", "", "", ""][:5]
-            prefix = _balancer_of(*name)
-            if prefix is None:
-                await _say(send, 503, {"message": "this service is not there, or not behind a load balancer"}, [])
-            else:
-                raw = f"{prefix}/".encode() + b"".join(scope["raw_path"].split(b"/", 6)[6:])
-                await app({**scope, "path": f"{prefix}/{rest}", "raw_path": raw}, receive, send)
+                kept = [(name, value) for name, value in scope["headers"] if name.lower() not in (b"host", b"authorization")]
+                await app({**scope, "headers": [*kept, (b"host", host.encode())]}, receive, send)
+            return
+        body = await _body(receive) if web else b""
+        signed = signature.Request(scope.get("method", "GET"), raw, scope.get("query_string", b""), listed)
+        fault = (
+            signature.Fault.INCOMPLETE if body is None
+            else signature.fault(signed, lambda key: _secret_of(key, secret), body, datetime.now(UTC))
+        )  # fmt: skip
+        if fault is not None:
+            await _refuse(send, web, 403, {}, fault, headers)
+        elif web and path == "/_toolkit/hosts":
+            hosts.clear()
+            hosts.update(json.loads(body or b""))
+            await _say(send, 200, {"hosts": len(hosts)}, [])
         else:
-            await app(scope, receive, send)
+            await app(scope, _again(body or b"", receive) if web else receive, send)
 
     return answer
 
 
+def _way(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
+    """The load balancer that a request is for, with the path that it is to have; None if it is for none."""
+    from ministack.services import alb  # type: ignore[import-not-found]
+
+    if path.startswith("/_service/"):
+        *names, rest = [*path.split("/", 6)[2:], "", "", "", "", ""][:5]
+        balancer = _balancer_of(*names)
+        return alb._find_lb_by_name(balancer) if balancer else None, f"/{rest}", b"/" + b"".join(raw.split(b"/", 6)[6:])
+    if path.startswith("/_alb/"):
+        name, _, rest = path.removeprefix("/_alb/").partition("/")
+        return alb._find_lb_by_name(name), f"/{rest}", b"/" + raw.removeprefix(b"/_alb/").partition(b"/")[2]
+    found = alb.find_lb_for_host(host) if host.endswith(".elb.amazonaws.com") else None
+    return (found, path, raw) if found else None
+
+
+async def _through(way: tuple[Any, str, bytes], scope: Any, receive: Any, send: Any) -> None:
+    """Hand a request to the load balancer, and to nothing else."""
+    from ministack import app as gateway  # type: ignore[import-not-found]
+    from ministack.services import alb
+
+    balancer, path, raw = way
+    if balancer is None:
+        await _say(send, 503, {"message": "this service is not there, or not behind a load balancer"}, [])
+        return
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        headers[key] = f"{headers[key]}{'; ' if key == 'cookie' else ', '}{_text(value)}" if key in headers else _text(value)
+    query = scope.get("query_string", b"").decode("utf-8", "replace")
+    body = await _body(receive)
+    if body is None:
+        await _say(send, 413, {"message": "this is more than the sandbox takes"}, [])
+        return
+    port = int(headers.get("host", "").rpartition(":")[2]) if re.search(r":[0-9]{1,5}$", headers.get("host", "")) else 80
+    answer = await alb.dispatch_request(
+        balancer, scope["method"], path, headers, body, parse_qs(query, keep_blank_values=True), port, raw_query_string=query,
+        raw_path=raw.decode("latin-1"),
+    )  # fmt: skip
+    await gateway._send_if_handled(send, answer, receive)
+
+
+def _is_open(method: str, path: str) -> bool:
+    """Whether the path is a secret itself: one that a task, a custom resource or a wait condition was given, long and random."""
+    from ministack.services import ecs_metadata
+    from ministack.services.cloudformation import custom_resource, wait_conditions  # type: ignore[import-not-found]
+
+    token = path.rpartition("/")[2]
+    if method == "PUT" and path == f"/_ministack/cfn-response/{token}":
+        return token in custom_resource._pending
+    if method == "PUT" and path == f"{wait_conditions.SIGNAL_PATH}{token}":
+        return bool(wait_conditions.has_handle(token))
+    return method == "GET" and path.startswith("/v4/") and path.split("/")[2] in ecs_metadata._TOKEN_TO_TASK
+
+
+def _secret_of(key: str, secret: str) -> str | None:
+    """The secret of an access key, None if there is no such key. An account's number is the key of its owner."""
+    from ministack.services import iam, sts
+
+    if re.fullmatch(r"[0-9]{12}", key) or key == "test":
+        return secret
+    session = sts._sessions.get(key)
+    if session is not None:
+        ends = session.get("Expiration")
+        return session.get("SecretAccessKey") or None if not isinstance(ends, int | float) or time.time() < ends else None
+    found = [one for (_, name), one in iam._access_keys.to_dict().items() if name == key and one.get("Status") == "Active"]
+    return found[0].get("SecretAccessKey") or None if len(found) == 1 else None
+
+
 def _balancer_of(account: str, region: str, cluster: str, service: str) -> str | None:
-    """The path of the load balancer that a service is behind, None if there is none."""
+    """The name of the load balancer that a service is behind, None if there is none."""
     from ministack.core.responses import request_scope  # type: ignore[import-not-found]
-    from ministack.services import alb, ecs  # type: ignore[import-not-found]
+    from ministack.services import alb, ecs
 
     with request_scope(account, region):
         found = ecs._services.get(f"{cluster}/{service}") or {}
         groups = [alb._tgs.get(one.get("targetGroupArn")) or {} for one in found.get("loadBalancers") or ()]
         balancers = [alb._lbs.get(arn) or {} for group in groups for arn in group.get("LoadBalancerArns", ())]
-        return next((f"/_alb/{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None)
+        return next((f"{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None)
 
 
-async def _body(receive: Any) -> bytes:
-    """All of a request's content."""
-    found, more = b"", True
+def _text(value: bytes) -> str:
+    """The value of a header: UTF-8 where it is that."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+async def _body(receive: Any) -> bytes | None:
+    """All of a request's content, None if it is too much, or its sender has gone."""
+    parts, size, more = [], 0, True
     while more:
         event = await receive()
-        found, more = found + event.get("body", b""), event.get("more_body", False)
-    return found
+        if event["type"] != "http.request":
+            return None
+        parts.append(event.get("body", b""))
+        size, more = size + len(parts[-1]), event.get("more_body", False)
+        if size > MOST_BYTES:
+            return None
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Any) -> Any:
+    """What gives the application the content that was read already, and then what comes."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_event() -> Any:
+        return waiting.pop() if waiting else await receive()
+
+    return next_event
+
+
+async def _refuse(
+    send: Any, web: bool, status: int, body: dict[str, Any], fault: signature.Fault | None = None, asked: Mapping[str, str] | None = None
+) -> None:
+    """Say no; for a signature in the words and the form that AWS's own clients understand."""
+    if not web:
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    if fault is None or asked is None:
+        await _say(send, status, body, [])
+        return
+    words = REFUSED[fault]
+    head = [(b"x-amzn-errortype", fault.encode())]
+    service = re.search(r"/([a-z0-9-]+)/aws4_request", asked.get("authorization", ""))
+    form = "urlencoded" in asked.get("content-type", "") and "x-amz-target" not in asked
+    if form or (service and service[1] in ("s3", "cloudfront", "route53")):
+        text = f"<ErrorResponse><Error><Code>{fault}</Code><Message>{words}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>"
+        if service and service[1] == "s3":
+            text = f"<Error><Code>{fault}</Code><Message>{words}</Message></Error>"
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/xml"), *head]})
+        await send({"type": "http.response.body", "body": text.encode()})
+    else:
+        await _say(send, status, {"__type": str(fault), "message": words}, head)
 
 
 async def _say(send: Any, status: int, body: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
@@ -192,23 +344,24 @@ def _is_registry(path: str) -> bool:
     )
 
 
-def _registry_host(path: str, authorization: bytes) -> str | None:
-    """The ECR host that a request means, None if it does not say who it is."""
-    if path.startswith(f"/v2/{MIRROR}"):
-        return _host(*MIRROR_SCOPE)
-    scheme, _, given = authorization.decode("latin-1").partition(" ")
+def _registry_host(secret: str, method: str, path: str, authorization: str) -> str | None:
+    """The ECR host that a request means, None if it may not be made."""
+    scheme, _, given = authorization.partition(" ")
     try:
-        found = _TOKEN.fullmatch(base64.b64decode(given).decode()) if scheme.lower() == "basic" else None
+        login = base64.b64decode(given).decode() if scheme.lower() == "basic" else None
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return _host(*found.groups()) if found else None
+    known = guard.registry(secret, login)
+    if guard.readable(method, path) or (known and path.startswith(f"/v2/{MIRROR}")):
+        return _host(*MIRROR_SCOPE)
+    return _host(*known) if known else None
 
 
 def _host(account: str, region: str) -> str:
     return f"{account}.dkr.ecr.{region}.amazonaws.com"
 
 
-def run_images(network: str) -> None:
+def run_images(network: str, secret: str) -> None:
     """Tasks run the images that are in the registry. Only ECS gets this engine; what else asks for Docker hears that there is none."""
     from ministack.services import ecr, ecs
 
@@ -234,7 +387,7 @@ def run_images(network: str) -> None:
     vars(errors).update({kind.__name__: kind for kind in kinds})
     vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
     sys.modules |= {"docker": docker, "docker.errors": errors}
-    ecs._docker = containers.Client(find, network)
+    ecs._docker = containers.Client(find, network, secret)
 
 
 def _for_this_machine(listed: list[dict[str, Any]]) -> str:
@@ -280,7 +433,7 @@ class _scope_of:  # noqa: N801 (used as a function)
 def add_resource_types() -> None:
     """CloudFormation types that a CDK service with a load balancer and scaling has. Those of no effect here are only remembered."""
     from ministack.services import ec2
-    from ministack.services.cloudformation import provisioners  # type: ignore[import-not-found]
+    from ministack.services.cloudformation import provisioners
 
     handlers = provisioners._RESOURCE_HANDLERS
 
@@ -323,6 +476,67 @@ def add_resource_types() -> None:
     _give_way(handlers["AWS::ECS::Service"])
 
 
+_OWN_KEYS = frozenset(("DockerLabels", "DriverOpts", "Labels", "Options"))
+"""Members whose keys are the user's own."""
+_ABBREVIATED = {
+    "EFSVolumeConfiguration": "efsVolumeConfiguration",
+    "FSxWindowsFileServerVolumeConfiguration": "fsxWindowsFileServerVolumeConfiguration",
+    "IAM": "iam",
+}
+_MORE_OF_A_DEFINITION = ("EphemeralStorage", "PlacementConstraints", "ProxyConfiguration", "RuntimePlatform", "Volumes")
+
+
+def correct_definitions() -> None:
+    """A task definition of a stack has all that its template says (secrets, health checks, volumes, what waits for what), named as in the
+    API of ECS, and nothing that is empty."""
+    from ministack.services import ecs
+    from ministack.services.cloudformation import provisioners
+
+    plain = provisioners._ecs_task_def_create
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        made = plain(logical_id, props, stack)
+        definition = ecs._task_defs[made[0].rpartition("/")[2]]
+        definition.update({_as_api_name(name): as_api(props[name]) for name in _MORE_OF_A_DEFINITION if name in props})
+        for name in [name for name, value in definition.items() if value == ""]:
+            del definition[name]
+        return made
+
+    provisioners._normalize_container_defs = as_api
+    provisioners._ecs_task_def_create = create
+    provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]["create"] = create
+
+
+def as_api(value: Any) -> Any:
+    """What a template says of a task definition, with the names of the API of ECS."""
+    if isinstance(value, dict):
+        return {_as_api_name(name): inner if name in _OWN_KEYS else as_api(inner) for name, inner in value.items()}
+    return [as_api(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _as_api_name(name: str) -> str:
+    return _ABBREVIATED.get(name, name[:1].lower() + name[1:])
+
+
+def correct_secrets() -> None:
+    """What a template's `Ref` of a secret means is its ARN: a task that reads a secret by its name would be looking for a parameter."""
+    from ministack.services import secretsmanager
+    from ministack.services.cloudformation import provisioners
+
+    handler = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create, update, delete = handler["create"], handler["update"], handler["delete"]
+
+    def named(physical_id: str) -> str:
+        return str(secretsmanager._resolve(physical_id)[0] or physical_id)
+
+    def by_arn(made: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
+        return made[1].get("Arn", made[0]), made[1]
+
+    handler["create"] = lambda logical_id, props, stack: by_arn(create(logical_id, props, stack))
+    handler["update"] = lambda physical_id, *more, **named_more: by_arn(update(named(physical_id), *more, **named_more))
+    handler["delete"] = lambda physical_id, props: delete(named(physical_id), props)
+
+
 def _give_way(handler: dict[str, Any]) -> None:
     """A service that the sandbox made beforehand is no reason for a stack that brings it to fail."""
     from ministack.services import ecs
@@ -340,7 +554,7 @@ def _give_way(handler: dict[str, Any]) -> None:
     handler["create"] = create
 
 
-def correct_registry(port: int) -> None:
+def correct_registry(port: int, secret: str) -> None:
     """The registry is on the loopback, its password names the account, and an image that is not there is an error as in AWS."""
     from ministack.core.responses import error_response_json, get_account_id, get_region
     from ministack.services import ecr
@@ -350,8 +564,9 @@ def correct_registry(port: int) -> None:
     def token(data: dict[str, Any]) -> Any:
         status, headers, body = plain_token(data)
         answer = json.loads(body)
+        login = f"AWS:{guard.password(secret, get_account_id(), get_region())}"
         for one in answer["authorizationData"]:
-            one["authorizationToken"] = base64.b64encode(f"AWS:sandbox-{get_account_id()}-{get_region()}".encode()).decode()
+            one["authorizationToken"] = base64.b64encode(login.encode()).decode()
             one["proxyEndpoint"] = f"http://127.0.0.1:{port}"
         return status, headers, json.dumps(answer).encode()
 

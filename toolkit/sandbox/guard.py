@@ -1,29 +1,29 @@
 """Who may talk to the sandbox: it runs programs as the person who started it. Standard library only, for it runs in the emulator's process.
 
-A web page can send requests to the loopback, and so can everybody else who is logged in.
+Whoever is logged in on this machine can connect to its loopback, and so can every web page. So all that acts, or tells, asks for a
+signature or a password that only the owner can make: what cannot be told is refused. The answers of the person's own services, which
+listen on the loopback anyway, are open, and reach nothing but those services.
 """
 
-import os
+import hashlib
+import hmac
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
+from urllib.parse import unquote
 
-OPEN = ("/_service/", "/_alb/")
-"""What a browser is for: the person's own services behind their load balancers."""
+MIRROR = "mirror/"
+"""Repositories that everybody may read, and that belong to no account of a person: the empty bases of images."""
 
 _OURS = re.compile(r"(?:127\.0\.0\.1|localhost|(?:[\w-]+\.)+(?:localhost|amazonaws\.com|cloudfront\.net|on\.aws))(?::\d+)?", re.IGNORECASE)
-_TABLE = "/proc/net/tcp"
+_PASSWORD = re.compile(r"AWS:(sandbox-([0-9]{12})-([a-z0-9-]+)-[0-9a-f]{64})")
 
 
-def refusal(path: str, headers: Mapping[str, str], client: tuple[str, int] | None, hosts: Container[str] = ()) -> str | None:
-    """Why a request is not answered, None if it is. `hosts` are names of the person's own services."""
-    if not path.startswith(OPEN) and host(headers) not in hosts:
-        if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "web pages may not use the sandbox"
-        if not _OURS.fullmatch(headers.get("host", "127.0.0.1")):
-            return "the sandbox is not known by this name"
-    owner = _owner(client)
-    if owner not in (None, 0, os.getuid()):
-        return "the sandbox belongs to somebody else on this machine"
+def refusal(headers: Mapping[str, str]) -> str | None:
+    """Why a request is not looked at, None if it is: no web page signs, and none is told why."""
+    if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return "web pages may not use the sandbox"
+    if not _OURS.fullmatch(headers.get("host", "127.0.0.1")):
+        return "the sandbox is not known by this name"
     return None
 
 
@@ -32,22 +32,26 @@ def host(headers: Mapping[str, str]) -> str:
     return headers.get("host", "").partition(":")[0].lower()
 
 
-def _owner(client: tuple[str, int] | None) -> int | None:
-    """The user id at the other end of a connection, None where the system does not tell."""
-    if client is None:
-        return None
-    try:
-        with open(_TABLE, encoding="ascii") as table:
-            return owner(table, *client)
-    except OSError:
-        return None
+def proof(secret: str, nonce: str) -> str:
+    """What only a server that knows the secret can answer; the secret cannot be told from it."""
+    return hmac.digest(secret.encode(), f"toolkit sandbox {nonce}".encode(), "sha256").hex()
 
 
-def owner(table: Iterable[str], address: str, port: int) -> int | None:
-    """Whose the socket with this address is, by Linux's table of sockets; None if it is not there."""
-    wanted = f"{bytes(reversed([int(part) for part in address.split('.')])).hex().upper()}:{port:04X}"
-    for line in table:
-        fields = line.split()
-        if len(fields) > 7 and fields[1] == wanted:
-            return int(fields[7])
+def password(secret: str, account: str, region: str) -> str:
+    """The registry's password of an account and region, as `aws ecr get-login-password` has it."""
+    made = hmac.new(secret.encode(), f"registry {account} {region}".encode(), hashlib.sha256).hexdigest()
+    return f"sandbox-{account}-{region}-{made}"
+
+
+def registry(secret: str, login: str | None) -> tuple[str, str] | None:
+    """The account and region whose registry a request may use, None if it says nothing that is known. `login` is USER:PASSWORD."""
+    known = _PASSWORD.fullmatch(login or "")
+    if known and hmac.compare_digest(known[1], password(secret, known[2], known[3])):
+        return known[2], known[3]
     return None
+
+
+def readable(method: str, path: str) -> bool:
+    """Whether everybody may ask the registry for this: the bases are read by a builder that has no password for them."""
+    plain = unquote(path)
+    return method in ("GET", "HEAD") and plain.startswith(f"/v2/{MIRROR}") and ".." not in plain

@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed
+from toolkit.sandbox import guard
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -30,6 +31,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
 """What the first image answers to everything."""
+
+
+class Registry(Struct, frozen=True):
+    """The sandbox's registry: its port, and the secret that its passwords are made of."""
+
+    port: int
+    secret: str
 
 
 class Image(Struct, frozen=True):
@@ -76,29 +84,30 @@ def stub(name: str, architecture: str) -> Image:
     return image({}, [], env, {"toolkit.sandbox.stub": name}, architecture)
 
 
-def push(port: int, repository: str, tag: str, pushed: Image, account: str, region: str) -> str:
+def push(to: Registry, repository: str, tag: str, pushed: Image, account: str, region: str) -> str:
     """Push to the sandbox's registry; the digest. The repository has to be there. Raises ProgramFailed."""
-    headers = _login(account, region)
+    headers = _login(to, account, region)
     for digest, blob in pushed.blobs.items():
-        _send(port, "POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", blob, headers)
-    _send(port, "PUT", f"/v2/{repository}/manifests/{tag}", pushed.manifest, {**headers, "Content-Type": MANIFEST})
+        _send(to.port, "POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", blob, headers)
+    _send(to.port, "PUT", f"/v2/{repository}/manifests/{tag}", pushed.manifest, {**headers, "Content-Type": MANIFEST})
     return pushed.digest
 
 
-def push_stub(port: int, repository: str, tag: str, name: str, account: str, region: str) -> None:
+def push_stub(to: Registry, repository: str, tag: str, name: str, account: str, region: str) -> None:
     """Push a base image for every kind of machine that a Dockerfile may ask for. Raises ProgramFailed."""
     listed = []
     for architecture in ("amd64", "arm64"):
         pushed = stub(name, architecture)
-        digest = push(port, repository, pushed.digest, pushed, account, region)
+        digest = push(to, repository, pushed.digest, pushed, account, region)
         platform = {"os": "linux", "architecture": architecture}
         listed.append({"mediaType": MANIFEST, "digest": digest, "size": len(pushed.manifest), "platform": platform})
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, sort_keys=True).encode()
-    _send(port, "PUT", f"/v2/{repository}/manifests/{tag}", index, {**_login(account, region), "Content-Type": INDEX})
+    _send(to.port, "PUT", f"/v2/{repository}/manifests/{tag}", index, {**_login(to, account, region), "Content-Type": INDEX})
 
 
-def _login(account: str, region: str) -> dict[str, str]:
-    return {"Authorization": f"Basic {base64.b64encode(f'AWS:sandbox-{account}-{region}'.encode()).decode()}"}
+def _login(to: Registry, account: str, region: str) -> dict[str, str]:
+    login = f"AWS:{guard.password(to.secret, account, region)}"
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
 
 
 def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> None:

@@ -129,12 +129,14 @@ def _dockerfile(target: Target, kind: Callable[[str], Kind], text: Callable[[str
     return (text(built[1]) or "") if built else ""
 
 
-def make(wanted: Iterable[Part], clouds: Callable[[Place], Aws], port: int, tell: Callable[[str], None]) -> tuple[Made, ...]:
+def make(
+    wanted: Iterable[Part], clouds: Callable[[Place], Aws], registry: images.Registry, tell: Callable[[str], None]
+) -> tuple[Made, ...]:
     """Make what is not there yet; everything that was asked for. Raises CloudError, ProgramFailed."""
     found = []
     for part in wanted:
         place = part.place
-        address = MAKERS[part.what.what](clouds(place), part, port)
+        address = MAKERS[part.what.what](clouds(place), part, registry)
         found.append(Made(place.environment or "", place.account or "", place.region or "", part.what.what, part.what.name, address))
         tell(f"{part.what.what} {part.what.name} in {place.account} {place.region}")
     return tuple(found)
@@ -164,34 +166,34 @@ def _at_work(aws: Aws, part: Part) -> bool:
     return any(one["rolloutState"] == "IN_PROGRESS" for service in found for one in service["deployments"] if one["status"] == "PRIMARY")
 
 
-def mirror(names: Iterable[Name], cloud: Aws, port: int) -> None:
+def mirror(names: Iterable[Name], cloud: Aws, registry: images.Registry) -> None:
     """Put a stub in the place of each base image. One that is named by its digest cannot be stood in for. Raises CloudError."""
     account, region = MIRROR_PLACE.account or "", MIRROR_PLACE.region or ""
     for name in names:
         if not name.reference.startswith("sha256:"):
             repository = f"{MIRROR}/{name.repository}"
             _unless_there("RepositoryAlreadyExistsException", partial(_repository, cloud, repository))
-            images.push_stub(port, repository, name.reference, name.repository, account, region)
+            images.push_stub(registry, repository, name.reference, name.repository, account, region)
 
 
 def _repository(aws: Aws, name: str) -> None:
     aws.write("ecr", "create_repository", repositoryName=name)
 
 
-def make_repository(aws: Aws, part: Part, port: int) -> str:
+def make_repository(aws: Aws, part: Part, registry: images.Registry) -> str:
     """An empty repository."""
     _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, part.what.name))
     return ""
 
 
-def make_bucket(aws: Aws, part: Part, port: int) -> str:
+def make_bucket(aws: Aws, part: Part, registry: images.Registry) -> str:
     """An empty bucket. Names are the same for all accounts: one that two environments name belongs to the first."""
     where: dict[str, Any] = {} if aws.region_name == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
     _unless_there("BucketAlready", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where))
     return ""
 
 
-def make_function(aws: Aws, part: Part, port: int) -> str:
+def make_function(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A function that does nothing, with its alias on a first version."""
     name, packed = part.what.name, io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -209,11 +211,11 @@ def make_function(aws: Aws, part: Part, port: int) -> str:
     return ""
 
 
-def make_bootstrap(aws: Aws, part: Part, port: int) -> str:
+def make_bootstrap(aws: Aws, part: Part, registry: images.Registry) -> str:
     """What `cdk bootstrap` leaves behind, as far as an assembly speaks of it: a bucket, a repository, roles, and the version."""
     start, where = f"cdk-{part.what.name}", f"{part.place.account}-{part.place.region}"
-    make_bucket(aws, Part(part.place, Wanted("bucket", f"{start}-assets-{where}")), port)
-    make_repository(aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), port)
+    make_bucket(aws, Part(part.place, Wanted("bucket", f"{start}-assets-{where}")), registry)
+    make_repository(aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), registry)
     anybody = {"Effect": "Allow", "Principal": {"AWS": "*", "Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
     for role in ("deploy", "file-publishing", "image-publishing", "lookup", "cfn-exec"):
         create = partial(
@@ -225,17 +227,17 @@ def make_bootstrap(aws: Aws, part: Part, port: int) -> str:
     return ""
 
 
-def make_service(aws: Aws, part: Part, port: int) -> str:
+def make_service(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A service of one task behind a load balancer, which says that nothing is deployed; its address."""
     detail, place = part.what.detail, part.place
     cluster, repository = detail["cluster"], detail["repository"]
     aws.write("ecs", "create_cluster", clusterName=cluster)
     there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])["services"]
-    address = f"http://127.0.0.1:{port}/_service/{place.account}/{place.region}/{cluster}/{part.what.name}/"
+    address = f"http://127.0.0.1:{registry.port}/_service/{place.account}/{place.region}/{cluster}/{part.what.name}/"
     if any(one["status"] == "ACTIVE" for one in there):
         return address
     _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
-    images.push(port, repository, "latest", images.first(part.port), place.account or "", place.region or "")
+    images.push(registry, repository, "latest", images.first(part.port), place.account or "", place.region or "")
     group = _balancer(aws, balancer(place, part.what.name), part.port)
     aws.write(
         "ecs", "create_service", cluster=cluster, serviceName=part.what.name, taskDefinition=_definition(aws, part), desiredCount=1,
@@ -294,7 +296,7 @@ def _unless_there(code: str, create: Callable[[], Any]) -> None:
             raise
 
 
-def make_table(aws: Aws, part: Part, port: int) -> str:
+def make_table(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A table with the key `id`."""
     key = {"AttributeName": "id"}
     create = partial(
@@ -305,13 +307,13 @@ def make_table(aws: Aws, part: Part, port: int) -> str:
     return ""
 
 
-def make_queue(aws: Aws, part: Part, port: int) -> str:
+def make_queue(aws: Aws, part: Part, registry: images.Registry) -> str:
     """An empty queue; made twice is made once."""
     aws.write("sqs", "create_queue", QueueName=part.what.name)
     return ""
 
 
-def make_parameter(aws: Aws, part: Part, port: int) -> str:
+def make_parameter(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A parameter that says `sandbox`."""
     _unless_there("ParameterAlreadyExists", partial(aws.write, "ssm", "put_parameter", Name=part.what.name, Value="sandbox", Type="String"))
     return ""

@@ -1,17 +1,23 @@
 """The emulator as a process: of its own session, on the loopback only, remembered in a file so that any later command finds it."""
 
+import hmac
 import json
 import os
 import secrets
 import signal
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 
 from msgspec import Struct
 
 from toolkit.errors import ProgramFailed
 from toolkit.ports import files, process
+from toolkit.sandbox import guard, signature
+
+OWNER = "000000000000"
+"""The access key that commands about the sandbox itself are signed with: an account's number, as all of its keys."""
 
 ENGINE = os.path.join(os.path.dirname(__file__), "engine.py")
 READY_S, END_S = 30.0, 5.0
@@ -19,7 +25,10 @@ READY_S, END_S = 30.0, 5.0
 
 
 class Server(Struct, frozen=True):
-    """A process that was started. `born` is when, in the system's own words: with it a pid cannot be mistaken for another process."""
+    """A process that was started. `born` is when, in the system's own words: with it a pid cannot be mistaken for another process.
+
+    `token` is the secret key of its accounts' access keys: who knows it may do everything there, so nobody but its owner reads it.
+    """
 
     pid: int
     born: str
@@ -38,18 +47,21 @@ class Server(Struct, frozen=True):
         return os.path.join(self.folder, "log")
 
 
-def start(python: str, folder: str, region: str, enforce: bool = False, port: int = 0, tied: bool = False) -> Server:
+def start(
+    python: str, folder: str, region: str, enforce: bool = False, port: int = 0, tied: bool = False, token: str | None = None
+) -> Server:
     """Start the emulator with files in `folder`, and wait until it answers. Raises ProgramFailed.
 
-    `enforce`: IAM policies count. `port` is the one it had before, 0 for any. `tied`: it ends when this process does, however that ends.
+    `enforce`: IAM policies count. `port` and `token` are those it had before, else any. `tied`: it ends when this process does, however
+    that ends.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     named = os.path.join(folder, "port")
     if os.path.exists(named):
         os.unlink(named)
-    token, log = secrets.token_hex(16), os.path.join(folder, "log")
+    token, log = token or secrets.token_urlsafe(30), os.path.join(folder, "log")
     env = process.child_environment(
-        TOOLKIT_SANDBOX_TOKEN=token, TOOLKIT_SANDBOX_PORT=str(port), MINISTACK_REGION=region, AUTH="true" if enforce else "false",
+        TOOLKIT_SANDBOX_SECRET=token, TOOLKIT_SANDBOX_PORT=str(port), MINISTACK_REGION=region, AUTH="true" if enforce else "false",
         TOOLKIT_SANDBOX_TIED="1" if tied else "", LOG_LEVEL="WARNING", PYTHONUNBUFFERED="1", TMPDIR=folder,
     )  # fmt: skip
     # The pipe's other end is ours as long as we live, and nobody else's.
@@ -82,8 +94,10 @@ def runs(server: Server) -> bool:
 
 def answers(server: Server) -> bool:
     """Whether it is this server that answers at its address."""
-    found = _ask(server, "GET", "/_toolkit")
-    return found is not None and found.get("token") == server.token
+    nonce = secrets.token_hex(16)
+    found = _ask(server, "GET", f"/_toolkit/proof/{nonce}")
+    proof = found.get("proof") if found is not None else None
+    return isinstance(proof, str) and hmac.compare_digest(proof.encode(), guard.proof(server.token, nonce).encode())
 
 
 def empty(server: Server) -> None:
@@ -94,7 +108,7 @@ def empty(server: Server) -> None:
 
 def name_hosts(server: Server, hosts: Mapping[str, str]) -> None:
     """Host -> the path of the service that answers for it; those of before are forgotten. Raises ProgramFailed."""
-    if _ask(server, "POST", "/_toolkit/hosts", json.dumps(dict(hosts)).encode(), {"X-Toolkit-Token": server.token}) is None:
+    if _ask(server, "POST", "/_toolkit/hosts", json.dumps(dict(hosts)).encode()) is None:
         raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
 
 
@@ -108,19 +122,20 @@ def end(server: Server) -> None:
             time.sleep(0.02)
 
 
-def _ask(
-    server: Server, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> dict[str, object] | None:
-    """The JSON that it answers, None if it does not. No proxy is asked: it is this machine."""
+def _ask(server: Server, method: str, path: str, body: bytes = b"") -> dict[str, object] | None:
+    """The JSON that it answers, None if it does not, or refuses. No proxy is asked: it is this machine."""
+    host = f"127.0.0.1:{server.port}"
+    headers = signature.sign(method, host, path, body, OWNER, server.token, datetime.now(UTC))
     connection = HTTPConnection("127.0.0.1", server.port, timeout=READY_S)
     try:
-        connection.request(method, path, body, dict(headers or {}))
-        found = json.loads(connection.getresponse().read())
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        found = json.loads(answer.read())
     except (OSError, HTTPException, ValueError):
         return None
     finally:
         connection.close()
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and answer.status == 200 else None
 
 
 def _born(pid: int) -> str | None:

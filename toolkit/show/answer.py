@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.errors import Exit
-from toolkit.model import Answer, Base, Head, Step
+from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, listing, quote, wrapped
 
@@ -22,10 +22,12 @@ def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequ
 
 
 def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
+    yield from (part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width))
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
+    yield from (part for remark in backwards(answer) for part in wrapped(remark, width))
     yield ""
-    if answer.plan.steps:
+    if first_steps(answer):
         yield _table(answer, width)
         yield ""
     if verbose:
@@ -34,8 +36,55 @@ def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> 
     yield from _left_out(answer, width)
     yield from (part for note in answer.notes for part in wrapped(f"note: {line(note)}", width))
     if not answer.refusal:
+        yield from _recommended(answer, width)
+
+
+def first_steps(answer: Answer) -> tuple[Step, ...]:
+    """The steps that are shown one by one: those that something calls for. Targets of which no deploy is recorded are only listed, where
+    it can be told what the changes call for."""
+    return answer.plan.steps if answer.first is None else answer.first.steps
+
+
+def backwards(answer: Answer) -> list[str]:
+    """What a deploy would take out of what is live, or where nobody can say that it does not: to be told first."""
+    return [behind(name, standing) for name, standing in answer.standings.items() if standing.backwards]
+
+
+def behind(name: str, standing: Standing) -> str:
+    """That deploying HEAD takes something out of what is live, and what."""
+    live = standing.live[:7]
+    if standing.direction is Direction.UNKNOWN:
+        return f"{name}: live is {live}, which is not in this clone: this may go back ({standing.fetch})"
+    ahead = count(len(standing.lost), "commit")
+    where = "ahead of your HEAD" if standing.direction is Direction.BEHIND else "that your HEAD does not have"
+    return f"{name}: live is {live}, {ahead} {where}: this goes back"
+
+
+def _recommended(answer: Answer, width: int) -> Iterator[str]:
+    """The commands: the smallest for what changed, and where nothing is known of other targets, what makes sure of all of them."""
+    plan, first = answer.plan, answer.first
+    unknown = [name for name in answer.unrecorded if first is None or name not in _covered(answer, first)]
+    if first is not None and unknown and first.steps:
+        yield f"For these changes, about {duration(first.estimate_s)}:" if first.estimate_s else "For these changes:"
+        yield f"  {line(first.recommendation)}"
+    if first is None or not unknown:
         yield _heading(answer)
-        yield f"  {line(answer.plan.recommendation)}"
+        yield f"  {line(plan.recommendation)}"
+        if not answer.unrecorded:
+            return
+    if unknown:
+        names = ", ".join(unknown)
+        sure = "deploy everything, ask AWS what is live, or record it" if first is not None else "ask AWS what is live, or record it"
+        yield from wrapped(f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width)
+        if first is not None:
+            yield f"  {line(plan.recommendation)}"
+        yield f"  toolkit diff live{answer.options}"
+        yield f"  toolkit record set{answer.options} {unknown[0]} {(answer.head.commit or 'HEAD')[:12]}"
+
+
+def _covered(answer: Answer, plan: Plan) -> set[str]:
+    """The targets that a plan deploys, groups written out."""
+    return {name for step in plan.steps for name in (step.target, *answer.covered.get(step.target, ()))}
 
 
 def _heading(answer: Answer) -> str:
@@ -61,13 +110,15 @@ def compared(base: Base, head: Head) -> str:
     if base.kind == "paths":
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
     commits = ", ".join(commit[:7] for commit in base.commits)
+    if base.kind == "last" and not any(base.each.values()):
+        since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
+        return f"Nothing is recorded as deployed.{since}"
     if base.kind in ("last", "live"):
         return f"Compared with {base.chosen} ({commits})." if commits else f"Compared with {base.chosen}."
+    how = "merge base" if base.chosen == UPSTREAM else base.chosen
     if base.name in base.commits:
-        return f"Compared with {commits} ({base.chosen})."
-    if base.chosen == UPSTREAM:
-        return f"Compared with {quote(base.name or '')} ({commits}, merge base); no deploy is recorded."
-    return f"Compared with {quote(base.name or '')} ({commits}, {base.chosen})."
+        return f"Changes since {commits} ({how}), whatever is deployed."
+    return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."
 
 
 def summary(answer: Answer) -> str:
@@ -93,19 +144,27 @@ def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
 
 def _table(answer: Answer, width: int) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
-    rows = [_row(answer, step) for step in answer.plan.steps]
+    rows = [_row(answer, step) for step in first_steps(answer)]
     space = room(rows, headers, 3, width)
     return table(headers, [(*row[:3], clipped(row[3], space), *row[4:]) for row in rows], right=(2,))
 
 
 def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
-    reasons = [
-        reason for name in (step.target, *sorted(answer.covered.get(step.target, ()))) for reason in answer.impact.targets.get(name, ())
-    ]
+    names = (step.target, *sorted(answer.covered.get(step.target, ())))
+    reasons = [reason for name in names for reason in _reasons(answer, name)]
     files = len({reason.path for reason in reasons if reason.path})
-    reason = next((quote(reason.path) for reason in reasons if reason.path), "unknown, so due")
+    reason = next((quote(reason.path) for reason in reasons if reason.path), None)
+    if reason is None:  # nothing that changed, but what is live, or that nothing is known of it
+        reason = next((line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons), "unknown, so due")
+    if any(name in answer.standings and answer.standings[name].backwards for name in names):
+        reason = f"GOES BACK: {reason}"
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
+
+
+def _reasons(answer: Answer, name: str) -> tuple[Reason, ...]:
+    """Why a target is called for: first what the changes say."""
+    return (*answer.reasons.get(name, ()), *answer.impact.targets.get(name, ()))
 
 
 def _left_out(answer: Answer, width: int) -> Iterator[str]:
@@ -127,8 +186,8 @@ def _left_out(answer: Answer, width: int) -> Iterator[str]:
 
 def by_hand(answer: Answer) -> list[str]:
     """What only a person can deploy, with the instructions, also where it is part of a group."""
-    targets = answer.rules.targets
-    return [f"by hand: {name}: {line(targets[name].settings.instructions)}" for name in answer.plan.by_hand]
+    told = answer.instructions
+    return [f"by hand: {name}" + (f": {line(said)}" if (said := told.get(name)) else "") for name in answer.plan.by_hand]
 
 
 def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
@@ -138,6 +197,16 @@ def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
     pending = bool(answer.plan.steps)
     word = "unknown" if "unknown" in answer.states.values() else "pending" if pending else "clean"
     return word, Exit.PENDING if exit_code and pending else Exit.OK
+
+
+def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
+    """Where the judges come from, and what differs here; None where rules.toml itself is trusted."""
+    if not trust.ref:
+        return None
+    differences = [
+        {"what": one.what, "here": one.here, "trusted": one.trusted, "effect": str(one.effect)} for one in trust.about(environment)
+    ]
+    return {"ref": trust.ref, "commit": trust.commit or None, "allowed": trust.allowed, "differences": differences}
 
 
 def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
@@ -159,6 +228,7 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
         "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
         "environment": answer.environment,
         "rules": answer.rules.file,
+        "trusted": trusted(answer.rules.trust, answer.environment),
         "changes": [
             {
                 "path": one.change.path,
@@ -192,6 +262,24 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             "checks": plan.checks,
             "estimate_s": plan.estimate_s,
             "full_estimate_s": plan.full_estimate_s,
+        },
+        "unrecorded": answer.unrecorded,
+        "first": None
+        if answer.first is None
+        else {
+            "targets": [step.target for step in answer.first.steps],
+            "estimate_s": answer.first.estimate_s,
+            "recommendation": answer.first.recommendation,
+        },
+        "standings": {
+            name: {
+                "direction": standing.direction,
+                "live": standing.live,
+                "lost": standing.lost,
+                "backwards": standing.backwards,
+                "fetch": standing.fetch,
+            }
+            for name, standing in answer.standings.items()
         },
         "recommendation": None if answer.refusal else plan.recommendation,
         "notes": [*answer.notes, *by_hand(answer), *([answer.refusal] if answer.refusal else [])],

@@ -45,6 +45,10 @@ class Images(Struct, frozen=True):
     dockerfiles: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
     uncovered: Sequence[Uncovered]
+    generated: Mapping[str, Sequence[str]] = {}
+    """Target -> the files that its build takes and git does not know."""
+    incomplete: Mapping[str, tuple[str, str]] = {}
+    """Target -> what of its commit is not on disk, and what fixes that."""
 
 
 def program(name: str, version: str | None, needed: bool) -> Program:
@@ -77,10 +81,16 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or git ignores it" for path in images.missing
     )
     yield from (_uncovered(missed) for missed in images.uncovered)
+    for name, paths in images.generated.items():
+        go = "goes" if len(paths) == 1 else "go"
+        named = ", ".join(quote(path) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+        yield f"{name}: {count(len(paths), 'file')} that git ignores {go} into its build: {named}"
+    for name, (what, fix) in images.incomplete.items():
+        yield f"{name}: {line(what)}; fix: {line(fix)}"
     if images.uncovered:
         yield 'hint: add rules for them, or: accept = [{ path = "PATTERN", reason = "WHY" }]'
     elif any(images.dockerfiles.values()):
-        yield "every file that goes into the image of a target is covered by its rules"
+        yield "every tracked file that goes into the image of a target is covered by its rules"
 
 
 def _uncovered(missed: Uncovered) -> str:
@@ -104,6 +114,8 @@ def document(programs: Sequence[Program], images: Images | None, code: int) -> d
         "programs": [{"name": one.name, "version": one.version, "remark": one.remark} for one in programs],
         "dockerfiles": None if images is None else [{"path": path, "targets": names} for path, names in images.dockerfiles.items()],
         "missing": None if images is None else images.missing,
+        "generated": None if images is None else {name: list(paths) for name, paths in images.generated.items()},
+        "incomplete": None if images is None else {name: {"problem": what, "fix": fix} for name, (what, fix) in images.incomplete.items()},
         "uncovered": None
         if images is None
         else [

@@ -13,7 +13,7 @@ def dumps(document: dict[str, Any]) -> str:
 
 def error(command: str, problem: ToolkitError) -> dict[str, Any]:
     """A failed command's document."""
-    found: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.hint.format(**problem.facts)}
+    found: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.next}
     if isinstance(problem, RulesError):
         found["problems"] = [{"line": one.line, "key": one.key, "message": one.message} for one in problem.problems]
     return {"toolkit": 1, "command": command, "status": "error", "exit": int(problem.exit), "error": found}

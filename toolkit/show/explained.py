@@ -19,6 +19,8 @@ def _lines(found: Explained, last: Commit | None, file: str, own: bool) -> Itera
         yield "  it holds the rules: when it changes, its old and its new rules both count"
     if last is not None:
         yield f"  last touched by {one(last)}"
+    for name in found.users:
+        yield f"  {name} is built from it, whatever rules say"
     for name, narrower in found.dropped:
         yield f"  {name} is dropped: it covers {narrower}, which is narrower"
     for verdict in sorted(found.verdicts, key=lambda verdict: not verdict.hit):
@@ -58,6 +60,7 @@ def _document(found: Explained, last: Commit | None) -> dict[str, Any]:
         "path": found.path,
         "ignored": None if found.ignored is None else {"pattern": found.ignored.pattern, "line": found.ignored.line},
         "targets": found.targets,
+        "built_from_it": found.users,
         "dropped": [{"target": name, "covers": narrower} for name, narrower in found.dropped],
         "fallback": found.fallback,
         "rules": rules,

@@ -87,7 +87,9 @@ def _live(one: Checkup) -> str:
         return "-"
     version = one.live.version or "?"
     short = version[:7] if one.live.commit and version.startswith(one.live.commit) else clipped(version, 10)
-    dirty = "+" if one.live.commit and version != one.live.commit and version.startswith(one.live.commit) else ""
+    commit = one.live.commit
+    more = commit and version != commit and version.startswith(commit)
+    dirty = "+" if more and not version.startswith(f"{commit}-generated-") else ""
     return line(f"{short}{dirty}{' due' if one.state == 'due' else ''}")
 
 
@@ -159,7 +161,7 @@ def document(looked: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
         "toolkit": 1, "command": "health", "status": looked.status, "exit": int(looked.exit), "environments": list(looked.environments),
-        "took_s": looked.took_s, "notes": list(looked.notes), "checkups": [_checkup(one) for one in looked.checkups],
+        "took_s": looked.took_s, "notes": [*looked.first, *looked.notes], "checkups": [_checkup(one) for one in looked.checkups],
     }  # fmt: skip
 
 

@@ -91,21 +91,31 @@ def run_document(one: Any, steps: Sequence[tuple[str, str, str]]) -> dict[str, A
     return {"toolkit": 1, "command": "show", "status": "ok", "exit": 0, "run": found}
 
 
-def good(record: Any, live: bool) -> str:
+def good(record: Any, live: bool, gone: bool | None = None) -> str:
     """One good deploy in a line of a list to choose from."""
-    return f"{_version(record)}  {record.when[:16].replace('T', ' ')}  run {record.run}{'  (live)' if live else ''}"
+    marks = ("  (live)" if live else "") + ("  (image gone)" if gone else "")
+    return f"{_version(record)}  {line(record.when[:16].replace('T', ' '))}  run {line(record.run)}{marks}"
 
 
-def good_table(records: Sequence[Any]) -> str:
-    """The good deploys of a target, newest first."""
+def good_table(records: Sequence[Any], gone: Sequence[bool | None]) -> str:
+    """The good deploys of a target, newest first; those that cannot be put back any more are marked."""
     if not records:
         return "No good deploy is recorded."
-    return table(("version", "when", "run"), [(_version(one), line(one.when[:16].replace("T", " ")), line(one.run)) for one in records])
+    words = {True: "gone", False: "", None: "could not be checked"}
+    rows = [
+        (_version(one), line(one.when[:16].replace("T", " ")), line(one.run), words[away]) for one, away in zip(records, gone, strict=True)
+    ]
+    if not any(row[3] for row in rows):
+        return table(("version", "when", "run"), [row[:3] for row in rows])
+    return table(("version", "when", "run", "image"), rows)
 
 
-def goods(records: Sequence[Any]) -> list[dict[str, Any]]:
+def goods(records: Sequence[Any], gone: Sequence[bool | None]) -> list[dict[str, Any]]:
     """The good deploys for programs."""
-    return [{"version": one.version, "commit": one.commit, "when": one.when, "run": one.run, "detail": dict(one.detail)} for one in records]
+    return [
+        {"version": one.version, "commit": one.commit, "when": one.when, "run": one.run, "detail": dict(one.detail), "gone": away}
+        for one, away in zip(records, gone, strict=True)
+    ]
 
 
 def _version(record: Any) -> str:

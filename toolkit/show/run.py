@@ -3,16 +3,25 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran
+from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran, Verdict
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
 WIDTH = 80
-WORDS = {
-    "succeeded": "done", "unchanged": "nothing to do", "failed": "failed", "rolled-back": "failed, rolled back", "superseded": "superseded",
-    "cancelled": "cancelled", "skipped": "skipped", "in-doubt": "in doubt",
-}  # fmt: skip
+WORDS: dict[str, str] = {
+    Verdict.SUCCEEDED: "done",
+    Verdict.UNCHANGED: "nothing to do",
+    Verdict.FAILED: "failed",
+    Verdict.UNHEALTHY: "unhealthy",
+    Verdict.ROLLED_BACK: "failed, rolled back",
+    Verdict.SUPERSEDED: "superseded",
+    Verdict.CANCELLED: "cancelled",
+    Verdict.SKIPPED: "skipped",
+    Verdict.IN_DOUBT: "in doubt",
+}
 """The verdicts as they are said to people."""
+TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
+"""Those whose duration says something."""
 
 
 def place(jobs: Sequence[Job]) -> str:
@@ -102,11 +111,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
     word = WORDS.get(outcome.verdict, outcome.verdict)
-    took = (
-        f" in {duration(round(outcome.took_s))}"
-        if outcome.verdict in ("succeeded", "failed", "rolled-back") and outcome.took_s >= 1
-        else ""
-    )
+    took = f" in {duration(round(outcome.took_s))}" if outcome.verdict in TIMED and outcome.took_s >= 1 else ""
     cause = f": {line(outcome.cause)}" if outcome.cause else ""
     return f"{word}{took}{cause}"
 
@@ -147,7 +152,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
         return
-    if outcome.verdict == "skipped":
+    if outcome.verdict is Verdict.SKIPPED:
         return
     yield from wrapped(f"{outcome.step}: {ended(outcome)}", width)
     yield from (f"  | {line(one)}" for one in outcome.log)
@@ -162,9 +167,10 @@ def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
     back = [jobs[outcome.step] for outcome in ran.outcomes if jobs[outcome.step].undoes and outcome.verdict in GOOD]
     again = "".join(f"; {job.target} is back at {version(job)}" for job in back)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
-    more = {
-        "in-doubt": "; go on with `toolkit resume`", "cancelled": "; go on with `toolkit resume`", "partial": "", "failed": "",
-    }.get(ran.status, "")  # fmt: skip
+    is_open = bool(ran.not_started) or any(outcome.open for outcome in ran.outcomes)
+    more = "; go on with `toolkit resume`" if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open) else ""
+    if ran.status == Verdict.CANCELLED and not is_open:
+        more = "; nothing was changed"
     left = f"; left out: {', '.join(target for target, _ in ran.left)}" if ran.left else ""
     return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
 
@@ -227,6 +233,6 @@ def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> st
     if job.step in begun:
         return "look in AWS what became of it"
     undone = done.get(job.undoes)
-    if job.undoes and (undone is None or not undone.unverified):
+    if job.undoes and (undone is None or not undone.has_to_give_way):
         return f"nothing, unless {job.undoes} does not pass its checks" if undone is None else "nothing"
     return "do it"

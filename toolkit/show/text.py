@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from unicodedata import bidirectional, category
 
-from toolkit.errors import RulesError, ToolkitError
+from toolkit.errors import Declined, RulesError, ToolkitError
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _COMMAND = re.compile(r"(##\w*)\[")
@@ -98,6 +98,8 @@ def listing(names: Iterable[str], most: int) -> list[str]:
 
 def error(problem: ToolkitError, advised: Callable[[str], str] = str) -> list[str]:
     """An error in one line (a wrong rules.toml: one for each problem) and the next thing to do."""
+    if isinstance(problem, Declined):
+        return [str(problem)]  # it is no error: somebody has decided
     if isinstance(problem, RulesError):
         lines = [line(str(RulesError(problem.file, [one]))) for one in problem.problems]
         lines = lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])

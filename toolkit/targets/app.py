@@ -1,13 +1,13 @@
 """A container image that runs as an ECS service. What it takes to deploy one is in the folder `ecs`."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import ImageSource, Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -17,10 +17,15 @@ action = "deploy-app"
 estimate_s = 150
 deadline_s = 1800
 program = True
+restores_with = ""
 problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 runnable = base.can_run
 irreversible = base.reversible
+linked = base.nothing_linked
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,15 +47,32 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     service: Annotated[base.Text, Meta(description="The ECS service's name.")]
     repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
     build: Annotated[Build | None, Meta(description="How the image is built; without it an existing image is deployed.")] = None
-    container: Annotated[base.Text | None, Meta(description="The container that gets the image, if the task has several.")] = None
+    container: Annotated[
+        base.Text | None,
+        Meta(description="The container that gets the image, if the task has several; targets of one service each name their own."),
+    ] = None
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
+    min_tasks: Annotated[
+        int,
+        Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
+    ] = 1
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:
     """Its context and Dockerfile, if toolkit builds it."""
     build = settings.build
     return None if build is None else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its Dockerfile, what says which files stay out of the build, and the build context."""
+    found, build = dockerfile(settings), settings.build
+    if found is None or build is None:
+        return Inputs()
+    context, file = found
+    ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+    return Inputs(files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),))
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
@@ -61,6 +83,12 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
         "hosts": " ".join(host for host in hosts if host),
     }  # fmt: skip
     return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The service's task, or the one container of it that is named."""
+    cluster = settings.cluster.rpartition(":cluster/")[2]
+    return (Written("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),)
 
 
 def command(target: str, settings: Settings) -> str | None:
@@ -106,6 +134,13 @@ def live(job: Job, world: "World") -> Live | None:
     from toolkit.targets.ecs import watch
 
     return watch.live(job, world)
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """Whether the image of each is in the repository still."""
+    from toolkit.targets.ecs import survey
+
+    return survey.kept(job, details, world)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:

@@ -5,13 +5,13 @@ to fail. `apply` does it, up to the point where the cloud has taken over. `obser
 and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Job, Live, Preview, Seen, Sign, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Sign, Statement, Wanted, Written
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
@@ -32,10 +32,17 @@ class Watched(Settings, frozen=True, kw_only=True):
     health: Annotated[tuple[Url, ...], Meta(description="Addresses that must answer: after a deploy, and for `health`.")] = ()
     alarms: Annotated[tuple[Text, ...], Meta(description="CloudWatch alarms that are about it, besides those that name it.")] = ()
     checks: Annotated[tuple[Text, ...], Meta(description="The checks, by name or tag, that decide about a deploy of it.")] = ()
-    settle: Annotated[Duration, Meta(description="How long addresses and checks are asked again after a deploy until all is well.")] = "1m"
+    settle: Annotated[
+        Duration,
+        Meta(
+            description="The grace period: how long addresses, checks and alarms may be wrong after a deploy."
+            " With `alarms` all of it is waited for: they take a while to ring."
+        ),
+    ] = "1m"
+    bake: Annotated[Duration, Meta(description="How long it has to stay good after that: addresses, checks, alarms, and what runs.")] = "0s"
 
 
-LOOKING = Watched.__struct_fields__
+LOOKING = (*Watched.__struct_fields__, "min_tasks")
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[[Sign], None]
@@ -64,6 +71,12 @@ class Report(Protocol):
         Raises Stopped or LockLost if it must not be made any more.
         """
 
+    def prepare(self, call: str, **what: str) -> None:
+        """The same for a call after which everything that runs is as it was: an upload, a revision that nothing uses yet."""
+
+    def turned_away(self) -> None:
+        """To be said where the cloud has refused the last call that was intended, so that it certainly had no effect."""
+
     def keep(self, **facts: Any) -> None:
         """Write down what the cloud answered: JSON values, no secrets. They are in `receipt` from now on."""
 
@@ -88,6 +101,8 @@ class Kind(Protocol):
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
     program: bool
     """Whether what answers at its `health` addresses is its own program, also where another target names the same address."""
+    restores_with: str
+    """What its command needs besides, with a space before it, to put back what somebody has changed outside of toolkit."""
     Settings: Any
     """The struct that its settings are checked with."""
 
@@ -100,8 +115,27 @@ class Kind(Protocol):
     def dockerfile(self, settings: Any) -> tuple[str, str] | None:
         """The build context and the Dockerfile that it is built from, from the repository's root; None if it is built otherwise."""
 
+    def inputs(self, settings: Any) -> Inputs:
+        """What it is built from, besides what its rules match. Pure: settings may hold variables that are not filled in yet."""
+
+    def linked(self, path: str, text: str) -> tuple[str, ...]:
+        """The files and folders that one of its inputs' `files` refers to, from the repository's root. Pure; for any text."""
+
     def wanted(self, settings: Any) -> tuple[Wanted, ...]:
         """What the sandbox has to make before it can be deployed there."""
+
+    def writes(self, settings: Any) -> tuple[Written, ...]:
+        """What it changes, by name, as rules.toml has it: two targets must not change the same. Pure."""
+
+    def instructions(self, settings: Any) -> str | None:
+        """What a person has to do, where only a person can deploy it."""
+
+    def sources(self, settings: Any) -> tuple[str, ...]:
+        """The files and folders, from the repository's root, that say which images its deploy builds besides `dockerfile`: a CDK app, a
+        template."""
+
+    def aliases(self, settings: Any) -> tuple[str, ...]:
+        """What it is called where it is deployed, if a person may name it so on the command line, too."""
 
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
@@ -111,6 +145,12 @@ class Kind(Protocol):
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None if it can."""
+
+    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+        """Of each of these good deploys (`detail` of its record), whether what it put there can be put back still. Reads only.
+
+        False where something that it needs is gone, None where nobody could tell.
+        """
 
     def services(self) -> tuple[str, ...]:
         """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
@@ -160,8 +200,38 @@ def no_dockerfile(settings: Settings) -> tuple[str, str] | None:
     return None
 
 
+def no_inputs(settings: Settings) -> Inputs:
+    """For a kind that is built from nothing in the repository."""
+    return Inputs()
+
+
+def nothing_linked(path: str, text: str) -> tuple[str, ...]:
+    """For a kind whose files refer to no others."""
+    return ()
+
+
 def nothing_wanted(settings: Settings) -> tuple[Wanted, ...]:
     """For a kind that brings everything with it."""
+    return ()
+
+
+def no_writes(settings: Settings) -> tuple[Written, ...]:
+    """For a kind that changes nothing itself."""
+    return ()
+
+
+def no_instructions(settings: Settings) -> str | None:
+    """For a kind that needs no person."""
+    return None
+
+
+def no_sources(settings: Settings) -> tuple[str, ...]:
+    """For a kind that builds no images on its own."""
+    return ()
+
+
+def no_aliases(settings: Settings) -> tuple[str, ...]:
+    """For a kind that goes by its target's name alone."""
     return ()
 
 
@@ -183,6 +253,11 @@ def not_reversible(settings: Settings) -> tuple[str, str] | None:
 def reversible(settings: Settings) -> tuple[str, str] | None:
     """For a kind that can put back what ran before."""
     return None
+
+
+def never_kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+    """For a kind of which no older version is kept."""
+    return tuple(False for _ in details)
 
 
 def no_health(job: Job, world: "World", tell: Tell) -> Live | None:

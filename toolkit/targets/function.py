@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Job, Live, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -14,11 +14,17 @@ action = "deploy"
 estimate_s = 30
 deadline_s = 3600
 program = True
+restores_with = ""
 problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 command = base.deploy_command
 dockerfile = base.no_dockerfile
+linked = base.nothing_linked
 preview = apply = observe = abandon = live = base.never
 
 
@@ -35,9 +41,20 @@ def runnable(settings: Settings) -> str | None:
     return "toolkit cannot deploy a function by itself yet; deploy its stack"
 
 
+def inputs(settings: Settings) -> Inputs:
+    """Its folder."""
+    return Inputs(folders=(settings.source,))
+
+
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """The function, and the alias that a deploy moves."""
     return (Wanted("function", settings.function, {"alias": settings.alias}),)
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The function's code, whichever alias is moved to it."""
+    words = settings.function.split(":")
+    return (Written("function", words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0]),)
 
 
 def services() -> tuple[str, ...]:

@@ -10,10 +10,17 @@ action = "by hand"
 estimate_s = 0
 deadline_s = 3600
 program = False
+restores_with = ""
 problem = base.no_problem
+writes = base.no_writes
+sources = base.no_sources
+aliases = base.no_aliases
 members = base.no_members
 irreversible = base.not_reversible
+kept = base.never_kept
 dockerfile = base.no_dockerfile
+inputs = base.no_inputs
+linked = base.nothing_linked
 wanted = base.nothing_wanted
 services = base.no_services
 preview = apply = observe = abandon = live = base.never
@@ -30,6 +37,11 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 def command(target: str, settings: Settings) -> str | None:
     """There is none."""
     return None
+
+
+def instructions(settings: Settings) -> str | None:
+    """What a person has to do."""
+    return settings.instructions
 
 
 def runnable(settings: Settings) -> str | None:

@@ -35,7 +35,7 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
 def unknown(what: str, problem: ToolkitError) -> Sign:
     """It could not be looked at, and why not."""
     unasked = problem.exit == Exit.CREDENTIALS
-    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.hint.format(**problem.facts), unasked=unasked)
+    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked)
 
 
 def _short(problem: ToolkitError) -> str:

@@ -1,11 +1,12 @@
 """One CloudFormation stack, from a CDK app or from a plain template."""
 
+import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from toolkit.model import Job, Live, Preview, Seen, Statement, Wanted
+from toolkit.model import Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
 from toolkit.targets import base
 
 if TYPE_CHECKING:
@@ -15,10 +16,16 @@ action = "deploy-stack"
 estimate_s = 300
 deadline_s = 5400
 program = False
+restores_with = " --force"
 members = base.no_members
+instructions = base.no_instructions
 irreversible = base.not_reversible
+kept = base.never_kept
 runnable = base.can_run
 dockerfile = base.no_dockerfile
+
+
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
 
 
 class Settings(base.Watched, frozen=True, kw_only=True):
@@ -29,6 +36,10 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     template: Annotated[base.Folder | None, Meta(description="The template's file. Either this or `cdk`.")] = None
     context: Annotated[Mapping[str, str], Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them.")] = {}
     parameters: Annotated[Mapping[str, str], Meta(description="Template parameters. No secrets: use a dynamic reference.")] = {}
+    pass_env: Annotated[
+        tuple[Variable, ...],
+        Meta(description='Variables of your environment that the CDK app is given: names, or beginnings of names such as "TEAM_*".'),
+    ] = ()
     outputs: Annotated[tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")] = ()
 
 
@@ -38,12 +49,44 @@ def problem(settings: Settings) -> str | None:
         return "needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both"
     if settings.context and settings.cdk is None:
         return "`context` is for CDK apps: a template has `parameters`"
+    if settings.pass_env and settings.cdk is None:
+        return "`pass_env` is for CDK apps: a template reads no environment"
     return None
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its template; a CDK app is a program, so it may read anything."""
+    if settings.cdk is not None:
+        return Inputs(files=(posixpath.normpath(f"{settings.cdk}/cdk.json"),), everything=True)
+    return Inputs(files=(settings.template,) if settings.template else ())
+
+
+def linked(path: str, text: str) -> tuple[str, ...]:
+    """The local files and folders that a template names: code, nested templates, what it includes."""
+    from toolkit.targets.cloudformation import references
+
+    return references.local(path, text)
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
     return () if settings.cdk is None else (Wanted("bootstrap", "hnb659fds"),)
+
+
+def writes(settings: Settings) -> tuple[Written, ...]:
+    """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
+    name = settings.stack
+    return (Written("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),)
+
+
+def sources(settings: Settings) -> tuple[str, ...]:
+    """Its CDK app or template."""
+    return tuple(source for source in (settings.cdk, settings.template) if source)
+
+
+def aliases(settings: Settings) -> tuple[str, ...]:
+    """The stack's name."""
+    return (settings.stack,)
 
 
 def command(target: str, settings: Settings) -> str | None:

@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from toolkit.errors import ProbeRefused, ToolkitError
+from toolkit.errors import ErrorClass, ToolkitError
 from toolkit.model import Live, Sign, Version
 from toolkit.verify.base import Around
 from toolkit.verify.http import reachable
 
 SOON_DAYS = 14
 """A certificate that ends sooner is worth a warning."""
+
+NOT_ASKED = "not asked"
+"""What is said of an address that our own settings keep us from asking: it will be no better in a moment."""
 
 _HEX = re.compile(r"[0-9a-f]{7,40}(?:-dirty-[0-9a-f]+)?")
 _SAID = {"commit": _HEX, "version": re.compile(rf"(?=[0-9]*[a-f]){_HEX.pattern}")}
@@ -24,10 +27,10 @@ def sign(url: str, around: Around) -> tuple[Sign, str]:
     try:
         answered, content = reachable(url, around)
     except ToolkitError as problem:
-        hint = problem.hint.format(**problem.facts)
-        if isinstance(problem, ProbeRefused) and not problem.asked:
-            return Sign(what, "unknown", "not asked", cause=f"{what}: {problem}", next=hint), ""
-        return Sign(what, "failing", "no good answer", cause=f"{what}: {problem}", next=hint or f"curl -i {what}"), ""
+        if not problem.is_observed:
+            detail = NOT_ASKED if problem.error_class is ErrorClass.REFUSED else "could not be asked"
+            return Sign(what, "unknown", detail, cause=f"{what}: {problem}", next=problem.next), ""
+        return Sign(what, "failing", "no good answer", cause=f"{what}: {problem}", next=problem.next or f"curl -i {what}"), ""
     words = f"answers in {answered.took_s * 1000:.0f}ms"
     days = None if answered.certificate_ends is None else (answered.certificate_ends - datetime.now(UTC)).days
     if days is not None and days < SOON_DAYS:
@@ -93,5 +96,5 @@ def wait_until_well(
         if well and (not is_another(said, wanted) or any(is_of(said, other) for other in others())):
             return None
         wrong = another(url, said, wanted.name) if well else found
-        if found.status == "unknown" or not again(wrong.cause):
+        if found.detail == NOT_ASKED or not again(wrong.cause):
             return wrong

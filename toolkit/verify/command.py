@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from toolkit.errors import ProbeError, ProgramFailed, Stopped
+from toolkit.errors import ProbeError, ProbeRefused, Stopped
 from toolkit.model import Miss
 from toolkit.verify import base
 
@@ -46,16 +46,16 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
 
     folder = os.path.join(around.root, settings.folder)
     if not files.is_inside(os.path.join(folder, ""), around.root) and os.path.realpath(folder) != os.path.realpath(around.root):
-        raise ProgramFailed(program=settings.command[0], reason="`folder` leads out of the folder of rules.toml")
+        raise ProbeRefused("`folder` leads out of the folder of rules.toml", "correct `folder` of the check")
     program = settings.command[0]
     found = os.path.join(folder, program) if program.startswith(("./", "../")) else process.which(program)
     if found is None or not os.path.exists(found):
-        raise ProgramFailed(program=program, reason="it is not on PATH")
+        raise ProbeRefused(f"{program} is not on PATH", "install it where toolkit runs")
     began, last = monotonic(), deque[str](maxlen=LAST)
     try:
         child = process.Talking([found, *settings.command[1:]], folder, process.child_environment(**settings.env))
     except OSError as problem:
-        raise ProgramFailed(program=program, reason=problem.strerror or str(problem)) from None
+        raise ProbeRefused(f"{program} could not be started: {problem.strerror or problem}") from None
     for line in child.lines():
         if line is not None:
             text = line.decode("utf-8", "replace")

@@ -62,16 +62,15 @@ def here(
 
 
 def tasks(
-    names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str], urls: Sequence[str], places: Sequence[Place]
-) -> tuple[Task, ...]:
+    names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str], urls: Sequence[str], places: Sequence[Place],
+    unchosen: Sequence[str] | None = None,
+) -> tuple[Task, ...]:  # fmt: skip
     """Each check at each base address (what asks a path, or uses what such a check has captured), or in each region (what asks AWS), or
-    once. Raises Refused where there is no base address."""
+    once. `unchosen` are the environments that there are, if none of them was chosen. Raises Refused where there is no base address."""
     based = _based(names, checks, givers)
     for name in names:
         if name in based and not urls:
-            raise Refused(
-                f"check {name} asks {checks[name].asks!r}, and the environment has no `urls`", "add them to it, or say --url ADDRESS"
-            )
+            raise Refused(f"check {name} asks {checks[name].asks!r}, and {_no_address(unchosen)[0]}", _no_address(unchosen)[1])
     made: dict[str, list[Spot]] = {name: list(_spots(checks[name], name in based, urls, places)) for name in names}
 
     def task(name: str, base: str, place: Place, at: str) -> Task:
@@ -103,6 +102,15 @@ def _based(names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[st
         if not more:
             return found
         found |= more
+
+
+def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
+    """Why there is no base address, and what to do."""
+    if unchosen is None:
+        return "the environment has no `urls`", "add them to it, or say --url ADDRESS"
+    if not unchosen:
+        return "rules.toml has no environment with `urls`", "add one, or say --url ADDRESS"
+    return "no environment was chosen", f"choose one with --env ({', '.join(unchosen[:8])}), or say --url ADDRESS"
 
 
 def _spots(check: Check, based: bool, urls: Sequence[str], places: Sequence[Place]) -> Iterator[Spot]:

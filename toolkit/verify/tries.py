@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import CloudError, Exit, ProbeRefused, Refused, Stopped, ToolkitError
+from toolkit.errors import Stopped, ToolkitError
 from toolkit.model import Check, Miss, Result
 from toolkit.verify.base import Answer, Around, Sort
 from toolkit.verify.values import Veil, filled
@@ -99,11 +99,6 @@ def _brief(text: str, veil: Veil) -> str:
 
 
 def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Veil) -> Result:
-    """No answer is a failure. What could not be asked is unknown: our own policy or settings are in the way, or AWS has trouble."""
-    if isinstance(problem, ProbeRefused):
-        unknown = not problem.asked
-    else:
-        unknown = isinstance(problem, Refused) or (isinstance(problem, CloudError) and problem.exit == Exit.CREDENTIALS)
-    status = "unknown" if unknown else "failed"
-    hint = problem.hint.format(**problem.facts)
-    return Result(check.name, status, veil.over(asks), cause=veil.over(str(problem)), next=veil.over(hint))
+    """That the live system does not answer as it must was seen. Whatever else kept the question from being answered leaves it unknown."""
+    status = "failed" if problem.is_observed else "unknown"
+    return Result(check.name, status, veil.over(asks), cause=veil.over(str(problem)), next=veil.over(problem.next))

@@ -80,6 +80,18 @@ def test_without_a_configuration_the_name_is_asked_for() -> None:
     assert "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)" in found.questions
 
 
+def test_parameters_without_a_default_are_asked_for_by_name() -> None:
+    template = "AWSTemplateFormatVersion: '2010-09-09'\nParameters:\n  Size: {Type: String}\n  Age: {Type: Number, Default: 1}\n"
+    template += "  Vpc: {Type: 'AWS::EC2::VPC::Id'}\nResources:\n  Q: {Type: AWS::SQS::Queue}\n"
+    asked = "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no default"
+    assert asked in Surveyed({"infra/queues.yaml": template}).questions
+    plain = template.replace("Size: {Type: String}", "Size: {Type: String, Default: ''}").replace(
+        "Vpc:", "X: {Type: String, Default: ''}\n  Y:"
+    )
+    plain = plain.replace("'AWS::EC2::VPC::Id'}", "String, Default: a}")
+    assert ".parameters" not in Surveyed({"infra/queues.yaml": plain}).questions
+
+
 def test_code_that_is_not_in_git_is_asked_for() -> None:
     found = Surveyed({"template.yaml": SAM, "machine.asl.json": ""})
     assert "template.yaml deploys login, which is not in git: which rule shall name its source?" in found.questions
@@ -180,3 +192,28 @@ def test_two_templates_are_told_apart_by_their_files() -> None:
 def test_parameters_belong_to_the_stack_of_the_template_beside_them(path: str, due: object) -> None:
     bucket = '{"Resources": {"A": {"Type": "AWS::S3::Bucket"}}}'
     assert Surveyed({"cf/site.json": bucket, "cf/net.json": bucket, path: "[]"}).due(path) == due
+
+
+PLAIN = "AWSTemplateFormatVersion: '2010-09-09'\nResources: {Topic: {Type: AWS::SNS::Topic}}\n"
+
+
+def test_templates_that_would_be_called_the_same_are_called_after_their_paths() -> None:
+    found = Surveyed({"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN})
+    names = {target.settings["template"]: target.settings["stack"] for target in found.survey.draft.targets}
+    assert names == {"a/x/cfn.yaml": "shop-a-x-cfn", "b/x/cfn.yaml": "shop-b-x-cfn", "c/other.yaml": "shop-other"}
+
+
+def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> None:
+    config = "version = 0.1\n[default.deploy.parameters]\nstack_name = 'shop-login'\n"
+    found = Surveyed({"a/template.yaml": SAM, "a/samconfig.toml": config, "b/template.yaml": SAM, "b/samconfig.toml": config})
+    first, second = (target.settings["stack"] for target in found.survey.draft.targets)
+    assert (first, second != first) == ("shop-login", True)
+    assert "`shop-login` is what login deploys" in found.questions
+
+
+def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:
+    program = "import * as cdk from 'aws-cdk-lib';\nconst app = new cdk.App();\nnew cdk.Stack(app, 'shop-queue');\n"
+    found = Surveyed({"cdk.json": '{"app": "npx ts-node bin/app.ts"}', "bin/app.ts": program, "queue.yaml": PLAIN, "other.yaml": PLAIN})
+    names = [target.settings["stack"] for target in found.survey.draft.targets if target.kind == "stack"]
+    assert len(names) == len(set(names))
+    assert "shop-queue" in names

@@ -56,7 +56,8 @@ class CloudFormation:
 
     def next(self, kind: str = "success", stack: str = "", **more: Any) -> Course:
         """How the next operation goes, on a stack or on any. `seconds` and `looks`: between two steps. `failing`, `reason`: which
-        resource fails, and why; `nested`: it is a nested stack, in which this resource fails. `stale`: for how many reads of
+        resource fails, and why; `nested`: it is a nested stack, in which this resource fails. `own`: no
+        resource fails, the stack itself does for this reason. `stale`: for how many reads of
         DescribeStacks the old status is shown. `cleanup`: whether there is a CLEANUP_IN_PROGRESS. `outputs`: the stack's afterwards."""
         course = Course(kind, **more)
         (self.stacks[stack].courses if stack else self._courses).append(course)

@@ -1,7 +1,7 @@
 """What becomes of a stack and of a change set: their state, and the scripts by which they change over looks or seconds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Course:
     failing: str = ""
     reason: str = 'Resource handler returned message: "Invalid request" (RequestToken: 1, HandlerErrorCode: InvalidRequest)'
     nested: str = ""
+    own: str = ""
     stale: int = 0
     cleanup: bool = True
     outputs: dict[str, str] | None = None
@@ -158,7 +159,8 @@ class Script:
         steps: list[Callable[[], None]] = []
         failing = course.failing or (changes[-1]["ResourceChange"]["LogicalResourceId"] if changes else "Service")
         for change in changes:
-            steps += self._resource(verb, change["ResourceChange"], course, failing)
+            one = replace(course, kind="success") if course.own else course
+            steps += self._resource(verb, change["ResourceChange"], one, failing)
         if course.kind == "never":
             steps = steps[:1]
         elif course.kind == "success":
@@ -227,11 +229,11 @@ class Script:
         return [end]
 
     def _failure(self, verb: str, course: Course, failing: str) -> list[Callable[[], None]]:
-        why = f"The following resource(s) failed to {verb.lower()}: [{failing}]. "
+        why = course.own or f"The following resource(s) failed to {verb.lower()}: [{failing}]. "
         if course.kind == "failed" or verb == "DELETE":
             return [lambda: self.becomes(f"{verb}_FAILED", why)]
         start = "UPDATE_ROLLBACK" if verb == "UPDATE" else "ROLLBACK"
-        steps: list[Callable[[], None]] = [lambda: self.becomes(f"{start}_IN_PROGRESS", why + "Rollback requested by user.")]
+        steps: list[Callable[[], None]] = [lambda: self.becomes(f"{start}_IN_PROGRESS", course.own or f"{why}Rollback requested by user.")]
         if course.kind == "rollback_failed":
             return [*steps, lambda: self.becomes(f"{start}_FAILED", why)]
         if verb == "UPDATE" and course.cleanup:

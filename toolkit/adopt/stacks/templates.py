@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from posixpath import basename, dirname, normpath
 from posixpath import join as joined
@@ -12,7 +13,7 @@ from msgspec import Struct
 from toolkit.adopt.documents import load_yaml
 from toolkit.adopt.draft import DraftRule, DraftTarget
 from toolkit.adopt.images.apps import image
-from toolkit.adopt.parts import Names, Part, Stack, StackImage, together
+from toolkit.adopt.parts import Names, Part, Stack, StackImage, slug, together
 from toolkit.adopt.patterns import below, literal, simplest
 from toolkit.adopt.quiet import tests_in
 from toolkit.adopt.stacks.code import plain
@@ -43,6 +44,8 @@ class Template(Struct, frozen=True):
     names: frozenset[str]
     defaults: Mapping[str, str]
     common: Mapping[str, object]
+    required: tuple[str, ...] = ()
+    """The parameters that have no default: somebody has to say their values."""
 
 
 def templates(tree: Tree, names: Names) -> Part:
@@ -51,7 +54,9 @@ def templates(tree: Tree, names: Names) -> Part:
     good = [one for one in read.values() if isinstance(one, Template)]
     nested = {inner for one in good for inner in _nested(tree, one)}
     single = len([one for one in good if one.path not in nested]) == 1
-    parts = [_part(tree, names, one, good, single) for one in good if one.path not in nested]
+    outer = [one for one in good if one.path not in nested]
+    called = _stack_names(tree, names.project, outer, single)
+    parts = [_part(tree, names, one, good, called[one.path]) for one in outer]
     return together((*parts, Part(found=tuple(f"{path}: could not be read ({one})" for path, one in read.items() if isinstance(one, str)))))
 
 
@@ -86,13 +91,26 @@ def _template(path: str, text: str) -> Template | str | None:
         frozenset(map(str, (*resources, *parameters))),
         defaults,
         _mapping(_mapping(document.get("Globals")).get("Function")),
+        tuple(sorted(str(name) for name, one in parameters.items() if isinstance(one, dict) and "Default" not in one)),
     )
 
 
-def _part(tree: Tree, names: Names, one: Template, every: list[Template], single: bool) -> Part:
+def _stack_names(tree: Tree, project: str, outer: list[Template], single: bool) -> dict[str, str]:
+    """What each template's stack is probably called. Those that would be called the same are called after their whole paths."""
+    found: dict[str, str] = {}
+    for one in outer:
+        word = _word(one)
+        found[one.path] = _configured_name(tree, one) or (project if single or not word else f"{project}-{word}")
+    several = {name for name, number in Counter(found.values()).items() if number > 1}
+    for one in outer:
+        if found[one.path] in several and _configured_name(tree, one) is None:
+            found[one.path] = f"{project}-{slug(one.path.rpartition('.')[0])}"
+    return found
+
+
+def _part(tree: Tree, names: Names, one: Template, every: list[Template], guess: str) -> Part:
     named = _configured_name(tree, one)
     word = _word(one)
-    guess = named or (names.project if single or not word else f"{names.project}-{word}")
     target = names.short(named or word or guess)
     inside = _with_nested(tree, one, every)
     patterns = [pattern for part in inside for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))]
@@ -114,6 +132,11 @@ def _part(tree: Tree, names: Names, one: Template, every: list[Template], single
         found=(f"{one.path}: {kind}; stack `{target}`", *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders)),
         questions=(
             *(() if named else (f"targets.{target}.stack: the name of the stack of {one.path} (drafted as `{guess}`)",)),
+            *(
+                (f"targets.{target}.parameters: {one.path} needs values for {', '.join(one.required)}, which have no default",)
+                if one.required
+                else ()
+            ),
             *missing,
         ),
         taken=frozenset((*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected
+from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected, Unreachable
 from toolkit.ports.aws.client import Aws
 
 Shape = dict[str, Any]
@@ -31,27 +31,37 @@ def service(aws: Aws, cluster: str, name: str) -> Shape | None:
     found: Shape | None = aws.gathered(
         ("ecs:DescribeServices", cluster), name, SERVICES_A_CALL, lambda names: _services(aws, cluster, names)[0]
     )
-    return found
+    return _known(found, name)
 
 
 def service_now(aws: Aws, cluster: str, name: str) -> tuple[Shape | None, datetime]:
     """The same, by a call of its own, and what AWS's clock said then."""
     found, when = _services(aws, cluster, [name])
-    return found.get(name), when
+    return _known(found.get(name), name), when
+
+
+def _known(found: Shape | None, name: str) -> Shape | None:
+    """A service, None if AWS says that there is none. Raises Unreachable where the answer says neither: nobody knows then."""
+    if found is None:
+        raise Unreachable(call="ecs:DescribeServices", reason=f"the answer says nothing of service {name}")
+    return found or None
 
 
 def _services(aws: Aws, cluster: str, names: Sequence[str]) -> tuple[dict[str, Shape], datetime]:
+    """The services by name, an empty one for each that AWS says is not there, and what its clock says."""
     try:
         answer = aws.read("ecs", "describe_services", cluster=cluster, services=list(names), include=["TAGS"])
     except CloudError as problem:
         raise _no_cluster(aws, cluster, problem) from None
     services = part(answer, "services", "ecs:DescribeServices")
-    told = {str(one["serviceName"]) for one in services}
-    told |= {str(one.get("arn", "")).rpartition("/")[2] for one in answer.get("failures") or ()}
-    if silent := [name for name in names if name not in told]:  # AWS says of each that it is there, or that it is not
-        raise Unexpected(call="ecs:DescribeServices", reason=f"it says nothing of {silent[0]}")
-    found = {str(one["serviceName"]): one | {"tags": tags(one.get("tags"))} for one in services}
-    return {name: one for name, one in found.items() if one.get("status") != "INACTIVE"}, server_date(answer)
+    found: dict[str, Shape] = {}
+    for failure in answer.get("failures") or ():
+        if failure.get("reason") == "MISSING":
+            found[str(failure.get("arn", "")).rpartition("/")[2]] = {}
+    for one in services:
+        gone = one.get("status") == "INACTIVE"
+        found[str(one["serviceName"])] = {} if gone else one | {"tags": tags(one.get("tags"))}
+    return found, server_date(answer)
 
 
 def _no_cluster(aws: Aws, cluster: str, problem: CloudError) -> CloudError:

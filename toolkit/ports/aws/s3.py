@@ -93,6 +93,14 @@ class Bucket:
             raise self._explained(problem) from None
         return str(answer["ETag"])
 
+    def now(self) -> datetime:
+        """The time by the server's clock. Raises CloudError."""
+        try:
+            answer = self._aws.read("s3", "list_objects_v2", **self._common, Prefix=self._prefix, MaxKeys=1)
+        except errors.CloudError as problem:
+            raise self._explained(problem) from None
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
     def delete(self, key: str, match: str) -> bool:
         """Delete an object if it still has this etag; whether it had. Raises CloudError."""
         try:

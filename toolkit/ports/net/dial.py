@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from errno import EHOSTUNREACH, ENETUNREACH, ENOTCONN
+from errno import EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOTCONN
 from functools import cache
 from threading import Timer
 from time import monotonic
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from toolkit.errors import ProbeError
+from toolkit.errors import NoWay, ProbeError
 from toolkit.ports.aside import Aside, Late
 from toolkit.ports.net.policy import Policy, ascii_name, check_address, check_host, instead_of, literal
 
@@ -68,7 +68,9 @@ def failed(error: OSError, at: str, deadline: Deadline, begun: bool = False) -> 
         return ProbeError(_handshake(error, at))
     if isinstance(error, ConnectionError) or error.errno == ENOTCONN:
         return ProbeError(f"{at} has closed the connection")
-    if error.errno in (EHOSTUNREACH, ENETUNREACH):
+    if error.errno in (ENETDOWN, ENETUNREACH):
+        return NoWay(f"this machine has no network to reach {at}")
+    if error.errno == EHOSTUNREACH:
         return ProbeError(f"there is no way to {at} from here")
     return ProbeError(f"{at} cannot be reached: {error.strerror or type(error).__name__}")
 
@@ -130,19 +132,20 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     try:
         found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(deadline.left())
     except Late:
-        raise ProbeError(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
+        raise NoWay(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
     except OSError as error:
-        raise ProbeError(_unknown(error, name)) from None
+        raise _unknown(error, name) from None
     addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)))
     if not addresses:
         raise ProbeError(f"the name {name} has no address")
     return addresses
 
 
-def _unknown(error: OSError, name: str) -> str:
+def _unknown(error: OSError, name: str) -> ProbeError:
+    """A resolver that does not answer says nothing of the name."""
     if error.errno == socket.EAI_AGAIN:
-        return f"the name {name} cannot be looked up: the resolver does not answer"
-    return f"the name {name} is not known here"
+        return NoWay(f"the name {name} cannot be looked up: the resolver does not answer")
+    return ProbeError(f"the name {name} is not known here")
 
 
 def _connected(addresses: Sequence[str], port: int, at: str, deadline: Deadline) -> socket.socket:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from toolkit.errors import ProbeError, ProbeRefused
+from toolkit.errors import ErrorClass, ProbeError, ProbeRefused
 from toolkit.ports.net.dial import Deadline, Line, certificate_ends, dial, failed, late, trusted, within
 from toolkit.ports.net.policy import Policy, check_host, is_never
 from toolkit.ports.net.request import NO_VALUE, REDIRECTS, Asked, Where, check, onward, where
@@ -100,7 +100,7 @@ def _from_an_answer() -> Iterator[None]:
     try:
         yield
     except ProbeRefused as refused:
-        refused.asked = True
+        refused.error_class = ErrorClass.INVALID
         raise
 
 

@@ -92,6 +92,52 @@ def effects(changes: Iterable[Mapping[str, Any]], known: Properties, within: str
     return sorted(found, key=rank)
 
 
+def predicted(before: Any, after: Any) -> list[Effect]:
+    """What a deploy would do by the two templates alone, before there is a change set; `before` is empty for a new stack.
+
+    What replaces a resource only CloudFormation knows: of what both have, no more is said than that it changes. Nothing for a template that
+    cannot be read here.
+    """
+    if not isinstance(after, Mapping) or not isinstance(before, Mapping):
+        return []
+    old, new = _resources(before), _resources(after)
+    made: list[dict[str, Any]] = []
+    for name in dict.fromkeys((*old, *new)):
+        was, will = old.get(name), new.get(name)
+        if was == will:
+            continue
+        found: dict[str, Any] = {"LogicalResourceId": name, "ResourceType": str((will or was or {}).get("Type", ""))}
+        if was is None:
+            found["Action"] = "Add"
+        elif will is None:
+            found |= {"Action": "Remove", "PolicyAction": str(was.get("DeletionPolicy", "Delete"))}
+        elif was.get("Type") != will.get("Type"):
+            found |= {"Action": "Modify", "Replacement": "True"}
+        else:
+            found |= {"Action": "Modify", "Replacement": "False", "Details": _touched(was, will)}
+        made.append({"ResourceChange": found})
+
+    def properties(template: Mapping[str, Any], logical: str) -> Any:
+        found = template.get(logical, {}).get("Properties")
+        return found if isinstance(found, Mapping) else {}
+
+    return effects(made, lambda logical: (properties(old, logical), properties(new, logical)))
+
+
+def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found = template.get("Resources")
+    return {str(name): one for name, one in found.items() if isinstance(one, Mapping)} if isinstance(found, Mapping) else {}
+
+
+def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The properties that differ, as a change set tells of them."""
+    before, after = was.get("Properties") or {}, will.get("Properties") or {}
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return []
+    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+    return [{"Target": {"Name": str(name)}} for name in names]
+
+
 def rank(effect: Effect) -> tuple[int, bool, bool, str]:
     """What comes first: what cannot be undone."""
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)

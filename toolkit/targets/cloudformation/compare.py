@@ -1,21 +1,36 @@
 """Whether a deploy would change anything: what a template says beside what the stack has. Reads only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.targets.cloudformation import changes, images, sources, standing
+from toolkit.targets.cloudformation import changes, document, images, sources, standing
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import WHOLE, Stack
 
 
 def summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
-    """What CloudFormation makes of the template. While it is too long and not in S3: what can be read here, nothing of YAML."""
+    """What CloudFormation makes of the template. While it is too long and not in S3: what can be read here."""
+    here = _read_here(found)
     if found.stored is not None and not uploaded:
-        return templates.read_here(found.template)
-    return {"Parameters": [], **cfn.summary(aws, **found.where)}
+        return here
+    said = {"Parameters": [], **cfn.summary(aws, **found.where)}
+    return {**said, "Parameters": _with_own_defaults(said["Parameters"] or (), here.get("Parameters") or ())}
+
+
+def _with_own_defaults(listed: Iterable[Mapping[str, Any]], here: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The parameters of a summary: one that has no default in the template has none, also where a summary says that it is empty."""
+    required = {one["ParameterKey"] for one in here if "DefaultValue" not in one}
+    return [{key: value for key, value in one.items() if key != "DefaultValue" or one["ParameterKey"] not in required} for one in listed]
+
+
+def _read_here(found: sources.Source) -> dict[str, Any]:
+    try:
+        return templates.read_here(document.read(found.text).data)
+    except ValueError:
+        return {}
 
 
 def may_mean_more(found: sources.Source, summary: Mapping[str, Any]) -> bool:
@@ -42,11 +57,11 @@ def parameters(found: sources.Source, summary: Mapping[str, Any], stack: Stack |
     return templates.parameters(found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None)
 
 
-def is_same(aws: Aws, found: sources.Source, stack: Stack, summary: Mapping[str, Any]) -> bool:
-    """Whether a deploy would send what the stack already has, and the stack is whole. Raises CloudError."""
+def is_same(found: sources.Source, body: Any, stack: Stack, summary: Mapping[str, Any]) -> bool:
+    """Whether a deploy would send what the stack already has (`body` is its template), and the stack is whole."""
     if stack["StackStatus"] not in WHOLE or not summary:
         return False
-    return templates.same(found.text, cfn.template(aws, str(stack["StackId"])), found.given, summary, stack, found.tags)
+    return templates.same(found.text, body, found.given, summary, stack, found.tags)
 
 
 def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None) -> list[str]:

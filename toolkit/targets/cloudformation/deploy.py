@@ -9,7 +9,7 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
-from toolkit.targets.cloudformation import changes, compare, follow, sources, states, watch
+from toolkit.targets.cloudformation import changes, compare, deployed, follow, sources, states, watch
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Mend, Stack
 from toolkit.targets.cloudformation.watch import change_set_name, stack_name
@@ -24,7 +24,7 @@ def apply(job: Job, world: World, report: Report) -> None:
     if _was_executed(job, world.aws(job.place), report):
         return
     report.phase("synthesizing" if job.settings.cdk else "reading the template")
-    _Deploy(job, world, report, sources.load(job, world, report.check)).run()
+    _Deploy(job, world, report, sources.load(job, world, report)).run()
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
@@ -60,7 +60,7 @@ class _Deploy:
         uploaded = not summary
         if uploaded:
             summary = self._upload()
-        same = stack is not None and not new and compare.is_same(self.aws, self.found, stack, summary)
+        same = stack is not None and not new and not self.job.wishes.get("force") and self._is_same(stack, summary)
         if same and not compare.may_mean_more(self.found, summary):
             self.report.keep(unchanged=True)
             return
@@ -78,6 +78,9 @@ class _Deploy:
             if self._agreed_and_executed(stack, new, made):
                 return
         raise Refused(f"stack {self.found.name} changed twice while its change was being shown", "see who else deploys it, then try again")
+
+    def _is_same(self, stack: Stack, summary: Mapping[str, Any]) -> bool:
+        return compare.is_same(self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary)
 
     # --- a state that can be updated
 
@@ -191,7 +194,7 @@ class _Deploy:
     def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
         """A change set of this name, made now or before, once it is finished. Its id is kept before anything else is done with it."""
         self.report.phase("comparing")
-        self.report.intend(
+        self.report.prepare(
             "cloudformation:CreateChangeSet", stack=self.found.name, change_set=name, type=str(request["ChangeSetType"])
         )  # fmt: skip
         try:
@@ -228,11 +231,11 @@ class _Deploy:
         """Take away a change set that is not going to be executed, and the empty stack that was made for it."""
         name, stack = str(made["ChangeSetName"]), str(made["StackId"])
         try:
-            self.report.intend("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
+            self.report.prepare("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
             self.aws.write(CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"])
             now = cfn.stack(self.aws, stack) if with_stack else None
             if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
-                self.report.intend("cloudformation:DeleteStack", stack=self.found.name)
+                self.report.prepare("cloudformation:DeleteStack", stack=self.found.name)
                 self.aws.write(CFN, "delete_stack", tokened=True, StackName=stack, ClientRequestToken=f"{self.job.token}-x")
         except CloudError as problem:
             self.report.tell(f"change set {name} was not executed and could not be removed: {problem}")
@@ -242,7 +245,8 @@ class _Deploy:
     def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
         """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
         effects = self._effects(made, stack, new)
-        self.report.keep(resources=len(made["Changes"]), created=_time(made))
+        sent = {"template": deployed.digest(self.found.text), "artifacts": sources.artifacts(self.found)}
+        self.report.keep(resources=len(made["Changes"]), created=_time(made), **sent)
         with _Named(self.report, str(made["ChangeSetName"])):
             try:
                 self._agree(stack, new, effects)
@@ -285,7 +289,7 @@ class _Deploy:
     def _protect(self, stack: Stack | None) -> None:
         """Switch termination protection on where the CDK app wants it; it is never switched off from here."""
         if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
-            self.report.intend("cloudformation:UpdateTerminationProtection", stack=self.found.name)
+            self.report.prepare("cloudformation:UpdateTerminationProtection", stack=self.found.name)
             self.aws.write(
                 CFN, "update_termination_protection", tokened=True, StackName=self.found.name, EnableTerminationProtection=True
             )  # fmt: skip

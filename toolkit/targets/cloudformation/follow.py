@@ -20,14 +20,15 @@ _SLACK = timedelta(seconds=5)
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
 _NOT_A_CAUSE = (
     "Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled", "The following resource(s) failed",
-    "Nested stack", "Embedded stack",
+    "Nested stack", "Embedded stack", "User Initiated", "Rollback requested by user",
 )  # fmt: skip
 
 
 class Mark(Struct, frozen=True):
     """How far one stack has been read, and what of it matters for the next look.
 
-    `status` is the stack's own newest one in the operation, empty as long as nothing was seen of it; `reason` what went with it.
+    `status` is the stack's own newest one in the operation, empty as long as nothing was seen of it; `reason` the newest that went with
+    one of its states. `cause` is the first reason that tells of more than another failure.
     """
 
     last: str = ""
@@ -118,10 +119,10 @@ def _taken(mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | Non
     if _is_own(event, stack_id):
         if status == "REVIEW_IN_PROGRESS":
             return mark, ""
-        reason = _reason(event)
         began = mark.began or event["Timestamp"]
         fresh = replace(mark, done=frozenset(), failed=(), busy=()) if "ROLLBACK_IN_PROGRESS" in status else mark
-        return replace(fresh, status=status, reason=reason, began=began), _line(event)
+        cause = mark.cause or _own_cause(event)
+        return replace(fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began), _line(event)
     busy = tuple(one for one in mark.busy if one != name)
     if status.endswith("_IN_PROGRESS"):
         return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
@@ -147,15 +148,24 @@ def _cause(event: Mapping[str, Any]) -> str:
     return f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {reason or event.get('ResourceStatus')}"
 
 
+def _own_cause(event: Mapping[str, Any]) -> str:
+    """Why the stack itself failed where no resource has: an export that is in use, or is missing, is told of nowhere else."""
+    status, reason = str(event.get("ResourceStatus", "")), _reason(event)
+    if not (status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status) or any(reason.startswith(one) for one in _NOT_A_CAUSE):
+        return ""
+    return reason
+
+
 def _reason(event: Mapping[str, Any]) -> str:
     return " ".join(str(event.get("ResourceStatusReason") or "").split())
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed."""
+    """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed, or is rolled back for it."""
     status = str(event.get("ResourceStatus", ""))
     detail = f" ({event['DetailedStatus']})" if event.get("DetailedStatus") else ""
-    failed = f": {_reason(event)}" if status.endswith("_FAILED") and _reason(event) else ""
+    tells = status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status
+    failed = f": {_reason(event)}" if tells and _reason(event) else ""
     return f"{event.get('ResourceType')} {event.get('LogicalResourceId')} {status}{detail}{failed}"
 
 

@@ -12,9 +12,9 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
-from toolkit.targets.cloudformation import follow
+from toolkit.targets.cloudformation import follow, remedies
 from toolkit.targets.cloudformation.states import MENDS, WHOLE, Stack, deletion
-from toolkit.targets.cloudformation.watch import stack_name, tagged
+from toolkit.targets.cloudformation.watch import compared, is_marked, stack_name, tagged
 
 CLEANUP = "_COMPLETE_CLEANUP_IN_PROGRESS"
 ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE": "import"}
@@ -41,12 +41,22 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
         yield _state(job, aws, stack, world.clock.now())
         if (drifted := drift(stack)) is not None:
             yield drifted
+        if running and not is_marked(stack):
+            running[0] = _compared(aws, stack, running[0])
 
     questions: list[tuple[str, signs.Question]] = [("stack", state)]
     if named := job.settings.alarms:
         questions.append(("alarms", lambda: alarms.signs(aws, named, lambda alarm: False)))
     signs.ask(tell, questions)
     return running[0] if running else None
+
+
+def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
+    """With the digest of what it is made of, if that can be read: it tells whether another tool has changed more than the tags."""
+    try:
+        return compared(aws, stack) or live
+    except CloudError:
+        return live
 
 
 def absent(job: Job) -> Sign:
@@ -91,9 +101,10 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        return Sign("stack", "warning", status, at, cause, _deploy(job))
+        return Sign("stack", "warning", status, at, cause, remedies.after(why, _deploy(job)) if why else _deploy(job))
     if state in MENDS:
-        return Sign("stack", "failing", status, at, _cause(aws, stack) or _reason(stack), _deploy(job, MENDS[state].flag))
+        cause = _cause(aws, stack) or _reason(stack)
+        return Sign("stack", "failing", status, at, cause, remedies.after(cause, _deploy(job, MENDS[state].flag)))
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
         return Sign("stack", "failing", status, at, mark.cause or _reason(stack), deletion(name, mark.failed))

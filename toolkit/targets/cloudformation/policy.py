@@ -54,14 +54,14 @@ def _cdk(arn: str, region: str, account: str) -> list[Statement]:
 
 
 def _store(job: Job, arn: str) -> list[Statement]:
-    """A long template goes through the environment's store."""
+    """A long template, nested ones and local code go through the environment's store."""
     if not job.place.store:
         return []
     bucket, _, prefix = job.place.store.removeprefix("s3://").partition("/")
     below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-    key = f"{arn}:s3:::{bucket}/{below}templates/*"
-    why = f"store a template that is longer than {51_200} bytes"
-    return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", key))]
+    keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
+    why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
+    return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", *keys))]
 
 
 def _images(arn: str, region: str, account: str) -> list[Statement]:

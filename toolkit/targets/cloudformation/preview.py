@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolkit.model import Call, Job, Preview
+from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
-from toolkit.targets.cloudformation import compare, sources, states, watch
-from toolkit.targets.cloudformation.states import MENDS
+from toolkit.targets.cloudformation import changes, compare, sources, states, watch
+from toolkit.targets.cloudformation.states import MENDS, Stack
 from toolkit.targets.cloudformation.watch import change_set_name
 
 
 def preview(job: Job, world: World) -> Preview:
     """See targets/base.py."""
     aws = world.aws(job.place)
-    found = sources.load(job, world, lambda: None)
+    found = sources.load(job, world, cdk.Silent())
     stack = cfn.stack(aws, found.name)
     status = str(stack["StackStatus"]) if stack else ""
     if stack is not None:
@@ -23,15 +25,22 @@ def preview(job: Job, world: World) -> Preview:
     new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
     summary = compare.summary(aws, found, uploaded=False)
     parameters = compare.parameters(found, summary, None if new else stack)
-    live = watch.live(job, world)
-    if stack is not None and not new and compare.is_same(aws, found, stack, summary) and not compare.may_mean_more(found, summary):
-        return Preview((), unchanged=True, live=live)
-    warnings = [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
+    body = None if stack is None or status == "REVIEW_IN_PROGRESS" else cfn.template(aws, str(stack["StackId"]))
+    live = None if stack is None else watch.compared(aws, stack, body)
+    warnings = [*found.warnings, *sources.environment(job, world)]
+    same = stack is not None and not new and compare.is_same(found, body, stack, summary)
+    forced = bool(job.wishes.get("force"))
+    if same and stack is not None and not watch.is_marked(stack) and not forced:
+        warnings.append(f"stack {found.name} does not have toolkit's tags; to put them there: toolkit deploy-stack {job.target} --force")
+    if same and not forced and not compare.may_mean_more(found, summary):
+        return Preview((), tuple(warnings), unchanged=True, live=live)
+    warnings += [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
     if mend is not None and stack is not None:
         states.refuse_protected(stack, mend)
         warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")
     if stack is not None and not new:
         warnings += compare.images_put_back(aws, found, stack, None)
+    warnings += _to_agree(job, aws, found, summary, None if new else stack)
     calls = [Call(mend.call, {"stack": found.name})] if mend else []
     calls += [Call("s3:PutObject", {"bucket": one.bucket, "key": one.key}) for one in sources.to_upload(aws, found)]
     calls.append(Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new)))
@@ -39,6 +48,16 @@ def preview(job: Job, world: World) -> Preview:
         calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
     calls.append(Call("cloudformation:ExecuteChangeSet", {"stack": found.name, "change_set": change_set_name(job.token)}))
     return Preview(tuple(calls), tuple(warnings), live=live)
+
+
+def _to_agree(job: Job, aws: Aws, found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[str]:
+    """What somebody will be asked, as far as the templates tell; the change set has the last word. `stack` is None for a new one."""
+    before: Any = {} if stack is None else cfn.template(aws, str(stack["StackId"]))
+    questions = changes.questions(found.name, changes.predicted(before, found.template))
+    iam = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(summary.get("Capabilities") or ())
+    if stack is None and found.template is None and iam:  # it is YAML, and brings roles or policies
+        questions = [(f"{found.name}: let its IAM resources allow more than before?", "allow_broadening", "--allow-broadening")]
+    return [f"{question} {flag} says yes in advance" for question, wish, flag in questions if not job.wishes.get(wish)]
 
 
 def _what(job: Job, found: sources.Source, summary: Mapping[str, Any], parameters: list[dict[str, Any]], new: bool) -> dict[str, str]:

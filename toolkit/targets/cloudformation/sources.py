@@ -1,9 +1,10 @@
 """Where a stack's template comes from: a file of the repository, or a CDK app; and what has to lie in S3 before it is deployed."""
 
+import functools
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
+from toolkit.targets.cloudformation import packaging
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.watch import stack_name
 
@@ -35,6 +37,8 @@ class Source(Struct, frozen=True):
     protected: bool
     assets: tuple[cdk.Asset, ...]
     stored: cdk.Asset | None
+    warnings: tuple[str, ...] = ()
+    """What a person has to know of it before it is deployed."""
 
     @property
     def where(self) -> dict[str, str]:
@@ -44,32 +48,32 @@ class Source(Struct, frozen=True):
         return {"TemplateURL": f"https://s3.{self.region}.{cdk.suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
 
 
-def load(job: Job, world: World, attend: Callable[[], None]) -> Source:
+def load(job: Job, world: World, log: cdk.Log) -> Source:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to fail."""
     aws = world.aws(job.place)
     account, region = aws.account(), aws.region_name
     same_account(account, job.place)
-    found = _from_cdk(job, world, aws, account, region, attend) if job.settings.cdk else _from_file(job, world, aws, account, region)
+    found = _from_cdk(job, world, aws, account, region, log) if job.settings.cdk else _from_file(job, world, aws, account, region)
     if len(found.text.encode()) > templates.LONGEST:
         raise Refused(f"the template of {found.name} is longer than 1 MB", "split it into nested stacks")
     return found
 
 
-def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, attend: Callable[[], None]) -> Source:
+def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: cdk.Log) -> Source:
     settings = job.settings
-    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context)
-    found = cdk.artifact(cdk.synthesized(app, world.cache, attend), stack_name(job), account, region)
-    _refuse_without_bootstrap(aws, found, account, region)
+    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context, settings.pass_env)
+    found = cdk.artifact(cdk.synthesized(app, world.cache, log), stack_name(job), account, region, cdk.is_strict(app))
+    _refuse_without_bootstrap(aws, found, job, account, region)
     text = found.template
     stored = None
     if len(text.encode()) > templates.INLINE:
         if found.stored is None:
             problem = f"the template of {found.name} is too long to be sent"
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
-        stored = cdk.Asset("template", "", "text", *found.stored)
+        stored = cdk.Asset("template", "", "text", *found.stored, text)
     return Source(
         found.name, account, region, text, templates.parsed(text), {**found.parameters, **settings.parameters}, found.tags, found.role,
-        found.protected, found.assets, stored,
+        found.protected, found.assets, stored, found.warnings,
     )  # fmt: skip
 
 
@@ -78,33 +82,50 @@ def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> S
     text = files.text_inside(world.root, settings.template, templates.LONGEST)
     if text is None:
         raise NoTemplate(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+    where = functools.cache(lambda: _store(job, aws, account, region))
+    made = packaging.packaged(world.root, settings.template, text, where)
     stored = None
-    if len(text.encode()) > templates.INLINE:
-        bucket, prefix = _store(job, aws, account, region)
-        key = f"{prefix}templates/{hashlib.sha256(text.encode()).hexdigest()}.template"
-        stored = cdk.Asset("template", "", "text", bucket, key)
+    if len(made.text.encode()) > templates.INLINE:
+        bucket = where()
+        key = f"{bucket.prefix}templates/{hashlib.sha256(made.text.encode()).hexdigest()}.template"
+        stored = cdk.Asset("template", "", "text", bucket.name, key, made.text)
     return Source(
-        stack_name(job), account, region, text, templates.parsed(text), settings.parameters, {}, None, False, (), stored
+        stack_name(job), account, region, made.text, templates.parsed(made.text), settings.parameters, {}, None, False, made.assets, stored,
+        made.notes,
     )  # fmt: skip
 
 
-def _store(job: Job, aws: Aws, account: str, region: str) -> tuple[str, str]:
-    """A bucket and a prefix for a long template: the environment's store, else what `cdk bootstrap` made."""
+def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
+    """Where long templates and packages go: the environment's store, else what `cdk bootstrap` made. Raises Refused."""
     found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.place.store or "")
     if found:
-        return found[1], f"{found[2]}/" if found[2] else ""
-    bucket = BOOTSTRAP.format(account=account, region=region)
+        return _bucket(found[1], f"{found[2]}/" if found[2] else "", region)
+    name = BOOTSTRAP.format(account=account, region=region)
     try:
-        aws.read("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=account)
+        aws.read("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account)
     except CloudError:
+        why = f"is longer than {templates.INLINE} bytes, or names local files"
         raise Refused(
-            f"the template {job.settings.template} is longer than {templates.INLINE} bytes, and there is no bucket to put it into",
+            f"the template {job.settings.template} {why}, and there is no bucket to put them into",
             'add `store = "s3://bucket/prefix"` to the environment in rules.toml',
         ) from None
-    return bucket, "toolkit/"
+    return _bucket(name, "toolkit/", region)
 
 
-def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, account: str, region: str) -> None:
+def _bucket(name: str, prefix: str, region: str) -> packaging.Bucket:
+    return packaging.Bucket(name, prefix, f"https://s3.{region}.{cdk.suffix(region)}/{name}/")
+
+
+def environment(job: Job, world: World) -> list[str]:
+    """What a CDK app is not given of our environment, where it is seen to read it."""
+    if not job.settings.cdk:
+        return []
+    place, settings = job.place, job.settings
+    app = cdk.App(world.root, settings.cdk, place, place.account or "", place.region or "", settings.context, settings.pass_env)
+    return cdk.not_handed_on(app)
+
+
+def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: str, region: str) -> None:
     """The roles and the bucket that a CDK app counts on are there if the version of their stack is."""
     if found.bootstrap is None:
         return
@@ -113,15 +134,23 @@ def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, account: str, regio
         version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
     except CloudError as problem:
         if problem.aws_code == "ParameterNotFound":
-            raise cdk.not_bootstrapped(account, region) from None
+            raise cdk.not_bootstrapped(account, region, job.place.profile, parameter) from None
         raise
     except ValueError:
         raise Unexpected(call="ssm:GetParameter", reason=f"the version in {parameter} is no number") from None
     if version < wanted:
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app needs {wanted}",
-            f"run: npx cdk bootstrap aws://{account}/{region}",
+            f"run: {cdk.bootstrap_command(account, region, job.place.profile, parameter)}",
         )
+
+
+def artifacts(found: Source) -> dict[str, str]:
+    """What was built for a stack: the name of each asset and its key, which holds its content's digest."""
+    made: dict[str, str] = {}
+    for asset in found.assets:
+        made[asset.key if asset.name in made else asset.name] = asset.key  # two assets may be called the same
+    return made
 
 
 def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
@@ -144,13 +173,13 @@ def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
     """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError, Stopped."""
     with tempfile.TemporaryFile() as body:
         if asset.packaging == "text":
-            body.write(found.text.encode())
+            body.write(asset.text.encode())
         else:
             cdk.pack(asset, body)
         size = body.tell()
         body.seek(0)
         report.phase(f"uploading {asset.name}")
-        report.intend("s3:PutObject", bucket=asset.bucket, key=asset.key)
+        report.prepare("s3:PutObject", bucket=asset.bucket, key=asset.key)
         try:
             aws.write(
                 "s3", "put_object", tokened=True, Bucket=asset.bucket, Key=asset.key, Body=body, ContentLength=size,

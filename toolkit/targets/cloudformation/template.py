@@ -27,7 +27,7 @@ def parsed(text: str) -> dict[str, Any] | None:
     """The template if it is JSON, None if it is YAML: what CloudFormation's own tags mean is for CloudFormation to say."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -115,11 +115,11 @@ def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str
     )
 
 
-def read_here(template: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A summary of a JSON template that is too long to be sent, as far as it can be read here; empty for YAML."""
-    if template is None:
-        return {}
-    declared = {name: one for name, one in (template.get("Parameters") or {}).items() if isinstance(one, Mapping)}
+def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary of a template that is too long to be sent, as far as it can be read here."""
+    listed, made = template.get("Parameters"), template.get("Resources")
+    declared = {name: one for name, one in listed.items() if isinstance(one, Mapping)} if isinstance(listed, Mapping) else {}
+    resources = made.values() if isinstance(made, Mapping) else ()
     transform = template.get("Transform")
     return {
         "Parameters": [
@@ -128,6 +128,6 @@ def read_here(template: Mapping[str, Any] | None) -> dict[str, Any]:
             | {"Description": str(one.get("Description", ""))}
             for name, one in declared.items()
         ],
-        "ResourceTypes": sorted({str(one.get("Type")) for one in (template.get("Resources") or {}).values() if isinstance(one, Mapping)}),
+        "ResourceTypes": sorted({str(one.get("Type")) for one in resources if isinstance(one, Mapping)}),
         "DeclaredTransforms": [transform] if isinstance(transform, str) else list(transform or ()),
     }

@@ -5,11 +5,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Live, Seen
+from toolkit.model import Job, Live, Seen, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
-from toolkit.targets.cloudformation import follow
+from toolkit.targets.cloudformation import deployed, follow, remedies
 from toolkit.targets.cloudformation.template import COMMIT, FINGERPRINT, OURS, RUN, VERSION
 
 SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE")
@@ -38,7 +38,7 @@ def change_set_name(token: str, attempt: int = 0) -> str:
 def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None) -> Seen:
     """See targets/base.py."""
     if receipt.get("unchanged"):
-        return Seen("done", "unchanged", phase="unchanged", live=live(job, world))
+        return Seen("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, world))
     aws = world.aws(job.place)
     stack_id = str(receipt.get("stack_id") or "")
     if not stack_id:
@@ -54,10 +54,11 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         total = int(receipt.get("resources") or 0)
         return Seen("running", phase=follow.phase(mark, total), cause=mark.cause, lines=lines, mark=mark)
     if mark.status in SUCCEEDED:
-        return _succeeded(job, aws, stack_id, mark, lines)
-    verdict = "rolled-back" if mark.status in ROLLED_BACK else "failed"
+        return _succeeded(job, aws, stack_id, receipt, mark, lines)
+    verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
-    return Seen("failed", verdict, mark.status, mark.cause or mark.reason or mark.status, command, lines=lines, mark=mark)
+    cause = mark.cause or mark.reason or mark.status
+    return Seen("failed", verdict, mark.status, cause, remedies.after(cause, command), lines=lines, mark=mark)
 
 
 def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
@@ -75,19 +76,33 @@ def _unseen(job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark:
     found = cfn.change_set(aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id)
     status = str((found or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
-        return Seen("failed", "failed", cause=str((found or {}).get("StatusReason") or "the change set could not be executed"))
+        return Seen("failed", Verdict.FAILED, cause=str((found or {}).get("StatusReason") or "the change set could not be executed"))
     return running if status.startswith("EXECUTE_") else Seen("absent")
 
 
-def _succeeded(job: Job, aws: Aws, stack_id: str, mark: follow.Mark, lines: tuple[str, ...]) -> Seen:
+def _succeeded(
+    job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any], mark: follow.Mark, lines: tuple[str, ...]
+) -> Seen:  # fmt: skip
     """It has ended well. The stack's description can lag behind its events, and then shows the outputs of before."""
     stack = cfn.watched_stack(aws, stack_id)
     fresh = stack is not None and _tags(stack).get(RUN) == job.run and stack.get("StackStatus") in SUCCEEDED
     if not fresh and mark.stale < _STALE:
         return Seen("running", phase="reading the outputs", lines=lines, mark=replace(mark, stale=mark.stale + 1))
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
-    now = tagged(stack) if fresh and stack is not None else None
-    return Seen("done", "succeeded", mark.status, lines=lines, outputs=shown, live=now, mark=mark)
+    now = _made(aws, stack, receipt) if fresh and stack is not None else None
+    return Seen("done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark)
+
+
+def _made(aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Live | None:
+    """What is live now, with what puts it back. Of a template that is another one than was sent nothing is said: somebody was faster."""
+    now = tagged(stack)
+    if now is None:
+        return None
+    body = cfn.template(aws, str(stack["StackId"]))
+    sent = receipt.get("template")
+    if sent is not None and sent != deployed.digest(body):
+        return now
+    return replace(now, deployed=deployed.of(body, stack, receipt.get("artifacts") or {}, whole=True))
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
@@ -97,8 +112,18 @@ def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, st
 
 def live(job: Job, world: World) -> Live | None:
     """See targets/base.py."""
-    stack = cfn.stack(world.aws(job.place), stack_name(job))
-    return None if stack is None else tagged(stack)
+    aws = world.aws(job.place)
+    stack = cfn.stack(aws, stack_name(job))
+    return None if stack is None else compared(aws, stack)
+
+
+def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | None:
+    """What runs in a stack, with the digest of its template and parameters. `body` is the template if it has been read already."""
+    now = tagged(stack)
+    if now is None or (now.version is None and not follow.ended(str(stack["StackStatus"]))):
+        return now
+    found = cfn.template(aws, str(stack["StackId"])) if body is None else body
+    return replace(now, deployed=deployed.of(found, stack, {}))
 
 
 def tagged(stack: Mapping[str, Any]) -> Live | None:
@@ -118,3 +143,8 @@ def tagged(stack: Mapping[str, Any]) -> Live | None:
 
 def _tags(stack: Mapping[str, Any]) -> dict[str, str]:
     return {str(one["Key"]): str(one["Value"]) for one in stack.get("Tags") or ()}
+
+
+def is_marked(stack: Mapping[str, Any]) -> bool:
+    """Whether a stack has our tags. Another tool that deploys it takes them away."""
+    return RUN in _tags(stack)

@@ -227,15 +227,25 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
         return Sign("service", "failing", str(service["status"]), cause=cause, next="wait for it, then create it again")
     desired, running = int(service.get("desiredCount", 0)), int(service.get("runningCount", 0))
     detail = f"{min(running, desired)} of {desired} tasks running"
+    if desired < settings.min_tasks:
+        return _scaled_in(settings, service, desired, detail)
     if not desired:
-        mend = f"aws ecs update-service --cluster {settings.cluster} --service {settings.service} --desired-count 1"
-        mend = "add a container instance to the cluster" if service.get("schedulingStrategy") == "DAEMON" else mend
-        return Sign("service", "warning", detail, cause="the desired count is 0: nothing runs", next=mend)
+        return Sign("service", "ok", "scaled to 0 tasks")
     if running >= desired:
         return Sign("service", "ok", detail)
     if moving(service) and not reading.stuck(service):
         return Sign("service", "warning", detail, cause="a deployment is in progress", next=_wait(job))
     return Sign("service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job))
+
+
+def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Sign:
+    """The sign of a service that somebody, or something, has scaled to fewer tasks than it may have."""
+    words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
+    if service.get("schedulingStrategy") == "DAEMON":
+        mend = "add a container instance to the cluster"
+    else:
+        mend = f"aws ecs update-service --cluster {settings.cluster} --service {settings.service} --desired-count {settings.min_tasks}"
+    return Sign("service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=mend)
 
 
 def short_of_tasks(service: Shape, failure: Failure | None) -> str:

@@ -1,6 +1,7 @@
 """The calls that change something, each once: what was done before with the job's token is found and not done again."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -124,7 +125,8 @@ def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
     registry = Registry(host, ecr.address(aws, host), name, user, Secret(password))
     by = builder(job.wishes.get("builder"))
     report.phase(f"building image {ground.tag}")
-    _intend(report, survey.push_call(ground))
+    call = survey.push_call(ground)
+    report.prepare(call.name, **call.what)
     pushed = by.build_and_push(recipe(job, world, ground), registry, ground.tag, report)
     report.phase("checking the image in the repository")
     found = _confirmed(job, aws, ground.tag, report)
@@ -168,7 +170,7 @@ def _registered(job: Job, aws: Aws, ground: Ground, request: Shape, report: Repo
         return found
     call = survey.register_call(ground, request, job.settings, job.action == survey.ROLLBACK)
     return _once(
-        report, call,
+        report, call, report.prepare,
         do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
         find=lambda: _with_token(job, aws, family),
     )  # fmt: skip
@@ -196,20 +198,21 @@ def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
     report.keep(before=before, previous=service["taskDefinition"], started_at=_stamp(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
     mine = _once(
-        report, survey.update_call(settings, arn, force),
+        report, survey.update_call(settings, arn, force), report.intend,
         do=lambda: reading.primary(ecs.update(aws, settings.cluster, settings.service, arn, force)),
         find=lambda: reading.own(ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought),
     )  # fmt: skip
     report.keep(deployment=mine.get("id"))
 
 
-def _once(report: Report, call: Call, do: Callable[[], T], find: Callable[[], T | None]) -> T:
+def _once(report: Report, call: Call, intend: Callable[..., None], do: Callable[[], T], find: Callable[[], T | None]) -> T:
     """Make a call that no token protects. Turned away is made again; a lost answer is looked for, and never made again here."""
     for pause in (*BACKOFF_S, None):
-        _intend(report, call)
+        intend(call.name, **call.what)
         try:
             return do()
         except Throttled:
+            report.turned_away()
             if pause is None:
                 raise
             report.wait(pause)
@@ -221,13 +224,13 @@ def _once(report: Report, call: Call, do: Callable[[], T], find: Callable[[], T 
 def _sought(report: Report, call: Call, find: Callable[[], T | None], problem: CloudError) -> T:
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time to show it."""
     report.phase(f"no answer to {call.name}: looking what it did")
-    found = find()
-    if found is None:
-        report.wait(LOOK_AGAIN_S)
-        found = find()
-    if found is None:
-        raise problem
-    return found
+    for pause in (LOOK_AGAIN_S, None):
+        with suppress(CloudError):  # a look that fails says nothing of the call
+            if (found := find()) is not None:
+                return found
+        if pause is not None:
+            report.wait(pause)
+    raise problem
 
 
 def _intend(report: Report, call: Call) -> None:

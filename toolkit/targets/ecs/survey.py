@@ -1,13 +1,13 @@
 """Before anything is changed: what is there, what would be done about it, and what is known to fail."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from toolkit.errors import Missing, NoImage, Refused, Superseded
+from toolkit.errors import CloudError, Missing, NoImage, Refused, Superseded
 from toolkit.model import Call, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
@@ -106,6 +106,24 @@ def _ground(job: Job, aws: Aws, service: Shape, repository: Shape, wanted: str, 
     if digest is None:
         _check_image_is_wanted(job, wanted)
     return Ground(service, None if going is None else tuple(going), now, there or now, reuse, repository, name, wanted, digest)
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+    """Whether the image of each of these deploys is in the repository still, None where nobody could tell."""
+    aws, settings = world.aws(job.place), job.settings
+    digests = [detail.get("digest", "") for detail in details]
+    wanted = list(dict.fromkeys(digest for digest in digests if digest))
+    known: dict[str, bool | None] = {}
+    if wanted:
+        questions = [lambda digest=digest: ecr.condition(aws, settings.repository, digest) for digest in wanted]
+        for digest, answer in zip(wanted, together(*questions), strict=True):
+            try:
+                known[digest] = answer() == "ACTIVE"
+            except Missing:
+                known[digest] = False
+            except CloudError:
+                known[digest] = None
+    return tuple(known.get(digest) for digest in digests)
 
 
 def asked_for(job: Job) -> str:

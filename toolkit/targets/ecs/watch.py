@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import NotAllowed
-from toolkit.model import Job, Live, Seen
+from toolkit.model import Job, Live, Seen, Verdict
 from toolkit.ports.aws import balancers, ecs, logs
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
@@ -45,6 +45,10 @@ class Mark(Struct, frozen=True):
     log: tuple[str, ...] = ()
     next: str = ""
     waiting: str = ""
+    whole: datetime | None = None
+    """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of it."""
+    done: bool = False
+    """Whether a look before has said that it is done."""
 
 
 class Look(Struct, frozen=True):
@@ -82,7 +86,7 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     mark = before.mark if before is not None and isinstance(before.mark, Mark) else Mark()
     service = ecs.service(aws, settings.cluster, settings.service)
     if service is None or service["status"] != "ACTIVE":
-        gone = Seen("failed", "failed", cause=f"service {settings.service} is gone: somebody deletes it")
+        gone = Seen("failed", Verdict.FAILED, cause=f"service {settings.service} is gone: somebody deletes it")
         return _in_doubt(world, mark, f"service {settings.service} is not there", gone)
     look = Look(job, receipt, world, aws, service, Sought(""), mark)
     if receipt.get("reverted"):
@@ -103,8 +107,8 @@ def _unchanged(look: Look) -> Seen:
     """Nothing had to be done, if that is so still: somebody may go on with it later."""
     if look.service["taskDefinition"] != look.sought.definition:
         cause = f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now: somebody else has deployed it"
-        return Seen("failed", "superseded", cause=cause, next=_ask_aws(look), mark=look.mark)
-    return Seen("done", "unchanged", "this version runs already", live=live(look.job, look.world))
+        return Seen("failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark)
+    return Seen("done", Verdict.UNCHANGED, "this version runs already", live=live(look.job, look.world))
 
 
 def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
@@ -139,6 +143,9 @@ def _watched(look: Look) -> Seen:
         said = reading.by_service(look.service, look.sought)
     if said.state == "unseen":
         return _unseen(look)
+    if said.state == "complete" and look.mark.whole is None:
+        mine = reading.own(look.service, look.sought) or {}
+        look = replace(look, mark=replace(look.mark, whole=(found or {}).get("finishedAt") or mine.get("updatedAt")))
     look = replace(look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None))
     lines, events = _events(look)
     look = replace(look, mark=replace(look.mark, events=events))
@@ -204,9 +211,9 @@ def _events(look: Look) -> tuple[list[str], frozenset[str]]:
 
 def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
     if said.state == "complete":
-        return _with_lines(_proven(look), lines)
+        return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
     if said.state == "superseded":
-        return Seen("failed", "superseded", cause=said.cause, next=_ask_aws(look), lines=tuple(lines), mark=look.mark)
+        return Seen("failed", Verdict.SUPERSEDED, cause=said.cause, next=_ask_aws(look), lines=tuple(lines), mark=look.mark)
     look = _with_trouble(look, said, lines)
     if said.state in ("reverted", "failed", "stopped"):
         return _with_lines(_ended(look, said), lines)
@@ -222,6 +229,18 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
         "running", phase=phase, cause=_cause(look) or said.cause, next=said.next or mark.next, log=mark.log, lines=tuple(lines),
         doomed=said.state == "running" and mark.hopeless, mark=mark,
     )  # fmt: skip
+
+
+def _stayed(look: Look) -> Seen:
+    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it, and says that all is well."""
+    whole = look.mark.whole
+    for failure, task in _failures(look, False):
+        stopped = task.get("stoppedAt")
+        if failure.sort in _MAY_PASS or (whole is not None and stopped is not None and stopped < whole):
+            continue
+        look = _explained(look, failure, False)
+        return Seen("failed", Verdict.UNHEALTHY, cause=failure.cause, next=look.mark.next, log=look.mark.log, mark=look.mark)
+    return _proven(look)
 
 
 _MAY_PASS = ("transient", "other")
@@ -245,7 +264,7 @@ def _ended(look: Look, said: Reading) -> Seen:
         look = _with_trouble(look, said, ("failed",))
     mark = look.mark
     cause = _cause(look) or (mark.failure.cause if mark.failure else said.cause) or "ECS took it back and does not say why"
-    verdict = "rolled-back" if said.state == "reverted" else "failed"
+    verdict = Verdict.ROLLED_BACK if said.state == "reverted" else Verdict.FAILED
     return Seen("failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark)
 
 
@@ -384,7 +403,7 @@ def _proven(look: Look) -> Seen:
     for digest in images:
         if wanted and digest and digest != wanted:
             cause = f"container {name} runs {digest}, but {wanted} was deployed"
-            return Seen("failed", "failed", cause=cause, next=_ask_aws(look), mark=look.mark)
+            return Seen("failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark)
     try:
         waiting = _unproven_targets(look, tasks)
     except NotAllowed as problem:
@@ -398,7 +417,7 @@ def _done(look: Look, phase: str) -> Seen:
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     mine = reading.own(look.service, look.sought) or reading.primary(look.service)
     runs = None if definition is None else survey.live_from(definition, str(look.receipt.get("container", "")), mine)
-    return Seen("done", "succeeded", phase, live=runs, mark=look.mark)
+    return Seen("done", Verdict.SUCCEEDED, phase, live=runs, mark=replace(look.mark, done=True))
 
 
 def _back(look: Look, said: Reading) -> Seen:
@@ -414,7 +433,7 @@ def _back(look: Look, said: Reading) -> Seen:
             else Seen("running", phase="rolling back", mark=look.mark)
         )
     cause = said.cause or "the deployment was over before it could be stopped"
-    return Seen("failed", "failed", cause=cause, next=f"toolkit rollback {look.job.target}", mark=look.mark)
+    return Seen("failed", Verdict.FAILED, cause=cause, next=f"toolkit rollback {look.job.target}", mark=look.mark)
 
 
 def live(job: Job, world: World) -> Live | None:
@@ -425,4 +444,7 @@ def live(job: Job, world: World) -> Live | None:
     definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
     if definition is None:
         return None
-    return survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
+    found = survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
+    now = reading.primary(service)
+    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get("taskDefinition")
+    return replace(found, moving=moving)

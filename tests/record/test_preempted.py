@@ -1,0 +1,306 @@
+"""A run that is asked to stop by one that undoes it: the wish stands in the lock, and is bounded by one lease (J6)."""
+
+import json
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+import pytest
+
+from tests.record.bucket import S3
+from tests.record.parts import Impatient, someone, store
+from toolkit.errors import LockHeld, LockLost, Stopped
+from toolkit.ports.aws.s3 import Bucket
+from toolkit.record.flocks import Flocks
+from toolkit.record.holder import Holder, Wish, asking, decoded, encoded, wish_in
+from toolkit.record.leases import EXPIRY_S, RENEW_S, Lease, Leases
+from toolkit.record.locks import ROLLBACK, YIELDS_S, Held, Locks
+
+APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
+KEY = f"team/locks/{APP}.lock"
+WISH = Wish("bob", "laptop", "r2", "toolkit rollback app")
+SOON_S = 10.0
+
+
+@pytest.fixture
+def clock(s3: S3) -> Impatient:
+    """One time for everybody."""
+    s3.clock = Impatient()
+    return s3.clock
+
+
+@pytest.fixture
+def locks(bucket: Bucket, clock: Impatient) -> Locks:
+    return Locks([Leases(bucket, clock)], clock, lambda low, high: high)
+
+
+def local(tmp_path: Path, clock: Impatient) -> Locks:
+    return Locks([Flocks(store(tmp_path / "store"))], clock, lambda low, high: high)
+
+
+def quiet(name: str, by: Holder) -> None:
+    """Nobody is told."""
+
+
+def undoing(id: str = "2") -> Holder:
+    return someone(id, who="bob", host="laptop", run="r2", command="toolkit rollback app", action=ROLLBACK)
+
+
+class Ear:
+    """What a holder hears, and what it does then: let everything go."""
+
+    def __init__(self, held: Held, lets_go: bool = True) -> None:
+        self.heard: list[Wish] = []
+        self.event = Event()
+        self._held, self._lets_go = held, lets_go
+        held.listen(self._hear)
+
+    def _hear(self, wish: Wish) -> None:
+        self.heard.append(wish)
+        if self._lets_go:
+            Thread(target=self._held.release).start()
+        self.event.set()
+
+
+def lease_of(held: Held) -> Lease:
+    return held._leases[0]
+
+
+# in a bucket
+
+
+def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    assert Leases(bucket, clock).ask(APP, "1", WISH)
+    assert lease_of(held).wish is None
+    held.renew()
+    assert lease_of(held).wish == WISH
+    held.fenced()  # it is ours still
+    held.release()
+
+
+def test_the_wish_stays_in_the_lock_for_whoever_looks(s3: S3, bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    Leases(bucket, clock).ask(APP, "1", WISH)
+    held.renew()
+    clock.pass_(RENEW_S)
+    before = s3.objects[KEY][2]
+    held.renew()
+    assert s3.objects[KEY][2] == before, "who was asked to stop does not renew"
+    assert (wish_in(s3.body(KEY)), decoded(s3.body(KEY), "").id) == (WISH, "1")
+    held.release()
+
+
+def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(s3: S3, bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    leases = Leases(bucket, clock)
+    assert leases.ask(APP, "1", WISH)
+    written = s3.body(KEY), s3.objects[KEY][2]
+    clock.pass_(5)
+    assert leases.ask(APP, "1", Wish("carol", "desk", "r3", "toolkit rollback app"))
+    assert (s3.body(KEY), s3.objects[KEY][2]) == written
+    held.release()
+
+
+def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    leases = Leases(bucket, clock)
+    assert not leases.ask(APP, "another", WISH)
+    assert not leases.ask(API, "1", WISH)
+    held.renew()
+    assert lease_of(held).wish is None
+    held.release()
+
+
+def test_the_next_holder_is_not_asked_by_a_wish_of_before(bucket: Bucket, clock: Impatient, locks: Locks, s3: S3) -> None:
+    first = Leases(bucket, clock).attempt(APP, someone("1"))[0]
+    assert first is not None
+    Leases(bucket, clock).ask(APP, "1", WISH)
+    clock.pass_(EXPIRY_S + 1)
+    second = locks.take([APP], someone("2"), 0, quiet)
+    assert wish_in(s3.body(KEY)) is None
+    second.renew()
+    assert lease_of(second).wish is None
+    second.release()
+
+
+def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    ear = Ear(held)
+    told: list[tuple[str, str]] = []
+    got: list[Held] = []
+    taking = Thread(target=lambda: got.append(locks.take([APP], undoing(), 0, quiet, asked=lambda name, by: told.append((name, by.id)))))
+    taking.start()
+    taking.join(SOON_S)
+    assert (got[0].names, told, [one.who for one in ear.heard]) == ((APP,), [(APP, "1")], ["bob"])
+    got[0].release()
+
+
+def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than_its_lease(
+    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    ear = Ear(held, lets_go=False)  # it hangs
+    began = clock.elapsed()
+    other = locks.take([APP], undoing(), 0, quiet, asked=quiet)
+    assert clock.elapsed() - began <= YIELDS_S
+    assert decoded(s3.body(KEY), "").id == "2"
+    assert ear.event.wait(SOON_S) or not ear.heard
+    clock.pass_(EXPIRY_S)
+    with pytest.raises(LockLost):
+        held.fenced()
+    other.release()
+    held.release()
+
+
+def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+    assert Leases(bucket, clock).attempt(APP, someone("1"))[0] is not None  # nobody renews it
+    clock.pass_(EXPIRY_S - 10)
+    began = clock.elapsed()
+    other = locks.take([APP], undoing(), 0, quiet, asked=quiet)
+    assert clock.elapsed() - began <= YIELDS_S
+    assert [by.id for by in other.previous] == ["1"]
+    other.release()
+
+
+def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(s3: S3, clock: Impatient, locks: Locks) -> None:
+    """It knows nothing of wishes, and renews."""
+    held = locks.take([APP], someone("1"), 0, quiet)
+    lease = lease_of(held)
+    renew = lease.renew
+
+    def forgetful(older_than_s: float | None = None) -> None:
+        renew(older_than_s)
+        lease.wish = None
+
+    lease.renew = forgetful  # type: ignore[method-assign]
+    stop = Event()
+
+    def beat() -> None:
+        while not stop.wait(0.3):
+            held.renew()
+
+    beating = Thread(target=beat)
+    beating.start()
+    began = clock.elapsed()
+    try:
+        with pytest.raises(LockHeld, match="ada@elsewhere"):
+            locks.take([APP], undoing(), 0, quiet, asked=quiet)
+    finally:
+        stop.set()
+        beating.join()
+        held.release()
+    assert YIELDS_S <= clock.elapsed() - began < YIELDS_S + 2 * RENEW_S
+
+
+@pytest.mark.parametrize("action", ["", "deploy"])
+def test_without_a_wish_nobody_is_asked(s3: S3, locks: Locks, action: str) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    with pytest.raises(LockHeld):
+        locks.take([APP], someone("2", action=action), 0, quiet)
+    assert wish_in(s3.body(KEY)) is None
+    held.release()
+
+
+def test_two_that_undo_something_do_not_undo_each_other(s3: S3, locks: Locks) -> None:
+    held = locks.take([APP], undoing("1"), 0, quiet)
+    with pytest.raises(LockHeld):
+        locks.take([APP], undoing("2"), 0, quiet, asked=lambda name, by: pytest.fail("it was asked"))
+    assert wish_in(s3.body(KEY)) is None
+    held.release()
+
+
+def test_who_waits_for_a_holder_to_stop_can_be_stopped_itself(locks: Locks) -> None:
+    held = locks.take([APP], someone("1"), 0, quiet)
+    stop = Event()
+    with pytest.raises(Stopped):
+        locks.take([APP], undoing(), 0, quiet, stop, asked=lambda name, by: stop.set())
+    held.release()
+
+
+BODIES = [b"", b"{", b"[]", b'{"stop": 1}', b'{"stop": {"who": 7}}', b'{"stop": {}}', b"\xff\xfe", b'{"stop": ' + b"[" * 100_000]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
+def test_what_is_no_wish_stops_nobody(body: bytes) -> None:
+    assert wish_in(body) is None
+
+
+def test_a_wish_of_endless_words_is_none() -> None:
+    assert wish_in(json.dumps({"stop": {"who": "a" * 5000, "host": "h", "run": "r", "command": "c"}}).encode()) is None
+
+
+def test_asking_keeps_all_that_stands_in_a_lock() -> None:
+    body = encoded(someone("1", tokens=("t",)), APP, 7)
+    asked = asking(body, WISH)
+    assert asked is not None
+    assert (decoded(asked, ""), wish_in(asked)) == (decoded(body, ""), WISH)
+    assert asking(b"no JSON", WISH) is None
+    assert asking(b"[]", WISH) is None
+
+
+# on this machine
+
+
+def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_lock(tmp_path: Path) -> None:
+    clock = Impatient()
+    held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
+    ear = Ear(held)
+    asker = Locks([Flocks(store(tmp_path / "store"))], _Patient(ear.event), lambda low, high: high)
+    other = asker.take([APP], undoing(), 0, quiet, asked=quiet)
+    assert [one.command for one in ear.heard] == ["toolkit rollback app"]
+    assert not list((tmp_path / "store" / "locks").glob("*.stop"))
+    other.release()
+
+
+class _Patient(Impatient):
+    """Time that stands still until somebody has heard."""
+
+    def __init__(self, heard: Event) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def wait(self, seconds: float, wake: Event | None = None) -> bool:
+        self._heard.wait(SOON_S)
+        end = monotonic() + 0.01
+        while monotonic() < end:
+            pass
+        self.pass_(0.01)
+        return wake is not None and wake.is_set()
+
+
+def test_a_wish_for_a_holder_before_stops_nobody_after_it(tmp_path: Path) -> None:
+    clock = Impatient()
+    locks = local(tmp_path, clock)
+    first = locks.take([APP], someone("1"), 0, quiet)
+    Flocks(store(tmp_path / "store")).ask(APP, "1", WISH)
+    assert first._grips[0].wish == WISH
+    second = Flocks(store(tmp_path / "store")).attempt(API, someone("2"))[0]
+    assert second is not None
+    assert second.wish is None
+    first.release()
+    again = locks.take([APP], someone("3"), 0, quiet)
+    assert again._grips[0].wish is None
+    again.release()
+    second.release()
+
+
+def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) -> None:
+    held = local(tmp_path, Impatient()).take([APP], someone("1"), 0, quiet)
+    [lock] = (tmp_path / "store" / "locks").glob("*.lock")
+    beside = lock.with_name(f"{lock.name}.stop")
+    for body in (b"", b"\x00", b'{"id": "1", "stop": 1}', encoded(someone("other"), APP, stop=WISH)):
+        beside.write_bytes(body)
+        assert held._grips[0].wish is None, body
+    beside.unlink()
+    beside.symlink_to(tmp_path / "elsewhere")
+    assert held._grips[0].wish is None
+    held.release()
+
+
+def test_locks_that_are_shown_are_no_wishes(tmp_path: Path) -> None:
+    locks = local(tmp_path, Impatient())
+    held = locks.take([APP], someone("1"), 0, quiet)
+    Flocks(store(tmp_path / "store")).ask(APP, "1", WISH)
+    assert [name for name, _, _ in locks.show()] == [APP]
+    held.release()

@@ -1,0 +1,100 @@
+"""A kind as CONTRIBUTING describes it, which nothing outside of its own file knows: every command gets along with it."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import pytest
+from msgspec import Meta
+
+from tests.support.repo import Repo
+from tests.support.run import Toolkit
+from toolkit import targets
+from toolkit.targets import base, manual
+from toolkit.targets.base import Kind
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A worker."""
+
+    queue: Annotated[base.Text, Meta(description="Where it gets its work.")]
+
+
+def made(command: str | None) -> ModuleType:
+    """The module of such a kind: the defaults of `base`, as those who deploy nothing have them, and nothing of anybody's settings."""
+    module = ModuleType("toolkit_dummy_kind")
+    for name in Kind.__annotations__.keys() | {name for name in vars(Kind) if not name.startswith("_")}:
+        setattr(module, name, getattr(manual, name))
+    own = {
+        "__doc__": "A worker.",
+        "Settings": Settings,
+        "action": "start-worker",
+        "instructions": base.no_instructions,
+        "command": lambda target, settings: command,
+        "runnable": lambda settings: "nobody can start a worker from here",
+    }
+    vars(module).update(own)
+    return module
+
+
+RULES = """version = 1
+environment = "dev"
+[environments.dev]
+vars = { name = "jobs" }
+[targets.worker]
+kind = "worker"
+queue = "{name}"
+[targets.all]
+kind = "group"
+members = ["worker"]
+[[rules]]
+name = "Worker"
+paths = ["backend/**"]
+deploy = ["worker"]
+"""
+
+
+def install(monkeypatch: pytest.MonkeyPatch, command: str | None) -> None:
+    monkeypatch.setitem(sys.modules, "toolkit_dummy_kind", made(command))
+    monkeypatch.setitem(targets.KINDS, "worker", "toolkit_dummy_kind")
+
+
+@pytest.fixture(params=[None, "toolkit deploy worker"], ids=["by hand", "by command"])
+def dummy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, request.param)
+
+
+COMMANDS = (
+    ("diff", "HEAD"), ("diff", "HEAD", "-v"), ("diff", "HEAD", "--json"), ("diff", "HEAD", "-q"), ("diff",), ("health",),
+    ("health", "--json"), ("doctor",), ("rules", "check"), ("rules", "match", "backend/src/app.py"), ("rules", "replay"),
+    ("rules", "schema"), ("explain", "backend/src/app.py"), ("permissions",), ("deploy", "--all", "--dry-run"),
+    ("deploy", "worker", "--dry-run"), ("deploy", "--all", "--yes"), ("deploy-app", "worker"), ("deploy-stack", "worker"),
+    ("rollback", "worker"), ("history",), ("lock", "show"), ("logs", "nothing"), ("smoke-test",), ("resume",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
+def test_a_kind_that_nobody_knows_breaks_no_command(dummy: None, repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+    repo.commit("rules", {"rules.toml": RULES})
+    repo.write({"backend/src/app.py": "print(9)\n"})
+    found = toolkit(repo.path, *args)
+    assert found.code in (0, 1, 2, 7), found.err
+    assert "bug in toolkit" not in found.err
+
+
+def test_what_is_deployed_by_hand_is_told_without_instructions(repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, None)
+    repo.commit("rules", {"rules.toml": RULES})
+    repo.write({"backend/src/app.py": "print(9)\n"})
+    assert "by hand: worker\n" in toolkit(repo.path, "diff", "HEAD").out
+
+
+def test_nothing_outside_of_targets_asks_for_a_setting_by_name() -> None:
+    root = Path(targets.__file__).parents[1]
+    asked = [
+        str(file.relative_to(root))
+        for file in root.rglob("*.py")
+        if "targets" not in file.relative_to(root).parts and "getattr(target.settings" in file.read_text()
+    ]
+    assert asked == []

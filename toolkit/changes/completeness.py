@@ -1,0 +1,223 @@
+"""Is on disk what the commit says? "Clean according to git" is not "complete on disk": git leaves
+things out, and does not call that a change.
+
+A submodule that is not checked out, files that a sparse checkout leaves out, pointers of Git LFS
+whose content was never fetched, filters that were never applied, edits that git was told not to
+see: each is a gap. So is a merge that is not finished.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from shlex import quote
+
+from msgspec import Struct
+
+from toolkit.changes.detect import Look, changed_in_hiding
+from toolkit.errors import GitError
+from toolkit.ports import files
+from toolkit.ports.git import GITLINK, Entry, Git
+
+LINK, PROGRAM = "120000", "100755"
+ASSUMED, SKIPPED = "assume-unchanged", "skip-worktree"
+DEEPEST = 16
+"""How many submodules may lie in each other."""
+
+_POINTERS = (
+    b"version https://git-lfs.github.com/spec/",
+    b"version https://hawser.github.com/spec/",
+)
+_LOCKED = b"\0GITCRYPT\0"
+_LARGEST_WITH_MARKERS = 1 << 22
+
+
+class Why(StrEnum):
+    """Why a path is not on disk as the commit has it."""
+
+    UNMERGED = "unmerged"
+    SUBMODULE = "submodule"
+    SPARSE = "sparse"
+    POINTER = "lfs"
+    FILTER = "filter"
+    HIDDEN = "hidden"
+    SYMLINK = "symlink"
+    MODE = "mode"
+
+
+class Gap(Struct, frozen=True):
+    """One path that is not on disk as the commit has it. `detail` is the filter's name, or what
+    hides it, `state` a digest of what is there instead.
+
+    `inside` is the submodule that it belongs to, `top` the outermost one, which is the path that
+    rules know; both from the repository's root, and empty outside of one.
+    """
+
+    path: str
+    why: Why
+    detail: str = ""
+    state: str = ""
+    inside: str = ""
+    top: str = ""
+
+
+def gaps(git: Git, seen: Look) -> tuple[Gap, ...]:
+    """All of them, sorted by path. `seen` is what git itself says of the working tree."""
+    found = {gap.path: gap for gap in _of(git, seen, "", "", 0)}
+    for path in seen.paths:
+        if path not in found and _has_markers(os.path.join(git.root, path)):
+            found[path] = Gap(path, Why.UNMERGED)
+    return tuple(found[path] for path in sorted(found))
+
+
+def _of(git: Git, seen: Look | None, inside: str, top: str, depth: int) -> Iterator[Gap]:
+    """The gaps of one repository: the outer one, or a submodule that is checked out."""
+    links, modes = git.is_set("core.symlinks", True), git.is_set("core.filemode", True)
+    regular: list[Entry] = []
+    hidden: list[Entry] = []
+    for entry in git.entries():
+        path, on_disk = os.path.join(inside, entry.path), os.path.join(git.root, entry.path)
+        if entry.flag in "Mm":
+            yield Gap(path, Why.UNMERGED, inside=inside, top=top)
+        elif entry.mode == GITLINK:
+            yield from _submodule(git, entry, path, inside, top, depth)
+        elif entry.flag in "Ss" and not os.path.lexists(on_disk):
+            yield Gap(path, Why.SPARSE, inside=inside, top=top)
+        else:
+            if entry.flag == "S" or entry.flag.islower():
+                hidden.append(entry)
+            if entry.mode == LINK and not links and not os.path.islink(on_disk):
+                yield Gap(path, Why.SYMLINK, inside=inside, top=top)
+            elif entry.mode == PROGRAM and not modes and not os.access(on_disk, os.X_OK):
+                yield Gap(path, Why.MODE, inside=inside, top=top)
+            if entry.mode != LINK:
+                regular.append(entry)
+    how = {entry.path: ASSUMED if entry.flag == "h" else SKIPPED for entry in hidden}
+    for state in changed_in_hiding(git, hidden) if seen is None else seen.hidden:
+        there = files.digest(os.path.join(git.root, state.path))
+        path = os.path.join(inside, state.path)
+        yield Gap(path, Why.HIDDEN, how.get(state.path, SKIPPED), there, inside, top)
+    yield from _unfiltered(git, regular, inside, top)
+
+
+def _submodule(git: Git, entry: Entry, path: str, inside: str, top: str, depth: int) -> Iterator[Gap]:
+    """What is missing of a submodule, and in it. One at another commit is a change that git tells
+    of.
+    """
+    folder = os.path.join(git.root, entry.path)
+    if os.path.islink(folder) or (os.path.lexists(folder) and not os.path.isdir(folder)):
+        return  # git calls that a change
+    found = _opened(folder) if depth < DEEPEST else None
+    if found is None or found.head is None:
+        yield Gap(path, Why.SUBMODULE, state=str(sorted(_names(folder))), inside=inside, top=top)
+        return
+    yield from _of(found, None, path, top or path, depth + 1)
+
+
+def _opened(folder: str) -> Git | None:
+    """The repository of a folder, None if it has none of its own that can be read."""
+    try:
+        found = Git.open(folder) if os.path.lexists(os.path.join(folder, ".git")) else None
+    except GitError:
+        return None
+    return found if found is not None and os.path.realpath(found.root) == os.path.realpath(folder) else None
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _unfiltered(git: Git, entries: Sequence[Entry], inside: str, top: str) -> Iterator[Gap]:
+    """The files on disk that are still as git stores them, though .gitattributes names a filter
+    that makes something else of them.
+    """
+    named = git.filter_of([entry.path for entry in entries])
+    if not named:
+        return
+    known = git.filters()
+    ids = {entry.path: entry.object_id for entry in entries}
+    for path, name in named.items():
+        why = _unapplied(os.path.join(git.root, path), ids[path], name, known.get(name, {}))
+        if why is not None:
+            yield Gap(os.path.join(inside, path), why, name, ids[path], inside, top)
+
+
+def _unapplied(path: str, object_id: str, name: str, commands: dict[str, str]) -> Why | None:
+    """Why a file is not what its filter makes of it; None where nothing says that it is not."""
+    start = files.beginning(path, 64)
+    if start.startswith(_POINTERS):
+        return Why.POINTER
+    if start.startswith(_LOCKED):
+        return Why.FILTER
+    if name == "lfs" or not start:
+        return None  # its content, or nothing: an empty file is one to every filter
+    smudges = commands.get("process") or commands.get("smudge")
+    if commands and (smudges is None or smudges.split() == ["cat"]):
+        return None  # it only works on what is committed
+    return Why.FILTER if files.blob_id(path, len(object_id)) == object_id else None
+
+
+def _has_markers(path: str) -> bool:
+    """Whether a file has what a merge writes between two sides that it could not join."""
+    data = files.beginning(path, _LARGEST_WITH_MARKERS)
+    if b"<<<<<<< " not in data or b">>>>>>> " not in data:
+        return False
+    wanted = [b"<<<<<<< ", b"=======", b">>>>>>> "]
+    for line in data.splitlines():
+        if line.startswith(wanted[0]):
+            wanted.pop(0)
+        if not wanted:
+            return True
+    return False
+
+
+def told(found: Sequence[Gap]) -> tuple[str, str]:
+    """What is wrong in a line, and the command that fixes the first of it, of at least one gap."""
+    first = found[0]
+    alike = [gap for gap in found if gap.why == first.why]
+    rest = len(found) - 1
+    more = f", and {rest} more {'path' if rest == 1 else 'paths'}" if rest else ""
+    return f"{_words(first)}{more}", _fix(first, alike)
+
+
+def _words(gap: Gap) -> str:
+    path = repr(gap.path)
+    if gap.why == Why.UNMERGED:
+        return f"{path} has an unresolved merge conflict"
+    if gap.why == Why.SUBMODULE:
+        return f"submodule {path} is not checked out"
+    if gap.why == Why.SPARSE:
+        return f"{path} is left out by a sparse checkout"
+    if gap.why == Why.POINTER:
+        return f"{path} is a Git LFS pointer, not the file itself"
+    if gap.why == Why.FILTER:
+        return f"filter {gap.detail!r} was not applied to {path}"
+    if gap.why == Why.HIDDEN:
+        return f"{path} was changed, and {gap.detail} hides that from git"
+    if gap.why == Why.SYMLINK:
+        return f"{path} is a text file instead of a symbolic link (core.symlinks is false)"
+    return f"{path} is not executable (core.fileMode is false)"
+
+
+def _fix(gap: Gap, alike: Sequence[Gap]) -> str:
+    """A command that can be pasted. It is run from the repository's root."""
+    git = f"git -C {quote(gap.inside)}" if gap.inside else "git"
+    path = quote(os.path.relpath(gap.path, gap.inside) if gap.inside else gap.path)
+    if gap.why == Why.UNMERGED:
+        return "resolve it and commit, or abandon the merge: git merge --abort"
+    if gap.why == Why.SUBMODULE:
+        return "git submodule update --init --recursive"
+    if gap.why == Why.SPARSE:
+        return f"{git} sparse-checkout disable"
+    if gap.why == Why.POINTER:
+        return f"{git} lfs pull"
+    if gap.why == Why.FILTER:
+        again = f"rm {quote(gap.path)} && {git} checkout -- {path}"
+        return f"set up filter {gap.detail!r} in git's configuration, then: {again}"
+    if gap.why == Why.HIDDEN:
+        return f"{git} update-index --no-{gap.detail} -- {path}"
+    if gap.why == Why.SYMLINK:
+        return f"{git} config core.symlinks true && rm {quote(gap.path)} && {git} checkout -- {path}"
+    return f"chmod +x {quote(gap.path)}"

@@ -1,0 +1,130 @@
+"""The trusted base: the commit whose rules.toml says what judges a deploy (docs/adr/0025)."""
+
+import os
+from shlex import quote
+
+from msgspec import Struct
+
+from toolkit.errors import NoTrustedBase, UsageError
+from toolkit.ports import ci
+from toolkit.ports.git import Git, is_object_id, is_ref_name
+
+VARIABLE = "TOOLKIT_TRUSTED_REF"
+"""What names it from outside of the repository."""
+
+REMOTE_BRANCHES = "refs/remotes/"
+
+
+class TrustedBase(Struct, frozen=True):
+    """`ref` is how people call it: `origin/main`, `HEAD`. `commit` is empty where nothing is
+    committed yet."""
+
+    ref: str
+    commit: str
+
+
+def find(git: Git) -> TrustedBase:
+    """What TOOLKIT_TRUSTED_REF names; else the remote's default branch; else, without a remote,
+    HEAD.
+
+    Raises NoTrustedBase with the command that gets it where it is not in this clone, UsageError.
+    """
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return _named(named, git)
+    default = git.ref("refs/remotes/origin/HEAD")
+    if default is not None:
+        return TrustedBase(_short(default[0]), default[1])
+    remotes = git.remotes()
+    if not remotes:
+        return TrustedBase("HEAD", git.head or "")
+    return _default_branch(_which(remotes), git)
+
+
+def _which(remotes: list[str]) -> str:
+    """The remote whose default branch counts. Raises NoTrustedBase where that is not clear."""
+    if "origin" in remotes:
+        return "origin"
+    if len(remotes) > 1:
+        raise NoTrustedBase(
+            f"which of the remotes ({', '.join(remotes)}) to trust is not clear, for none is called origin",
+            f"name its branch: export {VARIABLE}={quote(remotes[0])}/main",
+        )
+    return remotes[0]
+
+
+def _default_branch(remote: str, git: Git) -> TrustedBase:
+    """What the remote's HEAD points at, or the branch that the CI names."""
+    branches = f"{REMOTE_BRANCHES}{remote}/"
+    ref = git.points_at(f"{branches}HEAD")
+    if ref is None:
+        named = ci.default_branch()
+        ref = f"{branches}{named}" if named else f"{branches}HEAD"
+    commit = git.commit_at(ref)
+    if commit is not None:
+        return TrustedBase(_short(ref), commit)
+    branch = ref.removeprefix(branches)
+    if branch not in (ref, "HEAD") and is_ref_name(branch):
+        raise NoTrustedBase(_missing(_short(ref)), f"get it with: {_fetch(git, remote, branch)}")
+    every = quote(f"+refs/heads/*:{branches}*")
+    fetch = f"git fetch{_depth(git)} {quote(remote)} {every}"
+    raise NoTrustedBase(
+        f"the default branch of {remote}, whose rules.toml says what judges a deploy, is not known",
+        f"get it with: {fetch} && git remote set-head {quote(remote)} --auto",
+    )
+
+
+def _named(name: str, git: Git) -> TrustedBase:
+    """What somebody has named: a ref or an id. A short name that several refs have is refused, for
+    whoever may push a tag could choose."""
+    if not is_ref_name(name):
+        problem = f"is {name!r}, which cannot be a ref" if name else "is set, and names nothing"
+        raise UsageError(f"{VARIABLE} {problem}", f"name a branch such as origin/main, or unset {VARIABLE}")
+    commit = git.commit_at(name)
+    if commit is not None:
+        return TrustedBase(_short(name), commit)
+    refs = [name]
+    if not name.startswith("refs/"):
+        refs = [f"refs/{kind}/{name}" for kind in ("remotes", "heads", "tags")]
+    remote = git.remote()
+    present = git.refs(*refs) or git.refs(f"{REMOTE_BRANCHES}{remote}/{name}")
+    if len(present) > 1:
+        raise UsageError(
+            f"{VARIABLE} is {name!r}, and {' and '.join(present)} are both called that",
+            f"name it whole: export {VARIABLE}={quote(present[0])}",
+        )
+    commit = git.commit_at(present[0]) if present else None
+    if commit is not None:
+        return TrustedBase(_short(present[0]), commit)
+    raise NoTrustedBase(_missing(f"{name} ({VARIABLE})"), f"get it with: {_fetch_named(git, remote, name)}")
+
+
+def _missing(name: str) -> str:
+    return f"{name}, whose rules.toml says what judges a deploy, is not in this clone"
+
+
+def _fetch_named(git: Git, remote: str, name: str) -> str:
+    if name.startswith("refs/tags/"):
+        return f"git fetch{_depth(git)} {quote(remote)} {quote(f'+{name}:{name}')}"
+    if is_object_id(name):
+        return f"git fetch{_depth(git)} {quote(remote)} {name}"
+    branch = name.removeprefix("refs/heads/").removeprefix(REMOTE_BRANCHES)
+    return _fetch(git, remote, branch.removeprefix(f"{remote}/"))
+
+
+def _fetch(git: Git, remote: str, branch: str) -> str:
+    """The command that gets a branch into a clone, whatever that was made to fetch."""
+    refs = f"+refs/heads/{branch}:{REMOTE_BRANCHES}{remote}/{branch}"
+    return f"git fetch{_depth(git)} {quote(remote)} {quote(refs)}"
+
+
+def _depth(git: Git) -> str:
+    """Of a shallow clone's branches no more than the tip is fetched."""
+    return " --depth=1" if git.shallow else ""
+
+
+def _short(ref: str) -> str:
+    for prefix in (REMOTE_BRANCHES, "refs/heads/", "refs/tags/"):
+        if ref.startswith(prefix):
+            return ref.removeprefix(prefix)
+    return ref

@@ -1,0 +1,31 @@
+"""`toolkit record`: what is recorded as live."""
+
+from typing import ClassVar
+
+import click
+
+from toolkit.cli import options
+from toolkit.cli.main import Lazy
+from toolkit.flow.record import Request
+
+
+class RecordGroup(Lazy):
+    """The commands of `toolkit record`."""
+
+    commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
+        "show": ("toolkit.cli.record_show", "Show what is recorded as live of each target."),
+        "set": ("toolkit.cli.record_set", "Record that a commit is live of a target."),
+        "repair": ("toolkit.cli.record_repair", "Put damaged records aside."),
+    }
+
+
+@click.group("record", cls=RecordGroup)
+def record() -> None:
+    """Show, set or repair the record of what is live."""
+
+
+def request(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool) -> Request:
+    """Whose record is meant."""
+    folder = options.enter(ctx, folder)
+    named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
+    return Request(folder, named, environment, allowed=allowed)

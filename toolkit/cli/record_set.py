@@ -1,0 +1,51 @@
+"""`toolkit record set`: a person says what is live."""
+
+import click
+
+from toolkit.cli import options, output, world
+from toolkit.cli.record import request
+from toolkit.errors import Refused
+from toolkit.flow import record as flow
+from toolkit.ports.git import Git
+from toolkit.show import record as show
+
+EPILOG = """\b
+Examples:
+  toolkit record set web 3f2c9d1          this commit of web is live
+  toolkit record set web api HEAD --yes   of both, without being asked
+
+From then on `toolkit diff` compares with that commit. It is your word: nothing is asked of AWS. To ask, run `toolkit diff live`."""
+
+
+@click.command("set", epilog=EPILOG)
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.argument("commit")
+@options.common
+@options.environment
+@options.allowed
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@options.as_json
+@click.pass_context
+def record_set(
+    ctx: click.Context, targets: tuple[str, ...], commit: str, folder: str | None, rules: str | None, env: str | None, yes: bool,
+    as_json: bool, allowed: bool,
+) -> int:  # fmt: skip
+    """Record that COMMIT is live of each TARGET.
+
+    For what was deployed in another way, and for what this version of toolkit cannot deploy itself.
+    """
+    asked = request(ctx, folder, rules, env, allowed)
+    git = Git.open(asked.folder)
+    at = git.resolve(commit)
+    if not yes:
+        if not output.interactive() or as_json:
+            raise Refused("confirmation needed, but this is not a terminal", "add --yes")
+        from toolkit.cli.prompt import confirm
+
+        if not confirm(f"Record {', '.join(targets)} as live at {at[:12]}?", default=True):
+            raise Refused("Cancelled; nothing was recorded", "nothing was changed")
+    records = flow.set_(asked, targets, commit, git, world.around(git, asked.folder))
+    if as_json:
+        return output.document(show.set_document(records))
+    output.say("\n".join(show.recorded(records)))
+    return 0

@@ -1,0 +1,446 @@
+"""What is judged never chooses its judge: where the record is, which account is meant, and which
+gates hold is read from rules.toml at the trusted base, and not from the one that is about to be
+deployed (docs/adr/0025).
+
+The trusted value is the one that is used. Every difference is told, most make every target of the
+environment due, and where there is no trusted value, or the one here means another place, somebody
+has to agree before anything is changed.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.changes.trusted import VARIABLE, TrustedBase, find
+from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
+from toolkit.flow.rulebook import load_rules, read_rules, rules_path, sorts
+from toolkit.impact import toml
+from toolkit.model import Checks, Effect, Environment, JudgeDifference, Rules, Target, Trust
+from toolkit.ports import files
+from toolkit.ports.git import Git
+from toolkit.targets.base import LOOKING, Watched
+
+OPTION = "--allow-untrusted-rules"
+"""What lets this rules.toml decide."""
+MOST_TOLD = 8
+
+PLACES = ("account", "regions", "profile", "store")
+"""What says where an environment is: another value is another place."""
+GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
+"""What else of an environment judges."""
+GRAVEST_FIRST = (Effect.CONSENT, Effect.DUE, Effect.TOLD)
+
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def told(rules: Rules, environment: str | None) -> tuple[str, ...]:
+    """What has to be said before anything else where the judges here are not the trusted ones."""
+    trust = rules.trust
+    if trust.allowed and not trust.ref:
+        return (f"what judges a deploy was compared with no trusted base: {OPTION}",)
+    differences = trust.about(environment)
+    if not differences:
+        return ()
+    new = differences[0].what == rules.file
+    lines = [f"{trust.ref} has no rules.toml" if new else f"what judges a deploy differs from {trust.ref}"]
+    if not new:
+        lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
+        if len(differences) > MOST_TOLD:
+            lines.append(f"  and {len(differences) - MOST_TOLD} more")
+    return (*lines, _consequence(rules, environment, new))
+
+
+def _line(difference: JudgeDifference, ref: str) -> str:
+    here, trusted = difference.here, difference.trusted
+    if here is None and trusted is None:
+        return f"{difference.what} is another one here"
+    if here is None:
+        return f"{difference.what} is not here"
+    if trusted is None:
+        return f"{difference.what} is new" + (f": {here}" if here else "")
+    return f"{difference.what} is {here} here, and {trusted} at {ref}"
+
+
+def _consequence(rules: Rules, environment: str | None, new: bool) -> str:
+    trust, where = rules.trust, environment or "this project"
+    if trust.allowed:
+        return f"this {rules.file} decides: {OPTION}"
+    used = f"no checks of {rules.file} are asked" if new else f"what {trust.ref} says is used"
+    due = f", and every target of {where} counts as due" if trust.is_due(environment) else ""
+    return f"{used}{due}; to let this {rules.file} decide: {OPTION}"
+
+
+def agree(rules: Rules, environment: str | None) -> None:
+    """Before anything is changed, or a secret is used, where only this rules.toml says where.
+
+    Raises Refused where nobody has agreed to that.
+    """
+    trust = rules.trust
+    if not trust.is_refused(environment):
+        return
+    differences = [one.what for one in trust.about(environment) if one.effect is Effect.CONSENT]
+    first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
+    raise Refused(
+        f"{differences[0]} is not what {trust.ref} says, and nobody has agreed to that",
+        f"{first} first, or add {OPTION}",
+    )
+
+
+class Judges(Struct, frozen=True):
+    """The rules of one point, and all checks with those of the files that they include."""
+
+    rules: Rules
+    checks: Checks
+
+
+class Sources(Struct, frozen=True):
+    """The files of the trusted base, as bytes: rules.toml, where it was, and what it includes."""
+
+    place: str
+    text: bytes
+    included: Mapping[str, bytes | None]
+
+
+def load_trusted(folder: str, named: str | None, git: Git | None, allowed: bool = False) -> Rules:
+    """The rules.toml that was named, or the nearest one, with the judges of the trusted base.
+
+    `allowed`: somebody lets it decide by itself. Raises RulesError, NoRules, FileProblem; GitError
+    with the command that fetches it where the trusted base cannot be read.
+    """
+    return judged(load_rules(folder, named, git), folder, named, git, allowed)
+
+
+def judged(rules: Rules, folder: str, named: str | None, git: Git | None, allowed: bool = False) -> Rules:
+    """These rules with the judges of the trusted base, and with what differs in `trust`.
+
+    Without a repository, and for a file from outside of it, rules.toml itself is trusted: whoever
+    works there has named it. Raises as `load_trusted`.
+    """
+    path = _path(rules, git)
+    if git is None or path is None:
+        return rules
+    try:
+        base = find(git)
+        sources = _sources(rules, path, base, folder, named, git)
+        if sources is not None and _is_same(rules, path, sources, git):
+            return replace(rules, trust=Trust(base.ref, base.commit, allowed=allowed))
+        trusted = _judges(sources, rules, base)
+    except GitError:
+        if allowed:
+            return replace(rules, trust=Trust(allowed=True))
+        raise
+    current = Judges(rules, _checks_here(rules))
+    new = JudgeDifference(rules.file, "", None, Effect.CONSENT)
+    differences = [new] if sources is None else _differences(current, trusted)
+    trust = Trust(base.ref, base.commit, tuple(differences), allowed)
+    if allowed:
+        return replace(rules, trust=trust)
+    return _with_judges(current, trusted, trust)
+
+
+def _path(rules: Rules, git: Git | None) -> str | None:
+    """rules.toml as git names it; None where the repository has no say.
+
+    A link inside of the repository that leads out of it makes no stranger's file a trusted one.
+    """
+    if git is None or git.bare:
+        return None
+    path = rules_path(rules, git)
+    if path is not None:
+        return path
+    near = os.path.relpath(os.path.abspath(rules.file), git.root)
+    return None if near == ".." or near.startswith(".." + os.sep) else near
+
+
+def _sources(rules: Rules, path: str, base: TrustedBase, folder: str, named: str | None, git: Git) -> Sources | None:
+    """The files at the trusted base, None if it has no rules.toml. It is looked for where it would
+    have been found there, for it may have been moved. Raises GitError."""
+    if not base.commit:
+        return None
+    places = [path]
+    if not named:
+        places = files.places_of_rules(path, files.relative(folder, git.root) or "")
+    names = [*places, *_beside(path, rules.include)]
+    texts = dict(zip(names, git.blobs([(base.commit, name) for name in names]), strict=True))
+    place = next((place for place in places if texts[place] is not None), None)
+    if place is None:
+        _be_sure(git, base, places)
+        return None
+    text = texts[place] or b""
+    included = _beside(place, _rules_at(text, place, rules, base).include)
+    unread = [name for name in included if texts.get(name) is None]
+    if unread:
+        blobs = git.blobs([(base.commit, name) for name in unread])
+        texts |= dict(zip(unread, blobs, strict=True))
+        _be_sure(git, base, [name for name in unread if texts[name] is None])
+    return Sources(place, text, {name: texts[name] for name in included})
+
+
+def _beside(path: str, names: Iterable[str]) -> list[str]:
+    return [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in names]
+
+
+def _be_sure(git: Git, base: TrustedBase, places: Iterable[str]) -> None:
+    """A file that a partial clone has not fetched is there all the same. Raises MissingCommit."""
+    for place in places:
+        git.blob(base.commit, place)
+
+
+def _is_same(rules: Rules, path: str, sources: Sources, git: Git) -> bool:
+    """Whether all files here are those of the trusted base, so that nothing has to be compared."""
+    if not _is_text_of(sources.text, rules):
+        return False
+    if list(sources.included) != _beside(path, rules.include):
+        return False
+    return all(_is_here(text, os.path.join(git.root, name)) for name, text in sources.included.items())
+
+
+def _is_text_of(text: bytes, rules: Rules) -> bool:
+    return _plain(text) == _plain(rules.text.encode("utf-8", "surrogateescape"))
+
+
+def _is_here(text: bytes | None, path: str) -> bool:
+    try:
+        return text is not None and _plain(text) == _plain(files.read(path, toml.MOST_BYTES))
+    except FileProblem:
+        return False
+
+
+def _plain(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n")
+
+
+def _rules_at(text: bytes, place: str, rules: Rules, base: TrustedBase) -> Rules:
+    """The rules of the trusted base: the very ones here where the text is the same."""
+    if _is_text_of(text, rules):
+        return rules
+    try:
+        return read_rules(text, f"{place} at {base.ref}")
+    except RulesError as problem:
+        raise _unusable(problem, base) from None
+
+
+def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
+    return NoTrustedBase(
+        f"what judges a deploy cannot be read: {str(problem).splitlines()[0]}",
+        f"fix it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+    )
+
+
+def _judges(sources: Sources | None, rules: Rules, base: TrustedBase) -> Judges:
+    """What the trusted base says. Raises NoTrustedBase for what is missing there, or wrong."""
+    if sources is None:
+        return Judges(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
+    from toolkit.impact import checks as reading
+
+    old = _rules_at(sources.text, sources.place, rules, base)
+    parts = {old.file: old.checks}
+    try:
+        for name, text in sources.included.items():
+            if text is None:
+                raise NoTrustedBase(
+                    f"what judges a deploy cannot be read: {base.ref} has no {name}, which its rules.toml includes",
+                    f"add it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+                )
+            file = f"{name} at {base.ref}"
+            parts[file] = reading.load_file(text, file, sorts())
+        return Judges(old, reading.together(parts))
+    except RulesError as problem:
+        raise _unusable(problem, base) from None
+
+
+def _checks_here(rules: Rules) -> Checks:
+    """All checks of the files here. Where they cannot be read none is as it was."""
+    from toolkit.flow import checks
+
+    try:
+        return checks.together(rules)
+    except (RulesError, FileProblem):
+        return Checks()
+
+
+def _differences(current: Judges, trusted: Judges) -> list[JudgeDifference]:
+    """What judges differently here, the gravest first."""
+    differences = [
+        *_of_file(current.rules, trusted.rules),
+        *_of_environments(current.rules, trusted),
+        *_of_targets(current.rules, trusted),
+        *_of_checks(current, trusted),
+    ]
+    return sorted(differences, key=lambda one: (GRAVEST_FIRST.index(one.effect), one.what))
+
+
+def _of_file(current: Rules, trusted: Rules) -> Iterator[JudgeDifference]:
+    """`project` names the local record; where no environment was meant by default, there is no
+    trusted value to use."""
+    if current.project != trusted.project:
+        here, said = _words(current.project), _words(trusted.project)
+        yield JudgeDifference("project", here, said, Effect.DUE)
+    if current.environment != trusted.environment:
+        effect = Effect.TOLD if trusted.environment else Effect.CONSENT
+        here, said = _words(current.environment), _words(trusted.environment)
+        yield JudgeDifference("environment", here, said, effect)
+
+
+def _of_environments(current: Rules, trusted: Judges) -> Iterator[JudgeDifference]:
+    used = _variables_that_judge(trusted)
+    for name, environment in current.environments.items():
+        old = trusted.rules.environments.get(name)
+        key = f"environments.{name}"
+        if old is None:
+            yield JudgeDifference(key, "", None, Effect.CONSENT, name)
+            continue
+        pairs = [(field, Effect.CONSENT) for field in PLACES]
+        pairs += [(field, Effect.DUE) for field in GATES]
+        for field, effect in pairs:
+            here, before = getattr(environment, field), getattr(old, field)
+            if here != before:
+                what = f"{key}.{field}"
+                yield JudgeDifference(what, _words(here), _words(before), effect, name)
+        for variable in sorted(used | _variables((*old.urls, *old.hosts))):
+            here, before = environment.vars.get(variable), old.vars.get(variable)
+            if here != before:
+                what = f"{key}.vars.{variable}"
+                yield JudgeDifference(what, _words(here), _words(before), Effect.CONSENT, name)
+
+
+def _variables_that_judge(trusted: Judges) -> set[str]:
+    """The variables in health addresses, checks and secrets: another value is another judge."""
+    used = set[str]()
+    for target in trusted.rules.targets.values():
+        used |= _variables(_gates(target).get("health", ()))
+    for check in trusted.checks.checks.values():
+        used |= check.uses
+    for secret in trusted.checks.secrets.values():
+        used |= secret.uses
+    return used
+
+
+def _variables(texts: Iterable[str]) -> set[str]:
+    return set(_VARIABLE.findall(" ".join(texts)))
+
+
+def _gates(target: Target) -> dict[str, Any]:
+    """What says whether a deploy of a target went well."""
+    if not isinstance(target.settings, Watched):
+        return {}
+    return {name: getattr(target.settings, name) for name in LOOKING}
+
+
+def _is_gated(target: Target) -> bool:
+    return any(isinstance(value, tuple) and value for value in _gates(target).values())
+
+
+def _of_targets(current: Rules, trusted: Judges) -> Iterator[JudgeDifference]:
+    old = trusted.rules.targets
+    for name, target in current.targets.items():
+        if name not in old:
+            unknown = _unknown_checks(target, trusted)
+            if unknown:
+                what = f"targets.{name}.checks"
+                yield JudgeDifference(what, _words(unknown), None, Effect.CONSENT)
+        elif _is_gated(old[name]) and not _gates(target):
+            here, before = _words(target.kind), _words(old[name].kind)
+            yield JudgeDifference(f"targets.{name}.kind", here, before, Effect.CONSENT)
+        else:
+            gates, trusted_gates = _gates(target), _gates(old[name])
+            for field in gates.keys() & trusted_gates.keys():
+                if gates[field] != trusted_gates[field]:
+                    here, said = _words(gates[field]), _words(trusted_gates[field])
+                    yield JudgeDifference(f"targets.{name}.{field}", here, said, Effect.DUE)
+    if current.targets.keys() <= old.keys():
+        return
+    for name, target in old.items():  # with another name, it would have lost its gates
+        if name not in current.targets and _is_gated(target):
+            yield JudgeDifference(f"targets.{name}", None, "", Effect.CONSENT)
+
+
+def _unknown_checks(target: Target, trusted: Judges) -> tuple[str, ...]:
+    """The words in a new target's `checks` that mean nothing at the trusted base."""
+    words = _gates(target).get("checks", ())
+    if not words:
+        return ()
+    from toolkit.impact.checks import resolved
+
+    return resolved(words, trusted.checks)[1]
+
+
+def _of_checks(current: Judges, trusted: Judges) -> Iterator[JudgeDifference]:
+    """What is new here is not used, so it is only told. Another one, or none, would be another
+    judge wherever a target has checks."""
+    decide = any(_gates(target).get("checks") for target in trusted.rules.targets.values())
+    effect = Effect.DUE if decide else Effect.TOLD
+    for key, here, before in (
+        ("checks", _without_lines(current.checks), _without_lines(trusted.checks)),
+        ("secrets", current.checks.secrets, trusted.checks.secrets),
+    ):
+        for name in sorted(here.keys() | before.keys()):
+            if name not in before:
+                yield JudgeDifference(f"{key}.{name}", "", None, Effect.TOLD)
+            elif name not in here:
+                yield JudgeDifference(f"{key}.{name}", None, "", effect)
+            elif here[name] != before[name]:
+                yield JudgeDifference(f"{key}.{name}", None, None, effect)
+
+
+def _without_lines(checks: Checks) -> dict[str, Any]:
+    return {name: replace(check, where="") for name, check in checks.checks.items()}
+
+
+def _words(value: Any) -> str | None:
+    """A value as rules.toml would have it."""
+    return None if value is None else msgspec.json.encode(value).decode("utf-8", "replace")
+
+
+def _with_judges(current: Judges, trusted: Judges, trust: Trust) -> Rules:
+    """The rules here, with the values of the trusted base wherever they judge."""
+    rules, old = current.rules, trusted.rules
+    environments = {}
+    for name, environment in rules.environments.items():
+        before = old.environments.get(name)
+        environments[name] = environment if before is None else _environment(environment, before)
+    targets = {}
+    for name, target in rules.targets.items():
+        targets[name] = _target(target, old.targets.get(name), trusted)
+    same = _without_lines(current.checks) == _without_lines(trusted.checks) and current.checks.secrets == trusted.checks.secrets
+    return replace(
+        rules,
+        environment=old.environment or rules.environment,
+        environments=environments,
+        targets=targets,
+        trust=replace(trust, checks=None if same else trusted.checks),
+    )
+
+
+def _environment(current: Environment, trusted: Environment) -> Environment:
+    values = {name: getattr(trusted, name) for name in (*PLACES, *GATES)}
+    if current.vars != trusted.vars:
+        for name in ("urls", "hosts"):
+            values[name] = _filled(values[name], trusted.vars)
+    return replace(current, **values)
+
+
+def _filled(texts: Sequence[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+    filled = []
+    for text in texts:
+        for name, value in variables.items():
+            text = text.replace(f"{{{name}}}", value)
+        filled.append(text)
+    return tuple(filled)
+
+
+def _target(current: Target, old: Target | None, trusted: Judges) -> Target:
+    """With the gates of the trusted base; a new one keeps its own, but for checks of its own."""
+    if old is None:
+        unknown = _unknown_checks(current, trusted)
+        known = tuple(word for word in _gates(current).get("checks", ()) if word not in unknown)
+        settings = replace(current.settings, checks=known) if unknown else current.settings
+        return replace(current, settings=settings)
+    if not _gates(current) or not _gates(old):
+        return current
+    return replace(current, settings=replace(current.settings, **_gates(old)))

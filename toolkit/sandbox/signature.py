@@ -1,0 +1,244 @@
+"""AWS's signatures, version 4, made and verified: who signs knows the secret key. Standard library only: the emulator runs it, too."""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+SKEW = timedelta(minutes=15)
+"""How far the time of a request may lie from now: what was recorded is of no use later."""
+LONGEST = timedelta(days=7)
+"""How long an address that was signed beforehand may be valid, as in AWS."""
+
+UNSIGNED = "UNSIGNED-PAYLOAD"
+_PLAIN = "-_.~"
+_TIME = "%Y%m%dT%H%M%SZ"
+_AS_SENT = ("s3", "s3express")
+"""Services that sign a path as it is sent. All others normalize it and encode it once more."""
+
+_OLD_PARTS = {
+    "accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
+    "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
+    "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type",
+    "response-expires", "restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId",
+    "versioning", "versions", "website",
+}  # fmt: skip
+"""Parts of a query that an S3 address of the old kind (signature version 2) signs."""
+_OLD_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
+
+
+class Fault(StrEnum):
+    """Why a request is not answered, by AWS's own codes."""
+
+    UNSIGNED = "MissingAuthenticationToken"
+    INCOMPLETE = "IncompleteSignature"
+    UNKNOWN = "InvalidClientTokenId"
+    WRONG = "SignatureDoesNotMatch"
+    STALE = "RequestExpired"
+
+
+class Request(NamedTuple):
+    """What is signed of a request. `path` and `query` are as sent; names of headers are in lower case."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Sequence[tuple[str, str]]
+
+
+class _Claim(NamedTuple):
+    """What a request says of its signature. `lasts` is how long it is valid."""
+
+    key: str
+    date: str
+    region: str
+    service: str
+    signed: tuple[str, ...]
+    signature: str
+    time: str
+    lasts: timedelta | None
+
+
+def fault(request: Request, secret: Callable[[str], str | None], body: bytes, now: datetime) -> Fault | None:
+    """What is wrong with a request's signature, None if whoever signed it knows the secret of the key that it names.
+
+    `secret` gives the secret of an access key, None for an unknown one. What is unclear is refused.
+    """
+    headers = dict(request.headers)
+    listed = [*_parts(request.query)]
+    query = dict(listed)
+    if "authorization" not in headers and len(query) < len(listed):
+        return Fault.INCOMPLETE
+    if "authorization" not in headers and {"AWSAccessKeyId", "Signature"} <= query.keys():
+        return _old_fault(request, query, secret, now)
+    claim = _from_header(headers) if "authorization" in headers else _from_query(query)
+    if not isinstance(claim, _Claim):
+        return claim
+    named = {name for name, _ in request.headers}
+    # As in AWS, the host and whatever may change what a request means has to be signed, above all where an address is handed on.
+    must = {"host", *(name for name in named if name.startswith("x-amz-"))}
+    if not must <= set(claim.signed) or not set(claim.signed) <= named or claim.date != claim.time[:8]:
+        return Fault.INCOMPLETE
+    known = secret(claim.key)
+    if known is None:
+        return Fault.UNKNOWN
+    own = claim.lasts is not None
+    content = headers.get("x-amz-content-sha256")
+    if content is None:
+        content = UNSIGNED if own and claim.service in _AS_SENT else hashlib.sha256(body).hexdigest()
+    elif re.fullmatch(r"[0-9a-f]{64}", content) and content != hashlib.sha256(body).hexdigest():
+        return Fault.WRONG
+    wanted = _signature(request, claim, known, content)
+    if not hmac.compare_digest(wanted.encode(), claim.signature.encode("utf-8", "replace")):
+        return Fault.WRONG
+    return _time_fault(claim, now)
+
+
+def sign(
+    method: str, host: str, path: str, body: bytes, key: str, secret: str, now: datetime, region: str = "us-east-1",
+    service: str = "execute-api",
+) -> dict[str, str]:  # fmt: skip
+    """The headers that a request needs; the path has no query."""
+    time = now.astimezone(UTC).strftime(_TIME)
+    content = hashlib.sha256(body).hexdigest()
+    headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": time}
+    claim = _Claim(key, time[:8], region, service, tuple(sorted(headers)), "", time, None)
+    request = Request(method, path.encode(), b"", [*headers.items()])
+    scope = f"{key}/{claim.date}/{region}/{service}/aws4_request"
+    signature = _signature(request, claim, secret, content)
+    said = f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(claim.signed)}, Signature={signature}"
+    return {**headers, "authorization": said}
+
+
+def _from_header(headers: Mapping[str, str]) -> _Claim | Fault:
+    algorithm, _, rest = headers["authorization"].partition(" ")
+    if algorithm != ALGORITHM:
+        return Fault.UNSIGNED
+    fields = {name.strip(): value for name, _, value in (part.partition("=") for part in rest.split(","))}
+    signed = fields.get("SignedHeaders", "")
+    claim = _claim(fields.get("Credential", ""), signed, fields.get("Signature", ""), headers.get("x-amz-date", ""), None)
+    return claim if isinstance(claim, Fault) or "x-amz-date" in claim.signed else Fault.INCOMPLETE
+
+
+def _from_query(query: Mapping[str, str]) -> _Claim | Fault:
+    if "X-Amz-Signature" not in query:
+        return Fault.UNSIGNED
+    seconds = query.get("X-Amz-Expires", "")
+    if query.get("X-Amz-Algorithm") != ALGORITHM or not re.fullmatch(r"[0-9]{1,7}", seconds):
+        return Fault.INCOMPLETE
+    lasts = timedelta(seconds=int(seconds))
+    if lasts > LONGEST:
+        return Fault.INCOMPLETE
+    signed = query.get("X-Amz-SignedHeaders", "")
+    return _claim(query.get("X-Amz-Credential", ""), signed, query["X-Amz-Signature"], query.get("X-Amz-Date", ""), lasts)
+
+
+def _claim(credential: str, signed: str, signature: str, time: str, lasts: timedelta | None) -> _Claim | Fault:
+    scope = credential.split("/")
+    if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope) or not re.fullmatch(r"[0-9a-f]{64}", signature):
+        return Fault.INCOMPLETE
+    if _moment(time) is None:
+        return Fault.INCOMPLETE
+    return _Claim(scope[0], scope[1], scope[2], scope[3], tuple(signed.split(";")), signature, time, lasts)
+
+
+def _time_fault(claim: _Claim, now: datetime) -> Fault | None:
+    then = _moment(claim.time)
+    if then is None or then > now + SKEW:
+        return Fault.STALE
+    return Fault.STALE if now > then + (claim.lasts if claim.lasts is not None else SKEW) else None
+
+
+def _moment(time: str) -> datetime | None:
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", time, re.ASCII):
+        return None
+    try:
+        return datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _signature(request: Request, claim: _Claim, secret: str, content: str) -> str:
+    """The signature that belongs to a request."""
+    lines = [
+        request.method,
+        _path(request.path, claim.service),
+        _query(request.query),
+        *(f"{name}:{_header(request.headers, name)}" for name in claim.signed),
+        "",
+        ";".join(claim.signed),
+        content,
+    ]
+    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+    digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    key = f"AWS4{secret}".encode()
+    for part in (claim.date, claim.region, claim.service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, "\n".join([ALGORITHM, claim.time, scope, digest]).encode(), "sha256").hex()
+
+
+def _path(sent: bytes, service: str) -> str:
+    path = sent.decode("latin-1") or "/"
+    if service in _AS_SENT:
+        return path
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            kept = kept[:-1]
+        elif part not in ("", "."):
+            kept.append(part)
+    end = "/" if path.endswith("/") and kept else ""
+    return quote(f"/{'/'.join(kept)}{end}", safe="/~")
+
+
+def _parts(query: bytes) -> Iterable[tuple[str, str]]:
+    """Names and values of a query, decoded."""
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            yield unquote_to_bytes(name).decode("utf-8", "surrogateescape"), unquote_to_bytes(value).decode("utf-8", "surrogateescape")
+
+
+def _query(query: bytes) -> str:
+    pairs = [
+        (quote(name, safe=_PLAIN, errors="surrogateescape"), quote(value, safe=_PLAIN, errors="surrogateescape"))
+        for name, value in _parts(query)
+        if name != "X-Amz-Signature"
+    ]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def _header(headers: Iterable[tuple[str, str]], name: str) -> str:
+    return ",".join(" ".join(value.split()) for known, value in headers if known == name)
+
+
+def _old_fault(request: Request, query: Mapping[str, str], secret: Callable[[str], str | None], now: datetime) -> Fault | None:
+    """The same for an S3 address of the old kind, which boto3 still makes in older regions. It signs no host, so only ours will do."""
+    headers = dict(request.headers)
+    host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+    if not query.keys() <= _OLD_PARTS | _OLD_OWN or host not in ("127.0.0.1", "localhost"):
+        return Fault.INCOMPLETE
+    known = secret(query["AWSAccessKeyId"])
+    if known is None:
+        return Fault.UNKNOWN
+    amz = {name: _header(request.headers, name) for name in headers if name.startswith("x-amz-")}
+    amz |= {name: query[name] for name in ("x-amz-security-token",) if name in query}
+    parts = sorted((name, value) for name, value in query.items() if name in _OLD_PARTS)
+    resource = request.path.decode("latin-1")
+    if parts:
+        resource += "?" + "&".join(f"{name}={value}" if value else name for name, value in parts)
+    expires = query.get("Expires", "")
+    lines = [request.method, headers.get("content-md5", ""), headers.get("content-type", ""), expires]
+    lines += [*(f"{name}:{value}" for name, value in sorted(amz.items())), resource]
+    wanted = base64.b64encode(hmac.digest(known.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1"))
+    if not hmac.compare_digest(wanted, query["Signature"].encode("utf-8", "replace")):
+        return Fault.WRONG
+    if not re.fullmatch(r"[0-9]{1,11}", expires, re.ASCII) or int(expires) < now.timestamp():
+        return Fault.STALE
+    return None

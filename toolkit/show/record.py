@@ -1,0 +1,104 @@
+"""What is recorded as live, as text for people and as a document for programs."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from toolkit.show.table import room, table
+from toolkit.show.text import clipped, line
+
+
+class Recorded(Protocol):
+    """One deploy, as the record has it."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def environment(self) -> str | None: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def account(self) -> str | None: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def commit(self) -> str | None: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def when(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def who(self) -> str: ...
+
+
+class Row(Protocol):
+    """What is recorded of one target in one place."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def good(self) -> Recorded | None: ...
+    @property
+    def last(self) -> Recorded | None: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def earlier(self) -> bool: ...
+
+
+EARLIER = "recorded by an earlier version: toolkit diff live"
+
+
+def text(rows: Sequence[Row], width: int) -> str:
+    """A table: what is live of each target, since when, and by whom."""
+    if not rows:
+        return "rules.toml has no targets."
+    headers = ("target", "live", "since (UTC)", "run", "who")
+    lines = [_cells(row) for row in rows]
+    space = room(lines, headers, 4, width)
+    return table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    target = line(row.target)
+    if row.problem:
+        return target, "damaged", "-", "-", f"toolkit record repair {target}"
+    if row.good is None:
+        return target, "unknown", "-", "-", EARLIER if row.earlier else "no deploy is recorded"
+    good = row.good
+    remark = f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
+    return target, line(good.version[:12]), line(good.when[:16].replace("T", " ")), line(good.run), line(remark)
+
+
+def document(rows: Sequence[Row]) -> dict[str, Any]:
+    """The same for programs (docs/json.md)."""
+    targets = [
+        {
+            "target": row.target, "problem": row.problem or None, "earlier": row.earlier, "good": _record(row.good),
+            "last": _record(row.last),
+        }
+        for row in rows
+    ]  # fmt: skip
+    return {"toolkit": 1, "command": "record show", "status": "ok", "exit": 0, "targets": targets}
+
+
+def set_document(records: Sequence[Recorded]) -> dict[str, Any]:
+    """What was recorded, for programs."""
+    return {"toolkit": 1, "command": "record set", "status": "ok", "exit": 0, "records": [_record(record) for record in records]}
+
+
+def recorded(records: Sequence[Recorded]) -> list[str]:
+    """What was recorded, a line for each target and region."""
+    lines = []
+    for record in records:
+        where = f"{line(record.account or '-')} {line(record.region or '-')}"
+        lines.append(f"{line(record.target)}: recorded as live at {line(record.version[:12])} in {where}")
+    return lines
+
+
+def _record(record: Recorded | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    names = ("target", "environment", "account", "region", "version", "commit", "run", "when", "verdict", "who")
+    return {name: getattr(record, name) for name in names}
