@@ -225,7 +225,7 @@ def test_a_new_environment_is_told_and_needs_consent(clone: Repo, toolkit: Toolk
     assert "note:   environments.qa is new" in refused.err.splitlines()
     assert "error: environments.qa is not what origin/main says" in refused.err
     seen = toolkit(clone.path, "diff", "--env", "qa", "--json").json
-    assert (seen["status"], len(seen["plan"]["steps"])) == ("pending", 2)
+    assert (seen["status"], len(seen["plan"]["steps"])) == ("unknown", 2)
 
 
 @pytest.mark.parametrize("consent", [["--allow-untrusted-rules"], []])

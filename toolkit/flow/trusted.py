@@ -329,7 +329,8 @@ def _gates(target: Target) -> dict[str, Any]:
     """What says whether a deploy of a target went well."""
     if not isinstance(target.settings, Watched):
         return {}
-    return {name: getattr(target.settings, name) for name in LOOKING}
+    known = target.settings.__struct_fields__
+    return {name: getattr(target.settings, name) for name in LOOKING if name in known}
 
 
 def _is_gated(target: Target) -> bool:
@@ -443,4 +444,5 @@ def _target(current: Target, old: Target | None, trusted: Judges) -> Target:
         return replace(current, settings=settings)
     if not _gates(current) or not _gates(old):
         return current
-    return replace(current, settings=replace(current.settings, **_gates(old)))
+    judges = {name: value for name, value in _gates(old).items() if name in _gates(current)}
+    return replace(current, settings=replace(current.settings, **judges))
