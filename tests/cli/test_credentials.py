@@ -102,18 +102,26 @@ def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple
     if command == ("smoke-test",):
         path = shop.repo.path / "rules.toml"
         path.write_text(path.read_text() + '[checks.queue]\naws = "queue:jobs"\n')
+        shop.endpoint.on("sqs", "GetQueueUrl", {"QueueUrl": f"{shop.endpoint.url}/jobs"})
+        shop.endpoint.on("sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     child = pexpect.spawn(
         sys.executable, ["-m", "toolkit", *command], cwd=str(shop.repo.path), env=env, dimensions=(24, 80), encoding="utf-8", timeout=60
     )
-    child.expect(r"MFA code for arn:aws:iam::1:mfa/ada: ?")
+    child.expect(r"Enter MFA code for arn:aws:iam::1:mfa/ada: ?")
     assert child.before == "", "something was drawn before the question"
     child.sendline("123456")
+    before = ""
+    if command == ("diff", "live"):
+        child.expect_exact("What now?")
+        before = str(child.before)
+        child.sendcontrol("c")
     child.expect(pexpect.EOF)
+    before += str(child.before)
     child.close()
     assert codes == ["123456"]
-    assert "endpoint: " in child.before
-    assert "123456" not in child.before
+    assert "endpoint: " in before
+    assert "123456" not in before
 
 
 def test_addresses_are_asked_without_credentials_too(shop: Shop, tmp_path: Any) -> None:
@@ -158,6 +166,8 @@ def test_an_endpoint_that_is_not_aws_is_named_first(shop: Shop, command: tuple[s
     if command == ("smoke-test",):
         path = shop.repo.path / "rules.toml"
         path.write_text(path.read_text() + '[checks.queue]\naws = "queue:jobs"\n')
+        shop.endpoint.on("sqs", "GetQueueUrl", {"QueueUrl": f"{shop.endpoint.url}/jobs"})
+        shop.endpoint.on("sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
     first = f"endpoint: {shop.endpoint.url} (not AWS)"
     result = shop(*command)
     assert (result.err + result.out).splitlines()[0] == first
