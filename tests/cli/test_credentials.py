@@ -127,6 +127,7 @@ def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple
 def test_addresses_are_asked_without_credentials_too(shop: Shop, tmp_path: Any) -> None:
     shop.rules("[targets.jobs]", 'health = ["http://127.0.0.1:9/"]\n[targets.jobs]')
     shop.rules(shop_regions(shop), f'{shop_regions(shop)}\nprivate = true\nhosts = ["127.0.0.1"]')
+    shop.repo.commit()
     shop.config(PAST)
     result = shop("health", "--json")
     web = next(one for one in result.json["checkups"] if one["name"] == "web")
@@ -155,6 +156,7 @@ def test_health_that_aws_cannot_be_asked_for_ends_in_seven(shop: Shop, trouble: 
     shop.patch.delenv("AWS_REGION", raising=False)
     shop.patch.delenv("AWS_DEFAULT_REGION", raising=False)
     trouble(shop)
+    shop.repo.commit()
     result = shop("health", "web", "--json")
     assert result.code == 7, result.out
     assert said in result.out
