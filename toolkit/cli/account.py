@@ -14,15 +14,16 @@ from toolkit.ports.world import World
 
 def begin(
     world: World | None, git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None = None,
-    region: str | None = None, everywhere: bool = False, silent: bool = False,
+    region: str | None = None, everywhere: bool = False, silent: bool = False, allowed: bool = False,
 ) -> None:  # fmt: skip
-    """Do so for the places of an environment, or of all. `silent`: the answer is for a program. Raises RulesError, UsageError, CloudError.
+    """Do so for the places of an environment, or of all. `silent`: the answer is for a program;
+    `allowed`: rules.toml decides where it differs from the trusted base. Raises RulesError, UsageError, CloudError.
 
     Costs nothing where AWS's files and variables are plain. `world` is None where no call is made.
     """
     if not endpoint.is_special():
         return
-    places = _places(git, folder, rules, environment, profile, region, everywhere)
+    places = _places(git, folder, rules, environment, profile, region, everywhere, allowed)
     elsewhere = sorted({found for place in places if (found := endpoint.everywhere(place.profile)) is not None})
     output.elsewhere("; ".join(elsewhere) or None, silent)
     if world is not None and endpoint.may_ask():
@@ -31,13 +32,14 @@ def begin(
 
 
 def _places(
-    git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None, region: str | None, everywhere: bool
+    git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None, region: str | None, everywhere: bool,
+    allowed: bool,
 ) -> tuple[Place, ...]:  # fmt: skip
     from toolkit.flow.rulebook import environment as chosen
-    from toolkit.flow.rulebook import load_rules
+    from toolkit.flow.trusted import load_trusted
     from toolkit.run.jobs import places
 
-    known = load_rules(folder, rules, git)
+    known = load_trusted(folder, rules, git, allowed)
     every: list[str | None] = [*known.environments] or [None]
     names = every if everywhere else [chosen(environment, known)]
     found = [place for name in names for place in places(known.environments.get(name) if name else None, profile, region)]

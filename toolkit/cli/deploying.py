@@ -189,7 +189,7 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
 def begin(asked: Common, git: Git | None, there: World) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
     silent = asked.quiet or asked.as_json
-    account.begin(there, git, asked.folder, asked.rules, asked.env, asked.profile, asked.region, silent=silent)
+    account.begin(there, git, asked.folder, asked.rules, asked.env, asked.profile, asked.region, silent=silent, allowed=asked.allowed)
 
 
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:

@@ -110,7 +110,9 @@ def _recorded(how: str, rules: Rules, environment: str | None, request: flow.Req
     from toolkit.flow.recorded import reader
 
     there = world.around(Git.open(os.getcwd()), os.getcwd())
-    account.begin(there if how == "live" or shared else None, git, request.folder, request.rules, environment, silent=silent)
+    account.begin(
+        there if how == "live" or shared else None, git, request.folder, request.rules, environment, silent=silent, allowed=request.allowed
+    )
     return reader(there, lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
 

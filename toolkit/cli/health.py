@@ -61,7 +61,7 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     with suppress(CredentialsProblem):  # it is told in the row of the credentials; what needs none is asked all the same
         account.begin(
             there, git, request.folder, request.rules, request.environment, request.profile, request.region, request.everywhere,
-            silent=given["quiet"] or given["as_json"],
+            silent=given["quiet"] or given["as_json"], allowed=request.allowed,
         )  # fmt: skip
     if given["watch"]:
         return _watched(request, git, there, given, options.time("--interval", given["interval"]))

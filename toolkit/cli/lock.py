@@ -49,5 +49,5 @@ def locks(
         agree(loaded, name)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
     around = world.around(git, folder)
-    account.begin(around if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json)
+    account.begin(around if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json, allowed=allowed)
     return open_locks(store_for(loaded, around, place.profile), place, around)

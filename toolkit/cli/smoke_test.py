@@ -67,7 +67,7 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     with suppress(CredentialsProblem):  # the checks that need them say so
         account.begin(
             there, git, request.folder, request.rules, request.environment, request.profile, request.region,
-            silent=given["quiet"] or given["as_json"],
+            silent=given["quiet"] or given["as_json"], allowed=request.allowed,
         )  # fmt: skip
     stage = flow.prepare(request, git, there)
     for remark in stage.first:

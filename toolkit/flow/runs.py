@@ -1,14 +1,14 @@
 """A run from its first line on disk to its last: begun, gone on with, and looked back at."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from shlex import join
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Preempted, Refused, StateDamaged
+from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Place, Ran
@@ -278,11 +278,16 @@ def _carry_out(
         if mirror is not None:
             mirror.check()
 
-    places = {job.step: really(job.place, world) for job in orders.jobs}
-    ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
-    papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
-    deploy.warm(orders.jobs, world)
-    return Execution(
-        request.run, orders, papers, world, told.listener, told.stop, fenced,
-        still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
-    ).carry_out()  # fmt: skip
+    try:
+        places = {job.step: really(job.place, world) for job in orders.jobs}
+        ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
+        papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
+        with suppress(ToolkitError):  # each step says what it could not do
+            deploy.warm(orders.jobs, world)
+        return Execution(
+            request.run, orders, papers, world, told.listener, told.stop, fenced,
+            still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
+        ).carry_out()  # fmt: skip
+    except Exception:
+        told.listener.told("toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        raise

@@ -6,15 +6,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import (
+    BadConfig,
     CloudError,
     ErrorClass,
     Expired,
     FileProblem,
     LockLost,
+    NoCredentials,
     NotAgreed,
     NotAllowed,
     Preempted,
     Refused,
+    SourceProblem,
     Stopped,
     Superseded,
     ToolkitError,
@@ -33,6 +36,8 @@ SURE_S = {"absent": 10.0, "unknown": 30.0}
 """How far apart, in seconds, the first and the last look have to be that say so, all in a row, before it counts.
 
 AWS may take a while to show what it has accepted."""
+SIGNED_OUT = (Expired, NoCredentials, SourceProblem, BadConfig)
+"""After one of these nothing can be asked before a person has done something: the run ends here, and `resume` goes on with it."""
 BLIND = 3
 """How many looks in a row may be refused for want of a permission; a new policy takes effect after a moment."""
 LEAST_S = 300.0
@@ -84,7 +89,7 @@ def carry_out(
     except Stopped:
         asked = walk.stop.problem if isinstance(walk.stop.problem, Preempted) else None
         outcome = _stopped(job, desk, asked)
-    except (Expired, LockLost) as problem:
+    except (*SIGNED_OUT, LockLost) as problem:
         walk.stop.ask(problem=problem)
         outcome = _stopped(job, desk, problem)
     except FileProblem as problem:
@@ -156,6 +161,8 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
             raise
         except CloudError as problem:
             refused += 1
+            if refused == BLIND and isinstance(problem, SIGNED_OUT):
+                raise
             if refused == BLIND and isinstance(problem, NotAllowed):
                 return _stopped(job, desk, problem)  # it will not be allowed later either
             desk.phase(f"cannot see it: {problem}" if refused > 1 else "looking again")
@@ -178,7 +185,7 @@ def _abandon(job: Job, kind: Kind, desk: Desk, walk: Walk) -> None:
     """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it is watched until then."""
     try:
         kind.abandon(job, desk.receipt, walk.world, desk)
-    except Expired:
+    except SIGNED_OUT:
         raise
     except (CloudError, Refused) as problem:
         desk.tell(f"could not stop it: {problem}")
@@ -222,7 +229,9 @@ def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outco
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
             cause = f"{problem}; what runs in AWS was left to that"
-        way = problem.next if isinstance(problem, Expired) else "toolkit resume"
+        way = "toolkit resume"
+    if isinstance(problem, SIGNED_OUT):
+        way = problem.next if isinstance(problem, Expired) else f"{problem.next}; then go on: toolkit resume"
         return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
     that_runs = " that runs" if desk.prepared else ""
     cause = f"{problem}; nothing{that_runs} was changed" if problem else f"stopped before anything{that_runs} was changed"

@@ -225,6 +225,9 @@ class Aws:
             if found is not None:
                 found.get_frozen_credentials()  # a role is assumed now
         except Exception as problem:
+            with self._lock:
+                if self._session is session:
+                    self._session = None  # its sources remember half of what they did: the next attempt begins with new ones
             raise self._unusable(problem) from None
 
     def _sessions(self) -> Any:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from toolkit.errors import CloudError
+from toolkit.errors import CloudError, Unexpected
 from toolkit.ports.aws.client import Aws
 
 
@@ -46,8 +46,11 @@ def distribution(aws: Aws, name: str) -> Distribution | None:
 
 
 def region(certificate: str) -> str:
-    """Where a certificate is, from its ARN."""
-    return certificate.split(":")[3]
+    """Where a certificate is, from its ARN. Raises Unexpected for what is none."""
+    parts = certificate.split(":")
+    if len(parts) < 4:
+        raise Unexpected(call="cloudfront:GetDistribution", reason="ACMCertificateArn is no ARN")
+    return parts[3]
 
 
 def certificate(aws: Aws, arn: str) -> Certificate | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import CloudError, Missing, NoTemplate, Refused
+from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
@@ -136,6 +136,8 @@ def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: 
         if problem.aws_code == "ParameterNotFound":
             raise cdk.not_bootstrapped(account, region, job.place.profile, parameter) from None
         raise
+    except ValueError:
+        raise Unexpected(call="ssm:GetParameter", reason=f"the version in {parameter} is no number") from None
     if version < wanted:
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app needs {wanted}",
