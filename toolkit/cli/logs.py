@@ -32,8 +32,8 @@ def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rul
     for name in [step] if step else steps:
         path = log_path(store, run, name)
         if not os.path.lexists(path):
-            output.note(f"{name}: nothing was written")
+            output.note(f"{line(name)}: nothing was written")
             continue
         for written in files.read(path, MOST_BYTES).decode("utf-8", "replace").splitlines():
-            output.say(line(written) if step else f"[{name}] {line(written)}")
+            output.say(line(written) if step else f"[{line(name)}] {line(written)}")
     return 0

@@ -16,6 +16,7 @@ from toolkit.model import Ran
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.show import run as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -76,5 +77,5 @@ def _newest(stores: list[Store]) -> str:
     if not found:
         raise Refused("no run is open", "see `toolkit history`")
     for other in found[1:]:
-        output.note(f"note: run {other.run} is open, too: toolkit resume {other.run}")
+        output.note(f"note: run {line(other.run)} is open, too: toolkit resume {line(other.run)}")
     return found[0].run

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition, suffix
 from toolkit.targets.cloudformation import changes, document, images, sources, standing
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import WHOLE, Stack
@@ -70,7 +70,7 @@ def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[
         return []
     before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
     values = {**images.defaults(found.template), **before, **found.given}
-    meanings = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    meanings = images.values(found.account, found.region, partition(found.region), suffix(found.region), found.name, values)
     return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
 
 
