@@ -41,7 +41,7 @@ def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rul
     for name in [step] if step else steps:
         data = colleagues.log(run, name, loaded, there, _here(store, run, name))
         if data is None:
-            output.note(f"{name}: nothing was written")
+            output.note(f"{line(name)}: nothing was written")
             continue
         for written in data.decode("utf-8", "replace").splitlines():
             output.say(line(written) if step else f"[{line(name)}] {line(written)}")

@@ -102,5 +102,5 @@ def _newest(stores: list[Store]) -> str:
     if not found:
         raise Refused("no run is open", "see `toolkit history`")
     for other in found[1:]:
-        output.note(f"note: run {other.run} is open, too: toolkit resume {other.run}")
+        output.note(f"note: run {line(other.run)} is open, too: toolkit resume {line(other.run)}")
     return found[0].run

@@ -104,16 +104,16 @@ def _heading(answer: Answer) -> str:
 def compared(base: Base, head: Head) -> str:
     """The first line: with what, and why with that."""
     if base.kind == "none":
-        return f"Compared with nothing: {base.chosen}."
+        return f"Compared with nothing: {line(base.chosen)}."
     if base.kind == "paths":
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
-    commits = ", ".join(commit[:7] for commit in base.commits)
+    commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
     if base.chosen == NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
         return f"Nothing is recorded as deployed.{since}"
     if base.kind in ("last", "live"):
-        return f"Compared with {base.chosen} ({commits})." if commits else f"Compared with {base.chosen}."
-    how = "merge base" if base.chosen == UPSTREAM else base.chosen
+        return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
+    how = "merge base" if base.chosen == UPSTREAM else chosen
     if base.name in base.commits:
         return f"Changes since {commits} ({how}), whatever is deployed."
     return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."

@@ -60,6 +60,9 @@ class Settings(base.Watched, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
     ] = 1
+    roles: Annotated[
+        tuple[base.Role, ...], Meta(description="The names of the task's roles, with their paths: `permissions` allows no others.")
+    ] = ()
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:

@@ -136,28 +136,38 @@ def check(recipe: Recipe) -> None:
 
 def planned(recipe: Recipe) -> Plan:
     """Read the Dockerfile and its .dockerignore. Raises Refused or FileProblem."""
-    root = os.path.realpath(recipe.root)
-    folder = os.path.realpath(os.path.join(root, recipe.context))
-    if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
-        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+    folder = context_folder(recipe)
     parsed = parse(dockerfile_text(recipe))
     no_heredocs(parsed)
     wanted = platform(recipe.platform)
     known = global_args(parsed, recipe.args, wanted)
     every = stages(parsed, known, wanted)
     used = needed(every, recipe.target)
-    own = os.path.join(root, f"{recipe.dockerfile}.dockerignore")
-    path = own if os.path.lexists(own) else os.path.join(folder, ".dockerignore")
-    ignored = ignore.parse(_text(path)) if os.path.lexists(path) else ignore.Ignore()
-    return Plan(parsed, wanted, known, every, used, ignored, folder)
+    return Plan(parsed, wanted, known, every, used, ignore.parse(dockerignore_text(recipe)), folder)
+
+
+def context_folder(recipe: Recipe) -> str:
+    """The build context, with all links followed. Raises Refused if it is no folder of the repository."""
+    root = os.path.realpath(recipe.root)
+    folder = os.path.realpath(os.path.join(root, recipe.context))
+    if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
+        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+    return folder
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there."""
+    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the repository's."""
     path = os.path.join(recipe.root, recipe.dockerfile)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise Refused(f"there is no Dockerfile `{recipe.dockerfile}`", "correct `build.dockerfile` in rules.toml")
-    return _text(path)
+    return _text(recipe, path)
+
+
+def dockerignore_text(recipe: Recipe) -> str:
+    """What is kept out of the context: by the Dockerfile's own .dockerignore, else by that of the context. Raises FileProblem."""
+    own = os.path.join(recipe.root, f"{recipe.dockerfile}.dockerignore")
+    path = own if os.path.lexists(own) else os.path.join(context_folder(recipe), ".dockerignore")
+    return _text(recipe, path) if os.path.lexists(path) else ""
 
 
 def epoch(said: str | None) -> int:
@@ -165,8 +175,8 @@ def epoch(said: str | None) -> int:
     return int(said) if said and said.isascii() and said.isdecimal() else 0
 
 
-def _text(path: str) -> str:
-    found = files.read(path, _LARGEST_TEXT)
+def _text(recipe: Recipe, path: str) -> str:
+    found = files.read_inside(recipe.root, path, _LARGEST_TEXT)
     if len(found) > _LARGEST_TEXT:
         raise FileProblem(path=path, reason="it is larger than 1 MiB")
     return found.decode("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
 from toolkit.ports import process
 from toolkit.ports.images.bases import described
-from toolkit.ports.images.builtin import dockerfile_text
+from toolkit.ports.images.builtin import context_folder, dockerfile_text, dockerignore_text
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.registry import connected
 from toolkit.ports.images.stages import declared
@@ -199,7 +199,9 @@ def reason(said: Sequence[str], code: int | None) -> str:
 
 
 def _options(recipe: Recipe) -> list[str]:
-    """What all engines understand."""
+    """What all engines understand. Raises Refused or FileProblem for what is not the repository's: an engine follows every link."""
+    context_folder(recipe)
+    dockerignore_text(recipe)
     wanted = declared(parse(dockerfile_text(recipe)))
     options = ["--file", os.path.join(recipe.root, recipe.dockerfile)]
     options += ["--platform", recipe.platform] if recipe.platform else []

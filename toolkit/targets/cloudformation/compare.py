@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets.cloudformation import changes, document, images, sources, standing
@@ -85,7 +84,7 @@ def _meanings(found: sources.Source, stack: Stack) -> dict[str, str]:
     """What names of the template mean: as given, else as the stack has them, else by default."""
     before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
     values = {**images.defaults(found.template or {}), **before, **found.given}
-    return images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    return images.values(found.account, found.region, partition(found.region), suffix(found.region), found.name, values)
 
 
 def known(before: Any, after: Any) -> changes.Properties:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from toolkit.model import Job, Place, Statement
 from toolkit.ports.aws import ecr
+from toolkit.ports.aws.partition import partition
 from toolkit.targets import alarms
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ _PUSH = (
 
 def arn(place: Place, service: str, resource: str) -> str:
     """An ARN in a place; what the place does not say is `*`."""
-    region = place.region or "*"
-    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    return f"arn:{partition}:{service}:{'' if service == 'iam' else region}:{place.account or '*'}:{resource}"
+    region = "" if service == "iam" else place.region or "*"
+    return f"arn:{partition(place.region)}:{service}:{region}:{place.account or '*'}:{resource}"
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
@@ -59,8 +59,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
             {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
         ),
         Statement(
-            "hand the task's roles on to ECS; narrow it to the task role and the execution role if you like",
-            ("iam:PassRole",), (arn(place, "iam", "role/*"),), {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            f"hand the task's roles on to ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
+            ("iam:PassRole",), tuple(arn(place, "iam", f"role/{role}") for role in settings.roles or ("*",)),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
         Statement("see whether new tasks answer; AWS knows no narrower resource", ("elasticloadbalancing:DescribeTargetHealth",)),
         Statement("show the last lines of a task that failed", ("logs:GetLogEvents",), (arn(place, "logs", "log-group:*:log-stream:*"),)),
