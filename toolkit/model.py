@@ -31,7 +31,7 @@ class Verdict(StrEnum):
         return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
 
 
-GOOD = frozenset(verdict for verdict in Verdict if verdict.is_good)
+GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")

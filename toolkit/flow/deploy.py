@@ -22,6 +22,7 @@ from toolkit.model import Answer, Backwards, Job, Live, Preview, Recorded, Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
+from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 
 MOST_PREVIEWS = 16
@@ -172,8 +173,17 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     if found is None or found.rollback != "on-failure":
         return ()
     wanted = [job for job in jobs if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None]
-    records = [(job, good_before(previous(job, rules, world), job.version)) for job in wanted]
-    return tuple(undoing_of(job, record, rules) for job, record in records if record is not None)
+    made: list[Job] = []
+    for job in wanted:
+
+        def kept(record: Record, job: Job = job) -> bool:
+            """Whether it can be put back still; also where nobody could tell."""
+            return targets.kind(job.kind).kept(job, [record.detail], world) != (False,)
+
+        record = good_before(previous(job, rules, world), job.version, kept)
+        if record is not None:
+            made.append(undoing_of(job, record, rules))
+    return tuple(made)
 
 
 def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:

@@ -1,6 +1,6 @@
 """The versions of a target that were good before: what can be put back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -80,14 +80,16 @@ def _contents(record: Record) -> list[str]:
     return [key for key in named if key]
 
 
-def good_before(records: Sequence[Record], version: Version) -> Record | None:
-    """The newest good deploy of another version, None if there is none. `records` are the newest first.
+def good_before(
+    records: Sequence[Record], version: Version, may_be_put_back: Callable[[Record], bool] = lambda record: True
+) -> Record | None:
+    """The newest good deploy of another version that may be put back, None if there is none. `records` are the newest first.
 
     Where the version is only the name of an image, which may mean another one by now, every deploy is of another.
     """
     only_a_name = version.fingerprint.startswith("image ")
     others = (record for record in records if record.version and (only_a_name or record.version != version.name))
-    return next((record for record in others if record.verdict in GOOD), None)
+    return next((record for record in others if record.verdict in GOOD and may_be_put_back(record)), None)
 
 
 def runs(record: Record, live: Live | None) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition, suffix
 from toolkit.targets.cloudformation import changes, document, images, sources, standing
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import WHOLE, Stack
