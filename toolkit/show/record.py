@@ -47,7 +47,8 @@ class Row(Protocol):
     def earlier(self) -> bool: ...
 
 
-EARLIER = "recorded by an earlier version: toolkit diff live"
+EARLIER, NOTHING = "older toolkit", "not recorded"
+"""Who deployed what is unknown: an earlier version of toolkit has recorded something, or nobody has."""
 
 
 def text(rows: Sequence[Row], width: int) -> str:
@@ -57,15 +58,21 @@ def text(rows: Sequence[Row], width: int) -> str:
     headers = ("target", "live", "since (UTC)", "run", "who")
     lines = [_cells(row) for row in rows]
     space = room(lines, headers, 4, width)
-    return table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])
+    shown = [table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])]
+    if any(row.good is None and row.earlier for row in rows):
+        shown.append("An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff live")
+    for row in rows:
+        if row.problem:
+            shown.append(f"{line(row.problem)}\n  toolkit record repair {line(row.target)}")
+    return "\n\n".join(shown)
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
     target = line(row.target)
     if row.problem:
-        return target, "damaged", "-", "-", f"toolkit record repair {target}"
+        return target, "damaged", "-", "-", "-"
     if row.good is None:
-        return target, "unknown", "-", "-", EARLIER if row.earlier else "no deploy is recorded"
+        return target, "unknown", "-", "-", EARLIER if row.earlier else NOTHING
     good = row.good
     remark = f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
     return target, line(good.version[:12]), line(good.when[:16].replace("T", " ")), line(good.run), line(remark)

@@ -1,0 +1,41 @@
+"""What is recorded as live, as a table that fits the screen."""
+
+from msgspec import Struct
+
+from toolkit.record.ledger import Record
+from toolkit.show.record import document, text
+
+
+class Row(Struct, frozen=True):
+    target: str
+    good: Record | None = None
+    last: Record | None = None
+    problem: str = ""
+    earlier: bool = False
+
+
+GOOD = Record("app", "dev", "eu-west-1", "6668dc6a3963aa", "6668dc6a3963aa", "f", "20261129-214218-rtq6", "2026-11-29T21:42:18+00:00",
+              "succeeded", account="111111111111", who="ada@laptop")  # fmt: skip
+
+
+def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
+    rows = [Row("app", GOOD), Row("web"), Row("api", earlier=True), Row("db", problem="its record is damaged: x")]
+    assert text(rows, 80).splitlines() == [
+        "target  live          since (UTC)       run                   who",
+        "------  ------------  ----------------  --------------------  -------------",
+        "app     6668dc6a3963  2026-11-29 21:42  20261129-214218-rtq6  ada@laptop",
+        "web     unknown       -                 -                     not recorded",
+        "api     unknown       -                 -                     older toolkit",
+        "db      damaged       -                 -                     -",
+        "",
+        "An earlier version of toolkit recorded some of them. See what is live:",
+        "  toolkit diff live",
+        "",
+        "its record is damaged: x",
+        "  toolkit record repair db",
+    ]
+
+
+def test_a_document_says_who_deployed_what_where() -> None:
+    [row] = document([Row("app", GOOD)])["targets"]
+    assert (row["good"]["account"], row["good"]["who"], row["last"]) == ("111111111111", "ada@laptop", None)
