@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.errors import StateDamaged
 from toolkit.ports.files import wrong_with
-from toolkit.record.state import file_name, open_store, words
+from toolkit.record.state import file_name, forget, open_store, words
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +84,37 @@ def test_a_long_name_stays_a_possible_one() -> None:
     names = {file_name("x" * 300 + end) for end in "ab"}
     assert len(names) == 2
     assert max(map(len, names)) < 240
+
+
+def test_each_endpoint_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    own = open_store("cars", str(tmp_path))
+    sandbox = open_store("cars", str(tmp_path), "http://127.0.0.1:4566")
+    other = open_store("cars", str(tmp_path), "http://127.0.0.1:4567")
+    assert len({own.folder, sandbox.folder, other.folder}) == 3
+    assert own.endpoint is None
+    assert sandbox.endpoint == "http://127.0.0.1:4566"
+
+
+def test_a_project_cannot_pass_for_another_ones_endpoint(tmp_path: Path) -> None:
+    sandbox = open_store("cars", str(tmp_path), "http://127.0.0.1:4566")
+    assert open_store(Path(sandbox.folder).name, str(tmp_path)).folder != sandbox.folder
+
+
+def test_a_sandbox_that_is_no_more_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    kept = [open_store("cars", str(tmp_path)), open_store("cars", str(tmp_path), "http://127.0.0.1:4567")]
+    gone = [open_store(name, str(tmp_path), "http://127.0.0.1:4566") for name in ("cars", "ships")]
+    forget("http://127.0.0.1:4566")
+    assert all(Path(store.folder).is_dir() for store in kept)
+    assert not any(Path(store.folder).exists() for store in gone)
+    forget("http://127.0.0.1:4566")
+
+
+def test_nothing_is_forgotten_through_a_link_of_somebody_else(tmp_path: Path) -> None:
+    gone = Path(open_store("cars", str(tmp_path), "http://127.0.0.1:4566").folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    gone.rmdir()
+    gone.symlink_to(elsewhere)
+    with pytest.raises(StateDamaged):
+        forget("http://127.0.0.1:4566")
+    assert elsewhere.is_dir()
