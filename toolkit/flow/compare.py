@@ -120,7 +120,7 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
     part = _part(request, rules, base, changes, git, end or git.require_head(), seen)
-    users = _users(request, rules, [part], git, end or git.require_head(), seen)
+    users = _users(request, rules, git, end or git.require_head(), seen)
     return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
 
 
@@ -180,7 +180,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     chosen = "what is live" if how == "live" else RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
     commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
     base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
-    users = _users(request, rules, parts, git, head, seen)
+    users = _users(request, rules, git, head, seen)
     answer = _answer(request, base, _head(git, None, seen), rules, parts, seen, users)
     if unrecorded:
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
@@ -257,7 +257,16 @@ class _Content:
             from toolkit.flow.contents import contents
 
             look = self._look
-            self._versions = contents(self._settings, self._rules, self._named, self._git, look, look.paths).versions
+            found = contents(
+                self._settings,
+                self._rules,
+                self._named,
+                self._git,
+                look,
+                look.paths,
+                without_generated=True,
+            )
+            self._versions = found.versions
         return self._versions[name]
 
 
@@ -278,7 +287,7 @@ def _with_first_step(
     change = _against(request, rules, base, unrecorded, git, git.require_head(), seen)
     if change.because:
         return answer
-    users = _users(request, rules, [change], git, git.require_head(), seen)
+    users = _users(request, rules, git, git.require_head(), seen)
     small = _answer(request, base, answer.head, rules, [*known, change], seen, users)
     impact = merged([answer.impact, replace(small.impact, targets={}, checks={})])
     impact = replace(impact, checks=small.impact.checks)
@@ -336,19 +345,19 @@ def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -
     return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
 
 
-def _users(
-    request: Request,
-    rules: Rules,
-    parts: Sequence[Part],
-    git: Git,
-    commit: str,
-    seen: detect.Look | None,
-) -> Users:
-    """The targets that are built from a path, as the files are that would be deployed."""
-    if not any(part.changes for part in parts):
-        return nobody
-    named = environment(request.environment, rules)
-    return used(rules, named, git, commit if seen is None else None).by
+def _users(request: Request, rules: Rules, git: Git, commit: str, seen: detect.Look | None) -> Users:
+    """The targets that are built from a path, as the files are that would be deployed. They are
+    looked at when somebody asks: without a change nobody does.
+    """
+    known: list[Users] = []
+
+    def users(path: str) -> Collection[str]:
+        if not known:
+            named = environment(request.environment, rules)
+            known.append(used(rules, named, git, commit if seen is None else None).by)
+        return known[0](path)
+
+    return users
 
 
 def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:

@@ -36,9 +36,10 @@ def contents(
     git: Git,
     seen: Look,
     uncommitted: Iterable[str],
-) -> Contents:  # fmt: skip
+    without_generated: bool = False,
+) -> Contents:
     """What would be deployed of the targets that `settings` has, from the working tree. `seen` is a
-    look at it.
+    look at it. Names `without_generated` say nothing of what git ignores: no such file is read.
     """
     own = inputs_of(rules, named)
     linked = linked_of(rules)
@@ -47,7 +48,7 @@ def contents(
     versions = fingerprint.versions(settings, owned, git, uncommitted, users.by)
     every = completeness.gaps(git, seen)
     lacking = {name: gaps for name in versions if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))}
-    besides = _generated(versions, own, linked, git, seen)
+    besides = {} if without_generated else _generated(versions, own, linked, git, seen)
     made = {
         name: _named(version, lacking.get(name, ()), generated.digest(git.root, besides.get(name, ())))
         for name, version in versions.items()
@@ -94,7 +95,7 @@ def _generated(
     linked: Mapping[str, inputs.Linked],
     git: Git,
     seen: Look,
-) -> dict[str, tuple[str, ...]]:  # fmt: skip
+) -> dict[str, tuple[str, ...]]:
     takers = [name for name in wanted if own[name].images or own[name].folders or own[name].files]
     if not takers:
         return {}
@@ -126,7 +127,7 @@ def _mattering(
     owned: fingerprint.Owners,
     users: inputs.Used,
     git: Git,
-) -> tuple[Gap, ...]:  # fmt: skip
+) -> tuple[Gap, ...]:
     """The gaps that concern a target: its rules' files, what it is built from, and where that is
     not known, what no rule knows.
     """

@@ -453,7 +453,7 @@ class Git:
             return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
         except FilesElsewhere:
             return False  # it claims another place as its own
-        except NotARepository:
+        except (NotARepository, DamagedRepository):
             return True  # its .git leads nowhere, so nobody knows what is in it
 
     def _without_local_filters(self) -> dict[str, str]:
