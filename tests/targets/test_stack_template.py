@@ -189,7 +189,7 @@ def test_the_permissions_are_for_this_stack_in_this_place() -> None:
     assert {"cloudformation:ExecuteChangeSet", "iam:PassRole", "s3:PutObject", "ssm:GetParameter", "ecs:DescribeServices"} <= actions
     assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in found[0].resources
     [role] = [one for one in found if one.actions == ("iam:PassRole",)]
-    assert role.resources == (f"arn:aws:iam::{ACCOUNT}:role/cdk-*-cfn-exec-role-{ACCOUNT}-{REGION}",)
+    assert role.resources == (f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}",)
     assert role.conditions == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
 
 

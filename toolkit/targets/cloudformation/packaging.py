@@ -250,6 +250,7 @@ def _inside(root: str, template: str, local: Local) -> str:
     path = os.path.normpath(os.path.join(root, os.path.dirname(template), local.value))
     if not files.is_inside(path, root) and os.path.realpath(path) != os.path.realpath(root):
         raise Refused(f"{template}: {local.words} names {local.value}, which is outside of the repository", "put it into the repository")
+    files.within(root, path)
     wanted = os.path.isfile(path) if local.known.form is Form.TEMPLATE else os.path.exists(path)
     if not wanted:
         raise Refused(f"{template}: {local.words} names {local.value}, which is not there", "correct it in the template, or make it first")
