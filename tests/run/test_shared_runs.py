@@ -75,6 +75,11 @@ class Cloud(simulated.Cloud):
         now = format_datetime(self.s3.clock.now().replace(microsecond=0), usegmt=True)
         return {"ETag": answer["ETag"], "LastModified": changed, "ResponseMetadata": {"HTTPHeaders": {"date": now}}}, body[:most]
 
+    def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """The list of the bucket, which is only asked for its time."""
+        now = format_datetime(self.s3.clock.now().replace(microsecond=0), usegmt=True)
+        return {"ResponseMetadata": {"HTTPHeaders": {"date": now}}}
+
     def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         below = params["Prefix"]
         yield from ({"Key": name, "ETag": one[1]} for name, one in sorted(self.s3.objects.items()) if name.startswith(below))
