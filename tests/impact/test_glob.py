@@ -146,8 +146,8 @@ REFUSED = {
     "{1..10}": "`{1..10}` is not supported; a range is between two letters or digits, or write `{a,b}`",
     "{a,b}" * 11: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
     "[ab]" * 11: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
-    "a**" * 11: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
-    "{a,b}" * 5 + "c**" * 6: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
+    "a**" * 11: "it has more than 4 `**` inside of names, which stand for 2048 patterns; split it",
+    "{a,b}" * 5 + "c**" * 6: "it has more than 4 `**` inside of names, which stand for 64 patterns; split it",
     "{" * 17 + "a,b" + "}" * 17: "its braces are nested deeper than 16 levels; split it",
 }
 
