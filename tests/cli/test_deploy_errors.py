@@ -189,7 +189,7 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
 
 def told(result: Result, shop: Shop) -> str:
     """What a person sees, without what differs every time."""
-    text = f"exit {result.code}\n{result.err}"
+    text = f"exit {result.code}\n{re.sub(r'^endpoint: .*' + chr(10), '', result.err)}"
     text = text.replace(shop.repo.head, "COMMIT").replace(str(shop.folder), "FOLDER").replace(shop.endpoint.url, "URL")
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
 
