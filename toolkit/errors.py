@@ -27,6 +27,7 @@ ToolkitError
 ├── Refused             it could be done, but not like this
 │   ├── NotAgreed       nobody has agreed to it
 │   │   └── Declined    a person has said no
+│   ├── TagTaken        another image has the tag, and tags are not moved
 │   └── StalePlan       what the plan was made of has changed
 ├── Stopped             the run was asked to stop
 ├── Preempted           by another run, which undoes it
@@ -40,6 +41,7 @@ ToolkitError
 ├── StateDamaged        a journal or a record cannot be trusted
 └── CloudError          AWS answered with an error
     ├── Missing         what rules.toml names is not there
+    │   ├── NoRepository
     │   └── NoImage
     ├── Throttled       too many calls
     ├── Unreachable     no answer: network, endpoint, a time-out
@@ -362,6 +364,12 @@ class Declined(NotAgreed):
         super().__init__("", "")
 
 
+class TagTaken(Refused):
+    """{problem}"""
+
+    code = "tag-taken"
+
+
 class StalePlan(Refused):
     """{problem}"""
 
@@ -480,6 +488,12 @@ class Missing(CloudError):
     code = "missing"
     error_class = ErrorClass.INVALID
     hint = "correct its name in rules.toml, or create it first"
+
+
+class NoRepository(Missing):
+    """there is no ECR repository {name}{where}"""
+
+    hint = "{next}"
 
 
 class NoImage(Missing):

@@ -31,7 +31,7 @@ class Verdict(StrEnum):
         return self in (Verdict.SUCCEEDED, Verdict.UNCHANGED)
 
 
-GOOD = frozenset(verdict for verdict in Verdict if verdict.is_good)
+GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
@@ -542,6 +542,8 @@ class Job(Struct, frozen=True):
     deadline_s: int = 3600
     wishes: Mapping[str, Any] = {}
     undoes: str = ""
+    recorded: "Recorded | None" = None
+    """What the record said before; None where nothing is recorded."""
 
 
 class Deployed(Struct, frozen=True):
@@ -574,8 +576,27 @@ class Deployed(Struct, frozen=True):
         return True if known else None
 
 
+class Recorded(Struct, frozen=True):
+    """What the record said of a target when a run was prepared: its newest good deploy.
+
+    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later` are what names the content of the others
+    that are recorded, in the provider's terms or as digests. `problem` says why the record could not be read: nothing is known then.
+    """
+
+    run: str = ""
+    version: str = ""
+    deployed: Deployed = Deployed()
+    detail: Mapping[str, str] = {}
+    earlier: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class Live(Struct, frozen=True):
-    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms: image, digest, task definition."""
+    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms: image, digest, task definition.
+
+    `doubt` says why what runs is not one version (`version`, `commit` and `fingerprint` are None then), `notes` what else runs beside it.
+    """
 
     version: str | None
     commit: str | None = None
@@ -587,13 +608,19 @@ class Live(Struct, frozen=True):
     deployed: Deployed = Deployed()
     moving: bool = False
     """Whether something else is being put in its place right now."""
+    doubt: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Call(Struct, frozen=True):
-    """One call that changes something, with the parameters that matter: what --dry-run prints."""
+    """One call that changes something, with the parameters that matter: what --dry-run prints.
+
+    `once`: of several steps of a run that need the very same call, one makes it for all.
+    """
 
     name: str
     what: Mapping[str, str] = {}
+    once: bool = False
 
 
 class Preview(Struct, frozen=True):

@@ -90,6 +90,13 @@ class Shop:
         for name, value in kept.items():
             self.patch.setenv(name, value)
 
+    def brings_a_role(self, times: int) -> None:
+        """So many of the next change sets of the stack grant permissions."""
+        (self.repo.path / "infra/jobs.json").write_text(ROLE)
+        cloud = self.endpoint.cloudformation
+        for _ in range(times):
+            cloud.next_change_set("complete", [cloud.change("Role", "AWS::IAM::Role", "Add")])
+
     def rules(self, before: str, after: str) -> None:
         """The same rules.toml but for one word."""
         path = self.repo.path / "rules.toml"
@@ -346,7 +353,7 @@ def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop)
 
 
 def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> None:
-    (shop.repo.path / "infra/jobs.json").write_text(ROLE)
+    shop.brings_a_role(3)
     result = shop(*STACK)
     assert (result.code, "cancelled: Jobs: let Role allow more than before" in " ".join(result.out.split())) == (2, True)
     assert result.out.splitlines()[-1].endswith("nothing was changed.")
@@ -358,7 +365,6 @@ def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> 
 
 
 def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Shop) -> None:
-    (shop.repo.path / "infra/jobs.json").write_text(ROLE)
-    shop.repo.commit(files={})
+    shop.brings_a_role(1)
     result = shop("deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json")
     assert (result.code, {one["step"]: one["verdict"] for one in result.json["steps"]}) == (4, {"web": "succeeded", "jobs": "cancelled"})

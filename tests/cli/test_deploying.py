@@ -252,6 +252,22 @@ def test_what_happened_can_be_read_afterwards(town: Town) -> None:
     assert town("lock", "show").out == "Nothing is locked.\n"
 
 
+def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_health_prints(town: Town) -> None:
+    town("deploy-stack", "queue", "--yes")
+    cloud = town.cloud("cloudformation")
+    cloud.update_stack(StackName="TownQueue", UsePreviousTemplate=True, Tags=[{"Key": "team", "Value": "x"}])
+    eventually(lambda: cloud.describe_stacks(StackName="TownQueue")["Stacks"][0]["StackStatus"] == "UPDATE_COMPLETE", 30)
+    told = " ".join(town("health", "queue").out.split())
+    command = "toolkit deploy-stack queue --force"
+    assert ("another tool has taken toolkit's tags away" in told, command in told) == (True, True)
+    plain = town("deploy-stack", "queue", "--yes")
+    assert (plain.code, f"to put them there: {command}" in " ".join(plain.err.split())) == (0, True)
+    assert town(*command.split()[1:], "--yes").code == 0
+    assert "tags" not in town("health", "queue").out
+    tags = cloud.describe_stacks(StackName="TownQueue")["Stacks"][0]["Tags"]
+    assert {"toolkit:run", "team"} <= {tag["Key"] for tag in tags}
+
+
 def until(stream: object, words: bytes) -> None:
     """Read the lines of a child until one has these words."""
     seen: list[bytes] = []

@@ -191,6 +191,7 @@ def test_what_a_change_calls_for_needs_no_trusted_base(clone: Repo, toolkit: Too
         ["diff"], ["diff", "last"], ["diff", "live"], ["deploy", "--yes"], ["deploy-app", "--yes"], ["deploy-stack", "--yes"],
         ["rollback", "app", "--yes"], ["rollback", "app", "--list"], ["health"], ["smoke-test"], ["smoke-test", "--list"],
         ["lock", "show"], ["lock", "release", "dev/eu-west-1/app", "--id", "x"],
+        ["record", "show"], ["record", "set", "app", "HEAD", "--yes"], ["record", "repair"],
     ],
 )  # fmt: skip
 def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(clone: Repo, toolkit: Toolkit, arguments: list[str]) -> None:
@@ -206,6 +207,7 @@ def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(clone: Repo, to
     [
         ["deploy", "--all", "--yes"], ["deploy-app", "--yes"], ["deploy-stack", "--yes"], ["rollback", "app", "--yes"], ["smoke-test"],
         ["lock", "release", "dev/eu-west-1/app", "--id", "x"],
+        ["record", "set", "app", "HEAD", "--yes"], ["record", "repair"],
     ],
 )  # fmt: skip
 def test_yes_alone_does_not_agree_to_another_place(clone: Repo, toolkit: Toolkit, arguments: list[str]) -> None:

@@ -180,10 +180,10 @@ def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town:
     town.repo.commit(files={"app/main.py": main("hello three", health=500)})
     done = town("deploy-app", "--yes", "--json")
     verdicts = {step["step"]: step["verdict"] for step in done.json["steps"]}
-    assert (done.code, verdicts, town.answer()) == (1, {"app": "failed", "app:rollback": "succeeded"}, "hello one")
+    assert (done.code, verdicts, town.answer()) == (1, {"app": "unhealthy", "app:rollback": "succeeded"}, "hello one")
     assert "http://web.example.com/health: it answers with status 500" in done.json["steps"][0]["cause"]
     shown = town("show", done.json["run"], "--json").json["run"]
-    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [("app", "failed"), ("app:rollback", "succeeded")]
+    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [("app", "unhealthy"), ("app:rollback", "succeeded")]
     assert shown["status"] == "failed"
 
 
@@ -196,7 +196,7 @@ def test_without_checks_anything_that_runs_is_done(town: Town) -> None:
 def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
     done = town("deploy-app", "--yes", "--json")
     [step] = done.json["steps"]
-    assert (done.code, step["verdict"], town.answer()) == (1, "failed", "goodbye four")
+    assert (done.code, step["verdict"], town.answer()) == (1, "unhealthy", "goodbye four")
 
 
 def test_what_runs_on_though_it_failed_its_checks_is_due_whatever_the_files_say(town: Town) -> None:
@@ -207,7 +207,7 @@ def test_what_runs_on_though_it_failed_its_checks_is_due_whatever_the_files_say(
     assert (failed.code, town.answer(), "next: toolkit rollback app" in failed.out) == (1, "goodbye five", True)
     town.repo.git("revert", "--no-edit", "HEAD")
     found = town("diff")
-    assert re.search(r"app: its last deploy \(run \S+\) ended as failed, and may be live", " ".join(found.out.split()))
+    assert re.search(r"app: its last deploy \(run \S+\) ended as unhealthy, and may be live", " ".join(found.out.split()))
     assert (town("deploy", "--yes").code, town.answer()) == (0, "hello again")
 
 

@@ -169,7 +169,7 @@ class Town:
         import boto3  # type: ignore[import-untyped]
 
         account = self.env["AWS_ACCESS_KEY_ID"]
-        session = boto3.Session(aws_access_key_id=account, aws_secret_access_key="sandbox", region_name="eu-west-1")
+        session = boto3.Session(aws_access_key_id=account, aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
         return session.client(service, endpoint_url=self.env["AWS_ENDPOINT_URL"])
 
     def revisions(self) -> int:

@@ -196,6 +196,18 @@ def test_a_container_that_dies_during_the_bake_gives_way_where_the_environment_w
     assert (ran.exit, oven.is_new()) == (1, False)
 
 
+def test_what_is_put_back_is_the_last_good_version_whose_image_is_there_still(oven: Oven) -> None:
+    oven.recorded()
+    gone = {"digest": f"sha256:{'9' * 64}", "task definition": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:9"}
+    record = Record("web", "dev", "eu-west-1", "gone", "9" * 40, "f9", "20261119-110000-aaaa", "2026-11-19T11", "succeeded", gone)
+    put(oven.store, record)
+    oven.once_live(20, oven.crash)
+    ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert oven.prepared is not None
+    assert oven.prepared.standby[0].version.name == "old"
+
+
 def test_a_task_that_was_only_interrupted_is_no_failure_of_the_bake(oven: Oven) -> None:
     def interrupted() -> None:
         service = oven.stage.service

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
 from tests.targets.apps import Clock
@@ -15,7 +16,7 @@ from toolkit.flow import health
 from toolkit.flow.behind import foreign
 from toolkit.flow.health import Looked, Request, look
 from toolkit.flow.looking import SAYS, ask_about, compared
-from toolkit.model import Checkup, Live, Sign, Version
+from toolkit.model import Checkup, Deployed, Live, Sign, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
@@ -266,6 +267,16 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (LIVE, [record()], ""),
         (Live("v2", None, None, None, None, {"task definition": "x/web:8"}), [record()], "web:8 was not put there by toolkit"),
         (Live("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}), [record()], ""),
+        (
+            Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
+            [replace(record("r3"), deployed=Deployed(template="other")), replace(record(), deployed=Deployed(template="t"))],
+            "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
+        ),
+        (
+            Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
+            [replace(record(), deployed=Deployed(template="other")), record()],
+            "what runs was not put there by toolkit",
+        ),
         (
             Live("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
             [record()],

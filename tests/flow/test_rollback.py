@@ -128,6 +128,24 @@ def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(coasts: 
     ]
 
 
+def test_a_run_is_found_though_a_newer_one_deployed_the_same_version(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us", digest="sha256:v1")
+    coasts.deployed("v1", "eu", "us", digest="sha256:v1")
+    assert coasts.versions().count("v1") >= 1
+    assert [one.record.version for one in coasts.found(False) if not one.older] == ["v1"]
+    chosen = pick(coasts.found(), "run-1")
+    assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {"eu": "eu:1", "us": "us:1"}
+    assert pick(coasts.found(), "v1").record.run == "run-2"
+
+
+def test_a_run_that_deployed_one_region_only_is_no_older_candidate_of_both(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", digest="sha256:v1")
+    coasts.deployed("v1", "eu", "us", digest="sha256:v1")
+    with pytest.raises(Refused, match="no good deploy of 'run-1' is recorded"):
+        pick(coasts.found(), "run-1")
+    assert pick(coasts.found(region="eu"), "run-1").record.run == "run-1"
+
+
 def test_a_version_has_to_have_been_good_in_every_region(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.run.simulated import Listener
 from tests.support.record import KnownAws, put
 from toolkit.errors import StalePlan, UsageError
+from toolkit.flow import deploy as flow
 from toolkit.flow import runs
 from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
@@ -58,13 +59,16 @@ http = "GET https://example.com/"
 
 
 def recorded_as(world: World, version: str, run: str) -> None:
-    record = Record("app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded")
+    record = Record(
+        "app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded", detail={"task definition": f"td-{run}"}
+    )
     put(open_store("p", world.root), record)
 
 
 def prepared(world: World) -> Prepared:
     rules = read_rules(RULES.encode(), "rules.toml")
     job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
+    job = replace(job, recorded=flow.recorded(job, rules, world))
     return Prepared(rules, (job,), {}, (), {}, undoing((job,), rules, world))
 
 
@@ -75,6 +79,16 @@ def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_i
     still(found.jobs[0])
     recorded_as(world, "v2", "10-run")
     with pytest.raises(StalePlan, match="the last good version of app is another one by now"):
+        still(found.jobs[0])
+
+
+def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(world: World) -> None:
+    recorded_as(world, "v0", "09-run")
+    found = replace(prepared(world), standby=())
+    still = still_of(Order(folder=world.root), found, None, world)
+    still(found.jobs[0])
+    recorded_as(world, "v0", "10-run")
+    with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
         still(found.jobs[0])
 
 

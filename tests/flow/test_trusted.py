@@ -162,6 +162,7 @@ def test_backwards_is_asked_for_unless_the_environment_allows_it(clone: Repo, hu
         ("health", '["https://api.example.com/up"]', "[]"),
         ("checks", '["up", "smoke"]', "[]"),
         ("settle", 'settle = "30s"', 'settle = "0s"'),
+        ("min_tasks", 'settle = "30s"', 'settle = "30s"\nmin_tasks = 0'),
         ("alarms", 'settle = "30s"', 'settle = "30s"\nalarms = ["other"]'),
     ],
 )

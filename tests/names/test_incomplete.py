@@ -316,3 +316,38 @@ def test_uncommitted_files_of_a_stack_are_refused_in_a_protected_environment(sho
     shop.repo.write({"infra/jobs.json": '{"Resources": {}}'})
     done = shop("deploy", "jobs", "--yes", *PROD)
     assert (done.code, "the files are not as committed" in done.err) == (2, True)
+
+
+def test_a_hostile_name_reaches_no_terminal(shop: Shop) -> None:
+    name = "backend/\x1b]0;owned\x07.txt"
+    shop.repo.commit("hostile", {name: "x\n"})
+    shop.repo.git("sparse-checkout", "set", "--no-cone", "/*", "!backend/*.txt")
+    done = shop("deploy", "web", "--yes", *PROD)
+    assert done.code == 2
+    dry, doctor = shop("deploy", "web", "--dry-run"), shop("doctor")
+    for text in (done.err, dry.out, dry.err, doctor.out):
+        assert "owned" in text or text == ""
+        assert not set(text) & {"\x1b", "\x07"}
+
+
+def test_doctor_says_what_of_the_commit_is_not_on_disk(shop: Shop) -> None:
+    added(shop.repo, shop.folder / "lib", "backend/lib", {"lib.py": "lib\n"})
+    clone = shop.repo.clone(shop.folder / "clone")
+    doctor = shop("doctor", repo=clone)
+    assert doctor.code == 1
+    assert ("web: submodule 'backend/lib' is not checked out; fix: git submodule update --init --recursive") in doctor.out
+    updated(clone)
+    assert shop("doctor", repo=clone).code == 0
+
+
+def test_a_stack_of_a_cdk_app_may_read_what_no_rule_owns(shop: Shop) -> None:
+    """A program may read any file; what a rule gives to others is theirs."""
+    rules = (shop.repo.path / "rules.toml").read_text()
+    rules = rules.replace('template = "infra/jobs.json"', 'cdk = "infra"')
+    shop.repo.commit("cdk", {"rules.toml": rules, "shared/x": "x\n", "docs/y": "y\n"})
+    shop.repo.git("sparse-checkout", "set", "--no-cone", "/*", "!docs/")
+    done = shop("deploy", "jobs", "--yes", *PROD)
+    assert "left out by a sparse checkout" not in done.err
+    shop.repo.git("sparse-checkout", "set", "--no-cone", "/*", "!shared/")
+    done = shop("deploy", "jobs", "--yes", *PROD)
+    assert "'shared/x' is left out by a sparse checkout" in done.err

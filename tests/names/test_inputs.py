@@ -219,11 +219,12 @@ def test_a_template_counts_with_what_it_nests_and_names(shop: Shop, path: str, h
     assert due(shop, *how) == ["jobs"]
 
 
-def test_cdk_json_makes_every_stack_of_its_app_due(shop: Shop) -> None:
+@pytest.mark.parametrize("name", ["cdk.json", "cdk.context.json"])
+def test_cdk_json_makes_every_stack_of_its_app_due(shop: Shop, name: str) -> None:
     rules = RULES.replace('template = "infra/jobs.json"', 'cdk = "infra"')
     rules = rules.replace('"infra/**"', '"infra/*.py"').replace('"lib/**"', '"infra/*.json"')
-    shop.repo.commit("cdk", {"rules.toml": rules, "infra/cdk.json": "{}"})
-    shop.repo.commit("flag", {"infra/cdk.json": '{"context": {"a": true}}'})
+    shop.repo.commit("cdk", {"rules.toml": rules, f"infra/{name}": "{}"})
+    shop.repo.commit("flag", {f"infra/{name}": '{"context": {"a": true}}'})
     assert due(shop) == ["jobs"]
 
 

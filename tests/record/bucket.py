@@ -65,7 +65,9 @@ class S3:
             if method == "GET" and not key:
                 below = query.get("prefix", [""])[0]
                 found = "".join(
-                    f"<Contents><Key>{escape(name)}</Key></Contents>" for name in sorted(self.objects) if name.startswith(below)
+                    f"<Contents><Key>{escape(name)}</Key><ETag>{escape(one[1])}</ETag></Contents>"
+                    for name, one in sorted(self.objects.items())
+                    if name.startswith(below)
                 )
                 return 200, {}, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
             there = self.objects.get(key)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from toolkit.errors import StateDamaged
-from toolkit.record.state import file_name, open_store, words, wrong_with
+from toolkit.ports.files import wrong_with
+from toolkit.record.state import file_name, open_store, words
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +70,8 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     found = os.stat(tmp_path)
-    assert wrong_with(found, found.st_uid) is None
-    assert "another user" in (wrong_with(found, found.st_uid + 1) or "")
+    assert wrong_with(found, found.st_uid, "x") is None
+    assert "another user" in (wrong_with(found, found.st_uid + 1, "x") or "")
 
 
 @pytest.mark.parametrize("parts", [("dev", "eu-west-1", "app"), (None, None, "app"), ("a/b", "..", "\udcff é"), ("", "", "")])

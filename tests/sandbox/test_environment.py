@@ -15,8 +15,8 @@ SCRIPT = """\
 #!/bin/sh
 echo "$*" >>"$HOME/asked"
 case "$*" in
+  "-m venv --without-pip "*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
   "-m venv "*) if [ -e "$HOME/no-ensurepip" ]; then mkdir -p "$3/half"; exit 1; fi; mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
-  "-m virtualenv "*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
   *"--require-hashes"*) if [ -e "$HOME/no-network" ]; then echo "warning" >&2; echo "no matching distribution" >&2; exit 1; fi ;;
 esac
 """
@@ -54,10 +54,13 @@ def test_several_at_once_make_one(home: Path, tmp_path: Path) -> None:
     assert asked(home) == ["venv", "pip"]
 
 
-def test_a_python_without_ensurepip_gets_virtualenv(home: Path, tmp_path: Path) -> None:
+def test_a_python_without_ensurepip_fills_it_from_outside_by_the_same_list(home: Path, tmp_path: Path) -> None:
     (home / "no-ensurepip").touch()
     made = environment.python(str(tmp_path), lambda line: None)
-    assert asked(home) == ["venv", "pip", "virtualenv", "pip"]
+    assert asked(home) == ["venv", "venv", "pip"]
+    last = (home / "asked").read_text().splitlines()[-1]
+    assert last.startswith(f"-m pip --python {made} install")
+    assert last.endswith(f"--no-deps --require-hashes -r {environment.LOCK}")
     assert not (Path(made).parents[1] / "half").exists()
 
 

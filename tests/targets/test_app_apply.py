@@ -12,7 +12,9 @@ from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import CloudError, Missing, NotAllowed, Refused, Stopped, Unreachable, WrongAccount
 from toolkit.model import Job, Place, Preview, Version
+from toolkit.ports.aws import ecs
 from toolkit.targets import app
+from toolkit.targets.ecs import definition as definitions
 
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
 BUILD = {"build": app.Build(context="src")}
@@ -50,9 +52,11 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> No
     [before], [after] = stage.first.body["containerDefinitions"], stage.runs["containerDefinitions"]
     assert after == {**before, "image": f"{stage.repository.uri}@{stage.new.digest}"}
     tags = {tag["key"]: tag["value"] for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags}
+    found = ecs.definition(stage.world.aws(stage.job().place), stage.service.definition)
+    assert found is not None
     assert tags == {
         "team": "cars", "toolkit:version": COMMIT, "toolkit:commit": COMMIT, "toolkit:fingerprint": "f" * 64, "toolkit:run": "r1",
-        "toolkit:token": "t-1",
+        "toolkit:token": "t-1", "toolkit:definition": definitions.digest(found),
     }  # fmt: skip
 
 
@@ -105,9 +109,9 @@ def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
     image = buildable.repository.found("b" * 40)
     assert image is not None
     config = json.loads(buildable.repository.blobs[json.loads(image.manifest)["config"]["digest"]])
-    assert config["config"]["Labels"] == {
-        "org.opencontainers.image.revision": COMMIT, "toolkit.commit": COMMIT, "toolkit.fingerprint": "e" * 64, "toolkit.run": "r1",
-    }  # fmt: skip
+    labels = config["config"]["Labels"]
+    assert set(labels) == {"org.opencontainers.image.revision", "toolkit.commit", "toolkit.build"}
+    assert (labels["org.opencontainers.image.revision"], labels["toolkit.commit"]) == (COMMIT, COMMIT)
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
 

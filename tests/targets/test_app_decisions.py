@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.aws.wire import model
 from tests.targets.apps import Stage
 from toolkit.errors import Refused
-from toolkit.ports.aws import ecs
+from toolkit.ports.aws import ecr, ecs
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import failures, reading
 from toolkit.targets.ecs.reading import Sought
@@ -47,7 +47,7 @@ def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) 
     found = ecs.definition(aws, first["taskDefinitionArn"])
     assert found is not None
     members = aws.members("ecs", "RegisterTaskDefinition")
-    request = definitions.revised(found, members, "value", "host/name@sha256:1", {}, {})
+    request = definitions.revised(found, members, ["value"], "host/name@sha256:1", {}, {})
     made = ecs.register(aws, request)
     again = ecs.definition(aws, made["taskDefinitionArn"])
     assert again is not None
@@ -74,29 +74,40 @@ def task(*containers: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"family": "web", "containerDefinitions": list(containers), "tags": {}, **more}
 
 
+OWN, THEIRS = "111111111111.dkr.ecr.eu-west-1.amazonaws.com", "222222222222.dkr.ecr.eu-west-1.amazonaws.com"
+
+
 @pytest.mark.parametrize(
     ("wanted", "images", "found"),
     [
-        ("b", {"a": "x/backend:1", "b": "y:1"}, "b"),
-        (None, {"a": "anything"}, "a"),
-        (None, {"a": "host/backend:1", "b": "host/proxy:1"}, "a"),
-        (None, {"a": "host/proxy", "b": "host:5000/backend@sha256:1"}, "b"),
+        ("b", {"a": "x/backend:1", "b": "y:1"}, ("b",)),
+        (None, {"a": "anything"}, ("a",)),
+        (None, {"a": "host/backend:1", "b": "host/proxy:1"}, ("a",)),
+        (None, {"a": "host/proxy", "b": "host:5000/backend@sha256:1"}, ("b",)),
+        (None, {"a": "h/backend:1", "b": "h/proxy", "c": "h/backend:2"}, ("a", "c")),
+        (None, {"a": f"{OWN}/backend:1", "b": f"{THEIRS}/backend:1"}, ("a", "b")),
     ],
 )
-def test_the_container_is_the_named_one_the_only_one_or_the_only_one_of_the_repository(
-    wanted: str | None, images: dict[str, str], found: str
+def test_the_containers_are_the_named_one_the_only_one_or_all_of_the_repository(
+    wanted: str | None, images: dict[str, str], found: tuple[str, ...]
 ) -> None:
     definition = task(*({"name": name, "image": image} for name, image in images.items()))
-    assert definitions.container(definition, wanted, "backend") == found
+    assert definitions.containers(definition, wanted, ecr.named("backend")) == found
 
 
-@pytest.mark.parametrize("images", [{"a": "h/backend:1", "b": "h/backend:2"}, {"a": "h/x", "b": "h/y"}, {}])
+@pytest.mark.parametrize("repository", [f"{THEIRS}/backend", "arn:aws:ecr:eu-west-1:222222222222:repository/backend"])
+def test_a_repository_of_another_account_is_that_accounts_alone(repository: str) -> None:
+    definition = task({"name": "a", "image": f"{OWN}/backend:1"}, {"name": "b", "image": f"{THEIRS}/backend:1"})
+    assert definitions.containers(definition, None, ecr.named(repository)) == ("b",)
+
+
+@pytest.mark.parametrize("images", [{"a": "h/x", "b": "h/y"}, {}])
 def test_which_container_is_never_guessed(images: dict[str, str]) -> None:
     definition = task(*({"name": name, "image": image} for name, image in images.items()))
     with pytest.raises(Refused, match=", ".join(images) or "none"):
-        definitions.container(definition, None, "backend")
+        definitions.containers(definition, None, ecr.named("backend"))
     with pytest.raises(Refused, match="the task has no container c, but"):
-        definitions.container(definition, "c", "backend")
+        definitions.containers(definition, "c", ecr.named("backend"))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +129,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
         "name": "a", "image": "x", "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
         "secrets": [{"name": "C", "valueFrom": "arn:c"}, {"name": "D", "valueFrom": "arn:d"}],
     }  # fmt: skip
-    found = definitions.revised(task(before), {"family", "containerDefinitions"}, "a", "y", {"A": "3", "C": "4"}, {"B": "arn:b"})
+    found = definitions.revised(task(before), {"family", "containerDefinitions"}, ["a"], "y", {"A": "3", "C": "4"}, {"B": "arn:b"})
     [after] = found["containerDefinitions"]
     assert after["environment"] == [{"name": "A", "value": "3"}, {"name": "C", "value": "4"}]
     assert after["secrets"] == [{"name": "D", "valueFrom": "arn:d"}, {"name": "B", "valueFrom": "arn:b"}]
@@ -126,7 +137,7 @@ def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
 
 def test_other_containers_are_left_alone() -> None:
     one, other = {"name": "a", "image": "x"}, {"name": "b", "image": "x", "environment": [{"name": "A", "value": "1"}]}
-    found = definitions.revised(task(one, other), {"containerDefinitions"}, "a", "y", {"A": "3"}, {})
+    found = definitions.revised(task(one, other), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {})
     assert found["containerDefinitions"][1] == other
 
 

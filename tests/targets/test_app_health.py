@@ -505,9 +505,11 @@ def test_a_repository_that_is_gone_is_failing(stage: Stage) -> None:
 
 def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: Stage) -> None:
     parts = stage.first.body["containerDefinitions"]
+    parts[0]["image"] = "host/other:1"
     parts.append({**parts[0], "name": "side"})
     signs, live = told(stage)
-    assert (signs["image"].status, signs["image"].cause, live) == ("unknown", "the task has several containers: app, side", None)
+    cause = "the task has several containers (app, side), and none has an image of backend"
+    assert (signs["image"].status, signs["image"].cause, live) == ("unknown", cause, None)
     assert {what for what, word in words(signs).items() if word != "ok"} == {"image"}
 
 

@@ -21,6 +21,7 @@ OTHERS = {
     "ecr:InitiateLayerUpload",
     "ecr:PutImage",
     "ecr:UploadLayerPart",
+    "ecr:TagResource",  # is asked for by CreateRepository with tags
 }
 
 
@@ -34,6 +35,10 @@ def everything(stage: Stage) -> set[str]:
     (stage.folder / "src" / "Dockerfile").write_text('FROM scratch\nCOPY . /\nCMD ["/x"]\n')
     ecs = stage.endpoint.ecs
     stage.deployed(unbuilt(stage))
+    del stage.endpoint.ecr.repositories["backend"]
+    wishes = {"builder": "built-in", "create": True}
+    stage.deployed(unbuilt(stage, version=version("c" * 40), token="t-0", wishes=wishes))
+    stage.endpoint.ecr.repositories["backend"] = stage.repository
     ecs.next("fail", cause="exit", failures=5, seconds=2, log=["boom"])
     stage.deployed(stage.job(token="t-2"))
     ecs.next("fail", cause="unhealthy", failures=5, seconds=2)

@@ -240,3 +240,9 @@ def test_any_table_is_a_target_or_is_refused(table: dict[str, Any]) -> None:
 def test_the_examples_in_the_repository_load() -> None:
     files = [*ROOT.glob("rules.toml"), *(ROOT / "examples").rglob("rules.toml")]
     assert all(flow.read_rules(Path(file).read_bytes(), str(file)).targets for file in files)
+
+
+def test_variables_are_handed_to_cdk_apps_only_and_never_all_of_them() -> None:
+    assert refusal("stack", stack="s", template="t.yaml", pass_env=["STAGE"]).startswith("targets.it: `pass_env` is for CDK apps")
+    for wrong in ("*", "", "A B", "A=1", "*A", "A*B", "1A", "A-B"):
+        assert "targets.it.pass_env" in refusal("stack", stack="s", cdk="cdk", pass_env=[wrong])

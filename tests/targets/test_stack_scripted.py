@@ -505,13 +505,49 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(stack
     warning = f"backend: this would put backend:v1 back instead of backend@{new.digest[7:19]} (commit feedfacefeed)"
     assert stacks.preview(stacks.job()).warnings == (warning,)
     assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
-    aws_endpoint.fault("DescribeServices", kind="denied")
+    aws_endpoint.fault("DescribeServices", times=2, kind="denied")
     assert stacks.preview(stacks.job()).warnings[0].startswith("cannot tell whether this puts an older image back: ")
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
     assert stacks.apply(stacks.job()).of("tell")[0] == warning
     assert old.digest != new.digest
+
+
+BY_TAG = {"Fn::Join": ["", [{"Ref": "AWS::AccountId"}, ".dkr.ecr.", {"Ref": "AWS::Region"}, ".amazonaws.com/backend:", {"Ref": "Tag"}]]}
+
+
+@pytest.mark.parametrize(
+    ("image", "given", "wanted"),
+    [
+        (BY_TAG, {}, "v2"), ({"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/backend:${Tag}"}, {}, "v2"),
+        ({"Ref": "Tag"}, {}, "the image itself"), (BY_TAG, {"Tag": "v1"}, "v1"), ("x/backend:v1", {}, None), ({"Fn::Join": 5}, {}, None),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
+    stacks: Stacks, aws_endpoint: Endpoint, image: Any, given: dict[str, str], wanted: str | None
+) -> None:
+    repository = aws_endpoint.ecr.repository("backend")
+    _, new = (aws_endpoint.ecr.image("backend", tag) for tag in ("v1", "v2"))
+    ecs, cloud = aws_endpoint.ecs, aws_endpoint.cloudformation
+    service = ecs.service("backend", f"{repository.uri}:v1", cluster="main")
+    stack = cloud.stack(
+        "Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"}, parameters={"Tag": "v1"}
+    )
+    stack.resources["Service"].physical, stack.resources["Task"].physical = service.arn, service.definition
+    resources = {
+        "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
+        "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]}},
+    }
+    stacks.write(template(resources, Parameters={"Tag": {"Type": "String", "Default": "v1"}}))
+    put = ecs.definition("backend", f"{repository.uri}@{new.digest}", tags={"toolkit:run": "r", "toolkit:version": "v2"})
+    ecs.foreign_update(service, put.arn)
+    told = stacks.preview(stacks.job(parameters=given)).warnings
+    assert any("would put" in line for line in told) is (wanted not in ("v2", "the image itself"))
+    stacks.apply(stacks.job(parameters=given))
+    [sent] = aws_endpoint.calls.of("CreateChangeSet")[-1].params["Parameters"]
+    value = f"{repository.uri}@{new.digest}" if wanted == "the image itself" else wanted
+    assert sent == {"ParameterKey": "Tag", **({"ParameterValue": value} if wanted else {"UsePreviousValue": True})}
 
 
 def test_a_revision_that_deploy_app_did_not_make_is_no_reason_to_warn(stacks: Stacks, aws_endpoint: Endpoint) -> None:

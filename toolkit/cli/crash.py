@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from toolkit import __version__
 from toolkit.cli import output
 from toolkit.cli.redaction import redacted
-from toolkit.errors import Exit, FileProblem
+from toolkit.errors import Exit, ToolkitError
 from toolkit.ports import files
 
 
@@ -28,10 +28,9 @@ def _log(error: Exception, args: list[str]) -> str:
 def _write(log: str) -> str | None:
     """Where the log now is, None if it could not be written."""
     try:
-        folder = files.state_folder()
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        folder = files.own_state()
         path = os.path.join(folder, f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log")
-        files.write(path, log.encode(errors="backslashreplace"))
-    except (OSError, FileProblem):
+        files.write(path, log.encode(errors="backslashreplace"), mode=0o600)
+    except (OSError, ToolkitError):
         return None
     return path

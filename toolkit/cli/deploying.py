@@ -80,6 +80,11 @@ def deploy_options(command: Command) -> Command:
     return command
 
 
+take_over = click.option(
+    "--take-over", is_flag=True, help="Keep what was changed outside of toolkit: base the new task definition on the running one."
+)
+
+
 def app_options(command: Command) -> Command:
     """What can be wished for where an app is deployed."""
     for option in reversed((
@@ -87,6 +92,8 @@ def app_options(command: Command) -> Command:
         click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
         click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
         click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
+        click.option("--create", is_flag=True, help="Create the ECR repository if it does not exist."),
+        take_over,
         click.option(
             "--in-progress",
             type=click.Choice(["wait", "refuse", "replace"]),
@@ -108,6 +115,10 @@ def stack_options(command: Command) -> Command:
     )):  # fmt: skip
         command = option(command)
     return command
+
+
+CONSENTS = ("allow_replace", "allow_delete", "allow_broadening", "recreate", "continue_rollback")
+"""The wishes that say yes in advance. Nobody says it for a colleague."""
 
 
 def wishes(given: dict[str, Any]) -> dict[str, Any]:
@@ -238,6 +249,13 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
         return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
+
+
+def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
+    """Consent to what is about to be done with these jobs. Raises Refused."""
+    if not (asked.yes or _asking(asked)):
+        raise Refused("nobody is here to say yes", "add --yes")
+    _consent(asked, jobs)
 
 
 def request(run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]) -> runs.Request:

@@ -1,11 +1,14 @@
-"""`toolkit history`: the runs that were made from here."""
+"""`toolkit history`: the runs of this machine and, with a store, of colleagues."""
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import options, output, world
+from toolkit.flow import colleagues
+from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
-from toolkit.record.history import runs
+from toolkit.record import who
 from toolkit.show import history as show
+from toolkit.show.text import line
 
 
 @click.command(epilog="\b\nExamples:\n  toolkit history\n  toolkit history -n 100 --json")
@@ -14,11 +17,15 @@ from toolkit.show import history as show
 @options.as_json
 @click.pass_context
 def history(ctx: click.Context, most: int, folder: str | None, rules: str | None, as_json: bool) -> int:
-    """The runs that were made from this machine, newest first."""
+    """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
     folder = options.enter(ctx, folder)
-    stores = stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder))
-    found = sorted((run for store in stores for run in runs(store, most)), key=lambda run: run.run, reverse=True)[:most]
+    git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
+    stores, loaded, there = stores_around(folder, named, git), load_rules(folder, named, git), world.around(git, folder)
+    problems = colleagues.send(loaded, there, stores)
+    found, notes = colleagues.listed(loaded, there, stores, most)
+    for words in (*problems, *notes):
+        output.note(f"note: {line(words)}")
     if as_json:
         return output.document(show.runs_document(found))
-    output.say(show.runs(found, output.width()))
+    output.say(show.runs(found, output.width(), who.this().host))
     return 0

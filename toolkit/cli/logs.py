@@ -4,12 +4,15 @@ import os
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import options, output, world
 from toolkit.errors import Refused
+from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
+from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
 from toolkit.ports import files
 from toolkit.record.history import log_path
+from toolkit.record.state import Store
 from toolkit.show.text import line
 
 MOST_BYTES = 64 << 20
@@ -25,15 +28,27 @@ MOST_BYTES = 64 << 20
 def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None) -> int:
     """The logs of a run's steps."""
     folder = options.enter(ctx, folder)
-    store = store_with(run, stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder)))
-    steps = [name for name, _, _ in flow.look_at(store, run).summary.steps]
+    git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
+    store = store_with(run, stores_around(folder, named, git))
+    loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    shared, problem = colleagues.newer(run, store, loaded, there)
+    if problem:
+        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+    story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
+    steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:
         raise Refused(f"run {run} has no step {step!r}", f"it has {', '.join(steps) or 'none'}")
     for name in [step] if step else steps:
-        path = log_path(store, run, name)
-        if not os.path.lexists(path):
-            output.note(f"{name}: nothing was written")
+        data = colleagues.log(run, name, loaded, there, _here(store, run, name))
+        if data is None:
+            output.note(f"{line(name)}: nothing was written")
             continue
-        for written in files.read(path, MOST_BYTES).decode("utf-8", "replace").splitlines():
-            output.say(line(written) if step else f"[{name}] {line(written)}")
+        for written in data.decode("utf-8", "replace").splitlines():
+            output.say(line(written) if step else f"[{line(name)}] {line(written)}")
     return 0
+
+
+def _here(store: Store, run: str, step: str) -> bytes | None:
+    """The log of a step on this machine, None if there is none."""
+    path = log_path(store, run, step)
+    return files.read(path, MOST_BYTES) if os.path.lexists(path) else None

@@ -22,7 +22,7 @@ COMMANDS = {
     "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
     "rollback": ("toolkit.cli.rollback", "Put the last good version of a target back."),
     "resume": ("toolkit.cli.resume", "Go on with a run that was left open."),
-    "history": ("toolkit.cli.history", "The runs that were made from here."),
+    "history": ("toolkit.cli.history", "List runs: those of this machine, and with a store everybody's."),
     "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
     "logs": ("toolkit.cli.logs", "What the steps of a run said."),
     "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),

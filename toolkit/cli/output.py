@@ -54,7 +54,7 @@ class Enough(Exception):
 def say(answer: str) -> None:
     """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it would make exit code 1."""
     try:
-        sys.stdout.write(f"{_elsewhere.first()}{answer}\n")
+        sys.stdout.write(f"{_elsewhere.first()}{text.harmless(answer)}\n")
     except OSError as problem:
         if _closed(problem):
             raise Enough from None
@@ -66,7 +66,7 @@ def note(remark: str) -> None:
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):  # nobody is there to be told
-        sys.stderr.write(f"{_elsewhere.first()}{remark}\n")
+        sys.stderr.write(f"{_elsewhere.first()}{text.harmless(remark)}\n")
 
 
 def document(found: dict[str, Any]) -> int:

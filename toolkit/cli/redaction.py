@@ -6,17 +6,22 @@ from collections.abc import Callable
 
 _SCHEMES = "basic|bearer|digest|negotiate|token"
 _NAMES = (
-    "authorization|cookie|token|secret|passw(?:or)?d|passphrase|signature|credential"
-    "|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key"
+    "(?i:authorization|cookie|token|signature|credential|(?:secret|passw(?:or)?d|passphrase)(?:[_-][a-z0-9]{1,20}){0,2}"
+    "|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key)s?"
+    "|(?<![A-Za-z])(?i:pass|psk)|(?<=[a-z0-9])(?:Pass|Pwd)|(?<=[_-])(?i:pwd|auth)|(?<![A-Za-z_])[Pp]wd"
 )
+"""Words that a name ends with. `pass` and its like are words of their own only where a letter does not run into them: `bypass` is none."""
+_VALUE = r"""\\*"(?:\\.|[^"\\\n])*|\\*'[^'\n]*|[^\s"',;&]+"""
+"""All that stands in quotes, else a word. What closes the quotes stays."""
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    rf"|(?i:{_NAMES})[\"']?\s*[:=]\s*[\"']?(?:(?i:{_SCHEMES})\s+)?[^\s\"',;&]+"
+    rf"|(?:{_NAMES})\\*[\"']?\s*[:=]\s*(?:(?i:{_SCHEMES})\s+)?(?:{_VALUE})"
+    rf"|(?<!\S)--?(?:[\w-]{{0,40}}[_-])?(?i:token|secret|pass|passw(?:or)?d|passphrase|(?:api|access|private)-key)\s+(?!-)(?:{_VALUE})"
     rf"|(?i:\b(?:{_SCHEMES})\s+)(?=[^\s]*[0-9=])[A-Za-z0-9._~+/=-]{{16,}}"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|xox[a-z]-[0-9A-Za-z-]+"
     r"|\b(?:gh[a-z]_|github_pat_|npm_|glpat-)[0-9A-Za-z_-]{20,}"
-    r"|https?://[^\s/@:]+:[^\s/@]+@"
+    r"|(?:\b[A-Za-z][\w+.-]{0,30})?://[^\s/@:\"']*:[^\s/\"']+@|(?:\b[A-Za-z][\w+.-]{0,30})?://[^\s/@:\"']{20,}@"
     r"|https?://hooks\.[^\s\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )

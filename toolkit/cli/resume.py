@@ -8,14 +8,17 @@ from msgspec.structs import replace
 from toolkit.cli import deploying, options, output, world
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
-from toolkit.flow import runs, verified
+from toolkit.flow import colleagues, runs, verified
 from toolkit.flow.deploy import Order, files_of
-from toolkit.flow.stores import store_with, stores_around
+from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Ran
+from toolkit.record import who
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
+from toolkit.run.settle import Left
 from toolkit.show import run as show
+from toolkit.show.text import line
 
 EPILOG = """\b
 Examples:
@@ -43,7 +46,15 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     stores = stores_around(asked.folder, asked.rules, git)
     name = run or _newest(stores)
     store = store_with(name, stores)
-    left = runs.left_of(store, name, there)
+    rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
+    shared, problem = colleagues.newer(name, store, rules, there, asked.profile)
+    if problem:
+        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+    if shared is not None:
+        store = store_for(rules, there, shared.room.place.profile)
+    left = runs.left_of(store, name, there) if shared is None else colleagues.left_of(shared, rules, there, asked.profile)
+    if left.ended and shared is not None:
+        colleagues.settle(store, shared)
     if left.ended:
         raise Refused(f"run {name} has ended", f"see `toolkit show {name}`")
     if asked.dry_run:
@@ -52,11 +63,13 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
             return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
         output.say(show.still_open(name, left.jobs, left.done, left.begun))
         return 0
-    rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
     where = left.facts.get("environment")
     allowed = deploying.may_decide(rules, where, asked)
     if allowed and not asked.allowed:
         rules = load_trusted(asked.folder, asked.rules, git, allowed)
+    theirs = shared is not None and not colleagues.is_ours(shared.run.entries)
+    if shared is not None and theirs:
+        _agreed(asked, name, shared.run.writer, left)
     order = Order(folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed)
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
@@ -65,16 +78,29 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor(), baselines)
 
     def go_on(told: deploying.Told) -> Ran:
-        return runs.resume(replace(request, verify=verified.Verifier(rules, proofs, there, told.stop, standby)), there, store, told)
+        verify = verified.Verifier(rules, proofs, there, told.stop, standby)
+        placed = colleagues.placed(rules, asked.profile, deploying.CONSENTS if theirs else ())
+        here = request if shared is None else replace(request, placed=placed)
+        return runs.resume(replace(here, verify=verify), there, store, told, None if shared is None else shared.run)
 
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 
 
+def _agreed(asked: deploying.Common, name: str, writer: str, left: Left) -> None:
+    """Somebody else's run is only gone on with if that is agreed to. Raises Refused."""
+    if not asked.quiet:
+        output.note(f"Run {name} was begun by {line(writer)}.")
+        output.note(show.still_open(name, left.jobs, left.done, left.begun))
+    deploying.agreed(asked, left.open or left.jobs)
+
+
 def _newest(stores: list[Store]) -> str:
-    """The newest run that is open. Raises Refused if there is none."""
-    found = sorted((run for store in stores for run in unfinished(store)), key=lambda run: run.run, reverse=True)
+    """The newest run of this machine that is open. Raises Refused if there is none."""
+    here = who.this().host
+    mine = (run for store in stores for run in unfinished(store) if run.host in ("", here))
+    found = sorted(mine, key=lambda run: run.run, reverse=True)
     if not found:
         raise Refused("no run is open", "see `toolkit history`")
     for other in found[1:]:
-        output.note(f"note: run {other.run} is open, too: toolkit resume {other.run}")
+        output.note(f"note: run {line(other.run)} is open, too: toolkit resume {line(other.run)}")
     return found[0].run

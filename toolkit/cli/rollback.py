@@ -27,9 +27,10 @@ progress is stopped."""
 @click.argument("target")
 @click.option("--to", "version", metavar="VERSION", help="The version, or the run that deployed it.")
 @click.option("--list", "as_list", is_flag=True, help="Only print the versions that were good.")
+@deploying.take_over
 @deploying.deploy_options
 @click.pass_context
-def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: bool, **given: Any) -> int:
+def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: bool, take_over: bool, **given: Any) -> int:
     """Put the last good version of a target back."""
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
@@ -52,19 +53,21 @@ def rollback(ctx: click.Context, /, target: str, version: str | None, as_list: b
         raise Refused("nobody is here to say yes", "add --yes")
     if by is not None and not asked.quiet:
         output.note(f"note: run {line(by.run)} of {line(by.who)} deploys {target} right now ({line(by.command)}): it is asked to stop")
-    return deploying.go_agreed("rollback", asked, replace(order, **flow.orders(_chosen(choice, version, asked))), git)
+    said = flow.orders(_chosen(choice, version, asked))
+    wishes = {**said["wishes"], **deploying.wishes({"take_over": take_over})}
+    return deploying.go_agreed("rollback", asked, replace(order, wishes=wishes, each=said["each"]), git)
 
 
 def _chosen(choice: flow.Choice, version: str | None, asked: deploying.Common) -> flow.Candidate:
     """What was asked for, what a person picks from the list, or the last good one that is not live."""
-    found = choice.found
+    found = [one for one in choice.found if not one.older]
     if version is None and output.interactive() and not asked.yes and not asked.as_json and len(found) > 1:
         from toolkit.cli.prompt import pick
 
         if choice.back:
             output.note(f"note: {line(choice.back)}")
         version = pick("Which version?", [(display.good(one.record, one.live, one.gone), one.record.run) for one in found])
-    chosen = flow.pick(found, version, choice.back, choice.target)
+    chosen = flow.pick(choice.found, version, choice.back, choice.target)
     if version is None and not asked.quiet:
         for one in found[: found.index(chosen)]:
             if one.gone and not one.live:
@@ -73,7 +76,8 @@ def _chosen(choice: flow.Choice, version: str | None, asked: deploying.Common) -
 
 
 def _listed(choice: flow.Choice, as_json: bool) -> int:
-    records, gone = [one.record for one in choice.found], [one.gone for one in choice.found]
+    found = [one for one in choice.found if not one.older]
+    records, gone = [one.record for one in found], [one.gone for one in found]
     if as_json:
         versions = display.goods(records, gone)
         return output.document({"toolkit": 1, "command": "rollback", "status": "ok", "exit": 0, "versions": versions})

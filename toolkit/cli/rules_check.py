@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit
+from toolkit.flow.sources import inputs_of
 from toolkit.impact.lint import INFORMATION, lint
 from toolkit.impact.lint import generated as lint_generated
 from toolkit.model import Rules
@@ -33,7 +34,8 @@ def rules_check(ctx: click.Context, folder: str | None, rules: str | None, stric
     own = flow.rules_path(loaded, git)
     found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
     if found is not None and git is not None and not git.bare:
-        findings = lint_generated(flow.book(loaded), _generated(loaded, git))
+        images = {name for name, own in inputs_of(loaded, loaded.environment).items() if own.images}
+        findings = lint_generated(flow.book(loaded), _generated(loaded, git), images)
         found = replace(found, findings=(*found.findings, *findings))
     serious = found is not None and (found.unowned or any(one.code not in INFORMATION for one in found.findings))
     code = Exit.FAILED if strict and serious else Exit.OK

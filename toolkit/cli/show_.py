@@ -2,10 +2,14 @@
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import options, output, world
+from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
+from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
+from toolkit.record import who
 from toolkit.show import history as display
+from toolkit.show.text import line
 
 
 @click.command("show", epilog="\b\nExamples:\n  toolkit show 20261120-193742-x7k2\n  toolkit show 20261120-193742-x7k2 --json")
@@ -16,9 +20,13 @@ from toolkit.show import history as display
 def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as_json: bool) -> int:
     """One run: what was asked, and how each step ended."""
     folder = options.enter(ctx, folder)
-    store = store_with(run, stores_around(folder, options.inherited(ctx, "rules", rules), options.repository(folder)))
-    found = flow.look_at(store, run)
+    git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
+    store = store_with(run, stores_around(folder, named, git))
+    shared, problem = colleagues.newer(run, store, load_rules(folder, named, git), world.around(git, folder))
+    if problem:
+        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+    found = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     if as_json:
         return output.document(display.run_document(found.summary, found.steps))
-    output.say(display.run(found.summary, found.steps))
+    output.say(display.run(found.summary, found.steps, who.this().host))
     return 0

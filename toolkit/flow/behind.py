@@ -72,6 +72,9 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
     what, content = named(live, "what runs"), [key for key in CONTENT if key in live.detail]
     ours = [record for record in records if record.run == live.run]
     if live.run is None:
+        kept = next((record for record in records if record.deployed.same(live.deployed)), None)
+        if kept is not None:
+            return f"another tool has taken toolkit's tags away; what runs is still what run {kept.run} deployed"
         return f"{what} was not put there by toolkit"
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"

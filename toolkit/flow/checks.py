@@ -50,7 +50,7 @@ def together(rules: Rules) -> Checks:
         path = os.path.join(folder, name)
         if not files.is_inside(path, folder):
             raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
-        parts[path] = reading.load_file(bytes_of(path), os.path.relpath(path), sorts())
+        parts[path] = reading.load_file(bytes_of(path, folder), os.path.relpath(path), sorts())
     return reading.together(parts)
 
 

@@ -75,6 +75,9 @@ class Point(Struct, frozen=True):
     """What its version's name says of the files that git ignores and its build takes."""
 
 
+RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
+"""What the targets are compared with by `last`."""
+
 UNRECORDED = Point(None, "", unknown="no deploy is recorded", unrecorded=True)
 
 Points = Mapping[str, tuple[Point, ...]]
@@ -174,7 +177,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
         if commits:
             parts.append(_against(request, rules, Base("last", None, commits, "recorded"), names, git, head, seen))
     how = "live" if request.base == "live" else "last"
-    chosen = "what is live" if how == "live" else "last recorded deploy"
+    chosen = "what is live" if how == "live" else RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
     commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
     base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
     users = _users(request, rules, parts, git, head, seen)

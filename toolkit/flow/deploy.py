@@ -14,14 +14,15 @@ from toolkit.changes.names import LETTERS
 from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Points, Records, Request, diff
 from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
-from toolkit.flow.previous import good_before, last_recorded, previous
+from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Answer, Backwards, Job, Live, Preview, Rules, Standing, Target, Version
+from toolkit.model import Answer, Backwards, Job, Live, Preview, Recorded, Rules, Standing, Target, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
+from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 
 MOST_PREVIEWS = 16
@@ -107,6 +108,7 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     )
     jobs = tuple(replace(job, wishes={**job.wishes, **order.each.get(job.place.region, {})}) for job in jobs)
     _refuse_what_its_name_does_not_say(jobs, holds)
+    jobs = tuple(replace(job, recorded=recorded(job, rules, world)) for job in jobs)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
     previews = _warned(_previews(jobs, world), jobs, holds, changed)
     back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
@@ -152,6 +154,14 @@ def _backwards(
     return tuple(found)
 
 
+def recorded(job: Job, rules: Rules, world: World) -> Recorded | None:
+    """What the record says of a job's target, so that its kind can tell whether somebody else has changed it since."""
+    try:
+        return recorded_of(records_of(job, rules, world))
+    except ToolkitError as problem:
+        return Recorded(problem=str(problem))
+
+
 def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     """What puts the last good versions back, where the environment wants that and something says whether it is needed.
 
@@ -163,8 +173,17 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     if found is None or found.rollback != "on-failure":
         return ()
     wanted = [job for job in jobs if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None]
-    records = [(job, good_before(previous(job, rules, world), job.version)) for job in wanted]
-    return tuple(undoing_of(job, record, rules) for job, record in records if record is not None)
+    made: list[Job] = []
+    for job in wanted:
+
+        def kept(record: Record, job: Job = job) -> bool:
+            """Whether it can be put back still; also where nobody could tell."""
+            return targets.kind(job.kind).kept(job, [record.detail], world) != (False,)
+
+        record = good_before(previous(job, rules, world), job.version, kept)
+        if record is not None:
+            made.append(undoing_of(job, record, rules))
+    return tuple(made)
 
 
 def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:
@@ -188,8 +207,8 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
 
 
 def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) -> Callable[[Job], None]:
-    """The same of a run that is about to begin, whose locks were not yet its own when it was prepared: what would be put back has to be the
-    last good version still."""
+    """The same of a run that is about to begin, whose locks were not yet its own when it was prepared: what is recorded, and what would be
+    put back, have to be the same still."""
     files = files_of(order, prepared.rules, git)
     back = {job.undoes: job.version.name for job in prepared.standby}
 
@@ -199,6 +218,9 @@ def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) ->
             _refuse_going_back(job, prepared, git, world)
         if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
             raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
+        known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, world)
+        if now is not None and not now.problem and (known is None or known.run != now.run):
+            raise StalePlan(f"run {now.run} has deployed {job.target} since this was prepared", "run it again")
 
     return still
 

@@ -1,15 +1,18 @@
 """The versions of a target that were good before: what can be put back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
-from toolkit.model import GOOD, Job, Live, Rules, Version
+from toolkit.model import GOOD, Job, Live, Recorded, Rules, Version
 from toolkit.ports.world import World
 from toolkit.record.history import last_good
 from toolkit.record.ledger import SET, Record, open_ledger, scope_of
+from toolkit.run.overtaken import CONTENT
 
 
 def previous(job: Job, rules: Rules, world: World) -> list[Record]:
@@ -48,19 +51,50 @@ def newest(job: Job, rules: Rules, world: World) -> Record | None:
     return records[0] if records else None
 
 
-def good_before(records: Sequence[Record], version: Version) -> Record | None:
-    """The newest good deploy of another version, None if there is none. `records` are the newest first.
+def records_of(job: Job, rules: Rules, world: World) -> tuple[Record, ...]:
+    """All that is recorded of a job's target in its place, newest first; this machine's copy where the shared record cannot be reached.
+
+    Raises StateDamaged, FileProblem, CloudError, Refused.
+    """
+    return tuple(open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target))
+
+
+def recorded_of(records: Sequence[Record]) -> Recorded | None:
+    """What records, newest first, say to a kind: the newest good deploy, and what the others have put there. Pure.
+
+    None if none is good, or that one does not say what it has put there: a person said what is live.
+    """
+    at = next((at for at, record in enumerate(records) if record.verdict in GOOD), None)
+    if at is None or not _contents(records[at]):
+        return None
+    good = records[at]
+    earlier = tuple(key for record in records[at + 1 :] for key in _contents(record))
+    later = tuple(key for record in records[:at] for key in _contents(record))
+    deployed = replace(good.deployed, body="", parameters={})  # it goes into the journal
+    return Recorded(good.run, good.version, deployed, good.detail, tuple(dict.fromkeys(earlier)), tuple(dict.fromkeys(later)))
+
+
+def _contents(record: Record) -> list[str]:
+    """What names the content that a deploy has put there."""
+    named = [*(record.detail.get(key, "") for key in CONTENT), record.deployed.definition, record.deployed.template]
+    return [key for key in named if key]
+
+
+def good_before(
+    records: Sequence[Record], version: Version, may_be_put_back: Callable[[Record], bool] = lambda record: True
+) -> Record | None:
+    """The newest good deploy of another version that may be put back, None if there is none. `records` are the newest first.
 
     Where the version is only the name of an image, which may mean another one by now, every deploy is of another.
     """
     only_a_name = version.fingerprint.startswith("image ")
     others = (record for record in records if record.version and (only_a_name or record.version != version.name))
-    return next((record for record in others if record.verdict in GOOD), None)
+    return next((record for record in others if record.verdict in GOOD and may_be_put_back(record)), None)
 
 
 def runs(record: Record, live: Live | None) -> bool:
-    """Whether what is live is what this deploy put there: the same version and, where both are known, the same image."""
-    if live is None or record.version != live.version:
+    """Whether what is live is what this deploy put there: the same version and, where both are known, the same image and definition."""
+    if live is None or record.version != live.version or record.deployed.same(live.deployed) is False:
         return False
     ours, theirs = record.detail.get("digest"), live.detail.get("digest")
     return not (ours and theirs) or ours == theirs

@@ -201,6 +201,8 @@ def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> N
 
 def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
+    if live.doubt:
+        return Point(None, "", unknown=live.doubt)
     if live.commit is None:
         return Point(None, "", unknown="what is live of it was not put there by toolkit")
     version = live.version or ""

@@ -26,11 +26,14 @@ class Candidate(Struct, frozen=True):
     """A version that was good everywhere where it is to be put back, with its newest good deploy in each region, and where it runs.
 
     `gone`: what it needs is not there any more, such as its image; None where nobody could tell, or has asked.
+    One that is `older` is a deploy of that version before the newest: it may have run in another way, and is put back where somebody
+    names its run.
     """
 
     each: Mapping[str | None, Record]
     runs_in: tuple[str | None, ...] = ()
     gone: bool | None = None
+    older: bool = False
 
     @property
     def live(self) -> bool:
@@ -67,7 +70,8 @@ def choices(order: Order, git: Git | None, world: World, look: bool = True, busy
     rules, jobs = _jobs(order, git)
     [target] = order.targets
     kind = kinds.kind(rules.targets[target].kind)
-    found = {job.place.region: _good(previous(job, rules, world)) for job in jobs}
+    every = {job.place.region: previous(job, rules, world) for job in jobs}
+    found = {region: _good(records) for region, records in every.items()}
     live = {job.place.region: None if busy or not look else _live(job, world, found[job.place.region]) for job in jobs}
     gone = {job.place.region: _gone(job, kind, found[job.place.region], world) for job in jobs}
     first, *rest = found.values()
@@ -79,7 +83,7 @@ def choices(order: Order, git: Git | None, world: World, look: bool = True, busy
             words = [gone[region].get(_key(record)) for region, record in each.items()]
             made.append(Candidate(each, runs_in, True if True in words else None if None in words else False))
     back = _back(jobs, rules, world, made) if look and not busy else ""
-    return Choice(target, tuple(made), back)
+    return Choice(target, (*made, *_older(every, made)), back)
 
 
 def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
@@ -135,6 +139,17 @@ def _gone(job: Job, kind: Kind, good: Mapping["Key", Record], world: World) -> M
     return {key: None if kept is None else not kept for key, kept in zip(good, there, strict=True)}
 
 
+def _older(every: Mapping[str | None, Sequence[Record]], newest: Sequence[Candidate]) -> list[Candidate]:
+    """The good deploys that a newer one of the same version hides, run by run."""
+    shown = {record.run for one in newest for record in one.each.values()}
+    by_run: dict[str, dict[str | None, Record]] = {}
+    for region, records in every.items():
+        for record in records:
+            if record.run not in shown:
+                by_run.setdefault(record.run, {})[region] = record
+    return [Candidate(each, older=True) for each in by_run.values() if len(each) == len(every)]
+
+
 Key = tuple[str, str]
 """A version and its image: a tag may have meant several."""
 
@@ -176,6 +191,7 @@ def pick(found: Sequence[Candidate], wanted: str | None, back: str = "", target:
     """
     if wanted is not None:
         return _named(found, wanted)
+    found = [one for one in found if not one.older]
     partly = [one for one in found if one.runs_in and not one.live]
     if len(partly) > 1:
         run = ", ".join(f"{one.record.version[:12]} in {one.runs_in[0]}" for one in partly)
@@ -195,8 +211,10 @@ def pick(found: Sequence[Candidate], wanted: str | None, back: str = "", target:
 
 
 def _named(found: Sequence[Candidate], wanted: str) -> Candidate:
-    exact = [one for one in found if wanted == one.record.version or wanted in {record.run for record in one.each.values()}]
-    close = exact or [one for one in found if one.record.version.startswith(wanted)]
+    by_run = [one for one in found if wanted in {record.run for record in one.each.values()}]
+    versions = [one for one in found if not one.older]
+    exact = by_run or [one for one in versions if wanted == one.record.version]
+    close = exact or [one for one in versions if one.record.version.startswith(wanted)]
     if len({one.record.version for one in close}) > 1:
         raise UsageError(
             f"{wanted!r} is the beginning of several versions", f"name a run: {', '.join(one.record.run for one in close[:4])}"

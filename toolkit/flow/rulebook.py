@@ -24,13 +24,19 @@ if TYPE_CHECKING:  # most commands ask nothing of the live system
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
     """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
-    path = named or files.find_rules(folder, git.root if git and not git.bare else None)
-    return read_rules(bytes_of(path), shown(path))
+    if named:
+        return read_rules(bytes_of(named), shown(named))
+    root = git.root if git and not git.bare else None
+    path = files.find_rules(folder, root)
+    return read_rules(bytes_of(path, root or os.path.dirname(path)), shown(path))
 
 
-def bytes_of(path: str) -> bytes:
-    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where that is too much."""
-    data = files.read(path, toml.MOST_BYTES)
+def bytes_of(path: str, root: str | None = None) -> bytes:
+    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where that is too much.
+
+    One that the repository names has to lie in it: `root`.
+    """
+    data = files.read(path, toml.MOST_BYTES) if root is None else files.read_inside(root, path, toml.MOST_BYTES)
     if len(data) > toml.MOST_BYTES:
         raise RulesError(shown(path), [Problem(None, "", toml.too_long(files.size(path)))])
     return data

@@ -8,17 +8,20 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import Exit, Preempted, Refused, ToolkitError
+from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Place, Ran
 from toolkit.ports.aws.client import check_account
+from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import Ledger, open_ledger
 from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
+from toolkit.record.mirror import Mirror, claimed
+from toolkit.record.shelf import SharedRun, Shelf
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 from toolkit.run.book import Papers
@@ -29,12 +32,17 @@ from toolkit.run.step import Verify, unchecked
 from toolkit.run.stop import Stop
 
 
+def as_it_is(job: Job) -> Job:
+    """A job where its run has it."""
+    return job
+
+
 class Request(Struct, frozen=True):
     """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
 
     `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy; `verify` says whether a
     step that went well passes its checks, and `checked` that this is wanted: for the process that goes on with it, perhaps. `advise` makes
-    of what to do next what has to be said where the job is.
+    of what to do next what has to be said where the job is, and `placed` has the job where this machine reaches it.
     """
 
     run: str
@@ -47,6 +55,7 @@ class Request(Struct, frozen=True):
     verify: Verify = unchecked
     checked: bool = True
     advise: Callable[[Job, str], str] = as_said
+    placed: Callable[[Job], Job] = as_it_is
     preempts: bool = False
     """Whether a run that deploys one of its targets is asked to stop: this one undoes it."""
     facts: Mapping[str, Any] = {}
@@ -86,7 +95,9 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
         }
         journal = Journal.create(store, request.run, facts, world.clock)
         try:
-            ran = _carry_out(store, journal, Orders(jobs, request.parallel, request.fail_fast), request, world, told, held)
+            with _shared(store, journal, jobs, world, told) as mirror:
+                orders = Orders(jobs, request.parallel, request.fail_fast)
+                ran = _carry_out(store, journal, orders, request, world, told, held, mirror)
         finally:
             journal.close()
     return _with_left(ran, prepared.left)
@@ -99,22 +110,94 @@ def _with_left(ran: Ran, left: Sequence[tuple[str, str]]) -> Ran:
     return replace(ran, left=tuple(left), status="partial", exit=Exit.PARTLY)
 
 
-def resume(request: Request, world: World, store: Store, told: Told) -> Ran:
-    """Go on with a run that was left: what is open is looked at first, what was never begun is begun. Raises ToolkitError."""
-    journal = Journal.reopen(store, request.run, world.clock)
-    try:
+def resume(request: Request, world: World, store: Store, told: Told, theirs: SharedRun | None = None) -> Ran:
+    """Go on with a run that was left: what is open is looked at first, what was never begun is begun. Raises ToolkitError.
+
+    `theirs` is the run as another machine has left it in the bucket: it is copied here once its locks are ours, and not before.
+    """
+    if theirs is None:
+        journal = Journal.reopen(store, request.run, world.clock)
+        try:
+            return _resume(request, world, store, told, journal)
+        finally:
+            journal.close()
+    found = _placed(left(theirs.entries, world.clock.now(), request.run), request)
+    _refuse_ended(found, request.run)
+    _same_account(found.jobs, world)
+    with _locked(store, found.open, request, world, told) as held:
+        journal = Journal.copied(store, request.run, theirs.data, world.clock)
+        try:
+            return _go_on(request, world, store, told, journal, held)
+        finally:
+            journal.close()
+
+
+def _resume(request: Request, world: World, store: Store, told: Told, journal: Journal) -> Ran:
+    found = _placed(left(journal.entries, world.clock.now(), journal.path), request)
+    _refuse_ended(found, request.run)
+    _same_account(found.jobs, world)
+    with _locked(store, found.open, request, world, told) as held:
+        return _go_on(request, world, store, told, journal, held)
+
+
+def _go_on(request: Request, world: World, store: Store, told: Told, journal: Journal, held: Held) -> Ran:
+    """With the locks: from now on nobody else goes on with it. What the bucket knows of it is newer, if anything is."""
+    first = left(journal.entries, world.clock.now(), journal.path)
+    with _shared(store, journal, first.jobs, world, told, claim=True) as mirror:
         found = left(journal.entries, world.clock.now(), journal.path)
-        if found.ended:
-            raise Refused(f"run {request.run} has ended", f"see `toolkit show {request.run}`")
-        _same_account(found.jobs, world)
-        with _locked(store, found.open, request, world, told) as held:
-            _give_up_overtaken(journal, found, store, world)
-            found = left_of(store, request.run, world)
-            journal.append("note", **who.facts(), command=list(request.command))
-            orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
-            return _carry_out(store, journal, orders, request, world, told, held)
+        if found.jobs != first.jobs:
+            raise StateDamaged(path=journal.path, reason="the run of this name in the bucket has other steps")
+        _refuse_ended(found, request.run)
+        _give_up_overtaken(journal, found, store, world)
+        journal.append("note", **who.facts(), command=list(request.command))
+        found = _placed(left_of(store, request.run, world), request)
+        orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
+        return _carry_out(store, journal, orders, request, world, told, held, mirror)
+
+
+def _refuse_ended(found: Left, run: str) -> None:
+    if found.ended:
+        raise Refused(f"run {run} has ended", f"see `toolkit show {run}`")
+
+
+def _placed(found: Left, request: Request) -> Left:
+    """With the jobs where this machine reaches them: a profile is a name that only its own machine knows."""
+    return replace(found, jobs=tuple(request.placed(job) for job in found.jobs))
+
+
+@contextmanager
+def _shared(store: Store, journal: Journal, jobs: Sequence[Job], world: World, told: Told, claim: bool = False) -> Iterator[Mirror | None]:
+    """While the run goes on, its journal and logs are sent to the bucket of its place, if it has one.
+
+    With `claim` what is there already is taken over first. All of it is sent, or is marked as unsent, before the locks are let go.
+    Raises StateDamaged, LockLost, CloudError.
+    """
+    shelf = shelf_in(jobs[0].place if jobs else Place(), world)
+    if shelf is None:
+        yield None
+        return
+    mirror = Mirror(shelf, store, journal, tuple(job.step for job in jobs), frozenset(job.step for job in jobs if job.undoes))
+    if claim:
+        over = claimed(shelf, journal)
+        mirror.fetch_logs()
+    else:
+        over = None
+    problem = mirror.begin(over)
+    if problem:
+        told.listener.told("toolkit", f"colleagues cannot see this run yet: {problem}")
+    try:
+        yield mirror
     finally:
-        journal.close()
+        unsent = mirror.close()
+        if unsent:
+            told.listener.told("toolkit", unsent)
+        elif mirror.taken:
+            told.listener.told("toolkit", f"{mirror.taken} has taken the run over: see `toolkit show {journal.run}`")
+
+
+def shelf_in(place: Place, world: World) -> Shelf | None:
+    """Where the runs of a place are shared, None where they are not."""
+    return Shelf(Bucket(world.aws(place), place.store, place.account)) if place.store else None
 
 
 class Story(Struct, frozen=True):
@@ -187,7 +270,14 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
             told.listener.told("toolkit", problem)
 
 
-def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held) -> Ran:
+def _carry_out(
+    store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held, mirror: Mirror | None
+) -> Ran:
+    def fenced() -> None:
+        held.fenced()
+        if mirror is not None:
+            mirror.check()
+
     try:
         places = {job.step: really(job.place, world) for job in orders.jobs}
         ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
@@ -195,7 +285,7 @@ def _carry_out(store: Store, journal: Journal, orders: Orders, request: Request,
         with suppress(ToolkitError):  # each step says what it could not do
             deploy.warm(orders.jobs, world)
         return Execution(
-            request.run, orders, papers, world, told.listener, told.stop, held.fenced,
+            request.run, orders, papers, world, told.listener, told.stop, fenced,
             still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
         ).carry_out()  # fmt: skip
     except Exception:

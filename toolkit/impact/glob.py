@@ -18,6 +18,9 @@ LONGEST = 1024
 MOST_ALTERNATIVES = 1024
 """The most plain alternatives that one pattern may stand for."""
 
+MOST_INNER = 4
+"""The most `**` that a pattern may have inside of names: each doubles what it stands for, and what that costs."""
+
 MOST_NESTING = 16
 """How deep braces may stand in braces."""
 
@@ -277,8 +280,8 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
     if any(segment in _NO_NAMES for segment in split):
         return
     inside = _inner_globstars(tokens)
-    if 2 ** len(inside) > MOST_ALTERNATIVES:
-        raise PatternError(_TOO_MANY)
+    if len(inside) > MOST_INNER:
+        raise PatternError(f"it has more than {MOST_INNER} `**` inside of names, which stand for {2 ** len(inside)} patterns; split it")
     if inside:
         before, after = tokens[: inside[0]], tokens[inside[0] + 1 :]
         yield from _segments((*before, STAR, *after))

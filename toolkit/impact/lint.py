@@ -1,7 +1,7 @@
 """What is odd about the rules, seen against the files that there are: dead, shadowed and overlapping rules, unowned files."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from toolkit.impact.matcher import Matcher
@@ -24,14 +24,16 @@ def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Li
     return Lint(tuple(sorted(findings, key=lambda finding: finding.line or 0)), len(paths), tuple(_by_folder(seen.unowned)))
 
 
-def generated(book: RuleBook, found: Mapping[str, Sequence[str]]) -> tuple[Finding, ...]:
-    """A finding for each target whose build takes files that git does not know."""
+def generated(book: RuleBook, found: Mapping[str, Sequence[str]], images: Collection[str]) -> tuple[Finding, ...]:
+    """A finding for each target whose build takes files that git does not know. `images` are the
+    targets that are built by a Dockerfile.
+    """
     return tuple(
         Finding(
             GENERATED,
             book.line("targets", name),
             f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the build of {name} (such as {paths[0]})",
-            "keep them out with .dockerignore, or commit them",
+            "keep them out with .dockerignore, or commit them" if name in images else "",
         )
         for name, paths in found.items()
     )

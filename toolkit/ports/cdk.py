@@ -25,7 +25,8 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Place
 from toolkit.ports import causes, cdk_environment, process
-from toolkit.ports.files import read, write
+from toolkit.ports.aws.partition import partition, suffix
+from toolkit.ports.files import own_cache, read, within, write
 
 CLI = "npm install --save-dev aws-cdk@2.1148.1"
 SCHEME = "2"
@@ -146,14 +147,12 @@ class Remark(Struct, frozen=True):
 def synthesized(app: App, cache: str, log: Log) -> str:
     """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused, FileProblem, ProgramFailed, and what `log`
     raises."""
+    for name in ("cdk.json", "cdk.context.json"):
+        within(app.root, os.path.join(app.folder, name))
     settings = _settings(app.path)
     argv, way = _program(app, settings)
     build = settings.get("build") if way is Way.APP else None
-    kept = os.path.join(cache, "cdk")
-    try:
-        os.makedirs(kept, mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise FileProblem(path=kept, reason=error.strerror or str(error)) from None
+    kept = own_cache(cache, "cdk")
     whose = _identity(app, settings, way, argv)
     # A build writes into the app's own folder: never two at once there.
     lock = hashlib.sha256(app.path.encode("utf-8", "surrogateescape")).hexdigest()[:32] if build else whose
@@ -674,16 +673,6 @@ def placed(text: str, account: str, region: str) -> str:
     for name, value in known.items():
         text = text.replace(f"${{{name}}}", value)
     return text
-
-
-def partition(region: str) -> str:
-    """The part of AWS that a region belongs to, as ARNs name it."""
-    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
-def suffix(region: str) -> str:
-    """What AWS's addresses in a region end with."""
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def not_bootstrapped(account: str, region: str, profile: str | None = None, parameter: str = "") -> Missing:

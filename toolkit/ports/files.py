@@ -3,8 +3,10 @@
 import os
 import stat
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 
-from toolkit.errors import FileIsThere, FileProblem, NoRules
+from toolkit.errors import FileIsThere, FileProblem, NoRules, StateDamaged
 
 RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
 
@@ -51,6 +53,10 @@ def size(path: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+_SHELLS = ("/dev/fd/", "/dev/stdin", "/dev/null", "/proc/self/fd/", f"/proc/{os.getpid()}/fd/")
+"""Where a shell's own pipes are: `<(...)`."""
+
+
 def _regular(path: str, flags: int) -> int:
     """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the shell itself hands over is waited for."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -59,7 +65,7 @@ def _regular(path: str, flags: int) -> int:
         os.close(descriptor)
         raise IsADirectoryError(21, "it is a folder, not a file")
     if not stat.S_ISREG(mode):
-        if not os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        if not os.path.abspath(path).startswith(_SHELLS):
             os.close(descriptor)
             raise OSError(22, "it is no regular file; to read from a pipe, use standard input")
         os.set_blocking(descriptor, True)
@@ -127,13 +133,54 @@ def is_inside(path: str, folder: str) -> bool:
     return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
+def within(root: str, name: str) -> str:
+    """Where a repository's file really is, from the repository's real root. Raises FileProblem where that is outside of it.
+
+    What a repository names is a stranger's choice: a link to somebody's keys must not be read, nor quoted in an error. Git's own folder
+    is none of the repository's files; a CI job keeps its token there.
+    """
+    path = os.path.join(root, name)
+    found = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    if found == ".." or found.startswith(".." + os.sep):
+        out = "a link that leads out of the repository" if is_inside(os.path.dirname(path), root) else "outside of the repository"
+        raise FileProblem(path=path, reason=f"it is {out}")
+    if ".git" in found.split(os.sep):
+        raise FileProblem(path=path, reason="it is in git's own folder")
+    return found
+
+
+def read_inside(root: str, name: str, most: int) -> bytes:
+    """The bytes of a repository's file, at most `most` and one more. Raises FileProblem, also for one that is not really inside."""
+    found = within(root, name)
+    try:
+        descriptor = open_below(os.path.realpath(root), found, os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(22, "it is no regular file")
+            return file.read(most + 1)
+    except OSError as error:
+        raise FileProblem(path=os.path.join(root, name), reason=error.strerror or str(error)) from None
+
+
+def open_below(root: str, path: str, flags: int) -> int:
+    """Open a path step by step, so that no link on the way is followed. Raises OSError."""
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    parts = [part for part in path.split("/") if part]
+    for number, part in enumerate(parts, 1):
+        last = number == len(parts)
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (flags if last else os.O_DIRECTORY)
+        try:
+            following = os.open(part, how, dir_fd=at)
+        finally:
+            os.close(at)
+        at = following
+    return at
+
+
 def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
     """The text of a repository's file. None if it is missing, larger than `most` bytes, no text, or not really inside (a link out)."""
-    path = os.path.join(root, name)
-    if not is_inside(path, root):
-        return None
     try:
-        data = read(path, most)
+        data = read_inside(root, name, most)
         return None if len(data) > most else data.decode()
     except (FileProblem, UnicodeDecodeError):
         return None
@@ -191,6 +238,57 @@ def beginning(path: str, most: int) -> bytes:
 
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def own_folder(path: str, what: str, variable: str) -> str:
+    """Make a folder, and be sure that it is a folder, ours, and not for others to write to: `what` lies there, and `variable` moves it.
+
+    Raises StateDamaged, FileProblem.
+    """
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        found = os.lstat(path)
+    except OSError as error:
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+    problem = wrong_with(found, os.geteuid(), what)
+    if problem:
+        raise StateDamaged(path=path, reason=f"{problem}; mend that, or set {variable} to another folder")
+    return path
+
+
+def wrong_with(found: os.stat_result, me: int, what: str) -> str | None:
+    """Why a folder cannot be trusted with `what`, None if it can."""
+    if stat.S_ISLNK(found.st_mode):
+        return f"the folder of {what} is a link"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"the place of {what} is no folder"
+    if found.st_uid != me:
+        return f"the folder of {what} belongs to another user ({found.st_uid})"
+    if found.st_mode & 0o022:
+        return f"others may write to the folder of {what}"
+    return None
+
+
+def own_state(*names: str) -> str:
+    """A folder in toolkit's state, made if need be, with all above it ours alone. Raises StateDamaged, FileProblem."""
+    return _own(os.path.abspath(state_folder()), names, "toolkit's state", "TOOLKIT_STATE_DIR")
+
+
+def own_cache(cache: str, *names: str) -> str:
+    """The same in the cache: what lies there is run and deployed."""
+    return _own(os.path.abspath(cache), names, "toolkit's cache", "TOOLKIT_CACHE_DIR")
+
+
+def _own(path: str, names: Sequence[str], what: str, variable: str) -> str:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError as error:
+        raise FileProblem(path=path, reason=error.strerror or str(error)) from None
+    own_folder(path, what, variable)
+    for name in names:
+        path = own_folder(os.path.join(path, name), what, variable)
+    return path
 
 
 def state_folder() -> str:

@@ -7,6 +7,8 @@ fetches or clones. GitPython, which reads commits and authors well but loses cha
 
 import os
 import re
+import signal
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -56,6 +58,11 @@ ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
 }
+
+PATIENCE_S = 60.0
+"""How long git may take to say where it is: it waits for ever for a pipe that its configuration includes."""
+
+_READ_BY_GIT = (".gitattributes", ".gitignore", ".git/info/attributes", ".git/info/exclude")
 
 GITLINK = "160000"
 
@@ -125,9 +132,11 @@ class Git:
         if program is None:
             raise GitMissing()
         git = cls(program, folder)
-        done = git._run(
-            "rev-parse", "--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"
-        )
+        asked = ("--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
+        done = process.run([*git._argv, "rev-parse", *asked], folder, git._env, PATIENCE_S)
+        if done.code == -signal.SIGKILL:
+            reason = f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is no file?"
+            raise GitError(verb="rev-parse", reason=reason)
         if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(b"true\n"):
             if not bare or _inside_a_work_tree(folder):
                 raise NoWorkTree(folder=folder)
@@ -448,7 +457,10 @@ class Git:
             return True  # its .git leads nowhere, so nobody knows what is in it
 
     def _without_local_filters(self) -> dict[str, str]:
-        """Clean filters that the repository itself defines would be run; the user's own ones may be."""
+        """Clean filters that the repository itself defines would be run; the user's own ones may be. Raises GitError for a pipe."""
+        for name in _READ_BY_GIT:
+            if _is_pipe(os.path.join(self.root, name)):
+                raise GitError(verb="status", reason=f"{name} is a pipe, and git would wait for it")
         done = self._run(
             "config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$"
         )
@@ -643,6 +655,13 @@ def _flags(git_dir: str | None) -> list[str]:
     where = [] if git_dir is None else [f"--git-dir={git_dir}"]
     pairs = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
     return [*where, "--no-optional-locks", "--no-pager", "--literal-pathspecs", *pairs]
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _inside_a_work_tree(folder: str) -> bool:

@@ -43,6 +43,8 @@ class Summary(Struct, frozen=True):
     open: tuple[str, ...] = ()
     """Steps with an intent or an answer of the cloud, and no outcome."""
     problem: str | None = None
+    host: str = ""
+    """The machine that wrote last, as it says itself."""
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
@@ -101,6 +103,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         exit=code if isinstance(code, int) else None,
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
+        host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
     )
 
 
@@ -148,7 +151,8 @@ def _is_of(record: Record, scope: Scope) -> bool:
 
 
 def _successes(store: Store, run: str) -> list[Record]:
-    """The good steps of one journal; none of one that cannot be read: `runs` says so."""
+    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was found unchanged was no deploy: where it
+    said something new, the record has it."""
     try:
         entries = journal.read(store, run)
     except (StateDamaged, FileProblem):
@@ -157,7 +161,7 @@ def _successes(store: Store, run: str) -> list[Record]:
     return [
         _record(jobs[entry.step], run, entry, store.endpoint)
         for entry in entries
-        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") in GOOD
+        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") == Verdict.SUCCEEDED
     ]
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from threading import Lock
@@ -25,6 +25,7 @@ from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDam
 from toolkit.ports.clock import Clock, Real
 from toolkit.record.disk import Disk, bad_file, open_own, sync_folder, unlock, unlockable, why, write_all
 from toolkit.record.disk import read as read_file
+from toolkit.record.disk import replace as replace_file
 from toolkit.record.state import Store
 
 VERSION = 1
@@ -75,6 +76,11 @@ class _Wrong(Exception):
 def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if it is taken."""
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
+
+
+def is_run(name: str) -> bool:
+    """Whether that can be the name of a run."""
+    return _RUN.fullmatch(name) is not None
 
 
 def path_of(store: Store, run: str) -> str:
@@ -186,6 +192,38 @@ class Journal:
             self._steps.check(entry)
         self._torn = False
         self._lock = Lock()
+        self.watcher: Callable[[Entry], None] | None = None
+        """Whoever is told of each line once it is on disk, and must not take long."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes of whole lines are on disk."""
+        return self._size
+
+    def content(self, size: int) -> bytes:
+        """The first bytes of it. Raises FileProblem."""
+        with self._lock:
+            try:
+                return os.pread(self._descriptor, size, 0)
+            except OSError as error:
+                raise FileProblem(path=self.path, reason=_why(error)) from None
+
+    def adopt(self, same: int, rest: bytes) -> None:
+        """Go on from what somebody else has written: the first `same` bytes stay, then come whole lines of theirs. A crash in between
+        leaves a journal with fewer lines. Raises StateDamaged, FileProblem."""
+        with self._lock:
+            entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
+            try:
+                self._disk.cut(self._descriptor, same)
+                self._disk.sync(self._descriptor)
+                write_all(self._disk, self._descriptor, rest)
+                self._disk.sync(self._descriptor)
+            except OSError as error:
+                raise FileProblem(path=self.path, reason=_why(error)) from None
+            self.entries, self._size, self._n, self._torn = entries, size, len(entries), False
+            self._steps = _Steps()
+            for entry in entries:
+                self._steps.check(entry)
 
     @classmethod
     def create(cls, store: Store, run: str, facts: Mapping[str, Any], clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
@@ -209,6 +247,16 @@ class Journal:
             os.unlink(path)
             raise
         return journal
+
+    @classmethod
+    def copied(cls, store: Store, run: str, data: bytes, clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
+        """Go on here with a journal of another machine, whose lines `data` are. If there is one here already, that is gone on with: it may
+        know more. Raises as `reopen` does."""
+        path = path_of(store, run)
+        store.room(ROOM)
+        if not os.path.lexists(path):
+            replace_file(path, data, disk or Disk())
+        return cls.reopen(store, run, clock, disk)
 
     @classmethod
     def reopen(cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
@@ -253,6 +301,9 @@ class Journal:
                 raise FileProblem(path=self.path, reason=_why(error)) from None
             self._torn = False
             self._n, self._size = entry.n, self._size + len(line)
+        watcher = self.watcher
+        if watcher is not None:
+            watcher(entry)
 
     def _line(self, state: str, step: str | None, facts: Mapping[str, Any]) -> tuple[Entry, bytes]:
         """The line to write. One that could not be read again is a bug: ValueError."""

@@ -118,7 +118,7 @@ class Leases:
 
     def attempt(self, name: str, holder: Holder) -> tuple[Lease | None, Holder | None, float | None]:
         """The lock, or else who has it, and for how many seconds at least without renewal. Raises CloudError, Refused."""
-        key = _key(name)
+        key = key_of(name)
         lease = Lease(name, key, self._bucket, holder, self._clock)
         body = encoded(holder, name)
         previous: Holder | None = None
@@ -148,7 +148,7 @@ class Leases:
 
         It is written once: each write makes the lease last longer.
         """
-        key = _key(name)
+        key = key_of(name)
         for _ in range(_ASKS):  # its holder may renew it at this very moment
             found = self._bucket.get(key, BODY_MOST)
             if found is None or decoded(found.body, found.etag).id != id:
@@ -191,15 +191,16 @@ class Leases:
 
     def force(self, name: str, id: str) -> bool:
         """Release somebody else's lock; False if there is none. Raises Refused if its holder is another one by now, CloudError."""
-        found = self._bucket.get(_key(name), BODY_MOST)
+        found = self._bucket.get(key_of(name), BODY_MOST)
         if found is None:
             return False
-        if decoded(found.body, found.etag.strip('"')).id != id or not self._bucket.delete(_key(name), found.etag):
+        if decoded(found.body, found.etag.strip('"')).id != id or not self._bucket.delete(key_of(name), found.etag):
             raise Refused(f"{name} has another holder now, or was just renewed", f"see `toolkit lock show {name}`")
         return True
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Where the lock of that name is."""
     return f"{ROOM}{'/'.join(state.file_name(part) for part in name.split('/'))}.lock"
 
 

@@ -1,6 +1,7 @@
 """What IAM has to allow for locks and the record in a bucket."""
 
 from toolkit.model import Place, Statement
+from toolkit.ports.aws.partition import partition
 
 
 def statements(place: Place) -> tuple[Statement, ...]:
@@ -8,8 +9,9 @@ def statements(place: Place) -> tuple[Statement, ...]:
     if place.store is None:
         return ()
     bucket, _, prefix = place.store.removeprefix("s3://").strip("/").partition("/")
-    inside = f"arn:aws:s3:::{bucket}/{prefix}/*" if prefix else f"arn:aws:s3:::{bucket}/*"
+    whole = f"arn:{partition(place.region)}:s3:::{bucket}"
+    inside = f"{whole}/{prefix}/*" if prefix else f"{whole}/*"
     return (
         Statement("locks and the record of what is live", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (inside,)),
-        Statement("the list of both", ("s3:ListBucket",), (f"arn:aws:s3:::{bucket}",)),
+        Statement("the list of both", ("s3:ListBucket",), (whole,)),
     )

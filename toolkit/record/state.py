@@ -4,13 +4,11 @@ import hashlib
 import os
 import re
 import shutil
-import stat
-from contextlib import suppress
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, StateDamaged
+from toolkit.errors import FileProblem
 from toolkit.ports import files
 from toolkit.record import disk
 
@@ -93,26 +91,4 @@ def words(name: str) -> str:
 
 def own_folder(path: str) -> str:
     """Make a folder, and be sure that it is a folder, ours, and not for others to write to."""
-    try:
-        with suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-        found = os.lstat(path)
-    except OSError as error:
-        raise FileProblem(path=path, reason=disk.why(error)) from None
-    problem = wrong_with(found, os.geteuid())
-    if problem:
-        raise StateDamaged(path=path, reason=f"{problem}; mend that, or set TOOLKIT_STATE_DIR to another folder")
-    return path
-
-
-def wrong_with(found: os.stat_result, me: int) -> str | None:
-    """Why a state folder cannot be trusted, None if it can."""
-    if stat.S_ISLNK(found.st_mode):
-        return "the folder of toolkit's state is a link"
-    if not stat.S_ISDIR(found.st_mode):
-        return "the place of toolkit's state is no folder"
-    if found.st_uid != me:
-        return f"the folder of toolkit's state belongs to another user ({found.st_uid})"
-    if found.st_mode & 0o022:
-        return "others may write to the folder of toolkit's state"
-    return None
+    return files.own_folder(path, "toolkit's state", "TOOLKIT_STATE_DIR")

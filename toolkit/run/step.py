@@ -225,17 +225,17 @@ def _too_late(job: Job, state: str, told: str) -> Outcome:
 
 def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
     """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
+    way = "toolkit resume"
+    if isinstance(problem, SIGNED_OUT):
+        way = problem.next if isinstance(problem, Expired) else f"{problem.next}; then go on: toolkit resume"
     if desk.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
             cause = f"{problem}; what runs in AWS was left to that"
-        way = "toolkit resume"
-    if isinstance(problem, SIGNED_OUT):
-        way = problem.next if isinstance(problem, Expired) else f"{problem.next}; then go on: toolkit resume"
         return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
     that_runs = " that runs" if desk.prepared else ""
     cause = f"{problem}; nothing{that_runs} was changed" if problem else f"stopped before anything{that_runs} was changed"
-    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, "toolkit resume" if problem else "", open=True)
+    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, way if problem else "", open=True)
 
 
 def _failed(job: Job, problem: ToolkitError) -> Outcome:

@@ -38,6 +38,9 @@ def folder() -> str:
 def load() -> Box | None:
     """What is remembered, None if nothing is. Raises StateDamaged."""
     path = os.path.join(folder(), "sandbox.json")
+    if not os.path.lexists(folder()):
+        return None
+    files.own_state("sandbox")  # a process is ended, and a secret trusted, by what it says
     if not os.path.exists(path):
         return None
     try:
@@ -63,8 +66,9 @@ def save(box: Box) -> None:
 def alone() -> Iterator[None]:
     """Nobody else starts or ends it meanwhile. Raises FileProblem."""
     try:
-        os.makedirs(files.state_folder(), mode=0o700, exist_ok=True)
-        file = open(f"{folder()}.lock", "w")  # noqa: SIM115 (closed below)
+        files.own_state()
+        descriptor = os.open(f"{folder()}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        file = open(descriptor, "w")  # noqa: SIM115 (closed below)
     except OSError as problem:
         raise FileProblem(path=f"{folder()}.lock", reason=problem.strerror or str(problem)) from None
     with file:
@@ -81,6 +85,7 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
         server.end(box.server)
     shutil.rmtree(folder(), ignore_errors=True)
     python = environment.python(files.cache_folder(), tell)
+    files.own_state("sandbox")
     # What was exported before means this one again.
     port, token = (box.server.port, box.server.token) if box is not None else (0, None)
     started = Box(server.start(python, folder(), region, port=port, token=token), datetime.now(UTC).isoformat(timespec="seconds"), region)

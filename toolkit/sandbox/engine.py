@@ -488,7 +488,7 @@ _MORE_OF_A_DEFINITION = ("EphemeralStorage", "PlacementConstraints", "ProxyConfi
 
 def correct_definitions() -> None:
     """A task definition of a stack has all that its template says (secrets, health checks, volumes, what waits for what), named as in the
-    API of ECS, and nothing that is empty."""
+    API of ECS, and nothing that is empty; its tags name the stack, as CloudFormation's do."""
     from ministack.services import ecs
     from ministack.services.cloudformation import provisioners
 
@@ -500,6 +500,8 @@ def correct_definitions() -> None:
         definition.update({_as_api_name(name): as_api(props[name]) for name in _MORE_OF_A_DEFINITION if name in props})
         for name in [name for name, value in definition.items() if value == ""]:
             del definition[name]
+        tags = {"aws:cloudformation:stack-name": stack, "aws:cloudformation:logical-id": logical_id}
+        ecs._tags[made[0]] = [*ecs._tags.get(made[0], ()), *({"key": key, "value": value} for key, value in tags.items())]
         return made
 
     provisioners._normalize_container_defs = as_api

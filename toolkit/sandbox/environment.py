@@ -26,9 +26,11 @@ def python(cache: str, tell: Callable[[str], None]) -> str:
     wanted = hashlib.sha256(sys.version.encode() + files.read(LOCK)).hexdigest()[:16]
     folder = os.path.join(cache, f"sandbox-{wanted}")
     program, ready = os.path.join(folder, "bin", "python"), os.path.join(folder, "ready")
+    files.own_cache(cache)
+    if os.path.lexists(folder):
+        files.own_cache(cache, os.path.basename(folder))  # its programs are run
     if os.path.exists(ready):
         return program
-    os.makedirs(cache, exist_ok=True)
     with _alone(os.path.join(cache, "sandbox.lock")):
         if not os.path.exists(ready):
             tell("setting up the sandbox's own Python environment (once) ...")
@@ -46,15 +48,20 @@ def _alone(path: str) -> Iterator[None]:
 
 
 def _make(folder: str, program: str, cache: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    pip = [program, "-m", "pip"]
+    _clear(folder)
     if process.run([sys.executable, "-m", "venv", folder], cache, _environment(), PATIENCE_S).code:
-        # Debian's python3 without python3-venv has no pip to put into an environment; virtualenv from pip brings its own.
-        shutil.rmtree(folder, ignore_errors=True)
-        own = os.path.join(cache, "virtualenv")
-        _run("pip", [sys.executable, "-m", "pip", "install", "--quiet", "--target", own, "virtualenv"], cache)
-        _run("virtualenv", [sys.executable, "-m", "virtualenv", "--quiet", folder], cache, PYTHONPATH=own)
-    pip = [program, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", LOCK]
-    _run("pip", pip, cache)
+        # Debian's python3 without python3-venv has no pip to put into an environment: ours fills it from outside.
+        _clear(folder)
+        _run("venv", [sys.executable, "-m", "venv", "--without-pip", folder], cache)
+        pip = [sys.executable, "-m", "pip", "--python", program]
+    wanted = ["install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", LOCK]
+    _run("pip", [*pip, *wanted], cache)
+
+
+def _clear(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder, 0o700)
 
 
 def _run(name: str, argv: list[str], cache: str, **more: str) -> None:

@@ -120,7 +120,7 @@ def bases(rules: Rules, kind: Callable[[str], Kind], text: Callable[[str], str |
 
 def exposed(dockerfile: str) -> int:
     """The first port that a Dockerfile exposes, 8080 if it does not say."""
-    found = re.search(r"^\s*EXPOSE\s+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
+    found = re.search(r"^[ \t]*EXPOSE[ \t]+(\d{1,5})\b", dockerfile, re.MULTILINE | re.IGNORECASE)
     return int(found[1]) if found and 0 < int(found[1]) < 65536 else 8080
 
 

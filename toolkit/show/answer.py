@@ -10,7 +10,7 @@ from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, listing, quote, wrapped
 
 WIDTH = 80
-UPSTREAM = "upstream merge base"
+UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
 
 
 def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()) -> str:
@@ -25,7 +25,10 @@ def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> 
     yield from (part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width))
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
-    yield from (part for remark in backwards(answer) for part in wrapped(remark, width))
+    for name, standing in answer.standings.items():
+        if standing.backwards:
+            yield from wrapped(behind(name, standing), width)
+            yield from [f"  {standing.fetch}"] if standing.fetch else ()
     yield ""
     if first_steps(answer):
         yield _table(answer, width)
@@ -45,16 +48,11 @@ def first_steps(answer: Answer) -> tuple[Step, ...]:
     return answer.plan.steps if answer.first is None else answer.first.steps
 
 
-def backwards(answer: Answer) -> list[str]:
-    """What a deploy would take out of what is live, or where nobody can say that it does not: to be told first."""
-    return [behind(name, standing) for name, standing in answer.standings.items() if standing.backwards]
-
-
 def behind(name: str, standing: Standing) -> str:
-    """That deploying HEAD takes something out of what is live, and what."""
+    """That deploying HEAD takes something out of what is live, and what; or that nobody can say that it does not."""
     live = standing.live[:7]
     if standing.direction is Direction.UNKNOWN:
-        return f"{name}: live is {live}, which is not in this clone: this may go back ({standing.fetch})"
+        return f"{name}: live is {live}, which is not in this clone: this may go back"
     ahead = count(len(standing.lost), "commit")
     where = "ahead of your HEAD" if standing.direction is Direction.BEHIND else "that your HEAD does not have"
     return f"{name}: live is {live}, {ahead} {where}: this goes back"
@@ -106,16 +104,16 @@ def _heading(answer: Answer) -> str:
 def compared(base: Base, head: Head) -> str:
     """The first line: with what, and why with that."""
     if base.kind == "none":
-        return f"Compared with nothing: {base.chosen}."
+        return f"Compared with nothing: {line(base.chosen)}."
     if base.kind == "paths":
         return f"The paths of {quote(base.name or '')}, whatever has changed in them."
-    commits = ", ".join(commit[:7] for commit in base.commits)
-    if base.kind == "last" and not any(base.each.values()):
+    commits, chosen = line(", ".join(commit[:7] for commit in base.commits)), line(base.chosen)
+    if base.chosen == NOT_RECORDED:
         since = f" Changes since {quote(base.name)} ({commits}, merge base)." if base.name else ""
         return f"Nothing is recorded as deployed.{since}"
     if base.kind in ("last", "live"):
-        return f"Compared with {base.chosen} ({commits})." if commits else f"Compared with {base.chosen}."
-    how = "merge base" if base.chosen == UPSTREAM else base.chosen
+        return f"Compared with {chosen} ({commits})." if commits else f"Compared with {chosen}."
+    how = "merge base" if base.chosen == UPSTREAM else chosen
     if base.name in base.commits:
         return f"Changes since {commits} ({how}), whatever is deployed."
     return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."
@@ -157,7 +155,7 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     if reason is None:  # nothing that changed, but what is live, or that nothing is known of it
         reason = next((line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons), "unknown, so due")
     if any(name in answer.standings and answer.standings[name].backwards for name in names):
-        reason = f"GOES BACK: {reason}"
+        reason = "GOES BACK, see above"
     command = (step.command or "by hand").removeprefix("toolkit ")
     return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
 

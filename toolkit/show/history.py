@@ -10,29 +10,35 @@ from toolkit.show.text import clipped, line, quote, wrapped
 WIDTH = 80
 
 
-def runs(found: Sequence[Any], width: int = WIDTH) -> str:
-    """The runs, newest first: one row each."""
+def runs(found: Sequence[Any], width: int = WIDTH, here: str = "") -> str:
+    """The runs, newest first: one row each. Those of other machines than `here` are marked with theirs."""
     if not found:
         return "No run is recorded here yet."
     headers = ("run", "status", "environment", "by", "steps")
-    rows = [(line(one.run), one.status, line(one.environment or "-"), line(one.user or "-"), _steps(one)) for one in found]
+    rows = [(line(one.run), one.status, line(one.environment or "-"), line(_by(one, here)), _steps(one)) for one in found]
     space = room(rows, headers, 4, width)
     return table(headers, [(*row[:4], clipped(row[4], space)) for row in rows])
+
+
+def _by(one: Any, here: str) -> str:
+    """Who made a run, and where if that is another machine."""
+    return f"{one.user or '-'}@{one.host}" if one.host and here and one.host != here else one.user or "-"
 
 
 def _steps(one: Any) -> str:
     return ", ".join(line(step) for step, _, _ in one.steps) or "-"
 
 
-def run(one: Any, lines: Sequence[tuple[str, str, str]]) -> str:
-    """One run: what was asked, when, by whom, and each step's end. `lines` are step, verdict and cause."""
+def run(one: Any, lines: Sequence[tuple[str, str, str]], here: str = "") -> str:
+    """One run: what was asked, when, by whom (and where, if that is not `here`), and each step's end. `lines` are step, verdict and
+    cause."""
     said = [
         f"run         {line(one.run)}",
         f"status      {one.status}" + (f" (exit {one.exit})" if one.exit is not None else ""),
         f"command     {line(one.command)}",
         f"environment {line(one.environment or '-')}",
         f"commit      {line(one.commit or '-')}",
-        f"by          {line(one.user or '-')}",
+        f"by          {line(_by(one, here))}",
         f"started     {line(one.started)}",
         f"ended       {line(one.ended or '-')}",
     ]
@@ -55,7 +61,7 @@ def summary(one: Any) -> dict[str, Any]:
     """One run for programs."""
     return {
         "run": one.run, "status": one.status, "exit": one.exit, "command": one.command, "environment": one.environment,
-        "commit": one.commit, "user": one.user, "started": one.started, "ended": one.ended,
+        "commit": one.commit, "user": one.user, "host": one.host or None, "started": one.started, "ended": one.ended,
         "steps": [{"step": step, "target": target, "verdict": verdict} for step, target, verdict in one.steps],
     }  # fmt: skip
 

@@ -30,14 +30,14 @@ def place(jobs: Sequence[Job]) -> str:
     regions = ", ".join(dict.fromkeys(job.place.region for job in jobs if job.place.region))
     inside = ", ".join(part for part in (f"account {first.account}" if first.account else "", regions) if part)
     name = first.environment or "your AWS account"
-    return f"{name} ({inside})" if inside else name
+    return line(f"{name} ({inside})" if inside else name)
 
 
 def version(job: Job) -> str:
     """A version short enough for a table, but never without its `dirty`."""
     name = job.version.name
     if job.version.commit and name.startswith(job.version.commit):
-        return name.replace(job.version.commit, job.version.commit[:12])
+        name = name.replace(job.version.commit, job.version.commit[:12])
     return line(name)
 
 
@@ -74,6 +74,7 @@ def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
 def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> str:
     """Every call that would change something, in order, with the parameters that matter."""
     lines = [*intention(jobs, previews, width, standby), "", "Nothing was changed. These calls would be made:"]
+    users = sharing(jobs, previews)
     for job in jobs:
         preview = previews.get(job.step)
         after = f" (after {', '.join(job.needs)})" if job.needs else ""
@@ -83,8 +84,33 @@ def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = W
         elif preview.unchanged:
             lines.append("  none: it is live already")
         else:
-            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}", width, "      ")]
+            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}{_shared(call, job, users)}", width, "      ")]
     return "\n".join(lines)
+
+
+Users = Mapping[tuple[str, tuple[tuple[str, str], ...]], tuple[str, ...]]
+"""A call that is made once -> the steps that need it, in their order."""
+
+
+def sharing(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> Users:
+    """Which steps need the very same call, of those that one step makes for all."""
+    users: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, ...]] = {}
+    for job in jobs:
+        preview = previews.get(job.step)
+        for call in preview.calls if preview is not None and not preview.unchanged else ():
+            if call.once:
+                users[_key(call)] = (*users.get(_key(call), ()), job.step)
+    return users
+
+
+def _key(call: Call) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return call.name, tuple(sorted(call.what.items()))
+
+
+def _shared(call: Call, job: Job, users: Users) -> str:
+    steps = users.get(_key(call), ()) if call.once else ()
+    others = [step for step in steps if step != job.step]
+    return f" (once, also for {', '.join(others)})" if others else ""
 
 
 def _call(call: Call) -> str:
@@ -92,7 +118,8 @@ def _call(call: Call) -> str:
 
 
 def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The same for programs. `for` are the steps that a call is made for, where one makes it for several."""
+    users = sharing(jobs, previews)
     return [
         {
             "step": job.step,
@@ -102,15 +129,20 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "needs": job.needs,
             "unchanged": job.step in previews and previews[job.step].unchanged,
             "warnings": previews[job.step].warnings if job.step in previews else (),
-            "calls": [{"call": call.name, **call.what} for call in previews[job.step].calls] if job.step in previews else None,
+            "calls": [_document(call, users) for call in previews[job.step].calls] if job.step in previews else None,
         }
         for job in jobs
     ]
 
 
+def _document(call: Call, users: Users) -> dict[str, Any]:
+    steps = users.get(_key(call), ()) if call.once else ()
+    return {"call": call.name, **call.what, **({"for": list(steps)} if len(steps) > 1 else {})}
+
+
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
-    word = WORDS.get(outcome.verdict, outcome.verdict)
+    word = WORDS.get(outcome.verdict) or line(outcome.verdict)
     took = f" in {duration(round(outcome.took_s))}" if outcome.verdict in TIMED and outcome.took_s >= 1 else ""
     cause = f": {line(outcome.cause)}" if outcome.cause else ""
     return f"{word}{took}{cause}"
@@ -125,7 +157,7 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
     several = sum(not job.undoes for job in jobs.values()) > 1
     if several:
         rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
-        rows += [(step, "not started", version(jobs[step]), "", "") for step in ran.not_started]
+        rows += [(line(step), "not started", version(jobs[step]), "", "") for step in ran.not_started]
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], clipped(line(row[4]), space)) for row in rows])
@@ -137,24 +169,24 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str]:
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
-    return outcome.step, WORDS.get(outcome.verdict, outcome.verdict), version(jobs[outcome.step]), took
+    return line(outcome.step), WORDS.get(outcome.verdict, outcome.verdict), version(jobs[outcome.step]), took
 
 
 def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
-    name = f"{outcome.step}: " if several else ""
+    name = f"{line(outcome.step)}: " if several else ""
     for key, value in outcome.outputs.items():
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
         if job.undoes:
-            yield from wrapped(f"{job.target} {version(job)} was put back: {ended(outcome)}", width)
+            yield from wrapped(f"{line(job.target)} {version(job)} was put back: {ended(outcome)}", width)
         elif not several:
-            yield from wrapped(f"{outcome.step} {version(job)}: {ended(outcome)}", width)
+            yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
         elif outcome.cause:
             yield from wrapped(f"note: {name}{line(outcome.cause)}", width)
         return
     if outcome.verdict is Verdict.SKIPPED:
         return
-    yield from wrapped(f"{outcome.step}: {ended(outcome)}", width)
+    yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
     yield from (f"  | {line(one)}" for one in outcome.log)
     if outcome.next:
         yield from wrapped(f"  next: {line(outcome.next)}", width)
@@ -165,14 +197,14 @@ def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
     good = sum(outcome.verdict in GOOD for outcome in planned)
     rest = len(planned) + sum(not jobs[step].undoes for step in ran.not_started)
     back = [jobs[outcome.step] for outcome in ran.outcomes if jobs[outcome.step].undoes and outcome.verdict in GOOD]
-    again = "".join(f"; {job.target} is back at {version(job)}" for job in back)
+    again = "".join(f"; {line(job.target)} is back at {version(job)}" for job in back)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
     is_open = bool(ran.not_started) or any(outcome.open for outcome in ran.outcomes)
     more = "; go on with `toolkit resume`" if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open) else ""
     if ran.status == Verdict.CANCELLED and not is_open:
         more = "; nothing was changed"
-    left = f"; left out: {', '.join(target for target, _ in ran.left)}" if ran.left else ""
-    return f"Run {ran.run}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
+    left = f"; left out: {line(', '.join(target for target, _ in ran.left))}" if ran.left else ""
+    return f"Run {line(ran.run)}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
 
 
 def document(command: str, ran: Ran, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -223,8 +255,8 @@ def open_steps(jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[
 
 def still_open(run: str, jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
     """What `resume` would do with each step."""
-    rows = [(job.step, version(job), _next(job, done, begun)) for job in jobs]
-    return f"Run {run} is open. Nothing was changed. Going on with it means:\n\n{table(('step', 'version', 'next'), rows)}"
+    rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
+    return f"Run {line(run)} is open. Nothing was changed. Going on with it means:\n\n{table(('step', 'version', 'next'), rows)}"
 
 
 def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from toolkit.errors import Declined, RulesError, ToolkitError
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _COMMAND = re.compile(r"(##\w*)\[")
 _WORKFLOW = re.compile(r"(?<!\S)::(?=[A-Za-z-]+(?:\s.*)?::)")
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 _BIDI = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
@@ -41,6 +42,11 @@ def line(text: str) -> str:
     """A whole sentence that may hold foreign words: harmless in one line of a terminal, and in several when it is broken between words."""
     shown = "".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text)
     return _WORKFLOW.sub(r"\\x3a:", _disarmed(shown))
+
+
+def harmless(text: str) -> str:
+    """Several lines without what moves a cursor or rewrites what is there: the last look before a terminal, whoever forgot to quote."""
+    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
 
 
 def _disarmed(text: str) -> str:

@@ -45,11 +45,14 @@ class Settings(base.Watched, frozen=True, kw_only=True):
 
     cluster: Annotated[base.Text, Meta(description="The ECS cluster's name.")]
     service: Annotated[base.Text, Meta(description="The ECS service's name.")]
-    repository: Annotated[base.Text, Meta(description="The ECR repository's name.")]
+    repository: Annotated[
+        base.Text,
+        Meta(description="The ECR repository's name; `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME` or an ARN for another account's."),
+    ]
     build: Annotated[Build | None, Meta(description="How the image is built; without it an existing image is deployed.")] = None
     container: Annotated[
         base.Text | None,
-        Meta(description="The container that gets the image, if the task has several; targets of one service each name their own."),
+        Meta(description="The container that gets the image, else all with one of the repository; targets of one service name their own."),
     ] = None
     env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
@@ -57,6 +60,9 @@ class Settings(base.Watched, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
     ] = 1
+    roles: Annotated[
+        tuple[base.Role, ...], Meta(description="The names of the task's roles, with their paths: `permissions` allows no others.")
+    ] = ()
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:

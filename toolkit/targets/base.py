@@ -22,6 +22,9 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+$", description="An http or
 Folder = Annotated[str, Meta(min_length=1, pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))", description="A path from the repository's root.")]
 
 
+Role = Annotated[str, Meta(pattern=r"^[\w+=,.@/-]{1,576}$", description="The name of an IAM role.")]
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
@@ -42,7 +45,7 @@ class Watched(Settings, frozen=True, kw_only=True):
     bake: Annotated[Duration, Meta(description="How long it has to stay good after that: addresses, checks, alarms, and what runs.")] = "0s"
 
 
-LOOKING = (*Watched.__struct_fields__, "min_tasks")
+LOOKING = (*Watched.__struct_fields__, "min_tasks", "roles")
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[[Sign], None]

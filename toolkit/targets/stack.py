@@ -57,7 +57,8 @@ def problem(settings: Settings) -> str | None:
 def inputs(settings: Settings) -> Inputs:
     """Its template; a CDK app is a program, so it may read anything."""
     if settings.cdk is not None:
-        return Inputs(files=(posixpath.normpath(f"{settings.cdk}/cdk.json"),), everything=True)
+        own = (f"{settings.cdk}/cdk.json", f"{settings.cdk}/cdk.context.json")
+        return Inputs(files=tuple(posixpath.normpath(path) for path in own), everything=True)
     return Inputs(files=(settings.template,) if settings.template else ())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from toolkit.errors import CloudError, Refused
 from toolkit.model import Secret, Statement
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition
 from toolkit.verify.values import filled
 
 
@@ -62,8 +63,12 @@ def permissions(secret: Secret, region: str, account: str, variables: Mapping[st
     """What IAM has to allow to read it. Pure."""
     if secret.ssm is not None:
         name = filled(secret.ssm, variables).lstrip("/")
-        return (Statement(f"read secret {secret.name}", ("ssm:GetParameter",), (f"arn:aws:ssm:{region}:{account}:parameter/{name}",)),)
+        return (
+            Statement(
+                f"read secret {secret.name}", ("ssm:GetParameter",), (f"arn:{partition(region)}:ssm:{region}:{account}:parameter/{name}",)
+            ),
+        )
     if secret.secret is not None:
-        arn = f"arn:aws:secretsmanager:{region}:{account}:secret:{filled(secret.secret, variables)}-*"
+        arn = f"arn:{partition(region)}:secretsmanager:{region}:{account}:secret:{filled(secret.secret, variables)}-*"
         return (Statement(f"read secret {secret.name}", ("secretsmanager:GetSecretValue",), (arn,)),)
     return ()

@@ -1,6 +1,6 @@
 """The infrastructure as three stacks, so that each can be deployed without the others.
 
-Context: `-c suffix=-prod` tells environments in one account apart, `-c image_tag=…` is the backend image to run. No
+Context: `-c suffix=-prod` tells environments in one account apart, `-c image_tag=…` is the backend image that it starts with. No
 stack names an account or a region and nothing is looked up, so that this runs offline.
 """
 

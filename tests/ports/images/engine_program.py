@@ -48,10 +48,18 @@ if WORDS[0] == "build" or WORDS[:2] == ["buildx", "build"]:
     if setting("fails"):
         print('ERROR: failed to solve: process "/bin/sh -c make" did not complete\n------\n', file=sys.stderr)
         sys.exit(1)
+    if setting("overtaken") == "meanwhile":
+        write(os.path.join(HERE, "pushed"), "")
+    if "--metadata-file" in WORDS and setting("overtaken"):
+        write(os.path.join(HERE, "pushed"), "")
+        sys.exit("ERROR: failed to push: unexpected status from PUT request: 400 Bad Request")
     if "--metadata-file" in WORDS:
         write(after("--metadata-file"), json.dumps({"containerimage.digest": setting("digest")}))
         write(os.path.join(HERE, "pushed"), "")
 if WORDS[0] == "push":
+    if setting("overtaken"):
+        write(os.path.join(HERE, "pushed"), "")
+        sys.exit("tag invalid: The image tag already exists and cannot be overwritten because the tag is immutable.")
     write(os.path.join(HERE, "pushed"), "")
     if "--digestfile" in WORDS:
         write(after("--digestfile"), setting("digest"))

@@ -21,9 +21,9 @@ from tests.ports.images.server import Asked, Cutting, passing, scripted
 from tests.ports.images.support import Entry, Said, entries, folder
 from tests.support.run import ROOT
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError
+from toolkit.errors import CredentialsProblem, Missing, Refused, RegistryError, TagTaken
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images import Pushed, Recipe, Registry, Secret, check_recipe, image_config, registry
+from toolkit.ports.images import Pushed, Recipe, Registry, Secret, check_recipe, image_config, layers, registry
 from toolkit.ports.images.builtin import BuiltIn
 from toolkit.ports.images.registry import Client, digest_of
 
@@ -128,6 +128,22 @@ def test_a_tag_that_stands_for_something_else_is_not_moved(app: Registry, tmp_pa
     assert image_config(app, "v1") == image_config(app, first.digest)
 
 
+@pytest.mark.parametrize("immutable", [False, True])
+def test_an_equal_image_that_was_packed_otherwise_is_taken(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, immutable: bool
+) -> None:
+    """Another machine's zlib packs the same files into other bytes."""
+    app = repository(cloud.aws(), "app", cloud.url, immutable=immutable)
+    root = folder(tmp_path / "c", FILES)
+    theirs, said = push(root, app), Said()
+    monkeypatch.setattr(layers, "_LEVEL", 1)
+    assert push(root, app, said=said) == theirs
+    assert said.lines[-1] == f"the same image, packed otherwise, is there already: {theirs.digest}"
+    (root / "a").write_text("changed")
+    with pytest.raises(TagTaken):
+        push(root, app)
+
+
 def test_an_immutable_tag_that_appears_meanwhile_is_told_as_such(cloud: Cloud, tmp_path: Path) -> None:
     """The first look finds nothing, because somebody else pushes right after it."""
     app = repository(cloud.aws(), "app", cloud.url, immutable=True)
@@ -185,7 +201,7 @@ def test_a_registry_that_has_another_digest_in_the_end_is_not_believed(app: Regi
             else found
         )
 
-    with scripted(lying) as between, pytest.raises(Refused, match="has another image under this tag"):
+    with scripted(lying) as between, pytest.raises(Refused, match="another image under this tag"):
         push(folder(tmp_path / "c", FILES), msgspec.structs.replace(app, address=between.url))
 
 

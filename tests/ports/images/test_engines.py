@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 
 from tests.ports.images.server import Answer, Asked, scripted
 from tests.ports.images.support import Said, folder
-from toolkit.errors import ProgramFailed, Refused
+from toolkit.errors import ProgramFailed, Refused, TagTaken
 from toolkit.ports.images import Pushed, Recipe, Registry, Secret, builder, check_recipe
 from toolkit.ports.images.engines import reason
+from toolkit.ports.images.registry import MANIFEST, digest_of
 
 DIGEST = "sha256:" + "d" * 64
 PASSWORD = "canary-password"
@@ -254,6 +255,43 @@ def test_a_tag_that_is_taken_is_refused_before_the_build(engines: Engines, to: R
     with pytest.raises(Refused, match="has this tag already"):
         builder().build_and_push(recipe, to, "v1", Said())
     assert [one["argv"][1] for one in engines.calls] == ["version"]
+
+
+@pytest.mark.parametrize(("name", "old"), [("docker", ""), ("docker", "yes"), ("podman", ""), ("buildah", "")])
+@pytest.mark.parametrize("overtaken", ["at the push", "meanwhile"])
+def test_a_tag_that_somebody_else_takes_during_the_build_is_told_as_that(
+    engines: Engines, to: Registry, recipe: Recipe, name: str, old: str, overtaken: str
+) -> None:
+    engines.install(name, old=old, overtaken=overtaken)
+    with pytest.raises(TagTaken, match="has this tag already"):
+        builder(name).build_and_push(recipe, to, "v1", Said())
+    pushes = [one for one in engines.calls if one["argv"][1] == "push"]
+    assert len(pushes) == (0 if overtaken == "meanwhile" or (name == "docker" and not old) else 1)
+
+
+def labelled(labels: object) -> Callable[[Asked], Answer]:
+    """A registry whose image has these labels."""
+    config = json.dumps({"config": {"Labels": labels}}).encode()
+    manifest = json.dumps({"config": {"digest": digest_of(config)}}).encode()
+
+    def answer(one: Asked) -> Answer:
+        body = config if "/blobs/" in one.path else manifest
+        return 200, {"Docker-Content-Digest": digest_of(body), "Content-Type": MANIFEST}, body
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        ({"toolkit:commit": "abc", "more": "x"}, True), ({"toolkit:commit": "abd"}, False), ({}, False), (None, False), (["x"], False),
+    ],
+)  # fmt: skip
+def test_whose_labels_are_ours_was_built_from_the_same(recipe: Recipe, engines: Engines, labels: object, alike: bool) -> None:
+    engines.install("podman")
+    with scripted(labelled(labels)) as server:
+        to = Registry("1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD))
+        assert builder().alike(to, "v1", recipe) is alike
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])

@@ -49,6 +49,9 @@ class Repository:
     images: dict[str, Image] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    lifecycle: str = ""
+    scanned: bool = False
 
     def found(self, reference: str) -> Image | None:
         """An image by tag or digest."""
@@ -58,7 +61,7 @@ class Repository:
 
 
 class Ecr:
-    """Repositories by name. `password` is what GetAuthorizationToken gives, and /v2/ wants."""
+    """Repositories by name, those of another account by `ACCOUNT/NAME`. `password` is what GetAuthorizationToken gives, and /v2/ wants."""
 
     def __init__(self, endpoint: "Endpoint", region: str) -> None:
         self._endpoint, self._region = endpoint, region
@@ -118,12 +121,32 @@ class Ecr:
         name = params["repositoryName"]
         if name in self.repositories:
             raise AwsError("RepositoryAlreadyExistsException", f"The repository with name '{name}' already exists in the registry")
-        return {"repository": self._described(self.repository(name, params.get("imageTagMutability") == "IMMUTABLE"))}
+        made = self.repository(name, params.get("imageTagMutability") == "IMMUTABLE")
+        made.tags = {each["Key"]: each["Value"] for each in params.get("tags", ())}
+        made.scanned = bool(params.get("imageScanningConfiguration", {}).get("scanOnPush"))
+        return {"repository": self._described(made)}
+
+    def list_tags_for_resource(self, params: dict[str, Any]) -> dict[str, Any]:
+        """ListTagsForResource."""
+        repository = next(each for each in self.repositories.values() if each.arn == params["resourceArn"])
+        return {"tags": [{"Key": key, "Value": value} for key, value in repository.tags.items()]}
+
+    def get_lifecycle_policy(self, params: dict[str, Any]) -> dict[str, Any]:
+        """GetLifecyclePolicy."""
+        repository = self._found(params)
+        if not repository.lifecycle:
+            raise AwsError("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository")
+        return {"repositoryName": repository.name, "lifecyclePolicyText": repository.lifecycle}
+
+    def put_lifecycle_policy(self, params: dict[str, Any]) -> dict[str, Any]:
+        """PutLifecyclePolicy."""
+        self._found(params).lifecycle = params["lifecyclePolicyText"]
+        return {"repositoryName": params["repositoryName"], "lifecyclePolicyText": params["lifecyclePolicyText"]}
 
     def describe_repositories(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeRepositories."""
         names = params.get("repositoryNames", list(self.repositories))
-        return {"repositories": [self._described(self._found({"repositoryName": name})) for name in names]}
+        return {"repositories": [self._described(self._found({**params, "repositoryName": name})) for name in names]}
 
     def get_authorization_token(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetAuthorizationToken: for the endpoint itself, which is the registry."""
@@ -193,9 +216,10 @@ class Ecr:
         return {"imageIds": gone, "failures": failures}
 
     def _found(self, params: dict[str, Any]) -> Repository:
-        name = params["repositoryName"]
+        name, registry = params["repositoryName"], params.get("registryId", self._endpoint.account)
+        name = name if registry == self._endpoint.account else f"{registry}/{name}"
         if name not in self.repositories:
-            words = f"The repository with name '{name}' does not exist in the registry with id '{self._endpoint.account}'"
+            words = f"The repository with name '{params['repositoryName']}' does not exist in the registry with id '{registry}'"
             raise AwsError("RepositoryNotFoundException", words)
         return self.repositories[name]
 

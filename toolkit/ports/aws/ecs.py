@@ -214,8 +214,8 @@ def _newest_first(deployments: Sequence[Shape]) -> list[Shape]:
 
 
 def tags(found: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
-    """Tags as a mapping."""
-    return {one["key"]: one.get("value", "") for one in found or ()}
+    """Tags as a mapping; what has no key is none."""
+    return {one["key"]: one.get("value") or "" for one in found or () if one and one.get("key")}
 
 
 def pairs(found: Mapping[str, str]) -> list[dict[str, str]]:

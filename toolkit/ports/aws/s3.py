@@ -119,6 +119,14 @@ class Bucket:
         except errors.CloudError as problem:
             raise self._explained(problem) from None
 
+    def listed(self, below: str) -> Iterator[tuple[str, str]]:
+        """The keys that begin with `below`, each with its object's etag. Raises CloudError."""
+        try:
+            for item in self._aws.pages("s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below):
+                yield str(item["Key"]).removeprefix(self._prefix), str(item.get("ETag", ""))
+        except errors.CloudError as problem:
+            raise self._explained(problem) from None
+
     def _explained(self, problem: errors.CloudError) -> errors.ToolkitError:
         """What an answer means for this bucket, where AWS's own words do not say it."""
         if problem.aws_code == "NoSuchBucket":

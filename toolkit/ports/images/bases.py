@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from toolkit.errors import Missing, Refused
-from toolkit.ports.files import cache_folder
+from toolkit.errors import Missing, Refused, ToolkitError
+from toolkit.ports.files import cache_folder, own_cache
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
 from toolkit.ports.images.registry import INDEXES, Client, Manifest, is_loopback
@@ -189,9 +189,10 @@ def _cached(digest: str) -> str:
 def _kept(digest: str) -> list[Entry] | None:
     """What an earlier build has listed; None if nothing is kept, or what is kept cannot be read."""
     try:
+        own_cache(cache_folder(), "bases")
         with open(_cached(digest), "rb") as file:
             return msgspec.json.decode(file.read(), type=list[Entry])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, ToolkitError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -199,11 +200,11 @@ def _keep(digest: str, listed: list[Entry]) -> None:
     """Best effort: without it the next build reads the layer again."""
     path = _cached(digest)
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        own_cache(cache_folder(), "bases")
         with open(f"{path}.{os.getpid()}", "wb") as file:
             file.write(json.dumps(listed).encode())
         os.replace(f"{path}.{os.getpid()}", path)
-    except OSError:
+    except (OSError, ToolkitError):
         return
 
 

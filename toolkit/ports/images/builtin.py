@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.errors import FileProblem, Refused
+from toolkit.errors import FileProblem, Refused, TagTaken
 from toolkit.ports import files
 from toolkit.ports.images import bases, ignore
 from toolkit.ports.images.bases import Base
@@ -89,6 +89,10 @@ class BuiltIn:
                 log.log(f"a layer of {one.files} {'file' if one.files == 1 else 'files'}, {size(one.size)}")
             return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
 
+    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+        """Equal content has one digest here; what has another one, is another image."""
+        return False
+
 
 class _Clients:
     """The registries of one build, and the layers that were downloaded for it."""
@@ -132,28 +136,38 @@ def check(recipe: Recipe) -> None:
 
 def planned(recipe: Recipe) -> Plan:
     """Read the Dockerfile and its .dockerignore. Raises Refused or FileProblem."""
-    root = os.path.realpath(recipe.root)
-    folder = os.path.realpath(os.path.join(root, recipe.context))
-    if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
-        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+    folder = context_folder(recipe)
     parsed = parse(dockerfile_text(recipe))
     no_heredocs(parsed)
     wanted = platform(recipe.platform)
     known = global_args(parsed, recipe.args, wanted)
     every = stages(parsed, known, wanted)
     used = needed(every, recipe.target)
-    own = os.path.join(root, f"{recipe.dockerfile}.dockerignore")
-    path = own if os.path.lexists(own) else os.path.join(folder, ".dockerignore")
-    ignored = ignore.parse(_text(path)) if os.path.lexists(path) else ignore.Ignore()
-    return Plan(parsed, wanted, known, every, used, ignored, folder)
+    return Plan(parsed, wanted, known, every, used, ignore.parse(dockerignore_text(recipe)), folder)
+
+
+def context_folder(recipe: Recipe) -> str:
+    """The build context, with all links followed. Raises Refused if it is no folder of the repository."""
+    root = os.path.realpath(recipe.root)
+    folder = os.path.realpath(os.path.join(root, recipe.context))
+    if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
+        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+    return folder
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there."""
+    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the repository's."""
     path = os.path.join(recipe.root, recipe.dockerfile)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise Refused(f"there is no Dockerfile `{recipe.dockerfile}`", "correct `build.dockerfile` in rules.toml")
-    return _text(path)
+    return _text(recipe, path)
+
+
+def dockerignore_text(recipe: Recipe) -> str:
+    """What is kept out of the context: by the Dockerfile's own .dockerignore, else by that of the context. Raises FileProblem."""
+    own = os.path.join(recipe.root, f"{recipe.dockerfile}.dockerignore")
+    path = own if os.path.lexists(own) else os.path.join(context_folder(recipe), ".dockerignore")
+    return _text(recipe, path) if os.path.lexists(path) else ""
 
 
 def epoch(said: str | None) -> int:
@@ -161,8 +175,8 @@ def epoch(said: str | None) -> int:
     return int(said) if said and said.isascii() and said.isdecimal() else 0
 
 
-def _text(path: str) -> str:
-    found = files.read(path, _LARGEST_TEXT)
+def _text(recipe: Recipe, path: str) -> str:
+    found = files.read_inside(recipe.root, path, _LARGEST_TEXT)
     if len(found) > _LARGEST_TEXT:
         raise FileProblem(path=path, reason="it is larger than 1 MiB")
     return found.decode("utf-8", "surrogateescape")
@@ -242,7 +256,7 @@ def _push(
         log.log(f"the image is there already: {digest}")
         return pushed(registry, digest)
     if before is not None:
-        raise taken()
+        return _packed_otherwise(target, registry, before, config, log)
     sent = _send_layers(image, written, clients, repository, log)
     path = os.path.join(clients.folder, "config")
     with open(path, "wb") as file:
@@ -250,12 +264,29 @@ def _push(
     target.upload(repository, digest_of(config), path)
     total = len(written) + len(image.base.layers if image.base else ())
     log.log(f"{total} {'layer' if total == 1 else 'layers'}, {total - sent} already there")
-    target.put_manifest(repository, tag, manifest)
-    log.phase("checking the registry")
-    if target.digest(repository, tag) != digest:
-        raise Refused(f"the registry {registry.host} has another image under this tag than the one that was pushed", "push it again")
+    try:
+        target.put_manifest(repository, tag, manifest)
+    except TagTaken:  # by the very same image, perhaps: two machines build it at once
+        found = target.digest(repository, tag)
+        if found is None:
+            raise
+    else:
+        log.phase("checking the registry")
+        found = target.digest(repository, tag)
+    if found != digest:
+        return _packed_otherwise(target, registry, found, config, log)
     log.log(f"pushed {digest}")
     return pushed(registry, digest)
+
+
+def _packed_otherwise(target: Client, registry: Registry, found: str | None, config: bytes, log: Log) -> Pushed:
+    """The image that has our tag, if it has the very same content: another zlib packs layers otherwise. Raises TagTaken."""
+    manifest = target.manifest(registry.repository, found) if found else None
+    part = (manifest.document.get("config") if manifest else None) or {}
+    if found is None or not isinstance(part, dict) or part.get("digest") != digest_of(config):
+        raise taken()
+    log.log(f"the same image, packed otherwise, is there already: {found}")
+    return pushed(registry, found)
 
 
 def _send_layers(image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log) -> int:

@@ -9,7 +9,8 @@ from posixpath import basename, dirname, join, normpath
 from msgspec import Struct
 
 from toolkit.errors import Refused
-from toolkit.ports.images.ignore import Ignore, regex
+from toolkit.ports.files import open_below
+from toolkit.ports.images.ignore import Ignore, Wild
 
 _MOST_LINKS = 40
 _WILD = re.compile(r"[*?\[\\]")
@@ -103,7 +104,7 @@ class Context:
     def open(self, path: str) -> int:
         """A descriptor of a file that is still what was found. Raises Refused if it is another one, or a link has come in between."""
         try:
-            descriptor = _open_below(self.folder, path, os.O_NONBLOCK)
+            descriptor = open_below(self.folder, path, os.O_NONBLOCK)
         except OSError as error:
             raise Refused(f"`{path}` has changed since the build began: {error.strerror}", "build again") from None
         if _mark(os.fstat(descriptor)) != self.found[path].mark:
@@ -135,10 +136,10 @@ def is_wild(path: str) -> bool:
 def matching(paths: Iterable[str], pattern: str) -> list[str]:
     """The paths that a source with wildcards stands for, sorted; a star does not cross folders."""
     try:
-        wanted = re.compile(regex(pattern, deep=False), re.DOTALL)
+        wanted = Wild(pattern, deep=False)
     except re.error:
         raise Refused(f"the pattern `{pattern}` cannot be read") from None
-    return sorted(one for one in paths if one and wanted.fullmatch(one))
+    return sorted(one for one in paths if one and wanted.matches(one))
 
 
 def follow(path: str, there: Container[str], target: Callable[[str], str | None]) -> str | None:
@@ -165,7 +166,7 @@ def _mark(status: os.stat_result) -> tuple[int, ...]:
 
 def _listed(root: str, folder: str) -> list[tuple[str, Found]]:
     try:
-        descriptor = _open_below(root, folder, os.O_DIRECTORY)
+        descriptor = open_below(root, folder, os.O_DIRECTORY)
     except OSError as error:
         raise Refused(f"`{folder or root}` cannot be read: {error.strerror}") from None
     try:
@@ -186,17 +187,3 @@ def _look(descriptor: int, folder: str, name: str) -> Found:
     if stat.S_ISREG(status.st_mode):
         return Found("file", bool(status.st_mode & 0o111), mark=_mark(status))
     return Found("other")
-
-
-def _open_below(root: str, path: str, flags: int) -> int:
-    """Open a path step by step, so that no link on the way is followed."""
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    parts = [one for one in path.split("/") if one]
-    for number, part in enumerate(parts, 1):
-        last = number == len(parts)
-        try:
-            following = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (flags if last else os.O_DIRECTORY), dir_fd=at)
-        finally:
-            os.close(at)
-        at = following
-    return at

@@ -12,7 +12,7 @@ LONGEST = 1 << 16
 """Bytes that a word may grow to: values that double themselves stop here."""
 _DEEPEST = 20
 
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.*?)\s*$")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=(.*)$")
 _HEREDOC = re.compile(r"(?<!\S)\d*<<-?([\"']?)[^\s\"'<]+\1(?!\S)")
 _FLAG = re.compile(r"--([A-Za-z][\w-]*)(?:=(\S*))?(?:\s+|$)")
 _NAME = re.compile(r"[A-Za-z_]\w*|\d", re.ASCII)
@@ -86,9 +86,10 @@ def _escape(lines: list[str]) -> str:
         if not found:
             break
         if found[1].lower() == "escape":
-            if found[2] not in ("\\", "`"):
-                raise Refused(f"Dockerfile: escape={found[2]} is neither \\ nor `")
-            return found[2]
+            said = found[2].strip()
+            if said not in ("\\", "`"):
+                raise Refused(f"Dockerfile: escape={said} is neither \\ nor `")
+            return said
     return "\\"
 
 

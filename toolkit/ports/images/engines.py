@@ -5,14 +5,16 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from toolkit.errors import ProgramFailed, Refused
+from toolkit.errors import Missing, ProgramFailed, Refused, RegistryError, TagTaken
 from toolkit.ports import process
-from toolkit.ports.images.builtin import dockerfile_text
+from toolkit.ports.images.bases import described
+from toolkit.ports.images.builtin import context_folder, dockerfile_text, dockerignore_text
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.registry import connected
 from toolkit.ports.images.stages import declared
@@ -68,33 +70,41 @@ class Docker:
         self._engine = found
 
     def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
-        """Build and push. Raises ProgramFailed, Refused if the tag is taken, and what `log.check` raises."""
-        _refuse_taken(registry, tag, log)
+        """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check` raises."""
+        _Tag(registry, tag, log).refuse_taken()
         with tempfile.TemporaryDirectory(prefix="toolkit-docker-") as folder:
             config = self._config(folder, _server(registry))
             runner = _Runner(self._engine, self._engine.environment(DOCKER_CONFIG=config, BUILDX_NO_DEFAULT_ATTESTATIONS="1"), log)
             log.phase("signing in")
             runner.run("login", "--username", registry.user, "--password-stdin", _server(registry), given=registry.password.reveal())
             image = f"{_server(registry)}/{registry.repository}:{tag}"
-            digest = (self._buildx if self._has_buildx(runner.env) else self._build)(runner, recipe, image, folder)
+            build = self._buildx if self._has_buildx(runner.env) else self._build
+            digest = build(runner, recipe, image, folder, _Tag(registry, tag, log))
         return _checked(self.name, registry, tag, digest, log)
+
+    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+        """By its labels."""
+        return _alike(registry, digest, recipe)
 
     def _has_buildx(self, env: Mapping[str, str]) -> bool:
         return process.run([self._engine.path, "buildx", "version"], "/", env, PROBE_S).code == 0
 
-    def _buildx(self, runner: "_Runner", recipe: Recipe, image: str, folder: str) -> str:
+    def _buildx(self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag") -> str:
         told = os.path.join(folder, "metadata.json")
         runner.log.phase("building and pushing")
         options = ["--push", "--progress=plain", "--metadata-file", told, "--tag", image]
-        runner.run("buildx", "build", *options, *_options(recipe), os.path.join(recipe.root, recipe.context))
+        with tag.being_pushed():
+            runner.run("buildx", "build", *options, *_options(recipe), os.path.join(recipe.root, recipe.context))
         document = _json(told)
         return _digest(self.name, str(document.get("containerimage.digest", "")) if isinstance(document, dict) else "")
 
-    def _build(self, runner: "_Runner", recipe: Recipe, image: str, folder: str) -> str:
+    def _build(self, runner: "_Runner", recipe: Recipe, image: str, folder: str, tag: "_Tag") -> str:
         runner.log.phase("building")
         runner.run("build", "--tag", image, *_options(recipe), os.path.join(recipe.root, recipe.context))
+        tag.refuse_taken()  # a build takes its time
         runner.log.phase("pushing")
-        runner.run("push", image)
+        with tag.being_pushed():
+            runner.run("push", image)
         asked = [self._engine.path, "image", "inspect", "--format", "{{json .RepoDigests}}", image]
         said = process.run(asked, "/", runner.env, 30).out.decode("utf-8", "replace")
         repository = image.rpartition(":")[0]
@@ -124,8 +134,9 @@ class Containers:
         self._engine = found
 
     def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
-        """Build and push. Raises ProgramFailed, Refused if the tag is taken, and what `log.check` raises."""
-        _refuse_taken(registry, tag, log)
+        """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check` raises."""
+        theirs = _Tag(registry, tag, log)
+        theirs.refuse_taken()
         image = f"{_server(registry)}/{registry.repository}:{tag}"
         insecure = ["--tls-verify=false"] if urlsplit(registry.address).scheme == "http" else []
         with tempfile.TemporaryDirectory(prefix="toolkit-podman-") as folder:
@@ -137,11 +148,17 @@ class Containers:
             log.phase("signing in")
             words = ["login", *insecure, "--username", registry.user, "--password-stdin", _server(registry)]
             runner.run(*words, given=registry.password.reveal())
+            theirs.refuse_taken()  # a build takes its time
             log.phase("pushing")
             told = os.path.join(folder, "digest")
-            runner.run("push", *insecure, "--digestfile", told, image, f"docker://{image}")
+            with theirs.being_pushed():
+                runner.run("push", *insecure, "--digestfile", told, image, f"docker://{image}")
             digest = _digest(self.name, _text(told))
         return _checked(self.name, registry, tag, digest, log)
+
+    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+        """By its labels."""
+        return _alike(registry, digest, recipe)
 
 
 class _Runner:
@@ -182,7 +199,9 @@ def reason(said: Sequence[str], code: int | None) -> str:
 
 
 def _options(recipe: Recipe) -> list[str]:
-    """What all engines understand."""
+    """What all engines understand. Raises Refused or FileProblem for what is not the repository's: an engine follows every link."""
+    context_folder(recipe)
+    dockerignore_text(recipe)
     wanted = declared(parse(dockerfile_text(recipe)))
     options = ["--file", os.path.join(recipe.root, recipe.dockerfile)]
     options += ["--platform", recipe.platform] if recipe.platform else []
@@ -199,17 +218,45 @@ def _server(registry: Registry) -> str:
     return urlsplit(registry.address).netloc or registry.host
 
 
-def _refuse_taken(registry: Registry, tag: str, log: Log) -> None:
-    """An engine gives another digest each time, so a tag that is there cannot be pushed again."""
-    client = connected(registry, log.check)
+def _alike(registry: Registry, digest: str, recipe: Recipe) -> bool:
+    """Whether the labels of an image say that it was built from the very same: from the same commit, in the same way. Equal files do not
+    give an engine equal digests, so nothing else can be compared."""
+    client = connected(registry, lambda: None)
     try:
-        if client.digest(registry.repository, tag) is not None:
-            raise Refused(
-                "an image has this tag already, and a build would put another one in its place",
-                "deploy that image with --no-build --image TAG, or commit and deploy again",
-            )
+        labels = described(client, registry.repository, digest)["labels"]
+    except (Missing, Refused, RegistryError):  # what cannot be read is not known to be equal
+        return False
     finally:
         client.close()
+    return isinstance(labels, dict) and bool(recipe.labels) and all(labels.get(name) == value for name, value in recipe.labels.items())
+
+
+class _Tag:
+    """A tag that an image is about to get. An engine gives another digest each time, so one that is there cannot be pushed again."""
+
+    def __init__(self, registry: Registry, tag: str, log: Log) -> None:
+        self._registry, self._tag, self._log = registry, tag, log
+
+    def refuse_taken(self) -> None:
+        """Raises TagTaken if an image has it."""
+        client = connected(self._registry, self._log.check)
+        try:
+            if client.digest(self._registry.repository, self._tag) is not None:
+                raise TagTaken(
+                    "an image has this tag already, and a build would put another one in its place",
+                    "deploy that image with --no-build --image TAG, or commit and deploy again",
+                )
+        finally:
+            client.close()
+
+    @contextmanager
+    def being_pushed(self) -> Iterator[None]:
+        """A push that is turned away since somebody else was faster says so: engines only repeat the registry's words."""
+        try:
+            yield
+        except ProgramFailed:
+            self.refuse_taken()
+            raise
 
 
 def _checked(program: str, registry: Registry, tag: str, digest: str, log: Log) -> Pushed:
@@ -221,7 +268,7 @@ def _checked(program: str, registry: Registry, tag: str, digest: str, log: Log) 
     finally:
         client.close()
     if found != digest:
-        raise Refused(f"{program} says that it pushed {digest}, but the registry has {found or 'nothing'} under this tag", "push it again")
+        raise TagTaken(f"{program} says that it pushed {digest}, but the registry has {found or 'nothing'} under this tag", "push it again")
     log.log(f"pushed {digest}")
     return pushed(registry, digest)
 

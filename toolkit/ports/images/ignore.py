@@ -1,7 +1,6 @@
 """A .dockerignore as docker reads it, which is not as git reads a .gitignore: every pattern starts at the context's root."""
 
 import re
-from collections.abc import Iterator
 from posixpath import normpath
 
 from msgspec import Struct
@@ -9,10 +8,69 @@ from msgspec import Struct
 from toolkit.errors import Refused
 
 
+class Wild:
+    """A pattern of Go's filepath.Match, which `matches` a path in a time that grows with both lengths, and no faster.
+
+    Its wildcards may stand for anything, so a search that goes back would try every split of a path between them. Instead all places
+    of the pattern that a path's first characters can lead to are kept at once, as the bits of a number.
+    """
+
+    def __init__(self, pattern: str, deep: bool = True) -> None:
+        self._parts = parts = _parts(pattern, deep)
+        self._end = 1 << len(parts)
+        self._stay = {kind: sum(1 << at for at, part in enumerate(parts) if part == kind) for kind in (STAR, DEEP, FOLDERS)}
+        self._start = self._closed(1)
+        self._known: dict[str, int] = {}
+
+    def matches(self, path: str) -> bool:
+        """Whether all of a path fits."""
+        return self._walk(path, False)
+
+    def covers(self, path: str) -> bool:
+        """Whether a path fits, or a folder above it."""
+        return self._walk(path, True)
+
+    def _walk(self, path: str, above: bool) -> bool:
+        state, stay = self._start, self._stay
+        for char in path:
+            if char == "/" and above and state & self._end:
+                return True
+            moved = (state & self._fits(char)) << 1
+            kept = state & stay[DEEP]
+            if char == "/":
+                moved |= (state & stay[FOLDERS]) << 1
+            else:
+                kept |= state & stay[STAR]
+            state = self._closed(moved | kept) | (state & stay[FOLDERS])
+            if not state:
+                return False
+        return bool(state & self._end)
+
+    def _fits(self, char: str) -> int:
+        """The places of the pattern that stand for this one character."""
+        found = self._known.get(char)
+        if found is None:
+            found = 0
+            for at, part in enumerate(self._parts):
+                if part not in (STAR, DEEP, FOLDERS) and re.fullmatch(part, char, re.DOTALL):
+                    found |= 1 << at
+            self._known[char] = found
+        return found
+
+    def _closed(self, state: int) -> int:
+        """With the places that follow without a character: each wildcard may stand for nothing."""
+        free = self._stay[STAR] | self._stay[DEEP] | self._stay[FOLDERS]
+        while True:
+            more = state | ((state & free) << 1)
+            if more == state:
+                return state
+            state = more
+
+
 class Ignore(Struct, frozen=True):
     """The patterns in order, and for each whether it takes back in."""
 
-    patterns: tuple[tuple[re.Pattern[str], bool], ...] = ()
+    patterns: tuple[tuple[Wild, bool], ...] = ()
 
     @property
     def takes_back(self) -> bool:
@@ -21,9 +79,10 @@ class Ignore(Struct, frozen=True):
 
     def keeps_out(self, path: str) -> bool:
         """The last pattern that matches the path, or a folder above it, decides."""
-        above = list(_with_parents(path))
-        found = [back for pattern, back in self.patterns if any(pattern.fullmatch(one) for one in above)]
-        return bool(found) and not found[-1]
+        for pattern, back in reversed(self.patterns):
+            if pattern.covers(path):
+                return not back
+        return False
 
 
 def parse(text: str) -> Ignore:
@@ -37,17 +96,22 @@ def parse(text: str) -> Ignore:
             if not path:
                 raise Refused(f".dockerignore line {number}: `!` without a pattern")
             try:
-                found.append((re.compile(regex(_clean(path)), re.DOTALL), back))
+                found.append((Wild(_clean(path)), back))
             except re.error:
                 raise Refused(f".dockerignore line {number}: the pattern cannot be read") from None
     return Ignore(tuple(found))
 
 
-def regex(pattern: str, deep: bool = True) -> str:
-    """A regular expression for a pattern of Go's filepath.Match; `**` crosses folders only if `deep`."""
+STAR, DEEP, FOLDERS = "*", "**", "**/"
+"""What stands for anything in a name, for anything at all, and for any folders."""
+
+
+def _parts(pattern: str, deep: bool) -> list[str]:
+    """A pattern as wildcards, and regular expressions for one character each; `**` crosses folders only if `deep`. Raises re.error."""
     if deep and re.fullmatch(r"\*\*[^/*?\[\]\\][^*?\[\]\\]*", pattern):
-        return f".*{re.escape(pattern[2:])}"  # docker's own exception: `**x` is everything that ends in x
-    found, at = "", 0
+        return [DEEP, *(re.escape(char) for char in pattern[2:])]  # docker's own exception: `**x` is everything that ends in x
+    found: list[str] = []
+    at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
@@ -56,21 +120,23 @@ def regex(pattern: str, deep: bool = True) -> str:
             at += stars
             if stars and deep:
                 at += pattern.startswith("/", at)
-                found += ".*" if at >= len(pattern) else "(?:.*/)?"
+                found.append(DEEP if at >= len(pattern) else FOLDERS)
             else:
-                found += "[^/]*"
+                found.append(STAR)
         elif char == "?":
-            found += "[^/]"
+            found.append("[^/]")
         elif char == "[":
             end = _end_of_class(pattern, at)
-            found += f"[{_class(pattern[at:end])}]"
+            found.append(f"[{_class(pattern[at:end])}]")
+            re.compile(found[-1])
             at = end + 1
         elif char == "\\":
-            found += re.escape(pattern[at : at + 1])
+            if at < len(pattern):
+                found.append(re.escape(pattern[at]))
             at += 1
         else:
-            found += re.escape(char)
-    return found
+            found.append(re.escape(char))
+    return [part for at, part in enumerate(found) if part not in (STAR, DEEP, FOLDERS) or found[at - 1 : at] != [part]]
 
 
 def _end_of_class(pattern: str, at: int) -> int:
@@ -87,16 +153,11 @@ def _class(inside: str) -> str:
     inside = inside[negated:]
     if not inside:
         raise re.error("an empty class")
+    if re.search(r"(?<!\\)--", inside):
+        raise re.error("a - that is neither escaped nor between two characters")
     return "^/" * negated + re.sub(r"([\[&~|])", r"\\\1", inside)
 
 
 def _clean(path: str) -> str:
     """Go's filepath.Clean, and without the slash in front."""
     return normpath(path).lstrip("/") or "/"
-
-
-def _with_parents(path: str) -> Iterator[str]:
-    yield path
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path

@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
-from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, ToolkitError
+from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
 from toolkit.ports.images.types import Registry, Secret
 
 if TYPE_CHECKING:
@@ -313,9 +313,9 @@ class Client:
         return RegistryError(host=self.host, call=call, reason=reason)
 
 
-def taken() -> ToolkitError:
+def taken() -> TagTaken:
     """The error of a tag that stands for something else."""
-    return Refused(
+    return TagTaken(
         "somebody has pushed another image under this tag, and a tag is not moved",
         "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or commit and deploy again",
     )

@@ -20,7 +20,7 @@ from toolkit.ports.images.dockerfile import (
     parse,
     split,
 )
-from toolkit.ports.images.ignore import Ignore, regex
+from toolkit.ports.images.ignore import Ignore, Wild
 from toolkit.ports.images.ignore import parse as parse_ignore
 from toolkit.ports.images.stages import expand, global_args, needed, platform, stages
 
@@ -164,7 +164,10 @@ class Taken:
         self.root, self.context = root, context
         text = files.text_inside(root, dockerfile, _LARGEST)
         self.sources = EVERYTHING if text is None else copied(text, stage, args)
-        self._patterns = [re.compile(regex(one, deep=False), re.DOTALL) for one in self.sources if is_wild(one)]
+        try:
+            self._patterns = [Wild(one, deep=False) for one in self.sources if is_wild(one)]
+        except re.error:  # the build itself will say so
+            self.sources, self._patterns = EVERYTHING, []
         self._plain = frozenset(self._real())
         self._ignores = tuple(_ignores(root, context, dockerfile))
 
@@ -193,7 +196,7 @@ class Taken:
             above.append(above[-1].rpartition("/")[0])
         if "" in self._plain or any(one in self._plain for one in above):
             return True
-        return any(one.fullmatch(each) for one in self._patterns for each in above)
+        return any(one.matches(each) for one in self._patterns for each in above)
 
     def _real(self) -> tuple[str, ...]:
         """The sources that are no patterns, and where those lead that are links."""

@@ -87,7 +87,11 @@ class Builder(Protocol):
     name: str
 
     def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
-        """Build, push under this tag, and see that the registry has just that. Raises ToolkitError, and whatever `log.check` raises."""
+        """Build, push under this tag, and see that the registry has just that. Raises TagTaken where another image has the tag,
+        ToolkitError, and whatever `log.check` raises."""
+
+    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+        """Whether an image that has the tag was built from the very same, though its digest is another one."""
 
 
 def pushed(registry: Registry, digest: str) -> Pushed:

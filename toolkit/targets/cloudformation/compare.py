@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition, suffix
 from toolkit.targets.cloudformation import changes, document, images, sources, standing
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import WHOLE, Stack
@@ -68,10 +68,24 @@ def images_put_back(aws: Aws, found: sources.Source, stack: Stack, touched: set[
     """One line for each older image that the template would put back; none for YAML."""
     if found.template is None:
         return []
-    before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
-    values = {**images.defaults(found.template), **before, **found.given}
-    meanings = images.values(found.account, found.region, cdk.partition(found.region), cdk.suffix(found.region), found.name, values)
+    meanings = {**_meanings(found, stack), **running_images(aws, found, stack)}
     return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
+
+
+def running_images(aws: Aws, found: sources.Source, stack: Stack) -> dict[str, str]:
+    """Parameter -> value, for those that rules.toml leaves open and that name an image which deploy-app has put live; none for YAML."""
+    if found.template is None:
+        return {}
+    declared = found.template.get("Parameters")
+    free = (declared.keys() if isinstance(declared, Mapping) else set[str]()) - found.given.keys()
+    return standing.parameters(aws, str(stack["StackId"]), found.template, _meanings(found, stack), free)
+
+
+def _meanings(found: sources.Source, stack: Stack) -> dict[str, str]:
+    """What names of the template mean: as given, else as the stack has them, else by default."""
+    before = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
+    values = {**images.defaults(found.template or {}), **before, **found.given}
+    return images.values(found.account, found.region, partition(found.region), suffix(found.region), found.name, values)
 
 
 def known(before: Any, after: Any) -> changes.Properties:

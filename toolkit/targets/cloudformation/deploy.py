@@ -60,7 +60,8 @@ class _Deploy:
         uploaded = not summary
         if uploaded:
             summary = self._upload()
-        same = stack is not None and not new and not self.job.wishes.get("force") and self._is_same(stack, summary)
+        alike = stack is not None and not new and self._is_same(stack, summary)
+        same = alike and not self.job.wishes.get("force")
         if same and not compare.may_mean_more(self.found, summary):
             self.report.keep(unchanged=True)
             return
@@ -70,6 +71,8 @@ class _Deploy:
         if same and stack is not None and self._means_the_same(stack, request):
             self.report.keep(unchanged=True)
             return
+        if stack is not None and not new and not alike:
+            request["Parameters"] = self._with_running_images(stack, request["Parameters"])
         for attempt in range(2):
             made = self._change_set(request, new, attempt, fresh=stack is None)
             if made is None:
@@ -167,6 +170,16 @@ class _Deploy:
         if (stack or {}).get("NotificationARNs"):
             request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
         return {**request, "RoleARN": self.found.role} if self.found.role else request
+
+    def _with_running_images(self, stack: Stack, parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The parameters of a change set, where those that name an image which deploy-app has put live since have its name."""
+        running = compare.running_images(self.aws, self.found, stack)
+        for name, value in running.items():
+            self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
+        return [
+            {"ParameterKey": one["ParameterKey"], "ParameterValue": running[one["ParameterKey"]]} if one["ParameterKey"] in running else one
+            for one in parameters
+        ]
 
     def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
         """Whether a template that looks things up elsewhere still means what it did: only a change set with the tags of before can tell."""

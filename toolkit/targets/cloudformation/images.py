@@ -1,8 +1,10 @@
 """Which images a template would run, as far as it can be read without CloudFormation. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_SUBSTITUTED = re.compile(r"\$\{([A-Za-z][A-Za-z0-9]*)\}")
 SERVICE, DEFINITION = "AWS::ECS::Service", "AWS::ECS::TaskDefinition"
 
 
@@ -32,6 +34,27 @@ def wanted(template: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, t
             containers = (target.get("Properties") or {}).get("ContainerDefinitions") or ()
             found[name] = (logical, {str(each.get("Name")): text(each.get("Image"), known) for each in containers})
     return found
+
+
+def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
+    """Container -> its image as the template says it, of a service's task definition; empty if that cannot be told."""
+    resources = template.get("Resources") or {}
+    definition = (resources.get(service, {}).get("Properties") or {}).get("TaskDefinition")
+    logical = definition.get("Ref") if isinstance(definition, Mapping) else None
+    containers = (resources.get(logical, {}).get("Properties") or {}).get("ContainerDefinitions") or () if isinstance(logical, str) else ()
+    return {str(each.get("Name")): each.get("Image") for each in containers if isinstance(each, Mapping)}
+
+
+def refers_to(value: Any) -> set[str]:
+    """The names that a template's value refers to."""
+    if isinstance(value, Mapping):
+        named = {str(value["Ref"])} if isinstance(value.get("Ref"), str) else set[str]()
+        for verb, inner in value.items():
+            pattern = inner[0] if isinstance(inner, list) and inner else inner
+            if verb == "Fn::Sub" and isinstance(pattern, str):
+                named |= set(_SUBSTITUTED.findall(pattern))
+        return named.union(*(refers_to(inner) for inner in value.values()))
+    return set[str]().union(*(refers_to(inner) for inner in value)) if isinstance(value, list) else set()
 
 
 def text(value: Any, known: Mapping[str, str]) -> str | None:

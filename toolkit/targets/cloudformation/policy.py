@@ -1,7 +1,9 @@
 """The IAM statements that deploying a stack needs. Pure."""
 
+import re
+
 from toolkit.model import Job, Statement
-from toolkit.ports.cdk import partition, suffix
+from toolkit.ports.aws.partition import partition, suffix
 from toolkit.targets import alarms
 from toolkit.targets.cloudformation.watch import stack_name
 
@@ -10,6 +12,10 @@ _STACK = (
     "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack", "RollbackStack", "ContinueUpdateRollback",
     "CancelUpdateStack", "TagResource",
 )  # fmt: skip
+
+_NESTED = ("cloudformation:DescribeStackEvents", "cloudformation:DescribeEvents", "cloudformation:DescribeStackResources")
+QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
+"""The context key by which a CDK app names another bootstrap, and the one that is meant without."""
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
@@ -26,25 +32,32 @@ def statements(job: Job) -> tuple[Statement, ...]:
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     found = [
         Statement(
-            f"deploy stack {name} and its nested stacks; {whose}",
-            tuple(f"cloudformation:{one}" for one in actions),
-            (f"{own}stack/{name}/*", f"{own}stack/{name}-*/*", f"{own}changeSet/tk-*"),
+            f"deploy stack {name}; {whose}",
+            tuple(f"cloudformation:{action}" for action in actions),
+            (f"{own}stack/{name}/*", f"{own}changeSet/tk-*"),
         ),
+        Statement("read what its nested stacks say; AWS chooses the end of their names", _NESTED, (f"{own}stack/{name}-*/*",)),
         Statement(
             "read a template's parameters before there is a stack, and watch several stacks with one call",
             ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
         ),
     ]
-    found += _cdk(arn, region, account) if job.settings.cdk else _store(job, arn)
+    named = job.settings.context.get(QUALIFIER, USUAL)
+    qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
+    found += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
     return (*found, *_images(arn, region, account), *((alarms.STATEMENT,) if job.settings.alarms else ()))
 
 
-def _cdk(arn: str, region: str, account: str) -> list[Statement]:
-    bucket = f"{arn}:s3:::cdk-*-assets-{account}-{region}"
-    role = f"{arn}:iam::{account}:role/cdk-*-cfn-exec-role-{account}-{region}"
+def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]:
+    bucket = f"{arn}:s3:::cdk-{qualifier}-assets-{account}-{region}"
+    role = f"{arn}:iam::{account}:role/cdk-{qualifier}-cfn-exec-role-{account}-{region}"
+    version = f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
     service = f"cloudformation.{suffix(region)}" if region.startswith("cn-") else "cloudformation.amazonaws.com"
     return [
-        Statement("see that the CDK is bootstrapped", ("ssm:GetParameter",), (f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/*",)),
+        Statement(
+            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set {QUALIFIER} in `context`)",
+            ("ssm:GetParameter",), (version,),
+        ),
         Statement("upload assets and templates", ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (bucket, f"{bucket}/*")),
         Statement(
             "have CloudFormation use the CDK's execution role", ("iam:PassRole",), (role,),

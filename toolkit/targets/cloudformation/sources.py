@@ -13,6 +13,7 @@ from toolkit.errors import CloudError, Missing, NoTemplate, Refused, Unexpected
 from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
+from toolkit.ports.aws.partition import suffix
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
 from toolkit.targets.cloudformation import packaging
@@ -45,7 +46,7 @@ class Source(Struct, frozen=True):
         """How CloudFormation is given the template."""
         if self.stored is None:
             return {"TemplateBody": self.text}
-        return {"TemplateURL": f"https://s3.{self.region}.{cdk.suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
+        return {"TemplateURL": f"https://s3.{self.region}.{suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
 
 
 def load(job: Job, world: World, log: cdk.Log) -> Source:
@@ -113,7 +114,7 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
 
 
 def _bucket(name: str, prefix: str, region: str) -> packaging.Bucket:
-    return packaging.Bucket(name, prefix, f"https://s3.{region}.{cdk.suffix(region)}/{name}/")
+    return packaging.Bucket(name, prefix, f"https://s3.{region}.{suffix(region)}/{name}/")
 
 
 def environment(job: Job, world: World) -> list[str]:

@@ -28,7 +28,6 @@ Shape = Mapping[str, Any]
 
 SOON_S = 2.0
 """How long one part waits for what another one knows better: it has a word of its own without."""
-_REGISTRY = re.compile(r"(?P<account>\d{12})\.dkr\.ecr[\w-]*\.(?P<region>[\w-]+)\.")
 _SET_BACK = ("deployment failed", "rolling back to")
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 _SLACK = timedelta(seconds=10)
@@ -54,7 +53,7 @@ class _Looking:
     """The questions, and what they have from each other. None for a service says that there is nothing more to tell of it."""
 
     def __init__(self, job: Job, world: World) -> None:
-        self.job, self.aws = job, world.aws(job.place)
+        self.job, self.world, self.aws = job, world, world.aws(job.place)
         self.settings: Settings = job.settings
         self.live: Live | None = None
         self._service: Future[Shape | None] = Future()
@@ -112,21 +111,31 @@ class _Looking:
         if found is None:
             yield undefined(self.job, str(arn))
             return
-        name = definitions.container(found, self.settings.container, self.settings.repository)
+        repository = ecr.named(self.settings.repository)
+        moved = definitions.containers(found, self.settings.container, repository)
         if serving(service):
-            self.live = survey.live_from(found, name, serving(service))
-        image = str(definitions.part(found, name).get("image", ""))
-        registry = _REGISTRY.match(image)
-        elsewhere = registry is not None and registry["region"] != self.aws.region_name
-        if elsewhere or definitions.repository_of(image).partition("/")[2] != self.settings.repository:
+            self.live = survey.live_from(found, self.settings, serving(service))
+            if self.live.doubt:
+                yield Sign("version", "warning", "several images", cause=self.live.doubt, next=f"toolkit deploy-app {self.job.target}")
+        names = (*moved, *definitions.left(found, moved, repository))
+        for name in names:
+            yield from self._image(found, name, "image" if len(names) == 1 else f"image of {name}", name in moved)
+
+    def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Sign]:
+        """Whether a container's image is still there, and which it is; nothing of one that is not in the target's repository."""
+        image, wants = definitions.image_of(definition, name), ecr.named(self.settings.repository)
+        theirs = ecr.registry_of(image)
+        elsewhere = theirs is not None and theirs[1] != self.aws.region_name and wants.region != theirs[1]
+        if elsewhere or definitions.repository_of(image).partition("/")[2] != wants.name:
             return
         wanted = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
+        asked = ecr.RepositoryName(wants.name, theirs[0] if theirs else wants.account, wants.region)
         try:
-            condition = ecr.condition(self.aws, self.settings.repository, wanted, registry["account"] if registry else None)
+            condition = ecr.condition(survey.registry_of(self.job, self.world), asked, wanted)
         except Missing as problem:
-            yield Sign("image", "failing", "missing", cause=f"{problem}: a new task could not start", next=problem.hint)
+            yield Sign(what, "failing", "missing", cause=f"{problem}: a new task could not start", next=problem.hint)
             return
-        yield kept(self.job, wanted, condition)
+        yield kept(self.job, wanted, condition, what, "" if moved else f", left as it is: `container` is {self.settings.container}")
 
     def targets(self) -> Iterator[Sign]:
         """Whether its tasks answer."""
@@ -188,7 +197,9 @@ class _Looking:
         definition = _soon(self._definition)
         if definition is None or failure is None:
             return None
-        names = [str(one["name"]) for one in definition["containerDefinitions"]]
+        names = definitions.names(definition)
+        if not names:
+            return None
         name = failure.container if failure.container in names else names[0]
         stream = definitions.log_stream(definitions.part(definition, name), failure.id)
         return stream[0] if stream else None
@@ -410,13 +421,13 @@ def _tasks(number: int) -> str:
 # its image
 
 
-def kept(job: Job, wanted: str, condition: str | None) -> Sign:
+def kept(job: Job, wanted: str, condition: str | None, what: str = "image", more: str = "") -> Sign:
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
-        return Sign("image", "ok", f"{_brief(wanted)} is in ECR")
+        return Sign(what, "ok", f"{_brief(wanted)} is in ECR{more}")
     state, where = ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
     cause = f"its image is {where} in ECR: a new task could not start"
-    return Sign("image", "failing", f"{_brief(wanted)} is {state}", cause=cause, next=f"toolkit deploy-app {job.target}")
+    return Sign(what, "failing", f"{_brief(wanted)} is {state}", cause=cause, next=f"toolkit deploy-app {job.target}")
 
 
 def undefined(job: Job, arn: str) -> Sign:

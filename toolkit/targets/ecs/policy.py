@@ -2,13 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from toolkit.model import Job, Place, Statement
+from toolkit.ports.aws import ecr
+from toolkit.ports.aws.partition import partition
 from toolkit.targets import alarms
 
 if TYPE_CHECKING:
     from toolkit.targets.app import Settings
 
 _READ_IMAGES = ("ecr:DescribeRepositories", "ecr:DescribeImages")
+_MAKE = (
+    "ecr:CreateRepository", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource", "ecr:PutLifecyclePolicy", "ecr:TagResource",
+)  # fmt: skip
 _PUSH = (
     "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
     "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
@@ -17,16 +24,17 @@ _PUSH = (
 
 def arn(place: Place, service: str, resource: str) -> str:
     """An ARN in a place; what the place does not say is `*`."""
-    region = place.region or "*"
-    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    return f"arn:{partition}:{service}:{'' if service == 'iam' else region}:{place.account or '*'}:{resource}"
+    region = "" if service == "iam" else place.region or "*"
+    return f"arn:{partition(place.region)}:{service}:{region}:{place.account or '*'}:{resource}"
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """For one target in one place. Pure: names of roles and log groups, which only the task definition knows, stay open."""
     settings: Settings = job.settings
     place, cluster, service = job.place, settings.cluster, settings.service
-    repository = arn(place, "ecr", f"repository/{settings.repository}")
+    wanted = ecr.named(settings.repository)
+    registry = replace(place, account=wanted.account or place.account, region=wanted.region or place.region)
+    repository = arn(registry, "ecr", f"repository/{wanted.name}")
     own = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(place, "ecs", f"cluster/{cluster}")}}
     found = [
@@ -51,8 +59,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
             {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
         ),
         Statement(
-            "hand the task's roles on to ECS; narrow it to the task role and the execution role if you like",
-            ("iam:PassRole",), (arn(place, "iam", "role/*"),), {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            f"hand the task's roles on to ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
+            ("iam:PassRole",), tuple(arn(place, "iam", f"role/{role}") for role in settings.roles or ("*",)),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
         Statement("see whether new tasks answer; AWS knows no narrower resource", ("elasticloadbalancing:DescribeTargetHealth",)),
         Statement("show the last lines of a task that failed", ("logs:GetLogEvents",), (arn(place, "logs", "log-group:*:log-stream:*"),)),
@@ -62,5 +71,6 @@ def statements(job: Job) -> tuple[Statement, ...]:
         found[1:1] = [
             Statement("sign in to the registry; AWS knows no narrower resource", ("ecr:GetAuthorizationToken",)),
             Statement("push the image", _PUSH, (repository,)),
+            *([] if wanted.account else [Statement("make the repository where it is not there (--create)", _MAKE, (repository,))]),
         ]
     return tuple(found)

@@ -1,11 +1,16 @@
 """The calls that change something, each once: what was done before with the job's token is found and not done again."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toolkit.errors import CloudError, Missing, Refused, Throttled, Unreachable
+import msgspec
+from msgspec.structs import replace
+
+from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
 from toolkit.model import Call, Job
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
@@ -16,12 +21,14 @@ from toolkit.targets.ecs import reading, survey
 from toolkit.targets.ecs.survey import Course, Ground
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Recipe
+    from toolkit.ports.images import Builder, Recipe, Registry
     from toolkit.targets.app import Settings
 
 Shape = Mapping[str, Any]
 T = TypeVar("T")
 
+BUILT = "toolkit.build"
+"""The label of an image that says how it was built: a digest of the settings."""
 HANDFUL = 5
 """How many of a family's newest revisions are looked at for our token."""
 BACKOFF_S = (1, 2, 4, 8)
@@ -40,10 +47,14 @@ def apply(job: Job, world: World, report: Report) -> None:
         return
     if job.action == survey.ROLLBACK and _reverted(job, aws, ground, report):
         return
+    if ground.absent or job.wishes.get("create"):
+        ground = _with_repository(job, world, ground, report)
     digest = ground.digest or _built(job, world, ground, report)
-    report.keep(digest=digest, container=ground.container)
+    report.keep(digest=digest, container=ground.container, containers=survey.moved(job, ground, digest))
     ground = _free(job, world, ground, report, digest)
     way = _way(job, aws, ground, digest)
+    for line in survey.about_what_runs(job, ground, way):
+        report.tell(f"warning: {line}")  # it may have come since somebody agreed, and is not undone without a word
     if way.act == "unchanged":
         report.keep(task_definition=ground.service["taskDefinition"], unchanged=True)
         return
@@ -71,8 +82,9 @@ def _adopted(job: Job, report: Report, ground: Ground) -> bool:
         moved = primary.get("id") != report.receipt["before"]
         ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
     if ours:
-        image = str(definitions.part(ground.running, ground.container).get("image", ""))
-        report.keep(digest=definitions.digest_of(image), container=ground.container)
+        containers = definitions.containers(ground.running, job.settings.container, ecr.named(job.settings.repository))
+        image = definitions.image_of(ground.running, containers[0])
+        report.keep(digest=definitions.digest_of(image), container=containers[0], containers=containers)
         _keep_joined(report, ground)
     return ours
 
@@ -94,7 +106,13 @@ def _reverted(job: Job, aws: Aws, ground: Ground, report: Report) -> bool:
     _intend(report, survey.stop_call(arn))
     if not ecs.stop(aws, arn):
         return False
-    report.keep(reverted=arn, digest=ground.digest, container=ground.container, previous=ground.service["taskDefinition"])
+    report.keep(
+        reverted=arn,
+        digest=ground.digest,
+        container=ground.container,
+        containers=ground.containers,
+        previous=ground.service["taskDefinition"],
+    )
     return True
 
 
@@ -108,44 +126,88 @@ def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
     if found is None or build is None:
         raise Refused(f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG")
     context, file = found
-    labels = {"toolkit.fingerprint": job.version.fingerprint, "toolkit.run": job.run}
+    platform = survey.platform(job, ground)
+    how = [context, file, platform, build.target, sorted(build.args.items())]
+    labels = {BUILT: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
     if job.version.commit:
         labels |= {"org.opencontainers.image.revision": job.version.commit, "toolkit.commit": job.version.commit}
-    return Recipe(world.root, context, file, survey.platform(job, ground), build.target, dict(build.args), labels)
+    return Recipe(world.root, context, file, platform, build.target, dict(build.args), labels)
+
+
+def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> Ground:
+    """Make the repository if it is not there, and give it the policy that it lacks if it is one that this run has made."""
+    registry, name = survey.registry_of(job, world), ecr.named(job.settings.repository)
+    create, lifecycle = survey.create_calls(job.settings)
+
+    def make() -> None:
+        if ground.absent:
+            report.phase(f"making repository {name.name}")
+            _intend(report, create)
+            ecr.create(registry, name, {"toolkit:run": job.run})
+        made = ecr.repository(registry, name)
+        if ecr.tags(registry, made["repositoryArn"]).get("toolkit:run") == job.run and not ecr.has_lifecycle(registry, name):
+            _intend(report, lifecycle)
+            ecr.put_lifecycle(registry, name)
+
+    world.shared.once(("repository", job.run, job.place.region, name), job.step, make, report.check)
+    return replace(ground, repository=ecr.repository(registry, name), absent=False)
 
 
 def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
-    """Build and push the image. Its digest, which the repository has confirmed."""
-    from toolkit.ports.images import Registry, Secret, builder
+    """The digest of the image, which is built and pushed by one step of the run for all that get it."""
+    from toolkit.ports.images import builder
 
-    aws = world.aws(job.place)
+    wanted, by = recipe(job, world, ground), builder(job.wishes.get("builder"))
     uri = str(ground.repository["repositoryUri"])
-    host, _, name = uri.partition("/")
-    user, password = ecr.login(aws)
-    registry = Registry(host, ecr.address(aws, host), name, user, Secret(password))
-    by = builder(job.wishes.get("builder"))
+    key = ("image", job.run, uri, ground.tag, by.name, msgspec.json.encode(wanted, order="deterministic"))
     report.phase(f"building image {ground.tag}")
+    made = world.shared.once(key, job.step, lambda: _pushed(job, world, ground, by, wanted, report), report.check)
+    if made.by != job.step:
+        report.log(f"image {ground.tag} was built by step {made.by}, which gets the same one")
+    report.keep(image=f"{uri}@{made.value}")
+    return made.value
+
+
+def registry(job: Job, world: World, ground: Ground) -> "Registry":
+    """The way into the repository."""
+    from toolkit.ports.images import Registry, Secret
+
+    aws = survey.registry_of(job, world)
+    host, _, name = str(ground.repository["repositoryUri"]).partition("/")
+    user, password = ecr.login(aws)
+    return Registry(host, ecr.address(aws, host), name, user, Secret(password))
+
+
+def _pushed(job: Job, world: World, ground: Ground, by: "Builder", wanted: "Recipe", report: Report) -> str:
+    """Build and push. The digest that the repository has for the tag: of our image, or of an equal one that somebody else has pushed."""
+    aws, where = survey.registry_of(job, world), registry(job, world, ground)
     call = survey.push_call(ground)
     report.prepare(call.name, **call.what)
-    pushed = by.build_and_push(recipe(job, world, ground), registry, ground.tag, report)
+    mine, problem = None, None
+    try:
+        mine = by.build_and_push(wanted, where, ground.tag, report).digest
+    except TagTaken as refusal:
+        problem = refusal
     report.phase("checking the image in the repository")
     found = _confirmed(job, aws, ground.tag, report)
-    if found != pushed.digest:
-        raise Refused(
-            f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but {pushed.digest} was pushed",
-            "somebody else pushes the same tag; run it again",
-        )
-    report.keep(image=f"{uri}@{pushed.digest}")
-    return pushed.digest
+    if found is not None and found == mine:
+        return found
+    if found is not None and by.alike(where, found, wanted):
+        report.log(f"somebody else has pushed an image of the same commit that was built in the same way: {found} is taken")
+        return found
+    raise problem or TagTaken(
+        f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but {mine} was pushed",
+        "somebody else pushes the same tag; run it again",
+    )
 
 
 def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """What the repository says of the tag: it may need a moment to know."""
     for pause in (1, 2, 4):
-        if found := ecr.digest(aws, job.settings.repository, tag):
+        if found := ecr.digest(aws, ecr.named(job.settings.repository), tag):
             return found
         report.wait(pause)
-    return ecr.digest(aws, job.settings.repository, tag)
+    return ecr.digest(aws, ecr.named(job.settings.repository), tag)
 
 
 def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -> Ground:

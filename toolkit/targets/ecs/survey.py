@@ -6,27 +6,32 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from toolkit.errors import CloudError, Missing, NoImage, Refused, Superseded
-from toolkit.model import Call, Job, Live, Preview
+from toolkit.errors import CloudError, CredentialsProblem, Missing, NoImage, NoRepository, Refused, Superseded, ToolkitError
+from toolkit.model import Call, Deployed, Job, Live, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
 from toolkit.ports.world import World
 from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import reading
+from toolkit.targets.ecs import provenance, reading
+from toolkit.targets.ecs.provenance import Origin
 
 if TYPE_CHECKING:
     from toolkit.targets.app import Settings
 
 Shape = Mapping[str, Any]
 
+TAKE_OVER = "add --take-over"
 ROLLBACK = "rollback"
 """The action of a job that puts back what was live: nothing is built."""
 
 
 class Ground(Struct, frozen=True):
     """What was found. `going` are the service deployments in progress, None if ECS does not tell. `tag` is what the image is asked for by
-    and `digest` what that is, None if it has to be built. `base` is the task definition to copy; `reuse` says that it will do as it is."""
+    and `digest` what that is, None if it has to be built. `base` is the task definition to copy; `reuse` says that it will do as it is.
+    `containers` get the image; the service's own are `running`, whose `origin` is told, and how that differs from what is recorded.
+    `absent` says that the repository has to be made first, `remarks` what could not be checked."""
 
     service: Shape
     going: tuple[Shape, ...] | None
@@ -34,9 +39,18 @@ class Ground(Struct, frozen=True):
     base: Shape
     reuse: bool
     repository: Shape
-    container: str
+    containers: tuple[str, ...]
     tag: str
     digest: str | None
+    origin: Origin = Origin.UNRECORDED
+    changes: tuple[str, ...] = ()
+    absent: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def container(self) -> str:
+        """The first container that gets the image: the one whose image says which version runs."""
+        return self.containers[0]
 
     def image(self, digest: str | None) -> str:
         """The image's name in a task definition: by digest, so that nobody can change what it means."""
@@ -71,51 +85,128 @@ def survey(job: Job, world: World) -> Ground:
     if job.version.dirty and job.place.protected and job.action != ROLLBACK and not job.wishes.get("image"):
         raise Refused(f"the files are not as committed, and environment {job.place.environment} is protected", "commit them first")
     wanted = asked_for(job)
+    name, registry = ecr.named(settings.repository), registry_of(job, world)
     account, service, repository, digest, going = together(
         lambda: check_account(aws, job.place),
         lambda: ecs.service(aws, settings.cluster, settings.service),
-        lambda: ecr.repository(aws, settings.repository),
-        lambda: ecr.digest(aws, settings.repository, wanted),
+        lambda: ecr.repository(registry, name),
+        lambda: ecr.digest(registry, name, wanted),
         lambda: ecs.deployments_going(aws, settings.cluster, settings.service),
     )
     account()  # the others' answers would be about a stranger's account
     found = deployable(job, aws, service())
-    ground = _ground(job, aws, found, repository(), wanted, digest(), going())
+    running = ecs.definition(aws, found["taskDefinition"])
+    if running is None:
+        raise Missing(what="task definition", name=found["taskDefinition"], where=f" that service {settings.service} runs")
+    try:
+        images = (repository(), digest(), False)
+    except Missing as problem:
+        images = (_unmade(job, registry, running, problem), None, True)
+    ground = _ground(job, aws, found, running, images, wanted, going())
     if ground.digest is None:
         check_build(job, world, ground)
+    elif _is_newly_used(job, ground):
+        ground = replace(ground, remarks=check_built(job, world, ground, ground.digest))
     return ground
 
 
-def _ground(job: Job, aws: Aws, service: Shape, repository: Shape, wanted: str, digest: str | None, going: list[Shape] | None) -> Ground:
+def registry_of(job: Job, world: World) -> Aws:
+    """The calls of the region whose registry has the repository."""
+    region = ecr.named(job.settings.repository).region
+    return world.aws(job.place if region is None else replace(job.place, region=region))
+
+
+def _unmade(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
+    """The repository that is to be made. Raises Missing with what is really wrong where none is."""
     settings: Settings = job.settings
-    back = job.wishes.get("task_definition") if job.action == ROLLBACK else None
-    running, base = together(
-        lambda: ecs.definition(aws, service["taskDefinition"]),
-        lambda: ecs.definition(aws, back) if back else None,
-    )
-    now = running()
-    if now is None:
-        raise Missing(what="task definition", name=service["taskDefinition"], where=f" that service {settings.service} runs")
-    name = definitions.container(now, settings.container, settings.repository)
-    there = base()
-    if there is not None and not definitions.part(there, name):
-        there = None
-    reuse = there is not None and there.get("status") == "ACTIVE"
+    wanted = ecr.named(settings.repository)
+    for name in definitions.of_repository(running, wanted):
+        theirs = ecr.registry_of(definitions.image_of(running, name))
+        if theirs is not None and not wanted.account and theirs != (job.place.account or theirs[0], aws.region_name):
+            uri = definitions.repository_of(definitions.image_of(running, name))
+            where = f"{problem.facts['where']}: the image that runs is of {uri}"
+            raise NoRepository(name=wanted.name, where=where, next=f'if that is meant, set `repository = "{uri}"`') from None
+    if wanted.account:
+        raise problem
+    if not job.wishes.get("create") or job.action == ROLLBACK:
+        make = f"make it: toolkit deploy-app {job.target} --create"
+        raise NoRepository(name=wanted.name, where=problem.facts["where"], next=f"correct its name in rules.toml, or {make}") from None
+    return {"repositoryUri": f"{job.place.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com/{wanted.name}"}
+
+
+def _ground(
+    job: Job, aws: Aws, service: Shape, running: Shape, images: tuple[Shape, str | None, bool], wanted: str, going: list[Shape] | None
+) -> Ground:
+    settings: Settings = job.settings
+    repository, digest, absent = images
+    wants = ecr.named(settings.repository)
+    origin, recorded = _origin(job, aws, running)
+    then = _of_then(job, aws, wanted)
+    base = then or _base(job, origin, running, recorded)
+    reuse = then is not None and then.get("status") == "ACTIVE"
+    containers = definitions.containers(base, settings.container, wants)
     if reuse:
-        reuse = definitions.digest_of(definitions.part(there or {}, name).get("image", "")) == wanted
+        reuse = definitions.digest_of(definitions.image_of(base, containers[0])) == wanted
     if digest is None:
         _check_image_is_wanted(job, wanted)
-    return Ground(service, None if going is None else tuple(going), now, there or now, reuse, repository, name, wanted, digest)
+    changes = provenance.changes(recorded, running) if recorded is not None else []
+    return Ground(
+        service, None if going is None else tuple(going), running, base, reuse, repository, containers, wanted, digest, origin,
+        tuple(changes), absent,
+    )  # fmt: skip
+
+
+def _origin(job: Job, aws: Aws, running: Shape) -> tuple[Origin, Shape | None]:
+    """Who put there what runs, and the task definition of the newest good deploy where that is another one and still there."""
+    origin = provenance.origin(running, job.recorded)
+    if job.recorded is None or origin not in provenance.GIVING_WAY:
+        return origin, None
+    arn = job.recorded.detail.get("task definition")
+    recorded = ecs.definition(aws, arn) if arn else None
+    if recorded is not None and definitions.digest(recorded) == definitions.digest(running):
+        return Origin.RECORDED, None
+    return origin, recorded
+
+
+def _of_then(job: Job, aws: Aws, wanted: str) -> Shape | None:
+    """The task definition that a rollback puts back, None where there is none any more that has the container."""
+    arn = job.wishes.get("task_definition") if job.action == ROLLBACK else None
+    found = ecs.definition(aws, arn) if arn else None
+    if found is None:
+        return None
+    try:
+        definitions.containers(found, job.settings.container, ecr.named(job.settings.repository))
+    except Refused:
+        return None
+    return found
+
+
+def _base(job: Job, origin: Origin, running: Shape, recorded: Shape | None) -> Shape:
+    """What a new revision is a copy of: what runs, but what toolkit did not deploy gives way to what it did."""
+    if origin not in provenance.GIVING_WAY or job.wishes.get("take_over"):
+        return running
+    if recorded is not None:
+        return recorded
+    if origin is Origin.EARLIER:
+        return running
+    rev = ecs.revision_of(running["taskDefinitionArn"])
+    if origin is Origin.UNKNOWN:
+        why = job.recorded.problem if job.recorded else ""
+        raise Refused(f"whether toolkit deployed {rev}, which is running, is not known: {why}", f"to go by what is running: {TAKE_OVER}")
+    raise Refused(
+        f"{rev} is running, but toolkit did not deploy it, and the task definition that it did deploy is gone",
+        f"to go by what is running: {TAKE_OVER}",
+    )
 
 
 def kept(job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
     """Whether the image of each of these deploys is in the repository still, None where nobody could tell."""
-    aws, settings = world.aws(job.place), job.settings
+    aws, name = registry_of(job, world), ecr.named(job.settings.repository)
     digests = [detail.get("digest", "") for detail in details]
     wanted = list(dict.fromkeys(digest for digest in digests if digest))
     known: dict[str, bool | None] = {}
     if wanted:
-        questions = [lambda digest=digest: ecr.condition(aws, settings.repository, digest) for digest in wanted]
+        questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in wanted]
         for digest, answer in zip(wanted, together(*questions), strict=True):
             try:
                 known[digest] = answer() == "ACTIVE"
@@ -173,11 +264,39 @@ def check_build(job: Job, world: World, ground: Ground) -> None:
     from toolkit.ports.images import builder, check_recipe
     from toolkit.targets.ecs.release import recipe
 
-    runs, built = definitions.architecture(ground.running), platform(job, ground)
-    known = bool((ground.running.get("runtimePlatform") or {}).get("cpuArchitecture")) or _fargate(ground.running)
+    runs, built = definitions.architecture(ground.base), platform(job, ground)
+    known = bool((ground.base.get("runtimePlatform") or {}).get("cpuArchitecture")) or _fargate(ground.base)
     if known and runs and built and not built.startswith(runs):
         raise Refused(f"the image is built for {built}, but the tasks run on {runs}", f'set `platform = "{runs}"` in `build`')
     check_recipe(recipe(job, world, ground), builder(job.wishes.get("builder")).name)
+
+
+def _is_newly_used(job: Job, ground: Ground) -> bool:
+    """Whether the image of this version is there, though the target that would build it does not run it yet."""
+    if job.settings.build is None or job.wishes.get("image") or job.action == ROLLBACK:
+        return False
+    return definitions.digest_of(definitions.image_of(ground.running, ground.container)) != ground.digest
+
+
+def check_built(job: Job, world: World, ground: Ground, digest: str) -> tuple[str, ...]:
+    """Whether the image that has the version's tag was built as this target's would be: another target, or another environment, may build
+    it from the same commit in another way. Raises Refused where it was; in words what could not be checked."""
+    from toolkit.ports.images import image_config
+    from toolkit.targets.ecs.release import BUILT, recipe, registry
+
+    try:
+        labels = image_config(registry(job, world, ground), digest)["labels"]
+    except CredentialsProblem:
+        raise
+    except ToolkitError as problem:
+        return (f"whether image {ground.tag} was built as rules.toml says could not be checked: {problem}",)
+    theirs = labels.get(BUILT) if isinstance(labels, Mapping) else None
+    if theirs is None or theirs == recipe(job, world, ground).labels[BUILT]:
+        return ()
+    raise Refused(
+        f"image {ground.tag} is in repository {job.settings.repository}, but was built in another way (`build`, or for another processor)",
+        "let what is built differently have a repository of its own",
+    )
 
 
 def _fargate(definition: Shape) -> bool:
@@ -189,16 +308,24 @@ def course(job: Job, ground: Ground, members: frozenset[str], digest: str | None
     settings: Settings = job.settings
     back = job.action == ROLLBACK
     env, secrets = ({}, {}) if back else (settings.env, settings.secrets)
-    image = ground.image(digest)
-    request = definitions.revised(ground.base, members, ground.container, image, env, secrets)
-    request["tags"] = definitions.marked(request["tags"], **_marks(job, ground), run=job.run, token=job.token)
-    same = digest is not None and definitions.equal(ground.running, request)
+    request = definitions.revised(ground.base, members, moved(job, ground, digest), ground.image(digest), env, secrets)
+    marks = {**_marks(job, ground), "definition": definitions.digest(request), "run": job.run, "token": job.token}
+    request["tags"] = definitions.marked(request["tags"], **marks)
+    # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
+    ours = ground.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
+    same = digest is not None and ours and definitions.equal(ground.running, request)
     if same and not job.wishes.get("force"):
         if not ground.busy and reading.steady(ground.service):
             return Course("unchanged")
         if ground.busy and not reading.stuck(ground.service) and not _reverting(ground):
             return Course("attach")
     return Course("reuse" if ground.reuse else "register", request)
+
+
+def moved(job: Job, ground: Ground, digest: str | None) -> tuple[str, ...]:
+    """The containers that run the image afterwards: in a rollback to a task definition of then, those that ran it then."""
+    then = [name for name in ground.containers if definitions.digest_of(definitions.image_of(ground.base, name)) == digest]
+    return tuple(then) if job.action == ROLLBACK and ground.container in then else ground.containers
 
 
 def _reverting(ground: Ground) -> bool:
@@ -215,18 +342,28 @@ def _marks(job: Job, ground: Ground) -> dict[str, str | None]:
     return {"version": version.name, "commit": version.commit, "fingerprint": version.fingerprint}
 
 
+def create_calls(settings: "Settings") -> tuple[Call, ...]:
+    """What makes a repository that is not there."""
+    name = ecr.named(settings.repository).name
+    return (
+        Call("ecr:CreateRepository", {"repository": name, "tags": "immutable", "scan": "on push"}, once=True),
+        Call("ecr:PutLifecyclePolicy", {"repository": name, "keep": f"the newest {ecr.KEPT} images"}, once=True),
+    )
+
+
 def push_call(ground: Ground) -> Call:
     """The push of a built image."""
-    return Call("ecr:PutImage", {"image": f"{ground.repository['repositoryUri']}:{ground.tag}"})
+    return Call("ecr:PutImage", {"image": f"{ground.repository['repositoryUri']}:{ground.tag}"}, once=True)
 
 
 def register_call(ground: Ground, request: Shape, settings: "Settings", back: bool) -> Call:
     """The new revision. Of variables only the names are told."""
-    what = {"family": str(request["family"]), "container": ground.container}
-    what["image"] = str(definitions.part(request, ground.container).get("image", ""))
+    what = {"family": str(request["family"]), "container": ", ".join(ground.containers)}
+    what["image"] = definitions.image_of(request, ground.container)
     for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
         if variables and not back:
             what[name] = ", ".join(sorted(variables))
+    what["based_on"] = ecs.revision_of(ground.base["taskDefinitionArn"])
     return Call("ecs:RegisterTaskDefinition", what)
 
 
@@ -243,7 +380,7 @@ def preview(job: Job, world: World) -> Preview:
     way = course(job, ground, aws.members("ecs", "RegisterTaskDefinition"), ground.digest)
     if job.action == ROLLBACK and (reverted := revertible(job, aws, ground)):
         way = Course("revert", going=reverted)
-    return Preview(_calls(job, ground, way), _warnings(job, ground, way), way.act == "unchanged", _live(ground))
+    return Preview(_calls(job, ground, way), _warnings(job, ground, way), way.act == "unchanged", _live(job, ground))
 
 
 def _calls(job: Job, ground: Ground, way: Course) -> tuple[Call, ...]:
@@ -252,7 +389,7 @@ def _calls(job: Job, ground: Ground, way: Course) -> tuple[Call, ...]:
         return (stop_call(way.going),)
     if way.act in ("unchanged", "attach"):
         return ()
-    calls = [] if ground.digest else [push_call(ground)]
+    calls = [*(create_calls(settings) if ground.absent else ()), *(() if ground.digest else (push_call(ground),))]
     if way.act == "register":
         calls.append(register_call(ground, way.request, settings, job.action == ROLLBACK))
     name = ecs.revision_of(ground.base["taskDefinitionArn"]) if way.act == "reuse" else f"{way.request['family']}:new"
@@ -282,12 +419,13 @@ def _is_wanted(job: Job, ground: Ground, revision: Shape) -> bool:
     if wanted:
         return bool(revision["taskDefinition"] == wanted)
     images = revision.get("containerImages") or ()
-    return any(one.get("containerName") == ground.container and one.get("imageDigest") == ground.digest for one in images)
+    run = {one.get("containerName"): one.get("imageDigest") for one in images}
+    return all(run.get(name) == ground.digest for name in ground.containers)
 
 
 def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
     settings: Settings = job.settings
-    service, said = ground.service, []
+    service, said = ground.service, [*about_what_runs(job, ground, way), *left_out(ground.base, settings), *ground.remarks]
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         said.append(f"the files are not as committed: the image is tagged {ground.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
@@ -306,6 +444,45 @@ def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
             f"service {settings.service} has no circuit breaker with rollback: only while toolkit watches is a bad version taken back"
         )
     return tuple(said)
+
+
+def about_what_runs(job: Job, ground: Ground, way: Course) -> list[str]:
+    """That what runs is not what the record says, before anybody agrees to what becomes of it."""
+    rev, recorded = ecs.revision_of(ground.running["taskDefinitionArn"]), job.recorded
+    if recorded is None or (ground.origin not in provenance.GIVING_WAY and ground.origin is not Origin.STACK):
+        return []
+    how = f": {'; '.join(ground.changes)}" if ground.changes else ""
+    words = {
+        Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
+        Origin.EARLIER: f"{rev} is running, which toolkit deployed before run {recorded.run}: somebody moved the service back",
+        Origin.UNKNOWN: f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}",
+    }.get(ground.origin, f"{rev} is running, but toolkit did not deploy it{how}")
+    if way.act in ("unchanged", "attach"):
+        return [words]
+    if ground.base is ground.running:
+        taken = "it is taken over" if job.wishes.get("take_over") else "the new revision is based on it"
+        return [f"{words}; {taken}"]
+    base = ecs.revision_of(ground.base["taskDefinitionArn"])
+    if job.action == ROLLBACK:
+        return [f"{words}; it gives way to {base}"]
+    return [f"{words}; the new revision is based on {base} of run {recorded.run}, to keep what runs {TAKE_OVER}"]
+
+
+def left_out(definition: Shape, settings: "Settings") -> list[str]:
+    """Of each container with an image of the repository that `container` leaves out, what it runs."""
+    repository = ecr.named(settings.repository)
+    left = definitions.left(definition, [settings.container], repository) if settings.container else ()
+    return [
+        f"container {name} has an image of {repository.name}, too ({brief(definitions.image_of(definition, name))}), and is left as it is: "
+        f"`container` is {settings.container}"
+        for name in left
+    ]
+
+
+def brief(image: str) -> str:
+    """An image's digest, shortened, else its tag."""
+    digest = definitions.digest_of(image)
+    return digest[:19] if digest else f"tag {definitions.tag_of(image) or 'latest'}"
 
 
 def _bake(configured: Shape) -> str:
@@ -334,24 +511,34 @@ def replaces(job: Job, ground: Ground) -> bool:
     return job.action == ROLLBACK or wish == "replace" or reading.stuck(ground.service)
 
 
-def _live(ground: Ground) -> Live | None:
+def _live(job: Job, ground: Ground) -> Live | None:
     """What runs, as far as that is known without another call: while a deployment is in progress it is not."""
     serving = reading.serving(ground.service)
     if serving.get("taskDefinition") != ground.running["taskDefinitionArn"]:
         return None
-    return live_from(ground.running, ground.container, serving)
+    try:
+        return live_from(ground.running, job.settings, serving)
+    except Refused:  # which container is meant cannot be told of what runs; of what will run it can
+        return None
 
 
-def live_from(definition: Shape, container: str, deployment: Shape) -> Live:
-    """The words for a task definition that runs."""
-    image = str(definitions.part(definition, container).get("image", ""))
+def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> Live:
+    """The words for a task definition that runs. Raises Refused where nobody can tell which containers are meant."""
+    containers = definitions.containers(definition, settings.container, ecr.named(settings.repository))
+    images = {name: definitions.image_of(definition, name) for name in containers}
+    image = images[containers[0]]
     when = deployment.get("createdAt")
     detail = {"image": image, "digest": definitions.digest_of(image) or "", "task definition": definition["taskDefinitionArn"]}
+    mixed = len({definitions.digest_of(one) or one for one in images.values()}) > 1
+    doubt = f"its containers run different images: {', '.join(f'{name} {brief(one)}' for name, one in images.items())}" if mixed else ""
     return Live(
-        version=definitions.mark(definition, "version") or definitions.tag_of(image),
-        commit=definitions.mark(definition, "commit"),
-        fingerprint=definitions.mark(definition, "fingerprint"),
+        version=None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image),
+        commit=None if mixed else definitions.mark(definition, "commit"),
+        fingerprint=None if mixed else definitions.mark(definition, "fingerprint"),
         run=definitions.mark(definition, "run"),
         since=when.astimezone(UTC).isoformat() if when is not None else None,
         detail={key: value for key, value in detail.items() if value},
+        deployed=Deployed(definition=definitions.digest(definition), artifacts=definitions.artifacts(definition)),
+        doubt=doubt,
+        notes=tuple(left_out(definition, settings)),
     )

@@ -1,6 +1,6 @@
 """How a deployment goes: our own one, never another; a verdict only for what was observed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,8 @@ def _unchanged(look: Look) -> Seen:
     if look.service["taskDefinition"] != look.sought.definition:
         cause = f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now: somebody else has deployed it"
         return Seen("failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark)
-    return Seen("done", Verdict.UNCHANGED, "this version runs already", live=live(look.job, look.world))
+    runs = live(look.job, look.world)
+    return Seen("done", Verdict.UNCHANGED, "this version runs already", cause="; ".join(runs.notes) if runs else "", live=runs)
 
 
 def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
@@ -332,7 +333,7 @@ def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
         return replace(look, mark=replace(mark, hopeless=hopeless))
-    definition = ecs.definition(look.aws, look.sought.definition) or {"containerDefinitions": ()}
+    definition = ecs.definition(look.aws, look.sought.definition) or {}
     part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
     stream = definitions.log_stream(part, failure.id) if part and failure.sort in ("crash", "unhealthy", "configuration") else None
     lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
@@ -396,11 +397,12 @@ def _proven(look: Look) -> Seen:
     if not look.service.get("desiredCount"):
         words = f"the desired count of {look.settings.service} is 0: nothing runs"
         return replace(_done(look, words), cause=words, lines=(f"warning: {words}",))
-    revision, wanted, name = _revision(look), look.receipt.get("digest"), look.receipt.get("container")
-    images = [one.get("imageDigest") for one in revision.get("containerImages") or () if one.get("containerName") == name]
-    tasks = _tasks_of_ours(look) if look.service.get("loadBalancers") or not any(images) else []
-    images += [one.get("imageDigest") for task in tasks for one in task.get("containers") or () if one.get("name") == name]
-    for digest in images:
+    revision, wanted, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
+    images = _images(revision.get("containerImages"), "containerName", moved)
+    tasks = _tasks_of_ours(look) if look.service.get("loadBalancers") or not any(digest for _, digest in images) else []
+    for task in tasks:
+        images += _images(task.get("containers"), "name", moved)
+    for name, digest in images:
         if wanted and digest and digest != wanted:
             cause = f"container {name} runs {digest}, but {wanted} was deployed"
             return Seen("failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark)
@@ -413,11 +415,23 @@ def _proven(look: Look) -> Seen:
     return _done(look, "complete")
 
 
+def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
+    """The containers that have got the image; earlier versions of toolkit knew of one."""
+    return tuple(receipt.get("containers") or [name for name in [receipt.get("container")] if name])
+
+
+def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
+    """Container -> digest, of those that have got the image."""
+    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, (list, tuple)) else []
+    return [(str(one[key]), str(one.get("imageDigest") or "")) for one in found if one.get(key) in moved]
+
+
 def _done(look: Look, phase: str) -> Seen:
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     mine = reading.own(look.service, look.sought) or reading.primary(look.service)
-    runs = None if definition is None else survey.live_from(definition, str(look.receipt.get("container", "")), mine)
-    return Seen("done", Verdict.SUCCEEDED, phase, live=runs, mark=replace(look.mark, done=True))
+    runs = None if definition is None else survey.live_from(definition, look.settings, mine)
+    notes, mark = "; ".join(runs.notes) if runs else "", replace(look.mark, done=True)
+    return Seen("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
 
 
 def _back(look: Look, said: Reading) -> Seen:
@@ -425,8 +439,8 @@ def _back(look: Look, said: Reading) -> Seen:
     if said.state in ("running", "reverting"):
         return Seen("running", phase=said.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
-    image = definitions.part(definition or {"containerDefinitions": ()}, str(look.receipt.get("container", ""))).get("image", "")
-    if said.state in ("reverted", "superseded") and definitions.digest_of(str(image)) == look.receipt.get("digest"):
+    image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
+    if said.state in ("reverted", "superseded") and definitions.digest_of(image) == look.receipt.get("digest"):
         return (
             _done(look, "the version before is back")
             if reading.steady(look.service)
@@ -444,7 +458,7 @@ def live(job: Job, world: World) -> Live | None:
     definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
     if definition is None:
         return None
-    found = survey.live_from(definition, definitions.container(definition, settings.container, settings.repository), serving)
+    found = survey.live_from(definition, settings, serving)
     now = reading.primary(service)
     moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get("taskDefinition")
     return replace(found, moving=moving)

@@ -1,7 +1,7 @@
 """The IAM statements that a look at a Lambda function needs. Pure."""
 
 from toolkit.model import Job, Statement
-from toolkit.ports.cdk import partition
+from toolkit.ports.aws.partition import partition
 from toolkit.targets import alarms
 
 

@@ -9,7 +9,7 @@ from toolkit.model import Job, Live, Sign
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
 from toolkit.ports.aws.distributions import Certificate, Distribution
-from toolkit.ports.cdk import partition
+from toolkit.ports.aws.partition import partition
 from toolkit.ports.world import World
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell

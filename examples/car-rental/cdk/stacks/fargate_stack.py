@@ -1,6 +1,6 @@
 """The backend: a Fargate service behind a load balancer."""
 
-from aws_cdk import Duration, Stack
+from aws_cdk import CfnParameter, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
@@ -33,15 +33,17 @@ class CarRentalFargateStack(Stack):
     def _task(self, suffix: str, image_tag: str, token_secret: secretsmanager.ISecret) -> ecs.FargateTaskDefinition:
         """The repository is older than this stack, because an image has to be there before the service can start.
 
-        Version and commit are part of the image: a deploy of another image leaves the settings here as they are.
+        Version and commit are part of the image: a deploy of another image leaves the settings here as they are. And a deploy of
+        this stack leaves the image as it is: `toolkit deploy-stack` gives the parameter the tag that `toolkit deploy-app` put live.
         """
+        tag = CfnParameter(self, "ImageTag", default=image_tag, description="The tag of the backend's image")
         repository = ecr.Repository.from_repository_name(self, "Repository", f"car-rental-backend{suffix}")
         task = ecs.FargateTaskDefinition(
             self, "Task", family=f"car-rental-backend{suffix}", cpu=256, memory_limit_mib=512
         )
         task.add_container(
             "backend",
-            image=ecs.ContainerImage.from_ecr_repository(repository, image_tag),
+            image=ecs.ContainerImage.from_ecr_repository(repository, tag.value_as_string),
             port_mappings=[ecs.PortMapping(container_port=PORT)],
             secrets={"TOKEN_SECRET": ecs.Secret.from_secrets_manager(token_secret)},
             logging=ecs.LogDrivers.aws_logs(stream_prefix="backend", log_retention=logs.RetentionDays.ONE_MONTH),

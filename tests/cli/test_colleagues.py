@@ -1,0 +1,307 @@
+"""The runs of colleagues, over a shared store: listed, shown, gone on with; and what somebody hostile may have put into the bucket."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from msgspec.structs import replace
+
+from tests.support.aws import Endpoint, Remote
+from tests.support.repo import Repo
+from tests.support.run import ROOT, Result, Toolkit
+from toolkit import flow
+from toolkit.cli.deploying import CONSENTS, stack_options
+from toolkit.flow.colleagues import placed
+from toolkit.model import Job, Version
+from toolkit.record import journal as journals
+from toolkit.record.journal import Journal
+from toolkit.record.mirror import unsent
+from toolkit.record.permissions import statements
+from toolkit.record.shelf import JOURNAL_MOST
+from toolkit.record.state import Store
+from toolkit.run import jobs as making
+
+RUN = "20261120-193742-aaaa"
+RULES = """\
+version = 1
+project = "shared"
+environment = "dev"
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+store = "s3://shared/team"
+[targets.web]
+kind = "app"
+cluster = "main"
+service = "web"
+repository = "web"
+[[rules]]
+name = "All"
+paths = ["**"]
+deploy = ["web"]
+"""
+
+
+class Team:
+    """A repository with a store, and the runs of somebody at another machine."""
+
+    def __init__(self, endpoint: Endpoint, toolkit: Toolkit, folder: Path) -> None:
+        self.endpoint, self._toolkit, self.folder = endpoint, toolkit, folder
+        self.repo = Repo.make(folder / "repo", {"a": "x"}, RULES)
+        endpoint.s3.bucket("shared")
+        self.rules = flow.read_rules(RULES.encode(), "rules.toml")
+
+    def __call__(self, *args: str) -> Result:
+        return self._toolkit(self.repo.path, *args)
+
+    def job(self, run: str = RUN) -> Job:
+        version = Version("c1", "c1", "f1")
+        places = making.places(self.rules.environments["dev"], None, None)
+        target = self.rules.targets["web"]
+        [job] = making.make(run, [target], places, {}, {"web": version}, {"web": ()}, "deploy", {})
+        return job
+
+    def put(self, run: str = RUN, *jobs: Job, lines: tuple[tuple[str, str | None, dict[str, Any]], ...] = (), **facts: Any) -> bytes:
+        """A run of ada's at the machine `laptop`, in the bucket."""
+        elsewhere = Path(self.folder / f"elsewhere-{len(list(self.folder.iterdir()))}")
+        elsewhere.mkdir(mode=0o700)
+        made = [making.pack(job) for job in jobs or (self.job(run),)]
+        first = {
+            "user": "ada",
+            "host": "laptop",
+            "pid": 1,
+            "boot": "b",
+            "started": "1",
+            "command": ["toolkit", "deploy", "web"],
+            "jobs": made,
+        }
+        journal = Journal.create(Store(str(elsewhere)), run, {**first, "commit": "c1", **facts})
+        for state, step, more in lines:
+            journal.append(state, step, **more)
+        journal.close()
+        data = Path(journals.path_of(Store(str(elsewhere)), run)).read_bytes()
+        self.endpoint.s3.put("shared", f"team/runs/{run}.jsonl", data)
+        return data
+
+
+@pytest.fixture
+def team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> Team:
+    return Team(aws_endpoint, toolkit, tmp_path)
+
+
+def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) -> None:
+    team.put(lines=(("outcome", "web", {"verdict": "succeeded", "took_s": 1.0}), ("end", None, {"exit": 0, "status": "succeeded"})))
+    team.put("20261120-193743-bbbb")
+    found = team("history")
+    assert found.code == 0, found.err
+    assert [line.split()[:4] for line in found.out.splitlines()[2:]] == [
+        ["20261120-193743-bbbb", "interrupted", "dev", "ada@laptop"],
+        [RUN, "succeeded", "dev", "ada@laptop"],
+    ]
+    assert [one["host"] for one in team("history", "--json").json["runs"]] == ["laptop", "laptop"]
+
+
+def test_a_colleagues_run_can_be_shown_with_its_logs(team: Team) -> None:
+    team.put(lines=(("outcome", "web", {"verdict": "failed", "cause": "no \x1b[31mcluster", "took_s": 1.0}),))
+    team.endpoint.s3.put("shared", f"team/logs/{RUN}/web.log", b"-- pushing \x1b]0;pwn\x07\nall of it\n")
+    shown = team("show", RUN)
+    assert shown.code == 0, shown.err
+    assert "by          ada@laptop" in shown.out
+    assert "\x1b" not in shown.out
+    logs = team("logs", RUN)
+    assert (logs.code, "[web] all of it" in logs.out, "\x1b" in logs.out, "\x07" in logs.out) == (0, True, False, False)
+
+
+def test_a_run_that_nobody_has_is_none(team: Team) -> None:
+    assert "there is no run 20261120-000000-zzzz" in team("show", "20261120-000000-zzzz").err
+    assert team("resume", "20261120-000000-zzzz", "--yes").code == 2
+
+
+def test_a_damaged_run_costs_only_itself(team: Team) -> None:
+    team.put()
+    team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
+    team.endpoint.s3.put("shared", "team/runs/20261120-193751-eeee.jsonl", b"x" * (JOURNAL_MOST + 10))
+    whole = team.put("20261120-193752-ffff")
+    team.endpoint.s3.put("shared", "team/runs/20261120-193753-gggg.jsonl", whole)
+    team.endpoint.s3.put("shared", "team/runs/../../etc/passwd.jsonl", b"")
+    team.endpoint.s3.put("shared", "team/runs/a b.jsonl", b"")
+    found = team("history")
+    assert found.code == 0
+    words = {line.split()[0]: line.split()[1] for line in found.out.splitlines()[2:]}
+    assert words == {
+        "20261120-193753-gggg": "damaged", "20261120-193752-ffff": "interrupted", "20261120-193751-eeee": "damaged",
+        "20261120-193750-dddd": "damaged", RUN: "interrupted",
+    }  # fmt: skip
+    assert team("show", "20261120-193751-eeee").code == 2
+
+
+def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: Team) -> None:
+    team.put()
+    holder = {"who": "ada", "host": "laptop", "pid": 1, "run": RUN, "command": "c", "since": "s", "id": "i"}
+    team.endpoint.s3.put("shared", "team/locks/dev/eu-west-1/web.lock", json.dumps({"v": 1, **holder}).encode() + b"\n")
+    assert " running " in team("history").out
+    found = team("resume", RUN, "--yes")
+    assert (found.code, "is locked by ada@laptop" in found.err) == (6, True), found.err
+    assert not list(Path(os.environ["TOOLKIT_STATE_DIR"]).glob("*/runs/*")) if "TOOLKIT_STATE_DIR" in os.environ else True
+
+
+def test_resume_without_a_name_never_takes_a_colleagues_run(team: Team) -> None:
+    team.put()
+    found = team("resume", "--yes")
+    assert (found.code, "no run is open" in found.err) == (2, True)
+
+
+def test_a_colleagues_run_is_only_gone_on_with_if_that_is_agreed_to(team: Team) -> None:
+    team.put()
+    found = team("resume", RUN)
+    assert found.code != 0
+    assert "was begun by ada@laptop" in found.err
+    assert "add --yes" in found.err
+
+
+def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: Team) -> None:
+    team.put()
+    found = team("resume", RUN, "--dry-run")
+    assert (found.code, f"Run {RUN} is open" in found.out) == (0, True), found.err
+
+
+FORGED = {
+    "another service": lambda job: replace(job, settings=replace(job.settings, service="prod")),
+    "a variable more": lambda job: replace(job, settings=replace(job.settings, env={"EVIL": "1"})),
+    "another account": lambda job: replace(job, place=replace(job.place, account="999999999999")),
+    "another region": lambda job: replace(job, place=replace(job.place, region="us-east-1")),
+    "another store": lambda job: replace(job, place=replace(job.place, store="s3://evil/x")),
+    "another environment": lambda job: replace(job, place=replace(job.place, environment="prod")),
+    "no protection": lambda job: replace(job, place=replace(job.place, protected=True)),
+    "another target": lambda job: replace(job, target="other"),
+    "another token": lambda job: replace(job, token="0" * 24),
+    "another run": lambda job: replace(job, run="20261120-193742-zzzz"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_is_done(team: Team, case: str) -> None:
+    team.put(RUN, FORGED[case](team.job()))
+    found = team("resume", RUN, "--yes")
+    assert found.code == 2
+    assert f"of run {RUN} is not what rules.toml here says" in found.err
+    assert not [call for call in team.endpoint.calls if call.operation not in ("GetObject", "ListObjectsV2", "GetCallerIdentity")]
+
+
+def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
+    job = team.job()
+    team.put(RUN, replace(job, place=replace(job.place, profile="adas-own")))
+    found = team("resume", RUN, "--dry-run")
+    assert found.code == 0, found.err
+
+
+def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> None:
+    job = replace(team.job(), wishes={"allow_delete": True, "recreate": True, "force": True})
+    assert placed(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
+    assert placed(team.rules, "mine")(job).wishes == job.wishes
+    assert placed(team.rules, "mine")(job).place.profile == "mine"
+
+
+def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
+    options = stack_options(click.command()(lambda **given: None)).params
+    assert {option.name for option in options} <= set(CONSENTS)
+
+
+def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(team: Team) -> None:
+    del team.endpoint.s3.buckets["shared"]
+    found = team("history")
+    assert found.code == 0
+    assert "note: the runs in s3://shared/team could not be read:" in found.err
+    assert "No run is recorded here yet." in found.out
+
+
+def test_without_a_store_nothing_is_asked(team: Team) -> None:
+    team.repo.write({"rules.toml": RULES.replace('store = "s3://shared/team"\n', "")})
+    assert team("history").code == 0
+    assert not team.endpoint.calls
+
+
+def test_the_permissions_of_a_store_cover_runs_and_logs(team: Team) -> None:
+    [objects, listing] = statements(team.job().place)
+    assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(objects.actions)
+    assert objects.resources[0].endswith(":s3:::shared/team/*")
+    assert "s3:ListBucket" in listing.actions
+
+
+# Processes that are really killed, each on a machine of its own: its state, its clone
+
+
+DEPLOY = ("deploy-app", "web", "--no-build", "--image", "v2", "--yes", "--no-checks")
+
+
+class Machine:
+    """A clone and a state of its own."""
+
+    def __init__(self, remote: Remote, repo: Repo, folder: Path) -> None:
+        self.repo = repo.clone(folder)
+        self.state = folder.parent / f"{folder.name}-state"
+        self._env = {**os.environ, **remote.environment, "TOOLKIT_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT)}
+
+    def begin(self, *args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "toolkit", *args]
+        return subprocess.Popen(
+            command,
+            cwd=self.repo.path,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, *args: str) -> tuple[int, str]:
+        child = self.begin(*args)
+        out, _ = child.communicate(timeout=120)
+        return child.returncode, out
+
+    def stores(self) -> list[Store]:
+        return [Store(str(one)) for one in self.state.glob("*/")]
+
+
+def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(aws_process: Remote, tmp_path: Path) -> None:
+    remote = aws_process
+    uri = remote.do("ecr", "repository", "web")["uri"]
+    old = remote.do("ecr", "image", "web", "v1")["digest"]
+    digest = remote.do("ecr", "image", "web", "v2")["digest"]
+    remote.do("ecs", "service", "web", f"{uri}@{old}", cluster="main", desired=2)
+    remote.do("ecs", "next", "success", "web", looks=8)
+    remote.do("s3", "bucket", "shared")
+    repo = Repo.make(tmp_path / "repo", {"a": "x"}, RULES)
+    one, two = (Machine(remote, repo, tmp_path / name) for name in ("one", "two"))
+    child = one.begin(*DEPLOY)
+    until = time.monotonic() + 90
+    while time.monotonic() < until and not [call for call in remote.calls().of("UpdateService") if call.applied]:
+        time.sleep(0.05)
+    child.kill()
+    child.communicate()
+    code, listed = two("history", "--json")
+    assert code == 0, listed
+    [run] = [found["run"] for found in json.loads(listed[listed.index("{") :])["runs"]]
+    assert f"run         {run}" in two("show", run)[1]
+    code, said = two("resume", run, "--yes", "--no-checks")
+    assert code == 0, said
+    calls = remote.calls()
+    assert len([call for call in calls.of("RegisterTaskDefinition") if call.applied]) == 1
+    assert len([call for call in calls.of("UpdateService") if call.applied]) == 1
+    service = remote.get("ecs", "clusters", "main", "services", "web")
+    body = remote.get("ecs", "definitions", service["definition"], "body")
+    assert body["containerDefinitions"][0]["image"].endswith(digest)
+    code, said = one("resume", run, "--yes")
+    assert (code, "has ended" in said) == (2, True), said
+    assert " succeeded " in one("history")[1]
+    assert [unsent(store) for store in one.stores()] == [[]]
+    assert "[web] -- complete" in two("logs", run)[1]
+    logs = one("logs", run)[1]
+    assert "-> ecs:UpdateService" in logs
+    assert "[web] -- complete" in logs

@@ -1,0 +1,276 @@
+"""A team for a month: what is recorded, where, by whom; and what nobody may take out without saying so."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.aws import Endpoint
+from tests.support.repo import Repo
+from tests.support.run import Result, Toolkit
+
+RULES = """\
+version = 1
+project = "team"
+environment = "dev"
+
+[environments.dev]
+account = "111111111111"
+regions = ["eu-west-1"]
+store = "s3://state/team"
+
+[targets.queue]
+kind = "stack"
+stack = "Queue"
+template = "queue.json"
+
+[targets.page]
+kind = "manual"
+instructions = "upload it"
+
+[[rules]]
+name = "Queue"
+paths = ["queue.json"]
+deploy = ["queue"]
+
+[[rules]]
+name = "Page"
+paths = ["page/**"]
+deploy = ["page"]
+"""
+
+
+def template(count: int) -> str:
+    return json.dumps({"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": count}}}})
+
+
+class Team:
+    """A remote, and colleagues who each have a clone and a machine; they share a bucket."""
+
+    def __init__(self, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.endpoint, self.toolkit, self.patch, self.folder = endpoint, toolkit, patch, folder
+        endpoint.s3.bucket("state")
+        self.origin = Repo.make(folder / "origin", {"queue.json": template(1), "page/a": "1"}, RULES)
+        self.origin.git("config", "receive.denyCurrentBranch", "ignore")
+
+    def colleague(self, name: str, *options: str) -> tuple[Repo, Callable[..., Result]]:
+        """Their clone, and how they run a command."""
+        clone = self.origin.clone(self.folder / name, *options)
+
+        def run(*words: str, **env: str) -> Result:
+            with self.patch.context() as patch:
+                patch.setenv("TOOLKIT_STATE_DIR", str(self.folder / f"state-{name}"))
+                for variable, value in env.items():
+                    patch.setenv(variable, value)
+                return self.toolkit(clone.path, *words)
+
+        return clone, run
+
+    def ready(self) -> None:
+        """The next change of the stack goes well."""
+        if "Queue" not in self.endpoint.cloudformation.stacks:
+            self.endpoint.cloudformation.stack("Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+        self.endpoint.cloudformation.next("success", "Queue", looks=1)
+        self.endpoint.cloudformation.next_change_set("complete", stack="Queue", looks=1)
+
+
+@pytest.fixture
+def team(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Team:
+    return Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
+
+
+def deployed(team: Team, run: Callable[..., Result], *words: str) -> Result:
+    team.ready()
+    done = run("deploy-stack", "queue", "--yes", "--json", *words)
+    assert done.code == 0, done
+    return done
+
+
+def states(run: Callable[..., Result], *words: str, **env: str) -> dict[str, str]:
+    found: dict[str, str] = run("diff", "--json", *words, **env).json["states"]
+    return found
+
+
+def test_what_a_colleague_deployed_is_known_to_all_who_share_the_store(team: Team) -> None:
+    _, ada = team.colleague("ada")
+    _, bob = team.colleague("bob")
+    deployed(team, ada)
+    assert states(bob)["queue"] == "clean"
+    shown = bob("record", "show", "--json").json["targets"]
+    [row] = [row for row in shown if row["target"] == "queue"]
+    assert row["good"]["account"] == "111111111111"
+    assert "@" in row["good"]["who"]
+
+
+def test_a_stale_clone_does_not_take_a_colleagues_work_out(team: Team) -> None:
+    """J2."""
+    clone, ada = team.colleague("ada")
+    _, bob = team.colleague("bob")
+    deployed(team, ada)
+    newer = clone.commit("more of it", {"queue.json": template(2)})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    shown = bob("diff").out
+    assert f"queue: live is {newer[:7]}, which is not in this clone: this may go back" in shown
+    assert "GOES BACK" in shown
+    refused = bob("deploy-stack", "queue", "--yes")
+    assert (refused.code, "add" in refused.err or "--allow-backwards" in refused.err) == (2, True), refused
+    assert newer[:7] in refused.err
+    calls = team.endpoint.calls.count("ExecuteChangeSet")
+    assert bob("deploy", "--yes", "--without", "page").code == 2
+    assert team.endpoint.calls.count("ExecuteChangeSet") == calls
+
+
+def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: Team) -> None:
+    """P15: fetched, but not merged, it is still told what would go back; merged, nothing is to be deployed."""
+    clone, ada = team.colleague("ada")
+    behind, bob = team.colleague("bob")
+    clone.commit("more of it", {"queue.json": template(2)})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    fetch = bob("diff", "--json").json["standings"]["queue"]["fetch"]
+    subprocess.run(fetch.replace("'", "").split(), cwd=behind.path, check=True, capture_output=True)
+    told = bob("diff", "--json").json
+    assert (told["standings"]["queue"]["direction"], told["standings"]["queue"]["backwards"]) == ("behind", True)
+    assert "1 commit ahead of your HEAD: this goes back" in bob("deploy-stack", "queue", "--yes").err
+    behind.git("merge", "-q", "origin/main")
+    assert states(bob)["queue"] == "clean"
+
+
+def test_who_means_to_go_back_says_so(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    first = clone.head
+    clone.commit("a bad idea", {"queue.json": template(2)})
+    deployed(team, ada)
+    clone.git("checkout", "-q", "--detach", first)
+    assert ada("deploy-stack", "queue", "--yes").code == 2
+    assert "goes back" in ada("deploy-stack", "queue", "--dry-run").err
+    deployed(team, ada, "--allow-backwards")
+    assert states(ada)["queue"] == "clean"
+
+
+@pytest.mark.parametrize("way", ["revert", "squash"])
+def test_a_revert_or_a_squash_needs_no_consent(team: Team, way: str) -> None:
+    clone, ada = team.colleague("ada")
+    first = clone.head
+    deployed(team, ada)
+    live = clone.commit("of a branch", {"queue.json": template(2)})
+    deployed(team, ada)
+    if way == "revert":
+        clone.git("revert", "--no-edit", live)
+    else:
+        clone.git("reset", "-q", "--hard", first)
+        clone.commit("squashed", {"queue.json": template(2)})
+        clone.commit("and more", {"queue.json": template(3)})
+    deployed(team, ada)
+    assert states(ada)["queue"] == "clean"
+
+
+def test_an_environment_may_allow_to_go_back(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    rules = RULES.replace('regions = ["eu-west-1"]\n', 'regions = ["eu-west-1"]\nbackwards = "allow"\n')
+    first = clone.commit("may go back", {"rules.toml": rules})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    clone.commit("a bad idea", {"queue.json": template(2)})
+    deployed(team, ada)
+    clone.git("checkout", "-q", "--detach", first)
+    deployed(team, ada)
+    assert "goes back" in ada("deploy-stack", "queue", "--dry-run").err or states(ada)["queue"] == "clean"
+
+
+def test_the_same_commands_for_another_endpoint_know_nothing(team: Team) -> None:
+    """A1, J1: what was tried in a sandbox is never taken for what AWS runs."""
+    clone, ada = team.colleague("ada")
+    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    assert states(ada)["queue"] == "clean"
+    assert states(ada, AWS_ENDPOINT_URL="http://127.0.0.1:9")["queue"] == "unknown"
+    assert states(ada, AWS_ENDPOINT_URL="")["queue"] == "unknown"
+    assert ada("history", "--json", AWS_ENDPOINT_URL="").json["runs"] == []
+    assert len(ada("history", "--json").json["runs"]) == 1
+
+
+def test_ci_without_a_store_takes_what_is_live_as_its_base(team: Team) -> None:
+    """A3: a fresh machine is not told that there is nothing to deploy, and does not deploy everything each time either."""
+    clone, _ = team.colleague("ada")
+    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    _, first = team.colleague("ci1")
+    team.ready()
+    assert first("deploy", "--yes", "--without", "page").code == 0
+    assert team.endpoint.calls.count("ExecuteChangeSet") == 1
+    _, second = team.colleague("ci2", "--depth=1")
+    assert states(second) == {"queue": "unknown", "page": "unknown"}
+    done = second("deploy", "--yes", "--without", "page")
+    assert done.code == 0, done
+    assert team.endpoint.calls.count("ExecuteChangeSet") == 1
+
+
+def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_live(team: Team) -> None:
+    """J1: after somebody has emptied the account, "nothing to deploy" is said no more."""
+    _, ada = team.colleague("ada")
+    ada("record", "set", "page", "HEAD", "--yes")
+    deployed(team, ada)
+    assert states(ada)["queue"] == "clean"
+    team.endpoint.cloudformation.stacks.clear()
+    planned = ada("deploy", "--dry-run")
+    assert "Nothing to deploy" not in planned.out + planned.err
+    assert "queue" in planned.out
+
+
+def test_nothing_to_deploy_is_said_where_everything_is_recorded_and_live(team: Team) -> None:
+    _, ada = team.colleague("ada")
+    ada("record", "set", "page", "HEAD", "--yes")
+    deployed(team, ada)
+    assert ada("deploy", "--yes").out.endswith("\nNothing to deploy.\n")
+
+
+def test_a_commit_that_a_person_says_is_live_is_what_a_target_is_compared_with(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    assert states(ada)["page"] == "unknown"
+    assert ada("record", "set", "page", "HEAD").code == 2  # nobody is asked here
+    said = ada("record", "set", "page", "HEAD", "--yes")
+    assert (said.code, said.out.startswith("page: recorded as live at")) == (0, True)
+    assert states(ada)["page"] == "clean"
+    clone.commit("another page", {"page/a": "2"})
+    assert states(ada)["page"] == "due"
+
+
+def test_what_is_set_has_to_be_a_target_and_a_commit(team: Team) -> None:
+    _, ada = team.colleague("ada")
+    assert ada("record", "set", "pages", "HEAD", "--yes").code == 2
+    assert ada("record", "set", "page", "nowhere", "--yes").code == 2
+
+
+def test_a_damaged_record_costs_only_its_target_and_is_repaired_by_the_command_that_is_named(team: Team) -> None:
+    """J10."""
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/page.json")]
+    team.endpoint.s3.put("state", key, b"{}")
+    found = ada("diff", "--json").json
+    assert (found["states"]["page"], found["states"]["queue"]) == ("unknown", "clean")
+    assert "toolkit record repair page" in json.dumps(found)
+    assert "page" in ada("record", "repair", "page").out
+    assert states(ada)["page"] == "clean"
+    assert ada("record", "repair").out == "Nothing is damaged.\n"
+
+
+def test_a_record_that_a_colleague_filled_with_escapes_is_shown_without_them(team: Team) -> None:
+    """G6."""
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/queue.json")]
+    body = json.loads(team.endpoint.s3.buckets["state"].objects[key].body)
+    for record in body["records"]:
+        record |= {"commit": "\x1b[31mred\x1b[0m", "version": "\x1b]0;title\x07", "who": "\x1b[2J", "run": "\x1b[1A"}
+    team.endpoint.s3.put("state", key, json.dumps(body).encode())
+    for words in (("diff",), ("diff", "-v"), ("record", "show"), ("deploy-stack", "queue", "--dry-run"), ("health",)):
+        said = ada(*words)
+        assert "\x1b" not in said.out + said.err, words
+        assert "\x07" not in said.out + said.err, words
+        assert said.code != 3, said

@@ -1,0 +1,169 @@
+"""Folders that somebody else has made, or can write to: nothing in them is run, trusted or overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.repo import Repo
+from tests.support.run import process
+from toolkit.errors import StateDamaged
+from toolkit.ports import cdk, files
+from toolkit.ports.images import bases
+from toolkit.sandbox import box, environment
+
+PROGRAM = """\
+#!/bin/sh
+touch "$HOME/planted-ran"
+exec sleep 60
+"""
+
+Spoil = Callable[[Path], None]
+
+
+def writable(path: Path) -> None:
+    path.chmod(0o777)
+
+
+def group(path: Path) -> None:
+    path.chmod(0o770)
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def foreign(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(path, 12345, -1)
+
+
+SPOIL = [writable, group, link, foreign]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with an environment that is ready, as far as can be seen."""
+    found = tmp_path / "cache"
+    monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(found))
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    found.mkdir(mode=0o700)
+    monkeypatch.setattr(environment, "_make", lambda *_: pytest.fail("it was made"))
+    ready = Path(environment.LOCK).read_bytes()
+    import hashlib
+    import sys
+
+    digest = hashlib.sha256(sys.version.encode() + ready).hexdigest()[:16]
+    planted = found / f"sandbox-{digest}"
+    (planted / "bin").mkdir(parents=True, mode=0o700)
+    planted.chmod(0o700)
+    (planted / "bin/python").write_text(PROGRAM)
+    (planted / "bin/python").chmod(0o755)
+    (planted / "ready").touch()
+    return found
+
+
+def test_an_environment_in_a_folder_of_ours_is_taken(cache: Path) -> None:
+    assert environment.python(str(cache), print).startswith(str(cache))
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+@pytest.mark.parametrize("which", ["cache", "environment"])
+def test_a_planted_environment_is_not_run(cache: Path, spoil: Spoil, which: str) -> None:
+    [inside] = cache.iterdir()
+    spoil(cache if which == "cache" else inside)
+    with pytest.raises(StateDamaged, match=r"toolkit's cache.*TOOLKIT_CACHE_DIR"):
+        environment.python(str(cache), print)
+
+
+def test_sandbox_up_does_not_run_what_was_planted(cache: Path, tmp_path: Path) -> None:
+    cache.chmod(0o777)
+    (tmp_path / "empty").mkdir()
+    found = process(tmp_path / "empty", "sandbox", "up")
+    assert found.code != 0
+    assert "TOOLKIT_CACHE_DIR" in found.err
+    assert not (Path(os.environ["HOME"]) / "planted-ran").exists()
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+@pytest.mark.parametrize("which", ["state", "sandbox"])
+def test_a_planted_sandbox_is_neither_trusted_nor_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, which: str) -> None:
+    state = tmp_path / "state"
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(state))
+    (state / "sandbox").mkdir(parents=True, mode=0o700)
+    state.chmod(0o700)
+    (state / "sandbox/sandbox.json").write_text('{"server": {"pid": 1, "born": "x", "port": 1, "token": "x", "folder": "/"}}')
+    spoil(state if which == "state" else state / "sandbox")
+    for ask in (box.load, box.down):
+        with pytest.raises(StateDamaged, match="toolkit's state"):
+            ask()
+
+
+def test_the_sandboxs_lock_does_not_empty_what_a_link_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir(mode=0o700)
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "state/sandbox.lock").symlink_to(victim)
+    with pytest.raises(Exception, match=r"sandbox\.lock"), box.alone():
+        pass
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> None:
+    root = tmp_path / "repo"
+    (root / "cdk").mkdir(parents=True)
+    (root / "cdk/cdk.json").write_text('{"app": "true"}')
+    kept = tmp_path / "cache/cdk"
+    kept.mkdir(parents=True, mode=0o700)
+    spoil(kept)
+    from toolkit.model import Place
+
+    app = cdk.App(str(root), "cdk", Place(), "111111111111", "eu-west-1")
+    with pytest.raises(StateDamaged, match="toolkit's cache"):
+        cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent())
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+def test_what_a_planted_cache_says_of_a_base_image_is_not_read(cache: Path, spoil: Spoil) -> None:
+    digest = f"sha256:{'0' * 64}"
+    bases._keep(digest, [("a", "file", "")])
+    assert bases._kept(digest) == [("a", "file", "")]
+    spoil(cache / "bases")
+    assert bases._kept(digest) is None
+    bases._keep(digest, [])
+
+
+def test_a_crash_log_is_for_nobody_else_to_read(tmp_path: Path) -> None:
+    repo = Repo.make(tmp_path / "repo", {"a": "1"})
+    script = "import os; os.umask(0); from toolkit.cli import crash; raise SystemExit(crash.report(ValueError('x'), ['diff']))"
+    import subprocess
+    import sys
+
+    env = {**os.environ, "TOOLKIT_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True)
+    assert done.returncode == 3
+    [log] = (tmp_path / "state").glob("crash-*.log")
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert log.parent.stat().st_mode & 0o777 == 0o700
+    log.parent.chmod(0o777)
+    again = subprocess.run([sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True)
+    assert again.returncode == 3
+    assert len([*log.parent.glob("crash-*.log")]) == 1
+    assert "ValueError" in again.stderr
+
+
+def test_a_folder_is_made_for_us_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        made = files.own_cache(str(tmp_path / "a/cache"), "one", "two")
+    finally:
+        os.umask(before)
+    assert made == str(tmp_path / "a/cache/one/two")
+    assert [os.stat(path).st_mode & 0o777 for path in (made, os.path.dirname(made), tmp_path / "a/cache")] == [0o700] * 3

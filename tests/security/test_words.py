@@ -1,0 +1,100 @@
+"""Words that others have written, into a record, a lock or a journal: none moves a cursor, colours, or forges a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.repo import Repo
+from tests.support.run import Toolkit
+from toolkit.cli import output
+from toolkit.model import Base, Head, Job, Outcome, Place, Ran, Verdict, Version
+from toolkit.record.holder import decoded, held
+from toolkit.show import answer, history, run, text
+
+EVIL = "\x1b]0;gone\x07\x1b[2J\r\n::error::x \u202e \x9b31m##vso[task] \x00"
+ALLOWED = {"\n"}
+
+
+def harmless(said: str) -> bool:
+    return all(char.isprintable() or char in ALLOWED for char in said) and "\u202e" not in said
+
+
+def evil(*names: str, **fixed: Any) -> SimpleNamespace:
+    """Something of which each of these fields was written by a stranger."""
+    return SimpleNamespace(**dict.fromkeys(names, EVIL), **fixed)
+
+
+def test_the_fields_of_a_record() -> None:
+    record = evil("version", "commit", "when", "run", detail={EVIL: EVIL})
+    longer = evil("version", "when", "run", commit="", detail={})
+    for one in (record, longer):
+        assert harmless(history.good(one, True))
+        assert harmless(history.good_table([one], [None]))
+    json.loads(json.dumps(history.goods([record], [True])))
+
+
+@pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])
+def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
+    for name, chosen in ((EVIL, "the last deploy"), (None, EVIL), (EVIL, EVIL), ("main", answer.UPSTREAM)):
+        assert harmless(answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False)))
+
+
+def test_the_fields_of_a_lock() -> None:
+    body = dict.fromkeys(("who", "host", "run", "command", "since", "id"), EVIL)
+    found = decoded(json.dumps({"v": 1, "name": "x", **body, "pid": 1}).encode(), EVIL)
+    assert harmless(history.locks([(EVIL, found, "bucket")]))
+    assert all(harmless(line) for line in text.error(held(EVIL, found)))
+    broken = decoded(b'{"who": 1}', EVIL)
+    assert harmless(history.locks([(EVIL, broken, "bucket")]))
+    assert all(harmless(line) for line in text.error(held(EVIL, broken)))
+
+
+def test_the_fields_of_a_journal() -> None:
+    summary = evil("run", "command", "environment", "commit", "user", "started", "ended", status="done", exit=0, steps=[(EVIL, EVIL, EVIL)])
+    assert harmless(history.runs([summary]))
+    assert harmless(history.run(summary, [(EVIL, "failed", EVIL)]))
+
+
+def job() -> Job:
+    place = Place(EVIL, EVIL, EVIL, EVIL)
+    return Job(EVIL, EVIL, "app", "deploy", place, None, Version(EVIL, EVIL, ""), EVIL, EVIL)
+
+
+def test_the_jobs_and_outcomes_of_a_run_that_is_resumed() -> None:
+    one = job()
+    assert harmless(run.version(one))
+    assert harmless(run.place([one]))
+    assert harmless(run.still_open(EVIL, [one], {}, {}))
+    outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,), outputs={EVIL: EVIL})
+    assert harmless(run.ended(outcome))
+
+
+def test_what_somebody_forgot_to_quote_is_made_harmless_at_the_door(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say(f"one\ttab\n{EVIL}")
+    output.note(EVIL)
+    out, err = capsys.readouterr()
+    for said in (out, err):
+        assert not {"\x1b", "\x07", "\r", "\x9b", "\x00"} & set(said)
+    assert out.startswith("one\ttab\n")
+
+
+def test_what_a_step_wrote_and_what_it_is_called(tmp_path: Path, toolkit: Toolkit) -> None:
+    """The commands of a run that nobody knows say so without its name's tricks."""
+    repo = Repo.make(tmp_path / "repo", {"a": "1"})
+    for command in (("show", EVIL), ("logs", EVIL), ("resume", EVIL), ("lock", "show", EVIL), ("rollback", "app", "--to", EVIL)):
+        if "\x00" not in "".join(command):
+            found = toolkit(repo.path, *command)
+            assert harmless(found.out + found.err)
+
+
+def test_a_run_as_it_is_told_at_its_end() -> None:
+    one = job()
+    outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,))
+    ran = Ran(EVIL, "failed", 1, (outcome,), (), 0.0)
+    assert harmless(run.text(ran, [one]))
+    assert harmless(run.text(Ran(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one]))
