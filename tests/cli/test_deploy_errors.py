@@ -98,9 +98,12 @@ class Shop:
             cloud.next_change_set("complete", [cloud.change("Role", "AWS::IAM::Role", "Add")])
 
     def rules(self, before: str, after: str) -> None:
-        """The same rules.toml but for one word."""
+        """The same rules.toml but for one word, at the trusted base as well."""
         path = self.repo.path / "rules.toml"
         path.write_text(path.read_text().replace(before, after))
+        self.repo.commit()
+        self.endpoint.ecr.image("backend", self.repo.head)
+        self.endpoint.calls.clear()
 
 
 @pytest.fixture
