@@ -549,7 +549,7 @@ class NoCredentials(CredentialsProblem):
 
 
 class SourceProblem(CredentialsProblem):
-    """no AWS credentials{profile}: {reason}"""
+    """no AWS credentials{profile} ({reason})"""
 
     code = "credentials-source"
     hint = "{next}"

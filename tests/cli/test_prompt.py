@@ -37,7 +37,7 @@ def test_enter_runs_the_recommended_command(terminal: "pexpect.spawn[str]") -> N
     terminal.send("\r")
     terminal.expect_exact("\x1b[?25h$ toolkit deploy-stack fargate\r\n")
     terminal.expect_exact("no AWS region is set")  # what the command itself says, for there is no account here
-    assert code(terminal) == 2
+    assert code(terminal) == 7
 
 
 def test_the_wider_choices_come_next_with_their_estimates(terminal: "pexpect.spawn[str]") -> None:
@@ -47,7 +47,7 @@ def test_the_wider_choices_come_next_with_their_estimates(terminal: "pexpect.spa
     terminal.expect(r"» .*toolkit deploy --all +about 11m30s")
     terminal.send("\r")
     terminal.expect_exact("\x1b[?25h$ toolkit deploy --all\r\n")
-    assert code(terminal) == 2
+    assert code(terminal) == 7
 
 
 def test_why_shows_the_reasons_and_asks_again(terminal: "pexpect.spawn[str]") -> None:

@@ -299,7 +299,7 @@ def test_a_call_whose_answer_was_lost_is_looked_for(problem: ToolkitError) -> No
     [
         (CloudError(call="x", reason="y"), ("failed", False), ("failed", False)),
         (NotAllowed(action="a", resource="b"), ("failed", False), ("failed", False)),
-        (NoCredentials(profile="", option=""), ("failed", False), ("in-doubt", True)),
+        (NoCredentials(profile="", option=""), ("cancelled", True), ("in-doubt", True)),
         (Refused("no", "say yes"), ("failed", False), ("failed", False)),
         (ProgramFailed(program="docker", reason="no"), ("failed", False), ("failed", False)),
         (NO_ANSWER, ("failed", False), ("succeeded", False)),
