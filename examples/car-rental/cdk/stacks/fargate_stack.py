@@ -33,8 +33,9 @@ class CarRentalFargateStack(Stack):
     def _task(self, suffix: str, image_tag: str, token_secret: secretsmanager.ISecret) -> ecs.FargateTaskDefinition:
         """The repository is older than this stack, because an image has to be there before the service can start.
 
-        Version and commit are part of the image: a deploy of another image leaves the settings here as they are. And a deploy of
-        this stack leaves the image as it is: `toolkit deploy-stack` gives the parameter the tag that `toolkit deploy-app` put live.
+        Version and commit are part of the image: a deploy of another image leaves the settings here as they are. And a
+        deploy of this stack leaves the image as it is: `toolkit deploy-stack` gives the parameter the tag that
+        `toolkit deploy-app` put live.
         """
         tag = CfnParameter(self, "ImageTag", default=image_tag, description="The tag of the backend's image")
         repository = ecr.Repository.from_repository_name(self, "Repository", f"car-rental-backend{suffix}")
