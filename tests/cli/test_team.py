@@ -274,3 +274,48 @@ def test_a_record_that_a_colleague_filled_with_escapes_is_shown_without_them(tea
         assert "\x1b" not in said.out + said.err, words
         assert "\x07" not in said.out + said.err, words
         assert said.code != 3, said
+
+
+def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) -> None:
+    """A1: what was planned for a sandbox is not deployed to AWS."""
+    _, ada = team.colleague("ada")
+    plan = str(tmp_path / "plan.json")
+    assert ada("diff", "--out", plan).code == 0
+    said = ada("deploy", "--plan", plan, "--yes", "--without", "page", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
+
+
+def earlier_version(team: Team) -> None:
+    """The record as the version before would have left it: by environment and region only, other digests, no account."""
+    objects = team.endpoint.s3.buckets["state"].objects
+    [key] = [name for name in objects if name.endswith("/queue.json")]
+    [record, *_] = json.loads(objects.pop(key).body)["records"]
+    names = ("target", "environment", "region", "version", "commit", "run", "when", "verdict")
+    old = {name: record[name] for name in names} | {"fingerprint": "of then", "detail": {}, "n": 1, "unsure": False}
+    team.endpoint.s3.put("state", "team/live/dev/eu-west-1/queue.json", json.dumps({"v": 1, "records": [old]}).encode())
+
+
+@pytest.mark.parametrize("words", [("diff", "live"), ("deploy", "--dry-run", "--without", "page")])
+def test_what_an_earlier_version_recorded_counts_once_it_was_seen_live(team: Team, words: tuple[str, ...]) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    earlier_version(team)
+    _, bob = team.colleague("bob")
+    first = bob("diff", "--json")
+    assert first.json["states"]["queue"] == "unknown"
+    assert first.err.count("an earlier version of toolkit recorded a deploy") == 1
+    bob(*words)
+    assert states(bob)["queue"] == "clean"
+
+
+def test_what_an_earlier_version_recorded_and_does_not_run_any_more_stays_unknown(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    earlier_version(team)
+    clone.commit("another", {"queue.json": template(2)})
+    deployed(team, ada)
+    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/queue.json") and "record/" in name]
+    team.endpoint.s3.buckets["state"].objects.pop(key)
+    _, bob = team.colleague("bob")
+    bob("diff", "live")
+    assert states(bob)["queue"] == "unknown"

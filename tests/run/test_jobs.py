@@ -106,3 +106,19 @@ def test_a_token_is_of_its_run_step_and_content_alone(a: str, b: str, c: str, x:
     if not any("\0" in one for one in (a, b, c, x, y, z)):
         assert (token(a, b, c) == token(x, y, z)) == ((a, b, c) == (x, y, z))
     assert re.fullmatch("[0-9a-z]{24}", token(a, b, c))
+
+
+BEFORE = {
+    "step", "target", "kind", "action", "place", "settings", "version", "run", "token", "needs", "estimate_s", "deadline_s", "wishes",
+    "undoes",
+}  # fmt: skip
+"""What a journal of the first version has of a job."""
+
+
+@EVERY
+def test_a_job_of_the_version_before_can_be_gone_on_with(name: str) -> None:
+    [job] = made(target(name, **LEAST[name]))
+    packed = {key: value for key, value in json.loads(json.dumps(pack(job))).items() if key in BEFORE}
+    packed["version"] = {key: packed["version"][key] for key in ("name", "commit", "fingerprint", "dirty")}
+    old = unpack(packed, "the journal")
+    assert (old.step, old.token, old.version.name, old.version.settings) == (job.step, job.token, "v1", "")

@@ -8,6 +8,7 @@ from toolkit.changes.detect import look
 from toolkit.errors import GitError
 from toolkit.model import Answer, Rules
 from toolkit.ports import files
+from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 
 
@@ -21,12 +22,14 @@ def of(answer: Answer, root: str | None, without: str | None = None) -> dict[str
 
 
 def digests(head: str | None, rules: Rules, uncommitted: Sequence[str], root: str | None, environment: str | None) -> dict[str, str | None]:
-    """The same from its parts."""
+    """The same from its parts. A plan of another endpoint, such as a sandbox's, is none for this one."""
+    known = rules.environments.get(environment) if environment else None
     return {
         "head": head,
         "rules": hashlib.sha256(rules.text.encode()).hexdigest(),
         "tree": None if root is None else _tree(uncommitted, root),
         "environment": environment,
+        "endpoint": endpoint(known.profile if known else None) or "AWS",
     }
 
 

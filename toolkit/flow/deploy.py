@@ -422,6 +422,7 @@ def _some(paths: Sequence[str]) -> str:
 _SOURCES = {
     "head": "HEAD is another commit", "rules": "rules.toml has changed", "tree": "uncommitted files have changed",
     "environment": "it was made for another environment",
+    "endpoint": "it was made for another endpoint",
 }  # fmt: skip
 
 
