@@ -17,12 +17,12 @@ from toolkit.errors import Refused
 from toolkit.flow import alarmed, runs, verified
 from toolkit.flow.deploy import Prepared, undoing
 from toolkit.flow.rulebook import read_rules
+from toolkit.flow.stores import store_for
 from toolkit.model import Outcome, Preview, Ran, Rules, Version
 from toolkit.ports.aws import ecs
 from toolkit.ports.clock import Real
 from toolkit.record.journal import read
 from toolkit.record.ledger import Record
-from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 from toolkit.run.jobs import places
 from toolkit.run.step import BAKING
@@ -83,7 +83,7 @@ class Oven:
         self.stage, self.endpoint = Stage(endpoint, folder), endpoint
         self.clock = Scheduled(endpoint)
         self.world = replace(self.stage.world, clock=self.clock)
-        self.store = open_store("p", str(folder))
+        self.store = store_for(self.rules(), self.world, None)
         self.told = Told()
         self.prepared: Prepared | None = None
 
