@@ -136,7 +136,10 @@ class Town:
         unproved = self.setting.unproved
         bad = {name for name, settings in self.setting.settings.items() if settings.fails} | unproved
         skipped = {name for name in self.setting.needs if self._waits_for(name) & bad}
-        ends = {name: "skipped" if name in skipped else "failed" if name in bad else "succeeded" for name in self.setting.needs}
+        ends = {
+            name: "skipped" if name in skipped else "unhealthy" if name in unproved else "failed" if name in bad else "succeeded"
+            for name in self.setting.needs
+        }
         ends |= {f"{name}:rollback": "succeeded" for name in unproved}
         outcomes = [(str(entry.step), entry.facts["verdict"]) for entry in shared.entries if entry.state == "outcome"]
         assert sorted(outcomes) == sorted(ends.items()), "not exactly one outcome for each step"

@@ -11,6 +11,7 @@ from threading import Condition, Thread
 from time import monotonic
 
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
+from toolkit.model import Verdict
 from toolkit.record import disk, history
 from toolkit.record.journal import Entry, Journal
 from toolkit.record.shelf import LOG_MOST, SharedRun, Shelf, common
@@ -32,7 +33,7 @@ def comes_first(entry: Entry, undoing: frozenset[str]) -> bool:
     """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is undone next, and what the steps that
     undo others are about to do. Who does not know of these would take what was undone for never done, or for somebody else's work. Pure."""
     if entry.state == "outcome":
-        return entry.facts.get("unverified") is True
+        return entry.facts.get("verdict") == Verdict.UNHEALTHY
     return entry.state == "intent" and entry.step in undoing
 
 
