@@ -225,7 +225,12 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
     for job in found.open:
         records = open_ledger(store, job.place, world).get(job.target)
-        later = next((record for record in records if record.verdict in GOOD and record.run > job.run), None)
+        ours = next((record for record in records if record.run == job.run), None)
+        good = [record for record in records if record.verdict in GOOD]
+        if ours is not None:  # the record's own order: clocks differ
+            later = next((record for record in good if record.n > ours.n), None)
+        else:
+            later = next((record for record in good if record.run > job.run), None)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
             journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)

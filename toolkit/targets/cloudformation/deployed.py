@@ -5,20 +5,29 @@ Tags are no part of it: another tool that deploys the same template takes ours a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from toolkit.model import Deployed
+from toolkit.targets.cloudformation import images
 from toolkit.targets.cloudformation import template as templates
 
 MASKED = "****"
 """What CloudFormation shows instead of the value of a NoEcho parameter."""
 
 
-def of(body: Any, stack: Mapping[str, Any], artifacts: Mapping[str, str], whole: bool = False) -> Deployed:
+def of(
+    body: Any,
+    stack: Mapping[str, Any],
+    artifacts: Mapping[str, str],
+    whole: bool = False,
+    given: Collection[str] = (),
+) -> Deployed:
     """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what puts it back.
 
-    A value that is masked is no part of the digest: nobody can read it back. Nothing is known where the answer has no template.
+    A value that is masked is no part of the digest: nobody can read it back. Only values that rules.toml has `given`, or the template has
+    as defaults, are kept: what somebody else has put into a stack may be a secret, and is put back as the previous value. Nothing is known where the answer
+    has no template.
     """
     if not isinstance(body, (str, Mapping)):
         return Deployed()
@@ -28,9 +37,12 @@ def of(body: Any, stack: Mapping[str, Any], artifacts: Mapping[str, str], whole:
     found.update(json.dumps(known, sort_keys=True).encode("utf-8", "surrogatepass"))
     if not whole:
         return Deployed(template=found.hexdigest(), artifacts=artifacts)
-    return Deployed(
-        template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters={name: known.get(name) for name in sorted(values)}
-    )  # fmt: skip
+    defaults = images.defaults(templates.parsed(text(body)) or {})
+    kept: dict[str, str | None] = dict.fromkeys(sorted(values))
+    for name, value in known.items():
+        if name in given or defaults.get(name) == value:
+            kept[name] = value
+    return Deployed(template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept)
 
 
 def digest(body: Any) -> str:

@@ -89,11 +89,11 @@ def _succeeded(
     if not fresh and mark.stale < _STALE:
         return Seen("running", phase="reading the outputs", lines=lines, mark=replace(mark, stale=mark.stale + 1))
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
-    now = _made(aws, stack, receipt) if fresh and stack is not None else None
+    now = _made(job, aws, stack, receipt) if fresh and stack is not None else None
     return Seen("done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark)
 
 
-def _made(aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Live | None:
+def _made(job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Live | None:
     """What is live now, with what puts it back. Of a template that is another one than was sent nothing is said: somebody was faster."""
     now = tagged(stack)
     if now is None:
@@ -102,7 +102,8 @@ def _made(aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Liv
     sent = receipt.get("template")
     if sent is not None and sent != deployed.digest(body):
         return now
-    return replace(now, deployed=deployed.of(body, stack, receipt.get("artifacts") or {}, whole=True))
+    artifacts, given = receipt.get("artifacts") or {}, job.settings.parameters
+    return replace(now, deployed=deployed.of(body, stack, artifacts, whole=True, given=given))
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
