@@ -16,7 +16,6 @@ from tests.support.run import Toolkit, process
     [
         (("diff", "nonsense"), "nonsense is not a commit of this repository", "git branch --all"),
         (("diff", "HEAD~99"), "HEAD~99 is not a commit", "git branch"),
-        (("diff", "last"), "nothing is recorded as deployed", "toolkit diff origin/main"),
         (("diff", "0" * 40), "all-zero id", "git branch"),
         (("diff", "1" * 40), "is not in this clone", f"git fetch origin {'1' * 40}"),
         (("diff", "--rules", "no.toml"), "no.toml: No such file or directory", ""),
