@@ -1,15 +1,18 @@
 """A team for a month: what is recorded, where, by whom; and what nobody may take out without saying so."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.support.aws import Endpoint
 from tests.support.repo import Repo
-from tests.support.run import Result, Toolkit
+from tests.support.run import ROOT, Result, Toolkit
 
 RULES = """\
 version = 1
@@ -134,7 +137,7 @@ def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: 
     subprocess.run(fetch.replace("'", "").split(), cwd=behind.path, check=True, capture_output=True)
     told = bob("diff", "--json").json
     assert (told["standings"]["queue"]["direction"], told["standings"]["queue"]["backwards"]) == ("behind", True)
-    assert "1 commit ahead of your HEAD: this goes back" in bob("deploy-stack", "queue", "--yes").err
+    assert "ahead of your HEAD: this goes back and takes 1 commit out" in bob("deploy-stack", "queue", "--yes").err
     behind.git("merge", "-q", "origin/main")
     assert states(bob)["queue"] == "clean"
 
@@ -319,3 +322,44 @@ def test_what_an_earlier_version_recorded_and_does_not_run_any_more_stays_unknow
     _, bob = team.colleague("bob")
     bob("diff", "live")
     assert states(bob)["queue"] == "unknown"
+
+
+def test_what_is_live_in_a_protected_environment_is_said_with_its_name(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    refused = ada("record", "set", "page", "HEAD", "--yes")
+    assert (refused.code, "--confirm dev" in refused.err) == (2, True), refused
+    assert ada("record", "set", "page", "HEAD", "--yes", "--confirm", "prod").code == 2
+    assert states(ada)["page"] == "unknown"
+    assert ada("record", "set", "page", "HEAD", "--confirm", "dev").code == 0
+    assert states(ada)["page"] == "clean"
+
+
+def test_only_yes_is_a_yes(team: Team) -> None:
+    """`maybe` and `nay` had a y in them, and were taken for one."""
+    clone, ada = team.colleague("ada")
+    command = [sys.executable, "-m", "toolkit", "record", "set", "page", "HEAD"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(team.folder / "state-ada"), "TERM": "xterm"}
+    child = pexpect.spawn(command[0], command[1:], cwd=str(clone.path), env=environment, timeout=60, dimensions=(24, 80))  # type: ignore[arg-type]
+    for answer in ("maybe", "nay", "no"):
+        child.expect("y/N")
+        child.send(f"{answer}\r")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+    assert states(ada)["page"] == "unknown"
+
+
+def test_either_all_of_what_is_said_is_recorded_or_nothing(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("regions", {"rules.toml": RULES.replace('["eu-west-1"]', '["eu-west-1", "us-east-1"]')})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    assert ada("record", "set", "page", "HEAD", "--yes").code == 0
+    keys = [key for key in team.endpoint.s3.buckets["state"].objects if key.endswith("/page.json")]
+    before = {key: team.endpoint.s3.buckets["state"].objects[key].body for key in keys if "eu-west-1" in key}
+    [other] = [key for key in keys if "us-east-1" in key]
+    team.endpoint.s3.put("state", other, b"{}")
+    said = ada("record", "set", "page", "HEAD", "--yes")
+    assert (said.code, "toolkit record repair page" in said.err) == (2, True), said
+    assert {key: team.endpoint.s3.buckets["state"].objects[key].body for key in before} == before

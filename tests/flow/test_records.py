@@ -199,7 +199,7 @@ def test_what_would_go_back_is_told_first_and_marked(repo: Repo) -> None:
     answer = compared(repo, everywhere(newer))
     assert answer.standings["app"].direction == "behind"
     shown = text(answer)
-    assert f"app: live is {newer[:7]}, 1 commit ahead of your HEAD: this goes back" in shown.splitlines()
+    assert f"app: live is {newer[:7]}, ahead of your HEAD: this goes back and takes 1 commit out" in shown.splitlines()
     assert "GOES BACK" in shown
 
 

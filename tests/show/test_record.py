@@ -1,6 +1,7 @@
 """What is recorded as live, as a table that fits the screen."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolkit.record.ledger import Record
 from toolkit.show.record import document, text
@@ -12,6 +13,10 @@ class Row(Struct, frozen=True):
     last: Record | None = None
     problem: str = ""
     earlier: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.target
 
 
 GOOD = Record("app", "dev", "eu-west-1", "6668dc6a3963aa", "6668dc6a3963aa", "f", "20261129-214218-rtq6", "2026-11-29T21:42:18+00:00",
@@ -31,11 +36,19 @@ def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
         "An earlier version of toolkit recorded some of them. See what is live:",
         "  toolkit diff live",
         "",
-        "its record is damaged: x",
-        "  toolkit record repair db",
+        "db: its record is damaged: x",
     ]
 
 
 def test_a_document_says_who_deployed_what_where() -> None:
     [row] = document([Row("app", GOOD)])["targets"]
     assert (row["good"]["account"], row["good"]["who"], row["last"]) == ("111111111111", "ada@laptop", None)
+
+
+def test_what_is_not_just_a_commit_and_what_nobody_deployed_is_told() -> None:
+    commit = "6668dc6a3963" + "0" * 28
+    dirty = replace(GOOD, commit=commit, version=f"{commit}-dirty-a058522759ce")
+    said = replace(GOOD, origin="set")
+    shown = text([Row("app", dirty), Row("web", said)], 80)
+    assert "6668dc6a3963-dirty  " in shown
+    assert "set by hand" in shown

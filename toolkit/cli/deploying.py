@@ -340,7 +340,7 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
     """Ask for what was not said in advance. Raises Refused."""
     place = jobs[0].place
     if place.protected:
-        _confirm_name(str(place.environment), asked)
+        confirm_name(str(place.environment), asked.confirm, _asking(asked))
     elif not asked.yes:
         from toolkit.cli.prompt import confirm
 
@@ -360,16 +360,16 @@ def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
     from toolkit.cli.prompt import confirm
 
     if not confirm(f"{behind(step, standing)}{others}. Deploy all the same?", default=False):
-        raise Refused("you said no", "nothing was changed")
+        raise Declined()
 
 
-def _confirm_name(name: str, asked: Common) -> None:
-    """A protected environment's name has to be said: in advance, or now."""
-    if asked.confirm is not None:
-        if asked.confirm != name:
-            raise Refused(f"{asked.confirm!r} is not the environment's name", f"this would deploy to {name}: --confirm {name}")
+def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
+    """A protected environment's name has to be said: in advance, or now. Raises Refused."""
+    if confirm is not None:
+        if confirm != name:
+            raise Refused(f"{confirm!r} is not the environment's name", f"this is about {name}: --confirm {name}")
         return
-    if not _asking(asked):
+    if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")
     from toolkit.cli.prompt import typed
 

@@ -1,7 +1,9 @@
 """The question at the end of `diff`: do what is recommended, something wider, or nothing."""
 
 import sys
+import termios
 from base64 import b64encode
+from contextlib import suppress
 
 import questionary
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
@@ -60,8 +62,21 @@ def offer(found: Answer) -> str | None:
 
 
 def confirm(question: str, default: bool) -> bool:
-    """Yes or no. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
-    return bool(_answered(questionary.confirm(line(question), default=default, auto_enter=False)))
+    """Yes or no; anything else is asked again. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt.
+
+    What was typed before the question could be read is no answer to it.
+    """
+    with suppress(OSError, termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    text = f"{line(question)} ({'Y/n' if default else 'y/N'})"
+    while True:
+        answer = str(_answered(questionary.text(text))).strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("n", "no"):
+            return False
+        if not answer:
+            return default
 
 
 def typed(question: str, word: str) -> bool:

@@ -12,8 +12,8 @@ Examples:
   toolkit record repair        every damaged record of the environment
   toolkit record repair app    that of app
 
-What is damaged is kept aside, never deleted. Where this machine knows the target's deploys, they take its place; else nothing is
-recorded of the target, so it is due."""
+What is damaged is kept aside, never deleted. With a `store`, this machine's copy takes its place if there is one; else nothing is recorded
+of the target, so it is due until it is deployed, or `toolkit record set` says what is live."""
 
 
 @click.command("repair", epilog=EPILOG)

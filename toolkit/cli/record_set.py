@@ -3,8 +3,9 @@
 import click
 
 from toolkit.cli import options, output, world
+from toolkit.cli.deploying import confirm_name
 from toolkit.cli.record import begin, request
-from toolkit.errors import Refused
+from toolkit.errors import Declined, NotAgreed
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
 from toolkit.show import record as show
@@ -24,11 +25,12 @@ From then on `toolkit diff` compares with that commit. It is your word: nothing 
 @options.environment
 @options.allowed
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--confirm", metavar="NAME", help="A protected environment's name, instead of typing it when asked.")
 @options.as_json
 @click.pass_context
 def record_set(
     ctx: click.Context, targets: tuple[str, ...], commit: str, folder: str | None, rules: str | None, env: str | None, yes: bool,
-    as_json: bool, allowed: bool,
+    confirm: str | None, as_json: bool, allowed: bool,
 ) -> int:  # fmt: skip
     """Record that COMMIT is live of each TARGET.
 
@@ -39,13 +41,18 @@ def record_set(
     there = world.around(git, asked.folder)
     begin(asked, git, there, silent=as_json, shared=False)
     at = git.resolve(commit)
-    if not yes:
-        if not output.interactive() or as_json:
-            raise Refused("confirmation needed, but this is not a terminal", "add --yes")
-        from toolkit.cli.prompt import confirm
+    where = flow.where_of(asked, git)
+    asking = output.interactive() and not as_json
+    if where.protected:
+        confirm_name(str(where.environment), confirm, asking)
+    elif not yes:
+        if not asking:
+            raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
+        from toolkit.cli.prompt import confirm as agreed
 
-        if not confirm(f"Record {', '.join(targets)} as live at {at[:12]}?", default=True):
-            raise Refused("Cancelled; nothing was recorded", "nothing was changed")
+        place = f"{where.environment or 'this project'} ({where.account or 'the account of these credentials'})"
+        if not agreed(f"Record {', '.join(targets)} as live at {at[:12]} in {place}?", default=False):
+            raise Declined()
     records = flow.set_(asked, targets, commit, git, there)
     if as_json:
         return output.document(show.set_document(records))

@@ -284,6 +284,7 @@ def _with_first_step(
     if not base.commits:
         return answer
     known = [part for part in parts if not part.unrecorded]
+    alone = answer.base.chosen == NOT_RECORDED
     change = _against(request, rules, base, unrecorded, git, git.require_head(), seen)
     if change.because:
         return answer
@@ -293,7 +294,7 @@ def _with_first_step(
     impact = replace(impact, checks=small.impact.checks)
     plan = replace(answer.plan, checks=small.plan.checks)
     return replace(
-        answer, base=replace(answer.base, name=base.name, commits=answer.base.commits or base.commits), first=small.plan,
+        answer, base=replace(answer.base, name=base.name, commits=base.commits) if alone else answer.base, first=small.plan,
         impact=impact, plan=plan, refusal=_refusal(rules, impact), reasons=small.impact.targets,
     )  # fmt: skip
 

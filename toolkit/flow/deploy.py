@@ -249,7 +249,8 @@ def _wanted(
     only files that git ignores make due, with these. Raises Refused where a named one cannot be done."""
     graph = Graph(rules.targets)
     names, changed = _named(order, rules, git, records)
-    leaves = set[str]().union(*(graph.leaves(name) for name in names)) - set(order.without)
+    without = set[str]().union(*(graph.leaves(name) for name in order.without))
+    leaves = set[str]().union(*(graph.leaves(name) for name in names)) - without
     reasons = {name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) for name in sorted(leaves)}
     left = tuple((name, reason) for name, reason in reasons.items() if reason)
     for name, reason in left:

@@ -10,13 +10,14 @@ from toolkit.flow.deploy import known
 from toolkit.flow.rulebook import environment, settled
 from toolkit.flow.stores import really, store_for
 from toolkit.flow.trusted import agree, load_trusted, told
-from toolkit.model import GOOD, Place, Rules
+from toolkit.model import GOOD, Place, Rules, Verdict, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record import who
 from toolkit.record.journal import new_run_id
 from toolkit.record.ledger import SET, Record, open_ledger
+from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 
@@ -41,6 +42,13 @@ class Line(Struct, frozen=True):
     last: Record | None = None
     problem: str = ""
     earlier: bool = False
+    several: bool = False
+    """Whether the environment has several regions."""
+
+    @property
+    def name(self) -> str:
+        """The target, with its region where there are several."""
+        return f"{self.target}@{self.place.region}" if self.several else self.target
 
 
 def _around(request: Request, git: Git | None, changes: bool = True) -> tuple[Rules, tuple[Place, ...]]:
@@ -69,8 +77,13 @@ def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], l
             good = next((record for record in records if record.verdict in GOOD), None)
             last = records[0] if records and records[0] is not good else None
             earlier = not records and name in before
-            lines.append(Line(name, place, good, last, contents.damaged.get(name, ""), earlier))
+            lines.append(Line(name, place, good, last, contents.damaged.get(name, ""), earlier, len(where) > 1))
     return lines, notes
+
+
+def where_of(request: Request, git: Git | None) -> Place:
+    """The place that is meant, the first of its regions. Raises RulesError, UsageError, GitError, Refused."""
+    return _around(request, git)[1][0]
 
 
 def set_(request: Request, targets: Sequence[str], commit: str, git: Git, world: World) -> list[Record]:
@@ -84,31 +97,39 @@ def set_(request: Request, targets: Sequence[str], commit: str, git: Git, world:
     settings = settled(rules, where[0].environment)
     own = {name: settings[name] for name in names}
     versions = at_commit(own, rules, where[0].environment, git, at).versions
-    records: list[Record] = []
+    ledgers = []
     for place in where:
         there = really(place, world)
         store = store_for(rules, world, place.profile)
         ledger = open_ledger(store, there, world)
+        for name in names:  # all of them can be read before any is written
+            ledger.get(name)
+        ledgers.append((there, store, ledger))
+    records: list[Record] = []
+    for there, store, ledger in ledgers:
         for name in names:
-            version = versions[name]
-            record = Record(
-                target=name,
-                environment=there.environment,
-                region=there.region,
-                version=version.name,
-                commit=version.commit,
-                fingerprint=version.fingerprint,
-                run=new_run_id(world.clock.now()),
-                when=world.clock.now().isoformat(timespec="seconds"),
-                verdict="succeeded",
-                endpoint=store.endpoint,
-                account=there.account,
-                who=f"{who.user()}@{who.this().host}",
-                origin=SET,
-            )
+            record = _said(name, versions[name], there, store, world)
             ledger.put(record)
             records.append(record)
     return records
+
+
+def _said(name: str, version: Version, there: Place, store: Store, world: World) -> Record:
+    return Record(
+        target=name,
+        environment=there.environment,
+        region=there.region,
+        version=version.name,
+        commit=version.commit,
+        fingerprint=version.fingerprint,
+        run=new_run_id(world.clock.now()),
+        when=world.clock.now().isoformat(timespec="seconds"),
+        verdict=Verdict.SUCCEEDED,
+        endpoint=store.endpoint,
+        account=there.account,
+        who=f"{who.user()}@{who.this().host}",
+        origin=SET,
+    )
 
 
 def repair(request: Request, targets: Sequence[str], git: Git | None, world: World) -> list[tuple[str, str]]:

@@ -85,7 +85,7 @@ def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, st
     points: dict[str, Point] = {}
     for name in names:
         if name in contents.damaged:
-            points[name] = Point(None, "", unknown=f"{contents.damaged[name]} (toolkit record repair {name})")
+            points[name] = Point(None, "", unknown=contents.damaged[name])
         elif name in earlier:
             points[name] = Point(None, "", unknown=EARLIER)
         else:

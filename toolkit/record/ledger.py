@@ -163,11 +163,16 @@ def decoded(data: bytes, path: str, key: str | None = None) -> Read:
             raise StateDamaged(path=path, reason=f"it was written by another version of toolkit (format {document['v']})")
         file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
-        reason = f"it is not a valid record of what is live ({type(problem).__name__})"
+        reason = f"it is not a valid record of what is live ({type(problem).__name__}){_fix(key)}"
         raise StateDamaged(path=path, reason=reason) from None
     if len({key_of(record) for record in file.records} | ({key} if key else set())) > 1:
-        raise StateDamaged(path=path, reason="it has records of another target or place")
+        raise StateDamaged(path=path, reason=f"it has records of another target or place{_fix(key)}")
     return merged(file.records), file.store
+
+
+def _fix(key: str | None) -> str:
+    """The command that puts a damaged record aside."""
+    return f"; put it aside: toolkit record repair {state.words(key.rpartition('/')[2].removesuffix('.json'))}" if key else ""
 
 
 class Ledger(Protocol):
@@ -395,11 +400,16 @@ class Local:
                 self._read(key)
             except StateDamaged:
                 path = self._path(key)
+                aside = f"{path}.damaged"
+                number = 1
+                while os.path.lexists(aside):  # what was put aside before is kept, too
+                    number += 1
+                    aside = f"{path}.damaged{number}"
                 try:
-                    os.replace(path, f"{path}.damaged")
+                    os.replace(path, aside)
                 except OSError as error:
                     raise FileProblem(path=path, reason=disk.why(error)) from None
-                done.append(f"put aside as {path}.damaged")
+                done.append(f"put aside as {aside}")
         return "; ".join(done) or "nothing on this machine is damaged"
 
     def _change(self, key: str, how: Callable[[Sequence[Record]], tuple[Record, ...]], store: str | None) -> None:

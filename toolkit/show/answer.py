@@ -53,9 +53,8 @@ def behind(name: str, standing: Standing) -> str:
     live = standing.live[:7]
     if standing.direction is Direction.UNKNOWN:
         return f"{name}: live is {live}, which is not in this clone: this may go back"
-    ahead = count(len(standing.lost), "commit")
-    where = "ahead of your HEAD" if standing.direction is Direction.BEHIND else "that your HEAD does not have"
-    return f"{name}: live is {live}, {ahead} {where}: this goes back"
+    where = "ahead of your HEAD" if standing.direction is Direction.BEHIND else "with what your HEAD does not have"
+    return f"{name}: live is {live}, {where}: this goes back and takes {count(len(standing.lost), 'commit')} out"
 
 
 def _recommended(answer: Answer, width: int) -> Iterator[str]:
@@ -72,12 +71,13 @@ def _recommended(answer: Answer, width: int) -> Iterator[str]:
             return
     if unknown:
         names = ", ".join(unknown)
-        sure = "deploy everything, ask AWS what is live, or record it" if first is not None else "ask AWS what is live, or record it"
+        sure = "deploy everything, " if first is not None else ""
+        sure += "ask AWS what is live, or record what you know"
         yield from wrapped(f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width)
         if first is not None:
             yield f"  {line(plan.recommendation)}"
         yield f"  toolkit diff live{answer.options}"
-        yield f"  toolkit record set{answer.options} {unknown[0]} {(answer.head.commit or 'HEAD')[:12]}"
+        yield f"  toolkit record set{answer.options} {unknown[0]} COMMIT"
 
 
 def _covered(answer: Answer, plan: Plan) -> set[str]:

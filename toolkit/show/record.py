@@ -30,10 +30,15 @@ class Recorded(Protocol):
     def verdict(self) -> str: ...
     @property
     def who(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
 
 
 class Row(Protocol):
-    """What is recorded of one target in one place."""
+    """What is recorded of one target in one place. `name` has the region, where there are several."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def target(self) -> str: ...
@@ -47,6 +52,8 @@ class Row(Protocol):
     def earlier(self) -> bool: ...
 
 
+SET = "set"
+"""Where a record comes from that a person has made."""
 EARLIER, NOTHING = "older toolkit", "not recorded"
 """Who deployed what is unknown: an earlier version of toolkit has recorded something, or nobody has."""
 
@@ -63,19 +70,27 @@ def text(rows: Sequence[Row], width: int) -> str:
         shown.append("An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff live")
     for row in rows:
         if row.problem:
-            shown.append(f"{line(row.problem)}\n  toolkit record repair {line(row.target)}")
+            shown.append(f"{line(row.name)}: {line(row.problem)}")
     return "\n\n".join(shown)
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
-    target = line(row.target)
+    target = line(row.name)
     if row.problem:
         return target, "damaged", "-", "-", "-"
     if row.good is None:
         return target, "unknown", "-", "-", EARLIER if row.earlier else NOTHING
     good = row.good
     remark = f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
-    return target, line(good.version[:12]), line(good.when[:16].replace("T", " ")), line(good.run), line(remark)
+    run = "set by hand" if good.origin == SET else good.run
+    return target, short(good), line(good.when[:16].replace("T", " ")), line(run), line(remark)
+
+
+def short(record: Recorded) -> str:
+    """A version as a table has room for it: that it is not just a commit is no detail."""
+    commit = record.commit or ""
+    rest = record.version.removeprefix(commit) if commit else ""
+    return line(f"{record.version[:12]}{'-' + rest.split('-')[1] if rest.startswith('-') else ''}")
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:

@@ -238,7 +238,8 @@ class Aws:
         """The one session; the lock is held."""
         if self._session is None:
             try:
-                self._session = _session(self.profile, self.region, self._person)
+                # boto3 knows AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI know this one, too
+                self._session = _session(self.profile, self.region or os.environ.get("AWS_REGION"), self._person)
             except Exception as problem:
                 raise self._unusable(problem) from None
         return self._session
