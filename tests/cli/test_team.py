@@ -341,7 +341,7 @@ def test_only_yes_is_a_yes(team: Team) -> None:
     clone, ada = team.colleague("ada")
     command = [sys.executable, "-m", "toolkit", "record", "set", "page", "HEAD"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(team.folder / "state-ada"), "TERM": "xterm"}
-    child = pexpect.spawn(command[0], command[1:], cwd=str(clone.path), env=environment, timeout=60, dimensions=(24, 80))  # type: ignore[arg-type]
+    child = pexpect.spawn(command[0], command[1:], cwd=str(clone.path), env=environment, timeout=60, dimensions=(24, 80))
     for answer in ("maybe", "nay", "no"):
         child.expect("y/N")
         child.send(f"{answer}\r")
