@@ -132,6 +132,53 @@ def test_a_service_of_an_image_that_serves_answers_behind_its_load_balancer_and_
     assert task["containers"][0]["imageDigest"] == digest
 
 
+PATH = f"/_service/{ACCOUNT}/{REGION}/c/s/"
+
+
+def test_a_service_without_a_load_balancer_answers_at_its_address_as_long_as_a_task_runs(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    create(aws, define(aws, f"{REPOSITORY}:v1"))
+    eventually(lambda: completed(aws))
+    eventually(lambda: get(cloud, PATH) == (200, b"one"))
+    server.name_hosts(cloud.emulator.process, {"api.example.com": PATH.rstrip("/")})
+    assert get(cloud, "/any/path?x=1", {"Host": "api.example.com"}) == (200, b"one")
+    cloud.emulator.push("app", "v2", serving("two"))
+    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}:v2"))
+    eventually(lambda: completed(aws))
+    eventually(lambda: get(cloud, PATH) == (200, b"two"))
+    aws.write("ecs", "update_service", cluster="c", service="s", desiredCount=0)
+    eventually(lambda: get(cloud, PATH) == (503, b'{"message": "no task of this service runs"}'))
+
+
+def test_a_service_whose_target_group_is_behind_no_load_balancer_answers_at_its_address(cloud: Cloud, aws: Aws) -> None:
+    group = aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+    arn = group["TargetGroups"][0]["TargetGroupArn"]
+    cloud.emulator.push("app", "v1", serving("one"))
+    behind = [{"targetGroupArn": arn, "containerName": "main", "containerPort": 8080}]
+    create(aws, define(aws, f"{REPOSITORY}:v1"), loadBalancers=behind)
+    eventually(lambda: get(cloud, PATH) == (200, b"one"))
+
+
+def test_the_container_that_listens_answers_for_a_service_of_several(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    cloud.emulator.push("app", "beside", images.image({"m.py": "import time\ntime.sleep(600)\n"}, ["python", "/m.py"], {}))
+    beside = {"name": "beside", "image": f"{REPOSITORY}:beside", "essential": True}
+    main = {"name": "main", "image": f"{REPOSITORY}:v1", "essential": True, "portMappings": [{"containerPort": 8080}]}
+    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[beside, main])
+    create(aws, made["taskDefinition"]["taskDefinitionArn"])
+    eventually(lambda: get(cloud, PATH) == (200, b"one"))
+
+
+def test_a_service_that_names_no_port_is_told_as_such(cloud: Cloud, aws: Aws) -> None:
+    cloud.emulator.push("app", "v1", serving("one"))
+    main = {"name": "main", "image": f"{REPOSITORY}:v1", "essential": True}
+    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[main])
+    create(aws, made["taskDefinition"]["taskDefinitionArn"])
+    eventually(lambda: b"has no portMappings" in get(cloud, PATH)[1])
+    assert b"no such service" in get(cloud, PATH.replace("/s/", "/other/"))[1]
+    assert b"no such service" in get(cloud, PATH.replace(ACCOUNT, "222222222222"))[1]
+
+
 def test_an_image_that_exits_is_rolled_back_with_its_exit_code_and_its_last_line_in_the_log(cloud: Cloud, aws: Aws) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     first = define(aws, f"{REPOSITORY}:v1")

@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -32,13 +33,13 @@ NAMES = {
     "ministack.services.ecs": (
         "_docker", "_ImagePullError", "_ACTION_MAP", "_services", "_task_defs", "_make_deployment", "_create_service", "_update_service",
         "_delete_service", "_resolve_td_key", "_resolve_cluster_name", "_reconcile_service_tasks", "_circuit_breaker_threshold", "_iso",
-        "_schedule_service_deployment_completion", "_tags",
+        "_schedule_service_deployment_completion", "_tags", "_tasks",
     ),
     "ministack.services.ecr": (
         "_resolve_manifest", "_layer_blobs", "_get_authorization_token", "_describe_images", "_find_image", "_repositories",
     ),
     "ministack.services.secretsmanager": ("_resolve",),
-    "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name", "dispatch_request"),
+    "ministack.services.alb": ("_lbs", "_tgs", "find_lb_for_host", "_find_lb_by_name", "dispatch_request", "_proxy_http_target"),
     "ministack.services.iam": ("_access_keys",),
     "ministack.services.sts": ("_sessions",),
     "ministack.services.ecs_metadata": ("_TOKEN_TO_TASK",),
@@ -67,6 +68,9 @@ _BALANCER = re.compile(r"(?P<account>\d{12})\.(?P<region>[a-z0-9-]+)\.(?P<name>[
 
 MOST_BYTES = 256 << 20
 """What one request may hold: it is kept in memory, also before it is known who sends it."""
+
+CONNECT_S = 2.0
+"""How long a task that is one of several may take to accept a connection."""
 
 REFUSED = {
     signature.Fault.UNSIGNED: "the sandbox answers signed requests only",
@@ -140,8 +144,8 @@ def in_front_of(app: Any, secret: str) -> Any:
     Before that stand the few things that ask for something else. Its registry asks who is there, as ECR does: the password
     names the account, which a loopback address cannot. And every service has an address that stays the same, whichever load
     balancer it is behind: `/_service/ACCOUNT/REGION/CLUSTER/SERVICE/`; and the hosts that rules.toml names for it, once they
-    were told to `/_toolkit/hosts`. Those are open, so they go to the load balancer itself: nothing in such a request chooses
-    another part of the application.
+    were told to `/_toolkit/hosts`. Those are open, so they go to the load balancer itself, or where there is none to a task:
+    nothing in such a request chooses another part of the application.
     """
     hosts: dict[str, str] = {}
 
@@ -197,13 +201,17 @@ def in_front_of(app: Any, secret: str) -> Any:
 
 
 def _way(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
-    """The load balancer that a request is for, with the path that it is to have; None if it is for none."""
+    """Who a request is for, with the path that it is to have; None if it is for no service.
+
+    That is a load balancer, or the addresses of a service's tasks, or in words why there is nobody.
+    """
     from ministack.services import alb  # type: ignore[import-not-found]
 
     if path.startswith("/_service/"):
         *names, rest = [*path.split("/", 6)[2:], "", "", "", "", ""][:5]
         balancer = _balancer_of(*names)
-        return alb._find_lb_by_name(balancer) if balancer else None, f"/{rest}", b"/" + b"".join(raw.split(b"/", 6)[6:])
+        behind = alb._find_lb_by_name(balancer) if balancer else _tasks_of(*names)
+        return behind, f"/{rest}", b"/" + b"".join(raw.split(b"/", 6)[6:])
     if path.startswith("/_alb/"):
         name, _, rest = path.removeprefix("/_alb/").partition("/")
         return alb._find_lb_by_name(name), f"/{rest}", b"/" + raw.removeprefix(b"/_alb/").partition(b"/")[2]
@@ -212,13 +220,13 @@ def _way(path: str, raw: bytes, host: str) -> tuple[Any, str, bytes] | None:
 
 
 async def _through(way: tuple[Any, str, bytes], scope: Any, receive: Any, send: Any) -> None:
-    """Hand a request to the load balancer, and to nothing else."""
+    """Hand a request to the load balancer or to a task, and to nothing else."""
     from ministack import app as gateway  # type: ignore[import-not-found]
     from ministack.services import alb
 
-    balancer, path, raw = way
-    if balancer is None:
-        await _say(send, 503, {"message": "this service is not there, or not behind a load balancer"}, [])
+    behind, path, raw = way
+    if behind is None or isinstance(behind, str):
+        await _say(send, 503, {"message": behind or "there is no such load balancer"}, [])
         return
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -229,12 +237,31 @@ async def _through(way: tuple[Any, str, bytes], scope: Any, receive: Any, send: 
     if body is None:
         await _say(send, 413, {"message": "this is more than the sandbox takes"}, [])
         return
-    port = int(headers.get("host", "").rpartition(":")[2]) if re.search(r":[0-9]{1,5}$", headers.get("host", "")) else 80
-    answer = await alb.dispatch_request(
-        balancer, scope["method"], path, headers, body, parse_qs(query, keep_blank_values=True), port, raw_query_string=query,
-        raw_path=raw.decode("latin-1"),
-    )  # fmt: skip
+    asked = parse_qs(query, keep_blank_values=True)
+    if isinstance(behind, list):
+        address, port = await _listening(behind)
+        answer = await alb._proxy_http_target(
+            {"Id": address, "Port": port}, {}, scope["method"], raw.decode("latin-1"), headers, body, asked, query
+        )
+    else:
+        port = int(headers.get("host", "").rpartition(":")[2]) if re.search(r":[0-9]{1,5}$", headers.get("host", "")) else 80
+        answer = await alb.dispatch_request(
+            behind, scope["method"], path, headers, body, asked, port, raw_query_string=query, raw_path=raw.decode("latin-1")
+        )
     await gateway._send_if_handled(send, answer, receive)
+
+
+async def _listening(addresses: list[tuple[str, int]]) -> tuple[str, int]:
+    """One of these that takes connections: a task that has just started may not yet. The last one if none does."""
+    shuffled = random.sample(addresses, len(addresses))
+    for address, port in shuffled[:-1]:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), CONNECT_S)
+        except OSError:
+            continue
+        writer.close()
+        return address, port
+    return shuffled[-1]
 
 
 def _is_open(method: str, path: str) -> bool:
@@ -274,6 +301,41 @@ def _balancer_of(account: str, region: str, cluster: str, service: str) -> str |
         groups = [alb._tgs.get(one.get("targetGroupArn")) or {} for one in found.get("loadBalancers") or ()]
         balancers = [alb._lbs.get(arn) or {} for group in groups for arn in group.get("LoadBalancerArns", ())]
         return next((f"{account}.{region}.{one['LoadBalancerName']}" for one in balancers if one), None)
+
+
+def _tasks_of(account: str, region: str, cluster: str, service: str) -> list[tuple[str, int]] | str:
+    """Where the running tasks of a service listen; in words why there are none."""
+    from ministack.core.responses import request_scope
+    from ministack.services import ecs
+
+    with request_scope(account, region):
+        known = ecs._services.get(f"{cluster}/{service}") or {}
+        if known.get("status") != "ACTIVE":
+            return "there is no such service"
+        running: dict[str, tuple[str, int] | None] = {}  # by the task's ARN: the container that listens, and its port
+        for task in list(ecs._tasks.values()):
+            own = task.get("group") == f"service:{service}" and task.get("clusterArn") == known["clusterArn"]
+            if own and task.get("lastStatus") == "RUNNING":
+                definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
+                running[task["taskArn"]] = _first_port(definition)
+        if running and not any(running.values()):
+            return "this service is behind no load balancer, and its task definition has no portMappings"
+        addresses = []
+        for container in ecs._docker.containers.list():
+            listens = running.get(container.labels.get("com.amazonaws.ecs.task-arn"))
+            is_it = listens and listens[0] == container.labels.get("com.amazonaws.ecs.container-name")
+            if listens and is_it and container.status == "running":
+                addresses.append((container.address, listens[1]))
+        return addresses or "no task of this service runs"
+
+
+def _first_port(definition: dict[str, Any]) -> tuple[str, int] | None:
+    """The first container that listens, and its port; None if none does."""
+    for container in definition.get("containerDefinitions") or ():
+        for mapping in container.get("portMappings") or ():
+            if mapping.get("containerPort"):
+                return container["name"], int(mapping["containerPort"])
+    return None
 
 
 def _text(value: bytes) -> str:
