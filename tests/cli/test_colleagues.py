@@ -100,7 +100,7 @@ def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) ->
     team.put("20261120-193743-bbbb")
     found = team("history")
     assert found.code == 0, found.err
-    assert [line.split()[:4] for line in found.out.splitlines()[2:]] == [
+    assert [line.split()[:4] for line in found.out.splitlines()[3:]] == [
         ["20261120-193743-bbbb", "interrupted", "dev", "ada@laptop"],
         [RUN, "succeeded", "dev", "ada@laptop"],
     ]
@@ -133,7 +133,7 @@ def test_a_damaged_run_costs_only_itself(team: Team) -> None:
     team.endpoint.s3.put("shared", "team/runs/a b.jsonl", b"")
     found = team("history")
     assert found.code == 0
-    words = {line.split()[0]: line.split()[1] for line in found.out.splitlines()[2:]}
+    words = {line.split()[0]: line.split()[1] for line in found.out.splitlines()[3:]}
     assert words == {
         "20261120-193753-gggg": "damaged", "20261120-193752-ffff": "interrupted", "20261120-193751-eeee": "damaged",
         "20261120-193750-dddd": "damaged", RUN: "interrupted",

@@ -186,3 +186,62 @@ def test_an_endpoint_of_the_profile_is_named_without_its_password(shop: Shop) ->
     result = shop("health", "web")
     assert result.out.splitlines()[0] == f"endpoint: {shop.endpoint.url} (not AWS)"
     assert "hunter2" not in result.out + result.err
+
+
+RUN = "a run"
+RECORDS = [
+    ("history",), ("show", RUN), ("logs", RUN), ("permissions",), ("record", "show"), ("record", "set", "web", "HEAD", "--yes"),
+    ("record", "repair"), ("lock", "show"), ("show", "20261120-000000-none"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def run_of(shop: Shop) -> Any:
+    """The name of a run that a deploy has left, in place of RUN."""
+    assert shop("deploy-app", "--yes").code == 0
+    [run, *_] = [one["run"] for one in shop("history", "--json").json["runs"]]
+    return lambda command: tuple(run if word == RUN else word for word in command)
+
+
+@pytest.mark.parametrize("command", RECORDS, ids=" ".join)
+def test_what_was_recorded_names_the_endpoint_first_too(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+    first = f"endpoint: {shop.endpoint.url} (not AWS)"
+    shop.endpoint.calls.clear()
+    result = shop(*run_of(command))
+    assert result.code == (2 if "none" in command[-1] else 0), result.err
+    text = result.err + result.out
+    assert text.splitlines()[0] == first
+    assert text.count("(not AWS)") == 1
+    assert not shop.endpoint.calls, "who needs no bucket asks nobody"
+
+
+@pytest.mark.parametrize("command", [one for one in RECORDS if one[0] not in ("logs", "permissions")][:-1], ids=" ".join)
+def test_a_document_of_what_was_recorded_has_the_endpoint(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+    result = shop(*run_of(command), "--json")
+    assert result.json["endpoint"] == shop.endpoint.url
+    assert "endpoint: " not in result.err
+
+
+def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Shop) -> None:
+    result = shop("permissions", "--json")
+    assert set(result.json) == {"Version", "Statement"}
+    assert result.err == f"endpoint: {shop.endpoint.url} (not AWS)\n"
+
+
+@pytest.mark.parametrize("command", RECORDS[:-1], ids=" ".join)
+def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+    shop.patch.setenv("AWS_ENDPOINT_URL_ECS", "https://ecs.eu-west-1.amazonaws.com")
+    shop.patch.delenv("AWS_ENDPOINT_URL")
+    result = shop(*command)
+    assert "endpoint: " not in result.err + result.out
+
+
+@pytest.mark.parametrize("command", [("history",), ("show", RUN), ("logs", RUN)], ids=" ".join)
+def test_own_runs_are_told_without_credentials_and_with_the_endpoint(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+    shop.rules('regions = ["eu-west-1"]', 'regions = ["eu-west-1"]\nstore = "s3://shared/team"')
+    shop.repo.commit()
+    shop.config(MFA)
+    result = shop(*run_of(command))
+    assert result.code == 0, result.err
+    assert (result.err + result.out).splitlines()[0] == f"endpoint: {shop.endpoint.url} (not AWS)"
+    assert "could not be" in result.err

@@ -4,9 +4,11 @@ Both come before anything else is drawn: a question must not stand under a progr
 """
 
 import sys
+from contextlib import suppress
 
 from toolkit.cli import output
-from toolkit.model import Place
+from toolkit.errors import CloudError
+from toolkit.model import Place, Rules
 from toolkit.ports.aws import endpoint
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -14,35 +16,58 @@ from toolkit.ports.world import World
 
 def begin(
     world: World | None, git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None = None,
-    region: str | None = None, everywhere: bool = False, silent: bool = False, allowed: bool = False,
+    region: str | None = None, everywhere: bool = False, silent: bool = False, allowed: bool = False, shared: bool = False,
 ) -> None:  # fmt: skip
     """Do so for the places of an environment, or of all. `silent`: the answer is for a program;
-    `allowed`: rules.toml decides where it differs from the trusted base. Raises RulesError, UsageError, CloudError.
+    `allowed`: rules.toml decides where it differs from the trusted base; `shared`: only the buckets
+    of a `store` will be asked. Raises RulesError, UsageError, CloudError.
 
     Costs nothing where AWS's files and variables are plain. `world` is None where no call is made.
     """
     if not endpoint.is_special():
         return
-    places = _places(git, folder, rules, environment, profile, region, everywhere, allowed)
+    from toolkit.flow.trusted import load_trusted
+
+    known = load_trusted(folder, rules, git, allowed)
+    begin_with(known, world, environment, profile, region, everywhere, silent, shared)
+
+
+def begin_with(
+    rules: Rules,
+    world: World | None,
+    environment: str | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+    everywhere: bool = False,
+    silent: bool = False,
+    shared: bool = False,
+) -> None:
+    """The same with rules that are read already. Raises UsageError, CloudError."""
+    if not endpoint.is_special():
+        return
+    places = _places(rules, environment, profile, region, everywhere)
     elsewhere = sorted({found for place in places if (found := endpoint.everywhere(place.profile)) is not None})
     output.elsewhere("; ".join(elsewhere) or None, silent)
     if world is not None and endpoint.may_ask():
         for place in places:
-            world.aws(place).sign_in()
+            if place.store or not shared:
+                world.aws(place).sign_in()
 
 
-def _places(
-    git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None, region: str | None, everywhere: bool,
-    allowed: bool,
-) -> tuple[Place, ...]:  # fmt: skip
+def begin_with_runs(rules: Rules, world: World, silent: bool = False) -> None:
+    """The same for what looks at runs, which are of all environments. Credentials that do not work are
+    told by whoever asks a bucket: this machine's own runs need none. Raises UsageError."""
+    with suppress(CloudError):
+        begin_with(rules, world, everywhere=True, silent=silent, shared=True)
+
+
+def _places(rules: Rules, environment: str | None, profile: str | None, region: str | None, everywhere: bool) -> tuple[Place, ...]:
     from toolkit.flow.rulebook import environment as chosen
-    from toolkit.flow.trusted import load_trusted
     from toolkit.run.jobs import places
 
-    known = load_trusted(folder, rules, git, allowed)
-    every: list[str | None] = [*known.environments] or [None]
-    names = every if everywhere else [chosen(environment, known)]
-    found = [place for name in names for place in places(known.environments.get(name) if name else None, profile, region)]
+    every: list[str | None] = [*rules.environments] or [None]
+    names = every if everywhere else [chosen(environment, rules)]
+    found = [place for name in names for place in places(rules.environments.get(name) if name else None, profile, region)]
     return tuple(dict.fromkeys(found))
 
 

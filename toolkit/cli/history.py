@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import account, options, output, world
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
@@ -21,6 +21,7 @@ def history(ctx: click.Context, most: int, folder: str | None, rules: str | None
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     stores, loaded, there = stores_around(folder, named, git), load_rules(folder, named, git), world.around(git, folder)
+    account.begin_with_runs(loaded, there, silent=as_json)
     problems = colleagues.send(loaded, there, stores)
     found, notes = colleagues.listed(loaded, there, stores, most)
     for words in (*problems, *notes):

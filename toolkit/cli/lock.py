@@ -43,11 +43,11 @@ def locks(
     named = options.inherited(ctx, "rules", rules)
     loaded = load_trusted(folder, named, git, allowed)
     name = environment(options.inherited(ctx, "env", env), loaded)
+    around = world.around(git, folder)
+    account.begin_with(loaded, around, name, silent=as_json, shared=True)
     for remark in told(loaded, name):
         output.note(f"note: {line(remark)}")
     if changes:
         agree(loaded, name)
     place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    around = world.around(git, folder)
-    account.begin(around if place.store else None, git, folder, named, options.inherited(ctx, "env", env), silent=as_json, allowed=allowed)
     return open_locks(store_for(loaded, around, place.profile), place, around)

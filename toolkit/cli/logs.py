@@ -4,7 +4,7 @@ import os
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import account, options, output, world
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
@@ -31,6 +31,7 @@ def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rul
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
     loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    account.begin_with_runs(loaded, there)
     shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:
         output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")

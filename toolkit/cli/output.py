@@ -47,6 +47,12 @@ def elsewhere(endpoint: str | None, silent: bool) -> None:
         _elsewhere.endpoint, _elsewhere.pending = endpoint, endpoint is not None and not silent
 
 
+def place() -> None:
+    """Say where calls go now and on stderr: the answer is a document that has no field for it."""
+    with suppress(OSError):
+        sys.stderr.write(_elsewhere.first())
+
+
 class Enough(Exception):
     """Whoever reads our output has closed it."""
 

@@ -2,8 +2,9 @@
 
 import click
 
-from toolkit.cli import options, output
+from toolkit.cli import account, options, output
 from toolkit.flow import permissions as flow
+from toolkit.flow.rulebook import load_rules
 from toolkit.show import policy as show
 
 
@@ -22,8 +23,10 @@ def permissions(
     With --json it is the policy document itself, ready for `aws iam create-policy`.
     """
     folder = options.enter(ctx, folder)
-    found = flow.permissions(
-        folder, options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env), region, targets, options.repository(folder)
-    )
+    git, named, environment = options.repository(folder), options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
+    account.begin_with(load_rules(folder, named, git), None, environment, region=region)
+    found = flow.permissions(folder, named, environment, region, targets, git)
+    if as_json:
+        output.place()
     output.say(show.policy(found) if as_json else show.text(found, output.width()))
     return 0

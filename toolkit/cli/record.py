@@ -4,9 +4,11 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import options
+from toolkit.cli import account, options
 from toolkit.cli.main import Lazy
 from toolkit.flow.record import Request
+from toolkit.ports.git import Git
+from toolkit.ports.world import World
 
 
 class RecordGroup(Lazy):
@@ -29,3 +31,19 @@ def request(ctx: click.Context, folder: str | None, rules: str | None, env: str 
     folder = options.enter(ctx, folder)
     named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
     return Request(folder, named, environment, allowed=allowed)
+
+
+def begin(asked: Request, git: Git | None, there: World, silent: bool, shared: bool = True) -> None:
+    """What comes before anything else (account.py). `shared`: no more is asked than the record's bucket."""
+    account.begin(
+        there,
+        git,
+        asked.folder,
+        asked.rules,
+        asked.environment,
+        asked.profile,
+        asked.region,
+        silent=silent,
+        allowed=asked.allowed,
+        shared=shared,
+    )

@@ -3,7 +3,7 @@
 import click
 
 from toolkit.cli import options, output, world
-from toolkit.cli.record import request
+from toolkit.cli.record import begin, request
 from toolkit.flow import record as flow
 from toolkit.show.text import line
 
@@ -29,7 +29,9 @@ def record_repair(
     """Put damaged records aside."""
     asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)
-    done = flow.repair(asked, targets, git, world.around(git, asked.folder))
+    there = world.around(git, asked.folder)
+    begin(asked, git, there, silent=as_json)
+    done = flow.repair(asked, targets, git, there)
     if as_json:
         repaired = [{"target": target, "done": what} for target, what in done]
         return output.document({"toolkit": 1, "command": "record repair", "status": "ok", "exit": 0, "repaired": repaired})

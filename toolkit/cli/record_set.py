@@ -3,7 +3,7 @@
 import click
 
 from toolkit.cli import options, output, world
-from toolkit.cli.record import request
+from toolkit.cli.record import begin, request
 from toolkit.errors import Refused
 from toolkit.flow import record as flow
 from toolkit.ports.git import Git
@@ -36,6 +36,8 @@ def record_set(
     """
     asked = request(ctx, folder, rules, env, allowed)
     git = Git.open(asked.folder)
+    there = world.around(git, asked.folder)
+    begin(asked, git, there, silent=as_json, shared=False)
     at = git.resolve(commit)
     if not yes:
         if not output.interactive() or as_json:
@@ -44,7 +46,7 @@ def record_set(
 
         if not confirm(f"Record {', '.join(targets)} as live at {at[:12]}?", default=True):
             raise Refused("Cancelled; nothing was recorded", "nothing was changed")
-    records = flow.set_(asked, targets, commit, git, world.around(git, asked.folder))
+    records = flow.set_(asked, targets, commit, git, there)
     if as_json:
         return output.document(show.set_document(records))
     output.say("\n".join(show.recorded(records)))

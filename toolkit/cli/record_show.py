@@ -3,7 +3,7 @@
 import click
 
 from toolkit.cli import options, output, world
-from toolkit.cli.record import request
+from toolkit.cli.record import begin, request
 from toolkit.flow import record as flow
 from toolkit.show import record as show
 
@@ -18,7 +18,9 @@ def record_show(ctx: click.Context, folder: str | None, rules: str | None, env: 
     """Show what is recorded as live of each target."""
     asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)
-    lines, notes = flow.show(asked, git, world.around(git, asked.folder))
+    there = world.around(git, asked.folder)
+    begin(asked, git, there, silent=as_json)
+    lines, notes = flow.show(asked, git, there)
     for note in notes:
         output.note(f"note: {note}")
     if as_json:

@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import account, options, output, world
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
@@ -22,7 +22,9 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
-    shared, problem = colleagues.newer(run, store, load_rules(folder, named, git), world.around(git, folder))
+    loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    account.begin_with_runs(loaded, there, silent=as_json)
+    shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:
         output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
     found = flow.look_at(store, run) if shared is None else colleagues.story(shared)
