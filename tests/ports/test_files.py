@@ -206,5 +206,5 @@ def test_rules_larger_than_allowed_are_not_read_whole(tmp_path: Path, toolkit: T
     with (tmp_path / "rules.toml").open("wb") as file:
         file.truncate(1 << 34)
     (tmp_path / "good.toml").write_text(RULES)
-    assert "262,144 are the most" in toolkit(tmp_path, "rules", "match", "a").err
+    assert "1,048,576 are the most" in toolkit(tmp_path, "rules", "match", "a").err
     assert toolkit(tmp_path, "rules", "match", "a", "--rules", "good.toml").code == 0
