@@ -48,6 +48,42 @@ deploy = ["infra"]
     assert toolkit(repo.path, "rules", "check", "--strict").code == 1
 
 
+WRONG_INCLUDES = {
+    "a key": ('[checks.up]\nhttp = "GET /"\nexpekt = 2\n', "smoke/up.toml:3: checks.up.expekt: unknown key"),
+    "syntax": ("[checks.up\n", "smoke/up.toml:1: "),
+    "a name that stands for nothing": ('[checks.up]\nhttp = "GET /{nobody}"\n', "smoke/up.toml:1: checks.up: "),
+    "missing": (None, "smoke/up.toml"),
+}
+
+
+@pytest.mark.parametrize("repository", [True, False], ids=["repository", "folder"])
+@pytest.mark.parametrize("wrong", WRONG_INCLUDES)
+def test_check_tells_what_is_wrong_in_an_included_file(tmp_path: Path, toolkit: Toolkit, wrong: str, repository: bool) -> None:
+    text, said = WRONG_INCLUDES[wrong]
+    rules = RULES.replace("version = 1\n", 'version = 1\ninclude = ["smoke/fine.toml", "smoke/up.toml"]\n')
+    texts = {"rules.toml": rules, "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n', **({"smoke/up.toml": text} if text else {})}
+    if repository:
+        Repo.make(tmp_path, texts, rules)
+    for name, content in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    result = toolkit(tmp_path, "rules", "check")
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+    assert toolkit(tmp_path, "rules", "check", "--json").json["status"] == "error"
+    (tmp_path / "smoke/up.toml").write_text('[checks.up]\nhttp = "GET /"\n')
+    assert toolkit(tmp_path, "rules", "check").code == 0
+
+
+def test_check_tells_of_a_target_that_names_no_check(repo: Repo, toolkit: Toolkit) -> None:
+    named = RULES.replace("cluster = ", 'checks = ["nope"]\ncluster = ', 1)
+    assert named != RULES
+    repo.write({"rules.toml": named})
+    result = toolkit(repo.path, "rules", "check")
+    assert result.code == 2
+    assert "'nope' is no check and no tag" in result.err
+
+
 def test_match_needs_no_repository(tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
     (tmp_path / "rules.toml").write_text(RULES)
     assert toolkit(tmp_path, "rules", "match", "backend/src/a.py", "./cdk/stacks/fargate_stack.py", "smoke/x", "a.md", "zz").out == snapshot

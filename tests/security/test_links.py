@@ -13,7 +13,7 @@ from tests.support.run import Result, Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.errors import FileProblem, Refused
 from toolkit.model import Place, Wanted
-from toolkit.ports import files
+from toolkit.ports import cdk_environment, files
 from toolkit.ports.images import engines
 from toolkit.ports.images.types import Recipe
 from toolkit.sandbox import provision
@@ -185,6 +185,44 @@ def test_an_engine_is_not_given_a_context_elsewhere(repo: Repo, secret: Path) ->
     (repo.path / "app/.dockerignore").symlink_to(secret)
     with pytest.raises(FileProblem, match="leads out"):
         engines._options(recipe(repo))
+
+
+FUNCTION = """\
+Resources:
+  Api:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: code
+      Handler: main.handler
+"""
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("where", ["outside", "git"])
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "package.json"])
+def test_what_names_the_packages_of_a_templates_code_is_refused_as_a_link_out(
+    repo: Repo, secret: Path, toolkit: Toolkit, name: str, where: str
+) -> None:
+    config = repo.path / ".git/config"
+    repo.write({"infra/queue.json": FUNCTION, "infra/code/main.py": "def handler(event, context): ...\n"})
+    (repo.path / "infra/code" / name).symlink_to(secret if where == "outside" else config)
+    found = toolkit(repo.path, "deploy-stack", "queue", "--dry-run")
+    assert found.code == 2, found.err
+    assert f"infra/code/{name}" in found.err
+    said = "a link that leads out of the repository" if where == "outside" else "it is in git's own folder"
+    assert said in found.err
+    assert CANARY not in found.out + found.err
+
+
+def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(repo: Repo, secret: Path) -> None:
+    secret.with_name("app.py").write_text("os.environ['CANARY']\nos.environ[name]\n")
+    repo.write({"shared/inside.py": "os.environ['SHARED']\n"})
+    (repo.path / "cdk/outside.py").symlink_to(secret.with_name("app.py"))
+    (repo.path / "cdk/inside.py").symlink_to("../shared/inside.py")
+    (repo.path / ".git/hook.py").write_text("os.environ['HOOK']\n")
+    (repo.path / "cdk/hook.py").symlink_to("../.git/hook.py")
+    os.mkfifo(repo.path / "cdk/pipe.py")
+    assert cdk_environment.reads(str(repo.path / "cdk"), str(repo.path)) == cdk_environment.Reads(frozenset({"SHARED"}), False)
 
 
 Make = Callable[[Path], None]

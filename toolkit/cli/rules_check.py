@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from toolkit import flow
 from toolkit.cli import options, output
 from toolkit.errors import Exit
+from toolkit.flow import checks
 from toolkit.flow.sources import inputs_of
 from toolkit.impact.lint import INFORMATION, lint
 from toolkit.impact.lint import generated as lint_generated
@@ -24,12 +25,13 @@ from toolkit.show import lint as show
 def rules_check(ctx: click.Context, folder: str | None, rules: str | None, strict: bool, as_json: bool) -> int:
     """Find dead, shadowed and overlapping rules, and files that no rule owns.
 
-    A wrong rules.toml exits with 2. Findings are advice: they exit with 0 unless --strict is given. Outside of a repository
-    only the file itself is checked.
+    A wrong rules.toml, or a wrong file that it includes, exits with 2. Findings are advice: they exit with 0 unless --strict is given.
+    Outside of a repository only these files themselves are checked.
     """
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    checks.load(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     own = flow.rules_path(loaded, git)
     found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)

@@ -431,7 +431,7 @@ def _found(program: str, folder: str, path: str) -> str:
 def not_handed_on(app: App) -> list[str]:
     """What a person has to know before an app runs with a part of the environment: one line for each thing."""
     known = {*_environment(app), "CDK_OUTDIR", "CDK_CONTEXT_JSON"}
-    return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ)
+    return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ, app.root)
 
 
 def _environment(app: App) -> dict[str, str]:

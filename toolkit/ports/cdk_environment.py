@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from toolkit.errors import FileProblem
-from toolkit.ports.files import read
+from toolkit.ports.files import read_inside
 
 MOST_FILES = 2000
 """The most source files of an app that are looked into."""
@@ -50,13 +50,16 @@ def _fits(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def reads(folder: str) -> Reads:
-    """What the source of an app in a folder reads. Its packages, and what it only names when it runs, are not looked into."""
+def reads(folder: str, root: str) -> Reads:
+    """What the source of an app in a folder of the repository at `root` reads.
+
+    Its packages, what it only names when it runs, and what a link out of the repository leads to are not looked into.
+    """
     names: set[str] = set()
     others = False
     for path in _sources(folder):
         try:
-            text = read(path, MOST_BYTES)[:MOST_BYTES].decode("utf-8", "replace")
+            text = read_inside(root, path, MOST_BYTES)[:MOST_BYTES].decode("utf-8", "replace")
         except FileProblem:
             continue
         if "env" not in text and "Env" not in text:
@@ -68,10 +71,10 @@ def reads(folder: str) -> Reads:
     return Reads(frozenset(names), others)
 
 
-def not_handed_on(patterns: Sequence[str], known: Collection[str], folder: str, environment: Mapping[str, str]) -> list[str]:
+def not_handed_on(patterns: Sequence[str], known: Collection[str], folder: str, environment: Mapping[str, str], root: str) -> list[str]:
     """What a person has to know before an app runs without a part of the environment: names, never values. `known` are the variables
     that the app is given anyway."""
-    found = reads(folder)
+    found = reads(folder, root)
     given = {*known, *handed_on(patterns, environment)}
     lacking = sorted(name for name in found.names if name in environment and name not in given)
     said = []

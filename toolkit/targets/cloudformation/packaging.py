@@ -299,28 +299,28 @@ def _to_build(root: str, template: str, local: Local) -> str:
         return ""
     for name, needs in _MANIFESTS.items():
         path = os.path.join(folder, name)
-        if os.path.isfile(path) and needs(path):
+        if os.path.isfile(path) and needs(root, path):
             where = os.path.normpath(os.path.join(os.path.dirname(template), local.value, name))
             return f"{local.words} needs what {where} names, and that is not installed in it"
     return ""
 
 
-def _needs_python(path: str) -> bool:
-    wanted = [line for line in _lines(path) if line and not line.startswith("#")]
+def _needs_python(root: str, path: str) -> bool:
+    wanted = [line for line in _lines(root, path) if line and not line.startswith("#")]
     return bool(wanted) and not _has_installed(path)
 
 
-def _needs_project(path: str) -> bool:
+def _needs_project(root: str, path: str) -> bool:
     try:
-        project = tomllib.loads("\n".join(_lines(path))).get("project")
+        project = tomllib.loads("\n".join(_lines(root, path))).get("project")
     except (tomllib.TOMLDecodeError, RecursionError):
         return True
     return isinstance(project, dict) and bool(project.get("dependencies")) and not _has_installed(path)
 
 
-def _needs_node(path: str) -> bool:
+def _needs_node(root: str, path: str) -> bool:
     try:
-        found = json.loads("\n".join(_lines(path)))
+        found = json.loads("\n".join(_lines(root, path)))
     except (ValueError, RecursionError):
         return True
     return (
@@ -330,7 +330,7 @@ def _needs_node(path: str) -> bool:
     )
 
 
-def _needs_ruby(path: str) -> bool:
+def _needs_ruby(root: str, path: str) -> bool:
     return not os.path.isdir(os.path.join(os.path.dirname(path), "vendor", "bundle"))
 
 
@@ -342,11 +342,11 @@ def _has_installed(path: str) -> bool:
         return False
 
 
-def _always(path: str) -> bool:
+def _always(root: str, path: str) -> bool:
     return True
 
 
-_MANIFESTS: Mapping[str, Callable[[str], bool]] = {
+_MANIFESTS: Mapping[str, Callable[[str, str], bool]] = {
     "requirements.txt": _needs_python,
     "pyproject.toml": _needs_project,
     "package.json": _needs_node,
@@ -360,8 +360,9 @@ _MANIFESTS: Mapping[str, Callable[[str], bool]] = {
 """The file that names a program's packages, and whether they still have to be installed. Compiled languages always have to be built."""
 
 
-def _lines(path: str) -> list[str]:
-    return [line.strip() for line in files.read(path, 1 << 20).decode("utf-8", "replace").splitlines()]
+def _lines(root: str, path: str) -> list[str]:
+    """The lines of a file of the repository. Raises FileProblem, also for a link that leads out of it."""
+    return [line.strip() for line in files.read_inside(root, path, 1 << 20).decode("utf-8", "replace").splitlines()]
 
 
 def _newer(root: str, template: str, named: list[Local], built: str) -> str:
