@@ -197,7 +197,7 @@ def _without_comparison(name: str, recorded: Sequence[Point], content: "_Content
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
         return Part((), Before(), only, f"{name}: {unknown}", doubtful=True)
-    missing = next((str(point.commit) for point in recorded if not _is_here(str(point.commit), git)), None)
+    missing = next((str(point.commit) for point in recorded if not content.holds(str(point.commit))), None)
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
@@ -219,14 +219,6 @@ def _besides(name: str, recorded: Sequence[Point], content: "_Content") -> Itera
         yield Part((), Before(), only, f"the settings of {name} are not those that it was deployed with")
 
 
-def _is_here(commit: str, git: Git) -> bool:
-    try:
-        git.resolve(commit)
-    except GitError:
-        return False
-    return True
-
-
 class _Content:
     """The content of the targets as it is now, digested when somebody asks."""
 
@@ -236,6 +228,17 @@ class _Content:
         self._look = seen or detect.Look((), ())
         self._settings = settled(rules, self._named)
         self._versions: Mapping[str, Version] | None = None
+        self._here: dict[str, bool] = {}
+
+    def holds(self, commit: str) -> bool:
+        """Whether this clone has a commit. Git is asked once: many targets were deployed at one."""
+        if commit not in self._here:
+            try:
+                self._git.resolve(commit)
+                self._here[commit] = True
+            except GitError:
+                self._here[commit] = False
+        return self._here[commit]
 
     def settings(self, name: str) -> str:
         """The digest of a target's settings."""
@@ -246,7 +249,7 @@ class _Content:
         says more than the commits do: where one is not in this clone, or what was deployed is not what it holds."""
         if any(point.unknown or point.since or not point.fingerprint for point in recorded):
             return False
-        if all(not point.dirty and _is_here(str(point.commit), self._git) for point in recorded):
+        if all(not point.dirty and self.holds(str(point.commit)) for point in recorded):
             return False
         if any(point.settings not in ("", self.settings(name)) for point in recorded):
             return False
