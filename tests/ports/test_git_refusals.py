@@ -180,7 +180,7 @@ DENIED = {
     "the index": "fatal: .git/index: index file open failed: Permission denied\n",
     "an object": "error: unable to open object pack directory: .git/objects/pack: Permission denied\n"
     "fatal: failed to read object 375b4b1a88f67069cfd785fc94275ffe3133d696: Permission denied\n",
-    "warnings before": "warning: unable to access '/root/.config/git/ignore': Permission denied\nfatal: .git/index: index file open "
+    "warnings before": "warning: unable to access '/home/ada/.config/git/ignore': Permission denied\nfatal: .git/index: index file open "
     "failed: Permission denied\n",
 }
 """What git 2.39 says, run as somebody else."""
