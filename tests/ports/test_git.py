@@ -204,11 +204,12 @@ def test_a_merge_base_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_get
     repo.commit("on main", {"lambda/login/handler.py": "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=1", "--no-single-branch", "--branch=feature")
     clone.git("branch", "--set-upstream-to=origin/main")
-    found = toolkit(clone.path, "diff")
+    assert toolkit(clone.path, "diff", "-q").code == 0  # what is out of date needs no common ancestor
+    found = toolkit(clone.path, "diff", "change")
     assert found.code == 2
     assert "the common ancestor of" in found.err
     follow(found.err.partition("hint: ")[2].strip(), clone)
-    assert toolkit(clone.path, "diff", "--json").json["recommendation"] == "toolkit deploy-app app"
+    assert toolkit(clone.path, "diff", "--json", "change").json["recommendation"] == "toolkit deploy-app app"
 
 
 def test_the_fetch_of_a_hint_names_a_remote_that_there_is(repo: Repo, tmp_path: Path) -> None:

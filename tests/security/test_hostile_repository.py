@@ -59,6 +59,9 @@ VERBS: list[tuple[str, ...]] = [
     ("lock", "release", "app", "--yes"),
     ("permissions", "--json"),
     ("sandbox", "status"),
+    ("record", "show"),
+    ("record", "set", "app", "HEAD", "--yes"),
+    ("record", "repair"),
 ]
 """Without an account, and so as far as each goes without one."""
 

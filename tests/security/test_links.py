@@ -124,7 +124,7 @@ def test_no_command_quotes_what_a_link_leads_to(repo: Repo, secret: Path, toolki
         ("app/Dockerfile", DRY),
         ("app/Dockerfile.dockerignore", DRY),
         ("rules.toml", ("diff", "HEAD")),
-        ("checks.toml", ("smoke-test",)),
+        ("checks.toml", ("smoke-test", "--allow-untrusted-rules")),
         ("infra/queue.json", ("deploy-stack", "queue", "--dry-run")),
         ("cdk/cdk.json", ("deploy-stack", "cdk", "--dry-run")),
         ("cdk/cdk.context.json", ("deploy-stack", "cdk", "--dry-run")),

@@ -123,7 +123,7 @@ def test_a_graft_is_not_believed(repo: Repo, toolkit: Toolkit) -> None:
     (repo.path / ".git/info").mkdir(exist_ok=True)
     (repo.path / ".git/info/grafts").write_text(f"{repo.git('rev-parse', 'HEAD')} {base}\n")
     assert repo.git("merge-base", "main", "feature") == base
-    assert toolkit(repo.path, "diff", "--json").json["recommendation"] == "toolkit deploy-stack api"
+    assert toolkit(repo.path, "diff", "--json", "change").json["recommendation"] == "toolkit deploy-stack api"
     assert toolkit(repo.path, "diff", "-v").code == 0
 
 

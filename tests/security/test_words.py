@@ -55,7 +55,9 @@ def test_the_fields_of_a_lock() -> None:
 
 
 def test_the_fields_of_a_journal() -> None:
-    summary = evil("run", "command", "environment", "commit", "user", "started", "ended", status="done", exit=0, steps=[(EVIL, EVIL, EVIL)])
+    summary = evil(
+        "run", "command", "environment", "commit", "user", "host", "started", "ended", status="done", exit=0, steps=[(EVIL, EVIL, EVIL)]
+    )
     assert harmless(history.runs([summary]))
     assert harmless(history.run(summary, [(EVIL, "failed", EVIL)]))
 

@@ -11,7 +11,7 @@ from toolkit import targets
 from toolkit.changes import completeness, detect, source
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
-from toolkit.errors import GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
+from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
 from toolkit.flow.compare import Points, Records, Request, diff
 from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
 from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
@@ -159,6 +159,8 @@ def recorded(job: Job, rules: Rules, world: World) -> Recorded | None:
     try:
         return recorded_of(records_of(job, rules, world))
     except ToolkitError as problem:
+        if problem.exit == Exit.CREDENTIALS:
+            raise  # the locks are in the same bucket
         return Recorded(problem=str(problem))
 
 

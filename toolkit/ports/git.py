@@ -195,7 +195,8 @@ class Git:
         if broken and branch in ("", broken[1]):  # git does not even say the name of a branch that it cannot read
             branch = broken[1]
             short = quote(branch.removeprefix("refs/heads/"))
-            fix = f"see which commit it was: git reflog {short}; then: git update-ref {quote(branch)} COMMIT"
+            path = f'"$(git rev-parse --git-path {quote(branch)})"'
+            fix = f"see which commit it was: git reflog {short}; then: rm {path} && git update-ref {quote(branch)} COMMIT"
             return DamagedRepository(folder=self.root, reason=f"{branch} is not a commit", fix=fix)
         others = _text(listed.out).splitlines()
         if branch and others:
