@@ -28,6 +28,7 @@ def same(text: str) -> str:
     text = re.sub(r"(?<=done )( +SHORT) +\d+s$", r"\1", text, flags=re.MULTILINE)  # how long it took, if that was worth telling
     text = re.sub(r"\bin \d+s\b", "in Ns", text)
     text = re.sub(r"-[0-9A-F]{13}\b", "-ID", text)
+    text = re.sub(r"http://127\.0\.0\.1:\d+", "SANDBOX", text)
     return re.sub(r"tk-[0-9a-f]{24}", "tk-TOKEN", text)
 
 
@@ -65,7 +66,7 @@ def test_what_was_deployed_is_clean_and_deploying_it_again_changes_nothing(town:
     again = town("deploy", "--all", "--yes", "--json")
     assert (again.code, again.json["status"], {step["verdict"] for step in again.json["steps"]}) == (0, "unchanged", {"unchanged"})
     assert town.revisions() == before
-    assert town("deploy", "--yes").out == "Nothing to deploy.\n"
+    assert town("deploy", "--yes").out == f"{town.elsewhere}Nothing to deploy.\n"
 
 
 def test_what_is_live_can_be_read_back_from_aws_by_anybody(town: Town) -> None:
@@ -188,7 +189,7 @@ def test_two_runs_on_one_target_at_once_are_one_run_and_a_refusal_that_names_the
         assert child.wait(60) == 0
         child.communicate()
     assert (other.code, "toolkit deploy-app --yes" in other.err, "is locked by" in other.err) == (6, True, True)
-    assert (waited.code, town.answer()) == (0, "version six")
+    assert (waited.code, town.answer()) == (0, "version six"), waited.out + waited.err
 
 
 def test_another_account_is_refused_before_any_call_that_changes_something(town: Town) -> None:
@@ -249,7 +250,7 @@ def test_what_happened_can_be_read_afterwards(town: Town) -> None:
     assert "ecs:UpdateService" in town("logs", crashed["run"], "app").out
     assert town("logs", crashed["run"], "nothing").code == 2
     assert town("show", "20200101-000000-none").code == 2
-    assert town("lock", "show").out == "Nothing is locked.\n"
+    assert town("lock", "show").out == f"{town.elsewhere}Nothing is locked.\n"
 
 
 def test_tags_that_another_tool_took_away_are_put_back_by_the_command_that_health_prints(town: Town) -> None:

@@ -143,6 +143,11 @@ class Town:
         )  # fmt: skip
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    @property
+    def elsewhere(self) -> str:
+        """The line that says where calls go."""
+        return f"endpoint: {self.env['AWS_ENDPOINT_URL']} (not AWS)\n"
+
     @contextmanager
     def started(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
         """Toolkit at work; killed at the end if it still is."""

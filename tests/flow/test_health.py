@@ -82,12 +82,12 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Sta
     stage.rules("one")
     stage.endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="silent")
     began = time.monotonic()
-    looked = stage.look(timeout_s=2)
-    assert time.monotonic() - began < 7
+    looked = stage.look(timeout_s=6)
+    assert time.monotonic() - began < 14
     signs = {sign.what: sign.status for sign in of(looked, "one").signs}
     assert (signs["service"], signs["one"], of(looked, "one").status) == ("ok", "unknown", "unknown")
     late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
-    assert (late.cause, late.next, looked.exit) == ("no answer within 2 s", "try again with --timeout 4s", 1)
+    assert (late.cause, late.next, looked.exit) == ("no answer within 6 s", "try again with --timeout 12s", 7)
 
 
 def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(stage: Stage) -> None:
@@ -270,6 +270,19 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
             [replace(record("r3"), deployed=Deployed(template="other")), replace(record(), deployed=Deployed(template="t"))],
+            "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
+        ),
+        (
+            Live(None, detail={"task definition": "x/web:8"}, deployed=Deployed(definition="d")),
+            [replace(record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d"))],
+            "web:8 was not put there by toolkit; it is the same as what run r2 deployed",
+        ),
+        (
+            Live(None, detail={"task definition": "x/web:7"}, deployed=Deployed(definition="d")),
+            [
+                replace(record("r3", **{"task definition": "x/web:8"}), deployed=Deployed(definition="d")),
+                replace(record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d")),
+            ],
             "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
         ),
         (

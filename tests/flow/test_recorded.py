@@ -34,7 +34,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def deployed(store: Store, at: int, verdict: str, unsure: bool = False) -> None:
-    put(store, Record("app", "dev", None, f"v{at}", f"v{at}", f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
+    put(store, Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
+
+
+def commit(at: int) -> str:
+    return f"{at:040}"
 
 
 def run(at: int) -> str:
@@ -58,19 +62,19 @@ def point(store: Store) -> Point | None:
 
 def test_the_last_good_deploy_is_what_to_compare_with(store: Store) -> None:
     deployed(store, 1, "succeeded")
-    assert point(store) == Point("v1", "f1", run=run(1))
+    assert point(store) == Point(commit(1), "f1", run=run(1))
 
 
 def test_what_failed_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "failed", unsure=True)
-    assert point(store) == Point("v1", "f1", run=run(1), since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
+    assert point(store) == Point(commit(1), "f1", run=run(1), since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
 
 
 def test_what_gave_way_since_to_what_ran_is_not(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "rolled-back")
-    assert point(store) == Point("v1", "f1", run=run(1))
+    assert point(store) == Point(commit(1), "f1", run=run(1))
 
 
 def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> None:
@@ -85,7 +89,7 @@ def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> 
 def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
     deployed(store, 2, "failed", unsure=True)
     deployed(store, 3, "succeeded")
-    assert point(store) == Point("v3", "f3", run=run(3))
+    assert point(store) == Point(commit(3), "f3", run=run(3))
 
 
 def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Store) -> None:
@@ -99,7 +103,7 @@ OPEN = "run {} has begun to deploy it, and its end is not known (toolkit resume)
 def test_a_run_that_has_begun_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, "intent")
-    assert point(store) == Point("v1", "f1", run=run(1), since=OPEN.format(run(2)))
+    assert point(store) == Point(commit(1), "f1", run=run(1), since=OPEN.format(run(2)))
 
 
 def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
@@ -111,10 +115,18 @@ def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compar
 def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(store: Store, states: tuple[str, ...]) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, *states)
-    assert point(store) == Point("v1", "f1", run=run(1))
+    assert point(store) == Point(commit(1), "f1", run=run(1))
 
 
 def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -> None:
     left(store, 1, "intent")
     deployed(store, 2, "succeeded")
-    assert point(store) == Point("v2", "f2", run=run(2))
+    assert point(store) == Point(commit(2), "f2", run=run(2))
+
+
+def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) -> None:
+    """A colleague's record could name HEAD, which is always up to date."""
+    put(store, Record("app", "dev", None, "HEAD", "HEAD", "f", run(1), "2026-11-20T1", "succeeded"))
+    found = point(store)
+    assert found is not None
+    assert found.unknown == "what is live of it (HEAD) is not a commit"

@@ -90,7 +90,7 @@ def test_one_region_that_is_behind_makes_a_target_due(repo: Repo) -> None:
 def test_files_as_they_were_deployed_uncommitted_are_clean(repo: Repo) -> None:
     repo.write({"backend/src/app.py": "dirty\n"})
     content = fingerprint(repo, "app")
-    dirty = Point(repo.head, content, dirty=True)
+    dirty = Point(repo.head, content, dirty=True, settings=version(repo, "app").settings)
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
     repo.write({"backend/src/app.py": "dirtier\n"})
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]

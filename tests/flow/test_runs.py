@@ -58,9 +58,10 @@ http = "GET https://example.com/"
 """
 
 
-def recorded_as(world: World, version: str, run: str) -> None:
+def recorded_as(world: World, version: str, run: str, fingerprint: str | None = None) -> None:
+    content = fingerprint or f"f-{version}"
     record = Record(
-        "app", "dev", None, version, "c", f"f-{version}", run, f"2026-11-20T{run[:2]}", "succeeded", detail={"task definition": f"td-{run}"}
+        "app", "dev", None, version, "c", content, run, f"2026-11-20T{run[:2]}", "succeeded", detail={"task definition": f"td-{run}"}
     )
     put(open_store("p", world.root), record)
 
@@ -90,6 +91,25 @@ def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(wor
     recorded_as(world, "v0", "10-run")
     with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
         still(found.jobs[0])
+
+
+@pytest.mark.parametrize(
+    ("recorded", "fingerprint", "settings", "refused"),
+    [("f-1", "f-1", "", False), ("f-2", "f-1", "", True), ("f-1", "f-1", "other", True), ("image v1", "image v1", "", True)],
+)
+def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
+    world: World, recorded: str, fingerprint: str, settings: str, refused: bool
+) -> None:
+    recorded_as(world, "v0", "09-run")
+    found = replace(prepared(world), standby=())
+    job = replace(found.jobs[0], version=Version("v1", "c", fingerprint, settings=settings))
+    still = still_of(Order(folder=world.root), found, None, world)
+    recorded_as(world, "v1", "10-run", recorded)
+    if not refused:
+        still(job)
+        return
+    with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
+        still(job)
 
 
 def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -> None:

@@ -230,8 +230,7 @@ def test_a_damaged_object_costs_only_its_own_target(here: Store, shared: Shared,
     shared.put(record("b", target="api"))
     s3.put(KEY, b"{")
     Path(here.path(HERE, "app.json")).write_text("{")
-    for ledger in (local(here), shared):
-        contents = ledger.all()
+    for contents in (local(here).copies(), shared.all()):
         assert runs(contents.records["api"]) == ["b"]
         assert contents.damaged["app"].startswith("its record is damaged: ")
 
@@ -353,3 +352,24 @@ def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> 
     local(here).put(record("a", target=name))
     assert runs(local(here).get(name)) == ["a"]
     assert list(local(here).all().records) == [name]
+
+
+def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(here: Store, shared: Shared) -> None:
+    """Others went on writing to it."""
+    shared.put(record("a"))
+    contents = local(here).all()
+    assert (contents.records, "a copy of s3://state/team/" in contents.damaged["app"]) == ({}, True)
+    local(here).put(record("b"))
+    assert runs(local(here).all().records["app"]) == ["b", "a"]
+
+
+def test_what_this_machine_recorded_before_there_was_a_store_does_not_come_above_what_others_did(here: Store, bucket: Bucket) -> None:
+    """The order of two histories is not comparable."""
+    for run in ("a1", "a2", "a3"):
+        local(here).put(record(run))
+    theirs = Store(f"{here.folder}-theirs")
+    Path(theirs.folder).mkdir(mode=0o700)
+    Shared(local(theirs), bucket).put(record("b"))
+    Shared(local(here), bucket).put(record("c"))
+    assert runs(Shared(local(theirs), bucket).get("app")) == ["c", "b"]
+    assert runs(local(here).get("app")) == ["c", "b"]

@@ -416,13 +416,18 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatc
 
 
 @pytest.mark.parametrize(
-    "problem", [Unreachable(call="ecs", reason="timed out"), Throttled(call="ecs"), NoCredentials(profile="", option="")]
+    ("problem", "code"),
+    [
+        (Unreachable(call="ecs", reason="timed out"), Exit.IN_DOUBT),
+        (Throttled(call="ecs"), Exit.IN_DOUBT),
+        (NoCredentials(profile="", option=""), Exit.CREDENTIALS),
+    ],
 )
-def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyPatch, problem: Exception, code: Exit) -> None:
     stage = Stage(monkeypatch, runs=problem)
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [("a", "unhealthy", False), ("a:rollback", "in-doubt", True)]
-    assert (ran.exit, stage.book.ended) == (Exit.IN_DOUBT, False)
+    assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
 
 
 def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -472,14 +472,19 @@ def test_a_call_that_was_turned_away_takes_no_other_back() -> None:
 
 
 @pytest.mark.parametrize("problem", [NO_ANSWER, Throttled(call="ecs:RegisterTaskDefinition")])
-def test_no_answer_to_what_only_prepares_is_a_failure_that_changed_nothing(problem: CloudError) -> None:
-    stage = Stage([DONE])
+@pytest.mark.parametrize(("times", "verdict", "looks"), [(1, "succeeded", 1), (2, "failed", 0)])
+def test_no_answer_to_what_only_prepares_is_tried_once_more_and_then_a_failure_that_changed_nothing(
+    problem: CloudError, times: int, verdict: str, looks: int
+) -> None:
+    stage, tries = Stage([DONE]), list[Report]()
 
     def lost(report: Report) -> None:
-        raise problem
+        tries.append(report)
+        if len(tries) <= times:
+            raise problem
 
     stage._apply = registering(stage, lost)
-    assert (of(stage.run()), stage.looked) == (("failed", False), [])
+    assert (of(stage.run()), len(tries), len(stage.looked)) == ((verdict, False), 2, looks)
 
 
 def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> None:

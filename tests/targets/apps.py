@@ -28,6 +28,8 @@ class Clock(Real):
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
         self._passed, self._endpoint = 0.0, endpoint
+        if endpoint is not None:
+            endpoint.clock.stop()  # a busy machine would miss what goes on for a second only
 
     def elapsed(self) -> float:
         """Seconds that were waited."""

@@ -152,7 +152,7 @@ def scripted(aws_endpoint: Endpoint) -> Aws:
     configured(aws_endpoint)
     aws_endpoint.on("lambda", "GetAlias", {"Name": "live", "FunctionVersion": "7"})
     counted(aws_endpoint, 0, 0)
-    aws_endpoint.on("cloudwatch", "DescribeAlarms", {})
+    aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": [], "CompositeAlarms": []})
     return Aws(None, REGION)
 
 

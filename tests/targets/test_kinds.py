@@ -49,6 +49,7 @@ MOST: dict[str, dict[str, Any]] = {
         "env": {"A": "1"},
         "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/b"},
         "min_tasks": 0,
+        "roles": ["tasks/web", "web-execution"],
     },
     "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], "pass_env": ["STAGE", "TEAM_*"], **WATCHED},
     "function": {"alias": "blue", **WATCHED},

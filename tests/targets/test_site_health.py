@@ -97,7 +97,7 @@ def scripted(aws_endpoint: Endpoint) -> Endpoint:
     aws_endpoint.s3.put("www", "index.html", b"<html>")
     served(aws_endpoint)
     shown(aws_endpoint, timedelta(days=365))
-    aws_endpoint.on("cloudwatch", "DescribeAlarms", {})
+    aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": [], "CompositeAlarms": []})
     return aws_endpoint
 
 

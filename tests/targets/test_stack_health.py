@@ -380,7 +380,7 @@ def test_what_was_changed_by_hand_is_told_once_drift_was_detected(stacks: Stacks
 
 
 def test_the_permissions_cover_a_look(scripted: Stacks, aws_endpoint: Endpoint) -> None:
-    aws_endpoint.on("cloudwatch", "DescribeAlarms", {})
+    aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": [], "CompositeAlarms": []})
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_ROLLBACK_COMPLETE")
     told(scripted)
     told(scripted, alarms=("queue-is-old",))

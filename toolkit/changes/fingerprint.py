@@ -23,13 +23,14 @@ def versions(
     git: Git,
     uncommitted: Iterable[str],
     users: Callable[[str], Collection[str]] = _nobody,
+    fallback: Collection[str] = (),
     at: str | None = None,
 ) -> dict[str, Version]:
     """The version of each target as its files are now: at HEAD (or the commit `at`), but for the paths that are `uncommitted`.
     `settled` has its settings.
 
     A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it. `users` are the
-    targets that a path is an input of, whatever rules say.
+    targets that a path is an input of, whatever rules say; `fallback`, those that are due for a path that no rule knows.
     """
     commit = at or git.require_head()
     dirty = frozenset(uncommitted)
@@ -37,7 +38,8 @@ def versions(
     stained: set[str] = set()
     for path, meta in git.tree(commit):
         if path not in dirty:
-            _add(digests, {*(owners(path) or ()), *users(path)}, path, meta)
+            owned = owners(path)
+            _add(digests, {*(fallback if owned is None else owned), *users(path)}, path, meta)
     for path in sorted(dirty):
         owned = owners(path)
         named = digests.keys() if owned is None else digests.keys() & {*owned, *users(path)}

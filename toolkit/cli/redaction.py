@@ -8,9 +8,10 @@ _SCHEMES = "basic|bearer|digest|negotiate|token"
 _NAMES = (
     "(?i:authorization|cookie|token|signature|credential|(?:secret|passw(?:or)?d|passphrase)(?:[_-][a-z0-9]{1,20}){0,2}"
     "|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key)s?"
-    "|(?<![A-Za-z])(?i:pass|psk)|(?<=[a-z0-9])(?:Pass|Pwd)|(?<=[_-])(?i:pwd|auth)|(?<![A-Za-z_])[Pp]wd"
+    "|(?<![A-Za-z])(?<!did not )(?i:pass|psk)|(?<=[a-z0-9])(?:Pass|Pwd)|(?<=[_-])(?i:pwd|auth)|(?<![A-Za-z_])[Pp]wd"
 )
-"""Words that a name ends with. `pass` and its like are words of their own only where a letter does not run into them: `bypass` is none."""
+"""Words that a name ends with. `pass` and its like are words of their own only where a letter does not run into them: `bypass` is none.
+What "did not pass: ..." is told of is no secret either."""
 _VALUE = r"""\\*"(?:\\.|[^"\\\n])*|\\*'[^'\n]*|[^\s"',;&]+"""
 """All that stands in quotes, else a word. What closes the quotes stays."""
 _SECRETS = re.compile(

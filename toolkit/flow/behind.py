@@ -72,18 +72,31 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
     what, content = named(live, "what runs"), [key for key in CONTENT if key in live.detail]
     ours = [record for record in records if record.run == live.run]
     if live.run is None:
-        kept = next((record for record in records if record.deployed.same(live.deployed)), None)
-        if kept is not None:
-            return f"another tool has taken toolkit's tags away; what runs is still what run {kept.run} deployed"
-        return f"{what} was not put there by toolkit"
+        kept = [record for record in records if record.deployed.same(live.deployed)]
+        for record in kept:
+            if all(record.detail.get(key) == live.detail[key] for key in content):
+                return f"another tool has taken toolkit's tags away; what runs is still what run {record.run} deployed"
+        why = f"{what} was not put there by toolkit"
+        return f"{why}; it is the same as what run {kept[0].run} deployed" if kept else why
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"
     if content:
         same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
         return "" if same or not any(record.detail for record in ours) else f"{what} is in no deploy that is recorded"
-    if live.since and datetime.fromisoformat(live.since) > max(datetime.fromisoformat(record.when) for record in records) + SLACK:
-        return f"it was changed at {live.since[:16].replace('T', ' ')}, and no deploy of then is recorded"
+    times = [when for record in records if (when := moment(record.when)) is not None]
+    since = moment(live.since or "")
+    if since is not None and times and since > max(times) + SLACK:
+        return f"it was changed at {since:%Y-%m-%d %H:%M}, and no deploy of then is recorded"
     return ""
+
+
+def moment(text: str) -> datetime | None:
+    """A time of the record, or of the cloud; None for what is none: others may write there."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
 
 
 def against_head(

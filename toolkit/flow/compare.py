@@ -14,6 +14,7 @@ from toolkit.flow.rulebook import (
     book,
     command,
     environment,
+    fallback,
     instructions,
     load_rules,
     owners,
@@ -233,11 +234,7 @@ class _Content:
     def holds(self, commit: str) -> bool:
         """Whether this clone has a commit. Git is asked once: many targets were deployed at one."""
         if commit not in self._here:
-            try:
-                self._git.resolve(commit)
-                self._here[commit] = True
-            except GitError:
-                self._here[commit] = False
+            self._here[commit] = self._git.has(commit)
         return self._here[commit]
 
     def settings(self, name: str) -> str:
@@ -251,8 +248,8 @@ class _Content:
             return False
         if all(not point.dirty and self.holds(str(point.commit)) for point in recorded):
             return False
-        if any(point.settings not in ("", self.settings(name)) for point in recorded):
-            return False
+        if any(point.settings != self.settings(name) for point in recorded):
+            return False  # also where nobody knows them: rules.toml as it was cannot be asked
         return {point.fingerprint for point in recorded} == {self._version(name).fingerprint}
 
     def _version(self, name: str) -> Version:
@@ -318,7 +315,7 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     found: dict[str, Standing] = {}
     for name, commit in sorted(live):
         try:
-            one = standing(commit, head, _owns(owned, users, name), git)
+            one = standing(commit, head, owns(rules, owned, users, name), git)
         except GitError as problem:
             one = unanswered(problem, commit)
         if one.direction is not Direction.AHEAD and (name not in found or one.backwards):
@@ -326,8 +323,15 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     return found
 
 
-def _owns(owned: Callable[[str], Collection[str] | None], users: Users, name: str) -> Callable[[str], bool]:
-    return lambda path: name in (owned(path) or ()) or name in users(path)
+def owns(rules: Rules, owned: Callable[[str], Collection[str] | None], users: Users, name: str) -> Callable[[str], bool]:
+    """Whether a path can make a target due."""
+    falls_back = name in fallback(rules)
+
+    def owns_path(path: str) -> bool:
+        owners_of_it = owned(path)
+        return (falls_back if owners_of_it is None else name in owners_of_it) or name in users(path)
+
+    return owns_path
 
 
 def _against(request: Request, rules: Rules, base: Base, names: Collection[str], git: Git, head: str, seen: detect.Look | None) -> Part:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from toolkit.changes import completeness, fingerprint, generated, inputs, names
 from toolkit.changes.completeness import Gap, Why
 from toolkit.changes.detect import Look
-from toolkit.flow.rulebook import owners, rules_path
+from toolkit.flow.rulebook import fallback, owners, rules_path
 from toolkit.flow.sources import inputs_of, linked_of
 from toolkit.model import Inputs, Rules, Version
 from toolkit.ports.git import Git
@@ -45,7 +45,7 @@ def contents(
     linked = linked_of(rules)
     owned = owners(rules, rules_path(rules, git))
     users = inputs.used(own, linked, inputs.WorkTree(git.root))
-    versions = fingerprint.versions(settings, owned, git, uncommitted, users.by)
+    versions = fingerprint.versions(settings, owned, git, uncommitted, users.by, fallback(rules))
     every = completeness.gaps(git, seen)
     lacking = {name: gaps for name in versions if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))}
     besides = {} if without_generated else _generated(versions, own, linked, git, seen)
@@ -60,7 +60,7 @@ def at_commit(settings: Mapping[str, bytes], rules: Rules, named: str | None, gi
     """What a commit holds of the targets that `settings` has, under the rules of today."""
     users = inputs.used(inputs_of(rules, named), linked_of(rules), inputs.CommitTree(git, commit))
     owned = owners(rules, rules_path(rules, git))
-    return Contents(fingerprint.versions(settings, owned, git, (), users.by, at=commit))
+    return Contents(fingerprint.versions(settings, owned, git, (), users.by, fallback(rules), at=commit))
 
 
 def generated_of(rules: Rules, named: str | None, git: Git, seen: Look) -> dict[str, tuple[str, ...]]:

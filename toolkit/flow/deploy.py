@@ -12,7 +12,7 @@ from toolkit.changes import completeness, detect, source
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
-from toolkit.flow.compare import Points, Records, Request, diff
+from toolkit.flow.compare import Points, Records, Request, diff, owns
 from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
 from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
@@ -145,7 +145,7 @@ def _backwards(
         if live is None or wanted is None or job.wishes.get("image"):
             continue
         try:
-            stands = standing(live, wanted, lambda path, name=job.target: name in (owned(path) or ()) or name in users(path), git)  # type: ignore[misc]
+            stands = standing(live, wanted, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
         content = preview.live.fingerprint if preview is not None and preview.live is not None else None
@@ -221,10 +221,26 @@ def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) ->
         if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
             raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
         known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, world)
-        if now is not None and not now.problem and (known is None or known.run != now.run):
+        if now is None or now.problem or (known is not None and known.run == now.run):
+            return
+        if not _is_recorded_by(now.run, job, prepared.rules, world):
             raise StalePlan(f"run {now.run} has deployed {job.target} since this was prepared", "run it again")
 
     return still
+
+
+def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
+    """Whether that run has deployed the very version of the job: whoever waited for it finds done what they agreed to.
+
+    The name of an image may mean another one by now.
+    """
+    ours = job.version
+    if ours.fingerprint.startswith("image "):
+        return False
+    for record in records_of(job, rules, world):
+        if record.run == run:
+            return (record.version, record.fingerprint, record.settings) == (ours.name, ours.fingerprint, ours.settings)
+    return False
 
 
 def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:
@@ -355,7 +371,8 @@ def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | 
         settings = settled(rules, name)
         return at_commit({target.name: settings[target.name] for target in wanted}, rules, name, git, str(image))
     if image:
-        version = Version(str(image), order.wishes.get("commit"), order.wishes.get("fingerprint") or f"image {image}")
+        content = order.wishes.get("fingerprint") or f"image {image}"
+        version = Version(str(image), order.wishes.get("commit"), content, settings=str(order.wishes.get("settings") or ""))
         return Contents(dict.fromkeys((target.name for target in wanted), version))
     seen, paths = _seen(order, git)
     settings = settled(rules, name)

@@ -104,6 +104,7 @@ def wishes(record: Record) -> dict[str, Any]:
     """What the kind has to know to put this version back."""
     detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
     return {
-        "version": record.version, "commit": record.commit, "fingerprint": record.fingerprint, "image_digest": detail.get("digest"),
+        "version": record.version, "commit": record.commit, "fingerprint": record.fingerprint,
+        "settings": record.settings, "image_digest": detail.get("digest"),
         "task_definition": detail.get("task_definition"),
     }  # fmt: skip

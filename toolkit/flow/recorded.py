@@ -1,5 +1,6 @@
 """What every target is compared with by `last` and `live`: the record of deploys, or the cloud itself."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,8 @@ from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 Told = Callable[[str], None]
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A commit's whole id: what others write into the record could be the name of a branch, which is always up to date."""
 
 GONE = "nothing of it is live, though its deploy is recorded (run {run})"
 EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
@@ -112,7 +115,8 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
             return Point(None, "", unknown=since)
         where = place.region or "that region"
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
-    unknown = None if good.commit else f"what is live of it ({good.version}) is no commit"
+    whole = good.commit is not None and _COMMIT.fullmatch(good.commit) is not None
+    unknown = None if whole else f"what is live of it ({good.version}) is not a commit"
     return Point(
         good.commit,
         good.fingerprint,
@@ -221,7 +225,7 @@ def _looked_at(
 ) -> Points:  # fmt: skip
     """The same, held against what is live: gone or changed is due, and where nothing is recorded, what is live is the base.
 
-    A look that fails says nothing: the record stands then, and the deploy itself looks again.
+    What could not be looked at is not called up to date either: the deploy itself says what is wrong.
     """
     seen = look(leaves(rules), rules, where, variables, world)
     looked: dict[str, tuple[Point, ...]] = {}
@@ -245,7 +249,9 @@ def _against_live(
     recorded: Point, live: Live | ToolkitError | None, name: str, place: Place, store: Store | None, world: World
 ) -> Point:  # fmt: skip
     if isinstance(live, ToolkitError):
-        return recorded
+        if live is _UNASKED or recorded.unknown is not None:
+            return recorded
+        return replace(recorded, since=f"what is live could not be checked: {live}")
     if recorded.unknown is not None:
         if live is None or recorded.since is not None or live.commit is None:
             return recorded
@@ -253,15 +259,17 @@ def _against_live(
     if live is None:
         return replace(recorded, since=GONE.format(run=recorded.run))
     records = open_ledger(store, place, world).get(name) if store is not None else ()
-    why = changed(live, records)
+    why = changed(live, records, recorded.run)
     return replace(recorded, since=why) if why else recorded
 
 
-def changed(live: Live, records: Iterable[Record]) -> str:
-    """Why what runs is not what the last good deploy put there, empty if it is. Pure."""
+def changed(live: Live, records: Iterable[Record], run: str) -> str:
+    """Why what runs is not what `run` put there, the last good deploy when the record was read, empty if it is. Pure."""
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return ""
+    if good.run != run:
+        return f"run {good.run} has deployed it meanwhile"
     same = good.deployed.same(live.deployed)
     if same is False:
         return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"

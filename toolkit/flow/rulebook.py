@@ -117,6 +117,12 @@ def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | N
     return owned
 
 
+def fallback(rules: Rules) -> frozenset[str]:
+    """The targets that a path belongs to which no rule knows, groups written out: those of `unmatched`, if it names one."""
+    named = rules.targets.get(rules.unmatched)
+    return frozenset() if named is None else Graph(rules.targets).leaves(named.name)
+
+
 def environment(asked: str | None, rules: Rules) -> str | None:
     """The name of the environment that is meant, None if rules.toml has none. Raises UsageError."""
     if asked is not None and asked not in rules.environments:

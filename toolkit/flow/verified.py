@@ -17,7 +17,7 @@ from toolkit.flow.baked import Look, Wrong, bake
 from toolkit.flow.previous import good_before, previous, wishes
 from toolkit.flow.rounds import Round, Terms
 from toolkit.impact.reading import seconds
-from toolkit.model import Checks, Job, Live, Outcome, Preview, Result, Rules, Seen, Sign, Verdict
+from toolkit.model import Checks, Job, Live, Outcome, Preview, Result, Rules, Seen, Sign, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
 from toolkit.run import overtaken
@@ -333,7 +333,7 @@ def _line(result: Result) -> str:
 def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
     """The step that puts a version back."""
     step = f"{job.step}:rollback"
-    version = replace(job.version, name=record.version, commit=record.commit, fingerprint=record.fingerprint, dirty=False)
+    version = Version(record.version, record.commit, record.fingerprint, settings=record.settings)
     there = rules.environments.get(job.place.environment or "")
     variables = there.vars if there else {}
     [as_it_was] = make("", [rules.targets[job.target]], [job.place], variables, {job.target: version}, {job.target: ()}, "", {})

@@ -92,6 +92,10 @@ Read = tuple[tuple[Record, ...], str]
 """Records, and what else came with them: the bucket of a copy, or the etag of an object."""
 
 
+Change = Callable[[Sequence[Record], str], tuple[Record, ...]]
+"""From what was recorded, and the bucket that it is a copy of, to what is recorded from now on."""
+
+
 class Contents(Struct, frozen=True):
     """The records of a place by target, newest first, and of the targets whose record cannot be read or told apart the reason."""
 
@@ -357,13 +361,24 @@ class Local:
         return full[0] if full else ((), "")
 
     def put(self, record: Record) -> None:
-        """Add one."""
+        """Add one. From now on it is this machine's record, also where it was a copy before."""
+        self._put(record, "")
+
+    def put_copy(self, record: Record) -> None:
+        """Add one to what may be a copy of a bucket's."""
+        self._put(record, None)
+
+    def _put(self, record: Record, store: str | None) -> None:
         self.keep_body(record.deployed.body)
-        self._change(key_of(record), lambda records: added(records, stripped(record)), None)
+        self._change(key_of(record), lambda records, _: added(records, stripped(record)), store)
 
     def keep(self, records: Sequence[Record], store: str) -> None:
-        """Take over what a bucket knows of one target."""
-        self._change(key_of(records[0]), lambda own: merged(own, records), store)
+        """Take over what a bucket knows of one target. What this machine had of another one, or of its own, is no part of that history."""
+
+        def taken(own: Sequence[Record], copied_from: str) -> tuple[Record, ...]:
+            return merged(own, records) if copied_from == store else merged(records)
+
+        self._change(key_of(records[0]), taken, store)
 
     def keep_body(self, body: str) -> None:
         """Keep a template."""
@@ -374,7 +389,17 @@ class Local:
                 disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
 
     def all(self) -> Contents:
-        """The records of every target."""
+        """The records of every target. A copy of a bucket that rules.toml does not name any more says nothing of what is live."""
+        known = self.copies()
+        damaged = dict(known.damaged)
+        for target in known.records:
+            _, store = self.copy(target)
+            if store:
+                damaged[target] = f"this machine only has a copy of {store}, which rules.toml does not name any more"
+        return Contents({target: found for target, found in known.records.items() if target not in damaged}, damaged)
+
+    def copies(self) -> Contents:
+        """The same, for who names that bucket."""
         return contents((self._parts.target(key) or key, partial(self._read, key)) for key in self._keys())
 
     def body(self, record: Record) -> str | None:
@@ -412,7 +437,7 @@ class Local:
                 done.append(f"put aside as {aside}")
         return "; ".join(done) or "nothing on this machine is damaged"
 
-    def _change(self, key: str, how: Callable[[Sequence[Record]], tuple[Record, ...]], store: str | None) -> None:
+    def _change(self, key: str, how: Change, store: str | None) -> None:
         """Read, change, write, with no other process in between."""
         path = self._path(key)
         room = self._store.room(ROOM)
@@ -421,7 +446,7 @@ class Local:
         lock = self._locked(self._store.path(ROOM, ".lock"))
         try:
             before, copied_from = self._read(key)
-            after = how(before)
+            after = how(before, copied_from)
             if after != before or store not in (None, copied_from):
                 disk.replace(path, encoded(after, copied_from if store is None else store), self._disk)
         finally:
@@ -514,9 +539,12 @@ class Shared:
     def put(self, record: Record) -> None:
         """Add one, with what could only be put into the copy before. When this raises for the bucket, the copy has it."""
         own: tuple[Record, ...] = ()
+        ours = False
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
-            own = tuple(other for other in self._here.get(record.target) if key_of(other) == key_of(record))
-            self._here.put(record)
+            kept, copied_from = self._here.copy(record.target)
+            own = tuple(other for other in kept if key_of(other) == key_of(record))
+            ours = copied_from == self._store
+            self._here.put_copy(record)
         body = record.deployed.body
         if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
             self._bucket.put(f"{BODIES}/{digest(body)}", body.encode("utf-8", "surrogateescape"), None)
@@ -524,7 +552,8 @@ class Shared:
         timed = stripped(replace(record, when=self._bucket.now().isoformat(timespec="seconds")))
         for _ in range(_TRIES):
             known, etag = self._read(key)
-            wanted = added(merged(known, own), timed)
+            # The order of two histories is not comparable: this machine's own counts where the bucket has none.
+            wanted = added(merged(known, own) if ours or not known else known, timed)
             if wanted == known or self._bucket.put(key, encoded(wanted), etag or None) is not None:
                 self._copy(wanted)
                 return
@@ -538,7 +567,7 @@ class Shared:
                 reads = list(pool.map(self._tried, keys))
         except Unreachable as problem:
             self.behind = str(problem)
-            return self._here.all()
+            return self._here.copies()
         named = [self._parts.target(key) or key for key in keys]
         found = contents(zip(named, reads, strict=True))
         own = self._unshared({*found.records, *found.damaged})
@@ -616,7 +645,7 @@ class Shared:
     def _unshared(self, known: Collection[str]) -> dict[str, tuple[Record, ...]]:
         own: dict[str, tuple[Record, ...]] = {}
         with suppress(StateDamaged, FileProblem):
-            for target in self._here.all().records.keys() - known:
+            for target in self._here.copies().records.keys() - known:
                 with suppress(StateDamaged, FileProblem, Refused):
                     own[target] = self._own(target)
         return {target: records for target, records in own.items() if records}

@@ -122,7 +122,7 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
 
 
 def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None) -> Outcome:
-    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first."""
+    """Apply and follow, and once more if nothing came of it, or no answer to what only prepares; after that nobody knows. What was begun before is looked for first."""
     lost = ""
     for attempt in range(APPLIES):
         if attempt or not resumed:
@@ -132,8 +132,15 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
             try:
                 kind.apply(job, walk.world, desk)
             except CloudError as problem:
-                if not desk.acted or problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
+                if problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
                     raise
+                if not desk.acted:
+                    if attempt or not desk.prepared:
+                        raise  # nothing that runs was changed, so that nothing is in doubt
+                    # There is nothing to look at yet. What was made already is found by the step's token, once AWS shows it.
+                    desk.phase(f"trying once more: {problem}")
+                    desk.wait(SURE_S["absent"])
+                    continue
                 lost = f"{problem}, and nothing of it is to be seen"
                 desk.phase(f"looking what became of it: {problem}")  # an answer was lost, perhaps not more than that
         outcome = _follow(job, kind, desk, walk, until)

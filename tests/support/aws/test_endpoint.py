@@ -81,6 +81,8 @@ def prepared(endpoint: Endpoint) -> dict[str, Any]:
             "batch_get_image": {**backend, "imageIds": [{"imageTag": "v1"}]},
             "put_image": {**backend, "imageManifest": image.manifest.decode(), "imageTag": "v2"},
             "batch_delete_image": {**backend, "imageIds": [{"imageTag": "old"}]},
+            "list_tags_for_resource": {"resourceArn": repository.arn},
+            "put_lifecycle_policy": {**backend, "lifecyclePolicyText": '{"rules": []}'.ljust(100)}, "get_lifecycle_policy": backend,
         },
         "s3": {
             "create_bucket": {"Bucket": "new", "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}, "head_bucket": bucket,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected, Unreachable
+from toolkit.errors import CloudError, Missing, NotAllowed, Unexpected
 from toolkit.ports.aws.client import Aws
 
 Shape = dict[str, Any]
@@ -41,9 +41,9 @@ def service_now(aws: Aws, cluster: str, name: str) -> tuple[Shape | None, dateti
 
 
 def _known(found: Shape | None, name: str) -> Shape | None:
-    """A service, None if AWS says that there is none. Raises Unreachable where the answer says neither: nobody knows then."""
+    """A service, None if AWS says that there is none. Raises Unexpected where the answer says neither: nobody knows then."""
     if found is None:
-        raise Unreachable(call="ecs:DescribeServices", reason=f"the answer says nothing of service {name}")
+        raise Unexpected(call="ecs:DescribeServices", reason=f"it says nothing of service {name}")
     return found or None
 
 
