@@ -122,7 +122,10 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
 
 
 def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None) -> Outcome:
-    """Apply and follow, and once more if nothing came of it, or no answer to what only prepares; after that nobody knows. What was begun before is looked for first."""
+    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first.
+
+    What only prepares and is not answered is tried once more, too; after that it has failed, and changed nothing.
+    """
     lost = ""
     for attempt in range(APPLIES):
         if attempt or not resumed:
