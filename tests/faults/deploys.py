@@ -253,13 +253,20 @@ KINDS: dict[str, type[Deploy]] = {"app": App, "stack": Stack}
 
 @contextmanager
 def hurried(patch: pytest.MonkeyPatch, pass_: Callable[[float], None]) -> Iterator[None]:
-    """The SDK's own waits take no time but the clock's, and the client's patience is short."""
+    """The SDK's own waits take no time but the clock's."""
     with patch.context() as patched:
         patched.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pass_))
-        patched.setattr(client, "READ_S", 0.5)
-        patched.setattr(client, "CALL_S", 1.0)
         patched.setattr(client, "WINDOW_S", 0.0)
         yield
+
+
+def impatient(patch: pytest.MonkeyPatch) -> None:
+    """An answer that never comes is soon given up.
+
+    Only for faults that are like that: on a slow machine a good answer may take as long.
+    """
+    patch.setattr(client, "READ_S", 1.0)
+    patch.setattr(client, "CALL_S", 2.0)
 
 
 def tries(deploy: Deploy) -> Counter[tuple[str, str]]:

@@ -15,6 +15,7 @@ import pytest
 from tests.faults import deploys
 from tests.faults.deploys import DEADLINE_S, KINDS, SPARE_S, UNTOKENED, Deploy, tries
 from tests.support.aws import Endpoint
+from tests.support.aws.faults import Fault
 from toolkit.model import Outcome
 from toolkit.ports.aws import client
 
@@ -44,8 +45,9 @@ EACH = [(kind, call) for kind, calls in CALLS.items() for call in calls]
 class Stage:
     """One endpoint, and deploys on it one after the other."""
 
-    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+    def __init__(self, endpoint: Endpoint, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.endpoint, self._folder, self._made = endpoint, folder, list[Deploy]()
+        self._patch = patch
 
     def deploy(self, kind: str) -> Deploy:
         """Another one, of which nothing has begun."""
@@ -56,6 +58,12 @@ class Stage:
     def pass_(self, seconds: float) -> None:
         """Let time pass for the deploy that goes on."""
         self._made[-1].clock.advance(seconds)
+
+    def fault(self, call: str, times: int | None, kind: str, when: str = "before", skip: int = 0) -> Fault:
+        """The next calls go wrong."""
+        if kind in SLOW:
+            deploys.impatient(self._patch)
+        return self.endpoint.fault(call, times, kind, when, skip=skip)
 
     def calm(self) -> None:
         """No more faults; whoever still waits for an answer gets none."""
@@ -71,7 +79,7 @@ class Stage:
 
 @pytest.fixture
 def stage(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    made = Stage(aws_endpoint, tmp_path)
+    made = Stage(aws_endpoint, tmp_path, monkeypatch)
     with deploys.hurried(monkeypatch, made.pass_):
         yield made
         made.close()
@@ -124,7 +132,7 @@ def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(stage: Stage, k
     at = 0
     while True:
         deploy = stage.deploy(kind)
-        spoilt = stage.endpoint.fault(call, kind=fault, skip=at)
+        spoilt = stage.fault(call, 1, fault, skip=at)
         outcome = deploy.begun()
         if not spoilt.hits:
             break
@@ -145,7 +153,7 @@ def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
     stage: Stage, kind: str, call: str, fault: str, times: int | None
 ) -> None:
     deploy = stage.deploy(kind)
-    spoilt = stage.endpoint.fault(call, times, fault, "after")
+    spoilt = stage.fault(call, times, fault, "after")
     outcome = deploy.begun()
     assert spoilt.hits
     assert times is None or outcome.verdict == "succeeded", f"{outcome.verdict}, {outcome.cause}"
@@ -162,7 +170,7 @@ def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(stage:
     places = [(call, skip) for call in CALLS[kind] for skip in range(often[call])]
     for call, skip in places if NIGHT else Random(f"{SEED} {kind} {fault}").sample(places, SAMPLE):
         deploy = stage.deploy(kind)
-        spoilt = stage.endpoint.fault(call, None, fault, skip=skip)
+        spoilt = stage.fault(call, None, fault, skip=skip)
         outcome = deploy.begun()
         hint = f"SEED={SEED}: {fault} at {call} from {skip + 1} on"
         assert spoilt.hits, hint

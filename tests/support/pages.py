@@ -127,6 +127,7 @@ class Session:
         text = re.sub(r"\b(?:\d+ms|\d+\.\ds)(?!\w)", "12ms", text)
         text = re.sub(r"(?<=(?:failing|unknown) in )12ms\b", "0.8s", text)
         text = re.sub(r"^(-+(?:  -+)+  )-{4,6}$", r"\1-----", text, flags=re.MULTILINE)
+        text = _MOVING.sub(r"\1[\2] 0 of 1 tasks running\n[\2] 1 of 1 tasks running\n", text)
         return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
 
     def _commit(self, found: re.Match[str]) -> str:
@@ -135,6 +136,10 @@ class Session:
 
     def _run(self, found: re.Match[str]) -> str:
         return self._runs.setdefault(found[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}")
+
+
+_MOVING = re.compile(r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE)
+"""How many of a deploy's looks come while tasks start depends on the machine."""
 
 
 def _time(found: re.Match[str]) -> str:
