@@ -10,7 +10,20 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import ROOT
 
-HEAVY = {"git", "boto3", "botocore", "questionary", "prompt_toolkit", "tabulate", "rich", "yaml", "asyncio", "dataclasses", "platformdirs"}
+HEAVY = {
+    "asyncio",
+    "boto3",
+    "botocore",
+    "dataclasses",
+    "git",
+    "hashlib",
+    "platformdirs",
+    "prompt_toolkit",
+    "questionary",
+    "rich",
+    "tabulate",
+    "yaml",
+}
 
 
 def loaded(folder: Path, *args: str, **env: str) -> set[str]:

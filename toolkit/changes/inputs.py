@@ -118,10 +118,12 @@ class CommitTree:
 
     def texts(self, paths: Sequence[str]) -> list[str]:
         """The texts of files."""
-        if not paths:
-            return []
-        found = self._git.blobs([(self._commit, path) for path in paths])
-        return [_text(data) for data in found]
+        there = [path for path in paths if self._modes.get(path) != ""]
+        if not there:
+            return [""] * len(paths)
+        blobs = self._git.blobs([(self._commit, path) for path in there])
+        contents = dict(zip(there, blobs, strict=True))
+        return [_text(contents.get(path)) for path in paths]
 
 
 def _above(path: str) -> list[str]:
@@ -207,7 +209,10 @@ def _reached(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: T
             elif real.endswith(_READ):
                 read.append((name, real))
         texts = [] if tree is None else tree.texts([path for _, path in read])
-        waiting = [(name, other) for (name, path), text in zip(read, texts, strict=True) for other in linked[name](path, text)]
+        waiting = []
+        for (name, path), text in zip(read, texts, strict=True):
+            if text:
+                waiting += [(name, other) for other in linked[name](path, text)]
 
 
 def follow(path: str, tree: Tree | None) -> tuple[list[str], str | None]:

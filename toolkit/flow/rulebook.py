@@ -1,6 +1,5 @@
 """The rules that a command works with: found, read, and ready to be asked."""
 
-import hashlib
 import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
@@ -101,6 +100,8 @@ def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
 
 def settings_digest(settings: bytes) -> str:
     """The digest of a target's settings, as its version holds it."""
+    import hashlib  # `diff` seldom needs it, and OpenSSL takes as long to load as a git call
+
     return hashlib.sha256(settings).hexdigest()
 
 

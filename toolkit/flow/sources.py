@@ -8,8 +8,6 @@ from toolkit.ports.git import Git
 
 def inputs_of(rules: Rules, named: str | None) -> dict[str, Inputs]:
     """What each target that is no group is built from, in an environment."""
-    from toolkit.run.jobs import filled
-
     environment = rules.environments.get(named) if named else None
     variables = environment.vars if environment else {}
     found: dict[str, Inputs] = {}
@@ -17,7 +15,11 @@ def inputs_of(rules: Rules, named: str | None) -> dict[str, Inputs]:
         if target.members:
             continue
         own = targets.kind(target.kind).inputs(target.settings)
-        found[name] = filled(own, variables) if variables and "{" in repr(own) else own
+        if variables and "{" in repr(own):
+            from toolkit.run.jobs import filled
+
+            own = filled(own, variables)
+        found[name] = own
     return found
 
 

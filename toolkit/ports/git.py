@@ -31,7 +31,7 @@ from toolkit.errors import (
     UnknownRef,
 )
 from toolkit.model import Commit
-from toolkit.ports import git_refusals, process
+from toolkit.ports import process
 
 OPTIONS = {
     "advice.graftFileDeprecated": "false",
@@ -149,7 +149,7 @@ class Git:
         git = cls(program, folder, git_dir=folder)
         done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
         if done.code and not done.out:
-            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or NotARepository(folder=folder)
+            raise _refusal("rev-parse", _text(done.err), folder, None) or NotARepository(folder=folder)
         shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
         git._learn_head(rest, born=done.code == 0)
@@ -160,9 +160,9 @@ class Git:
         if b"must be run in a work tree" in done.err:
             raise NoWorkTree(folder=folder)
         if b"not a git repository (or any" in done.err:
-            raise git_refusals.unusable(folder) or NotARepository(folder=folder)
+            raise _unusable(folder) or NotARepository(folder=folder)
         if len(lines) < 4:
-            raise git_refusals.refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
+            raise _refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
         self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
         inside, root = os.path.realpath(folder), os.path.realpath(self.root)
@@ -220,7 +220,7 @@ class Git:
             if os.environ.get("GIT_QUARANTINE_PATH"):
                 raise Quarantined(ref=ref)
             raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
-        refused = git_refusals.refusal("rev-parse", _text(done.err), self.root, self._any_remote())
+        refused = _refusal("rev-parse", _text(done.err), self.root, self._any_remote())
         if refused is not None:
             raise refused
         if ref == "HEAD" and self.head is None:
@@ -617,7 +617,7 @@ class Git:
         if missing:
             fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
-        return git_refusals.refusal(verb, _text(err), self.root, self._any_remote()) or GitError(verb=verb, reason=reason)
+        return _refusal(verb, _text(err), self.root, self._any_remote()) or GitError(verb=verb, reason=reason)
 
 
 class Diff:
@@ -673,6 +673,18 @@ def _inside_a_work_tree(folder: str) -> bool:
             return False
         at = parent
     return True
+
+
+def _refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | None:
+    from toolkit.ports import git_refusals  # only where git has refused: it takes as long as a git call to load
+
+    return git_refusals.refusal(verb, err, folder, remote)
+
+
+def _unusable(folder: str) -> GitError | None:
+    from toolkit.ports import git_refusals
+
+    return git_refusals.unusable(folder)
 
 
 def _batch(data: bytes) -> Iterator[bytes | None]:
