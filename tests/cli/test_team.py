@@ -212,6 +212,61 @@ def test_ci_without_a_store_takes_what_is_live_as_its_base(team: Team) -> None:
     assert team.endpoint.calls.count("ExecuteChangeSet") == 1
 
 
+@pytest.fixture
+def unshared(team: Team) -> Team:
+    """The same team without a store: CI's machines know nothing of each other."""
+    clone, _ = team.colleague("eve")
+    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    return team
+
+
+@pytest.mark.parametrize(
+    ("files", "deploys"),
+    [
+        pytest.param({"README.md": "words"}, 0, id="another file"),
+        pytest.param({"queue.json": template(2)}, 1, id="the template"),
+        pytest.param({"rules.toml": RULES.replace('store = "s3://state/team"', "vars = {size = '2'}")}, 0, id="an unused variable"),
+        pytest.param(
+            {
+                "rules.toml": RULES.replace('store = "s3://state/team"\n', "").replace(
+                    'template = "queue.json"', 'template = "queue.json"\noutputs = ["Arn"]'
+                )
+            },
+            1,
+            id="the settings",
+        ),
+    ],
+)
+def test_a_shallow_clone_in_ci_without_a_store_deploys_what_has_changed(unshared: Team, files: dict[str, str], deploys: int) -> None:
+    """The commit that is live is not in the clone: content and settings say whether that matters."""
+    unshared.ready()
+    _, first = unshared.colleague("ci1")
+    assert first("deploy", "--yes", "--without", "page").code == 0
+    clone, _ = unshared.colleague("ada")
+    clone.commit("goes on", files)
+    clone.git("push", "-q", "origin", "HEAD:main")
+    unshared.ready()
+    shallow, second = unshared.colleague("ci2", "--depth=1")
+    assert shallow.git("rev-list", "--count", "HEAD") == "1"
+    done = second("deploy", "--dry-run", "--without", "page")
+    assert done.code == 0, done
+    assert ("queue" in done.out.partition("Deploy to")[2]) == bool(deploys), done
+
+
+def test_a_stack_that_another_tool_changed_is_due_in_ci_though_it_has_our_tags(unshared: Team) -> None:
+    unshared.ready()
+    _, first = unshared.colleague("ci1")
+    assert first("deploy", "--yes", "--without", "page").code == 0
+    clone, _ = unshared.colleague("ada")
+    clone.commit("goes on", {"README.md": "words"})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    unshared.endpoint.cloudformation.stacks["Queue"].template = template(7)
+    _, second = unshared.colleague("ci2", "--depth=1")
+    done = second("deploy", "--dry-run", "--without", "page")
+    assert "queue" in done.out.partition("Deploy to")[2], done
+
+
 def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_live(team: Team) -> None:
     """J1: after somebody has emptied the account, "nothing to deploy" is said no more."""
     _, ada = team.colleague("ada")

@@ -206,6 +206,20 @@ def test_what_is_live_says_what_was_deployed_without_a_value(stage: Stage) -> No
     assert SECRET not in repr(live)
 
 
+def test_the_settings_of_what_runs_are_known_until_somebody_else_copies_it_with_our_tags(
+    stage: Stage,
+) -> None:
+    version = Version(COMMIT, COMMIT, "f" * 64, settings="5" * 64)
+    stage.deployed(stage.job(version=version))
+    live = app.live(stage.job(), stage.world)
+    assert live is not None
+    assert (live.fingerprint, live.settings) == ("f" * 64, "5" * 64)
+    tampered(stage, tags=True)
+    copy_of_it = app.live(stage.job(), stage.world)
+    assert copy_of_it is not None
+    assert (copy_of_it.fingerprint, copy_of_it.settings) == ("f" * 64, None)
+
+
 # The digest
 
 

@@ -16,6 +16,7 @@ from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, temp
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
 from toolkit.model import Job
 from toolkit.targets import stack as kind
+from toolkit.targets.cloudformation import deployed
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 ONE = template({"Jobs": queue("jobs")}, Outputs={"Url": {"Value": {"Ref": "Jobs"}}, "Hidden": {"Value": "x"}})
@@ -137,9 +138,13 @@ def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
     stacks.deploy(TWO)
     tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]["Tags"]
     assert {one["Key"]: one["Value"] for one in tags} == {
-        "team": "a", "toolkit:version": "c0ffee" + "0" * 34, "toolkit:commit": "c0ffee" + "0" * 34, "toolkit:fingerprint": "print1",
+        "team": "a",
+        "toolkit:version": "c0ffee" + "0" * 34,
+        "toolkit:commit": "c0ffee" + "0" * 34,
+        "toolkit:fingerprint": "print1",
+        "toolkit:template": deployed.digest(TWO),
         "toolkit:run": "run1",
-    }  # fmt: skip
+    }
 
 
 def test_a_parameter_that_is_not_given_keeps_its_value(stacks: Stacks) -> None:

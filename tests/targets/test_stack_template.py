@@ -63,10 +63,17 @@ def test_a_reference_to_a_secret_is_none(name: str, value: str) -> None:
 
 def test_tags_of_the_stack_are_kept_and_ours_are_renewed() -> None:
     before = [{"Key": "team", "Value": "a"}, {"Key": "aws:x", "Value": "b"}, {"Key": "toolkit:commit", "Value": "old"}]
-    ours = templates.marks(Version("v1-dirty-abc", None, "f"), "run1")
+    version = Version("v1-dirty-abc", None, "f", settings="s")
+    ours = templates.marks(version, "run1", "t")
     assert {one["Key"]: one["Value"] for one in templates.tags(before, {"app": "x"}, ours)} == {
-        "team": "a", "app": "x", "toolkit:version": "v1-dirty-abc", "toolkit:fingerprint": "f", "toolkit:run": "run1",
-    }  # fmt: skip
+        "team": "a",
+        "app": "x",
+        "toolkit:version": "v1-dirty-abc",
+        "toolkit:fingerprint": "f",
+        "toolkit:settings": "s",
+        "toolkit:template": "t",
+        "toolkit:run": "run1",
+    }
     assert {one["Key"] for one in templates.tags(before, {}, {})} == {"team", "toolkit:commit"}
 
 

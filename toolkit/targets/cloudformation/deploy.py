@@ -157,6 +157,8 @@ class _Deploy:
 
     def _request(self, stack: Stack | None, new: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
+        digest = deployed.digest(self.found.text)
+        marks = templates.marks(self.job.version, self.job.run, digest)
         request = {
             "StackName": self.found.name,
             **self.found.where,
@@ -164,7 +166,7 @@ class _Deploy:
             "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
             "IncludeNestedStacks": True,
-            "Tags": templates.tags(before, self.found.tags, templates.marks(self.job.version, self.job.run)),
+            "Tags": templates.tags(before, self.found.tags, marks),
             "Description": f"toolkit run {self.job.run}, {self.job.version.name}"[:1024],
         }
         if (stack or {}).get("NotificationARNs"):

@@ -13,7 +13,8 @@ INLINE = 51_200
 LONGEST = 1_000_000
 
 VERSION, COMMIT, FINGERPRINT, RUN = "toolkit:version", "toolkit:commit", "toolkit:fingerprint", "toolkit:run"
-OURS = (VERSION, COMMIT, FINGERPRINT, RUN)
+SETTINGS, TEMPLATE = "toolkit:settings", "toolkit:template"
+OURS = (VERSION, COMMIT, FINGERPRINT, RUN, SETTINGS, TEMPLATE)
 
 _LOOKS_SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
@@ -69,10 +70,20 @@ def tags(before: Iterable[Mapping[str, str]], own: Mapping[str, str], ours: Mapp
     return [{"Key": key, "Value": value} for key, value in sorted({**kept, **own, **ours}.items())]
 
 
-def marks(version: Version, run: str) -> dict[str, str]:
-    """Our tags: what is live, by its name and content, and by the run that put it there."""
-    commit = {COMMIT: version.commit} if version.commit else {}
-    return {VERSION: version.name, **commit, FINGERPRINT: version.fingerprint, RUN: run}
+def marks(version: Version, run: str, template: str) -> dict[str, str]:
+    """Our tags: what is live, by its name and content, and by the run that put it there.
+
+    `template` is the digest of what is sent: the tags stay when somebody else sends another one.
+    """
+    values = {
+        VERSION: version.name,
+        COMMIT: version.commit or "",
+        FINGERPRINT: version.fingerprint,
+        SETTINGS: version.settings,
+        TEMPLATE: template,
+        RUN: run,
+    }
+    return {tag: value for tag, value in values.items() if value or tag == FINGERPRINT}
 
 
 def same(

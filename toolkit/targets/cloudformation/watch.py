@@ -10,7 +10,7 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.cloudformation import deployed, follow, remedies
-from toolkit.targets.cloudformation.template import COMMIT, FINGERPRINT, OURS, RUN, VERSION
+from toolkit.targets.cloudformation.template import COMMIT, FINGERPRINT, OURS, RUN, SETTINGS, TEMPLATE, VERSION
 
 SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE")
 ROLLED_BACK = ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -124,7 +124,13 @@ def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | Non
     if now is None or (now.version is None and not follow.ended(str(stack["StackStatus"]))):
         return now
     found = cfn.template(aws, str(stack["StackId"])) if body is None else body
-    return replace(now, deployed=deployed.of(found, stack, {}))
+    tags = _tags(stack)
+    ours = tags.get(TEMPLATE) == deployed.digest(found)
+    return replace(
+        now,
+        settings=tags.get(SETTINGS) if ours else None,
+        deployed=deployed.of(found, stack, {}),
+    )
 
 
 def tagged(stack: Mapping[str, Any]) -> Live | None:

@@ -338,8 +338,13 @@ def _marks(job: Job, ground: Ground) -> dict[str, str | None]:
     if job.action == ROLLBACK and definitions.mark(ground.base, "version") and ground.base is not ground.running:
         return {}
     if job.wishes.get("image") and ground.tag != version.name:
-        return {"version": ground.tag, "commit": None, "fingerprint": None}
-    return {"version": version.name, "commit": version.commit, "fingerprint": version.fingerprint}
+        return {"version": ground.tag, "commit": None, "fingerprint": None, "settings": None}
+    return {
+        "version": version.name,
+        "commit": version.commit,
+        "fingerprint": version.fingerprint,
+        "settings": version.settings or None,
+    }
 
 
 def create_calls(settings: "Settings") -> tuple[Call, ...]:
@@ -530,15 +535,18 @@ def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> Liv
     when = deployment.get("createdAt")
     detail = {"image": image, "digest": definitions.digest_of(image) or "", "task definition": definition["taskDefinitionArn"]}
     mixed = len({definitions.digest_of(one) or one for one in images.values()}) > 1
+    content = definitions.digest(definition)
+    ours = definitions.mark(definition, "definition") == content  # a copy may have our tags and say something else
     doubt = f"its containers run different images: {', '.join(f'{name} {brief(one)}' for name, one in images.items())}" if mixed else ""
     return Live(
         version=None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image),
         commit=None if mixed else definitions.mark(definition, "commit"),
         fingerprint=None if mixed else definitions.mark(definition, "fingerprint"),
         run=definitions.mark(definition, "run"),
+        settings=definitions.mark(definition, "settings") if ours and not mixed else None,
         since=when.astimezone(UTC).isoformat() if when is not None else None,
         detail={key: value for key, value in detail.items() if value},
-        deployed=Deployed(definition=definitions.digest(definition), artifacts=definitions.artifacts(definition)),
+        deployed=Deployed(definition=content, artifacts=definitions.artifacts(definition)),
         doubt=doubt,
         notes=tuple(left_out(definition, settings)),
     )
