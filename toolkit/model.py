@@ -385,8 +385,8 @@ class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of the targets that only a
-    person can deploy.
+    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of all targets that only a
+    person can deploy, due or not.
 
     `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
     without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target

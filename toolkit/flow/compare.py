@@ -437,7 +437,7 @@ def _answer(
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
         told_first=told(rules, named),
-        instructions={name: instructions(rules.targets[name]) for name in plan.by_hand},
+        instructions=instructions(rules),
     )
 
 

@@ -68,15 +68,22 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
 
 
 def command(target: Target) -> str | None:
-    """The command that deploys a target, None where only a person can."""
-    found = targets.kind(target.kind).command(target.name, target.settings)
+    """The command that deploys a target, None where only a person can, or this version of toolkit cannot yet."""
+    kind = targets.kind(target.kind)
+    if not target.members and kind.runnable(target.settings) is not None:
+        return None
+    found = kind.command(target.name, target.settings)
     return None if found is None else str(found)
 
 
-def instructions(target: Target) -> str | None:
-    """What a person has to do to deploy a target, where its kind knows that."""
-    found = targets.kind(target.kind).instructions(target.settings)
-    return None if found is None else str(found)
+def instructions(rules: Rules) -> dict[str, str | None]:
+    """The targets that toolkit cannot deploy, and what a person has to do about each, or why."""
+    found: dict[str, str | None] = {}
+    for target in rules.targets.values():
+        if not target.members and command(target) is None:
+            kind = targets.kind(target.kind)
+            found[target.name] = kind.instructions(target.settings) or kind.runnable(target.settings)
+    return found
 
 
 def book(rules: Rules) -> RuleBook:
