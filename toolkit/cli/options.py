@@ -40,11 +40,8 @@ def _no_color(wanted: bool) -> None:
 
 
 def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
-    """An option's value, or that of the same option before the command. Raises UsageError for an empty one: an unset variable."""
-    found: str | None = given if given is not None else (ctx.find_root().obj or {}).get(name)
-    if found == "":
-        raise UsageError(f"cannot work in {found!r}: the {name} is empty", "leave the option out, or say what is meant")
-    return found
+    """An option's value, or that of the same option before the command."""
+    return given if given is not None else (ctx.find_root().obj or {}).get(name)
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:
