@@ -19,6 +19,7 @@ ToolkitError
 │   ├── FilesElsewhere  core.worktree leads away
 │   ├── Quarantined     pushed, and not accepted yet
 │   ├── UnknownRef
+│   │   └── UnknownBase  but nearly a word that `diff` knows
 │   ├── MissingCommit   the commit is not in this clone
 │   └── NoTrustedBase   where the judges come from cannot be read
 ├── FileProblem         a file cannot be read or written
@@ -300,6 +301,12 @@ class UnknownRef(GitError):
 
     code = "unknown-ref"
     hint = "see `git branch --all` and `git tag`"
+
+
+class UnknownBase(UnknownRef):
+    """{ref} is not a commit of this repository"""
+
+    hint = "did you mean `toolkit diff {near}`?"
 
 
 class MissingCommit(GitError):

@@ -38,6 +38,8 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         git = None
     found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs(), _builder()]
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
+    if loaded is not None:
+        options.known_environment(ctx, loaded)
     images = _images(loaded, git) if loaded and git else None
     bad = (images and (images.uncovered or images.incomplete)) or any(program.problem for program in found)
     code = Exit.FAILED if bad else Exit.OK

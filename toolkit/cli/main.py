@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
@@ -51,7 +51,13 @@ EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml o
 130 Ctrl-C. `toolkit COMMAND --help` has examples."""
 
 
-class Text(click.ParamType):
+if TYPE_CHECKING:
+    _Type = click.ParamType[str]
+else:  # in older versions of click it has no parameter
+    _Type = click.ParamType
+
+
+class Text(_Type):
     """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody means it."""
 
     name = "text"

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from toolkit.errors import GitError, NotARepository, UsageError
+from toolkit.model import Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,6 +43,14 @@ def _no_color(wanted: bool) -> None:
 def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
     """An option's value, or that of the same option before the command."""
     return given if given is not None else (ctx.find_root().obj or {}).get(name)
+
+
+def known_environment(ctx: click.Context, rules: Rules) -> str | None:
+    """The environment that was named, also before a command that needs none. Raises UsageError where rules.toml has none of that name."""
+    from toolkit.flow.rulebook import environment
+
+    named = inherited(ctx, "env", ctx.params.get("env"))
+    return None if named is None else environment(named, rules)
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

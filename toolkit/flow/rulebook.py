@@ -11,6 +11,7 @@ from toolkit import targets
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
+from toolkit.impact.reading import nearest
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Rules, Target
 from toolkit.plan.graph import Graph
@@ -133,7 +134,9 @@ def fallback(rules: Rules) -> frozenset[str]:
 def environment(asked: str | None, rules: Rules) -> str | None:
     """The name of the environment that is meant, None if rules.toml has none. Raises UsageError."""
     if asked is not None and asked not in rules.environments:
-        raise UsageError(f"{rules.file} has no environment {asked!r}", f"it has {', '.join(rules.environments) or 'none'}")
+        names = tuple(rules.environments)
+        has = f"it has {', '.join(names) or 'none'}"
+        raise UsageError(f"{rules.file} has no environment {asked!r}", f"{nearest(asked, names)} {has}".strip())
     if asked is None and rules.environment is not None and rules.environment not in rules.environments:
         raise UsageError(
             f"the default environment is {rules.environment!r} at {rules.trust.ref}, and {rules.file} has none of that name",
