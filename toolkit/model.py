@@ -390,7 +390,8 @@ class Answer(Struct, frozen=True):
 
     `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
     without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
-    that is due how HEAD stands to what is live, where it is not simply ahead. `told_first` is told before anything else.
+    that is due how HEAD stands to what is live, where it is not simply ahead. `failed_before` says of targets that are due which run has
+    deployed just that, and did not end well. `told_first` is told before anything else.
     """
 
     base: Base
@@ -409,6 +410,7 @@ class Answer(Struct, frozen=True):
     first: Plan | None = None
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
+    failed_before: Mapping[str, str] = {}
     told_first: tuple[str, ...] = ()
     instructions: Mapping[str, str | None] = {}
 
