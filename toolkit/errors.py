@@ -83,6 +83,26 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
+MEANINGS = {
+    Exit.OK: "done or nothing to do",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "usage, rules.toml or refused",
+    Exit.BUG: "a bug in toolkit",
+    Exit.PARTLY: "partly done",
+    Exit.IN_DOUBT: "in doubt (run `toolkit resume`)",
+    Exit.LOCKED: "locked by somebody else",
+    Exit.CREDENTIALS: "credentials or no answer from AWS",
+    Exit.PENDING: "changes are pending (only with --exit-code)",
+    Exit.INTERRUPTED: "Ctrl-C",
+}
+"""What the exit codes mean, in the words of every --help. Those of other signals are 128 and the signal's number."""
+
+
+def exit_codes(*codes: Exit) -> str:
+    """A sentence for --help: these codes, or all, and what they mean."""
+    return "Exit codes: " + ", ".join(f"{int(code)} {MEANINGS[code]}" for code in codes or MEANINGS)
+
+
 class ErrorClass(StrEnum):
     """What kind of thing went wrong. It decides between failed and unknown, and the exit code."""
 

@@ -9,7 +9,7 @@ import click
 
 from toolkit import __version__
 from toolkit.cli import output
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import Exit, ToolkitError, exit_codes
 
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
@@ -46,9 +46,7 @@ ELSEWHERE = {
 COMMAND_LINE = "toolkit.command_line"
 """Where a context's meta has the arguments that it all began with."""
 
-EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or refused, 3 a bug in toolkit, 4 partly done, 5 in doubt
-(run `toolkit resume`), 6 locked by somebody else, 7 credentials or no answer from AWS, 10 changes are pending (only with --exit-code),
-130 Ctrl-C. `toolkit COMMAND --help` has examples."""
+EPILOG = f"""{exit_codes()}. `toolkit COMMAND --help` has examples."""
 
 
 if TYPE_CHECKING:
