@@ -187,12 +187,12 @@ class UsageError(ToolkitError):
 
 
 class Problem:
-    """One thing that is wrong in rules.toml: where, which key, what was expected."""
+    """One thing that is wrong in rules.toml, or in a `file` that it includes: where, which key, what was expected."""
 
-    __slots__ = ("key", "line", "message")
+    __slots__ = ("file", "key", "line", "message")
 
-    def __init__(self, line: int | None, key: str, message: str) -> None:
-        self.line, self.key, self.message = line, key, message
+    def __init__(self, line: int | None, key: str, message: str, file: str = "") -> None:
+        self.line, self.key, self.message, self.file = line, key, message, file
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}" if self.key else self.message
@@ -209,7 +209,7 @@ class RulesError(ToolkitError):
         self.file, self.problems = file, problems
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
+        return "\n".join(f"{p.file or self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
 
 
 class NoRules(ToolkitError):
