@@ -641,7 +641,7 @@ class Seen(Struct, frozen=True):
     in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
     what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
     absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
-    `mark` is what the next look wants to know of this one.
+    `mark` is what the next look wants to know of this one. `untouched`: what is unhealthy was so before, whatever was deployed.
     """
 
     state: str
@@ -656,6 +656,7 @@ class Seen(Struct, frozen=True):
     sure: bool = False
     live: Live | None = None
     mark: Any = None
+    untouched: bool = False
 
 
 class Sign(Struct, frozen=True):

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import versions
 from toolkit.flow.compare import Failed, Point, Points, Request, diff
+from toolkit.flow.recorded import point_of
 from toolkit.flow.rulebook import owners, rules_path, settled
-from toolkit.model import Answer, Rules, Version
+from toolkit.model import Answer, Live, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
 
@@ -316,3 +318,19 @@ def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo
     row = next(line for line in text(answer).splitlines() if line.startswith("app "))
     assert "its last deploy...  deploy-app" in row or "its last deploy (run...  deploy-app" in row, row
     assert str(point.unknown) in " ".join(text(answer, verbose=True).split())
+
+
+def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
+    """D2: a container of the same image that `container` leaves out."""
+    live = Live(repo.head, repo.head, notes=("container side is left as it is",))
+    answer = compared(repo, {**everywhere(repo.head), "app": point_of(live)}, base="live")
+    assert (due(answer), answer.notes) == ([], ("app: container side is left as it is",))
+    assert "note: app: container side is left as it is" in text(answer)
+    assert document(answer, False)["notes"] == ["app: container side is left as it is"]
+
+
+@pytest.mark.parametrize("what", [{"doubt": "two images"}, {"commit": None}])
+def test_what_runs_beside_what_nobody_knows_is_told_too(repo: Repo, what: dict[str, str | None]) -> None:
+    live = replace(Live(repo.head, repo.head, notes=("container side is left as it is",)), **what)
+    answer = compared(repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live")
+    assert answer.notes == ("app: container side is left as it is",)

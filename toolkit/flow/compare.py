@@ -85,6 +85,8 @@ class Point(Struct, frozen=True):
     generated: str = ""
     """What its version's name says of the files that git ignores and its build takes."""
     failed: Failed | None = None
+    notes: tuple[str, ...] = ()
+    """What else there is to say of what is live."""
 
 
 RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
@@ -199,7 +201,9 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
     due = _covered(answer, rules)
     failed = {name: words for name, words in failed.items() if name in due}
-    notes = (*answer.notes, *(f"{name}: {words}; deployed again, it may end the same way" for name, words in failed.items()))
+    besides = [f"{name}: {words}" for name in leaves for words in dict.fromkeys(note for point in each[name] for note in point.notes)]
+    again = (f"{name}: {words}; deployed again, it may end the same way" for name, words in failed.items())
+    notes = (*answer.notes, *besides, *again)
     return replace(answer, standings=_standings(answer, points, rules, git), failed_before=failed, notes=notes)
 
 

@@ -222,9 +222,9 @@ def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> N
 def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
     if live.doubt:
-        return Point(None, "", unknown=live.doubt)
+        return Point(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
-        return Point(None, "", unknown="what is live of it was not put there by toolkit")
+        return Point(None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes)
     version = live.version or ""
     return Point(
         live.commit,
@@ -233,6 +233,7 @@ def point_of(live: Live) -> Point:
         settings=live.settings or "",
         run=live.run or "",
         generated=generated_in(version),
+        notes=live.notes,
     )
 
 
