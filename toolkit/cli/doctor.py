@@ -16,7 +16,7 @@ from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.flow.contents import gaps_of, generated_of
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
-from toolkit.ports import files, programs
+from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git
 from toolkit.show import diagnosis as show
 
@@ -96,7 +96,21 @@ def _images(rules: Rules, git: Git) -> show.Images:
         missed,
         generated_of(rules, rules.environment, git, seen),
         {name: told(gaps) for name, gaps in gaps_of(rules, rules.environment, git, seen).items()},
+        _unprepared(rules, git),
     )
+
+
+def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, str]]:
+    """The CDK apps whose own packages are not installed here, each with what is missing and what installs it."""
+    found: dict[str, tuple[str, str]] = {}
+    for target in rules.targets.values():
+        for source in targets.kind(target.kind).sources(target.settings):
+            folder = os.path.normpath(source)
+            if folder in found or not os.path.isfile(os.path.join(git.root, folder, "cdk.json")):
+                continue
+            if what := cdk_packages.missing(git.root, folder):
+                found[folder] = (what, cdk_packages.install(git.root, folder))
+    return found
 
 
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
