@@ -19,6 +19,7 @@ ToolkitError
 │   ├── FilesElsewhere  core.worktree leads away
 │   ├── Quarantined     pushed, and not accepted yet
 │   ├── UnknownRef
+│   │   └── UnknownBase  but nearly a word that `diff` knows
 │   ├── MissingCommit   the commit is not in this clone
 │   └── NoTrustedBase   where the judges come from cannot be read
 ├── FileProblem         a file cannot be read or written
@@ -80,6 +81,26 @@ class Exit(IntEnum):
     HANGUP = 129
     INTERRUPTED = 130
     TERMINATED = 143
+
+
+MEANINGS = {
+    Exit.OK: "done or nothing to do",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "usage, rules.toml or refused",
+    Exit.BUG: "a bug in toolkit",
+    Exit.PARTLY: "partly done",
+    Exit.IN_DOUBT: "in doubt (run `toolkit resume`)",
+    Exit.LOCKED: "locked by somebody else",
+    Exit.CREDENTIALS: "credentials or no answer from AWS",
+    Exit.PENDING: "changes are pending (only with --exit-code)",
+    Exit.INTERRUPTED: "Ctrl-C",
+}
+"""What the exit codes mean, in the words of every --help. Those of other signals are 128 and the signal's number."""
+
+
+def exit_codes(*codes: Exit) -> str:
+    """A sentence for --help: these codes, or all, and what they mean."""
+    return "Exit codes: " + ", ".join(f"{int(code)} {MEANINGS[code]}" for code in codes or MEANINGS)
 
 
 class ErrorClass(StrEnum):
@@ -166,12 +187,12 @@ class UsageError(ToolkitError):
 
 
 class Problem:
-    """One thing that is wrong in rules.toml: where, which key, what was expected."""
+    """One thing that is wrong in rules.toml, or in a `file` that it includes: where, which key, what was expected."""
 
-    __slots__ = ("key", "line", "message")
+    __slots__ = ("file", "key", "line", "message")
 
-    def __init__(self, line: int | None, key: str, message: str) -> None:
-        self.line, self.key, self.message = line, key, message
+    def __init__(self, line: int | None, key: str, message: str, file: str = "") -> None:
+        self.line, self.key, self.message, self.file = line, key, message, file
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}" if self.key else self.message
@@ -188,7 +209,7 @@ class RulesError(ToolkitError):
         self.file, self.problems = file, problems
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
+        return "\n".join(f"{p.file or self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
 
 
 class NoRules(ToolkitError):
@@ -300,6 +321,12 @@ class UnknownRef(GitError):
 
     code = "unknown-ref"
     hint = "see `git branch --all` and `git tag`"
+
+
+class UnknownBase(UnknownRef):
+    """{ref} is not a commit of this repository"""
+
+    hint = "did you mean `toolkit diff {near}`?"
 
 
 class MissingCommit(GitError):

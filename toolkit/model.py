@@ -385,12 +385,13 @@ class Answer(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
 
     `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of the targets that only a
-    person can deploy.
+    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of all targets that only a
+    person can deploy, due or not.
 
     `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
     without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
-    that is due how HEAD stands to what is live, where it is not simply ahead. `told_first` is told before anything else.
+    that is due how HEAD stands to what is live, where it is not simply ahead. `failed_before` says of targets that are due which run has
+    deployed just that, and did not end well. `told_first` is told before anything else.
     """
 
     base: Base
@@ -409,6 +410,7 @@ class Answer(Struct, frozen=True):
     first: Plan | None = None
     reasons: Mapping[str, tuple[Reason, ...]] = {}
     standings: Mapping[str, Standing] = {}
+    failed_before: Mapping[str, str] = {}
     told_first: tuple[str, ...] = ()
     instructions: Mapping[str, str | None] = {}
 
@@ -639,7 +641,7 @@ class Seen(Struct, frozen=True):
     in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
     what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
     absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
-    `mark` is what the next look wants to know of this one.
+    `mark` is what the next look wants to know of this one. `untouched`: what is unhealthy was so before, whatever was deployed.
     """
 
     state: str
@@ -654,6 +656,7 @@ class Seen(Struct, frozen=True):
     sure: bool = False
     live: Live | None = None
     mark: Any = None
+    untouched: bool = False
 
 
 class Sign(Struct, frozen=True):

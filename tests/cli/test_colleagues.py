@@ -107,6 +107,24 @@ def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) ->
     assert [one["host"] for one in team("history", "--json").json["runs"]] == ["laptop", "laptop"]
 
 
+def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> None:
+    more = '[environments.prod]\naccount = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://shared/team"\n'
+    team.repo.write({"rules.toml": RULES.replace("[targets.web]", f"{more}[targets.web]")})
+    team.put()
+    job = team.job("20261120-193743-bbbb")
+    team.put("20261120-193743-bbbb", replace(job, place=replace(job.place, environment="prod")))
+    team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
+
+    def listed(*words: str) -> list[str]:
+        return [one["run"][-4:] for one in team("history", "--json", *words).json["runs"]]
+
+    assert listed() == ["dddd", "bbbb", "aaaa"]
+    assert listed("-e", "prod") == ["dddd", "bbbb"]  # whose the damaged one is, nobody knows
+    assert listed("-e", "dev") == ["dddd", "aaaa"]
+    assert listed("-e", "dev", "-n", "1") == ["dddd"]
+    assert [one["run"][-4:] for one in team("-e", "prod", "history", "--json").json["runs"]] == ["dddd", "bbbb"]
+
+
 def test_a_colleagues_run_can_be_shown_with_its_logs(team: Team) -> None:
     team.put(lines=(("outcome", "web", {"verdict": "failed", "cause": "no \x1b[31mcluster", "took_s": 1.0}),))
     team.endpoint.s3.put("shared", f"team/logs/{RUN}/web.log", b"-- pushing \x1b]0;pwn\x07\nall of it\n")

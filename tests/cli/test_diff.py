@@ -218,3 +218,21 @@ def test_a_target_for_people_is_reported_with_its_instructions(repo: Repo, toolk
     out = toolkit(repo.path, "diff", "HEAD").out
     assert "by hand: dns: Ask Ben." in out
     assert out.endswith("  by hand: dns\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("chnage", "change"), ("Change", "change"), ("lats", "last"), ("lst", "last"), ("liv", "live"), ("LIVE", "live")]
+)
+def test_a_word_that_is_nearly_one_of_diffs_own_is_told(repo: Repo, toolkit: Toolkit, typed: str, meant: str) -> None:
+    found = toolkit(repo.path, "diff", typed)
+    assert (found.code, found.err.splitlines()[1]) == (2, f"hint: did you mean `toolkit diff {meant}`?")
+    assert toolkit(repo.path, "diff", typed, "--json").json["error"]["code"] == "unknown-ref"
+
+
+def test_a_ref_that_is_nearly_a_word_wins(repo: Repo, toolkit: Toolkit) -> None:
+    repo.git("branch", "chnage")
+    assert toolkit(repo.path, "diff", "chnage").code == 0
+
+
+def test_a_ref_that_is_like_no_word_is_told_as_before(repo: Repo, toolkit: Toolkit) -> None:
+    assert "git branch --all" in toolkit(repo.path, "diff", "feature/x").err

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from tests.support.repo import Repo
-from tests.support.run import ROOT, process
+from tests.support.repo import RULES, Repo
+from tests.support.run import ROOT, Toolkit, process
+from toolkit import flow
+from toolkit.cli.prompt import choices
+from toolkit.ports.git import Git
 
 DOWN = "\x1b[B"
 
@@ -98,3 +101,53 @@ def test_colours_can_be_switched_off(repo: Repo) -> None:
     assert "\x1b[38;" not in str(child.before)
     assert ";5;" not in str(child.before)
     child.close()
+
+
+SITE = """
+[targets.web]
+kind = "site"
+source = "web"
+bucket = "b"
+{needs}
+
+[[rules]]
+name = "Web"
+paths = ["web/**"]
+deploy = ["web"]
+"""
+
+
+def offered(repo: Repo, monkeypatch: pytest.MonkeyPatch, *paths: str, needs: str = "") -> list[str]:
+    """The commands that are offered after these changes, where a site is a target, too."""
+    repo.commit("rules", {"rules.toml": RULES + SITE.format(needs=needs)})
+    repo.write(dict.fromkeys(paths, "new\n"))
+    monkeypatch.chdir(repo.path)
+    answer = flow.diff(flow.Request(folder=str(repo.path), base="HEAD"), Git.open(str(repo.path)))
+    return [value for _, value in choices(answer) if value.startswith(("toolkit", "by hand"))]
+
+
+def test_what_cannot_be_deployed_is_not_offered(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered(repo, monkeypatch, "web/index.html", "lambda/a.py") == [
+        "toolkit deploy-stack api",
+        "toolkit deploy --all",
+    ]
+
+
+def test_nothing_wider_is_offered_where_only_a_person_can_do_what_is_due(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered(repo, monkeypatch, "web/index.html") == []
+
+
+def test_what_deploys_the_same_is_offered_once(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = ("web/index.html", "cdk/app.py", "backend/src/app.py")
+    assert offered(repo, monkeypatch, *everything) == ["toolkit deploy infra app"]
+
+
+def test_a_wider_command_leaves_out_what_the_others_wait_for_and_only_a_person_can_do(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, toolkit: Toolkit
+) -> None:
+    waiting = '[targets.last]\nkind = "stack"\nstack = "Last"\ntemplate = "last.yaml"\nneeds = ["web"]'
+    commands = offered(repo, monkeypatch, "lambda/a.py", needs=waiting)
+    assert commands[-1] == "toolkit deploy --all --without web"
+    told = toolkit(repo.path, "deploy", "--all", "--yes")
+    assert (told.code, "last waits for web" in told.err) == (2, True)
+    assert "waits for" not in toolkit(repo.path, *commands[-1].split()[1:], "--yes").err

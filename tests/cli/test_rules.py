@@ -75,6 +75,44 @@ def test_check_tells_what_is_wrong_in_an_included_file(tmp_path: Path, toolkit: 
     assert toolkit(tmp_path, "rules", "check").code == 0
 
 
+def test_check_tells_what_is_wrong_in_all_included_files(repo: Repo, toolkit: Toolkit) -> None:
+    names = ("key", "syntax", "missing", "fine")
+    included = ", ".join(f'"smoke/{name}.toml"' for name in names)
+    repo.write({
+        "rules.toml": RULES.replace("version = 1\n", f"version = 1\ninclude = [{included}]\n"),
+        "smoke/key.toml": '[checks.up]\nhttp = "GET /"\nexpekt = 2\n[checks.down]\nhttq = 1\n',
+        "smoke/syntax.toml": "[checks.up\n",
+        "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n',
+    })  # fmt: skip
+    result = toolkit(repo.path, "rules", "check")
+    lines = result.err.splitlines()
+    assert (result.code, len(lines)) == (2, 5)
+    beginnings = (
+        "error: smoke/key.toml:3: checks.up",
+        "smoke/key.toml:4: checks.down",
+        "smoke/syntax.toml:1:",
+        "smoke/missing.toml: No such file",
+    )
+    for line, beginning in zip(lines, beginnings, strict=False):
+        assert line.strip().startswith(beginning)
+    problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
+    assert [one["file"] for one in problems] == ["smoke/key.toml", "smoke/key.toml", "smoke/syntax.toml", "smoke/missing.toml"]
+
+
+def test_check_tells_every_name_that_stands_for_nothing(repo: Repo, toolkit: Toolkit) -> None:
+    repo.write({
+        "rules.toml": RULES.replace("version = 1\n", 'version = 1\ninclude = ["a.toml", "b.toml"]\n').replace(
+            "cluster = ", 'checks = ["nope"]\ncluster = ', 1
+        ),
+        "a.toml": '[checks.a]\nhttp = "GET /{nobody}"\n',
+        "b.toml": '[checks.b]\nhttp = "GET /{nothing}"\n',
+    })  # fmt: skip
+    problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
+    assert [(one["file"], one["key"]) for one in problems] == [
+        ("a.toml", "checks.a"), ("b.toml", "checks.b"), ("rules.toml", "targets.app.checks"),
+    ]  # fmt: skip
+
+
 def test_check_tells_of_a_target_that_names_no_check(repo: Repo, toolkit: Toolkit) -> None:
     named = RULES.replace("cluster = ", 'checks = ["nope"]\ncluster = ', 1)
     assert named != RULES

@@ -150,8 +150,38 @@ def test_who_means_to_go_back_says_so(team: Team) -> None:
     clone.git("checkout", "-q", "--detach", first)
     assert ada("deploy-stack", "queue", "--yes").code == 2
     assert "goes back" in ada("deploy-stack", "queue", "--dry-run").err
+    assert "would be refused" not in ada("deploy-stack", "queue", "--dry-run", "--allow-backwards").err
     deployed(team, ada, "--allow-backwards")
     assert states(ada)["queue"] == "clean"
+
+
+def gone_back(team: Team) -> Callable[..., Result]:
+    """A colleague whose HEAD is behind what is live."""
+    clone, ada = team.colleague("ada")
+    first = clone.head
+    clone.commit("a bad idea", {"queue.json": template(2)})
+    deployed(team, ada)
+    clone.git("checkout", "-q", "--detach", first)
+    return ada
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
+def test_a_refusal_of_going_back_is_told_once(team: Team, words: tuple[str, ...]) -> None:
+    refused = gone_back(team)("deploy-stack", "queue", "--yes", *words)
+    assert (refused.code, refused.err.count("this goes back")) == (2, 1)
+    assert "error: queue: live is " in refused.err
+    assert "hint: merge or rebase onto what is live; or say that it is meant: --allow-backwards" in refused.err
+
+
+def test_a_dry_run_says_that_going_back_would_be_refused(team: Team) -> None:
+    tried = gone_back(team)("deploy-stack", "queue", "--dry-run")
+    assert (tried.code, tried.err.count("this goes back")) == (0, 1)
+    assert "with --yes this deploy would be refused (exit 2): merge or rebase onto what is live; or add --allow-backwards" in tried.err
+
+
+def test_a_dry_run_with_the_consent_says_no_such_thing(team: Team) -> None:
+    tried = gone_back(team)("deploy-stack", "queue", "--dry-run", "--allow-backwards")
+    assert (tried.code, "this goes back" in tried.err, "refused" in tried.err) == (0, True, False)
 
 
 @pytest.mark.parametrize("way", ["revert", "squash"])

@@ -173,7 +173,10 @@ def test_a_version_that_does_not_pass_its_checks_gives_way_to_the_last_good_one(
     done = town("deploy-app", "--yes")
     assert (done.code, town.answer()) == (1, "hello one")
     assert re.sub(r"\n  (?!\||next:)", " ", same(done.out)) == snapshot  # where a line ends depends on how long it took
-    assert town("diff", "--json").json["recommendation"] == "toolkit deploy-app app"
+    again = town("diff", "--json").json
+    assert again["recommendation"] == "toolkit deploy-app app"
+    run = town("history", "--json").json["runs"][0]["run"]
+    assert again["failed_before"] == {"app": f"run {run} of this commit failed and was rolled back"}
     assert town("health", "app", "--json").json["checkups"][1]["state"] == "due"
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from tests.support.record import KnownAws, put
-from toolkit.flow.compare import Point
+from toolkit.flow.compare import Failed, Point
 from toolkit.flow.recorded import reader
 from toolkit.flow.rulebook import read_rules
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Record
+from toolkit.record.ledger import Record, Tried
 from toolkit.record.state import Store, open_store
 
 RULES = """\
@@ -130,3 +130,62 @@ def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) ->
     found = point(store)
     assert found is not None
     assert found.unknown == "what is live of it (HEAD) is not a commit"
+
+
+def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:
+    """A run that was to deploy commit `at`, and after which commit 1 is live."""
+    record = Record(
+        "app", "dev", None, commit(1), commit(1), "f1", run(at), f"2026-11-20T{at}", verdict,
+        tried=Tried(commit(at), f"f{at}", f"s{at}"), detail={"action": "rollback"} if back else {},
+    )  # fmt: skip
+    put(store, record)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ended"),
+    [("rolled-back", "failed and was rolled back"), ("failed", "failed"), ("unhealthy", "was unhealthy")],
+)
+def test_what_a_run_tried_that_did_not_go_well_is_known(store: Store, verdict: str, ended: str) -> None:
+    deployed(store, 1, "succeeded")
+    tried(store, 2, verdict)
+    found = point(store)
+    assert found is not None
+    assert found.failed == Failed(run(2), ended, commit(2), "f2", "s2")
+
+
+def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    tried(store, 2, "unhealthy")
+    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(2), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    put(store, back)
+    found = point(store)
+    assert found is not None
+    assert (found.run, found.failed) == (run(2), Failed(run(2), "failed and was rolled back", commit(2), "f2", "s2"))
+
+
+def test_what_was_rolled_back_later_is_known(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "succeeded")
+    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(3), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    put(store, back)
+    found = point(store)
+    assert found is not None
+    assert found.failed == Failed(run(2), f"was rolled back by run {run(3)}", commit(2), "f2", "")
+
+
+def test_a_good_deploy_after_it_ends_that(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    tried(store, 2, "failed")
+    deployed(store, 3, "succeeded")
+    found = point(store)
+    assert found is not None
+    assert found.failed is None
+
+
+def test_a_run_that_was_gone_on_with_and_went_well_has_failed_nothing(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    tried(store, 2, "failed")
+    deployed(store, 2, "succeeded")
+    found = point(store)
+    assert found is not None
+    assert (found.commit, found.failed) == (commit(2), None)

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import versions
-from toolkit.flow.compare import Point, Points, Request, diff
+from toolkit.flow.compare import Failed, Point, Points, Request, diff
+from toolkit.flow.recorded import point_of
 from toolkit.flow.rulebook import owners, rules_path, settled
-from toolkit.model import Answer, Rules, Version
+from toolkit.model import Answer, Live, Rules, Version
 from toolkit.ports.git import Git
-from toolkit.show.answer import text
+from toolkit.show.answer import document, text
 
 
 def compared(repo: Repo, points: Mapping[str, Point | tuple[Point, ...]], base: str | None = None, committed: bool = False) -> Answer:
@@ -260,3 +262,75 @@ def test_a_variable_of_the_environment_is_part_of_the_settings(tmp_path: Path) -
     text = (repo.path / "rules.toml").read_text()
     repo.commit(files={"rules.toml": text.replace('suffix = ""', 'suffix = "-b"')})
     assert due(compared(repo, everywhere(first))) == ["app"]
+
+
+def bad(repo: Repo, ended: str = "failed", **more: str) -> Failed:
+    """What a run of the content that is there now has recorded."""
+    now = version(repo, "app")
+    facts = {"version": now.name, "fingerprint": now.fingerprint, "settings": now.settings, **more}
+    return Failed("20261120-193742-x7k2", ended, **facts)
+
+
+def after(repo: Repo, failed: Failed, first: str) -> Answer:
+    point = Point(first, "of then", settings=version(repo, "app").settings, failed=failed)
+    return compared(repo, {**everywhere(repo.head), "app": point})
+
+
+@pytest.mark.parametrize("ended", ["failed", "failed and was rolled back", "was rolled back by run 2"])
+def test_a_commit_that_did_not_go_well_before_is_told_in_the_reason(repo: Repo, ended: str) -> None:
+    first = repo.head
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    answer = after(repo, bad(repo, ended), first)
+    words = f"run 20261120-193742-x7k2 of this commit {ended}"
+    assert (due(answer), answer.failed_before) == (["app"], {"app": words})
+    shown = text(answer, 160)
+    assert f" {words} " in shown
+    assert f"note: app: {words}; deployed again, it may end the same way" in shown
+    assert f"  but app: {words}" in text(answer, 160, verbose=True)
+    assert document(answer, False)["failed_before"] == {"app": words}
+
+
+def test_the_same_content_at_another_commit_is_told_as_that(repo: Repo) -> None:
+    first = repo.head
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    failed = bad(repo)
+    repo.commit(files={"docs/a.txt": "2\n"})
+    assert after(repo, failed, first).failed_before == {"app": "run 20261120-193742-x7k2 of the same content failed"}
+
+
+@pytest.mark.parametrize("what", [{"fingerprint": "of other files"}, {"settings": "of other settings"}])
+def test_what_has_changed_since_it_failed_is_another_try(repo: Repo, what: dict[str, str]) -> None:
+    first = repo.head
+    repo.commit(files={"backend/src/app.py": "2\n"})
+    assert after(repo, bad(repo, **what), first).failed_before == {}
+
+
+def test_a_failed_run_of_what_is_live_makes_nothing_due(repo: Repo) -> None:
+    now = version(repo, "app")
+    point = Point(repo.head, now.fingerprint, settings=now.settings, failed=bad(repo))
+    answer = compared(repo, {**everywhere(repo.head), "app": point})
+    assert (due(answer), answer.failed_before, answer.notes) == ([], {}, ())
+
+
+def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo) -> None:
+    point = Point(None, "", unknown="its last deploy (run 20261120-193742-x7k2) ended as failed, and may be live")
+    answer = compared(repo, {**everywhere(repo.head), "app": point})
+    row = next(line for line in text(answer).splitlines() if line.startswith("app "))
+    assert "its last deploy...  deploy-app" in row or "its last deploy (run...  deploy-app" in row, row
+    assert str(point.unknown) in " ".join(text(answer, verbose=True).split())
+
+
+def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
+    """D2: a container of the same image that `container` leaves out."""
+    live = Live(repo.head, repo.head, notes=("container side is left as it is",))
+    answer = compared(repo, {**everywhere(repo.head), "app": point_of(live)}, base="live")
+    assert (due(answer), answer.notes) == ([], ("app: container side is left as it is",))
+    assert "note: app: container side is left as it is" in text(answer)
+    assert document(answer, False)["notes"] == ["app: container side is left as it is"]
+
+
+@pytest.mark.parametrize("what", [{"doubt": "two images"}, {"commit": None}])
+def test_what_runs_beside_what_nobody_knows_is_told_too(repo: Repo, what: dict[str, str | None]) -> None:
+    live = replace(Live(repo.head, repo.head, notes=("container side is left as it is",)), **what)
+    answer = compared(repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live")
+    assert answer.notes == ("app: container side is left as it is",)

@@ -24,7 +24,7 @@ def target(name: str, needs: Sequence[str] = (), members: Sequence[str] = (), es
     kind = (
         f'kind = "group"\nmembers = {list(members)}'
         if members
-        else f'kind = "function"\nfunction = "{name}"\nsource = "s"\nestimate = "{estimate}s"'
+        else f'kind = "stack"\nstack = "{name}"\ntemplate = "s"\nestimate = "{estimate}s"'
     )
     return f"[targets.{name}]\n{kind}\nneeds = {list(needs)}\n"
 

@@ -74,7 +74,7 @@ def test_the_options_are_said_again_in_every_command() -> None:
     def recommended(*paths: str) -> str:
         return plan(rules, [Change(path, "modified") for path in paths], options=" --env prod").recommendation
 
-    assert recommended("p/x") == "toolkit deploy a --env prod"
+    assert recommended("p/x") == "toolkit deploy-stack a --env prod"
     assert recommended("p/x", "q/x") == "toolkit deploy a b --env prod"
     assert recommended("r/x") == "toolkit smoke-test --env prod"
     assert recommended() == "toolkit health-check --env prod"
@@ -84,9 +84,42 @@ def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
     manual = '[targets.m]\nkind = "manual"\ninstructions = "x"\n'
     rules = load(manual, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in "maz"))
     assert on(rules, "m/x").recommendation == "by hand: m"
-    assert on(rules, "m/x", "a/x").recommendation == "toolkit deploy a"
+    assert on(rules, "m/x", "a/x").recommendation == "toolkit deploy-stack a"
     assert on(rules, "m/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
-    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {"m": None, "a": "toolkit deploy a"}
+    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {"m": None, "a": "toolkit deploy-stack a"}
+
+
+SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {needs}\n'
+
+
+@pytest.mark.parametrize("kind", ["site", "function"])
+def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) -> None:
+    own = 'source = "web"\nbucket = "b"' if kind == "site" else 'source = "web"\nfunction = "f"'
+    web = f'[targets.web]\nkind = "{kind}"\n{own}\n'
+    rules = load(web, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in ("web", "a", "z")))
+    alone = on(rules, "web/x")
+    assert (alone.recommendation, alone.by_hand, alone.steps[0].command) == ("by hand: web", ("web",), None)
+    assert on(rules, "web/x", "a/x").recommendation == "toolkit deploy-stack a"
+    assert on(rules, "web/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
+
+
+def test_a_group_is_no_command_where_nothing_in_it_can_be_deployed() -> None:
+    rules = load(SITE.format(needs=[]), target("g", members=["web"]), target("a"), rule("1", ["g/**"], ["g"]), rule("2", ["a/**"], ["a"]))
+    assert on(rules, "g/x").recommendation == "by hand: g"
+    assert on(rules, "g/x", "a/x").recommendation == "toolkit deploy-stack a"
+
+
+def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_waits_for_that() -> None:
+    parts = [target("g", members=["web", "a"]), SITE.format(needs=[]), target("a", ["web"]), target("b", ["a"])]
+    rules = load(*parts, rule("1", ["g/**"], ["g"]), rule("2", ["b/**"], ["b"]))
+    assert on(rules, "g/x").recommendation == "toolkit deploy g --without web"
+    assert on(rules, "g/x", "b/x").recommendation == "toolkit deploy g b --without web"
+    assert on(rules, "b/x").recommendation == "toolkit deploy-stack b"
+
+
+def test_a_command_needs_no_exception_for_what_nothing_in_it_waits_for() -> None:
+    rules = load(target("g", members=["web", "a"]), SITE.format(needs=["a"]), target("a"), rule("1", ["g/**"], ["g"]))
+    assert on(rules, "g/x").recommendation == "toolkit deploy g"
 
 
 def test_every_check_that_is_called_for_is_recommended_the_narrower_first() -> None:
@@ -96,7 +129,7 @@ def test_every_check_that_is_called_for_is_recommended_the_narrower_first() -> N
 
 def test_a_check_that_a_deploying_rule_calls_for_is_kept_in_the_plan() -> None:
     found = on(load(target("a"), rule("1", ["p/**"], ["a"], ["smoke-test"])), "p/x")
-    assert (found.recommendation, found.checks) == ("toolkit deploy a", ("smoke-test",))
+    assert (found.recommendation, found.checks) == ("toolkit deploy-stack a", ("smoke-test",))
 
 
 # The reasons.

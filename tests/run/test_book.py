@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.run.simulated import Impatient, world
 from toolkit.model import Job, Live, Outcome, Place, Verdict, Version
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Local, Record, scope_of
+from toolkit.record.ledger import Local, Record, Tried, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.book import Papers
 
@@ -50,6 +50,15 @@ def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: S
 def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
     found = recorded(here, Outcome("app@eu", "app", Verdict.FAILED))
     assert (found.version, found.commit, found.verdict) == ("v2", "c2", "failed")
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("undoes", ["", "app@eu"])
+def test_what_a_bad_run_was_to_deploy_is_recorded(here: Store, verdict: Verdict, undoes: str) -> None:
+    live = Live("v1", "c1", "f1")
+    found = recorded(here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes))
+    bad = verdict in ("failed", "unhealthy", "rolled-back") and not undoes
+    assert found.tried == (Tried("v2", "f2") if bad else None)
 
 
 @pytest.mark.parametrize(

@@ -452,3 +452,10 @@ def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) 
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "rolled-back")]
     assert ran.exit == Exit.FAILED
+
+
+def test_what_was_not_well_before_gives_way_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service of which nothing runs: nothing is gained by putting an earlier version back."""
+    stage = Stage(monkeypatch)
+    ran = stage.run({"a": ()}, unproved=("a",), verify=lambda job, outcome, desk: replace(unproved(job, outcome, desk), untouched=True))
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]

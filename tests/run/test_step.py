@@ -164,6 +164,12 @@ def test_an_end_is_believed_at_the_first_look(seen: Seen) -> None:
     assert len(stage.looked) == (2 if seen.sure else 1)  # what is not there is applied once more
 
 
+@pytest.mark.parametrize("untouched", [True, False])
+def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
+    found = Stage([Seen("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]).run()
+    assert (of(found), found.cause, found.has_to_give_way) == (("unhealthy", False), "nothing runs", not untouched)
+
+
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
     stage = Stage([Seen("unknown", phase="looking again")] * 5 + [RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.impact.reading import seconds
-from toolkit.show.text import clipped, count, duration, error, line, listing, quote, wrapped
+from toolkit.show.text import clipped, count, duration, error, line, listing, quote, shortened, wrapped
 
 ODD = st.text(
     st.one_of(st.characters(exclude_categories=()), st.sampled_from('\x1b\n\r\t"\\ :#[x\x7f\u202e\u2028\u200b\udc80\udcff\xa0é\x9b'))
@@ -119,6 +119,30 @@ def test_a_clipped_text_has_room_and_keeps_its_ends(text: str, width: int) -> No
     before, _, after = short.partition("...")
     assert text.startswith(before)
     assert text.endswith(after)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "width", "expected"),
+    [
+        ("no deploy is recorded", 21, "no deploy is recorded"),
+        ("no deploy is recorded", 20, "no deploy is..."),
+        ("no deploy is recorded", 15, "no deploy is..."),
+        ("no deploy is recorded", 14, "no deploy..."),
+        ("its last deploy (run 2026-aaaa) ended as failed", 21, "its last deploy..."),
+        ("unpronounceable", 12, "unpronoun..."),
+        ("unpronounceable", 2, ".."),
+    ],
+)
+def test_a_long_sentence_is_cut_behind_a_word(sentence: str, width: int, expected: str) -> None:
+    assert shortened(sentence, width) == expected
+
+
+@given(st.text("ab ,(", max_size=40), st.integers(0, 50))
+def test_a_cut_sentence_has_room_and_keeps_its_beginning(sentence: str, width: int) -> None:
+    short = shortened(sentence, width)
+    assert len(short) <= width
+    assert (short == sentence) == (len(sentence) <= width)
+    assert sentence.startswith(short.rstrip("."))
 
 
 WORDS = st.text("ab/-", min_size=1, max_size=30)

@@ -443,7 +443,8 @@ def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage)
 def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, desired=0, breaker=False)
     assert previewed(stage).warnings == (
-        "the desired count of service web is 0: nothing will run",
+        "the desired count of service web is 0: nothing will run, and the deploy will end as unhealthy"
+        " (rules.toml does not say `min_tasks = 0`)",
         "service web has no circuit breaker with rollback: only while toolkit watches is a bad version taken back",
     )
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, Stage
@@ -205,12 +206,36 @@ def test_tasks_that_run_another_image_are_no_success(stage: Stage, history: str)
     assert seen.cause == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
 
 
-def test_a_desired_count_of_zero_is_never_a_plain_success(endpoint: Endpoint, tmp_path: Path) -> None:
+IDLE = "the desired count of web is 0: nothing runs"
+
+
+def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(endpoint: Endpoint, tmp_path: Path) -> None:
+    """F2: success is what was observed."""
     stage = Stage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict) == ("done", "succeeded")
-    assert seen.phase == seen.cause == "the desired count of web is 0: nothing runs"
-    assert "warning: the desired count of web is 0: nothing runs" in seen.lines
+    assert (seen.state, seen.verdict, seen.untouched) == ("done", "unhealthy", True)
+    assert seen.cause == f"{IDLE}, and rules.toml does not say `min_tasks = 0`"
+    assert seen.next == "aws ecs update-service --cluster main --service web --desired-count 1"
+    assert f"warning: {IDLE}" in seen.lines
+
+
+def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(endpoint: Endpoint, tmp_path: Path) -> None:
+    stage = Stage(endpoint, tmp_path, desired=0)
+    seen, _ = stage.deployed(stage.job({"min_tasks": 0}))
+    assert (seen.state, seen.verdict, seen.untouched) == ("done", "succeeded", False)
+    assert seen.phase == seen.cause == IDLE
+    assert f"warning: {IDLE}" in seen.lines
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(1, "unhealthy"), (0, "unchanged")])
+def test_an_unchanged_version_of_which_nothing_runs_is_not_good_either(
+    endpoint: Endpoint, tmp_path: Path, least: int, verdict: str
+) -> None:
+    stage = Stage(endpoint, tmp_path, desired=0)
+    job = stage.job({"min_tasks": least})
+    stage.deployed(job)
+    seen, report = stage.deployed(replace(job, run="r2", token="t-2"))
+    assert (report.receipt.get("unchanged"), seen.state, seen.verdict) == (True, "done", verdict)
 
 
 def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage) -> None:

@@ -84,11 +84,16 @@ def test_a_kind_that_nobody_knows_breaks_no_command(dummy: None, repo: Repo, too
     assert "bug in toolkit" not in found.err
 
 
-def test_what_is_deployed_by_hand_is_told_without_instructions(repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, None)
+@pytest.mark.parametrize("command", [None, "toolkit deploy worker"], ids=["by hand", "by command"])
+def test_what_cannot_be_deployed_is_told_with_the_reason_and_not_offered(
+    repo: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, command: str | None
+) -> None:
+    install(monkeypatch, command)
     repo.commit("rules", {"rules.toml": RULES})
     repo.write({"backend/src/app.py": "print(9)\n"})
-    assert "by hand: worker\n" in toolkit(repo.path, "diff", "HEAD").out
+    out = toolkit(repo.path, "diff", "HEAD").out
+    assert "by hand: worker: nobody can start a worker from here\n" in out
+    assert "toolkit deploy" not in out
 
 
 def test_nothing_outside_of_targets_asks_for_a_setting_by_name() -> None:

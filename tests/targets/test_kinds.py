@@ -175,9 +175,11 @@ def test_only_a_group_covers_others(name: str) -> None:
 
 
 @EVERY
-def test_the_command_is_the_action_on_the_target(name: str) -> None:
+def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_be_deployed(name: str) -> None:
     found = target(name, **LEAST[name])
-    assert flow.command(found) == (None if name == "manual" else f"toolkit {found.action} it")
+    can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
+    assert can_run == (name in ("app", "stack", "group"))
+    assert flow.command(found) == (f"toolkit {found.action} it" if can_run else None)
 
 
 @EVERY

@@ -1,6 +1,6 @@
 """Which two points are compared: what a person asked for, or the best guess, always with the words that say how it was chosen."""
 
-from toolkit.errors import UnknownRef, UsageError
+from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
 from toolkit.model import Base
 from toolkit.ports.git import Git
 
@@ -30,7 +30,15 @@ def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
         )
     if ".." in asked:
         return _range(asked, git)
-    return Base("ref", asked, (git.resolve(asked),), "as asked"), None
+    try:
+        return Base("ref", asked, (git.resolve(asked),), "as asked"), None
+    except (UnknownRef, MissingCommit):
+        from difflib import get_close_matches
+
+        near = get_close_matches(asked.lower(), (*RECORDED, CHANGE), 1)
+        if not near:
+            raise
+        raise UnknownBase(ref=asked, near=near[0]) from None
 
 
 def split(asked: str) -> tuple[str, str]:

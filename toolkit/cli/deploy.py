@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from toolkit.cli import deploying, options
-from toolkit.errors import UsageError
+from toolkit.errors import Exit, UsageError, exit_codes
 from toolkit.ports import files
 
 EPILOG = """\b
@@ -16,8 +16,8 @@ Examples:
   toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if that is still so
   toolkit deploy --dry-run              every call that would be made
 
-A failed step only keeps back the steps that wait for it. Exit codes: 0 done, 1 failed, 2 refused, 4 partly done, 5 in doubt (run `toolkit
-resume`), 6 locked by somebody else, 7 credentials, 130 Ctrl-C."""
+A failed step only keeps back the steps that wait for it. """
+EPILOG += exit_codes(Exit.OK, Exit.FAILED, Exit.USAGE, Exit.PARTLY, Exit.IN_DOUBT, Exit.LOCKED, Exit.CREDENTIALS, Exit.INTERRUPTED) + "."
 
 
 @click.command(epilog=EPILOG)

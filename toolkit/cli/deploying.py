@@ -228,8 +228,7 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
-    for step, standing in prepared.backwards:
-        output.note(f"warning: {line(behind(step, standing))}")
+    _tell_backwards(asked, prepared)
     if not prepared.jobs:
         return nothing(command, asked)
     if asked.dry_run:
@@ -348,18 +347,32 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
             raise Declined()
 
 
+def _tell_backwards(asked: Common, prepared: flow.Prepared) -> None:
+    """Tell what takes live commits out, once. That has a consent of its own: --yes alone is none. Raises Refused where nobody can be asked
+    for it; a dry run says so."""
+    told = [(behind(step, standing), standing) for step, standing in prepared.backwards]
+    missing = bool(told) and not (prepared.backwards_allowed or asked.allow_backwards)
+    refused = missing and not asked.dry_run and (asked.yes or not _asking(asked))
+    for words, _ in told[1:] if refused else told:
+        output.note(f"warning: {line(words)}")
+    if not missing:
+        return
+    words, standing = told[0]
+    way = standing.fetch or "merge or rebase onto what is live"
+    if refused:
+        raise Refused(words, f"{way}; or say that it is meant: --allow-backwards")
+    if asked.dry_run:
+        output.note(f"note: with --yes this deploy would be refused (exit 2): {way}; or add --allow-backwards")
+
+
 def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
-    """What takes live commits out has a consent of its own: --yes alone is none. Raises Refused."""
+    """Ask for the consent to take live commits out, which was told before. Raises Declined."""
     if not prepared.backwards or prepared.backwards_allowed or asked.allow_backwards:
         return
-    step, standing = prepared.backwards[0]
-    others = f" (and {len(prepared.backwards) - 1} more)" if len(prepared.backwards) > 1 else ""
-    if not _asking(asked) or asked.yes:
-        way = standing.fetch or "merge or rebase onto what is live"
-        raise Refused(f"{behind(step, standing)}{others}", f"{way}; or say that it is meant: --allow-backwards")
     from toolkit.cli.prompt import confirm
 
-    if not confirm(f"{behind(step, standing)}{others}. Deploy all the same?", default=False):
+    steps = ", ".join(step for step, _ in prepared.backwards)
+    if not confirm(f"{steps} would go back. Deploy all the same?", default=False):
         raise Declined()
 
 

@@ -16,7 +16,7 @@ from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.flow.contents import gaps_of, generated_of
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
-from toolkit.ports import files, programs
+from toolkit.ports import cdk_packages, files, programs
 from toolkit.ports.git import Git
 from toolkit.show import diagnosis as show
 
@@ -38,6 +38,8 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
         git = None
     found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs(), _builder()]
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
+    if loaded is not None:
+        options.known_environment(ctx, loaded)
     images = _images(loaded, git) if loaded and git else None
     bad = (images and (images.uncovered or images.incomplete)) or any(program.problem for program in found)
     code = Exit.FAILED if bad else Exit.OK
@@ -94,7 +96,21 @@ def _images(rules: Rules, git: Git) -> show.Images:
         missed,
         generated_of(rules, rules.environment, git, seen),
         {name: told(gaps) for name, gaps in gaps_of(rules, rules.environment, git, seen).items()},
+        _unprepared(rules, git),
     )
+
+
+def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, str]]:
+    """The CDK apps whose own packages are not installed here, each with what is missing and what installs it."""
+    found: dict[str, tuple[str, str]] = {}
+    for target in rules.targets.values():
+        for source in targets.kind(target.kind).sources(target.settings):
+            folder = os.path.normpath(source)
+            if folder in found or not os.path.isfile(os.path.join(git.root, folder, "cdk.json")):
+                continue
+            if what := cdk_packages.missing(git.root, folder):
+                found[folder] = (what, cdk_packages.install(git.root, folder))
+    return found
 
 
 def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:

@@ -28,6 +28,7 @@ def explain(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rule
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), git))
+    options.known_environment(ctx, book.rules)
     own = flow.rules_path(book.rules, git)
     users = used(book.rules, book.rules.environment, git, None)
     found = [explained(_path(path, git), book, users.by) for path in paths]

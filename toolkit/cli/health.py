@@ -9,7 +9,7 @@ import click
 
 from toolkit.cli import account, options, output, progress, world
 from toolkit.cli.redaction import redactor
-from toolkit.errors import CredentialsProblem
+from toolkit.errors import MEANINGS, CredentialsProblem, Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
@@ -18,7 +18,7 @@ from toolkit.show import health as show
 from toolkit.show import junit
 from toolkit.show.text import line
 
-EPILOG = """\b
+EPILOG = f"""\b
 Examples:
   toolkit health                        the default environment
   toolkit health --all-environments     all of them
@@ -27,7 +27,8 @@ Examples:
   toolkit health -v                     everything that was looked at
 
 Nothing is changed, and no program is started. What does not answer by the deadline is unknown, never ok. Exit codes: 0 all is well
-(perhaps with warnings), 1 something is wrong or unknown, 7 credentials; with --watch, Ctrl-C is 0."""
+(perhaps with warnings), 1 something is wrong or unknown, 7 {MEANINGS[Exit.CREDENTIALS]}, and nothing else is
+wrong; with --watch, Ctrl-C is 0."""
 
 
 @click.command("health", epilog=EPILOG)

@@ -31,6 +31,7 @@ def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rul
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
     loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there)
     shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:

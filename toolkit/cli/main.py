@@ -3,13 +3,13 @@
 import os
 import sys
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from toolkit import __version__
 from toolkit.cli import output
-from toolkit.errors import Exit, ToolkitError
+from toolkit.errors import Exit, ToolkitError, exit_codes
 
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
@@ -46,9 +46,33 @@ ELSEWHERE = {
 COMMAND_LINE = "toolkit.command_line"
 """Where a context's meta has the arguments that it all began with."""
 
-EPILOG = """Exit codes: 0 done or nothing to do, 1 failed, 2 usage, rules.toml or refused, 3 a bug in toolkit, 4 partly done, 5 in doubt
-(run `toolkit resume`), 6 locked by somebody else, 7 credentials or no answer from AWS, 10 changes are pending (only with --exit-code),
-130 Ctrl-C. `toolkit COMMAND --help` has examples."""
+EPILOG = f"""{exit_codes()}. `toolkit COMMAND --help` has examples."""
+
+
+if TYPE_CHECKING:
+    _Type = click.ParamType[str]
+else:  # in older versions of click it has no parameter
+    _Type = click.ParamType
+
+
+class Text(_Type):
+    """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody means it."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is. Fails for an empty one."""
+        return value or self.fail("it is empty (is a variable not set?)", param, ctx)
+
+
+def without_empty_texts(command: click.Command) -> click.Command:
+    """The command, and those in it, whose options and arguments that take a text refuse an empty one."""
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = Text()
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        without_empty_texts(inner)
+    return command
 
 
 class Lazy(click.Group):
@@ -72,7 +96,7 @@ class Lazy(click.Group):
             return None
         command = getattr(import_module(found[0]), found[0].rsplit(".", 1)[1].rstrip("_"))
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
-        return command
+        return without_empty_texts(command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name where there is none."""
@@ -100,6 +124,9 @@ class Lazy(click.Group):
 def cli(ctx: click.Context, /, **common: str | None) -> None:
     """Tells what of your system is out of date, and the narrowest deploy that mends it."""
     ctx.obj = common
+
+
+without_empty_texts(cli)
 
 
 def main(args: list[str] | None = None) -> None:

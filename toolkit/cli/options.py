@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from toolkit.errors import GitError, NotARepository, UsageError
+from toolkit.model import Rules
 from toolkit.ports.git import Git
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -40,11 +41,16 @@ def _no_color(wanted: bool) -> None:
 
 
 def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
-    """An option's value, or that of the same option before the command. Raises UsageError for an empty one: an unset variable."""
-    found: str | None = given if given is not None else (ctx.find_root().obj or {}).get(name)
-    if found == "":
-        raise UsageError(f"cannot work in {found!r}: the {name} is empty", "leave the option out, or say what is meant")
-    return found
+    """An option's value, or that of the same option before the command."""
+    return given if given is not None else (ctx.find_root().obj or {}).get(name)
+
+
+def known_environment(ctx: click.Context, rules: Rules) -> str | None:
+    """The environment that was named, also before a command that needs none. Raises UsageError where rules.toml has none of that name."""
+    from toolkit.flow.rulebook import environment
+
+    named = inherited(ctx, "env", ctx.params.get("env"))
+    return None if named is None else environment(named, rules)
 
 
 def enter(ctx: click.Context, folder: str | None) -> str:

@@ -3,6 +3,7 @@
 import sys
 import termios
 from base64 import b64encode
+from collections.abc import Iterable
 from contextlib import suppress
 
 import questionary
@@ -10,6 +11,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bin
 
 from toolkit.cli import output
 from toolkit.model import Answer
+from toolkit.plan.build import without
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
 from toolkit.show.text import duration, line
@@ -18,31 +20,52 @@ WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
 def choices(found: Answer) -> list[tuple[str, str]]:
-    """What can be chosen, as label and value: commands stand for themselves, the recommended one first."""
-    plan = found.plan
+    """What can be chosen, as label and value: commands stand for themselves, the recommended one first. What deploys the same is offered
+    once."""
+    plan, graph = found.plan, Graph(found.rules.targets)
+    by_hand = frozenset(found.instructions)
     commands: dict[str, int] = {}
+    known = [frozenset[str]()]
     first = found.first if found.first is not None and found.first.steps else plan
     for offered in (first, plan):
-        if not offered.recommendation.startswith("by hand"):
+        deploys = _leaves((step.target for step in offered.steps), graph) - by_hand
+        if not offered.steps or deploys not in known:
             commands[offered.recommendation] = offered.estimate_s
-    if plan.steps:
-        commands |= {command: estimate for command, estimate in wider(found) if command not in commands}
+            known.append(deploys)
+    is_due = any(known)  # what only a person can do is not done by deploying more
+    for command, names, estimate in wider(found, graph) if is_due else ():
+        deploys = _leaves(names, graph) - by_hand
+        if deploys not in known:
+            commands[command] = estimate
+            known.append(deploys)
     width = max((len(command) for command in commands), default=0)
     labels = [(f"{command:<{width}}  {_about(estimate)}".rstrip(), command) for command, estimate in commands.items()]
     more = [("show why", WHY), ("copy the command", COPY)] if plan.steps else []
     return [*labels, *more, ("nothing", NOTHING)]
 
 
-def wider(found: Answer) -> list[tuple[str, int]]:
-    """The groups that cover every step, and everything: command and seconds."""
+def wider(found: Answer, graph: Graph) -> list[tuple[str, list[str], int]]:
+    """The groups that cover every step, and everything: command, targets and seconds."""
     due = {step.target for step in found.plan.steps}
     groups = [name for name, inside in found.covered.items() if due < inside]
-    graph = Graph(found.rules.targets)
-    options = found.options
+    everything = list(found.rules.targets)
+    by_hand, options = frozenset(found.instructions), found.options
     return [
-        *((f"toolkit deploy {name}{options}", graph.estimate([name])) for name in groups),
-        (f"toolkit deploy --all{options}", found.plan.full_estimate_s),
+        *(
+            (f"toolkit deploy {name}{without(graph.leaves(name), by_hand, graph)}{options}", [name], graph.estimate([name]))
+            for name in groups
+        ),
+        (
+            f"toolkit deploy --all{without(_leaves(everything, graph), by_hand, graph)}{options}",
+            everything,
+            found.plan.full_estimate_s,
+        ),
     ]
+
+
+def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
+    """These targets, groups written out."""
+    return frozenset[str]().union(*(graph.leaves(name) for name in names))
 
 
 def offer(found: Answer) -> str | None:

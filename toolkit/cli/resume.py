@@ -10,6 +10,7 @@ from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
 from toolkit.flow import colleagues, runs, verified
 from toolkit.flow.deploy import Order, files_of
+from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Ran
@@ -41,6 +42,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     """
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
+    options.known_environment(ctx, load_rules(asked.folder, asked.rules, git))
     there = world.around(git, asked.folder)
     deploying.begin(asked, git, there)
     stores = stores_around(asked.folder, asked.rules, git)

@@ -31,6 +31,7 @@ def rules_check(ctx: click.Context, folder: str | None, rules: str | None, stric
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    options.known_environment(ctx, loaded)
     checks.load(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     own = flow.rules_path(loaded, git)

@@ -26,6 +26,7 @@ def rules_match(ctx: click.Context, paths: tuple[str, ...], folder: str | None, 
     """
     folder = options.enter(ctx, folder)
     book = flow.book(flow.load_rules(folder, options.inherited(ctx, "rules", rules), None))
+    options.known_environment(ctx, book.rules)
     if sys.stdin.isatty() and (not paths or "-" in paths):
         output.note("reading paths, a line each; end with Ctrl-D")
     given: list[Change] = []

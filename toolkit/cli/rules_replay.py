@@ -33,6 +33,7 @@ def rules_replay(ctx: click.Context, revisions: str | None, folder: str | None, 
     git = Git.open(folder, bare=True)
     wanted = _revisions(revisions, git)
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git)
+    options.known_environment(ctx, loaded)
     replayed = _shown(flow.replay(git, loaded, wanted, limit), git, wanted, limit)
     if as_json:
         for one in replayed:

@@ -23,6 +23,7 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
     loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there, silent=as_json)
     shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:

@@ -61,7 +61,8 @@ def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Reco
     if not why:
         return checkup
     kind = targets.kind(subject.kind)
-    deploys = kind.command(subject.name, subject.job.settings)
+    settings = subject.job.settings
+    deploys = kind.command(subject.name, settings) if kind.runnable(settings) is None else None
     command = f"{deploys}{kind.restores_with}" if deploys else "toolkit history"
     sign = Sign("record", "warning", "changed behind toolkit's back", live.since, why, f"see what it is; to put yours back: {command}")
     return replace(checkup, signs=(*checkup.signs, sign))

@@ -43,24 +43,40 @@ def load(rules: Rules) -> Checks:
 
 
 def together(rules: Rules) -> Checks:
-    """The checks of rules.toml and of what it includes. Raises RulesError, FileProblem."""
+    """The checks of rules.toml and of what it includes. Raises RulesError with what is wrong in all of these files, FileProblem where that
+    is all that is wrong."""
     parts = {rules.file: rules.checks}
     folder = os.path.dirname(os.path.abspath(rules.file))
+    wrong: list[RulesError | FileProblem] = []
     for name in rules.include:
         path = os.path.join(folder, name)
-        if not files.is_inside(path, folder):
-            raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
-        parts[path] = reading.load_file(bytes_of(path, folder), os.path.relpath(path), sorts())
+        try:
+            if not files.is_inside(path, folder):
+                raise FileProblem(path=path, reason="a link leads out of the folder of rules.toml")
+            parts[path] = reading.load_file(bytes_of(path, folder), os.path.relpath(path), sorts())
+        except (RulesError, FileProblem) as problem:
+            wrong.append(problem)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise RulesError(rules.file, [one for problem in wrong for one in _problems(problem)])
     return reading.together(parts)
 
 
+def _problems(wrong: RulesError | FileProblem) -> list[Problem]:
+    """What is wrong with one file, with its name."""
+    if isinstance(wrong, RulesError):
+        return [Problem(one.line, one.key, one.message, wrong.file) for one in wrong.problems]
+    return [Problem(None, "", wrong.facts["reason"], os.path.relpath(wrong.facts["path"]))]
+
+
 def _check(rules: Rules, found: Checks) -> None:
-    """What only shows when all files are read: names that stand for nothing, and circles."""
+    """What only shows when all files are read: names that stand for nothing, and circles. Raises RulesError with all of it."""
     variables = {name: one.vars for name, one in rules.environments.items()}
+    problems: list[Problem] = []
     for where, key, message in reading.problems(found, variables, BUILT_IN):
         file, _, line = where.rpartition(":")
-        raise RulesError(file, [Problem(int(line), key, message)])
-    problems: list[Problem] = []
+        problems.append(Problem(int(line), key, message, file))
     for name, target in rules.targets.items():
         for word in reading.resolved(_of(target.settings), found)[1]:
             words = (*found.checks, *{tag: None for check in found.checks.values() for tag in check.tags})

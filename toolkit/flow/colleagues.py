@@ -49,10 +49,12 @@ class Shared(Struct, frozen=True):
     run: SharedRun
 
 
-def rooms(rules: Rules, world: World, profile: str | None = None) -> list[Room]:
-    """The buckets of all environments, each once. Raises Refused for what is no address."""
+def rooms(rules: Rules, world: World, profile: str | None = None, only: str | None = None) -> list[Room]:
+    """The buckets of all environments, or of one only, each once. Raises Refused for what is no address."""
     found: dict[tuple[str, str | None], Room] = {}
-    for environment in rules.environments.values():
+    for name, environment in rules.environments.items():
+        if only not in (None, name):
+            continue
         place = _place(environment, profile)
         shelf = shelf_in(place, world)
         if shelf is not None and environment.store is not None:
@@ -64,19 +66,23 @@ def _place(environment: Environment, profile: str | None) -> Place:
     return making.places(environment, profile, None)[0]
 
 
-def listed(rules: Rules, world: World, stores: Sequence[Store], most: int) -> tuple[list[Summary], list[str]]:
-    """The newest runs of this machine and of all that share a store with it, newest first; and what has to be said besides: what of it
-    could not be read. Raises FileProblem."""
-    found: dict[str, Summary] = {one.run: one for store in stores for one in history.runs(store, most)}
+def listed(
+    rules: Rules, world: World, stores: Sequence[Store], most: int, environment: str | None = None
+) -> tuple[list[Summary], list[str]]:
+    """The newest runs of this machine and of all that share a store with it, newest first, all or those in an environment; and what has to
+    be said besides: what of it could not be read. Raises FileProblem."""
+    looked = most if environment is None else max(most, history.SEARCHED)
+    found: dict[str, Summary] = {one.run: one for store in stores for one in history.runs(store, looked)}
     notes: list[str] = []
-    for room, theirs, problem in _asked(rooms(rules, world), lambda room: _summaries(room, world, most)):
+    for room, theirs, problem in _asked(rooms(rules, world, only=environment), lambda room: _summaries(room, world, looked)):
         if problem:
             notes.append(f"the runs in {room.place.store} could not be read: {problem}")
         for one in theirs or ():
             mine = found.get(one.run)
             if mine is None or _says_more(one, mine):
                 found[one.run] = one
-    return sorted(found.values(), key=lambda one: one.run, reverse=True)[:most], notes
+    newest = sorted(found.values(), key=lambda one: one.run, reverse=True)
+    return [one for one in newest if environment in (None, one.environment) or one.status == "damaged"][:most], notes
 
 
 def _says_more(theirs: Summary, mine: Summary) -> bool:

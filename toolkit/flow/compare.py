@@ -59,10 +59,20 @@ class Before(Struct, frozen=True):
     unknown: str | None = None
 
 
+class Failed(Struct, frozen=True):
+    """What a run was to deploy, and how that ended."""
+
+    run: str
+    ended: str
+    version: str
+    fingerprint: str
+    settings: str
+
+
 class Point(Struct, frozen=True):
     """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
     did not go well, so that something else may be live. One that is `dirty` is not just its commit. `unrecorded`: nothing was ever
-    recorded of it there."""
+    recorded of it there. `failed` is what the last run deployed, if that was not good or was taken back."""
 
     commit: str | None
     fingerprint: str
@@ -74,6 +84,9 @@ class Point(Struct, frozen=True):
     unrecorded: bool = False
     generated: str = ""
     """What its version's name says of the files that git ignores and its build takes."""
+    failed: Failed | None = None
+    notes: tuple[str, ...] = ()
+    """What else there is to say of what is live."""
 
 
 RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
@@ -157,6 +170,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
     unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
     parts: list[Part] = []
+    failed = {name: words for name in leaves if (words := _failed_before(name, each[name], content))}
     for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
         alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
         parts.append(Part((), Before(), alike, why, doubtful=True, unrecorded=True))
@@ -185,7 +199,31 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     answer = _answer(request, base, _head(git, None, seen), rules, parts, seen, users)
     if unrecorded:
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
-    return replace(answer, standings=_standings(answer, points, rules, git))
+    due = _covered(answer, rules)
+    failed = {name: words for name, words in failed.items() if name in due}
+    besides = [f"{name}: {words}" for name in leaves for words in dict.fromkeys(note for point in each[name] for note in point.notes)]
+    again = (f"{name}: {words}; deployed again, it may end the same way" for name, words in failed.items())
+    notes = (*answer.notes, *besides, *again)
+    return replace(answer, standings=_standings(answer, points, rules, git), failed_before=failed, notes=notes)
+
+
+def _failed_before(name: str, recorded: Sequence[Point], content: "_Content") -> str:
+    """Which run has deployed just what would be deployed now, and how that ended; empty where none has that did not go well."""
+    for point in recorded:
+        failed = point.failed
+        if failed is None or (failed.fingerprint, failed.settings) == (point.fingerprint, point.settings):
+            continue
+        now = content.version(name)
+        if (failed.fingerprint, failed.settings) == (now.fingerprint, content.settings(name)):
+            same = failed.version == now.name or failed.version.startswith(f"{now.name}-generated-")
+            return f"run {failed.run} of {'this commit' if same else 'the same content'} {failed.ended}"
+    return ""
+
+
+def _covered(answer: Answer, rules: Rules) -> set[str]:
+    """The targets that the plan deploys, groups written out."""
+    graph = Graph(rules.targets)
+    return set[str]().union(*(graph.leaves(step.target) for step in answer.plan.steps))
 
 
 def _unrecorded(recorded: Sequence[Point]) -> str:
@@ -250,9 +288,10 @@ class _Content:
             return False
         if any(point.settings != self.settings(name) for point in recorded):
             return False  # also where nobody knows them: rules.toml as it was cannot be asked
-        return {point.fingerprint for point in recorded} == {self._version(name).fingerprint}
+        return {point.fingerprint for point in recorded} == {self.version(name).fingerprint}
 
-    def _version(self, name: str) -> Version:
+    def version(self, name: str) -> Version:
+        """What would be deployed of a target."""
         if self._versions is None:
             from toolkit.flow.contents import contents
 
@@ -303,8 +342,7 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     """How HEAD stands to what is live of each target that is due, where it is not simply ahead."""
     from toolkit.changes.direction import standing, unanswered
 
-    head, graph = git.require_head(), Graph(rules.targets)
-    due = set[str]().union(*(graph.leaves(step.target) for step in answer.plan.steps))
+    head, due = git.require_head(), _covered(answer, rules)
     live = {(name, str(point.commit)) for name in due for point in points.get(name, ()) if point.commit and point.commit != head}
     commits = {commit for _, commit in live}
     here = [commit for commit in commits if git.has(commit)]
@@ -437,7 +475,7 @@ def _answer(
         uncommitted=() if seen is None else seen.paths,
         notes=tuple(dict.fromkeys(notes)),
         told_first=told(rules, named),
-        instructions={name: instructions(rules.targets[name]) for name in plan.by_hand},
+        instructions=instructions(rules),
     )
 
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, ToolkitError
-from toolkit.flow.compare import UNRECORDED, Point, Points, Records
+from toolkit.flow.compare import UNRECORDED, Failed, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
-from toolkit.model import GOOD, Job, Live, Place, Rules
+from toolkit.model import GOOD, Job, Live, Place, Rules, Verdict
 from toolkit.ports.world import World
 from toolkit.record.history import unfinished
 from toolkit.record.ledger import Ledger, Record, open_ledger
@@ -110,9 +110,10 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
         since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
     if left_open > max((record.run for record in records), default=""):
         since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
+    failed = _failed(records)
     if good is None:
         if since is not None:
-            return Point(None, "", unknown=since)
+            return Point(None, "", unknown=since, failed=failed)
         where = place.region or "that region"
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     whole = good.commit is not None and _COMMIT.fullmatch(good.commit) is not None
@@ -126,7 +127,22 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
         settings=good.settings,
         run=good.run,
         generated=generated_in(good.version),
+        failed=failed,
     )
+
+
+def _failed(records: Sequence[Record]) -> Failed | None:
+    """What the last run was to deploy and did not get to be good, or what it took back."""
+    if not records:
+        return None
+    last, before = records[0], records[1] if len(records) > 1 else None
+    if last.tried is not None:
+        back = last.is_rollback or last.verdict == Verdict.ROLLED_BACK
+        ended = "failed and was rolled back" if back else "was unhealthy" if last.verdict == Verdict.UNHEALTHY else "failed"
+        return Failed(last.run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
+    if last.is_rollback and before is not None:
+        return Failed(before.run, f"was rolled back by run {last.run}", before.version, before.fingerprint, before.settings)
+    return None
 
 
 def _live(
@@ -206,9 +222,9 @@ def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> N
 def point_of(live: Live) -> Point:
     """What is live, as something to compare with."""
     if live.doubt:
-        return Point(None, "", unknown=live.doubt)
+        return Point(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
-        return Point(None, "", unknown="what is live of it was not put there by toolkit")
+        return Point(None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes)
     version = live.version or ""
     return Point(
         live.commit,
@@ -217,6 +233,7 @@ def point_of(live: Live) -> Point:
         settings=live.settings or "",
         run=live.run or "",
         generated=generated_in(version),
+        notes=live.notes,
     )
 
 

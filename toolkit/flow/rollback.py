@@ -17,7 +17,6 @@ from toolkit.ports.git import Git
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
 from toolkit.record.locks import ROLLBACK, Holder, lock_name, open_locks
-from toolkit.run.book import ACTION
 from toolkit.run.jobs import imagined, places
 from toolkit.targets.base import Kind
 
@@ -120,7 +119,7 @@ def _back(jobs: Sequence[Job], rules: Rules, world: World, found: Sequence[Candi
         if last is not None and last.verdict not in GOOD:
             what = _short(last) if last.version and last.version != found[0].record.version else "what it put there"
             return f"{job.target} runs {version}, the last good version: run {last.run} has ended as {last.verdict}, and {what} is not live"
-        if last is not None and last.detail.get(ACTION) == ROLLBACK:
+        if last is not None and last.is_rollback:
             return f"{job.target} runs {version}, which run {last.run} has put back"
     return ""
 

@@ -10,6 +10,7 @@ from toolkit import targets
 from toolkit.errors import Problem, RulesError, UsageError
 from toolkit.impact import rules as rules_file
 from toolkit.impact import toml
+from toolkit.impact.reading import nearest
 from toolkit.impact.touch import RuleBook
 from toolkit.model import Rules, Target
 from toolkit.plan.graph import Graph
@@ -67,15 +68,22 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
 
 
 def command(target: Target) -> str | None:
-    """The command that deploys a target, None where only a person can."""
-    found = targets.kind(target.kind).command(target.name, target.settings)
+    """The command that deploys a target, None where only a person can, or this version of toolkit cannot yet."""
+    kind = targets.kind(target.kind)
+    if not target.members and kind.runnable(target.settings) is not None:
+        return None
+    found = kind.command(target.name, target.settings)
     return None if found is None else str(found)
 
 
-def instructions(target: Target) -> str | None:
-    """What a person has to do to deploy a target, where its kind knows that."""
-    found = targets.kind(target.kind).instructions(target.settings)
-    return None if found is None else str(found)
+def instructions(rules: Rules) -> dict[str, str | None]:
+    """The targets that toolkit cannot deploy, and what a person has to do about each, or why."""
+    found: dict[str, str | None] = {}
+    for target in rules.targets.values():
+        if not target.members and command(target) is None:
+            kind = targets.kind(target.kind)
+            found[target.name] = kind.instructions(target.settings) or kind.runnable(target.settings)
+    return found
 
 
 def book(rules: Rules) -> RuleBook:
@@ -127,7 +135,9 @@ def fallback(rules: Rules) -> frozenset[str]:
 def environment(asked: str | None, rules: Rules) -> str | None:
     """The name of the environment that is meant, None if rules.toml has none. Raises UsageError."""
     if asked is not None and asked not in rules.environments:
-        raise UsageError(f"{rules.file} has no environment {asked!r}", f"it has {', '.join(rules.environments) or 'none'}")
+        names = tuple(rules.environments)
+        has = f"it has {', '.join(names) or 'none'}"
+        raise UsageError(f"{rules.file} has no environment {asked!r}", f"{nearest(asked, names)} {has}".strip())
     if asked is None and rules.environment is not None and rules.environment not in rules.environments:
         raise UsageError(
             f"the default environment is {rules.environment!r} at {rules.trust.ref}, and {rules.file} has none of that name",

@@ -20,13 +20,22 @@ def build(impact: Impact, rules: Rules, graph: Graph, command: Command, options:
     names = graph.order(graph.narrow(impact.targets))
     reasons = {name: _because(_reasons(name, impact, graph), rules.file) for name in names}
     checks = tuple(check for check in CHECKS if check in impact.checks)
-    return _plan(names, reasons, checks, rules, graph, _with(command, options), options)
+    return _plan(names, reasons, checks, rules, graph, command, options)
 
 
 def everything(rules: Rules, graph: Graph, command: Command, options: str, because: str) -> Plan:
     """The plan for when nothing is known: all targets, for one and the same reason."""
     names = graph.order(graph.narrow(rules.targets))
-    return _plan(names, dict.fromkeys(names, (because,)), (), rules, graph, _with(command, options), options)
+    return _plan(names, dict.fromkeys(names, (because,)), (), rules, graph, command, options)
+
+
+def without(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> str:
+    """What a command that deploys these leaves has to say where some of them wait for what only a person can deploy."""
+    hands = leaves & by_hand
+    waited = set[str]()
+    for leaf in leaves - hands if hands else ():
+        waited |= graph.waits_for(leaf, leaves) & hands
+    return "".join(f" --without {name}" for name in sorted(waited))
 
 
 def because(reason: Reason, file: str) -> str:
@@ -58,15 +67,24 @@ def _plan(
     names: Sequence[str], reasons: dict[str, tuple[str, ...]], checks: tuple[str, ...], rules: Rules, graph: Graph, command: Command,
     options: str,
 ) -> Plan:  # fmt: skip
-    steps = tuple(_step(rules.targets[name], names, reasons.get(name, ()), graph, command) for name in names)
-    leaves = sorted(set[str]().union(*(graph.leaves(name) for name in names)))
+    leaves = frozenset[str]().union(*(graph.leaves(name) for name in names))
+    by_hand = frozenset(leaf for leaf in leaves if command(rules.targets[leaf]) is None)
+
+    def said(target: Target) -> str | None:
+        """The command of a step with all that it has to say; None where toolkit can deploy nothing of it."""
+        inside = graph.leaves(target.name)
+        found = None if inside <= by_hand else command(target)
+        return found + without(inside, by_hand, graph) + options if found else None
+
+    steps = tuple(_step(rules.targets[name], names, reasons.get(name, ()), graph, said) for name in names)
+    runnable = frozenset[str]().union(*(graph.leaves(step.target) for step in steps if step.command))
     return Plan(
         steps=steps,
-        by_hand=tuple(leaf for leaf in leaves if command(rules.targets[leaf]) is None),
+        by_hand=tuple(sorted(by_hand)),
         checks=checks,
         estimate_s=graph.estimate(names),
         full_estimate_s=graph.estimate(rules.targets),
-        recommendation=_recommendation(steps, checks, options),
+        recommendation=_recommendation(steps, checks, without(runnable, by_hand, graph), options),
     )
 
 
@@ -82,21 +100,13 @@ def _step(target: Target, names: Collection[str], because: tuple[str, ...], grap
     )
 
 
-def _with(command: Command, options: str) -> Command:
-    def extended(target: Target) -> str | None:
-        found = command(target)
-        return found + options if found else None
-
-    return extended
-
-
-def _recommendation(steps: Sequence[Step], checks: Sequence[str], options: str) -> str:
+def _recommendation(steps: Sequence[Step], checks: Sequence[str], without: str, options: str) -> str:
     """The one line to run: the narrowest deploy, or where there is nothing to deploy, the narrowest check."""
     runnable = [step for step in steps if step.command]
     if len(runnable) == 1:
         return str(runnable[0].command)
     if runnable:
-        return f"toolkit deploy {' '.join(step.target for step in runnable)}{options}"
+        return f"toolkit deploy {' '.join(step.target for step in runnable)}{without}{options}"
     if steps:
         return f"by hand: {', '.join(step.target for step in steps)}"
     return " && ".join(f"toolkit {check}{options}" for check in checks or ("health-check",))

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
 from toolkit.model import Place
-from toolkit.ports import causes, cdk_environment, process
+from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.partition import partition, suffix
 from toolkit.ports.files import own_cache, read, within, write
 
@@ -394,7 +394,9 @@ def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> Pr
     """The error for an app or a build that failed: the line that says why, and the same thing to be tried by hand."""
     problem = ProgramFailed(program=program, reason=causes.cause(said, code))
     words = ["npx", "cdk", "synth", *_contexts(app.context), *(["--profile", app.place.profile] if app.place.profile else [])]
-    problem.hint = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}".replace("{", "{{").replace("}", "}}")
+    tried = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
+    advice = cdk_packages.advice(app.root, app.folder, said) or tried
+    problem.hint = advice.replace("{", "{{").replace("}", "}}")
     return problem
 
 

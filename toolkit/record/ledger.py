@@ -24,11 +24,14 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import disk, legacy, state
 from toolkit.record.disk import Disk
+from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
 ROOM = "record"
 DEPLOYED, SET, SEEN = "deploy", "set", "seen"
 """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of toolkit had recorded."""
+ACTION = "action"
+"""Under which detail a record says that the version was put back."""
 BODIES = "bodies"
 KEPT = 50
 """How many good deploys of a target are kept."""
@@ -40,12 +43,21 @@ _VERSION = 2
 Text = Annotated[str, Meta(max_length=4096)]
 
 
+class Tried(Struct, frozen=True):
+    """What a run was to deploy, where that did not go well or was taken back."""
+
+    version: Text
+    fingerprint: Text = ""
+    settings: Text = ""
+
+
 class Record(Struct, frozen=True):
     """One deploy of one target. `when` is ISO 8601 in UTC, by the bucket's clock where there is one; `n` is its place among the
     target's deploys, which no clock can upset.
 
     `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
-    `deployed` is what was put there, its `body` left out: that is kept under `body`, its digest.
+    `deployed` is what was put there, its `body` left out: that is kept under `body`, its digest. `version` is what was seen to run;
+    `tried`, what the same run was to deploy, where that is not it.
     """
 
     target: Text
@@ -69,6 +81,12 @@ class Record(Struct, frozen=True):
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = DEPLOYED
+    tried: Tried | None = None
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether it put an earlier version back."""
+        return self.detail.get(ACTION) == ROLLBACK
 
 
 class Scope(Struct, frozen=True):
@@ -133,6 +151,8 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     same = next((other for other in records if other.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
         return merged(records)
+    if same is not None and record.is_rollback:  # the run has put back itself what it had tried
+        record = replace(record, tried=same.tried)
     n = same.n if same is not None else max((other.n for other in records), default=0) + 1
     unsure = record.verdict not in GOOD and (record.unsure or (bool(records) and records[0].unsure))
     return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])

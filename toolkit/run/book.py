@@ -7,12 +7,12 @@ from toolkit.ports.clock import Clock
 from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Ledger, Record
+from toolkit.record.ledger import ACTION, Ledger, Record, Tried
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
-ACTION = "action"
-"""Under which detail a record says that the version was put back."""
+BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
+"""The verdicts that say something against the version that was to be deployed."""
 
 
 class Papers:
@@ -36,6 +36,7 @@ class Papers:
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
         ours = Live(job.version.name, job.version.commit, job.version.fingerprint, settings=job.version.settings)
         runs = ours if live is None or outcome.verdict in GOOD else live
+        tried = Tried(job.version.name, job.version.fingerprint, job.version.settings)
         self._ledgers[job.step].put(
             Record(
                 target=job.target,
@@ -54,5 +55,6 @@ class Papers:
                 settings=runs.settings or "",
                 deployed=live.deployed if live else Deployed(),
                 who=f"{who.user()}@{who.this().host}",
+                tried=tried if outcome.verdict in BAD and not job.undoes else None,
             )
         )

@@ -221,7 +221,9 @@ def _ended(job: Job, seen: Seen, told: str) -> Outcome:
         done = seen.state == "done"
         verdict = seen.verdict or (Verdict.SUCCEEDED if done else Verdict.FAILED)
         cause = seen.cause if done else told or seen.cause
-        return Outcome(job.step, job.target, verdict, cause, seen.next, seen.log, seen.outputs, live=seen.live)
+        return Outcome(
+            job.step, job.target, verdict, cause, seen.next, seen.log, seen.outputs, live=seen.live, untouched=seen.untouched
+        )  # fmt: skip
     cause = told or seen.cause or "AWS does not say what became of it"
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, seen.next or "toolkit resume", open=True)
 

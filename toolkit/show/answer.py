@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, listing, quote, wrapped
+from toolkit.show.text import clipped, count, duration, line, listing, quote, shortened, wrapped
 
 WIDTH = 80
 UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
@@ -135,6 +135,9 @@ def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
         yield from (part for one in step.because for part in wrapped(f"  because {line(one)}", width, "    "))
+        for name in _names(answer, step):
+            if name in answer.failed_before:
+                yield from wrapped(f"  but {line(f'{name}: {answer.failed_before[name]}')}", width, "    ")
         if step.needs:
             yield f"  after {', '.join(step.needs)}"
         yield ""
@@ -142,22 +145,45 @@ def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
 
 def _table(answer: Answer, width: int) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
-    rows = [_row(answer, step) for step in first_steps(answer)]
+    steps = first_steps(answer)
+    rows = [_row(answer, step) for step in steps]
     space = room(rows, headers, 3, width)
-    return table(headers, [(*row[:3], clipped(row[3], space), *row[4:]) for row in rows], right=(2,))
+    fitted = [_fitted(*_reason(answer, step), space) for step in steps]
+    return table(headers, [(*row[:3], reason, *row[4:]) for row, reason in zip(rows, fitted, strict=True)], right=(2,))
+
+
+def _fitted(reason: str, is_path: bool, space: int) -> str:
+    """A path is shortened in its middle, a sentence behind a word: -v has all of it."""
+    return clipped(reason, space) if is_path else shortened(reason, space)
+
+
+def _names(answer: Answer, step: Step) -> tuple[str, ...]:
+    """A step's target, and what it covers."""
+    return (step.target, *sorted(answer.covered.get(step.target, ())))
 
 
 def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
-    names = (step.target, *sorted(answer.covered.get(step.target, ())))
-    reasons = [reason for name in names for reason in _reasons(answer, name)]
+    reasons = [reason for name in _names(answer, step) for reason in _reasons(answer, name)]
     files = len({reason.path for reason in reasons if reason.path})
-    reason = next((quote(reason.path) for reason in reasons if reason.path), None)
-    if reason is None:  # nothing that changed, but what is live, or that nothing is known of it
-        reason = next((line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons), "unknown, so due")
-    if any(name in answer.standings and answer.standings[name].backwards for name in names):
-        reason = "GOES BACK, see above"
     command = (step.command or "by hand").removeprefix("toolkit ")
-    return step.target, answer.states[step.target], str(files), reason, command, duration(step.estimate_s) if step.estimate_s else "-"
+    estimate = duration(step.estimate_s) if step.estimate_s else "-"
+    return step.target, answer.states[step.target], str(files), _reason(answer, step)[0], command, estimate
+
+
+def _reason(answer: Answer, step: Step) -> tuple[str, bool]:
+    """What most matters of why a step is due, and whether that is a path."""
+    names = _names(answer, step)
+    if any(name in answer.standings and answer.standings[name].backwards for name in names):
+        return "GOES BACK, see above", False
+    for name in names:
+        if name in answer.failed_before:
+            return line(answer.failed_before[name]), False
+    reasons = [reason for name in names for reason in _reasons(answer, name)]
+    path = next((reason.path for reason in reasons if reason.path), None)
+    if path is not None:
+        return quote(path), True
+    # nothing that changed, but what is live, or that nothing is known of it
+    return next((line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons), "unknown, so due"), False
 
 
 def _reasons(answer: Answer, name: str) -> tuple[Reason, ...]:
@@ -279,6 +305,7 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             }
             for name, standing in answer.standings.items()
         },
+        "failed_before": dict(answer.failed_before),
         "recommendation": None if answer.refusal else plan.recommendation,
         "notes": [*answer.notes, *by_hand(answer), *([answer.refusal] if answer.refusal else [])],
     }

@@ -49,6 +49,8 @@ class Images(Struct, frozen=True):
     """Target -> the files that its build takes and git does not know."""
     incomplete: Mapping[str, tuple[str, str]] = {}
     """Target -> what of its commit is not on disk, and what fixes that."""
+    unprepared: Mapping[str, tuple[str, str]] = {}
+    """Folder of a CDK app -> what it needs that is not installed, and what installs it."""
 
 
 def program(name: str, version: str | None, needed: bool) -> Program:
@@ -87,6 +89,8 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         yield f"{name}: {count(len(paths), 'file')} that git ignores {go} into its build: {named}"
     for name, (what, fix) in images.incomplete.items():
         yield f"{name}: {line(what)}; fix: {line(fix)}"
+    for folder, (what, fix) in images.unprepared.items():
+        yield f"{quote(folder)}: {line(what)}; fix: {line(fix)}"
     if images.uncovered:
         yield 'hint: add rules for them, or: accept = [{ path = "PATTERN", reason = "WHY" }]'
     elif any(images.dockerfiles.values()):
@@ -116,6 +120,7 @@ def document(programs: Sequence[Program], images: Images | None, code: int) -> d
         "missing": None if images is None else images.missing,
         "generated": None if images is None else {name: list(paths) for name, paths in images.generated.items()},
         "incomplete": None if images is None else {name: {"problem": what, "fix": fix} for name, (what, fix) in images.incomplete.items()},
+        "unprepared": None if images is None else {name: {"problem": what, "fix": fix} for name, (what, fix) in images.unprepared.items()},
         "uncovered": None
         if images is None
         else [

@@ -15,5 +15,7 @@ def error(command: str, problem: ToolkitError) -> dict[str, Any]:
     """A failed command's document."""
     found: dict[str, Any] = {"code": problem.code, "message": str(problem), "hint": problem.next}
     if isinstance(problem, RulesError):
-        found["problems"] = [{"line": one.line, "key": one.key, "message": one.message} for one in problem.problems]
+        found["problems"] = [
+            {"file": one.file or problem.file, "line": one.line, "key": one.key, "message": one.message} for one in problem.problems
+        ]
     return {"toolkit": 1, "command": command, "status": "error", "exit": int(problem.exit), "error": found}

@@ -9,7 +9,7 @@ from toolkit.show.junit import Case
 from toolkit.show.run import live
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, line, wrapped
+from toolkit.show.text import clipped, count, line, shortened, wrapped
 
 WIDTH = 80
 GOOD = "ok"
@@ -37,7 +37,7 @@ def _lines(
         for one in sorted(checkups, key=lambda one: one.kind == "credentials")
     ]
     space = room(rows, headers, 4, width)
-    yield table(headers, [(*row[:4], _short(row[4], space)) for row in rows])
+    yield table(headers, [(*row[:4], shortened(row[4], space)) for row in rows])
     yield ""
     if verbose:
         yield from _signs(checkups, names, now, width)
@@ -74,11 +74,6 @@ def ordered(signs: Sequence[Sign]) -> list[Sign]:
     """The thing itself first, then what it stands on; addresses last. They come in as they are answered."""
     last = len(ORDER)
     return sorted(signs, key=lambda sign: (ORDER.index(sign.what) if sign.what in ORDER else last, sign.what))
-
-
-def _short(text: str, width: int) -> str:
-    """Cut at the end: the first words say most."""
-    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _live(one: Checkup) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran, Verdict
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, wrapped
+from toolkit.show.text import count, duration, line, shortened, wrapped
 
 WIDTH = 80
 WORDS: dict[str, str] = {
@@ -160,7 +160,7 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
         rows += [(line(step), "not started", version(jobs[step]), "", "") for step in ran.not_started]
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
-        yield table(headers, [(*row[:4], clipped(line(row[4]), space)) for row in rows])
+        yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
         yield ""
     for outcome in ran.outcomes:
         yield from _detail(outcome, jobs[outcome.step], several, width)

@@ -68,6 +68,16 @@ def clipped(text: str, width: int) -> str:
     return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
 
 
+def shortened(sentence: str, width: int) -> str:
+    """Cut behind a word, since the first ones say most; a word that is too long itself is cut."""
+    if len(sentence) <= width:
+        return sentence
+    kept = sentence[: max(width - 3, 0)]
+    if sentence[len(kept)] != " " and " " in kept.strip():
+        kept = kept[: kept.rindex(" ")]
+    return f"{kept.rstrip(' ,;:(')}..."[:width]
+
+
 def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
     """A sentence in lines of at most `width`, broken between words only (a path is never broken)."""
     if len(sentence) <= width:

@@ -58,7 +58,11 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
     min_tasks: Annotated[
         int,
-        Meta(ge=0, description="`health` calls it failing if fewer tasks are wanted of the service; 0 for one that may be scaled to none."),
+        Meta(
+            ge=0,
+            description="`health` calls it failing if fewer tasks are wanted of the service, and a deploy is unhealthy if none are;"
+            " 0 for one that may be scaled to none.",
+        ),
     ] = 1
     roles: Annotated[
         tuple[base.Role, ...], Meta(description="The names of the task's roles, with their paths: `permissions` allows no others.")

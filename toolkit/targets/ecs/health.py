@@ -252,10 +252,7 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
 def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Sign:
     """The sign of a service that somebody, or something, has scaled to fewer tasks than it may have."""
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
-    if service.get("schedulingStrategy") == "DAEMON":
-        mend = "add a container instance to the cluster"
-    else:
-        mend = f"aws ecs update-service --cluster {settings.cluster} --service {settings.service} --desired-count {settings.min_tasks}"
+    mend = reading.scaling(service, settings.cluster, settings.service, settings.min_tasks)
     return Sign("service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=mend)
 
 

@@ -190,3 +190,10 @@ def serving(service: Shape) -> Shape:
 
 def _revision(arn: str) -> str:
     return str(arn).rpartition("/")[2] or "none"
+
+
+def scaling(service: Shape, cluster: str, name: str, tasks: int) -> str:
+    """How a service that has too few tasks gets more of them."""
+    if service.get("schedulingStrategy") == "DAEMON":
+        return "add a container instance to the cluster"
+    return f"aws ecs update-service --cluster {cluster} --service {name} --desired-count {tasks}"

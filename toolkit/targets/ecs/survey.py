@@ -434,7 +434,8 @@ def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         said.append(f"the files are not as committed: the image is tagged {ground.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
-        said.append(f"the desired count of service {settings.service} is 0: nothing will run")
+        verdict = "" if settings.min_tasks < 1 else ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+        said.append(f"the desired count of service {settings.service} is 0: nothing will run{verdict}")
     if way.act == "attach":
         said.append(f"this version is being deployed already, by {definitions.whose(ground.running)}: nothing is started, only watched")
     elif way.act != "unchanged" and ground.busy:

@@ -109,7 +109,8 @@ def _unchanged(look: Look) -> Seen:
         cause = f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now: somebody else has deployed it"
         return Seen("failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark)
     runs = live(look.job, look.world)
-    return Seen("done", Verdict.UNCHANGED, "this version runs already", cause="; ".join(runs.notes) if runs else "", live=runs)
+    seen = Seen("done", Verdict.UNCHANGED, "this version runs already", cause="; ".join(runs.notes) if runs else "", live=runs)
+    return seen if look.service.get("desiredCount") else _idle(look, seen)
 
 
 def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
@@ -395,8 +396,7 @@ def _interfaces(task: Shape) -> list[Shape]:
 def _proven(look: Look) -> Seen:
     """ECS says that it is complete: do its tasks run our image, and do they answer?"""
     if not look.service.get("desiredCount"):
-        words = f"the desired count of {look.settings.service} is 0: nothing runs"
-        return replace(_done(look, words), cause=words, lines=(f"warning: {words}",))
+        return _idle(look, _done(look, "complete"))
     revision, wanted, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
     images = _images(revision.get("containerImages"), "containerName", moved)
     tasks = _tasks_of_ours(look) if look.service.get("loadBalancers") or not any(digest for _, digest in images) else []
@@ -413,6 +413,22 @@ def _proven(look: Look) -> Seen:
     if waiting:
         return Seen("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
     return _done(look, "complete")
+
+
+def _idle(look: Look, seen: Seen) -> Seen:
+    """How a step ended after which nothing runs: nobody has seen that this version is any good. `min_tasks = 0` says that this is meant."""
+    settings = look.settings
+    words = f"the desired count of {settings.service} is 0: nothing runs"
+    seen = replace(seen, phase=words, cause=words, lines=(f"warning: {words}",))
+    if settings.min_tasks < 1:
+        return seen
+    return replace(
+        seen,
+        verdict=Verdict.UNHEALTHY,
+        cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
+        next=reading.scaling(look.service, settings.cluster, settings.service, settings.min_tasks),
+        untouched=True,
+    )
 
 
 def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
