@@ -14,8 +14,8 @@ from toolkit.flow.compare import UNRECORDED, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules
 from toolkit.ports.world import World
-from toolkit.record.history import unfinished
-from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.record.history import Summary, unfinished
+from toolkit.record.ledger import Ledger, Record, deployed_since, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
@@ -74,7 +74,7 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     return points
 
 
-def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, str], told: Told) -> dict[str, Point]:
+def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, Summary], told: Told) -> dict[str, Point]:
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
@@ -92,14 +92,23 @@ def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, st
         elif name in earlier:
             points[name] = Point(None, "", unknown=EARLIER)
         else:
-            points[name] = point(contents.records.get(name, ()), left.get(name, ""), place)
+            records, open_run = contents.records.get(name, ()), left.get(name)
+            in_doubt = open_run is not None and _is_in_doubt(open_run, name, records)
+            points[name] = point(records, open_run.run if open_run and in_doubt else "", place)
     return points
 
 
-def _left_open(store: Store, environment: str | None) -> dict[str, str]:
+def _left_open(store: Store, environment: str | None) -> dict[str, Summary]:
     """Target -> the newest run of this machine that has begun to deploy it there, and has not written down how that ended."""
     runs = [run for run in unfinished(store) if run.environment == environment]
-    return {target: run.run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+    return {target: run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+
+
+def _is_in_doubt(left: Summary, target: str, records: Sequence[Record]) -> bool:
+    """Whether nobody has recorded how a run that was left open ended for a target, nor deployed it since."""
+    if any(record.run == left.run for record in records):
+        return False
+    return deployed_since(records, left.before.get(target, ""), left.run) is None
 
 
 def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
@@ -108,7 +117,7 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
     last, since = records[0] if records else None, None
     if last is not None and last.unsure:
         since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
-    if left_open > max((record.run for record in records), default=""):
+    if left_open:
         since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
     if good is None:
         if since is not None:

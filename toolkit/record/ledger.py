@@ -138,6 +138,19 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
 
 
+def deployed_since(records: Sequence[Record], before: str, run: str) -> Record | None:
+    """The newest good deploy after a run began that has recorded nothing itself, None if there is none. Pure.
+
+    `before` is the newest good deploy when that run began: the record's own order counts, for clocks
+    differ. Where that is not known any more, the names of the runs have to do.
+    """
+    good = [record for record in records if record.verdict in GOOD and record.run != run]
+    known = next((record for record in good if before and record.run == before), None)
+    if known is not None:
+        return next((record for record in good if record.n > known.n), None)
+    return next((record for record in good if record.run > run), None)
+
+
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
     """Whether what was found unchanged is what the newest good record says already, or the same version with something in it that
     nobody deployed."""
