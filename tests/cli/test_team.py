@@ -235,6 +235,58 @@ def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_liv
     assert "queue" in planned.out
 
 
+def test_a_change_outside_toolkit_that_kept_the_tags_is_no_clean_answer_of_what_is_live(team: Team) -> None:
+    """CloudFormation keeps the tags where an update names none."""
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    assert states(ada, "live")["queue"] == "clean"
+    team.endpoint.cloudformation.stacks["Queue"].template = template(9)
+    answer = ada("diff", "live", "--json").json
+    assert answer["states"]["queue"] == "due"
+    assert "it was changed outside toolkit" in json.dumps(answer["plan"])
+
+
+@pytest.mark.parametrize("words", [("diff", "live", "--json"), ("deploy", "--dry-run", "--json")])
+def test_a_record_that_names_another_commit_than_what_its_run_put_there_is_not_believed(team: Team, words: tuple[str, ...]) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    head = clone.commit("more of it", {"queue.json": template(2)})
+    objects = team.endpoint.s3.buckets["state"].objects
+    [key] = [name for name in objects if name.endswith("/queue.json")]
+    team.endpoint.s3.put("state", key, objects[key].body.replace(team.origin.head.encode(), head.encode()))
+    said = ada(*words)
+    assert "queue" in json.dumps(said.json.get("plan") or said.json["steps"]), said
+
+
+def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_recorded(team: Team) -> None:
+    """Where rules.toml names no account, the credentials say which is meant."""
+    clone, ada = team.colleague("ada")
+    clone.commit("any account", {"rules.toml": RULES.replace('account = "111111111111"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
+    said = ada("deploy", "--yes", "--profile", "no-such-profile")
+    assert (said.code, "Nothing to deploy" in said.out) == (7, False), said
+
+
+def test_the_region_that_is_meant_is_looked_at_where_the_rules_name_none(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("any region", {"rules.toml": RULES.replace('regions = ["eu-west-1"]\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
+    for said in (
+        ada("deploy", "--dry-run", "--without", "page", "--region", "us-west-2"),
+        ada("deploy", "--dry-run", "--without", "page", AWS_REGION="us-west-2"),
+    ):
+        assert "cloudformation:CreateChangeSet" in said.out, said
+    assert states(ada)["queue"] == "clean"
+    assert states(ada, AWS_REGION="us-west-2")["queue"] == "unknown"
+
+
 def test_nothing_to_deploy_is_said_where_everything_is_recorded_and_live(team: Team) -> None:
     _, ada = team.colleague("ada")
     ada("record", "set", "page", "HEAD", "--yes")

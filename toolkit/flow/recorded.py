@@ -13,6 +13,7 @@ from toolkit.errors import Exit, ToolkitError
 from toolkit.flow.compare import UNRECORDED, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules
+from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.world import World
 from toolkit.record.history import Summary, unfinished
 from toolkit.record.ledger import Ledger, Record, deployed_since, open_ledger
@@ -27,21 +28,26 @@ GONE = "nothing of it is live, though its deploy is recorded (run {run})"
 EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
 
 
-def reader(world: World, told: Told, look: bool = False) -> Records:
+def reader(world: World, told: Told, look: bool = False, profile: str | None = None, region: str | None = None) -> Records:
     """The records of a project. `told` hears of what could not be read: then what this machine knows has to do.
 
-    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy.
+    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy,
+    with the `profile` that it is for. Its `region` counts where rules.toml names none: else every region has to be up to date.
     """
 
     def read(how: str, rules: Rules, environment: str | None) -> Points:
         found = rules.environments.get(environment) if environment else None
-        where = making.places(found, None, None)
+        where = making.places(found, profile, None if found is not None and found.regions else region)
+        if look or how == "live":  # not another account's record, where rules.toml leaves it to the credentials
+            where = tuple(really(place, world) for place in where)
+        else:
+            where = tuple(replace(place, region=place.region or default_region(place.profile)) for place in where)
         variables = found.vars if found else {}
         shared = any(place.store for place in where)
         find = store_for if shared else existing_store
         store = find(rules, world, where[0].profile)
         if how == "live":
-            return _live(rules, where, variables, store, world)
+            return _live(rules, where, variables, store, world, told)
         points = _last(store, rules, where, world, told)
         return _looked_at(points, rules, where, variables, store, world) if look else points
 
@@ -138,10 +144,11 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
     )
 
 
-def _live(
-    rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World
-) -> Points:  # fmt: skip
-    """What the cloud says runs. A target that cannot be asked is unknown, and so due."""
+def _live(rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World, told: Told) -> Points:
+    """What the cloud says runs. A target that cannot be asked is unknown, and so due; so is one
+    that is not what its own tags say, as far as the record knows that run.
+    """
+    known = {place: _records_in(store, place, world, told) for place in where}
     seen = look(leaves(rules), rules, where, variables, world)
     unasked = [live for live in seen.values() if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS]
     if unasked and len(unasked) == len(seen):  # nobody could be asked: that is what has to be fixed, and no answer
@@ -158,8 +165,19 @@ def _live(
                 one = Point(None, "", unknown="nothing is live of it")
             else:
                 one = _confirmed(live, name, place, store, world)
+                one = replace(one, since=contradiction(live, known[place].get(name, ())) or None)
             points[name] = (*points.get(name, ()), one)
     return points
+
+
+def _records_in(store: Store | None, place: Place, world: World, told: Told) -> Mapping[str, tuple[Record, ...]]:
+    if store is None:
+        return {}
+    try:
+        return open_ledger(store, place, world).all().records
+    except ToolkitError as problem:
+        told(f"what is live cannot be held against its record: {problem}")
+        return {}
 
 
 def look(
@@ -272,17 +290,36 @@ def _against_live(
     return replace(recorded, since=why) if why else recorded
 
 
-def changed(live: Live, records: Iterable[Record], run: str) -> str:
+def changed(live: Live, records: Collection[Record], run: str) -> str:
     """Why what runs is not what `run` put there, the last good deploy when the record was read, empty if it is. Pure."""
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return ""
     if good.run != run:
         return f"run {good.run} has deployed it meanwhile"
+    why = contradiction(live, records)
+    if why:
+        return why
     same = good.deployed.same(live.deployed)
     if same is False:
         return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"
     if same is None and live.version != good.version:
         runs = live.version or "something that toolkit did not deploy"
         return f"{runs[:20]} runs, and run {good.run} deployed {good.version[:20]}"
+    return ""
+
+
+def contradiction(live: Live, records: Iterable[Record]) -> str:
+    """Why what runs is not what the run that its tags name put there, as that is recorded; empty if it is, or nobody knows. Pure."""
+    for record in records:
+        if record.run != live.run or record.verdict not in GOOD:
+            continue
+        if record.deployed.same(live.deployed) is False:
+            return f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
+        for recorded, tagged in (
+            (record.commit, live.commit),
+            (record.fingerprint, live.fingerprint),
+        ):
+            if recorded and tagged and recorded != tagged:
+                return f"run {record.run} is recorded as {record.version[:20]}, and what it put there says {str(live.version)[:20]}"
     return ""
