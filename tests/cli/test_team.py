@@ -153,6 +153,36 @@ def test_a_target_that_was_renamed_together_with_its_files_is_told_and_the_other
     assert any("no longer in rules.toml" in note and "queue" in note for note in answer.json["notes"])
 
 
+def test_what_another_name_of_the_target_has_deployed_since_is_no_clean_answer(team: Team) -> None:
+    """The record of the old name is still there, and HEAD is what it says: the stack holds what the new name put there."""
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    renamed = RULES.replace("targets.queue", "targets.jobs").replace('deploy = ["queue"]', 'deploy = ["jobs"]')
+    commit = clone.commit("renamed", {"rules.toml": renamed, "queue.json": template(2)})
+    team.ready()
+    assert ada("deploy-stack", "jobs", "--yes").code == 0
+    clone.git("revert", "--no-edit", commit)
+    answer = ada("diff", "--json").json
+    assert answer["states"]["queue"] == "due"
+    assert "jobs (run" in json.dumps(answer["plan"])
+    deployed(team, ada)
+    assert states(ada)["queue"] == "clean"
+
+
+def test_what_another_environment_has_put_into_the_same_stack_is_no_clean_answer(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    place = 'account = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://state/team"\n'
+    clone.commit("trial", {"rules.toml": RULES.replace("[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    first = clone.head
+    clone.commit("more of it", {"queue.json": template(2)})
+    deployed(team, ada, "--env", "trial")
+    clone.git("checkout", "-q", "--detach", first)
+    assert states(ada)["queue"] == "due"
+    assert states(ada, "--env", "trial")["queue"] == "due"
+
+
 def test_who_means_to_go_back_says_so(team: Team) -> None:
     clone, ada = team.colleague("ada")
     first = clone.head

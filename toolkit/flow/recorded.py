@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -48,7 +50,7 @@ def reader(world: World, told: Told, look: bool = False, profile: str | None = N
         store = find(rules, world, where[0].profile)
         if how == "live":
             return _live(rules, where, variables, store, world, told)
-        points = _last(store, rules, where, world, told)
+        points = _last(store, rules, where, variables, world, told)
         return _looked_at(points, rules, where, variables, store, world) if look else points
 
     return read
@@ -59,7 +61,9 @@ def leaves(rules: Rules) -> list[str]:
     return [name for name, target in rules.targets.items() if not target.members]
 
 
-def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: World, told: Told) -> Points:
+def _last(
+    store: Store | None, rules: Rules, where: Sequence[Place], variables: Mapping[str, str], world: World, told: Told
+) -> Points:  # fmt: skip
     """The last good deploy of each target in each place, and for those without one that nothing is recorded.
 
     A record that cannot be read leaves everything unknown: what it would have said may be less than what any other base says.
@@ -70,7 +74,8 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     try:
         left = _left_open(store, where[0].environment)
         for place in where:
-            known = _points_of(open_ledger(store, place, world), place, rules, left, told)
+            others = _beside(place, rules, store, world)
+            known = _points_of(open_ledger(store, place, world), place, rules, variables, left, others, told)
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -80,7 +85,24 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     return points
 
 
-def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, Summary], told: Told) -> dict[str, Point]:
+def _beside(place: Place, rules: Rules, store: Store, world: World) -> list[Record]:
+    """What is recorded in the other environments of the same account and region: their targets may change the same things.
+    Raises ToolkitError."""
+    records: list[Record] = []
+    for name, environment in rules.environments.items():
+        if name == place.environment or place.account is None or environment.account != place.account:
+            continue
+        for other in making.places(environment, place.profile, None):
+            if other.region in (None, place.region):
+                for entries in open_ledger(store, other, world).all().records.values():
+                    records += entries
+    return records
+
+
+def _points_of(
+    ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Summary],
+    others: Sequence[Record], told: Told,
+) -> dict[str, Point]:  # fmt: skip
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
@@ -101,7 +123,46 @@ def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, Su
             records, open_run = contents.records.get(name, ()), left.get(name)
             in_doubt = open_run is not None and _is_in_doubt(open_run, name, records)
             points[name] = point(records, open_run.run if open_run and in_doubt else "", place)
+            rival = _rival(name, records, [*others, *chain(*contents.records.values())], place, rules, variables)
+            if rival is not None and points[name].since is None and points[name].unknown is None:
+                points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
     return points
+
+
+def _rival(
+    name: str, records: Sequence[Record], others: Iterable[Record], place: Place, rules: Rules, variables: Mapping[str, str]
+) -> Record | None:  # fmt: skip
+    """The deploy of another target, as it was called before perhaps, that has changed what this one is, since its last good deploy."""
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is None:
+        return None
+    mine = good.writes
+    for other in others:
+        if (other.target, other.environment) == (name, good.environment) or not other.writes:
+            continue
+        if (other.account, other.region) != (good.account, good.region) or not (other.verdict in GOOD or other.unsure):
+            continue
+        if not mine:  # somebody has only said what is live
+            [job] = making.imagined([rules.targets[name]], [place], variables)
+            mine = targets.kind(job.kind).writes(job.settings)
+        if any(thing.meets(theirs) for thing in mine for theirs in other.writes) and not _is_before(other.when, good.when):
+            return other
+    return None
+
+
+def _is_before(earlier: str, later: str) -> bool:
+    """Whether one time is before another, both by the store's clock. What is no time is not."""
+    first, second = moment(earlier), moment(later)
+    return first is not None and second is not None and first < second
+
+
+def moment(text: str) -> datetime | None:
+    """A time of the record, or of the cloud; None for what is none: others may write there."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
 
 
 def _left_open(store: Store, environment: str | None) -> dict[str, Summary]:

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, Deployed, Place
+from toolkit.model import GOOD, Deployed, Place, Written
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import disk, legacy, state
@@ -69,6 +69,8 @@ class Record(Struct, frozen=True):
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = DEPLOYED
+    writes: tuple[Written, ...] = ()
+    """What it has changed: a target of another name may have changed the same thing since."""
 
 
 class Scope(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from toolkit import targets
 from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
@@ -54,5 +55,6 @@ class Papers:
                 settings=runs.settings or "",
                 deployed=live.deployed if live else Deployed(),
                 who=f"{who.user()}@{who.this().host}",
+                writes=targets.kind(job.kind).writes(job.settings),
             )
         )
