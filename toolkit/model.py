@@ -751,6 +751,11 @@ class Written(Struct, frozen=True):
     name: str
     part: str | None = None
 
+    def meets(self, other: "Written") -> bool:
+        """Whether both change the same thing, or a part that is in the other."""
+        same_thing = (self.what, self.name) == (other.what, other.name)
+        return same_thing and (None in (self.part, other.part) or self.part == other.part)
+
 
 class Outcome(Struct, frozen=True):
     """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds.

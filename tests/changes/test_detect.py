@@ -366,6 +366,15 @@ def test_an_uncommitted_file_in_a_submodule_makes_it_modified(parent: Repo, name
     assert found(parent) == {"lib/sub": ("modified", "unstaged")}
 
 
+@pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
+def test_an_edit_that_the_index_of_a_submodule_hides_makes_it_modified(parent: Repo, how: str) -> None:
+    inside = Repo(parent.path / "lib/sub")
+    inside.git("update-index", how, "a")
+    assert found(parent) == {}
+    inside.write({"a": "edited\n"})
+    assert found(parent) == {"lib/sub": ("modified", "unstaged")}
+
+
 def test_a_submodule_that_is_not_checked_out_is_unchanged(parent: Repo, tmp_path: Path) -> None:
     clone = parent.clone(tmp_path / "clone")
     assert found(clone) == {}
@@ -414,6 +423,7 @@ def test_a_rule_for_the_folder_above_has_the_submodule(parent: Repo, toolkit: To
         "core.quotePath=true",
         "core.quotePath=false",
         "core.abbrev=4",
+        "core.ignoreCase=true",
         "core.preloadIndex=false",
         "core.untrackedCache=true",
         "core.pager=false",
@@ -444,8 +454,8 @@ def test_no_configuration_changes_the_answer(repo: Repo, toolkit: Toolkit, setti
     base = repo.git("rev-parse", "HEAD")
     repo.git("mv", "cdk/app.py", "cdk/main.py")
     repo.commit("second", {APP: "new\n", b"backend/caf\xe9": "x"})
-    repo.write({"lambda/login/handler.py": "new\n", "notes/a/b": "x", "é": "x"})
-    repo.git("add", "lambda")
+    repo.write({"lambda/login/handler.py": "new\n", "lambda/login/Handler.py": "x", "notes/a/b": "x", "é": "x"})
+    repo.git("add", "lambda/login/handler.py")
 
     def answers() -> list[str]:
         commands = (("diff", "--json", base), ("diff", "--json", f"{base}..HEAD"), ("rules", "replay", "--json"))

@@ -142,6 +142,47 @@ def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: 
     assert states(bob)["queue"] == "clean"
 
 
+def test_a_target_that_was_renamed_together_with_its_files_is_told_and_the_others_stay_clean(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    renamed = RULES.replace("targets.queue", "targets.jobs").replace('deploy = ["queue"]', 'deploy = ["jobs"]')
+    clone.commit("renamed", {"rules.toml": renamed, "queue.json": template(2)})
+    answer = ada("diff", "--json")
+    assert answer.json["states"] == {"jobs": "unknown", "page": "clean"}
+    assert any("no longer in rules.toml" in note and "queue" in note for note in answer.json["notes"])
+
+
+def test_what_another_name_of_the_target_has_deployed_since_is_no_clean_answer(team: Team) -> None:
+    """The record of the old name is still there, and HEAD is what it says: the stack holds what the new name put there."""
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    renamed = RULES.replace("targets.queue", "targets.jobs").replace('deploy = ["queue"]', 'deploy = ["jobs"]')
+    commit = clone.commit("renamed", {"rules.toml": renamed, "queue.json": template(2)})
+    team.ready()
+    assert ada("deploy-stack", "jobs", "--yes").code == 0
+    clone.git("revert", "--no-edit", commit)
+    answer = ada("diff", "--json").json
+    assert answer["states"]["queue"] == "due"
+    assert "jobs (run" in json.dumps(answer["plan"])
+    deployed(team, ada)
+    assert states(ada)["queue"] == "clean"
+
+
+def test_what_another_environment_has_put_into_the_same_stack_is_no_clean_answer(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    place = 'account = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://state/team"\n'
+    clone.commit("trial", {"rules.toml": RULES.replace("[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    first = clone.head
+    clone.commit("more of it", {"queue.json": template(2)})
+    deployed(team, ada, "--env", "trial")
+    clone.git("checkout", "-q", "--detach", first)
+    assert states(ada)["queue"] == "due"
+    assert states(ada, "--env", "trial")["queue"] == "due"
+
+
 def test_who_means_to_go_back_says_so(team: Team) -> None:
     clone, ada = team.colleague("ada")
     first = clone.head
@@ -309,6 +350,58 @@ def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_liv
     assert "queue" in planned.out
 
 
+def test_a_change_outside_toolkit_that_kept_the_tags_is_no_clean_answer_of_what_is_live(team: Team) -> None:
+    """CloudFormation keeps the tags where an update names none."""
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    assert states(ada, "live")["queue"] == "clean"
+    team.endpoint.cloudformation.stacks["Queue"].template = template(9)
+    answer = ada("diff", "live", "--json").json
+    assert answer["states"]["queue"] == "due"
+    assert "it was changed outside toolkit" in json.dumps(answer["plan"])
+
+
+@pytest.mark.parametrize("words", [("diff", "live", "--json"), ("deploy", "--dry-run", "--json")])
+def test_a_record_that_names_another_commit_than_what_its_run_put_there_is_not_believed(team: Team, words: tuple[str, ...]) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    head = clone.commit("more of it", {"queue.json": template(2)})
+    objects = team.endpoint.s3.buckets["state"].objects
+    [key] = [name for name in objects if name.endswith("/queue.json")]
+    team.endpoint.s3.put("state", key, objects[key].body.replace(team.origin.head.encode(), head.encode()))
+    said = ada(*words)
+    assert "queue" in json.dumps(said.json.get("plan") or said.json["steps"]), said
+
+
+def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_recorded(team: Team) -> None:
+    """Where rules.toml names no account, the credentials say which is meant."""
+    clone, ada = team.colleague("ada")
+    clone.commit("any account", {"rules.toml": RULES.replace('account = "111111111111"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
+    said = ada("deploy", "--yes", "--profile", "no-such-profile")
+    assert (said.code, "Nothing to deploy" in said.out) == (7, False), said
+
+
+def test_the_region_that_is_meant_is_looked_at_where_the_rules_name_none(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("any region", {"rules.toml": RULES.replace('regions = ["eu-west-1"]\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    assert ada("deploy", "--yes").out.endswith("Nothing to deploy.\n")
+    for said in (
+        ada("deploy", "--dry-run", "--without", "page", "--region", "us-west-2"),
+        ada("deploy", "--dry-run", "--without", "page", AWS_REGION="us-west-2"),
+    ):
+        assert "cloudformation:CreateChangeSet" in said.out, said
+    assert states(ada)["queue"] == "clean"
+    assert states(ada, AWS_REGION="us-west-2")["queue"] == "unknown"
+
+
 def test_nothing_to_deploy_is_said_where_everything_is_recorded_and_live(team: Team) -> None:
     _, ada = team.colleague("ada")
     ada("record", "set", "page", "HEAD", "--yes")
@@ -371,6 +464,78 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
     assert ada("diff", "--out", plan).code == 0
     said = ada("deploy", "--plan", plan, "--yes", "--without", "page", AWS_ENDPOINT_URL="http://127.0.0.1:9")
     assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
+
+
+@pytest.mark.parametrize("change", ["commit", "environment", "endpoint", "tree", "source"])
+def test_a_plan_without_steps_is_stale_like_any_other(team: Team, tmp_path: Path, change: str) -> None:
+    """It said "Nothing to deploy" for whatever there was by then."""
+    clone, ada = team.colleague("ada")
+    both = RULES.replace("[targets.queue]", '[environments.prod]\naccount = "222222222222"\n\n[targets.queue]')
+    clone.commit("prod", {"rules.toml": both})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    plan, more, env = tmp_path / "plan.json", list[str](), dict[str, str]()
+    assert ada("diff", "--out", str(plan)).code == 0
+    assert ada("deploy", "--plan", str(plan), "--yes").out.endswith("Nothing to deploy.\n")
+    match change:
+        case "commit":
+            clone.commit("more of it", {"queue.json": template(2)})
+        case "tree":
+            clone.write({"queue.json": template(2)})
+        case "environment":
+            more = ["--env", "prod"]
+        case "endpoint":
+            env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+        case "source":
+            plan.write_text(json.dumps({**json.loads(plan.read_text()), "source": {}}))
+    said = ada("deploy", "--plan", str(plan), "--yes", *more, **env)
+    assert (said.code, "the plan is stale" in said.err, said.out) == (2, True, ""), said
+
+
+def test_a_plan_without_steps_is_held_against_what_is_live(team: Team, tmp_path: Path) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    plan = str(tmp_path / "plan.json")
+    ada("diff", "--out", plan)
+    team.endpoint.cloudformation.stacks.clear()
+    said = ada("deploy", "--plan", plan, "--yes")
+    assert (said.code, "the plan has no steps, and queue is due" in said.err) == (2, True), said
+
+
+def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(team: Team, tmp_path: Path) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    clone.commit("more of it", {"queue.json": template(2)})
+    plan = str(tmp_path / "plan.json")
+    assert ada("diff", "HEAD", "--out", plan).code == 0
+    said = ada("deploy", "--plan", plan, "--yes")
+    assert (said.code, "queue" in said.err, "Nothing to deploy" in said.out) == (2, True, False), said
+
+
+def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("no default", {"rules.toml": RULES.replace('environment = "dev"\n', "")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    plan = str(tmp_path / "plan.json")
+    assert ada("diff", "--out", plan).code == 0
+    said = ada("deploy", "--plan", plan, "--yes", "--without", "page", "--env", "dev")
+    assert (said.code, "it was made for another environment" in said.err) == (2, True), said
+
+
+@pytest.mark.parametrize(("place", "dirty"), [("plan.json", False), ("infra/plan.json", True)])
+def test_a_plan_that_is_written_into_what_is_deployed_is_in_the_name(team: Team, place: str, dirty: bool) -> None:
+    """P11: where no rule knows it, it is no change."""
+    clone, ada = team.colleague("ada")
+    rules = RULES.replace('paths = ["queue.json"]', 'paths = ["queue.json", "infra/**"]')
+    clone.commit("infra", {"rules.toml": rules, "infra/a": "1"})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    assert ada("diff", "--out", place).code == 0
+    team.ready()
+    done = ada("deploy", "--plan", place, "--yes", "--without", "page", "--json")
+    [step] = done.json["steps"]
+    assert (done.code, "-dirty-" in step["version"]) == (0, dirty), done
 
 
 def earlier_version(team: Team) -> None:

@@ -295,6 +295,21 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
             [record()],
             "it was changed at 2026-11-27 12:00, and no deploy of then is recorded",
         ),
+        (
+            Live("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
+            [record(when="9999-12-31T23:59:59+00:00")],
+            "",
+        ),
+        (
+            Live("v2", "c2", "f2", "r2", None, {"stack": "s"}, deployed=Deployed(template="other")),
+            [replace(record(), deployed=Deployed(template="t"))],
+            "what runs is not what run r2 deployed: it was changed outside toolkit",
+        ),
+        (
+            Live("v1", "c1", "f1", "r2", None, {"stack": "s"}),
+            [record()],
+            "run r2 is recorded as v2, and what it put there says v1",
+        ),
     ],
 )
 def test_what_no_deploy_has_put_there_is_somebody_elses(live: Live, records: list[Record], why: str) -> None:

@@ -45,8 +45,10 @@ def run(at: int) -> str:
     return f"20261120-{at:02}0000-aaaa"
 
 
-def left(store: Store, at: int, *states: str, **facts: Any) -> None:
-    job = {"step": "app", "target": "app", "place": {"environment": "dev"}}
+def left(store: Store, at: int, *states: str, before: int | None = None) -> None:
+    job: dict[str, Any] = {"step": "app", "target": "app", "place": {"environment": "dev"}}
+    if before is not None:
+        job["recorded"] = {"run": run(before)}
     with_end = Journal.create(store, run(at), {"jobs": [job], "environment": "dev"}, Real())
     for state in states:
         step = None if state == "end" else "app"
@@ -122,6 +124,27 @@ def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -
     left(store, 1, "intent")
     deployed(store, 2, "succeeded")
     assert point(store) == Point(commit(2), "f2", run=run(2))
+
+
+def test_a_run_of_a_machine_whose_clock_is_slow_may_be_live_all_the_same(store: Store) -> None:
+    """Its name says that it began before the deploy that it knew of."""
+    deployed(store, 5, "succeeded")
+    left(store, 2, "intent", before=5)
+    assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
+
+
+def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(store: Store) -> None:
+    deployed(store, 5, "succeeded")
+    left(store, 9, "intent", before=5)
+    deployed(store, 6, "succeeded")
+    assert point(store) == Point(commit(6), "f6", run=run(6))
+
+
+def test_a_deploy_that_failed_after_it_does_not_say_that_a_run_is_over(store: Store) -> None:
+    deployed(store, 5, "succeeded")
+    left(store, 2, "intent", before=5)
+    deployed(store, 6, "rolled-back")
+    assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 
 
 def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) -> None:

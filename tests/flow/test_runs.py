@@ -166,3 +166,12 @@ def test_a_later_run_that_failed_has_deployed_nothing(store: Store, world: World
     recorded(store, "rolled-back")
     with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on with the step
         resumed(store, world)
+
+
+def test_a_run_whose_clock_was_slow_is_not_over_for_a_deploy_that_it_knew_of(world: World) -> None:
+    recorded_as(world, "v0", LATER)
+    knew = replace(JOB, recorded=flow.recorded(JOB, read_rules(RULES.encode(), "rules.toml"), world))
+    store = open_store("p", world.root)
+    Journal.create(store, EARLIER, {"jobs": [making.pack(knew)]}, world.clock).close()
+    with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on with the step
+        resumed(store, world)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.run import ROOT
 from toolkit.errors import BadConfig
 from toolkit.ports.aws import endpoint as module
-from toolkit.ports.aws.endpoint import SERVICES, addresses, endpoint, everywhere
+from toolkit.ports.aws.endpoint import SERVICES, addresses, endpoint, everywhere, region
 
 
 def theirs(profile: str | None, service: str) -> str:
@@ -94,6 +94,29 @@ def test_the_endpoint_is_the_one_that_botocore_takes(
     special = addresses(profile)[1]
     for service in SERVICES:
         assert special.get(service, "") == module._shown(theirs(profile, service)), service
+
+
+@pytest.mark.parametrize(
+    ("profile", "env", "expected"),
+    [
+        (None, {}, None),
+        ("far", {}, "us-west-2"),
+        (None, {"AWS_PROFILE": "far"}, "us-west-2"),
+        ("far", {"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ("far", {"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ("none", {"AWS_DEFAULT_REGION": ""}, None),
+    ],
+)
+def test_the_region_is_the_one_that_calls_go_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str | None, env: dict[str, str], expected: str | None
+) -> None:
+    files(tmp_path, monkeypatch, "[profile far]\nregion = us-west-2\n[profile none]\noutput = json\n")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert region(profile) == expected
+    named = env.get("AWS_REGION")
+    session = botocore.session.Session(profile=profile)
+    assert (named or session.get_config_variable("region") or None) == expected
 
 
 def test_a_queue_that_is_emulated_for_checks_is_told_but_moves_no_deploy(monkeypatch: pytest.MonkeyPatch) -> None:

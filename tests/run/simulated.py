@@ -36,6 +36,7 @@ command = base.deploy_command
 runnable = base.can_run
 services = base.no_services
 health = base.no_health
+writes = base.no_writes
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

@@ -6,14 +6,16 @@ import pytest
 from msgspec.structs import replace
 
 from tests.run.simulated import Impatient, world
-from toolkit.model import Job, Live, Outcome, Place, Verdict, Version
+from toolkit.model import Job, Live, Outcome, Place, Verdict, Version, Written
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import Local, Record, Tried, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.book import Papers
+from toolkit.targets import app
 
 PLACE = Place("dev", "eu", "111111111111")
-JOB = Job("app@eu", "app", "app", "deploy", PLACE, None, Version("v2", "c2", "f2"), "run", "t")
+SETTINGS = app.Settings(cluster="c", service="s", repository="r")
+JOB = Job("app@eu", "app", "app", "deploy", PLACE, SETTINGS, Version("v2", "c2", "f2"), "run", "t")
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
     found = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
     assert (found.version, found.commit, found.fingerprint, found.verdict) == ("v2", "c2", "f2", "succeeded")
     assert (found.run, dict(found.detail), found.when[:10]) == ("run", {"digest": "sha256:1"}, "2026-11-20")
+    assert found.writes == (Written("service", "c/s"),)
 
 
 def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store) -> None:

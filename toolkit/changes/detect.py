@@ -35,11 +35,20 @@ class Look(Struct, frozen=True):
         return tuple(sorted(state.path for state in self.states if state.tree == "u"))
 
 
-def look(git: Git) -> Look:
-    """Look at the working tree."""
+def look(git: Git, without: str | None = None) -> Look:
+    """Look at the working tree. `without` is a file in it that does not count."""
+    seen = _look(git)
+    return replace(seen, states=tuple(state for state in seen.states if state.path != without))
+
+
+def _look(git: Git) -> Look:
     submodules, hidden = git.index()
-    dirty = tuple(path for path in submodules if git.is_dirty_inside(path))
+    dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
     return Look(tuple(git.status()), dirty, changed_in_hiding(git, hidden))
+
+
+def _hides_a_change(git: Git, hidden: Sequence[Entry]) -> bool:
+    return bool(changed_in_hiding(git, hidden))
 
 
 def changed_in_hiding(git: Git, hidden: Sequence[Entry]) -> tuple[FileState, ...]:

@@ -50,6 +50,4 @@ def deploy(
         plan=files.relative(plan, git.root) if plan and git else None,
         source=None if planned is None else planned.source,
     )
-    if planned is not None and not planned.targets:
-        return deploying.nothing("deploy", asked)
     return deploying.go("deploy", asked, order, git)

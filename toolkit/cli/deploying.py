@@ -223,7 +223,8 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     begin(asked, git, there)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
-        prepared = flow.prepare(order, run, git, there, reader(there, lambda words: output.note(f"note: {words}"), look=True))
+        records = reader(there, lambda words: output.note(f"note: {words}"), look=True, profile=asked.profile, region=asked.region)
+        prepared = flow.prepare(order, run, git, there, records)
         proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
     prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:

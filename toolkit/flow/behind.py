@@ -1,7 +1,7 @@
 """What runs against what was recorded, and against HEAD: whether somebody changed it behind our back, and whether it is due."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from toolkit import targets
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Request, diff
 from toolkit.flow.looking import Subject
-from toolkit.flow.recorded import point_of
+from toolkit.flow.recorded import contradiction, moment, point_of
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git
@@ -81,23 +81,17 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
         return f"{why}; it is the same as what run {kept[0].run} deployed" if kept else why
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"
+    why = contradiction(live, records)
+    if why:
+        return why
     if content:
         same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
         return "" if same or not any(record.detail for record in ours) else f"{what} is in no deploy that is recorded"
     times = [when for record in records if (when := moment(record.when)) is not None]
     since = moment(live.since or "")
-    if since is not None and times and since > max(times) + SLACK:
+    if since is not None and times and since - max(times) > SLACK:
         return f"it was changed at {since:%Y-%m-%d %H:%M}, and no deploy of then is recorded"
     return ""
-
-
-def moment(text: str) -> datetime | None:
-    """A time of the record, or of the cloud; None for what is none: others may write there."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when if when.tzinfo is not None else None
 
 
 def against_head(

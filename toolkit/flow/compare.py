@@ -22,6 +22,7 @@ from toolkit.flow.rulebook import (
     rules_path,
     settings_digest,
     settled,
+    uncounted,
 )
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted, told
@@ -45,6 +46,8 @@ class Request(Struct, frozen=True):
     given_name: str = ""
     allowed: bool = False
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
+    plan: str | None = None
+    """A plan's own file, as git names it: it is no change, unless a rule knows it."""
 
 
 class Before(Struct, frozen=True):
@@ -163,7 +166,7 @@ def _part(
 def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -> Answer:
     """Each target against what is recorded of it. One without a record is unknown, and so due."""
     head = git.require_head()
-    seen = None if request.committed else detect.look(git)
+    seen = None if request.committed else detect.look(git, uncounted(request.plan, rules, git))
     leaves = sorted(name for name, target in rules.targets.items() if not target.members)
     content = _Content(request, rules, git, seen)
     groups: dict[tuple[str, ...], set[str]] = {}

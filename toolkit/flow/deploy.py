@@ -15,7 +15,7 @@ from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitE
 from toolkit.flow.compare import Points, Records, Request, diff, owns
 from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
 from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
-from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled
+from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled, uncounted
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import Answer, Backwards, Job, Live, Preview, Recorded, Rules, Standing, Target, Version
@@ -90,6 +90,8 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     name = environment(order.environment, rules)
     found = rules.environments.get(name) if name else None
     wanted, left, changed = _wanted(order, rules, git, records)
+    if order.source is not None and not order.targets:
+        _refuse_an_empty_plan(order, rules, name, git, records)
     if not wanted:
         return Prepared(rules, (), {}, left, {})
     holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, rules, name, git)
@@ -115,6 +117,15 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     may_go_back = found is not None and found.backwards is Backwards.ALLOW
     newest = {job.step: record.run for job in jobs if (record := last_recorded(job, rules, world)) is not None}
     return Prepared(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
+
+
+def _refuse_an_empty_plan(order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None) -> None:
+    """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises StalePlan."""
+    _source(order, rules, name, git)
+    names, _ = _named(replace(order, source=None), rules, git, records)
+    if names:
+        due_now = ", ".join(names)
+        raise StalePlan(f"the plan has no steps, and {due_now} {'is' if len(names) == 1 else 'are'} due", "see what is due: toolkit diff")
 
 
 def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: World) -> None:
@@ -288,7 +299,7 @@ def _named(order: Order, rules: Rules, git: Git | None, records: Records | None)
         known(name, rules)
     if order.everything:
         return list(rules.targets), {}
-    if order.targets:
+    if order.targets or order.source is not None:
         return [_resolved(name, order.kind, rules) for name in order.targets], {}
     once: dict[tuple[str, str | None], Points] = {}
 
@@ -326,7 +337,10 @@ def _regenerated(order: Order, rules: Rules, git: Git | None, records: Records, 
 
 def due(order: Order, git: Git | None, records: Records | None) -> Answer:
     """What `diff` says for this order. Raises Refused where it recommends nothing because rules.toml says so."""
-    answer = diff(Request(folder=order.folder, rules=order.rules, environment=order.environment, allowed=order.allowed), git, records)
+    request = Request(
+        folder=order.folder, rules=order.rules, environment=order.environment, allowed=order.allowed, plan=order.plan
+    )  # fmt: skip
+    answer = diff(request, git, records)
     if answer.refusal:
         raise Refused(f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}", "see `toolkit diff`, or name the targets")
     return answer
@@ -374,10 +388,11 @@ def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | 
         content = order.wishes.get("fingerprint") or f"image {image}"
         version = Version(str(image), order.wishes.get("commit"), content, settings=str(order.wishes.get("settings") or ""))
         return Contents(dict.fromkeys((target.name for target in wanted), version))
-    seen, paths = _seen(order, git)
+    there = _working_tree(git)
+    seen = detect.look(there, uncounted(order.plan, rules, there))
     settings = settled(rules, name)
     own = {target.name: settings[target.name] for target in wanted}
-    return contents(own, rules, name, _working_tree(git), seen, paths)
+    return contents(own, rules, name, there, seen, seen.paths)
 
 
 def _source(order: Order, rules: Rules, name: str | None, git: Git | None) -> dict[str, Any]:
@@ -385,17 +400,18 @@ def _source(order: Order, rules: Rules, name: str | None, git: Git | None) -> di
     if order.wishes.get("version") or order.wishes.get("image"):
         return {}
     found = _working_tree(git)
-    now = source.digests(found.require_head(), rules, _seen(order, git)[1], found.root, name)
-    stale = [key for key, one in (order.source or {}).items() if one is not None and now.get(key) != one]
+    paths = [path for path in detect.look(found).paths if path != order.plan]  # it cannot hold its own digest
+    now = source.digests(found.require_head(), rules, paths, found.root, name)
+    stale = [] if order.source is None else [key for key in now if _differs(key, order.source, now)]
     if stale:
         raise StalePlan(f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}", "make it anew: toolkit diff --out FILE")
     return now
 
 
-def _seen(order: Order, git: Git | None) -> tuple[detect.Look, list[str]]:
-    """A look at the working tree, and the paths in it that are not as committed. The plan's own file does not count."""
-    seen = detect.look(_working_tree(git))
-    return seen, [path for path in seen.paths if path != order.plan]
+def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a plan was drawn from something else. One of a list of paths, or of a bare repository, looked at no commit or no files."""
+    unasked = key in ("head", "tree") and planned.get(key, "") is None
+    return not unasked and (key not in planned or planned[key] != now[key])
 
 
 def _working_tree(git: Git | None) -> Git:

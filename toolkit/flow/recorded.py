@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -13,9 +15,10 @@ from toolkit.errors import Exit, ToolkitError
 from toolkit.flow.compare import UNRECORDED, Failed, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules, Verdict
+from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.world import World
-from toolkit.record.history import unfinished
-from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.record.history import Summary, unfinished
+from toolkit.record.ledger import Ledger, Record, deployed_since, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
@@ -27,22 +30,27 @@ GONE = "nothing of it is live, though its deploy is recorded (run {run})"
 EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
 
 
-def reader(world: World, told: Told, look: bool = False) -> Records:
+def reader(world: World, told: Told, look: bool = False, profile: str | None = None, region: str | None = None) -> Records:
     """The records of a project. `told` hears of what could not be read: then what this machine knows has to do.
 
-    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy.
+    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy,
+    with the `profile` that it is for. Its `region` counts where rules.toml names none: else every region has to be up to date.
     """
 
     def read(how: str, rules: Rules, environment: str | None) -> Points:
         found = rules.environments.get(environment) if environment else None
-        where = making.places(found, None, None)
+        where = making.places(found, profile, None if found is not None and found.regions else region)
+        if look or how == "live":  # not another account's record, where rules.toml leaves it to the credentials
+            where = tuple(really(place, world) for place in where)
+        else:
+            where = tuple(replace(place, region=place.region or default_region(place.profile)) for place in where)
         variables = found.vars if found else {}
         shared = any(place.store for place in where)
         find = store_for if shared else existing_store
         store = find(rules, world, where[0].profile)
         if how == "live":
-            return _live(rules, where, variables, store, world)
-        points = _last(store, rules, where, world, told)
+            return _live(rules, where, variables, store, world, told)
+        points = _last(store, rules, where, variables, world, told)
         return _looked_at(points, rules, where, variables, store, world) if look else points
 
     return read
@@ -53,7 +61,9 @@ def leaves(rules: Rules) -> list[str]:
     return [name for name, target in rules.targets.items() if not target.members]
 
 
-def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: World, told: Told) -> Points:
+def _last(
+    store: Store | None, rules: Rules, where: Sequence[Place], variables: Mapping[str, str], world: World, told: Told
+) -> Points:  # fmt: skip
     """The last good deploy of each target in each place, and for those without one that nothing is recorded.
 
     A record that cannot be read leaves everything unknown: what it would have said may be less than what any other base says.
@@ -64,7 +74,8 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     try:
         left = _left_open(store, where[0].environment)
         for place in where:
-            known = _points_of(open_ledger(store, place, world), place, rules, left, told)
+            others = _beside(place, rules, store, world)
+            known = _points_of(open_ledger(store, place, world), place, rules, variables, left, others, told)
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -74,7 +85,24 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     return points
 
 
-def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, str], told: Told) -> dict[str, Point]:
+def _beside(place: Place, rules: Rules, store: Store, world: World) -> list[Record]:
+    """What is recorded in the other environments of the same account and region: their targets may change the same things.
+    Raises ToolkitError."""
+    records: list[Record] = []
+    for name, environment in rules.environments.items():
+        if name == place.environment or place.account is None or environment.account != place.account:
+            continue
+        for other in making.places(environment, place.profile, None):
+            if other.region in (None, place.region):
+                for entries in open_ledger(store, other, world).all().records.values():
+                    records += entries
+    return records
+
+
+def _points_of(
+    ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Summary],
+    others: Sequence[Record], told: Told,
+) -> dict[str, Point]:  # fmt: skip
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
@@ -92,14 +120,62 @@ def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, st
         elif name in earlier:
             points[name] = Point(None, "", unknown=EARLIER)
         else:
-            points[name] = point(contents.records.get(name, ()), left.get(name, ""), place)
+            records, open_run = contents.records.get(name, ()), left.get(name)
+            in_doubt = open_run is not None and _is_in_doubt(open_run, name, records)
+            points[name] = point(records, open_run.run if open_run and in_doubt else "", place)
+            rival = _rival(name, records, [*others, *chain(*contents.records.values())], place, rules, variables)
+            if rival is not None and points[name].since is None and points[name].unknown is None:
+                points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
     return points
 
 
-def _left_open(store: Store, environment: str | None) -> dict[str, str]:
+def _rival(
+    name: str, records: Sequence[Record], others: Iterable[Record], place: Place, rules: Rules, variables: Mapping[str, str]
+) -> Record | None:  # fmt: skip
+    """The deploy of another target, as it was called before perhaps, that has changed what this one is, since its last good deploy."""
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is None:
+        return None
+    mine = good.writes
+    for other in others:
+        if (other.target, other.environment) == (name, good.environment) or not other.writes:
+            continue
+        if (other.account, other.region) != (good.account, good.region) or not (other.verdict in GOOD or other.unsure):
+            continue
+        if not mine:  # somebody has only said what is live
+            [job] = making.imagined([rules.targets[name]], [place], variables)
+            mine = targets.kind(job.kind).writes(job.settings)
+        if any(thing.meets(theirs) for thing in mine for theirs in other.writes) and not _is_before(other.when, good.when):
+            return other
+    return None
+
+
+def _is_before(earlier: str, later: str) -> bool:
+    """Whether one time is before another, both by the store's clock. What is no time is not."""
+    first, second = moment(earlier), moment(later)
+    return first is not None and second is not None and first < second
+
+
+def moment(text: str) -> datetime | None:
+    """A time of the record, or of the cloud; None for what is none: others may write there."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
+
+
+def _left_open(store: Store, environment: str | None) -> dict[str, Summary]:
     """Target -> the newest run of this machine that has begun to deploy it there, and has not written down how that ended."""
     runs = [run for run in unfinished(store) if run.environment == environment]
-    return {target: run.run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+    return {target: run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+
+
+def _is_in_doubt(left: Summary, target: str, records: Sequence[Record]) -> bool:
+    """Whether nobody has recorded how a run that was left open ended for a target, nor deployed it since."""
+    if any(record.run == left.run for record in records):
+        return False
+    return deployed_since(records, left.before.get(target, ""), left.run) is None
 
 
 def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
@@ -108,7 +184,7 @@ def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
     last, since = records[0] if records else None, None
     if last is not None and last.unsure:
         since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
-    if left_open > max((record.run for record in records), default=""):
+    if left_open:
         since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
     failed = _failed(records)
     if good is None:
@@ -145,10 +221,11 @@ def _failed(records: Sequence[Record]) -> Failed | None:
     return None
 
 
-def _live(
-    rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World
-) -> Points:  # fmt: skip
-    """What the cloud says runs. A target that cannot be asked is unknown, and so due."""
+def _live(rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World, told: Told) -> Points:
+    """What the cloud says runs. A target that cannot be asked is unknown, and so due; so is one
+    that is not what its own tags say, as far as the record knows that run.
+    """
+    known = {place: _records_in(store, place, world, told) for place in where}
     seen = look(leaves(rules), rules, where, variables, world)
     unasked = [live for live in seen.values() if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS]
     if unasked and len(unasked) == len(seen):  # nobody could be asked: that is what has to be fixed, and no answer
@@ -165,8 +242,19 @@ def _live(
                 one = Point(None, "", unknown="nothing is live of it")
             else:
                 one = _confirmed(live, name, place, store, world)
+                one = replace(one, since=contradiction(live, known[place].get(name, ())) or None)
             points[name] = (*points.get(name, ()), one)
     return points
+
+
+def _records_in(store: Store | None, place: Place, world: World, told: Told) -> Mapping[str, tuple[Record, ...]]:
+    if store is None:
+        return {}
+    try:
+        return open_ledger(store, place, world).all().records
+    except ToolkitError as problem:
+        told(f"what is live cannot be held against its record: {problem}")
+        return {}
 
 
 def look(
@@ -280,17 +368,36 @@ def _against_live(
     return replace(recorded, since=why) if why else recorded
 
 
-def changed(live: Live, records: Iterable[Record], run: str) -> str:
+def changed(live: Live, records: Collection[Record], run: str) -> str:
     """Why what runs is not what `run` put there, the last good deploy when the record was read, empty if it is. Pure."""
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return ""
     if good.run != run:
         return f"run {good.run} has deployed it meanwhile"
+    why = contradiction(live, records)
+    if why:
+        return why
     same = good.deployed.same(live.deployed)
     if same is False:
         return f"what runs is not what run {good.run} deployed: it was changed outside toolkit"
     if same is None and live.version != good.version:
         runs = live.version or "something that toolkit did not deploy"
         return f"{runs[:20]} runs, and run {good.run} deployed {good.version[:20]}"
+    return ""
+
+
+def contradiction(live: Live, records: Iterable[Record]) -> str:
+    """Why what runs is not what the run that its tags name put there, as that is recorded; empty if it is, or nobody knows. Pure."""
+    for record in records:
+        if record.run != live.run or record.verdict not in GOOD:
+            continue
+        if record.deployed.same(live.deployed) is False:
+            return f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
+        for recorded, tagged in (
+            (record.commit, live.commit),
+            (record.fingerprint, live.fingerprint),
+        ):
+            if recorded and tagged and recorded != tagged:
+                return f"run {record.run} is recorded as {record.version[:20]}, and what it put there says {str(live.version)[:20]}"
     return ""

@@ -126,6 +126,12 @@ def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | N
     return owned
 
 
+def uncounted(plan: str | None, rules: Rules, git: Git) -> str | None:
+    """A plan's own file where it is no change: no rule knows it. Inside of what is deployed it would be deployed, too."""
+    known_by_no_rule = plan is not None and owners(rules, rules_path(rules, git))(plan) is None
+    return plan if known_by_no_rule else None
+
+
 def fallback(rules: Rules) -> frozenset[str]:
     """The targets that a path belongs to which no rule knows, groups written out: those of `unmatched`, if it names one."""
     named = rules.targets.get(rules.unmatched)

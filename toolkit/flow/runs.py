@@ -18,7 +18,7 @@ from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
-from toolkit.record.ledger import Ledger, open_ledger
+from toolkit.record.ledger import Ledger, deployed_since, open_ledger
 from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claimed
 from toolkit.record.shelf import SharedRun, Shelf
@@ -226,11 +226,10 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
     for job in found.open:
         records = open_ledger(store, job.place, world).get(job.target)
         ours = next((record for record in records if record.run == job.run), None)
-        good = [record for record in records if record.verdict in GOOD]
         if ours is not None:  # the record's own order: clocks differ
-            later = next((record for record in good if record.n > ours.n), None)
+            later = next((record for record in records if record.verdict in GOOD and record.n > ours.n), None)
         else:
-            later = next((record for record in good if record.run > job.run), None)
+            later = deployed_since(records, job.recorded.run if job.recorded else "", job.run)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
             journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)

@@ -154,9 +154,12 @@ class Leaves(Protocol):
 
 
 def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
-    """The part of an impact that concerns these targets; a group that they are not all of is written out."""
+    """The part of an impact that concerns these targets; a group that they are not all of is written out. What is no longer in
+    rules.toml concerns none of them."""
 
     def inside(name: str) -> tuple[str, ...]:
+        if name in impact.removed:
+            return ()
         own = graph.leaves(name)
         return (name,) if own <= leaves else tuple(sorted(own & leaves))
 

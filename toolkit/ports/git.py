@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from shlex import quote
@@ -165,6 +165,8 @@ class Git:
             raise _refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
         self.shallow = lines[1] == "true"
         self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
+        if not os.path.lexists(os.path.join(self.root, ".GIT")):  # or an untracked `App.py` would pass for the tracked `app.py`
+            self._argv += ["-c", "core.ignoreCase=false"]
         inside, root = os.path.realpath(folder), os.path.realpath(self.root)
         if inside != root and not inside.startswith(os.path.join(root, "")):
             raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
@@ -440,8 +442,9 @@ class Git:
             found[_text(path)] = meta.partition(b" ")[0].decode()
         return found
 
-    def is_dirty_inside(self, submodule: str) -> bool:
-        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself."""
+    def is_dirty_inside(self, submodule: str, changed: "Callable[[Git, list[Entry]], bool]") -> bool:
+        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself:
+        `changed` says whether one of the entries that an index hides differs."""
         folder = os.path.join(self.root, submodule)
         if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), submodule) or not os.path.lexists(
             os.path.join(folder, ".git")
@@ -451,7 +454,8 @@ class Git:
             inside = Git.open(folder)
             if os.path.realpath(inside.root) != os.path.realpath(folder):
                 return False  # it claims another place as its own
-            return bool(inside.status()) or any(inside.is_dirty_inside(path) for path in inside.index()[0])
+            submodules, hidden = inside.index()
+            return bool(inside.status()) or changed(inside, hidden) or any(inside.is_dirty_inside(path, changed) for path in submodules)
         except FilesElsewhere:
             return False  # it claims another place as its own
         except (NotARepository, DamagedRepository):

@@ -45,6 +45,8 @@ class Summary(Struct, frozen=True):
     problem: str | None = None
     host: str = ""
     """The machine that wrote last, as it says itself."""
+    before: Mapping[str, str] = {}
+    """Target -> the newest good deploy that was recorded when it began."""
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
@@ -104,6 +106,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
         host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
+        before={str(job.get("target")): known for job in jobs if (known := _recorded(job))},
     )
 
 
@@ -208,6 +211,12 @@ def _place(job: Mapping[str, Any]) -> Mapping[str, Any]:
 def _version(job: Mapping[str, Any]) -> Mapping[str, Any]:
     found = job.get("version")
     return found if isinstance(found, dict) else {}
+
+
+def _recorded(job: Mapping[str, Any]) -> str:
+    """The run whose deploy was recorded as live when a job was prepared, empty if none was."""
+    known = job.get("recorded")
+    return _text(known.get("run")) or "" if isinstance(known, dict) else ""
 
 
 def _text(value: Any) -> str | None:

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, Deployed, Place
+from toolkit.model import GOOD, Deployed, Place, Written
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import disk, legacy, state
@@ -81,6 +81,8 @@ class Record(Struct, frozen=True):
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = DEPLOYED
+    writes: tuple[Written, ...] = ()
+    """What it has changed: a target of another name may have changed the same thing since."""
     tried: Tried | None = None
 
     @property
@@ -156,6 +158,19 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     n = same.n if same is not None else max((other.n for other in records), default=0) + 1
     unsure = record.verdict not in GOOD and (record.unsure or (bool(records) and records[0].unsure))
     return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
+
+
+def deployed_since(records: Sequence[Record], before: str, run: str) -> Record | None:
+    """The newest good deploy after a run began that has recorded nothing itself, None if there is none. Pure.
+
+    `before` is the newest good deploy when that run began: the record's own order counts, for clocks
+    differ. Where that is not known any more, the names of the runs have to do.
+    """
+    good = [record for record in records if record.verdict in GOOD and record.run != run]
+    known = next((record for record in good if before and record.run == before), None)
+    if known is not None:
+        return next((record for record in good if record.n > known.n), None)
+    return next((record for record in good if record.run > run), None)
 
 
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:

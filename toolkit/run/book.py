@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from toolkit import targets
 from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
@@ -56,5 +57,6 @@ class Papers:
                 deployed=live.deployed if live else Deployed(),
                 who=f"{who.user()}@{who.this().host}",
                 tried=tried if outcome.verdict in BAD and not job.undoes else None,
+                writes=targets.kind(job.kind).writes(job.settings),
             )
         )

@@ -81,6 +81,12 @@ def everywhere(profile: str | None) -> str | None:
     return endpoint(profile, SERVICES)
 
 
+def region(profile: str | None) -> str | None:
+    """The region that calls of a profile go to where rules.toml names none; None if nothing says it. Raises BadConfig."""
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return named or _Files(profile, "region" in settings_text()).value("region") or None
+
+
 def is_special() -> bool:
     """Whether AWS's variables and files may say anything of endpoints, or of credentials that a person is asked for."""
     return may_ask() or "endpoint_url" in settings_text() or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
