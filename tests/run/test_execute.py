@@ -78,6 +78,7 @@ class Book:
     def __init__(self, broken: Callable[[str, str | None], Exception | None] = lambda state, step: None) -> None:
         self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
         self.recorded: dict[str, str] = {}
+        self.begun: list[str] = []
         self._broken = broken
 
     @property
@@ -91,6 +92,11 @@ class Book:
 
     def log(self, step: str) -> Log:
         return Log()
+
+    def begins(self, job: Job) -> None:
+        if (problem := self._broken("begins", job.step)) is not None:
+            raise problem
+        self.begun.append(job.step)
 
     def record(self, job: Job, outcome: Outcome) -> None:
         if (problem := self._broken("record", job.step)) is not None:

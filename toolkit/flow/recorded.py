@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
@@ -13,15 +15,29 @@ from toolkit.errors import Exit, ToolkitError
 from toolkit.flow.compare import UNRECORDED, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules
+from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
-from toolkit.record.history import unfinished
-from toolkit.record.ledger import Ledger, Record, open_ledger
+from toolkit.record.history import one, unfinished
+from toolkit.record.journal import is_run, read
+from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
+from toolkit.record.locks import lock_name
+from toolkit.record.shelf import Shelf
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 Told = Callable[[str], None]
+AtWork = Callable[[Record], bool]
+"""Whether the run that has begun a deploy is still at it."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit's whole id: what others write into the record could be the name of a branch, which is always up to date."""
+
+
+class Begun(Struct, frozen=True):
+    """A run that has begun to deploy a target, and the run of the last good deploy that it knew (`base`, empty: none, or nobody knows)."""
+
+    run: str
+    base: str = ""
+
 
 GONE = "nothing of it is live, though its deploy is recorded (run {run})"
 EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
@@ -64,7 +80,7 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     try:
         left = _left_open(store, where[0].environment)
         for place in where:
-            known = _points_of(open_ledger(store, place, world), place, rules, left, told)
+            known = _points_of(open_ledger(store, place, world), place, rules, left, told, worker(store, place, world))
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -74,7 +90,9 @@ def _last(store: Store | None, rules: Rules, where: Sequence[Place], world: Worl
     return points
 
 
-def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, str], told: Told) -> dict[str, Point]:
+def _points_of(
+    ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, Sequence[Begun]], told: Told, at_work: AtWork
+) -> dict[str, Point]:  # fmt: skip
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
@@ -86,30 +104,98 @@ def _points_of(ledger: Ledger, place: Place, rules: Rules, left: Mapping[str, st
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
     points: dict[str, Point] = {}
+    open_ = unended(contents.records, at_work)
     for name in names:
         if name in contents.damaged:
             points[name] = Point(None, "", unknown=contents.damaged[name])
         elif name in earlier:
             points[name] = Point(None, "", unknown=EARLIER)
         else:
-            points[name] = point(contents.records.get(name, ()), left.get(name, ""), place)
+            points[name] = point(contents.records.get(name, ()), left.get(name, ()), place, open_.get(name, ""))
     return points
 
 
-def _left_open(store: Store, environment: str | None) -> dict[str, str]:
-    """Target -> the newest run of this machine that has begun to deploy it there, and has not written down how that ended."""
-    runs = [run for run in unfinished(store) if run.environment == environment]
-    return {target: run.run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
+    """Of the targets that a run has begun to deploy, and whose end nobody has recorded, that in words."""
+    begun = [found[0] for found in records.values() if found and found[0].verdict == BEGUN]
+    with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
+        alive = list(pool.map(at_work, begun))
+    words: dict[str, str] = {}
+    for record, still in zip(begun, alive, strict=True):
+        working = f"run {record.run} of {record.who or 'somebody'} is deploying it"
+        words[record.target] = working if still else _left(record.run)
+    return words
 
 
-def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
-    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good."""
+def _left(run: str) -> str:
+    way = f" (toolkit resume {run})" if is_run(run) else ""  # others may write there, and it is a command
+    return f"run {run} has begun to deploy it, and its end is not known{way}"
+
+
+def worker(store: Store, place: Place, world: World) -> AtWork:
+    """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell, it is not."""
+
+    def at_work(record: Record) -> bool:
+        with suppress(ToolkitError):
+            if place.store:
+                return Shelf(Bucket(world.aws(place), place.store, place.account)).at_work(record.run, lock_name(place, record.target))
+            return one(store, record.run).status == "running"
+        return False
+
+    return at_work
+
+
+def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
+    """Target -> the runs of this machine that have begun to deploy it there, have not written down how that ended, and are of a version
+    of toolkit that did not write down in the record what it began."""
+    left: dict[str, list[Begun]] = {}
+    for run in unfinished(store):
+        if run.environment != environment or not run.open:
+            continue
+        first = read(store, run.run)[0].facts
+        if first.get(IN_RECORD) is True:
+            continue  # the record says it, or something newer
+        for step, target, _ in run.steps:
+            if step in run.open:
+                left.setdefault(target, []).append(Begun(run.run, _base_of(first, step)))
+    return left
+
+
+def _base_of(first: Mapping[str, Any], step: str) -> str:
+    """The run of the last good deploy that was recorded when a run was prepared, empty if nobody knows."""
+    jobs = first.get("jobs")
+    for job in jobs if isinstance(jobs, list) else ():
+        if isinstance(job, dict) and job.get("step") == step and isinstance(job.get("recorded"), dict):
+            return str(job["recorded"].get("run", ""))
+    return ""
+
+
+def _is_open(begun: Begun, records: Sequence[Record]) -> bool:
+    """Whether what a run has begun may be live. Pure.
+
+    The names of runs say nothing: each has the clock of its own machine. But a run begins only what nobody else has deployed since it was
+    prepared, and holds the lock from then on. So a good deploy that the record has above the one that the run knew came after it.
+    """
+    if any(record.run == begun.run for record in records):
+        return False
+    known = next((record.n for record in records if record.run == begun.base), None)
+    return known is None or not any(record.n > known and record.verdict in GOOD for record in records)
+
+
+def point(records: Sequence[Record], left: Sequence[Begun], place: Place, unended: str = "") -> Point:
+    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good.
+
+    `left` are the runs that may have come after it unrecorded, `unended` is said of one that is recorded as begun.
+    """
     good = next((record for record in records if record.verdict in GOOD), None)
-    last, since = records[0] if records else None, None
-    if last is not None and last.unsure:
+    last = records[0] if records else None
+    since: str | None
+    if unended:
+        since = unended
+    elif last is not None and last.unsure:
         since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
-    if left_open > max((record.run for record in records), default=""):
-        since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
+    else:
+        since = next((_left(begun.run) for begun in left if _is_open(begun, records)), None)
     if good is None:
         if since is not None:
             return Point(None, "", unknown=since)

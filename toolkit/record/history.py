@@ -14,7 +14,7 @@ from toolkit.model import GOOD, Deployed, Verdict
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Entry
-from toolkit.record.ledger import Record, Scope, merged
+from toolkit.record.ledger import BEGUN, Record, Scope, merged
 from toolkit.record.state import Store
 
 INDEX, INDEX_MOST = "runs.index.json", 1 << 24
@@ -132,7 +132,7 @@ def last_good(store: Store, target: str, scope: Scope, known: Iterable[Record] =
     """The deploys of a target that went well, newest first: those that the record knows, and those in the journals on this machine.
     Raises FileProblem."""
     recorded = merged(known)
-    known_runs = {record.run for record in recorded}
+    known_runs = {record.run for record in recorded if record.verdict != BEGUN}
     good = [record for record in recorded if record.verdict in GOOD]
     for run in _names(store)[:SEARCHED]:
         for record in _successes(store, run) if run not in known_runs else ():

@@ -1,13 +1,15 @@
 """What outlives the process that carries out a run: its journal, a log for each step, and what is live from now on."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Ledger, Record
+from toolkit.record.ledger import BEGUN, Ledger, Record
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
@@ -30,6 +32,36 @@ class Papers:
         """The log of one step; a later process writes on behind what is there."""
         return StepLog(self._store, self.journal.run, step, self._redact)
 
+    def begins(self, job: Job) -> None:
+        """Write down that what is live is about to change. Raises FileProblem, CloudError.
+
+        A record that cannot be read leaves its target unknown to everybody anyway, until it is repaired.
+        """
+        place = self._places[job.step]
+        with suppress(StateDamaged, Refused):
+            self._ledgers[job.step].begin(
+                Record(
+                    target=job.target,
+                    environment=place.environment,
+                    region=place.region,
+                    version=job.version.name,
+                    commit=job.version.commit,
+                    fingerprint=job.version.fingerprint,
+                    run=job.run,
+                    when=self._clock.now().isoformat(timespec="seconds"),
+                    verdict=BEGUN,
+                    detail=self._action(job),
+                    endpoint=self._store.endpoint,
+                    account=place.account,
+                    settings=job.version.settings,
+                    who=_who(),
+                )
+            )
+
+    @staticmethod
+    def _action(job: Job) -> dict[str, str]:
+        return {ACTION: job.action} if job.action == ROLLBACK else {}
+
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
         live, place = outcome.live, self._places[job.step]
@@ -47,12 +79,16 @@ class Papers:
                 run=job.run,
                 when=self._clock.now().isoformat(timespec="seconds"),
                 verdict=outcome.verdict,
-                detail={**(live.detail if live else {}), **({ACTION: job.action} if job.action == ROLLBACK else {})},
+                detail={**(live.detail if live else {}), **self._action(job)},
                 unsure=outcome.verdict not in GOOD and not gave_way,
                 endpoint=self._store.endpoint,
                 account=place.account,
                 settings=runs.settings or "",
                 deployed=live.deployed if live else Deployed(),
-                who=f"{who.user()}@{who.this().host}",
+                who=_who(),
             )
         )
+
+
+def _who() -> str:
+    return f"{who.user()}@{who.this().host}"
