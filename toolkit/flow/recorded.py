@@ -20,8 +20,6 @@ from toolkit.ports.world import World
 from toolkit.record.history import one, unfinished
 from toolkit.record.journal import is_run, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
-from toolkit.record.locks import lock_name
-from toolkit.record.shelf import Shelf
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
@@ -136,6 +134,9 @@ def worker(store: Store, place: Place, world: World) -> AtWork:
     """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell, it is not."""
 
     def at_work(record: Record) -> bool:
+        from toolkit.record.locks import lock_name  # a deploy is rarely open
+        from toolkit.record.shelf import Shelf
+
         with suppress(ToolkitError):
             if place.store:
                 return Shelf(Bucket(world.aws(place), place.store, place.account)).at_work(record.run, lock_name(place, record.target))
