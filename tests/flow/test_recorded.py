@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from tests.support.record import KnownAws, put
+from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.flow.compare import Failed, Point
-from toolkit.flow.recorded import reader
+from toolkit.flow.recorded import reader, unended
 from toolkit.flow.rulebook import read_rules
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
+from toolkit.record import who
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Record, Tried
+from toolkit.record.ledger import BEGUN, Local, Record, Scope, Tried
 from toolkit.record.state import Store, open_store
 
 RULES = """\
@@ -45,11 +47,11 @@ def run(at: int) -> str:
     return f"20261120-{at:02}0000-aaaa"
 
 
-def left(store: Store, at: int, *states: str, before: int | None = None) -> None:
-    job: dict[str, Any] = {"step": "app", "target": "app", "place": {"environment": "dev"}}
-    if before is not None:
-        job["recorded"] = {"run": run(before)}
-    with_end = Journal.create(store, run(at), {"jobs": [job], "environment": "dev"}, Real())
+def left(store: Store, at: int, *states: str, base: int | None = None, **facts: Any) -> None:
+    """A run whose process was left. `base` is the good deploy that it knew."""
+    known = {} if base is None else {"recorded": {"run": run(base)}}
+    job = {"step": "app", "target": "app", "place": {"environment": "dev"}, **known}
+    with_end = Journal.create(store, run(at), {"jobs": [job], "environment": "dev", **facts}, Real())
     for state in states:
         step = None if state == "end" else "app"
         with_end.append(state, step, **({"verdict": "failed"} if state == "outcome" else {"token": "t", "call": "x", "what": {}}))
@@ -99,18 +101,123 @@ def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Stor
     assert point(store) == Point(None, "", unknown=f"its last deploy (run {run(1)}) ended as failed, and may be live")
 
 
-OPEN = "run {} has begun to deploy it, and its end is not known (toolkit resume)"
+OPEN = "run {0} has begun to deploy it, and its end is not known (toolkit resume {0})"
 
 
-def test_a_run_that_has_begun_since_may_be_live(store: Store) -> None:
+def begins(store: Store, at: int) -> None:
+    """A run of this version has begun to deploy it."""
+    record = Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", BEGUN, who="ada@laptop")
+    placed = replace(record, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
+    Local(store, Scope()).begin(placed)
+
+
+CLOCKS = pytest.mark.parametrize(("good", "open_"), [(1, 2), (2, 1)], ids=["clocks agree", "clock behind"])
+
+
+@CLOCKS
+def test_a_deploy_that_has_begun_since_may_be_live_whatever_the_clocks_say(store: Store, good: int, open_: int) -> None:
+    deployed(store, good, "succeeded")
+    begins(store, open_)
+    assert point(store) == Point(commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_)))
+
+
+@CLOCKS
+def test_a_good_deploy_after_one_that_had_begun_ends_the_doubt_whatever_the_clocks_say(store: Store, good: int, open_: int) -> None:
+    begins(store, open_)
+    deployed(store, good, "succeeded")
+    assert point(store) == Point(commit(good), f"f{good}", run=run(good))
+
+
+def test_a_deploy_that_has_begun_and_ended_well_is_what_to_compare_with(store: Store) -> None:
     deployed(store, 1, "succeeded")
-    left(store, 2, "intent")
-    assert point(store) == Point(commit(1), "f1", run=run(1), since=OPEN.format(run(2)))
+    begins(store, 2)
+    deployed(store, 2, "succeeded")
+    assert point(store) == Point(commit(2), "f2", run=run(2))
+
+
+@pytest.mark.parametrize("before", ["succeeded", "failed"])
+def test_a_deploy_that_has_begun_and_given_way_leaves_what_was_before_as_sure_as_it_was(store: Store, before: str) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, before, unsure=before == "failed")
+    begins(store, 3)
+    deployed(store, 3, "rolled-back")
+    found = point(store)
+    assert found is not None
+    doubt = f"its last deploy (run {run(3)}) ended as rolled-back, and may be live"
+    assert found.since == (doubt if before == "failed" else None)
+
+
+def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
+    begins(store, 2)
+    assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
+
+
+def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    begins(store, 2)
+    journal = Journal.create(store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, Real())
+    found = point(store)
+    journal.close()
+    assert found is not None
+    assert found.since == f"run {run(2)} of ada@laptop is deploying it"
+
+
+def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
+    """Others may write into the record."""
+    words = unended({"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]}, lambda record: False)
+    assert words == {"app": "run x; rm -rf ~ has begun to deploy it, and its end is not known"}
+
+
+# Runs of a version of toolkit that did not record what it began: only this machine's journals know of them.
+
+
+@CLOCKS
+def test_a_run_that_has_begun_since_may_be_live(store: Store, good: int, open_: int) -> None:
+    deployed(store, good, "succeeded")
+    left(store, open_, "intent", base=good)
+    assert point(store) == Point(commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_)))
 
 
 def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
     left(store, 2, "intent")
     assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
+
+
+@CLOCKS
+def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(store: Store, good: int, open_: int) -> None:
+    left(store, open_, "intent")
+    deployed(store, good, "succeeded")
+    found = point(store)
+    assert found is not None
+    assert found.since == OPEN.format(run(open_))
+
+
+@CLOCKS
+def test_one_open_run_that_was_overtaken_does_not_hide_another_that_was_not(store: Store, good: int, open_: int) -> None:
+    deployed(store, 3, "succeeded")
+    left(store, good, "intent", base=3)
+    deployed(store, 4, "succeeded")
+    left(store, open_, "intent", base=4)
+    found = point(store)
+    assert found is not None
+    assert found.since == OPEN.format(run(open_))
+
+
+@pytest.mark.parametrize("verdict", ["succeeded", "rolled-back"])
+def test_an_open_run_whose_end_is_recorded_is_no_reason(store: Store, verdict: str) -> None:
+    """A colleague has gone on with it, or its last line is missing."""
+    deployed(store, 1, "succeeded")
+    left(store, 2, "intent", base=1)
+    deployed(store, 2, verdict)
+    found = point(store)
+    assert found is not None
+    assert (found.since, found.unknown) == (None, None)
+
+
+def test_an_open_run_of_a_version_that_records_what_it_begins_is_only_in_doubt_if_the_record_says_so(store: Store) -> None:
+    left(store, 2, "intent", in_record=True)
+    deployed(store, 1, "succeeded")
+    assert point(store) == Point(commit(1), "f1", run=run(1))
 
 
 @pytest.mark.parametrize("states", [(), ("intent", "outcome"), ("intent", "outcome", "end")])
@@ -121,7 +228,8 @@ def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(store
 
 
 def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -> None:
-    left(store, 1, "intent")
+    deployed(store, 3, "succeeded")
+    left(store, 1, "intent", base=3)
     deployed(store, 2, "succeeded")
     assert point(store) == Point(commit(2), "f2", run=run(2))
 
@@ -129,20 +237,20 @@ def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -
 def test_a_run_of_a_machine_whose_clock_is_slow_may_be_live_all_the_same(store: Store) -> None:
     """Its name says that it began before the deploy that it knew of."""
     deployed(store, 5, "succeeded")
-    left(store, 2, "intent", before=5)
+    left(store, 2, "intent", base=5)
     assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 
 
 def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(store: Store) -> None:
     deployed(store, 5, "succeeded")
-    left(store, 9, "intent", before=5)
+    left(store, 9, "intent", base=5)
     deployed(store, 6, "succeeded")
     assert point(store) == Point(commit(6), "f6", run=run(6))
 
 
 def test_a_deploy_that_failed_after_it_does_not_say_that_a_run_is_over(store: Store) -> None:
     deployed(store, 5, "succeeded")
-    left(store, 2, "intent", before=5)
+    left(store, 2, "intent", base=5)
     deployed(store, 6, "rolled-back")
     assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 

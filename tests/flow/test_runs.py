@@ -12,11 +12,11 @@ from toolkit.flow import deploy as flow
 from toolkit.flow import runs
 from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
-from toolkit.model import Job, Place, Ran, Version
+from toolkit.model import Job, Place, Ran, Recorded, Version
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
-from toolkit.record.journal import Journal, read
-from toolkit.record.ledger import Record
+from toolkit.record.journal import Journal, path_of, read
+from toolkit.record.ledger import IN_RECORD, Record
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
 from toolkit.run.stop import Stop
@@ -168,10 +168,31 @@ def test_a_later_run_that_failed_has_deployed_nothing(store: Store, world: World
         resumed(store, world)
 
 
-def test_a_run_whose_clock_was_slow_is_not_over_for_a_deploy_that_it_knew_of(world: World) -> None:
+def opened(store: Store, world: World, known: str, acted: bool) -> None:
+    """The run once more, as this version leaves it: what it knew when it was prepared, and whether it has begun to change what runs."""
+    job = replace(JOB, recorded=Recorded(known)) if known else JOB
+    Path(path_of(store, EARLIER)).unlink()
+    journal = Journal.create(store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, world.clock)
+    if acted:
+        journal.append("intent", "app", call="ecs:UpdateService", token="token", what={})
+    journal.close()
+
+
+@pytest.mark.parametrize("name", ["19990101-000000-aaaa", LATER], ids=["clock behind", "clock ahead"])
+@pytest.mark.parametrize(("known", "acted"), [("", True), ("08-first", True), ("08-first", False)])
+def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
+    store: Store, world: World, name: str, known: str, acted: bool
+) -> None:
+    if known:
+        recorded_as(world, "v0", known)
+    opened(store, world, known, acted)
+    put(store, Record("app", "dev", None, "v2", "c2", "f2", name, "2026-11-20T11:00:00", "succeeded"))
+    [outcome] = resumed(store, world).outcomes
+    assert (outcome.verdict, outcome.cause) == ("superseded", f"run {name} has deployed app since")
+
+
+def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_later(store: Store, world: World) -> None:
     recorded_as(world, "v0", LATER)
-    knew = replace(JOB, recorded=flow.recorded(JOB, read_rules(RULES.encode(), "rules.toml"), world))
-    store = open_store("p", world.root)
-    Journal.create(store, EARLIER, {"jobs": [making.pack(knew)]}, world.clock).close()
+    opened(store, world, LATER, acted=False)
     with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on with the step
         resumed(store, world)

@@ -18,7 +18,7 @@ from toolkit.errors import FileProblem, NotAllowed, Refused, StateDamaged, Toolk
 from toolkit.model import GOOD, Deployed
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.disk import Disk
-from toolkit.record.ledger import KEPT, Contents, Ledger, Local, Record, Scope, Shared, added, decoded, encoded, merged
+from toolkit.record.ledger import BEGUN, KEPT, Contents, Ledger, Local, Record, Scope, Shared, added, decoded, encoded, merged
 from toolkit.record.state import Store
 
 SCOPE = Scope(account=OWNER, region="eu-west-1", environment="dev")
@@ -99,6 +99,98 @@ def test_targets_have_records_of_their_own(here: Store) -> None:
         ledger.put(record_)
     assert {name: runs(records) for name, records in ledger.all().records.items()} == {"app": ["a"], "api": ["b"]}
     assert ledger.behind is None
+
+
+def begins(run: str, verdict: str = BEGUN) -> Record:
+    """A run that is about to change what runs."""
+    return record(run, verdict)
+
+
+def told(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
+    return [(one.run, one.verdict, one.unsure) for one in records]
+
+
+def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(record("a"))
+    ledger.begin(begins("b"))
+    assert told(ledger.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
+    ledger.put(record("b"))
+    assert told(ledger.get("app")) == [("b", "succeeded", False), ("a", "succeeded", False)]
+
+
+def test_a_deploy_that_is_said_to_begin_twice_stands_there_once(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(record("a"))
+    ledger.begin(begins("b"))
+    before = ledger.get("app")
+    ledger.begin(begins("b"))
+    assert ledger.get("app") == before
+
+
+def test_a_deploy_that_goes_on_after_its_end_was_recorded_is_in_doubt_again(here: Store) -> None:
+    ledger = local(here)
+    ledger.put(record("a"))
+    for verdict in ("rolled-back", "succeeded"):
+        ledger.put(record("b", verdict))
+        ledger.begin(begins("b"))
+        assert told(ledger.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_what_was_in_doubt_before_several_deploys_began_stays_so_when_they_give_way(here: Store, others: int) -> None:
+    ledger = local(here)
+    ledger.put(record("a"))
+    ledger.put(replace(record("b", "failed"), unsure=True))
+    for number in range(others):
+        ledger.begin(begins(f"c{number}"))
+        ledger.put(record(f"c{number}", "rolled-back"))
+    assert told(ledger.get("app")) == [(f"c{others - 1}", "rolled-back", True), ("a", "succeeded", False)]
+
+
+def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was() -> None:
+    ended = record("b", "failed", when="2026-11-20T11:00:00+00:00", n=2)
+    beginning = record("b", BEGUN, when="2026-11-20T12:00:00+00:00", n=2)
+    assert merged([beginning], [ended]) == merged([ended], [beginning]) == (ended,)
+
+
+def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(here: Store, shared: Shared) -> None:
+    """Others went on writing there."""
+    shared.put(record("a"))
+    local(here).begin(begins("b"))
+    local(here).put(record("b", "rolled-back"))
+    assert told(local(here).get("app")) == [("b", "rolled-back", True), ("a", "succeeded", False)]
+
+
+def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(here: Store, bucket: Bucket) -> None:
+    theirs = Store(f"{here.folder}-theirs")
+    Path(theirs.folder).mkdir(mode=0o700)
+    Shared(local(theirs), bucket).put(record("a"))
+    Shared(local(here), bucket).begin(begins("b"))
+    assert told(Shared(local(theirs), bucket).all().records["app"]) == [("b", BEGUN, True), ("a", "succeeded", False)]
+    assert told(local(here).get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
+
+
+def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_there(here: Store, shared: Shared) -> None:
+    local(here).put(record("a"))
+    shared.begin(begins("b"))
+    assert told(shared.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
+
+
+def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(here: Store, shared: Shared, s3: S3) -> None:
+    shared.put(record("a"))
+    shared.begin(begins("b"))
+    local(here).put_copy(record("b"))  # the bucket was away
+    assert told(shared.get("app"))[0] == ("b", BEGUN, True)
+    shared.begin(begins("c"))
+    assert told(shared.get("app")) == [("c", BEGUN, True), ("b", "succeeded", False), ("a", "succeeded", False)]
+
+
+def test_a_deploy_whose_record_is_damaged_is_not_said_to_have_begun(shared: Shared, s3: S3) -> None:
+    s3.put(KEY, b"{")
+    with pytest.raises(StateDamaged):
+        shared.begin(begins("b"))
+    assert s3.body(KEY) == b"{"
 
 
 ELSEWHERE = {

@@ -24,7 +24,7 @@ from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
 from toolkit.record.journal import Entry, Journal
-from toolkit.record.ledger import Local, Record
+from toolkit.record.ledger import BEGUN, Local, Record
 from toolkit.record.state import open_store
 from toolkit.run.desk import Desk
 from toolkit.run.step import always
@@ -201,7 +201,10 @@ class Stage:
         assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, "an effect without an intent"
         ends = {targets[str(entry.step)] for entry in entries if entry.state == "outcome" and entry.facts["verdict"] != "skipped"}
         assert ends <= over, "an outcome of what is not over"
-        assert self.records().keys() <= over, "a record of what is not over"
+        records = self.records()
+        assert {name for name, record in records.items() if record.verdict != BEGUN} <= over, "a record of what is not over"
+        changed = {one.target for one in effects if one.call == self._setting.settings[one.target].calls[-1]}
+        assert changed <= records.keys(), "an effect that the record knows nothing of"
 
     def _over(self, effect: simulated.Effect, call: str) -> bool:
         settings = self._setting.settings[effect.target]
@@ -258,6 +261,7 @@ class Failpoints:
             patch.setattr(module, "Disk", lambda: _Disk(points))
         self._around(Journal, "append", lambda found, state, step=None, **facts: (step or "run", f"append {state}"))
         self._around(Local, "put", lambda found, record: (record.target, "record"))
+        self._around(Local, "begin", lambda found, record: (record.target, "record of the beginning"))
         self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
         self._around(Flock, "release", lambda found: (found.name, "release"))
         attempt, unlink = Flocks.attempt, os.unlink

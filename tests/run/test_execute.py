@@ -16,6 +16,7 @@ from toolkit.errors import (
     FileProblem,
     LockLost,
     NoCredentials,
+    NotAllowed,
     StateDamaged,
     Throttled,
     ToolkitError,
@@ -78,6 +79,7 @@ class Book:
     def __init__(self, broken: Callable[[str, str | None], Exception | None] = lambda state, step: None) -> None:
         self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
         self.recorded: dict[str, str] = {}
+        self.begun: list[str] = []
         self._broken = broken
 
     @property
@@ -91,6 +93,11 @@ class Book:
 
     def log(self, step: str) -> Log:
         return Log()
+
+    def begins(self, job: Job) -> None:
+        if (problem := self._broken("begins", job.step)) is not None:
+            raise problem
+        self.begun.append(job.step)
 
     def record(self, job: Job, outcome: Outcome) -> None:
         if (problem := self._broken("record", job.step)) is not None:
@@ -439,6 +446,38 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(monkeyp
         advise=lambda job, next: f"{next} --env {job.place.environment}",
     ).carry_out()  # fmt: skip
     assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == ["toolkit deploy-app a --env prod"]
+
+
+@pytest.mark.parametrize("problem", [NotAllowed("s3:PutObject", "s3://state/*", ""), FileProblem(path="record", reason="the disk is full")])
+def test_what_cannot_be_recorded_as_begun_is_not_begun(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    """Nobody else could know that something may have been changed."""
+    stage = Stage(monkeypatch, book=Book(lambda state, step: problem if state == "begins" else None))
+    ran = stage.run({"a": ()})
+    assert ran.exit != Exit.OK
+    assert ("intent", "a") not in [(state, step) for state, step, _ in stage.book.lines]
+
+
+def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def written(state: str, step: str | None) -> None:
+        order.append(state)
+
+    def acts(report: Report) -> None:
+        report.prepare("upload")
+        report.intend("first")
+
+    stage = Stage(monkeypatch, acts={"a": acts}, book=Book(written))
+    assert stage.run({"a": ()}).exit == Exit.OK
+    assert order[:5] == ["intent", "begins", "intent", "intent", "accepted"]
+    assert stage.book.begun == ["a"]
+
+
+def test_what_undoes_a_step_is_begun_whether_or_not_that_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(monkeypatch)
+    stage.run({"a": ()}, unproved=("a",), verify=unproved)
+    assert stage.book.begun == ["a"]
+    assert ("intent", "a:rollback") in [(state, step) for state, step, _ in stage.book.lines]
 
 
 def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:

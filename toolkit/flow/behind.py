@@ -10,7 +10,7 @@ from toolkit import targets
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Request, diff
 from toolkit.flow.looking import Subject
-from toolkit.flow.recorded import contradiction, moment, point_of
+from toolkit.flow.recorded import contradiction, moment, point_of, unended, worker
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git
@@ -27,6 +27,8 @@ class Recorded(Struct, frozen=True):
 
     records: Mapping[Place, Mapping[str, tuple[Record, ...]]] = {}
     notes: tuple[str, ...] = ()
+    unended: Mapping[Place, Mapping[str, str]] = {}
+    """The targets that a run has begun to deploy, and whose end is not recorded, each in words."""
 
 
 def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorded:
@@ -35,22 +37,35 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     try:
         shared = any(place.store for place in places)
         find = store_for if shared else existing_store
-        stores = {place: find(rules, world, place.profile) for place in places}
-        ledgers = {place: open_ledger(store, place, world) for place, store in stores.items() if store is not None}
+        each = {place: find(rules, world, place.profile) for place in places}
+        stores = {place: store for place, store in each.items() if store is not None}
+        ledgers = {place: open_ledger(store, place, world) for place, store in stores.items()}
         contents = {place: ledger.all() for place, ledger in ledgers.items()}
     except ToolkitError as problem:
         return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
     copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
     damaged = dict.fromkeys(why for content in contents.values() for why in content.damaged.values())
     found = {place: content.records for place, content in contents.items()}
-    return Recorded(found, (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies)))
+    notes = (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
+    looked_at = {one.name for one in subjects if one.job}
+    left: dict[Place, Mapping[str, str]] = {}
+    for place, records in found.items():
+        wanted = {name: known for name, known in records.items() if name in looked_at}
+        left[place] = unended(wanted, worker(stores[place], place, world))
+    return Recorded(found, notes, left)
 
 
 def against_record(checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded) -> list[Checkup]:
-    """With a sign where what runs is in no deploy that is recorded."""
-    return [
-        _recorded(checkup, subject, known.records.get(subject.place, {})) for checkup, subject in zip(checkups, subjects, strict=True)
-    ]  # fmt: skip
+    """With a sign where what runs is in no deploy that is recorded, or where the end of a deploy is not."""
+    signed: list[Checkup] = []
+    for checkup, subject in zip(checkups, subjects, strict=True):
+        why = known.unended.get(subject.place, {}).get(subject.name) if subject.job is not None else None
+        if why:
+            sign = Sign("record", "warning", "a deploy has not ended", cause=why, next="see what it did: toolkit history")
+            signed.append(replace(checkup, signs=(*checkup.signs, sign)))
+        else:
+            signed.append(_recorded(checkup, subject, known.records.get(subject.place, {})))
+    return signed
 
 
 def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]) -> Checkup:

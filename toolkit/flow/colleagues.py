@@ -146,7 +146,7 @@ def _at_work(shared: Shared) -> bool:
     place = place_of(shared.run.entries)
     if place is None or not isinstance(first.get("target"), str):
         return False
-    return shared.room.shelf.at_work(shared.run, lock_name(place, first["target"]))
+    return shared.room.shelf.at_work(shared.run.run, lock_name(place, first["target"]))
 
 
 def found_in(run: str, rules: Rules, world: World, profile: str | None = None) -> Shared | None:

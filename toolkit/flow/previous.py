@@ -11,7 +11,7 @@ from toolkit.flow.stores import store_for
 from toolkit.model import GOOD, Job, Live, Recorded, Rules, Version
 from toolkit.ports.world import World
 from toolkit.record.history import last_good
-from toolkit.record.ledger import SET, Record, open_ledger, scope_of
+from toolkit.record.ledger import BEGUN, SET, Record, open_ledger, scope_of
 from toolkit.run.overtaken import CONTENT
 
 
@@ -46,9 +46,9 @@ def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
 
 
 def newest(job: Job, rules: Rules, world: World) -> Record | None:
-    """The newest deploy of a job's target in its place, however it ended; None if none is recorded. Raises as `previous` does."""
+    """The newest deploy of a job's target in its place, however it ended; None if no end is recorded. Raises as `previous` does."""
     records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
-    return records[0] if records else None
+    return next((record for record in records if record.verdict != BEGUN), None)
 
 
 def records_of(job: Job, rules: Rules, world: World) -> tuple[Record, ...]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
@@ -16,15 +17,27 @@ from toolkit.flow.compare import UNRECORDED, Failed, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules, Verdict
 from toolkit.ports.aws.endpoint import region as default_region
+from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
-from toolkit.record.history import Summary, unfinished
-from toolkit.record.ledger import Ledger, Record, deployed_since, open_ledger
+from toolkit.record.history import one, unfinished
+from toolkit.record.journal import is_run
+from toolkit.record.ledger import BEGUN, Ledger, Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 Told = Callable[[str], None]
+AtWork = Callable[[Record], bool]
+"""Whether the run that has begun a deploy is still at it."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit's whole id: what others write into the record could be the name of a branch, which is always up to date."""
+
+
+class Begun(Struct, frozen=True):
+    """A run that has begun to deploy a target, and the run of the last good deploy that it knew (`base`, empty: none, or nobody knows)."""
+
+    run: str
+    base: str = ""
+
 
 GONE = "nothing of it is live, though its deploy is recorded (run {run})"
 EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
@@ -75,7 +88,8 @@ def _last(
         left = _left_open(store, where[0].environment)
         for place in where:
             others = _beside(place, rules, store, world)
-            known = _points_of(open_ledger(store, place, world), place, rules, variables, left, others, told)
+            ledger = open_ledger(store, place, world)
+            known = _points_of(ledger, place, rules, variables, left, others, told, worker(store, place, world))
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -100,8 +114,8 @@ def _beside(place: Place, rules: Rules, store: Store, world: World) -> list[Reco
 
 
 def _points_of(
-    ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Summary],
-    others: Sequence[Record], told: Told,
+    ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Sequence[Begun]],
+    others: Sequence[Record], told: Told, at_work: AtWork,
 ) -> dict[str, Point]:  # fmt: skip
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
@@ -114,15 +128,15 @@ def _points_of(
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
     points: dict[str, Point] = {}
+    open_ = unended(contents.records, at_work)
     for name in names:
         if name in contents.damaged:
             points[name] = Point(None, "", unknown=contents.damaged[name])
         elif name in earlier:
             points[name] = Point(None, "", unknown=EARLIER)
         else:
-            records, open_run = contents.records.get(name, ()), left.get(name)
-            in_doubt = open_run is not None and _is_in_doubt(open_run, name, records)
-            points[name] = point(records, open_run.run if open_run and in_doubt else "", place)
+            records = contents.records.get(name, ())
+            points[name] = point(records, left.get(name, ()), place, open_.get(name, ""))
             rival = _rival(name, records, [*others, *chain(*contents.records.values())], place, rules, variables)
             if rival is not None and points[name].since is None and points[name].unknown is None:
                 points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
@@ -165,27 +179,78 @@ def moment(text: str) -> datetime | None:
     return when if when.tzinfo is not None else None
 
 
-def _left_open(store: Store, environment: str | None) -> dict[str, Summary]:
-    """Target -> the newest run of this machine that has begun to deploy it there, and has not written down how that ended."""
-    runs = [run for run in unfinished(store) if run.environment == environment]
-    return {target: run for run in reversed(runs) for step, target, _ in run.steps if step in run.open}
+def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
+    """Of the targets that a run has begun to deploy, and whose end nobody has recorded, that in words."""
+    begun = [found[0] for found in records.values() if found and found[0].verdict == BEGUN]
+    with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
+        alive = list(pool.map(at_work, begun))
+    words: dict[str, str] = {}
+    for record, still in zip(begun, alive, strict=True):
+        working = f"run {record.run} of {record.who or 'somebody'} is deploying it"
+        words[record.target] = working if still else _left(record.run)
+    return words
 
 
-def _is_in_doubt(left: Summary, target: str, records: Sequence[Record]) -> bool:
-    """Whether nobody has recorded how a run that was left open ended for a target, nor deployed it since."""
-    if any(record.run == left.run for record in records):
+def _left(run: str) -> str:
+    way = f" (toolkit resume {run})" if is_run(run) else ""  # others may write there, and it is a command
+    return f"run {run} has begun to deploy it, and its end is not known{way}"
+
+
+def worker(store: Store, place: Place, world: World) -> AtWork:
+    """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell, it is not."""
+
+    def at_work(record: Record) -> bool:
+        from toolkit.record.locks import lock_name  # a deploy is rarely open
+        from toolkit.record.shelf import Shelf
+
+        with suppress(ToolkitError):
+            if place.store:
+                return Shelf(Bucket(world.aws(place), place.store, place.account)).at_work(record.run, lock_name(place, record.target))
+            return one(store, record.run).status == "running"
         return False
-    return deployed_since(records, left.before.get(target, ""), left.run) is None
+
+    return at_work
 
 
-def point(records: Sequence[Record], left_open: str, place: Place) -> Point:
-    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good."""
+def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
+    """Target -> the runs of this machine that have begun to deploy it there, have not written down how that ended, and are of a version
+    of toolkit that did not write down in the record what it began."""
+    left: dict[str, list[Begun]] = {}
+    for run in unfinished(store):
+        if run.environment != environment or run.in_record:
+            continue  # what stands in the record is seen there, and what came after it
+        for step, target, _ in run.steps:
+            if step in run.open:
+                left.setdefault(target, []).append(Begun(run.run, run.before.get(step, "")))
+    return left
+
+
+def _is_open(begun: Begun, records: Sequence[Record]) -> bool:
+    """Whether what a run has begun may be live. Pure.
+
+    The names of runs say nothing: each has the clock of its own machine. But a run begins only what nobody else has deployed since it was
+    prepared, and holds the lock from then on. So a good deploy that the record has above the one that the run knew came after it.
+    """
+    if any(record.run == begun.run for record in records):
+        return False
+    known = next((record.n for record in records if record.run == begun.base), None)
+    return known is None or not any(record.n > known and record.verdict in GOOD for record in records)
+
+
+def point(records: Sequence[Record], left: Sequence[Begun], place: Place, unended: str = "") -> Point:
+    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good.
+
+    `left` are the runs that may have come after it unrecorded, `unended` is said of one that is recorded as begun.
+    """
     good = next((record for record in records if record.verdict in GOOD), None)
-    last, since = records[0] if records else None, None
-    if last is not None and last.unsure:
+    last = records[0] if records else None
+    since: str | None
+    if unended:
+        since = unended
+    elif last is not None and last.unsure:
         since = f"its last deploy (run {last.run}) ended as {last.verdict}, and may be live"
-    if left_open:
-        since = f"run {left_open} has begun to deploy it, and its end is not known (toolkit resume)"
+    else:
+        since = next((_left(begun.run) for begun in left if _is_open(begun, records)), None)
     failed = _failed(records)
     if good is None:
         if since is not None:

@@ -18,7 +18,7 @@ from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
-from toolkit.record.ledger import Ledger, deployed_since, open_ledger
+from toolkit.record.ledger import IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claimed
 from toolkit.record.shelf import SharedRun, Shelf
@@ -90,6 +90,7 @@ def start(request: Request, prepared: deploy.Prepared, world: World, told: Told)
             "environment": jobs[0].place.environment,
             "commit": jobs[0].version.commit,
             "checked": request.checked,
+            IN_RECORD: True,
             "jobs": [making.pack(job) for job in jobs],
             **request.facts,
         }
@@ -225,14 +226,27 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
     """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
     for job in found.open:
         records = open_ledger(store, job.place, world).get(job.target)
-        ours = next((record for record in records if record.run == job.run), None)
-        if ours is not None:  # the record's own order: clocks differ
-            later = next((record for record in records if record.verdict in GOOD and record.n > ours.n), None)
-        else:
-            later = deployed_since(records, job.recorded.run if job.recorded else "", job.run)
+        later = _later(job, records, found)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
             journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)
+
+
+def _later(job: Job, records: Sequence[Record], found: Left) -> Record | None:
+    """The newest good deploy of a job's target, if it came after what the job's run did or would do, by the record's own order: clocks
+    differ. Pure."""
+    good = next((record for record in records if record.verdict in GOOD), None)
+    if good is None:
+        return None
+    ours = next((record.n for record in records if record.run == job.run), None)
+    if ours is not None:
+        return good if good.n > ours else None
+    if job.step in found.begun and found.begun[job.step].acted and found.facts.get(IN_RECORD) is True:
+        return good  # it was recorded as begun, and is not any more
+    known = job.recorded.run if job.recorded is not None else ""
+    if known:
+        return good if good.run != known else None
+    return good if good.run > job.run else None  # nothing else is known
 
 
 def _same_account(jobs: Sequence[Job], world: World) -> None:

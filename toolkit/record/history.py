@@ -14,7 +14,7 @@ from toolkit.model import GOOD, Deployed, Verdict
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Entry
-from toolkit.record.ledger import Record, Scope, merged
+from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merged
 from toolkit.record.state import Store
 
 INDEX, INDEX_MOST = "runs.index.json", 1 << 24
@@ -46,7 +46,9 @@ class Summary(Struct, frozen=True):
     host: str = ""
     """The machine that wrote last, as it says itself."""
     before: Mapping[str, str] = {}
-    """Target -> the newest good deploy that was recorded when it began."""
+    """Step -> the run of the newest good deploy that was recorded when it began."""
+    in_record: bool = False
+    """Whether what it begins stands in the record."""
 
 
 def runs(store: Store, most: int = 20) -> list[Summary]:
@@ -106,7 +108,8 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
         host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
-        before={str(job.get("target")): known for job in jobs if (known := _recorded(job))},
+        in_record=first.get(IN_RECORD) is True,
+        before={str(job.get("step")): known for job in jobs if (known := _recorded(job))},
     )
 
 
@@ -135,7 +138,7 @@ def last_good(store: Store, target: str, scope: Scope, known: Iterable[Record] =
     """The deploys of a target that went well, newest first: those that the record knows, and those in the journals on this machine.
     Raises FileProblem."""
     recorded = merged(known)
-    known_runs = {record.run for record in recorded}
+    known_runs = {record.run for record in recorded if record.verdict != BEGUN}
     good = [record for record in recorded if record.verdict in GOOD]
     for run in _names(store)[:SEARCHED]:
         for record in _successes(store, run) if run not in known_runs else ():

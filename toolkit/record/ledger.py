@@ -32,6 +32,11 @@ DEPLOYED, SET, SEEN = "deploy", "set", "seen"
 """Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of toolkit had recorded."""
 ACTION = "action"
 """Under which detail a record says that the version was put back."""
+BEGUN = "begun"
+"""The verdict of a deploy whose end is not recorded yet. It is written down before anything that runs is changed: so who reads the
+record sees every deploy that may have changed something, in the order of the record, whatever the clocks of all the machines say."""
+IN_RECORD = "in_record"
+"""What the first line of a journal says of a run that writes down in the record what it begins."""
 BODIES = "bodies"
 KEPT = 50
 """How many good deploys of a target are kept."""
@@ -56,8 +61,8 @@ class Record(Struct, frozen=True):
     target's deploys, which no clock can upset.
 
     `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
-    `deployed` is what was put there, its `body` left out: that is kept under `body`, its digest. `version` is what was seen to run;
-    `tried`, what the same run was to deploy, where that is not it.
+    `doubted` says of one that has begun that this was so before. `deployed` is what was put there, its `body` left out: that is kept
+    under `body`, its digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that is not it.
     """
 
     target: Text
@@ -84,6 +89,7 @@ class Record(Struct, frozen=True):
     writes: tuple[Written, ...] = ()
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: Tried | None = None
+    doubted: bool = False
 
     @property
     def is_rollback(self) -> bool:
@@ -134,8 +140,9 @@ def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
     return kept(sorted(newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True))
 
 
-def _order(record: Record) -> tuple[int, str, str]:
-    return record.n, record.when, record.verdict
+def _order(record: Record) -> tuple[int, bool, str, str]:
+    """The end of a deploy counts more than its beginning, whatever time it was."""
+    return record.n, record.verdict != BEGUN, record.when, record.verdict
 
 
 def kept(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -155,22 +162,31 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
         return merged(records)
     if same is not None and record.is_rollback:  # the run has put back itself what it had tried
         record = replace(record, tried=same.tried)
-    n = same.n if same is not None else max((other.n for other in records), default=0) + 1
-    unsure = record.verdict not in GOOD and (record.unsure or (bool(records) and records[0].unsure))
+    n = same.n if same is not None else _next(records)
+    unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
     return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
 
 
-def deployed_since(records: Sequence[Record], before: str, run: str) -> Record | None:
-    """The newest good deploy after a run began that has recorded nothing itself, None if there is none. Pure.
+def begun(records: Sequence[Record], record: Record, doubted: bool = False) -> tuple[Record, ...]:
+    """The records with a deploy on top that is about to change what runs. A good one that comes later takes its place, wherever that was
+    made; the end of this one corrects it. `doubted`: nobody knew what is live, whatever the records say. Pure."""
+    if records and records[0].run == record.run and records[0].unsure:
+        return merged(records)  # it says so already
+    doubted = doubted or _in_doubt(records, record.run)
+    others = [other for other in records if other.run != record.run]
+    return merged(others, [replace(record, n=_next(records), verdict=BEGUN, unsure=True, doubted=doubted)])
 
-    `before` is the newest good deploy when that run began: the record's own order counts, for clocks
-    differ. Where that is not known any more, the names of the runs have to do.
-    """
-    good = [record for record in records if record.verdict in GOOD and record.run != run]
-    known = next((record for record in good if before and record.run == before), None)
-    if known is not None:
-        return next((record for record in good if record.n > known.n), None)
-    return next((record for record in good if record.run > run), None)
+
+def _next(records: Iterable[Record]) -> int:
+    return max((record.n for record in records), default=0) + 1
+
+
+def _in_doubt(records: Sequence[Record], run: str) -> bool:
+    """Whether something else than the last good deploy may be live, but for what this run has begun itself."""
+    if not records:
+        return False
+    top = records[0]
+    return top.doubted if top.run == run and top.verdict == BEGUN else top.unsure
 
 
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
@@ -228,6 +244,9 @@ class Ledger(Protocol):
 
     def put(self, record: Record) -> None:
         """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem, CloudError."""
+
+    def begin(self, record: Record) -> None:
+        """Say that a deploy is about to change what runs. Raises StateDamaged, FileProblem, CloudError."""
 
     def all(self) -> Contents:
         """The records of every target. A damaged one costs only itself. Raises FileProblem, CloudError."""
@@ -403,6 +422,10 @@ class Local:
         """Add one to what may be a copy of a bucket's."""
         self._put(record, None)
 
+    def begin(self, record: Record) -> None:
+        """Say that a deploy is about to change what runs. What a copy of a bucket said before is in doubt: others go on writing there."""
+        self._change(key_of(record), lambda records, copied_from: begun(records, stripped(record), bool(copied_from)), "")
+
     def _put(self, record: Record, store: str | None) -> None:
         self.keep_body(record.deployed.body)
         self._change(key_of(record), lambda records, _: added(records, stripped(record)), store)
@@ -573,12 +596,8 @@ class Shared:
 
     def put(self, record: Record) -> None:
         """Add one, with what could only be put into the copy before. When this raises for the bucket, the copy has it."""
-        own: tuple[Record, ...] = ()
-        ours = False
+        own, ours = self._here_of(record)
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
-            kept, copied_from = self._here.copy(record.target)
-            own = tuple(other for other in kept if key_of(other) == key_of(record))
-            ours = copied_from == self._store
             self._here.put_copy(record)
         body = record.deployed.body
         if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
@@ -587,12 +606,33 @@ class Shared:
         timed = stripped(replace(record, when=self._bucket.now().isoformat(timespec="seconds")))
         for _ in range(_TRIES):
             known, etag = self._read(key)
-            # The order of two histories is not comparable: this machine's own counts where the bucket has none.
-            wanted = added(merged(known, own) if ours or not known else known, timed)
+            wanted = added(_of_both(known, own, ours), timed)
             if wanted == known or self._bucket.put(key, encoded(wanted), etag or None) is not None:
                 self._copy(wanted)
                 return
         raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
+
+    def begin(self, record: Record) -> None:
+        """Say to all who share the bucket that a deploy is about to change what runs. When this raises, nobody was told."""
+        own, ours = self._here_of(record)
+        key = key_of(record)
+        for _ in range(_TRIES):
+            item = self._bucket.get(key, FILE_MOST)
+            known = decoded(item.body, self._bucket.address(key), key)[0] if item else ()
+            timed = replace(record, when=item.now.isoformat(timespec="seconds")) if item else record
+            wanted = begun(_of_both(known, own, ours), stripped(timed))
+            if wanted == known or self._bucket.put(key, encoded(wanted), item.etag if item else None) is not None:
+                self._copy(wanted)
+                return
+        raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
+
+    def _here_of(self, record: Record) -> tuple[tuple[Record, ...], bool]:
+        """What this machine has of the record's target, and whether that is a copy of this bucket's; nothing where it cannot be read."""
+        try:
+            kept, copied_from = self._here.copy(record.target)
+        except (StateDamaged, FileProblem, Refused):  # the copy is no more than that
+            return (), False
+        return tuple(other for other in kept if key_of(other) == key_of(record)), copied_from == self._store
 
     def all(self) -> Contents:
         """The records of every target; those of the copy if the bucket cannot be reached."""
@@ -694,6 +734,14 @@ class Shared:
         if item is None:
             return (), ""
         return decoded(item.body, self._bucket.address(key), key)[0], item.etag
+
+
+def _of_both(known: Sequence[Record], own: Sequence[Record], ours: bool) -> Sequence[Record]:
+    """What the bucket knows, with what only this machine's copy of it has (`ours`): its end could not be sent.
+
+    The order of two histories is not comparable: this machine's own counts where the bucket has none.
+    """
+    return merged(known, own) if ours or not known else known
 
 
 def _raising(problem: StateDamaged) -> Callable[[], Read]:

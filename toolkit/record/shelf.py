@@ -91,13 +91,14 @@ class Shelf:
         shown = data if len(data) <= LOG_MOST else CUT + data[-LOG_MOST:].partition(b"\n")[2]
         return self._bucket.put(_log_key(run, step), shown, over, patient=False)
 
-    def at_work(self, shared: SharedRun, lock: str) -> bool:
+    def at_work(self, run: str, lock: str) -> bool:
         """Whether whoever holds this lock does so for the run, and has renewed it. Raises CloudError, Refused."""
         found = self._bucket.get(key_of(lock), BODY_MOST)
         if found is None:
             return False
         fresh = (found.now - found.modified).total_seconds() <= EXPIRY_S
-        return fresh and decoded(found.body, found.etag).run == shared.run
+        by = decoded(found.body, found.etag)
+        return fresh and by.run == run and not by.ended
 
 
 def last_writer(entries: Sequence[Entry]) -> Mapping[str, Any]:

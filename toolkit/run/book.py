@@ -1,14 +1,18 @@
 """What outlives the process that carries out a run: its journal, a log for each step, and what is live from now on."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.errors import Refused, StateDamaged
 from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import ACTION, Ledger, Record, Tried
+from toolkit.record.ledger import ACTION, BEGUN, Ledger, Record, Tried
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
@@ -31,32 +35,54 @@ class Papers:
         """The log of one step; a later process writes on behind what is there."""
         return StepLog(self._store, self.journal.run, step, self._redact)
 
+    def begins(self, job: Job) -> None:
+        """Write down that what is live is about to change. Raises FileProblem, CloudError.
+
+        A record that cannot be read leaves its target unknown to everybody anyway, until it is repaired.
+        """
+        begun = self._entry(job, BEGUN, _version_of(job))
+        with suppress(StateDamaged, Refused):
+            self._ledgers[job.step].begin(begun)
+
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
-        live, place = outcome.live, self._places[job.step]
+        live = outcome.live
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
-        ours = Live(job.version.name, job.version.commit, job.version.fingerprint, settings=job.version.settings)
-        runs = ours if live is None or outcome.verdict in GOOD else live
+        runs = _version_of(job) if live is None or outcome.verdict in GOOD else live
         tried = Tried(job.version.name, job.version.fingerprint, job.version.settings)
+        entry = self._entry(job, outcome.verdict, runs)
         self._ledgers[job.step].put(
-            Record(
-                target=job.target,
-                environment=place.environment,
-                region=place.region,
-                version=runs.version or "",
-                commit=runs.commit,
-                fingerprint=runs.fingerprint or "",
-                run=job.run,
-                when=self._clock.now().isoformat(timespec="seconds"),
-                verdict=outcome.verdict,
-                detail={**(live.detail if live else {}), **({ACTION: job.action} if job.action == ROLLBACK else {})},
+            replace(
+                entry,
+                detail={**(live.detail if live else {}), **entry.detail},
                 unsure=outcome.verdict not in GOOD and not gave_way,
-                endpoint=self._store.endpoint,
-                account=place.account,
-                settings=runs.settings or "",
                 deployed=live.deployed if live else Deployed(),
-                who=f"{who.user()}@{who.this().host}",
                 tried=tried if outcome.verdict in BAD and not job.undoes else None,
-                writes=targets.kind(job.kind).writes(job.settings),
             )
         )
+
+    def _entry(self, job: Job, verdict: str, runs: Live) -> Record:
+        """What every entry of a job says; `runs` is what may be live by now."""
+        place = self._places[job.step]
+        return Record(
+            target=job.target,
+            environment=place.environment,
+            region=place.region,
+            version=runs.version or "",
+            commit=runs.commit,
+            fingerprint=runs.fingerprint or "",
+            run=job.run,
+            when=self._clock.now().isoformat(timespec="seconds"),
+            verdict=verdict,
+            detail={ACTION: job.action} if job.action == ROLLBACK else {},
+            endpoint=self._store.endpoint,
+            account=place.account,
+            settings=runs.settings or "",
+            who=f"{who.user()}@{who.this().host}",
+            writes=targets.kind(job.kind).writes(job.settings),
+        )
+
+
+def _version_of(job: Job) -> Live:
+    version = job.version
+    return Live(version.name, version.commit, version.fingerprint, settings=version.settings)

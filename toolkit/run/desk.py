@@ -14,6 +14,10 @@ PATIENCE_S = 30.0
 """How long a full disk is given to take a receipt, before it is printed instead."""
 
 
+def _nothing() -> None:
+    """For a step whose beginning is written down nowhere else."""
+
+
 class Listener(Protocol):
     """Whoever shows a run. Called from several threads."""
 
@@ -45,12 +49,15 @@ class Desk:
     def __init__(
         self, job: Job, journal: Journal, log: Log, listener: Listener, stop: Stop, clock: Clock, fenced: Callable[[], None],
         receipt: Mapping[str, Any] | None = None, acted: bool = False, redact: Callable[[str], str] = str,
+        begins: Callable[[], None] = _nothing,
     ) -> None:  # fmt: skip
-        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees it."""
+        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees it. `begins` is called once, before the
+        first call that changes what runs is written down; where it raises, that call is not made."""
         self._job, self._journal, self._log, self._listener = job, journal, log, listener
         self._stop, self._clock, self._fenced = stop, clock, fenced
         self._receipt: dict[str, Any] = dict(receipt or {})
         self._phase, self._redact = "", redact
+        self._begins, self._has_begun = begins, False
         self.acted, self._acted_before = acted, acted
         """Whether what runs may have been changed, or may still be changing."""
         self.prepared = False
@@ -83,6 +90,10 @@ class Desk:
 
     def intend(self, call: str, **what: str) -> None:
         """Write down the call that comes next, unless it must not be made any more."""
+        self._stop.check()
+        if not self._has_begun:
+            self._written(self._begins)
+            self._has_begun = True
         self._intend(call, what, {})
         self._acted_before, self.acted = self.acted, True
 
@@ -94,12 +105,16 @@ class Desk:
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self._stop.check()
         self._fenced()
+        self._written(lambda: self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what, **more))
+        self._log.write(f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip())
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Where the disk does not take it, the run is to stop. Raises FileProblem."""
         try:
-            self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what, **more)
+            write()
         except FileProblem as problem:
             self._stop.ask(problem=problem)
             raise
-        self._log.write(f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip())
 
     def turned_away(self) -> None:
         """The cloud has said for sure that it did not take the last call that was intended."""

@@ -49,6 +49,9 @@ class Book(Protocol):
     def log(self, step: str) -> Log:
         """The step's log, to be closed."""
 
+    def begins(self, job: Job) -> None:
+        """Whoever reads the record is to know that a step is about to change what runs. Raises ToolkitError where it is not told."""
+
     def record(self, job: Job, outcome: Outcome) -> None:
         """How the target's last deploy ended, and what is live from now on. Raises ToolkitError."""
 
@@ -153,7 +156,7 @@ class Execution:
         log = self._book.log(job.step)
         desk = Desk(
             job, self._book.journal, log, self._listener, self._stop, self._walk.world.clock, self._fenced,
-            begun.receipt if begun else None, begun is not None and begun.acted, self._redact,
+            begun.receipt if begun else None, begun is not None and begun.acted, self._redact, lambda: self._begins(job),
         )  # fmt: skip
         self._listener.began(job)
         try:
@@ -163,6 +166,12 @@ class Execution:
             return replace(outcome, cause=self._redact(outcome.cause), next=next_, log=tuple(map(self._redact, outcome.log)))
         finally:
             log.close()
+
+    def _begins(self, job: Job) -> None:
+        """What undoes another step is told of already: what that one put there is no good deploy. And a bad version has to go back even
+        where nothing can be recorded."""
+        if not job.undoes:
+            self._book.begins(job)
 
     def _write_down(self, job: Job, outcome: Outcome) -> None:
         """The record first, then the outcome: a crash in between only makes the next process look again.
