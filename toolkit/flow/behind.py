@@ -10,7 +10,8 @@ from toolkit import targets
 from toolkit.errors import ToolkitError
 from toolkit.flow.compare import Point, Request, diff
 from toolkit.flow.looking import Subject
-from toolkit.flow.recorded import contradiction, moment, point_of, unended, worker
+from toolkit.flow.recorded import contradiction, point_of, unended, worker
+from toolkit.flow.rivals import moment
 from toolkit.flow.stores import existing_store, store_for
 from toolkit.model import Checkup, Live, Place, Rules, Sign
 from toolkit.ports.git import Git

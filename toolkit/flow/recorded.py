@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from itertools import chain
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, ToolkitError
+from toolkit.flow import rivals
 from toolkit.flow.compare import UNRECORDED, Failed, Point, Points, Records
 from toolkit.flow.stores import existing_store, really, store_for
 from toolkit.model import GOOD, Job, Live, Place, Rules, Verdict
@@ -87,7 +87,7 @@ def _last(
     try:
         left = _left_open(store, where[0].environment)
         for place in where:
-            others = _beside(place, rules, store, world)
+            others = rivals.beside(place, rules, leaves(rules), store, world)
             ledger = open_ledger(store, place, world)
             known = _points_of(ledger, place, rules, variables, left, others, told, worker(store, place, world))
             for name in leaves(rules):
@@ -97,20 +97,6 @@ def _last(
         unknown = Point(None, "", unknown=f"the record of what is live cannot be read: {problem}")
         return dict.fromkeys(leaves(rules), (unknown,))
     return points
-
-
-def _beside(place: Place, rules: Rules, store: Store, world: World) -> list[Record]:
-    """What is recorded in the other environments of the same account and region: their targets may change the same things.
-    Raises ToolkitError."""
-    records: list[Record] = []
-    for name, environment in rules.environments.items():
-        if name == place.environment or place.account is None or environment.account != place.account:
-            continue
-        for other in making.places(environment, place.profile, None):
-            if other.region in (None, place.region):
-                for entries in open_ledger(store, other, world).all().records.values():
-                    records += entries
-    return records
 
 
 def _points_of(
@@ -128,6 +114,7 @@ def _points_of(
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
     points: dict[str, Point] = {}
+    writers = rivals.changed(chain(others, *contents.records.values()))
     open_ = unended(contents.records, at_work)
     for name in names:
         if name in contents.damaged:
@@ -137,46 +124,14 @@ def _points_of(
         else:
             records = contents.records.get(name, ())
             points[name] = point(records, left.get(name, ()), place, open_.get(name, ""))
-            rival = _rival(name, records, [*others, *chain(*contents.records.values())], place, rules, variables)
-            if rival is not None and points[name].since is None and points[name].unknown is None:
+            good = next((record for record in records if record.verdict in GOOD), None)
+            if good is None or points[name].since is not None or points[name].unknown is not None:
+                continue
+            mine = good.writes or rivals.writes_of(name, rules, place, variables)  # a person only says what is live
+            rival = rivals.rival(good, mine, writers)
+            if rival is not None:
                 points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
     return points
-
-
-def _rival(
-    name: str, records: Sequence[Record], others: Iterable[Record], place: Place, rules: Rules, variables: Mapping[str, str]
-) -> Record | None:  # fmt: skip
-    """The deploy of another target, as it was called before perhaps, that has changed what this one is, since its last good deploy."""
-    good = next((record for record in records if record.verdict in GOOD), None)
-    if good is None:
-        return None
-    mine = good.writes
-    for other in others:
-        if (other.target, other.environment) == (name, good.environment) or not other.writes:
-            continue
-        if (other.account, other.region) != (good.account, good.region) or not (other.verdict in GOOD or other.unsure):
-            continue
-        if not mine:  # somebody has only said what is live
-            [job] = making.imagined([rules.targets[name]], [place], variables)
-            mine = targets.kind(job.kind).writes(job.settings)
-        if any(thing.meets(theirs) for thing in mine for theirs in other.writes) and not _is_before(other.when, good.when):
-            return other
-    return None
-
-
-def _is_before(earlier: str, later: str) -> bool:
-    """Whether one time is before another, both by the store's clock. What is no time is not."""
-    first, second = moment(earlier), moment(later)
-    return first is not None and second is not None and first < second
-
-
-def moment(text: str) -> datetime | None:
-    """A time of the record, or of the cloud; None for what is none: others may write there."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when if when.tzinfo is not None else None
 
 
 def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
