@@ -40,6 +40,14 @@ def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
     ]
 
 
+def test_a_damaged_record_is_told_in_short_lines_with_its_command_whole() -> None:
+    why = "its record is damaged: s3://state/team/record/dev/web.json: it is not a valid record of what is live (ValidationError)"
+    shown = text([Row("web", problem=f"{why}; put it aside: toolkit record repair web")], 80).splitlines()
+    assert max(map(len, shown)) <= 80
+    assert shown[-1] == "  toolkit record repair web"
+    assert " ".join(line.strip() for line in shown[3:-1]).strip() == f"web: {why}; put it aside:"
+
+
 def test_a_document_says_who_deployed_what_where() -> None:
     [row] = document([Row("app", GOOD)])["targets"]
     assert (row["good"]["account"], row["good"]["who"], row["last"]) == ("111111111111", "ada@laptop", None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.impact.reading import seconds
-from toolkit.show.text import clipped, count, duration, error, line, listing, quote, shortened, wrapped
+from toolkit.show.text import clipped, count, duration, error, line, listing, quote, shortened, with_command, wrapped
 
 ODD = st.text(
     st.one_of(st.characters(exclude_categories=()), st.sampled_from('\x1b\n\r\t"\\ :#[x\x7f\u202e\u2028\u200b\udc80\udcff\xa0é\x9b'))
@@ -236,3 +236,18 @@ def test_a_key_from_a_strangers_rules_starts_no_line_of_its_own(key: str, messag
 def test_any_fact_of_an_error_leaves_it_one_line(name: str) -> None:
     lines = error(UnknownRef(ref=name))
     assert lines[0] == f"error: {quote(name)} is not a commit of this repository"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("it is damaged: toolkit record repair web", ["it is damaged: toolkit record repair web"]),
+        (
+            "db: its record is damaged and cannot be read; put it aside: toolkit record repair --env production db",
+            ["db: its record is damaged and cannot be", "  read; put it aside:", "  toolkit record repair --env production db"],
+        ),
+        ("there is no command in this sentence, which is long", ["there is no command in this sentence,", "  which is long"]),
+    ],
+)
+def test_a_command_at_the_end_stands_whole_on_its_own_line(sentence: str, expected: list[str]) -> None:
+    assert with_command(sentence, 40) == expected

@@ -24,6 +24,7 @@ from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
 from toolkit.record import disk, legacy, state
 from toolkit.record.disk import Disk
+from toolkit.record.legacy import Text
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
@@ -45,8 +46,6 @@ BODY_MOST = 1 << 21
 _TRIES = 20
 _VERSION = 2
 
-Text = Annotated[str, Meta(max_length=4096)]
-
 
 class Tried(Struct, frozen=True):
     """What a run was to deploy, where that did not go well or was taken back."""
@@ -56,27 +55,15 @@ class Tried(Struct, frozen=True):
     settings: Text = ""
 
 
-class Record(Struct, frozen=True):
-    """One deploy of one target. `when` is ISO 8601 in UTC, by the bucket's clock where there is one; `n` is its place among the
-    target's deploys, which no clock can upset.
+class Record(legacy.Entry, frozen=True):
+    """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in UTC, by the bucket's clock where there is
+    one; `n` is its place among the target's deploys, which no clock can upset.
 
     `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
     `doubted` says of one that has begun that this was so before. `deployed` is what was put there, its `body` left out: that is kept
     under `body`, its digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that is not it.
     """
 
-    target: Text
-    environment: Text | None
-    region: Text | None
-    version: Text
-    commit: Text | None
-    fingerprint: Text
-    run: Text
-    when: Text
-    verdict: Text
-    detail: Mapping[Text, Text] = {}
-    n: int = 0
-    unsure: bool = False
     provider: Text = "aws"
     endpoint: Text | None = None
     account: Text | None = None
@@ -364,21 +351,8 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
 
 
 def _of_before(entry: legacy.Entry) -> Record:
-    return Record(
-        target=entry.target,
-        environment=entry.environment,
-        region=entry.region,
-        version=entry.version,
-        commit=entry.commit,
-        fingerprint="",  # an earlier version digested other things
-        run=entry.run,
-        when=entry.when,
-        verdict=entry.verdict,
-        detail=entry.detail,
-        n=entry.n,
-        unsure=entry.unsure,
-        origin=SEEN,
-    )
+    known = {name: getattr(entry, name) for name in legacy.Entry.__struct_fields__}
+    return Record(**{**known, "fingerprint": "", "origin": SEEN})  # an earlier version digested other things
 
 
 def earlier(lists: Iterable[Sequence[legacy.Entry]], scope: Scope) -> Mapping[str, tuple[Record, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, listing, quote, shortened, wrapped
+from toolkit.show.text import clipped, count, duration, line, listing, quote, shortened, with_command, wrapped
 
 WIDTH = 80
 UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
@@ -37,7 +37,7 @@ def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> 
         yield from why(answer, width)
         yield from (*people, *([""] if people else []))
     yield from _left_out(answer, width)
-    yield from (part for note in answer.notes for part in wrapped(f"note: {line(note)}", width))
+    yield from (part for note in answer.notes for part in with_command(f"note: {line(note)}", width))
     if not answer.refusal:
         yield from _recommended(answer, width)
 
@@ -134,7 +134,7 @@ def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
-        yield from (part for one in step.because for part in wrapped(f"  because {line(one)}", width, "    "))
+        yield from (part for one in step.because for part in with_command(f"  because {line(one)}", width, "    "))
         for name in _names(answer, step):
             if name in answer.failed_before:
                 yield from wrapped(f"  but {line(f'{name}: {answer.failed_before[name]}')}", width, "    ")

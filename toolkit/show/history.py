@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.show.run import WORDS
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line, quote, wrapped
+from toolkit.show.text import clipped, line, quote, with_command, wrapped
 
 WIDTH = 80
 
@@ -75,7 +75,7 @@ def locks(found: Sequence[tuple[str, Any, str]], width: int = WIDTH) -> str:
         since = f" since {line(by.since)}" if by.since else ""
         said += wrapped(f"{quote(name)}: {line(by.who)}@{line(by.host)}{since} ({where})", width)
         said += wrapped(f"  run {line(by.run)}, id {line(by.id)}", width)
-        said += [part for words in (by.command, by.problem) if words for part in wrapped(f"  {line(words)}", width, "    ")]
+        said += [part for words in (by.command, by.problem) if words for part in with_command(f"  {line(words)}", width, "    ")]
     return "\n".join(said)
 
 

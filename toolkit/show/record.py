@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, line
+from toolkit.show.text import clipped, line, with_command
 
 
 class Recorded(Protocol):
@@ -70,7 +70,7 @@ def text(rows: Sequence[Row], width: int) -> str:
         shown.append("An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff live")
     for row in rows:
         if row.problem:
-            shown.append(f"{line(row.name)}: {line(row.problem)}")
+            shown.append("\n".join(with_command(f"{line(row.name)}: {line(row.problem)}", width)))
     return "\n\n".join(shown)
 
 

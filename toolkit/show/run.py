@@ -5,7 +5,7 @@ from typing import Any
 
 from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran, Verdict
 from toolkit.show.table import room, table
-from toolkit.show.text import count, duration, line, shortened, wrapped
+from toolkit.show.text import count, duration, line, shortened, with_command, wrapped
 
 WIDTH = 80
 WORDS: dict[str, str] = {
@@ -189,7 +189,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
     yield from wrapped(f"{line(outcome.step)}: {ended(outcome)}", width)
     yield from (f"  | {line(one)}" for one in outcome.log)
     if outcome.next:
-        yield from wrapped(f"  next: {line(outcome.next)}", width)
+        yield from with_command(f"  next: {line(outcome.next)}", width)
 
 
 def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:

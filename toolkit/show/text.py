@@ -92,6 +92,14 @@ def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
     return lines
 
 
+def with_command(sentence: str, width: int, indent: str = "  ") -> list[str]:
+    """The same of a sentence that may end in a command of ours, which stands whole on a line of its own then: it can be pasted."""
+    before, mark, command = sentence.rpartition(": toolkit ")
+    if not mark or len(sentence) <= width:
+        return wrapped(sentence, width, indent)
+    return [*wrapped(f"{before}:", width, indent), f"{indent}toolkit {command}"]
+
+
 def duration(seconds: int) -> str:
     """`2m30s`, as rules.toml writes it."""
     hours, rest = divmod(seconds, 3600)
