@@ -409,6 +409,25 @@ def test_nothing_to_deploy_is_said_where_everything_is_recorded_and_live(team: T
     assert ada("deploy", "--yes").out.endswith("\nNothing to deploy.\n")
 
 
+def test_what_is_left_out_is_named_where_there_is_nothing_else_to_deploy(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    clone.commit("more of it", {"queue.json": template(2)})
+    said = ada("deploy", "--yes", "--without", "queue")
+    assert said.out.endswith("Nothing else to deploy: --without leaves out queue.\n"), said
+
+
+def test_rules_of_another_name_that_are_new_do_not_make_forgotten_what_was_in_force(team: Team) -> None:
+    """Whoever adds a file of rules could have a change of the day before ignored in it."""
+    clone, ada = team.colleague("ada")
+    ada("record", "set", "page", "queue", "HEAD", "--yes")
+    clone.commit("another page", {"page/a": "2"})
+    clone.commit("rules for the CI", {"ci.toml": RULES.replace("version = 1\n", 'version = 1\nignore = ["page/**"]\n')})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    assert states(ada, "--rules", "ci.toml") == {"page": "due", "queue": "clean"}
+
+
 def test_a_commit_that_a_person_says_is_live_is_what_a_target_is_compared_with(team: Team) -> None:
     clone, ada = team.colleague("ada")
     assert states(ada)["page"] == "unknown"

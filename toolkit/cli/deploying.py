@@ -1,6 +1,6 @@
 """What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options, consent, progress, and the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -231,7 +231,7 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
         output.note(f"note: {name} is left out: {line(reason)}")
     _tell_backwards(asked, prepared)
     if not prepared.jobs:
-        return nothing(command, asked)
+        return nothing(command, asked, prepared.excluded)
     if asked.dry_run:
         return _dry(command, asked, prepared)
     if not asked.quiet:
@@ -315,11 +315,11 @@ def _never_begun(command: str, asked: Common, code: int) -> int:
     return code
 
 
-def nothing(command: str, asked: Common) -> int:
-    """There is nothing that this run could do."""
+def nothing(command: str, asked: Common, excluded: Sequence[str] = ()) -> int:
+    """There is nothing that this run could do. `excluded` would be deployed, but for `--without`."""
     if asked.as_json:
         return output.document({"toolkit": 1, "command": command, "status": "unchanged", "exit": 0, "run": None, "steps": []})
-    output.say("Nothing to deploy.")
+    output.say(f"Nothing else to deploy: --without leaves out {', '.join(excluded)}." if excluded else "Nothing to deploy.")
     return 0
 
 

@@ -97,12 +97,13 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
         return f"{why}; it is the same as what run {kept[0].run} deployed" if kept else why
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"
-    why = contradiction(live, records)
-    if why:
-        return why
-    if content:
+    if content and any(record.detail for record in ours):
         same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
-        return "" if same or not any(record.detail for record in ours) else f"{what} is in no deploy that is recorded"
+        if not same:
+            return f"{what} is in no deploy that is recorded"
+    why = contradiction(live, records)
+    if why or content:
+        return why
     times = [when for record in records if (when := moment(record.when)) is not None]
     since = moment(live.since or "")
     if since is not None and times and since - max(times) > SLACK:

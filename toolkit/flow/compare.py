@@ -419,7 +419,9 @@ def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], g
     path = rules_path(rules, git)
     if path is None:
         return Before()
-    places = [path] if request.rules else files.places_of_rules(path, files.relative(request.folder, git.root) or "")
+    places = files.places_of_rules(path, files.relative(request.folder, git.root) or "")
+    if request.rules:  # where that file is new, the rules that were in force count
+        places = [path, *(place for place in places if place != path)]
     found = git.blobs([(commit, place) for commit in points for place in places])
     texts: dict[bytes, str] = {}
     missing: list[str] = []

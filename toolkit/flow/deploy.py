@@ -70,6 +70,8 @@ class Prepared(Struct, frozen=True):
     backwards_allowed: bool = False
     newest: Mapping[str, str] = {}
     """The run of the newest good deploy of each step's target, as it was recorded when this was prepared."""
+    excluded: tuple[str, ...] = ()
+    """What would be deployed, but for `--without`."""
 
 
 def check(order: Order, git: Git | None) -> Rules:
@@ -89,11 +91,11 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     found = rules.environments.get(name) if name else None
-    wanted, left, changed = _wanted(order, rules, git, records)
+    wanted, left, changed, excluded = _wanted(order, rules, git, records)
     if order.source is not None and not order.targets:
         _refuse_an_empty_plan(order, rules, name, git, records)
     if not wanted:
-        return Prepared(rules, (), {}, left, {})
+        return Prepared(rules, (), {}, left, {}, excluded=excluded)
     holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, rules, name, git)
     versions = holds.versions
     graph = Graph(rules.targets)
@@ -273,13 +275,15 @@ def only_one(action: str, folder: str, named: str | None, git: Git | None) -> st
 
 def _wanted(
     order: Order, rules: Rules, git: Git | None, records: Records | None
-) -> tuple[list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]]]:
-    """The targets to deploy, groups written out, those that this run has to leave, and those that
-    only files that git ignores make due, with these. Raises Refused where a named one cannot be done."""
+) -> tuple[list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]], tuple[str, ...]]:
+    """The targets to deploy, groups written out, those that this run has to leave, those that only
+    files that git ignores make due, with these, and those that `--without` leaves out. Raises
+    Refused where a named one cannot be done."""
     graph = Graph(rules.targets)
     names, changed = _named(order, rules, git, records)
     without = set[str]().union(*(graph.leaves(name) for name in order.without))
-    leaves = set[str]().union(*(graph.leaves(name) for name in names)) - without
+    every = set[str]().union(*(graph.leaves(name) for name in names))
+    leaves = every - without
     reasons = {name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) for name in sorted(leaves)}
     left = tuple((name, reason) for name, reason in reasons.items() if reason)
     for name, reason in left:
@@ -290,7 +294,8 @@ def _wanted(
         raise Refused(
             f"{other} waits for {name}: {reasons[name]}", f"once that is done, add --without {name}; --without {other} leaves {other} out"
         )
-    return [rules.targets[name] for name in sorted(leaves) if reasons[name] is None], left, changed
+    wanted = [rules.targets[name] for name in sorted(leaves) if reasons[name] is None]
+    return wanted, left, changed, tuple(sorted(every & without))
 
 
 def _named(order: Order, rules: Rules, git: Git | None, records: Records | None) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
