@@ -233,6 +233,16 @@ def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_wit
     assert coasts.chosen("v1") == "v1"
 
 
+def test_a_deploy_that_has_only_begun_is_not_said_to_have_given_way(coasts: Coasts) -> None:
+    coasts.deployed("v1", "eu", "us")
+    coasts.deployed("v2", "eu", "us")
+    before = dict(coasts.live)
+    coasts.deployed("v3", "eu", "us", verdict="begun")
+    coasts.live = before
+    assert coasts.versions() == ["v2", "v1"]
+    assert coasts.chosen() == "v1"
+
+
 def test_what_runs_and_is_not_good_gives_way_to_the_last_good_version(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")

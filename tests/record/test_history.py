@@ -13,7 +13,7 @@ from tests.record.parts import Broken, Clock, store
 from toolkit.errors import Refused
 from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
 from toolkit.record.journal import Journal, path_of
-from toolkit.record.ledger import Local, Record, Scope
+from toolkit.record.ledger import BEGUN, Local, Record, Scope
 from toolkit.record.state import Store
 from toolkit.record.who import facts
 
@@ -168,6 +168,13 @@ def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
     assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
     assert last_good(here, "app", Scope(region="eu-west-1", environment="prod")) == []
     assert last_good(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
+
+
+def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(here: Store) -> None:
+    """Its end could not be sent to the bucket."""
+    ran(here, "r1", outcome("app", "succeeded"), end(0)).close()
+    begun = Record("app", "dev", "eu-west-1", "v-app", None, "f", "r1", "2026-11-20T09:00:00+00:00", BEGUN, account=ACCOUNT)
+    assert [one.run for one in last_good(here, "app", SCOPE, [begun])] == ["r1"]
 
 
 def test_a_steps_log_is_kept_without_secrets(here: Store) -> None:
