@@ -320,3 +320,18 @@ def test_a_run_that_was_gone_on_with_and_went_well_has_failed_nothing(store: Sto
     found = point(store)
     assert found is not None
     assert (found.commit, found.failed) == (commit(2), None)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, begun: bool) -> None:
+    deployed(store, 1, "succeeded")
+    bad = Record("app", "dev", None, commit(2), commit(2), "f2", run(2), "2026-11-20T2", "unhealthy", unsure=True,
+                 tried=Tried(commit(2), "f2", "s2", run(2)))  # fmt: skip
+    put(store, bad)
+    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(3), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    if begun:
+        Local(store, Scope(environment="dev")).begin(replace(back, account=ACCOUNT, region=REGION, endpoint=store.endpoint))
+    put(store, back)
+    found = point(store)
+    assert found is not None
+    assert found.failed == Failed(run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2")

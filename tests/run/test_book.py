@@ -61,7 +61,7 @@ def test_what_a_bad_run_was_to_deploy_is_recorded(here: Store, verdict: Verdict,
     live = Live("v1", "c1", "f1")
     found = recorded(here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes))
     bad = verdict in ("failed", "unhealthy", "rolled-back") and not undoes
-    assert found.tried == (Tried("v2", "f2") if bad else None)
+    assert found.tried == (Tried("v2", "f2", run="run") if bad else None)
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,9 @@ def _failed(records: Sequence[Record]) -> Failed | None:
     if last.tried is not None:
         back = last.is_rollback or last.verdict == Verdict.ROLLED_BACK
         ended = "failed and was rolled back" if back else "was unhealthy" if last.verdict == Verdict.UNHEALTHY else "failed"
-        return Failed(last.run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
+        run = last.tried.run or last.run
+        ended = ended if run == last.run else f"was not good, and was rolled back by run {last.run}"
+        return Failed(run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
     if last.is_rollback and before is not None:
         return Failed(before.run, f"was rolled back by run {last.run}", before.version, before.fingerprint, before.settings)
     return None

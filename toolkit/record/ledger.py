@@ -53,6 +53,7 @@ class Tried(Struct, frozen=True):
     version: Text
     fingerprint: Text = ""
     settings: Text = ""
+    run: Text = ""
 
 
 class Record(legacy.Entry, frozen=True):
@@ -147,8 +148,7 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     same = next((other for other in records if other.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
         return merged(records)
-    if same is not None and record.is_rollback:  # the run has put back itself what it had tried
-        record = replace(record, tried=same.tried)
+    record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next(records)
     unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
     return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
@@ -161,7 +161,13 @@ def begun(records: Sequence[Record], record: Record, doubted: bool = False) -> t
         return merged(records)  # it says so already
     doubted = doubted or _in_doubt(records, record.run)
     others = [other for other in records if other.run != record.run]
+    record = _with_tried(record, next(iter(records), None))
     return merged(others, [replace(record, n=_next(records), verdict=BEGUN, unsure=True, doubted=doubted)])
+
+
+def _with_tried(record: Record, before: Record | None) -> Record:
+    """What puts an earlier version back keeps in mind what it takes away, where that was not good: it is recorded nowhere else then."""
+    return replace(record, tried=before.tried) if record.is_rollback and before is not None else record
 
 
 def _next(records: Iterable[Record]) -> int:

@@ -49,7 +49,7 @@ class Papers:
         live = outcome.live
         gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
         runs = _version_of(job) if live is None or outcome.verdict in GOOD else live
-        tried = Tried(job.version.name, job.version.fingerprint, job.version.settings)
+        tried = Tried(job.version.name, job.version.fingerprint, job.version.settings, job.run)
         entry = self._entry(job, outcome.verdict, runs)
         self._ledgers[job.step].put(
             replace(
