@@ -111,7 +111,7 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.wishes,
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
-    _refuse_what_its_name_does_not_say(jobs, holds)
+    _refuse_what_its_name_does_not_say(jobs, holds, rules, git)
     jobs = tuple(replace(job, recorded=recorded(job, rules, world)) for job in jobs)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
     previews = _warned(_previews(jobs, world), jobs, holds, changed)
@@ -456,10 +456,16 @@ def _working_tree(git: Git | None) -> Git:
     return git
 
 
-def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents) -> None:
-    """In a protected environment only commits are deployed, and each of them whole. Raises Refused."""
+def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents, rules: Rules, git: Git | None) -> None:
+    """In a protected environment only commits are deployed, and each of them whole. An image that a
+    person names is what it is, but its settings are those of rules.toml. Raises Refused."""
     for job in jobs:
-        if not job.place.protected or job.action != "deploy" or job.wishes.get("image"):
+        if not job.place.protected or job.action != "deploy":
+            continue
+        if job.wishes.get("image"):
+            if git is not None and not git.bare and rules_path(rules, git) in detect.look(git).paths:
+                why = f"{rules.file} is not as committed, and environment {job.place.environment} is protected"
+                raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
             what, fix = completeness.told(gaps)
