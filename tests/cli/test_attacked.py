@@ -122,6 +122,17 @@ def shallow(team: Team, name: str) -> Run:
     return team.colleague(name, "--depth=1")[1]
 
 
+def test_settings_that_are_not_committed_do_not_come_into_a_protected_environment_with_an_image(apps: Team) -> None:
+    clone, ada = apps.colleague("ada")
+    clone.commit("protected", {"rules.toml": APP.replace("regions =", "protected = true\nregions =")})
+    clone.git(*PUSH)
+    clone.write({"rules.toml": OTHER.replace("regions =", "protected = true\nregions =")})
+    refused = image_deployed(apps, ada, clone.head, "--confirm", "dev")
+    assert (refused.code, "rules.toml is not as committed" in refused.err) == (2, True), refused
+    clone.commit("another mode")
+    assert image_deployed(apps, ada, clone.head, "--confirm", "dev").code == 0
+
+
 def test_an_image_whose_tag_is_the_commit_leaves_its_app_clean(apps: Team) -> None:
     """A5."""
     clone, ada = apps.colleague("ada")

@@ -428,6 +428,40 @@ def test_rules_of_another_name_that_are_new_do_not_make_forgotten_what_was_in_fo
     assert states(ada, "--rules", "ci.toml") == {"page": "due", "queue": "clean"}
 
 
+def test_the_name_of_an_image_is_none_for_a_stack_which_is_deployed_from_its_files(team: Team) -> None:
+    """P11: recorded as that commit, HEAD would be called clean though uncommitted files are live."""
+    clone, ada = team.colleague("ada")
+    deployed(team, ada)
+    clone.write({"queue.json": template(2)})
+    team.ready()
+    done = ada("deploy", "queue", "--no-build", "--image", clone.head, "--yes", "--json")
+    assert (done.code, "-dirty-" in done.json["steps"][0]["version"]) == (0, True), done
+    clone.git("checkout", "-q", "--", "queue.json")
+    assert states(ada)["queue"] == "due"
+
+
+def test_a_named_image_lets_no_uncommitted_template_into_a_protected_environment(team: Team) -> None:
+    clone, ada = team.colleague("ada")
+    clone.commit("protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    clone.write({"queue.json": template(2)})
+    team.ready()
+    said = ada("deploy", "queue", "--no-build", "--image", "v1", "--confirm", "dev", "--yes")
+    assert (said.code, "the files are not as committed" in said.err) == (2, True), said
+
+
+@pytest.mark.parametrize("change", ["commit", "endpoint"])
+def test_a_plan_is_stale_also_where_an_image_is_named(team: Team, tmp_path: Path, change: str) -> None:
+    clone, ada = team.colleague("ada")
+    plan = str(tmp_path / "plan.json")
+    assert ada("diff", "--out", plan).code == 0
+    if change == "commit":
+        clone.commit("more of it", {"queue.json": template(2)})
+    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"} if change == "endpoint" else {}
+    said = ada("deploy", "--plan", plan, "--without", "page", "--no-build", "--image", "v1", "--yes", **env)
+    assert (said.code, "the plan is stale" in said.err) == (2, True), said
+
+
 def test_a_commit_that_a_person_says_is_live_is_what_a_target_is_compared_with(team: Team) -> None:
     clone, ada = team.colleague("ada")
     assert states(ada)["page"] == "unknown"

@@ -37,6 +37,7 @@ runnable = base.can_run
 services = base.no_services
 health = base.no_health
 writes = base.no_writes
+by_image = False
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

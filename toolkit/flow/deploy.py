@@ -96,7 +96,7 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         _refuse_an_empty_plan(order, rules, name, git, records)
     if not wanted:
         return Prepared(rules, (), {}, left, {}, excluded=excluded)
-    holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, rules, name, git)
+    holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, wanted, rules, name, git)
     versions = holds.versions
     graph = Graph(rules.targets)
     names = [target.name for target in wanted]
@@ -110,8 +110,8 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         order.action,
         order.wishes,
     )
-    jobs = tuple(replace(job, wishes={**job.wishes, **order.each.get(job.place.region, {})}) for job in jobs)
-    _refuse_what_its_name_does_not_say(jobs, holds)
+    jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
+    _refuse_what_its_name_does_not_say(jobs, holds, rules, git)
     jobs = tuple(replace(job, recorded=recorded(job, rules, world)) for job in jobs)
     standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
     previews = _warned(_previews(jobs, world), jobs, holds, changed)
@@ -121,9 +121,17 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     return Prepared(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
 
 
+def _wishes_of(job: Job, order: Order) -> dict[str, Any]:
+    """What is wished for a job. An image that a person named is none of what other kinds deploy."""
+    wishes = {**job.wishes, **order.each.get(job.place.region, {})}
+    if order.action == "deploy" and not targets.kind(job.kind).by_image:
+        wishes.pop("image", None)
+    return wishes
+
+
 def _refuse_an_empty_plan(order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None) -> None:
     """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises StalePlan."""
-    _source(order, rules, name, git)
+    _source(order, (), rules, name, git)
     names, _ = _named(replace(order, source=None), rules, git, records)
     if names:
         due_now = ", ".join(names)
@@ -260,7 +268,7 @@ def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:
     """Whether the files have changed since: a person may have thought about a question for an hour."""
     wanted = [prepared.rules.targets[job.target] for job in prepared.jobs]
     name = environment(order.environment, prepared.rules)
-    return bool(wanted) and _source(order, prepared.rules, name, git) != prepared.source
+    return bool(wanted) and _source(order, wanted, prepared.rules, name, git) != prepared.source
 
 
 def only_one(action: str, folder: str, named: str | None, git: Git | None) -> str:
@@ -384,15 +392,37 @@ def known(name: str, rules: Rules) -> None:
 
 
 def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
-    """What would be deployed of each target."""
+    """What would be deployed of each target: the image that a person named, or what lies in the working tree."""
+    others = _from_files(order, wanted)
+    by_image = [target for target in wanted if target not in others]
+    parts = [_of_files(order, others, rules, name, git)] if others else []
+    parts += [_of_image(order, by_image, rules, name, git)] if by_image else []
+    return Contents(
+        {name: version for part in parts for name, version in part.versions.items()},
+        {name: gaps for part in parts for name, gaps in part.gaps.items()},
+        {name: paths for part in parts for name, paths in part.generated.items()},
+    )
+
+
+def _from_files(order: Order, wanted: Sequence[Target]) -> list[Target]:
+    """Those of the targets that are deployed from the working tree."""
+    if order.wishes.get("version"):
+        return []
+    named = bool(order.wishes.get("image"))
+    return [target for target in wanted if not named or (order.action == "deploy" and not targets.kind(target.kind).by_image)]
+
+
+def _of_image(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
     image = order.wishes.get("version") or order.wishes.get("image")
-    if image and order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
+    if order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
         settings = settled(rules, name)
         return at_commit({target.name: settings[target.name] for target in wanted}, rules, name, git, str(image))
-    if image:
-        content = order.wishes.get("fingerprint") or f"image {image}"
-        version = Version(str(image), order.wishes.get("commit"), content, settings=str(order.wishes.get("settings") or ""))
-        return Contents(dict.fromkeys((target.name for target in wanted), version))
+    content = order.wishes.get("fingerprint") or f"image {image}"
+    version = Version(str(image), order.wishes.get("commit"), content, settings=str(order.wishes.get("settings") or ""))
+    return Contents(dict.fromkeys((target.name for target in wanted), version))
+
+
+def _of_files(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
     there = _working_tree(git)
     seen = detect.look(there, uncounted(order.plan, rules, there))
     settings = settled(rules, name)
@@ -400,9 +430,10 @@ def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | 
     return contents(own, rules, name, there, seen, seen.paths)
 
 
-def _source(order: Order, rules: Rules, name: str | None, git: Git | None) -> dict[str, Any]:
-    """The digests that say whether what would be deployed is still the same. Raises StalePlan where it is not what a plan was made of."""
-    if order.wishes.get("version") or order.wishes.get("image"):
+def _source(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> dict[str, Any]:
+    """The digests that say whether what would be deployed is still the same; none where only images that are there already are.
+    Raises StalePlan where it is not what a plan was made of."""
+    if order.source is None and not _from_files(order, wanted):
         return {}
     found = _working_tree(git)
     paths = [path for path in detect.look(found).paths if path != order.plan]  # it cannot hold its own digest
@@ -425,10 +456,16 @@ def _working_tree(git: Git | None) -> Git:
     return git
 
 
-def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents) -> None:
-    """In a protected environment only commits are deployed, and each of them whole. Raises Refused."""
+def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents, rules: Rules, git: Git | None) -> None:
+    """In a protected environment only commits are deployed, and each of them whole. An image that a
+    person names is what it is, but its settings are those of rules.toml. Raises Refused."""
     for job in jobs:
-        if not job.place.protected or job.action != "deploy" or job.wishes.get("image"):
+        if not job.place.protected or job.action != "deploy":
+            continue
+        if job.wishes.get("image"):
+            if git is not None and not git.bare and rules_path(rules, git) in detect.look(git).paths:
+                why = f"{rules.file} is not as committed, and environment {job.place.environment} is protected"
+                raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
             what, fix = completeness.told(gaps)

@@ -17,6 +17,7 @@ action = "deploy-app"
 estimate_s = 150
 deadline_s = 1800
 program = True
+by_image = True
 restores_with = ""
 problem = base.no_problem
 instructions = base.no_instructions

@@ -104,6 +104,8 @@ class Kind(Protocol):
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
     program: bool
     """Whether what answers at its `health` addresses is its own program, also where another target names the same address."""
+    by_image: bool
+    """Whether an image that a person names can be deployed in place of what lies in the working tree."""
     restores_with: str
     """What its command needs besides, with a space before it, to put back what somebody has changed outside of toolkit."""
     Settings: Any

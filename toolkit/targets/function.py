@@ -14,6 +14,7 @@ action = "deploy"
 estimate_s = 30
 deadline_s = 3600
 program = True
+by_image = False
 restores_with = ""
 problem = base.no_problem
 instructions = base.no_instructions

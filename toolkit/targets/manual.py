@@ -10,6 +10,7 @@ action = "by hand"
 estimate_s = 0
 deadline_s = 3600
 program = False
+by_image = False
 restores_with = ""
 problem = base.no_problem
 writes = base.no_writes

@@ -16,6 +16,7 @@ action = "deploy-stack"
 estimate_s = 300
 deadline_s = 5400
 program = False
+by_image = False
 restores_with = " --force"
 members = base.no_members
 instructions = base.no_instructions
