@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cli.test_team import Team, deployed, states, template
+from tests.cli.test_team import RULES, Team, deployed, states, template
 from tests.support.aws import Endpoint
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Result, Toolkit
@@ -102,6 +102,17 @@ def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: T
             said = who("diff").out
             assert (" is deploying it" in said, "its end is not known" in said) == (True, False), said
         assert "is deploying it" in bob("health", "queue").out
+
+
+def test_a_deploy_that_goes_on_is_told_as_that_where_rules_toml_names_no_region(team: Team) -> None:
+    """Its lock is that of no region then."""
+    rules = RULES.replace('regions = ["eu-west-1"]\n', "")
+    team.origin.commit("no regions", {"rules.toml": rules})
+    clone, _, _, bob = begin(team)
+    clone.commit("more of it", {"queue.json": template(2)})
+    with at_work(team, "ada", clone):
+        said = bob("diff", "--json").out
+        assert (" is deploying it" in said, "its end is not known" in said) == (True, False), said
 
 
 def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:

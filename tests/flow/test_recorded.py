@@ -104,9 +104,9 @@ def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Stor
 OPEN = "run {0} has begun to deploy it, and its end is not known (toolkit resume {0})"
 
 
-def begins(store: Store, at: int) -> None:
+def begins(store: Store, at: int, **facts: Any) -> None:
     """A run of this version has begun to deploy it."""
-    record = Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", BEGUN, who="ada@laptop")
+    record = Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", BEGUN, who="ada@laptop", **facts)
     placed = replace(record, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
     Local(store, Scope()).begin(placed)
 
@@ -160,6 +160,15 @@ def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) 
     journal.close()
     assert found is not None
     assert found.since == f"run {run(2)} of ada@laptop is deploying it"
+
+
+def test_a_rollback_that_has_only_begun_has_taken_nothing_back(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "succeeded")
+    begins(store, 3, detail={"action": "rollback"})
+    found = point(store)
+    assert found is not None
+    assert (found.since, found.failed) == (OPEN.format(run(3)), None)
 
 
 def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:

@@ -89,3 +89,28 @@ def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -
         log.close()
     journal.close()
     assert Path(log.path).read_text() == "one [redacted]\ntwo\n"
+
+
+def papers(here: Store, ledger: Local) -> Papers:
+    journal = Journal.create(here, "run", {})
+    return Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text)
+
+
+def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here: Store) -> None:
+    ledger = Local(here, scope_of(here, PLACE))
+    papers(here, ledger).begins(JOB)
+    [found] = ledger.get("app")
+    assert (found.version, found.commit, found.fingerprint, found.run) == ("v2", "c2", "f2", "run")
+    assert (found.verdict, found.unsure, "@" in found.who, found.writes) == ("begun", True, True, (Written("service", "c/s"),))
+
+
+def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store) -> None:
+    """Its target is unknown to everybody until that is repaired."""
+    ledger = Local(here, scope_of(here, PLACE))
+    made = papers(here, ledger)
+    made.begins(JOB)
+    [path] = Path(here.folder).glob("record/**/app.json")
+    path.write_text("{")
+    made.begins(JOB)
+    assert path.read_text() == "{"
+    assert "app" in ledger.all().damaged

@@ -52,7 +52,7 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     left: dict[Place, Mapping[str, str]] = {}
     for place, records in found.items():
         wanted = {name: known for name, known in records.items() if name in looked_at}
-        left[place] = unended(wanted, worker(stores[place], place, world))
+        left[place] = unended(wanted, worker(stores[place], place, rules, world))
     return Recorded(found, notes, left)
 
 

@@ -89,7 +89,7 @@ def _last(
         for place in where:
             others = rivals.beside(place, rules, leaves(rules), store, world)
             ledger = open_ledger(store, place, world)
-            known = _points_of(ledger, place, rules, variables, left, others, told, worker(store, place, world))
+            known = _points_of(ledger, place, rules, variables, left, others, told, worker(store, place, rules, world))
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -151,8 +151,11 @@ def _left(run: str) -> str:
     return f"run {run} has begun to deploy it, and its end is not known{way}"
 
 
-def worker(store: Store, place: Place, world: World) -> AtWork:
+def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
     """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell, it is not."""
+    named = rules.environments.get(place.environment or "")
+    # Where rules.toml names no region, a lock has one only if the command line did.
+    places = (place,) if named is not None and named.regions else (place, replace(place, region=None))
 
     def at_work(record: Record) -> bool:
         from toolkit.record.locks import lock_name  # a deploy is rarely open
@@ -160,7 +163,8 @@ def worker(store: Store, place: Place, world: World) -> AtWork:
 
         with suppress(ToolkitError):
             if place.store:
-                return Shelf(Bucket(world.aws(place), place.store, place.account)).at_work(record.run, lock_name(place, record.target))
+                shelf = Shelf(Bucket(world.aws(place), place.store, place.account))
+                return any(shelf.at_work(record.run, lock_name(there, record.target)) for there in places)
             return one(store, record.run).status == "running"
         return False
 
@@ -238,7 +242,7 @@ def _failed(records: Sequence[Record]) -> Failed | None:
         run = last.tried.run or last.run
         ended = ended if run == last.run else f"was not good, and was rolled back by run {last.run}"
         return Failed(run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
-    if last.is_rollback and before is not None:
+    if last.is_rollback and last.verdict != BEGUN and before is not None:
         return Failed(before.run, f"was rolled back by run {last.run}", before.version, before.fingerprint, before.settings)
     return None
 
