@@ -498,6 +498,14 @@ class StateDamaged(ToolkitError):
     hint = "it was left as it is; see `toolkit history`"
 
 
+class AnotherProject(StateDamaged):
+    """{path}: the record of {target} is that of {project}"""
+
+    code = "another-project"
+    exit = Exit.USAGE
+    hint = "give each project a prefix of its own as `store` in rules.toml; if only its name is new: toolkit record repair {target}"
+
+
 class CloudError(ToolkitError):
     """AWS refused {call}: {reason}"""
 

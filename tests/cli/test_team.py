@@ -666,3 +666,42 @@ def test_either_all_of_what_is_said_is_recorded_or_nothing(team: Team) -> None:
     said = ada("record", "set", "page", "HEAD", "--yes")
     assert (said.code, "toolkit record repair page" in said.err) == (2, True), said
     assert {key: team.endpoint.s3.buckets["state"].objects[key].body for key in before} == before
+
+
+def neighbour(team: Team, folder: Path, **changes: str) -> Callable[..., Result]:
+    """Another project whose rules.toml names the same bucket, account and target."""
+    text = RULES
+    for old, new in changes.items():
+        text = text.replace(f'{old} = "team"', f'{old} = "{new}"')
+    other = Repo.make(folder / "neighbour", {"queue.json": template(3), "page/a": "1"}, text)
+
+    def run(*words: str) -> Result:
+        with team.patch.context() as patch:
+            patch.setenv("TOOLKIT_STATE_DIR", str(folder / "state-neighbour"))
+            return team.toolkit(other.path, *words)
+
+    return run
+
+
+def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(team: Team, tmp_path: Path) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    shop = neighbour(team, tmp_path, project="shop")
+    assert states(shop)["queue"] == "unknown"
+    assert "its record is that of project team" in json.dumps(shop("diff", "--json").json)
+    calls = team.endpoint.calls.count("ExecuteChangeSet")
+    team.ready()
+    refused = shop("deploy-stack", "queue", "--yes", "--allow-backwards")
+    assert (refused.code, team.endpoint.calls.count("ExecuteChangeSet")) == (1, calls), refused
+    assert "give each project a prefix of its own" in refused.err + refused.out
+    assert states(ada)["queue"] == "clean"
+
+
+def test_a_project_with_another_name_begins_its_record_anew_where_somebody_says_so(team: Team, tmp_path: Path) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    shop = neighbour(team, tmp_path, project="shop")
+    assert shop("record", "repair", "queue").code == 0
+    deployed(team, shop, "--allow-backwards")
+    assert states(shop)["queue"] == "clean"
+    assert states(ada)["queue"] == "unknown"

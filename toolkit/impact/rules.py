@@ -119,7 +119,9 @@ class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What rules.toml holds at its top."""
 
     version: Annotated[int, Meta(ge=1, le=1, description="The version of this format.")]
-    project: Annotated[str | None, Meta(description="The project's name.")] = None
+    project: Annotated[
+        str | None, Meta(description="The project's name. Projects that share a bucket each need a `store` prefix of their own.")
+    ] = None
     environment: Annotated[str | None, Meta(description="The environment that is meant when none is named.")] = None
     ignore: Annotated[tuple[Pattern, ...], Meta(description="A change here never calls for anything.")] = ()
     unmatched: Annotated[

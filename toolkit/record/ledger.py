@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, Refused, StateDamaged, Unreachable
+from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
 from toolkit.model import GOOD, Deployed, Place, Written
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.world import World
@@ -78,6 +78,8 @@ class Record(legacy.Entry, frozen=True):
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: Tried | None = None
     doubted: bool = False
+    project: Text = ""
+    """The project's name in rules.toml, where a bucket is shared: two projects may have put their records into one place."""
 
     @property
     def is_rollback(self) -> bool:
@@ -266,7 +268,9 @@ def scope_of(store: Store, place: Place) -> Scope:
 def open_ledger(store: Store, place: Place, world: World) -> Ledger:
     """The record of a place, in its bucket if it has one."""
     here = Local(store, scope_of(store, place))
-    return Shared(here, Bucket(world.aws(place), place.store, place.account)) if place.store else here
+    if not place.store:
+        return here
+    return Shared(here, Bucket(world.aws(place), place.store, place.account), store.project)
 
 
 def key_of(record: Record) -> str:
@@ -317,6 +321,9 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
     for name, read in files:
         try:
             entries, _ = read()
+        except AnotherProject as problem:
+            damaged[name] = f"its record is that of {problem.facts['project']}: each project needs a `store` prefix of its own"
+            continue
         except StateDamaged as problem:
             damaged[name] = f"its record is damaged: {problem}"
             continue
@@ -543,9 +550,10 @@ def _files(folder: str) -> list[str]:
 
 
 class Shared:
-    """The record in a bucket, with a copy here."""
+    """The record in a bucket, with a copy here. What another project has put there is refused."""
 
-    def __init__(self, here: Local, bucket: Bucket) -> None:
+    def __init__(self, here: Local, bucket: Bucket, project: str = "") -> None:
+        self._project = project
         self._here, self._bucket, self._parts = here, bucket, Parts(here.scope)
         self._store = bucket.address("")
         self.behind: str | None = None
@@ -577,6 +585,7 @@ class Shared:
     def put(self, record: Record) -> None:
         """Add one, with what could only be put into the copy before. When this raises for the bucket, the copy has it."""
         own, ours = self._here_of(record)
+        record = replace(record, project=self._project)
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
             self._here.put_copy(record)
         body = record.deployed.body
@@ -595,10 +604,11 @@ class Shared:
     def begin(self, record: Record) -> None:
         """Say to all who share the bucket that a deploy is about to change what runs. When this raises, nobody was told."""
         own, ours = self._here_of(record)
+        record = replace(record, project=self._project)
         key = key_of(record)
         for _ in range(_TRIES):
             item = self._bucket.get(key, FILE_MOST)
-            known = decoded(item.body, self._bucket.address(key), key)[0] if item else ()
+            known = self._decoded(item.body, key) if item else ()
             timed = replace(record, when=item.now.isoformat(timespec="seconds")) if item else record
             wanted = begun(_of_both(known, own, ours), stripped(timed))
             if wanted == known or self._bucket.put(key, encoded(wanted), item.etag if item else None) is not None:
@@ -713,7 +723,16 @@ class Shared:
         item = self._bucket.get(key, FILE_MOST)
         if item is None:
             return (), ""
-        return decoded(item.body, self._bucket.address(key), key)[0], item.etag
+        return self._decoded(item.body, key), item.etag
+
+    def _decoded(self, body: bytes, key: str) -> tuple[Record, ...]:
+        """The records of an object, if they are this project's. Raises StateDamaged."""
+        path = self._bucket.address(key)
+        records, _ = decoded(body, path, key)
+        for record in records[:1]:  # what came last says whose it is
+            if record.project and self._project and record.project != self._project:
+                raise AnotherProject(path=path, project=f"project {record.project}", target=record.target)
+        return records
 
 
 def _of_both(known: Sequence[Record], own: Sequence[Record], ours: bool) -> Sequence[Record]:

@@ -18,10 +18,14 @@ NONE = "-"
 
 
 class Store(Struct, frozen=True):
-    """One project's state for one endpoint (None: AWS's own). `folder` is there, and ours alone."""
+    """One project's state for one endpoint (None: AWS's own). `folder` is there, and ours alone.
+
+    `project` is its name as rules.toml has it, empty if it has none.
+    """
 
     folder: str
     endpoint: str | None = None
+    project: str = ""
 
     def path(self, *names: str) -> str:
         """The path of a file in it, which may not be there."""
@@ -40,7 +44,7 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
         os.makedirs(os.path.dirname(above), exist_ok=True)
     except OSError as error:
         raise FileProblem(path=above, reason=disk.why(error)) from None
-    return Store(own_folder(os.path.join(own_folder(above), name)), endpoint)
+    return Store(own_folder(os.path.join(own_folder(above), name)), endpoint, project or "")
 
 
 def existing(project: str | None, root: str, endpoint: str | None = None) -> Store | None:

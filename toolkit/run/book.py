@@ -1,12 +1,11 @@
 """What outlives the process that carries out a run: its journal, a log for each step, and what is live from now on."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from msgspec.structs import replace
 
 from toolkit import targets
-from toolkit.errors import Refused, StateDamaged
+from toolkit.errors import AnotherProject, Refused, StateDamaged
 from toolkit.model import GOOD, Deployed, Job, Live, Outcome, Place, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import who
@@ -41,8 +40,12 @@ class Papers:
         A record that cannot be read leaves its target unknown to everybody anyway, until it is repaired.
         """
         begun = self._entry(job, BEGUN, _version_of(job))
-        with suppress(StateDamaged, Refused):
+        try:
             self._ledgers[job.step].begin(begun)
+        except AnotherProject:
+            raise
+        except (StateDamaged, Refused):
+            pass
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
