@@ -1,6 +1,6 @@
 """`diff` against what is recorded as deployed: each target against its own base, and never less than that calls for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,55 @@ def test_files_as_they_were_deployed_uncommitted_are_clean(repo: Repo) -> None:
     dirty = Point(repo.head, content, dirty=True, settings=version(repo, "app").settings)
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
     repo.write({"backend/src/app.py": "dirtier\n"})
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
+
+
+def edited(repo: Repo) -> None:
+    repo.write({"backend/src/app.py": "2\n"})
+
+
+def added(repo: Repo) -> None:
+    repo.write({"backend/src/a.py": "1\n", "backend/src/app/é.py": "1\n", "backend/src/app-b.py": "1\n"})
+
+
+def removed(repo: Repo) -> None:
+    (repo.path / "backend/src/app.py").unlink()
+
+
+def executable(repo: Repo) -> None:
+    (repo.path / "backend/src/app.py").chmod(0o755)
+
+
+def linked(repo: Repo) -> None:
+    (repo.path / "backend/src/app.py").unlink()
+    (repo.path / "backend/src/app.py").symlink_to("other.py")
+
+
+def a_folder_in_its_place(repo: Repo) -> None:
+    (repo.path / "backend/src/app.py").unlink()
+    repo.write({"backend/src/app.py/b.py": "1\n"})
+
+
+@pytest.mark.parametrize("change", [edited, added, removed, executable, linked, a_folder_in_its_place])
+def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(repo: Repo, change: Callable[[Repo], None]) -> None:
+    change(repo)
+    found = version(repo, "app")
+    dirty = Point(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    repo.git("add", "-A")
+    repo.git("commit", "-q", "-m", "as it was deployed")
+    assert (found.dirty, version(repo, "app").dirty) == (True, False)
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
+    repo.commit(files={"backend/src/more.py": "1\n"})
+    assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
+
+
+def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deployed(repo: Repo) -> None:
+    """The blob is not what was on disk: with no filter it would be another deploy."""
+    repo.write({"backend/src/app.py": "1\r\n2\r\n", ".gitattributes": "*.py text\n"})
+    found = version(repo, "app")
+    dirty = Point(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    repo.git("add", "-A")
+    repo.git("commit", "-q", "-m", "without carriage returns")
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
 
 

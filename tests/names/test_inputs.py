@@ -48,6 +48,8 @@ def test_it_is_due_against_what_was_deployed_and_clean_after_it(shop: Shop) -> N
     shop.deploy()
     assert ("-dirty-" in shop.tag, shop.state()) == (True, "clean")
     repo.commit("edit")
+    assert shop.state() == "clean"
+    repo.commit("edit again", {ELSEWHERE: "FROM scratch\nENV A=2\nCOPY . /srv/\n"})
     assert shop.state() == "due"
     shop.deploy()
     assert (shop.tag, shop.state()) == (repo.head, "clean")

@@ -1,12 +1,14 @@
 """What exactly would be deployed: a digest of the files behind each target, another of its settings, and a name for both."""
 
 import hashlib
+import heapq
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from toolkit.changes import names
 from toolkit.changes.source import content
 from toolkit.model import Version
+from toolkit.ports import files
 from toolkit.ports.git import Git
 
 Owners = Callable[[str], Collection[str] | None]
@@ -31,21 +33,36 @@ def versions(
 
     A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it. `users` are the
     targets that a path is an input of, whatever rules say; `fallback`, those that are due for a path that no rule knows.
+
+    A file counts by its path, mode and content. So the digest stays the same when what is uncommitted now is committed as it is.
     """
     commit = at or git.require_head()
     dirty = frozenset(uncommitted)
     digests = {name: hashlib.sha256() for name in settled}
     stained: set[str] = set()
-    for path, meta in git.tree(commit):
-        if path not in dirty:
-            owned = owners(path)
-            _add(digests, {*(fallback if owned is None else owned), *users(path)}, path, meta)
-    for path in sorted(dirty):
+    committed = ((path, meta) for path, meta in git.tree(commit) if path not in dirty)
+    changed = ((path, _as_it_is(os.path.join(git.root, path), len(commit))) for path in sorted(dirty, key=_bytes))
+    for path, meta in heapq.merge(committed, changed, key=lambda entry: _bytes(entry[0])):
         owned = owners(path)
-        named = digests.keys() if owned is None else digests.keys() & {*owned, *users(path)}
-        stained.update(named)
-        _add(digests, named, path, content(os.path.join(git.root, path)))
+        named = {*(fallback if owned is None else owned), *users(path)}
+        if path in dirty:
+            named = {*digests} if owned is None else named & digests.keys()
+            stained.update(named)
+        if meta is not None:
+            _add(digests, named, path, meta)
     return {name: _version(commit, digest.hexdigest(), settled[name], name in stained) for name, digest in digests.items()}
+
+
+def _as_it_is(path: str, length: int) -> str | None:
+    """What a commit would say of a path in the working tree, None where it is gone. Of a repository inside, what is in it."""
+    entry = files.tree_entry(path, length)
+    if entry == "" or (entry is None and os.path.lexists(os.path.join(path, ".git"))):
+        return content(path)
+    return entry
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
 
 
 def _add(digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str, meta: str) -> None:

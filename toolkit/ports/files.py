@@ -202,6 +202,27 @@ def digest(path: str) -> str:
         return f"missing {error.errno}"
 
 
+def tree_entry(path: str, length: int) -> str | None:
+    """Mode and id of a file as git would commit it without any filter; None where nothing is, or no file and no link.
+
+    `length` is that of the repository's ids (40 or 64). Empty where it cannot be read.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ""
+    if stat.S_ISLNK(mode):
+        kind = "120000"
+    elif stat.S_ISREG(mode):
+        kind = "100755" if mode & stat.S_IXUSR else "100644"
+    else:
+        return None
+    object_id = blob_id(path, length)
+    return f"{kind} {object_id}" if object_id else ""
+
+
 def blob_id(path: str, length: int) -> str:
     """The id that git gives to the bytes of a file as they are, or to where a link leads, in as many letters as its ids have (40 or 64).
 
