@@ -705,3 +705,49 @@ def test_a_project_with_another_name_begins_its_record_anew_where_somebody_says_
     deployed(team, shop, "--allow-backwards")
     assert states(shop)["queue"] == "clean"
     assert states(ada)["queue"] == "unknown"
+
+
+def test_repair_without_a_name_leaves_the_records_of_another_project(team: Team, tmp_path: Path) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    shop = neighbour(team, tmp_path, project="shop")
+    assert shop("record", "repair").out.endswith("Nothing is damaged.\n")
+    assert states(ada)["queue"] == "clean"
+
+
+def shared_stack(team: Team, more: str = "") -> tuple[Repo, Callable[..., Result]]:
+    """Two environments of one account that deploy to the same stack."""
+    clone, ada = team.colleague("ada")
+    place = 'account = "111111111111"\nregions = ["eu-west-1"]\n' + (more or 'store = "s3://state/team"\n')
+    clone.commit("trial", {"rules.toml": RULES.replace("[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]")})
+    clone.git("push", "-q", "origin", "HEAD:main")
+    return clone, ada
+
+
+def test_an_environment_that_found_the_same_thing_unchanged_is_no_reason_for_ever(team: Team) -> None:
+    _, ada = shared_stack(team)
+    deployed(team, ada)
+    team.endpoint.clock.advance(5)
+    assert ada("deploy-stack", "queue", "--yes", "--env", "trial").code == 0
+    assert states(ada)["queue"] == "due"
+    team.endpoint.clock.advance(5)
+    assert ada("deploy-stack", "queue", "--yes").code == 0
+    assert states(ada)["queue"] == "clean"
+
+
+def test_another_environments_record_that_cannot_be_read_costs_only_what_is_shared(team: Team) -> None:
+    _, ada = shared_stack(team, 'store = "s3://nowhere/team"\n')
+    deployed(team, ada)
+    ada("record", "set", "page", "HEAD", "--yes")
+    answer = ada("diff", "--json").json
+    assert answer["states"] == {"queue": "due", "page": "clean"}
+    assert "what environment trial has deployed cannot be read" in json.dumps(answer)
+
+
+def test_a_plan_without_steps_is_not_stale_for_what_a_person_deploys(team: Team, tmp_path: Path) -> None:
+    _, ada = team.colleague("ada")
+    deployed(team, ada)
+    plan = str(tmp_path / "plan.json")
+    assert ada("diff", "HEAD", "--out", plan).code == 0
+    done = ada("deploy", "--plan", plan, "--yes")
+    assert (done.code, done.out.endswith("Nothing to deploy.\n")) == (0, True), done

@@ -6,17 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from tests.run.simulated import Listener
-from tests.support.record import KnownAws, put
+from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs
 from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
+from toolkit.flow.stores import really
 from toolkit.model import Job, Place, Ran, Recorded, Version
 from toolkit.ports.clock import Real
 from toolkit.ports.world import World
 from toolkit.record.journal import Journal, path_of, read
-from toolkit.record.ledger import IN_RECORD, Record
+from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
 from toolkit.run import jobs as making
 from toolkit.run.stop import Stop
@@ -32,7 +33,8 @@ JOB = Job(
 class Told:
     """Nobody listens, and nobody stops it."""
 
-    listener, stop = Listener(None), Stop()
+    def __init__(self) -> None:
+        self.listener, self.stop = Listener(None), Stop()
 
 
 def resumed(store: Store, world: World) -> Ran:
@@ -189,6 +191,26 @@ def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
     put(store, Record("app", "dev", None, "v2", "c2", "f2", name, "2026-11-20T11:00:00", "succeeded"))
     [outcome] = resumed(store, world).outcomes
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {name} has deployed app since")
+
+
+def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above_who_took_it(store: Store, world: World) -> None:
+    recorded_as(world, "v0", "08-first")
+    opened(store, world, "08-first", acted=False)
+    put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"))
+    ledger = open_ledger(store, really(JOB.place, world), world)
+    late = Record("app", "dev", REGION, "v1", "c1", "f1", EARLIER, "2026-11-20T11:30:00", BEGUN, account=ACCOUNT)
+    ledger.begin(late)
+    [outcome] = resumed(store, world).outcomes
+    assert (outcome.verdict, outcome.cause) == ("superseded", f"run {LATER} has deployed app since")
+
+
+def test_the_deploy_that_a_run_knew_is_not_said_to_have_come_since(store: Store, world: World) -> None:
+    """What the run had begun is not in the record any more: another one that failed took its place."""
+    recorded_as(world, "v0", "08-first")
+    opened(store, world, "08-first", acted=True)
+    put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "failed", unsure=True))
+    [outcome] = resumed(store, world).outcomes
+    assert outcome.verdict != "superseded"
 
 
 def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_later(store: Store, world: World) -> None:

@@ -181,7 +181,7 @@ def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(here:
     shared.put(record("a"))
     shared.begin(begins("b"))
     local(here).put_copy(record("b"))  # the bucket was away
-    assert told(shared.get("app"))[0] == ("b", BEGUN, True)
+    assert told(shared.get("app"))[0] == ("b", "succeeded", False)
     shared.begin(begins("c"))
     assert told(shared.get("app")) == [("c", BEGUN, True), ("b", "succeeded", False), ("a", "succeeded", False)]
 
@@ -342,6 +342,40 @@ def test_repair_without_a_copy_leaves_nothing_recorded(here: Store, shared: Shar
     assert "nothing is recorded of it now" in shared.repair("app")
     assert shared.all() == Contents()
     assert shared.repair("app") == "nothing in the store is damaged"
+
+
+def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(here: Store, bucket: Bucket, tmp_path: Path) -> None:
+    theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs.put(record("c1"))
+    found = Shared(local(here), bucket, "shop").all()
+    assert (list(found.damaged), list(found.foreign)) == (["app"], ["app"])
+    assert runs(theirs.get("app")) == ["c1"]
+
+
+def test_an_end_that_could_not_be_sent_is_known_here(here: Store, shared: Shared, s3: S3) -> None:
+    shared.begin(begins("r1"))
+    s3.refuse["PUT"] = (403, "AccessDenied")
+    with pytest.raises(ToolkitError):
+        shared.put(record("r1"))
+    s3.refuse.clear()
+    assert [entry.verdict for entry in shared.get("app")] == ["succeeded"]
+    assert [entry.verdict for entry in shared.all().records["app"]] == ["succeeded"]
+
+
+@pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])
+def test_a_name_with_blanks_is_none_for_in_a_sentence_it_could_read_as_a_command(here: Store, field: str) -> None:
+    forged = replace(record("r1"), **{field: "x: toolkit lock release app"})
+    with pytest.raises(StateDamaged):
+        decoded(encoded([forged]), "app.json")
+
+
+def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(here: Store) -> None:
+    ledger = local(here)
+    first = record("r1")
+    ledger.put(first)
+    ledger.put(replace(first, run="r2", verdict="unchanged", when="2026-11-21T12:00:00+00:00"))
+    [only] = ledger.get("app")
+    assert (only.run, only.when, only.seen) == ("r1", "2026-11-20T12:00:00+00:00", "2026-11-21T12:00:00+00:00")
 
 
 def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:

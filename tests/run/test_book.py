@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.run.simulated import Impatient, world
+from tests.run.simulated import Impatient, Listener, world
+from toolkit.errors import LockLost
 from toolkit.model import Job, Live, Outcome, Place, Verdict, Version, Written
+from toolkit.record.history import one
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import Local, Record, Tried, scope_of
+from toolkit.record.ledger import IN_RECORD, Local, Record, Tried, scope_of
 from toolkit.record.state import Store, open_store
 from toolkit.run.book import Papers
+from toolkit.run.desk import Desk
+from toolkit.run.stop import Stop
 from toolkit.targets import app
 
 PLACE = Place("dev", "eu", "111111111111")
@@ -114,3 +118,32 @@ def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store
     made.begins(JOB)
     assert path.read_text() == "{"
     assert "app" in ledger.all().damaged
+
+
+def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(here: Store) -> None:
+    """Somebody may repair the record before the run is gone on with: then nothing else would tell of it."""
+    ledger = Local(here, scope_of(here, PLACE))
+    journal = Journal.create(here, "20261120-100000-aaaa", {IN_RECORD: True})
+    made = Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text)
+    made.begins(JOB)
+    assert one(here, "20261120-100000-aaaa").in_record
+    [path] = Path(here.folder).glob("record/**/app.json")
+    path.write_text("{")
+    made.begins(JOB)
+    assert not one(here, "20261120-100000-aaaa").in_record
+
+
+def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: Store) -> None:
+    """It would stand above what whoever has the lock now has deployed."""
+    ledger = Local(here, scope_of(here, PLACE))
+    made = papers(here, ledger)
+
+    def fenced() -> None:
+        raise LockLost(target="app", reason="somebody else has taken it over")
+
+    log = made.log("app@eu")
+    desk = Desk(JOB, made.journal, log, Listener(None), Stop(), Impatient(), fenced, begins=lambda: made.begins(JOB))
+    with pytest.raises(LockLost):
+        desk.intend("ecs:UpdateService")
+    log.close()
+    assert ledger.get("app") == ()

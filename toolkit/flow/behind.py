@@ -45,7 +45,11 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     except ToolkitError as problem:
         return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
     copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
-    damaged = dict.fromkeys(why for content in contents.values() for why in content.damaged.values())
+    damaged: dict[str, None] = {}
+    for content in contents.values():
+        for name, why in content.damaged.items():
+            if name not in content.foreign or name in rules.targets:
+                damaged[why] = None
     found = {place: content.records for place, content in contents.items()}
     notes = (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
     looked_at = {one.name for one in subjects if one.job}

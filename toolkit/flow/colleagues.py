@@ -29,6 +29,8 @@ from toolkit.run.settle import Left, left
 
 WAIT_S = 20.0
 """How long the buckets may take to say what is in them, in seconds."""
+LOOKED_AT = 100
+"""How many of the newest runs are looked at for those of one environment."""
 SIDE_BY_SIDE = 8
 BETWEEN = b"-- as the bucket has it, from another machine:\n"
 
@@ -71,7 +73,7 @@ def listed(
 ) -> tuple[list[Summary], list[str]]:
     """The newest runs of this machine and of all that share a store with it, newest first, all or those in an environment; and what has to
     be said besides: what of it could not be read. Raises FileProblem."""
-    looked = most if environment is None else max(most, history.SEARCHED)
+    looked = most if environment is None else max(most, LOOKED_AT)
     found: dict[str, Summary] = {one.run: one for store in stores for one in history.runs(store, looked)}
     notes: list[str] = []
     for room, theirs, problem in _asked(rooms(rules, world, only=environment), lambda room: _summaries(room, world, looked)):

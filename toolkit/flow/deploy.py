@@ -129,10 +129,18 @@ def _wishes_of(job: Job, order: Order) -> dict[str, Any]:
     return wishes
 
 
+def _can_be_deployed(target: Target) -> bool:
+    return targets.kind(target.kind).runnable(target.settings) is None
+
+
 def _refuse_an_empty_plan(order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None) -> None:
     """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises StalePlan."""
     _source(order, (), rules, name, git)
-    names, _ = _named(replace(order, source=None), rules, git, records)
+    named, _ = _named(replace(order, source=None), rules, git, records)
+    graph = Graph(rules.targets)
+    left_out = set[str]().union(*(graph.leaves(name) for name in order.without))
+    leaves = set[str]().union(*(graph.leaves(name) for name in named)) - left_out
+    names = sorted(name for name in leaves if _can_be_deployed(rules.targets[name]))
     if names:
         due_now = ", ".join(names)
         raise StalePlan(f"the plan has no steps, and {due_now} {'is' if len(names) == 1 else 'are'} due", "see what is due: toolkit diff")

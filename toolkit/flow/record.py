@@ -140,7 +140,8 @@ def repair(request: Request, targets: Sequence[str], git: Git | None, world: Wor
     done: list[tuple[str, str]] = []
     for place in where:
         ledger = open_ledger(store_for(rules, world, place.profile), place, world)
-        damaged = [*ledger.all().damaged]
+        contents = ledger.all()
+        damaged = [name for name in contents.damaged if name in targets or name not in contents.foreign]
         if ledger.behind:
             raise Refused(f"the shared record cannot be read: {ledger.behind}", "run it again when it can be reached")
         for name in targets or damaged:

@@ -101,7 +101,7 @@ def _last(
 
 def _points_of(
     ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Sequence[Begun]],
-    others: Sequence[Record], told: Told, at_work: AtWork,
+    beside: rivals.Beside, told: Told, at_work: AtWork,
 ) -> dict[str, Point]:  # fmt: skip
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
@@ -114,7 +114,7 @@ def _points_of(
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
     points: dict[str, Point] = {}
-    writers = rivals.changed(chain(others, *contents.records.values()))
+    writers = rivals.changed(chain(beside.records, *contents.records.values()))
     open_ = unended(contents.records, at_work)
     for name in names:
         if name in contents.damaged:
@@ -128,6 +128,10 @@ def _points_of(
             if good is None or points[name].since is not None or points[name].unknown is not None:
                 continue
             mine = good.writes or rivals.writes_of(name, rules, place, variables)  # a person only says what is live
+            unread = next((beside.unread[thing.what, thing.name] for thing in mine if (thing.what, thing.name) in beside.unread), None)
+            if unread is not None:
+                points[name] = replace(points[name], since=unread)
+                continue
             rival = rivals.rival(good, mine, writers)
             if rival is not None:
                 points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
@@ -141,7 +145,8 @@ def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[st
         alive = list(pool.map(at_work, begun))
     words: dict[str, str] = {}
     for record, still in zip(begun, alive, strict=True):
-        working = f"run {record.run} of {record.who or 'somebody'} is deploying it"
+        who = record.who if len(record.who.split()) == 1 else "somebody"  # others write there, and more words may read as a command
+        working = f"run {record.run} of {who} is deploying it"
         words[record.target] = working if still else _left(record.run)
     return words
 
@@ -237,12 +242,14 @@ def _failed(records: Sequence[Record]) -> Failed | None:
         return None
     last, before = records[0], records[1] if len(records) > 1 else None
     if last.tried is not None:
-        back = last.is_rollback or last.verdict == Verdict.ROLLED_BACK
+        put_back = last.is_rollback and last.verdict in GOOD
+        back = put_back or (last.verdict == Verdict.ROLLED_BACK and not last.is_rollback)
         ended = "failed and was rolled back" if back else "was unhealthy" if last.verdict == Verdict.UNHEALTHY else "failed"
         run = last.tried.run or last.run
-        ended = ended if run == last.run else f"was not good, and was rolled back by run {last.run}"
+        if run != last.run:
+            ended = f"was not good, and was rolled back by run {last.run}" if put_back else "was not good"
         return Failed(run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
-    if last.is_rollback and last.verdict != BEGUN and before is not None:
+    if last.is_rollback and last.verdict in GOOD and before is not None:
         return Failed(before.run, f"was rolled back by run {last.run}", before.version, before.fingerprint, before.settings)
     return None
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from msgspec import Struct
+
 from toolkit import targets
-from toolkit.errors import Refused
+from toolkit.errors import Refused, ToolkitError
 from toolkit.model import GOOD, Environment, Place, Rules, Written
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record, open_ledger
@@ -17,10 +19,17 @@ Changed = Mapping[Thing, Sequence[tuple[Written, Record]]]
 """Who has changed a thing, or a part of it."""
 
 
-def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world: World) -> list[Record]:
+class Beside(Struct, frozen=True):
+    """What other environments have recorded. `unread`: what they share with this one, where that cannot be read, with the reason."""
+
+    records: tuple[Record, ...] = ()
+    unread: Mapping[Thing, str] = {}
+
+
+def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world: World) -> Beside:
     """What is recorded in other environments whose targets change the same things as these.
 
-    Only those are read: an environment mostly has things of its own. Raises ToolkitError.
+    Only those are read: an environment mostly has things of its own. Raises Refused.
     """
     others = [
         environment
@@ -28,18 +37,25 @@ def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world
         if name != place.environment and place.account is not None and environment.account == place.account
     ]
     if not others:
-        return []
+        return Beside()
     mine = _things(rules, names, place, rules.environments.get(place.environment or ""))
     records: list[Record] = []
+    unread: dict[Thing, str] = {}
     for environment in others:
         for other in making.places(environment, place.profile, None):
             if other.region not in (None, place.region):
                 continue
             theirs = _things(rules, names, other, environment)
-            if mine is None or theirs is None or mine & theirs:
+            if mine is not None and theirs is not None and not mine & theirs:
+                continue
+            try:
                 for entries in open_ledger(store, other, world).all().records.values():
                     records += entries
-    return records
+            except ToolkitError as problem:
+                why = f"what environment {other.environment} has deployed cannot be read: {problem}"
+                shared = mine & theirs if mine is not None and theirs is not None else mine or theirs or set()
+                unread |= dict.fromkeys(shared, why)
+    return Beside(tuple(records), unread)
 
 
 def _things(rules: Rules, names: Sequence[str], place: Place, environment: Environment | None) -> set[Thing] | None:
@@ -73,7 +89,7 @@ def rival(good: Record, mine: Sequence[Written], by: Changed) -> Record | None:
                 continue
             if (other.account, other.region) != (good.account, good.region):
                 continue
-            if thing.meets(theirs) and not _is_before(other.when, good.when):
+            if thing.meets(theirs) and not _is_before(other.when, good.seen or good.when):
                 return other
     return None
 

@@ -18,7 +18,7 @@ from toolkit.ports.world import World
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
-from toolkit.record.ledger import IN_RECORD, Ledger, Record, open_ledger
+from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
 from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claimed
 from toolkit.record.shelf import SharedRun, Shelf
@@ -238,12 +238,13 @@ def _later(job: Job, records: Sequence[Record], found: Left) -> Record | None:
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return None
-    ours = next((record.n for record in records if record.run == job.run), None)
-    if ours is not None:
-        return good if good.n > ours else None
-    if job.step in found.begun and found.begun[job.step].acted and found.facts.get(IN_RECORD) is True:
-        return good  # it was recorded as begun, and is not any more
+    acted = job.step in found.begun and found.begun[job.step].acted
     known = job.recorded.run if job.recorded is not None else ""
+    ours = next((record for record in records if record.run == job.run), None)
+    if ours is not None and (acted or ours.verdict != BEGUN):  # where nothing was done, its place says nothing
+        return good if good.n > ours.n else None
+    if acted and found.facts.get(IN_RECORD) is True:
+        return good if good.run != known else None  # it was recorded as begun, and is not any more
     if known:
         return good if good.run != known else None
     return good if good.run > job.run else None  # nothing else is known

@@ -108,7 +108,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
         host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
-        in_record=first.get(IN_RECORD) is True,
+        in_record=first.get(IN_RECORD) is True and not any(entry.facts.get(IN_RECORD) is False for entry in entries),
         before={str(job.get("step")): known for job in jobs if (known := _recorded(job))},
     )
 

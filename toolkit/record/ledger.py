@@ -78,6 +78,8 @@ class Record(legacy.Entry, frozen=True):
     """What it has changed: a target of another name may have changed the same thing since."""
     tried: Tried | None = None
     doubted: bool = False
+    seen: Text = ""
+    """When a later deploy found that it still is what runs; empty: none has since `when`."""
     project: Text = ""
     """The project's name in rules.toml, where a bucket is shared: two projects may have put their records into one place."""
 
@@ -117,6 +119,8 @@ class Contents(Struct, frozen=True):
 
     records: Mapping[str, tuple[Record, ...]] = {}
     damaged: Mapping[str, str] = {}
+    foreign: frozenset[str] = frozenset()
+    """Those of `damaged` that are another project's."""
 
 
 def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
@@ -130,9 +134,9 @@ def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
     return kept(sorted(newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True))
 
 
-def _order(record: Record) -> tuple[int, bool, str, str]:
+def _order(record: Record) -> tuple[int, bool, str, str, str]:
     """The end of a deploy counts more than its beginning, whatever time it was."""
-    return record.n, record.verdict != BEGUN, record.when, record.verdict
+    return record.n, record.verdict != BEGUN, record.when, record.verdict, record.seen
 
 
 def kept(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -144,12 +148,15 @@ def kept(records: Sequence[Record]) -> tuple[Record, ...]:
 def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     """The records with a new one on top; one of the same run is corrected where it stands.
 
-    A run that ended as `unchanged` deployed nothing: it records nothing new, and only ends a doubt about what is live.
+    A run that ended as `unchanged` deployed nothing: it only says when what is recorded was seen, and ends a doubt about what is live.
     What gave way to what nobody was sure of leaves that as it was. Pure.
     """
     same = next((other for other in records if other.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
-        return merged(records)
+        newest, *others = records
+        if newest.verdict in GOOD and newest.deployed.same(record.deployed) is not False:
+            newest = replace(newest, seen=record.when)
+        return merged([newest], others)
     record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next(records)
     unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
@@ -215,9 +222,17 @@ def decoded(data: bytes, path: str, key: str | None = None) -> Read:
     except (ValueError, RecursionError) as problem:
         reason = f"it is not a valid record of what is live ({type(problem).__name__}){_fix(key)}"
         raise StateDamaged(path=path, reason=reason) from None
+    if any(_has_blanks(record) for record in file.records):
+        raise StateDamaged(path=path, reason=f"it is not a valid record of what is live (a name has blanks){_fix(key)}")
     if len({key_of(record) for record in file.records} | ({key} if key else set())) > 1:
         raise StateDamaged(path=path, reason=f"it has records of another target or place{_fix(key)}")
     return merged(file.records), file.store
+
+
+def _has_blanks(record: Record) -> bool:
+    """Whether a name in it is more than a word: in a sentence it could read as a command."""
+    names = (record.target, record.run, record.verdict, record.version, record.tried.run if record.tried else "")
+    return any(letter.isspace() for name in names for letter in name)
 
 
 def _fix(key: str | None) -> str:
@@ -318,10 +333,12 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
     """Read the files of a scope, each with the target that its name says; a damaged one costs only its target."""
     records: dict[str, tuple[Record, ...]] = {}
     damaged: dict[str, str] = {}
+    foreign = set[str]()
     for name, read in files:
         try:
             entries, _ = read()
         except AnotherProject as problem:
+            foreign.add(name)
             damaged[name] = f"its record is that of {problem.facts['project']}: each project needs a `store` prefix of its own"
             continue
         except StateDamaged as problem:
@@ -333,7 +350,7 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
         elif entries:
             records[target] = entries
     kept_records = {target: entries for target, entries in records.items() if target not in damaged}
-    return Contents(kept_records, damaged)
+    return Contents(kept_records, damaged, frozenset(foreign))
 
 
 def ambiguous(target: str, records: Iterable[Record]) -> str:
@@ -573,9 +590,9 @@ class Shared:
     def _get(self, target: str) -> tuple[Record, ...]:
         scope = self._here.scope
         if None not in (scope.account, scope.region):
-            return self._read(key_of(_blank(target, scope)))[0]
+            return self._with_end(self._read(key_of(_blank(target, scope)))[0])
         name = f"/{state.file_name(target)}.json"
-        lists = [self._read(key)[0] for key in self._keys() if key.endswith(name)]
+        lists = [self._with_end(self._read(key)[0]) for key in self._keys() if key.endswith(name)]
         full = [records for records in lists if records]
         if len(full) > 1:
             records = [record for entries in full for record in entries]
@@ -636,7 +653,7 @@ class Shared:
         named = [self._parts.target(key) or key for key in keys]
         found = contents(zip(named, reads, strict=True))
         own = self._unshared({*found.records, *found.damaged})
-        return Contents({**own, **found.records}, found.damaged)
+        return Contents({**own, **found.records}, found.damaged, found.foreign)
 
     def body(self, record: Record) -> str | None:
         """The template."""
@@ -697,10 +714,18 @@ class Shared:
     def _tried(self, key: str) -> Callable[[], Read]:
         """Read now, raise later: one damaged object must not cost the others."""
         try:
-            read = self._read(key)
+            records, etag = self._read(key)
         except StateDamaged as problem:
             return _raising(problem)
+        read = self._with_end(records), etag
         return lambda: read
+
+    def _with_end(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """With the end of what has begun, where it could not be sent: this machine knows it still."""
+        if not records or records[0].verdict != BEGUN:
+            return records
+        own, ours = self._here_of(records[0])
+        return merged(records, [record for record in own if record.run == records[0].run]) if ours else records
 
     def _own(self, target: str) -> tuple[Record, ...]:
         """What this machine recorded of a target before there was a bucket."""

@@ -11,7 +11,7 @@ from toolkit.ports.clock import Clock
 from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import ACTION, BEGUN, Ledger, Record, Tried
+from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, Ledger, Record, Tried
 from toolkit.record.locks import ROLLBACK
 from toolkit.record.state import Store
 
@@ -45,7 +45,7 @@ class Papers:
         except AnotherProject:
             raise
         except (StateDamaged, Refused):
-            pass
+            self.journal.append("note", job.step, **{IN_RECORD: False})  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""

@@ -92,6 +92,7 @@ class Desk:
         """Write down the call that comes next, unless it must not be made any more."""
         self._stop.check()
         if not self._has_begun:
+            self._fenced()  # who has lost the lock would write above who has it now
             self._written(self._begins)
             self._has_begun = True
         self._intend(call, what, {})
