@@ -344,3 +344,30 @@ def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, be
     found = point(store)
     assert found is not None
     assert found.failed == Failed(run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2")
+
+
+@pytest.mark.parametrize("verdict", ["failed", "in-doubt", "cancelled"])
+def test_a_rollback_that_did_not_succeed_is_not_told_as_done(store: Store, verdict: str) -> None:
+    deployed(store, 1, "succeeded")
+    tried_at_2 = Tried(commit(2), "f2", "s2", run(2))
+    put(store, Record("app", "dev", None, commit(2), commit(2), "f2", run(2), "2026-11-20T2", "unhealthy", unsure=True, tried=tried_at_2))
+    action = {"action": "rollback"}
+    back = Record(
+        "app", "dev", None, commit(2), commit(2), "f2", run(3), "2026-11-20T3", verdict, detail=action, unsure=True, tried=tried_at_2
+    )
+    put(store, back)
+    found = point(store)
+    assert found is not None
+    assert found.failed == Failed(run(2), "was not good", commit(2), "f2", "s2")
+
+
+def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(store: Store) -> None:
+    deployed(store, 1, "succeeded")
+    deployed(store, 2, "succeeded")
+    back = Record(
+        "app", "dev", None, commit(2), commit(2), "f2", run(3), "2026-11-20T3", "failed", detail={"action": "rollback"}, unsure=True
+    )
+    put(store, back)
+    found = point(store)
+    assert found is not None
+    assert found.failed is None
