@@ -10,7 +10,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import
 from tests.support.aws.fixtures import aws_endpoint as aws_endpoint
 from tests.support.aws.fixtures import aws_process as aws_process
 from tests.support.repo import Repo
-from tests.support.run import Toolkit
+from tests.support.run import ROOT, Toolkit
 
 pytest_plugins = ["tests.support.sandbox"]
 
@@ -19,8 +19,16 @@ settings.register_profile("night", parent=settings.get_profile("toolkit"), max_e
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
 
 
-IN_ORDER = ("tests/cli/test_deploying.py", "tests/cli/test_wellbeing.py")
-"""Files whose tests are one story: each goes on from where the one before has left its system."""
+STORY = "for the whole file, in order."
+"""What the docstring of a file says whose tests are one story: each goes on from where the one before has left its system."""
+
+
+def _is_a_story(path: Path) -> bool:
+    with path.open() as file:
+        return STORY in " ".join(file.read(500).split())
+
+
+IN_ORDER = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py") if _is_a_story(path))
 
 
 class _Stories(LoadScopeScheduling):  # type: ignore[misc]
