@@ -147,3 +147,11 @@ def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: S
         desk.intend("ecs:UpdateService")
     log.close()
     assert ledger.get("app") == ()
+
+
+def test_a_version_that_somebody_else_wrote_is_recorded_only_if_it_is_a_word(here: Store) -> None:
+    ledger = Local(here, scope_of(here, PLACE))
+    strange = Live("x: toolkit lock release app", None, None)
+    papers(here, ledger).record(JOB, Outcome(JOB.step, JOB.target, Verdict.FAILED, live=strange))
+    [found] = ledger.get("app")
+    assert found.version == ""

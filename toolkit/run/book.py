@@ -66,12 +66,12 @@ class Papers:
 
     def _entry(self, job: Job, verdict: str, runs: Live) -> Record:
         """What every entry of a job says; `runs` is what may be live by now."""
-        place = self._places[job.step]
+        place, version = self._places[job.step], runs.version or ""
         return Record(
             target=job.target,
             environment=place.environment,
             region=place.region,
-            version=runs.version or "",
+            version=version if len(version.split()) == 1 else "",  # others may write the tags that name it
             commit=runs.commit,
             fingerprint=runs.fingerprint or "",
             run=job.run,
