@@ -590,9 +590,9 @@ class Shared:
     def _get(self, target: str) -> tuple[Record, ...]:
         scope = self._here.scope
         if None not in (scope.account, scope.region):
-            return self._with_end(self._read(key_of(_blank(target, scope)))[0])
+            return self._read(key_of(_blank(target, scope)))[0]
         name = f"/{state.file_name(target)}.json"
-        lists = [self._with_end(self._read(key)[0]) for key in self._keys() if key.endswith(name)]
+        lists = [self._read(key)[0] for key in self._keys() if key.endswith(name)]
         full = [records for records in lists if records]
         if len(full) > 1:
             records = [record for entries in full for record in entries]
@@ -714,18 +714,10 @@ class Shared:
     def _tried(self, key: str) -> Callable[[], Read]:
         """Read now, raise later: one damaged object must not cost the others."""
         try:
-            records, etag = self._read(key)
+            read = self._read(key)
         except StateDamaged as problem:
             return _raising(problem)
-        read = self._with_end(records), etag
         return lambda: read
-
-    def _with_end(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        """With the end of what has begun, where it could not be sent: this machine knows it still."""
-        if not records or records[0].verdict != BEGUN:
-            return records
-        own, ours = self._here_of(records[0])
-        return merged(records, [record for record in own if record.run == records[0].run]) if ours else records
 
     def _own(self, target: str) -> tuple[Record, ...]:
         """What this machine recorded of a target before there was a bucket."""
