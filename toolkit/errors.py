@@ -502,7 +502,6 @@ class AnotherProject(StateDamaged):
     """{path}: the record of {target} is that of {project}"""
 
     code = "another-project"
-    exit = Exit.USAGE
     hint = "give each project a prefix of its own as `store` in rules.toml; if only its name is new: toolkit record repair {target}"
 
 

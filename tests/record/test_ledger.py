@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tests.record.bucket import OWNER, S3
 from tests.record.parts import Broken, store
-from toolkit.errors import FileProblem, NotAllowed, Refused, StateDamaged, ToolkitError
+from toolkit.errors import AnotherProject, Exit, FileProblem, NotAllowed, Refused, StateDamaged, ToolkitError
 from toolkit.model import GOOD, Deployed
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.disk import Disk
@@ -350,6 +350,24 @@ def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(here: St
     found = Shared(local(here), bucket, "shop").all()
     assert (list(found.damaged), list(found.foreign)) == (["app"], ["app"])
     assert runs(theirs.get("app")) == ["c1"]
+
+
+PROGRAM = "$(touch${IFS}x)"
+"""A name that is one word, and a program to a shell."""
+
+
+def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(here: Store, bucket: Bucket, s3: S3, tmp_path: Path) -> None:
+    theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs.put(record("c1", target=PROGRAM))
+    ours = Shared(local(here), bucket, "shop")
+    with pytest.raises(AnotherProject) as refused:
+        ours.get(PROGRAM)
+    assert refused.value.exit == Exit.USAGE
+    assert refused.value.next.endswith(f"toolkit record repair '{PROGRAM}'")
+    [key] = s3.objects
+    s3.put(key, b"{")
+    [why] = ours.all().damaged.values()
+    assert why.endswith(f"toolkit record repair '{PROGRAM}'")
 
 
 @pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])

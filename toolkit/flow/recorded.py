@@ -177,8 +177,8 @@ def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
 
 
 def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
-    """Target -> the runs of this machine that have begun to deploy it there, have not written down how that ended, and are of a version
-    of toolkit that did not write down in the record what it began."""
+    """Target -> the runs of this machine that have begun to deploy it there, have not written down how that ended, and of which the
+    record does not tell: they are of an earlier version of toolkit, or could not write there."""
     left: dict[str, list[Begun]] = {}
     for run in unfinished(store):
         if run.environment != environment or run.in_record:

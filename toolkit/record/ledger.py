@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from shlex import quote
 from typing import Annotated, Protocol
 
 import msgspec
@@ -37,7 +38,7 @@ BEGUN = "begun"
 """The verdict of a deploy whose end is not recorded yet. It is written down before anything that runs is changed: so who reads the
 record sees every deploy that may have changed something, in the order of the record, whatever the clocks of all the machines say."""
 IN_RECORD = "in_record"
-"""What the first line of a journal says of a run that writes down in the record what it begins."""
+"""What the first line of a journal says of a run that writes down in the record what it begins; a note takes it back where it could not."""
 BODIES = "bodies"
 KEPT = 50
 """How many good deploys of a target are kept."""
@@ -237,7 +238,9 @@ def _has_blanks(record: Record) -> bool:
 
 def _fix(key: str | None) -> str:
     """The command that puts a damaged record aside."""
-    return f"; put it aside: toolkit record repair {state.words(key.rpartition('/')[2].removesuffix('.json'))}" if key else ""
+    if key is None:
+        return ""
+    return f"; put it aside: toolkit record repair {quote(state.words(key.rpartition('/')[2].removesuffix('.json')))}"
 
 
 class Ledger(Protocol):
@@ -748,7 +751,7 @@ class Shared:
         records, _ = decoded(body, path, key)
         for record in records[:1]:  # what came last says whose it is
             if record.project and self._project and record.project != self._project:
-                raise AnotherProject(path=path, project=f"project {record.project}", target=record.target)
+                raise AnotherProject(path=path, project=f"project {record.project}", target=quote(record.target))
         return records
 
 

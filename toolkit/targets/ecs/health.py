@@ -252,8 +252,8 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
 def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Sign:
     """The sign of a service that somebody, or something, has scaled to fewer tasks than it may have."""
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
-    mend = reading.scaling(service, settings.cluster, settings.service, settings.min_tasks)
-    return Sign("service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=mend)
+    fix = reading.scaling(service, settings.cluster, settings.service, settings.min_tasks)
+    return Sign("service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix)
 
 
 def short_of_tasks(service: Shape, failure: Failure | None) -> str:
