@@ -1,4 +1,6 @@
-"""Prints what toolkit costs, each figure beside what it is measured against, taken in turn in the same run."""
+"""Prints what toolkit costs, each figure beside what it is measured against, taken in turn in the
+same run.
+"""
 
 import argparse
 import os
@@ -29,7 +31,9 @@ Row = tuple[str, str, str, str]
 def main() -> None:
     """Measure, print, and write the page if asked."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
     parser.add_argument("--runs", type=int, default=21, help="runs of each small command")
     parser.add_argument("--history", type=Path, help="also replay the history of this repository")
     asked = parser.parse_args()
@@ -43,11 +47,18 @@ def main() -> None:
 
 def table(found: Sequence[Row]) -> str:
     """The rows and the machine as Markdown."""
-    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    git = subprocess.run(
+        ["git", "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     machine = (
-        f"{_cpu()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {git}, {time.strftime('%Y-%m-%d')}"
+        f"{_cpu()}, {os.cpu_count()} cores, {platform.system()}, Python"
+        f" {platform.python_version()}, {git}, {time.strftime('%Y-%m-%d')}"
     )
-    lines = ["| what | measured | against | goal |", "| --- | --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in found)]
+    lines = [
+        "| what | measured | against | goal |",
+        "| --- | --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in found),
+    ]
     return "\n".join([f"Machine: {machine}.", "", *lines])
 
 
@@ -56,7 +67,10 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def rows(folder: Path, runs: int, history: Path | None) -> Iterator[Row]:
@@ -77,7 +91,10 @@ def diffs(folder: Path, runs: int) -> Iterator[Row]:
     ratios: dict[tuple[int, str], float] = {}
     for files in (20_000, 100_000):
         repo = repository.make(folder / f"files{files}", files)
-        for branch, name, goal in (("one", "1 changed file", 8), ("thousand", "1,000 changed files", 11)):
+        for branch, name, goal in (
+            ("one", "1 changed file", 8),
+            ("thousand", "1,000 changed files", 11),
+        ):
             repository.git(repo, "checkout", "-q", branch)
             ours, bare, git = interleaved(
                 repo,
@@ -86,8 +103,14 @@ def diffs(folder: Path, runs: int) -> Iterator[Row]:
                 BARE,
                 ["git", "diff", "--name-status", "-z", "base", "HEAD"],
             )
-            ratio = ratios[files, branch] = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-            growth = f", {ratio / ratios[20_000, branch] - 1:+.0%} to 20,000 files" if files > 20_000 else ""
+            ratio = ratios[files, branch] = statistics.median(
+                a / b for a, b in zip(ours, bare, strict=True)
+            )
+            growth = (
+                f", {ratio / ratios[20_000, branch] - 1:+.0%} to 20,000 files"
+                if files > 20_000
+                else ""
+            )
             yield (
                 f"`diff --json --committed`, {files:,} files, {name}",
                 f"{ms(ours)}: **{ratio:.1f}x** the interpreter{growth}",
@@ -116,12 +139,40 @@ def ms(times: Sequence[float]) -> str:
 def matching() -> Iterator[Row]:
     """Paths a second through the matcher: 100,000 paths, 100 rules of the usual shapes."""
     paths = [
-        f"pkg{at % 130}/{('src', 'lib', 'test')[at % 3]}/mod{at % 31}/file{at}{('.py', '.ts', '.md', '')[at % 4]}" for at in range(100_000)
+        f"pkg{at % 130}/{('src', 'lib', 'test')[at % 3]}/mod{at % 31}/"
+        f"file{at}{('.py', '.ts', '.md', '')[at % 4]}"
+        for at in range(100_000)
     ]
     lists = [[f"pkg{at}/src/**"] for at in range(70)] + [[f"pkg{at}/**/*.py"] for at in range(10)]
-    lists += [[f"**/{name}"] for name in ("Dockerfile", "*.tf", "go.mod", "*.md", "*.yml", "Makefile", "*.sh", "*.test.ts", "x/**", "y/**")]
     lists += [
-        [name] for name in ("*.md", "go.*", "Makefile", "a/*/b/*.ts", "a/{b,c}/**", "docs/*.md", "s/x.sh", "pkg1/*", "lib/**/t_*", "i/*.tf")
+        [f"**/{name}"]
+        for name in (
+            "Dockerfile",
+            "*.tf",
+            "go.mod",
+            "*.md",
+            "*.yml",
+            "Makefile",
+            "*.sh",
+            "*.test.ts",
+            "x/**",
+            "y/**",
+        )
+    ]
+    lists += [
+        [name]
+        for name in (
+            "*.md",
+            "go.*",
+            "Makefile",
+            "a/*/b/*.ts",
+            "a/{b,c}/**",
+            "docs/*.md",
+            "s/x.sh",
+            "pkg1/*",
+            "lib/**/t_*",
+            "i/*.tf",
+        )
     ]
     ours = best(5, lambda: _match_all(Matcher(lists).match, paths))
     loop = best(5, lambda: _touch_all(paths))
@@ -158,7 +209,9 @@ def many_paths(folder: Path) -> Iterator[Row]:
     repo = repository.many_changes(folder / "many", 110_000)
     with open(os.devnull, "wb") as nowhere:
         start = time.perf_counter()
-        child = subprocess.Popen([*TOOLKIT, "diff", "--json", "--committed", "base"], cwd=repo, stdout=nowhere)
+        child = subprocess.Popen(
+            [*TOOLKIT, "diff", "--json", "--committed", "base"], cwd=repo, stdout=nowhere
+        )
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
     assert status == 0
@@ -175,7 +228,11 @@ def scheduling() -> Iterator[Row]:
     """Plans of steps that only sleep, as many at a time as may; and of steps that do nothing."""
     chance = Random(1)
     for steps in (10, 100, 1000):
-        shapes = {"chain": schedule.chain(steps), "diamonds": schedule.diamonds(steps), "layers": schedule.layers(steps, chance)}
+        shapes = {
+            "chain": schedule.chain(steps),
+            "diamonds": schedule.diamonds(steps),
+            "layers": schedule.layers(steps, chance),
+        }
         for name, plan in shapes.items():
             takes = schedule.durations(plan, chance, 3.0)
             took, critical = schedule.overhead(plan, takes)
@@ -188,21 +245,43 @@ def scheduling() -> Iterator[Row]:
     plan = schedule.layers(1000, chance)
     for parallel in (1, 8, 1000):
         seconds = min(schedule.bare(plan, parallel) for _ in range(5))
-        yield f"1,000 steps that do nothing, {parallel:,} at a time", f"**{1000 / seconds:,.0f} steps/s**", "", ""
+        yield (
+            f"1,000 steps that do nothing, {parallel:,} at a time",
+            f"**{1000 / seconds:,.0f} steps/s**",
+            "",
+            "",
+        )
 
 
 def replay(repo: Path, name: str) -> Iterator[Row]:
-    """`rules replay --json` over the newest 10,000 first-parent commits; what git itself takes for them is taken off."""
+    """`rules replay --json` over the newest 10,000 first-parent commits; what git itself takes for
+    them is taken off.
+    """
     rules = repo / "rules.toml"
     if not rules.exists():
         rules = Path(tempfile.mkdtemp(prefix="toolkit-bench-rules-")) / "rules.toml"
         rules.write_text(repository.rules())
-    ask = ["--first-parent", "--diff-merges=first-parent", "--format=%H", "--raw", "-z", "--no-renames", "--no-abbrev", "--max-count=10000"]
+    ask = [
+        "--first-parent",
+        "--diff-merges=first-parent",
+        "--format=%H",
+        "--raw",
+        "-z",
+        "--no-renames",
+        "--no-abbrev",
+        "--max-count=10000",
+    ]
     ours, git = interleaved(
-        repo, 5, [*TOOLKIT, "rules", "replay", "--json", "-n", "10000", "--rules", str(rules)], ["git", "log", *ask, "HEAD"]
+        repo,
+        5,
+        [*TOOLKIT, "rules", "replay", "--json", "-n", "10000", "--rules", str(rules)],
+        ["git", "log", *ask, "HEAD"],
     )
     counted = subprocess.run(
-        ["git", "rev-list", "--count", "--first-parent", "--max-count=10000", "HEAD"], cwd=repo, capture_output=True, check=True
+        ["git", "rev-list", "--count", "--first-parent", "--max-count=10000", "HEAD"],
+        cwd=repo,
+        capture_output=True,
+        check=True,
     )
     commits = int(counted.stdout)
     own = statistics.median(a - b for a, b in zip(ours, git, strict=True))

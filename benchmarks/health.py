@@ -1,4 +1,6 @@
-"""How long `health` takes: whole processes from a cold start, against an AWS on this machine whose every answer comes 50 ms late."""
+"""How long `health` takes: whole processes from a cold start, against an AWS on this machine whose
+every answer comes 50 ms late.
+"""
 
 import os
 import statistics
@@ -18,7 +20,9 @@ TARGETS, LATENCY_S, RUNS = 50, 0.05, 7
 
 
 def rows(folder: Path, toolkit: list[str]) -> Iterator[Row]:
-    """Fifty services in one cluster, each behind a load balancer, all with images of one repository."""
+    """Fifty services in one cluster, each behind a load balancer, all with images of one
+    repository.
+    """
     names = [f"web{number}" for number in range(TARGETS)]
     repo = repo_of(folder, names)
     took, bare = [], []
@@ -35,8 +39,14 @@ def rows(folder: Path, toolkit: list[str]) -> Iterator[Row]:
     ideal = TARGETS // 10 + 2 * TARGETS + 4
     yield (
         f"`health` of {TARGETS} services, each call 50 ms late",
-        f"**{statistics.median(took):.2f} s** (min {min(took):.2f}), {sum(calls.values()) / RUNS:.0f} calls ({each})",
-        f"one call after the other: {ideal * LATENCY_S:.1f} s; `python -I -c pass` {statistics.median(bare) * 1000:.0f} ms",
+        (
+            f"**{statistics.median(took):.2f} s** (min {min(took):.2f}),"
+            f" {sum(calls.values()) / RUNS:.0f} calls ({each})"
+        ),
+        (
+            f"one call after the other: {ideal * LATENCY_S:.1f} s; `python -I -c pass`"
+            f" {statistics.median(bare) * 1000:.0f} ms"
+        ),
         "at most 1.5 s",
     )
 

@@ -6,25 +6,42 @@ from pathlib import Path
 from random import Random
 
 _ENV = {
-    "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.com", "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-    "GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@example.com", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
-}  # fmt: skip
+    "GIT_AUTHOR_NAME": "bench",
+    "GIT_AUTHOR_EMAIL": "bench@example.com",
+    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+    "GIT_COMMITTER_NAME": "bench",
+    "GIT_COMMITTER_EMAIL": "bench@example.com",
+    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 def git(folder: Path, *args: str, given: bytes | None = None) -> None:
     """Run git for set-up."""
-    subprocess.run(["git", *args], cwd=folder, env={**os.environ, **_ENV}, input=given, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["git", *args],
+        cwd=folder,
+        env={**os.environ, **_ENV},
+        input=given,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def paths(files: int) -> list[str]:
     """Names of 200 packages' files, three folders deep."""
     each = max(files // 200, 1)
-    return [f"packages/p{at // each:03}/src/m{at % each // 20:02}/file{at % each:04}.py" for at in range(files)]
+    return [
+        f"packages/p{at // each:03}/src/m{at % each // 20:02}/file{at % each:04}.py"
+        for at in range(files)
+    ]
 
 
 def make(folder: Path, files: int) -> Path:
-    """A repository with branches base, one (1 file changed since base) and thousand (1,000 files in 50 packages), and its rules.toml."""
+    """A repository with branches base, one (1 file changed since base) and thousand (1,000 files in
+    50 packages), and its rules.toml.
+    """
     folder.mkdir(parents=True)
     names = paths(files)
     git(folder, "init", "-q", "-b", "base")
@@ -36,10 +53,18 @@ def make(folder: Path, files: int) -> Path:
 
 def _history(names: list[str]) -> bytes:
     each = len(names) // 200
-    fifty = [name for at, name in enumerate(names[: 50 * each]) if at % each < 20]  # the same paths in a repository of any size
+    fifty = [
+        name for at, name in enumerate(names[: 50 * each]) if at % each < 20
+    ]  # the same paths in a repository of any size
     base = [(name, b"%d" % at) for at, name in enumerate(names)]
     one = [(names[0], b"changed")]
-    return _commits([("base", "", base), ("one", "base", one), ("thousand", "base", [(name, b"changed") for name in fifty[:1000]])])
+    return _commits(
+        [
+            ("base", "", base),
+            ("one", "base", one),
+            ("thousand", "base", [(name, b"changed") for name in fifty[:1000]]),
+        ]
+    )
 
 
 Commit = tuple[str, str, list[tuple[str, bytes]]]
@@ -51,11 +76,17 @@ def _commits(commits: list[Commit]) -> bytes:
     out: list[bytes] = []
     seen: set[str] = set()
     for branch, parent, changes in commits:
-        out.append(f"commit refs/heads/{branch}\ncommitter bench <bench@example.com> 1767225600 +0000\ndata 1\nx\n".encode())
+        out.append(
+            f"commit refs/heads/{branch}\ncommitter bench <bench@example.com> 1767225600"
+            " +0000\ndata 1\nx\n".encode()
+        )
         if parent and (parent != branch or branch not in seen):
             out.append(f"from refs/heads/{parent}\n".encode())
         seen.add(branch)
-        out += [b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data) for name, data in changes]
+        out += [
+            b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data)
+            for name, data in changes
+        ]
     return b"".join(out)
 
 
@@ -64,9 +95,21 @@ def many_changes(folder: Path, number: int) -> Path:
     folder.mkdir(parents=True)
     git(folder, "init", "-q", "-b", "many")
     added = [
-        (f"packages/p{at % 200:03}/src/some/deeper/folder/m{at % 97:02}/a-file-with-a-longer-name-{at:06}.py", b"x") for at in range(number)
+        (
+            (
+                f"packages/p{at % 200:03}/src/some/deeper/folder/m{at % 97:02}/"
+                f"a-file-with-a-longer-name-{at:06}.py"
+            ),
+            b"x",
+        )
+        for at in range(number)
     ]
-    git(folder, "fast-import", "--quiet", given=_commits([("base", "", [("packages/first", b"x")]), ("many", "base", added)]))
+    git(
+        folder,
+        "fast-import",
+        "--quiet",
+        given=_commits([("base", "", [("packages/first", b"x")]), ("many", "base", added)]),
+    )
     (folder / "rules.toml").write_text(rules())
     return folder
 
@@ -79,7 +122,16 @@ def long_history(folder: Path, commits: int) -> Path:
     history = [("base", "", [(name, b"%d" % at) for at, name in enumerate(names)])]
     for at in range(commits - 1):
         near = random.randrange(len(names) - 40)
-        history.append(("base", "base", [(names[near + random.randrange(40)], b"%d" % at) for _ in range(random.randint(1, 15))]))
+        history.append(
+            (
+                "base",
+                "base",
+                [
+                    (names[near + random.randrange(40)], b"%d" % at)
+                    for _ in range(random.randint(1, 15))
+                ],
+            )
+        )
     git(folder, "init", "-q", "-b", "base")
     git(folder, "fast-import", "--quiet", given=_commits(history))
     (folder / "rules.toml").write_text(rules())
@@ -88,11 +140,13 @@ def long_history(folder: Path, commits: int) -> Path:
 
 def rules(count: int = 200) -> str:
     """A rules.toml with as many rules, five to a target."""
-    targets = [f'[targets.t{at}]\nkind = "stack"\nstack = "Stack{at}"\ncdk = "cdk"\nestimate = "2m"\n' for at in range(count // 5)]
+    targets = [
+        f'[targets.t{at}]\nkind = "stack"\nstack = "Stack{at}"\ncdk = "cdk"\nestimate = "2m"\n'
+        for at in range(count // 5)
+    ]
     found = [
-        f'[[rules]]\nname = "Package {at}"\n'
-        f'paths = ["packages/p{at:03}/src/**", "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\n'
-        f'deploy = ["t{at // 5}"]\n'
+        f'[[rules]]\nname = "Package {at}"\npaths = ["packages/p{at:03}/src/**",'
+        f' "packages/p{at:03}/Dockerfile", "!packages/p{at:03}/**/*.md"]\ndeploy = ["t{at // 5}"]\n'
         for at in range(count)
     ]
     return "\n".join(['version = 1\nproject = "bench"\nignore = ["**/*.md"]\n', *targets, *found])

@@ -41,14 +41,18 @@ def layers(steps: int, chance: Random) -> Plan:
 
 
 def durations(plan: Plan, chance: Random, critical_s: float) -> dict[str, float]:
-    """Pretend seconds for each step, so that the longest way through the plan takes `critical_s`."""
+    """Pretend seconds for each step, so that the longest way through the plan takes
+    `critical_s`.
+    """
     found = {step: chance.uniform(0.5, 1.5) for step in plan}
     longest = critical_path(plan, found)
     return {step: seconds * critical_s / longest for step, seconds in found.items()}
 
 
 def critical_path(plan: Plan, takes: Mapping[str, float]) -> float:
-    """The seconds that the plan takes if nothing else did; its steps stand in the order of their needs."""
+    """The seconds that the plan takes if nothing else did; its steps stand in the order of their
+    needs.
+    """
     over: dict[str, float] = {}
     for step, needs in plan.items():
         over[step] = takes[step] + max((over[need] for need in needs), default=0.0)
@@ -56,9 +60,11 @@ def critical_path(plan: Plan, takes: Mapping[str, float]) -> float:
 
 
 def overhead(plan: Plan, takes: Mapping[str, float]) -> tuple[float, float]:
-    """The seconds that the plan took, each step in a thread as soon as it may, over the seconds that its critical path took in them.
+    """The seconds that the plan took, each step in a thread as soon as it may, over the seconds
+    that its critical path took in them.
 
-    A pretend step is what its sleep really took: what the system adds to a sleep is not the scheduler's.
+    A pretend step is what its sleep really took: what the system adds to a sleep is not the
+    scheduler's.
     """
     lock, really = Lock(), dict[str, float]()
 
@@ -77,8 +83,12 @@ def bare(plan: Plan, parallel: int) -> float:
     return _timed(plan, dict.fromkeys(plan, 1.0), lambda step: True, parallel)
 
 
-def _timed(plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int) -> float:
+def _timed(
+    plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int
+) -> float:
     start = time.perf_counter()
-    crew = Crew(Schedule(plan, takes), work, lambda step, other: None, lambda: False, parallel, False)
+    crew = Crew(
+        Schedule(plan, takes), work, lambda step, other: None, lambda: False, parallel, False
+    )
     assert crew.carry_out() == []
     return time.perf_counter() - start

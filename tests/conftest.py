@@ -14,13 +14,17 @@ from tests.support.run import ROOT, Toolkit
 
 pytest_plugins = ["tests.support.sandbox"]
 
-settings.register_profile("toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "toolkit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("night", parent=settings.get_profile("toolkit"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "toolkit"))
 
 
 STORY = "for the whole file, in order."
-"""What the docstring of a file says whose tests are one story: each goes on from where the one before has left its system."""
+"""What the docstring of a file says whose tests are one story: each goes on from where the one
+before has left its system.
+"""
 
 
 def _is_a_story(path: Path) -> bool:
@@ -28,7 +32,11 @@ def _is_a_story(path: Path) -> bool:
         return STORY in " ".join(file.read(500).split())
 
 
-IN_ORDER = frozenset(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py") if _is_a_story(path))
+IN_ORDER = frozenset(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "tests").rglob("test_*.py")
+    if _is_a_story(path)
+)
 
 
 class _Stories(LoadScopeScheduling):  # type: ignore[misc]
@@ -46,7 +54,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of the test's own: no git configuration, no AWS account, no state of the person who runs it."""
+    """A home of the test's own: no git configuration, no AWS account, no state of the person who
+    runs it.
+    """
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

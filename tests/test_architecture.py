@@ -1,4 +1,6 @@
-"""Who may import whom (docs/architecture.md): the layout is only worth something while it is true."""
+"""Who may import whom (docs/architecture.md): the layout is only worth something while it is
+true.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -24,18 +26,69 @@ MAY_IMPORT = {
     "run": {"model", "errors", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "ports"},
     "verify": {"model", "errors", "ports"},
-    "flow": {"model", "errors", "changes", "impact", "plan", "ports", "targets", "record", "run", "verify"},
-    "cli": {"model", "errors", "changes", "impact", "plan", "ports", "targets", "show", "adopt", "record", "run", "sandbox", "flow", ""},
+    "flow": {
+        "model",
+        "errors",
+        "changes",
+        "impact",
+        "plan",
+        "ports",
+        "targets",
+        "record",
+        "run",
+        "verify",
+    },
+    "cli": {
+        "model",
+        "errors",
+        "changes",
+        "impact",
+        "plan",
+        "ports",
+        "targets",
+        "show",
+        "adopt",
+        "record",
+        "run",
+        "sandbox",
+        "flow",
+        "",
+    },
     "__main__": {"cli"},
     "": set[str](),
 }
-"""Room -> the rooms that it may import besides itself; the empty name is the package's own __init__ (its version)."""
+"""Room -> the rooms that it may import besides itself; the empty name is the package's own __init__
+(its version).
+"""
 
 PURE = ("impact", "plan", "show", "adopt")
-EFFECTS = {"os", "sys", "time", "random", "socket", "subprocess", "pathlib", "shutil", "tempfile", "threading", "urllib", "http", "io"}
+EFFECTS = {
+    "os",
+    "sys",
+    "time",
+    "random",
+    "socket",
+    "subprocess",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "threading",
+    "urllib",
+    "http",
+    "io",
+}
 ONE_FILE = {"git": "ports/git.py", "questionary": "cli/prompt.py", "tabulate": "show/table.py"}
-ONE_FILE |= {"platformdirs": "ports/files.py", "subprocess": "ports/process.py", "boto3": "ports/aws/client.py"}
-ONE_FILE |= {"rich": "cli/progress.py", "botocore": "ports/aws/client.py", "jsonpath": "verify/expect.py", "locust": "ports/load/user.py"}
+ONE_FILE |= {
+    "platformdirs": "ports/files.py",
+    "subprocess": "ports/process.py",
+    "boto3": "ports/aws/client.py",
+}
+ONE_FILE |= {
+    "rich": "cli/progress.py",
+    "botocore": "ports/aws/client.py",
+    "jsonpath": "verify/expect.py",
+    "locust": "ports/load/user.py",
+}
 ONE_FILE |= {"websockets": "ports/net/websocket.py"}
 
 
@@ -65,7 +118,11 @@ def imports(file: Path) -> Iterator[tuple[str, bool]]:
             yield node.module or "", id(node) in top
             if node.module == "toolkit" or (node.module or "").startswith("toolkit."):
                 found = ((f"{node.module}.{alias.name}", id(node) in top) for alias in node.names)
-                yield from (one for one in found if (ROOT.parent / one[0].replace(".", "/")).with_suffix(".py").exists())
+                yield from (
+                    one
+                    for one in found
+                    if (ROOT.parent / one[0].replace(".", "/")).with_suffix(".py").exists()
+                )
 
 
 def own(file: Path) -> str:
@@ -76,7 +133,9 @@ def own(file: Path) -> str:
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_a_room_is_entered_by_its_own_doors_only(file: Path) -> None:
     here = own(file)
-    wanted = {room(module) for module, _ in imports(file) if module.split(".")[0] == "toolkit"} - {here}
+    wanted = {room(module) for module, _ in imports(file) if module.split(".")[0] == "toolkit"} - {
+        here
+    }
     if here != "cli":
         wanted -= {""}
     assert wanted <= MAY_IMPORT[here]
@@ -88,26 +147,48 @@ def test_a_pure_room_imports_nothing_that_has_an_effect(file: Path) -> None:
 
 
 def test_yaml_is_read_in_two_files() -> None:
-    assert {name(file) for file in FILES if "yaml" in {module for module, _ in imports(file)}} == YAML
+    assert {
+        name(file) for file in FILES if "yaml" in {module for module, _ in imports(file)}
+    } == YAML
 
 
 @pytest.mark.parametrize(("package", "only"), ONE_FILE.items())
 def test_a_package_with_one_door_is_imported_in_one_file(package: str, only: str) -> None:
-    assert {name(file) for file in FILES if package in {module.split(".")[0] for module, _ in imports(file)}} == {only}
+    assert {
+        name(file)
+        for file in FILES
+        if package in {module.split(".")[0] for module, _ in imports(file)}
+    } == {only}
 
 
-@pytest.mark.parametrize("package", ["git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"])
+@pytest.mark.parametrize(
+    "package", ["git", "yaml", "tabulate", "boto3", "botocore", "platformdirs", "urllib3"]
+)
 def test_a_heavy_package_is_imported_when_it_is_used(package: str) -> None:
-    assert not [name(file) for file in FILES for module, at_top in imports(file) if at_top and module.split(".")[0] == package]
+    assert not [
+        name(file)
+        for file in FILES
+        for module, at_top in imports(file)
+        if at_top and module.split(".")[0] == package
+    ]
 
 
 def test_no_module_imports_itself_through_others() -> None:
     def module(file: Path) -> str:
-        return ".".join(("toolkit", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        return ".".join(("toolkit", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        )
 
     modules = {module(file) for file in FILES}
     graph = {
-        module(file): {found for found, at_top in imports(file) if at_top and found in modules and found != module(file)} - {"toolkit"}
+        module(file): (
+            {
+                found
+                for found, at_top in imports(file)
+                if at_top and found in modules and found != module(file)
+            }
+            - {"toolkit"}
+        )
         for file in FILES
     }
     TopologicalSorter(graph).prepare()
@@ -118,9 +199,13 @@ def test_no_kind_is_told_apart_by_name_outside_of_its_own_file() -> None:
         f"{name(file)}:{node.lineno}"
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Compare) and any(isinstance(part, ast.Attribute) and part.attr == "kind" for part in ast.walk(node.left))
-        and own(file) not in ("show", "changes", "flow", "ports")  # of a base, or of a file: another word
-    ]  # fmt: skip
+        if isinstance(node, ast.Compare)
+        and any(
+            isinstance(part, ast.Attribute) and part.attr == "kind" for part in ast.walk(node.left)
+        )
+        and own(file)
+        not in ("show", "changes", "flow", "ports")  # of a base, or of a file: another word
+    ]
     assert not compared
 
 
@@ -129,4 +214,8 @@ def test_nothing_starts_a_shell_or_catches_everything() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             assert not (isinstance(node, ast.keyword) and node.arg == "shell"), name(file)
             assert not (isinstance(node, ast.ExceptHandler) and node.type is None), name(file)
-            assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), name(file)
+            assert not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "print"
+            ), name(file)

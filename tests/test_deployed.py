@@ -4,15 +4,30 @@ from toolkit.model import Deployed
 
 
 def test_equal_digests_are_the_same() -> None:
-    assert Deployed(definition="d", artifacts={"app": "a"}).same(Deployed(definition="d", artifacts={"app": "a"})) is True
+    assert (
+        Deployed(definition="d", artifacts={"app": "a"}).same(
+            Deployed(definition="d", artifacts={"app": "a"})
+        )
+        is True
+    )
 
 
 def test_another_definition_is_not_the_same() -> None:
-    assert Deployed(definition="d", artifacts={"app": "a"}).same(Deployed(definition="e", artifacts={"app": "a"})) is False
+    assert (
+        Deployed(definition="d", artifacts={"app": "a"}).same(
+            Deployed(definition="e", artifacts={"app": "a"})
+        )
+        is False
+    )
 
 
 def test_another_artifact_is_not_the_same() -> None:
-    assert Deployed(definition="d", artifacts={"app": "a"}).same(Deployed(definition="d", artifacts={"app": "b"})) is False
+    assert (
+        Deployed(definition="d", artifacts={"app": "a"}).same(
+            Deployed(definition="d", artifacts={"app": "b"})
+        )
+        is False
+    )
 
 
 def test_digests_of_which_neither_side_has_both_say_nothing() -> None:

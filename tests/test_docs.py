@@ -1,4 +1,6 @@
-"""The documentation says what the code does now: references are generated, examples run, links lead somewhere."""
+"""The documentation says what the code does now: references are generated, examples run, links lead
+somewhere.
+"""
 
 import re
 from pathlib import Path
@@ -47,13 +49,22 @@ def test_nothing_names_this_machine_or_a_registry() -> None:
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True)
     hosts = re.compile(rb"pythonhosted|pypi\.org|registry\.npmjs|deb\.debian|/work/main|/root/")
-    texts = [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
-    assert not [str(path) for path in texts if path != Path(__file__) and hosts.search(path.read_bytes())]
+    texts = [
+        ROOT / name
+        for name in listed.stdout.decode().split("\0")
+        if name and (ROOT / name).is_file()
+    ]
+    assert not [
+        str(path) for path in texts if path != Path(__file__) and hosts.search(path.read_bytes())
+    ]
 
 
 def test_the_readme_says_of_a_diff_what_was_measured() -> None:
     """K5: it once promised a quarter of that."""
     said = re.search(r"A `diff` takes some (\d+) milliseconds", (ROOT / "README.md").read_text())
-    measured = re.findall(r"20,000 files, 1 changed file \| (\d+(?:\.\d+)?) ms", (ROOT / "docs" / "performance.md").read_text())
+    measured = re.findall(
+        r"20,000 files, 1 changed file \| (\d+(?:\.\d+)?) ms",
+        (ROOT / "docs" / "performance.md").read_text(),
+    )
     assert said
     assert abs(float(said[1]) - float(measured[0])) <= 0.25 * float(measured[0])

@@ -33,7 +33,12 @@ def test_the_top_level_table_is_the_example_in_place() -> None:
     assert ours.targets.keys() == example.targets.keys()
     for name, target in ours.targets.items():
         other = example.targets[name]
-        assert (target.kind, target.needs, target.members, target.estimate_s) == (other.kind, other.needs, other.members, other.estimate_s)
+        assert (target.kind, target.needs, target.members, target.estimate_s) == (
+            other.kind,
+            other.needs,
+            other.members,
+            other.estimate_s,
+        )
 
 
 @pytest.mark.parametrize(
@@ -52,14 +57,23 @@ def test_the_top_level_table_is_the_example_in_place() -> None:
         ("README.md", ()),
     ],
 )
-def test_a_file_of_the_example_goes_where_its_readme_says(path: str, targets: tuple[str, ...]) -> None:
+def test_a_file_of_the_example_goes_where_its_readme_says(
+    path: str, targets: tuple[str, ...]
+) -> None:
     assert (EXAMPLE / path).is_file()
     assert flow.book(rules(EXAMPLE / "rules.toml")).called(path, "modified").targets == targets
-    assert flow.book(rules(ROOT / "rules.toml")).called(PREFIX + path, "modified").targets == targets
+    assert (
+        flow.book(rules(ROOT / "rules.toml")).called(PREFIX + path, "modified").targets == targets
+    )
 
 
 @pytest.mark.parametrize("folder", ["backend/tests", "lambda/login_handler", "frontend"])
 def test_the_examples_own_tests_pass(folder: str) -> None:
     alone = ["-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", f"--rootdir={EXAMPLE}"]
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *alone, folder], cwd=EXAMPLE, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *alone, folder],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -30,13 +30,30 @@ def loaded(folder: Path, *args: str, **env: str) -> set[str]:
     """The top-level packages that a run of toolkit loads."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "toolkit", *args],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), **env}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
-    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    return {
+        line.rsplit("|", 1)[1].strip().split(".")[0]
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
 
 
-@pytest.mark.parametrize("args", [("--help",), ("--version",), ("diff", "--help"), ("rules", "--help"), ("diff", "--json", "HEAD")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--help",),
+        ("--version",),
+        ("diff", "--help"),
+        ("rules", "--help"),
+        ("diff", "--json", "HEAD"),
+    ],
+)
 def test_a_quick_command_loads_no_heavy_package(repo: Repo, args: tuple[str, ...]) -> None:
     assert not loaded(repo.path, *args) & HEAVY
 
@@ -51,9 +68,11 @@ def test_importing_every_module_runs_nothing(tmp_path: Path) -> None:
     watched = """
 import sys
 def watch(event, args):
-    if event in ("subprocess.Popen", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind", "os.mkdir", "os.remove", "os.rename"):
+    if event in ("subprocess.Popen", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind",
+                 "os.mkdir", "os.remove", "os.rename"):
         raise SystemExit(f"{event} {args}")
-    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+") and "__pycache__" not in str(args[0]):
+    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
+    if writes and "__pycache__" not in str(args[0]):
         raise SystemExit(f"{event} {args}")
 sys.addaudithook(watch)
 sys.dont_write_bytecode = True
@@ -62,6 +81,11 @@ for found in pkgutil.walk_packages(toolkit.__path__, "toolkit."):
     if found.name != "toolkit.__main__":
         importlib.import_module(found.name)
 """
-    done = subprocess.run([sys.executable, "-c", watched], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", watched],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,6 @@
-"""Real CI path filters, imported, give the real answer on every commit and for every path of their repositories' history."""
+"""Real CI path filters, imported, give the real answer on every commit and for every path of their
+repositories' history.
+"""
 
 import gzip
 import json
@@ -28,12 +30,16 @@ def _oracles() -> Iterator[Any]:
 
 @pytest.mark.skipif(not _ORACLE.is_dir(), reason="the oracle is not here")
 @pytest.mark.parametrize(("data", "one"), list(_oracles()))
-def test_an_imported_filter_answers_as_the_real_one_on_every_commit_and_path(data: Mapping[str, Any], one: Mapping[str, Any]) -> None:
+def test_an_imported_filter_answers_as_the_real_one_on_every_commit_and_path(
+    data: Mapping[str, Any], one: Mapping[str, Any]
+) -> None:
     result = imported([(one["file"], _workflow(one))])
     assert (result.found, result.inexact) == (1, ())
     book = flow.book(flow.read_rules(toml(result.draft).encode(), "rules.toml"))
     paths, commits = data["paths"], data["commits"]
-    changed = [[(paths[path], _LETTERS[letter]) for letter, path in changes] for _, changes in commits]
+    changed = [
+        [(paths[path], _LETTERS[letter]) for letter, path in changes] for _, changes in commits
+    ]
     assert [at for at, changes in enumerate(changed) if _matches(book, changes)] == one["expected"]
     if one["path_hits"] is not None:
         hit = {at for at, path in enumerate(paths) if _matches(book, [(path, "modified")])}
@@ -49,9 +55,14 @@ def _workflow(one: Mapping[str, Any]) -> str:
     """The filter as it stands in a workflow file."""
     if one["style"] != "dorny":
         event = one["name"].rpartition(":")[2]
-        return yaml.safe_dump({"on": {event: {one["style"]: one["patterns"]}}, "jobs": {"build": {"steps": []}}})
+        return yaml.safe_dump(
+            {"on": {event: {one["style"]: one["patterns"]}}, "jobs": {"build": {"steps": []}}}
+        )
     items = [item for letters, patterns in one["items"] for item in _items(letters, patterns)]
-    step = {"uses": "dorny/paths-filter@v3", "with": {"filters": yaml.safe_dump({one["name"]: items})}}
+    step = {
+        "uses": "dorny/paths-filter@v3",
+        "with": {"filters": yaml.safe_dump({one["name"]: items})},
+    }
     return yaml.safe_dump({"on": "push", "jobs": {"changes": {"steps": [step]}}})
 
 

@@ -6,7 +6,9 @@ from contextlib import suppress
 
 
 def start() -> None:
-    """The program from its first moment: who stops it while it is still being loaded is told so by the exit code alone."""
+    """The program from its first moment: who stops it while it is still being loaded is told so by
+    the exit code alone.
+    """
     try:
         in_utf8()
         from toolkit.cli.main import main
@@ -17,12 +19,17 @@ def start() -> None:
 
 
 def in_utf8() -> None:
-    """Begin again where the locale is not UTF-8: git's names are, and one that is read in one way and handed on in another is another one.
+    """Begin again where the locale is not UTF-8: git's names are, and one that is read in one way
+    and handed on in another is another one.
 
     The streams keep the terminal's encoding.
     """
     own = sys.orig_argv[: -len(sys.argv)]
-    if sys.getfilesystemencoding() == "utf-8" or not sys.executable or any("utf8" in word for word in own):
+    if (
+        sys.getfilesystemencoding() == "utf-8"
+        or not sys.executable
+        or any("utf8" in word for word in own)
+    ):
         return
     terminal = sys.stdout.encoding if sys.stdout else "ascii"
     env = {"PYTHONIOENCODING": f"{terminal}:backslashreplace", **os.environ}
@@ -32,5 +39,7 @@ def in_utf8() -> None:
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
-        del sys.path[0]  # the working directory: a stranger's repository may hold a module named like one of ours
+        del sys.path[
+            0
+        ]  # the working directory: a stranger's repository may hold a module named like one of ours
     start()

@@ -54,13 +54,13 @@ ToolkitError
         │   └── NeedsCode   it asks for an MFA code, and nobody is there
         ├── BadConfig   AWS's own settings on this machine are wrong
         ├── NoRegion    nobody said where
-        ├── Expired
-        ├── WrongClock
+        ├── Expired ├── WrongClock
         ├── NotAllowed  the IAM policy lacks an action
         └── WrongAccount
 
-A class's docstring is the template of its message, `hint` that of the next command to try. The facts that fill them come
-from outside and are quoted when they are shown (show/text.py), never here.
+A class's docstring is the template of its message, `hint` that of the next command to try. The
+facts that fill them come from outside and are quoted when they are shown (show/text.py), never
+here.
 """
 
 from enum import IntEnum, StrEnum
@@ -95,7 +95,9 @@ MEANINGS = {
     Exit.PENDING: "changes are pending (only with --exit-code)",
     Exit.INTERRUPTED: "Ctrl-C",
 }
-"""What the exit codes mean, in the words of every --help. Those of other signals are 128 and the signal's number."""
+"""What the exit codes mean, in the words of every --help. Those of other signals are 128 and the
+signal's number.
+"""
 
 
 def exit_codes(*codes: Exit) -> str:
@@ -109,7 +111,9 @@ class ErrorClass(StrEnum):
     REFUSED = "refused"
     """Whoever was asked says no: toolkit itself, git, a policy."""
     INVALID = "invalid"
-    """What was asked for is wrong or not there, or answers as it must not: the command line, rules.toml, a name, a probe's answer."""
+    """What was asked for is wrong or not there, or answers as it must not: the command line,
+    rules.toml, a name, a probe's answer.
+    """
     THROTTLED = "throttled"
     """Too many calls: the question was not answered."""
     UNREACHABLE = "unreachable"
@@ -140,7 +144,9 @@ class ToolkitError(Exception):
     code = "error"
     error_class = ErrorClass.INVALID
     own_exit: Exit | None = None
-    """The exit code of the few errors that say what became of a run (locked, lost, stopped): their class has no say in it."""
+    """The exit code of the few errors that say what became of a run (locked, lost, stopped): their
+    class has no say in it.
+    """
     hint = ""
 
     def __init__(self, **facts: str) -> None:
@@ -159,7 +165,9 @@ class ToolkitError(Exception):
 
     @property
     def is_observed(self) -> bool:
-        """Whether it says how what was asked about is: not there, or not as it must be. After any other error that is unknown."""
+        """Whether it says how what was asked about is: not there, or not as it must be. After any
+        other error that is unknown.
+        """
         return self.error_class is ErrorClass.INVALID
 
     @property
@@ -187,7 +195,9 @@ class UsageError(ToolkitError):
 
 
 class Problem:
-    """One thing that is wrong in rules.toml, or in a `file` that it includes: where, which key, what was expected."""
+    """One thing that is wrong in rules.toml, or in a `file` that it includes: where, which key,
+    what was expected.
+    """
 
     __slots__ = ("file", "key", "line", "message")
 
@@ -209,7 +219,9 @@ class RulesError(ToolkitError):
         self.file, self.problems = file, problems
 
     def __str__(self) -> str:
-        return "\n".join(f"{p.file or self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems)
+        return "\n".join(
+            f"{p.file or self.file}{f':{p.line}' if p.line else ''}: {p}" for p in self.problems
+        )
 
 
 class NoRules(ToolkitError):
@@ -310,7 +322,9 @@ class FilesElsewhere(GitError):
 
 
 class Quarantined(GitError):
-    """{ref} is being pushed: until the pre-receive hook ends, only the hook's own git can read it"""
+    """{ref} is being pushed: until the pre-receive hook ends, only the hook's own git can read
+    it
+    """
 
     code = "quarantined"
     hint = "run toolkit in a post-receive hook, or in CI after the push"
@@ -470,7 +484,10 @@ class RegistryError(ToolkitError):
 
     code = "registry"
     error_class = ErrorClass.UNEXPECTED
-    hint = "check the network and the credentials, then run it again: what is there already is not sent twice"
+    hint = (
+        "check the network and the credentials, then run it again: what is there already is not"
+        " sent twice"
+    )
 
 
 class LockHeld(ToolkitError):
@@ -502,7 +519,10 @@ class AnotherProject(StateDamaged):
     """{path}: the record of {target} is that of {project}"""
 
     code = "another-project"
-    hint = "give each project a prefix of its own as `store` in rules.toml; if only its name is new: toolkit record repair {target}"
+    hint = (
+        "give each project a prefix of its own as `store` in rules.toml; if only its name is new:"
+        " toolkit record repair {target}"
+    )
 
 
 class CloudError(ToolkitError):
@@ -612,7 +632,9 @@ class NoRegion(CredentialsProblem):
     hint = "set `regions` of the environment in rules.toml, --region or AWS_REGION"
 
     def __init__(self, name: str = "") -> None:
-        super().__init__(reason=f"{name!r} is not a valid AWS region" if name else "no AWS region is set")
+        super().__init__(
+            reason=f"{name!r} is not a valid AWS region" if name else "no AWS region is set"
+        )
 
 
 class WrongClock(CredentialsProblem):
@@ -630,7 +652,9 @@ class Expired(CredentialsProblem):
     hint = "{next}; then go on, with `toolkit resume` if a run was stopped"
 
     def __init__(self, profile: str = "", option: str = "", next: str = "") -> None:
-        super().__init__(profile=profile, option=option, next=next or f"sign in again: aws sso login{option}")
+        super().__init__(
+            profile=profile, option=option, next=next or f"sign in again: aws sso login{option}"
+        )
 
 
 class NotAllowed(CredentialsProblem):
@@ -644,7 +668,9 @@ class NotAllowed(CredentialsProblem):
 
 
 class WrongAccount(CredentialsProblem):
-    """these credentials are for account {found}, but environment {environment} is account {wanted}"""
+    """these credentials are for account {found}, but environment {environment} is account
+    {wanted}
+    """
 
     code = "wrong-account"
     hint = "use another profile (--profile), or another environment (--env)"

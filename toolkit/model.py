@@ -35,7 +35,9 @@ GOOD = tuple(verdict for verdict in Verdict if verdict.is_good)
 """The verdicts after which the target is live as it was wanted."""
 
 CONDITIONS = ("ok", "warning", "failing", "unknown")
-"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never counts as `ok`."""
+"""How something is that was looked at. `unknown`: nobody could look, or not in time; it never
+counts as `ok`.
+"""
 
 RESULTS = ("passed", "failed", "skipped", "unknown")
 """How a check can end. `unknown`: it was not done in time, or stopped."""
@@ -54,9 +56,10 @@ class Backwards(StrEnum):
 class Change(Struct, frozen=True, gc=False):
     """One path that differs between two points.
 
-    `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets through. `origin` says where
-    the change stands: committed, staged, unstaged, untracked, or given (on the command line). `path` is relative to the
-    repository's root; bytes that are not UTF-8 are surrogate escapes.
+    `status` is one of STATUSES, or `conflicted` or `unknown`, which every rule's `changes` lets
+    through. `origin` says where the change stands: committed, staged, unstaged, untracked, or given
+    (on the command line). `path` is relative to the repository's root; bytes that are not UTF-8 are
+    surrogate escapes.
     """
 
     path: str
@@ -66,9 +69,11 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class Environment(Struct, frozen=True):
-    """Where targets live: one account, one or more regions. `urls` are the base addresses of the system, `hosts` what else probes may ask,
-    `private` whether that may be on this machine or in a private network; `rollback` is `never` or `on-failure`; `backwards` says whether
-    what would take live commits out has to be agreed to."""
+    """Where targets live: one account, one or more regions. `urls` are the base addresses of the
+    system, `hosts` what else probes may ask, `private` whether that may be on this machine or in a
+    private network; `rollback` is `never` or `on-failure`; `backwards` says whether what would take
+    live commits out has to be agreed to.
+    """
 
     name: str
     account: str | None = None
@@ -98,8 +103,9 @@ class Target(Struct, frozen=True):
 
 
 class ImageSource(Struct, frozen=True):
-    """What an image is built from: its build context and Dockerfile, from the repository's root, the stage that is meant (None: the last),
-    and the build arguments."""
+    """What an image is built from: its build context and Dockerfile, from the repository's root,
+    the stage that is meant (None: the last), and the build arguments.
+    """
 
     context: str
     dockerfile: str
@@ -110,8 +116,9 @@ class ImageSource(Struct, frozen=True):
 class Inputs(Struct, frozen=True):
     """What a target is built from, whatever rules say. All paths are from the repository's root.
 
-    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its build takes everything, of `images` what
-    the Dockerfile copies. One that takes `everything` may read any file, as a program does.
+    A change of one of its `files` makes it due: its Dockerfile, its template. Of `folders` its
+    build takes everything, of `images` what the Dockerfile copies. One that takes `everything` may
+    read any file, as a program does.
     """
 
     files: tuple[str, ...] = ()
@@ -138,8 +145,10 @@ class Accept(Struct, frozen=True):
 
 
 class Secret(Struct, frozen=True):
-    """Where a secret value comes from: a variable of the environment, a parameter of SSM, or a secret of Secrets Manager, of which `key`
-    takes one value out of a JSON object. Names may hold variables: `uses`."""
+    """Where a secret value comes from: a variable of the environment, a parameter of SSM, or a
+    secret of Secrets Manager, of which `key` takes one value out of a JSON object. Names may hold
+    variables: `uses`.
+    """
 
     name: str
     env: str | None = None
@@ -150,8 +159,10 @@ class Secret(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """A small load with one check's request. It is told as worse where a figure is over `worse` times what it was in the last good run;
-    `errors` is the share of failed requests that is still good."""
+    """A small load with one check's request. It is told as worse where a figure is over `worse`
+    times what it was in the last good run; `errors` is the share of failed requests that is still
+    good.
+    """
 
     users: int
     seconds: int
@@ -160,11 +171,13 @@ class Load(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One thing that `smoke-test` asks the live system. `sort` says how; `settings` is that sort's own struct, its `{names}` not filled.
+    """One thing that `smoke-test` asks the live system. `sort` says how; `settings` is that sort's
+    own struct, its `{names}` not filled.
 
-    `needs` are checks that have to have passed before, unless it is `always`: then they only come first. `captures` are the names that it
-    gives values to, `uses` those in its settings; one that is `based` asks each of an environment's `urls`. `timeout_s` is for one try,
-    `retry_s` how long it is tried again. `where` is its file and line.
+    `needs` are checks that have to have passed before, unless it is `always`: then they only come
+    first. `captures` are the names that it gives values to, `uses` those in its settings; one that
+    is `based` asks each of an environment's `urls`. `timeout_s` is for one try, `retry_s` how long
+    it is tried again. `where` is its file and line.
     """
 
     name: str
@@ -185,14 +198,18 @@ class Check(Struct, frozen=True):
 
 
 class Checks(Struct, frozen=True):
-    """All checks of a rules.toml and of the files that it includes, and the secrets that they use. By name."""
+    """All checks of a rules.toml and of the files that it includes, and the secrets that they use.
+    By name.
+    """
 
     checks: Mapping[str, Check] = {}
     secrets: Mapping[str, Secret] = {}
 
 
 class Effect(StrEnum):
-    """What follows from a judge that is another one here than at the trusted base: see JudgeDifference."""
+    """What follows from a judge that is another one here than at the trusted base: see
+    JudgeDifference.
+    """
 
     TOLD = "told"
     DUE = "due"
@@ -206,8 +223,8 @@ class JudgeDifference(Struct, frozen=True):
     `what` is its key in rules.toml. `here` and `trusted` are both values in words, None where there
     is none; both are None where it is another one that takes too many words. `environment` is the
     one that it is about (None: any). It is always told. `due`: every target counts as due besides.
-    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where to,
-    or the value here means another place.
+    `consent`: so, and nothing is changed before somebody agrees, for no trusted value says where
+    to, or the value here means another place.
     """
 
     what: str
@@ -221,9 +238,9 @@ class Trust(Struct, frozen=True):
     """Where the judges of some rules come from.
 
     `ref` and `commit` name the trusted base; both are empty where rules.toml itself is trusted: no
-    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml decide
-    in spite of the differences. `checks` are those of the trusted base, where the files here have
-    others.
+    repository, or a file from outside of it. `allowed` says that somebody lets this rules.toml
+    decide in spite of the differences. `checks` are those of the trusted base, where the files here
+    have others.
     """
 
     ref: str = ""
@@ -238,16 +255,22 @@ class Trust(Struct, frozen=True):
 
     def is_due(self, environment: str | None) -> bool:
         """Whether every target of an environment counts as due, whatever is recorded."""
-        return not self.allowed and any(one.effect is not Effect.TOLD for one in self.about(environment))
+        return not self.allowed and any(
+            one.effect is not Effect.TOLD for one in self.about(environment)
+        )
 
     def is_refused(self, environment: str | None) -> bool:
         """Whether nothing may be changed in an environment before somebody agrees."""
-        return not self.allowed and any(one.effect is Effect.CONSENT for one in self.about(environment))
+        return not self.allowed and any(
+            one.effect is Effect.CONSENT for one in self.about(environment)
+        )
 
 
 class Rules(Struct, frozen=True):
-    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without parsing it twice. `trust` says where the
-    judges in it come from, once somebody has looked (flow/trusted.py)."""
+    """All of one rules.toml. `text` is kept, so that the line of a pattern can be named without
+    parsing it twice. `trust` says where the judges in it come from, once somebody has looked
+    (flow/trusted.py).
+    """
 
     file: str
     text: str
@@ -267,9 +290,10 @@ class Rules(Struct, frozen=True):
 class Base(Struct, frozen=True):
     """The point that a diff compares with.
 
-    `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen. `commits` has more than one entry
-    where history has several best merge bases: what differs from any of them counts; and for `last` and `live`, where `each` says
-    which of them a target was compared with (none: its files are as they were deployed, or nothing is known of it).
+    `kind` is `ref`, `range`, `paths`, `last`, `live` or `none`; `chosen` says how it was chosen.
+    `commits` has more than one entry where history has several best merge bases: what differs from
+    any of them counts; and for `last` and `live`, where `each` says which of them a target was
+    compared with (none: its files are as they were deployed, or nothing is known of it).
     """
 
     kind: str
@@ -288,7 +312,9 @@ class Head(Struct, frozen=True):
 
 
 class Reason(Struct, frozen=True, gc=False):
-    """Why a target (or a check) is called for: this path, this pattern of this rule, on this line of rules.toml."""
+    """Why a target (or a check) is called for: this path, this pattern of this rule, on this line
+    of rules.toml.
+    """
 
     path: str
     rule: str
@@ -297,7 +323,9 @@ class Reason(Struct, frozen=True, gc=False):
 
 
 class Touched(Struct, frozen=True, gc=False):
-    """What the rules make of one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules` (rules.toml itself)."""
+    """What the rules make of one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
+    (rules.toml itself).
+    """
 
     change: Change
     rules: tuple[str, ...]
@@ -306,7 +334,9 @@ class Touched(Struct, frozen=True, gc=False):
 
 
 class Impact(Struct, frozen=True):
-    """Target -> reasons, check -> reasons, and what became of each change. `removed` are targets only old rules name."""
+    """Target -> reasons, check -> reasons, and what became of each change. `removed` are targets
+    only old rules name.
+    """
 
     touched: tuple[Touched, ...]
     targets: Mapping[str, tuple[Reason, ...]]
@@ -325,7 +355,8 @@ class Impact(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """One action on one target, with its reasons in words. `needs` names targets of other steps; times are seconds.
+    """One action on one target, with its reasons in words. `needs` names targets of other steps;
+    times are seconds.
 
     `command` is None where only a person can do it.
     """
@@ -339,7 +370,8 @@ class Step(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are critical paths, in seconds.
+    """The narrowest steps that cover the impact, in an order that respects `needs`. Estimates are
+    critical paths, in seconds.
 
     `by_hand` are the targets in it, also inside groups, that only a person can deploy.
     """
@@ -366,8 +398,9 @@ class Direction(StrEnum):
 class Standing(Struct, frozen=True):
     """How HEAD stands to what is live of a target, the commit `live`.
 
-    `lost` are the live commits that a deploy would take out: they touch the target's inputs, and HEAD's history does not hold their
-    content. `fetch` is the command that gets what is missing to know more.
+    `lost` are the live commits that a deploy would take out: they touch the target's inputs, and
+    HEAD's history does not hold their content. `fetch` is the command that gets what is missing to
+    know more.
     """
 
     direction: Direction
@@ -377,21 +410,26 @@ class Standing(Struct, frozen=True):
 
     @property
     def backwards(self) -> bool:
-        """Whether a deploy needs a consent of its own: it takes live commits out, or nobody can say that it does not."""
+        """Whether a deploy needs a consent of its own: it takes live commits out, or nobody can say
+        that it does not.
+        """
         return bool(self.lost) or self.direction is Direction.UNKNOWN
 
 
 class Answer(Struct, frozen=True):
-    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal` says why nothing is recommended.
+    """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal`
+    says why nothing is recommended.
 
-    `options` is what commands have to repeat to mean the same rules and environment, `covered` tells of each group all that it
-    covers, and `uncommitted` are the paths whose content is not as committed. `instructions` are those of all targets that only a
-    person can deploy, due or not.
+    `options` is what commands have to repeat to mean the same rules and environment, `covered`
+    tells of each group all that it covers, and `uncommitted` are the paths whose content is not as
+    committed. `instructions` are those of all targets that only a person can deploy, due or not.
 
-    `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing is known of them. `first` is the plan
-    without those that no change since the default base calls for, `reasons` why it holds what it holds. `standings` says of each target
-    that is due how HEAD stands to what is live, where it is not simply ahead. `failed_before` says of targets that are due which run has
-    deployed just that, and did not end well. `told_first` is told before anything else.
+    `unrecorded` are the targets of which no deploy is recorded: they are in the plan, for nothing
+    is known of them. `first` is the plan without those that no change since the default base calls
+    for, `reasons` why it holds what it holds. `standings` says of each target that is due how HEAD
+    stands to what is live, where it is not simply ahead. `failed_before` says of targets that are
+    due which run has deployed just that, and did not end well. `told_first` is told before anything
+    else.
     """
 
     base: Base
@@ -416,7 +454,9 @@ class Answer(Struct, frozen=True):
 
 
 class RuleVerdict(Struct, frozen=True):
-    """What one rule says of a path: the pattern that decides (None: none of them matches), its line, and why in words."""
+    """What one rule says of a path: the pattern that decides (None: none of them matches), its
+    line, and why in words.
+    """
 
     rule: str
     hit: bool
@@ -428,8 +468,9 @@ class RuleVerdict(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one; `users` are the targets that are built from
-    it, whatever rules say."""
+    """A path's whole story. `dropped` are candidates that cover a narrower one, with that one;
+    `users` are the targets that are built from it, whatever rules say.
+    """
 
     path: str
     ignored: Reason | None
@@ -441,8 +482,9 @@ class Explained(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule, ignored-rule, overlap
-    or generated."""
+    """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
+    ignored-rule, overlap or generated.
+    """
 
     code: str
     line: int | None
@@ -459,10 +501,11 @@ class Lint(Struct, frozen=True):
 
 
 class Tally(Struct, frozen=True):
-    """What today's rules make of a stretch of history. Times are seconds, for the commits that call for a deploy.
+    """What today's rules make of a stretch of history. Times are seconds, for the commits that call
+    for a deploy.
 
-    `ends` are the ids of the newest and the oldest commit, `targets` holds for each target how many commits deploy it and how long
-    that takes, `unmatched` the folders with most unmatched changes.
+    `ends` are the ids of the newest and the oldest commit, `targets` holds for each target how many
+    commits deploy it and how long that takes, `unmatched` the folders with most unmatched changes.
     """
 
     commits: int
@@ -494,7 +537,9 @@ class Commit(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """Where a step acts: one region of an environment. What rules.toml does not say is None; AWS's own settings decide then."""
+    """Where a step acts: one region of an environment. What rules.toml does not say is None; AWS's
+    own settings decide then.
+    """
 
     environment: str | None = None
     region: str | None = None
@@ -506,11 +551,13 @@ class Place(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True):
-    """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ from it: it is the image's tag.
+    """What is deployed. `name` is the commit's id, with `-dirty-<digest>` where the files differ
+    from it: it is the image's tag.
 
-    `fingerprint` is the digest of every file that can make the target due: its rules' files and its inputs. It is the same in every
-    environment and at every commit with that content. `settings` is the digest of what else decides how it is deployed, in this
-    environment. Empty where that is not known.
+    `fingerprint` is the digest of every file that can make the target due: its rules' files and its
+    inputs. It is the same in every environment and at every commit with that content. `settings` is
+    the digest of what else decides how it is deployed, in this environment. Empty where that is not
+    known.
     """
 
     name: str
@@ -519,15 +566,19 @@ class Version(Struct, frozen=True):
     dirty: bool = False
     settings: str = ""
     generated: str = ""
-    """The digest of the files that git ignores and its build takes; empty where there are none. They are not in the fingerprint."""
+    """The digest of the files that git ignores and its build takes; empty where there are none.
+    They are not in the fingerprint.
+    """
 
 
 class Job(Struct, frozen=True):
-    """One step of a run with everything that it depends on: from it any process can go on with the step.
+    """One step of a run with everything that it depends on: from it any process can go on with the
+    step.
 
-    `settings` is the kind's own struct with variables filled in; `wishes` is what the command line asked of this kind (an image's
-    tag, `allow_replace`); `needs` are names of other steps of the run. Times are seconds. One that `undoes` another step waits until that
-    is live and does not pass its checks, and is never begun otherwise.
+    `settings` is the kind's own struct with variables filled in; `wishes` is what the command line
+    asked of this kind (an image's tag, `allow_replace`); `needs` are names of other steps of the
+    run. Times are seconds. One that `undoes` another step waits until that is live and does not
+    pass its checks, and is never begun otherwise.
     """
 
     step: str
@@ -549,12 +600,14 @@ class Job(Struct, frozen=True):
 
 
 class Deployed(Struct, frozen=True):
-    """What is live, as digests that can be computed again from the provider's answers: this, and not the version's name, says whether
-    something was changed since.
+    """What is live, as digests that can be computed again from the provider's answers: this, and
+    not the version's name, says whether something was changed since.
 
-    `definition` is the digest of how it runs (an ECS task definition without names, revisions and tags of ours), `template` that of a
-    stack's template and parameters, `artifacts` name -> digest of what was built. `body` is the template itself and `parameters` name ->
-    value (None: the previous value, which nobody may read back), so that they can be put back. What is empty is not known.
+    `definition` is the digest of how it runs (an ECS task definition without names, revisions and
+    tags of ours), `template` that of a stack's template and parameters, `artifacts` name -> digest
+    of what was built. `body` is the template itself and `parameters` name -> value (None: the
+    previous value, which nobody may read back), so that they can be put back. What is empty is not
+    known.
     """
 
     definition: str = ""
@@ -564,7 +617,9 @@ class Deployed(Struct, frozen=True):
     parameters: Mapping[str, str | None] = {}
 
     def same(self, other: "Deployed") -> bool | None:
-        """Whether the other is the very same, None where nothing is known of both. Only what both know is compared."""
+        """Whether the other is the very same, None where nothing is known of both. Only what both
+        know is compared.
+        """
         known = False
         for mine, theirs in (
             (self.definition, other.definition),
@@ -581,8 +636,9 @@ class Deployed(Struct, frozen=True):
 class Recorded(Struct, frozen=True):
     """What the record said of a target when a run was prepared: its newest good deploy.
 
-    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later` are what names the content of the others
-    that are recorded, in the provider's terms or as digests. `problem` says why the record could not be read: nothing is known then.
+    `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later` are
+    what names the content of the others that are recorded, in the provider's terms or as digests.
+    `problem` says why the record could not be read: nothing is known then.
     """
 
     run: str = ""
@@ -595,9 +651,11 @@ class Recorded(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms: image, digest, task definition.
+    """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms:
+    image, digest, task definition.
 
-    `doubt` says why what runs is not one version (`version`, `commit` and `fingerprint` are None then), `notes` what else runs beside it.
+    `doubt` says why what runs is not one version (`version`, `commit` and `fingerprint` are None
+    then), `notes` what else runs beside it.
     """
 
     version: str | None
@@ -626,7 +684,9 @@ class Call(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True):
-    """What a step would do: the calls in order, what is said before, and whether nothing would change."""
+    """What a step would do: the calls in order, what is said before, and whether nothing would
+    change.
+    """
 
     calls: tuple[Call, ...]
     warnings: tuple[str, ...] = ()
@@ -637,11 +697,13 @@ class Preview(Struct, frozen=True):
 class Seen(Struct, frozen=True):
     """What the cloud says of a step.
 
-    `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or failed. `phase` is what goes on
-    in a few words, `cause` the first real reason of a failure in one line, `next` the command that mends it, `log` the last lines of
-    what failed. `doomed` says that it cannot succeed any more though the cloud still tries, `sure` of
-    absent that it cannot be otherwise: nobody has to look again a while later. `lines` are new since the Seen before,
-    `mark` is what the next look wants to know of this one. `untouched`: what is unhealthy was so before, whatever was deployed.
+    `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or
+    failed. `phase` is what goes on in a few words, `cause` the first real reason of a failure in
+    one line, `next` the command that mends it, `log` the last lines of what failed. `doomed` says
+    that it cannot succeed any more though the cloud still tries, `sure` of absent that it cannot be
+    otherwise: nobody has to look again a while later. `lines` are new since the Seen before, `mark`
+    is what the next look wants to know of this one. `untouched`: what is unhealthy was so before,
+    whatever was deployed.
     """
 
     state: str
@@ -660,10 +722,12 @@ class Seen(Struct, frozen=True):
 
 
 class Sign(Struct, frozen=True):
-    """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few words.
+    """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few
+    words.
 
-    `since` is ISO 8601 in UTC. What is not `ok` has one `cause` in a line, and the `next` command, or thing to do, that mends it.
-    `unasked`: AWS could not be asked, for want of credentials, a region, a permission or an answer.
+    `since` is ISO 8601 in UTC. What is not `ok` has one `cause` in a line, and the `next` command,
+    or thing to do, that mends it. `unasked`: AWS could not be asked, for want of credentials, a
+    region, a permission or an answer.
     """
 
     what: str
@@ -684,10 +748,11 @@ class Miss(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was asked at, where there are several.
+    """How a check ended: a word of RESULTS. `at` is the base address or the region that it was
+    asked at, where there are several.
 
-    `cause` says in a line why it did not pass, `misses` what was expected, `shown` the answer's first lines; `log` names a child's log,
-    `figures` are those of a load.
+    `cause` says in a line why it did not pass, `misses` what was expected, `shown` the answer's
+    first lines; `log` names a child's log, `figures` are those of a load.
     """
 
     check: str
@@ -706,9 +771,11 @@ class Result(Struct, frozen=True):
 
 
 class Checkup(Struct, frozen=True):
-    """How one thing is in one place: a target, a check, or the credentials (`kind` says which), with all that was looked at.
+    """How one thing is in one place: a target, a check, or the credentials (`kind` says which),
+    with all that was looked at.
 
-    `state` is what its live version is against HEAD: due, clean or unknown; empty where nobody can tell.
+    `state` is what its live version is against HEAD: due, clean or unknown; empty where nobody can
+    tell.
     """
 
     name: str
@@ -723,7 +790,9 @@ class Checkup(Struct, frozen=True):
     def status(self) -> str:
         """The worst word of its signs; nobody who looked at nothing says `ok`."""
         found = {sign.status for sign in self.signs}
-        return next((word for word in ("failing", "unknown", "warning", "ok") if word in found), "unknown")
+        return next(
+            (word for word in ("failing", "unknown", "warning", "ok") if word in found), "unknown"
+        )
 
 
 class Statement(Struct, frozen=True):
@@ -736,8 +805,10 @@ class Statement(Struct, frozen=True):
 
 
 class Wanted(Struct, frozen=True):
-    """What has to be there before a target can be deployed: the sandbox makes it, elsewhere it is somebody's. `what` is a word of
-    sandbox/provision.py: repository, service, bucket, function or bootstrap (of CDK)."""
+    """What has to be there before a target can be deployed: the sandbox makes it, elsewhere it is
+    somebody's. `what` is a word of sandbox/provision.py: repository, service, bucket, function or
+    bootstrap (of CDK).
+    """
 
     what: str
     name: str
@@ -745,7 +816,9 @@ class Wanted(Struct, frozen=True):
 
 
 class Written(Struct, frozen=True):
-    """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of it; None is all of it."""
+    """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of
+    it; None is all of it.
+    """
 
     what: str
     name: str
@@ -758,9 +831,11 @@ class Written(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to `resume`; `took_s` is in seconds.
+    """How a step ended, as far as this process saw it. `open` says that the journal leaves it to
+    `resume`; `took_s` is in seconds.
 
-    `untouched`: what is unhealthy ran like that before this run, so that there is nothing to put back.
+    `untouched`: what is unhealthy ran like that before this run, so that there is nothing to put
+    back.
     """
 
     step: str

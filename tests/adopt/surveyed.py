@@ -1,4 +1,6 @@
-"""A repository in a dictionary, what the survey makes of it, and what its draft then says of a change."""
+"""A repository in a dictionary, what the survey makes of it, and what its draft then says of a
+change.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +22,9 @@ class Surveyed:
         self.tree = tree
         self.survey: Survey = survey(list(tree), tree.get, project)
         self.text = toml(self.survey.draft)
-        self.rules: Rules = load(self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True)
+        self.rules: Rules = load(
+            self.text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS), draft=True
+        )
         self._book = RuleBook(self.rules, Graph(self.rules.targets).covered)
 
     @property
@@ -42,7 +46,9 @@ class Surveyed:
         return found.needs if key == "needs" else found.settings[key]
 
     def due(self, path: str) -> list[str] | str:
-        """The targets that a change of a path calls for, or `ignored`, `unmatched`, or the check to run."""
+        """The targets that a change of a path calls for, or `ignored`, `unmatched`, or the check to
+        run.
+        """
         if self._book.ignores(path):
             return "ignored"
         hits = [self.rules.rules[rule] for rule, _ in self._book.matching(Change(path, "modified"))]
@@ -51,7 +57,11 @@ class Surveyed:
 
     def forgotten(self) -> tuple[Uncovered, ...]:
         """What the images take that the draft's own rules do not send to their apps."""
-        apps = {one.settings["build"]["dockerfile"]: one for one in self.survey.draft.targets if one.kind == "app"}  # type: ignore[index]
+        apps = {
+            one.settings["build"]["dockerfile"]: one  # type: ignore[index]
+            for one in self.survey.draft.targets
+            if one.kind == "app"
+        }
         rules = self.survey.draft.rules
         return uncovered_sources(
             {path: self.tree[path] for path in apps},
@@ -60,6 +70,13 @@ class Surveyed:
             [path for path in self.tree if "\0" not in path],
             (),
             {path: one.settings["build"]["context"] for path, one in apps.items()},  # type: ignore[index]
-            {path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy) for path, one in apps.items()},
-            {path: text for path, text in self.tree.items() if path.endswith(".dockerignore") and text},
+            {
+                path: frozenset(at for at, rule in enumerate(rules) if one.name in rule.deploy)
+                for path, one in apps.items()
+            },
+            {
+                path: text
+                for path, text in self.tree.items()
+                if path.endswith(".dockerignore") and text
+            },
         )

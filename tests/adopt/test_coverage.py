@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from toolkit.adopt.coverage import Coverage, Uncovered, coverage, uncovered_sources
 
-TREE = ["backend/Dockerfile", "backend/src/a.py", "backend/src/b.py", "backend/req.txt", "backend/README.md", "lib/x.py", "lib/y.py"]
+TREE = [
+    "backend/Dockerfile",
+    "backend/src/a.py",
+    "backend/src/b.py",
+    "backend/req.txt",
+    "backend/README.md",
+    "lib/x.py",
+    "lib/y.py",
+]
 
 
 def uncovered(
@@ -31,7 +39,9 @@ def uncovered(
 
 def test_every_path_is_matched_ignored_or_unmatched() -> None:
     found = coverage([["backend/src/**"], ["backend/**", "!backend/req.txt"]], TREE, ["**/*.md"])
-    assert found == Coverage(matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/req.txt", 1)))
+    assert found == Coverage(
+        matched=3, ignored=1, unmatched=3, folders=(("lib/", 2), ("backend/req.txt", 1))
+    )
 
 
 def test_what_is_ignored_is_ignored_although_a_rule_matches_it() -> None:
@@ -51,12 +61,18 @@ def test_no_rules_and_no_paths_cover_nothing() -> None:
 
 
 def test_a_source_that_no_rule_of_the_app_matches_is_found() -> None:
-    assert uncovered("COPY src .\nCOPY req.txt .", [["backend/src/**"]]) == [(3, "req.txt", 1, "backend/req.txt")]
+    assert uncovered("COPY src .\nCOPY req.txt .", [["backend/src/**"]]) == [
+        (3, "req.txt", 1, "backend/req.txt")
+    ]
 
 
 def test_a_rule_of_another_target_does_not_count() -> None:
-    assert uncovered("COPY src .", [["backend/req.txt"], ["backend/src/**"]]) == [(2, "src", 2, "backend/src/a.py")]
-    assert uncovered("COPY src .", [["backend/req.txt"], ["backend/src/**"]], frozenset({0, 1})) == []
+    assert uncovered("COPY src .", [["backend/req.txt"], ["backend/src/**"]]) == [
+        (2, "src", 2, "backend/src/a.py")
+    ]
+    assert (
+        uncovered("COPY src .", [["backend/req.txt"], ["backend/src/**"]], frozenset({0, 1})) == []
+    )
 
 
 def test_a_dockerfile_that_no_app_is_built_from_is_nobodys() -> None:
@@ -75,11 +91,15 @@ def test_a_file_is_counted_for_the_first_source_that_brings_it() -> None:
 
 
 def test_what_a_person_said_needs_no_rule_is_let_be() -> None:
-    assert uncovered("COPY . .", [["backend/src/**"]], accept=["backend/Dockerfile", "**/*.md"]) == [(2, ".", 1, "backend/req.txt")]
+    assert uncovered(
+        "COPY . .", [["backend/src/**"]], accept=["backend/Dockerfile", "**/*.md"]
+    ) == [(2, ".", 1, "backend/req.txt")]
 
 
 def test_what_is_ignored_but_goes_into_the_image_is_missed() -> None:
-    assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"]) == [(2, ".", 1, "backend/README.md")]
+    assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"]) == [
+        (2, ".", 1, "backend/README.md")
+    ]
     assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"], ignored="*.md") == []
     assert uncovered("COPY . .", [["backend/**"]], ignore=["**/*.md"], accept=["**/*.md"]) == []
     assert uncovered("COPY src .", [["backend/**"]], ignore=["**/*.md"]) == []
@@ -87,15 +107,24 @@ def test_what_is_ignored_but_goes_into_the_image_is_missed() -> None:
 
 def test_what_is_ignored_and_left_out_by_the_rule_of_the_app_is_meant() -> None:
     assert uncovered("COPY . .", [["backend/**", "!**/*.md"]], ignore=["**/*.md"]) == []
-    assert uncovered("COPY . .", [["backend/**"], ["x", "!**/*.md"]], ignore=["**/*.md"]) == [(2, ".", 1, "backend/README.md")]
+    assert uncovered("COPY . .", [["backend/**"], ["x", "!**/*.md"]], ignore=["**/*.md"]) == [
+        (2, ".", 1, "backend/README.md")
+    ]
 
 
 def test_an_exclusion_in_ignore_takes_nothing_from_what_is_accepted() -> None:
-    assert uncovered("COPY src .", [["x"]], ignore=["lib/**", "!backend/**"], accept=["backend/src/**"]) == []
+    assert (
+        uncovered(
+            "COPY src .", [["x"]], ignore=["lib/**", "!backend/**"], accept=["backend/src/**"]
+        )
+        == []
+    )
 
 
 def test_the_dockerignore_of_the_context_counts() -> None:
-    assert uncovered("COPY . .", [["backend/src/**"]], ignored="*\n!req.txt\n!src") == [(2, ".", 1, "backend/req.txt")]
+    assert uncovered("COPY . .", [["backend/src/**"]], ignored="*\n!req.txt\n!src") == [
+        (2, ".", 1, "backend/req.txt")
+    ]
 
 
 def test_an_exclude_of_the_line_counts() -> None:
@@ -104,8 +133,12 @@ def test_an_exclude_of_the_line_counts() -> None:
 
 def test_the_root_may_be_written_in_every_way() -> None:
     for context in ("", ".", "./"):
-        assert uncovered("COPY lib .", [["backend/**"]], context=context) == [(2, "lib", 2, "lib/x.py")]
-    assert uncovered("COPY src .", [["x"]], context="./backend/") == [(2, "src", 2, "backend/src/a.py")]
+        assert uncovered("COPY lib .", [["backend/**"]], context=context) == [
+            (2, "lib", 2, "lib/x.py")
+        ]
+    assert uncovered("COPY src .", [["x"]], context="./backend/") == [
+        (2, "src", 2, "backend/src/a.py")
+    ]
 
 
 def test_a_source_that_is_not_certain_says_so() -> None:

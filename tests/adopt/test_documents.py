@@ -13,24 +13,51 @@ def test_a_workflow_keeps_its_on_as_a_word() -> None:
 
 
 def test_scalars_are_those_of_yaml_1_2() -> None:
-    text = "[true, null, ~, 3, -4, 0x1f, 0o17, 1.5, .5, 1e3, 2024-01-01, 2024-99-99, '1', 1_000, 12:30]"
-    assert load_yaml(text) == [True, None, None, 3, -4, 31, 15, 1.5, 0.5, 1000.0, "2024-01-01", "2024-99-99", "1", "1_000", "12:30"]
+    text = (
+        "[true, null, ~, 3, -4, 0x1f, 0o17, 1.5, .5, 1e3, 2024-01-01, 2024-99-99, '1', 1_000,"
+        " 12:30]"
+    )
+    assert load_yaml(text) == [
+        True,
+        None,
+        None,
+        3,
+        -4,
+        31,
+        15,
+        1.5,
+        0.5,
+        1000.0,
+        "2024-01-01",
+        "2024-99-99",
+        "1",
+        "1_000",
+        "12:30",
+    ]
 
 
 def test_the_tags_of_cloudformation_are_read_as_their_values() -> None:
-    text = "a: !Ref X\nb: !Sub ['${x}', {x: !GetAtt A.B}]\nc: !If {d: !!python/object/apply:os.system [x]}"
+    text = (
+        "a: !Ref X\nb: !Sub ['${x}', {x: !GetAtt A.B}]\nc: !If {d: !!python/object/apply:os.system"
+        " [x]}"
+    )
     assert load_yaml(text) == {"a": "X", "b": ["${x}", {"x": "A.B"}], "c": {"d": ["x"]}}
 
 
 def test_aliases_and_merges_are_written_out() -> None:
     assert load_yaml("a: &a [x]\nb: [*a, y]\nc: &c {d: 1}\ne: {<<: *c, f: 2}") == {
-        "a": ["x"], "b": [["x"], "y"], "c": {"d": 1}, "e": {"d": 1, "f": 2},
-    }  # fmt: skip
+        "a": ["x"],
+        "b": [["x"], "y"],
+        "c": {"d": 1},
+        "e": {"d": 1, "f": 2},
+    }
 
 
 def _layers(layer: str) -> str:
     """Twelve names, each of which holds the one before nine times."""
-    lines = [f"a{one}: &a{one} {layer.format(', '.join([f'*a{one - 1}'] * 9))}" for one in range(1, 12)]
+    lines = [
+        f"a{one}: &a{one} {layer.format(', '.join([f'*a{one - 1}'] * 9))}" for one in range(1, 12)
+    ]
     return "\n".join(["a0: &a0 {k: 1}", *lines])
 
 
@@ -74,7 +101,10 @@ def test_any_text_is_data_or_a_value_error(text: str) -> None:
 
 _DATA = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9999) | st.text("abc on/*!:#-'\"é", max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcno", min_size=1, max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abcno", min_size=1, max_size=4), inner, max_size=3)
+    ),
 )
 
 

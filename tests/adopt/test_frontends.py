@@ -18,10 +18,19 @@ def package(*uses: str, name: str = "x", **more: object) -> str:
         ("vite", {"index.html": "", "vite.config.ts": "build: { outDir: 'build' }"}, "app/build"),
         ("vite", {"index.html": "", "vite.config.ts": "build: { outDir: '../static' }"}, "static"),
         ("react-scripts", {"public/index.html": ""}, "app/build"),
-        ("@angular/cli", {"src/index.html": "", "angular.json": '{"outputPath": "dist/shop"}'}, "app/dist/shop"),
         (
             "@angular/cli",
-            {"angular.json": '{"builder": "@angular-devkit/build-angular:application", "outputPath": "dist/shop"}'},
+            {"src/index.html": "", "angular.json": '{"outputPath": "dist/shop"}'},
+            "app/dist/shop",
+        ),
+        (
+            "@angular/cli",
+            {
+                "angular.json": (
+                    '{"builder": "@angular-devkit/build-angular:application", "outputPath":'
+                    ' "dist/shop"}'
+                )
+            },
             "app/dist/shop/browser",
         ),
         ("astro", {}, "app/dist"),
@@ -31,23 +40,36 @@ def package(*uses: str, name: str = "x", **more: object) -> str:
         ("parcel", {"src/index.html": ""}, "app/dist"),
     ],
 )
-def test_a_package_is_a_site_by_what_builds_it(uses: str, more: dict[str, str], source: str) -> None:
-    found = Surveyed({"app/package.json": package(uses), **{f"app/{path}": text for path, text in more.items()}})
+def test_a_package_is_a_site_by_what_builds_it(
+    uses: str, more: dict[str, str], source: str
+) -> None:
+    found = Surveyed(
+        {"app/package.json": package(uses), **{f"app/{path}": text for path, text in more.items()}}
+    )
     assert found.targets == {"app": "site"}
     assert found.setting("app", "source") == source
 
 
-@pytest.mark.parametrize("uses", [("vite",), ("next",), ("express", "react-scripts"), ("typescript",), ("vitest",)])
+@pytest.mark.parametrize(
+    "uses", [("vite",), ("next",), ("express", "react-scripts"), ("typescript",), ("vitest",)]
+)
 def test_libraries_and_servers_are_no_sites(uses: tuple[str, ...]) -> None:
     assert Surveyed({"app/package.json": package(*uses), "app/src/a.ts": ""}).targets == {}
 
 
 @pytest.mark.parametrize("folder", ["frontend", "apps/web", "site", "ui", "www"])
 def test_a_folder_is_a_site_by_its_name_and_a_build(folder: str) -> None:
-    assert list(Surveyed({f"{folder}/package.json": package(scripts={"build": "make"})}).targets.values()) == ["site"]
-    assert list(Surveyed({f"{folder}/build.py": "", f"{folder}/src/index.html": ""}).targets.values()) == ["site"]
+    assert list(
+        Surveyed({f"{folder}/package.json": package(scripts={"build": "make"})}).targets.values()
+    ) == ["site"]
+    assert list(
+        Surveyed({f"{folder}/build.py": "", f"{folder}/src/index.html": ""}).targets.values()
+    ) == ["site"]
     assert Surveyed({f"{folder}/a.py": ""}).targets == {}
-    assert Surveyed({f"{folder}/package.json": package("express", scripts={"build": "make"})}).targets == {}
+    assert (
+        Surveyed({f"{folder}/package.json": package("express", scripts={"build": "make"})}).targets
+        == {}
+    )
 
 
 def test_pages_without_a_build_are_their_own_source() -> None:
@@ -60,11 +82,17 @@ MONOREPO = {
     "package.json": json.dumps({"workspaces": ["packages/*"]}),
     "package-lock.json": "{}",
     "pnpm-workspace.yaml": "packages: ['packages/*']",
-    "packages/web/package.json": json.dumps({"dependencies": {"vite": "5", "@shop/ui": "workspace:*"}}),
+    "packages/web/package.json": json.dumps(
+        {"dependencies": {"vite": "5", "@shop/ui": "workspace:*"}}
+    ),
     "packages/web/index.html": "",
     "packages/web/src/a.test.ts": "",
-    "packages/ui/package.json": json.dumps({"name": "@shop/ui", "dependencies": {"@shop/core": "*"}}),
-    "packages/core/package.json": json.dumps({"name": "@shop/core", "dependencies": {"@shop/ui": "*"}}),
+    "packages/ui/package.json": json.dumps(
+        {"name": "@shop/ui", "dependencies": {"@shop/core": "*"}}
+    ),
+    "packages/core/package.json": json.dumps(
+        {"name": "@shop/core", "dependencies": {"@shop/ui": "*"}}
+    ),
     "packages/api/package.json": json.dumps({"name": "@shop/api"}),
 }
 
@@ -85,7 +113,15 @@ def test_a_workspace_is_built_from_the_workspaces_that_it_uses(path: str, due: o
 
 
 def test_a_site_in_the_root_is_made_of_its_usual_folders() -> None:
-    found = Surveyed({"package.json": package("vite"), "index.html": "", "src/a.ts": "", "vite.config.ts": "", "backend/a.py": ""})
+    found = Surveyed(
+        {
+            "package.json": package("vite"),
+            "index.html": "",
+            "src/a.ts": "",
+            "vite.config.ts": "",
+            "backend/a.py": "",
+        }
+    )
     assert found.targets == {"site": "site"}
     assert found.setting("site", "source") == "dist"
     for path in ("package.json", "index.html", "src/b/c.ts", "vite.config.ts"):
@@ -111,17 +147,28 @@ def test_a_front_end_that_an_image_takes_is_no_site(dockerfile: dict[str, str]) 
 
 
 def test_an_image_of_everything_takes_no_site_with_it() -> None:
-    found = Surveyed({**VITE, "Dockerfile": "FROM x\nCOPY . .\n", "tests/test_a.py": "def test(): pass"})
+    found = Surveyed(
+        {**VITE, "Dockerfile": "FROM x\nCOPY . .\n", "tests/test_a.py": "def test(): pass"}
+    )
     assert found.due("frontend/a.ts") == ["app", "frontend"]
 
 
 def test_the_bucket_is_the_one_that_a_stack_names_for_it() -> None:
-    cdk = {"cdk/cdk.json": "{}", "cdk/a.py": "from aws_cdk import Stack\nclass A(Stack):\n    def f(self):\n        {}\nA(app, 'a')\n"}
+    cdk = {
+        "cdk/cdk.json": "{}",
+        "cdk/a.py": (
+            "from aws_cdk import Stack\nclass A(Stack):\n    def f(self):\n        {}\nA(app,"
+            " 'a')\n"
+        ),
+    }
     two = "Bucket(self, 'B', bucket_name='shop-web'); Bucket(self, 'U', bucket_name='shop-uploads')"
     found = Surveyed({**VITE, "cdk/cdk.json": "{}", "cdk/a.py": cdk["cdk/a.py"].format(two)})
     assert found.setting("frontend", "bucket") == "shop-web"
     assert "bucket" not in found.questions
-    assert "targets.frontend.bucket: the name of the S3 bucket (drafted as `shop-frontend`)" in Surveyed(VITE).questions
+    assert (
+        "targets.frontend.bucket: the name of the S3 bucket (drafted as `shop-frontend`)"
+        in Surveyed(VITE).questions
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
@@ -144,7 +191,13 @@ OUTSIDE = {
 
 @pytest.mark.parametrize(
     ("path", "due"),
-    [("shared/types.ts", ["web"]), ("base/b.ts", ["web"]), ("z.js", ["web"]), ("web/src/near.ts", ["web"]), ("other/a.ts", "unmatched")],
+    [
+        ("shared/types.ts", ["web"]),
+        ("base/b.ts", ["web"]),
+        ("z.js", ["web"]),
+        ("web/src/near.ts", ["web"]),
+        ("other/a.ts", "unmatched"),
+    ],
 )
 def test_a_site_is_made_of_what_it_imports_from_outside(path: str, due: object) -> None:
     assert Surveyed(OUTSIDE).due(path) == due

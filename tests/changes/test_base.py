@@ -11,7 +11,11 @@ from toolkit.errors import MissingCommit, NoCommits, UnknownRef, UsageError
 from toolkit.model import Base
 from toolkit.ports.git import Git
 
-APP, LAMBDA, FARGATE = "backend/src/app.py", "lambda/login/handler.py", "cdk/stacks/fargate_stack.py"
+APP, LAMBDA, FARGATE = (
+    "backend/src/app.py",
+    "lambda/login/handler.py",
+    "cdk/stacks/fargate_stack.py",
+)
 
 
 def chosen(repo: Repo, asked: str | None = None) -> tuple[Base, str | None]:
@@ -41,7 +45,10 @@ def test_a_commit_is_compared_with_the_working_tree(repo: Repo) -> None:
     assert chosen(repo, "main") == (Base("ref", "main", (head,), "as asked"), None)
 
 
-@pytest.mark.parametrize(("asked", "sides"), [("v1..v2", "v1 v2"), ("v1..", "v1 HEAD"), ("..v1", "HEAD v1"), ("..", "HEAD HEAD")])
+@pytest.mark.parametrize(
+    ("asked", "sides"),
+    [("v1..v2", "v1 v2"), ("v1..", "v1 HEAD"), ("..v1", "HEAD v1"), ("..", "HEAD HEAD")],
+)
 def test_a_range_is_compared_as_two_trees(repo: Repo, asked: str, sides: str) -> None:
     repo.git("tag", "v1")
     repo.commit("second")
@@ -53,12 +60,20 @@ def test_a_range_is_compared_as_two_trees(repo: Repo, asked: str, sides: str) ->
 
 def test_a_range_of_three_dots_starts_where_the_sides_parted(clone: Repo) -> None:
     parted = clone.git("merge-base", "feature", "origin/main")
-    assert chosen(clone, "origin/main...")[0] == Base("range", "origin/main...", (parted,), "merge base of the two, as asked")
+    assert chosen(clone, "origin/main...")[0] == Base(
+        "range", "origin/main...", (parted,), "merge base of the two, as asked"
+    )
 
 
-def test_two_dots_show_what_a_deploy_would_take_back_and_three_do_not(clone: Repo, toolkit: Toolkit) -> None:
-    assert toolkit(clone.path, "diff", "-q", "origin/main..feature").out == "toolkit deploy api app\n"
-    assert toolkit(clone.path, "diff", "-q", "origin/main...feature").out == "toolkit deploy-app app\n"
+def test_two_dots_show_what_a_deploy_would_take_back_and_three_do_not(
+    clone: Repo, toolkit: Toolkit
+) -> None:
+    assert (
+        toolkit(clone.path, "diff", "-q", "origin/main..feature").out == "toolkit deploy api app\n"
+    )
+    assert (
+        toolkit(clone.path, "diff", "-q", "origin/main...feature").out == "toolkit deploy-app app\n"
+    )
 
 
 def test_the_base_may_be_the_head(repo: Repo, toolkit: Toolkit) -> None:
@@ -72,7 +87,10 @@ def test_the_base_may_be_ahead(repo: Repo, toolkit: Toolkit) -> None:
     live = repo.commit("live", {APP: "new\n", "backend/src/new.py": "x"})
     repo.git("reset", "-q", "--hard", "HEAD~1")
     found = toolkit(repo.path, "diff", "--json", live).json
-    assert {one["path"]: one["status"] for one in found["changes"]} == {APP: "modified", "backend/src/new.py": "deleted"}
+    assert {one["path"]: one["status"] for one in found["changes"]} == {
+        APP: "modified",
+        "backend/src/new.py": "deleted",
+    }
 
 
 def test_the_base_may_have_no_common_history(repo: Repo, toolkit: Toolkit) -> None:
@@ -121,7 +139,9 @@ def test_an_upstream_is_taken_before_the_remotes_default(clone: Repo) -> None:
     assert named(clone) == "origin/release"
 
 
-def test_an_upstream_that_is_the_branchs_own_copy_says_nothing_about_what_is_deployed(clone: Repo) -> None:
+def test_an_upstream_that_is_the_branchs_own_copy_says_nothing_about_what_is_deployed(
+    clone: Repo,
+) -> None:
     clone.git("update-ref", "refs/remotes/origin/feature", "HEAD")
     clone.git("branch", "--set-upstream-to=origin/feature")
     assert named(clone) == "origin/main"
@@ -185,7 +205,9 @@ def test_without_a_remote_the_local_main_branch_is_the_base(repo: Repo, name: st
     assert chosen(repo)[0] == Base("ref", name, (head,), "upstream merge base")
 
 
-def test_on_the_only_branch_there_is_no_base_and_everything_is_due(repo: Repo, toolkit: Toolkit) -> None:
+def test_on_the_only_branch_there_is_no_base_and_everything_is_due(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     assert chosen(repo)[0].kind == "none"
     found = toolkit(repo.path, "diff", "--json").json
     assert found["status"] == "unknown"
@@ -203,13 +225,17 @@ def test_a_branch_that_only_has_its_own_copy_is_compared_with_that(clone: Repo) 
     assert named(clone) == "origin/feature"
 
 
-def test_a_detached_head_is_compared_with_the_remotes_default(clone: Repo, toolkit: Toolkit) -> None:
+def test_a_detached_head_is_compared_with_the_remotes_default(
+    clone: Repo, toolkit: Toolkit
+) -> None:
     clone.git("checkout", "-q", "--detach")
     assert named(clone) == "origin/main"
     assert toolkit(clone.path, "diff", "--json").json["head"]["branch"] is None
 
 
-def test_on_the_main_branch_itself_a_note_says_what_to_name(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_on_the_main_branch_itself_a_note_says_what_to_name(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     clone = repo.clone(tmp_path / "clone")
     assert toolkit(clone.path, "diff", "--json", "change").json["notes"]
     clone.commit("ahead", {APP: "new\n"})
@@ -234,7 +260,9 @@ def test_a_shallow_clone_without_the_merge_base_is_an_error(repo: Repo, tmp_path
     assert caught.value.facts["fetch"] == "git fetch --unshallow origin"
 
 
-def test_a_shallow_clone_with_the_merge_base_is_compared(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_shallow_clone_with_the_merge_base_is_compared(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     """As much as is needed is enough."""
     for at in range(3):
         repo.commit(f"main {at}")
@@ -250,7 +278,9 @@ def test_a_shallow_clone_with_the_merge_base_is_compared(repo: Repo, tmp_path: P
 
 @pytest.fixture
 def crossed(repo: Repo) -> Repo:
-    """A criss-cross: two branches that each merged the other, so that both old tips are best merge bases."""
+    """A criss-cross: two branches that each merged the other, so that both old tips are best merge
+    bases.
+    """
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit("ours", {APP: "ours\n"})
     repo.git("checkout", "-q", "main")
@@ -262,7 +292,9 @@ def crossed(repo: Repo) -> Repo:
     return repo
 
 
-def test_with_several_merge_bases_what_differs_from_any_counts(crossed: Repo, toolkit: Toolkit) -> None:
+def test_with_several_merge_bases_what_differs_from_any_counts(
+    crossed: Repo, toolkit: Toolkit
+) -> None:
     crossed.commit("more", {FARGATE: "new\n"})
     found = toolkit(crossed.path, "diff", "--json", "main...feature").json
     assert {one["path"] for one in found["changes"]} == {APP, LAMBDA, FARGATE}
@@ -270,20 +302,33 @@ def test_with_several_merge_bases_what_differs_from_any_counts(crossed: Repo, to
     assert any("2 merge bases" in note for note in found["notes"])
 
 
-def test_with_several_merge_bases_the_working_tree_counts_too(crossed: Repo, toolkit: Toolkit) -> None:
+def test_with_several_merge_bases_the_working_tree_counts_too(
+    crossed: Repo, toolkit: Toolkit
+) -> None:
     crossed.write({FARGATE: "new\n"})
-    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {APP, LAMBDA, FARGATE}
+    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
+        APP,
+        LAMBDA,
+        FARGATE,
+    }
 
 
-def test_with_several_merge_bases_a_change_is_taken_back_only_if_it_is_for_all(crossed: Repo, toolkit: Toolkit) -> None:
+def test_with_several_merge_bases_a_change_is_taken_back_only_if_it_is_for_all(
+    crossed: Repo, toolkit: Toolkit
+) -> None:
     """One of the two already had the file as it was before."""
     crossed.write({APP: "app\n"})
-    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {APP, LAMBDA}
+    assert {one["path"] for one in toolkit(crossed.path, "diff", "--json").json["changes"]} == {
+        APP,
+        LAMBDA,
+    }
 
 
 def test_with_several_merge_bases_the_rules_of_each_count(crossed: Repo, toolkit: Toolkit) -> None:
     """Only one of the two bases has a rule that sends the file to a target."""
-    old = RULES.replace('paths = ["smoke/**"]\nrun = ["smoke-test"]', 'paths = ["smoke/**"]\ndeploy = ["api"]')
+    old = RULES.replace(
+        'paths = ["smoke/**"]\nrun = ["smoke-test"]', 'paths = ["smoke/**"]\ndeploy = ["api"]'
+    )
     crossed.git("checkout", "-q", "-B", "feature", "old-main~1")
     ours = crossed.commit("ours", {"rules.toml": old})
     crossed.git("checkout", "-q", "-B", "main", "old-main~1")
@@ -293,4 +338,7 @@ def test_with_several_merge_bases_the_rules_of_each_count(crossed: Repo, toolkit
     crossed.git("merge", "-q", "-m", "other way", theirs)
     crossed.commit("new rules", {"rules.toml": RULES, "smoke/test.py": "new\n"})
     assert len(crossed.git("merge-base", "--all", "main", "feature").split()) == 2
-    assert [step["target"] for step in toolkit(crossed.path, "diff", "--json", "main...feature").json["plan"]["steps"]] == ["api"]
+    assert [
+        step["target"]
+        for step in toolkit(crossed.path, "diff", "--json", "main...feature").json["plan"]["steps"]
+    ] == ["api"]

@@ -27,7 +27,9 @@ def found(repo: Repo, base: str = "HEAD") -> Found:
 def changes(repo: Repo, base: str = "HEAD") -> list[Change]:
     git = Git.open(str(repo.path))
     start = git.resolve(base)
-    return detect.in_work_tree(detect.between([git.diff_trees(start, git.require_head())]), git, (start,))
+    return detect.in_work_tree(
+        detect.between([git.diff_trees(start, git.require_head())]), git, (start,)
+    )
 
 
 def committed(repo: Repo, old: str = "HEAD~1", new: str = "HEAD") -> list[Change]:
@@ -53,7 +55,9 @@ def test_an_edit_is_modified_unstaged_or_staged(repo: Repo) -> None:
 
 
 def test_an_edit_of_the_same_size_and_time_is_seen(repo: Repo) -> None:
-    """What a build tool that restores times would do. The settings are for file systems that cannot tell, and would hide it."""
+    """What a build tool that restores times would do. The settings are for file systems that cannot
+    tell, and would hide it.
+    """
     os.utime(repo.path / APP, (1_000_000_000, 1_000_000_000))
     repo.git("update-index", "--refresh")
     changed = repo.path.stat().st_ctime + 1
@@ -100,7 +104,10 @@ def test_a_deleted_file_is_deleted_unstaged_or_staged(repo: Repo) -> None:
 
 def test_a_deleted_folder_is_every_file_of_it(repo: Repo) -> None:
     repo.git("rm", "-q", "-r", "cdk")
-    assert found(repo) == {"cdk/app.py": ("deleted", "staged"), "cdk/stacks/fargate_stack.py": ("deleted", "staged")}
+    assert found(repo) == {
+        "cdk/app.py": ("deleted", "staged"),
+        "cdk/stacks/fargate_stack.py": ("deleted", "staged"),
+    }
 
 
 def test_a_file_in_place_of_a_folder_is_both(repo: Repo) -> None:
@@ -160,8 +167,13 @@ def test_a_conflict_is_conflicted_until_it_is_resolved(repo: Repo, theirs: bool)
 
 def test_a_conflict_counts_for_a_rule_of_any_status(repo: Repo, toolkit: Toolkit) -> None:
     conflict(repo)
-    repo.write({"rules.toml": RULES.replace('deploy = ["app"]', 'deploy = ["app"]\nchanges = ["deleted"]')})
-    assert toolkit(repo.path, "diff", "--json", "HEAD").json["recommendation"] == "toolkit deploy-app app"
+    repo.write(
+        {"rules.toml": RULES.replace('deploy = ["app"]', 'deploy = ["app"]\nchanges = ["deleted"]')}
+    )
+    assert (
+        toolkit(repo.path, "diff", "--json", "HEAD").json["recommendation"]
+        == "toolkit deploy-app app"
+    )
 
 
 # What is committed and what the working tree makes of it
@@ -192,7 +204,9 @@ def test_a_staged_change_that_the_working_tree_takes_back_is_none(repo: Repo) ->
     assert found(repo) == {}
 
 
-def test_a_committed_file_that_is_taken_out_of_the_index_but_kept_is_still_there(repo: Repo) -> None:
+def test_a_committed_file_that_is_taken_out_of_the_index_but_kept_is_still_there(
+    repo: Repo,
+) -> None:
     """`git rm --cached`: git tells of it twice, as deleted and as untracked."""
     repo.commit("second", {"new": "x"})
     repo.git("rm", "-q", "--cached", "new")
@@ -201,7 +215,9 @@ def test_a_committed_file_that_is_taken_out_of_the_index_but_kept_is_still_there
 
 
 def test_a_file_that_is_taken_out_of_the_index_but_kept_counts_as_modified(repo: Repo) -> None:
-    """Whether it still is what it was nobody compares: it is called modified, which may be more than is true, never less."""
+    """Whether it still is what it was nobody compares: it is called modified, which may be more
+    than is true, never less.
+    """
     repo.git("rm", "-q", "--cached", APP)
     assert found(repo) == {APP: ("modified", "untracked")}
     repo.write({APP: "new\n"})
@@ -221,7 +237,9 @@ def test_a_file_that_was_deleted_and_is_back_counts_as_modified(repo: Repo) -> N
 
 
 def test_a_status_is_that_between_the_base_and_the_working_tree(repo: Repo) -> None:
-    """A rule may be for some statuses only: seen from the index or from HEAD they would be others."""
+    """A rule may be for some statuses only: seen from the index or from HEAD they would be
+    others.
+    """
     (repo.path / APP).unlink()
     (repo.path / APP).symlink_to("x")
     repo.commit("a link", {"new": "x", "edited": "x"})
@@ -229,7 +247,11 @@ def test_a_status_is_that_between_the_base_and_the_working_tree(repo: Repo) -> N
     repo.write({APP: "a file again\n", "new": "y"})
     repo.git("rm", "-q", "--cached", "edited")
     repo.git("add", "-N", "edited")
-    assert found(repo, "HEAD~1") == {APP: ("modified", "unstaged"), "new": ("added", "unstaged"), "edited": ("added", "unstaged")}
+    assert found(repo, "HEAD~1") == {
+        APP: ("modified", "unstaged"),
+        "new": ("added", "unstaged"),
+        "edited": ("added", "unstaged"),
+    }
 
 
 # What the index hides
@@ -304,7 +326,10 @@ def test_an_edited_move_is_both_paths(repo: Repo) -> None:
 def test_a_move_out_of_a_target_calls_for_both(repo: Repo, toolkit: Toolkit) -> None:
     repo.git("mv", APP, "lambda/app.py")
     repo.commit("moved")
-    assert toolkit(repo.path, "diff", "--json", "HEAD~1").json["recommendation"] == "toolkit deploy api app"
+    assert (
+        toolkit(repo.path, "diff", "--json", "HEAD~1").json["recommendation"]
+        == "toolkit deploy api app"
+    )
 
 
 def test_a_move_that_only_changes_case_is_both_paths(repo: Repo) -> None:
@@ -327,7 +352,15 @@ def test_a_moved_file_that_is_edited_later_keeps_where_it_came_from(repo: Repo) 
 def parent(repo: Repo, tmp_path: Path) -> Repo:
     """The repository with a submodule `lib/sub`, added by its last commit."""
     Repo.make(tmp_path / "inner", {"a": "x"}, rules=None)
-    repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{tmp_path}/inner", "lib/sub")
+    repo.git(
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        f"file://{tmp_path}/inner",
+        "lib/sub",
+    )
     repo.commit("submodule")
     return repo
 
@@ -344,8 +377,12 @@ def test_a_removed_submodule_is_one_path(parent: Repo) -> None:
     assert Change("lib/sub", "deleted") in committed(parent)
 
 
-@pytest.mark.parametrize("setting", ["", "diff.ignoreSubmodules", "submodule.lib/sub.ignore", ".gitmodules"])
-def test_another_commit_in_a_submodule_is_seen_whatever_is_configured(parent: Repo, setting: str) -> None:
+@pytest.mark.parametrize(
+    "setting", ["", "diff.ignoreSubmodules", "submodule.lib/sub.ignore", ".gitmodules"]
+)
+def test_another_commit_in_a_submodule_is_seen_whatever_is_configured(
+    parent: Repo, setting: str
+) -> None:
     if setting == ".gitmodules":
         parent.git("config", "-f", ".gitmodules", "submodule.lib/sub.ignore", "all")
         parent.commit("ignore")
@@ -367,7 +404,9 @@ def test_an_uncommitted_file_in_a_submodule_makes_it_modified(parent: Repo, name
 
 
 @pytest.mark.parametrize("how", ["--assume-unchanged", "--skip-worktree"])
-def test_an_edit_that_the_index_of_a_submodule_hides_makes_it_modified(parent: Repo, how: str) -> None:
+def test_an_edit_that_the_index_of_a_submodule_hides_makes_it_modified(
+    parent: Repo, how: str
+) -> None:
     inside = Repo(parent.path / "lib/sub")
     inside.git("update-index", how, "a")
     assert found(parent) == {}
@@ -394,7 +433,10 @@ def test_a_folder_in_place_of_a_submodule_is_type_changed_or_both(parent: Repo) 
 def test_a_rule_for_the_folder_above_has_the_submodule(parent: Repo, toolkit: Toolkit) -> None:
     parent.write({"rules.toml": RULES.replace('"lambda/**"', '"lambda/**", "lib/sub/**"')})
     Repo(parent.path / "lib/sub").commit("new", {"a": "new\n"})
-    assert toolkit(parent.path, "diff", "--json", "HEAD").json["recommendation"] == "toolkit deploy-stack api"
+    assert (
+        toolkit(parent.path, "diff", "--json", "HEAD").json["recommendation"]
+        == "toolkit deploy-stack api"
+    )
 
 
 # However git is configured, and wherever one stands
@@ -450,15 +492,28 @@ def test_a_rule_for_the_folder_above_has_the_submodule(parent: Repo, toolkit: To
     ],
 )
 @pytest.mark.parametrize("where", ["repository", "person"])
-def test_no_configuration_changes_the_answer(repo: Repo, toolkit: Toolkit, setting: str, where: str) -> None:
+def test_no_configuration_changes_the_answer(
+    repo: Repo, toolkit: Toolkit, setting: str, where: str
+) -> None:
     base = repo.git("rev-parse", "HEAD")
     repo.git("mv", "cdk/app.py", "cdk/main.py")
     repo.commit("second", {APP: "new\n", b"backend/caf\xe9": "x"})
-    repo.write({"lambda/login/handler.py": "new\n", "lambda/login/Handler.py": "x", "notes/a/b": "x", "é": "x"})
+    repo.write(
+        {
+            "lambda/login/handler.py": "new\n",
+            "lambda/login/Handler.py": "x",
+            "notes/a/b": "x",
+            "é": "x",
+        }
+    )
     repo.git("add", "lambda/login/handler.py")
 
     def answers() -> list[str]:
-        commands = (("diff", "--json", base), ("diff", "--json", f"{base}..HEAD"), ("rules", "replay", "--json"))
+        commands = (
+            ("diff", "--json", base),
+            ("diff", "--json", f"{base}..HEAD"),
+            ("rules", "replay", "--json"),
+        )
         return [toolkit(repo.path / "cdk", *args).out for args in commands]
 
     plain = answers()
@@ -475,9 +530,14 @@ def test_no_configuration_changes_the_answer(repo: Repo, toolkit: Toolkit, setti
 
 def test_paths_are_from_the_root_wherever_one_stands(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({APP: "new\n", "cdk/new": "x"})
-    answers = {toolkit(folder, "diff", "--json", "HEAD").out.replace("../", "") for folder in (repo.path, repo.path / "cdk/stacks")}
+    answers = {
+        toolkit(folder, "diff", "--json", "HEAD").out.replace("../", "")
+        for folder in (repo.path, repo.path / "cdk/stacks")
+    }
     assert len(answers) == 1
-    assert toolkit(repo.path.parent, "-C", str(repo.path / "cdk"), "diff", "--json", "HEAD").json["changes"]
+    assert toolkit(repo.path.parent, "-C", str(repo.path / "cdk"), "diff", "--json", "HEAD").json[
+        "changes"
+    ]
 
 
 def test_a_linked_worktree_has_its_own_changes(repo: Repo, tmp_path: Path) -> None:
@@ -502,17 +562,29 @@ def test_a_sparse_checkout_is_not_a_deletion(repo: Repo) -> None:
     assert found(repo) == {APP: ("modified", "unstaged"), "cdk/new": ("added", "untracked")}
 
 
-def test_a_bare_repository_compares_commits_only(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_bare_repository_compares_commits_only(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     repo.commit("second", {APP: "new\n"})
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     rules = ("--rules", str(repo.path / "rules.toml"))
-    assert [step["target"] for step in toolkit(bare.path, "diff", "--json", "HEAD~1..HEAD", *rules).json["plan"]["steps"]] == ["app"]
+    assert [
+        step["target"]
+        for step in toolkit(bare.path, "diff", "--json", "HEAD~1..HEAD", *rules).json["plan"][
+            "steps"
+        ]
+    ] == ["app"]
     for args in (("diff",), ("diff", "HEAD~1"), ("diff", "--committed", "HEAD~1")):
-        assert (toolkit(bare.path, *args, *rules).code, toolkit(bare.path, *args, *rules).out) == (2, "")
+        assert (toolkit(bare.path, *args, *rules).code, toolkit(bare.path, *args, *rules).out) == (
+            2,
+            "",
+        )
     assert len(toolkit(bare.path, "rules", "replay", "--json", *rules).out.splitlines()) == 2
 
 
-@pytest.mark.parametrize("args", [("-C", "rules.toml", "diff"), ("-C", "none", "diff"), ("diff", "-C", "rules.toml")])
+@pytest.mark.parametrize(
+    "args", [("-C", "rules.toml", "diff"), ("-C", "none", "diff"), ("diff", "-C", "rules.toml")]
+)
 def test_a_folder_that_is_none_is_told(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
     result = toolkit(repo.path, *args)
     assert (result.code, result.out) == (2, "")
@@ -523,7 +595,14 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     script = f"rmdir {tmp_path}/gone; exec {sys.executable} -P -m toolkit diff"
-    done = subprocess.run(["sh", "-c", script], cwd=tmp_path / "gone", env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=tmp_path / "gone",
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "the working directory is gone" in done.stderr
 
@@ -619,15 +698,21 @@ def test_a_list_that_ends_in_nul_is_not_read_as_one_path(repo: Repo) -> None:
 
 def test_a_list_of_lines_is_not_read_as_one_path(repo: Repo) -> None:
     """-z is too much: the last path's line end says so."""
-    result = process(repo.path, "diff", "-z", "--paths-from", "-", given=b"lambda/x\nbackend/src/a\n")
+    result = process(
+        repo.path, "diff", "-z", "--paths-from", "-", given=b"lambda/x\nbackend/src/a\n"
+    )
     assert result.code == 2
     assert "leave -z out" in result.err
 
 
 def test_gits_own_lists_come_back_as_they_were(repo: Repo) -> None:
-    names: dict[str | bytes, str | bytes] = {b"lambda/" + bytes([byte]): "x" for byte in range(1, 256) if byte not in b"/."}
+    names: dict[str | bytes, str | bytes] = {
+        b"lambda/" + bytes([byte]): "x" for byte in range(1, 256) if byte not in b"/."
+    }
     repo.commit("every byte", names)
     wanted = sorted(os.fsdecode(os.fsencode(name)) for name in names)
     for options, separator in ((("-z",), b"\0"), ((), b"\n")):
-        told = repo.git("-c", "core.quotePath=true", "diff", "--name-only", *options, "HEAD~1", "HEAD")
+        told = repo.git(
+            "-c", "core.quotePath=true", "diff", "--name-only", *options, "HEAD~1", "HEAD"
+        )
         assert listed(os.fsencode(told) + separator, separator) == wanted

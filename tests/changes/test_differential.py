@@ -80,8 +80,14 @@ class World:
             "delete": lambda: self._remove(path),
             "move": lambda: self._move(path, other),
             "link": lambda: self._link(path, edit.other),
-            "mode": lambda: os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) ^ 0o111) if os.path.isfile(path) else None,
-            "folder": lambda: self._write(os.path.join(self._emptied(path), b"inside"), edit.content),
+            "mode": lambda: (
+                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) ^ 0o111)
+                if os.path.isfile(path)
+                else None
+            ),
+            "folder": lambda: self._write(
+                os.path.join(self._emptied(path), b"inside"), edit.content
+            ),
             "stage": lambda: self._git("add", "-A", "--", edit.path),
             "stage all": lambda: self._git("add", "-A"),
             "unstage": lambda: self._git("reset", "-q", "--", edit.path),
@@ -160,11 +166,13 @@ def _worlds(folder: Path, edits: list[Edit]) -> World:
 def test_between_any_commit_and_any_working_tree_the_changes_are_those_that_git_tells(
     tmp_path_factory: pytest.TempPathFactory, edits: list[Edit], back: int
 ) -> None:
-    """No path is missed and none is told that is the same; its status is that between the base and the working tree.
+    """No path is missed and none is told that is the same; its status is that between the base and
+    the working tree.
 
-    Git tells of a file that was taken out of the index and kept (or deleted and made again) twice: as deleted, and as untracked. It
-    is one path here, called modified. Whether its content is still the same neither of us compares: the one way to be told too much.
-    What is only staged, and not in the working tree, is no change, for git's diff and for us.
+    Git tells of a file that was taken out of the index and kept (or deleted and made again) twice:
+    as deleted, and as untracked. It is one path here, called modified. Whether its content is still
+    the same neither of us compares: the one way to be told too much. What is only staged, and not
+    in the working tree, is no change, for git's diff and for us.
     """
     world = _worlds(tmp_path_factory.getbasetemp() / "world", edits)
     base = world.commits[min(back, len(world.commits) - 1)]
@@ -172,15 +180,21 @@ def test_between_any_commit_and_any_working_tree_the_changes_are_those_that_git_
     for path in oracle(world.repo, "ls-files", "-o", "--exclude-standard", "-z"):
         told[path] = "modified" if path in told else "added"
     git = Git.open(str(world.repo.path))
-    changes = detect.in_work_tree(detect.between([git.diff_trees(base, git.require_head())]), git, (base,))
+    changes = detect.in_work_tree(
+        detect.between([git.diff_trees(base, git.require_head())]), git, (base,)
+    )
     assert {change.path: change.status for change in changes} == told
     assert [change.path for change in changes] == sorted(told)
 
 
 @given(EDITS)
 @settings(max_examples=settings.default.max_examples * 25 // 100)  # type: ignore[union-attr]
-def test_between_any_two_commits_the_changes_are_those_that_git_tells(tmp_path_factory: pytest.TempPathFactory, edits: list[Edit]) -> None:
-    """And those of the log, commit by commit; a path that was moved names one that is gone and had the very content."""
+def test_between_any_two_commits_the_changes_are_those_that_git_tells(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[Edit]
+) -> None:
+    """And those of the log, commit by commit; a path that was moved names one that is gone and had
+    the very content.
+    """
     world = _worlds(tmp_path_factory.getbasetemp() / "world", edits)
     world._git("add", "-A")
     world.commit()

@@ -1,4 +1,6 @@
-"""Which way a deploy goes, on real histories: what is taken out of what is live is told, and nothing else."""
+"""Which way a deploy goes, on real histories: what is taken out of what is live is told, and
+nothing else.
+"""
 
 import subprocess
 from pathlib import Path
@@ -32,10 +34,16 @@ def test_an_older_commit_is_behind_and_takes_the_newer_ones_out(repo: Repo) -> N
     live = repo.commit(files={"backend/src/app.py": "3\n"})
     repo.git("checkout", "-q", first)
     found = stands(repo, live)
-    assert (found.direction, set(found.lost), found.backwards) == (Direction.BEHIND, {second, live}, True)
+    assert (found.direction, set(found.lost), found.backwards) == (
+        Direction.BEHIND,
+        {second, live},
+        True,
+    )
 
 
-def test_an_older_commit_is_no_step_back_where_the_newer_ones_touch_nothing_of_the_target(repo: Repo) -> None:
+def test_an_older_commit_is_no_step_back_where_the_newer_ones_touch_nothing_of_the_target(
+    repo: Repo,
+) -> None:
     first = repo.head
     live = repo.commit(files={"docs/a.txt": "2\n"})
     repo.git("checkout", "-q", first)
@@ -61,7 +69,9 @@ def test_a_squash_of_what_is_live_needs_no_consent(repo: Repo) -> None:
     assert (found.direction, found.backwards) == (Direction.DIVERGED, False)
 
 
-def test_a_rebase_of_what_is_live_over_other_changes_of_the_same_file_needs_no_consent(repo: Repo) -> None:
+def test_a_rebase_of_what_is_live_over_other_changes_of_the_same_file_needs_no_consent(
+    repo: Repo,
+) -> None:
     lines = [f"line {number}\n" for number in range(30)]
     main = repo.commit(files={"backend/src/app.py": "".join(lines)})
     repo.git("checkout", "-q", "-b", "feature")
@@ -101,10 +111,19 @@ def test_a_commit_that_is_not_in_this_clone_is_unknown_and_needs_consent(repo: R
 def test_a_shallow_clone_says_how_to_get_what_is_missing(repo: Repo, tmp_path: Path) -> None:
     live = repo.head
     repo.commit(files={"backend/src/app.py": "2\n"})
-    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{repo.path}", "shallow"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["git", "clone", "-q", "--depth=1", f"file://{repo.path}", "shallow"],
+        cwd=tmp_path,
+        check=True,
+    )
     found = stands(repo, live, tmp_path / "shallow")
     assert found.backwards
-    subprocess.run(found.fetch.replace("'", "").split(), cwd=tmp_path / "shallow", check=True, capture_output=True)
+    subprocess.run(
+        found.fetch.replace("'", "").split(),
+        cwd=tmp_path / "shallow",
+        check=True,
+        capture_output=True,
+    )
     assert stands(repo, live, tmp_path / "shallow").direction is Direction.AHEAD
 
 

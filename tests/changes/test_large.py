@@ -21,7 +21,10 @@ def _history() -> Iterator[bytes]:
         yield b"commit refs/heads/main\nmark :%d\n%bdata 1\nx\n" % (number, author)
         if number == 3:
             yield b"M 100644 inline rules.toml\ndata %d\n%b\n" % (len(RULES), RULES.encode())
-        yield from (b"M 100644 :%d backend/src/part%d/folder%d/file%d.py\n" % (mark, at % 40, at % 900, at) for at in range(FILES))
+        yield from (
+            b"M 100644 :%d backend/src/part%d/folder%d/file%d.py\n" % (mark, at % 40, at % 900, at)
+            for at in range(FILES)
+        )
         yield b"\n"
 
 

@@ -16,7 +16,8 @@ APP = "backend/src/app.py"
 
 def of(repo: Repo, base: str = "HEAD", **request: bool) -> dict[str, str | None]:
     git = Git.open(str(repo.path))
-    return source.of(flow.diff(flow.Request(folder=str(repo.path), base=base, **request), git), git.root)  # type: ignore[arg-type]
+    asked = flow.Request(folder=str(repo.path), base=base, **request)  # type: ignore[arg-type]
+    return source.of(flow.diff(asked, git), git.root)
 
 
 def _edit(repo: Repo) -> None:
@@ -62,8 +63,24 @@ def _swap(repo: Repo) -> None:
     repo.write({APP: "x", "untracked": "new\n"})
 
 
-@pytest.mark.parametrize("edit", [_edit, _same_size_and_time, _mode, _delete, _empty, _link, _new_file, _new_empty_file, _rename, _swap])
-def test_any_other_content_of_the_working_tree_changes_it(repo: Repo, edit: Callable[[Repo], None]) -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _edit,
+        _same_size_and_time,
+        _mode,
+        _delete,
+        _empty,
+        _link,
+        _new_file,
+        _new_empty_file,
+        _rename,
+        _swap,
+    ],
+)
+def test_any_other_content_of_the_working_tree_changes_it(
+    repo: Repo, edit: Callable[[Repo], None]
+) -> None:
     repo.write({APP: "new\n", "untracked": "x"})
     before = of(repo)
     assert of(repo) == before
@@ -111,7 +128,15 @@ def test_without_a_repository_there_is_no_tree(repo: Repo) -> None:
 
 def test_another_commit_in_a_submodule_changes_it(repo: Repo, tmp_path: Path) -> None:
     inner = Repo.make(tmp_path / "inner", {"a": "x"}, rules=None)
-    repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{inner.path}", "sub")
+    repo.git(
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        f"file://{inner.path}",
+        "sub",
+    )
     repo.commit("submodule")
     sub = Repo(repo.path / "sub")
     sub.commit("one", {"a": "1"})
@@ -127,7 +152,9 @@ def test_another_commit_in_a_submodule_changes_it(repo: Repo, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("broken", ["gitdir: /no/such/folder\n", "nonsense\n"])
-def test_a_folder_that_only_looks_like_a_repository_is_fingerprinted(repo: Repo, broken: str) -> None:
+def test_a_folder_that_only_looks_like_a_repository_is_fingerprinted(
+    repo: Repo, broken: str
+) -> None:
     repo.write({"inner/.git": broken, "inner/a": "x"})
     assert source.content(str(repo.path / "inner")) == "repository "
     (repo.path / "inner/.git").unlink()

@@ -1,4 +1,6 @@
-"""Where the judges of a deploy are read: the trusted base, in every way that a clone can be made."""
+"""Where the judges of a deploy are read: the trusted base, in every way that a clone can be
+made.
+"""
 
 import json
 import os
@@ -79,7 +81,9 @@ def test_where_nothing_is_committed_yet_nothing_is_trusted(tmp_path: Path) -> No
     assert base(Repo.make(tmp_path / "new", rules=None)) == TrustedBase("HEAD", "")
 
 
-def test_in_a_clone_it_is_the_default_branch_whatever_is_checked_out(hub: Repo, tmp_path: Path) -> None:
+def test_in_a_clone_it_is_the_default_branch_whatever_is_checked_out(
+    hub: Repo, tmp_path: Path
+) -> None:
     clone = hub.clone(tmp_path / "clone")
     clone.git("checkout", "-q", "feature")
     assert base(clone) == TrustedBase("origin/main", hub.head)
@@ -113,7 +117,9 @@ def test_a_shallow_clone_of_the_default_branch_has_it(hub: Repo, tmp_path: Path)
     assert base(hub.clone(tmp_path / "clone", "--depth=1")).commit == hub.head
 
 
-def test_a_shallow_clone_of_another_branch_is_told_the_command_that_gets_it(hub: Repo, tmp_path: Path) -> None:
+def test_a_shallow_clone_of_another_branch_is_told_the_command_that_gets_it(
+    hub: Repo, tmp_path: Path
+) -> None:
     clone = hub.clone(tmp_path / "clone", "--depth=1", "--branch=feature")
     problem = refused(clone)
     assert problem.exit == 2
@@ -126,7 +132,9 @@ def test_a_clone_of_one_branch_is_told_the_command_that_gets_it(hub: Repo, tmp_p
     assert mends(clone, refused(clone)) == TrustedBase("origin/main", hub.head)
 
 
-def test_without_the_remotes_head_the_usual_names_are_not_guessed(hub: Repo, tmp_path: Path) -> None:
+def test_without_the_remotes_head_the_usual_names_are_not_guessed(
+    hub: Repo, tmp_path: Path
+) -> None:
     """Who may push a branch could call it `main`."""
     clone = hub.clone(tmp_path / "clone")
     clone.git("remote", "set-head", "origin", "--delete")
@@ -138,20 +146,28 @@ def test_a_remote_head_that_points_at_nothing_is_fetched(hub: Repo, tmp_path: Pa
     clone = hub.clone(tmp_path / "clone")
     clone.git("update-ref", "-d", "refs/remotes/origin/main")
     problem = refused(clone)
-    assert str(problem).startswith("origin/main, whose rules.toml says what judges a deploy, is not")
+    assert str(problem).startswith(
+        "origin/main, whose rules.toml says what judges a deploy, is not"
+    )
     assert mends(clone, problem) == TrustedBase("origin/main", hub.head)
 
 
-def test_on_github_the_event_names_the_default_branch(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_github_the_event_names_the_default_branch(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     github(monkeypatch, tmp_path, {"repository": {"default_branch": "main"}})
-    clone = checked_out_by_ci(hub, tmp_path / "ci", "refs/heads/feature", "refs/remotes/pull/1/merge")
+    clone = checked_out_by_ci(
+        hub, tmp_path / "ci", "refs/heads/feature", "refs/remotes/pull/1/merge"
+    )
     problem = refused(clone)
     fetch = "git fetch --depth=1 origin +refs/heads/main:refs/remotes/origin/main"
     assert command(problem) == fetch
     assert mends(clone, problem) == TrustedBase("origin/main", hub.head)
 
 
-def test_what_a_pull_request_chooses_has_no_say(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_pull_request_chooses_has_no_say(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     event = {"repository": {"default_branch": "main"}, "pull_request": {"base": {"ref": "feature"}}}
     github(monkeypatch, tmp_path, event)
     for name in ("GITHUB_BASE_REF", "CHANGE_TARGET", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"):
@@ -161,7 +177,9 @@ def test_what_a_pull_request_chooses_has_no_say(hub: Repo, tmp_path: Path, monke
     assert base(clone) == TrustedBase("origin/main", hub.head)
 
 
-def test_the_target_of_a_pull_request_alone_names_nothing(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_target_of_a_pull_request_alone_names_nothing(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_BASE_REF", "feature")
     clone = hub.clone(tmp_path / "clone")
@@ -169,16 +187,24 @@ def test_the_target_of_a_pull_request_alone_names_nothing(hub: Repo, tmp_path: P
     refused(clone)
 
 
-@pytest.mark.parametrize("event", [[], {}, {"repository": None}, {"repository": {"default_branch": 7}}])
-def test_an_event_that_says_nothing_of_it_names_nothing(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: object) -> None:
+@pytest.mark.parametrize(
+    "event", [[], {}, {"repository": None}, {"repository": {"default_branch": 7}}]
+)
+def test_an_event_that_says_nothing_of_it_names_nothing(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: object
+) -> None:
     github(monkeypatch, tmp_path, event)
     clone = hub.clone(tmp_path / "clone")
     clone.git("remote", "set-head", "origin", "--delete")
     refused(clone)
 
 
-@pytest.mark.parametrize("name", ["main:refs/heads/x", "-x", "../main", "main && touch x", "a..b", ""])
-def test_a_name_that_no_branch_can_have_names_nothing(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["main:refs/heads/x", "-x", "../main", "main && touch x", "a..b", ""]
+)
+def test_a_name_that_no_branch_can_have_names_nothing(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     github(monkeypatch, tmp_path, {"repository": {"default_branch": name}})
     clone = hub.clone(tmp_path / "clone")
     clone.git("remote", "set-head", "origin", "--delete")
@@ -202,14 +228,18 @@ def test_other_ways_of_a_ci_to_name_the_default_branch_are_known(
     assert base(clone) == TrustedBase("origin/main", hub.head)
 
 
-def test_a_variable_of_a_ci_that_this_is_not_has_no_say(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_of_a_ci_that_this_is_not_has_no_say(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CI_DEFAULT_BRANCH", "feature")
     clone = hub.clone(tmp_path / "clone")
     clone.git("remote", "set-head", "origin", "--delete")
     refused(clone)
 
 
-def test_the_remotes_own_head_comes_before_what_the_ci_says(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remotes_own_head_comes_before_what_the_ci_says(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITLAB_CI", "true")
     monkeypatch.setenv("CI_DEFAULT_BRANCH", "feature")
     assert base(hub.clone(tmp_path / "clone")).ref == "origin/main"
@@ -225,7 +255,9 @@ def test_of_several_remotes_it_is_origin(hub: Repo, tmp_path: Path) -> None:
     assert base(clone) == TrustedBase("origin/main", hub.head)
 
 
-def test_of_several_remotes_without_an_origin_somebody_has_to_say_which(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_remotes_without_an_origin_somebody_has_to_say_which(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clone = hub.clone(tmp_path / "clone", "--origin=one")
     clone.git("remote", "add", "two", f"file://{hub.path}")
     problem = refused(clone)
@@ -252,7 +284,9 @@ def test_in_the_clone_of_a_fork_the_fork_is_trusted_unless_somebody_says_otherwi
 
 
 @pytest.mark.parametrize("name", ["feature", "refs/heads/feature", "HEAD", "refs/tags/v1", "v1"])
-def test_what_somebody_names_is_taken(hub: Repo, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_what_somebody_names_is_taken(
+    hub: Repo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     hub.git("checkout", "-q", "feature")
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", name)
     assert base(hub).commit == hub.head
@@ -263,14 +297,20 @@ def test_an_id_is_taken(hub: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     assert base(hub) == TrustedBase(hub.head, hub.head)
 
 
-def test_a_tag_that_is_called_like_the_branch_is_not_taken_for_it(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_that_is_called_like_the_branch_is_not_taken_for_it(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Git itself would look among the tags first."""
     hub.git("tag", "origin/main", "feature")
     clone = hub.clone(tmp_path / "clone")
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "origin/main")
-    with pytest.raises(UsageError, match=r"refs/remotes/origin/main and refs/tags/origin/main") as raised:
+    with pytest.raises(
+        UsageError, match=r"refs/remotes/origin/main and refs/tags/origin/main"
+    ) as raised:
         base(clone)
-    monkeypatch.setenv(*raised.value.facts["next"].removeprefix("name it whole: export ").split("="))
+    monkeypatch.setenv(
+        *raised.value.facts["next"].removeprefix("name it whole: export ").split("=")
+    )
     assert base(clone) == TrustedBase("origin/main", hub.head)
 
 
@@ -311,7 +351,9 @@ def test_a_ref_that_is_not_here_is_told_with_the_command_that_gets_it(
     assert mends(clone, problem).commit == hub.head
 
 
-def test_an_id_and_a_tag_that_are_not_here_are_told_so_too(hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_and_a_tag_that_are_not_here_are_told_so_too(
+    hub: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.git("config", "uploadpack.allowAnySHA1InWant", "true")
     clone = hub.clone(tmp_path / "clone", "--depth=1", "--no-tags")
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "refs/tags/v1")
@@ -322,8 +364,12 @@ def test_an_id_and_a_tag_that_are_not_here_are_told_so_too(hub: Repo, tmp_path: 
     assert mends(clone, refused(clone)).commit == other
 
 
-@pytest.mark.parametrize("name", ["", "HEAD~1", "main@{1}", "--all", ":/x", "a b", "main^{tree}", "/main"])
-def test_what_cannot_be_a_ref_is_refused(hub: Repo, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["", "HEAD~1", "main@{1}", "--all", ":/x", "a b", "main^{tree}", "/main"]
+)
+def test_what_cannot_be_a_ref_is_refused(
+    hub: Repo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", name)
     with pytest.raises(UsageError, match="TOOLKIT_TRUSTED_REF is"):
         base(hub)

@@ -1,7 +1,9 @@
-"""Command lines that are really killed: `python -m tests.cli.killed SEED SECONDS FOLDER` prints how many were, and what was wrong then.
+"""Command lines that are really killed: `python -m tests.cli.killed SEED SECONDS FOLDER` prints how
+many were, and what was wrong then.
 
-This process has everything loaded and no threads: each command is a fork of it, with its own clock many times faster, so that a round
-takes a second or two. AWS is a process of its own, which nobody kills.
+This process has everything loaded and no threads: each command is a fork of it, with its own clock
+many times faster, so that a round takes a second or two. AWS is a process of its own, which nobody
+kills.
 """
 
 from __future__ import annotations
@@ -33,10 +35,22 @@ TIMES = 20
 MOST_KILLS = 3
 STUCK_S = 30.0
 """After how long a command that nobody kills is stuck, in seconds."""
-WRITES, LATE_S = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet"), 0.15
-"""Calls that take so long, in seconds, that many processes die between their request and its effect, or its answer."""
+WRITES, LATE_S = (
+    (
+        "RegisterTaskDefinition",
+        "UpdateService",
+        "CreateChangeSet",
+        "ExecuteChangeSet",
+    ),
+    0.15,
+)
+"""Calls that take so long, in seconds, that many processes die between their request and its
+effect, or its answer.
+"""
 APPS, STACK = ("web", "api"), "queue"
-TEMPLATE = json.dumps({"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}})
+TEMPLATE = json.dumps(
+    {"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}}}
+)
 APP = """\
 [targets.{name}]
 kind = "app"
@@ -83,7 +97,9 @@ class Town:
             self.digests[name] = remote.do("ecr", "image", name, "v2")["digest"]
             remote.do("ecs", "service", name, f"{uri}@{old}", cluster="main", desired=2)
             remote.do("ecs", "next", "success", name, looks=6)
-        remote.do("cloudformation", "stack", "Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+        remote.do(
+            "cloudformation", "stack", "Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"}
+        )
         remote.do("cloudformation", "next", "success", "Queue", looks=1)
         remote.do("cloudformation", "next_change_set", "complete", stack="Queue", looks=1)
         for write in WRITES:
@@ -108,7 +124,10 @@ class Town:
         """The child: it leaves without looking back, and what it said is left in a file."""
         code = 99
         try:
-            os.environ |= {**self.remote.environment, "TOOLKIT_STATE_DIR": str(self.folder / "state")}
+            os.environ |= {
+                **self.remote.environment,
+                "TOOLKIT_STATE_DIR": str(self.folder / "state"),
+            }
             os.chdir(self.repo.path)
             said = os.open(self.folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for number in (1, 2):
@@ -128,10 +147,15 @@ class Town:
 
     def stores(self) -> list[Store]:
         """Where the commands keep their state: one folder, none before the first run."""
-        return [Store(str(one), self.remote.environment["AWS_ENDPOINT_URL"]) for one in self.folder.glob("state/*/")]
+        return [
+            Store(str(one), self.remote.environment["AWS_ENDPOINT_URL"])
+            for one in self.folder.glob("state/*/")
+        ]
 
     def is_exact(self) -> None:
-        """What an undisturbed deploy would have left, in AWS and on disk; the same command again changes nothing, and waits for nobody."""
+        """What an undisturbed deploy would have left, in AWS and on disk; the same command again
+        changes nothing, and waits for nobody.
+        """
         [found] = self.runs()
         assert (found.status, found.exit, found.open) == ("succeeded", 0, ()), found
         assert {verdict for _, _, verdict in found.steps} == {"succeeded"}, found
@@ -143,19 +167,46 @@ class Town:
         for name in APPS:
             service = self.remote.get("ecs", "clusters", "main", "services", name)
             body = self.remote.get("ecs", "definitions", service["definition"], "body")
-            assert body["containerDefinitions"][0]["image"].endswith(self.digests[name]), f"{name} runs another image"
-            assert self.remote.get("ecs", "clusters", "main", "services", name, "latest", "status") == "SUCCESSFUL"
-            moved = [call for call in calls.of("UpdateService") if call.applied and call.params["service"] == name]
-            made = [call for call in calls.of("RegisterTaskDefinition") if call.applied and call.params["family"] == name]
-            assert (len(made), len(moved)) == (1, 1), f"{name} was registered {len(made)} times, moved {len(moved)} times"
+            assert body["containerDefinitions"][0]["image"].endswith(self.digests[name]), (
+                f"{name} runs another image"
+            )
+            assert (
+                self.remote.get("ecs", "clusters", "main", "services", name, "latest", "status")
+                == "SUCCESSFUL"
+            )
+            moved = [
+                call
+                for call in calls.of("UpdateService")
+                if call.applied and call.params["service"] == name
+            ]
+            made = [
+                call
+                for call in calls.of("RegisterTaskDefinition")
+                if call.applied and call.params["family"] == name
+            ]
+            assert (len(made), len(moved)) == (
+                1,
+                1,
+            ), f"{name} was registered {len(made)} times, moved {len(moved)} times"
         events = self.remote.get("cloudformation", "stacks", "Queue", "events")
-        began = [one for one in events if (one["LogicalResourceId"], one["ResourceStatus"]) == ("Queue", "UPDATE_IN_PROGRESS")]
+        began = [
+            one
+            for one in events
+            if (one["LogicalResourceId"], one["ResourceStatus"]) == ("Queue", "UPDATE_IN_PROGRESS")
+        ]
         assert len(began) == 1, f"the stack was updated {len(began)} times"
         intents = [
-            one.facts["call"].partition(":")[2] for store in self.stores() for one in read(store, found.run) if one.state == "intent"
+            one.facts["call"].partition(":")[2]
+            for store in self.stores()
+            for one in read(store, found.run)
+            if one.state == "intent"
         ]
-        assert all(intents.count(write) >= (2 if write in WRITES[:2] else 1) for write in WRITES), f"an effect without an intent: {intents}"
-        sets = {call.params["ChangeSetName"] for call in calls.of("CreateChangeSet") if call.applied}
+        assert all(intents.count(write) >= (2 if write in WRITES[:2] else 1) for write in WRITES), (
+            f"an effect without an intent: {intents}"
+        )
+        sets = {
+            call.params["ChangeSetName"] for call in calls.of("CreateChangeSet") if call.applied
+        }
         assert len(sets) == 1, f"change sets: {sets}"
 
     def said(self) -> str:
@@ -186,13 +237,17 @@ def main() -> None:
 
 
 def round_of(town: Town, length: float, chance: Random) -> tuple[int, str, float]:
-    """One deploy, killed some times if its `length` is known: how often, what is wrong then, and how long it took."""
+    """One deploy, killed some times if its `length` is known: how often, what is wrong then, and
+    how long it took.
+    """
     began = time.monotonic()
     kills = 0
     code: int | None = None
     try:
         for _ in range(chance.randint(1, MOST_KILLS) if length else 0):
-            code = town.command(RESUME if town.runs() else DEPLOY, chance.uniform(0.0, 1.1 * length))
+            code = town.command(
+                RESUME if town.runs() else DEPLOY, chance.uniform(0.0, 1.1 * length)
+            )
             if code is not None:
                 break
             kills += 1
@@ -206,7 +261,11 @@ def round_of(town: Town, length: float, chance: Random) -> tuple[int, str, float
         town.is_exact()
     except AssertionError:
         trace = town.folder / "trace"
-        return kills, traceback.format_exc() + town.said() + (trace.read_text() if trace.exists() else ""), 0.0
+        return (
+            kills,
+            traceback.format_exc() + town.said() + (trace.read_text() if trace.exists() else ""),
+            0.0,
+        )
     return kills, "", took
 
 

@@ -1,5 +1,6 @@
-"""Answers of AWS that are not of AWS's own form: null, a list, a missing field, another type. They are unknown, or in doubt:
-no bug of ours, and nothing that is well."""
+"""Answers of AWS that are not of AWS's own form: null, a list, a missing field, another type. They
+are unknown, or in doubt: no bug of ours, and nothing that is well.
+"""
 
 import copy
 import json
@@ -23,7 +24,9 @@ INSTEAD: tuple[Any, ...] = (None, [], {}, "x", -1, 7.5, True, [None], ["x"], [[]
 
 
 class Spoiler:
-    """Changes the body of the answers to one operation, for so many calls of it; keeps the last whole one."""
+    """Changes the body of the answers to one operation, for so many calls of it; keeps the last
+    whole one.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.operation, self.left = "", 0
@@ -61,7 +64,13 @@ def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
 def places(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where in a JSON value something can be changed."""
     yield path
-    inside = found.items() if isinstance(found, dict) else enumerate(found[:1]) if isinstance(found, list) else ()
+    inside = (
+        found.items()
+        if isinstance(found, dict)
+        else enumerate(found[:1])
+        if isinstance(found, list)
+        else ()
+    )
     for key, value in inside:
         yield from places(value, (*path, key))
 
@@ -125,7 +134,11 @@ def test_no_answer_of_another_form_is_a_bug(shop: Shop, spoiler: Spoiler, name: 
     shop.endpoint.cloudformation.stack("Jobs", template=json.dumps({"Resources": {}}))
     before = shop(*COMMANDS[name])
     assert before.code in (0, 1), before.err
-    every = [(operation, change) for operation, body in sorted(spoiler.seen.items()) for change in mutants(body)]
+    every = [
+        (operation, change)
+        for operation, body in sorted(spoiler.seen.items())
+        for change in mutants(body)
+    ]
     assert len(every) > 50
     wanted = every if NIGHT else random.Random(7).sample(every, 40)
     for operation, change in wanted:
@@ -142,21 +155,45 @@ COUNTS = ("runningCount", "desiredCount")
 @pytest.mark.parametrize("value", INSTEAD, ids=str)
 @pytest.mark.parametrize("where", ["service", "deployment"])
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_count_that_is_none_never_reads_ok(shop: Shop, spoiler: Spoiler, count: str, where: str, value: Any) -> None:
-    path = ("services", 0, count) if where == "service" else ("services", 0, "deployments", 0, count)
-    spoiler.spoil("DescribeServices", lambda body: json.dumps(changed(json.loads(body), path, value)).encode())
+def test_a_count_that_is_none_never_reads_ok(
+    shop: Shop, spoiler: Spoiler, count: str, where: str, value: Any
+) -> None:
+    path = (
+        ("services", 0, count) if where == "service" else ("services", 0, "deployments", 0, count)
+    )
+    spoiler.spoil(
+        "DescribeServices", lambda body: json.dumps(changed(json.loads(body), path, value)).encode()
+    )
     result = shop("health", "web", "--json").json
     web = next(one for one in result["checkups"] if one["name"] == "web")
     assert web["status"] == "unknown", web
-    assert any("ecs:DescribeServices" in (sign["cause"] or "") and count in sign["cause"] for sign in web["signs"])
+    assert any(
+        "ecs:DescribeServices" in (sign["cause"] or "") and count in sign["cause"]
+        for sign in web["signs"]
+    )
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"{}", b"[]", b"null", b"", b"hello", b"<html>", b'{"services": []}', b'{"services": null}', b'{"services": [], "failures": []}',
-     b'{"services": [null]}', b'{"services": [{}]}', b'{"services": "web"}', b'{"services": {}}'],
-)  # fmt: skip
-def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(shop: Shop, spoiler: Spoiler, body: bytes) -> None:
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b"",
+        b"hello",
+        b"<html>",
+        b'{"services": []}',
+        b'{"services": null}',
+        b'{"services": [], "failures": []}',
+        b'{"services": [null]}',
+        b'{"services": [{}]}',
+        b'{"services": "web"}',
+        b'{"services": {}}',
+    ],
+)
+def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(
+    shop: Shop, spoiler: Spoiler, body: bytes
+) -> None:
     spoiler.spoil("DescribeServices", lambda _: body)
     health = shop("health", "web", "--json").json
     assert {one["name"]: one["status"] for one in health["checkups"]}["web"] == "unknown"
@@ -168,9 +205,17 @@ def test_an_answer_that_says_nothing_of_a_service_is_not_its_absence(shop: Shop,
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"services": [], "failures": []}', b"{}", b'{"services": [null]}', b'{"services": [{"status": "INACTIVE"}]}']
+    "body",
+    [
+        b'{"services": [], "failures": []}',
+        b"{}",
+        b'{"services": [null]}',
+        b'{"services": [{"status": "INACTIVE"}]}',
+    ],
 )
-def test_a_service_that_answers_nothing_in_the_middle_of_a_deploy_is_not_deleted(shop: Shop, spoiler: Spoiler, body: bytes) -> None:
+def test_a_service_that_answers_nothing_in_the_middle_of_a_deploy_is_not_deleted(
+    shop: Shop, spoiler: Spoiler, body: bytes
+) -> None:
     """It answers as it should again after a while, and nobody has said that the deploy failed."""
     begun: list[bool] = []
 
@@ -186,12 +231,20 @@ def test_a_service_that_answers_nothing_in_the_middle_of_a_deploy_is_not_deleted
 
 
 WRITES = ("RegisterTaskDefinition", "UpdateService")
-READS = ("DescribeServices", "DescribeTaskDefinition", "DescribeServiceDeployments", "ListServiceDeployments", "DescribeImages")
+READS = (
+    "DescribeServices",
+    "DescribeTaskDefinition",
+    "DescribeServiceDeployments",
+    "ListServiceDeployments",
+    "DescribeImages",
+)
 
 
 @pytest.mark.parametrize("operation", [*WRITES, *READS])
 @pytest.mark.parametrize("seed", range(40 if NIGHT else 2))
-def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(shop: Shop, spoiler: Spoiler, operation: str, seed: int) -> None:
+def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(
+    shop: Shop, spoiler: Spoiler, operation: str, seed: int
+) -> None:
     once = random.Random(seed)
 
     def change(body: bytes) -> bytes:
@@ -218,7 +271,9 @@ def test_no_answer_in_the_middle_of_a_deploy_is_a_bug_or_a_failure(shop: Shop, s
         ({}, "services is missing"),
     ],
 )
-def test_what_is_wrong_with_an_answer_is_told(aws_endpoint: Endpoint, spoiler: Spoiler, answer: Any, said: str) -> None:
+def test_what_is_wrong_with_an_answer_is_told(
+    aws_endpoint: Endpoint, spoiler: Spoiler, answer: Any, said: str
+) -> None:
     aws_endpoint.ecs.cluster("main")
     spoiler.spoil("DescribeServices", lambda body: json.dumps(answer).encode())
     with pytest.raises(Unexpected, match=said):
@@ -234,7 +289,12 @@ def test_what_is_asked_for_by_name_and_not_in_an_answer_is_unexpected() -> None:
     assert found.get("d") is None
 
 
-def test_a_field_that_a_later_aws_adds_is_no_matter(aws_endpoint: Endpoint, spoiler: Spoiler) -> None:
+def test_a_field_that_a_later_aws_adds_is_no_matter(
+    aws_endpoint: Endpoint, spoiler: Spoiler
+) -> None:
     aws_endpoint.ecs.cluster("main")
-    spoiler.spoil("DescribeClusters", lambda body: json.dumps({**json.loads(body), "later": [None, 7]}).encode())
+    spoiler.spoil(
+        "DescribeClusters",
+        lambda body: json.dumps({**json.loads(body), "later": [None, 7]}).encode(),
+    )
     assert Aws(None, "eu-west-1").read("ecs", "describe_clusters", clusters=["main"])["clusters"]

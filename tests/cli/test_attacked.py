@@ -1,4 +1,6 @@
-"""What an attacker's trial found: each way that was found to have a target called clean which is not, and the neighbours of each."""
+"""What an attacker's trial found: each way that was found to have a target called clean which is
+not, and the neighbours of each.
+"""
 
 import json
 import os
@@ -21,7 +23,9 @@ PUSH = ("push", "-qf", "origin", "HEAD:main")
 
 
 @pytest.fixture
-def team(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Team:
+def team(
+    aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Team:
     return Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
 
 
@@ -34,8 +38,12 @@ def everything_deployed(team: Team, run: Run) -> None:
 # A look at AWS that fails
 
 
-@pytest.mark.parametrize("operation", ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"])
-def test_a_stack_that_cannot_be_looked_at_is_not_called_up_to_date_by_deploy(team: Team, operation: str) -> None:
+@pytest.mark.parametrize(
+    "operation", ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"]
+)
+def test_a_stack_that_cannot_be_looked_at_is_not_called_up_to_date_by_deploy(
+    team: Team, operation: str
+) -> None:
     _, ada = team.colleague("ada")
     everything_deployed(team, ada)
     assert "Nothing to deploy." in ada("deploy", "--yes").out
@@ -48,7 +56,9 @@ def test_a_stack_that_cannot_be_looked_at_is_not_called_up_to_date_by_deploy(tea
 # Somebody deploys between two looks at the record
 
 
-def test_what_a_colleague_deploys_while_deploy_looks_is_not_called_up_to_date(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_colleague_deploys_while_deploy_looks_is_not_called_up_to_date(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clone, ada = team.colleague("ada")
     theirs, bob = team.colleague("bob")
     everything_deployed(team, ada)
@@ -95,7 +105,9 @@ OTHER = APP.replace('repository = "web"', 'repository = "web"\nenv = { MODE = "n
 
 
 @pytest.fixture
-def apps(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Team:
+def apps(
+    aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Team:
     made = Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
     made.origin.commit("an app", {"src/a": "1", "rules.toml": APP})
     uri = aws_endpoint.ecr.repository("web").uri
@@ -112,19 +124,27 @@ def image_deployed(team: Team, run: Run, tag: str, *words: str) -> Result:
 
 def records(team: Team, target: str) -> list[dict[str, Any]]:
     objects = team.endpoint.s3.buckets["state"].objects
-    [key] = [key for key in objects if key.startswith("team/record/") and key.endswith(f"/{target}.json")]
+    [key] = [
+        key for key in objects if key.startswith("team/record/") and key.endswith(f"/{target}.json")
+    ]
     found: list[dict[str, Any]] = json.loads(objects[key].body)["records"]
     return found
 
 
 def shallow(team: Team, name: str) -> Run:
-    """A clone of the newest commit alone, whose first one is no commit that was deployed: only content and settings can be compared."""
+    """A clone of the newest commit alone, whose first one is no commit that was deployed: only
+    content and settings can be compared.
+    """
     return team.colleague(name, "--depth=1")[1]
 
 
-def test_settings_that_are_not_committed_do_not_come_into_a_protected_environment_with_an_image(apps: Team) -> None:
+def test_settings_that_are_not_committed_do_not_come_into_a_protected_environment_with_an_image(
+    apps: Team,
+) -> None:
     clone, ada = apps.colleague("ada")
-    clone.commit("protected", {"rules.toml": APP.replace("regions =", "protected = true\nregions =")})
+    clone.commit(
+        "protected", {"rules.toml": APP.replace("regions =", "protected = true\nregions =")}
+    )
     clone.git(*PUSH)
     clone.write({"rules.toml": OTHER.replace("regions =", "protected = true\nregions =")})
     refused = image_deployed(apps, ada, clone.head, "--confirm", "dev")
@@ -163,7 +183,8 @@ def test_a_rollback_by_hand_is_recorded_with_the_settings_of_then(apps: Team) ->
     assert states(ada)["web"] == "due"
     clone.git("checkout", "-q", first)
     assert states(ada)["web"] == "clean"
-    # The content of then with the settings of now is not what was put back, even where the commit of then is not known.
+    # The content of then with the settings of now is not what was put back, even where the commit
+    # of then is not known.
     clone.git("checkout", "-q", "main")
     clone.commit("the old content, the new settings", {"src/a": "1"})
     clone.git("checkout", "-q", "--orphan", "fresh")
@@ -215,7 +236,16 @@ def test_the_same_content_is_not_clean_where_nobody_knows_the_settings_of_then(t
     clone, ada = team.colleague("ada")
     everything_deployed(team, ada)
     assert ada("record", "set", "queue", "page", "HEAD", "--yes").code == 0
-    clone.commit("elsewhere", {"rules.toml": RULES.replace('stack = "Queue"', 'stack = "Queue2"').replace("upload it", "upload it there")})
+    clone.commit(
+        "elsewhere",
+        {
+            "rules.toml": (
+                RULES.replace('stack = "Queue"', 'stack = "Queue2"').replace(
+                    "upload it", "upload it there"
+                )
+            )
+        },
+    )
     clone.git("checkout", "-q", "--orphan", "fresh")
     clone.commit("a history of its own", {})
     clone.git(*PUSH)
@@ -228,7 +258,9 @@ def test_the_same_content_is_not_clean_where_nobody_knows_the_settings_of_then(t
 UNMATCHED = RULES.replace("version = 1\n", 'version = 1\nunmatched = "queue"\n')
 
 
-def test_a_file_that_no_rule_knows_is_part_of_the_target_that_such_files_are_due_for(team: Team) -> None:
+def test_a_file_that_no_rule_knows_is_part_of_the_target_that_such_files_are_due_for(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
     clone.commit("a file", {"rules.toml": UNMATCHED, "lib/file": "1"})
     clone.git(*PUSH)
@@ -259,7 +291,9 @@ def test_a_file_that_no_rule_knows_counts_where_uncommitted_files_were_deployed(
 # Two histories have no common order
 
 
-def test_what_was_deployed_here_before_there_was_a_store_does_not_come_above_what_a_colleague_deployed(team: Team) -> None:
+def test_what_was_deployed_here_before_there_was_a_store_comes_below_what_a_colleague_deployed(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
     clone.commit("without", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
     clone.git(*PUSH)
@@ -292,7 +326,10 @@ def test_a_copy_of_a_store_that_rules_toml_does_not_name_any_more_is_unknown(tea
     clone.commit("no store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
     clone.git(*PUSH)
     assert states(ada) == {"queue": "unknown", "page": "unknown"}
-    assert "this machine only has a copy of s3://state/team/, which rules.toml does not name any more" in ada("diff", "--json").out
+    assert (
+        "this machine only has a copy of s3://state/team/, which rules.toml does not name any more"
+        in ada("diff", "--json").out
+    )
 
 
 # What a hostile colleague writes into the record
@@ -307,7 +344,9 @@ def forged(team: Team, **facts: Any) -> None:
         team.endpoint.s3.put("state", key, json.dumps(document).encode())
 
 
-@pytest.mark.parametrize("commit", ["HEAD", "main", "HEAD@{0}", ":/", "", "-x", None, "0" * 40, "abbreviated"])
+@pytest.mark.parametrize(
+    "commit", ["HEAD", "main", "HEAD@{0}", ":/", "", "-x", None, "0" * 40, "abbreviated"]
+)
 def test_what_is_no_whole_commit_in_a_record_is_never_clean(team: Team, commit: str | None) -> None:
     clone, ada = team.colleague("ada")
     everything_deployed(team, ada)
@@ -318,14 +357,25 @@ def test_what_is_no_whole_commit_in_a_record_is_never_clean(team: Team, commit: 
     assert "Nothing to deploy" not in ada("deploy", "--dry-run", "--without", "page").out
 
 
-@pytest.mark.parametrize("when", ["x", "", "2026-01-01T00:00:00", "2026-13-45T99:99:99+00:00", "9" * 100])
+@pytest.mark.parametrize(
+    "when", ["x", "", "2026-01-01T00:00:00", "2026-13-45T99:99:99+00:00", "9" * 100]
+)
 def test_what_is_no_time_in_a_record_costs_no_command_its_answer(team: Team, when: str) -> None:
     _, ada = team.colleague("ada")
     everything_deployed(team, ada)
     forged(team, when=when)
-    for words in (("health",), ("diff",), ("record", "show"), ("history",), ("rollback", "queue", "--list")):
+    for words in (
+        ("health",),
+        ("diff",),
+        ("record", "show"),
+        ("history",),
+        ("rollback", "queue", "--list"),
+    ):
         answered = ada(*words)
-        assert (answered.code, "a bug in toolkit" in answered.out + answered.err) != (3, True), answered
+        assert (answered.code, "a bug in toolkit" in answered.out + answered.err) != (
+            3,
+            True,
+        ), answered
         assert answered.code in (0, 1, 2), answered
     assert states(ada)["queue"] == "clean"
 
@@ -333,8 +383,12 @@ def test_what_is_no_time_in_a_record_costs_no_command_its_answer(team: Team, whe
 ESCAPES = "\x1b[31m" + "x" * 4000
 
 
-@pytest.mark.parametrize("facts", [{"unsure": False}, {"who": ESCAPES, "run": "a\nb"}, {"n": -1}, {"n": 2**70}])
-def test_a_forged_beginning_is_never_clean_and_breaks_nothing(team: Team, facts: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "facts", [{"unsure": False}, {"who": ESCAPES, "run": "a\nb"}, {"n": -1}, {"n": 2**70}]
+)
+def test_a_forged_beginning_is_never_clean_and_breaks_nothing(
+    team: Team, facts: dict[str, Any]
+) -> None:
     _, ada = team.colleague("ada")
     everything_deployed(team, ada)
     forged(team, verdict="begun", **facts)

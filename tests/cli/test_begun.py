@@ -1,4 +1,6 @@
-"""A deploy that was begun, and of which nobody wrote down how it ended: no machine calls its target clean, whatever the clocks say."""
+"""A deploy that was begun, and of which nobody wrote down how it ended: no machine calls its target
+clean, whatever the clocks say.
+"""
 
 import os
 import subprocess
@@ -29,7 +31,9 @@ HOUR = 3600
 
 
 @pytest.fixture
-def team(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: str) -> Team:
+def team(
+    aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: str
+) -> Team:
     from pathlib import Path
 
     return Team(aws_endpoint, toolkit, monkeypatch, Path(tmp_path))
@@ -37,23 +41,40 @@ def team(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPat
 
 @contextmanager
 def at_work(team: Team, name: str, clone: Repo, skew: int = 0, looks: int = 500) -> Iterator[str]:
-    """A colleague's deploy of the queue that has begun to change it, on a machine whose clock is wrong by these seconds; killed at the end.
-    The name of its run."""
+    """A colleague's deploy of the queue that has begun to change it, on a machine whose clock is
+    wrong by these seconds; killed at the end. The name of its run.
+    """
     cloud = team.endpoint.cloudformation
     cloud.next("success", "Queue", looks=looks)
     cloud.next_change_set("complete", stack="Queue", looks=1)
     before = team.endpoint.calls.count("ExecuteChangeSet")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(team.folder / f"state-{name}")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TOOLKIT_STATE_DIR": str(team.folder / f"state-{name}"),
+    }
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(skew=skew)],
-        cwd=clone.path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        cwd=clone.path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         until = time.monotonic() + 60
-        while team.endpoint.calls.count("ExecuteChangeSet") == before and time.monotonic() < until and child.poll() is None:
+        while (
+            team.endpoint.calls.count("ExecuteChangeSet") == before
+            and time.monotonic() < until
+            and child.poll() is None
+        ):
             time.sleep(0.05)
-        assert team.endpoint.calls.count("ExecuteChangeSet") > before, child.communicate(timeout=60)[0]
-        [run] = [key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")][-1:]
+        assert team.endpoint.calls.count("ExecuteChangeSet") > before, child.communicate(
+            timeout=60
+        )[0]
+        [run] = [
+            key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")
+        ][-1:]
         yield run.removeprefix("team/runs/").removesuffix(".jsonl")
     finally:
         child.kill()
@@ -62,10 +83,14 @@ def at_work(team: Team, name: str, clone: Repo, skew: int = 0, looks: int = 500)
 
 def left_by(team: Team, name: str, clone: Repo, skew: int = 0, looks: int = 500) -> str:
     """The same, and its machine died then."""
-    runs = {key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")}
+    runs = {
+        key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")
+    }
     with at_work(team, name, clone, skew, looks):
         pass
-    [run] = {key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")} - runs
+    [run] = {
+        key for key in team.endpoint.s3.buckets["state"].objects if key.startswith("team/runs/")
+    } - runs
     return run.removeprefix("team/runs/").removesuffix(".jsonl")
 
 
@@ -79,7 +104,9 @@ def begin(team: Team) -> tuple[Repo, Run, Repo, Run]:
 
 
 @pytest.mark.parametrize("skew", [0, -HOUR, HOUR], ids=["right", "behind", "ahead"])
-def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_said(team: Team, skew: int) -> None:
+def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_said(
+    team: Team, skew: int
+) -> None:
     clone, ada, _, bob = begin(team)
     first = clone.head
     clone.commit("more of it", {"queue.json": template(2)})
@@ -88,7 +115,10 @@ def test_a_deploy_that_died_in_the_middle_is_clean_to_nobody_whatever_its_clock_
     for who in (ada, bob):
         assert states(who)["queue"] == "due"
         said = who("diff").out
-        assert f"run {run} has begun to deploy it, and its end is not known (toolkit resume {run})" in " ".join(said.split()), said
+        assert (
+            f"run {run} has begun to deploy it, and its end is not known (toolkit resume {run})"
+            in " ".join(said.split())
+        ), said
 
 
 def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: Team) -> None:
@@ -100,7 +130,10 @@ def test_a_deploy_that_goes_on_is_told_with_who_does_it_and_is_not_clean(team: T
         for who in (ada, bob):
             assert states(who)["queue"] == "due"
             said = who("diff").out
-            assert (" is deploying it" in said, "its end is not known" in said) == (True, False), said
+            assert (" is deploying it" in said, "its end is not known" in said) == (
+                True,
+                False,
+            ), said
         assert "is deploying it" in bob("health", "queue").out
 
 
@@ -127,7 +160,9 @@ def test_a_deploy_that_ended_is_clean_to_all(team: Team) -> None:
 
 
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
-def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(team: Team, skew: int) -> None:
+def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(
+    team: Team, skew: int
+) -> None:
     clone, ada, theirs, bob = begin(team)
     clone.commit("more of it", {"queue.json": template(2)})
     clone.git("push", "-q", "origin", "HEAD:main")
@@ -140,7 +175,9 @@ def test_a_deploy_that_died_and_that_a_colleague_went_on_with_is_clean_to_all(te
 
 
 @pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["behind", "ahead"])
-def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all(team: Team, skew: int) -> None:
+def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all(
+    team: Team, skew: int
+) -> None:
     clone, ada, theirs, bob = begin(team)
     clone.commit("more of it", {"queue.json": template(2)})
     clone.git("push", "-q", "origin", "HEAD:main")
@@ -156,10 +193,15 @@ def test_a_deploy_that_died_and_that_a_later_good_one_came_after_is_clean_to_all
     assert (states(ada)["queue"], states(bob)["queue"]) == ("clean", "clean")
     executed = team.endpoint.calls.count("ExecuteChangeSet")
     again = ada("resume", run, "--yes")  # an older version is not put over a newer one
-    assert ("superseded" in again.out, team.endpoint.calls.count("ExecuteChangeSet")) == (True, executed), again
+    assert ("superseded" in again.out, team.endpoint.calls.count("ExecuteChangeSet")) == (
+        True,
+        executed,
+    ), again
 
 
-def test_a_deploy_that_died_is_clean_to_nobody_though_its_shared_journal_is_damaged(team: Team) -> None:
+def test_a_deploy_that_died_is_clean_to_nobody_though_its_shared_journal_is_damaged(
+    team: Team,
+) -> None:
     clone, ada, _, bob = begin(team)
     first = clone.head
     clone.commit("more of it", {"queue.json": template(2)})
@@ -185,7 +227,10 @@ def test_nothing_is_changed_where_the_record_cannot_be_told_of_it(team: Team) ->
     executed = team.endpoint.calls.count("ExecuteChangeSet")
     team.endpoint.fault("s3:PutObject", None, "denied", resource="queue.json")
     done = ada("deploy-stack", "queue", "--yes")
-    assert (done.code == 0, team.endpoint.calls.count("ExecuteChangeSet")) == (False, executed), done
+    assert (done.code == 0, team.endpoint.calls.count("ExecuteChangeSet")) == (
+        False,
+        executed,
+    ), done
     assert states(bob)["queue"] == "clean"
 
 
@@ -193,13 +238,22 @@ def test_health_tells_of_a_deploy_that_died(team: Team) -> None:
     clone, _, _, bob = begin(team)
     clone.commit("more of it", {"queue.json": template(2)})
     run = left_by(team, "ada", clone)
-    signs = [sign for one in bob("health", "queue", "--json").json["checkups"] for sign in one["signs"] if sign["what"] == "record"]
+    signs = [
+        sign
+        for one in bob("health", "queue", "--json").json["checkups"]
+        for sign in one["signs"]
+        if sign["what"] == "record"
+    ]
     assert [sign["status"] for sign in signs] == ["warning"]
     assert f"run {run} has begun to deploy it" in signs[0]["cause"]
 
 
-@pytest.mark.parametrize(("open_", "more"), [(False, 0), (True, 1)], ids=["nothing open", "one left"])
-def test_what_is_open_costs_no_request_but_the_look_at_its_lock(team: Team, open_: bool, more: int) -> None:
+@pytest.mark.parametrize(
+    ("open_", "more"), [(False, 0), (True, 1)], ids=["nothing open", "one left"]
+)
+def test_what_is_open_costs_no_request_but_the_look_at_its_lock(
+    team: Team, open_: bool, more: int
+) -> None:
     clone, _, _, bob = begin(team)
     if open_:
         clone.commit("more of it", {"queue.json": template(2)})
@@ -207,5 +261,6 @@ def test_what_is_open_costs_no_request_but_the_look_at_its_lock(team: Team, open
     before = len(list(team.endpoint.calls))
     states(bob)
     asked = [call.operation for call in list(team.endpoint.calls)[before:]]
-    # The record of the queue; the list of records, and that of an earlier version's (nothing is recorded of the page).
+    # The record of the queue; the list of records, and that of an earlier version's (nothing is
+    # recorded of the page).
     assert sorted(asked) == ["GetObject"] * (1 + more) + ["ListObjectsV2"] * 2

@@ -1,4 +1,6 @@
-"""Another client changes what toolkit has deployed: real processes, an emulated AWS. One system for the whole file, in order."""
+"""Another client changes what toolkit has deployed: real processes, an emulated AWS. One system for
+the whole file, in order.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,20 +41,35 @@ def definition(town: Town, service: str = "web") -> dict[str, Any]:
 
 
 def variables(town: Town) -> list[str]:
-    return [one["name"] for one in definition(town)["containerDefinitions"][0].get("environment", ())]
+    return [
+        one["name"] for one in definition(town)["containerDefinitions"][0].get("environment", ())
+    ]
 
 
 def tamper(town: Town) -> None:
-    """Register a copy of the running task definition with one more variable, and move the service to it."""
+    """Register a copy of the running task definition with one more variable, and move the service
+    to it.
+    """
     ecs, body = town.cloud("ecs"), definition(town)
     family, [container] = body["family"], body["containerDefinitions"]
-    container = {**container, "environment": [*container.get("environment", ()), {"name": "EXTRA", "value": VALUE}]}
-    more = {key: body[key] for key in ("networkMode", "requiresCompatibilities", "cpu", "memory") if key in body}
-    made = ecs.register_task_definition(family=family, containerDefinitions=[container], **more)["taskDefinition"]["taskDefinitionArn"]
+    container = {
+        **container,
+        "environment": [*container.get("environment", ()), {"name": "EXTRA", "value": VALUE}],
+    }
+    more = {
+        key: body[key]
+        for key in ("networkMode", "requiresCompatibilities", "cpu", "memory")
+        if key in body
+    }
+    made = ecs.register_task_definition(family=family, containerDefinitions=[container], **more)[
+        "taskDefinition"
+    ]["taskDefinitionArn"]
     ecs.update_service(cluster="town", service="web", taskDefinition=made)
 
     def steady() -> bool:
-        deployments = ecs.describe_services(cluster="town", services=["web"])["services"][0]["deployments"]
+        deployments = ecs.describe_services(cluster="town", services=["web"])["services"][0][
+            "deployments"
+        ]
         return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
 
     eventually(steady)
@@ -71,10 +88,18 @@ def test_an_image_of_two_services_is_built_and_pushed_once(town: Town) -> None:
     calls = town("deploy", "app", "worker", "--dry-run", "--json").json["steps"]
     assert [step["calls"][0]["for"] for step in calls] == [["app", "worker"]] * 2
     done = town("deploy", "app", "worker", "--yes", "--json")
-    assert (done.code, {step["verdict"] for step in done.json["steps"]}) == (0, {"succeeded"}), done.err
+    assert (done.code, {step["verdict"] for step in done.json["steps"]}) == (
+        0,
+        {"succeeded"},
+    ), done.err
     images = town.cloud("ecr").list_images(repositoryName="web")["imageIds"]
-    assert [one["imageTag"] for one in images if one.get("imageTag") == town.repo.head] == [town.repo.head]
-    assert definition(town)["containerDefinitions"][0]["image"] == definition(town, "worker")["containerDefinitions"][0]["image"]
+    assert [one["imageTag"] for one in images if one.get("imageTag") == town.repo.head] == [
+        town.repo.head
+    ]
+    assert (
+        definition(town)["containerDefinitions"][0]["image"]
+        == definition(town, "worker")["containerDefinitions"][0]["image"]
+    )
     assert town("deploy", "app", "worker", "--yes", "--json").json["status"] == "unchanged"
 
 
@@ -85,12 +110,17 @@ def test_a_hand_made_change_is_told_and_gives_way_to_what_was_deployed(town: Tow
     assert "toolkit deploy-app app" in health.out
     dry = town("deploy-app", "app", "--dry-run")
     words = " ".join(dry.out.split())
-    assert "is running, but toolkit did not deploy it: variable EXTRA added; the new revision is based on" in words
+    assert (
+        "is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
+        " based on" in words
+    )
     done = town("deploy-app", "app", "--yes", "--json")
     assert (done.code, done.json["steps"][0]["verdict"], variables(town)) == (0, "succeeded", [])
     assert VALUE not in health.out + dry.out + dry.err + done.out + done.err
     assert "changed behind" not in town("health", "app").out
-    assert town("rollback", "app", "--to", first, "--yes").code == 0  # the earlier run is still known
+    assert (
+        town("rollback", "app", "--to", first, "--yes").code == 0
+    )  # the earlier run is still known
     assert variables(town) == []
 
 
@@ -119,7 +149,11 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(town: Town) -> None:
 
 def test_a_repository_that_is_not_there_is_made_with_consent(town: Town) -> None:
     rules = town.repo.path / "rules.toml"
-    rules.write_text(rules.read_text().replace('service = "worker"\nrepository = "web"', 'service = "worker"\nrepository = "jobs"'))
+    rules.write_text(
+        rules.read_text().replace(
+            'service = "worker"\nrepository = "web"', 'service = "worker"\nrepository = "jobs"'
+        )
+    )
     town.repo.commit("A repository of its own")
     refused = town("deploy-app", "worker", "--yes")
     assert (refused.code, "toolkit deploy-app worker --create" in refused.err) == (2, True)

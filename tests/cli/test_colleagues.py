@@ -1,4 +1,6 @@
-"""The runs of colleagues, over a shared store: listed, shown, gone on with; and what somebody hostile may have put into the bucket."""
+"""The runs of colleagues, over a shared store: listed, shown, gone on with; and what somebody
+hostile may have put into the bucket.
+"""
 
 import json
 import os
@@ -67,7 +69,13 @@ class Team:
         [job] = making.make(run, [target], places, {}, {"web": version}, {"web": ()}, "deploy", {})
         return job
 
-    def put(self, run: str = RUN, *jobs: Job, lines: tuple[tuple[str, str | None, dict[str, Any]], ...] = (), **facts: Any) -> bytes:
+    def put(
+        self,
+        run: str = RUN,
+        *jobs: Job,
+        lines: tuple[tuple[str, str | None, dict[str, Any]], ...] = (),
+        **facts: Any,
+    ) -> bytes:
         """A run of ada's at the machine `laptop`, in the bucket."""
         elsewhere = Path(self.folder / f"elsewhere-{len(list(self.folder.iterdir()))}")
         elsewhere.mkdir(mode=0o700)
@@ -96,7 +104,12 @@ def team(aws_endpoint: Endpoint, toolkit: Toolkit, tmp_path: Path) -> Team:
 
 
 def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) -> None:
-    team.put(lines=(("outcome", "web", {"verdict": "succeeded", "took_s": 1.0}), ("end", None, {"exit": 0, "status": "succeeded"})))
+    team.put(
+        lines=(
+            ("outcome", "web", {"verdict": "succeeded", "took_s": 1.0}),
+            ("end", None, {"exit": 0, "status": "succeeded"}),
+        )
+    )
     team.put("20261120-193743-bbbb")
     found = team("history")
     assert found.code == 0, found.err
@@ -108,7 +121,10 @@ def test_history_lists_the_runs_of_colleagues_with_their_machines(team: Team) ->
 
 
 def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> None:
-    more = '[environments.prod]\naccount = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://shared/team"\n'
+    more = (
+        '[environments.prod]\naccount = "111111111111"\nregions = ["eu-west-1"]\nstore ='
+        ' "s3://shared/team"\n'
+    )
     team.repo.write({"rules.toml": RULES.replace("[targets.web]", f"{more}[targets.web]")})
     team.put()
     job = team.job("20261120-193743-bbbb")
@@ -122,18 +138,32 @@ def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> 
     assert listed("-e", "prod") == ["dddd", "bbbb"]  # whose the damaged one is, nobody knows
     assert listed("-e", "dev") == ["dddd", "aaaa"]
     assert listed("-e", "dev", "-n", "1") == ["dddd"]
-    assert [one["run"][-4:] for one in team("-e", "prod", "history", "--json").json["runs"]] == ["dddd", "bbbb"]
+    assert [one["run"][-4:] for one in team("-e", "prod", "history", "--json").json["runs"]] == [
+        "dddd",
+        "bbbb",
+    ]
 
 
 def test_a_colleagues_run_can_be_shown_with_its_logs(team: Team) -> None:
-    team.put(lines=(("outcome", "web", {"verdict": "failed", "cause": "no \x1b[31mcluster", "took_s": 1.0}),))
-    team.endpoint.s3.put("shared", f"team/logs/{RUN}/web.log", b"-- pushing \x1b]0;pwn\x07\nall of it\n")
+    team.put(
+        lines=(
+            ("outcome", "web", {"verdict": "failed", "cause": "no \x1b[31mcluster", "took_s": 1.0}),
+        )
+    )
+    team.endpoint.s3.put(
+        "shared", f"team/logs/{RUN}/web.log", b"-- pushing \x1b]0;pwn\x07\nall of it\n"
+    )
     shown = team("show", RUN)
     assert shown.code == 0, shown.err
     assert "by          ada@laptop" in shown.out
     assert "\x1b" not in shown.out
     logs = team("logs", RUN)
-    assert (logs.code, "[web] all of it" in logs.out, "\x1b" in logs.out, "\x07" in logs.out) == (0, True, False, False)
+    assert (logs.code, "[web] all of it" in logs.out, "\x1b" in logs.out, "\x07" in logs.out) == (
+        0,
+        True,
+        False,
+        False,
+    )
 
 
 def test_a_run_that_nobody_has_is_none(team: Team) -> None:
@@ -144,7 +174,9 @@ def test_a_run_that_nobody_has_is_none(team: Team) -> None:
 def test_a_damaged_run_costs_only_itself(team: Team) -> None:
     team.put()
     team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
-    team.endpoint.s3.put("shared", "team/runs/20261120-193751-eeee.jsonl", b"x" * (JOURNAL_MOST + 10))
+    team.endpoint.s3.put(
+        "shared", "team/runs/20261120-193751-eeee.jsonl", b"x" * (JOURNAL_MOST + 10)
+    )
     whole = team.put("20261120-193752-ffff")
     team.endpoint.s3.put("shared", "team/runs/20261120-193753-gggg.jsonl", whole)
     team.endpoint.s3.put("shared", "team/runs/../../etc/passwd.jsonl", b"")
@@ -153,20 +185,39 @@ def test_a_damaged_run_costs_only_itself(team: Team) -> None:
     assert found.code == 0
     words = {line.split()[0]: line.split()[1] for line in found.out.splitlines()[3:]}
     assert words == {
-        "20261120-193753-gggg": "damaged", "20261120-193752-ffff": "interrupted", "20261120-193751-eeee": "damaged",
-        "20261120-193750-dddd": "damaged", RUN: "interrupted",
-    }  # fmt: skip
+        "20261120-193753-gggg": "damaged",
+        "20261120-193752-ffff": "interrupted",
+        "20261120-193751-eeee": "damaged",
+        "20261120-193750-dddd": "damaged",
+        RUN: "interrupted",
+    }
     assert team("show", "20261120-193751-eeee").code == 2
 
 
 def test_a_run_is_running_as_long_as_its_lock_is_renewed(team: Team) -> None:
     team.put()
-    holder = {"who": "ada", "host": "laptop", "pid": 1, "run": RUN, "command": "c", "since": "s", "id": "i"}
-    team.endpoint.s3.put("shared", "team/locks/dev/eu-west-1/web.lock", json.dumps({"v": 1, **holder}).encode() + b"\n")
+    holder = {
+        "who": "ada",
+        "host": "laptop",
+        "pid": 1,
+        "run": RUN,
+        "command": "c",
+        "since": "s",
+        "id": "i",
+    }
+    team.endpoint.s3.put(
+        "shared",
+        "team/locks/dev/eu-west-1/web.lock",
+        json.dumps({"v": 1, **holder}).encode() + b"\n",
+    )
     assert " running " in team("history").out
     found = team("resume", RUN, "--yes")
     assert (found.code, "is locked by ada@laptop" in found.err) == (6, True), found.err
-    assert not list(Path(os.environ["TOOLKIT_STATE_DIR"]).glob("*/runs/*")) if "TOOLKIT_STATE_DIR" in os.environ else True
+    assert (
+        not list(Path(os.environ["TOOLKIT_STATE_DIR"]).glob("*/runs/*"))
+        if "TOOLKIT_STATE_DIR" in os.environ
+        else True
+    )
 
 
 def test_resume_without_a_name_never_takes_a_colleagues_run(team: Team) -> None:
@@ -204,12 +255,18 @@ FORGED = {
 
 
 @pytest.mark.parametrize("case", FORGED)
-def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_is_done(team: Team, case: str) -> None:
+def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_is_done(
+    team: Team, case: str
+) -> None:
     team.put(RUN, FORGED[case](team.job()))
     found = team("resume", RUN, "--yes")
     assert found.code == 2
     assert f"of run {RUN} is not what rules.toml here says" in found.err
-    assert not [call for call in team.endpoint.calls if call.operation not in ("GetObject", "ListObjectsV2", "GetCallerIdentity")]
+    assert not [
+        call
+        for call in team.endpoint.calls
+        if call.operation not in ("GetObject", "ListObjectsV2", "GetCallerIdentity")
+    ]
 
 
 def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
@@ -231,7 +288,9 @@ def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
     assert {option.name for option in options} <= set(CONSENTS)
 
 
-def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(team: Team) -> None:
+def test_where_the_store_does_not_answer_the_runs_of_this_machine_are_told_with_a_note(
+    team: Team,
+) -> None:
     del team.endpoint.s3.buckets["shared"]
     found = team("history")
     assert found.code == 0
@@ -264,7 +323,12 @@ class Machine:
     def __init__(self, remote: Remote, repo: Repo, folder: Path) -> None:
         self.repo = repo.clone(folder)
         self.state = folder.parent / f"{folder.name}-state"
-        self._env = {**os.environ, **remote.environment, "TOOLKIT_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT)}
+        self._env = {
+            **os.environ,
+            **remote.environment,
+            "TOOLKIT_STATE_DIR": str(self.state),
+            "PYTHONPATH": str(ROOT),
+        }
 
     def begin(self, *args: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "toolkit", *args]
@@ -287,7 +351,9 @@ class Machine:
         return [Store(str(one)) for one in self.state.glob("*/")]
 
 
-def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(aws_process: Remote, tmp_path: Path) -> None:
+def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(
+    aws_process: Remote, tmp_path: Path
+) -> None:
     remote = aws_process
     uri = remote.do("ecr", "repository", "web")["uri"]
     old = remote.do("ecr", "image", "web", "v1")["digest"]
@@ -299,7 +365,9 @@ def test_a_colleague_goes_on_with_a_run_whose_process_was_killed(aws_process: Re
     one, two = (Machine(remote, repo, tmp_path / name) for name in ("one", "two"))
     child = one.begin(*DEPLOY)
     until = time.monotonic() + 90
-    while time.monotonic() < until and not [call for call in remote.calls().of("UpdateService") if call.applied]:
+    while time.monotonic() < until and not [
+        call for call in remote.calls().of("UpdateService") if call.applied
+    ]:
         time.sleep(0.05)
     child.kill()
     child.communicate()

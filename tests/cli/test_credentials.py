@@ -1,4 +1,6 @@
-"""Credentials, as commands meet them: asked for before anything is drawn, exit code 7 where AWS cannot be asked, and where AWS is."""
+"""Credentials, as commands meet them: asked for before anything is drawn, exit code 7 where AWS
+cannot be asked, and where AWS is.
+"""
 
 import json
 import os
@@ -18,14 +20,21 @@ from toolkit.ports.aws import client
 
 KEYS = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI0123456789\n"
 MFA = (
-    f"[default]\nrole_arn = arn:aws:iam::111111111111:role/d\nsource_profile = y\nmfa_serial = arn:aws:iam::1:mfa/ada\n[profile y]\n{KEYS}"
+    "[default]\nrole_arn = arn:aws:iam::111111111111:role/d\nsource_profile = y\nmfa_serial ="
+    f" arn:aws:iam::1:mfa/ada\n[profile y]\n{KEYS}"
 )
 GREETS = "[default]\ncredential_process = echo hello\n"
 PAST = (
-    '[default]\ncredential_process = echo \'{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "S", '
-    '"SessionToken": "T", "Expiration": "2020-01-01T00:00:00Z"}\'\n'
+    '[default]\ncredential_process = echo \'{"Version": 1, "AccessKeyId": "A", "SecretAccessKey":'
+    ' "S", "SessionToken": "T", "Expiration": "2020-01-01T00:00:00Z"}\'\n'
 )
-COMMANDS = [("deploy", "--all", "--yes"), ("deploy-app", "--dry-run"), ("diff", "live"), ("health",), ("deploy-stack", "jobs", "--dry-run")]
+COMMANDS = [
+    ("deploy", "--all", "--yes"),
+    ("deploy-app", "--dry-run"),
+    ("diff", "live"),
+    ("health",),
+    ("deploy-stack", "jobs", "--dry-run"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +56,9 @@ def _patient(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["greets", "past", "missing", "damaged", "nothing", "mfa"],
 )
-def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(shop: Shop, command: tuple[str, ...], config: str, said: str) -> None:
+def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(
+    shop: Shop, command: tuple[str, ...], config: str, said: str
+) -> None:
     shop.config(config)
     result = shop(*command)
     text = " ".join((result.out + result.err).split())
@@ -60,11 +71,22 @@ def test_credentials_that_cannot_be_used_end_in_seven_with_what_to_do(shop: Shop
 def test_credentials_that_fail_in_the_middle_of_a_deploy_leave_a_run_to_resume(shop: Shop) -> None:
     program = shop.folder / "gives"
     soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    keys = {"Version": 1, "AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": soon}
-    program.write_text(f"#!/bin/sh\n[ -e {shop.folder}/over ] && echo hello && exit\ncat <<'END'\n{json.dumps(keys)}\nEND\n")
+    keys = {
+        "Version": 1,
+        "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+        "SecretAccessKey": "s",
+        "SessionToken": "t",
+        "Expiration": soon,
+    }
+    program.write_text(
+        f"#!/bin/sh\n[ -e {shop.folder}/over ] && echo hello && exit\ncat"
+        f" <<'END'\n{json.dumps(keys)}\nEND\n"
+    )
     program.chmod(0o755)
     shop.config(f"[default]\ncredential_process = {program}\n")
-    shop.patch.setattr(client.Aws, "write", _then(client.Aws.write, lambda: (shop.folder / "over").touch()))
+    shop.patch.setattr(
+        client.Aws, "write", _then(client.Aws.write, lambda: (shop.folder / "over").touch())
+    )
     result = shop("deploy-app", "--yes")
     text = " ".join((result.out + result.err).split())
     assert result.code in (5, 7), text
@@ -95,7 +117,11 @@ def given_roles(shop: Shop) -> list[str]:
     return codes
 
 
-@pytest.mark.parametrize("command", [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)],
+    ids=" ".join,
+)
 def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple[str, ...]) -> None:
     shop.config(MFA)
     codes = given_roles(shop)
@@ -103,10 +129,18 @@ def test_a_code_is_asked_for_before_anything_is_drawn(shop: Shop, command: tuple
         path = shop.repo.path / "rules.toml"
         path.write_text(path.read_text() + '[checks.queue]\naws = "queue:jobs"\n')
         shop.endpoint.on("sqs", "GetQueueUrl", {"QueueUrl": f"{shop.endpoint.url}/jobs"})
-        shop.endpoint.on("sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
+        shop.endpoint.on(
+            "sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}}
+        )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     child = pexpect.spawn(
-        sys.executable, ["-m", "toolkit", *command], cwd=str(shop.repo.path), env=env, dimensions=(24, 80), encoding="utf-8", timeout=60
+        sys.executable,
+        ["-m", "toolkit", *command],
+        cwd=str(shop.repo.path),
+        env=env,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=60,
     )
     child.expect(r"Enter MFA code for arn:aws:iam::1:mfa/ada: ?")
     assert child.before == "", "something was drawn before the question"
@@ -144,7 +178,10 @@ def shop_regions(shop: Shop) -> str:
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        (lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9"), "no answer from AWS"),
+        (
+            lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+            "no answer from AWS",
+        ),
         (lambda shop: shop.rules('regions = ["eu-west-1"]', ""), "no AWS region is set"),
         (lambda shop: shop.fault("*", "denied"), "may not"),
         (lambda shop: shop.fault("DescribeServices", "denied"), "may not"),
@@ -152,7 +189,9 @@ def shop_regions(shop: Shop) -> str:
     ],
     ids=["unreachable", "no-region", "denied", "partly-denied", "503"],
 )
-def test_health_that_aws_cannot_be_asked_for_ends_in_seven(shop: Shop, trouble: Any, said: str) -> None:
+def test_health_that_aws_cannot_be_asked_for_ends_in_seven(
+    shop: Shop, trouble: Any, said: str
+) -> None:
     shop.patch.delenv("AWS_REGION", raising=False)
     shop.patch.delenv("AWS_DEFAULT_REGION", raising=False)
     trouble(shop)
@@ -163,13 +202,19 @@ def test_health_that_aws_cannot_be_asked_for_ends_in_seven(shop: Shop, trouble: 
     assert result.json["exit"] == 7
 
 
-@pytest.mark.parametrize("command", [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [("health",), ("diff", "live"), ("deploy-app", "--dry-run"), ("smoke-test",)],
+    ids=" ".join,
+)
 def test_an_endpoint_that_is_not_aws_is_named_first(shop: Shop, command: tuple[str, ...]) -> None:
     if command == ("smoke-test",):
         path = shop.repo.path / "rules.toml"
         path.write_text(path.read_text() + '[checks.queue]\naws = "queue:jobs"\n')
         shop.endpoint.on("sqs", "GetQueueUrl", {"QueueUrl": f"{shop.endpoint.url}/jobs"})
-        shop.endpoint.on("sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}})
+        shop.endpoint.on(
+            "sqs", "GetQueueAttributes", {"Attributes": {"ApproximateNumberOfMessages": "0"}}
+        )
     first = f"endpoint: {shop.endpoint.url} (not AWS)"
     result = shop(*command)
     assert (result.err + result.out).splitlines()[0] == first
@@ -190,9 +235,16 @@ def test_an_endpoint_of_the_profile_is_named_without_its_password(shop: Shop) ->
 
 RUN = "a run"
 RECORDS = [
-    ("history",), ("show", RUN), ("logs", RUN), ("permissions",), ("record", "show"), ("record", "set", "web", "HEAD", "--yes"),
-    ("record", "repair"), ("lock", "show"), ("show", "20261120-000000-none"),
-]  # fmt: skip
+    ("history",),
+    ("show", RUN),
+    ("logs", RUN),
+    ("permissions",),
+    ("record", "show"),
+    ("record", "set", "web", "HEAD", "--yes"),
+    ("record", "repair"),
+    ("lock", "show"),
+    ("show", "20261120-000000-none"),
+]
 
 
 @pytest.fixture
@@ -204,7 +256,9 @@ def run_of(shop: Shop) -> Any:
 
 
 @pytest.mark.parametrize("command", RECORDS, ids=" ".join)
-def test_what_was_recorded_names_the_endpoint_first_too(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+def test_what_was_recorded_names_the_endpoint_first_too(
+    shop: Shop, run_of: Any, command: tuple[str, ...]
+) -> None:
     first = f"endpoint: {shop.endpoint.url} (not AWS)"
     shop.endpoint.calls.clear()
     result = shop(*run_of(command))
@@ -215,8 +269,12 @@ def test_what_was_recorded_names_the_endpoint_first_too(shop: Shop, run_of: Any,
     assert not shop.endpoint.calls, "who needs no bucket asks nobody"
 
 
-@pytest.mark.parametrize("command", [one for one in RECORDS if one[0] not in ("logs", "permissions")][:-1], ids=" ".join)
-def test_a_document_of_what_was_recorded_has_the_endpoint(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "command", [one for one in RECORDS if one[0] not in ("logs", "permissions")][:-1], ids=" ".join
+)
+def test_a_document_of_what_was_recorded_has_the_endpoint(
+    shop: Shop, run_of: Any, command: tuple[str, ...]
+) -> None:
     result = shop(*run_of(command), "--json")
     assert result.json["endpoint"] == shop.endpoint.url
     assert "endpoint: " not in result.err
@@ -229,7 +287,9 @@ def test_a_policy_stays_one_and_the_endpoint_is_told_beside_it(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("command", RECORDS[:-1], ids=" ".join)
-def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(
+    shop: Shop, run_of: Any, command: tuple[str, ...]
+) -> None:
     shop.patch.setenv("AWS_ENDPOINT_URL_ECS", "https://ecs.eu-west-1.amazonaws.com")
     shop.patch.delenv("AWS_ENDPOINT_URL")
     result = shop(*command)
@@ -237,7 +297,9 @@ def test_nothing_is_said_of_the_endpoint_where_it_is_awss_own(shop: Shop, run_of
 
 
 @pytest.mark.parametrize("command", [("history",), ("show", RUN), ("logs", RUN)], ids=" ".join)
-def test_own_runs_are_told_without_credentials_and_with_the_endpoint(shop: Shop, run_of: Any, command: tuple[str, ...]) -> None:
+def test_own_runs_are_told_without_credentials_and_with_the_endpoint(
+    shop: Shop, run_of: Any, command: tuple[str, ...]
+) -> None:
     shop.rules('regions = ["eu-west-1"]', 'regions = ["eu-west-1"]\nstore = "s3://shared/team"')
     shop.repo.commit()
     shop.config(MFA)

@@ -1,4 +1,6 @@
-"""What goes wrong between toolkit and AWS: the cause in one line of plain words, a next command that exists, and the right exit code."""
+"""What goes wrong between toolkit and AWS: the cause in one line of plain words, a next command
+that exists, and the right exit code.
+"""
 
 import json
 import re
@@ -58,10 +60,16 @@ APP, STACK = ("deploy-app", "--yes"), ("deploy-stack", "jobs", "--yes")
 class Shop:
     """A repository with an app and a stack, and a scripted AWS that has both."""
 
-    def __init__(self, folder: Path, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch
+    ) -> None:
         self.endpoint, self.patch, self._toolkit = endpoint, patch, toolkit
         self.folder = folder
-        self.repo = Repo.make(folder / "repo", {"app/main.py": "one\n", "infra/jobs.json": TEMPLATE}, RULES.replace("REGIONS", REGIONS))
+        self.repo = Repo.make(
+            folder / "repo",
+            {"app/main.py": "one\n", "infra/jobs.json": TEMPLATE},
+            RULES.replace("REGIONS", REGIONS),
+        )
         repository = endpoint.ecr.repository("backend")
         old = endpoint.ecr.image("backend", "old")
         endpoint.ecr.image("backend", self.repo.head)
@@ -107,7 +115,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(
+    tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> Shop:
     """Few attempts and little patience, so that a test takes a second and not a minute."""
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr(client, "READ_S", 0.5)
@@ -144,7 +154,10 @@ region = eu-west-1
 sso_region = eu-west-1
 sso_start_url = https://shop.awsapps.test/start
 """
-SKEWED = "Signature expired: 20261120T193742Z is now earlier than 20261120T203742Z (20261120T204242Z - 5 min.)"
+SKEWED = (
+    "Signature expired: 20261120T193742Z is now earlier than 20261120T203742Z (20261120T204242Z - 5"
+    " min.)"
+)
 
 
 def slow_clock(shop: Shop) -> None:
@@ -169,43 +182,68 @@ EVERYWHERE: dict[str, Callable[[Shop], None]] = {
     "truncated": always("truncated"),
     "reset": always("reset"),
     "expired": always("expired"),
-    "nothing listens": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}"),
+    "nothing listens": lambda shop: shop.patch.setenv(
+        "AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}"
+    ),
     "no such host": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid"),
     "no address": lambda shop: shop.patch.setenv("AWS_ENDPOINT_URL", "nonsense"),
     "no credentials": lambda shop: shop.keys(),
     "half of the keys": lambda shop: shop.keys(AWS_ACCESS_KEY_ID="111111111111"),
     "never signed in": lambda shop: shop.config(SIGNED_IN),
     "credential process": lambda shop: shop.config("[default]\ncredential_process = /bin/false\n"),
-    "role without source": lambda shop: shop.config("[default]\nrole_arn = arn:aws:iam::111111111111:role/x\n"),
+    "role without source": lambda shop: shop.config(
+        "[default]\nrole_arn = arn:aws:iam::111111111111:role/x\n"
+    ),
     "config file": lambda shop: shop.config("[default\n"),
-    "invalid key": error("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
-    "invalid key of ecs": error("UnrecognizedClientException", "The security token included in the request is invalid."),
+    "invalid key": error(
+        "InvalidClientTokenId", "The security token included in the request is invalid.", 403
+    ),
+    "invalid key of ecs": error(
+        "UnrecognizedClientException", "The security token included in the request is invalid."
+    ),
     "wrong secret": error(
-        "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-        "Access Key and signing method. Consult the service documentation for details.", 403,
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. Check your"
+        " AWS Secret Access Key and signing method. Consult the service documentation for details.",
+        403,
     ),
     "clock": slow_clock,
-    "clock of s3": error("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403),
+    "clock of s3": error(
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+        403,
+    ),
     "clock of ecs": error("InvalidSignatureException", SKEWED),
-    "not opted in": error("OptInRequired", "The AWS Access Key Id needs a subscription for the service", 403),
+    "not opted in": error(
+        "OptInRequired", "The AWS Access Key Id needs a subscription for the service", 403
+    ),
     "no region": no_region,
     "no such region": lambda shop: shop.rules("eu-west-1", "eu west"),
     "wrong account": lambda shop: setattr(shop.endpoint, "account", "222222222222"),
     "denied": always("denied"),
-    "something else": error("WeirdException", "A sentence that toolkit has never heard of: https://x.test/?X-Amz-Signature=abc123&y=z"),
-}  # fmt: skip
+    "something else": error(
+        "WeirdException",
+        "A sentence that toolkit has never heard of: https://x.test/?X-Amz-Signature=abc123&y=z",
+    ),
+}
 """What can go wrong with any call of any command."""
 
 
 def told(result: Result, shop: Shop) -> str:
     """What a person sees, without what differs every time."""
     text = f"exit {result.code}\n{re.sub(r'^endpoint: .*' + chr(10), '', result.err)}"
-    text = text.replace(shop.repo.head, "COMMIT").replace(str(shop.folder), "FOLDER").replace(shop.endpoint.url, "URL")
+    text = (
+        text.replace(shop.repo.head, "COMMIT")
+        .replace(str(shop.folder), "FOLDER")
+        .replace(shop.endpoint.url, "URL")
+    )
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
 
 
 def check_the_form(result: Result) -> None:
-    """One line for the cause, one for what to do next; no traceback, no address with a query, no secret."""
+    """One line for the cause, one for what to do next; no traceback, no address with a query, no
+    secret.
+    """
     first, second = result.err.splitlines()[-2:]
     assert (first[:7], second[:6]) == ("error: ", "hint: ")
     assert len([one for one in result.err.splitlines() if one.startswith("error")]) == 1
@@ -230,16 +268,24 @@ def check_the_commands(text: str) -> None:
 
 @pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
 @pytest.mark.parametrize("trouble", EVERYWHERE)
-def test_trouble_before_anything_is_begun_is_told(shop: Shop, trouble: str, args: tuple[str, ...], snapshot: SnapshotAssertion) -> None:
+def test_trouble_before_anything_is_begun_is_told(
+    shop: Shop, trouble: str, args: tuple[str, ...], snapshot: SnapshotAssertion
+) -> None:
     EVERYWHERE[trouble](shop)
     result = shop(*args)
     assert told(result, shop) == snapshot
     check_the_form(result)
-    assert not shop.endpoint.calls.applied("RegisterTaskDefinition", "UpdateService", "CreateChangeSet")
+    assert not shop.endpoint.calls.applied(
+        "RegisterTaskDefinition", "UpdateService", "CreateChangeSet"
+    )
     as_json = shop(*args, "--json")
     document = as_json.json
     first, second = result.err.splitlines()[-2:]
-    assert (document["exit"], document["status"], as_json.code) == (result.code, "error", result.code)
+    assert (document["exit"], document["status"], as_json.code) == (
+        result.code,
+        "error",
+        result.code,
+    )
     assert first == f"error: {document['error']['message']}"
     assert second == f"hint: {document['error']['hint']}"
 
@@ -247,8 +293,14 @@ def test_trouble_before_anything_is_begun_is_told(shop: Shop, trouble: str, args
 SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
     "profile": ((*APP, "--profile", "nobody"), lambda shop: shop.keys()),
     "profile of the rules": (APP, lambda shop: shop.rules(REGIONS, f'{REGIONS}\nprofile = "gone"')),
-    "expired sign-in of a profile": ((*APP, "--profile", "team"), lambda shop: shop.config("[profile team]\naws_access_key_id = 1\n")),
-    "account of another environment": (("deploy", "--all", "--yes"), lambda shop: setattr(shop.endpoint, "account", "222222222222")),
+    "expired sign-in of a profile": (
+        (*APP, "--profile", "team"),
+        lambda shop: shop.config("[profile team]\naws_access_key_id = 1\n"),
+    ),
+    "account of another environment": (
+        ("deploy", "--all", "--yes"),
+        lambda shop: setattr(shop.endpoint, "account", "222222222222"),
+    ),
     "cluster": (APP, lambda shop: shop.rules('cluster = "main"', 'cluster = "mian"')),
     "service": (APP, lambda shop: shop.rules('service = "web"', 'service = "wbe"')),
     "repository": (APP, lambda shop: shop.rules('"backend"', '"bakend"')),
@@ -258,61 +310,115 @@ SPECIAL: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
     "stack": (("deploy-stack", "Jbos", "--yes"), lambda shop: None),
     "target": (("deploy-app", "wbe", "--yes"), lambda shop: None),
     "kind": (("deploy-app", "jobs", "--yes"), lambda shop: None),
-    "denied service": (APP, lambda shop: shop.fault("DescribeServices", "denied", resource="arn:aws:ecs:eu-west-1:1:service/main/web")),
+    "denied service": (
+        APP,
+        lambda shop: shop.fault(
+            "DescribeServices", "denied", resource="arn:aws:ecs:eu-west-1:1:service/main/web"
+        ),
+    ),
     "denied image": (APP, lambda shop: shop.fault("DescribeImages", "denied")),
     "denied stack": (STACK, lambda shop: shop.fault("DescribeStacks", "denied")),
-    "denied by a policy": (APP, lambda shop: shop.fault("DescribeServices", "error", code="AccessDeniedException", message=DENIED)),
-    "denied in code": (STACK, lambda shop: shop.fault("DescribeStacks", "error", code="AccessDenied", message=ENCODED, status=403)),
+    "denied by a policy": (
+        APP,
+        lambda shop: shop.fault(
+            "DescribeServices", "error", code="AccessDeniedException", message=DENIED
+        ),
+    ),
+    "denied in code": (
+        STACK,
+        lambda shop: shop.fault(
+            "DescribeStacks", "error", code="AccessDenied", message=ENCODED, status=403
+        ),
+    ),
     "nothing was good": (("rollback", "web", "--yes"), lambda shop: None),
     "nothing is open": (("resume", "--yes"), lambda shop: None),
     "no such run": (("resume", "20260101-000000-aaaa", "--yes"), lambda shop: None),
-}  # fmt: skip
+}
 """What can go wrong with one command."""
 DENIED = (
-    "User: arn:aws:sts::111111111111:assumed-role/ci/run is not authorized to perform: ecs:DescribeServices on resource: "
-    "arn:aws:ecs:eu-west-1:111111111111:service/main/web with an explicit deny in a service control policy"
+    "User: arn:aws:sts::111111111111:assumed-role/ci/run is not authorized to perform:"
+    " ecs:DescribeServices on resource: arn:aws:ecs:eu-west-1:111111111111:service/main/web with an"
+    " explicit deny in a service control policy"
 )
-ENCODED = "You are not authorized to perform this operation. Encoded authorization failure message: 4GIOHlTkIaWHQD0Q0m6XSnuUMCm"
+ENCODED = (
+    "You are not authorized to perform this operation. Encoded authorization failure message:"
+    " 4GIOHlTkIaWHQD0Q0m6XSnuUMCm"
+)
 
 
 @pytest.mark.parametrize("trouble", SPECIAL)
-def test_trouble_with_what_is_named_is_told(shop: Shop, trouble: str, snapshot: SnapshotAssertion) -> None:
+def test_trouble_with_what_is_named_is_told(
+    shop: Shop, trouble: str, snapshot: SnapshotAssertion
+) -> None:
     args, prepare = SPECIAL[trouble]
     prepare(shop)
     result = shop(*args)
     assert told(result, shop) == snapshot
     check_the_form(result)
-    assert not shop.endpoint.calls.applied("RegisterTaskDefinition", "UpdateService", "CreateChangeSet")
+    assert not shop.endpoint.calls.applied(
+        "RegisterTaskDefinition", "UpdateService", "CreateChangeSet"
+    )
 
 
 UNDERWAY: dict[str, tuple[tuple[str, ...], str, dict[str, object]]] = {
     "may not register": (APP, "RegisterTaskDefinition", {"kind": "denied"}),
-    "may not pass the role": (APP, "RegisterTaskDefinition", {"kind": "error", "code": "AccessDeniedException", "message": (
-        "User: arn:aws:iam::111111111111:user/ci is not authorized to perform: iam:PassRole on resource: "
-        "arn:aws:iam::111111111111:role/task because no identity-based policy allows the iam:PassRole action"
-    )}),
-    "may not update": (APP, "UpdateService", {"kind": "denied", "resource": "arn:aws:ecs:eu-west-1:111111111111:service/main/web"}),
+    "may not pass the role": (
+        APP,
+        "RegisterTaskDefinition",
+        {
+            "kind": "error",
+            "code": "AccessDeniedException",
+            "message": (
+                "User: arn:aws:iam::111111111111:user/ci is not authorized to perform: iam:PassRole"
+                " on resource: arn:aws:iam::111111111111:role/task because no identity-based policy"
+                " allows the iam:PassRole action"
+            ),
+        },
+    ),
+    "may not update": (
+        APP,
+        "UpdateService",
+        {"kind": "denied", "resource": "arn:aws:ecs:eu-west-1:111111111111:service/main/web"},
+    ),
     "expired before the update": (APP, "UpdateService", {"kind": "expired"}),
     "expired while it is watched": (APP, "DescribeServiceDeployments", {"kind": "expired"}),
     "500": (APP, "RegisterTaskDefinition", {"kind": "500"}),
-    "refused": (APP, "UpdateService", {
-        "kind": "error", "code": "InvalidParameterException", "message": "The container web does not exist in the task definition."}),
+    "refused": (
+        APP,
+        "UpdateService",
+        {
+            "kind": "error",
+            "code": "InvalidParameterException",
+            "message": "The container web does not exist in the task definition.",
+        },
+    ),
     "may not make a change set": (STACK, "CreateChangeSet", {"kind": "denied"}),
     "expired before the change set": (STACK, "CreateChangeSet", {"kind": "expired"}),
     "expired while the stack is watched": (STACK, "DescribeStackEvents", {"kind": "expired"}),
-    "stack refused": (STACK, "CreateChangeSet", {
-        "kind": "error", "code": "ValidationError", "message": "Template format error: Unresolved resource dependencies [X]"}),
+    "stack refused": (
+        STACK,
+        "CreateChangeSet",
+        {
+            "kind": "error",
+            "code": "ValidationError",
+            "message": "Template format error: Unresolved resource dependencies [X]",
+        },
+    ),
     "may not execute": (STACK, "ExecuteChangeSet", {"kind": "denied"}),
-}  # fmt: skip
+}
 """What can go wrong once a run has begun: the command, the call, and what it meets."""
 
 
 @pytest.mark.parametrize("trouble", UNDERWAY)
-def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(shop: Shop, trouble: str, snapshot: SnapshotAssertion) -> None:
+def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(
+    shop: Shop, trouble: str, snapshot: SnapshotAssertion
+) -> None:
     args, operation, fault = UNDERWAY[trouble]
     shop.fault(operation, **fault)  # type: ignore[arg-type]
     result = shop(*args)
-    text = f"exit {result.code}\n" + re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", result.out).replace(shop.repo.head[:12], "COMMIT")
+    text = f"exit {result.code}\n" + re.sub(r"\d{8}-\d{6}-\w{4}", "RUN", result.out).replace(
+        shop.repo.head[:12], "COMMIT"
+    )
     assert re.sub(r"\bin \d+s|tk-[0-9a-f]{24}", "...", text) == snapshot
     for bad in ("Traceback", SECRET, "/?"):
         assert bad not in result.out + result.err
@@ -322,7 +428,9 @@ def test_trouble_in_the_middle_of_a_run_is_told_with_the_way_out(shop: Shop, tro
 
 
 @pytest.mark.parametrize("args", [APP, STACK], ids=lambda args: args[0])
-def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(shop: Shop, args: tuple[str, ...]) -> None:
+def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(
+    shop: Shop, args: tuple[str, ...]
+) -> None:
     operation = "UpdateService" if args is APP else "ExecuteChangeSet"
     shop.fault(operation, "expired", times=1)
     assert shop(*args).code == 7
@@ -331,18 +439,29 @@ def test_a_run_whose_credentials_expired_is_resumed_after_signing_in(shop: Shop,
     assert shop.endpoint.calls.applied(operation) == 1
 
 
-@pytest.mark.parametrize("kind", ["expired", "denied", "500", "throttle", "silent", "drip", "truncated"])
+@pytest.mark.parametrize(
+    "kind", ["expired", "denied", "500", "throttle", "silent", "drip", "truncated"]
+)
 def test_a_run_cannot_be_resumed_without_aws_and_is_left_as_it_is(shop: Shop, kind: str) -> None:
     shop.fault("UpdateService", "expired", times=1)
     shop(*APP)
     shop.fault("*", kind)
     result = shop("resume", "--yes")
-    assert (result.code, result.err.splitlines()[-1][:6]) == (1 if kind == "throttle" else 7, "hint: ")
+    assert (result.code, result.err.splitlines()[-1][:6]) == (
+        1 if kind == "throttle" else 7,
+        "hint: ",
+    )
     shop.endpoint.faults.clear()
     assert shop("resume", "--yes").code == 0
 
 
-ROLE = json.dumps({"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}}})
+ROLE = json.dumps(
+    {
+        "Resources": {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}
+        }
+    }
+)
 ASKED = "Jobs: let Role allow more than before? --allow-broadening says yes in advance"
 
 
@@ -350,24 +469,42 @@ def test_what_a_new_stack_has_to_be_agreed_to_is_told_before_the_run(shop: Shop)
     (shop.repo.path / "infra/jobs.json").write_text(ROLE)
     dry = shop("deploy-stack", "jobs", "--dry-run")
     assert (dry.code, f"warning: {ASKED}" in " ".join(dry.out.split())) == (0, True)
-    assert shop("deploy-stack", "jobs", "--dry-run", "--json").json["steps"][0]["warnings"] == [ASKED]
-    assert ASKED not in " ".join(shop("deploy-stack", "jobs", "--dry-run", "--allow-broadening").out.split())
+    assert shop("deploy-stack", "jobs", "--dry-run", "--json").json["steps"][0]["warnings"] == [
+        ASKED
+    ]
+    assert ASKED not in " ".join(
+        shop("deploy-stack", "jobs", "--dry-run", "--allow-broadening").out.split()
+    )
     assert not shop.endpoint.calls.of("CreateChangeSet")
 
 
 def test_what_nobody_agreed_to_is_cancelled_and_exits_as_refused(shop: Shop) -> None:
     shop.brings_a_role(3)
     result = shop(*STACK)
-    assert (result.code, "cancelled: Jobs: let Role allow more than before" in " ".join(result.out.split())) == (2, True)
+    assert (
+        result.code,
+        "cancelled: Jobs: let Role allow more than before" in " ".join(result.out.split()),
+    ) == (2, True)
     assert result.out.splitlines()[-1].endswith("nothing was changed.")
     document = shop(*STACK, "--json").json
-    assert (document["exit"], document["status"], document["steps"][0]["verdict"]) == (2, "cancelled", "cancelled")
-    assert {(one["status"], one["exit"]) for one in shop("history", "--json").json["runs"]} == {("cancelled", 2)}
+    assert (document["exit"], document["status"], document["steps"][0]["verdict"]) == (
+        2,
+        "cancelled",
+        "cancelled",
+    )
+    assert {(one["status"], one["exit"]) for one in shop("history", "--json").json["runs"]} == {
+        ("cancelled", 2)
+    }
     assert not shop.endpoint.calls.applied("ExecuteChangeSet")
     assert shop("resume", "--yes").code == 2, "nothing is open"
 
 
 def test_what_nobody_agreed_to_beside_what_went_well_is_partly_done(shop: Shop) -> None:
     shop.brings_a_role(1)
-    result = shop("deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json")
-    assert (result.code, {one["step"]: one["verdict"] for one in result.json["steps"]}) == (4, {"web": "succeeded", "jobs": "cancelled"})
+    result = shop(
+        "deploy", "web", "jobs", "--yes", "--no-build", "--image", "old", "--force", "--json"
+    )
+    assert (result.code, {one["step"]: one["verdict"] for one in result.json["steps"]}) == (
+        4,
+        {"web": "succeeded", "jobs": "cancelled"},
+    )

@@ -9,42 +9,66 @@ from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit, process
 
 
-def test_changes_of_every_kind_are_told_in_one_screen(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_changes_of_every_kind_are_told_in_one_screen(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     base = repo.git("rev-parse", "HEAD")
     repo.commit("a change", {"backend/src/app.py": "new\n", "backend/src/views/list.py": "new\n"})
-    repo.write({"cdk/stacks/fargate_stack.py": "new\n", "README.md": "new\n", "notes.txt": "new\n", "smoke/test.py": "new\n"})
+    repo.write(
+        {
+            "cdk/stacks/fargate_stack.py": "new\n",
+            "README.md": "new\n",
+            "notes.txt": "new\n",
+            "smoke/test.py": "new\n",
+        }
+    )
     repo.git("add", "notes.txt")
     assert toolkit(repo.path, "diff", base).out == snapshot
 
 
-def test_nothing_changed_recommends_the_narrowest_check(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_nothing_changed_recommends_the_narrowest_check(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     assert toolkit(repo.path, "diff", "HEAD").out == snapshot
 
 
-def test_verbose_adds_reasons_and_people(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_verbose_adds_reasons_and_people(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     repo.commit("Faster search", {"backend/src/app.py": "new\n"})
     assert toolkit(repo.path, "diff", "-v", "HEAD~1").out == snapshot
 
 
-def test_an_unknown_base_makes_everything_due_and_says_so(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_an_unknown_base_makes_everything_due_and_says_so(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     assert toolkit(repo.path, "diff").out == snapshot
 
 
 def test_a_long_table_fits_eighty_columns(repo: Repo, toolkit: Toolkit) -> None:
-    deep = "backend/src/" + "/".join(f"a-rather-long-folder-name-{at}" for at in range(8)) + "/file.py"
+    deep = (
+        "backend/src/" + "/".join(f"a-rather-long-folder-name-{at}" for at in range(8)) + "/file.py"
+    )
     repo.write({deep: "x", "lambda/login/handler.py": "x", "cdk/stacks/fargate_stack.py": "x"})
     out = toolkit(repo.path, "diff", "HEAD").out
     assert "..." in out
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
-def test_a_branch_is_compared_with_what_it_goes_back_to(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_branch_is_compared_with_what_it_goes_back_to(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     clone = repo.clone(tmp_path / "clone")
     base = clone.git("rev-parse", "HEAD")
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
     found = toolkit(clone.path, "diff", "--json", "change").json
-    assert found["base"] == {"kind": "ref", "name": "origin/main", "commit": base, "chosen": "upstream merge base"}
+    assert found["base"] == {
+        "kind": "ref",
+        "name": "origin/main",
+        "commit": base,
+        "chosen": "upstream merge base",
+    }
     assert found["recommendation"] == "toolkit deploy-app app"
 
 
@@ -91,13 +115,18 @@ def test_a_fresh_clone_of_the_mainline_is_not_called_clean(
     assert toolkit(clone.path, "diff", "-q", "--exit-code").code == 10
 
 
-def test_a_pushed_branch_is_not_compared_with_its_own_copy(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_pushed_branch_is_not_compared_with_its_own_copy(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     repo.git("config", "receive.denyCurrentBranch", "ignore")
     clone = repo.clone(tmp_path / "clone")
     clone.git("checkout", "-q", "-b", "feature")
     clone.commit("one", {"backend/src/app.py": "new\n"})
     clone.git("push", "-q", "-u", "origin", "feature")
-    assert [step["target"] for step in toolkit(clone.path, "diff", "--json", "change").json["plan"]["steps"]] == ["app"]
+    assert [
+        step["target"]
+        for step in toolkit(clone.path, "diff", "--json", "change").json["plan"]["steps"]
+    ] == ["app"]
 
 
 def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
@@ -105,7 +134,12 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
     found = toolkit(repo.path, "diff", "--json", "HEAD").json
     head = repo.git("rev-parse", "HEAD")
     assert list(found)[:4] == ["toolkit", "command", "status", "exit"]
-    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (1, "diff", "pending", 0)
+    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (
+        1,
+        "diff",
+        "pending",
+        0,
+    )
     assert found["head"] == {"commit": head, "branch": "main", "dirty": True}
     assert found["changes"] == [
         {
@@ -117,7 +151,9 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
             "targets": ["app"],
         }
     ]
-    assert found["impact"]["app"] == [{"path": "backend/src/app.py", "rule": "App code", "pattern": "backend/src/**", "line": 30}]
+    assert found["impact"]["app"] == [
+        {"path": "backend/src/app.py", "rule": "App code", "pattern": "backend/src/**", "line": 30}
+    ]
     assert RULES.splitlines()[29] == 'paths = ["backend/src/**", "!backend/**/*.test.ts"]'
     assert found["plan"]["steps"] == [
         {
@@ -126,7 +162,9 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
             "command": "toolkit deploy-app app",
             "needs": [],
             "estimate_s": 150,
-            "because": ['backend/src/app.py matches backend/src/** of rule "App code" (rules.toml:30)'],
+            "because": [
+                'backend/src/app.py matches backend/src/** of rule "App code" (rules.toml:30)'
+            ],
         }
     ]
     assert (found["plan"]["estimate_s"], found["plan"]["full_estimate_s"]) == (150, 690)
@@ -134,7 +172,12 @@ def test_json_has_the_documented_shape(repo: Repo, toolkit: Toolkit) -> None:
 
 @pytest.mark.parametrize(
     ("args", "changed", "code"),
-    [((), True, 0), (("--exit-code",), True, 10), (("--exit-code",), False, 0), (("--exit-code", "--json"), True, 10)],
+    [
+        ((), True, 0),
+        (("--exit-code",), True, 10),
+        (("--exit-code",), False, 0),
+        (("--exit-code", "--json"), True, 10),
+    ],
 )
 def test_the_exit_code_tells_of_pending_changes_only_if_asked(
     repo: Repo, toolkit: Toolkit, args: tuple[str, ...], changed: bool, code: int
@@ -154,34 +197,61 @@ def test_committed_does_not_look_at_the_working_tree(repo: Repo, toolkit: Toolki
 def test_paths_can_come_from_elsewhere_and_need_no_repository(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "rules.toml").write_text(RULES)
-    result = process(tmp_path / "alone", "diff", "--json", "-z", "--paths-from", "-", given=b"backend/src/a\nb.py\0lambda/x.py\0")
-    assert [change["path"] for change in result.json["changes"]] == ["backend/src/a\nb.py", "lambda/x.py"]
+    result = process(
+        tmp_path / "alone",
+        "diff",
+        "--json",
+        "-z",
+        "--paths-from",
+        "-",
+        given=b"backend/src/a\nb.py\0lambda/x.py\0",
+    )
+    assert [change["path"] for change in result.json["changes"]] == [
+        "backend/src/a\nb.py",
+        "lambda/x.py",
+    ]
     assert result.json["recommendation"] == "toolkit deploy api app"
 
 
-def test_unmatched_paths_are_listed_and_refused_where_the_rules_say_fail(repo: Repo, toolkit: Toolkit) -> None:
-    repo.commit("stricter", {"rules.toml": RULES.replace("version = 1", 'version = 1\nunmatched = "fail"')})
+def test_unmatched_paths_are_listed_and_refused_where_the_rules_say_fail(
+    repo: Repo, toolkit: Toolkit
+) -> None:
+    repo.commit(
+        "stricter", {"rules.toml": RULES.replace("version = 1", 'version = 1\nunmatched = "fail"')}
+    )
     repo.write({"backend/src/app.py": "new\n", "notes.txt": "new\n"})
     result = toolkit(repo.path, "diff", "--json", "HEAD")
-    assert (result.code, result.json["status"], result.json["unmatched"]) == (2, "refused", ["notes.txt"])
+    assert (result.code, result.json["status"], result.json["unmatched"]) == (
+        2,
+        "refused",
+        ["notes.txt"],
+    )
     assert result.json["recommendation"] is None
     text = toolkit(repo.path, "diff", "HEAD")
     assert "  notes.txt" in text.out
     assert "add a rule" in text.err
 
 
-def test_a_changed_rules_file_counts_with_its_old_and_its_new_rules(repo: Repo, toolkit: Toolkit) -> None:
+def test_a_changed_rules_file_counts_with_its_old_and_its_new_rules(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     base = repo.git("rev-parse", "HEAD")
     moved = RULES.replace('"backend/src/**"', '"server/**"')
-    repo.commit("other rules", {"rules.toml": moved, "backend/src/app.py": "new\n", "server/x.py": "new\n"})
+    repo.commit(
+        "other rules", {"rules.toml": moved, "backend/src/app.py": "new\n", "server/x.py": "new\n"}
+    )
     found = toolkit(repo.path, "diff", "--json", base).json
     assert [(one["path"], one["targets"]) for one in found["changes"]] == [
-        ("backend/src/app.py", ["app"]), ("rules.toml", []), ("server/x.py", ["app"]),
-    ]  # fmt: skip
+        ("backend/src/app.py", ["app"]),
+        ("rules.toml", []),
+        ("server/x.py", ["app"]),
+    ]
     assert "its old and its new rules both count" in found["notes"][0]
 
 
-def test_rules_that_cannot_be_read_at_the_base_make_everything_due(repo: Repo, toolkit: Toolkit) -> None:
+def test_rules_that_cannot_be_read_at_the_base_make_everything_due(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     base = repo.commit("broken", {"rules.toml": "version = 1\nnonsense = 1\n"})
     repo.commit("mended", {"rules.toml": RULES})
     found = toolkit(repo.path, "diff", "--json", base).json
@@ -189,10 +259,16 @@ def test_rules_that_cannot_be_read_at_the_base_make_everything_due(repo: Repo, t
     assert [step["target"] for step in found["plan"]["steps"]] == ["infra", "app"]
 
 
-def test_commands_repeat_the_environment_and_the_rules_that_were_named(repo: Repo, toolkit: Toolkit) -> None:
-    with_environments = RULES.replace("version = 1", 'version = 1\nenvironment = "dev"\nenvironments = { dev = {}, prod = {} }')
+def test_commands_repeat_the_environment_and_the_rules_that_were_named(
+    repo: Repo, toolkit: Toolkit
+) -> None:
+    with_environments = RULES.replace(
+        "version = 1", 'version = 1\nenvironment = "dev"\nenvironments = { dev = {}, prod = {} }'
+    )
     repo.write({"other rules.toml": with_environments, "backend/src/app.py": "new\n"})
-    found = toolkit(repo.path, "diff", "--json", "--rules", "other rules.toml", "-e", "prod", "HEAD").json
+    found = toolkit(
+        repo.path, "diff", "--json", "--rules", "other rules.toml", "-e", "prod", "HEAD"
+    ).json
     assert found["recommendation"] == "toolkit deploy-app app --rules 'other rules.toml' --env prod"
 
 
@@ -210,7 +286,9 @@ def test_a_plan_file_holds_the_answer_and_what_it_depends_on(repo: Repo, toolkit
     assert plan["source"]["head"] == newer["source"]["head"]
 
 
-def test_a_target_for_people_is_reported_with_its_instructions(repo: Repo, toolkit: Toolkit) -> None:
+def test_a_target_for_people_is_reported_with_its_instructions(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     target = '[targets.dns]\nkind = "manual"\ninstructions = "Ask Ben."\n'
     rules = f'version = 1\n{target}[[rules]]\nname = "DNS"\npaths = ["dns/**"]\ndeploy = ["dns"]\n'
     repo.commit("by hand", {"rules.toml": rules})
@@ -221,11 +299,24 @@ def test_a_target_for_people_is_reported_with_its_instructions(repo: Repo, toolk
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("chnage", "change"), ("Change", "change"), ("lats", "last"), ("lst", "last"), ("liv", "live"), ("LIVE", "live")]
+    ("typed", "meant"),
+    [
+        ("chnage", "change"),
+        ("Change", "change"),
+        ("lats", "last"),
+        ("lst", "last"),
+        ("liv", "live"),
+        ("LIVE", "live"),
+    ],
 )
-def test_a_word_that_is_nearly_one_of_diffs_own_is_told(repo: Repo, toolkit: Toolkit, typed: str, meant: str) -> None:
+def test_a_word_that_is_nearly_one_of_diffs_own_is_told(
+    repo: Repo, toolkit: Toolkit, typed: str, meant: str
+) -> None:
     found = toolkit(repo.path, "diff", typed)
-    assert (found.code, found.err.splitlines()[1]) == (2, f"hint: did you mean `toolkit diff {meant}`?")
+    assert (found.code, found.err.splitlines()[1]) == (
+        2,
+        f"hint: did you mean `toolkit diff {meant}`?",
+    )
     assert toolkit(repo.path, "diff", typed, "--json").json["error"]["code"] == "unknown-ref"
 
 

@@ -1,4 +1,6 @@
-"""An environment that rules.toml does not know is refused by every command, and never means another one."""
+"""An environment that rules.toml does not know is refused by every command, and never means another
+one.
+"""
 
 import click
 import pytest
@@ -17,7 +19,16 @@ regions = ["eu-west-1"]
 """
 WITH = RULES.replace("version = 1\n", 'version = 1\nenvironment = "dev"\n') + ENVIRONMENTS
 
-NONE = {"init", "completion", "sandbox up", "sandbox down", "sandbox status", "sandbox reset", "rules schema", "rules import"}
+NONE = {
+    "init",
+    "completion",
+    "sandbox up",
+    "sandbox down",
+    "sandbox status",
+    "sandbox reset",
+    "rules schema",
+    "rules import",
+}
 """Those that read no rules.toml, or go by what they are told."""
 
 BESIDES = {"lock release": ("--id", "x"), "deploy-stack": ("api",)}
@@ -28,15 +39,26 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[s
     if isinstance(command, click.Group):
         context = click.Context(command)
         names = command.list_commands(context)
-        return [line for name in names if (inner := command.get_command(context, name)) for line in commands(inner, (*path, name))]
+        return [
+            line
+            for name in names
+            if (inner := command.get_command(context, name))
+            for line in commands(inner, (*path, name))
+        ]
     if " ".join(path) in NONE:
         return []
-    needed = ["HEAD" if one.name == "commit" else "app" for one in command.params if isinstance(one, click.Argument) and one.required]
+    needed = [
+        "HEAD" if one.name == "commit" else "app"
+        for one in command.params
+        if isinstance(one, click.Argument) and one.required
+    ]
     return [(*path, *needed, *BESIDES.get(" ".join(path), ()))]
 
 
 @pytest.mark.parametrize("line", commands(cli), ids=" ".join)
-def test_an_unknown_environment_is_refused_with_the_nearest_name(repo: Repo, toolkit: Toolkit, line: tuple[str, ...]) -> None:
+def test_an_unknown_environment_is_refused_with_the_nearest_name(
+    repo: Repo, toolkit: Toolkit, line: tuple[str, ...]
+) -> None:
     repo.commit("environments", {"rules.toml": WITH})
     found = toolkit(repo.path, "-e", "prd", *line)
     assert (found.code, found.out) == (2, "")
@@ -46,6 +68,8 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name(repo: Repo, too
     ]
 
 
-def test_an_environment_that_is_like_none_lists_those_that_there_are(repo: Repo, toolkit: Toolkit) -> None:
+def test_an_environment_that_is_like_none_lists_those_that_there_are(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     repo.commit("environments", {"rules.toml": WITH})
     assert "hint: it has dev, prod\n" in toolkit(repo.path, "history", "-e", "x").err

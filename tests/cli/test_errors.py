@@ -29,7 +29,9 @@ from tests.support.run import Toolkit, process
         (("explain", "../x"), "is not in the repository", ""),
     ],
 )
-def test_a_wrong_command_line_is_told_in_a_line(repo: Repo, toolkit: Toolkit, args: tuple[str, ...], said: str, hint: str) -> None:
+def test_a_wrong_command_line_is_told_in_a_line(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...], said: str, hint: str
+) -> None:
     result = toolkit(repo.path, *args)
     assert result.code == 2
     assert said in result.err.splitlines()[0]
@@ -40,7 +42,12 @@ def test_a_wrong_command_line_is_told_in_a_line(repo: Repo, toolkit: Toolkit, ar
 
 def test_an_error_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit) -> None:
     found = toolkit(repo.path, "diff", "--json", "nonsense").json
-    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (1, "diff", "error", 2)
+    assert (found["toolkit"], found["command"], found["status"], found["exit"]) == (
+        1,
+        "diff",
+        "error",
+        2,
+    )
     assert found["error"]["code"] == "unknown-ref"
 
 
@@ -49,8 +56,15 @@ def test_what_to_do_next_means_the_same_rules(repo: Repo, toolkit: Toolkit, befo
     repo.write({"other.toml": "nonsense"})
     named = ("--rules", "other.toml")
     args = (*named, "diff", "HEAD") if before else ("diff", "HEAD", *named)
-    assert "hint: mend it, then run `toolkit rules check --rules other.toml`" in toolkit(repo.path, *args).err
-    assert toolkit(repo.path, *args, "--json").json["error"]["hint"].endswith("`toolkit rules check --rules other.toml`")
+    assert (
+        "hint: mend it, then run `toolkit rules check --rules other.toml`"
+        in toolkit(repo.path, *args).err
+    )
+    assert (
+        toolkit(repo.path, *args, "--json")
+        .json["error"]["hint"]
+        .endswith("`toolkit rules check --rules other.toml`")
+    )
 
 
 def test_a_wrong_option_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit) -> None:
@@ -58,11 +72,21 @@ def test_a_wrong_option_with_json_is_a_document_too(repo: Repo, toolkit: Toolkit
 
 
 def test_every_problem_of_a_rules_file_has_its_line(repo: Repo, toolkit: Toolkit) -> None:
-    repo.write({"rules.toml": RULES.replace('kind = "app"', 'kind = "ap"').replace('deploy = ["api"]', 'deploy = ["apo"]')})
+    repo.write(
+        {
+            "rules.toml": (
+                RULES.replace('kind = "app"', 'kind = "ap"').replace(
+                    'deploy = ["api"]', 'deploy = ["apo"]'
+                )
+            )
+        }
+    )
     result = toolkit(repo.path, "diff", "HEAD")
     assert result.code == 2
     assert "rules.toml:5: targets.app.kind: 'ap' is no kind; did you mean 'app'?" in result.err
-    assert "rules.toml:36: rules[1].deploy[0]: 'apo' is no target; did you mean 'app'?" in result.err
+    assert (
+        "rules.toml:36: rules[1].deploy[0]: 'apo' is no target; did you mean 'app'?" in result.err
+    )
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
     assert [one["line"] for one in problems] == [5, 36]
 
@@ -95,12 +119,19 @@ def test_a_bug_exits_with_three_and_names_a_log_without_secrets(repo: Repo, tmp_
     broken = tmp_path / "broken" / "sitecustomize.py"
     broken.parent.mkdir()
     broken.write_text(
-        "import toolkit.flow\ndef bug(*args): raise ValueError('token=hunter2hunter2 AKIAABCDEFGHIJKLMNOP')\ntoolkit.flow.diff = bug\n"
+        "import toolkit.flow\ndef bug(*args): raise ValueError('token=hunter2hunter2"
+        " AKIAABCDEFGHIJKLMNOP')\ntoolkit.flow.diff = bug\n"
     )
     from tests.support.run import ROOT
 
     state = tmp_path / "state"
-    result = process(repo.path, "diff", PYTHONPATH=f"{broken.parent}:{ROOT}", XDG_STATE_HOME=str(state), MY_API_KEY="hunter2hunter2")
+    result = process(
+        repo.path,
+        "diff",
+        PYTHONPATH=f"{broken.parent}:{ROOT}",
+        XDG_STATE_HOME=str(state),
+        MY_API_KEY="hunter2hunter2",
+    )
     assert result.code == 3
     assert "Traceback" not in result.err
     (log,) = (state / "toolkit").glob("crash-*.log")
@@ -116,8 +147,16 @@ def test_a_reader_that_has_enough_is_no_error(repo: Repo) -> None:
 
     from tests.support.run import ROOT
 
-    script = f'"{sys.executable}" -m toolkit rules schema | head -1; "{sys.executable}" -m toolkit rules replay --json | true'
-    done = subprocess.run(["sh", "-c", script], cwd=repo.path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, capture_output=True)
+    script = (
+        f'"{sys.executable}" -m toolkit rules schema | head -1; "{sys.executable}" -m toolkit rules'
+        " replay --json | true"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=repo.path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+    )
     assert done.stdout == b"{\n"
     assert done.stderr == b""
 
@@ -140,5 +179,10 @@ def test_who_stops_it_while_it_is_being_loaded_sees_no_traceback() -> None:
 def test_a_full_disk_behind_json_is_an_error_and_no_bug(repo: Repo) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "toolkit", "diff", "--json", "HEAD"]
-        done = subprocess.run(command, cwd=repo.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
+        done = subprocess.run(
+            command, cwd=repo.path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: standard output: No space left on device\n",
+    )

@@ -16,7 +16,11 @@ def helps(command: click.Command, path: tuple[str, ...] = ()) -> dict[str, str]:
     """Every command's words that say something about exit codes."""
     context = click.Context(command, info_name=" ".join(("toolkit", *path)))
     text = " ".join((command.epilog or "").split())
-    found = {" ".join(path) or "toolkit": text.partition("Exit codes: ")[2]} if "Exit codes: " in text else {}
+    found = (
+        {" ".join(path) or "toolkit": text.partition("Exit codes: ")[2]}
+        if "Exit codes: " in text
+        else {}
+    )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)

@@ -16,13 +16,19 @@ EXAMPLE = ROOT / "examples" / "car-rental"
 def unruled(tmp_path: Path) -> Repo:
     """The example application without its rules.toml."""
     folder = tmp_path / "car-rental"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache", "rules.toml"))
+    shutil.copytree(
+        EXAMPLE,
+        folder,
+        ignore=shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache", "rules.toml"),
+    )
     repo = Repo.make(folder, rules=None)
     repo.commit("first")
     return repo
 
 
-def test_init_drafts_rules_that_send_changes_the_right_way(unruled: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_init_drafts_rules_that_send_changes_the_right_way(
+    unruled: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     assert toolkit(unruled.path, "init").out == snapshot
     assert toolkit(unruled.path, "rules", "check").code == 0
     unruled.commit("rules")
@@ -54,12 +60,16 @@ def test_init_to_the_screen_writes_nothing(unruled: Repo, toolkit: Toolkit) -> N
     assert not (unruled.path / "rules.toml").exists()
 
 
-def test_init_in_a_repository_that_says_nothing_is_honest(tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_init_in_a_repository_that_says_nothing_is_honest(
+    tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     repo = Repo.make(tmp_path / "plain", {"notes.txt": "x"}, rules=None)
     assert toolkit(repo.path, "init").out == snapshot
 
 
-def test_doctor_finds_a_source_of_an_image_that_no_rule_knows(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_doctor_finds_a_source_of_an_image_that_no_rule_knows(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
     rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
     files = {
         "backend/Dockerfile": "FROM scratch\nCOPY src/ /src/\nCOPY settings.json /\n",
@@ -69,8 +79,14 @@ def test_doctor_finds_a_source_of_an_image_that_no_rule_knows(tmp_path: Path, to
     repo = Repo.make(tmp_path / "repo", files, rules)
     result = toolkit(repo.path, "doctor")
     assert result.code == 1
-    assert "backend/Dockerfile:3: copies 1 file (such as backend/settings.json) that no rule sends to its app" in result.out
-    accepted = 'version = 1\naccept = [{ path = "backend/settings.json", reason = "baked in, never read" }]'
+    assert (
+        "backend/Dockerfile:3: copies 1 file (such as backend/settings.json) that no rule sends to"
+        " its app" in result.out
+    )
+    accepted = (
+        'version = 1\naccept = [{ path = "backend/settings.json", reason = "baked in, never'
+        ' read" }]'
+    )
     repo.write({"rules.toml": rules.replace("version = 1", accepted)})
     assert toolkit(repo.path, "doctor").code == 0
 
@@ -81,7 +97,9 @@ def test_doctor_works_without_a_repository(tmp_path: Path, toolkit: Toolkit) -> 
     assert {"toolkit", "python", "git"} <= {one["name"] for one in result.json["programs"]}
 
 
-def test_import_reports_what_cannot_be_said_and_exits_with_four(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_import_reports_what_cannot_be_said_and_exits_with_four(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
     (tmp_path / "filters.yml").write_text("api:\n  - 'api/**'\nodd:\n  - 'src/+(a|b)/x'\n")
     result = toolkit(tmp_path, "rules", "import", "filters.yml")
     assert result.code == 4
@@ -99,17 +117,29 @@ def test_import_never_replaces_a_file_unless_told(tmp_path: Path, toolkit: Toolk
     (tmp_path / "rules.toml").write_text("mine")
     assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml").code == 2
     assert (tmp_path / "rules.toml").read_text() == "mine"
-    assert toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml", "--force").code == 0
+    assert (
+        toolkit(tmp_path, "rules", "import", "filters.yml", "--out", "rules.toml", "--force").code
+        == 0
+    )
 
 
 def test_doctor_looks_at_new_files_too(tmp_path: Path, toolkit: Toolkit) -> None:
     rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
-    repo = Repo.make(tmp_path / "repo", {"backend/Dockerfile": "FROM scratch\nCOPY . /\n", "backend/src/a.py": ""}, rules)
+    repo = Repo.make(
+        tmp_path / "repo",
+        {"backend/Dockerfile": "FROM scratch\nCOPY . /\n", "backend/src/a.py": ""},
+        rules,
+    )
     ignored = {"backend/.gitignore": "*.log\n.*\n", "backend/x.log": ""}
     accept = 'version = 1\naccept = [{ path = "backend/Dockerfile", reason = "r" }]'
-    repo.write({"rules.toml": rules.replace("version = 1", accept), "backend/new.txt": "", **ignored})
+    repo.write(
+        {"rules.toml": rules.replace("version = 1", accept), "backend/new.txt": "", **ignored}
+    )
     result = toolkit(repo.path, "doctor")
-    assert (result.code, "copies 1 file (such as backend/new.txt)" in result.out) == (1, True), result.out
+    assert (result.code, "copies 1 file (such as backend/new.txt)" in result.out) == (
+        1,
+        True,
+    ), result.out
 
 
 STACKS = """
@@ -142,26 +172,46 @@ deploy = ["infra"]
 
 
 def test_doctor_knows_the_images_that_stacks_build(tmp_path: Path, toolkit: Toolkit) -> None:
-    app = "import * as cdk from 'aws-cdk-lib';\nclass Api extends cdk.Stack { f() { ContainerImage.fromAsset('..') } }\n"
+    app = (
+        "import * as cdk from 'aws-cdk-lib';\nclass Api extends cdk.Stack { f() {"
+        " ContainerImage.fromAsset('..') } }\n"
+    )
     files = {
         "cdk/cdk.json": "{}",
-        "cdk/app.ts": app + "class Web extends cdk.Stack { }\nnew Api(app, 'Api'); new Web(app, 'Web')",
+        "cdk/app.ts": (
+            app + "class Web extends cdk.Stack { }\nnew Api(app, 'Api'); new Web(app, 'Web')"
+        ),
         "Dockerfile": "FROM x\nCOPY src lib.txt /\nCOPY setup.cfg /\n",
         **dict.fromkeys(("src/a", "lib.txt", "setup.cfg"), ""),
     }
     repo = Repo.make(tmp_path / "repo", files, STACKS)
     result = toolkit(repo.path, "doctor")
     assert "Dockerfile: built for api, infra" in result.out
-    assert "Dockerfile:3: copies 1 file (such as setup.cfg) that no rule sends to its app" in result.out
+    assert (
+        "Dockerfile:3: copies 1 file (such as setup.cfg) that no rule sends to its app"
+        in result.out
+    )
     assert (result.code, "Dockerfile:2" in result.out) == (1, False)
 
 
-def test_doctor_tells_what_is_ignored_and_goes_into_an_image(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_doctor_tells_what_is_ignored_and_goes_into_an_image(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
     rules = RULES.replace('repository = "r"', 'repository = "r"\nbuild = { context = "backend" }')
-    rules = rules.replace("version = 1", 'version = 1\naccept = [{ path = "backend/Dockerfile", reason = "r" }]')
+    rules = rules.replace(
+        "version = 1", 'version = 1\naccept = [{ path = "backend/Dockerfile", reason = "r" }]'
+    )
     assert 'ignore = ["**/*.md"]' in rules
-    files = {"backend/Dockerfile": "FROM scratch\nCOPY src /src\n", "backend/src/prompt.md": "", "backend/README.md": ""}
+    files = {
+        "backend/Dockerfile": "FROM scratch\nCOPY src /src\n",
+        "backend/src/prompt.md": "",
+        "backend/README.md": "",
+    }
     result = toolkit(Repo.make(tmp_path / "repo", files, rules).path, "doctor", "--json")
     assert result.code == 1
     (missed,) = result.json["uncovered"]
-    assert (missed["example"], missed["files"], missed["ignored"]) == ("backend/src/prompt.md", 1, True)
+    assert (missed["example"], missed["files"], missed["ignored"]) == (
+        "backend/src/prompt.md",
+        1,
+        True,
+    )

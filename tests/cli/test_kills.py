@@ -1,4 +1,6 @@
-"""T2: whole command lines, killed with SIGKILL at random moments, up to three times in a row; then `resume` has to make it good."""
+"""T2: whole command lines, killed with SIGKILL at random moments, up to three times in a row; then
+`resume` has to make it good.
+"""
 
 import json
 import os
@@ -31,12 +33,21 @@ class Apart(Town):
     """The same, with commands that are processes of their own, from the interpreter's start on."""
 
     def command(self, words: tuple[str, ...], most_s: float) -> int | None:
-        environment = {**os.environ, **self.remote.environment, "TOOLKIT_STATE_DIR": str(self.folder / "state"), "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            **self.remote.environment,
+            "TOOLKIT_STATE_DIR": str(self.folder / "state"),
+            "PYTHONPATH": str(ROOT),
+        }
         with (self.folder / "said").open("ab") as said:
             child = subprocess.Popen(
-                [sys.executable, "-m", "toolkit", *words], cwd=self.repo.path, env=environment, stdin=subprocess.DEVNULL,
-                stdout=said, stderr=said,
-            )  # fmt: skip
+                [sys.executable, "-m", "toolkit", *words],
+                cwd=self.repo.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
             try:
                 return child.wait(most_s)
             except subprocess.TimeoutExpired:
@@ -45,17 +56,28 @@ class Apart(Town):
 
 
 @pytest.mark.parametrize("half", [1, 2])
-def test_commands_that_are_killed_at_any_moment_are_gone_on_with_exactly(half: int, tmp_path: Path) -> None:
+def test_commands_that_are_killed_at_any_moment_are_gone_on_with_exactly(
+    half: int, tmp_path: Path
+) -> None:
     chosen = seed()
     command = [sys.executable, "-m", "tests.cli.killed", str(chosen), str(SECONDS), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, f"SEED={chosen}: {done.stderr}"
     found = json.loads(done.stdout)
     assert not found["wrong"], f"SEED={chosen}: {found['wrong']}"
     assert found["kills"] > 0, f"SEED={chosen}: {found}"
 
 
-def test_processes_from_their_very_start_on_are_gone_on_with_exactly(aws_process: Remote, tmp_path: Path) -> None:
+def test_processes_from_their_very_start_on_are_gone_on_with_exactly(
+    aws_process: Remote, tmp_path: Path
+) -> None:
     chosen = seed()
     kills, wrong, _ = killed.round_of(Apart(aws_process, tmp_path), LENGTH_S, Random(chosen))
     assert not wrong, f"SEED={chosen}, {kills} kills: {wrong}"
@@ -73,11 +95,21 @@ class Begun(Apart):
         super().__init__(remote, folder)
         remote.set([], "ecs", "clusters", "main", "services", "web", "outcomes")
         remote.do("ecs", "next", "success", "web", seconds=3600)
-        environment = {**os.environ, **remote.environment, "TOOLKIT_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            **remote.environment,
+            "TOOLKIT_STATE_DIR": str(folder / "state"),
+            "PYTHONPATH": str(ROOT),
+        }
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "toolkit", *self.words], cwd=self.repo.path, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "toolkit", *self.words],
+            cwd=self.repo.path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         until = time.monotonic() + STUCK_S
         while not self.remote.calls().count("ecs:DescribeServiceDeployments"):
             assert time.monotonic() < until, "nothing was begun"
@@ -104,8 +136,14 @@ def begun(aws_process: Remote, tmp_path: Path) -> Iterator[Begun]:
 
 def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun) -> None:
     parts = [{"name": "app", "image": "somebody/else:1"}]
-    theirs = begun.remote.do("ecs", "register_task_definition", {"family": "web", "containerDefinitions": parts})["taskDefinition"]
-    begun.remote.do("ecs", "update_service", {"cluster": "main", "service": "web", "taskDefinition": theirs["taskDefinitionArn"]})
+    theirs = begun.remote.do(
+        "ecs", "register_task_definition", {"family": "web", "containerDefinitions": parts}
+    )["taskDefinition"]
+    begun.remote.do(
+        "ecs",
+        "update_service",
+        {"cluster": "main", "service": "web", "taskDefinition": theirs["taskDefinitionArn"]},
+    )
     code, step = begun.ended()
     assert (code, step["verdict"], step["live"]) == (1, "superseded", None), step
     assert step["next"] == "aws ecs describe-services --cluster main --services web"
@@ -113,7 +151,9 @@ def test_a_deployment_by_somebody_else_in_the_middle_is_no_success(begun: Begun)
     [record] = [found for store in begun.stores() for found in recorded(store, "dev").values()]
     assert [one.verdict for one in record] == ["superseded"]
     assert begun.command(("diff", "--json"), STUCK_S) == 0
-    assert "no deploy to eu-west-1 is recorded" in begun.said()  # what is not ours is nothing to compare with
+    assert (
+        "no deploy to eu-west-1 is recorded" in begun.said()
+    )  # what is not ours is nothing to compare with
     assert begun.moved() == 1
 
 
@@ -137,7 +177,10 @@ def test_credentials_of_another_account_are_refused_before_anything_is_done(begu
     begun.remote.set("2" * 12, "account")
     before = len(begun.remote.calls())
     assert begun.command(("resume", "--yes"), STUCK_S) == 7
-    assert "these credentials are for account 222222222222, but environment dev is account 111111111111" in begun.said()
+    assert (
+        "these credentials are for account 222222222222, but environment dev is account"
+        " 111111111111" in begun.said()
+    )
     assert {call.name for call in list(begun.remote.calls())[before:]} == {"sts:GetCallerIdentity"}
     begun.remote.set("1" * 12, "account")
     begun.remote.advance(3600)

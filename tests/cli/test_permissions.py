@@ -1,4 +1,6 @@
-"""`toolkit permissions` is exactly what a deploy needs: with it all goes well, and without any part of it something does not."""
+"""`toolkit permissions` is exactly what a deploy needs: with it all goes well, and without any part
+of it something does not.
+"""
 
 import json
 import re
@@ -60,48 +62,87 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"TEXT")
 http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
-DOCKERFILE = 'FROM scratch\nENV HOST=localhost PORT=8080\nCOPY main.py /app/main.py\nCMD ["python", "/app/main.py"]\n'
+DOCKERFILE = (
+    'FROM scratch\nENV HOST=localhost PORT=8080\nCOPY main.py /app/main.py\nCMD ["python",'
+    ' "/app/main.py"]\n'
+)
 
 OF_THE_TEMPLATE = {
-    "Sid": "Template", "Effect": "Allow", "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:*",
-    "Action": ["sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue"],
-}  # fmt: skip
-"""What is in a plain template is made with the caller's own permissions; only the template's author knows which. The CDK's stacks have an
-execution role for it. (The emulator does not act as the caller, so that nothing here depends on it.)"""
+    "Sid": "Template",
+    "Effect": "Allow",
+    "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:*",
+    "Action": [
+        "sqs:CreateQueue",
+        "sqs:DeleteQueue",
+        "sqs:GetQueueAttributes",
+        "sqs:SetQueueAttributes",
+        "sqs:TagQueue",
+    ],
+}
+"""What is in a plain template is made with the caller's own permissions; only the template's author
+knows which. The CDK's stacks have an execution role for it. (The emulator does not act as the
+caller, so that nothing here depends on it.)
+"""
 
 
 def template(seconds: int) -> str:
-    return json.dumps({"Resources": {"Jobs": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds}}}})
+    return json.dumps(
+        {
+            "Resources": {
+                "Jobs": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds}}
+            }
+        }
+    )
 
 
 class Site:
     """An app and a stack in an account that enforces its policies, and a user of it."""
 
-    def __init__(self, folder: Path, emulator: Emulator, toolkit: Toolkit, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, emulator: Emulator, toolkit: Toolkit, patch: pytest.MonkeyPatch
+    ) -> None:
         self.emulator, self.patch, self._toolkit, self.number = emulator, patch, toolkit, 0
         emulator.reset()
         self.sign_in("test", emulator.secret)
         self.root = Aws(None, REGION)
         place = Place("dev", REGION, ACCOUNT)
         detail = {"cluster": "main", "repository": "web", "container": "app"}
-        wanted = (Wanted("repository", "web"), Wanted("service", "web", detail), Wanted("bucket", "permitted"))
+        wanted = (
+            Wanted("repository", "web"),
+            Wanted("service", "web", detail),
+            Wanted("bucket", "permitted"),
+        )
         parts = [provision.Part(place, one) for one in wanted]
         provision.make(parts, lambda place: self.root, emulator.registry, lambda words: None)
         provision.settle(parts, lambda place: self.root)
-        files = {"app/Dockerfile": DOCKERFILE, "app/main.py": MAIN, "infra/queue.json": template(30)}
+        files = {
+            "app/Dockerfile": DOCKERFILE,
+            "app/main.py": MAIN,
+            "infra/queue.json": template(30),
+        }
         self.repo = Repo.make(folder / "repo", files, RULES)
         self.root.write("iam", "create_user", UserName="deployer")
         self.key = self.root.write("iam", "create_access_key", UserName="deployer")["AccessKey"]
 
     def sign_in(self, key: str, secret: str) -> None:
         """Whose credentials the environment has."""
-        for name, value in {**self.emulator.env(region=REGION), "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}.items():
+        for name, value in {
+            **self.emulator.env(region=REGION),
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }.items():
             self.patch.setenv(name, value)
 
     def allow(self, statements: list[dict[str, Any]]) -> None:
         """What the user may do from now on, and nothing else."""
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self.root.write("iam", "put_user_policy", UserName="deployer", PolicyName="toolkit", PolicyDocument=document)
+        self.root.write(
+            "iam",
+            "put_user_policy",
+            UserName="deployer",
+            PolicyName="toolkit",
+            PolicyDocument=document,
+        )
 
     def __call__(self, *args: str) -> Result:
         """Run toolkit as this user."""
@@ -112,35 +153,58 @@ class Site:
         """Something new to deploy, of both kinds."""
         self.number += 1
         text = MAIN.replace("TEXT", f"version {self.number}")
-        self.repo.commit(files={"app/main.py": text, "infra/queue.json": template(30 + self.number)})
+        self.repo.commit(
+            files={"app/main.py": text, "infra/queue.json": template(30 + self.number)}
+        )
 
 
 UNKNOWN_CONDITIONS = ("ecs:cluster", "ecs:CreateAction", "iam:PassedToService")
-"""Condition keys that the emulator does not fill in: a statement that asks for one would never hold."""
+"""Condition keys that the emulator does not fill in: a statement that asks for one would never
+hold.
+"""
 
 
 NOT_MISSED = {
-    "ecr:UploadLayerPart": "the emulator's registry takes any password: it does not ask what its owner may do",
+    "ecr:UploadLayerPart": (
+        "the emulator's registry takes any password: it does not ask what its owner may do"
+    ),
     "ecr:TagResource": "only `--create` makes a repository",
-    "ecs:StopServiceDeployment": "without it the service's own deployments are read; nothing is stopped here",
+    "ecs:StopServiceDeployment": (
+        "without it the service's own deployments are read; nothing is stopped here"
+    ),
     "ecs:DescribeServiceRevisions": "the same",
-    "ecs:TagResource": "ECS asks for it when a task definition is registered with tags, the emulator does not",
+    "ecs:TagResource": (
+        "ECS asks for it when a task definition is registered with tags, the emulator does not"
+    ),
     "iam:PassRole": "the emulator does not check it",
-    "elasticloadbalancing:DescribeTargetHealth": "toolkit does without it: then the health of targets is not known",
-    "logs:GetLogEvents": "toolkit does without it: then the last lines of a failed task are not shown",
+    "elasticloadbalancing:DescribeTargetHealth": (
+        "toolkit does without it: then the health of targets is not known"
+    ),
+    "logs:GetLogEvents": (
+        "toolkit does without it: then the last lines of a failed task are not shown"
+    ),
     "cloudwatch:DescribeAlarms": "only `health` asks for it",
-    "cloudformation:DescribeStackResources": "only for nested stacks, and what is in one: there is none here",
+    "cloudformation:DescribeStackResources": (
+        "only for nested stacks, and what is in one: there is none here"
+    ),
     "s3:PutObject": "only for templates that are too long for a call",
-    "ecr:DescribeImages": "toolkit does without it, and those of the app hold here, too: then it cannot warn of older images",
+    "ecr:DescribeImages": (
+        "toolkit does without it, and those of the app hold here, too: then it cannot warn of older"
+        " images"
+    ),
     "ecs:DescribeTaskDefinition": "the same",
     "s3:ListBucket": "S3 says `not found` only to who may list, the emulator to everybody",
     "sqs:TagQueue": "CloudFormation acts as the caller, the emulator's does not",
 }
-"""The statements, by their last action, without which nothing is refused here, and why. Each more is a permission too many."""
+"""The statements, by their last action, without which nothing is refused here, and why. Each more
+is a permission too many.
+"""
 
 
 def needed(toolkit: Toolkit, folder: Path) -> list[dict[str, Any]]:
-    """The statements that toolkit asks for as the emulator can check them, and what the template needs."""
+    """The statements that toolkit asks for as the emulator can check them, and what the template
+    needs.
+    """
     found = toolkit(folder, "permissions", "--json")
     assert (found.code, set(found.json)) == (0, {"Version", "Statement"})
     statements = []
@@ -164,11 +228,15 @@ def everything(site: Site) -> list[Result]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, strict_emulator: Emulator, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(
+    tmp_path: Path, strict_emulator: Emulator, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> Site:
     return Site(tmp_path, strict_emulator, toolkit, monkeypatch)
 
 
-def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(site: Site, toolkit: Toolkit) -> None:
+def test_exactly_these_permissions_are_enough_and_without_any_of_them_something_is_refused(
+    site: Site, toolkit: Toolkit
+) -> None:
     statements = needed(toolkit, site.repo.path)
     site.allow(statements)
     assert site("deploy", "--all", "--yes").code == 0

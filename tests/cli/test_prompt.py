@@ -21,7 +21,13 @@ def terminal(repo: Repo) -> "Iterator[pexpect.spawn[str]]":
     repo.write({"cdk/stacks/fargate_stack.py": "new\n"})
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     child = pexpect.spawn(
-        sys.executable, ["-m", "toolkit", "diff", "HEAD"], cwd=str(repo.path), env=env, dimensions=(24, 80), encoding="utf-8", timeout=20
+        sys.executable,
+        ["-m", "toolkit", "diff", "HEAD"],
+        cwd=str(repo.path),
+        env=env,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=20,
     )
     child.expect_exact("What now?")
     child.expect_exact("nothing")
@@ -39,7 +45,9 @@ def code(child: "pexpect.spawn[str]") -> int:
 def test_enter_runs_the_recommended_command(terminal: "pexpect.spawn[str]") -> None:
     terminal.send("\r")
     terminal.expect_exact("\x1b[?25h$ toolkit deploy-stack fargate\r\n")
-    terminal.expect_exact("no AWS region is set")  # what the command itself says, for there is no account here
+    terminal.expect_exact(
+        "no AWS region is set"
+    )  # what the command itself says, for there is no account here
     assert code(terminal) == 7
 
 
@@ -64,7 +72,9 @@ def test_why_shows_the_reasons_and_asks_again(terminal: "pexpect.spawn[str]") ->
 
 def test_copy_hands_the_command_to_the_clipboard(terminal: "pexpect.spawn[str]") -> None:
     terminal.send(DOWN * 4 + "\r")
-    terminal.expect_exact("\x1b]52;c;dG9vbGtpdCBkZXBsb3ktc3RhY2sgZmFyZ2F0ZQ==\x07toolkit deploy-stack fargate\r\n")
+    terminal.expect_exact(
+        "\x1b]52;c;dG9vbGtpdCBkZXBsb3ktc3RhY2sgZmFyZ2F0ZQ==\x07toolkit deploy-stack fargate\r\n"
+    )
     assert code(terminal) == 0
 
 
@@ -92,7 +102,12 @@ def test_colours_can_be_switched_off(repo: Repo) -> None:
     repo.write({"cdk/stacks/fargate_stack.py": "new\n"})
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
     child = pexpect.spawn(
-        sys.executable, ["-m", "toolkit", "diff", "--no-color", "HEAD"], cwd=str(repo.path), env=env, encoding="utf-8", timeout=20
+        sys.executable,
+        ["-m", "toolkit", "diff", "--no-color", "HEAD"],
+        cwd=str(repo.path),
+        env=env,
+        encoding="utf-8",
+        timeout=20,
     )
     child.expect_exact("What now?")
     child.expect_exact("nothing")
@@ -126,14 +141,18 @@ def offered(repo: Repo, monkeypatch: pytest.MonkeyPatch, *paths: str, needs: str
     return [value for _, value in choices(answer) if value.startswith(("toolkit", "by hand"))]
 
 
-def test_what_cannot_be_deployed_is_not_offered(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_deployed_is_not_offered(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert offered(repo, monkeypatch, "web/index.html", "lambda/a.py") == [
         "toolkit deploy-stack api",
         "toolkit deploy --all",
     ]
 
 
-def test_nothing_wider_is_offered_where_only_a_person_can_do_what_is_due(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_wider_is_offered_where_only_a_person_can_do_what_is_due(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert offered(repo, monkeypatch, "web/index.html") == []
 
 
@@ -145,7 +164,9 @@ def test_what_deploys_the_same_is_offered_once(repo: Repo, monkeypatch: pytest.M
 def test_a_wider_command_leaves_out_what_the_others_wait_for_and_only_a_person_can_do(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, toolkit: Toolkit
 ) -> None:
-    waiting = '[targets.last]\nkind = "stack"\nstack = "Last"\ntemplate = "last.yaml"\nneeds = ["web"]'
+    waiting = (
+        '[targets.last]\nkind = "stack"\nstack = "Last"\ntemplate = "last.yaml"\nneeds = ["web"]'
+    )
     commands = offered(repo, monkeypatch, "lambda/a.py", needs=waiting)
     assert commands[-1] == "toolkit deploy --all --without web"
     told = toolkit(repo.path, "deploy", "--all", "--yes")

@@ -1,4 +1,6 @@
-"""What looks like a secret, and what an environment variable says is one, is taken out of every text."""
+"""What looks like a secret, and what an environment variable says is one, is taken out of every
+text.
+"""
 
 import time
 
@@ -18,9 +20,15 @@ from toolkit.cli.redaction import redacted, redactor
         ("ApiKey=1234&next=1", "[redacted]&next=1"),
         ("X-Amz-Signature=0a1b&X-Amz-Date=2026", "X-Amz-[redacted]&X-Amz-Date=2026"),
         ("set-cookie: session=0a1b; Path=/", "set-[redacted]; Path=/"),
-        ("told eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig_nature and more", "told [redacted] and more"),
+        (
+            "told eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig_nature and more",
+            "told [redacted] and more",
+        ),
         ("ghp_0123456789abcdefghij", "[redacted]"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nend", "[redacted]\nend"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nend",
+            "[redacted]\nend",
+        ),
         ("-----BEGIN PRIVATE KEY-----\nabc", "[redacted]"),
         ("password='hunter2' failed", "[redacted]' failed"),
         ("GET https://user:pass@example.com/a", "GET [redacted]example.com/a"),
@@ -32,7 +40,10 @@ from toolkit.cli.redaction import redacted, redactor
         ("amqps://a:b@c@host//x", "[redacted]host//x"),
         ("'mongodb+srv://u:p@h/db'", "'[redacted]h/db'"),
         ("SMTP://U:P@mail.example.com", "[redacted]mail.example.com"),
-        ("git clone https://0123456789abcdef0123456789@github.com/a/b", "git clone [redacted]github.com/a/b"),
+        (
+            "git clone https://0123456789abcdef0123456789@github.com/a/b",
+            "git clone [redacted]github.com/a/b",
+        ),
         ("ftp://user@example.com/a", "ftp://user@example.com/a"),
         ("http://127.0.0.1:8080/a?to=b@example.com", "http://127.0.0.1:8080/a?to=b@example.com"),
         ("DB_PASS=hunter2", "DB_[redacted]"),
@@ -56,7 +67,10 @@ from toolkit.cli.redaction import redacted, redactor
         ("credentials = hunter2", "[redacted]"),
         ("mysql --password hunter2 --host db", "mysql [redacted] --host db"),
         ("x login --db-password 'two words' y", "x login [redacted]' y"),
-        ("docker login --password-stdin --username AWS", "docker login --password-stdin --username AWS"),
+        (
+            "docker login --password-stdin --username AWS",
+            "docker login --password-stdin --username AWS",
+        ),
         ("a key of the door, a token of love", "a key of the door, a token of love"),
         ("a basic misunderstanding of credentials", "a basic misunderstanding of credentials"),
         ("Step 3/9 : RUN pip install boto3==1.44", "Step 3/9 : RUN pip install boto3==1.44"),
@@ -66,25 +80,37 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, left: str) -> None:
     assert redacted(text) == left
 
 
-def test_the_values_of_variables_that_are_named_like_secrets_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_values_of_variables_that_are_named_like_secrets_are_taken_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("NPM_TOKEN", "correct horse battery")
     monkeypatch.setenv("STAGE", "production")
     monkeypatch.setenv("KEYBOARD_PASS", "short")
-    assert redacted("in production: correct horse battery, short") == "in production: [redacted], short"
+    assert (
+        redacted("in production: correct horse battery, short")
+        == "in production: [redacted], short"
+    )
 
 
-def test_of_a_secret_that_begins_with_another_nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_secret_that_begins_with_another_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("A_SECRET", "abcdefgh")
     monkeypatch.setenv("B_SECRET", "abcdefgh-and-more")
     monkeypatch.setenv("C_SECRET", "-and-more")
     assert redacted("abcdefgh-and-more, abcdefgh") == "[redacted], [redacted]"
 
 
-def test_one_redactor_goes_by_the_environment_as_it_was_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_redactor_goes_by_the_environment_as_it_was_when_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("API_KEY", "first-value")
     made = redactor()
     monkeypatch.setenv("API_KEY", "second-value")
-    assert (made("first-value second-value"), redacted("second-value")) == ("[redacted] second-value", "[redacted]")
+    assert (made("first-value second-value"), redacted("second-value")) == (
+        "[redacted] second-value",
+        "[redacted]",
+    )
 
 
 @pytest.mark.parametrize(

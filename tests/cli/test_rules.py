@@ -19,7 +19,9 @@ def test_check_of_good_rules_says_so_in_a_line(repo: Repo, toolkit: Toolkit) -> 
     ]
 
 
-def test_check_finds_what_is_odd_with_its_line_and_a_hint(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_check_finds_what_is_odd_with_its_line_and_a_hint(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     odd = """
 [[rules]]
 name = "Typo"
@@ -41,7 +43,10 @@ name = "Late"
 paths = ["cdk/stacks/**"]
 deploy = ["infra"]
 """
-    repo.commit("odd", {"rules.toml": RULES + odd, "notes/one.txt": "", "notes/two.txt": "", "alone.txt": ""})
+    repo.commit(
+        "odd",
+        {"rules.toml": RULES + odd, "notes/one.txt": "", "notes/two.txt": "", "alone.txt": ""},
+    )
     result = toolkit(repo.path, "rules", "check")
     assert result.code == 0
     assert result.out == snapshot
@@ -49,19 +54,33 @@ deploy = ["infra"]
 
 
 WRONG_INCLUDES = {
-    "a key": ('[checks.up]\nhttp = "GET /"\nexpekt = 2\n', "smoke/up.toml:3: checks.up.expekt: unknown key"),
+    "a key": (
+        '[checks.up]\nhttp = "GET /"\nexpekt = 2\n',
+        "smoke/up.toml:3: checks.up.expekt: unknown key",
+    ),
     "syntax": ("[checks.up\n", "smoke/up.toml:1: "),
-    "a name that stands for nothing": ('[checks.up]\nhttp = "GET /{nobody}"\n', "smoke/up.toml:1: checks.up: "),
+    "a name that stands for nothing": (
+        '[checks.up]\nhttp = "GET /{nobody}"\n',
+        "smoke/up.toml:1: checks.up: ",
+    ),
     "missing": (None, "smoke/up.toml"),
 }
 
 
 @pytest.mark.parametrize("repository", [True, False], ids=["repository", "folder"])
 @pytest.mark.parametrize("wrong", WRONG_INCLUDES)
-def test_check_tells_what_is_wrong_in_an_included_file(tmp_path: Path, toolkit: Toolkit, wrong: str, repository: bool) -> None:
+def test_check_tells_what_is_wrong_in_an_included_file(
+    tmp_path: Path, toolkit: Toolkit, wrong: str, repository: bool
+) -> None:
     text, said = WRONG_INCLUDES[wrong]
-    rules = RULES.replace("version = 1\n", 'version = 1\ninclude = ["smoke/fine.toml", "smoke/up.toml"]\n')
-    texts = {"rules.toml": rules, "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n', **({"smoke/up.toml": text} if text else {})}
+    rules = RULES.replace(
+        "version = 1\n", 'version = 1\ninclude = ["smoke/fine.toml", "smoke/up.toml"]\n'
+    )
+    texts = {
+        "rules.toml": rules,
+        "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n',
+        **({"smoke/up.toml": text} if text else {}),
+    }
     if repository:
         Repo.make(tmp_path, texts, rules)
     for name, content in texts.items():
@@ -78,12 +97,14 @@ def test_check_tells_what_is_wrong_in_an_included_file(tmp_path: Path, toolkit: 
 def test_check_tells_what_is_wrong_in_all_included_files(repo: Repo, toolkit: Toolkit) -> None:
     names = ("key", "syntax", "missing", "fine")
     included = ", ".join(f'"smoke/{name}.toml"' for name in names)
-    repo.write({
-        "rules.toml": RULES.replace("version = 1\n", f"version = 1\ninclude = [{included}]\n"),
-        "smoke/key.toml": '[checks.up]\nhttp = "GET /"\nexpekt = 2\n[checks.down]\nhttq = 1\n',
-        "smoke/syntax.toml": "[checks.up\n",
-        "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n',
-    })  # fmt: skip
+    repo.write(
+        {
+            "rules.toml": RULES.replace("version = 1\n", f"version = 1\ninclude = [{included}]\n"),
+            "smoke/key.toml": '[checks.up]\nhttp = "GET /"\nexpekt = 2\n[checks.down]\nhttq = 1\n',
+            "smoke/syntax.toml": "[checks.up\n",
+            "smoke/fine.toml": '[checks.fine]\nhttp = "GET /"\n',
+        }
+    )
     result = toolkit(repo.path, "rules", "check")
     lines = result.err.splitlines()
     assert (result.code, len(lines)) == (2, 5)
@@ -96,21 +117,32 @@ def test_check_tells_what_is_wrong_in_all_included_files(repo: Repo, toolkit: To
     for line, beginning in zip(lines, beginnings, strict=False):
         assert line.strip().startswith(beginning)
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
-    assert [one["file"] for one in problems] == ["smoke/key.toml", "smoke/key.toml", "smoke/syntax.toml", "smoke/missing.toml"]
+    assert [one["file"] for one in problems] == [
+        "smoke/key.toml",
+        "smoke/key.toml",
+        "smoke/syntax.toml",
+        "smoke/missing.toml",
+    ]
 
 
 def test_check_tells_every_name_that_stands_for_nothing(repo: Repo, toolkit: Toolkit) -> None:
-    repo.write({
-        "rules.toml": RULES.replace("version = 1\n", 'version = 1\ninclude = ["a.toml", "b.toml"]\n').replace(
-            "cluster = ", 'checks = ["nope"]\ncluster = ', 1
-        ),
-        "a.toml": '[checks.a]\nhttp = "GET /{nobody}"\n',
-        "b.toml": '[checks.b]\nhttp = "GET /{nothing}"\n',
-    })  # fmt: skip
+    repo.write(
+        {
+            "rules.toml": (
+                RULES.replace(
+                    "version = 1\n", 'version = 1\ninclude = ["a.toml", "b.toml"]\n'
+                ).replace("cluster = ", 'checks = ["nope"]\ncluster = ', 1)
+            ),
+            "a.toml": '[checks.a]\nhttp = "GET /{nobody}"\n',
+            "b.toml": '[checks.b]\nhttp = "GET /{nothing}"\n',
+        }
+    )
     problems = toolkit(repo.path, "rules", "check", "--json").json["error"]["problems"]
     assert [(one["file"], one["key"]) for one in problems] == [
-        ("a.toml", "checks.a"), ("b.toml", "checks.b"), ("rules.toml", "targets.app.checks"),
-    ]  # fmt: skip
+        ("a.toml", "checks.a"),
+        ("b.toml", "checks.b"),
+        ("rules.toml", "targets.app.checks"),
+    ]
 
 
 def test_check_tells_of_a_target_that_names_no_check(repo: Repo, toolkit: Toolkit) -> None:
@@ -122,30 +154,64 @@ def test_check_tells_of_a_target_that_names_no_check(repo: Repo, toolkit: Toolki
     assert "'nope' is no check and no tag" in result.err
 
 
-def test_match_needs_no_repository(tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_match_needs_no_repository(
+    tmp_path: Path, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     (tmp_path / "rules.toml").write_text(RULES)
-    assert toolkit(tmp_path, "rules", "match", "backend/src/a.py", "./cdk/stacks/fargate_stack.py", "smoke/x", "a.md", "zz").out == snapshot
+    assert (
+        toolkit(
+            tmp_path,
+            "rules",
+            "match",
+            "backend/src/a.py",
+            "./cdk/stacks/fargate_stack.py",
+            "smoke/x",
+            "a.md",
+            "zz",
+        ).out
+        == snapshot
+    )
 
 
 def test_match_reads_paths_from_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(RULES)
-    result = process(tmp_path, "rules", "match", "-z", "--json", "-", given=b"lambda/a\nb\0caf\xe9\0")
-    assert [(one["path"], one["targets"]) for one in result.json["paths"]] == [("caf\udce9", []), ("lambda/a\nb", ["api"])]
+    result = process(
+        tmp_path, "rules", "match", "-z", "--json", "-", given=b"lambda/a\nb\0caf\xe9\0"
+    )
+    assert [(one["path"], one["targets"]) for one in result.json["paths"]] == [
+        ("caf\udce9", []),
+        ("lambda/a\nb", ["api"]),
+    ]
 
 
-def test_explain_says_why_and_why_not(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
-    assert toolkit(repo.path / "cdk", "explain", "stacks/fargate_stack.py", "../backend/src/a.test.ts", "../README.md").out == snapshot
+def test_explain_says_why_and_why_not(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
+    assert (
+        toolkit(
+            repo.path / "cdk",
+            "explain",
+            "stacks/fargate_stack.py",
+            "../backend/src/a.test.ts",
+            "../README.md",
+        ).out
+        == snapshot
+    )
 
 
 def test_explain_names_the_line_of_the_deciding_pattern(repo: Repo, toolkit: Toolkit) -> None:
     rules = toolkit(repo.path, "explain", "--json", "backend/a.test.ts").json["paths"][0]["rules"]
     assert RULES.splitlines()[rules[0]["line"] - 1] == 'name = "App code"'
-    excluded = toolkit(repo.path, "explain", "--json", "backend/src/a.test.ts").json["paths"][0]["rules"][0]
+    excluded = toolkit(repo.path, "explain", "--json", "backend/src/a.test.ts").json["paths"][0][
+        "rules"
+    ][0]
     assert (excluded["hit"], excluded["pattern"]) == (False, "!backend/**/*.test.ts")
     assert RULES.splitlines()[excluded["line"] - 1].startswith("paths = ")
 
 
-def test_replay_tells_what_each_commit_would_have_deployed_newest_first(repo: Repo, toolkit: Toolkit) -> None:
+def test_replay_tells_what_each_commit_would_have_deployed_newest_first(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     one = repo.commit("app", {"backend/src/app.py": "1\n"})
     repo.git("checkout", "-q", "-b", "side")
     repo.commit("lambda", {"lambda/login/handler.py": "1\n"})
@@ -153,9 +219,18 @@ def test_replay_tells_what_each_commit_would_have_deployed_newest_first(repo: Re
     repo.git("merge", "-q", "--no-ff", "-m", "merge", "side")
     merge = repo.git("rev-parse", "HEAD")
     last = repo.commit(
-        "both and more", {"cdk/app.py": "1\n", "cdk/stacks/fargate_stack.py": "1\n", "smoke/test.py": "1\n", "odd.txt": "1\n"}
+        "both and more",
+        {
+            "cdk/app.py": "1\n",
+            "cdk/stacks/fargate_stack.py": "1\n",
+            "smoke/test.py": "1\n",
+            "odd.txt": "1\n",
+        },
     )
-    lines = [json.loads(line) for line in toolkit(repo.path, "rules", "replay", "--json").out.splitlines()]
+    lines = [
+        json.loads(line)
+        for line in toolkit(repo.path, "rules", "replay", "--json").out.splitlines()
+    ]
     assert lines[:3] == [
         {"commit": last, "targets": ["infra"], "run": ["smoke-test"], "unmatched": 1},
         {"commit": merge, "targets": ["api"], "run": [], "unmatched": 0},
@@ -164,7 +239,9 @@ def test_replay_tells_what_each_commit_would_have_deployed_newest_first(repo: Re
     assert len(lines) == 4
 
 
-def test_replay_sums_up_for_people(repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion) -> None:
+def test_replay_sums_up_for_people(
+    repo: Repo, toolkit: Toolkit, snapshot: SnapshotAssertion
+) -> None:
     for at in range(5):
         repo.commit("app", {"backend/src/app.py": f"{at}\n"})
     repo.commit("infra", {"cdk/app.py": "1\n", "notes/odd.txt": "1\n"})
@@ -172,8 +249,12 @@ def test_replay_sums_up_for_people(repo: Repo, toolkit: Toolkit, snapshot: Snaps
     assert toolkit(repo.path, "rules", "replay", "HEAD~7..HEAD").out == snapshot
 
 
-@pytest.mark.parametrize(("args", "commits"), [((), 4), (("-n", "2"), 2), (("HEAD~1..HEAD",), 1), (("HEAD~1",), 3)])
-def test_replay_of_a_range_or_of_the_newest(repo: Repo, toolkit: Toolkit, args: tuple[str, ...], commits: int) -> None:
+@pytest.mark.parametrize(
+    ("args", "commits"), [((), 4), (("-n", "2"), 2), (("HEAD~1..HEAD",), 1), (("HEAD~1",), 3)]
+)
+def test_replay_of_a_range_or_of_the_newest(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...], commits: int
+) -> None:
     for at in range(3):
         repo.commit("app", {"backend/src/app.py": f"{at}\n"})
     assert len(toolkit(repo.path, "rules", "replay", "--json", *args).out.splitlines()) == commits
@@ -182,28 +263,52 @@ def test_replay_of_a_range_or_of_the_newest(repo: Repo, toolkit: Toolkit, args: 
 def test_replay_works_in_a_bare_repository(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     (tmp_path / "rules.toml").write_text(RULES)
-    result = toolkit(bare.path, "rules", "replay", "--json", "--rules", str(tmp_path / "rules.toml"))
+    result = toolkit(
+        bare.path, "rules", "replay", "--json", "--rules", str(tmp_path / "rules.toml")
+    )
     assert json.loads(result.out)["targets"] == ["app", "infra"]
 
 
-def test_the_schema_accepts_the_example_and_refuses_a_typo(toolkit: Toolkit, tmp_path: Path) -> None:
+def test_the_schema_accepts_the_example_and_refuses_a_typo(
+    toolkit: Toolkit, tmp_path: Path
+) -> None:
     found = toolkit(tmp_path, "rules", "schema").json
     app = found["$defs"]["app"]
     assert app["required"] == ["kind", "cluster", "service", "repository"]
     assert app["additionalProperties"] is False
     assert set(found["properties"]) == {
-        "version", "project", "environment", "ignore", "unmatched", "environments", "targets", "rules", "accept", "include",
-        "checks", "secrets",
-    }  # fmt: skip
+        "version",
+        "project",
+        "environment",
+        "ignore",
+        "unmatched",
+        "environments",
+        "targets",
+        "rules",
+        "accept",
+        "include",
+        "checks",
+        "secrets",
+    }
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_a_script_for_each_shell(toolkit: Toolkit, tmp_path: Path, shell: str) -> None:
+def test_completion_prints_a_script_for_each_shell(
+    toolkit: Toolkit, tmp_path: Path, shell: str
+) -> None:
     result = toolkit(tmp_path, "completion", shell)
     assert result.code == 0
     assert "_TOOLKIT_COMPLETE" in result.out
 
 
 def test_completion_offers_commands_and_options(tmp_path: Path) -> None:
-    asked = process(tmp_path, _TOOLKIT_COMPLETE="bash_complete", COMP_WORDS="toolkit d", COMP_CWORD="1")
-    assert asked.out.split() == ["plain,diff", "plain,deploy", "plain,deploy-app", "plain,deploy-stack", "plain,doctor"]
+    asked = process(
+        tmp_path, _TOOLKIT_COMPLETE="bash_complete", COMP_WORDS="toolkit d", COMP_CWORD="1"
+    )
+    assert asked.out.split() == [
+        "plain,diff",
+        "plain,deploy",
+        "plain,deploy-app",
+        "plain,deploy-stack",
+        "plain,doctor",
+    ]

@@ -1,4 +1,6 @@
-"""A team for a month: what is recorded, where, by whom; and what nobody may take out without saying so."""
+"""A team for a month: what is recorded, where, by whom; and what nobody may take out without saying
+so.
+"""
 
 import json
 import os
@@ -46,16 +48,26 @@ deploy = ["page"]
 
 
 def template(count: int) -> str:
-    return json.dumps({"Resources": {"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": count}}}})
+    return json.dumps(
+        {
+            "Resources": {
+                "Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": count}}
+            }
+        }
+    )
 
 
 class Team:
     """A remote, and colleagues who each have a clone and a machine; they share a bucket."""
 
-    def __init__(self, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch, folder: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch, folder: Path
+    ) -> None:
         self.endpoint, self.toolkit, self.patch, self.folder = endpoint, toolkit, patch, folder
         endpoint.s3.bucket("state")
-        self.origin = Repo.make(folder / "origin", {"queue.json": template(1), "page/a": "1"}, RULES)
+        self.origin = Repo.make(
+            folder / "origin", {"queue.json": template(1), "page/a": "1"}, RULES
+        )
         self.origin.git("config", "receive.denyCurrentBranch", "ignore")
 
     def colleague(self, name: str, *options: str) -> tuple[Repo, Callable[..., Result]]:
@@ -74,13 +86,17 @@ class Team:
     def ready(self) -> None:
         """The next change of the stack goes well."""
         if "Queue" not in self.endpoint.cloudformation.stacks:
-            self.endpoint.cloudformation.stack("Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+            self.endpoint.cloudformation.stack(
+                "Queue", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"}
+            )
         self.endpoint.cloudformation.next("success", "Queue", looks=1)
         self.endpoint.cloudformation.next_change_set("complete", stack="Queue", looks=1)
 
 
 @pytest.fixture
-def team(aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Team:
+def team(
+    aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Team:
     return Team(aws_endpoint, toolkit, monkeypatch, tmp_path)
 
 
@@ -119,7 +135,10 @@ def test_a_stale_clone_does_not_take_a_colleagues_work_out(team: Team) -> None:
     assert f"queue: live is {newer[:7]}, which is not in this clone: this may go back" in shown
     assert "GOES BACK" in shown
     refused = bob("deploy-stack", "queue", "--yes")
-    assert (refused.code, "add" in refused.err or "--allow-backwards" in refused.err) == (2, True), refused
+    assert (refused.code, "add" in refused.err or "--allow-backwards" in refused.err) == (
+        2,
+        True,
+    ), refused
     assert newer[:7] in refused.err
     calls = team.endpoint.calls.count("ExecuteChangeSet")
     assert bob("deploy", "--yes", "--without", "page").code == 2
@@ -127,7 +146,9 @@ def test_a_stale_clone_does_not_take_a_colleagues_work_out(team: Team) -> None:
 
 
 def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: Team) -> None:
-    """P15: fetched, but not merged, it is still told what would go back; merged, nothing is to be deployed."""
+    """P15: fetched, but not merged, it is still told what would go back; merged, nothing is to be
+    deployed.
+    """
     clone, ada = team.colleague("ada")
     behind, bob = team.colleague("bob")
     clone.commit("more of it", {"queue.json": template(2)})
@@ -136,28 +157,44 @@ def test_the_command_that_is_named_for_a_stale_clone_gets_what_is_missing(team: 
     fetch = bob("diff", "--json").json["standings"]["queue"]["fetch"]
     subprocess.run(fetch.replace("'", "").split(), cwd=behind.path, check=True, capture_output=True)
     told = bob("diff", "--json").json
-    assert (told["standings"]["queue"]["direction"], told["standings"]["queue"]["backwards"]) == ("behind", True)
-    assert "ahead of your HEAD: this goes back and takes 1 commit out" in bob("deploy-stack", "queue", "--yes").err
+    assert (told["standings"]["queue"]["direction"], told["standings"]["queue"]["backwards"]) == (
+        "behind",
+        True,
+    )
+    assert (
+        "ahead of your HEAD: this goes back and takes 1 commit out"
+        in bob("deploy-stack", "queue", "--yes").err
+    )
     behind.git("merge", "-q", "origin/main")
     assert states(bob)["queue"] == "clean"
 
 
-def test_a_target_that_was_renamed_together_with_its_files_is_told_and_the_others_stay_clean(team: Team) -> None:
+def test_a_target_that_was_renamed_together_with_its_files_is_told_and_the_others_stay_clean(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
-    renamed = RULES.replace("targets.queue", "targets.jobs").replace('deploy = ["queue"]', 'deploy = ["jobs"]')
+    renamed = RULES.replace("targets.queue", "targets.jobs").replace(
+        'deploy = ["queue"]', 'deploy = ["jobs"]'
+    )
     clone.commit("renamed", {"rules.toml": renamed, "queue.json": template(2)})
     answer = ada("diff", "--json")
     assert answer.json["states"] == {"jobs": "unknown", "page": "clean"}
-    assert any("no longer in rules.toml" in note and "queue" in note for note in answer.json["notes"])
+    assert any(
+        "no longer in rules.toml" in note and "queue" in note for note in answer.json["notes"]
+    )
 
 
 def test_what_another_name_of_the_target_has_deployed_since_is_no_clean_answer(team: Team) -> None:
-    """The record of the old name is still there, and HEAD is what it says: the stack holds what the new name put there."""
+    """The record of the old name is still there, and HEAD is what it says: the stack holds what the
+    new name put there.
+    """
     clone, ada = team.colleague("ada")
     deployed(team, ada)
-    renamed = RULES.replace("targets.queue", "targets.jobs").replace('deploy = ["queue"]', 'deploy = ["jobs"]')
+    renamed = RULES.replace("targets.queue", "targets.jobs").replace(
+        'deploy = ["queue"]', 'deploy = ["jobs"]'
+    )
     commit = clone.commit("renamed", {"rules.toml": renamed, "queue.json": template(2)})
     team.ready()
     assert ada("deploy-stack", "jobs", "--yes").code == 0
@@ -169,10 +206,19 @@ def test_what_another_name_of_the_target_has_deployed_since_is_no_clean_answer(t
     assert states(ada)["queue"] == "clean"
 
 
-def test_what_another_environment_has_put_into_the_same_stack_is_no_clean_answer(team: Team) -> None:
+def test_what_another_environment_has_put_into_the_same_stack_is_no_clean_answer(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
     place = 'account = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://state/team"\n'
-    clone.commit("trial", {"rules.toml": RULES.replace("[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]")})
+    clone.commit(
+        "trial",
+        {
+            "rules.toml": RULES.replace(
+                "[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]"
+            )
+        },
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     deployed(team, ada)
     first = clone.head
@@ -191,7 +237,9 @@ def test_who_means_to_go_back_says_so(team: Team) -> None:
     clone.git("checkout", "-q", "--detach", first)
     assert ada("deploy-stack", "queue", "--yes").code == 2
     assert "goes back" in ada("deploy-stack", "queue", "--dry-run").err
-    assert "would be refused" not in ada("deploy-stack", "queue", "--dry-run", "--allow-backwards").err
+    assert (
+        "would be refused" not in ada("deploy-stack", "queue", "--dry-run", "--allow-backwards").err
+    )
     deployed(team, ada, "--allow-backwards")
     assert states(ada)["queue"] == "clean"
 
@@ -211,13 +259,19 @@ def test_a_refusal_of_going_back_is_told_once(team: Team, words: tuple[str, ...]
     refused = gone_back(team)("deploy-stack", "queue", "--yes", *words)
     assert (refused.code, refused.err.count("this goes back")) == (2, 1)
     assert "error: queue: live is " in refused.err
-    assert "hint: merge or rebase onto what is live; or say that it is meant: --allow-backwards" in refused.err
+    assert (
+        "hint: merge or rebase onto what is live; or say that it is meant: --allow-backwards"
+        in refused.err
+    )
 
 
 def test_a_dry_run_says_that_going_back_would_be_refused(team: Team) -> None:
     tried = gone_back(team)("deploy-stack", "queue", "--dry-run")
     assert (tried.code, tried.err.count("this goes back")) == (0, 1)
-    assert "with --yes this deploy would be refused (exit 2): merge or rebase onto what is live; or add --allow-backwards" in tried.err
+    assert (
+        "with --yes this deploy would be refused (exit 2): merge or rebase onto what is live; or"
+        " add --allow-backwards" in tried.err
+    )
 
 
 def test_a_dry_run_with_the_consent_says_no_such_thing(team: Team) -> None:
@@ -244,20 +298,27 @@ def test_a_revert_or_a_squash_needs_no_consent(team: Team, way: str) -> None:
 
 def test_an_environment_may_allow_to_go_back(team: Team) -> None:
     clone, ada = team.colleague("ada")
-    rules = RULES.replace('regions = ["eu-west-1"]\n', 'regions = ["eu-west-1"]\nbackwards = "allow"\n')
+    rules = RULES.replace(
+        'regions = ["eu-west-1"]\n', 'regions = ["eu-west-1"]\nbackwards = "allow"\n'
+    )
     first = clone.commit("may go back", {"rules.toml": rules})
     clone.git("push", "-q", "origin", "HEAD:main")
     clone.commit("a bad idea", {"queue.json": template(2)})
     deployed(team, ada)
     clone.git("checkout", "-q", "--detach", first)
     deployed(team, ada)
-    assert "goes back" in ada("deploy-stack", "queue", "--dry-run").err or states(ada)["queue"] == "clean"
+    assert (
+        "goes back" in ada("deploy-stack", "queue", "--dry-run").err
+        or states(ada)["queue"] == "clean"
+    )
 
 
 def test_the_same_commands_for_another_endpoint_know_nothing(team: Team) -> None:
     """A1, J1: what was tried in a sandbox is never taken for what AWS runs."""
     clone, ada = team.colleague("ada")
-    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.commit(
+        "without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     deployed(team, ada)
     assert states(ada)["queue"] == "clean"
@@ -268,9 +329,13 @@ def test_the_same_commands_for_another_endpoint_know_nothing(team: Team) -> None
 
 
 def test_ci_without_a_store_takes_what_is_live_as_its_base(team: Team) -> None:
-    """A3: a fresh machine is not told that there is nothing to deploy, and does not deploy everything each time either."""
+    """A3: a fresh machine is not told that there is nothing to deploy, and does not deploy
+    everything each time either.
+    """
     clone, _ = team.colleague("ada")
-    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.commit(
+        "without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     _, first = team.colleague("ci1")
     team.ready()
@@ -287,7 +352,9 @@ def test_ci_without_a_store_takes_what_is_live_as_its_base(team: Team) -> None:
 def unshared(team: Team) -> Team:
     """The same team without a store: CI's machines know nothing of each other."""
     clone, _ = team.colleague("eve")
-    clone.commit("without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")})
+    clone.commit(
+        "without a store", {"rules.toml": RULES.replace('store = "s3://state/team"\n', "")}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     return team
 
@@ -297,11 +364,17 @@ def unshared(team: Team) -> Team:
     [
         pytest.param({"README.md": "words"}, 0, id="another file"),
         pytest.param({"queue.json": template(2)}, 1, id="the template"),
-        pytest.param({"rules.toml": RULES.replace('store = "s3://state/team"', "vars = {size = '2'}")}, 0, id="an unused variable"),
+        pytest.param(
+            {"rules.toml": RULES.replace('store = "s3://state/team"', "vars = {size = '2'}")},
+            0,
+            id="an unused variable",
+        ),
         pytest.param(
             {
-                "rules.toml": RULES.replace('store = "s3://state/team"\n', "").replace(
-                    'template = "queue.json"', 'template = "queue.json"\noutputs = ["Arn"]'
+                "rules.toml": (
+                    RULES.replace('store = "s3://state/team"\n', "").replace(
+                        'template = "queue.json"', 'template = "queue.json"\noutputs = ["Arn"]'
+                    )
                 )
             },
             1,
@@ -309,8 +382,12 @@ def unshared(team: Team) -> Team:
         ),
     ],
 )
-def test_a_shallow_clone_in_ci_without_a_store_deploys_what_has_changed(unshared: Team, files: dict[str, str], deploys: int) -> None:
-    """The commit that is live is not in the clone: content and settings say whether that matters."""
+def test_a_shallow_clone_in_ci_without_a_store_deploys_what_has_changed(
+    unshared: Team, files: dict[str, str], deploys: int
+) -> None:
+    """The commit that is live is not in the clone: content and settings say whether that
+    matters.
+    """
     unshared.ready()
     _, first = unshared.colleague("ci1")
     assert first("deploy", "--yes", "--without", "page").code == 0
@@ -325,7 +402,9 @@ def test_a_shallow_clone_in_ci_without_a_store_deploys_what_has_changed(unshared
     assert ("queue" in done.out.partition("Deploy to")[2]) == bool(deploys), done
 
 
-def test_a_stack_that_another_tool_changed_is_due_in_ci_though_it_has_our_tags(unshared: Team) -> None:
+def test_a_stack_that_another_tool_changed_is_due_in_ci_though_it_has_our_tags(
+    unshared: Team,
+) -> None:
     unshared.ready()
     _, first = unshared.colleague("ci1")
     assert first("deploy", "--yes", "--without", "page").code == 0
@@ -338,7 +417,9 @@ def test_a_stack_that_another_tool_changed_is_due_in_ci_though_it_has_our_tags(u
     assert "queue" in done.out.partition("Deploy to")[2], done
 
 
-def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_live(team: Team) -> None:
+def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_live(
+    team: Team,
+) -> None:
     """J1: after somebody has emptied the account, "nothing to deploy" is said no more."""
     _, ada = team.colleague("ada")
     ada("record", "set", "page", "HEAD", "--yes")
@@ -350,7 +431,9 @@ def test_what_is_gone_from_aws_is_deployed_though_the_record_says_that_it_is_liv
     assert "queue" in planned.out
 
 
-def test_a_change_outside_toolkit_that_kept_the_tags_is_no_clean_answer_of_what_is_live(team: Team) -> None:
+def test_a_change_outside_toolkit_that_kept_the_tags_is_no_clean_answer_of_what_is_live(
+    team: Team,
+) -> None:
     """CloudFormation keeps the tags where an update names none."""
     _, ada = team.colleague("ada")
     deployed(team, ada)
@@ -362,19 +445,25 @@ def test_a_change_outside_toolkit_that_kept_the_tags_is_no_clean_answer_of_what_
 
 
 @pytest.mark.parametrize("words", [("diff", "live", "--json"), ("deploy", "--dry-run", "--json")])
-def test_a_record_that_names_another_commit_than_what_its_run_put_there_is_not_believed(team: Team, words: tuple[str, ...]) -> None:
+def test_a_record_that_names_another_commit_than_what_its_run_put_there_is_not_believed(
+    team: Team, words: tuple[str, ...]
+) -> None:
     clone, ada = team.colleague("ada")
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
     head = clone.commit("more of it", {"queue.json": template(2)})
     objects = team.endpoint.s3.buckets["state"].objects
     [key] = [name for name in objects if name.endswith("/queue.json")]
-    team.endpoint.s3.put("state", key, objects[key].body.replace(team.origin.head.encode(), head.encode()))
+    team.endpoint.s3.put(
+        "state", key, objects[key].body.replace(team.origin.head.encode(), head.encode())
+    )
     said = ada(*words)
     assert "queue" in json.dumps(said.json.get("plan") or said.json["steps"]), said
 
 
-def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_recorded(team: Team) -> None:
+def test_a_profile_of_the_command_line_is_looked_at_and_not_the_account_that_is_recorded(
+    team: Team,
+) -> None:
     """Where rules.toml names no account, the credentials say which is meant."""
     clone, ada = team.colleague("ada")
     clone.commit("any account", {"rules.toml": RULES.replace('account = "111111111111"\n', "")})
@@ -418,18 +507,27 @@ def test_what_is_left_out_is_named_where_there_is_nothing_else_to_deploy(team: T
     assert said.out.endswith("Nothing else to deploy: --without leaves out queue.\n"), said
 
 
-def test_rules_of_another_name_that_are_new_do_not_make_forgotten_what_was_in_force(team: Team) -> None:
+def test_rules_of_another_name_that_are_new_do_not_make_forgotten_what_was_in_force(
+    team: Team,
+) -> None:
     """Whoever adds a file of rules could have a change of the day before ignored in it."""
     clone, ada = team.colleague("ada")
     ada("record", "set", "page", "queue", "HEAD", "--yes")
     clone.commit("another page", {"page/a": "2"})
-    clone.commit("rules for the CI", {"ci.toml": RULES.replace("version = 1\n", 'version = 1\nignore = ["page/**"]\n')})
+    clone.commit(
+        "rules for the CI",
+        {"ci.toml": RULES.replace("version = 1\n", 'version = 1\nignore = ["page/**"]\n')},
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     assert states(ada, "--rules", "ci.toml") == {"page": "due", "queue": "clean"}
 
 
-def test_the_name_of_an_image_is_none_for_a_stack_which_is_deployed_from_its_files(team: Team) -> None:
-    """P11: recorded as that commit, HEAD would be called clean though uncommitted files are live."""
+def test_the_name_of_an_image_is_none_for_a_stack_which_is_deployed_from_its_files(
+    team: Team,
+) -> None:
+    """P11: recorded as that commit, HEAD would be called clean though uncommitted files are
+    live.
+    """
     clone, ada = team.colleague("ada")
     deployed(team, ada)
     clone.write({"queue.json": template(2)})
@@ -440,9 +538,13 @@ def test_the_name_of_an_image_is_none_for_a_stack_which_is_deployed_from_its_fil
     assert states(ada)["queue"] == "due"
 
 
-def test_a_named_image_lets_no_uncommitted_template_into_a_protected_environment(team: Team) -> None:
+def test_a_named_image_lets_no_uncommitted_template_into_a_protected_environment(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
-    clone.commit("protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")})
+    clone.commit(
+        "protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     clone.write({"queue.json": template(2)})
     team.ready()
@@ -451,14 +553,18 @@ def test_a_named_image_lets_no_uncommitted_template_into_a_protected_environment
 
 
 @pytest.mark.parametrize("change", ["commit", "endpoint"])
-def test_a_plan_is_stale_also_where_an_image_is_named(team: Team, tmp_path: Path, change: str) -> None:
+def test_a_plan_is_stale_also_where_an_image_is_named(
+    team: Team, tmp_path: Path, change: str
+) -> None:
     clone, ada = team.colleague("ada")
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "--out", plan).code == 0
     if change == "commit":
         clone.commit("more of it", {"queue.json": template(2)})
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"} if change == "endpoint" else {}
-    said = ada("deploy", "--plan", plan, "--without", "page", "--no-build", "--image", "v1", "--yes", **env)
+    said = ada(
+        "deploy", "--plan", plan, "--without", "page", "--no-build", "--image", "v1", "--yes", **env
+    )
     assert (said.code, "the plan is stale" in said.err) == (2, True), said
 
 
@@ -479,12 +585,16 @@ def test_what_is_set_has_to_be_a_target_and_a_commit(team: Team) -> None:
     assert ada("record", "set", "page", "nowhere", "--yes").code == 2
 
 
-def test_a_damaged_record_costs_only_its_target_and_is_repaired_by_the_command_that_is_named(team: Team) -> None:
+def test_a_damaged_record_costs_only_its_target_and_is_repaired_by_the_command_that_is_named(
+    team: Team,
+) -> None:
     """J10."""
     _, ada = team.colleague("ada")
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
-    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/page.json")]
+    [key] = [
+        name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/page.json")
+    ]
     team.endpoint.s3.put("state", key, b"{}")
     found = ada("diff", "--json").json
     assert (found["states"]["page"], found["states"]["queue"]) == ("unknown", "clean")
@@ -498,12 +608,25 @@ def test_a_record_that_a_colleague_filled_with_escapes_is_shown_without_them(tea
     """G6."""
     _, ada = team.colleague("ada")
     deployed(team, ada)
-    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/queue.json")]
+    [key] = [
+        name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/queue.json")
+    ]
     body = json.loads(team.endpoint.s3.buckets["state"].objects[key].body)
     for record in body["records"]:
-        record |= {"commit": "\x1b[31mred\x1b[0m", "version": "\x1b]0;title\x07", "who": "\x1b[2J", "run": "\x1b[1A"}
+        record |= {
+            "commit": "\x1b[31mred\x1b[0m",
+            "version": "\x1b]0;title\x07",
+            "who": "\x1b[2J",
+            "run": "\x1b[1A",
+        }
     team.endpoint.s3.put("state", key, json.dumps(body).encode())
-    for words in (("diff",), ("diff", "-v"), ("record", "show"), ("deploy-stack", "queue", "--dry-run"), ("health",)):
+    for words in (
+        ("diff",),
+        ("diff", "-v"),
+        ("record", "show"),
+        ("deploy-stack", "queue", "--dry-run"),
+        ("health",),
+    ):
         said = ada(*words)
         assert "\x1b" not in said.out + said.err, words
         assert "\x07" not in said.out + said.err, words
@@ -515,15 +638,27 @@ def test_a_plan_of_another_endpoint_is_stale_here(team: Team, tmp_path: Path) ->
     _, ada = team.colleague("ada")
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "--out", plan).code == 0
-    said = ada("deploy", "--plan", plan, "--yes", "--without", "page", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    said = ada(
+        "deploy",
+        "--plan",
+        plan,
+        "--yes",
+        "--without",
+        "page",
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+    )
     assert (said.code, "it was made for another endpoint" in said.err) == (2, True), said
 
 
 @pytest.mark.parametrize("change", ["commit", "environment", "endpoint", "tree", "source"])
-def test_a_plan_without_steps_is_stale_like_any_other(team: Team, tmp_path: Path, change: str) -> None:
+def test_a_plan_without_steps_is_stale_like_any_other(
+    team: Team, tmp_path: Path, change: str
+) -> None:
     """It said "Nothing to deploy" for whatever there was by then."""
     clone, ada = team.colleague("ada")
-    both = RULES.replace("[targets.queue]", '[environments.prod]\naccount = "222222222222"\n\n[targets.queue]')
+    both = RULES.replace(
+        "[targets.queue]", '[environments.prod]\naccount = "222222222222"\n\n[targets.queue]'
+    )
     clone.commit("prod", {"rules.toml": both})
     clone.git("push", "-q", "origin", "HEAD:main")
     deployed(team, ada)
@@ -557,14 +692,20 @@ def test_a_plan_without_steps_is_held_against_what_is_live(team: Team, tmp_path:
     assert (said.code, "the plan has no steps, and queue is due" in said.err) == (2, True), said
 
 
-def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(team: Team, tmp_path: Path) -> None:
+def test_a_plan_of_what_changed_since_a_commit_does_not_say_that_nothing_is_due(
+    team: Team, tmp_path: Path
+) -> None:
     clone, ada = team.colleague("ada")
     deployed(team, ada)
     clone.commit("more of it", {"queue.json": template(2)})
     plan = str(tmp_path / "plan.json")
     assert ada("diff", "HEAD", "--out", plan).code == 0
     said = ada("deploy", "--plan", plan, "--yes")
-    assert (said.code, "queue" in said.err, "Nothing to deploy" in said.out) == (2, True, False), said
+    assert (said.code, "queue" in said.err, "Nothing to deploy" in said.out) == (
+        2,
+        True,
+        False,
+    ), said
 
 
 def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -> None:
@@ -578,7 +719,9 @@ def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("place", "dirty"), [("plan.json", False), ("infra/plan.json", True)])
-def test_a_plan_that_is_written_into_what_is_deployed_is_in_the_name(team: Team, place: str, dirty: bool) -> None:
+def test_a_plan_that_is_written_into_what_is_deployed_is_in_the_name(
+    team: Team, place: str, dirty: bool
+) -> None:
     """P11: where no rule knows it, it is no change."""
     clone, ada = team.colleague("ada")
     rules = RULES.replace('paths = ["queue.json"]', 'paths = ["queue.json", "infra/**"]')
@@ -592,17 +735,30 @@ def test_a_plan_that_is_written_into_what_is_deployed_is_in_the_name(team: Team,
 
 
 def earlier_version(team: Team) -> None:
-    """The record as the version before would have left it: by environment and region only, other digests, no account."""
+    """The record as the version before would have left it: by environment and region only, other
+    digests, no account.
+    """
     objects = team.endpoint.s3.buckets["state"].objects
     [key] = [name for name in objects if name.endswith("/queue.json")]
     [record, *_] = json.loads(objects.pop(key).body)["records"]
     names = ("target", "environment", "region", "version", "commit", "run", "when", "verdict")
-    old = {name: record[name] for name in names} | {"fingerprint": "of then", "detail": {}, "n": 1, "unsure": False}
-    team.endpoint.s3.put("state", "team/live/dev/eu-west-1/queue.json", json.dumps({"v": 1, "records": [old]}).encode())
+    old = {name: record[name] for name in names} | {
+        "fingerprint": "of then",
+        "detail": {},
+        "n": 1,
+        "unsure": False,
+    }
+    team.endpoint.s3.put(
+        "state",
+        "team/live/dev/eu-west-1/queue.json",
+        json.dumps({"v": 1, "records": [old]}).encode(),
+    )
 
 
 @pytest.mark.parametrize("words", [("diff", "live"), ("deploy", "--dry-run", "--without", "page")])
-def test_what_an_earlier_version_recorded_counts_once_it_was_seen_live(team: Team, words: tuple[str, ...]) -> None:
+def test_what_an_earlier_version_recorded_counts_once_it_was_seen_live(
+    team: Team, words: tuple[str, ...]
+) -> None:
     _, ada = team.colleague("ada")
     deployed(team, ada)
     earlier_version(team)
@@ -614,13 +770,19 @@ def test_what_an_earlier_version_recorded_counts_once_it_was_seen_live(team: Tea
     assert states(bob)["queue"] == "clean"
 
 
-def test_what_an_earlier_version_recorded_and_does_not_run_any_more_stays_unknown(team: Team) -> None:
+def test_what_an_earlier_version_recorded_and_does_not_run_any_more_stays_unknown(
+    team: Team,
+) -> None:
     clone, ada = team.colleague("ada")
     deployed(team, ada)
     earlier_version(team)
     clone.commit("another", {"queue.json": template(2)})
     deployed(team, ada)
-    [key] = [name for name in team.endpoint.s3.buckets["state"].objects if name.endswith("/queue.json") and "record/" in name]
+    [key] = [
+        name
+        for name in team.endpoint.s3.buckets["state"].objects
+        if name.endswith("/queue.json") and "record/" in name
+    ]
     team.endpoint.s3.buckets["state"].objects.pop(key)
     _, bob = team.colleague("bob")
     bob("diff", "live")
@@ -629,7 +791,9 @@ def test_what_an_earlier_version_recorded_and_does_not_run_any_more_stays_unknow
 
 def test_what_is_live_in_a_protected_environment_is_said_with_its_name(team: Team) -> None:
     clone, ada = team.colleague("ada")
-    clone.commit("protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")})
+    clone.commit(
+        "protected", {"rules.toml": RULES.replace("regions =", "protected = true\nregions =")}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     refused = ada("record", "set", "page", "HEAD", "--yes")
     assert (refused.code, "--confirm dev" in refused.err) == (2, True), refused
@@ -643,8 +807,20 @@ def test_only_yes_is_a_yes(team: Team) -> None:
     """`maybe` and `nay` had a y in them, and were taken for one."""
     clone, ada = team.colleague("ada")
     command = [sys.executable, "-m", "toolkit", "record", "set", "page", "HEAD"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(team.folder / "state-ada"), "TERM": "xterm"}
-    child = pexpect.spawn(command[0], command[1:], cwd=str(clone.path), env=environment, timeout=60, dimensions=(24, 80))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TOOLKIT_STATE_DIR": str(team.folder / "state-ada"),
+        "TERM": "xterm",
+    }
+    child = pexpect.spawn(
+        command[0],
+        command[1:],
+        cwd=str(clone.path),
+        env=environment,
+        timeout=60,
+        dimensions=(24, 80),
+    )
     for answer in ("maybe", "nay", "no"):
         child.expect("y/N")
         child.send(f"{answer}\r")
@@ -656,11 +832,17 @@ def test_only_yes_is_a_yes(team: Team) -> None:
 
 def test_either_all_of_what_is_said_is_recorded_or_nothing(team: Team) -> None:
     clone, ada = team.colleague("ada")
-    clone.commit("regions", {"rules.toml": RULES.replace('["eu-west-1"]', '["eu-west-1", "us-east-1"]')})
+    clone.commit(
+        "regions", {"rules.toml": RULES.replace('["eu-west-1"]', '["eu-west-1", "us-east-1"]')}
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     assert ada("record", "set", "page", "HEAD", "--yes").code == 0
     keys = [key for key in team.endpoint.s3.buckets["state"].objects if key.endswith("/page.json")]
-    before = {key: team.endpoint.s3.buckets["state"].objects[key].body for key in keys if "eu-west-1" in key}
+    before = {
+        key: team.endpoint.s3.buckets["state"].objects[key].body
+        for key in keys
+        if "eu-west-1" in key
+    }
     [other] = [key for key in keys if "us-east-1" in key]
     team.endpoint.s3.put("state", other, b"{}")
     said = ada("record", "set", "page", "HEAD", "--yes")
@@ -683,7 +865,9 @@ def neighbour(team: Team, folder: Path, **changes: str) -> Callable[..., Result]
     return run
 
 
-def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(team: Team, tmp_path: Path) -> None:
+def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(
+    team: Team, tmp_path: Path
+) -> None:
     _, ada = team.colleague("ada")
     deployed(team, ada)
     shop = neighbour(team, tmp_path, project="shop")
@@ -697,7 +881,9 @@ def test_what_another_project_recorded_in_the_same_bucket_is_not_ours(team: Team
     assert states(ada)["queue"] == "clean"
 
 
-def test_a_project_with_another_name_begins_its_record_anew_where_somebody_says_so(team: Team, tmp_path: Path) -> None:
+def test_a_project_with_another_name_begins_its_record_anew_where_somebody_says_so(
+    team: Team, tmp_path: Path
+) -> None:
     _, ada = team.colleague("ada")
     deployed(team, ada)
     shop = neighbour(team, tmp_path, project="shop")
@@ -707,7 +893,9 @@ def test_a_project_with_another_name_begins_its_record_anew_where_somebody_says_
     assert states(ada)["queue"] == "unknown"
 
 
-def test_repair_without_a_name_leaves_the_records_of_another_project(team: Team, tmp_path: Path) -> None:
+def test_repair_without_a_name_leaves_the_records_of_another_project(
+    team: Team, tmp_path: Path
+) -> None:
     _, ada = team.colleague("ada")
     deployed(team, ada)
     shop = neighbour(team, tmp_path, project="shop")
@@ -718,13 +906,24 @@ def test_repair_without_a_name_leaves_the_records_of_another_project(team: Team,
 def shared_stack(team: Team, more: str = "") -> tuple[Repo, Callable[..., Result]]:
     """Two environments of one account that deploy to the same stack."""
     clone, ada = team.colleague("ada")
-    place = 'account = "111111111111"\nregions = ["eu-west-1"]\n' + (more or 'store = "s3://state/team"\n')
-    clone.commit("trial", {"rules.toml": RULES.replace("[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]")})
+    place = 'account = "111111111111"\nregions = ["eu-west-1"]\n' + (
+        more or 'store = "s3://state/team"\n'
+    )
+    clone.commit(
+        "trial",
+        {
+            "rules.toml": RULES.replace(
+                "[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]"
+            )
+        },
+    )
     clone.git("push", "-q", "origin", "HEAD:main")
     return clone, ada
 
 
-def test_an_environment_that_found_the_same_thing_unchanged_is_no_reason_for_ever(team: Team) -> None:
+def test_an_environment_that_found_the_same_thing_unchanged_is_no_reason_for_ever(
+    team: Team,
+) -> None:
     _, ada = shared_stack(team)
     deployed(team, ada)
     team.endpoint.clock.advance(5)
@@ -735,7 +934,9 @@ def test_an_environment_that_found_the_same_thing_unchanged_is_no_reason_for_eve
     assert states(ada)["queue"] == "clean"
 
 
-def test_another_environments_record_that_cannot_be_read_costs_only_what_is_shared(team: Team) -> None:
+def test_another_environments_record_that_cannot_be_read_costs_only_what_is_shared(
+    team: Team,
+) -> None:
     _, ada = shared_stack(team, 'store = "s3://nowhere/team"\n')
     deployed(team, ada)
     ada("record", "set", "page", "HEAD", "--yes")
@@ -744,7 +945,9 @@ def test_another_environments_record_that_cannot_be_read_costs_only_what_is_shar
     assert "what environment trial has deployed cannot be read" in json.dumps(answer)
 
 
-def test_a_plan_without_steps_is_not_stale_for_what_a_person_deploys(team: Team, tmp_path: Path) -> None:
+def test_a_plan_without_steps_is_not_stale_for_what_a_person_deploys(
+    team: Team, tmp_path: Path
+) -> None:
     _, ada = team.colleague("ada")
     deployed(team, ada)
     plan = str(tmp_path / "plan.json")

@@ -106,7 +106,9 @@ def test_the_record_that_a_pull_request_names_is_not_read_and_all_is_due(clone: 
 
 
 @pytest.mark.parametrize("base", [None, "last", "live"])
-def test_a_pull_request_that_changes_no_judge_is_clean_as_recorded(clone: Repo, base: str | None) -> None:
+def test_a_pull_request_that_changes_no_judge_is_clean_as_recorded(
+    clone: Repo, base: str | None
+) -> None:
     assert due(clean_everywhere(clone, [], base=base)) == []
 
 
@@ -171,7 +173,11 @@ def test_what_differs_is_told_to_programs(clone: Repo, hub: Repo, toolkit: Toolk
 
 
 def test_a_name_that_moves_the_cursor_is_told_harmlessly(clone: Repo, toolkit: Toolkit) -> None:
-    changed(clone, 'regions = ["eu-west-1"]\nstore', 'profile = "\\u001b[2Jx"\nregions = ["eu-west-1"]\nstore')
+    changed(
+        clone,
+        'regions = ["eu-west-1"]\nstore',
+        'profile = "\\u001b[2Jx"\nregions = ["eu-west-1"]\nstore',
+    )
     assert "\x1b" not in toolkit(clone.path, "diff").out
 
 
@@ -179,7 +185,13 @@ def test_what_a_change_calls_for_needs_no_trusted_base(clone: Repo, toolkit: Too
     changed(clone, *EVIL)
     clone.git("remote", "set-head", "origin", "--delete")
     assert toolkit(clone.path, "diff").code == 2
-    for arguments in (["diff", "HEAD~1"], ["diff", "HEAD~1..HEAD"], ["explain", "src/a"], ["rules", "check"], ["doctor"]):
+    for arguments in (
+        ["diff", "HEAD~1"],
+        ["diff", "HEAD~1..HEAD"],
+        ["explain", "src/a"],
+        ["rules", "check"],
+        ["doctor"],
+    ):
         said = toolkit(clone.path, *arguments, "--json")
         assert (arguments, said.code) in ((arguments, 0), (["doctor"], 1))
         assert said.json.get("trusted") is None
@@ -188,29 +200,53 @@ def test_what_a_change_calls_for_needs_no_trusted_base(clone: Repo, toolkit: Too
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["diff"], ["diff", "last"], ["diff", "live"], ["deploy", "--yes"], ["deploy-app", "--yes"], ["deploy-stack", "--yes"],
-        ["rollback", "app", "--yes"], ["rollback", "app", "--list"], ["health"], ["smoke-test"], ["smoke-test", "--list"],
-        ["lock", "show"], ["lock", "release", "dev/eu-west-1/app", "--id", "x"],
-        ["record", "show"], ["record", "set", "app", "HEAD", "--yes"], ["record", "repair"],
+        ["diff"],
+        ["diff", "last"],
+        ["diff", "live"],
+        ["deploy", "--yes"],
+        ["deploy-app", "--yes"],
+        ["deploy-stack", "--yes"],
+        ["rollback", "app", "--yes"],
+        ["rollback", "app", "--list"],
+        ["health"],
+        ["smoke-test"],
+        ["smoke-test", "--list"],
+        ["lock", "show"],
+        ["lock", "release", "dev/eu-west-1/app", "--id", "x"],
+        ["record", "show"],
+        ["record", "set", "app", "HEAD", "--yes"],
+        ["record", "repair"],
     ],
-)  # fmt: skip
-def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(clone: Repo, toolkit: Toolkit, arguments: list[str]) -> None:
+)
+def test_where_the_trusted_base_cannot_be_read_nothing_is_judged(
+    clone: Repo, toolkit: Toolkit, arguments: list[str]
+) -> None:
     clone.git("remote", "set-head", "origin", "--delete")
     said = toolkit(clone.path, *arguments)
     assert said.code == 2
     assert "the default branch of origin, whose rules.toml says what judges a deploy" in said.err
-    assert "hint: get it with: git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote set-head origin --auto" in said.err
+    assert (
+        "hint: get it with: git fetch origin '+refs/heads/*:refs/remotes/origin/*' && git remote"
+        " set-head origin --auto" in said.err
+    )
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["deploy", "--all", "--yes"], ["deploy-app", "--yes"], ["deploy-stack", "--yes"], ["rollback", "app", "--yes"], ["smoke-test"],
+        ["deploy", "--all", "--yes"],
+        ["deploy-app", "--yes"],
+        ["deploy-stack", "--yes"],
+        ["rollback", "app", "--yes"],
+        ["smoke-test"],
         ["lock", "release", "dev/eu-west-1/app", "--id", "x"],
-        ["record", "set", "app", "HEAD", "--yes"], ["record", "repair"],
+        ["record", "set", "app", "HEAD", "--yes"],
+        ["record", "repair"],
     ],
-)  # fmt: skip
-def test_yes_alone_does_not_agree_to_another_place(clone: Repo, toolkit: Toolkit, arguments: list[str]) -> None:
+)
+def test_yes_alone_does_not_agree_to_another_place(
+    clone: Repo, toolkit: Toolkit, arguments: list[str]
+) -> None:
     changed(clone, *EVIL)
     said = toolkit(clone.path, *arguments)
     assert said.code == 2
@@ -231,7 +267,9 @@ def test_a_new_environment_is_told_and_needs_consent(clone: Repo, toolkit: Toolk
 
 
 @pytest.mark.parametrize("consent", [["--allow-untrusted-rules"], []])
-def test_who_has_agreed_gets_further(clone: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, consent: list[str]) -> None:
+def test_who_has_agreed_gets_further(
+    clone: Repo, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, consent: list[str]
+) -> None:
     """As far as to AWS, where nobody answers here."""
     changed(clone, "[environments.prod]", QA)
     if not consent:
@@ -249,14 +287,18 @@ def test_a_dry_run_changes_nothing_and_needs_no_consent(clone: Repo, toolkit: To
     assert said.code == 7
 
 
-def test_a_gate_that_differs_is_told_and_the_trusted_one_used_without_consent(clone: Repo, toolkit: Toolkit) -> None:
+def test_a_gate_that_differs_is_told_and_the_trusted_one_used_without_consent(
+    clone: Repo, toolkit: Toolkit
+) -> None:
     changed(clone, "protected = true\n", "")
     said = toolkit(clone.path, "deploy-stack", "--yes", "--env", "prod")
     assert "note:   environments.prod.protected is false here, and true at origin/main" in said.err
     assert "nobody has agreed" not in said.err
 
 
-def test_rules_that_are_not_committed_yet_are_told_with_what_helps(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_rules_that_are_not_committed_yet_are_told_with_what_helps(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
     repo = Repo.make(tmp_path / "new", {"src/a": "1\n", "net.json": "{}\n"}, rules=None)
     repo.write({"rules.toml": RULES})
     said = toolkit(repo.path, "deploy", "--all", "--yes")
@@ -267,11 +309,15 @@ def test_rules_that_are_not_committed_yet_are_told_with_what_helps(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n", 2), ("y", 7)])
-def test_on_a_terminal_somebody_is_asked_and_no_is_the_default(clone: Repo, answer: str, code: int) -> None:
+def test_on_a_terminal_somebody_is_asked_and_no_is_the_default(
+    clone: Repo, answer: str, code: int
+) -> None:
     changed(clone, "[environments.prod]", QA)
     command = ["-m", "toolkit", "deploy-stack", "--yes", "--env", "qa"]
     env = {**_environment(), "TERM": "xterm"}
-    child = pexpect.spawn(sys.executable, command, cwd=str(clone.path), env=env, encoding="utf-8", timeout=60)
+    child = pexpect.spawn(
+        sys.executable, command, cwd=str(clone.path), env=env, encoding="utf-8", timeout=60
+    )
     child.expect("environments.qa is new")
     child.expect("Let this rules.toml decide")
     child.send(f"{answer}\r")

@@ -1,5 +1,6 @@
-"""Deploys that are judged by what answers, `smoke-test` and `health`: real processes, an emulated AWS whose tasks really run. One system
-for the whole file, in order."""
+"""Deploys that are judged by what answers, `smoke-test` and `health`: real processes, an emulated
+AWS whose tasks really run. One system for the whole file, in order.
+"""
 
 import json
 import re
@@ -74,25 +75,31 @@ import http.server, json, os
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         health = self.path == "/health"
-        self.say(HEALTH if health else 200, json.dumps({"commit": os.environ["VERSION"]}) if health else "TEXT")
+        text = json.dumps({"commit": os.environ["VERSION"]}) if health else "TEXT"
+        self.say(HEALTH if health else 200, text)
     def do_POST(self):
-        self.say(201 if self.headers["Authorization"] == "Bearer open-sesame" else 401, "you said " + self.headers["Authorization"])
+        asked = self.headers["Authorization"]
+        self.say(201 if asked == "Bearer open-sesame" else 401, "you said " + asked)
     def say(self, status, text):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(text.encode())
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Answer).serve_forever()
+address = (os.environ["HOST"], int(os.environ["PORT"]))
+http.server.ThreadingHTTPServer(address, Answer).serve_forever()
 """
 
 
 PUT = """\
 import boto3
-keys = dict(aws_access_key_id="111111111111", aws_secret_access_key="{secret}", region_name="eu-west-1", endpoint_url="{url}")
+keys = dict(aws_access_key_id="111111111111", aws_secret_access_key="{secret}",
+            region_name="eu-west-1", endpoint_url="{url}")
 ecs = boto3.client("ecs", **keys)
 running = ecs.describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
 found = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
-kept = dict((key, found[key]) for key in ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory"))
+names = ("family", "networkMode", "containerDefinitions",
+         "requiresCompatibilities", "cpu", "memory")
+kept = dict((key, found[key]) for key in names)
 made = ecs.register_task_definition(**kept)["taskDefinition"]["taskDefinitionArn"]
 ecs.update_service(cluster="town", service="web", taskDefinition=made)
 ecs.get_waiter("services_stable").wait(cluster="town", services=["web"], WaiterConfig=dict(Delay=1))
@@ -107,7 +114,11 @@ def main(text: str, health: int = 200) -> str:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Town(tmp_path_factory.mktemp("town"), RULES, {"app/Dockerfile": DOCKERFILE, "app/main.py": main("hello one")})
+    made = Town(
+        tmp_path_factory.mktemp("town"),
+        RULES,
+        {"app/Dockerfile": DOCKERFILE, "app/main.py": main("hello one")},
+    )
     yield made
     made.down()
 
@@ -130,7 +141,10 @@ def test_a_deploy_is_done_when_what_is_live_answers_and_passes_its_checks(town: 
     assert (done.code, town.answer()) == (0, "hello one")
     told = [one for one in done.err.splitlines() if "asking" in one]
     assert told == ["[app] asking http://web.example.com/health", "[app] asking 2 checks"]
-    assert "check suite: the suite has seen web.example.com" in town("logs", town("history", "--json").json["runs"][0]["run"], "app").out
+    assert (
+        "check suite: the suite has seen web.example.com"
+        in town("logs", town("history", "--json").json["runs"][0]["run"], "app").out
+    )
 
 
 def test_smoke_tests_pass_and_say_so_in_a_table(town: Town, snapshot: SnapshotAssertion) -> None:
@@ -140,7 +154,9 @@ def test_smoke_tests_pass_and_say_so_in_a_table(town: Town, snapshot: SnapshotAs
     assert same(done.out) == snapshot
 
 
-def test_a_smoke_test_that_fails_is_told_with_both_sides_and_no_secret(town: Town, snapshot: SnapshotAssertion) -> None:
+def test_a_smoke_test_that_fails_is_told_with_both_sides_and_no_secret(
+    town: Town, snapshot: SnapshotAssertion
+) -> None:
     town.env["TOWN_WORD"] = "hunter2-hunter2"
     done = town("smoke-test", "--only", "secret-place", "-v")
     assert done.code == 1
@@ -154,8 +170,10 @@ def test_a_secret_that_is_not_there_is_told_before_anything_is_asked(town: Town)
     refused = town("smoke-test")
     assert (refused.code, refused.err) == (
         2,
-        f"{town.elsewhere}error: the variable TOWN_WORD of secret 'word' is not set\n"
-        "hint: set TOWN_WORD, or leave out the checks that use it\n",
+        (
+            f"{town.elsewhere}error: the variable TOWN_WORD of secret 'word' is not set\n"
+            "hint: set TOWN_WORD, or leave out the checks that use it\n"
+        ),
     )
     assert town("smoke-test", "--tag", "read").code == 0
     assert town("smoke-test", "--list").code == 0
@@ -168,11 +186,15 @@ def test_health_is_well_and_says_so_in_a_table(town: Town, snapshot: SnapshotAss
     assert same(done.out) == snapshot
 
 
-def test_a_version_that_does_not_pass_its_checks_gives_way_to_the_last_good_one(town: Town, snapshot: SnapshotAssertion) -> None:
+def test_a_version_that_does_not_pass_its_checks_gives_way_to_the_last_good_one(
+    town: Town, snapshot: SnapshotAssertion
+) -> None:
     town.repo.commit(files={"app/main.py": main("goodbye two")})
     done = town("deploy-app", "--yes")
     assert (done.code, town.answer()) == (1, "hello one")
-    assert re.sub(r"\n  (?!\||next:)", " ", same(done.out)) == snapshot  # where a line ends depends on how long it took
+    assert (
+        re.sub(r"\n  (?!\||next:)", " ", same(done.out)) == snapshot
+    )  # where a line ends depends on how long it took
     again = town("diff", "--json").json
     assert again["recommendation"] == "toolkit deploy-app app"
     run = town("history", "--json").json["runs"][0]["run"]
@@ -184,10 +206,20 @@ def test_a_version_whose_health_address_does_not_answer_well_gives_way_too(town:
     town.repo.commit(files={"app/main.py": main("hello three", health=500)})
     done = town("deploy-app", "--yes", "--json")
     verdicts = {step["step"]: step["verdict"] for step in done.json["steps"]}
-    assert (done.code, verdicts, town.answer()) == (1, {"app": "unhealthy", "app:rollback": "succeeded"}, "hello one")
-    assert "http://web.example.com/health: it answers with status 500" in done.json["steps"][0]["cause"]
+    assert (done.code, verdicts, town.answer()) == (
+        1,
+        {"app": "unhealthy", "app:rollback": "succeeded"},
+        "hello one",
+    )
+    assert (
+        "http://web.example.com/health: it answers with status 500"
+        in done.json["steps"][0]["cause"]
+    )
     shown = town("show", done.json["run"], "--json").json["run"]
-    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [("app", "unhealthy"), ("app:rollback", "succeeded")]
+    assert [(one["step"], one["verdict"]) for one in shown["steps"]] == [
+        ("app", "unhealthy"),
+        ("app:rollback", "succeeded"),
+    ]
     assert shown["status"] == "failed"
 
 
@@ -204,14 +236,26 @@ def test_deploying_again_what_runs_and_fails_is_no_success(town: Town) -> None:
 
 
 def test_what_runs_on_though_it_failed_its_checks_is_due_whatever_the_files_say(town: Town) -> None:
-    town.repo.commit(files={"rules.toml": RULES.replace("on-failure", "never"), "app/main.py": main("hello again")})
+    town.repo.commit(
+        files={
+            "rules.toml": RULES.replace("on-failure", "never"),
+            "app/main.py": main("hello again"),
+        }
+    )
     assert town("deploy-app", "--yes").code == 0
     town.repo.commit(files={"app/main.py": main("goodbye five")})
     failed = town("deploy-app", "--yes")
-    assert (failed.code, town.answer(), "next: toolkit rollback app" in failed.out) == (1, "goodbye five", True)
+    assert (failed.code, town.answer(), "next: toolkit rollback app" in failed.out) == (
+        1,
+        "goodbye five",
+        True,
+    )
     town.repo.git("revert", "--no-edit", "HEAD")
     found = town("diff")
-    assert re.search(r"app: its last deploy \(run \S+\) ended as unhealthy, and may be live", " ".join(found.out.split()))
+    assert re.search(
+        r"app: its last deploy \(run \S+\) ended as unhealthy, and may be live",
+        " ".join(found.out.split()),
+    )
     assert (town("deploy", "--yes").code, town.answer()) == (0, "hello again")
 
 
@@ -226,10 +270,16 @@ def test_it_gives_way_by_hand_to_the_last_good_version(town: Town) -> None:
 
 
 @pytest.mark.parametrize(("says", "text"), [("0", "hello six"), ("1", "hello seven")])
-def test_what_somebody_else_deploys_while_it_is_checked_is_left_alone(town: Town, says: str, text: str) -> None:
+def test_what_somebody_else_deploys_while_it_is_checked_is_left_alone(
+    town: Town, says: str, text: str
+) -> None:
     """Whatever the checks say: they did not see what was deployed."""
     script = town.folder / "put.py"
-    script.write_text(PUT.format(url=town.env["AWS_ENDPOINT_URL"], secret=town.env["AWS_SECRET_ACCESS_KEY"], says=says))
+    script.write_text(
+        PUT.format(
+            url=town.env["AWS_ENDPOINT_URL"], secret=town.env["AWS_SECRET_ACCESS_KEY"], says=says
+        )
+    )
     command = json.dumps([sys.executable, str(script)])
     rules = RULES.replace('["sh", "-c", "echo the suite has seen $WHAT"]', command)
     town.repo.commit(files={"rules.toml": rules, "app/main.py": main(text)})
@@ -246,25 +296,49 @@ def test_what_somebody_else_has_deployed_is_told_as_that(town: Town) -> None:
     deployed = town("deploy-app", "--yes", "--json")
     assert deployed.code == 0
     ecs = town.cloud("ecs")
-    running = ecs.describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
+    running = ecs.describe_services(cluster="town", services=["web"])["services"][0][
+        "taskDefinition"
+    ]
     found = ecs.describe_task_definition(taskDefinition=running)["taskDefinition"]
-    kept = {key: found[key] for key in ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory")}
+    kept = {
+        key: found[key]
+        for key in (
+            "family",
+            "networkMode",
+            "containerDefinitions",
+            "requiresCompatibilities",
+            "cpu",
+            "memory",
+        )
+    }
     made = ecs.register_task_definition(**kept)["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(cluster="town", service="web", taskDefinition=made)
-    ecs.get_waiter("services_stable").wait(cluster="town", services=["web"], WaiterConfig={"Delay": 1})
+    ecs.get_waiter("services_stable").wait(
+        cluster="town", services=["web"], WaiterConfig={"Delay": 1}
+    )
     done = town("health", "app", "--json")
     [app] = [one for one in done.json["checkups"] if one["name"] == "app"]
     [record] = [sign for sign in app["signs"] if sign["what"] == "record"]
-    why = f"{made.rpartition('/')[2]} was not put there by toolkit; it is the same as what run {deployed.json['run']} deployed"
+    why = (
+        f"{made.rpartition('/')[2]} was not put there by toolkit; it is the same as what run"
+        f" {deployed.json['run']} deployed"
+    )
     assert (done.code, record["status"], record["cause"]) == (0, "warning", why)
     assert record["next"].endswith("toolkit deploy-app app")
 
 
-def test_everything_that_breaks_is_told_with_its_own_cause_and_mend(town: Town, snapshot: SnapshotAssertion) -> None:
-    town.cloud("sqs").delete_queue(QueueUrl=town.cloud("sqs").get_queue_url(QueueName="jobs")["QueueUrl"])
+def test_everything_that_breaks_is_told_with_its_own_cause_and_mend(
+    town: Town, snapshot: SnapshotAssertion
+) -> None:
+    town.cloud("sqs").delete_queue(
+        QueueUrl=town.cloud("sqs").get_queue_url(QueueName="jobs")["QueueUrl"]
+    )
     town.cloud("dynamodb").delete_table(TableName="things")
     ecr = town.cloud("ecr")
-    ids = [{"imageDigest": one["imageDigest"]} for one in ecr.list_images(repositoryName="web")["imageIds"]]
+    ids = [
+        {"imageDigest": one["imageDigest"]}
+        for one in ecr.list_images(repositoryName="web")["imageIds"]
+    ]
     ecr.batch_delete_image(repositoryName="web", imageIds=ids)
     done = town("health")
     assert done.code == 1
@@ -275,10 +349,13 @@ def test_a_report_for_ci_holds_every_thing_that_was_looked_at(town: Town) -> Non
     path = town.folder / "health.xml"
     assert town("health", "--junit", str(path)).code == 1
     suite = ElementTree.fromstring(path.read_bytes())  # noqa: S314 (our own)
-    failed = {case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None}
+    failed = {
+        case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None
+    }
     assert failed == {"app@eu-west-1", "jobs@eu-west-1", "things@eu-west-1"}
     assert town("smoke-test", "--junit", str(path), "--tag", "read").code == 0
-    assert [case.get("name") for case in ElementTree.fromstring(path.read_bytes()).iter("testcase")] == ["greeting", "suite"]  # noqa: S314
+    suite = ElementTree.fromstring(path.read_bytes())  # noqa: S314 (our own)
+    assert [case.get("name") for case in suite.iter("testcase")] == ["greeting", "suite"]
 
 
 def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(town: Town) -> None:
@@ -292,21 +369,33 @@ def test_in_another_account_nothing_is_known_and_that_is_what_has_to_be_mended(t
     found = {one["name"]: one["status"] for one in done.json["checkups"]}
     assert (done.code, found) == (
         7,
-        {"credentials": "failing", "app": "unknown", "jobs": "unknown", "things": "unknown", "setting": "unknown"},
+        {
+            "credentials": "failing",
+            "app": "unknown",
+            "jobs": "unknown",
+            "things": "unknown",
+            "setting": "unknown",
+        },
     )
     signs = [sign for one in done.json["checkups"] for sign in one["signs"]]
     address = [sign for sign in signs if sign["what"] == "http://web.example.com/health"]
     assert [sign["status"] for sign in address] == ["ok"]  # it is asked without credentials
     assert {sign["cause"] for sign in signs if sign not in address} == {
-        "these credentials are for account 999999999999, but environment dev is account 111111111111"
+        "these credentials are for account 999999999999, but environment dev is account"
+        " 111111111111"
     }
 
 
 def test_watching_draws_it_again_until_ctrl_c_which_is_no_failure(town: Town) -> None:
     child = pexpect.spawn(
-        sys.executable, ["-m", "toolkit", "health", "--watch", "--interval", "1s"], cwd=str(town.repo.path),
-        env={**town.env, "TERM": "xterm"}, dimensions=(40, 100), timeout=20, encoding="utf-8",
-    )  # fmt: skip
+        sys.executable,
+        ["-m", "toolkit", "health", "--watch", "--interval", "1s"],
+        cwd=str(town.repo.path),
+        env={**town.env, "TERM": "xterm"},
+        dimensions=(40, 100),
+        timeout=20,
+        encoding="utf-8",
+    )
     for _ in range(2):
         child.expect("Ctrl-C ends it")
     child.sendintr()
@@ -316,6 +405,10 @@ def test_watching_draws_it_again_until_ctrl_c_which_is_no_failure(town: Town) ->
 
 
 def test_nothing_of_all_that_was_kept_holds_the_secret(town: Town) -> None:
-    kept = b"".join(path.read_bytes() for path in (town.folder / "state").rglob("*") if path.is_file() and "sandbox" not in path.parts)
+    kept = b"".join(
+        path.read_bytes()
+        for path in (town.folder / "state").rglob("*")
+        if path.is_file() and "sandbox" not in path.parts
+    )
     assert b"open-sesame" not in kept
     assert json.dumps("app:rollback").encode() in kept

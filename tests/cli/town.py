@@ -1,4 +1,6 @@
-"""A small system in a sandbox of its own, deployed by real `toolkit` processes: an app that answers, and two stacks."""
+"""A small system in a sandbox of its own, deployed by real `toolkit` processes: an app that
+answers, and two stacks.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"TEXT")
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Answer).serve_forever()
+address = (os.environ["HOST"], int(os.environ["PORT"]))
+http.server.ThreadingHTTPServer(address, Answer).serve_forever()
 """
 
 CRASH = 'print("no database here", flush=True)\nraise SystemExit(3)\n'
@@ -101,7 +104,9 @@ def main(text: str) -> str:
 
 def template(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
     """A CloudFormation template."""
-    return json.dumps({"Resources": resources, **({"Outputs": outputs} if outputs else {})}, indent=1)
+    return json.dumps(
+        {"Resources": resources, **({"Outputs": outputs} if outputs else {})}, indent=1
+    )
 
 
 def queue(seconds: int = 30) -> str:
@@ -111,7 +116,9 @@ def queue(seconds: int = 30) -> str:
 
 
 _GONE = {"ServiceToken": "arn:aws:lambda:eu-west-1:111111111111:function:gone"}
-FAILING = template({"News": {"Type": "AWS::SNS::Topic"}, "Tap": {"Type": "Custom::Tap", "Properties": _GONE}})
+FAILING = template(
+    {"News": {"Type": "AWS::SNS::Topic"}, "Tap": {"Type": "Custom::Tap", "Properties": _GONE}}
+)
 """A template of which a part cannot be made."""
 
 FILES = {
@@ -129,18 +136,31 @@ class Town:
         self.folder = folder
         self.repo = Repo.make(folder / "repo", files, rules)
         cache = str(ROOT / ".cache" / "toolkit")
-        self.env = {**os.environ, "PYTHONPATH": str(ROOT), "TOOLKIT_STATE_DIR": str(folder / "state"), "TOOLKIT_CACHE_DIR": cache}
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TOOLKIT_STATE_DIR": str(folder / "state"),
+            "TOOLKIT_CACHE_DIR": cache,
+        }
         up = self("sandbox", "up", "--json")
         assert up.code == 0, up.err
         self.env |= up.json["env"]
-        self.url = next(one["url"] for one in up.json["provisioned"] if one["what"] == "service" and one["environment"] == "dev")
+        self.url = next(
+            one["url"]
+            for one in up.json["provisioned"]
+            if one["what"] == "service" and one["environment"] == "dev"
+        )
 
     def __call__(self, *args: str) -> Result:
         """Run toolkit in the repository, without a terminal."""
         done = subprocess.run(
-            [sys.executable, "-m", "toolkit", *args], cwd=self.repo.path, env=self.env, capture_output=True, timeout=120,
+            [sys.executable, "-m", "toolkit", *args],
+            cwd=self.repo.path,
+            env=self.env,
+            capture_output=True,
+            timeout=120,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     @property
@@ -152,9 +172,13 @@ class Town:
     def started(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
         """Toolkit at work; killed at the end if it still is."""
         with subprocess.Popen(
-            [sys.executable, "-m", "toolkit", *args], cwd=self.repo.path, env=self.env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        ) as child:  # fmt: skip
+            [sys.executable, "-m", "toolkit", *args],
+            cwd=self.repo.path,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as child:
             try:
                 yield child
             finally:
@@ -174,16 +198,24 @@ class Town:
         import boto3  # type: ignore[import-untyped]
 
         account = self.env["AWS_ACCESS_KEY_ID"]
-        session = boto3.Session(aws_access_key_id=account, aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
+        session = boto3.Session(
+            aws_access_key_id=account,
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            region_name="eu-west-1",
+        )
         return session.client(service, endpoint_url=self.env["AWS_ENDPOINT_URL"])
 
     def revisions(self) -> int:
         """How many task definitions were ever registered for the app."""
-        return len(self.cloud("ecs").list_task_definitions(familyPrefix="web")["taskDefinitionArns"])
+        return len(
+            self.cloud("ecs").list_task_definitions(familyPrefix="web")["taskDefinitionArns"]
+        )
 
     def running(self) -> str:
         """The app's task definition that runs, such as `web:7`."""
-        found = self.cloud("ecs").describe_services(cluster="town", services=["web"])["services"][0]["taskDefinition"]
+        found = self.cloud("ecs").describe_services(cluster="town", services=["web"])["services"][
+            0
+        ]["taskDefinition"]
         return str(found).rpartition("/")[2]
 
     def newest(self) -> str:

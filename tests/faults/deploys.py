@@ -1,4 +1,6 @@
-"""Deploys of a real kind through the scripted AWS, as a run carries them out: with a journal on disk, and a clock that nobody waits for."""
+"""Deploys of a real kind through the scripted AWS, as a run carries them out: with a journal on
+disk, and a clock that nobody waits for.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ from toolkit.targets import app, stack
 REGION, ACCOUNT, COMMIT = "eu-west-1", "111111111111", "c0ffee" + "0" * 34
 DEADLINE_S = 300
 SPARE_S = 5 + client.CALL_S
-"""How much later than its deadline a run may end: the call that is being made then is not cut off."""
+"""How much later than its deadline a run may end: the call that is being made then is not cut
+off.
+"""
 UNTOKENED = ("RegisterTaskDefinition", "UpdateService")
 """Calls of which AWS makes two if it gets two."""
 
@@ -71,7 +75,9 @@ class Sent(Struct, frozen=True):
 
 
 class Cloud(Aws):
-    """The real client, which counts what it sends; all of them share one session, for that takes longest to make."""
+    """The real client, which counts what it sends; all of them share one session, for that takes
+    longest to make.
+    """
 
     shared: Any = None
 
@@ -90,7 +96,9 @@ class Cloud(Aws):
             made.meta.events.register_first("before-send", self._count, unique_id="count")
         return made
 
-    def write(self, service: str, operation: str, /, tokened: bool = False, **params: Any) -> dict[str, Any]:
+    def write(
+        self, service: str, operation: str, /, tokened: bool = False, **params: Any
+    ) -> dict[str, Any]:
         """As ever, and then what a test wants."""
         answer = super().write(service, operation, tokened, **params)
         self.after.pop(operation, lambda: None)()
@@ -98,7 +106,12 @@ class Cloud(Aws):
 
     def _count(self, request: Any, event_name: str, **_: Any) -> None:
         number = request.headers["amz-sdk-invocation-id"]
-        self.sent.append(Sent(event_name.rpartition(".")[2], number.decode() if isinstance(number, bytes) else str(number)))
+        self.sent.append(
+            Sent(
+                event_name.rpartition(".")[2],
+                number.decode() if isinstance(number, bytes) else str(number),
+            )
+        )
 
     def close(self) -> None:
         for one in self._clients.values():
@@ -106,13 +119,19 @@ class Cloud(Aws):
 
 
 class Deploy:
-    """One deploy of one target that is there in an older version. Everything of it has a name of its own: an endpoint has many of them."""
+    """One deploy of one target that is there in an older version. Everything of it has a name of
+    its own: an endpoint has many of them.
+    """
 
     kind = ""
 
     def __init__(self, endpoint: Endpoint, folder: Path, name: str) -> None:
         self.endpoint, self.folder, self.name = endpoint, folder, name
-        self.clock, self.aws, self.store = Clock(endpoint), Cloud(), open_store("faults", str(folder))
+        self.clock, self.aws, self.store = (
+            Clock(endpoint),
+            Cloud(),
+            open_store("faults", str(folder)),
+        )
         self.world = World(str(folder), str(folder), self.clock, lambda profile, region: self.aws)
         self.run = f"run-{name}"
         self.prepare()
@@ -141,9 +160,17 @@ class Deploy:
     def job(self) -> Job:
         """The step."""
         return Job(
-            self.name, self.name, self.kind, targets.kind(self.kind).action, Place("dev", REGION, ACCOUNT), self.settings(),
-            Version(COMMIT, COMMIT, "f" * 64), self.run, f"token{self.name}", deadline_s=DEADLINE_S,
-        )  # fmt: skip
+            self.name,
+            self.name,
+            self.kind,
+            targets.kind(self.kind).action,
+            Place("dev", REGION, ACCOUNT),
+            self.settings(),
+            Version(COMMIT, COMMIT, "f" * 64),
+            self.run,
+            f"token{self.name}",
+            deadline_s=DEADLINE_S,
+        )
 
     def begun(self) -> Outcome:
         """A first process carries it out."""
@@ -171,12 +198,26 @@ class Deploy:
         log = papers.log(job.step)
         self.listener = Listener()
         desk = Desk(
-            job, papers.journal, log, self.listener, stop, self.clock, lambda: None, begun.receipt if begun else None,
+            job,
+            papers.journal,
+            log,
+            self.listener,
+            stop,
+            self.clock,
+            lambda: None,
+            begun.receipt if begun else None,
             begun is not None and begun.acted,
-        )  # fmt: skip
+        )
         walk = Walk(self.world, Pace(1), stop)
         try:
-            return carry_out(job, targets.kind(job.kind), desk, walk, begun is not None, begun.waited_s if begun else 0.0)
+            return carry_out(
+                job,
+                targets.kind(job.kind),
+                desk,
+                walk,
+                begun is not None,
+                begun.waited_s if begun else 0.0,
+            )
         finally:
             log.close()
             journal.close()
@@ -194,16 +235,25 @@ class App(Deploy):
         repository = self.endpoint.ecr.repository(self.name)
         old = self.endpoint.ecr.image(self.name, "old")
         self.new = self.endpoint.ecr.image(self.name, COMMIT)
-        first = self.endpoint.ecs.definition(self.name, f"{repository.uri}@{old.digest}", tags={"toolkit:version": "old"})
-        self.service = self.endpoint.ecs.service(self.name, definition=first.arn, desired=2, group=f"group-{self.name}"[:32])
+        first = self.endpoint.ecs.definition(
+            self.name, f"{repository.uri}@{old.digest}", tags={"toolkit:version": "old"}
+        )
+        self.service = self.endpoint.ecs.service(
+            self.name, definition=first.arn, desired=2, group=f"group-{self.name}"[:32]
+        )
         self.endpoint.ecs.next("success", service=self.name, looks=4)
 
     def settings(self) -> app.Settings:
         return app.Settings(cluster="main", service=self.name, repository=self.name)
 
     def is_new(self) -> bool:
-        image = self.endpoint.ecs.definitions[self.service.definition].body["containerDefinitions"][0]["image"]
-        return str(image).endswith(f"@{self.new.digest}") and self.service.latest.status == "SUCCESSFUL"
+        image = self.endpoint.ecs.definitions[self.service.definition].body["containerDefinitions"][
+            0
+        ]["image"]
+        return (
+            str(image).endswith(f"@{self.new.digest}")
+            and self.service.latest.status == "SUCCESSFUL"
+        )
 
     def effects(self) -> dict[str, int]:
         calls = self.endpoint.calls
@@ -237,7 +287,12 @@ class Stack(Deploy):
 
     def effects(self) -> dict[str, int]:
         found = self.endpoint.cloudformation.stacks[self.name]
-        began = [one for one in found.events if one["LogicalResourceId"] == self.name and one["ResourceStatus"] == "UPDATE_IN_PROGRESS"]
+        began = [
+            one
+            for one in found.events
+            if one["LogicalResourceId"] == self.name
+            and one["ResourceStatus"] == "UPDATE_IN_PROGRESS"
+        ]
         asked = [call for call in self.endpoint.calls.of("CreateChangeSet") if call.applied]
         names = {(call.params["ChangeSetName"], call.params.get("ClientToken")) for call in asked}
         return {"CreateChangeSet": len(names), "ExecuteChangeSet": len(began)}

@@ -1,6 +1,8 @@
-"""T4: each way in which a call can go wrong, at each call of a deploy; what the run says of it has to be what the cloud knows.
+"""T4: each way in which a call can go wrong, at each call of a deploy; what the run says of it has
+to be what the cloud knows.
 
-In CI the slow ones are a sample, whose seed is told when something is wrong; NIGHT=1 runs all of them.
+In CI the slow ones are a sample, whose seed is told when something is wrong; NIGHT=1 runs all of
+them.
 """
 
 from __future__ import annotations
@@ -25,15 +27,32 @@ SAMPLE = 4
 """How many of the calls meet a fault that never ends, in CI."""
 CALLS = {
     "app": (
-        "GetCallerIdentity", "DescribeServices", "ListServiceDeployments", "DescribeRepositories", "DescribeImages",
-        "DescribeTaskDefinition", "ListTaskDefinitions", "RegisterTaskDefinition", "UpdateService", "DescribeServiceDeployments",
-        "DescribeServiceRevisions", "ListTasks", "DescribeTasks", "DescribeTargetHealth",
+        "GetCallerIdentity",
+        "DescribeServices",
+        "ListServiceDeployments",
+        "DescribeRepositories",
+        "DescribeImages",
+        "DescribeTaskDefinition",
+        "ListTaskDefinitions",
+        "RegisterTaskDefinition",
+        "UpdateService",
+        "DescribeServiceDeployments",
+        "DescribeServiceRevisions",
+        "ListTasks",
+        "DescribeTasks",
+        "DescribeTargetHealth",
     ),
     "stack": (
-        "DescribeChangeSet", "GetCallerIdentity", "DescribeStacks", "GetTemplateSummary", "GetTemplate", "CreateChangeSet",
-        "ExecuteChangeSet", "DescribeStackEvents",
+        "DescribeChangeSet",
+        "GetCallerIdentity",
+        "DescribeStacks",
+        "GetTemplateSummary",
+        "GetTemplate",
+        "CreateChangeSet",
+        "ExecuteChangeSet",
+        "DescribeStackEvents",
     ),
-}  # fmt: skip
+}
 WRITES = ("RegisterTaskDefinition", "UpdateService", "CreateChangeSet", "ExecuteChangeSet")
 PASSING = ("throttle", "500", "503", "reset", "silent")
 """What a call survives that is made again."""
@@ -59,7 +78,9 @@ class Stage:
         """Let time pass for the deploy that goes on."""
         self._made[-1].clock.advance(seconds)
 
-    def fault(self, call: str, times: int | None, kind: str, when: str = "before", skip: int = 0) -> Fault:
+    def fault(
+        self, call: str, times: int | None, kind: str, when: str = "before", skip: int = 0
+    ) -> Fault:
         """The next calls go wrong."""
         if kind in SLOW:
             deploys.impatient(self._patch)
@@ -78,7 +99,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(
+    aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     made = Stage(aws_endpoint, tmp_path, monkeypatch)
     with deploys.hurried(monkeypatch, made.pass_):
         yield made
@@ -94,7 +117,10 @@ def judged(stage: Stage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
     elif outcome.open:
         stage.calm()
         again = deploy.resumed()
-        assert (again.verdict, deploy.is_new()) == ("succeeded", True), f"{told}; resumed: {again.verdict}, {again.cause}"
+        assert (again.verdict, deploy.is_new()) == (
+            "succeeded",
+            True,
+        ), f"{told}; resumed: {again.verdict}, {again.cause}"
     else:
         deploy.rest()
         assert not deploy.is_new(), f"{told}, but the cloud went on"
@@ -103,8 +129,14 @@ def judged(stage: Stage, deploy: Deploy, outcome: Outcome, hint: str) -> None:
 
 
 def _once(deploy: Deploy, told: str) -> None:
-    """Nothing has had its effect twice, nothing was asked more often than was said, and nothing happened that nobody had intended."""
-    intents = [str(entry.facts["call"]).partition(":")[2] for entry in deploy.entries() if entry.state == "intent"]
+    """Nothing has had its effect twice, nothing was asked more often than was said, and nothing
+    happened that nobody had intended.
+    """
+    intents = [
+        str(entry.facts["call"]).partition(":")[2]
+        for entry in deploy.entries()
+        if entry.state == "intent"
+    ]
     for call, count in deploy.effects().items():
         assert count <= 1, f"{told}: {call} had its effect {count} times"
         assert count <= intents.count(call), f"{told}: {call} without an intent"
@@ -117,7 +149,9 @@ def _once(deploy: Deploy, told: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(stage: Stage, kind: str) -> None:
+def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(
+    stage: Stage, kind: str
+) -> None:
     deploy = stage.deploy(kind)
     outcome = deploy.begun()
     assert (outcome.verdict, outcome.open, deploy.is_new()) == ("succeeded", False, True)
@@ -127,7 +161,9 @@ def test_an_undisturbed_deploy_makes_just_the_calls_that_are_spoilt_here(stage: 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("kind", "call"), EACH)
-def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(stage: Stage, kind: str, call: str, fault: str) -> None:
+def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(
+    stage: Stage, kind: str, call: str, fault: str
+) -> None:
     """At each time that the call is made."""
     at = 0
     while True:
@@ -137,7 +173,9 @@ def test_a_call_that_goes_wrong_once_is_told_truly_and_done_once(stage: Stage, k
         if not spoilt.hits:
             break
         hint = f"{fault} at {call} {at + 1}"
-        assert fault not in PASSING or outcome.verdict == "succeeded", f"{hint}: {outcome.verdict}, {outcome.cause}"
+        assert fault not in PASSING or outcome.verdict == "succeeded", (
+            f"{hint}: {outcome.verdict}, {outcome.cause}"
+        )
         judged(stage, deploy, outcome, hint)
         at += 1
         if fault in SLOW and not NIGHT:
@@ -162,7 +200,9 @@ def test_a_write_whose_answer_is_lost_is_found_and_not_made_twice(
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if NIGHT or fault not in SLOW])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(stage: Stage, kind: str, fault: str) -> None:
+def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
+    stage: Stage, kind: str, fault: str
+) -> None:
     """From its first time on, or only from a later one on: some of them."""
     clean = stage.deploy(kind)
     clean.begun()
@@ -182,7 +222,9 @@ MOVE = [("app", "update_service"), ("stack", "execute_change_set")]
 
 
 @pytest.mark.parametrize(("kind", "call"), PREPARE)
-def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(stage: Stage, kind: str, call: str) -> None:
+def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(
+    stage: Stage, kind: str, call: str
+) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
     outcome = deploy.begun()
@@ -192,7 +234,9 @@ def test_a_stop_after_a_call_that_changes_nothing_that_runs_is_not_in_doubt(stag
 
 
 @pytest.mark.parametrize(("kind", "call"), MOVE)
-def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(stage: Stage, kind: str, call: str) -> None:
+def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(
+    stage: Stage, kind: str, call: str
+) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
     outcome = deploy.begun()
@@ -201,7 +245,9 @@ def test_a_stop_after_the_call_that_changes_what_runs_is_in_doubt(stage: Stage, 
 
 
 @pytest.mark.parametrize(("kind", "call"), PREPARE)
-def test_a_process_that_goes_on_and_is_stopped_before_it_moved_anything_is_not_in_doubt_either(stage: Stage, kind: str, call: str) -> None:
+def test_a_process_that_goes_on_and_is_stopped_before_it_moved_anything_is_not_in_doubt_either(
+    stage: Stage, kind: str, call: str
+) -> None:
     deploy = stage.deploy(kind)
     deploy.aws.after[call] = lambda: deploy.stop.ask(2)
     assert deploy.begun().verdict == "cancelled"

@@ -31,7 +31,9 @@ regions = ["eu-west-1"]
         ("other rules.toml", "dev", None, " --rules 'other rules.toml'"),
     ],
 )
-def test_only_what_is_not_meant_anyway_is_said(named: str | None, environment: str | None, region: str | None, said: str) -> None:
+def test_only_what_is_not_meant_anyway_is_said(
+    named: str | None, environment: str | None, region: str | None, said: str
+) -> None:
     assert str(same_place(RULES, named, environment, region)) == said
 
 
@@ -39,12 +41,18 @@ def test_only_what_is_not_meant_anyway_is_said(named: str | None, environment: s
     ("text", "wanted"),
     [
         ("toolkit deploy-app app", "toolkit deploy-app --env prod app"),
-        ("see what it is; to put yours back: toolkit deploy app", "see what it is; to put yours back: toolkit deploy --env prod app"),
+        (
+            "see what it is; to put yours back: toolkit deploy app",
+            "see what it is; to put yours back: toolkit deploy --env prod app",
+        ),
         (
             "toolkit rollback app, or look: toolkit smoke-test --only up",
             "toolkit rollback --env prod app, or look: toolkit smoke-test --env prod --only up",
         ),
-        ("toolkit deploy-stack network --continue-rollback", "toolkit deploy-stack --env prod network --continue-rollback"),
+        (
+            "toolkit deploy-stack network --continue-rollback",
+            "toolkit deploy-stack --env prod network --continue-rollback",
+        ),
         ("toolkit resume", "toolkit resume"),
         ("see `toolkit lock show app`", "see `toolkit lock show --env prod app`"),
         ("toolkit deploy --env stage app", "toolkit deploy --env stage app"),
@@ -61,9 +69,18 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
     ("text", "wanted"),
     [
         ("go on with `toolkit resume`", "go on with `toolkit resume --rules r.toml`"),
-        ("see `toolkit show 20261120-100000-aaaa`", "see `toolkit show --rules r.toml 20261120-100000-aaaa`"),
-        ("mend it, then run `toolkit rules check`", "mend it, then run `toolkit rules check --rules r.toml`"),
-        ("see what runs: toolkit health app", "see what runs: toolkit health --rules r.toml --env prod --region us-east-1 app"),
+        (
+            "see `toolkit show 20261120-100000-aaaa`",
+            "see `toolkit show --rules r.toml 20261120-100000-aaaa`",
+        ),
+        (
+            "mend it, then run `toolkit rules check`",
+            "mend it, then run `toolkit rules check --rules r.toml`",
+        ),
+        (
+            "see what runs: toolkit health app",
+            "see what runs: toolkit health --rules r.toml --env prod --region us-east-1 app",
+        ),
         ("`toolkit diff A..B --rules FILE`", "`toolkit diff A..B --rules FILE`"),
         ("see `toolkit lock show app`", "see `toolkit lock show --rules r.toml --env prod app`"),
         ("toolkit sandbox up", "toolkit sandbox up"),
@@ -90,7 +107,10 @@ def test_what_a_command_line_said_is_said_again(line: str, said: str) -> None:
     assert str(as_typed(line.split())) == said
 
 
-@pytest.mark.parametrize(("options", "command"), [(options, name) for options, names in COMMANDS.items() for name in names])
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [(options, name) for options, names in COMMANDS.items() for name in names],
+)
 def test_the_commands_have_these_options(options: tuple[str, ...], command: str) -> None:
     found: click.Command = cli
     for word in command.split():
@@ -98,4 +118,6 @@ def test_the_commands_have_these_options(options: tuple[str, ...], command: str)
         made = found.get_command(click.Context(found), word)
         assert made is not None
         found = made
-    assert set(options) <= {name.removeprefix("--") for param in found.params for name in param.opts}
+    assert set(options) <= {
+        name.removeprefix("--") for param in found.params for name in param.opts
+    }

@@ -1,4 +1,6 @@
-"""A deploy that has to stay good for a while, and alarms that go red after it: on the scripted AWS, and a clock that passes at once."""
+"""A deploy that has to stay good for a while, and alarms that go red after it: on the scripted AWS,
+and a clock that passes at once.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +55,9 @@ class Crash(BaseException):
 
 
 class Scheduled(Clock):
-    """The endpoint's clock, on which something happens at certain moments after the deploy is live."""
+    """The endpoint's clock, on which something happens at certain moments after the deploy is
+    live.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
@@ -77,7 +81,9 @@ class Told:
 
 
 class Oven:
-    """A service that is to run another image, judged by its alarms and by how long it stays good."""
+    """A service that is to run another image, judged by its alarms and by how long it stays
+    good.
+    """
 
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
         self.stage, self.endpoint = Stage(endpoint, folder), endpoint
@@ -87,21 +93,42 @@ class Oven:
         self.told = Told()
         self.prepared: Prepared | None = None
 
-    def rules(self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = "") -> Rules:
+    def rules(
+        self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = ""
+    ) -> Rules:
         text = RULES.format(bake=bake, settle=settle, settings=settings, environment=environment)
         return read_rules(text.encode(), "rules.toml")
 
-    def deploy(self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = "") -> Ran:
+    def deploy(
+        self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = ""
+    ) -> Ran:
         rules = self.rules(bake, settle, settings, environment)
         version = Version(COMMIT, COMMIT, "f" * 64)
         where = places(rules.environments["dev"], None, None)
-        jobs = making.make(RUN, [rules.targets["web"]], where, {}, {"web": version}, {"web": ()}, "deploy", {"no_build": True})
+        jobs = making.make(
+            RUN,
+            [rules.targets["web"]],
+            where,
+            {},
+            {"web": version},
+            {"web": ()},
+            "deploy",
+            {"no_build": True},
+        )
         self.prepared = Prepared(rules, jobs, {}, (), {}, undoing(jobs, rules, self.world))
         proofs = verified.proofs(rules, jobs, self.world)
         verify = verified.Verifier(rules, proofs, self.world, self.told.stop, self.prepared.standby)
         request = runs.Request(
-            RUN, ["toolkit"], 1, False, 0, str, lambda job: None, verify, facts={"alarms": verified.baselines(proofs)}
-        )  # fmt: skip
+            RUN,
+            ["toolkit"],
+            1,
+            False,
+            0,
+            str,
+            lambda job: None,
+            verify,
+            facts={"alarms": verified.baselines(proofs)},
+        )
         return runs.start(request, self.prepared, self.world, self.told)
 
     def resume(self) -> Ran:
@@ -110,10 +137,14 @@ class Oven:
         self.told = Told()
         left = runs.left_of(self.store, RUN, self.world)
         rules = self.prepared.rules
-        proofs = verified.proofs(rules, left.open, self.world, str, verified.read_baselines(left.facts, "journal"))
+        proofs = verified.proofs(
+            rules, left.open, self.world, str, verified.read_baselines(left.facts, "journal")
+        )
         standby = [job for job in left.jobs if job.undoes]
         verify = verified.Verifier(rules, proofs, self.world, self.told.stop, standby)
-        request = runs.Request(RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify)
+        request = runs.Request(
+            RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify
+        )
         return runs.resume(request, self.world, self.store, self.told)
 
     def once_live(self, seconds: float, event: Callable[[], None]) -> None:
@@ -123,22 +154,40 @@ class Oven:
 
     def crash(self, **how: str) -> None:
         """A container of the new version dies, and ECS starts another one."""
-        self.endpoint.ecs.fail_task(self.stage.service, self.stage.service.latest, Fate("fail", cause="exit"))
+        self.endpoint.ecs.fail_task(
+            self.stage.service, self.stage.service.latest, Fate("fail", cause="exit")
+        )
 
     def recorded(self, version: str = "old") -> None:
         digest = self.stage.old.digest
         detail = {"digest": digest, "task definition": self.stage.first.arn}
-        record = Record("web", "dev", "eu-west-1", version, "0" * 40, "f0", "20261119-100000-aaaa", "2026-11-19", "succeeded", detail)
+        record = Record(
+            "web",
+            "dev",
+            "eu-west-1",
+            version,
+            "0" * 40,
+            "f0",
+            "20261119-100000-aaaa",
+            "2026-11-19",
+            "succeeded",
+            detail,
+        )
         put(self.store, record)
 
     def rolled_back(self, listener: Listener) -> Ran:
         """Somebody puts the old version back, from another process."""
         rules = self.rules()
         [job] = making.make(
-            "20261120-100500-bbbb", [rules.targets["web"]], places(rules.environments["dev"], None, None), {},
-            {"web": Version("old", "0" * 40, "f0")}, {"web": ()}, "rollback",
+            "20261120-100500-bbbb",
+            [rules.targets["web"]],
+            places(rules.environments["dev"], None, None),
+            {},
+            {"web": Version("old", "0" * 40, "f0")},
+            {"web": ()},
+            "rollback",
             {"image_digest": self.stage.old.digest, "task_definition": self.stage.first.arn},
-        )  # fmt: skip
+        )
         told = Told()
         told.listener = listener
         command = ["toolkit", "rollback", "web"]
@@ -147,10 +196,14 @@ class Oven:
         return runs.start(request, Prepared(rules, (job,), {}, (), {}), world, told)
 
     def states(self) -> list[tuple[str, str]]:
-        return [(entry.state, str(entry.facts.get("verdict", ""))) for entry in read(self.store, RUN)]
+        return [
+            (entry.state, str(entry.facts.get("verdict", ""))) for entry in read(self.store, RUN)
+        ]
 
     def is_new(self) -> bool:
-        return str(self.stage.runs["containerDefinitions"][0]["image"]).endswith(self.stage.new.digest)
+        return str(self.stage.runs["containerDefinitions"][0]["image"]).endswith(
+            self.stage.new.digest
+        )
 
 
 @pytest.fixture
@@ -178,7 +231,12 @@ def test_what_stays_good_has_succeeded_and_the_journal_says_since_when_it_baked(
 def test_a_container_that_dies_during_the_bake_is_unhealthy(oven: Oven) -> None:
     oven.once_live(20, oven.crash)
     outcome = only(ran := oven.deploy(bake="60s"))
-    assert (outcome.verdict, ran.exit, ran.status, outcome.open) == ("unhealthy", 1, "failed", False)
+    assert (outcome.verdict, ran.exit, ran.status, outcome.open) == (
+        "unhealthy",
+        1,
+        "failed",
+        False,
+    )
     assert outcome.cause == "it is live, but container app exited with code 3"
     assert oven.clock.elapsed() < 40, "nobody waits for the end of the bake"
 
@@ -188,22 +246,44 @@ def test_without_a_bake_nobody_looks_at_what_dies_later(oven: Oven) -> None:
     assert only(oven.deploy()).verdict == "succeeded"
 
 
-def test_a_container_that_dies_during_the_bake_gives_way_where_the_environment_wants_that(oven: Oven) -> None:
+def test_a_container_that_dies_during_the_bake_gives_way_where_the_environment_wants_that(
+    oven: Oven,
+) -> None:
     oven.recorded()
     oven.once_live(20, oven.crash)
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("web", "unhealthy"),
+        ("web:rollback", "succeeded"),
+    ]
     assert (ran.exit, oven.is_new()) == (1, False)
 
 
 def test_what_is_put_back_is_the_last_good_version_whose_image_is_there_still(oven: Oven) -> None:
     oven.recorded()
-    gone = {"digest": f"sha256:{'9' * 64}", "task definition": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:9"}
-    record = Record("web", "dev", "eu-west-1", "gone", "9" * 40, "f9", "20261119-110000-aaaa", "2026-11-19T11", "succeeded", gone)
+    gone = {
+        "digest": f"sha256:{'9' * 64}",
+        "task definition": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:9",
+    }
+    record = Record(
+        "web",
+        "dev",
+        "eu-west-1",
+        "gone",
+        "9" * 40,
+        "f9",
+        "20261119-110000-aaaa",
+        "2026-11-19T11",
+        "succeeded",
+        gone,
+    )
     put(oven.store, record)
     oven.once_live(20, oven.crash)
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("web", "unhealthy"),
+        ("web:rollback", "succeeded"),
+    ]
     assert oven.prepared is not None
     assert oven.prepared.standby[0].version.name == "old"
 
@@ -222,7 +302,12 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
     began = oven.clock.elapsed()
     oven.told = Told()
     rules = oven.rules(bake="600s")
-    job = replace(oven.prepared.jobs[0], settings=rules.targets["web"].settings, run="20261120-100001-aaaa", token="t2")  # type: ignore[union-attr]
+    job = replace(
+        oven.prepared.jobs[0],  # type: ignore[union-attr]
+        settings=rules.targets["web"].settings,
+        run="20261120-100001-aaaa",
+        token="t2",
+    )
     proofs = verified.proofs(rules, [job], oven.world)
     verify = verified.Verifier(rules, proofs, oven.world, oven.told.stop)
     request = runs.Request(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
@@ -231,10 +316,16 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
 
 
 @pytest.mark.parametrize("signal", [2, 15])
-def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(oven: Oven, signal: int) -> None:
+def test_a_signal_during_the_bake_leaves_it_open_and_resume_bakes_it_again(
+    oven: Oven, signal: int
+) -> None:
     oven.once_live(20, lambda: oven.told.stop.ask(signal))
     ran = oven.deploy(bake="60s")
-    assert (only(ran).verdict, only(ran).cause, ran.exit) == ("in-doubt", "it is live, and its bake was not over", 128 + signal)
+    assert (only(ran).verdict, only(ran).cause, ran.exit) == (
+        "in-doubt",
+        "it is live, and its bake was not over",
+        128 + signal,
+    )
     began = oven.clock.elapsed()
     again = oven.resume()
     assert (only(again).verdict, again.exit, oven.states()[-1][0]) == ("succeeded", 0, "end")
@@ -259,11 +350,16 @@ def test_what_died_while_nobody_looked_is_found_by_who_goes_on_with_the_bake(ove
     oven.clock.advance(5)
     oven.crash()
     ran = oven.resume()
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("web", "unhealthy"),
+        ("web:rollback", "succeeded"),
+    ]
 
 
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
-def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(oven: Oven, fault: str) -> None:
+def test_a_bake_that_nobody_could_watch_to_its_end_is_in_doubt_and_nothing_is_put_back(
+    oven: Oven, fault: str
+) -> None:
     oven.recorded()
     oven.once_live(20, lambda: _spoil(oven.endpoint, fault))
     ran = oven.deploy(bake="60s", environment='rollback = "on-failure"')
@@ -285,7 +381,9 @@ def test_somebody_elses_deploy_during_the_bake_supersedes_it(oven: Oven) -> None
     def elsewhere() -> None:
         oven.endpoint.ecs.definition("web", f"{oven.stage.repository.uri}@{oven.stage.old.digest}")
         newest = max(one for one in oven.endpoint.ecs.definitions if "/web:" in one)
-        oven.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": newest})
+        oven.endpoint.ecs.update_service(
+            {"cluster": "main", "service": "web", "taskDefinition": newest}
+        )
 
     oven.recorded()
     oven.once_live(20, elsewhere)
@@ -303,7 +401,10 @@ def test_an_alarm_that_goes_red_during_the_bake_counts_like_a_check_that_fails(o
     oven.endpoint.cloudwatch.alarm("errors")
     oven.once_live(20, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM", "5 errors"))
     ran = oven.deploy(bake="60s", settings=ALARMS, environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("web", "unhealthy"),
+        ("web:rollback", "succeeded"),
+    ]
     assert ran.outcomes[0].cause == "it is live, but alarm errors went red: 5 errors"
 
 
@@ -320,15 +421,21 @@ def test_an_alarm_that_recovers_within_the_grace_period_does_not_count(oven: Ove
     assert only(oven.deploy(settle="60s", settings=ALARMS)).verdict == "succeeded"
 
 
-def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_count(oven: Oven) -> None:
+def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_count(
+    oven: Oven,
+) -> None:
     oven.endpoint.cloudwatch.alarm("errors", "ALARM")
     ran = oven.deploy(settle="20s", bake="20s", settings=ALARMS)
     assert only(ran).verdict == "succeeded"
     proofs = verified.proofs(oven.rules(settings=ALARMS), oven.prepared.jobs, oven.world)  # type: ignore[union-attr]
     previews = {"web": Preview(()), "other": Preview((), unchanged=True)}
-    [warning] = verified.with_warnings(previews, {"web": next(iter(proofs.values()))})["web"].warnings
+    [warning] = verified.with_warnings(previews, {"web": next(iter(proofs.values()))})[
+        "web"
+    ].warnings
     assert warning == "alarm errors is red already: it does not count"
-    assert verified.with_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings == ()
+    assert (
+        verified.with_warnings({"web": Preview((), unchanged=True)}, proofs)["web"].warnings == ()
+    )
 
 
 def test_another_alarm_counts_beside_one_that_was_red_before(oven: Oven) -> None:
@@ -360,7 +467,10 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
     proof = alarmed.Baseline(("a", "b"), frozenset("b"), frozenset("a"))
-    assert alarmed.warnings(proof) == ["alarm b is red already: it does not count", "there is no alarm a: it does not count as long"]
+    assert alarmed.warnings(proof) == [
+        "alarm b is red already: it does not count",
+        "there is no alarm a: it does not count as long",
+    ]
     oven.once_live(10, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     assert only(oven.deploy(bake="30s", settings=ALARMS)).verdict == "unhealthy"
 
@@ -374,8 +484,12 @@ def test_alarms_that_cannot_be_read_before_a_deploy_refuse_it(oven: Oven) -> Non
 
 
 @pytest.mark.parametrize("fault", ["throttle", "503", "denied", "reset"])
-@pytest.mark.parametrize("times", [{"settle": "20s"}, {"bake": "20s"}], ids=["grace period", "bake"])
-def test_alarms_that_nobody_could_read_leave_it_in_doubt_and_put_nothing_back(oven: Oven, fault: str, times: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "times", [{"settle": "20s"}, {"bake": "20s"}], ids=["grace period", "bake"]
+)
+def test_alarms_that_nobody_could_read_leave_it_in_doubt_and_put_nothing_back(
+    oven: Oven, fault: str, times: dict[str, str]
+) -> None:
     oven.recorded()
     oven.endpoint.cloudwatch.alarm("errors")
     oven.once_live(5, lambda: oven.endpoint.fault("DescribeAlarms", None, fault))  # type: ignore[arg-type]
@@ -389,7 +503,10 @@ def test_a_rollback_is_not_judged_by_the_alarms_that_what_it_undoes_made_ring(ov
     oven.endpoint.cloudwatch.alarm("errors")
     oven.once_live(5, lambda: oven.endpoint.cloudwatch.alarm("errors", "ALARM"))
     ran = oven.deploy(settle="20s", settings=ALARMS, environment='rollback = "on-failure"')
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("web", "unhealthy"), ("web:rollback", "succeeded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("web", "unhealthy"),
+        ("web:rollback", "succeeded"),
+    ]
 
 
 # a stop between what prepares and what moves the service (J5), and answers that say nothing (E4)
@@ -407,12 +524,19 @@ def test_a_stop_after_the_task_definition_is_registered_is_not_in_doubt_and_resu
     monkeypatch.setattr(ecs, "register", stopping)
     ran = oven.deploy()
     assert (only(ran).verdict, only(ran).cause, ran.status, ran.exit) == (
-        "cancelled", "stopped before anything that runs was changed", "cancelled", 130,
-    )  # fmt: skip
+        "cancelled",
+        "stopped before anything that runs was changed",
+        "cancelled",
+        130,
+    )
     assert not oven.is_new()
     monkeypatch.setattr(ecs, "register", register)
     again = oven.resume()
-    assert (only(again).verdict, oven.is_new(), oven.endpoint.calls.applied("ecs:RegisterTaskDefinition")) == ("succeeded", True, 1)
+    assert (
+        only(again).verdict,
+        oven.is_new(),
+        oven.endpoint.calls.applied("ecs:RegisterTaskDefinition"),
+    ) == ("succeeded", True, 1)
 
 
 def test_a_stop_while_the_move_of_the_service_is_throttled_is_not_in_doubt(oven: Oven) -> None:
@@ -430,8 +554,18 @@ def test_a_stop_after_the_service_was_moved_is_in_doubt(oven: Oven) -> None:
 
 
 NOTHING: dict[str, Any] = {"services": [], "failures": []}
-GONE = {"services": [], "failures": [{"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "MISSING"}]}
-ODD = {"services": [], "failures": [{"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "INTERNAL"}]}
+GONE = {
+    "services": [],
+    "failures": [
+        {"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "MISSING"}
+    ],
+}
+ODD = {
+    "services": [],
+    "failures": [
+        {"arn": "arn:aws:ecs:eu-west-1:111111111111:service/main/web", "reason": "INTERNAL"}
+    ],
+}
 
 
 @pytest.mark.parametrize("answer", [NOTHING, ODD], ids=["nothing", "another reason"])
@@ -439,24 +573,45 @@ def test_an_answer_that_says_nothing_of_the_service_leaves_the_deploy_in_doubt(
     oven: Oven, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
 ) -> None:
     oven.endpoint.ecs.next("success", looks=20)
-    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: answer))
+    oven.once_live(
+        5,
+        lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: answer),
+    )
     outcome = only(oven.deploy())
-    assert (outcome.verdict, outcome.open, "deletes it" in outcome.cause) == ("in-doubt", True, False)
+    assert (outcome.verdict, outcome.open, "deletes it" in outcome.cause) == (
+        "in-doubt",
+        True,
+        False,
+    )
 
 
-def test_an_empty_answer_in_between_says_nothing(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_answer_in_between_says_nothing(
+    oven: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
     describe = oven.endpoint.ecs.describe_services
     oven.endpoint.ecs.next("success", looks=20)
-    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: NOTHING))
-    oven.once_live(60, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", describe))
+    oven.once_live(
+        5,
+        lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: NOTHING),
+    )
+    oven.once_live(
+        60, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", describe)
+    )
     assert only(oven.deploy()).verdict == "succeeded"
 
 
-def test_a_service_that_aws_says_is_not_there_has_failed(oven: Oven, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_aws_says_is_not_there_has_failed(
+    oven: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
     oven.endpoint.ecs.next("success", looks=20)
-    oven.once_live(5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: GONE))
+    oven.once_live(
+        5, lambda: monkeypatch.setattr(oven.endpoint.ecs, "describe_services", lambda params: GONE)
+    )
     outcome = only(oven.deploy())
-    assert (outcome.verdict, outcome.cause) == ("failed", "service web is gone: somebody deletes it")
+    assert (outcome.verdict, outcome.cause) == (
+        "failed",
+        "service web is gone: somebody deletes it",
+    )
 
 
 # a rollback in an incident (J6)

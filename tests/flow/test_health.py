@@ -1,4 +1,6 @@
-"""`health`: one deadline, what was not seen is unknown, and what runs is held against what is known of it."""
+"""`health`: one deadline, what was not seen is unknown, and what runs is held against what is known
+of it.
+"""
 
 import socket
 import time
@@ -48,18 +50,29 @@ class Stage:
         self.endpoint.ecr.image("web", "v1")
         for name in names:
             self.endpoint.ecs.service(name, f"{uri}:v1", group=f"{name}-tg")
-        (self.folder / "rules.toml").write_text(RULES + "".join(APP.format(name=name) for name in names) + more)
+        (self.folder / "rules.toml").write_text(
+            RULES + "".join(APP.format(name=name) for name in names) + more
+        )
 
     def look(self, timeout_s: float = 20.0, environment: str | None = None) -> Looked:
         made: dict[tuple[str | None, str | None], Aws] = {}
         world = World(
-            str(self.folder), str(self.folder), Clock(self.endpoint), lambda *place: made.setdefault(place, Aws(None, "eu-west-1"))
+            str(self.folder),
+            str(self.folder),
+            Clock(self.endpoint),
+            lambda *place: made.setdefault(place, Aws(None, "eu-west-1")),
         )
-        return look(Request(folder=str(self.folder), timeout_s=timeout_s, environment=environment), None, world)
+        return look(
+            Request(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
+            None,
+            world,
+        )
 
 
 @pytest.fixture
-def stage(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(
+    aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     folder = tmp_path / "repo"
     folder.mkdir()
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
@@ -74,7 +87,11 @@ def of(looked: Looked, name: str) -> Checkup:
 def test_everything_that_answers_well_is_ok(stage: Stage) -> None:
     stage.rules("one", "two")
     looked = stage.look()
-    assert {one.name: one.status for one in looked.checkups} == {"credentials": "ok", "one": "ok", "two": "ok"}
+    assert {one.name: one.status for one in looked.checkups} == {
+        "credentials": "ok",
+        "one": "ok",
+        "two": "ok",
+    }
     assert (looked.status, looked.exit) == ("ok", 0)
 
 
@@ -85,9 +102,17 @@ def test_what_does_not_answer_in_time_is_unknown_and_what_did_is_kept(stage: Sta
     looked = stage.look(timeout_s=6)
     assert time.monotonic() - began < 14
     signs = {sign.what: sign.status for sign in of(looked, "one").signs}
-    assert (signs["service"], signs["one"], of(looked, "one").status) == ("ok", "unknown", "unknown")
+    assert (signs["service"], signs["one"], of(looked, "one").status) == (
+        "ok",
+        "unknown",
+        "unknown",
+    )
     late = next(sign for sign in of(looked, "one").signs if sign.what == "one")
-    assert (late.cause, late.next, looked.exit) == ("no answer within 6 s", "try again with --timeout 12s", 7)
+    assert (late.cause, late.next, looked.exit) == (
+        "no answer within 6 s",
+        "try again with --timeout 12s",
+        7,
+    )
 
 
 def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(stage: Stage) -> None:
@@ -100,7 +125,9 @@ def test_an_aws_that_never_answers_leaves_everything_unknown_by_the_deadline(sta
     assert not any(sign.status == "ok" for one in looked.checkups for sign in one.signs)
 
 
-def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.rules("one")
     config = stage.folder / "aws-config"
     config.write_text('[default]\ncredential_process = sh -c "sleep 9"\n')
@@ -113,25 +140,41 @@ def test_credentials_that_never_come_leave_everything_unknown_by_the_deadline(st
     assert {one.status for one in looked.checkups} == {"unknown"}
 
 
-def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(stage: Stage) -> None:
+def test_a_shared_record_that_does_not_answer_in_time_is_a_note_and_costs_no_more_than_the_deadline(
+    stage: Stage,
+) -> None:
     stage.rules("one")
     rules = stage.folder / "rules.toml"
-    rules.write_text(rules.read_text().replace("private = true", 'private = true\nstore = "s3://records"'))
+    rules.write_text(
+        rules.read_text().replace("private = true", 'private = true\nstore = "s3://records"')
+    )
     stage.endpoint.fault("s3:*", times=None, kind="silent")
     began = time.monotonic()
     looked = stage.look(timeout_s=2)
     assert time.monotonic() - began < 7
-    assert (of(looked, "one").status, looked.notes) == ("ok", ("the record of what is live was not read within 2 s",))
+    assert (of(looked, "one").status, looked.notes) == (
+        "ok",
+        ("the record of what is live was not read within 2 s",),
+    )
 
 
 def test_one_target_that_hangs_costs_the_others_nothing(stage: Stage) -> None:
-    stage.rules("one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n')
+    stage.rules(
+        "one", "two", more='[targets.gone]\nkind = "stack"\nstack = "S"\ntemplate = "t.json"\n'
+    )
     stage.endpoint.fault("cloudformation:*", times=None, kind="silent")
     looked = stage.look(timeout_s=2)
-    assert {one.name: one.status for one in looked.checkups} == {"credentials": "ok", "one": "ok", "two": "ok", "gone": "unknown"}
+    assert {one.name: one.status for one in looked.checkups} == {
+        "credentials": "ok",
+        "one": "ok",
+        "two": "ok",
+        "gone": "unknown",
+    }
 
 
-def test_credentials_of_another_account_make_everything_unknown_and_the_exit_code_seven(stage: Stage) -> None:
+def test_credentials_of_another_account_make_everything_unknown_and_the_exit_code_seven(
+    stage: Stage,
+) -> None:
     stage.rules("one")
     stage.endpoint.account = "999999999999"
     looked = stage.look()
@@ -143,11 +186,17 @@ def test_expired_credentials_are_told_once_with_how_to_renew_them(stage: Stage) 
     stage.endpoint.fault("*", times=None, kind="expired")
     looked = stage.look()
     assert looked.exit == 7
-    assert {sign.cause for one in looked.checkups for sign in one.signs} == {"the AWS credentials have expired"}
-    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {"sign in again: aws sso login"}
+    assert {sign.cause for one in looked.checkups for sign in one.signs} == {
+        "the AWS credentials have expired"
+    }
+    assert {sign.next.partition(";")[0] for one in looked.checkups for sign in one.signs} == {
+        "sign in again: aws sso login"
+    }
 
 
-def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.rules("one", "two", "three", "four")
     monkeypatch.setattr(client, "WINDOW_S", 0.1)
 
@@ -157,11 +206,18 @@ def test_a_machine_that_starts_its_questions_slowly_makes_no_more_calls(stage: S
 
     monkeypatch.setattr(health, "ask_about", slowly)
     assert stage.look().status == "ok"
-    once = ("ecs:DescribeServices", "ecs:ListTasks", "cloudwatch:DescribeAlarms", "ecr:DescribeImages")
+    once = (
+        "ecs:DescribeServices",
+        "ecs:ListTasks",
+        "cloudwatch:DescribeAlarms",
+        "ecr:DescribeImages",
+    )
     assert {name: stage.endpoint.calls.count(name) for name in once} == dict.fromkeys(once, 1)
 
 
-def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credentials(stage: Stage) -> None:
+def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credentials(
+    stage: Stage,
+) -> None:
     stage.endpoint.account = "999999999999"
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -174,13 +230,22 @@ def test_what_fails_without_credentials_is_a_failure_and_no_matter_of_credential
     assert of(looked, "shut").signs[0].detail == "no good answer"
 
 
-def test_an_address_that_may_not_be_asked_is_unknown(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_may_not_be_asked_is_unknown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
-    stage.rules("one", more='health = ["http://127.0.0.1:1/health"]\n[checks.name]\ndns = "127.0.0.1"\n')
+    stage.rules(
+        "one", more='health = ["http://127.0.0.1:1/health"]\n[checks.name]\ndns = "127.0.0.1"\n'
+    )
     looked = stage.look()
     address = next(sign for sign in of(looked, "one").signs if sign.what.startswith("http://"))
     name = of(looked, "name").signs[0]
-    assert (address.status, address.detail, name.status, name.detail) == ("unknown", "not asked", "unknown", "could not be seen")
+    assert (address.status, address.detail, name.status, name.detail) == (
+        "unknown",
+        "not asked",
+        "unknown",
+        "could not be seen",
+    )
     assert address.next.startswith("add it to `hosts`")
 
 
@@ -200,7 +265,10 @@ def test_expired_credentials_are_told_where_aws_has_no_words_for_them(stage: Sta
     stage.endpoint.on("s3", "HeadBucket", AwsError("400", "Bad Request", 400))
     stage.endpoint.fault("s3:ListObjectsV2", times=None, kind="expired")
     found = of(stage.look(), "bucket").signs[0]
-    assert (found.status, found.next.partition(";")[0]) == ("unknown", "sign in again: aws sso login")
+    assert (found.status, found.next.partition(";")[0]) == (
+        "unknown",
+        "sign in again: aws sso login",
+    )
     assert found.cause.endswith("the AWS credentials have expired")
 
 
@@ -214,23 +282,41 @@ def test_one_that_is_failing_is_no_matter_of_credentials(stage: Stage) -> None:
 def test_a_health_address_where_nobody_listens_is_failing_with_its_cause(stage: Stage) -> None:
     stage.rules("one")
     text = (stage.folder / "rules.toml").read_text()
-    (stage.folder / "rules.toml").write_text(text + 'health = ["http://127.0.0.1:9/health?token=x"]\n')
+    (stage.folder / "rules.toml").write_text(
+        text + 'health = ["http://127.0.0.1:9/health?token=x"]\n'
+    )
     app = of(stage.look(), "one")
     [sign] = [sign for sign in app.signs if sign.status != "ok"]
-    assert (app.status, sign.cause) == ("failing", "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9")
+    assert (app.status, sign.cause) == (
+        "failing",
+        "http://127.0.0.1:9/health: nothing listens at 127.0.0.1:9",
+    )
 
 
 def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: Stage) -> None:
     prod = '[environments.prod]\naccount = "111111111111"\nprivate = true\nhosts = ["localhost"]\n'
-    stage.rules("one", more=prod + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments = ["prod"]\n')
+    stage.rules(
+        "one",
+        more=prod
+        + '[checks.name]\ndns = "localhost"\nexpect.addresses = ["10.0.0.9"]\nenvironments ='
+        ' ["prod"]\n',
+    )
     [sign] = of(stage.look(environment="prod"), "name").signs
     assert sign.next == "toolkit smoke-test --env prod --only name"
 
 
 @pytest.mark.parametrize(
-    ("others", "status"), [((), "failing"), ((Live("3e8a51c"), None), "ok"), ((Live("b61f09d"),), "failing"), ((Live("v1.4"),), "failing")]
+    ("others", "status"),
+    [
+        ((), "failing"),
+        ((Live("3e8a51c"), None), "ok"),
+        ((Live("b61f09d"),), "failing"),
+        ((Live("v1.4"),), "failing"),
+    ],
 )
-def test_an_address_that_others_share_may_be_answered_by_any_of_them(others: tuple[Live | None, ...], status: str) -> None:
+def test_an_address_that_others_share_may_be_answered_by_any_of_them(
+    others: tuple[Live | None, ...], status: str
+) -> None:
     sign = Sign("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
     assert compared(sign, Live("90d7db0"), others).status == status
 
@@ -250,7 +336,14 @@ def test_a_program_that_a_check_names_is_not_started(stage: Stage) -> None:
     assert not marker.exists()
 
 
-LIVE = Live("v2", "c2", "f2", "r2", "2026-11-27T10:00:00+00:00", {"task definition": "arn:web:7", "image": "web@sha256:1"})
+LIVE = Live(
+    "v2",
+    "c2",
+    "f2",
+    "r2",
+    "2026-11-27T10:00:00+00:00",
+    {"task definition": "arn:web:7", "image": "web@sha256:1"},
+)
 
 
 def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: str) -> Record:
@@ -262,14 +355,25 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
     [
         (LIVE, [record(**{"task definition": "arn:web:7"})], ""),
         (LIVE, [record("r3"), record(**{"task definition": "arn:web:7"})], ""),
-        (LIVE, [record(**{"task definition": "arn:web:6"})], "arn:web:7 is in no deploy that is recorded"),
+        (
+            LIVE,
+            [record(**{"task definition": "arn:web:6"})],
+            "arn:web:7 is in no deploy that is recorded",
+        ),
         (LIVE, [record("r1")], "arn:web:7 is of run r2, which is not recorded here"),
         (LIVE, [record()], ""),
-        (Live("v2", None, None, None, None, {"task definition": "x/web:8"}), [record()], "web:8 was not put there by toolkit"),
+        (
+            Live("v2", None, None, None, None, {"task definition": "x/web:8"}),
+            [record()],
+            "web:8 was not put there by toolkit",
+        ),
         (Live("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}), [record()], ""),
         (
             Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
-            [replace(record("r3"), deployed=Deployed(template="other")), replace(record(), deployed=Deployed(template="t"))],
+            [
+                replace(record("r3"), deployed=Deployed(template="other")),
+                replace(record(), deployed=Deployed(template="t")),
+            ],
             "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
         ),
         (
@@ -280,8 +384,13 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (
             Live(None, detail={"task definition": "x/web:7"}, deployed=Deployed(definition="d")),
             [
-                replace(record("r3", **{"task definition": "x/web:8"}), deployed=Deployed(definition="d")),
-                replace(record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d")),
+                replace(
+                    record("r3", **{"task definition": "x/web:8"}),
+                    deployed=Deployed(definition="d"),
+                ),
+                replace(
+                    record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d")
+                ),
             ],
             "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
         ),
@@ -312,7 +421,9 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         ),
     ],
 )
-def test_what_no_deploy_has_put_there_is_somebody_elses(live: Live, records: list[Record], why: str) -> None:
+def test_what_no_deploy_has_put_there_is_somebody_elses(
+    live: Live, records: list[Record], why: str
+) -> None:
     assert foreign(live, records) == why
 
 
@@ -320,7 +431,10 @@ def test_what_no_deploy_has_put_there_is_somebody_elses(live: Live, records: lis
     ("content", "said"),
     [
         ({"commit": "3e8a51c"}, "3e8a51c"),
-        ({"version": "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"}, "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"),
+        (
+            {"version": "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"},
+            "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+        ),
         ({"version": "1.4.2"}, ""),
         ({"commit": 7}, ""),
         (["3e8a51c"], ""),
@@ -336,14 +450,32 @@ def test_an_answer_says_what_it_is_only_where_it_names_a_commit(content: object,
 @pytest.mark.parametrize(
     ("said", "deployed", "another"),
     [
-        ("3e8a51c", Version("3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "f"), False),
-        ("90d7db0", Version("3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04", "f"), True),
+        (
+            "3e8a51c",
+            Version(
+                "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+                "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+                "f",
+            ),
+            False,
+        ),
+        (
+            "90d7db0",
+            Version(
+                "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+                "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
+                "f",
+            ),
+            True,
+        ),
         ("90d7db0", Version("v1.4", None, "f"), False),
         ("", Version("3e8a51c", "3e8a51c", "f"), False),
         ("3e8a51c", Version("3e8a51c47b02-dirty-5f0c2a9e7d31", "3e8a51c47b02", "f"), False),
     ],
 )
-def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(said: str, deployed: Version, another: bool) -> None:
+def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
+    said: str, deployed: Version, another: bool
+) -> None:
     assert addresses.is_another(said, deployed) is another
 
 
@@ -351,6 +483,16 @@ def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> 
     def status(*words: str) -> str:
         return Checkup("a", "app", None, None, tuple(Sign("x", word) for word in words)).status
 
-    assert [status(), status("ok"), status("ok", "warning"), status("unknown", "warning"), status("failing", "unknown")] == [
-        "unknown", "ok", "warning", "unknown", "failing",
-    ]  # fmt: skip
+    assert [
+        status(),
+        status("ok"),
+        status("ok", "warning"),
+        status("unknown", "warning"),
+        status("failing", "unknown"),
+    ] == [
+        "unknown",
+        "ok",
+        "warning",
+        "unknown",
+        "failing",
+    ]

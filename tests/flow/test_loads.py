@@ -1,4 +1,6 @@
-"""A small load, by a real locust in a child: its figures, and how they stand against the last good run."""
+"""A small load, by a real locust in a child: its figures, and how they stand against the last good
+run.
+"""
 
 import time
 from pathlib import Path
@@ -24,7 +26,11 @@ def test_a_load_has_its_figures_and_the_next_one_is_held_against_them(site: Site
     smoked = site.smoke(LOAD.format(path="/"), load=True)
     assert words(smoked) == {"up": "passed", "up (load)": "passed"}
     first = smoked.results[1]
-    assert (first.figures["requests"] > 20, first.figures["errors"], 0 < first.figures["p50_ms"] <= first.figures["p99_ms"]) == (
+    assert (
+        first.figures["requests"] > 20,
+        first.figures["errors"],
+        0 < first.figures["p50_ms"] <= first.figures["p99_ms"],
+    ) == (
         True,
         0,
         True,
@@ -36,7 +42,9 @@ def test_a_load_has_its_figures_and_the_next_one_is_held_against_them(site: Site
 
 
 def test_a_load_with_errors_fails_and_says_how_many(site: Site) -> None:
-    """Every third answer is good: the check passes at its third try, the load meets the bad ones."""
+    """Every third answer is good: the check passes at its third try, the load meets the bad
+    ones.
+    """
     bad = site.smoke(LOAD.format(path="/every-third") + 'retry = "9s"\n', load=True)
     assert words(bad) == {"up": "passed", "up (load)": "failed"}
     assert (bad.results[1].misses[0].what, bad.results[1].figures["errors"] > 2) == ("errors", True)
@@ -58,7 +66,9 @@ def test_a_load_of_a_check_that_did_not_pass_is_not_begun(site: Site) -> None:
     assert site.calls == ["GET /status/500"]
 
 
-def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("LOAD_WORD", "open-sesame-77")
     from threading import Thread
 
@@ -77,7 +87,10 @@ def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(site: Site, mon
     watcher = Thread(target=watch)
     watcher.start()
     secret = '[secrets.word]\nenv = "LOAD_WORD"\n'
-    smoked = site.smoke(secret + LOAD.format(path="/") + 'headers = { Authorization = "Bearer {word}" }\n', load=True)
+    smoked = site.smoke(
+        secret + LOAD.format(path="/") + 'headers = { Authorization = "Bearer {word}" }\n',
+        load=True,
+    )
     watcher.join()
     assert smoked.status == "passed"
     assert any(b"locust" in one for one in seen)
@@ -97,7 +110,10 @@ WANTED = Load(5, 10, 1.5, 0.0)
         (None, []),
         (Before(20, 40, 60), []),
         (Before(14, 27, 41), []),
-        (Before(13, 40, 60), [Miss("p50", "at most 20ms (1.5 times the last good run's 13ms)", "20ms")]),
+        (
+            Before(13, 40, 60),
+            [Miss("p50", "at most 20ms (1.5 times the last good run's 13ms)", "20ms")],
+        ),
         (Before(16, 38, 58), []),
     ],
 )
@@ -111,11 +127,18 @@ def test_a_few_milliseconds_more_are_no_matter_whatever_the_factor() -> None:
 
 def test_the_share_of_errors_that_is_good_is_said_in_rules_toml() -> None:
     some = Figures(requests=100, errors=2, seconds=10, p50=1, p95=1, p99=1, first="status 503")
-    assert list(misses(some, WANTED, None)) == [Miss("errors", "at most 0.0%", "2.0%, the first: status 503")]
+    assert list(misses(some, WANTED, None)) == [
+        Miss("errors", "at most 0.0%", "2.0%, the first: status 503")
+    ]
     assert list(misses(some, Load(5, 10, 1.5, 0.05), None)) == []
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
     times = [float(one) for one in range(1, 101)]
-    assert [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50.0, 95.0, 99.0, 100.0]
+    assert [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)] == [
+        50.0,
+        95.0,
+        99.0,
+        100.0,
+    ]
     assert (percentile([7.0], 0.99), percentile([], 0.5)) == (7.0, 0.0)

@@ -1,5 +1,6 @@
-"""P2 of the record: for random histories of deploys, reverts, rebases, squashes, clones, environments, endpoints and failures, `diff`
-never calls a target clean whose deployed content differs, and never one due whose content and settings are those that were deployed.
+"""P2 of the record: for random histories of deploys, reverts, rebases, squashes, clones,
+environments, endpoints and failures, `diff` never calls a target clean whose deployed content
+differs, and never one due whose content and settings are those that were deployed.
 
 The oracle knows nothing of git: it keeps the bytes that each deploy took.
 """
@@ -81,7 +82,9 @@ class Team:
         self.folder, self.patch, self.random = folder, monkeypatch, random.Random(seed)
         self.patch.setenv("TOOLKIT_STATE_DIR", str(folder / "state"))
         self.sizes = {"dev": "1", "prod": "1"}
-        self.origin = Repo.make(folder / "origin", {"a/1": "1", "b/1": "1", "both/1": "1", "none/1": "1"}, self.rules())
+        self.origin = Repo.make(
+            folder / "origin", {"a/1": "1", "b/1": "1", "both/1": "1", "none/1": "1"}, self.rules()
+        )
         self.origin.git("config", "receive.denyCurrentBranch", "ignore")
         self.repo = self.origin.clone(folder / "clone")
         self.count, self.clones = 0, 0
@@ -100,7 +103,9 @@ class Team:
         }
 
     def edit(self, *more: str) -> None:
-        """Not of a file that no rule knows: while it is not committed, it may be in any build, and so makes all of them due."""
+        """Not of a file that no rule knows: while it is not committed, it may be in any build, and
+        so makes all of them due.
+        """
         self.count += 1
         folder = self.random.choice(("a", "b", "both", *more))
         self.repo.write({f"{folder}/{self.random.randint(1, 3)}": f"{self.random.randint(1, 3)}"})
@@ -120,13 +125,18 @@ class Team:
         self.repo.git("add", "-A")
         self.repo.git("reset", "-q", "--hard")
         text = (self.repo.path / "rules.toml").read_text()
-        self.sizes = {name: text.split(f"[environments.{name}]")[1].split('size = "')[1][0] for name in self.sizes}
+        self.sizes = {
+            name: text.split(f"[environments.{name}]")[1].split('size = "')[1][0]
+            for name in self.sizes
+        }
 
     def revert(self) -> None:
         self.tidy()
         if int(self.repo.git("rev-list", "--count", "HEAD")) > 1:
             done = subprocess.run(
-                ["git", "-c", "user.name=A", "-c", "user.email=a@b", "revert", "--no-edit", "HEAD"], cwd=self.repo.path, capture_output=True
+                ["git", "-c", "user.name=A", "-c", "user.email=a@b", "revert", "--no-edit", "HEAD"],
+                cwd=self.repo.path,
+                capture_output=True,
             )
             if done.returncode:
                 self.repo.git("reset", "-q", "--hard")
@@ -134,7 +144,9 @@ class Team:
 
     def amend(self) -> None:
         """As a rebase does: the same content under another commit."""
-        self.repo.git("commit", "-q", "--amend", "--allow-empty", "-m", f"again {self.random.random()}")
+        self.repo.git(
+            "commit", "-q", "--amend", "--allow-empty", "-m", f"again {self.random.random()}"
+        )
 
     def squash(self) -> None:
         self.tidy()
@@ -147,7 +159,9 @@ class Team:
     def older(self) -> None:
         self.tidy()
         many = int(self.repo.git("rev-list", "--count", "HEAD"))
-        self.repo.git("checkout", "-q", "--detach", f"HEAD~{self.random.randint(0, min(many - 1, 3))}")
+        self.repo.git(
+            "checkout", "-q", "--detach", f"HEAD~{self.random.randint(0, min(many - 1, 3))}"
+        )
         self.tidy()
 
     def orphan(self) -> None:
@@ -165,7 +179,9 @@ class Team:
         self.tidy()
         self.repo.git("push", "-q", "--force", "origin", "HEAD:refs/heads/main")
         self.clones += 1
-        self.repo = self.origin.clone(self.folder / f"clone{self.clones}", "--branch=main", *options)
+        self.repo = self.origin.clone(
+            self.folder / f"clone{self.clones}", "--branch=main", *options
+        )
 
     def shallow(self) -> None:
         self.clone("--depth=1")
@@ -187,14 +203,27 @@ class Team:
         world, git = self.world(endpoint), Git.open(str(self.repo.path))
         rules = load_rules(str(self.repo.path), None, git)
         own = settled(rules, environment)
-        version = fingerprint.versions(own, owners(rules, rules_path(rules, git)), git, detect.look(git).paths)[target]
+        version = fingerprint.versions(
+            own, owners(rules, rules_path(rules, git)), git, detect.look(git).paths
+        )[target]
         place = Place(environment, "eu-west-1", ENVIRONMENTS[environment])
         store = store_for(rules, world, None)
         self.count += 1
         record = Record(
-            target, environment, "eu-west-1", version.name, version.commit, version.fingerprint, f"20261120-{self.count:06}-aaaa", "now",
-            verdict, account=place.account, endpoint=store.endpoint, settings=version.settings, unsure=verdict == "failed",
-        )  # fmt: skip
+            target,
+            environment,
+            "eu-west-1",
+            version.name,
+            version.commit,
+            version.fingerprint,
+            f"20261120-{self.count:06}-aaaa",
+            "now",
+            verdict,
+            account=place.account,
+            endpoint=store.endpoint,
+            settings=version.settings,
+            unsure=verdict == "failed",
+        )
         open_ledger(store, place, world).put(replace(record))
         key = (environment, endpoint, target)
         taken = (self.content(target), self.sizes[environment] if target == "a" else "")
@@ -209,12 +238,20 @@ class Team:
             for endpoint in ENDPOINTS:
                 world = self.world(endpoint)
                 request = Request(str(self.repo.path), environment=environment)
-                answer = diff(request, Git.open(str(self.repo.path)), reader(world, lambda words: None))
+                answer = diff(
+                    request, Git.open(str(self.repo.path)), reader(world, lambda words: None)
+                )
                 planned = {step.target for step in answer.plan.steps}
                 for target in TARGETS:
                     live = self.live.get((environment, endpoint, target))
                     now = (self.content(target), self.sizes[environment] if target == "a" else "")
-                    where = (environment, endpoint, target, answer.states[target], answer.plan.steps)
+                    where = (
+                        environment,
+                        endpoint,
+                        target,
+                        answer.states[target],
+                        answer.plan.steps,
+                    )
                     if live is None or live != now:
                         assert answer.states[target] != "clean", where
                         assert target in planned, where
@@ -225,14 +262,30 @@ class Team:
 EXAMPLES = 500 if os.environ.get("NIGHT") else 12
 
 STEPS = (
-    "deploy", "deploy", "deploy", "fail", "edit", "commit", "commit", "resize", "revert", "amend", "squash", "older", "orphan", "collect",
-    "clone", "shallow",
-)  # fmt: skip
+    "deploy",
+    "deploy",
+    "deploy",
+    "fail",
+    "edit",
+    "commit",
+    "commit",
+    "resize",
+    "revert",
+    "amend",
+    "squash",
+    "older",
+    "orphan",
+    "collect",
+    "clone",
+    "shallow",
+)
 
 
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.sampled_from(STEPS), min_size=3, max_size=10), st.integers(0, 1 << 16))
-def test_a_target_is_clean_exactly_where_its_deployed_content_is_what_is_here(steps: list[str], seed: int) -> None:
+def test_a_target_is_clean_exactly_where_its_deployed_content_is_what_is_here(
+    steps: list[str], seed: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         team = Team(Path(folder), patch, seed)
         team.deploy()

@@ -1,4 +1,6 @@
-"""What `diff last` compares with: the last good deploy, and whether something else may be live since."""
+"""What `diff last` compares with: the last good deploy, and whether something else may be live
+since.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,21 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def deployed(store: Store, at: int, verdict: str, unsure: bool = False) -> None:
-    put(store, Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", verdict, unsure=unsure))
+    put(
+        store,
+        Record(
+            "app",
+            "dev",
+            None,
+            commit(at),
+            commit(at),
+            f"f{at}",
+            run(at),
+            f"2026-11-20T{at}",
+            verdict,
+            unsure=unsure,
+        ),
+    )
 
 
 def commit(at: int) -> str:
@@ -51,16 +67,33 @@ def left(store: Store, at: int, *states: str, base: int | None = None, **facts: 
     """A run whose process was left. `base` is the good deploy that it knew."""
     known = {} if base is None else {"recorded": {"run": run(base)}}
     job = {"step": "app", "target": "app", "place": {"environment": "dev"}, **known}
-    with_end = Journal.create(store, run(at), {"jobs": [job], "environment": "dev", **facts}, Real())
+    with_end = Journal.create(
+        store, run(at), {"jobs": [job], "environment": "dev", **facts}, Real()
+    )
     for state in states:
         step = None if state == "end" else "app"
-        with_end.append(state, step, **({"verdict": "failed"} if state == "outcome" else {"token": "t", "call": "x", "what": {}}))
+        with_end.append(
+            state,
+            step,
+            **(
+                {"verdict": "failed"}
+                if state == "outcome"
+                else {"token": "t", "call": "x", "what": {}}
+            ),
+        )
     with_end.close()
 
 
 def point(store: Store) -> Point | None:
-    world = World(store.folder, store.folder, Real(), lambda profile, region: KnownAws(profile, region or "eu-west-1"))
-    points = reader(world, lambda words: None)("last", read_rules(RULES.encode(), "rules.toml"), "dev")
+    world = World(
+        store.folder,
+        store.folder,
+        Real(),
+        lambda profile, region: KnownAws(profile, region or "eu-west-1"),
+    )
+    points = reader(world, lambda words: None)(
+        "last", read_rules(RULES.encode(), "rules.toml"), "dev"
+    )
     return points["app"][0] if "app" in points else None
 
 
@@ -72,7 +105,12 @@ def test_the_last_good_deploy_is_what_to_compare_with(store: Store) -> None:
 def test_what_failed_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "failed", unsure=True)
-    assert point(store) == Point(commit(1), "f1", run=run(1), since=f"its last deploy (run {run(2)}) ended as failed, and may be live")
+    assert point(store) == Point(
+        commit(1),
+        "f1",
+        run=run(1),
+        since=f"its last deploy (run {run(2)}) ended as failed, and may be live",
+    )
 
 
 def test_what_gave_way_since_to_what_ran_is_not(store: Store) -> None:
@@ -98,7 +136,9 @@ def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
 
 def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Store) -> None:
     deployed(store, 1, "failed", unsure=True)
-    assert point(store) == Point(None, "", unknown=f"its last deploy (run {run(1)}) ended as failed, and may be live")
+    assert point(store) == Point(
+        None, "", unknown=f"its last deploy (run {run(1)}) ended as failed, and may be live"
+    )
 
 
 OPEN = "run {0} has begun to deploy it, and its end is not known (toolkit resume {0})"
@@ -106,23 +146,43 @@ OPEN = "run {0} has begun to deploy it, and its end is not known (toolkit resume
 
 def begins(store: Store, at: int, **facts: Any) -> None:
     """A run of this version has begun to deploy it."""
-    record = Record("app", "dev", None, commit(at), commit(at), f"f{at}", run(at), f"2026-11-20T{at}", BEGUN, who="ada@laptop", **facts)
+    record = Record(
+        "app",
+        "dev",
+        None,
+        commit(at),
+        commit(at),
+        f"f{at}",
+        run(at),
+        f"2026-11-20T{at}",
+        BEGUN,
+        who="ada@laptop",
+        **facts,
+    )
     placed = replace(record, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
     Local(store, Scope()).begin(placed)
 
 
-CLOCKS = pytest.mark.parametrize(("good", "open_"), [(1, 2), (2, 1)], ids=["clocks agree", "clock behind"])
+CLOCKS = pytest.mark.parametrize(
+    ("good", "open_"), [(1, 2), (2, 1)], ids=["clocks agree", "clock behind"]
+)
 
 
 @CLOCKS
-def test_a_deploy_that_has_begun_since_may_be_live_whatever_the_clocks_say(store: Store, good: int, open_: int) -> None:
+def test_a_deploy_that_has_begun_since_may_be_live_whatever_the_clocks_say(
+    store: Store, good: int, open_: int
+) -> None:
     deployed(store, good, "succeeded")
     begins(store, open_)
-    assert point(store) == Point(commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_)))
+    assert point(store) == Point(
+        commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
+    )
 
 
 @CLOCKS
-def test_a_good_deploy_after_one_that_had_begun_ends_the_doubt_whatever_the_clocks_say(store: Store, good: int, open_: int) -> None:
+def test_a_good_deploy_after_one_that_had_begun_ends_the_doubt_whatever_the_clocks_say(
+    store: Store, good: int, open_: int
+) -> None:
     begins(store, open_)
     deployed(store, good, "succeeded")
     assert point(store) == Point(commit(good), f"f{good}", run=run(good))
@@ -136,7 +196,9 @@ def test_a_deploy_that_has_begun_and_ended_well_is_what_to_compare_with(store: S
 
 
 @pytest.mark.parametrize("before", ["succeeded", "failed"])
-def test_a_deploy_that_has_begun_and_given_way_leaves_what_was_before_as_sure_as_it_was(store: Store, before: str) -> None:
+def test_a_deploy_that_has_begun_and_given_way_leaves_what_was_before_as_sure_as_it_was(
+    store: Store, before: str
+) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, before, unsure=before == "failed")
     begins(store, 3)
@@ -147,7 +209,9 @@ def test_a_deploy_that_has_begun_and_given_way_leaves_what_was_before_as_sure_as
     assert found.since == (doubt if before == "failed" else None)
 
 
-def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
+def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(
+    store: Store,
+) -> None:
     begins(store, 2)
     assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
 
@@ -155,7 +219,9 @@ def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_com
 def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) -> None:
     deployed(store, 1, "succeeded")
     begins(store, 2)
-    journal = Journal.create(store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, Real())
+    journal = Journal.create(
+        store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, Real()
+    )
     found = point(store)
     journal.close()
     assert found is not None
@@ -173,27 +239,37 @@ def test_a_rollback_that_has_only_begun_has_taken_nothing_back(store: Store) -> 
 
 def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
     """Others may write into the record."""
-    words = unended({"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]}, lambda record: False)
+    words = unended(
+        {"app": [Record("app", "dev", None, "v", None, "f", "x; rm -rf ~", "", BEGUN)]},
+        lambda record: False,
+    )
     assert words == {"app": "run x; rm -rf ~ has begun to deploy it, and its end is not known"}
 
 
-# Runs of a version of toolkit that did not record what it began: only this machine's journals know of them.
+# Runs of a version of toolkit that did not record what it began: only this machine's journals know
+# of them.
 
 
 @CLOCKS
 def test_a_run_that_has_begun_since_may_be_live(store: Store, good: int, open_: int) -> None:
     deployed(store, good, "succeeded")
     left(store, open_, "intent", base=good)
-    assert point(store) == Point(commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_)))
+    assert point(store) == Point(
+        commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
+    )
 
 
-def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(store: Store) -> None:
+def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compare_with(
+    store: Store,
+) -> None:
     left(store, 2, "intent")
     assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
 
 
 @CLOCKS
-def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(store: Store, good: int, open_: int) -> None:
+def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(
+    store: Store, good: int, open_: int
+) -> None:
     left(store, open_, "intent")
     deployed(store, good, "succeeded")
     found = point(store)
@@ -202,7 +278,9 @@ def test_a_run_of_which_nobody_can_say_that_it_was_overtaken_may_be_live(store: 
 
 
 @CLOCKS
-def test_one_open_run_that_was_overtaken_does_not_hide_another_that_was_not(store: Store, good: int, open_: int) -> None:
+def test_one_open_run_that_was_overtaken_does_not_hide_another_that_was_not(
+    store: Store, good: int, open_: int
+) -> None:
     deployed(store, 3, "succeeded")
     left(store, good, "intent", base=3)
     deployed(store, 4, "succeeded")
@@ -223,14 +301,18 @@ def test_an_open_run_whose_end_is_recorded_is_no_reason(store: Store, verdict: s
     assert (found.since, found.unknown) == (None, None)
 
 
-def test_an_open_run_of_a_version_that_records_what_it_begins_is_only_in_doubt_if_the_record_says_so(store: Store) -> None:
+def test_an_open_run_of_a_version_that_records_beginnings_is_in_doubt_if_the_record_says_so(
+    store: Store,
+) -> None:
     left(store, 2, "intent", in_record=True)
     deployed(store, 1, "succeeded")
     assert point(store) == Point(commit(1), "f1", run=run(1))
 
 
 @pytest.mark.parametrize("states", [(), ("intent", "outcome"), ("intent", "outcome", "end")])
-def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(store: Store, states: tuple[str, ...]) -> None:
+def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(
+    store: Store, states: tuple[str, ...]
+) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, *states)
     assert point(store) == Point(commit(1), "f1", run=run(1))
@@ -250,7 +332,9 @@ def test_a_run_of_a_machine_whose_clock_is_slow_may_be_live_all_the_same(store: 
     assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 
 
-def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(store: Store) -> None:
+def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(
+    store: Store,
+) -> None:
     deployed(store, 5, "succeeded")
     left(store, 9, "intent", base=5)
     deployed(store, 6, "succeeded")
@@ -275,17 +359,32 @@ def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) ->
 def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:
     """A run that was to deploy commit `at`, and after which commit 1 is live."""
     record = Record(
-        "app", "dev", None, commit(1), commit(1), "f1", run(at), f"2026-11-20T{at}", verdict,
-        tried=Tried(commit(at), f"f{at}", f"s{at}"), detail={"action": "rollback"} if back else {},
-    )  # fmt: skip
+        "app",
+        "dev",
+        None,
+        commit(1),
+        commit(1),
+        "f1",
+        run(at),
+        f"2026-11-20T{at}",
+        verdict,
+        tried=Tried(commit(at), f"f{at}", f"s{at}"),
+        detail={"action": "rollback"} if back else {},
+    )
     put(store, record)
 
 
 @pytest.mark.parametrize(
     ("verdict", "ended"),
-    [("rolled-back", "failed and was rolled back"), ("failed", "failed"), ("unhealthy", "was unhealthy")],
+    [
+        ("rolled-back", "failed and was rolled back"),
+        ("failed", "failed"),
+        ("unhealthy", "was unhealthy"),
+    ],
 )
-def test_what_a_run_tried_that_did_not_go_well_is_known(store: Store, verdict: str, ended: str) -> None:
+def test_what_a_run_tried_that_did_not_go_well_is_known(
+    store: Store, verdict: str, ended: str
+) -> None:
     deployed(store, 1, "succeeded")
     tried(store, 2, verdict)
     found = point(store)
@@ -296,17 +395,42 @@ def test_what_a_run_tried_that_did_not_go_well_is_known(store: Store, verdict: s
 def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) -> None:
     deployed(store, 1, "succeeded")
     tried(store, 2, "unhealthy")
-    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(2), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    back = Record(
+        "app",
+        "dev",
+        None,
+        commit(1),
+        commit(1),
+        "f1",
+        run(2),
+        "2026-11-20T3",
+        "succeeded",
+        detail={"action": "rollback"},
+    )
     put(store, back)
     found = point(store)
     assert found is not None
-    assert (found.run, found.failed) == (run(2), Failed(run(2), "failed and was rolled back", commit(2), "f2", "s2"))
+    assert (found.run, found.failed) == (
+        run(2),
+        Failed(run(2), "failed and was rolled back", commit(2), "f2", "s2"),
+    )
 
 
 def test_what_was_rolled_back_later_is_known(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "succeeded")
-    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(3), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    back = Record(
+        "app",
+        "dev",
+        None,
+        commit(1),
+        commit(1),
+        "f1",
+        run(3),
+        "2026-11-20T3",
+        "succeeded",
+        detail={"action": "rollback"},
+    )
     put(store, back)
     found = point(store)
     assert found is not None
@@ -334,26 +458,78 @@ def test_a_run_that_was_gone_on_with_and_went_well_has_failed_nothing(store: Sto
 @pytest.mark.parametrize("begun", [True, False])
 def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, begun: bool) -> None:
     deployed(store, 1, "succeeded")
-    bad = Record("app", "dev", None, commit(2), commit(2), "f2", run(2), "2026-11-20T2", "unhealthy", unsure=True,
-                 tried=Tried(commit(2), "f2", "s2", run(2)))  # fmt: skip
+    bad = Record(
+        "app",
+        "dev",
+        None,
+        commit(2),
+        commit(2),
+        "f2",
+        run(2),
+        "2026-11-20T2",
+        "unhealthy",
+        unsure=True,
+        tried=Tried(commit(2), "f2", "s2", run(2)),
+    )
     put(store, bad)
-    back = Record("app", "dev", None, commit(1), commit(1), "f1", run(3), "2026-11-20T3", "succeeded", detail={"action": "rollback"})
+    back = Record(
+        "app",
+        "dev",
+        None,
+        commit(1),
+        commit(1),
+        "f1",
+        run(3),
+        "2026-11-20T3",
+        "succeeded",
+        detail={"action": "rollback"},
+    )
     if begun:
-        Local(store, Scope(environment="dev")).begin(replace(back, account=ACCOUNT, region=REGION, endpoint=store.endpoint))
+        Local(store, Scope(environment="dev")).begin(
+            replace(back, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
+        )
     put(store, back)
     found = point(store)
     assert found is not None
-    assert found.failed == Failed(run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2")
+    assert found.failed == Failed(
+        run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2"
+    )
 
 
 @pytest.mark.parametrize("verdict", ["failed", "in-doubt", "cancelled"])
 def test_a_rollback_that_did_not_succeed_is_not_told_as_done(store: Store, verdict: str) -> None:
     deployed(store, 1, "succeeded")
     tried_at_2 = Tried(commit(2), "f2", "s2", run(2))
-    put(store, Record("app", "dev", None, commit(2), commit(2), "f2", run(2), "2026-11-20T2", "unhealthy", unsure=True, tried=tried_at_2))
+    put(
+        store,
+        Record(
+            "app",
+            "dev",
+            None,
+            commit(2),
+            commit(2),
+            "f2",
+            run(2),
+            "2026-11-20T2",
+            "unhealthy",
+            unsure=True,
+            tried=tried_at_2,
+        ),
+    )
     action = {"action": "rollback"}
     back = Record(
-        "app", "dev", None, commit(2), commit(2), "f2", run(3), "2026-11-20T3", verdict, detail=action, unsure=True, tried=tried_at_2
+        "app",
+        "dev",
+        None,
+        commit(2),
+        commit(2),
+        "f2",
+        run(3),
+        "2026-11-20T3",
+        verdict,
+        detail=action,
+        unsure=True,
+        tried=tried_at_2,
     )
     put(store, back)
     found = point(store)
@@ -365,7 +541,17 @@ def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(st
     deployed(store, 1, "succeeded")
     deployed(store, 2, "succeeded")
     back = Record(
-        "app", "dev", None, commit(2), commit(2), "f2", run(3), "2026-11-20T3", "failed", detail={"action": "rollback"}, unsure=True
+        "app",
+        "dev",
+        None,
+        commit(2),
+        commit(2),
+        "f2",
+        run(3),
+        "2026-11-20T3",
+        "failed",
+        detail={"action": "rollback"},
+        unsure=True,
     )
     put(store, back)
     found = point(store)

@@ -1,4 +1,6 @@
-"""`diff` against what is recorded as deployed: each target against its own base, and never less than that calls for."""
+"""`diff` against what is recorded as deployed: each target against its own base, and never less
+than that calls for.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,14 +20,21 @@ from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
 
 
-def compared(repo: Repo, points: Mapping[str, Point | tuple[Point, ...]], base: str | None = None, committed: bool = False) -> Answer:
+def compared(
+    repo: Repo,
+    points: Mapping[str, Point | tuple[Point, ...]],
+    base: str | None = None,
+    committed: bool = False,
+) -> Answer:
     """The answer of `diff` where this is recorded."""
     found = {name: one if isinstance(one, tuple) else (one,) for name, one in points.items()}
 
     def records(how: str, rules: Rules, environment: str | None) -> Points:
         return found
 
-    return diff(Request(str(repo.path), base=base, committed=committed), Git.open(str(repo.path)), records)
+    return diff(
+        Request(str(repo.path), base=base, committed=committed), Git.open(str(repo.path)), records
+    )
 
 
 def at(commit: str) -> Point:
@@ -49,7 +58,11 @@ def test_each_target_is_compared_with_its_own_last_deploy(repo: Repo) -> None:
     first = repo.head
     repo.commit(files={"backend/src/app.py": "2\n", "lambda/login/handler.py": "2\n"})
     answer = compared(repo, {**everywhere(first), "app": at(repo.head)})
-    assert (due(answer), answer.base.each["app"], answer.base.each["api"]) == (["api"], (repo.head,), (first,))
+    assert (due(answer), answer.base.each["app"], answer.base.each["api"]) == (
+        ["api"],
+        (repo.head,),
+        (first,),
+    )
 
 
 def test_an_uncommitted_file_counts_on_top_of_the_record(repo: Repo) -> None:
@@ -74,13 +87,23 @@ def test_a_group_is_written_out_where_only_a_part_of_it_is_behind(repo: Repo) ->
 
 def test_a_commit_that_is_not_in_this_clone_makes_its_target_due_and_unknown(repo: Repo) -> None:
     answer = compared(repo, {**everywhere(repo.head), "api": at("1" * 40)})
-    assert (due(answer), answer.states["api"], answer.states["infra"], answer.states["app"]) == (["api"], "unknown", "unknown", "clean")
+    assert (due(answer), answer.states["api"], answer.states["infra"], answer.states["app"]) == (
+        ["api"],
+        "unknown",
+        "unknown",
+        "clean",
+    )
     assert "not in this clone" in answer.plan.steps[0].because[0]
 
 
 def test_what_cannot_be_compared_is_due_with_the_reason(repo: Repo) -> None:
-    answer = compared(repo, {**everywhere(repo.head), "app": Point(None, "", unknown="what is live is no commit")})
-    assert (due(answer), answer.plan.steps[0].because) == (["app"], ("app: what is live is no commit",))
+    answer = compared(
+        repo, {**everywhere(repo.head), "app": Point(None, "", unknown="what is live is no commit")}
+    )
+    assert (due(answer), answer.plan.steps[0].because) == (
+        ["app"],
+        ("app: what is live is no commit",),
+    )
 
 
 def test_one_region_that_is_behind_makes_a_target_due(repo: Repo) -> None:
@@ -103,7 +126,9 @@ def edited(repo: Repo) -> None:
 
 
 def added(repo: Repo) -> None:
-    repo.write({"backend/src/a.py": "1\n", "backend/src/app/é.py": "1\n", "backend/src/app-b.py": "1\n"})
+    repo.write(
+        {"backend/src/a.py": "1\n", "backend/src/app/é.py": "1\n", "backend/src/app-b.py": "1\n"}
+    )
 
 
 def removed(repo: Repo) -> None:
@@ -124,8 +149,12 @@ def a_folder_in_its_place(repo: Repo) -> None:
     repo.write({"backend/src/app.py/b.py": "1\n"})
 
 
-@pytest.mark.parametrize("change", [edited, added, removed, executable, linked, a_folder_in_its_place])
-def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(repo: Repo, change: Callable[[Repo], None]) -> None:
+@pytest.mark.parametrize(
+    "change", [edited, added, removed, executable, linked, a_folder_in_its_place]
+)
+def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(
+    repo: Repo, change: Callable[[Repo], None]
+) -> None:
     change(repo)
     found = version(repo, "app")
     dirty = Point(repo.head, found.fingerprint, dirty=True, settings=found.settings)
@@ -137,7 +166,9 @@ def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(repo: Repo,
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
 
 
-def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deployed(repo: Repo) -> None:
+def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deployed(
+    repo: Repo,
+) -> None:
     """The blob is not what was on disk: with no filter it would be another deploy."""
     repo.write({"backend/src/app.py": "1\r\n2\r\n", ".gitattributes": "*.py text\n"})
     found = version(repo, "app")
@@ -157,7 +188,9 @@ def test_the_same_uncommitted_files_with_other_settings_are_due(repo: Repo) -> N
 
 @pytest.mark.parametrize("ignore", ['ignore = ["**/*.md"]', 'ignore = ["**/*.md", "rules.toml"]'])
 def test_an_uncommitted_rules_toml_is_part_of_every_version(repo: Repo, ignore: str) -> None:
-    """It says how they are all deployed; what was deployed with it is not what its commit says, also once it is taken back."""
+    """It says how they are all deployed; what was deployed with it is not what its commit says,
+    also once it is taken back.
+    """
     rules = (repo.path / "rules.toml").read_text().replace('ignore = ["**/*.md"]', ignore)
     repo.commit(files={"rules.toml": rules})
     assert not version(repo, "app").dirty
@@ -173,22 +206,37 @@ def test_uncommitted_files_that_were_deployed_and_then_taken_back_are_due(repo: 
     assert (due(answer), answer.states["app"]) == (["app"], "due")
 
 
-def test_targets_without_a_record_are_unknown_and_due_and_the_changed_ones_come_first(repo: Repo) -> None:
+def test_targets_without_a_record_are_unknown_and_due_and_the_changed_ones_come_first(
+    repo: Repo,
+) -> None:
     repo.git("branch", "-f", "main-copy")
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit(files={"lambda/login/handler.py": "2\n", "backend/src/app.py": "2\n"})
     answer = compared(repo, {"app": at(repo.head)})
     assert due(answer) == ["infra"]
-    assert (answer.states["api"], answer.states["fargate"], answer.states["app"]) == ("unknown", "unknown", "clean")
+    assert (answer.states["api"], answer.states["fargate"], answer.states["app"]) == (
+        "unknown",
+        "unknown",
+        "clean",
+    )
     assert answer.unrecorded == ("api", "fargate")
     assert answer.first is not None
     assert [step.target for step in answer.first.steps] == ["api"]
 
 
 def test_old_rules_count_with_the_commit_that_they_were_in_force_at(repo: Repo) -> None:
-    """The last deploy of `api` was under rules that gave it docs/: a change there is due though today's rules ignore it."""
+    """The last deploy of `api` was under rules that gave it docs/: a change there is due though
+    today's rules ignore it.
+    """
     rules = (repo.path / "rules.toml").read_text()
-    repo.commit(files={"rules.toml": rules.replace('paths = ["lambda/**"]', 'paths = ["lambda/**", "shared/**"]'), "shared/a": "1\n"})
+    repo.commit(
+        files={
+            "rules.toml": rules.replace(
+                'paths = ["lambda/**"]', 'paths = ["lambda/**", "shared/**"]'
+            ),
+            "shared/a": "1\n",
+        }
+    )
     first = repo.head
     repo.commit(files={"rules.toml": rules, "shared/a": "2\n"})
     assert due(compared(repo, everywhere(first))) == ["api"]
@@ -212,7 +260,10 @@ def test_a_head_without_common_history_is_compared_with_each_targets_own_record(
 
 def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
     """K3: a squash merge of what was just deployed, whose branch is deleted."""
-    recorded = {name: Point("1" * 40, fingerprint(repo, name), settings=version(repo, name).settings) for name in everywhere("")}
+    recorded = {
+        name: Point("1" * 40, fingerprint(repo, name), settings=version(repo, name).settings)
+        for name in everywhere("")
+    }
     assert due(compared(repo, recorded)) == []
     repo.commit(files={"backend/src/app.py": "2\n"})
     answer = compared(repo, recorded)
@@ -221,17 +272,25 @@ def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("why", ["its last deploy ended as failed", "it is in doubt"])
-def test_the_same_content_is_due_after_a_later_run_that_did_not_go_well(repo: Repo, why: str) -> None:
-    point = Point(repo.head, fingerprint(repo, "app"), since=why, settings=version(repo, "app").settings)
+def test_the_same_content_is_due_after_a_later_run_that_did_not_go_well(
+    repo: Repo, why: str
+) -> None:
+    point = Point(
+        repo.head, fingerprint(repo, "app"), since=why, settings=version(repo, "app").settings
+    )
     assert due(compared(repo, {**everywhere(repo.head), "app": point})) == ["app"]
 
 
 def test_the_same_content_with_other_settings_than_those_deployed_is_due(repo: Repo) -> None:
-    """What rules.toml says at the commit is not what was deployed: it may have been edited, or the environment's variables differ."""
+    """What rules.toml says at the commit is not what was deployed: it may have been edited, or the
+    environment's variables differ.
+    """
     point = Point(repo.head, fingerprint(repo, "app"), settings="of another time")
     answer = compared(repo, {**everywhere(repo.head), "app": point})
     assert due(answer) == ["app"]
-    assert answer.plan.steps[0].because == ("the settings of app are not those that it was deployed with",)
+    assert answer.plan.steps[0].because == (
+        "the settings of app are not those that it was deployed with",
+    )
 
 
 def test_two_targets_deployed_at_two_commits_are_no_two_merge_bases(repo: Repo) -> None:
@@ -250,7 +309,10 @@ def test_what_would_go_back_is_told_first_and_marked(repo: Repo) -> None:
     answer = compared(repo, everywhere(newer))
     assert answer.standings["app"].direction == "behind"
     shown = text(answer)
-    assert f"app: live is {newer[:7]}, ahead of your HEAD: this goes back and takes 1 commit out" in shown.splitlines()
+    assert (
+        f"app: live is {newer[:7]}, ahead of your HEAD: this goes back and takes 1 commit out"
+        in shown.splitlines()
+    )
     assert "GOES BACK" in shown
 
 
@@ -263,7 +325,9 @@ def test_a_newer_deploy_that_touches_nothing_of_the_target_goes_back_in_nothing(
 
 def test_reasons_without_a_path_are_told_in_the_table(repo: Repo) -> None:
     """J3: why a target is unknown stood in --json only."""
-    answer = compared(repo, {**everywhere(repo.head), "app": Point(None, "", unknown="nothing is live of it")})
+    answer = compared(
+        repo, {**everywhere(repo.head), "app": Point(None, "", unknown="nothing is live of it")}
+    )
     assert "nothing is live of it" in text(answer)
 
 
@@ -280,11 +344,17 @@ def version(repo: Repo, target: str) -> Version:
     git = Git.open(str(repo.path))
     rules = flow.load_rules(str(repo.path), None, git)
     own = owners(rules, rules_path(rules, git))
-    return versions({target: settled(rules, None)[target]}, own, git, detect.look(git).paths)[target]
+    return versions({target: settled(rules, None)[target]}, own, git, detect.look(git).paths)[
+        target
+    ]
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [('cluster = "c"', 'cluster = "d"'), ('[targets.app]\nkind = "app"', '[targets.app]\nenv = { A = "2" }\nkind = "app"')]
+    ("old", "new"),
+    [
+        ('cluster = "c"', 'cluster = "d"'),
+        ('[targets.app]\nkind = "app"', '[targets.app]\nenv = { A = "2" }\nkind = "app"'),
+    ],
 )
 def test_a_target_whose_settings_changed_is_due(repo: Repo, old: str, new: str) -> None:
     """What is live runs with the settings of then."""
@@ -305,8 +375,14 @@ def test_a_change_of_rules_that_touches_no_settings_deploys_nothing(repo: Repo) 
 
 
 def test_a_variable_of_the_environment_is_part_of_the_settings(tmp_path: Path) -> None:
-    rules = RULES.replace("version = 1\n", 'version = 1\nenvironment = "dev"\n').replace('service = "s"', 'service = "s{suffix}"')
-    repo = Repo.make(tmp_path / "vars", {"backend/src/a": "1"}, rules + '[environments.dev]\nvars = { suffix = "" }\n')
+    rules = RULES.replace("version = 1\n", 'version = 1\nenvironment = "dev"\n').replace(
+        'service = "s"', 'service = "s{suffix}"'
+    )
+    repo = Repo.make(
+        tmp_path / "vars",
+        {"backend/src/a": "1"},
+        rules + '[environments.dev]\nvars = { suffix = "" }\n',
+    )
     first = repo.head
     text = (repo.path / "rules.toml").read_text()
     repo.commit(files={"rules.toml": text.replace('suffix = ""', 'suffix = "-b"')})
@@ -325,7 +401,9 @@ def after(repo: Repo, failed: Failed, first: str) -> Answer:
     return compared(repo, {**everywhere(repo.head), "app": point})
 
 
-@pytest.mark.parametrize("ended", ["failed", "failed and was rolled back", "was rolled back by run 2"])
+@pytest.mark.parametrize(
+    "ended", ["failed", "failed and was rolled back", "was rolled back by run 2"]
+)
 def test_a_commit_that_did_not_go_well_before_is_told_in_the_reason(repo: Repo, ended: str) -> None:
     first = repo.head
     repo.commit(files={"backend/src/app.py": "2\n"})
@@ -344,10 +422,14 @@ def test_the_same_content_at_another_commit_is_told_as_that(repo: Repo) -> None:
     repo.commit(files={"backend/src/app.py": "2\n"})
     failed = bad(repo)
     repo.commit(files={"docs/a.txt": "2\n"})
-    assert after(repo, failed, first).failed_before == {"app": "run 20261120-193742-x7k2 of the same content failed"}
+    assert after(repo, failed, first).failed_before == {
+        "app": "run 20261120-193742-x7k2 of the same content failed"
+    }
 
 
-@pytest.mark.parametrize("what", [{"fingerprint": "of other files"}, {"settings": "of other settings"}])
+@pytest.mark.parametrize(
+    "what", [{"fingerprint": "of other files"}, {"settings": "of other settings"}]
+)
 def test_what_has_changed_since_it_failed_is_another_try(repo: Repo, what: dict[str, str]) -> None:
     first = repo.head
     repo.commit(files={"backend/src/app.py": "2\n"})
@@ -362,10 +444,16 @@ def test_a_failed_run_of_what_is_live_makes_nothing_due(repo: Repo) -> None:
 
 
 def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo) -> None:
-    point = Point(None, "", unknown="its last deploy (run 20261120-193742-x7k2) ended as failed, and may be live")
+    point = Point(
+        None,
+        "",
+        unknown="its last deploy (run 20261120-193742-x7k2) ended as failed, and may be live",
+    )
     answer = compared(repo, {**everywhere(repo.head), "app": point})
     row = next(line for line in text(answer).splitlines() if line.startswith("app "))
-    assert "its last deploy...  deploy-app" in row or "its last deploy (run...  deploy-app" in row, row
+    assert (
+        "its last deploy...  deploy-app" in row or "its last deploy (run...  deploy-app" in row
+    ), row
     assert str(point.unknown) in " ".join(text(answer, verbose=True).split())
 
 
@@ -379,7 +467,11 @@ def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("what", [{"doubt": "two images"}, {"commit": None}])
-def test_what_runs_beside_what_nobody_knows_is_told_too(repo: Repo, what: dict[str, str | None]) -> None:
+def test_what_runs_beside_what_nobody_knows_is_told_too(
+    repo: Repo, what: dict[str, str | None]
+) -> None:
     live = replace(Live(repo.head, repo.head, notes=("container side is left as it is",)), **what)
-    answer = compared(repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live")
+    answer = compared(
+        repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live"
+    )
     assert answer.notes == ("app: container side is left as it is",)

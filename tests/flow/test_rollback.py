@@ -41,18 +41,43 @@ class Coasts:
         (folder / "rules.toml").write_text(RULES)
         self.live: dict[str, Live | Exception] = {}
         self.images: dict[str, bool | None] = {}
-        self.world = World(str(folder), str(folder), Real(), lambda profile, region: KnownAws(profile, region or "eu"))
+        self.world = World(
+            str(folder),
+            str(folder),
+            Real(),
+            lambda profile, region: KnownAws(profile, region or "eu"),
+        )
         self.at = 0
 
     def deployed(
-        self, version: str, *regions: str, verdict: str = "succeeded", digest: str = "", when: str = "", action: str = ""
-    ) -> None:  # fmt: skip
+        self,
+        version: str,
+        *regions: str,
+        verdict: str = "succeeded",
+        digest: str = "",
+        when: str = "",
+        action: str = "",
+    ) -> None:
         self.at += 1
         for region in regions:
-            detail = {"digest": digest or f"sha256:{version}-{region}", "task definition": f"{region}:{self.at}"}
+            detail = {
+                "digest": digest or f"sha256:{version}-{region}",
+                "task definition": f"{region}:{self.at}",
+            }
             detail |= {"action": action} if action else {}
             moment = when or f"2026-11-20T{self.at:02}"
-            record = Record("app", "dev", region, version, version, "f", f"run-{self.at}", moment, verdict, detail)
+            record = Record(
+                "app",
+                "dev",
+                region,
+                version,
+                version,
+                "f",
+                f"run-{self.at}",
+                moment,
+                verdict,
+                detail,
+            )
             put(open_store("p", self.world.root), record)
             self.live[region] = Live(version, version, detail=detail)
 
@@ -62,7 +87,9 @@ class Coasts:
             raise live
         return live
 
-    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+    def kept(
+        self, job: Job, details: Sequence[Mapping[str, str]], world: World
+    ) -> tuple[bool | None, ...]:
         return tuple(self.images.get(detail["digest"], True) for detail in details)
 
     def choice(self, busy: bool = False, region: str | None = None) -> Choice:
@@ -99,7 +126,9 @@ def test_the_newest_good_version_that_does_not_run_is_put_back(coasts: Coasts) -
     assert (coasts.versions(), coasts.picked()) == (["v3", "v2", "v1"], "v2")
 
 
-def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(coasts: Coasts) -> None:
+def test_after_a_version_that_runs_and_is_not_good_it_is_the_newest_good_one(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.deployed("v3", "eu", "us", verdict="failed")
@@ -110,17 +139,31 @@ def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     said = orders(pick(coasts.found(), None))
-    assert (said["wishes"]["version"], {region: one["task_definition"] for region, one in said["each"].items()}) == (
-        "v1", {"eu": "eu:1", "us": "us:1"},
-    )  # fmt: skip
-    assert {region: one["image_digest"] for region, one in said["each"].items()} == {"eu": "sha256:v1-eu", "us": "sha256:v1-us"}
+    assert (
+        said["wishes"]["version"],
+        {region: one["task_definition"] for region, one in said["each"].items()},
+    ) == (
+        "v1",
+        {"eu": "eu:1", "us": "us:1"},
+    )
+    assert {region: one["image_digest"] for region, one in said["each"].items()} == {
+        "eu": "sha256:v1-eu",
+        "us": "sha256:v1-us",
+    }
 
 
-def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
+    coasts: Coasts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(app, "preview", lambda job, world: Preview(()))
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
-    order = Order(folder=str(coasts.folder), targets=("app",), action="rollback", **orders(pick(coasts.found(), None)))
+    order = Order(
+        folder=str(coasts.folder),
+        targets=("app",),
+        action="rollback",
+        **orders(pick(coasts.found(), None)),
+    )
     jobs = prepare(order, "run", None, coasts.world).jobs
     assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
         ("app@eu", "v1", "eu:1"),
@@ -134,7 +177,10 @@ def test_a_run_is_found_though_a_newer_one_deployed_the_same_version(coasts: Coa
     assert coasts.versions().count("v1") >= 1
     assert [one.record.version for one in coasts.found(False) if not one.older] == ["v1"]
     chosen = pick(coasts.found(), "run-1")
-    assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {"eu": "eu:1", "us": "us:1"}
+    assert {region: record.detail["task definition"] for region, record in chosen.each.items()} == {
+        "eu": "eu:1",
+        "us": "us:1",
+    }
     assert pick(coasts.found(), "v1").record.run == "run-2"
 
 
@@ -150,7 +196,11 @@ def test_a_version_has_to_have_been_good_in_every_region(coasts: Coasts) -> None
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu")
     coasts.deployed("v2", "us", verdict="failed")
-    assert (coasts.versions(), coasts.versions("eu"), coasts.versions("us")) == (["v1"], ["v2", "v1"], ["v1"])
+    assert (coasts.versions(), coasts.versions("eu"), coasts.versions("us")) == (
+        ["v1"],
+        ["v2", "v1"],
+        ["v1"],
+    )
     assert (coasts.picked(), coasts.picked(region="us")) == ("v1", "v1")
 
 
@@ -164,7 +214,9 @@ def test_the_one_that_runs_in_some_regions_goes_to_the_others(coasts: Coasts) ->
     assert coasts.picked() == "v2"
 
 
-def test_where_regions_run_different_good_versions_somebody_has_to_say_which(coasts: Coasts) -> None:
+def test_where_regions_run_different_good_versions_somebody_has_to_say_which(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.live["eu"] = Live("v1", "v1", detail={"digest": "sha256:v1-eu"})
@@ -173,26 +225,35 @@ def test_where_regions_run_different_good_versions_somebody_has_to_say_which(coa
     assert (coasts.picked("v1"), coasts.picked(region="us")) == ("v1", "v1")
 
 
-def test_a_tag_that_means_another_image_now_can_go_back_to_the_image_it_meant(coasts: Coasts) -> None:
+def test_a_tag_that_means_another_image_now_can_go_back_to_the_image_it_meant(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("stable", "eu", "us", digest="sha256:a")
     coasts.deployed("stable", "eu", "us", verdict="failed", digest="sha256:b")
     found = pick(coasts.found(), None)
     assert {record.detail["digest"] for record in found.each.values()} == {"sha256:a"}
 
 
-def test_where_the_cloud_cannot_be_asked_the_newest_good_one_is_taken_for_live(coasts: Coasts) -> None:
+def test_where_the_cloud_cannot_be_asked_the_newest_good_one_is_taken_for_live(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.live = dict.fromkeys(("eu", "us"), Unreachable(call="ecs", reason="timed out"))
     assert coasts.picked() == "v1"
 
 
-def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(
+    coasts: Coasts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Behind(Local):
         behind = "s3 does not answer"
 
     coasts.deployed("v1", "eu", "us")
-    monkeypatch.setattr("toolkit.flow.previous.open_ledger", lambda store, place, world: Behind(store, scope_of(store, place)))
+    monkeypatch.setattr(
+        "toolkit.flow.previous.open_ledger",
+        lambda store, place, world: Behind(store, scope_of(store, place)),
+    )
     with pytest.raises(Unreachable, match="s3 does not answer"):
         coasts.found()
 
@@ -213,7 +274,9 @@ def test_where_nothing_else_was_good_nothing_is_put_back(coasts: Coasts) -> None
         coasts.picked()
 
 
-def test_the_order_is_that_of_the_record_whatever_the_clocks_of_the_deploying_machines_say(coasts: Coasts) -> None:
+def test_the_order_is_that_of_the_record_whatever_the_clocks_of_the_deploying_machines_say(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("v1", "eu", "us", when="2027-01-01T00")
     coasts.deployed("v2", "eu", "us", when="2026-01-01T00")
     coasts.deployed("v3", "eu", "us", when="2025-01-01T00")
@@ -221,15 +284,25 @@ def test_the_order_is_that_of_the_record_whatever_the_clocks_of_the_deploying_ma
 
 
 @pytest.mark.parametrize("verdict", ["failed", "rolled-back", "unhealthy", "superseded"])
-def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_without_a_word(coasts: Coasts, verdict: str) -> None:
+def test_after_a_bad_version_gave_way_by_itself_nobody_is_taken_further_back_without_a_word(
+    coasts: Coasts, verdict: str
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     before = dict(coasts.live)
     coasts.deployed("v3", "eu", "us", verdict=verdict)
     coasts.live = before
-    with pytest.raises(Refused, match=f"app runs v2, the last good version: run run-3 has ended as {verdict}, and v3 is not live") as no:
+    with pytest.raises(
+        Refused,
+        match=(
+            f"app runs v2, the last good version: run run-3 has ended as {verdict}, and v3 is not"
+            " live"
+        ),
+    ) as no:
         coasts.chosen()
-    assert no.value.next == "to go further back, say to which version: toolkit rollback app --to run-1"
+    assert (
+        no.value.next == "to go further back, say to which version: toolkit rollback app --to run-1"
+    )
     assert coasts.chosen("v1") == "v1"
 
 
@@ -268,11 +341,17 @@ def test_after_a_rollback_and_another_good_deploy_it_goes_back_as_ever(coasts: C
     assert coasts.chosen() == "v1"
 
 
-def test_while_a_bad_version_is_being_deployed_the_one_that_still_serves_is_what_to_go_back_to(coasts: Coasts) -> None:
+def test_while_a_bad_version_is_being_deployed_the_one_that_still_serves_is_what_to_go_back_to(
+    coasts: Coasts,
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     assert (coasts.chosen(), coasts.chosen(busy=True)) == ("v1", "v2")
-    coasts.live = {region: replace(live, moving=True) for region, live in coasts.live.items() if isinstance(live, Live)}
+    coasts.live = {
+        region: replace(live, moving=True)
+        for region, live in coasts.live.items()
+        if isinstance(live, Live)
+    }
     assert coasts.chosen() == "v2"
 
 
@@ -280,20 +359,28 @@ def test_versions_whose_image_is_gone_are_skipped_and_marked(coasts: Coasts) -> 
     for version in ("v1", "v2", "v3"):
         coasts.deployed(version, "eu", "us")
     coasts.images = {"sha256:v2-us": False}
-    assert [(one.record.version, one.gone) for one in coasts.choice().found] == [("v3", False), ("v2", True), ("v1", False)]
+    assert [(one.record.version, one.gone) for one in coasts.choice().found] == [
+        ("v3", False),
+        ("v2", True),
+        ("v1", False),
+    ]
     assert (coasts.chosen(), coasts.chosen("v2")) == ("v1", "v2")
     coasts.images |= {"sha256:v1-eu": False}
     with pytest.raises(Refused, match="the images of all other good versions are gone"):
         coasts.chosen()
 
 
-def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
+    coasts: Coasts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
     coasts.images = {"sha256:v1-eu": None}
     assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([False, None], "v1")
 
-    def blind(job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+    def blind(
+        job: Job, details: Sequence[Mapping[str, str]], world: World
+    ) -> tuple[bool | None, ...]:
         raise Unreachable(call="ecr", reason="timed out")
 
     monkeypatch.setattr(app, "kept", blind)
@@ -304,7 +391,12 @@ def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None
     order = Order(folder=str(coasts.folder), targets=("app",), action="rollback")
     locks = open_locks(open_store("p", coasts.world.root), Place("dev", "us"), coasts.world)
     assert at_work(order, None, coasts.world) is None
-    for action, name, known in (("deploy", "app", True), ("", "app", True), ("rollback", "app", False), ("deploy", "api", False)):
+    for action, name, known in (
+        ("deploy", "app", True),
+        ("", "app", True),
+        ("rollback", "app", False),
+        ("deploy", "api", False),
+    ):
         by = holder("run-1", "toolkit deploy app", coasts.world.clock.now(), action=action)
         held = locks.take([f"dev/us/{name}"], by, 0, lambda name, by: None)
         assert (at_work(order, None, coasts.world) is not None) is known, (action, name)

@@ -25,9 +25,16 @@ from toolkit.targets import app
 
 EARLIER, LATER = "20261120-100000-aaaa", "20261120-110000-bbbb"
 JOB = Job(
-    "app", "app", "app", "deploy", Place("dev"), app.Settings(cluster="c", service="s", repository="r"), Version("v1", "c1", "f1"),
-    EARLIER, "token",
-)  # fmt: skip
+    "app",
+    "app",
+    "app",
+    "deploy",
+    Place("dev"),
+    app.Settings(cluster="c", service="s", repository="r"),
+    Version("v1", "c1", "f1"),
+    EARLIER,
+    "token",
+)
 
 
 class Told:
@@ -41,7 +48,9 @@ def resumed(store: Store, world: World) -> Ran:
     def still(job: Job) -> None:
         raise AssertionError("it is not to be deployed")
 
-    return runs.resume(runs.Request(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still), world, store, Told())
+    return runs.resume(
+        runs.Request(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still), world, store, Told()
+    )
 
 
 RULES = """\
@@ -63,7 +72,16 @@ http = "GET https://example.com/"
 def recorded_as(world: World, version: str, run: str, fingerprint: str | None = None) -> None:
     content = fingerprint or f"f-{version}"
     record = Record(
-        "app", "dev", None, version, "c", content, run, f"2026-11-20T{run[:2]}", "succeeded", detail={"task definition": f"td-{run}"}
+        "app",
+        "dev",
+        None,
+        version,
+        "c",
+        content,
+        run,
+        f"2026-11-20T{run[:2]}",
+        "succeeded",
+        detail={"task definition": f"td-{run}"},
     )
     put(open_store("p", world.root), record)
 
@@ -75,7 +93,9 @@ def prepared(world: World) -> Prepared:
     return Prepared(rules, (job,), {}, (), {}, undoing((job,), rules, world))
 
 
-def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(world: World) -> None:
+def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(
+    world: World,
+) -> None:
     recorded_as(world, "v0", "09-run")
     found = prepared(world)
     still = still_of(Order(folder=world.root), found, None, world)
@@ -97,7 +117,12 @@ def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(wor
 
 @pytest.mark.parametrize(
     ("recorded", "fingerprint", "settings", "refused"),
-    [("f-1", "f-1", "", False), ("f-2", "f-1", "", True), ("f-1", "f-1", "other", True), ("image v1", "image v1", "", True)],
+    [
+        ("f-1", "f-1", "", False),
+        ("f-2", "f-1", "", True),
+        ("f-1", "f-1", "other", True),
+        ("image v1", "image v1", "", True),
+    ],
 )
 def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
     world: World, recorded: str, fingerprint: str, settings: str, refused: bool
@@ -116,9 +141,25 @@ def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
 
 def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -> None:
     recorded_as(world, "v0", "09-run")
-    rules = read_rules(RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(), "rules.toml")
-    [back] = undoing((replace(JOB, settings=replace(rules.targets["app"].settings, health=("https://example.com/v1",))),), rules, world)
-    assert (back.step, back.version.name, back.settings.health) == ("app:rollback", "v0", ("https://example.com/v0",))
+    rules = read_rules(
+        RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(),
+        "rules.toml",
+    )
+    [back] = undoing(
+        (
+            replace(
+                JOB,
+                settings=replace(rules.targets["app"].settings, health=("https://example.com/v1",)),
+            ),
+        ),
+        rules,
+        world,
+    )
+    assert (back.step, back.version.name, back.settings.health) == (
+        "app:rollback",
+        "v0",
+        ("https://example.com/v0",),
+    )
 
 
 def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(world: World) -> None:
@@ -131,17 +172,29 @@ def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(world: Worl
 
 
 @pytest.mark.parametrize("checked", [True, False])
-def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(world: World, checked: bool) -> None:
+def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(
+    world: World, checked: bool
+) -> None:
     def still(job: Job) -> None:
         raise StalePlan("its files have changed", "")
 
-    runs.start(runs.Request(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked), prepared(world), world, Told())
+    runs.start(
+        runs.Request(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
+        prepared(world),
+        world,
+        Told(),
+    )
     assert read(open_store("p", world.root), EARLIER)[0].facts["checked"] is checked
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(str(tmp_path), str(tmp_path), Real(), lambda profile, region: KnownAws(profile, region or "eu-west-1"))
+    return World(
+        str(tmp_path),
+        str(tmp_path),
+        Real(),
+        lambda profile, region: KnownAws(profile, region or "eu-west-1"),
+    )
 
 
 @pytest.fixture
@@ -160,27 +213,39 @@ def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, world: Worl
     recorded(store, "succeeded")
     ran = resumed(store, world)
     [outcome] = ran.outcomes
-    assert (outcome.verdict, outcome.cause, ran.exit) == ("superseded", f"run {LATER} has deployed app since", 1)
+    assert (outcome.verdict, outcome.cause, ran.exit) == (
+        "superseded",
+        f"run {LATER} has deployed app since",
+        1,
+    )
     assert [entry.state for entry in read(store, EARLIER)] == ["run", "outcome", "note", "end"]
 
 
 def test_a_later_run_that_failed_has_deployed_nothing(store: Store, world: World) -> None:
     recorded(store, "rolled-back")
-    with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on with the step
+    with pytest.raises(
+        AssertionError, match="it is not to be deployed"
+    ):  # it goes on with the step
         resumed(store, world)
 
 
 def opened(store: Store, world: World, known: str, acted: bool) -> None:
-    """The run once more, as this version leaves it: what it knew when it was prepared, and whether it has begun to change what runs."""
+    """The run once more, as this version leaves it: what it knew when it was prepared, and whether
+    it has begun to change what runs.
+    """
     job = replace(JOB, recorded=Recorded(known)) if known else JOB
     Path(path_of(store, EARLIER)).unlink()
-    journal = Journal.create(store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, world.clock)
+    journal = Journal.create(
+        store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, world.clock
+    )
     if acted:
         journal.append("intent", "app", call="ecs:UpdateService", token="token", what={})
     journal.close()
 
 
-@pytest.mark.parametrize("name", ["19990101-000000-aaaa", LATER], ids=["clock behind", "clock ahead"])
+@pytest.mark.parametrize(
+    "name", ["19990101-000000-aaaa", LATER], ids=["clock behind", "clock ahead"]
+)
 @pytest.mark.parametrize(("known", "acted"), [("", True), ("08-first", True), ("08-first", False)])
 def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
     store: Store, world: World, name: str, known: str, acted: bool
@@ -188,33 +253,74 @@ def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
     if known:
         recorded_as(world, "v0", known)
     opened(store, world, known, acted)
-    put(store, Record("app", "dev", None, "v2", "c2", "f2", name, "2026-11-20T11:00:00", "succeeded"))
+    put(
+        store,
+        Record("app", "dev", None, "v2", "c2", "f2", name, "2026-11-20T11:00:00", "succeeded"),
+    )
     [outcome] = resumed(store, world).outcomes
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {name} has deployed app since")
 
 
-def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above_who_took_it(store: Store, world: World) -> None:
+def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above_who_took_it(
+    store: Store, world: World
+) -> None:
     recorded_as(world, "v0", "08-first")
     opened(store, world, "08-first", acted=False)
-    put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"))
+    put(
+        store,
+        Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"),
+    )
     ledger = open_ledger(store, really(JOB.place, world), world)
-    late = Record("app", "dev", REGION, "v1", "c1", "f1", EARLIER, "2026-11-20T11:30:00", BEGUN, account=ACCOUNT)
+    late = Record(
+        "app",
+        "dev",
+        REGION,
+        "v1",
+        "c1",
+        "f1",
+        EARLIER,
+        "2026-11-20T11:30:00",
+        BEGUN,
+        account=ACCOUNT,
+    )
     ledger.begin(late)
     [outcome] = resumed(store, world).outcomes
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {LATER} has deployed app since")
 
 
-def test_the_deploy_that_a_run_knew_is_not_said_to_have_come_since(store: Store, world: World) -> None:
-    """What the run had begun is not in the record any more: another one that failed took its place."""
+def test_the_deploy_that_a_run_knew_is_not_said_to_have_come_since(
+    store: Store, world: World
+) -> None:
+    """What the run had begun is not in the record any more: another one that failed took its
+    place.
+    """
     recorded_as(world, "v0", "08-first")
     opened(store, world, "08-first", acted=True)
-    put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "failed", unsure=True))
+    put(
+        store,
+        Record(
+            "app",
+            "dev",
+            None,
+            "v2",
+            "c2",
+            "f2",
+            LATER,
+            "2026-11-20T11:00:00",
+            "failed",
+            unsure=True,
+        ),
+    )
     [outcome] = resumed(store, world).outcomes
     assert outcome.verdict != "superseded"
 
 
-def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_later(store: Store, world: World) -> None:
+def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_later(
+    store: Store, world: World
+) -> None:
     recorded_as(world, "v0", LATER)
     opened(store, world, LATER, acted=False)
-    with pytest.raises(AssertionError, match="it is not to be deployed"):  # it goes on with the step
+    with pytest.raises(
+        AssertionError, match="it is not to be deployed"
+    ):  # it goes on with the step
         resumed(store, world)

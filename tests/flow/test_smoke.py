@@ -1,4 +1,6 @@
-"""Checks of every sort against real servers on this machine: what passes, what fails and why, in which order, by which deadline."""
+"""Checks of every sort against real servers on this machine: what passes, what fails and why, in
+which order, by which deadline.
+"""
 
 import json
 import signal
@@ -110,11 +112,22 @@ class Site:
         self.port = server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def smoke(self, checks: str, stop: Stop | None = None, account: str = "[environments.dev]\n", **asked: Any) -> Smoked:
+    def smoke(
+        self,
+        checks: str,
+        stop: Stop | None = None,
+        account: str = "[environments.dev]\n",
+        **asked: Any,
+    ) -> Smoked:
         head = HEAD.format(url=self.url, port=self.port).replace("[environments.dev]\n", account)
         (self.folder / "rules.toml").write_text(head + checks)
         request = Request(folder=str(self.folder), **asked)
-        world = World(str(self.folder), str(self.folder), Real(), lambda profile, region: Aws(profile, region or "eu-west-1"))
+        world = World(
+            str(self.folder),
+            str(self.folder),
+            Real(),
+            lambda profile, region: Aws(profile, region or "eu-west-1"),
+        )
         stage = flow.prepare(request, None, world)
         return flow.smoke(request, stage, world, stop or Stop(), lambda result: None)
 
@@ -130,7 +143,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("TOOLKIT_CONNECT_TO", raising=False)
     calls: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Shop,), {"calls": calls})) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (Shop,), {"calls": calls})
+    ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield Site(folder, server, calls)
@@ -160,14 +175,22 @@ expect.json = { "$.items" = { length = 2 } }
 """
 
 
-def test_a_token_and_a_cookie_of_one_answer_open_the_next(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_and_a_cookie_of_one_answer_open_the_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
     smoked = site.smoke(LOGIN)
-    assert (smoked.status, smoked.exit, words(smoked)) == ("passed", 0, dict.fromkeys(("login", "account", "basket"), "passed"))
+    assert (smoked.status, smoked.exit, words(smoked)) == (
+        "passed",
+        0,
+        dict.fromkeys(("login", "account", "basket"), "passed"),
+    )
     assert site.calls[0] == "POST /login"
 
 
-def test_no_secret_and_no_captured_value_is_in_what_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_and_no_captured_value_is_in_what_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
     smoked = site.smoke(LOGIN.replace('"$.user" = "ada"', '"$.user" = "bob"'))
     account = smoked.results[1]
@@ -181,11 +204,18 @@ def test_no_secret_and_no_captured_value_is_in_what_is_told(site: Site, monkeypa
     )
 
 
-@pytest.mark.parametrize("wanted", [
-    'capture = { sid = "$.sid", other = "$.other" }', 'capture = { sid = "$.sid" }\nexpect.json = { "$.sid" = "no" }',
-    'capture = { sid = "$.sid" }\nexpect.body = "no"', 'capture = { sid = "$.sid" }\nexpect.status = 404',
-])  # fmt: skip
-def test_a_long_captured_value_does_not_show_in_part_whatever_fails(site: Site, wanted: str) -> None:
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        'capture = { sid = "$.sid", other = "$.other" }',
+        'capture = { sid = "$.sid" }\nexpect.json = { "$.sid" = "no" }',
+        'capture = { sid = "$.sid" }\nexpect.body = "no"',
+        'capture = { sid = "$.sid" }\nexpect.status = 404',
+    ],
+)
+def test_a_long_captured_value_does_not_show_in_part_whatever_fails(
+    site: Site, wanted: str
+) -> None:
     result = site.one(f'[checks.session]\nhttp = "GET /session"\n{wanted}\n')
     assert result.status == "failed"
     assert SESSION[:8] not in repr(result)
@@ -194,33 +224,51 @@ def test_a_long_captured_value_does_not_show_in_part_whatever_fails(site: Site, 
 
 def test_a_long_secret_does_not_show_in_part(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "hunter2-" * 100)
-    asked = 'json = { password = "{password}" }\nexpect.json = { "$.error" = "{password}" }\nexpect.status = 401\n'
-    result = site.one(f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.login]\nhttp = "POST /login"\n{asked}')
+    asked = (
+        'json = { password = "{password}" }\nexpect.json = { "$.error" = "{password}"'
+        " }\nexpect.status = 401\n"
+    )
+    result = site.one(
+        f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.login]\nhttp = "POST /login"\n{asked}'
+    )
     assert (result.status, result.misses[0].wanted) == ("failed", '"{password}"')
     assert "hunter2" not in repr(result)
     assert max(map(len, (result.misses[0].found, *result.shown))) <= 200
 
 
-def test_a_secret_shows_nowhere_in_what_was_expected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_shows_nowhere_in_what_was_expected(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "hunter2hunter2")
     expected = """
 expect.json = { "$.users[?@.id=='{password}'].n" = "x" }
 expect.headers = { "X-{password}" = "1" }
 capture = { user = "$['{password}']" }
 """
-    result = site.one(f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.up]\nhttp = "GET /"\n{expected}')
-    assert [miss.what for miss in result.misses] == ["header X-{password}", "$.users[?@.id=='{password}'].n", "$['{password}']"]
+    result = site.one(
+        f'[secrets.password]\nenv = "SHOP_PASSWORD"\n[checks.up]\nhttp = "GET /"\n{expected}'
+    )
+    assert [miss.what for miss in result.misses] == [
+        "header X-{password}",
+        "$.users[?@.id=='{password}'].n",
+        "$['{password}']",
+    ]
     assert "hunter2" not in repr(result)
 
 
-def test_what_aws_does_not_answer_in_time_is_unknown(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_aws_does_not_answer_in_time_is_unknown(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         result = site.one('[checks.queue]\naws = "queue:x"\ntimeout = "1s"\n')
-        assert (result.status, result.cause) == ("unknown", "no answer from AWS for queue x: it took longer than 1 s")
+        assert (result.status, result.cause) == (
+            "unknown",
+            "no answer from AWS for queue x: it took longer than 1 s",
+        )
         with pytest.raises(Unreachable, match="those of the checks were not read within 1 s"):
             site.one('[secrets.p]\nssm = "/p"\n[checks.up]\nhttp = "GET /{p}"\n', timeout_s=1)
     assert time.monotonic() - began < 5
@@ -231,7 +279,9 @@ def test_a_long_value_is_told_short(site: Site) -> None:
     assert (result.status, len(result.misses[0].found)) == ("failed", 200)
 
 
-def test_a_captured_value_that_cannot_be_used_fails_its_check_and_what_cleans_up_is_done(site: Site) -> None:
+def test_a_captured_value_that_cannot_be_used_fails_its_check_and_what_cleans_up_is_done(
+    site: Site,
+) -> None:
     smoked = site.smoke("""
 [checks.odd]
 http = "GET /odd"
@@ -245,16 +295,29 @@ http = "DELETE /odd"
 needs = ["child"]
 always = true
 """)
-    assert words(smoked) == {"odd": "passed", "texts": "passed", "child": "failed", "clean": "passed"}
-    assert smoked.results[2].cause == "with the values that stand in it, it cannot be asked (ValueError)"
+    assert words(smoked) == {
+        "odd": "passed",
+        "texts": "passed",
+        "child": "failed",
+        "clean": "passed",
+    }
+    assert (
+        smoked.results[2].cause
+        == "with the values that stand in it, it cannot be asked (ValueError)"
+    )
     assert "DELETE /odd" in site.calls
 
 
-def test_a_bug_leaves_its_check_unknown_and_what_cleans_up_is_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_leaves_its_check_unknown_and_what_cleans_up_is_done(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from toolkit.verify import tcp
 
     monkeypatch.setattr(tcp, "split", lambda address: 1 / 0)
-    checks = '[checks.port]\ntcp = "127.0.0.1:1"\n[checks.clean]\nhttp = "DELETE /x"\nneeds = ["port"]\nalways = true\n'
+    checks = (
+        '[checks.port]\ntcp = "127.0.0.1:1"\n[checks.clean]\nhttp = "DELETE /x"\nneeds ='
+        ' ["port"]\nalways = true\n'
+    )
     smoked = site.smoke(checks)
     assert (words(smoked), smoked.exit) == ({"port": "unknown", "clean": "passed"}, 1)
     assert smoked.results[0].cause == "a bug in toolkit: ZeroDivisionError"
@@ -284,7 +347,12 @@ needs = ["look"]
 always = true
 """.replace("DELETE {thing}", "DELETE /clean{thing}")
     )
-    assert words(smoked) == {"make": "passed", "look": "failed", "again": "skipped", "clean": "passed"}
+    assert words(smoked) == {
+        "make": "passed",
+        "look": "failed",
+        "again": "skipped",
+        "clean": "passed",
+    }
     assert site.calls[-1] == "DELETE /clean/thing"
     assert smoked.exit == 1
 
@@ -302,20 +370,41 @@ def test_one_is_tried_again_until_it_passes(site: Site) -> None:
 
 def test_one_that_never_passes_is_tried_until_its_time_is_over(site: Site) -> None:
     result = site.one('[checks.up]\nhttp = "GET /status/503"\n', retry_s=1.2)
-    assert (result.status, result.tries >= 3, result.cause) == ("failed", True, "status: expected 2xx, got 503")
+    assert (result.status, result.tries >= 3, result.cause) == (
+        "failed",
+        True,
+        "status: expected 2xx, got 503",
+    )
 
 
 def test_where_the_deadline_ends_the_tries_the_last_real_answer_is_the_cause(site: Site) -> None:
     result = site.one('[checks.up]\nhttp = "GET /status/503"\n', retry_s=30, timeout_s=1.5)
-    assert (result.status, result.tries >= 2, result.cause) == ("failed", True, "status: expected 2xx, got 503")
+    assert (result.status, result.tries >= 2, result.cause) == (
+        "failed",
+        True,
+        "status: expected 2xx, got 503",
+    )
 
 
 def test_what_there_was_no_time_left_for_is_unknown_and_not_passed(site: Site) -> None:
-    smoked = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\nneeds = ["a"]\n', timeout_s=0.35, parallel=1)
+    smoked = site.smoke(
+        '[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\nneeds = ["a"]\n',
+        timeout_s=0.35,
+        parallel=1,
+    )
     assert words(smoked)["a"] == "passed"
-    late = site.smoke('[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\n', timeout_s=0.1, parallel=1)
-    assert (late.status, late.exit, sorted(words(late).values())) == ("unknown", 1, ["unknown", "unknown"])
-    assert {one.cause for one in late.results} == {"the time for all checks was over before it answered", "there was no time left for it"}
+    late = site.smoke(
+        '[checks.a]\nhttp = "GET /slow"\n[checks.b]\nhttp = "GET /"\n', timeout_s=0.1, parallel=1
+    )
+    assert (late.status, late.exit, sorted(words(late).values())) == (
+        "unknown",
+        1,
+        ["unknown", "unknown"],
+    )
+    assert {one.cause for one in late.results} == {
+        "the time for all checks was over before it answered",
+        "there was no time left for it",
+    }
 
 
 def test_its_own_time_that_is_over_is_a_failure(site: Site) -> None:
@@ -323,7 +412,10 @@ def test_its_own_time_that_is_over_is_a_failure(site: Site) -> None:
         result = site.one(f'[checks.a]\nhttp = "GET {server.url}/"\ntimeout = "1s"\n')
         cut = site.one(f'[checks.a]\nhttp = "GET {server.url}/"\ntimeout = "60s"\n', timeout_s=0.5)
     assert (result.status, result.cause) == ("failed", "no answer within 1 s")
-    assert (cut.status, cut.cause) == ("unknown", "the time for all checks was over before it answered")
+    assert (cut.status, cut.cause) == (
+        "unknown",
+        "the time for all checks was over before it answered",
+    )
 
 
 def test_a_stop_ends_a_command_and_leaves_it_unknown(site: Site) -> None:
@@ -353,11 +445,19 @@ def test_a_redirect_to_where_clouds_keep_credentials_is_not_followed(site: Site)
 def test_a_base_address_behind_which_no_path_can_be_put_is_refused(site: Site, more: str) -> None:
     """A path behind `#` is never sent: such a check would pass for the start page."""
     with pytest.raises(RulesError, match="a path behind that would not be asked"):
-        site.smoke('[environments.other]\nurls = ["https://a.example.com' + more + '"]\n[checks.up]\nhttp = "GET /health"\n')
+        site.smoke(
+            '[environments.other]\nurls = ["https://a.example.com'
+            + more
+            + '"]\n[checks.up]\nhttp = "GET /health"\n'
+        )
 
 
-def test_in_another_account_nothing_of_aws_is_asked_and_no_secret_is_read(site: Site, aws_endpoint: Endpoint) -> None:
-    """What is there tells nothing about this account's, and another account's secret is not for this one's hosts."""
+def test_in_another_account_nothing_of_aws_is_asked_and_no_secret_is_read(
+    site: Site, aws_endpoint: Endpoint
+) -> None:
+    """What is there tells nothing about this account's, and another account's secret is not for
+    this one's hosts.
+    """
     aws_endpoint.account = "222222222222"
     account = '[environments.dev]\naccount = "111111111111"\n'
     of_secret = '[secrets.pw]\nssm = "/pw"\n[checks.login]\nhttp = "POST /login"\nbody = "{pw}"\n'
@@ -371,7 +471,11 @@ def test_in_another_account_nothing_of_aws_is_asked_and_no_secret_is_read(site: 
 def test_a_cookie_that_opens_a_session_is_not_told_when_it_is_echoed(site: Site) -> None:
     login = '[checks.login]\nhttp = "POST /login"\njson = { password = "open-sesame" }\n'
     result = site.one(login + '[checks.echo]\nhttp = "GET /echo"\nneeds = ["login"]\n')
-    assert (result.status, "s1-of-ada" in repr(result), "{session}" in repr(result.shown)) == ("failed", False, True)
+    assert (result.status, "s1-of-ada" in repr(result), "{session}" in repr(result.shown)) == (
+        "failed",
+        False,
+        True,
+    )
 
 
 def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
@@ -381,20 +485,26 @@ def test_an_address_that_is_not_allowed_is_not_asked(site: Site) -> None:
     assert "hosts" in result.next
 
 
-def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_said_outside_of_the_repository_is_the_only_host_that_may_be_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "api.example.com")
     assert "127.0.0.1 is not allowed" in site.one('[checks.up]\nhttp = "GET /"\n').cause
     assert site.calls == []
 
 
 @pytest.mark.parametrize("said", ["", " ", ","])
-def test_hosts_that_are_said_outside_and_are_none_are_a_mistake(site: Site, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_that_are_said_outside_and_are_none_are_a_mistake(
+    site: Site, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", said)
     with pytest.raises(UsageError, match="TOOLKIT_PROBE_HOSTS is set, and names no host"):
         site.one('[checks.up]\nhttp = "GET /"\n')
 
 
-def test_a_host_is_asked_where_the_person_says_that_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_is_asked_where_the_person_says_that_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_CONNECT_TO", f"shop.example.com=127.0.0.1:{site.port}")
     assert site.one('[checks.up]\nhttp = "GET http://shop.example.com/"\n').status == "passed"
 
@@ -406,13 +516,25 @@ def test_an_address_of_the_command_line_is_asked_instead_of_the_environments(sit
 
 def test_several_base_addresses_are_asked_each_for_itself(site: Site) -> None:
     (site.folder / "rules.toml").write_text("")
-    text = '[checks.up]\nhttp = "GET /x"\ncapture = { p = "$.path" }\n[checks.next]\nhttp = "GET {p}/y"\n'
-    rules = HEAD.format(url=site.url, port=site.port).replace(f'["{site.url}"]', f'["{site.url}", "http://localhost:{site.port}"]')
+    text = (
+        '[checks.up]\nhttp = "GET /x"\ncapture = { p = "$.path" }\n[checks.next]\nhttp = "GET'
+        ' {p}/y"\n'
+    )
+    rules = HEAD.format(url=site.url, port=site.port).replace(
+        f'["{site.url}"]', f'["{site.url}", "http://localhost:{site.port}"]'
+    )
     request = Request(folder=str(site.folder))
     (site.folder / "rules.toml").write_text(rules + text)
-    world = World(str(site.folder), str(site.folder), Real(), lambda profile, region: Aws(profile, region))
-    smoked = flow.smoke(request, flow.prepare(request, None, world), world, Stop(), lambda result: None)
-    assert {(one.check, one.at.partition("//")[2].partition(":")[0], one.status) for one in smoked.results} == {
+    world = World(
+        str(site.folder), str(site.folder), Real(), lambda profile, region: Aws(profile, region)
+    )
+    smoked = flow.smoke(
+        request, flow.prepare(request, None, world), world, Stop(), lambda result: None
+    )
+    assert {
+        (one.check, one.at.partition("//")[2].partition(":")[0], one.status)
+        for one in smoked.results
+    } == {
         (check, host, "passed") for check in ("up", "next") for host in ("127.0.0.1", "localhost")
     }
 
@@ -450,22 +572,33 @@ def test_an_open_port_passes_and_what_it_says_can_be_expected(site: Site) -> Non
     with answering(lambda head: b"+PONG\r\n") as server:
         check = f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n'
         assert site.one(check).status == "passed"
-        assert site.one(check + 'send = "PING\\r\\n\\r\\n"\nexpect.body = "+PONG"\n').status == "passed"
+        assert (
+            site.one(check + 'send = "PING\\r\\n\\r\\n"\nexpect.body = "+PONG"\n').status
+            == "passed"
+        )
         bad = site.one(check + 'send = "PING\\r\\n\\r\\n"\ntimeout = "1s"\nexpect.body = "+OK"\n')
         assert (bad.status, bad.misses[0].wanted) == ("failed", '"+OK" in it')
-    assert "nothing listens at" in site.one(f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n').cause
+    assert (
+        "nothing listens at" in site.one(f'[checks.redis]\ntcp = "127.0.0.1:{server.port}"\n').cause
+    )
 
 
-def test_a_certificate_that_ends_soon_is_told_with_its_day(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_ends_soon_is_told_with_its_day(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = Authority(tmp_path)
     authority.trust(monkeypatch)
-    with answering(lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=5, hours=1))) as server:
+    with answering(
+        lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=5, hours=1))
+    ) as server:
         check = f'[checks.cert]\ntls = "localhost:{server.port}"\n'
         soon = site.one(check)
         assert (soon.status, soon.misses[0].what) == ("failed", "certificate")
         assert soon.misses[0].found.startswith("ends in 5 days, on ")
         assert site.one(check + "expect.days = 3\n").status == "passed"
-    with answering(lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=-1))) as server:
+    with answering(
+        lambda head: answer(b"{}"), authority.context("localhost", ends=timedelta(days=-1))
+    ) as server:
         assert "expired" in site.one(f'[checks.cert]\ntls = "localhost:{server.port}"\n').cause
 
 
@@ -476,21 +609,37 @@ def test_a_name_is_known_and_for_the_right_addresses(site: Site) -> None:
     assert site.one('[checks.name]\ndns = "nothing.invalid"\n').status == "failed"
 
 
-SUITE = "import os, sys; print('asked', os.environ['BASE_URL']); print('secret', os.environ['WORD']); sys.exit({code})"
+SUITE = (
+    "import os, sys; print('asked', os.environ['BASE_URL']); print('secret', os.environ['WORD']);"
+    " sys.exit({code})"
+)
 
 
-def test_a_suite_of_ones_own_passes_with_exit_code_0_and_leaves_a_log_without_secrets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_of_ones_own_passes_with_exit_code_0_and_leaves_a_log_without_secrets(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUITE_WORD", "open-sesame-42")
 
     def suite(code: int) -> str:
-        program = json.dumps([sys.executable, "-c", SUITE.format(code=code)]).replace("{", "{{").replace("}", "}}")
+        program = (
+            json.dumps([sys.executable, "-c", SUITE.format(code=code)])
+            .replace("{", "{{")
+            .replace("}", "}}")
+        )
         env = 'env = { BASE_URL = "{url}", WORD = "{word}" }'
         return f'[secrets.word]\nenv = "SUITE_WORD"\n[checks.suite]\ncommand = {program}\n{env}\n'
 
     good = site.one(suite(0))
-    assert (good.status, Path(good.log).read_text()) == ("passed", f"asked {site.url}\nsecret {{word}}\n")
+    assert (good.status, Path(good.log).read_text()) == (
+        "passed",
+        f"asked {site.url}\nsecret {{word}}\n",
+    )
     bad = site.one(suite(3))
-    assert (bad.status, bad.cause, bad.shown) == ("failed", "exit code: expected 0, got 3", (f"asked {site.url}", "secret {word}"))
+    assert (bad.status, bad.cause, bad.shown) == (
+        "failed",
+        "exit code: expected 0, got 3",
+        (f"asked {site.url}", "secret {word}"),
+    )
 
 
 def runs(pid: int) -> bool:
@@ -501,7 +650,9 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(site: Site, tmp_path: Path) -> None:
+def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(
+    site: Site, tmp_path: Path
+) -> None:
     marker = tmp_path / "pid"
     program = json.dumps(["sh", "-c", f"sleep 60 & echo $! > {marker}; wait"])
     began = time.monotonic()
@@ -514,17 +665,27 @@ def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started(site: Site,
     assert not runs(int(marker.read_text()))
 
 
-def test_a_suite_that_a_link_leads_out_of_the_repository_is_not_started(site: Site, tmp_path: Path) -> None:
+def test_a_suite_that_a_link_leads_out_of_the_repository_is_not_started(
+    site: Site, tmp_path: Path
+) -> None:
     (site.folder / "suite").symlink_to(tmp_path)
     result = site.one('[checks.suite]\ncommand = ["touch", "ran"]\nfolder = "suite"\n')
-    assert (result.status, result.cause) == ("unknown", "`folder` leads out of the folder of rules.toml")
+    assert (result.status, result.cause) == (
+        "unknown",
+        "`folder` leads out of the folder of rules.toml",
+    )
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_suite_that_writes_a_line_without_end_is_ended_in_time(site: Site) -> None:
-    endless = "import sys, time\nwhile True: sys.stdout.write('.' * 999); sys.stdout.flush(); time.sleep(0.01)"
+    endless = (
+        "import sys, time\nwhile True: sys.stdout.write('.' * 999); sys.stdout.flush();"
+        " time.sleep(0.01)"
+    )
     began = time.monotonic()
-    result = site.one(f'[checks.suite]\ncommand = {json.dumps([sys.executable, "-c", endless])}\ntimeout = "1s"\n')
+    result = site.one(
+        f'[checks.suite]\ncommand = {json.dumps([sys.executable, "-c", endless])}\ntimeout = "1s"\n'
+    )
     assert (result.status, result.cause) == ("failed", "it did not end within 1 s")
     assert time.monotonic() - began < 10
 
@@ -537,11 +698,21 @@ def test_a_program_that_is_not_there_is_told_as_that(site: Site) -> None:
 def test_after_ctrl_c_nothing_new_is_asked_but_what_cleans_up(site: Site) -> None:
     stop = Stop()
     stop.ask(signal.SIGINT)
-    smoked = site.smoke('[checks.a]\nhttp = "GET /a"\n[checks.clean]\nhttp = "DELETE /clean"\nneeds = ["a"]\nalways = true\n', stop=stop)
-    assert (words(smoked), smoked.exit, site.calls) == ({"a": "unknown", "clean": "passed"}, 130, ["DELETE /clean"])
+    smoked = site.smoke(
+        '[checks.a]\nhttp = "GET /a"\n[checks.clean]\nhttp = "DELETE /clean"\nneeds = ["a"]\nalways'
+        " = true\n",
+        stop=stop,
+    )
+    assert (words(smoked), smoked.exit, site.calls) == (
+        {"a": "unknown", "clean": "passed"},
+        130,
+        ["DELETE /clean"],
+    )
 
 
 def test_a_tag_takes_what_is_needed_along(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "open-sesame")
-    smoked = site.smoke(LOGIN.replace("[checks.account]\n", '[checks.account]\ntags = ["me"]\n'), tags=("me",))
+    smoked = site.smoke(
+        LOGIN.replace("[checks.account]\n", '[checks.account]\ntags = ["me"]\n'), tags=("me",)
+    )
     assert words(smoked) == {"login": "passed", "account": "passed"}

@@ -1,4 +1,6 @@
-"""What is judged never chooses its judge: what is taken from rules.toml at the trusted base, and what is told of what differs."""
+"""What is judged never chooses its judge: what is taken from rules.toml at the trusted base, and
+what is told of what differs.
+"""
 
 from pathlib import Path
 
@@ -101,7 +103,11 @@ def differences(rules: Rules) -> list[tuple[str, Effect]]:
 
 def test_where_nothing_differs_the_rules_are_as_they_are(clone: Repo, hub: Repo) -> None:
     rules = loaded(clone)
-    assert (rules.trust.ref, rules.trust.commit, rules.trust.differences) == ("origin/main", hub.head, ())
+    assert (rules.trust.ref, rules.trust.commit, rules.trust.differences) == (
+        "origin/main",
+        hub.head,
+        (),
+    )
     assert not rules.trust.is_due("dev")
     assert rules.trust.checks is None
 
@@ -133,7 +139,9 @@ def test_line_ends_are_no_difference(clone: Repo) -> None:
         ("private", "protected = true", "protected = true\nprivate = true", Effect.DUE),
     ],
 )
-def test_what_an_environment_judges_by_is_that_of_the_trusted_base(clone: Repo, field: str, old: str, new: str, effect: Effect) -> None:
+def test_what_an_environment_judges_by_is_that_of_the_trusted_base(
+    clone: Repo, field: str, old: str, new: str, effect: Effect
+) -> None:
     trusted = loaded(clone).environments["dev"]
     rules = changed(clone, old, new)
     assert differences(rules) == [(f"environments.dev.{field}", effect)]
@@ -166,7 +174,9 @@ def test_backwards_is_asked_for_unless_the_environment_allows_it(clone: Repo, hu
         ("alarms", 'settle = "30s"', 'settle = "30s"\nalarms = ["other"]'),
     ],
 )
-def test_the_gates_of_a_target_are_those_of_the_trusted_base(clone: Repo, field: str, old: str, new: str) -> None:
+def test_the_gates_of_a_target_are_those_of_the_trusted_base(
+    clone: Repo, field: str, old: str, new: str
+) -> None:
     trusted = loaded(clone).targets["app"]
     rules = changed(clone, old, new)
     assert differences(rules) == [(f"targets.app.{field}", Effect.DUE)]
@@ -261,9 +271,15 @@ def test_an_included_file_that_is_gone_or_wrong_here_changes_no_judge(clone: Rep
 def test_a_new_targets_own_new_check_needs_consent(clone: Repo) -> None:
     """Else it would go live without it."""
     new = '[checks.mine]\nhttp = "GET /mine"\n\n'
-    web = '[targets.web]\nkind = "app"\ncluster = "c"\nservice = "w"\nrepository = "w"\nchecks = ["mine", "up"]\n\n'
+    web = (
+        '[targets.web]\nkind = "app"\ncluster = "c"\nservice = "w"\nrepository = "w"\nchecks ='
+        ' ["mine", "up"]\n\n'
+    )
     rules = changed(clone, "[checks.up]", f"{new}{web}[checks.up]")
-    assert differences(rules) == [("targets.web.checks", Effect.CONSENT), ("checks.mine", Effect.TOLD)]
+    assert differences(rules) == [
+        ("targets.web.checks", Effect.CONSENT),
+        ("checks.mine", Effect.TOLD),
+    ]
     assert rules.targets["web"].settings.checks == ("up",)
 
 
@@ -282,7 +298,11 @@ def test_a_variable_that_only_says_what_is_deployed_is_none(clone: Repo) -> None
 
 def test_a_new_environment_needs_consent_and_is_as_it_is_here(clone: Repo) -> None:
     new = '[environments.qa]\naccount = "333333333333"\nstore = "s3://qa-record"\n'
-    rules = changed(clone, "[environments.prod]", f"{new}vars = {{ size = '1', host = 'h' }}\n\n[environments.prod]")
+    rules = changed(
+        clone,
+        "[environments.prod]",
+        f"{new}vars = {{ size = '1', host = 'h' }}\n\n[environments.prod]",
+    )
     assert differences(rules) == [("environments.qa", Effect.CONSENT)]
     assert rules.environments["qa"].store == "s3://qa-record"
     assert (rules.trust.is_refused("qa"), rules.trust.is_due("qa")) == (True, True)
@@ -301,7 +321,9 @@ def test_a_default_environment_that_is_gone_is_not_replaced_by_another(clone: Re
     start = text.index("[environments.dev]")
     bare = text[:start] + text[text.index("[targets.app]") :]
     (clone.path / "rules.toml").write_text(bare.replace("Old-{size}", "Old"))
-    with pytest.raises(UsageError, match="the default environment is 'dev' at origin/main") as raised:
+    with pytest.raises(
+        UsageError, match="the default environment is 'dev' at origin/main"
+    ) as raised:
         environment(None, loaded(clone))
     assert raised.value.exit == 2
 
@@ -314,7 +336,9 @@ def test_a_default_environment_where_none_was_meant_needs_consent(clone: Repo, h
 
 
 def test_another_project_would_be_another_record(clone: Repo) -> None:
-    assert differences(changed(clone, 'project = "shop"', 'project = "other"')) == [("project", Effect.DUE)]
+    assert differences(changed(clone, 'project = "shop"', 'project = "other"')) == [
+        ("project", Effect.DUE)
+    ]
 
 
 def test_rules_that_the_trusted_base_has_not_need_consent(hub: Repo, tmp_path: Path) -> None:
@@ -328,7 +352,9 @@ def test_rules_that_the_trusted_base_has_not_need_consent(hub: Repo, tmp_path: P
     assert checks.load(rules).checks == {}
 
 
-def test_rules_that_are_not_committed_yet_need_consent_where_nothing_else_is_trusted(tmp_path: Path) -> None:
+def test_rules_that_are_not_committed_yet_need_consent_where_nothing_else_is_trusted(
+    tmp_path: Path,
+) -> None:
     repo = Repo.make(tmp_path / "new", rules=None)
     repo.write({"rules.toml": RULES, "checks/more.toml": MORE})
     assert loaded(repo).trust.is_refused("dev")
@@ -347,7 +373,12 @@ def test_rules_that_have_moved_are_compared_with_where_they_were(clone: Repo) ->
 
 
 def test_rules_nearer_to_where_somebody_works_are_compared_with_those_above(clone: Repo) -> None:
-    clone.write({"backend/rules.toml": RULES.replace("s3://good", "s3://evil"), "backend/checks/more.toml": MORE})
+    clone.write(
+        {
+            "backend/rules.toml": RULES.replace("s3://good", "s3://evil"),
+            "backend/checks/more.toml": MORE,
+        }
+    )
     rules = loaded(clone, folder="backend")
     assert rules.environments["dev"].store == "s3://good/record"
 
@@ -362,7 +393,9 @@ def test_a_file_that_somebody_names_is_compared_with_that_file(clone: Repo, hub:
 
 def test_a_file_from_outside_that_somebody_names_is_trusted(clone: Repo, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
-    (tmp_path / "own/rules.toml").write_text(RULES.replace('include = ["checks/more.toml"]', "").replace(', "smoke"', ""))
+    (tmp_path / "own/rules.toml").write_text(
+        RULES.replace('include = ["checks/more.toml"]', "").replace(', "smoke"', "")
+    )
     assert loaded(clone, str(tmp_path / "own/rules.toml")).trust.ref == ""
 
 
@@ -386,7 +419,10 @@ def test_a_link_inside_of_the_repository_is_followed_there_too(hub: Repo, tmp_pa
     (hub.path / "rules.toml").symlink_to("real.toml")
     hub.commit("link")
     clone = hub.clone(tmp_path / "clone")
-    assert differences(changed(clone, "s3://good", "s3://evil", "real.toml"))[0][0] == "environments.dev.store"
+    assert (
+        differences(changed(clone, "s3://good", "s3://evil", "real.toml"))[0][0]
+        == "environments.dev.store"
+    )
 
 
 def test_rules_there_that_cannot_be_used_are_no_judge(clone: Repo, hub: Repo) -> None:
@@ -439,7 +475,9 @@ def test_who_lets_it_decide_needs_no_trusted_base(hub: Repo, tmp_path: Path) -> 
     assert loaded(clone, allowed=True).environments["dev"].store == "s3://good/record"
 
 
-def test_somebody_may_name_another_trusted_base(clone: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_may_name_another_trusted_base(
+    clone: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed(clone, "s3://good", "s3://mine")
     monkeypatch.setenv("TOOLKIT_TRUSTED_REF", "HEAD")
     rules = loaded(clone)

@@ -1,4 +1,6 @@
-"""Whether what is live passes: real servers on this machine, and a cloud of which only what runs is asked."""
+"""Whether what is live passes: real servers on this machine, and a cloud of which only what runs is
+asked.
+"""
 
 import errno
 import json
@@ -80,7 +82,9 @@ class Street:
 
     def __init__(self, folder: Path, server: Raw) -> None:
         self.server, self.stop = server, Stop()
-        self.says: Callable[[str], bytes] = lambda head: answer(json.dumps({"commit": TWO}).encode())
+        self.says: Callable[[str], bytes] = lambda head: answer(
+            json.dumps({"commit": TWO}).encode()
+        )
         self.live: dict[str | None, Live | CloudError | None] = {}
         self.fence: LockLost | None = None
         self.desk_log = Log()
@@ -97,20 +101,43 @@ class Street:
             raise self.fence
 
     def asked(
-        self, settings: str, more: str = "", place: Place | None = None, target: str = "app", standby: bool = False
-    ) -> Outcome:  # fmt: skip
+        self,
+        settings: str,
+        more: str = "",
+        place: Place | None = None,
+        target: str = "app",
+        standby: bool = False,
+    ) -> Outcome:
         """What becomes of a step that went well."""
         rules = read_rules(
-            RULES.format(url=self.server.url, settings=settings.format(url=self.server.url), more=more).encode(), "rules.toml"
+            RULES.format(
+                url=self.server.url, settings=settings.format(url=self.server.url), more=more
+            ).encode(),
+            "rules.toml",
         )
         there = place or Place("dev")
-        [job] = making.make("run", [rules.targets[target]], [there], {}, {target: Version(TWO, TWO, "f2")}, {target: ()}, "deploy", {})
+        [job] = making.make(
+            "run",
+            [rules.targets[target]],
+            [there],
+            {},
+            {target: Version(TWO, TWO, "f2")},
+            {target: ()},
+            "deploy",
+            {},
+        )
         back = replace(job, step="app:rollback", undoes=job.step)
         desk = Desk(job, Pen(Real()), self.desk_log, Listener(None), self.stop, Real(), self.fenced)  # type: ignore[arg-type]
-        live = self.live.setdefault(there.region, Live(TWO, TWO, detail={"task definition": "web:2"}))
-        outcome = Outcome(job.step, target, Verdict.SUCCEEDED, live=live if isinstance(live, Live) else Live(TWO))
+        live = self.live.setdefault(
+            there.region, Live(TWO, TWO, detail={"task definition": "web:2"})
+        )
+        outcome = Outcome(
+            job.step, target, Verdict.SUCCEEDED, live=live if isinstance(live, Live) else Live(TWO)
+        )
         proofs = verified.proofs(rules, [job], self.world)
-        return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(job, outcome, desk)
+        return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(
+            job, outcome, desk
+        )
 
     def runs(self, job: Job, world: World) -> Live | None:
         live = self.live.get(job.place.region, Live(ONE, ONE))
@@ -119,7 +146,17 @@ class Street:
         return live
 
     def recorded(self, version: str, place: Place) -> None:
-        record = Record("app", place.environment, place.region, version, version, "f", "20261120-100000-aaaa", "2026-11-20T10", "succeeded")
+        record = Record(
+            "app",
+            place.environment,
+            place.region,
+            version,
+            version,
+            "f",
+            "20261120-100000-aaaa",
+            "2026-11-20T10",
+            "succeeded",
+        )
         put(open_store("p", self.world.root), record)
 
 
@@ -141,7 +178,9 @@ UP = '[checks.up]\nhttp = "GET /"\n'
 
 def well_after(seconds: float) -> Callable[[str], bytes]:
     began = time.monotonic()
-    return lambda head: answer(status="200 OK" if time.monotonic() - began >= seconds else "503 Soon")
+    return lambda head: answer(
+        status="200 OK" if time.monotonic() - began >= seconds else "503 Soon"
+    )
 
 
 def test_what_answers_as_what_was_deployed_has_passed(street: Street) -> None:
@@ -156,7 +195,9 @@ def test_what_answers_as_another_version_has_not(street: Street) -> None:
 
 
 @pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "unhealthy")])
-def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer(street: Street, says: str, verdict: str) -> None:
+def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer(
+    street: Street, says: str, verdict: str
+) -> None:
     street.live["us-east-1"] = Live(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": says}).encode())
     assert street.asked(HEALTH, place=Place("prod", "eu-west-1")).verdict == verdict
@@ -165,11 +206,17 @@ def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer
 def test_an_address_of_its_own_is_only_that_regions(street: Street) -> None:
     street.live["us-east-1"] = Live(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
-    assert street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict == "unhealthy"
+    assert (
+        street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict
+        == "unhealthy"
+    )
     assert street.server.heads[-1].startswith("GET /eu-west-1 ")
 
 
-FARGATE = '[targets.fargate]\nkind = "stack"\nstack = "F"\ntemplate = "f.json"\nsettle = "1s"\nhealth = ["{url}/health"]\n'
+FARGATE = (
+    '[targets.fargate]\nkind = "stack"\nstack = "F"\ntemplate = "f.json"\nsettle = "1s"\nhealth ='
+    ' ["{url}/health"]\n'
+)
 
 
 @pytest.mark.parametrize(("says", "verdict"), [(ONE, "succeeded"), (THREE, "unhealthy")])
@@ -179,16 +226,23 @@ def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
     street.live[None] = Live(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": says}).encode())
     monkeypatch.setattr(stack, "live", street.runs)
-    assert street.asked(HEALTH, FARGATE.format(url=street.server.url), target="fargate").verdict == verdict
+    assert (
+        street.asked(HEALTH, FARGATE.format(url=street.server.url), target="fargate").verdict
+        == verdict
+    )
 
 
-def test_an_app_is_not_excused_by_a_stack_that_names_its_address(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_is_not_excused_by_a_stack_that_names_its_address(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stack, "live", lambda job, world: Live(ONE, ONE))
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "unhealthy"
 
 
-def test_a_check_has_its_own_time_to_be_tried_again_beyond_that_of_the_target(street: Street) -> None:
+def test_a_check_has_its_own_time_to_be_tried_again_beyond_that_of_the_target(
+    street: Street,
+) -> None:
     street.says = well_after(2.5)
     assert street.asked(CHECKS, UP + 'retry = "20s"\ntimeout = "1s"\n').verdict == "succeeded"
 
@@ -219,7 +273,9 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("problem", UNKNOWN, ids=lambda problem: problem.code)
-def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(street: Street, problem: CloudError) -> None:
+def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_call_it_well(
+    street: Street, problem: CloudError
+) -> None:
     street.problem = problem
     outcome = street.asked(CHECKS, AWS)
     assert (outcome.verdict, outcome.open, outcome.has_to_give_way) == ("in-doubt", True, False)
@@ -227,7 +283,9 @@ def test_what_nobody_could_ask_is_no_reason_to_put_anything_back_and_none_to_cal
     assert outcome.next == "toolkit resume, or without its checks: toolkit resume --no-checks"
 
 
-def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_our_own_policy_keeps_us_from_asking_is_no_failure(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "elsewhere.example.com")
     outcome = street.asked(HEALTH, standby=True)
     assert (outcome.verdict, outcome.open, street.server.connections) == ("in-doubt", True, 0)
@@ -250,7 +308,9 @@ NET = {
 
 
 @pytest.mark.parametrize("sort", NET)
-@pytest.mark.parametrize(("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")])
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(socket.EAI_AGAIN, "in-doubt"), (socket.EAI_NONAME, "unhealthy")]
+)
 def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
     street: Street, monkeypatch: pytest.MonkeyPatch, sort: str, error: int, verdict: str
 ) -> None:
@@ -260,11 +320,19 @@ def test_a_resolver_that_does_not_answer_says_nothing_of_what_is_live(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setenv("TOOLKIT_PROBE_HOSTS", "shop.example")
     outcome = street.asked(CHECKS, NET[sort])
-    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+    assert (outcome.verdict, outcome.has_to_give_way) == (
+        verdict,
+        verdict == "unhealthy",
+    ), outcome.cause
 
 
 @pytest.mark.parametrize(
-    ("number", "verdict"), [(errno.ENETUNREACH, "in-doubt"), (errno.ENETDOWN, "in-doubt"), (errno.ECONNREFUSED, "unhealthy")]
+    ("number", "verdict"),
+    [
+        (errno.ENETUNREACH, "in-doubt"),
+        (errno.ENETDOWN, "in-doubt"),
+        (errno.ECONNREFUSED, "unhealthy"),
+    ],
 )
 @pytest.mark.parametrize("settings", [HEALTH, CHECKS], ids=["address", "check"])
 def test_a_machine_without_a_network_says_nothing_of_what_is_live(
@@ -275,7 +343,10 @@ def test_a_machine_without_a_network_says_nothing_of_what_is_live(
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     outcome = street.asked(settings, UP)
-    assert (outcome.verdict, outcome.has_to_give_way) == (verdict, verdict == "unhealthy"), outcome.cause
+    assert (outcome.verdict, outcome.has_to_give_way) == (
+        verdict,
+        verdict == "unhealthy",
+    ), outcome.cause
 
 
 def test_a_suite_whose_program_is_not_there_says_nothing_of_what_is_live(street: Street) -> None:
@@ -283,7 +354,9 @@ def test_a_suite_whose_program_is_not_there_says_nothing_of_what_is_live(street:
     assert (outcome.verdict, outcome.open) == ("in-doubt", True)
 
 
-def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     really, left = socket.socket.connect, [2]
 
     def connect(self: socket.socket, address: Any) -> None:
@@ -299,13 +372,19 @@ def test_an_address_that_cannot_be_reached_for_a_moment_is_asked_again(street: S
 def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street) -> None:
     street.problem, street.says = Expired(profile="", option=""), well_after(60)
     outcome = street.asked('checks = ["up", "down"]', AWS + '[checks.down]\nhttp = "GET /"\n')
-    assert (outcome.verdict, outcome.has_to_give_way, "check down did not pass" in outcome.cause) == ("unhealthy", True, True)
+    assert (
+        outcome.verdict,
+        outcome.has_to_give_way,
+        "check down did not pass" in outcome.cause,
+    ) == ("unhealthy", True, True)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
 def test_what_was_asked_has_to_have_been_what_was_deployed(street: Street, status: str) -> None:
     def somebody_else(head: str) -> bytes:
-        street.live[None] = Live(None, detail={"task definition": "arn:aws:ecs:task-definition/web:3"})
+        street.live[None] = Live(
+            None, detail={"task definition": "arn:aws:ecs:task-definition/web:3"}
+        )
         return answer(status=status)
 
     street.says = somebody_else
@@ -329,8 +408,12 @@ def test_where_what_runs_cannot_be_seen_the_checks_decide(street: Street) -> Non
     assert any("whether it runs still cannot be seen" in line for line in street.desk_log.lines)
 
 
-@pytest.mark.parametrize(("status", "verdict"), [("200 OK", "succeeded"), ("500 Broken", "unhealthy")])
-def test_where_nothing_runs_any_more_the_checks_decide(street: Street, status: str, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "verdict"), [("200 OK", "succeeded"), ("500 Broken", "unhealthy")]
+)
+def test_where_nothing_runs_any_more_the_checks_decide(
+    street: Street, status: str, verdict: str
+) -> None:
     def gone(head: str) -> bytes:
         street.live[None] = None
         return answer(status=status)
@@ -349,7 +432,9 @@ def test_a_stop_while_it_is_asked_is_no_failure(street: Street) -> None:
         street.asked(CHECKS, UP)
 
 
-def test_a_stop_does_not_wait_for_an_address_that_hangs(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_does_not_wait_for_an_address_that_hangs(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verified, "TRY_S", 30.0)
     over, answered = Event(), list[bool]()
 
@@ -368,7 +453,9 @@ def test_a_stop_does_not_wait_for_an_address_that_hangs(street: Street, monkeypa
         over.set()
 
 
-def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that_is_done_already(street: Street) -> None:
+def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that_is_done_already(
+    street: Street,
+) -> None:
     place, street.says = Place("prod", "eu-west-1"), well_after(60)
     street.recorded(ONE, place)
     look = "toolkit smoke-test --only up"
@@ -379,21 +466,31 @@ def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that
 def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     street.says = well_after(60)
     outcome = street.asked(CHECKS, UP, Place("prod", "eu-west-1"))
-    assert (outcome.next, outcome.cause.endswith("; no good version is recorded that could be put back")) == (
-        "toolkit smoke-test --only up", True,
-    )  # fmt: skip
+    assert (
+        outcome.next,
+        outcome.cause.endswith("; no good version is recorded that could be put back"),
+    ) == (
+        "toolkit smoke-test --only up",
+        True,
+    )
 
 
-def test_a_secret_that_is_not_there_is_told_with_the_way_around_it(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_not_there_is_told_with_the_way_around_it(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("STREET_WORD", raising=False)
     with pytest.raises(Refused) as refusal:
-        street.asked(CHECKS, UP + 'headers = { X = "{word}" }\n[secrets.word]\nenv = "STREET_WORD"\n')
+        street.asked(
+            CHECKS, UP + 'headers = { X = "{word}" }\n[secrets.word]\nenv = "STREET_WORD"\n'
+        )
     assert refusal.value.facts["next"].endswith("; without any check: --no-checks")
 
 
 def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street) -> None:
     rules = rules_of(street.server.url)
     settings = replace(rules.targets["app"].settings, checks=("up",))
-    job = Job("app", "app", "app", "deploy", Place("dev"), settings, Version(TWO, TWO, "f"), "run", "t")
+    job = Job(
+        "app", "app", "app", "deploy", Place("dev"), settings, Version(TWO, TWO, "f"), "run", "t"
+    )
     with pytest.raises(Refused, match="check 'up', which decides about it, is no longer there"):
         verified.proofs(rules, [job], street.world)

@@ -1,4 +1,6 @@
-"""Paths and patterns that meet each other: most patterns are made from a path, so that a match is as likely as a miss."""
+"""Paths and patterns that meet each other: most patterns are made from a path, so that a match is
+as likely as a miss.
+"""
 
 from collections.abc import Sequence
 
@@ -39,7 +41,23 @@ def wider(draw: st.DrawFn, path: str) -> str:
     """A pattern that matches a path, since all it did was to let go of some of it."""
     names: list[str] = []
     for name in path.split("/"):
-        how = draw(st.sampled_from(("same", "same", "star", "start", "end", "ask", "class", "brace", "globstar", "more", "inside")))
+        how = draw(
+            st.sampled_from(
+                (
+                    "same",
+                    "same",
+                    "star",
+                    "start",
+                    "end",
+                    "ask",
+                    "class",
+                    "brace",
+                    "globstar",
+                    "more",
+                    "inside",
+                )
+            )
+        )
         names += draw(_wider_name(name, how))
     return "/".join(names)
 
@@ -54,7 +72,13 @@ def _wider_name(draw: st.DrawFn, name: str, how: str) -> list[str]:
         "start": [f"*{after}"],
         "end": [f"{before}*"],
         "ask": ["?" * at + after],
-        "class": [*([f"{before}[{_in_class(name[at])}]{escaped(name[at + 1 :])}"] if at < len(name) else [before])],
+        "class": [
+            *(
+                [f"{before}[{_in_class(name[at])}]{escaped(name[at + 1 :])}"]
+                if at < len(name)
+                else [before]
+            )
+        ],
         "brace": [f"{before}{{{after},zz}}"],
         "globstar": ["**"],
         "more": ["**", escaped(name)],
@@ -71,7 +95,23 @@ def loose(letters: str = "aAb.-é") -> st.SearchStrategy[str]:
     """Any pattern of the dialect, made from its parts."""
     plain = st.text(letters, min_size=1, max_size=3)
     part = st.one_of(
-        plain, st.sampled_from(("*", "?", "**", "[ab]", "[!a]", "[^.]", "[a-z]", "[[:alpha:]]", "{a,b}", "{,a}", "{a,b/**}", "\\*"))
+        plain,
+        st.sampled_from(
+            (
+                "*",
+                "?",
+                "**",
+                "[ab]",
+                "[!a]",
+                "[^.]",
+                "[a-z]",
+                "[[:alpha:]]",
+                "{a,b}",
+                "{,a}",
+                "{a,b/**}",
+                "\\*",
+            )
+        ),
     )
     name = st.one_of(st.just("**"), st.lists(part, min_size=1, max_size=3).map("".join))
     return st.lists(name, min_size=1, max_size=4).map("/".join).filter(usable)

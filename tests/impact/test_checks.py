@@ -9,7 +9,10 @@ from toolkit.flow import checks as flow
 from toolkit.flow.rulebook import read_rules
 from toolkit.model import Checks, Secret
 
-HEAD = 'version = 1\n[environments.dev]\nvars = { host = "api.example.com" }\n[environments.prod]\nvars = { host = "b.example.com" }\n'
+HEAD = (
+    'version = 1\n[environments.dev]\nvars = { host = "api.example.com"'
+    ' }\n[environments.prod]\nvars = { host = "b.example.com" }\n'
+)
 UP = '[checks.up]\nhttp = "GET /health"\n'
 
 
@@ -51,14 +54,30 @@ key = "password"
         3.0,
         30.0,
     )
-    assert (check.captures, set(check.uses), check.based) == (("token",), {"host", "password"}, False)
-    assert found.secrets == {"password": Secret("password", secret="demo{host}", key="password", uses=frozenset({"host"}))}
+    assert (check.captures, set(check.uses), check.based) == (
+        ("token",),
+        {"host", "password"},
+        False,
+    )
+    assert found.secrets == {
+        "password": Secret(
+            "password", secret="demo{host}", key="password", uses=frozenset({"host"})
+        )
+    }
 
 
-@pytest.mark.parametrize(("text", "sort"), [
-    ('http = "GET /"', "http"), ('websocket = "/live"', "websocket"), ('tcp = "{host}:5432"', "tcp"), ('tls = "{host}:443"', "tls"),
-    ('dns = "{host}"', "dns"), ('aws = "table:t"', "aws"), ('command = ["pytest", "-q"]', "command"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "sort"),
+    [
+        ('http = "GET /"', "http"),
+        ('websocket = "/live"', "websocket"),
+        ('tcp = "{host}:5432"', "tcp"),
+        ('tls = "{host}:443"', "tls"),
+        ('dns = "{host}"', "dns"),
+        ('aws = "table:t"', "aws"),
+        ('command = ["pytest", "-q"]', "command"),
+    ],
+)
 def test_its_key_says_what_sort_a_check_is(text: str, sort: str, tmp_path: Path) -> None:
     assert read(f"[checks.one]\n{text}\n", tmp_path).checks["one"].sort == sort
 
@@ -73,8 +92,12 @@ def test_files_that_are_included_add_to_it(tmp_path: Path) -> None:
     (tmp_path / "smoke" / "more.toml").write_text('[checks.more]\nhttp = "GET /{token}"\n')
     found = read('[checks.login]\nhttp = "GET /"\ncapture = { token = "body" }\n', tmp_path)
     assert found.checks.keys() == {"login"}
-    (tmp_path / "rules.toml").write_text(f'include = ["smoke/more.toml"]\n{(tmp_path / "rules.toml").read_text()}')
-    both = flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
+    (tmp_path / "rules.toml").write_text(
+        f'include = ["smoke/more.toml"]\n{(tmp_path / "rules.toml").read_text()}'
+    )
+    both = flow.load(
+        read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml"))
+    )
     assert list(both.checks) == ["login", "more"]
     assert both.checks["more"].where.endswith("smoke/more.toml:1")
 
@@ -84,63 +107,160 @@ def test_a_rules_toml_without_checks_has_none(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "an unknown key": (UP + "expcet = {}\n", "rules.toml:8: checks.up.expcet: unknown key; did you mean 'expect'?"),
-    "an unknown condition": (UP + "[checks.up.expect]\nstaus = 200\n", "checks.up.expect.staus: unknown key; did you mean 'status'?"),
-    "a common key of the wrong type": (UP + "tags = 5\n", "rules.toml:8: checks.up.tags: expected an array, got a number"),
-    "nothing asked": ('[checks.up]\nget = "/"\n', "checks.up: it asks nothing; give it one of http, websocket, tcp"),
-    "a misspelled sort": ('[checks.up]\nhtp = "GET /"\n', "checks.up: it asks nothing; did you mean 'http'?"),
-    "two things asked": (UP + 'tcp = "a:1"\n', "checks.up: a check asks one thing; it has `http` and `tcp`"),
-    "no method": ('[checks.up]\nhttp = "/health"\n', "checks.up.http: expected a method and an address"),
-    "another scheme": ('[checks.up]\nhttp = "GET file:///etc/passwd"\n', "checks.up.http: expected a method and an address"),
-    "a wrong time": (UP + 'timeout = "soon"\n', 'checks.up.timeout: expected a duration such as "2m30s"'),
-    "an unknown check": (UP + 'needs = ["dwon"]\n[checks.down]\nhttp = "GET /"\n', "checks.up: 'dwon' is no check; did you mean 'down'?"),
-    "an unknown environment": (UP + 'environments = ["pord"]\n', "checks.up: 'pord' is no environment; did you mean 'prod'?"),
-    "an unknown name": ('[checks.up]\nhttp = "GET /{hots}"\n', "`{hots}` is no variable of environment 'dev', secret or captured value"),
-    "braces in a path": ('[checks.up]\nhttp = "GET /"\nbody = "{x}"\n', "to mean the braces themselves, write each of them twice"),
+    "an unknown key": (
+        UP + "expcet = {}\n",
+        "rules.toml:8: checks.up.expcet: unknown key; did you mean 'expect'?",
+    ),
+    "an unknown condition": (
+        UP + "[checks.up.expect]\nstaus = 200\n",
+        "checks.up.expect.staus: unknown key; did you mean 'status'?",
+    ),
+    "a common key of the wrong type": (
+        UP + "tags = 5\n",
+        "rules.toml:8: checks.up.tags: expected an array, got a number",
+    ),
+    "nothing asked": (
+        '[checks.up]\nget = "/"\n',
+        "checks.up: it asks nothing; give it one of http, websocket, tcp",
+    ),
+    "a misspelled sort": (
+        '[checks.up]\nhtp = "GET /"\n',
+        "checks.up: it asks nothing; did you mean 'http'?",
+    ),
+    "two things asked": (
+        UP + 'tcp = "a:1"\n',
+        "checks.up: a check asks one thing; it has `http` and `tcp`",
+    ),
+    "no method": (
+        '[checks.up]\nhttp = "/health"\n',
+        "checks.up.http: expected a method and an address",
+    ),
+    "another scheme": (
+        '[checks.up]\nhttp = "GET file:///etc/passwd"\n',
+        "checks.up.http: expected a method and an address",
+    ),
+    "a wrong time": (
+        UP + 'timeout = "soon"\n',
+        'checks.up.timeout: expected a duration such as "2m30s"',
+    ),
+    "an unknown check": (
+        UP + 'needs = ["dwon"]\n[checks.down]\nhttp = "GET /"\n',
+        "checks.up: 'dwon' is no check; did you mean 'down'?",
+    ),
+    "an unknown environment": (
+        UP + 'environments = ["pord"]\n',
+        "checks.up: 'pord' is no environment; did you mean 'prod'?",
+    ),
+    "an unknown name": (
+        '[checks.up]\nhttp = "GET /{hots}"\n',
+        "`{hots}` is no variable of environment 'dev', secret or captured value",
+    ),
+    "braces in a path": (
+        '[checks.up]\nhttp = "GET /"\nbody = "{x}"\n',
+        "to mean the braces themselves, write each of them twice",
+    ),
     "a value captured twice": (
-        f'{UP}capture = {{ a = "body" }}\n[checks.two]\nhttp = "GET /"\ncapture = {{ a = "body" }}\n',
+        (
+            f'{UP}capture = {{ a = "body" }}\n[checks.two]\nhttp = "GET /"\ncapture = {{ a = "body"'
+            " }\n"
+        ),
         "checks.two: it captures `{a}`, as 'up' does already",
     ),
-    "a captured variable": (UP + 'capture = { host = "body" }\n', "it captures `{host}`, which is a variable or a secret already"),
-    "a captured built-in": (UP + 'capture = { day = "body" }\n', "it captures `{day}`, which is a variable or a secret already"),
+    "a captured variable": (
+        UP + 'capture = { host = "body" }\n',
+        "it captures `{host}`, which is a variable or a secret already",
+    ),
+    "a captured built-in": (
+        UP + 'capture = { day = "body" }\n',
+        "it captures `{day}`, which is a variable or a secret already",
+    ),
     "a circle": (
-        '[checks.a]\nhttp = "GET /{y}"\ncapture = { x = "body" }\n[checks.b]\nhttp = "GET /{x}"\ncapture = { y = "body" }\n',
+        (
+            '[checks.a]\nhttp = "GET /{y}"\ncapture = { x = "body" }\n[checks.b]\nhttp = "GET'
+            ' /{x}"\ncapture = { y = "body" }\n'
+        ),
         "the checks wait for each other in a circle",
     ),
-    "no place in an answer": (UP + 'capture = { a = "token" }\n', "capture.a: 'token' is no place in an answer"),
-    "two contents": (UP + 'body = "x"\nform = { a = "b" }\n', "only one of `json`, `form` and `body` can be sent"),
-    "days after no day": ('[checks.up]\nhttp = "GET /{host+1}"\n', "days can be added to `{today}` and `{day}`, not to `{host}`"),
+    "no place in an answer": (
+        UP + 'capture = { a = "token" }\n',
+        "capture.a: 'token' is no place in an answer",
+    ),
+    "two contents": (
+        UP + 'body = "x"\nform = { a = "b" }\n',
+        "only one of `json`, `form` and `body` can be sent",
+    ),
+    "days after no day": (
+        '[checks.up]\nhttp = "GET /{host+1}"\n',
+        "days can be added to `{today}` and `{day}`, not to `{host}`",
+    ),
     "a secret of nowhere": ("[secrets.p]\n", "secrets.p: needs one of `env`, `ssm` and `secret`"),
-    "a secret of two places": ('[secrets.p]\nenv = "P"\nssm = "/p"\n', "secrets.p: needs one of `env`, `ssm` and `secret`"),
-    "a key of a variable": ('[secrets.p]\nenv = "P"\nkey = "x"\n', "secrets.p.key: `key` is for `secret`"),
-    "a secret that cannot be written": ('[secrets.p-w]\nenv = "P"\n', "secrets.p-w: the name of a secret is made of letters, digits"),
+    "a secret of two places": (
+        '[secrets.p]\nenv = "P"\nssm = "/p"\n',
+        "secrets.p: needs one of `env`, `ssm` and `secret`",
+    ),
+    "a key of a variable": (
+        '[secrets.p]\nenv = "P"\nkey = "x"\n',
+        "secrets.p.key: `key` is for `secret`",
+    ),
+    "a secret that cannot be written": (
+        '[secrets.p-w]\nenv = "P"\n',
+        "secrets.p-w: the name of a secret is made of letters, digits",
+    ),
     "a value for a secret": ('[secrets.p]\nvalue = "hunter2"\n', "secrets.p.value: unknown key"),
-    "a load on a port": ('[checks.up]\ntcp = "a:1"\nload = {}\n', "checks.up.load: `load` is for `http`"),
-    "a load without end": (UP + 'load = { time = "2h" }\n', "checks.up.load: a load lasts from 1s to 10m"),
+    "a load on a port": (
+        '[checks.up]\ntcp = "a:1"\nload = {}\n',
+        "checks.up.load: `load` is for `http`",
+    ),
+    "a load without end": (
+        UP + 'load = { time = "2h" }\n',
+        "checks.up.load: a load lasts from 1s to 10m",
+    ),
     "a file above": ('include = ["../x.toml"]\n', "include"),
     "an unknown check of a target": (
-        '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nchecks = ["pu"]\n' + UP,
+        '[targets.app]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nchecks ='
+        ' ["pu"]\n' + UP,
         "rules.toml:11: targets.app.checks: 'pu' is no check and no tag; there are up",
     ),
-    "a base address with an unknown name": ('[environments.x]\nurls = ["{nope}"]\n', "environments.x.urls: `{nope}` is no variable; add"),
-    "a secret that every check knows": ('[secrets.today]\nenv = "P"\n', "secrets.today: every check knows `{today}` already"),
-    "a host with an unknown name": ('[environments.x]\nhosts = ["{nope}.example.com"]\n', "environments.x.hosts: `{nope}` is no variable"),
+    "a base address with an unknown name": (
+        '[environments.x]\nurls = ["{nope}"]\n',
+        "environments.x.urls: `{nope}` is no variable; add",
+    ),
+    "a secret that every check knows": (
+        '[secrets.today]\nenv = "P"\n',
+        "secrets.today: every check knows `{today}` already",
+    ),
+    "a host with an unknown name": (
+        '[environments.x]\nhosts = ["{nope}.example.com"]\n',
+        "environments.x.hosts: `{nope}` is no variable",
+    ),
     "a base address with days": (
-        '[environments.x]\nvars = { h = "a" }\nurls = ["https://{h+1}"]\n', "environments.x.urls: `{h+1}` is no variable"
+        '[environments.x]\nvars = { h = "a" }\nurls = ["https://{h+1}"]\n',
+        "environments.x.urls: `{h+1}` is no variable",
     ),
     "a secret of an unknown name": (
         '[secrets.p]\nssm = "/{hots}/p"\n[checks.up]\nhttp = "GET /{p}"\n',
-        "checks.up: the name of secret `{p}` holds `{hots}`, which is no variable of environment 'dev'; did you mean 'host'?",
+        (
+            "checks.up: the name of secret `{p}` holds `{hots}`, which is no variable of"
+            " environment 'dev'; did you mean 'host'?"
+        ),
     ),
-    "a secret of days": ('[secrets.p]\nenv = "P{host+1}"\n', "secrets.p: days cannot be added to `{host}`"),
+    "a secret of days": (
+        '[secrets.p]\nenv = "P{host+1}"\n',
+        "secrets.p: days cannot be added to `{host}`",
+    ),
     "a file with a NUL": ('include = ["a\\u0000.toml"]\n', "include[0]"),
     "a wrong rollback": ('[environments.x]\nrollback = "always"\n', "environments.x.rollback"),
-    "a host with a path": ('[environments.x]\nhosts = ["a.example.com/x"]\n', "environments.x.hosts[0]: expected a host's name"),
-}  # fmt: skip
+    "a host with a path": (
+        '[environments.x]\nhosts = ["a.example.com/x"]\n',
+        "environments.x.hosts[0]: expected a host's name",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_told_with_its_line_and_what_was_expected(what: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_told_with_its_line_and_what_was_expected(
+    what: str, tmp_path: Path
+) -> None:
     text, words = WRONG[what]
     top, rest = (text, "") if text.startswith("include") else ("", text)
     (tmp_path / "rules.toml").write_text(top + HEAD + rest)
@@ -159,7 +279,9 @@ def test_what_is_wrong_in_an_included_file_is_told_with_that_file(tmp_path: Path
 def test_a_check_in_two_files_is_told_with_both(tmp_path: Path) -> None:
     (tmp_path / "smoke.toml").write_text(UP)
     (tmp_path / "rules.toml").write_text('include = ["smoke.toml"]\n' + HEAD + UP)
-    with pytest.raises(RulesError, match=r"smoke\.toml:1: checks\.up: it is in .*rules\.toml:7, too"):
+    with pytest.raises(
+        RulesError, match=r"smoke\.toml:1: checks\.up: it is in .*rules\.toml:7, too"
+    ):
         flow.load(read_rules((tmp_path / "rules.toml").read_bytes(), str(tmp_path / "rules.toml")))
 
 

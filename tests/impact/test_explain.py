@@ -12,7 +12,12 @@ from toolkit.model import Reason
 
 def test_a_hit_names_the_pattern_and_what_it_calls_for() -> None:
     [hit] = [one for one in explain("lambda/a", book(RULES)).verdicts if one.hit]
-    assert (hit.rule, hit.pattern, hit.why, hit.deploy) == ("Lambda", "lambda/**", "matches lambda/**", ("api",))
+    assert (hit.rule, hit.pattern, hit.why, hit.deploy) == (
+        "Lambda",
+        "lambda/**",
+        "matches lambda/**",
+        ("api",),
+    )
     assert hit.line == RULES.splitlines().index('paths = ["lambda/**"]') + 1
 
 
@@ -50,7 +55,10 @@ def test_an_ignored_path_goes_nowhere_and_names_the_pattern() -> None:
 
 def test_an_unmatched_path_names_what_it_falls_back_to() -> None:
     assert explain("z", book(RULES)).fallback is None
-    assert explain("z", book('version = 1\nunmatched = "infra"\n' + RULES.split("\n", 1)[1])).fallback == "infra"
+    assert (
+        explain("z", book('version = 1\nunmatched = "infra"\n' + RULES.split("\n", 1)[1])).fallback
+        == "infra"
+    )
 
 
 @given(books(), st.sampled_from(PATHS))
@@ -58,11 +66,15 @@ def test_the_story_ends_where_a_change_of_any_status_goes(rules: RuleBook, path:
     found, calls = explain(path, rules), rules.called(path, "unknown")
     expected = (found.fallback,) if found.fallback else found.targets
     assert set(expected) == set(calls.targets)
-    assert {name for one in found.verdicts if one.hit and not found.ignored for name in one.run} == set(calls.run)
+    assert {
+        name for one in found.verdicts if one.hit and not found.ignored for name in one.run
+    } == set(calls.run)
 
 
 @given(books(), st.sampled_from(PATHS))
-def test_what_is_dropped_covers_the_target_that_it_is_dropped_for(rules: RuleBook, path: str) -> None:
+def test_what_is_dropped_covers_the_target_that_it_is_dropped_for(
+    rules: RuleBook, path: str
+) -> None:
     found = explain(path, rules)
     for name, narrower in found.dropped:
         assert narrower in found.targets

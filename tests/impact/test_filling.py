@@ -1,4 +1,6 @@
-"""What names become in each environment: two targets never change the same thing, and nothing is left to be filled in."""
+"""What names become in each environment: two targets never change the same thing, and nothing is
+left to be filled in.
+"""
 
 from pathlib import Path
 
@@ -13,9 +15,14 @@ from toolkit.run.jobs import filled
 from toolkit.targets import stack
 
 
-def app(name: str, service: str = "web", container: str | None = None, cluster: str = "shop") -> str:
+def app(
+    name: str, service: str = "web", container: str | None = None, cluster: str = "shop"
+) -> str:
     named = f'container = "{container}"\n' if container else ""
-    return f'[targets.{name}]\nkind = "app"\ncluster = "{cluster}"\nservice = "{service}"\nrepository = "r"\n{named}'
+    return (
+        f'[targets.{name}]\nkind = "app"\ncluster = "{cluster}"\nservice = "{service}"\nrepository'
+        f' = "r"\n{named}'
+    )
 
 
 def a_stack(name: str, called: str, more: str = "") -> str:
@@ -34,17 +41,28 @@ DEV = '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n'
 PROD = '[environments.prod]\nregions = ["eu-west-1"]\n'
 
 SAME = {
-    "stacks": ((a_stack("a", "Api"), a_stack("b", "Api")), "it changes the stack 'Api', as target 'a' does"),
+    "stacks": (
+        (a_stack("a", "Api"), a_stack("b", "Api")),
+        "it changes the stack 'Api', as target 'a' does",
+    ),
     "a template and a CDK app": (
         (a_stack("a", "Api"), '[targets.b]\nkind = "stack"\nstack = "Api"\ncdk = "cdk"\n'),
         "it changes the stack 'Api', as target 'a' does",
     ),
     "a stack by its ARN": (
-        (a_stack("a", "Api"), a_stack("b", "arn:aws:cloudformation:eu-west-1:111111111111:stack/Api/0b1c")),
+        (
+            a_stack("a", "Api"),
+            a_stack("b", "arn:aws:cloudformation:eu-west-1:111111111111:stack/Api/0b1c"),
+        ),
         "it changes the stack 'Api', as target 'a' does",
     ),
     "stacks in one environment only": (
-        (a_stack("a", "api{x}"), a_stack("b", "api-prod"), DEV + 'vars.x = "-dev"\n', PROD + 'vars.x = "-prod"\n'),
+        (
+            a_stack("a", "api{x}"),
+            a_stack("b", "api-prod"),
+            DEV + 'vars.x = "-dev"\n',
+            PROD + 'vars.x = "-prod"\n',
+        ),
         "it changes the stack 'api-prod' in environment 'prod', as target 'b' does",
     ),
     "stacks in one region only": (
@@ -52,7 +70,11 @@ SAME = {
         "it changes the stack 'api-us-east-1' in environment 'dev', as target 'b' does",
     ),
     "stacks with other variables": (
-        (a_stack("a", "{x}-api"), a_stack("b", "{y}-api"), DEV + 'vars = { x = "shop", y = "shop" }\n'),
+        (
+            a_stack("a", "{x}-api"),
+            a_stack("b", "{y}-api"),
+            DEV + 'vars = { x = "shop", y = "shop" }\n',
+        ),
         "it changes the stack 'shop-api' in environment 'dev', as target 'a' does",
     ),
     "a service": ((app("a"), app("b")), "it changes the service 'shop/web', as target 'a' does"),
@@ -60,9 +82,18 @@ SAME = {
         (app("a"), app("b", cluster="arn:aws:ecs:eu-west-1:111111111111:cluster/shop")),
         "it changes the service 'shop/web', as target 'a' does",
     ),
-    "a container": ((app("a", container="x"), app("b", container="x")), "it changes the service 'shop/web' (x), as target 'a' does"),
-    "a service and its container": ((app("a", container="x"), app("b")), "it changes the service 'shop/web', as target 'a' does"),
-    "a container and its service": ((app("a"), app("b", container="x")), "it changes the service 'shop/web' (x), as target 'a' does"),
+    "a container": (
+        (app("a", container="x"), app("b", container="x")),
+        "it changes the service 'shop/web' (x), as target 'a' does",
+    ),
+    "a service and its container": (
+        (app("a", container="x"), app("b")),
+        "it changes the service 'shop/web', as target 'a' does",
+    ),
+    "a container and its service": (
+        (app("a"), app("b", container="x")),
+        "it changes the service 'shop/web' (x), as target 'a' does",
+    ),
     "a function": (
         (
             '[targets.a]\nkind = "function"\nfunction = "f"\nsource = "s"\nalias = "blue"\n',
@@ -73,12 +104,18 @@ SAME = {
     "a function by its ARN": (
         (
             '[targets.a]\nkind = "function"\nfunction = "f"\nsource = "s"\n',
-            '[targets.b]\nkind = "function"\nfunction = "arn:aws:lambda:eu-west-1:111111111111:function:f"\nsource = "t"\n',
+            (
+                '[targets.b]\nkind = "function"\nfunction ='
+                ' "arn:aws:lambda:eu-west-1:111111111111:function:f"\nsource = "t"\n'
+            ),
         ),
         "it changes the function 'f', as target 'a' does",
     ),
     "a bucket": (
-        ('[targets.a]\nkind = "site"\nsource = "a"\nbucket = "b"\n', '[targets.b]\nkind = "site"\nsource = "b"\nbucket = "b"\n'),
+        (
+            '[targets.a]\nkind = "site"\nsource = "a"\nbucket = "b"\n',
+            '[targets.b]\nkind = "site"\nsource = "b"\nbucket = "b"\n',
+        ),
         "it changes the bucket 'b', as target 'a' does",
     ),
 }
@@ -87,7 +124,9 @@ SAME = {
 @pytest.mark.parametrize("case", SAME)
 def test_two_targets_that_change_the_same_thing_are_an_error(case: str) -> None:
     parts, said = SAME[case]
-    assert [problem.partition(": ")[2] for problem in problems(*parts)] == [f"{said}; each needs its own"]
+    assert [problem.partition(": ")[2] for problem in problems(*parts)] == [
+        f"{said}; each needs its own"
+    ]
 
 
 APART = {
@@ -101,8 +140,14 @@ APART = {
         DEV + 'vars.x = "-dev"\n',
         PROD + 'vars.x = "-prod"\n',
     ),
-    "the same word under other variables": (a_stack("a", "{x}-api"), a_stack("b", "{y}-api"), DEV + 'vars = { x = "p", y = "q" }\n'),
-    "by hand twice": tuple(f'[targets.{name}]\nkind = "manual"\ninstructions = "call Ada"\n' for name in ("a", "b")),
+    "the same word under other variables": (
+        a_stack("a", "{x}-api"),
+        a_stack("b", "{y}-api"),
+        DEV + 'vars = { x = "p", y = "q" }\n',
+    ),
+    "by hand twice": tuple(
+        f'[targets.{name}]\nkind = "manual"\ninstructions = "call Ada"\n' for name in ("a", "b")
+    ),
     "groups of the same": (
         a_stack("a", "Api"),
         '[targets.g]\nkind = "group"\nmembers = ["a"]\n',
@@ -121,23 +166,45 @@ def test_each_of_three_that_change_one_thing_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("diff", "HEAD"), ("rules", "check"), ("deploy", "--dry-run"), ("health",), ("explain", "a")], ids=" ".join
+    "args",
+    [("diff", "HEAD"), ("rules", "check"), ("deploy", "--dry-run"), ("health",), ("explain", "a")],
+    ids=" ".join,
 )
-def test_every_command_refuses_equal_targets_with_the_line(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+def test_every_command_refuses_equal_targets_with_the_line(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     repo.write({"rules.toml": "version = 1\n" + a_stack("a", "Api") + a_stack("b", "Api")})
     found = toolkit(repo.path, *args)
-    assert (found.code, "rules.toml:6: targets.b: it changes the stack 'Api'" in found.err) == (2, True)
+    assert (found.code, "rules.toml:6: targets.b: it changes the stack 'Api'" in found.err) == (
+        2,
+        True,
+    )
 
 
 # What is left to be filled in
 
 
-@pytest.mark.parametrize("text", ["{x}", "{x}-api", "api-{x}", "a-{x}-b", "{y}-{x}", "https://{x}/health", "a/{x}", "{x}{x}", "a:{x}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{x}",
+        "{x}-api",
+        "api-{x}",
+        "a-{x}-b",
+        "{y}-{x}",
+        "https://{x}/health",
+        "a/{x}",
+        "{x}{x}",
+        "a:{x}",
+    ],
+)
 def test_an_empty_variable_that_is_a_part_of_a_name_leaves_a_hole(text: str) -> None:
     assert is_hole(text, "x", {"x": "", "y": "shop"})
 
 
-@pytest.mark.parametrize("text", ["api{x}", "{x}api", "{y}{x}", "{x}{y}", "a{x}b", "a-{y}{x}", "https://{y}{x}/"])
+@pytest.mark.parametrize(
+    "text", ["api{x}", "{x}api", "{y}{x}", "{x}{y}", "a{x}b", "a-{y}{x}", "https://{y}{x}/"]
+)
 def test_an_empty_variable_beside_other_letters_leaves_none(text: str) -> None:
     assert not is_hole(text, "x", {"x": "", "y": "shop"})
 
@@ -151,7 +218,9 @@ EMPTY = {
     "the host of an address": app("a") + 'health = ["https://{x}/health"]\n',
     "a bucket": '[targets.a]\nkind = "site"\nsource = "a"\nbucket = "{x}"\n',
     "a function": '[targets.a]\nkind = "function"\nsource = "a"\nfunction = "f-{x}"\n',
-    "the template's file": '[targets.a]\nkind = "stack"\nstack = "A"\ntemplate = "stacks/{x}/t.yaml"\n',
+    "the template's file": (
+        '[targets.a]\nkind = "stack"\nstack = "A"\ntemplate = "stacks/{x}/t.yaml"\n'
+    ),
     "a build's context": app("a") + 'build = { context = "{x}" }\n',
 }
 
@@ -179,7 +248,9 @@ def test_a_variable_may_be_empty_where_nothing_is_missing_then(part: str) -> Non
 
 
 def test_each_environment_that_lacks_it_is_told() -> None:
-    assert len(problems(a_stack("a", "{x}-api"), DEV + 'vars.x = ""\n', PROD + 'vars.x = ""\n')) == 2
+    assert (
+        len(problems(a_stack("a", "{x}-api"), DEV + 'vars.x = ""\n', PROD + 'vars.x = ""\n')) == 2
+    )
 
 
 def test_a_draft_may_be_left_with_empty_variables() -> None:
@@ -187,22 +258,49 @@ def test_a_draft_may_be_left_with_empty_variables() -> None:
 
 
 COMMANDS = (
-    ("diff", "HEAD"), ("diff", "live"), ("rules", "check"), ("rules", "match", "a"), ("doctor",), ("health",), ("explain", "a"),
-    ("deploy", "--all", "--dry-run"), ("deploy-stack", "a", "--yes"), ("rollback", "a"), ("permissions",), ("smoke-test",),
-)  # fmt: skip
+    ("diff", "HEAD"),
+    ("diff", "live"),
+    ("rules", "check"),
+    ("rules", "match", "a"),
+    ("doctor",),
+    ("health",),
+    ("explain", "a"),
+    ("deploy", "--all", "--dry-run"),
+    ("deploy-stack", "a", "--yes"),
+    ("rollback", "a"),
+    ("permissions",),
+    ("smoke-test",),
+)
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
-def test_every_command_names_the_empty_variable_and_its_line(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
-    repo.write({"rules.toml": 'version = 1\nenvironment = "dev"\n[environments.dev.vars]\nbase = ""\n' + a_stack("a", "{base}-api")})
+def test_every_command_names_the_empty_variable_and_its_line(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
+    repo.write(
+        {
+            "rules.toml": (
+                'version = 1\nenvironment = "dev"\n[environments.dev.vars]\nbase = ""\n'
+                + a_stack("a", "{base}-api")
+            )
+        }
+    )
     found = toolkit(repo.path, *args)
     assert found.code == 2, found.err
-    assert "rules.toml:4: environments.dev.vars.base: it is empty, and targets.a.stack ('{base}-api') needs it; fill it in" in found.err
+    assert (
+        "rules.toml:4: environments.dev.vars.base: it is empty, and targets.a.stack ('{base}-api')"
+        " needs it; fill it in" in found.err
+    )
 
 
 def test_what_init_drafts_says_what_to_fill_in(tmp_path: Path, toolkit: Toolkit) -> None:
-    program = 'import os\nimport aws_cdk as cdk\napp = cdk.App()\ncdk.Stack(app, os.environ["BASE_NAME"] + "-api")\napp.synth()\n'
-    repo = Repo.make(tmp_path / "repo", {"cdk.json": '{"app": "python3 app.py"}', "app.py": program}, rules=None)
+    program = (
+        'import os\nimport aws_cdk as cdk\napp = cdk.App()\ncdk.Stack(app, os.environ["BASE_NAME"]'
+        ' + "-api")\napp.synth()\n'
+    )
+    repo = Repo.make(
+        tmp_path / "repo", {"cdk.json": '{"app": "python3 app.py"}', "app.py": program}, rules=None
+    )
     assert toolkit(repo.path, "init").code == 0
     text = (repo.path / "rules.toml").read_text()
     if '= ""' not in text:

@@ -105,10 +105,14 @@ EXAMPLES = {
 """Pattern -> paths; with `!` those that it does not match."""
 
 
-@pytest.mark.parametrize(("pattern", "path"), [(pattern, path) for pattern, them in EXAMPLES.items() for path in them])
+@pytest.mark.parametrize(
+    ("pattern", "path"), [(pattern, path) for pattern, them in EXAMPLES.items() for path in them]
+)
 def test_a_pattern_matches_what_the_table_says(pattern: str, path: str) -> None:
     starts_with_mark = path.startswith("!") and not pattern.startswith("\\!")
-    assert matches(pattern, path.removeprefix("!") if starts_with_mark else path) != starts_with_mark
+    assert (
+        matches(pattern, path.removeprefix("!") if starts_with_mark else path) != starts_with_mark
+    )
 
 
 NEVER = "it can never match: "
@@ -132,35 +136,65 @@ REFUSED = {
     "{.,..,x/}/b": "it can never match: every alternative has an empty, `.` or `..` folder",
     "a ": "it ends in white space; write `a`",
     "a\n": "it ends in white space; write `a`",
-    "a\\b": "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders write `/`",
-    "a\\": "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders write `/`",
-    "@(a|b)": "`@(…)` is not supported; write the alternatives in braces, `{a,b}`, or `\\(` for a parenthesis",
-    "*(a)": "`*(…)` is not supported; write the alternatives in braces, `{a,b}`, or `\\(` for a parenthesis",
+    "a\\b": (
+        "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders"
+        " write `/`"
+    ),
+    "a\\": (
+        "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders"
+        " write `/`"
+    ),
+    "@(a|b)": (
+        "`@(…)` is not supported; write the alternatives in braces, `{a,b}`, or `\\(` for a"
+        " parenthesis"
+    ),
+    "*(a)": (
+        "`*(…)` is not supported; write the alternatives in braces, `{a,b}`, or `\\(` for a"
+        " parenthesis"
+    ),
     "(a|b)": "`(a|b)` is not supported; write `{a,b}`, or `\\(` for a parenthesis",
     "[a": "its `[` is never closed; write `\\[` for a bracket",
     "[]": "its `[` is never closed; write `\\[` for a bracket",
     "[a/b]": "a character class cannot hold `/`",
     "[z-a]": "the range `z-a` is the wrong way round",
-    "[[:letter:]]": "`[:letter:]` is no character class; there are alnum, alpha, digit, lower, upper, word, xdigit",
+    "[[:letter:]]": (
+        "`[:letter:]` is no character class; there are alnum, alpha, digit, lower, upper, word,"
+        " xdigit"
+    ),
     "{a,b": "its `{` is never closed; write `\\{` for a brace",
-    "{1..10}": "`{1..10}` is not supported; a range is between two letters or digits, or write `{a,b}`",
-    "{a,b}" * 11: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
-    "[ab]" * 11: "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it",
+    "{1..10}": (
+        "`{1..10}` is not supported; a range is between two letters or digits, or write `{a,b}`"
+    ),
+    "{a,b}" * 11: (
+        "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it"
+    ),
+    "[ab]" * 11: (
+        "its braces, `[…]` and `**` inside of names stand for more than 1024 patterns; split it"
+    ),
     "a**" * 11: "it has more than 4 `**` inside of names, which stand for 2048 patterns; split it",
-    "{a,b}" * 5 + "c**" * 6: "it has more than 4 `**` inside of names, which stand for 64 patterns; split it",
+    "{a,b}" * 5 + "c**" * 6: (
+        "it has more than 4 `**` inside of names, which stand for 64 patterns; split it"
+    ),
     "{" * 17 + "a,b" + "}" * 17: "its braces are nested deeper than 16 levels; split it",
 }
 
 
-@pytest.mark.parametrize("pattern", REFUSED, ids=lambda pattern: pattern[:20].encode("unicode_escape").decode())
+@pytest.mark.parametrize(
+    "pattern", REFUSED, ids=lambda pattern: pattern[:20].encode("unicode_escape").decode()
+)
 def test_a_pattern_that_cannot_be_meant_is_refused_with_the_mend(pattern: str) -> None:
     with pytest.raises(PatternError) as refused:
         alternatives(pattern)
     assert str(refused.value) == REFUSED[pattern]
 
 
-@given(st.lists(st.sampled_from(("", ".", "a", "*", "b*")), min_size=1, max_size=5), st.sampled_from(("", " ", "\t ")))
-def test_the_mend_of_a_path_that_never_matches_is_a_pattern_that_loads(names: list[str], end: str) -> None:
+@given(
+    st.lists(st.sampled_from(("", ".", "a", "*", "b*")), min_size=1, max_size=5),
+    st.sampled_from(("", " ", "\t ")),
+)
+def test_the_mend_of_a_path_that_never_matches_is_a_pattern_that_loads(
+    names: list[str], end: str
+) -> None:
     try:
         alternatives("/".join(names) + end)
     except PatternError as refused:
@@ -189,16 +223,21 @@ def test_an_escaped_path_matches_itself_and_nothing_near_it(path: str) -> None:
 
 
 @given(st.data())
-def test_a_pattern_that_only_lets_go_of_some_of_a_path_still_matches_it(data: st.DataObject) -> None:
+def test_a_pattern_that_only_lets_go_of_some_of_a_path_still_matches_it(
+    data: st.DataObject,
+) -> None:
     path = data.draw(strategies.paths())
     pattern = data.draw(strategies.wider(path).filter(usable))
-    # what ends in a star wants something below it, so that the last `**` may not stand for no folder at all there
+    # what ends in a star wants something below it, so that the last `**` may not stand for no
+    # folder at all there
     if not re.search(r"(?<!\\)\*/\*\*$", pattern):
         assert matches(pattern, path)
 
 
 @given(strategies.paths(), strategies.paths())
-def test_everything_below_a_folder_and_the_folder_itself_match_its_globstar(folder: str, below: str) -> None:
+def test_everything_below_a_folder_and_the_folder_itself_match_its_globstar(
+    folder: str, below: str
+) -> None:
     assert matches(f"{escaped(folder)}/**", f"{folder}/{below}")
     assert matches(f"{escaped(folder)}/**", folder)
     assert matches(f"**/{escaped(folder)}/**", f"x/{folder}/{below}")
@@ -207,7 +246,9 @@ def test_everything_below_a_folder_and_the_folder_itself_match_its_globstar(fold
 
 @given(st.data(), strategies.paths())
 def test_a_brace_is_the_sum_of_its_alternatives(data: st.DataObject, path: str) -> None:
-    one, other = (data.draw(strategies.loose().filter(lambda pattern: "," not in pattern)) for _ in range(2))
+    one, other = (
+        data.draw(strategies.loose().filter(lambda pattern: "," not in pattern)) for _ in range(2)
+    )
     both = f"{{{one},{other}}}"
     assert matches(both, path) == (matches(one, path) or matches(other, path))
 
@@ -240,8 +281,17 @@ def _name(pattern: str, name: str) -> bool:
 
 
 @given(
-    st.lists(st.text("aab*?", min_size=1, max_size=5).map(lambda name: re.sub(r"\*+", "*", name)) | st.just("**"), min_size=1, max_size=6),
-    st.lists(st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=7).map("/".join), min_size=1, max_size=10),
+    st.lists(
+        st.text("aab*?", min_size=1, max_size=5).map(lambda name: re.sub(r"\*+", "*", name))
+        | st.just("**"),
+        min_size=1,
+        max_size=6,
+    ),
+    st.lists(
+        st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=7).map("/".join),
+        min_size=1,
+        max_size=10,
+    ),
 )
 def test_stars_agree_with_trying_every_way(names: list[str], paths: list[str]) -> None:
     pattern = "/".join(names)
@@ -267,14 +317,18 @@ HOSTILE = {
     "{" * 341 + "a" + "," * 341 + "}" * 341: "",
     "x" * 90 + "{a,b}" * 10 + "x" * 90: "",
 }
-"""Patterns that make a matcher with backtracking, or one that writes out everything, work for ever."""
+"""Patterns that make a matcher with backtracking, or one that writes out everything, work for
+ever.
+"""
 
 
 @pytest.mark.parametrize("pattern", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_pattern_is_answered_or_refused_at_once(pattern: str) -> None:
     start = time.process_time()
     if usable(pattern):
-        assert not any(re.fullmatch(regex(plain), HOSTILE[pattern]) for plain in alternatives(pattern))
+        assert not any(
+            re.fullmatch(regex(plain), HOSTILE[pattern]) for plain in alternatives(pattern)
+        )
     assert time.process_time() - start < 1
 
 
@@ -282,20 +336,41 @@ def test_the_longest_pattern_is_still_one() -> None:
     assert matches("a" * LONGEST, "a" * LONGEST)
 
 
-# Git's `:(glob,top)` pathspec is the same dialect but for what is left out here: braces, a `**` inside a name, `[id]` as a
-# literal name (every class below has a range or a `!`), non-ASCII (git matches bytes). Two differences are computed instead:
-# a pathspec also names all that is below what it spells literally, and ours also matches `dir` for `dir/**`.
+# Git's `:(glob,top)` pathspec is the same dialect but for what is left out here: braces, a `**`
+# inside a name, `[id]` as a literal name (every class below has a range or a `!`), non-ASCII (git
+# matches bytes). Two differences are computed instead: a pathspec also names all that is below what
+# it spells literally, and ours also matches `dir` for `dir/**`.
 
 _GIT_LETTERS = "aAb.-[]"
 _GIT_PART = st.one_of(
     st.text("aAb.-", min_size=1, max_size=2),
-    st.sampled_from(("*", "?", "[a-b]", "[!a]", "[^.]", "[]a-]", "[[:upper:]]", "[[:alpha:]-]", "[\\]a]", "\\[", "\\*", "]")),
+    st.sampled_from(
+        (
+            "*",
+            "?",
+            "[a-b]",
+            "[!a]",
+            "[^.]",
+            "[]a-]",
+            "[[:upper:]]",
+            "[[:alpha:]-]",
+            "[\\]a]",
+            "\\[",
+            "\\*",
+            "]",
+        )
+    ),
 )
-_GIT_NAME = st.one_of(st.just("**"), st.lists(_GIT_PART, min_size=1, max_size=3).map("".join).filter(lambda name: "**" not in name))
+_GIT_NAME = st.one_of(
+    st.just("**"),
+    st.lists(_GIT_PART, min_size=1, max_size=3).map("".join).filter(lambda name: "**" not in name),
+)
 _GIT_PATTERNS = (
     st.lists(_GIT_NAME, min_size=1, max_size=4)
     .map("/".join)
-    .filter(lambda pattern: "**/**" not in pattern and not {".", ".."}.intersection(pattern.split("/")))
+    .filter(
+        lambda pattern: "**/**" not in pattern and not {".", ".."}.intersection(pattern.split("/"))
+    )
 )
 
 
@@ -310,16 +385,26 @@ def listed(index: Repo, pattern: str) -> set[str]:
     return {path for path in found if path and not path.startswith(f"{pattern}/")}
 
 
-@given(st.sets(strategies.paths(_GIT_LETTERS), min_size=1, max_size=30), st.lists(_GIT_PATTERNS, min_size=1, max_size=12, unique=True))
+@given(
+    st.sets(strategies.paths(_GIT_LETTERS), min_size=1, max_size=30),
+    st.lists(_GIT_PATTERNS, min_size=1, max_size=12, unique=True),
+)
 @settings(max_examples=settings().max_examples // 2)
 def test_git_agrees_on_the_shared_dialect(index: Repo, tree: set[str], patterns: list[str]) -> None:
     files = {path for path in tree if not any(other.startswith(f"{path}/") for other in tree)}
     index.git("read-tree", "--empty")
-    index.git("update-index", "-z", "--index-info", given="".join(f"100644 {'1' * 40}\t{path}\0" for path in sorted(files)).encode())
+    index.git(
+        "update-index",
+        "-z",
+        "--index-info",
+        given="".join(f"100644 {'1' * 40}\t{path}\0" for path in sorted(files)).encode(),
+    )
     for pattern in patterns:
         expected = listed(index, pattern)
         folder = pattern.removesuffix("/**")
         if folder != pattern and not folder.endswith("*"):
             expected |= listed(index, folder)
-        ours = {path for path in files if matches(pattern, path) and not path.startswith(f"{pattern}/")}
+        ours = {
+            path for path in files if matches(pattern, path) and not path.startswith(f"{pattern}/")
+        }
         assert ours == expected, pattern

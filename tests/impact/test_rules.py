@@ -78,28 +78,68 @@ path = "LICENSE"
 reason = "no code"
 """
     build = app.Build(context="backend", dockerfile="backend/Dockerfile", platform="linux/amd64")
-    app_settings = app.Settings(cluster="c{suffix}", service="s", repository="r", build=build, health=("http://example.com/health",))
+    app_settings = app.Settings(
+        cluster="c{suffix}",
+        service="s",
+        repository="r",
+        build=build,
+        health=("http://example.com/health",),
+    )
     assert load(text) == Rules(
         file="rules.toml",
         text=text,
         project="car-rental",
         environment="dev",
-        environments={"dev": Environment("dev", "111111111111", ("eu-west-1",), "car-rental-dev", True, {"suffix": "-dev"})},
+        environments={
+            "dev": Environment(
+                "dev", "111111111111", ("eu-west-1",), "car-rental-dev", True, {"suffix": "-dev"}
+            )
+        },
         ignore=("**/*.md",),
         unmatched="app",
         targets={
-            "app": Target("app", "app", app_settings, "deploy-app", 3723, ("team/api",), deadline_s=1800),
-            "team/api": Target("team/api", "stack", stack.Settings(stack="Api", cdk="cdk"), "deploy-stack", 300, deadline_s=5400),
-            "all": Target("all", "group", group.Settings(members=("app", "team/api")), "deploy", 0, (), ("app", "team/api")),
+            "app": Target(
+                "app", "app", app_settings, "deploy-app", 3723, ("team/api",), deadline_s=1800
+            ),
+            "team/api": Target(
+                "team/api",
+                "stack",
+                stack.Settings(stack="Api", cdk="cdk"),
+                "deploy-stack",
+                300,
+                deadline_s=5400,
+            ),
+            "all": Target(
+                "all",
+                "group",
+                group.Settings(members=("app", "team/api")),
+                "deploy",
+                0,
+                (),
+                ("app", "team/api"),
+            ),
         },
-        rules=(Rule("App", ("backend/**", "!**/*.test.ts"), ("app",), ("smoke-test",), ("added", "deleted")),),
+        rules=(
+            Rule(
+                "App",
+                ("backend/**", "!**/*.test.ts"),
+                ("app",),
+                ("smoke-test",),
+                ("added", "deleted"),
+            ),
+        ),
         accept=(Accept("LICENSE", "no code"),),
     )
 
 
 def test_a_version_is_enough() -> None:
     rules = load(HEAD)
-    assert (rules.unmatched, rules.rules, dict(rules.targets), rules.environment) == ("warn", (), {}, None)
+    assert (rules.unmatched, rules.rules, dict(rules.targets), rules.environment) == (
+        "warn",
+        (),
+        {},
+        None,
+    )
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -111,12 +151,19 @@ def test_what_is_wrong_is_told_with_its_line_and_what_was_expected(case: str) ->
 
 
 def test_every_problem_is_told_at_once() -> None:
-    keys = [problem.key for problem in problems(HEAD + 'unmatched = "x"\n' + STACK + 'estimate = "x"\n' + RULE.replace("a/**", "/a"))]
+    keys = [
+        problem.key
+        for problem in problems(
+            HEAD + 'unmatched = "x"\n' + STACK + 'estimate = "x"\n' + RULE.replace("a/**", "/a")
+        )
+    ]
     assert keys == ["targets.api.estimate", "rules[0].paths[0]", "unmatched"]
 
 
 def test_a_target_that_is_broken_is_not_told_as_missing_besides() -> None:
-    assert [problem.key for problem in problems(HEAD + "[targets.api]\nkind = 'x'\n" + RULE)] == ["targets.api.kind"]
+    assert [problem.key for problem in problems(HEAD + "[targets.api]\nkind = 'x'\n" + RULE)] == [
+        "targets.api.kind"
+    ]
 
 
 def test_a_long_list_of_problems_is_cut() -> None:
@@ -148,7 +195,10 @@ def test_a_duration_is_hours_minutes_and_seconds(text: str, expected: int) -> No
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "2m ", " 2m", "2s1m", "1d", "-1s", "1.5m", "1m1m", "1000h", "2 m", "2m\n", "h1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "m", "2m ", " 2m", "2s1m", "1d", "-1s", "1.5m", "1m1m", "1000h", "2 m", "2m\n", "h1"],
+)
 def test_what_is_no_duration_is_none(text: str) -> None:
     assert seconds(text) is None
 
@@ -158,8 +208,28 @@ def test_a_name_may_be_a_path_of_words(name: str) -> None:
     assert set(load(f'{HEAD}[targets."{name}"]\n{MANUAL}').targets) == {name}
 
 
-@pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a;b", "$(a)", "a//b", "/a", "a/", "a\\nb", "--yes", "é", "a/-b", "a/../b"])
-def test_a_name_that_a_shell_or_a_command_line_could_take_for_something_else_is_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "-a",
+        ".a",
+        "a b",
+        "a;b",
+        "$(a)",
+        "a//b",
+        "/a",
+        "a/",
+        "a\\nb",
+        "--yes",
+        "é",
+        "a/-b",
+        "a/../b",
+    ],
+)
+def test_a_name_that_a_shell_or_a_command_line_could_take_for_something_else_is_refused(
+    name: str,
+) -> None:
     assert "a name is made of" in problems(f'{HEAD}[targets."{name}"]\n{MANUAL}')[0].message
 
 
@@ -168,9 +238,15 @@ def test_a_deploy_may_take_no_time() -> None:
 
 
 def test_a_variable_must_be_known_in_every_environment() -> None:
-    good = '[environments.dev]\nvars = { suffix = "" }\n[environments.prod]\nvars = { suffix = "-prod" }\n'
+    good = (
+        '[environments.dev]\nvars = { suffix = "" }\n[environments.prod]\nvars = { suffix ='
+        ' "-prod" }\n'
+    )
     assert load(HEAD + good + STACK.replace("Api", "Api{suffix}"))
-    assert len(problems(HEAD + good + "[environments.test]\n" + STACK.replace("Api", "Api{suffix}"))) == 1
+    assert (
+        len(problems(HEAD + good + "[environments.test]\n" + STACK.replace("Api", "Api{suffix}")))
+        == 1
+    )
 
 
 def test_braces_that_name_no_variable_are_left_alone() -> None:
@@ -178,7 +254,14 @@ def test_braces_that_name_no_variable_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["AKIAABCDEFGHIJKLMNO", "akiaabcdefghijklmnop", "XAKIAABCDEFGHIJKLMNOP", "hooks.slack.com/apps", "PUBLIC KEY"]
+    "key",
+    [
+        "AKIAABCDEFGHIJKLMNO",
+        "akiaabcdefghijklmnop",
+        "XAKIAABCDEFGHIJKLMNOP",
+        "hooks.slack.com/apps",
+        "PUBLIC KEY",
+    ],
 )
 def test_what_only_resembles_a_credential_is_no_reason_to_refuse(key: str) -> None:
     assert load(f'{HEAD}project = "{key}"\n')
@@ -186,20 +269,33 @@ def test_what_only_resembles_a_credential_is_no_reason_to_refuse(key: str) -> No
 
 def test_groups_may_share_members_and_hold_groups() -> None:
     groups = "".join(
-        f'[targets.{name}]\nkind = "group"\nmembers = {members}\n' for name, members in (("a", "['api', 'app']"), ("b", "['a']"))
+        f'[targets.{name}]\nkind = "group"\nmembers = {members}\n'
+        for name, members in (("a", "['api', 'app']"), ("b", "['a']"))
     )
-    assert load(HEAD + STACK + APP + groups + '[targets.c]\nkind = "group"\nmembers = ["app"]\nneeds = ["api"]\n')
+    assert load(
+        HEAD
+        + STACK
+        + APP
+        + groups
+        + '[targets.c]\nkind = "group"\nmembers = ["app"]\nneeds = ["api"]\n'
+    )
 
 
 def hostile_rules() -> dict[str, str]:
     def rule(name: str, deploy: list[str]) -> str:
-        return f'[[rules]]\nname = "{name}"\npaths = ["a"]\ndeploy = [\n' + "".join(f'"{word}",\n' for word in deploy) + "]\n"
+        return (
+            f'[[rules]]\nname = "{name}"\npaths = ["a"]\ndeploy = [\n'
+            + "".join(f'"{word}",\n' for word in deploy)
+            + "]\n"
+        )
 
     def a_group(name: str, member: str) -> str:
         return f'[targets.{name}]\nkind = "group"\nmembers = ["{member}"]\n'
 
     def near(length: int, number: int) -> str:
-        targets, deploy = ([f"{half * length}{at}" for at in range(number)] for half in ("ab", "ba"))
+        targets, deploy = (
+            [f"{half * length}{at}" for at in range(number)] for half in ("ab", "ba")
+        )
         return "".join(f"[targets.{name}]\n{MANUAL}" for name in targets) + rule("x", deploy)
 
     one = f"[targets.m]\n{MANUAL}"
@@ -211,29 +307,58 @@ def hostile_rules() -> dict[str, str]:
         "many names that are nearly right": near(18, 999),
         "one name again and again": one + a_group("g", "m") + rule("x", ["g"] * 20_000),
         "braces": "ignore = [\n" + "".join(f'"{at}{"{a,b}" * 9}",\n' for at in range(4000)) + "]\n",
-        "stars in names": "ignore = [\n" + "".join(f'"{"**/a" * 200}{at}",\n' for at in range(300)) + "]\n",
+        "stars in names": (
+            "ignore = [\n" + "".join(f'"{"**/a" * 200}{at}",\n' for at in range(300)) + "]\n"
+        ),
         "wrong patterns": "ignore = [\n" + "".join(f'"/{at}",\n' for at in range(20_000)) + "]\n",
-        "environments": "".join(f"[environments.e{at}]\n" for at in range(3000)) + STACK.replace("Api", "{a}{b}{c}"),
-        "a long chain of groups": one
-        + "".join(a_group(name, member) for member, name in pairwise(half))
-        + "".join(rule(name, [name]) for name in half),
-        "a longer chain of groups": one + "".join(a_group(name, member) for member, name in pairwise(chain)),
-        "groups of all that came before": one + "".join(a_group(f"g{at}", '", "'.join(chain[: at + 1])) for at in range(400)),
-        "a group that needs a group": "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
-        + a_group("one", '",\n"'.join(half[:2000]))
-        + a_group("two", '",\n"'.join(half[2000:]))
-        + 'needs = ["one"]\n',
-        "all need the same one": one + "".join(f"[targets.{name}]\n{MANUAL}needs = ['m']\n" for name in chain[1:]),
-        "a long chain of needs": "".join(f"[targets.{name}]\n{MANUAL}needs = ['{need}']\n" for need, name in pairwise(half))
-        + one
-        + "".join(rule(name, [name]) for name in half),
+        "environments": (
+            "".join(f"[environments.e{at}]\n" for at in range(3000))
+            + STACK.replace("Api", "{a}{b}{c}")
+        ),
+        "a long chain of groups": (
+            one
+            + "".join(a_group(name, member) for member, name in pairwise(half))
+            + "".join(rule(name, [name]) for name in half)
+        ),
+        "a longer chain of groups": (
+            one + "".join(a_group(name, member) for member, name in pairwise(chain))
+        ),
+        "groups of all that came before": (
+            one + "".join(a_group(f"g{at}", '", "'.join(chain[: at + 1])) for at in range(400))
+        ),
+        "a group that needs a group": (
+            "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
+            + a_group("one", '",\n"'.join(half[:2000]))
+            + a_group("two", '",\n"'.join(half[2000:]))
+            + 'needs = ["one"]\n'
+        ),
+        "all need the same one": (
+            one + "".join(f"[targets.{name}]\n{MANUAL}needs = ['m']\n" for name in chain[1:])
+        ),
+        "a long chain of needs": (
+            "".join(
+                f"[targets.{name}]\n{MANUAL}needs = ['{need}']\n" for need, name in pairwise(half)
+            )
+            + one
+            + "".join(rule(name, [name]) for name in half)
+        ),
         "many small targets": "".join(f"[targets.{name}]\n{MANUAL}" for name in chain),
-        "targets that each have a rule": "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
-        + "".join(rule(name, [name]) for name in half),
-        "many targets in many environments": "".join(f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half)
-        + "".join(f'[environments.e{at}]\nvars.a="{at}"\n' for at in range(10_000)),
-        "many empty variables": "".join(f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half)
-        + "".join(f'[environments.e{at}]\nvars.a=""\n' for at in range(10_000)),
+        "targets that each have a rule": (
+            "".join(f"[targets.{name}]\n{MANUAL}" for name in half)
+            + "".join(rule(name, [name]) for name in half)
+        ),
+        "many targets in many environments": (
+            "".join(
+                f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half
+            )
+            + "".join(f'[environments.e{at}]\nvars.a="{at}"\n' for at in range(10_000))
+        ),
+        "many empty variables": (
+            "".join(
+                f'[targets.{name}]\nkind="stack"\ncdk="c"\nstack="{name}{{a}}"\n' for name in half
+            )
+            + "".join(f'[environments.e{at}]\nvars.a=""\n' for at in range(10_000))
+        ),
         "rules": "[[rules]]\n" * MOST_RULES,
     }
 
@@ -244,7 +369,9 @@ def test_hostile_rules_are_loaded_or_refused_within_a_second(case: str) -> None:
     start = time.process_time()
     with suppress(RulesError):
         flow.book(load(text)).called("a", "added")
-    assert time.process_time() - start < 2  # at the limits it takes half of a second on a quiet machine
+    assert (
+        time.process_time() - start < 2
+    )  # at the limits it takes half of a second on a quiet machine
 
 
 @given(st.data())
@@ -263,7 +390,9 @@ def test_a_damaged_file_is_loaded_or_refused_with_lines_that_are_there(data: st.
         elif how == "swap":
             lines[at], lines[other] = lines[other], lines[at]
         else:
-            lines[at] = lines[at].replace('"', data.draw(st.sampled_from(("", "'", '"x', "[", "5"))), 1)
+            lines[at] = lines[at].replace(
+                '"', data.draw(st.sampled_from(("", "'", '"x', "[", "5"))), 1
+            )
     try:
         load("\n".join(lines))
     except RulesError as refused:
@@ -275,11 +404,21 @@ def test_a_damaged_file_is_loaded_or_refused_with_lines_that_are_there(data: st.
 
 def test_a_circle_is_told_in_the_same_words_every_time() -> None:
     names = [f"t{at}" for at in range(8)]
-    text = HEAD + f"[targets.A]\n{MANUAL}needs = {names}\n" + "".join(f"[targets.{name}]\n{MANUAL}needs = ['{name}']\n" for name in names)
+    text = (
+        HEAD
+        + f"[targets.A]\n{MANUAL}needs = {names}\n"
+        + "".join(f"[targets.{name}]\n{MANUAL}needs = ['{name}']\n" for name in names)
+    )
     program = "import sys; from toolkit import flow; flow.read_rules(sys.stdin.buffer.read(), 'r')"
     said = set()
     for seed in "123":
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", program], input=text.encode(), env=environment, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            input=text.encode(),
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
         said.add(done.stderr.splitlines()[-1])
     assert len(said) == 1

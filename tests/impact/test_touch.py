@@ -36,15 +36,28 @@ def called(impact: Impact) -> dict[str, list[str]]:
     return {name: [reason.path for reason in reasons] for name, reasons in impact.targets.items()}
 
 
-def on(rules: RuleBook, *paths: str, old: RuleBook | None = None, status: str = "modified") -> Impact:
-    return touch([Change(path, status) for path in paths], rules, () if old is None else (old,), ("rules.toml",))
+def on(
+    rules: RuleBook, *paths: str, old: RuleBook | None = None, status: str = "modified"
+) -> Impact:
+    return touch(
+        [Change(path, status) for path in paths],
+        rules,
+        () if old is None else (old,),
+        ("rules.toml",),
+    )
 
 
 def test_a_path_calls_for_the_targets_of_every_rule_that_matches_it() -> None:
-    rules = book(HEAD + rule("one", '["x/**"]', 'deploy = ["a"]') + rule("two", '["**/*.py"]', 'deploy = ["b"]\nrun = ["smoke-test"]'))
+    rules = book(
+        HEAD
+        + rule("one", '["x/**"]', 'deploy = ["a"]')
+        + rule("two", '["**/*.py"]', 'deploy = ["b"]\nrun = ["smoke-test"]')
+    )
     impact = on(rules, "x/m.py")
     assert called(impact) == {"a": ["x/m.py"], "b": ["x/m.py"]}
-    assert impact.touched == (Touched(Change("x/m.py", "modified"), ("one", "two"), ("a", "b"), "matched"),)
+    assert impact.touched == (
+        Touched(Change("x/m.py", "modified"), ("one", "two"), ("a", "b"), "matched"),
+    )
 
 
 def test_a_reason_is_the_path_the_rule_and_its_pattern_on_its_line() -> None:
@@ -54,7 +67,9 @@ def test_a_reason_is_the_path_the_rule_and_its_pattern_on_its_line() -> None:
 
 
 def test_the_narrower_of_two_candidates_stays() -> None:
-    assert called(on(book(RULES), "cdk/stacks/fargate_stack.py")) == {"fargate": ["cdk/stacks/fargate_stack.py"]}
+    assert called(on(book(RULES), "cdk/stacks/fargate_stack.py")) == {
+        "fargate": ["cdk/stacks/fargate_stack.py"]
+    }
 
 
 def test_narrowing_is_done_for_each_path_by_itself() -> None:
@@ -64,13 +79,19 @@ def test_narrowing_is_done_for_each_path_by_itself() -> None:
 
 def test_a_group_is_dropped_for_what_it_covers_at_any_depth() -> None:
     text = HEAD + '[targets.world]\nkind = "group"\nmembers = ["both"]\n'
-    rules = book(text + rule("one", '["x/**"]', 'deploy = ["world"]') + rule("two", '["x/y/**"]', 'deploy = ["a"]'))
+    rules = book(
+        text
+        + rule("one", '["x/**"]', 'deploy = ["world"]')
+        + rule("two", '["x/y/**"]', 'deploy = ["a"]')
+    )
     assert called(on(rules, "x/y/z")) == {"a": ["x/y/z"]}
     assert called(on(rules, "x/z")) == {"world": ["x/z"]}
 
 
 def test_a_second_rule_for_the_same_path_and_target_adds_no_reason() -> None:
-    rules = book(HEAD + rule("one", '["x/**"]', 'deploy = ["a"]') + rule("two", '["**/y"]', 'deploy = ["a"]'))
+    rules = book(
+        HEAD + rule("one", '["x/**"]', 'deploy = ["a"]') + rule("two", '["**/y"]', 'deploy = ["a"]')
+    )
     assert [reason.rule for reason in on(rules, "x/y").targets["a"]] == ["one"]
 
 
@@ -81,7 +102,10 @@ def test_what_is_ignored_calls_for_nothing_whatever_else_matches() -> None:
 
 def test_a_rule_may_call_for_a_check_alone() -> None:
     impact = on(book(RULES), "smoke/x", "smoke/y")
-    assert (called(impact), {name: [one.path for one in reasons] for name, reasons in impact.checks.items()}) == (
+    assert (
+        called(impact),
+        {name: [one.path for one in reasons] for name, reasons in impact.checks.items()},
+    ) == (
         {},
         {"smoke-test": ["smoke/x", "smoke/y"]},
     )
@@ -98,7 +122,9 @@ def test_a_rule_for_some_statuses_counts_for_those_and_for_what_nobody_knows(sta
 
 
 @pytest.mark.parametrize(("policy", "targets"), [("warn", ()), ("fail", ()), ("both", ("both",))])
-def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(policy: str, targets: tuple[str, ...]) -> None:
+def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(
+    policy: str, targets: tuple[str, ...]
+) -> None:
     impact = on(book(HEAD.replace("1\n", f'1\nunmatched = "{policy}"\n', 1)), "x")
     assert impact.touched == (Touched(Change("x", "modified"), (), targets, "unmatched"),)
     assert impact.unmatched == ["x"]
@@ -111,7 +137,9 @@ def test_a_change_of_the_rules_themselves_is_shown_and_calls_for_nothing() -> No
 
 
 def test_a_rule_may_match_the_rules_themselves() -> None:
-    assert called(on(book(HEAD + rule("one", '["rules.toml"]', 'deploy = ["a"]')), "rules.toml")) == {"a": ["rules.toml"]}
+    assert called(
+        on(book(HEAD + rule("one", '["rules.toml"]', 'deploy = ["a"]')), "rules.toml")
+    ) == {"a": ["rules.toml"]}
 
 
 def test_old_rules_count_besides_the_new_ones() -> None:
@@ -145,7 +173,10 @@ def test_what_is_ignored_today_calls_for_the_fallback_of_then() -> None:
 
 def test_the_rules_of_every_base_count() -> None:
     olds = [book(HEAD + rule("old", '["x/**"]', f'deploy = ["{name}"]')) for name in "ab"]
-    assert called(touch([Change("x/y", "modified")], book(HEAD), olds)) == {"a": ["x/y"], "b": ["x/y"]}
+    assert called(touch([Change("x/y", "modified")], book(HEAD), olds)) == {
+        "a": ["x/y"],
+        "b": ["x/y"],
+    }
 
 
 def test_a_group_of_the_old_rules_means_what_it_held_then() -> None:
@@ -153,21 +184,32 @@ def test_a_group_of_the_old_rules_means_what_it_held_then() -> None:
     held = HEAD.replace('members = ["a", "b"]', 'members = ["b"]')
     gone = HEAD.split("[targets.both]")[0]
     same = HEAD.replace('members = ["a", "b"]', 'members = ["b", "a"]')
-    assert [set(called(on(book(new), "x/y", old=old))) for new in (held, gone, same)] == [{"a", "b"}, {"a", "b"}, {"both"}]
+    assert [set(called(on(book(new), "x/y", old=old))) for new in (held, gone, same)] == [
+        {"a", "b"},
+        {"a", "b"},
+        {"both"},
+    ]
 
 
 def test_what_only_old_rules_ignore_still_counts() -> None:
     text = HEAD + rule("one", '["x/**"]', 'deploy = ["a"]')
-    assert called(on(book(text), "x/y", old=book(text.replace("1\n", '1\nignore = ["**"]\n', 1)))) == {"a": ["x/y"]}
+    assert called(
+        on(book(text), "x/y", old=book(text.replace("1\n", '1\nignore = ["**"]\n', 1)))
+    ) == {"a": ["x/y"]}
 
 
 def test_what_the_new_rules_ignore_still_counts_for_the_old_ones() -> None:
     text = HEAD + rule("one", '["x/**"]', 'deploy = ["a"]')
-    assert called(on(book(text.replace("1\n", '1\nignore = ["**"]\n', 1)), "x/y", old=book(text))) == {"a": ["x/y"]}
+    assert called(
+        on(book(text.replace("1\n", '1\nignore = ["**"]\n', 1)), "x/y", old=book(text))
+    ) == {"a": ["x/y"]}
 
 
 def test_a_target_that_only_old_rules_know_is_told_apart() -> None:
-    old = book(HEAD.replace("[targets.a]", "[targets.gone]").replace('"a"', '"gone"') + rule("old", '["x/**"]', 'deploy = ["gone"]'))
+    old = book(
+        HEAD.replace("[targets.a]", "[targets.gone]").replace('"a"', '"gone"')
+        + rule("old", '["x/**"]', 'deploy = ["gone"]')
+    )
     impact = on(book(HEAD + rule("new", '["y/**"]', 'deploy = ["a"]')), "x/y", old=old)
     assert (impact.removed, called(impact)) == (("gone",), {})
 
@@ -179,47 +221,78 @@ PATTERNS = ("x/**", "y/**", "**/*.py", "x/*", "!**/m.*", "**/n.md", "z/n.md")
 @st.composite
 def books(draw: st.DrawFn) -> RuleBook:
     policy = draw(st.sampled_from(("warn", "fail", "a", "both")))
-    text = HEAD.replace("1\n", f"1\nunmatched = '{policy}'\nignore = {draw(st.lists(st.sampled_from(PATTERNS), max_size=1))}\n", 1)
+    text = HEAD.replace(
+        "1\n",
+        f"1\nunmatched = '{policy}'\nignore ="
+        f" {draw(st.lists(st.sampled_from(PATTERNS), max_size=1))}\n",
+        1,
+    )
     for at in range(draw(st.integers(0, 4))):
         paths = draw(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2))
         calls = draw(
-            st.sampled_from(('deploy = ["a"]', 'deploy = ["b"]', 'deploy = ["a", "b"]', 'deploy = ["both"]', 'run = ["smoke-test"]'))
+            st.sampled_from(
+                (
+                    'deploy = ["a"]',
+                    'deploy = ["b"]',
+                    'deploy = ["a", "b"]',
+                    'deploy = ["both"]',
+                    'run = ["smoke-test"]',
+                )
+            )
         )
         changes = draw(st.lists(st.sampled_from(STATUSES), max_size=2))
         text += rule(str(at), str(paths), calls, f"changes = {changes}")
     return book(text)
 
 
-CHANGES = st.lists(st.builds(Change, st.sampled_from(PATHS), st.sampled_from((*STATUSES, "conflicted", "unknown"))), max_size=6)
+CHANGES = st.lists(
+    st.builds(
+        Change, st.sampled_from(PATHS), st.sampled_from((*STATUSES, "conflicted", "unknown"))
+    ),
+    max_size=6,
+)
 
 
 @given(books(), CHANGES)
-def test_asking_for_the_calls_alone_gives_the_same_as_asking_for_the_reasons(rules: RuleBook, changes: list[Change]) -> None:
+def test_asking_for_the_calls_alone_gives_the_same_as_asking_for_the_reasons(
+    rules: RuleBook, changes: list[Change]
+) -> None:
     for change in changes:
         impact, calls = touch([change], rules), rules.called(change.path, change.status)
-        assert (tuple(impact.targets), calls.unmatched) == (tuple(dict.fromkeys(calls.targets)), bool(impact.unmatched))
+        assert (tuple(impact.targets), calls.unmatched) == (
+            tuple(dict.fromkeys(calls.targets)),
+            bool(impact.unmatched),
+        )
         assert set(impact.checks) == set(calls.run)
 
 
 @given(books(), CHANGES, CHANGES)
-def test_more_changes_never_call_for_less(rules: RuleBook, some: list[Change], more: list[Change]) -> None:
+def test_more_changes_never_call_for_less(
+    rules: RuleBook, some: list[Change], more: list[Change]
+) -> None:
     fewer, all_of_them = called(touch(some, rules)), called(touch([*some, *more], rules))
     assert all(set(paths) <= set(all_of_them[name]) for name, paths in fewer.items())
 
 
 @given(books(), books(), CHANGES)
-def test_old_rules_never_make_it_less(rules: RuleBook, old: RuleBook, changes: list[Change]) -> None:
+def test_old_rules_never_make_it_less(
+    rules: RuleBook, old: RuleBook, changes: list[Change]
+) -> None:
     alone, together = called(touch(changes, rules)), called(touch(changes, rules, (old,)))
     assert all(set(paths) <= set(together[name]) for name, paths in alone.items())
 
 
 @given(books(), CHANGES)
-def test_every_change_is_matched_ignored_or_unmatched(rules: RuleBook, changes: list[Change]) -> None:
+def test_every_change_is_matched_ignored_or_unmatched(
+    rules: RuleBook, changes: list[Change]
+) -> None:
     impact = touch(changes, rules)
     assert [one.change for one in impact.touched] == changes
     for one in impact.touched:
         hits = bool(rules.matching(one.change))
-        assert one.verdict == ("ignored" if rules.ignores(one.change.path) else "matched" if hits else "unmatched")
+        assert one.verdict == (
+            "ignored" if rules.ignores(one.change.path) else "matched" if hits else "unmatched"
+        )
 
 
 @given(books(), CHANGES)

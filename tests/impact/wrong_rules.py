@@ -25,7 +25,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a key that is near nothing": (
         "version = 1\nxyzzy = []\n",
-        ":2: xyzzy: unknown key; there are version, project, environment, ignore, unmatched, environments, targets, rules and 4 more",
+        (
+            ":2: xyzzy: unknown key; there are version, project, environment, ignore, unmatched,"
+            " environments, targets, rules and 4 more"
+        ),
     ),
     "ignore is text": (
         'version = 1\nignore = "*.md"\n',
@@ -81,7 +84,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a name that is none": (
         HEAD + '[environments."a b"]\n',
-        ":2: environments.a b: a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts",
+        (
+            ":2: environments.a b: a name is made of letters, digits, `_`, `-` and `.`, with `/`"
+            " between parts"
+        ),
     ),
     "an environment that is none": (
         HEAD + "environments.dev = 1\n",
@@ -93,7 +99,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a target without a kind": (
         HEAD + '[targets.api]\nstack = "Api"\n',
-        ":2: targets.api: its `kind` is missing; there are app, stack, function, site, group, manual",
+        (
+            ":2: targets.api: its `kind` is missing; there are app, stack, function, site, group,"
+            " manual"
+        ),
     ),
     "a kind that is none": (
         HEAD + '[targets.api]\nkind = "stak"\n',
@@ -101,7 +110,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a kind that is near none": (
         HEAD + '[targets.api]\nkind = "terraform"\n',
-        ":3: targets.api.kind: 'terraform' is no kind; there are app, stack, function, site, group, manual",
+        (
+            ":3: targets.api.kind: 'terraform' is no kind; there are app, stack, function, site,"
+            " group, manual"
+        ),
     ),
     "a kind that is a number": (
         HEAD + "[targets.api]\nkind = 7\n",
@@ -109,11 +121,17 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a target's name that is none": (
         HEAD + '[targets."a b"]\n' + MANUAL,
-        ":2: targets.a b: a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts",
+        (
+            ":2: targets.a b: a name is made of letters, digits, `_`, `-` and `.`, with `/` between"
+            " parts"
+        ),
     ),
     "a target's name like an option": (
         HEAD + "[targets.-x]\n" + MANUAL,
-        ":2: targets.-x: a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts",
+        (
+            ":2: targets.-x: a name is made of letters, digits, `_`, `-` and `.`, with `/` between"
+            " parts"
+        ),
     ),
     "a setting that is missing": (
         HEAD + '[targets.api]\nkind = "stack"\ncdk = "cdk"\n',
@@ -145,11 +163,17 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "neither cdk nor template": (
         HEAD + '[targets.api]\nkind = "stack"\nstack = "Api"\n',
-        ":2: targets.api: needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both",
+        (
+            ":2: targets.api: needs either `cdk` (the folder with cdk.json) or `template` (a file),"
+            " and not both"
+        ),
     ),
     "both cdk and template": (
         HEAD + STACK + 'template = "t.yaml"\n',
-        ":2: targets.api: needs either `cdk` (the folder with cdk.json) or `template` (a file), and not both",
+        (
+            ":2: targets.api: needs either `cdk` (the folder with cdk.json) or `template` (a file),"
+            " and not both"
+        ),
     ),
     "a group of nothing": (
         HEAD + '[targets.all]\nkind = "group"\nmembers = []\n',
@@ -189,7 +213,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a rule that calls for nothing": (
         HEAD + STACK + '[[rules]]\nname = "one"\npaths = ["a"]\n',
-        ":6: rules[0]: it calls for nothing; give it `deploy` or `run`, or move its paths to `ignore`",
+        (
+            ":6: rules[0]: it calls for nothing; give it `deploy` or `run`, or move its paths to"
+            " `ignore`"
+        ),
     ),
     "a rule with an unknown key": (
         HEAD + STACK + RULE + 'runs = ["smoke-test"]\n',
@@ -213,23 +240,31 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a rule for no status": (
         HEAD + STACK + RULE + 'changes = ["added", "renamed"]\n',
-        ":10: rules[0].changes[1]: 'renamed' is no status; there are added, modified, deleted, type-changed",
+        (
+            ":10: rules[0].changes[1]: 'renamed' is no status; there are added, modified, deleted,"
+            " type-changed"
+        ),
     ),
     "a rule for a group and its member": (
-        HEAD
-        + STACK
-        + '[targets.all]\nkind = "group"\nmembers = ["api"]\n[targets.world]\nkind = "group"\nmembers = ["all"]\n'
-        + RULE.replace('["api"]', '[\n"api",\n"world"]'),
+        HEAD + STACK + '[targets.all]\nkind = "group"\nmembers = ["api"]\n[targets.world]\nkind ='
+        ' "group"\nmembers = ["all"]\n' + RULE.replace('["api"]', '[\n"api",\n"world"]'),
         ":17: rules[0].deploy[1]: 'world' covers 'api' already; name only one of them",
     ),
     "a pattern that never matches": (
-        HEAD + STACK + '[[rules]]\nname = "one"\npaths = [\n  "a/**",\n  "!./b",\n]\ndeploy = ["api"]\n',
-        ":10: rules[0].paths[1]: the pattern '!./b' cannot be used: it can never match: no path has an empty or `.` folder; write `b`",
+        HEAD
+        + STACK
+        + '[[rules]]\nname = "one"\npaths = [\n  "a/**",\n  "!./b",\n]\ndeploy = ["api"]\n',
+        (
+            ":10: rules[0].paths[1]: the pattern '!./b' cannot be used: it can never match: no path"
+            " has an empty or `.` folder; write `b`"
+        ),
     ),
     "an accepted path that never matches": (
         HEAD + '[[accept]]\nreason = "none"\npath = "/a"\n',
-        ":4: accept[0].path: the pattern '/a' cannot be used: "
-        "it can never match: paths start at the repository's root without a slash; write `a`",
+        (
+            ":4: accept[0].path: the pattern '/a' cannot be used: "
+            "it can never match: paths start at the repository's root without a slash; write `a`"
+        ),
     ),
     "an accepted path without a reason": (
         HEAD + '[[accept]]\npath = "a"\n',
@@ -240,7 +275,11 @@ WRONG: dict[str, tuple[str, ...]] = {
         ":2: targets.api: the targets need each other in a circle: api -> web -> api",
     ),
     "a circle through a group": (
-        HEAD + STACK + 'needs = ["all"]\n[targets.all]\nkind = "group"\nmembers = ["web"]\n[targets.web]\n' + MANUAL + 'needs = ["api"]\n',
+        HEAD
+        + STACK
+        + 'needs = ["all"]\n[targets.all]\nkind = "group"\nmembers = ["web"]\n[targets.web]\n'
+        + MANUAL
+        + 'needs = ["api"]\n',
         ":2: targets.api: the targets need each other in a circle: api -> all -> web -> api",
     ),
     "a target that needs itself": (
@@ -260,9 +299,14 @@ WRONG: dict[str, tuple[str, ...]] = {
         ":2: targets.api: the targets need each other in a circle: api -> all -> api",
     ),
     "a variable of no environment": (
-        HEAD + '[environments.dev]\nvars = { suffix = "" }\n[environments.prod]\n' + STACK.replace('"Api"', '"Api{sufix}"'),
+        HEAD
+        + '[environments.dev]\nvars = { suffix = "" }\n[environments.prod]\n'
+        + STACK.replace('"Api"', '"Api{sufix}"'),
         ":5: targets.api: `{sufix}` is no variable of environment 'dev'; did you mean 'suffix'?",
-        ":5: targets.api: `{sufix}` is no variable of environment 'prod'; add it to [environments.prod] vars",
+        (
+            ":5: targets.api: `{sufix}` is no variable of environment 'prod'; add it to"
+            " [environments.prod] vars"
+        ),
     ),
     "an AWS key": (
         HEAD + STACK + 'parameters = { key = "AKIAABCDEFGHIJKLMNOP" }\n',
@@ -290,7 +334,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "too much in braces": (
         HEAD + "ignore = [\n" + "".join(f'"{i}{"{a,b}" * 10}",\n' for i in range(30)) + "]\n",
-        ":21: ignore[18]: up to here all patterns, with their braces written out, have more than 1,000,000 characters",
+        (
+            ":21: ignore[18]: up to here all patterns, with their braces written out, have more"
+            " than 1,000,000 characters"
+        ),
     ),
 }
 """What is wrong -> the text, and each message without the file's name."""

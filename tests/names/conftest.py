@@ -10,6 +10,8 @@ from tests.support.run import Toolkit
 
 
 @pytest.fixture
-def shop(tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(
+    tmp_path: Path, aws_endpoint: Endpoint, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> Shop:
     """An app and a stack in a repository, and an AWS that takes what is deployed."""
     return Shop(tmp_path, aws_endpoint, toolkit, monkeypatch)

@@ -67,7 +67,9 @@ PROD = ("--env", "prod", "--confirm", "prod")
 class Shop:
     """Service `web` of a scripted AWS, and the repository that it is built from."""
 
-    def __init__(self, folder: Path, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, endpoint: Endpoint, toolkit: Toolkit, patch: pytest.MonkeyPatch
+    ) -> None:
         self.folder, self.endpoint, self._toolkit = folder, endpoint, toolkit
         patch.setenv("TOOLKIT_BUILDER", "built-in")
         self.repo = Repo.make(folder / "repo", FILES, RULES)

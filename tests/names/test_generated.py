@@ -1,4 +1,6 @@
-"""Files that git ignores and a build takes: no commit says what is in them, but the image has them."""
+"""Files that git ignores and a build takes: no commit says what is in them, but the image has
+them.
+"""
 
 import re
 from pathlib import Path
@@ -248,7 +250,9 @@ def test_rules_check_and_doctor_list_what_git_ignores_and_a_build_takes(alone: S
     findings = alone.documents("rules", "check")["findings"]
     [found] = [one for one in findings if one["code"] == "generated"]
     assert found["hint"] == "keep them out with .dockerignore, or commit them"
-    assert alone.documents("doctor")["generated"] == {"web": ["backend/config.json", "backend/main.pyc"]}
+    assert alone.documents("doctor")["generated"] == {
+        "web": ["backend/config.json", "backend/main.pyc"]
+    }
 
 
 def test_a_record_of_the_version_before_is_compared_by_its_name(alone: Shop) -> None:

@@ -135,7 +135,9 @@ def test_a_submodule_above_the_build_context_counts(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("cone", [True, False])
-def test_what_a_sparse_checkout_leaves_out_is_told_named_and_due_once_it_is_there(shop: Shop, cone: bool) -> None:
+def test_what_a_sparse_checkout_leaves_out_is_told_named_and_due_once_it_is_there(
+    shop: Shop, cone: bool
+) -> None:
     shop.repo.commit("assets", {"backend/assets/a.txt": "asset\n", "docs/page": "x\n"})
     patterns = ("--cone", "infra") if cone else ("--no-cone", "/*", "!backend/assets/")
     shop.repo.git("sparse-checkout", "set", *patterns)
@@ -179,7 +181,10 @@ def test_a_pointer_of_git_lfs_instead_of_the_file_is_refused_or_named(shop: Shop
     attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
     shop.repo.commit("lfs", {".gitattributes": attributes, "backend/model.bin": POINTER})
     assert shop.refused(*PROD) == (
-        "'backend/model.bin' is a Git LFS pointer, not the file itself, and environment prod is protected",
+        (
+            "'backend/model.bin' is a Git LFS pointer, not the file itself, and environment prod is"
+            " protected"
+        ),
         "git lfs pull",
     )
     assert shop.deploy()["model.bin"] == POINTER
@@ -210,7 +215,9 @@ def test_a_file_that_lfs_leaves_alone_is_the_commit(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("content", ["U2FsdGVkX1secret\n", b"\0GITCRYPT\0\x01\x02"])
-def test_a_filter_that_was_not_applied_is_refused_or_named(shop: Shop, content: str | bytes) -> None:
+def test_a_filter_that_was_not_applied_is_refused_or_named(
+    shop: Shop, content: str | bytes
+) -> None:
     shop.repo.commit("crypt", {".gitattributes": "*.key filter=crypt\n", "backend/a.key": content})
     error, fix = shop.refused(*PROD)
     assert error.startswith("filter 'crypt' was not applied to 'backend/a.key'")
@@ -335,7 +342,10 @@ def test_doctor_says_what_of_the_commit_is_not_on_disk(shop: Shop) -> None:
     clone = shop.repo.clone(shop.folder / "clone")
     doctor = shop("doctor", repo=clone)
     assert doctor.code == 1
-    assert ("web: submodule 'backend/lib' is not checked out; fix: git submodule update --init --recursive") in doctor.out
+    assert (
+        "web: submodule 'backend/lib' is not checked out; fix: git submodule update --init"
+        " --recursive" in doctor.out
+    )
     updated(clone)
     assert shop("doctor", repo=clone).code == 0
 

@@ -1,4 +1,6 @@
-"""What a target is built from makes it due, whatever rule owns the path: its Dockerfile, its template, and what they lead to."""
+"""What a target is built from makes it due, whatever rule owns the path: its Dockerfile, its
+template, and what they lead to.
+"""
 
 import json
 import time
@@ -73,7 +75,9 @@ def fingerprint(shop: Shop) -> str:
 
 
 @pytest.mark.parametrize("path", ["docker/Dockerfile.base.dockerignore", "backend/.dockerignore"])
-def test_what_says_which_files_stay_out_counts_when_it_comes_and_goes(shop: Shop, path: str) -> None:
+def test_what_says_which_files_stay_out_counts_when_it_comes_and_goes(
+    shop: Shop, path: str
+) -> None:
     repo = base(shop)
     repo.git("rm", "-q", "backend/.dockerignore")
     text = (repo.path / "rules.toml").read_text()
@@ -203,7 +207,9 @@ Resources:
 
 
 def nested(shop: Shop) -> Repo:
-    """A stack whose template nests another one that names a folder of code, none of which its rules own."""
+    """A stack whose template nests another one that names a folder of code, none of which its rules
+    own.
+    """
     text = RULES.replace("infra/jobs.json", "infra/outer.yaml").replace('"infra/**"', '"infra/x"')
     text = text.replace('"lib/**"', '"infra/**"')
     files = {"infra/outer.yaml": NESTED, "docs/inner.yaml": INNER, "docs/code/f.py": "f\n"}
@@ -213,7 +219,9 @@ def nested(shop: Shop) -> Repo:
 
 @pytest.mark.parametrize("path", ["infra/outer.yaml", "docs/inner.yaml", "docs/code/f.py"])
 @pytest.mark.parametrize("how", [("HEAD~1",), ("--committed", "HEAD~1")])
-def test_a_template_counts_with_what_it_nests_and_names(shop: Shop, path: str, how: tuple[str, ...]) -> None:
+def test_a_template_counts_with_what_it_nests_and_names(
+    shop: Shop, path: str, how: tuple[str, ...]
+) -> None:
     repo = nested(shop)
     repo.commit("elsewhere", {"docs/other.py": "x\n"})
     assert due(shop, *how) == []
@@ -240,7 +248,9 @@ def test_doctor_names_what_a_dockerfile_elsewhere_copies_and_no_rule_sends_to_it
     shop.repo.commit("odd name", {"rules.toml": rules, "docker/web.docker": copy, "docs/a": "x\n"})
     doctor = shop("doctor")
     assert (doctor.code, "docker/web.docker:2: copies 1 file" in doctor.out) == (1, True)
-    accepted = rules.replace("version = 1\n", 'version = 1\naccept = [{ path = "docs/**", reason = "pages" }]\n')
+    accepted = rules.replace(
+        "version = 1\n", 'version = 1\naccept = [{ path = "docs/**", reason = "pages" }]\n'
+    )
     shop.repo.commit("accepted", {"rules.toml": accepted})
     assert shop("doctor").code == 0
 

@@ -32,7 +32,9 @@ def conflict(repo: Repo, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick", "stash"])
-def test_a_conflict_is_told_named_and_refused_in_a_protected_environment(shop: Shop, how: str) -> None:
+def test_a_conflict_is_told_named_and_refused_in_a_protected_environment(
+    shop: Shop, how: str
+) -> None:
     conflict(shop.repo, how)
     error, fix = shop.refused(*PROD)
     assert error.startswith("'backend/main.py' has an unresolved merge conflict, and environment")

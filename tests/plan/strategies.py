@@ -1,4 +1,6 @@
-"""Small systems of every shape: groups in groups, needs across them, rules that overlap; and a slow, plain account of each."""
+"""Small systems of every shape: groups in groups, needs across them, rules that overlap; and a
+slow, plain account of each.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -20,7 +22,9 @@ NAMES = ("b", "e", "a", "g", "d", "c", "f")
 """In no order, so that none comes out right by accident."""
 
 
-def target(name: str, needs: Sequence[str] = (), members: Sequence[str] = (), estimate: int = 60) -> str:
+def target(
+    name: str, needs: Sequence[str] = (), members: Sequence[str] = (), estimate: int = 60
+) -> str:
     kind = (
         f'kind = "group"\nmembers = {list(members)}'
         if members
@@ -30,44 +34,76 @@ def target(name: str, needs: Sequence[str] = (), members: Sequence[str] = (), es
 
 
 def rule(name: str, paths: Sequence[str], deploy: Sequence[str], run: Sequence[str] = ()) -> str:
-    return f'[[rules]]\nname = "{name}"\npaths = {list(paths)}\ndeploy = {list(deploy)}\nrun = {list(run)}\n'
+    return (
+        f'[[rules]]\nname = "{name}"\npaths = {list(paths)}\ndeploy = {list(deploy)}\nrun ='
+        f" {list(run)}\n"
+    )
 
 
 def load(*parts: str, unmatched: str = "warn") -> Rules:
-    return flow.read_rules(f'version = 1\nunmatched = "{unmatched}"\n{"".join(parts)}'.encode(), "rules.toml")
+    return flow.read_rules(
+        f'version = 1\nunmatched = "{unmatched}"\n{"".join(parts)}'.encode(), "rules.toml"
+    )
 
 
-def plan(rules: Rules, changes: Sequence[Change], old: Rules | None = None, options: str = "") -> Plan:
+def plan(
+    rules: Rules, changes: Sequence[Change], old: Rules | None = None, options: str = ""
+) -> Plan:
     """All of stages 2 and 3."""
     graph = Graph(rules.targets)
-    impact = touch(changes, RuleBook(rules, graph.covered), () if old is None else (flow.book(old),), ("rules.toml",))
+    impact = touch(
+        changes,
+        RuleBook(rules, graph.covered),
+        () if old is None else (flow.book(old),),
+        ("rules.toml",),
+    )
     return build.build(impact, rules, graph, flow.command, options)
 
 
 @st.composite
 def crossed(draw: st.DrawFn) -> list[str]:
-    """Groups that share members, whose members need each other across: what makes whole groups wait for each other."""
+    """Groups that share members, whose members need each other across: what makes whole groups wait
+    for each other.
+    """
     names = draw(st.permutations(NAMES))
     groups, single = names[:3], names[3:]
     members = st.lists(st.sampled_from(single), unique=True, min_size=2, max_size=3)
     parts = [target(name, (), draw(members)) for name in groups[: draw(st.integers(2, 3))]]
     for at, name in enumerate(single):
-        needs = draw(st.lists(st.sampled_from(single[at + 1 :]), unique=True, max_size=2)) if single[at + 1 :] else []
+        needs = (
+            draw(st.lists(st.sampled_from(single[at + 1 :]), unique=True, max_size=2))
+            if single[at + 1 :]
+            else []
+        )
         parts.append(target(name, needs, (), draw(st.integers(1, 9)) * 10))
     return parts
 
 
 @st.composite
 def targets(draw: st.DrawFn) -> list[str]:
-    """Targets that need and hold only later ones, which is every shape there is. A group may need its own member."""
+    """Targets that need and hold only later ones, which is every shape there is. A group may need
+    its own member.
+    """
     names = NAMES[: draw(st.sampled_from((1, 3, 4, 5, 6, 7)))]
     parts: list[str] = []
     for at, name in enumerate(names):
         later = names[at + 1 :]
-        group = bool(later) and draw(st.sampled_from((True, True, False) if at < len(names) // 2 else (False, False, False, True)))
-        members = draw(st.lists(st.sampled_from(later), unique=True, min_size=1, max_size=3)) if group else []
+        group = bool(later) and draw(
+            st.sampled_from(
+                (True, True, False) if at < len(names) // 2 else (False, False, False, True)
+            )
+        )
+        members = (
+            draw(st.lists(st.sampled_from(later), unique=True, min_size=1, max_size=3))
+            if group
+            else []
+        )
         needing = bool(later) and draw(st.sampled_from((True, False, False)))
-        needs = draw(st.lists(st.sampled_from(later), unique=True, min_size=1, max_size=2)) if needing else []
+        needs = (
+            draw(st.lists(st.sampled_from(later), unique=True, min_size=1, max_size=2))
+            if needing
+            else []
+        )
         parts.append(target(name, needs, members, draw(st.integers(1, 9)) * 10))
     return parts
 
@@ -78,15 +114,35 @@ def systems(draw: st.DrawFn) -> Rules:
     parts = draw(st.one_of(targets(), targets(), crossed()))
     names = [part[len("[targets.")] for part in parts]
     for at in range(draw(st.sampled_from((0, 1, 2, 3, 4, 5, 6)))):
-        paths = [f"{folder}/**" for folder in draw(st.lists(st.sampled_from(FOLDERS), min_size=1, max_size=3, unique=True))]
-        deploy = draw(st.lists(st.sampled_from(names), min_size=draw(st.sampled_from((0, 1, 1))), max_size=2, unique=True))
-        run = draw(st.lists(st.sampled_from(("smoke-test", "health-check")), min_size=0 if deploy else 1, max_size=1))
+        paths = [
+            f"{folder}/**"
+            for folder in draw(
+                st.lists(st.sampled_from(FOLDERS), min_size=1, max_size=3, unique=True)
+            )
+        ]
+        deploy = draw(
+            st.lists(
+                st.sampled_from(names),
+                min_size=draw(st.sampled_from((0, 1, 1))),
+                max_size=2,
+                unique=True,
+            )
+        )
+        run = draw(
+            st.lists(
+                st.sampled_from(("smoke-test", "health-check")),
+                min_size=0 if deploy else 1,
+                max_size=1,
+            )
+        )
         parts.append(rule(str(at), paths, deploy, run))
     return without_problems(parts, draw(st.sampled_from(("warn", "warn", "fail", *names))))
 
 
 def without_problems(parts: list[str], unmatched: str = "warn") -> Rules:
-    """The rules; another example is asked for where they have a circle, or a rule for a group and for a part of it."""
+    """The rules; another example is asked for where they have a circle, or a rule for a group and
+    for a part of it.
+    """
     try:
         return load(*parts, unmatched=unmatched)
     except RulesError:
@@ -100,24 +156,42 @@ CHANGES = (
 )
 
 
-# The plain account. It knows nothing of toolkit's own: members, needs and reachability are followed one by one.
+# The plain account. It knows nothing of toolkit's own: members, needs and reachability are followed
+# one by one.
 
 
 def covers(targets: Mapping[str, Target], name: str) -> set[str]:
     """Everything in a group, at any depth."""
-    return {inner for member in targets[name].members for inner in (member, *covers(targets, member))}
+    return {
+        inner for member in targets[name].members for inner in (member, *covers(targets, member))
+    }
 
 
 def leaves(targets: Mapping[str, Target], *names: str) -> set[str]:
     """What is really deployed."""
-    return {leaf for name in names for leaf in ({name} if not targets[name].members else leaves(targets, *targets[name].members))}
+    return {
+        leaf
+        for name in names
+        for leaf in (
+            {name} if not targets[name].members else leaves(targets, *targets[name].members)
+        )
+    }
 
 
 def direct(targets: Mapping[str, Target]) -> dict[str, set[str]]:
     """For each leaf the leaves that it needs by itself or by a group that it is in."""
-    above = {leaf: [name for name in targets if leaf in leaves(targets, name)] for leaf in leaves(targets, *targets)}
+    above = {
+        leaf: [name for name in targets if leaf in leaves(targets, name)]
+        for leaf in leaves(targets, *targets)
+    }
     return {
-        leaf: {other for name in names for need in targets[name].needs for other in leaves(targets, need)} for leaf, names in above.items()
+        leaf: {
+            other
+            for name in names
+            for need in targets[name].needs
+            for other in leaves(targets, need)
+        }
+        for leaf, names in above.items()
     }
 
 
@@ -153,14 +227,18 @@ class Called(Struct):
 
 
 def called(rules: Rules, changes: Sequence[Change]) -> Called:
-    """(a) the targets of all rules that match, (b) without those that cover another one, (c) over all paths."""
+    """(a) the targets of all rules that match, (b) without those that cover another one, (c) over
+    all paths.
+    """
     found = Called(set(), set())
     for change in changes:
         matching = [one for one in rules.rules if f"{change.path.split('/')[0]}/**" in one.paths]
         candidates = {name for one in matching for name in one.deploy}
         if not matching and rules.unmatched not in ("warn", "fail"):
             candidates = {rules.unmatched}
-        found.targets |= {name for name in candidates if candidates.isdisjoint(covers(rules.targets, name))}
+        found.targets |= {
+            name for name in candidates if candidates.isdisjoint(covers(rules.targets, name))
+        }
         found.checks |= {check for one in matching for check in one.run}
     return found
 

@@ -1,4 +1,6 @@
-"""The narrowest plan: it covers what changed, nothing else, in an order that works, and says why."""
+"""The narrowest plan: it covers what changed, nothing else, in an order that works, and says
+why.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.plan.strategies import CHANGES, called, covers, leaves, load, longest, plan, reach, rule, smaller, systems, target
+from tests.plan.strategies import (
+    CHANGES,
+    called,
+    covers,
+    leaves,
+    load,
+    longest,
+    plan,
+    reach,
+    rule,
+    smaller,
+    systems,
+    target,
+)
 from tests.support.repo import RULES
 from toolkit import flow
 from toolkit.model import Change, Plan, Reason, Rules
@@ -40,9 +55,15 @@ TABLE = {
         ("cdk/app.py", "cdk/stacks/fargate_stack.py", "lambda/a"),
         "toolkit deploy infra",
     ),
-    "App code and environment": (("backend/src/a.py", "cdk/stacks/fargate_stack.py"), "toolkit deploy fargate app"),
+    "App code and environment": (
+        ("backend/src/a.py", "cdk/stacks/fargate_stack.py"),
+        "toolkit deploy fargate app",
+    ),
     "App code and infrastructure": (("backend/src/a.py", "cdk/app.py"), "toolkit deploy infra app"),
-    "Lambda and environment": (("lambda/a", "cdk/stacks/fargate_stack.py"), "toolkit deploy api fargate"),
+    "Lambda and environment": (
+        ("lambda/a", "cdk/stacks/fargate_stack.py"),
+        "toolkit deploy api fargate",
+    ),
     "Smoke tests": (("smoke/test.py",), "toolkit smoke-test"),
     "Smoke tests and app code": (("smoke/test.py", "backend/src/a.py"), "toolkit deploy-app app"),
     "App tests": (("backend/src/a.test.ts",), "toolkit health-check"),
@@ -55,13 +76,18 @@ TABLE = {
 @pytest.mark.parametrize("row", TABLE)
 def test_a_row_of_the_decision_table_leads_to_its_command(row: str) -> None:
     paths, recommendation = TABLE[row]
-    assert on(flow.read_rules(RULES.encode(), "rules.toml"), *paths).recommendation == recommendation
+    assert (
+        on(flow.read_rules(RULES.encode(), "rules.toml"), *paths).recommendation == recommendation
+    )
 
 
 def test_the_times_of_the_decision_table_are_those_of_its_longest_chains() -> None:
     rules = flow.read_rules(RULES.encode(), "rules.toml")
     found = on(rules, "backend/src/a.py", "cdk/stacks/fargate_stack.py")
-    assert [(step.target, step.needs, step.estimate_s) for step in found.steps] == [("fargate", (), 540), ("app", ("fargate",), 150)]
+    assert [(step.target, step.needs, step.estimate_s) for step in found.steps] == [
+        ("fargate", (), 540),
+        ("app", ("fargate",), 150),
+    ]
     assert (found.estimate_s, found.full_estimate_s) == (690, 690)
 
 
@@ -69,10 +95,18 @@ def test_the_times_of_the_decision_table_are_those_of_its_longest_chains() -> No
 
 
 def test_the_options_are_said_again_in_every_command() -> None:
-    rules = load(target("a"), target("b"), rule("1", ["p/**"], ["a"]), rule("2", ["q/**"], ["b"]), rule("3", ["r/**"], [], ["smoke-test"]))
+    rules = load(
+        target("a"),
+        target("b"),
+        rule("1", ["p/**"], ["a"]),
+        rule("2", ["q/**"], ["b"]),
+        rule("3", ["r/**"], [], ["smoke-test"]),
+    )
 
     def recommended(*paths: str) -> str:
-        return plan(rules, [Change(path, "modified") for path in paths], options=" --env prod").recommendation
+        return plan(
+            rules, [Change(path, "modified") for path in paths], options=" --env prod"
+        ).recommendation
 
     assert recommended("p/x") == "toolkit deploy-stack a --env prod"
     assert recommended("p/x", "q/x") == "toolkit deploy a b --env prod"
@@ -82,11 +116,16 @@ def test_the_options_are_said_again_in_every_command() -> None:
 
 def test_what_a_person_deploys_is_no_part_of_the_command() -> None:
     manual = '[targets.m]\nkind = "manual"\ninstructions = "x"\n'
-    rules = load(manual, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in "maz"))
+    rules = load(
+        manual, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in "maz")
+    )
     assert on(rules, "m/x").recommendation == "by hand: m"
     assert on(rules, "m/x", "a/x").recommendation == "toolkit deploy-stack a"
     assert on(rules, "m/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
-    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {"m": None, "a": "toolkit deploy-stack a"}
+    assert {step.target: step.command for step in on(rules, "m/x", "a/x").steps} == {
+        "m": None,
+        "a": "toolkit deploy-stack a",
+    }
 
 
 SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {needs}\n'
@@ -96,21 +135,43 @@ SITE = '[targets.web]\nkind = "site"\nsource = "web"\nbucket = "b"\nneeds = {nee
 def test_what_this_version_cannot_deploy_is_no_part_of_the_command(kind: str) -> None:
     own = 'source = "web"\nbucket = "b"' if kind == "site" else 'source = "web"\nfunction = "f"'
     web = f'[targets.web]\nkind = "{kind}"\n{own}\n'
-    rules = load(web, target("a"), target("z"), *(rule(name, [f"{name}/**"], [name]) for name in ("web", "a", "z")))
+    rules = load(
+        web,
+        target("a"),
+        target("z"),
+        *(rule(name, [f"{name}/**"], [name]) for name in ("web", "a", "z")),
+    )
     alone = on(rules, "web/x")
-    assert (alone.recommendation, alone.by_hand, alone.steps[0].command) == ("by hand: web", ("web",), None)
+    assert (alone.recommendation, alone.by_hand, alone.steps[0].command) == (
+        "by hand: web",
+        ("web",),
+        None,
+    )
     assert on(rules, "web/x", "a/x").recommendation == "toolkit deploy-stack a"
     assert on(rules, "web/x", "a/x", "z/x").recommendation == "toolkit deploy a z"
 
 
 def test_a_group_is_no_command_where_nothing_in_it_can_be_deployed() -> None:
-    rules = load(SITE.format(needs=[]), target("g", members=["web"]), target("a"), rule("1", ["g/**"], ["g"]), rule("2", ["a/**"], ["a"]))
+    rules = load(
+        SITE.format(needs=[]),
+        target("g", members=["web"]),
+        target("a"),
+        rule("1", ["g/**"], ["g"]),
+        rule("2", ["a/**"], ["a"]),
+    )
     assert on(rules, "g/x").recommendation == "by hand: g"
     assert on(rules, "g/x", "a/x").recommendation == "toolkit deploy-stack a"
 
 
-def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_waits_for_that() -> None:
-    parts = [target("g", members=["web", "a"]), SITE.format(needs=[]), target("a", ["web"]), target("b", ["a"])]
+def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_waits_for_that() -> (
+    None
+):
+    parts = [
+        target("g", members=["web", "a"]),
+        SITE.format(needs=[]),
+        target("a", ["web"]),
+        target("b", ["a"]),
+    ]
     rules = load(*parts, rule("1", ["g/**"], ["g"]), rule("2", ["b/**"], ["b"]))
     assert on(rules, "g/x").recommendation == "toolkit deploy g --without web"
     assert on(rules, "g/x", "b/x").recommendation == "toolkit deploy g b --without web"
@@ -118,7 +179,12 @@ def test_a_command_leaves_out_what_a_person_deploys_where_another_one_in_it_wait
 
 
 def test_a_command_needs_no_exception_for_what_nothing_in_it_waits_for() -> None:
-    rules = load(target("g", members=["web", "a"]), SITE.format(needs=["a"]), target("a"), rule("1", ["g/**"], ["g"]))
+    rules = load(
+        target("g", members=["web", "a"]),
+        SITE.format(needs=["a"]),
+        target("a"),
+        rule("1", ["g/**"], ["g"]),
+    )
     assert on(rules, "g/x").recommendation == "toolkit deploy g"
 
 
@@ -138,26 +204,41 @@ def test_a_check_that_a_deploying_rule_calls_for_is_kept_in_the_plan() -> None:
 def test_a_step_says_which_path_matches_which_pattern_where() -> None:
     text = f"version = 1\n{target('a')}{rule('one', ['p/**'], ['a'])}"
     line = next(number for number, one in enumerate(text.splitlines(), 1) if "p/**" in one)
-    assert on(flow.read_rules(text.encode(), "r.toml"), "p/x").steps[0].because == (f'p/x matches p/** of rule "one" (r.toml:{line})',)
+    assert on(flow.read_rules(text.encode(), "r.toml"), "p/x").steps[0].because == (
+        f'p/x matches p/** of rule "one" (r.toml:{line})',
+    )
 
 
 def test_a_step_for_an_unmatched_path_says_so() -> None:
     [step] = on(load(target("a"), unmatched="a"), "z").steps
-    assert step.because == ("z matches no rule, and such paths fall back to this target (rules.toml:2)",)
+    assert step.because == (
+        "z matches no rule, and such paths fall back to this target (rules.toml:2)",
+    )
 
 
 def test_only_some_reasons_are_written_out_and_the_other_paths_counted() -> None:
-    [step] = on(load(target("a"), rule("one", ["p/**"], ["a"])), *(f"p/{at}" for at in range(9))).steps
+    [step] = on(
+        load(target("a"), rule("one", ["p/**"], ["a"])), *(f"p/{at}" for at in range(9))
+    ).steps
     assert len(step.because) == build.SHOWN + 1
     assert step.because[-1] == "and 6 more"
 
 
 def test_a_reason_without_a_line_names_the_file() -> None:
-    assert build.because(Reason("p", "one", "p/**", None), "rules.toml") == 'p matches p/** of rule "one" (rules.toml)'
+    assert (
+        build.because(Reason("p", "one", "p/**", None), "rules.toml")
+        == 'p matches p/** of rule "one" (rules.toml)'
+    )
 
 
 def test_a_group_gives_its_own_reasons_first_and_those_of_what_it_covers() -> None:
-    rules = load(target("g", members=["a", "b"]), target("a"), target("b"), rule("1", ["p/**"], ["a"]), rule("2", ["q/**"], ["g"]))
+    rules = load(
+        target("g", members=["a", "b"]),
+        target("a"),
+        target("b"),
+        rule("1", ["p/**"], ["a"]),
+        rule("2", ["q/**"], ["g"]),
+    )
     [step] = on(rules, "p/x", "q/x").steps
     assert [line.split()[0] for line in step.because] == ["q/x", "p/x"]
 
@@ -183,7 +264,10 @@ def test_a_group_that_is_written_out_gives_its_reasons_to_its_members() -> None:
 def test_everything_is_every_target_for_one_reason() -> None:
     rules = load(target("g", members=["a"]), target("a"), target("b", ["a"]))
     found = build.everything(rules, Graph(rules.targets), flow.command, " -e x", "nobody knows")
-    assert [(step.target, step.because) for step in found.steps] == [("g", ("nobody knows",)), ("b", ("nobody knows",))]
+    assert [(step.target, step.because) for step in found.steps] == [
+        ("g", ("nobody knows",)),
+        ("b", ("nobody knows",)),
+    ]
     assert found.recommendation == "toolkit deploy g b -e x"
     assert found.estimate_s == found.full_estimate_s
 
@@ -192,43 +276,61 @@ def test_everything_is_every_target_for_one_reason() -> None:
 
 
 @given(systems(), CHANGES, CHANGES)
-def test_more_changes_never_cover_less(rules: Rules, some: Sequence[Change], more: Sequence[Change]) -> None:
+def test_more_changes_never_cover_less(
+    rules: Rules, some: Sequence[Change], more: Sequence[Change]
+) -> None:
     assert covered(plan(rules, some), rules) <= covered(plan(rules, [*some, *more]), rules)
 
 
 @given(systems(), systems(), CHANGES)
-def test_a_change_of_the_rules_besides_never_covers_less(rules: Rules, old: Rules, changes: Sequence[Change]) -> None:
+def test_a_change_of_the_rules_besides_never_covers_less(
+    rules: Rules, old: Rules, changes: Sequence[Change]
+) -> None:
     assert covered(plan(rules, changes), rules) <= covered(plan(rules, changes, old), rules)
 
 
 @given(systems(), CHANGES, st.data())
-def test_the_order_of_changes_does_not_matter(rules: Rules, changes: Sequence[Change], data: st.DataObject) -> None:
+def test_the_order_of_changes_does_not_matter(
+    rules: Rules, changes: Sequence[Change], data: st.DataObject
+) -> None:
     shuffled = data.draw(st.permutations(changes))
     assert without_reasons(plan(rules, shuffled)) == without_reasons(plan(rules, changes))
 
 
 @given(systems(), CHANGES, st.data())
-def test_the_order_of_rules_and_targets_does_not_matter(rules: Rules, changes: Sequence[Change], data: st.DataObject) -> None:
+def test_the_order_of_rules_and_targets_does_not_matter(
+    rules: Rules, changes: Sequence[Change], data: st.DataObject
+) -> None:
     shuffled = replace(
         rules,
         rules=tuple(data.draw(st.permutations(rules.rules))),
-        targets={name: rules.targets[name] for name in data.draw(st.permutations(sorted(rules.targets)))},
+        targets={
+            name: rules.targets[name] for name in data.draw(st.permutations(sorted(rules.targets)))
+        },
     )
     assert without_reasons(plan(shuffled, changes)) == without_reasons(plan(rules, changes))
 
 
 @given(systems(), CHANGES)
 def test_saying_a_change_twice_changes_nothing(rules: Rules, changes: Sequence[Change]) -> None:
-    assert without_reasons(plan(rules, [*changes, *changes])) == without_reasons(plan(rules, changes))
+    assert without_reasons(plan(rules, [*changes, *changes])) == without_reasons(
+        plan(rules, changes)
+    )
 
 
 @given(systems(), CHANGES)
-def test_a_plan_deploys_what_the_changes_call_for_and_nothing_else(rules: Rules, changes: Sequence[Change]) -> None:
-    assert covered(plan(rules, changes), rules) == leaves(rules.targets, *called(rules, changes).targets)
+def test_a_plan_deploys_what_the_changes_call_for_and_nothing_else(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
+    assert covered(plan(rules, changes), rules) == leaves(
+        rules.targets, *called(rules, changes).targets
+    )
 
 
 @given(systems(), CHANGES)
-def test_every_change_alone_is_covered_by_the_plan_for_all(rules: Rules, changes: Sequence[Change]) -> None:
+def test_every_change_alone_is_covered_by_the_plan_for_all(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
     whole = covered(plan(rules, changes), rules)
     for change in changes:
         assert leaves(rules.targets, *called(rules, [change]).targets) <= whole
@@ -239,28 +341,47 @@ def test_no_step_is_covered_by_another_one(rules: Rules, changes: Sequence[Chang
     steps = [step.target for step in plan(rules, changes).steps]
     assert len(steps) == len(set(steps))
     assert not [
-        (one, other) for one in steps for other in steps if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
+        (one, other)
+        for one in steps
+        for other in steps
+        if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
     ]
 
 
 @given(systems(), CHANGES)
-def test_fewer_of_the_targets_that_are_called_for_would_not_do(rules: Rules, changes: Sequence[Change]) -> None:
+def test_fewer_of_the_targets_that_are_called_for_would_not_do(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
     wanted = called(rules, changes).targets
     steps = {step.target for step in plan(rules, changes).steps}
     needed = leaves(rules.targets, *wanted)
     if steps <= wanted and all(
-        leaves(rules.targets, one).isdisjoint(leaves(rules.targets, other)) for one in steps for other in steps - {one}
+        leaves(rules.targets, one).isdisjoint(leaves(rules.targets, other))
+        for one in steps
+        for other in steps - {one}
     ):
         # but for groups that share members, of which three can cover what two would
-        assert not [fewer for fewer in smaller(wanted) if leaves(rules.targets, *fewer) == needed and len(fewer) < len(steps)]
+        assert not [
+            fewer
+            for fewer in smaller(wanted)
+            if leaves(rules.targets, *fewer) == needed and len(fewer) < len(steps)
+        ]
 
 
 @given(systems(), CHANGES)
-def test_a_step_waits_for_every_other_one_that_holds_what_it_needs(rules: Rules, changes: Sequence[Change]) -> None:
+def test_a_step_waits_for_every_other_one_that_holds_what_it_needs(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
     steps = plan(rules, changes).steps
     for at, step in enumerate(steps):
-        reached = set[str]().union(*(reach(rules.targets, leaf) for leaf in leaves(rules.targets, step.target)))
-        expected = {one.target for one in steps if one is not step and not reached.isdisjoint(leaves(rules.targets, one.target))}
+        reached = set[str]().union(
+            *(reach(rules.targets, leaf) for leaf in leaves(rules.targets, step.target))
+        )
+        expected = {
+            one.target
+            for one in steps
+            if one is not step and not reached.isdisjoint(leaves(rules.targets, one.target))
+        }
         assert set(step.needs) == expected
         assert expected <= {one.target for one in steps[:at]}
 
@@ -268,29 +389,46 @@ def test_a_step_waits_for_every_other_one_that_holds_what_it_needs(rules: Rules,
 @given(systems(), CHANGES)
 def test_the_estimates_are_the_longest_chains(rules: Rules, changes: Sequence[Change]) -> None:
     found = plan(rules, changes)
-    assert [step.estimate_s for step in found.steps] == [longest(rules.targets, [step.target]) for step in found.steps]
+    assert [step.estimate_s for step in found.steps] == [
+        longest(rules.targets, [step.target]) for step in found.steps
+    ]
     assert found.estimate_s == longest(rules.targets, [step.target for step in found.steps])
     assert found.full_estimate_s == longest(rules.targets, rules.targets)
 
 
 @given(systems(), CHANGES)
-def test_checks_are_recommended_where_nothing_is_deployed_and_only_there(rules: Rules, changes: Sequence[Change]) -> None:
+def test_checks_are_recommended_where_nothing_is_deployed_and_only_there(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
     found = plan(rules, changes)
     assert set(found.checks) == called(rules, changes).checks
-    assert ("-test" in found.recommendation or "-check" in found.recommendation) == (not found.steps)
+    assert ("-test" in found.recommendation or "-check" in found.recommendation) == (
+        not found.steps
+    )
 
 
 @given(systems(), CHANGES)
-def test_every_step_has_a_reason_and_every_path_that_calls_for_it_is_counted(rules: Rules, changes: Sequence[Change]) -> None:
+def test_every_step_has_a_reason_and_every_path_that_calls_for_it_is_counted(
+    rules: Rules, changes: Sequence[Change]
+) -> None:
     for step in plan(rules, changes).steps:
         paths = {change.path for change in changes if _concerns(rules, change, step.target)}
-        shown, more = [line for line in step.because if not line.startswith("and ")], step.because[-1]
+        shown, more = (
+            [line for line in step.because if not line.startswith("and ")],
+            step.because[-1],
+        )
         counted = int(more.split()[1]) if more.startswith("and ") else 0
         assert len({line.split()[0] for line in shown}) + counted == len(paths)
         assert {line.split()[0] for line in shown} <= paths
 
 
 def _concerns(rules: Rules, change: Change, step: str) -> bool:
-    """Whether a change calls for a step: for the target, for something in it, or for a group that it is a part of."""
+    """Whether a change calls for a step: for the target, for something in it, or for a group that
+    it is a part of.
+    """
     wanted = called(rules, [change]).targets
-    return any(leaves(rules.targets, one) <= leaves(rules.targets, step) or step in covers(rules.targets, one) for one in wanted)
+    return any(
+        leaves(rules.targets, one) <= leaves(rules.targets, step)
+        or step in covers(rules.targets, one)
+        for one in wanted
+    )

@@ -1,4 +1,6 @@
-"""Who covers whom, who waits for whom, how long it takes: against a plain account of small systems."""
+"""Who covers whom, who waits for whom, how long it takes: against a plain account of small
+systems.
+"""
 
 import os
 import subprocess
@@ -7,7 +9,18 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plan.strategies import NAMES, covers, crossed, leaves, load, longest, reach, target, targets, without_problems
+from tests.plan.strategies import (
+    NAMES,
+    covers,
+    crossed,
+    leaves,
+    load,
+    longest,
+    reach,
+    target,
+    targets,
+    without_problems,
+)
 from tests.support.run import ROOT
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
@@ -20,55 +33,91 @@ def graph(*parts: str) -> Graph:
 
 
 def some(rules: Rules) -> st.SearchStrategy[list[str]]:
-    return st.lists(st.sampled_from(sorted(rules.targets)), unique=True, min_size=min(3, len(rules.targets)))
+    return st.lists(
+        st.sampled_from(sorted(rules.targets)), unique=True, min_size=min(3, len(rules.targets))
+    )
 
 
 def test_a_group_covers_its_members_at_any_depth() -> None:
-    found = graph(target("world", members=["infra", "web"]), target("infra", members=["api"]), target("api"), target("web"))
+    found = graph(
+        target("world", members=["infra", "web"]),
+        target("infra", members=["api"]),
+        target("api"),
+        target("web"),
+    )
     assert found.covered == {"world": {"infra", "web", "api"}, "infra": {"api"}}
     assert [set(found.leaves(name)) for name in ("world", "api")] == [{"web", "api"}, {"api"}]
 
 
 def test_what_another_one_covers_is_dropped() -> None:
-    found = graph(target("infra", members=["api", "net"]), target("api"), target("net"), target("web"))
+    found = graph(
+        target("infra", members=["api", "net"]), target("api"), target("net"), target("web")
+    )
     assert found.narrow(["web", "net", "infra", "api"]) == ["infra", "web"]
 
 
 def test_a_group_is_dropped_for_another_one_with_the_same_targets_and_more() -> None:
-    found = graph(target("all", members=["a", "b", "c"]), target("some", members=["a", "b"]), *map(target, "abc"))
+    found = graph(
+        target("all", members=["a", "b", "c"]),
+        target("some", members=["a", "b"]),
+        *map(target, "abc"),
+    )
     assert found.narrow(["some", "all"]) == ["all"]
 
 
 def test_of_two_groups_with_the_same_targets_one_stays() -> None:
-    found = graph(target("x", members=["y"]), target("y", members=["a"]), target("n", members=["a"]), target("a"))
+    found = graph(
+        target("x", members=["y"]),
+        target("y", members=["a"]),
+        target("n", members=["a"]),
+        target("a"),
+    )
     assert found.narrow(["n", "x", "y"]) == ["x"]
     assert found.narrow(["n", "y"]) == ["n"]
 
 
 def test_groups_that_only_share_members_both_stay() -> None:
-    assert graph(target("x", members=["a", "b"]), target("y", members=["b", "c"]), *map(target, "abc")).narrow("xy") == ["x", "y"]
+    assert graph(
+        target("x", members=["a", "b"]), target("y", members=["b", "c"]), *map(target, "abc")
+    ).narrow("xy") == ["x", "y"]
 
 
 def test_order_holds_through_a_target_that_is_not_asked_for() -> None:
-    assert graph(target("a", needs=["m"]), target("m", needs=["z"]), target("z")).order(["a", "z"]) == ["z", "a"]
+    assert graph(target("a", needs=["m"]), target("m", needs=["z"]), target("z")).order(
+        ["a", "z"]
+    ) == ["z", "a"]
 
 
 def test_what_needs_a_group_waits_for_all_that_is_in_it() -> None:
     found = graph(
-        target("app", needs=["infra"]), target("infra", members=["net", "sub"]), target("sub", members=["db"]), target("net"), target("db")
+        target("app", needs=["infra"]),
+        target("infra", members=["net", "sub"]),
+        target("sub", members=["db"]),
+        target("net"),
+        target("db"),
     )
     assert found.order(["app", "db", "net"])[-1] == "app"
     assert found.waits_for("app", ["db", "net", "infra"]) == {"db", "net", "infra"}
 
 
 def test_what_a_group_needs_comes_before_all_that_is_in_it() -> None:
-    found = graph(target("infra", ["net"], ["sub"]), target("sub", members=["db"]), target("db"), target("net"))
+    found = graph(
+        target("infra", ["net"], ["sub"]),
+        target("sub", members=["db"]),
+        target("db"),
+        target("net"),
+    )
     assert found.order(["db", "net"]) == ["net", "db"]
 
 
 def test_two_groups_that_wait_for_each_other_are_written_out() -> None:
     found = graph(
-        target("x", members=["a", "b"]), target("y", members=["c", "d"]), target("a", ["c"]), target("b"), target("c"), target("d", ["b"])
+        target("x", members=["a", "b"]),
+        target("y", members=["c", "d"]),
+        target("a", ["c"]),
+        target("b"),
+        target("c"),
+        target("d", ["b"]),
     )
     assert set(found.order(["x", "y"])) == set("abcd")
 
@@ -100,28 +149,55 @@ def test_what_a_third_group_covers_is_not_written_out() -> None:
 
 
 def test_the_time_is_that_of_the_longest_chain() -> None:
-    found = graph(target("a", ["b"], estimate=10), target("b", estimate=20), target("c", estimate=25), target("g", members=["a", "c"]))
-    assert [found.estimate(names) for names in ("a", "ab", "abc", "g", "gb", "c", "")] == [10, 30, 30, 25, 30, 25, 0]
+    found = graph(
+        target("a", ["b"], estimate=10),
+        target("b", estimate=20),
+        target("c", estimate=25),
+        target("g", members=["a", "c"]),
+    )
+    assert [found.estimate(names) for names in ("a", "ab", "abc", "g", "gb", "c", "")] == [
+        10,
+        30,
+        30,
+        25,
+        30,
+        25,
+        0,
+    ]
 
 
 def test_what_is_not_deployed_takes_no_time_though_others_wait_for_each_other_through_it() -> None:
-    assert graph(target("a", ["b"], estimate=10), target("b", ["c"], estimate=500), target("c", estimate=20)).estimate("ac") == 30
+    assert (
+        graph(
+            target("a", ["b"], estimate=10),
+            target("b", ["c"], estimate=500),
+            target("c", estimate=20),
+        ).estimate("ac")
+        == 30
+    )
 
 
 @given(GRAPHS)
 def test_covering_is_membership_at_any_depth(rules: Rules) -> None:
     found = Graph(rules.targets)
-    assert found.covered == {name: covers(rules.targets, name) for name in rules.targets if rules.targets[name].members}
+    assert found.covered == {
+        name: covers(rules.targets, name) for name in rules.targets if rules.targets[name].members
+    }
     assert all(found.leaves(name) == leaves(rules.targets, name) for name in rules.targets)
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
-def test_narrowing_loses_no_leaf_and_keeps_nothing_that_one_other_covers(given: tuple[Rules, list[str]]) -> None:
+def test_narrowing_loses_no_leaf_and_keeps_nothing_that_one_other_covers(
+    given: tuple[Rules, list[str]],
+) -> None:
     rules, names = given
     narrow = Graph(rules.targets).narrow(names)
     assert leaves(rules.targets, *narrow) == leaves(rules.targets, *names)
     assert not [
-        (one, other) for one in narrow for other in narrow if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
+        (one, other)
+        for one in narrow
+        for other in narrow
+        if one != other and leaves(rules.targets, one) <= leaves(rules.targets, other)
     ]
 
 
@@ -141,7 +217,9 @@ def test_nothing_comes_before_what_it_waits_for(given: tuple[Rules, list[str]]) 
     assert leaves(rules.targets, *order) == leaves(rules.targets, *narrow)
     for at, name in enumerate(order):
         later = leaves(rules.targets, *order[at + 1 :]) - leaves(rules.targets, *order[: at + 1])
-        assert all(later.isdisjoint(reach(rules.targets, leaf)) for leaf in leaves(rules.targets, name))
+        assert all(
+            later.isdisjoint(reach(rules.targets, leaf)) for leaf in leaves(rules.targets, name)
+        )
 
 
 @given(GRAPHS.flatmap(lambda rules: st.tuples(st.just(rules), some(rules))))
@@ -154,19 +232,33 @@ def test_the_estimate_is_the_longest_of_all_chains(given: tuple[Rules, list[str]
 def test_a_target_waits_for_those_that_hold_something_that_it_reaches(rules: Rules) -> None:
     found = Graph(rules.targets)
     for name in rules.targets:
-        reached = set[str]().union(*(reach(rules.targets, leaf) for leaf in leaves(rules.targets, name)))
-        expected = {other for other in rules.targets if other != name and not reached.isdisjoint(leaves(rules.targets, other))}
+        reached = set[str]().union(
+            *(reach(rules.targets, leaf) for leaf in leaves(rules.targets, name))
+        )
+        expected = {
+            other
+            for other in rules.targets
+            if other != name and not reached.isdisjoint(leaves(rules.targets, other))
+        }
         assert found.waits_for(name, list(rules.targets)) == expected
 
 
 def test_the_order_is_the_same_in_every_process() -> None:
     text = "version = 1\n" + target("A", needs=list(NAMES)) + "".join(map(target, NAMES))
     program = "import sys; from toolkit import flow; from toolkit.plan.graph import Graph\n"
-    program += "t = flow.read_rules(sys.stdin.buffer.read(), 'r').targets; print(Graph(t).order(list(t)))"
+    program += (
+        "t = flow.read_rules(sys.stdin.buffer.read(), 'r').targets; print(Graph(t).order(list(t)))"
+    )
     orders = set()
     for seed in "1234":
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
         orders.add(
-            subprocess.run([sys.executable, "-c", program], input=text.encode(), env=environment, capture_output=True, check=True).stdout
+            subprocess.run(
+                [sys.executable, "-c", program],
+                input=text.encode(),
+                env=environment,
+                capture_output=True,
+                check=True,
+            ).stdout
         )
     assert len(orders) == 1

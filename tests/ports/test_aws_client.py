@@ -12,7 +12,15 @@ import pytest
 from botocore.exceptions import UnknownServiceError  # type: ignore[import-untyped]
 
 from tests.support.aws import Endpoint
-from toolkit.errors import CloudError, NotAllowed, SourceProblem, Throttled, Unreachable, Unwell, WrongClock
+from toolkit.errors import (
+    CloudError,
+    NotAllowed,
+    SourceProblem,
+    Throttled,
+    Unreachable,
+    Unwell,
+    WrongClock,
+)
 from toolkit.ports.aside import Aside
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -28,7 +36,10 @@ def aws(aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Aws:
 
 @pytest.mark.parametrize(
     ("service", "operation", "params"),
-    [("ecs", "describe_clusters", {"clusters": ["main"]}), ("cloudformation", "describe_stacks", {"StackName": "Shop"})],
+    [
+        ("ecs", "describe_clusters", {"clusters": ["main"]}),
+        ("cloudformation", "describe_stacks", {"StackName": "Shop"}),
+    ],
     ids=["json", "xml"],
 )
 def test_an_answer_that_was_cut_off_is_no_answer(
@@ -40,14 +51,18 @@ def test_an_answer_that_was_cut_off_is_no_answer(
     assert aws.read(service, operation, **params)
 
 
-def test_answers_without_a_body_or_with_a_streamed_one_are_whole(aws: Aws, aws_endpoint: Endpoint) -> None:
+def test_answers_without_a_body_or_with_a_streamed_one_are_whole(
+    aws: Aws, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.s3.bucket("state")
     aws_endpoint.s3.put("state", "full", b"0123456789")
     aws_endpoint.s3.put("state", "empty", b"")
     assert aws.read("s3", "head_object", Bucket="state", Key="full")["ContentLength"] == 10
     assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="full")[1] == b"0123"
     assert aws.streamed("s3", "get_object", 4, Bucket="state", Key="empty")[1] == b""
-    assert [one["Key"] for one in aws.pages("s3", "list_objects_v2", "Contents", Bucket="state")] == ["empty", "full"]
+    assert [
+        one["Key"] for one in aws.pages("s3", "list_objects_v2", "Contents", Bucket="state")
+    ] == ["empty", "full"]
     aws.write("s3", "delete_object", Bucket="state", Key="full")
     with pytest.raises(CloudError):
         aws.read("s3", "head_object", Bucket="state", Key="full")
@@ -62,11 +77,17 @@ def test_an_answer_that_drips_is_late_after_the_time_of_a_call(
     aws_endpoint.fault("DescribeStacks", times=None, kind="drip", seconds=0.1)
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"longer than 0\.6 s"):
-        list(aws.pages("cloudformation", "describe_stacks", "Stacks")) if pages else aws.read("cloudformation", "describe_stacks")
+        (
+            list(aws.pages("cloudformation", "describe_stacks", "Stacks"))
+            if pages
+            else aws.read("cloudformation", "describe_stacks")
+        )
     assert 0.5 < time.monotonic() - began < 3
 
 
-def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     began: list[object] = []
 
     def counted(do: Callable[[], object]) -> Aside[object]:
@@ -80,7 +101,10 @@ def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
     assert len(began) == 1
 
 
-@pytest.mark.parametrize("service", ["cloudformation", "cloudwatch", "ecr", "ecs", "elbv2", "lambda", "logs", "s3", "sts"])
+@pytest.mark.parametrize(
+    "service",
+    ["cloudformation", "cloudwatch", "ecr", "ecs", "elbv2", "lambda", "logs", "s3", "sts"],
+)
 def test_the_models_are_botocores_own(service: str) -> None:
     ours, theirs = client._session(None, "eu-west-1"), boto3.Session(region_name="eu-west-1")
     model, other = (made._session.get_service_model(service) for made in (ours, theirs))
@@ -97,17 +121,26 @@ def test_a_service_that_there_is_not_is_refused_as_by_botocore() -> None:
         client._session(None, "eu-west-1").client("nothing")
 
 
-def test_models_of_ones_own_are_found_as_botocore_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_ones_own_are_found_as_botocore_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     own = tmp_path / "ecs" / "2999-01-01"
     own.mkdir(parents=True)
     about = {"apiVersion": "2999-01-01", "serviceId": "ECS", "endpointPrefix": "ecs"}
-    (own / "service-2.json").write_text(json.dumps({"metadata": about, "operations": {}, "shapes": {}}))
-    assert client._session(None, "eu-west-1")._session.get_service_model("ecs").api_version == "2999-01-01"
+    (own / "service-2.json").write_text(
+        json.dumps({"metadata": about, "operations": {}, "shapes": {}})
+    )
+    assert (
+        client._session(None, "eu-west-1")._session.get_service_model("ecs").api_version
+        == "2999-01-01"
+    )
 
 
 def test_aws_is_told_who_asks(aws: Aws) -> None:
-    assert re.fullmatch(r"toolkit/\S+ Boto3/\S+ Python/.*", aws._client("ecs", once=False).meta.config.user_agent)
+    assert re.fullmatch(
+        r"toolkit/\S+ Boto3/\S+ Python/.*", aws._client("ecs", once=False).meta.config.user_agent
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,8 +148,16 @@ def test_aws_is_told_who_asks(aws: Aws) -> None:
     [
         ({"kind": "throttle"}, Throttled, "fewer calls"),
         ({"kind": "503"}, Unwell, "trouble of its own"),
-        ({"kind": "error", "code": "RequestTimeTooSkewed", "message": "x", "status": 403}, WrongClock, "clock"),
-        ({"kind": "denied", "resource": "arn:aws:ecs:::x"}, NotAllowed, "ecs:DescribeClusters on arn:aws:ecs:::x$"),
+        (
+            {"kind": "error", "code": "RequestTimeTooSkewed", "message": "x", "status": 403},
+            WrongClock,
+            "clock",
+        ),
+        (
+            {"kind": "denied", "resource": "arn:aws:ecs:::x"},
+            NotAllowed,
+            "ecs:DescribeClusters on arn:aws:ecs:::x$",
+        ),
     ],
     ids=["throttle", "503", "clock", "denied"],
 )
@@ -128,7 +169,9 @@ def test_refusals_become_what_they_mean(
         aws.read("ecs", "describe_clusters")
 
 
-def test_what_a_credential_process_says_is_not_repeated(aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_what_a_credential_process_says_is_not_repeated(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
     config = f"{tmp_path}/config"
     with open(config, "w") as file:
         file.write("[profile broken]\ncredential_process = sh -c 'echo hunter2 >&2; exit 1'\n")
@@ -147,7 +190,9 @@ class Reads:
         self.after: list[float] = []
 
     def ask(self, keys: Sequence[str], every: float, most: int = 100) -> None:
-        """Ask for each key in a thread of its own, the next one after that many seconds; wait for all."""
+        """Ask for each key in a thread of its own, the next one after that many seconds; wait for
+        all.
+        """
         threads = []
         for key in keys:
             threads.append(Thread(target=self._one, args=(key, most)))
@@ -200,7 +245,9 @@ def test_reads_wait_for_those_that_are_known_to_come(monkeypatch: pytest.MonkeyP
     assert reads.made == [["k0", "k1"]]
 
 
-def test_reads_do_not_wait_for_ever_for_those_that_are_known_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_do_not_wait_for_ever_for_those_that_are_known_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client, "COMING_S", 0.2)
     reads = Reads(Aws())
     with reads.aws.more_coming():
@@ -216,7 +263,9 @@ def test_reads_that_are_full_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert reads.after[1] < 2
 
 
-def test_several_keys_of_one_who_asks_are_split_by_what_a_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_keys_of_one_who_asks_are_split_by_what_a_call_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client, "WINDOW_S", 0.05)
     reads, keys = Reads(Aws()), [f"k{number}" for number in range(7)]
     assert reads.aws.gathered_all("reads", keys, 3, reads.read) == {key: key for key in keys}

@@ -1,4 +1,6 @@
-"""The line that says why a program failed is found among those that do not: as the programs write them."""
+"""The line that says why a program failed is found among those that do not: as the programs write
+them.
+"""
 
 import pytest
 
@@ -77,29 +79,61 @@ Node.js v20.20.2"""
         (MODULE, "Error: Cannot find module 'aws-cdk-lib'"),
         (
             VALIDATION,
-            "[\u00abValidationFailedWithErrors\u00bb Validation failed with the following errors: [Shop] bad one; [Shop] bad two;"
-            " ...aws-cdk-lib, node internals...",
+            (
+                "[\u00abValidationFailedWithErrors\u00bb Validation failed with the following"
+                " errors: [Shop] bad one; [Shop] bad two; ...aws-cdk-lib, node internals..."
+            ),
         ),
         (PYTHON, "RuntimeError: There is already a Construct with name 'Shop' in App"),
         (TYPESCRIPT, "lib/shop.ts:3:9 - error TS2304: Cannot find name 'Bukket'."),
-        (TS_NODE, "TSError: \u2a2f Unable to compile TypeScript: lib/shop.ts:3:9 - error TS2304: Cannot find name 'Bukket'."),
-        ('Exception in thread "main" java.lang.IllegalStateException: no stage\n\tat Main.main(Main.java:5)', None),
+        (
+            TS_NODE,
+            (
+                "TSError: \u2a2f Unable to compile TypeScript: lib/shop.ts:3:9 - error TS2304:"
+                " Cannot find name 'Bukket'."
+            ),
+        ),
+        (
+            (
+                'Exception in thread "main" java.lang.IllegalStateException: no stage\n\tat'
+                " Main.main(Main.java:5)"
+            ),
+            None,
+        ),
         ("Unhandled exception. System.Exception: no stage\n   at Main() in /x.cs:line 1", None),
         ("panic: no stage\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:4\nexit status 2", None),
-        ("Traceback (most recent call last):\n  File \"app.py\", line 1\nAssertionError", "AssertionError"),
-        ("  File \"app.py\", line 1\n    x =\n       ^\nSyntaxError: invalid syntax", "SyntaxError: invalid syntax"),
-        ("sh: 1: tsx: not found\nnpx tsx app.ts: Subprocess exited with error 127", "sh: 1: tsx: not found"),
         (
-            "[Error at /Shop] must be encrypted\n[Warning at /Shop] old\n[Error at /Shop/Q] must be private\nFound errors",
+            'Traceback (most recent call last):\n  File "app.py", line 1\nAssertionError',
+            "AssertionError",
+        ),
+        (
+            '  File "app.py", line 1\n    x =\n       ^\nSyntaxError: invalid syntax',
+            "SyntaxError: invalid syntax",
+        ),
+        (
+            "sh: 1: tsx: not found\nnpx tsx app.ts: Subprocess exited with error 127",
+            "sh: 1: tsx: not found",
+        ),
+        (
+            (
+                "[Error at /Shop] must be encrypted\n[Warning at /Shop] old\n[Error at /Shop/Q]"
+                " must be private\nFound errors"
+            ),
             "/Shop: must be encrypted; /Shop/Q: must be private",
         ),
-        ("\x1b[31mReferenceError: x is not defined\x1b[39m\n\x1b[1mNode.js v20.20.2\x1b[0m", "ReferenceError: x is not defined"),
-        ("\u2718 [ERROR] Could not resolve \"./x\"\n\n    app.ts:1:7:", "\u2718 [ERROR] Could not resolve \"./x\""),
+        (
+            "\x1b[31mReferenceError: x is not defined\x1b[39m\n\x1b[1mNode.js v20.20.2\x1b[0m",
+            "ReferenceError: x is not defined",
+        ),
+        (
+            '\u2718 [ERROR] Could not resolve "./x"\n\n    app.ts:1:7:',
+            '\u2718 [ERROR] Could not resolve "./x"',
+        ),
         ("only a remark\n", "only a remark"),
         ("", "exit code 3"),
         ("Node.js v20.20.2\n^^^^\n", "exit code 3"),
     ],
-)  # fmt: skip
+)
 def test_the_cause_is_the_line_that_says_why(text: str, wanted: str | None) -> None:
     assert cause(text.splitlines(), 3) == (text.splitlines()[0] if wanted is None else wanted)
 
@@ -108,7 +142,18 @@ def test_a_cause_has_an_end() -> None:
     assert len(cause(["Error: " + "x" * 5000], 1)) == LONGEST + 3
 
 
-@pytest.mark.parametrize("line", ["{" * 2000, "A." * 1000, "(" * 2000 + "x", "error" * 400, "\x1b[" * 700, " " * 2000 + "x", "A1" * 900])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{" * 2000,
+        "A." * 1000,
+        "(" * 2000 + "x",
+        "error" * 400,
+        "\x1b[" * 700,
+        " " * 2000 + "x",
+        "A1" * 900,
+    ],
+)
 def test_a_hostile_line_takes_no_time(line: str) -> None:
     import time
 

@@ -1,4 +1,6 @@
-"""CDK apps become assemblies: with the real CDK where it is installed, and always with an app that writes one by itself."""
+"""CDK apps become assemblies: with the real CDK where it is installed, and always with an app that
+writes one by itself.
+"""
 
 import io
 import json
@@ -35,23 +37,32 @@ out.mkdir(parents=True)
 suffix = context.get("suffix", "")
 name = "Shop" + suffix
 (out / "asset.abc").mkdir()
-(out / "asset.abc" / "handler.py").write_text((pathlib.Path.cwd().parent / "lambda" / "handler.py").read_text())
+code = (pathlib.Path.cwd().parent / "lambda" / "handler.py").read_text()
+(out / "asset.abc" / "handler.py").write_text(code)
 (out / "t.json").write_text(json.dumps({"Resources": {}, "Metadata": {
     "context": context,
-    "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION", "AWS_REGION", "PYTHONPATH",
+    "env": {key: os.environ.get(key) for key in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION",
+        "AWS_REGION", "PYTHONPATH",
         *context.get("asked", "").split())}}}))
-(out / "a.json").write_text(json.dumps({"files": {"abc": {"displayName": "Code", "source": {"path": "asset.abc", "packaging": "zip"},
-    "destinations": {"here": {"bucketName": "assets-${AWS::AccountId}-${AWS::Region}", "objectKey": "abc.zip"}}}},
+(out / "a.json").write_text(json.dumps({"files": {"abc": {"displayName": "Code",
+     "source": {"path": "asset.abc", "packaging": "zip"},
+    "destinations": {"here": {"bucketName": "assets-${AWS::AccountId}-${AWS::Region}",
+     "objectKey": "abc.zip"}}}},
     "dockerImages": {"i": {"displayName": "Image"}} if context.get("image") else {}}))
 stack = {"type": "aws:cloudformation:stack", "environment": context.get("environment", "aws://unknown-account/unknown-region"),
-    "dependencies": ["A"], "displayName": name, "properties": {"templateFile": "t.json", "stackName": name, "tags": {"team": "x"},
-    "terminationProtection": True, "cloudFormationExecutionRoleArn": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/exec",
-    "requiresBootstrapStackVersion": 6, "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/x/version",
+    "dependencies": ["A"], "displayName": name,
+    "properties": {"templateFile": "t.json", "stackName": name, "tags": {"team": "x"},
+    "terminationProtection": True,
+     "cloudFormationExecutionRoleArn": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/exec",
+    "requiresBootstrapStackVersion": 6,
+     "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/x/version",
     "stackTemplateAssetObjectUrl": "s3://assets-${AWS::AccountId}-${AWS::Region}/t.json"}}
 where = context.get("remarks", "")
 if where:
-    said = {"/" + name: [{"type": "aws:cdk:error", "data": "must be encrypted"}, {"type": "aws:cdk:warning", "data": "old\\nruntime"}],
-        "/" + name + "/Q": [{"type": "aws:cdk:error", "data": "must be private"}, {"type": "aws:cdk:creationStack", "data": ["x"]}]}
+    said = {"/" + name: [{"type": "aws:cdk:error", "data": "must be encrypted"},
+         {"type": "aws:cdk:warning", "data": "old\\nruntime"}],
+        "/" + name + "/Q": [{"type": "aws:cdk:error", "data": "must be private"},
+         {"type": "aws:cdk:creationStack", "data": ["x"]}]}
     if where == "warning":
         said = {"/" + name: said["/" + name][1:]}
     if where == "file":
@@ -59,7 +70,9 @@ if where:
         stack["additionalMetadataFile"] = "more.json"
     else:
         stack["metadata"] = said
-missing = [{"key": "vpc-provider:x", "provider": "vpc", "props": {}}] if context.get("lookup") else []
+missing = []
+if context.get("lookup"):
+    missing = [{"key": "vpc-provider:x", "provider": "vpc", "props": {}}]
 artifacts = {"S": stack, "A": {"type": "cdk:asset-manifest", "properties": {"file": "a.json"}}}
 if context.get("stage"):
     inner = {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Prod"}}
@@ -70,9 +83,11 @@ if context.get("stage"):
         if (out / each).exists():
             (out / "assembly-Prod" / each).write_text((out / each).read_text())
     (out / "assembly-Prod" / "asset.abc").mkdir()
-    (out / "assembly-Prod" / "manifest.json").write_text(json.dumps({"version": "55.0.0", "artifacts": artifacts}))
+    listed = json.dumps({"version": "55.0.0", "artifacts": artifacts})
+    (out / "assembly-Prod" / "manifest.json").write_text(listed)
     artifacts = {"assembly-Prod": inner}
-(out / "manifest.json").write_text(json.dumps({"version": "55.0.0", "missing": missing, "artifacts": artifacts}))
+outer = json.dumps({"version": "55.0.0", "missing": missing, "artifacts": artifacts})
+(out / "manifest.json").write_text(outer)
 """
 
 
@@ -102,7 +117,15 @@ class App:
         (self.root / "cdk/cdk.json").write_text(json.dumps(said))
 
     def app(self, **context: str) -> cdk.App:
-        return cdk.App(str(self.root), "cdk", Place("dev", REGION, ACCOUNT), ACCOUNT, REGION, context, self.pass_env)
+        return cdk.App(
+            str(self.root),
+            "cdk",
+            Place("dev", REGION, ACCOUNT),
+            ACCOUNT,
+            REGION,
+            context,
+            self.pass_env,
+        )
 
     def synth(self, attend: Any = lambda: None, **context: str) -> str:
         return cdk.synthesized(self.app(**context), str(self.cache), Log(self.lines, attend))
@@ -127,10 +150,20 @@ def test_an_app_is_started_as_the_cli_would_start_it(app: App) -> None:
     (app.root / "cdk/cdk.context.json").write_text('{"zones": ["a"], "kept": 2}')
     said = json.loads(app.artifact("Shop-prod", suffix="-prod").template)["Metadata"]
     assert said["context"] == {
-        "suffix": "-prod", "kept": [1], "zones": ["a"], "aws:cdk:enable-path-metadata": True, "aws:cdk:enable-asset-metadata": True,
-        "aws:cdk:version-reporting": True, "aws:cdk:bundling-stacks": ["**"],
-    }  # fmt: skip
-    assert said["env"] == {"CDK_DEFAULT_ACCOUNT": ACCOUNT, "CDK_DEFAULT_REGION": REGION, "AWS_REGION": REGION, "PYTHONPATH": None}
+        "suffix": "-prod",
+        "kept": [1],
+        "zones": ["a"],
+        "aws:cdk:enable-path-metadata": True,
+        "aws:cdk:enable-asset-metadata": True,
+        "aws:cdk:version-reporting": True,
+        "aws:cdk:bundling-stacks": ["**"],
+    }
+    assert said["env"] == {
+        "CDK_DEFAULT_ACCOUNT": ACCOUNT,
+        "CDK_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "PYTHONPATH": None,
+    }
 
 
 # --- the build of cdk.json
@@ -155,7 +188,9 @@ def builds() -> int:
 def test_the_build_of_cdk_json_is_run_before_the_app(app: App) -> None:
     compiled(app)
     assert json.loads(app.artifact().template)["Resources"] == {}
-    changed = (app.root / "cdk/app.py").read_text().replace('"Resources": {}', '"Resources": {"New": {}}')
+    changed = (
+        (app.root / "cdk/app.py").read_text().replace('"Resources": {}', '"Resources": {"New": {}}')
+    )
     (app.root / "cdk/app.py").write_text(changed)
     assert json.loads(app.artifact().template)["Resources"] == {"New": {}}
     assert (builds(), app.runs()) == (2, 2)
@@ -172,10 +207,16 @@ def test_a_build_is_not_run_again_while_no_file_has_changed_since(app: App) -> N
 
 def test_a_build_that_fails_is_the_cause_and_nothing_of_it_counts(app: App) -> None:
     compiled(app, "broken.py")
-    (app.root / "cdk/broken.py").write_text("print('lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket.')\nraise SystemExit(2)\n")
+    (app.root / "cdk/broken.py").write_text(
+        "print('lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket.')\nraise SystemExit(2)\n"
+    )
     with pytest.raises(ProgramFailed) as failed:
         app.synth()
-    assert str(failed.value) == "the `build` in cdk.json failed: lib/shop.ts:3:1 - error TS2304: Cannot find name Bukket."
+    assert (
+        str(failed.value)
+        == "the `build` in cdk.json failed: lib/shop.ts:3:1 - error TS2304: Cannot find name"
+        " Bukket."
+    )
     assert (builds(), app.runs()) == (0, 0)
     compiled(app)
     assert app.synth()
@@ -220,12 +261,16 @@ def test_a_script_that_is_not_executable_is_given_to_node(app: App) -> None:
 
 @pytest.mark.parametrize("where", ["metadata", "file"])
 @pytest.mark.parametrize("stage", ["", "yes"])
-def test_an_error_that_the_app_notes_refuses_the_deploy_with_every_error(app: App, where: str, stage: str) -> None:
+def test_an_error_that_the_app_notes_refuses_the_deploy_with_every_error(
+    app: App, where: str, stage: str
+) -> None:
     with pytest.raises(Refused) as refused:
         app.artifact(remarks=where, stage=stage)
-    assert str(refused.value) == (
-        "the CDK app says that Shop must not be deployed: /Shop: must be encrypted; /Shop/Q: must be private"
-    )  # fmt: skip
+    assert (
+        str(refused.value)
+        == "the CDK app says that Shop must not be deployed: /Shop: must be encrypted; /Shop/Q:"
+        " must be private"
+    )
 
 
 def test_an_error_about_a_stage_refuses_the_stacks_in_it(app: App) -> None:
@@ -239,7 +284,9 @@ def test_a_warning_is_told_and_refuses_only_where_cdk_json_is_strict(app: App) -
     assert app.artifact(remarks="warning").warnings == ("/Shop: old runtime",)
     app.settings(app=f"{sys.executable} app.py", strict=True)
     assert app.artifact().warnings == ()
-    with pytest.raises(Refused, match=r"warns about Shop, and cdk\.json is `strict`: /Shop: old runtime"):
+    with pytest.raises(
+        Refused, match=r"warns about Shop, and cdk\.json is `strict`: /Shop: old runtime"
+    ):
         app.artifact(remarks="warning")
 
 
@@ -247,9 +294,15 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(app: App, tmp_pat
     assembly = tmp_path / "made"
     assembly.mkdir()
     (assembly / "t.json").write_text("{}")
-    other = {"Other": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}}
+    other = {
+        "Other": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}}
+    }
     other["Other"]["metadata"] = {"/Other": [{"type": "aws:cdk:error", "data": "bad"}]}
-    mine = {"type": "aws:cloudformation:stack", "properties": {"templateFile": "t.json"}, "dependencies": ["Other"]}
+    mine = {
+        "type": "aws:cloudformation:stack",
+        "properties": {"templateFile": "t.json"},
+        "dependencies": ["Other"],
+    }
     (assembly / "manifest.json").write_text(json.dumps({"artifacts": {**other, "Shop": mine}}))
     assert cdk.artifact(str(assembly), "Shop", ACCOUNT, REGION).name == "Shop"
     with pytest.raises(Refused, match="/Other: bad"):
@@ -260,20 +313,38 @@ def test_an_error_about_another_stack_does_not_refuse_this_one(app: App, tmp_pat
 
 
 def asked(app: App, names: str, **more: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)["Metadata"]["env"]
+    found: dict[str, str | None] = json.loads(app.artifact(asked=names, **more).template)[
+        "Metadata"
+    ]["env"]
     return {name: found[name] for name in names.split()}
 
 
-def test_an_app_is_given_the_variables_that_are_named_and_no_others(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"STAGE": "prod", "TEAM_NAME": "a", "TEAM_ID": "7", "TEAMS": "b", "OTHER": "c"}.items():
+def test_an_app_is_given_the_variables_that_are_named_and_no_others(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "STAGE": "prod",
+        "TEAM_NAME": "a",
+        "TEAM_ID": "7",
+        "TEAMS": "b",
+        "OTHER": "c",
+    }.items():
         monkeypatch.setenv(name, value)
     names = "STAGE TEAM_NAME TEAM_ID TEAMS OTHER"
     assert set(asked(app, names).values()) == {None}
     app.pass_env = ("STAGE", "TEAM_*", "UNSET")
-    assert asked(app, names) == {"STAGE": "prod", "TEAM_NAME": "a", "TEAM_ID": "7", "TEAMS": None, "OTHER": None}
+    assert asked(app, names) == {
+        "STAGE": "prod",
+        "TEAM_NAME": "a",
+        "TEAM_ID": "7",
+        "TEAMS": None,
+        "OTHER": None,
+    }
 
 
-def test_another_value_of_a_variable_makes_the_app_run_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_value_of_a_variable_makes_the_app_run_again(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app.pass_env = ("STAGE",)
     found = []
     for value in ("dev", "prod", "dev"):
@@ -284,7 +355,9 @@ def test_another_value_of_a_variable_makes_the_app_run_again(app: App, monkeypat
     assert app.runs() == 3
 
 
-def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "999999999999")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     app.pass_env = ("CDK_DEFAULT_ACCOUNT", "AWS_*")
@@ -295,13 +368,22 @@ def test_where_an_app_is_deployed_to_cannot_be_handed_on_differently(app: App, m
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("app.ts", "const s = process.env.STAGE ?? 'dev';"), ("app.ts", "process.env['STAGE']"), ("lib/x.mjs", "process.env?.[`STAGE`]"),
-        ("app.ts", "const { TEAM: team = 'x', STAGE } = process.env;"), ("app.py", "os.environ.get('STAGE', 'dev')"),
-        ("app.py", 'environ["STAGE"]'), ("app.py", "os.getenv( 'STAGE')"), ("App.java", 'System.getenv("STAGE")'),
-        ("App.cs", 'Environment.GetEnvironmentVariable("STAGE")'), ("main.go", 'os.Getenv("STAGE")'), ("main.go", 'os.LookupEnv("STAGE")'),
+        ("app.ts", "const s = process.env.STAGE ?? 'dev';"),
+        ("app.ts", "process.env['STAGE']"),
+        ("lib/x.mjs", "process.env?.[`STAGE`]"),
+        ("app.ts", "const { TEAM: team = 'x', STAGE } = process.env;"),
+        ("app.py", "os.environ.get('STAGE', 'dev')"),
+        ("app.py", 'environ["STAGE"]'),
+        ("app.py", "os.getenv( 'STAGE')"),
+        ("App.java", 'System.getenv("STAGE")'),
+        ("App.cs", 'Environment.GetEnvironmentVariable("STAGE")'),
+        ("main.go", 'os.Getenv("STAGE")'),
+        ("main.go", 'os.LookupEnv("STAGE")'),
     ],
-)  # fmt: skip
-def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(app: App, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+)
+def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(
+    app: App, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (app.root / "cdk" / name).parent.mkdir(exist_ok=True)
     (app.root / "cdk" / "app.py").write_text("")
     (app.root / "cdk" / name).write_text(text)
@@ -309,7 +391,8 @@ def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(app: App, nam
     assert cdk.not_handed_on(app.app()) == []
     monkeypatch.setenv("STAGE", "hunter2-prod")
     assert cdk.not_handed_on(app.app()) == [
-        'the CDK app reads STAGE, which is set here and not handed on to it; to hand it on: pass_env = ["STAGE"] in rules.toml'
+        "the CDK app reads STAGE, which is set here and not handed on to it; to hand it on:"
+        ' pass_env = ["STAGE"] in rules.toml'
     ]
     app.pass_env = ("ST*",)
     assert cdk.not_handed_on(app.app()) == []
@@ -318,13 +401,26 @@ def test_a_variable_that_is_set_and_read_but_not_handed_on_is_told(app: App, nam
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("app.ts", "const all = { ...process.env };", True), ("app.ts", "process.env[name]", True), ("app.py", "os.environ[name]", True),
-        ("app.py", "for name in os.environ.items(): pass", True), ("app.go", "os.Getenv(key)", True),
-        ("app.ts", "env: { account: process.env.CDK_DEFAULT_ACCOUNT, region: process.env.CDK_DEFAULT_REGION }", False),
-        ("node_modules/x/index.js", "process.env[name]", False), ("app.py", "environment = {}", False),
+        ("app.ts", "const all = { ...process.env };", True),
+        ("app.ts", "process.env[name]", True),
+        ("app.py", "os.environ[name]", True),
+        ("app.py", "for name in os.environ.items(): pass", True),
+        ("app.go", "os.Getenv(key)", True),
+        (
+            "app.ts",
+            (
+                "env: { account: process.env.CDK_DEFAULT_ACCOUNT, region:"
+                " process.env.CDK_DEFAULT_REGION }"
+            ),
+            False,
+        ),
+        ("node_modules/x/index.js", "process.env[name]", False),
+        ("app.py", "environment = {}", False),
     ],
-)  # fmt: skip
-def test_reads_whose_names_cannot_be_told_are_told_as_such(app: App, name: str, text: str, told: bool) -> None:
+)
+def test_reads_whose_names_cannot_be_told_are_told_as_such(
+    app: App, name: str, text: str, told: bool
+) -> None:
     (app.root / "cdk" / name).parent.mkdir(parents=True, exist_ok=True)
     (app.root / "cdk" / "app.py").write_text("")
     (app.root / "cdk" / name).write_text(text)
@@ -340,7 +436,11 @@ def test_the_stack_of_an_assembly_is_read_with_its_places_filled_in(app: App) ->
     assert [(one.name, one.bucket, one.key, one.packaging) for one in found.assets] == [
         ("Code", f"assets-{ACCOUNT}-{REGION}", "abc.zip", "zip")
     ]
-    assert (found.tags, found.protected, found.bootstrap) == ({"team": "x"}, True, ("/cdk-bootstrap/x/version", 6))
+    assert (found.tags, found.protected, found.bootstrap) == (
+        {"team": "x"},
+        True,
+        ("/cdk-bootstrap/x/version", 6),
+    )
 
 
 def test_the_same_files_are_synthesized_once(app: App) -> None:
@@ -348,8 +448,12 @@ def test_the_same_files_are_synthesized_once(app: App) -> None:
     assert app.runs() == 1
 
 
-@pytest.mark.parametrize("change", ["cdk/app.py", "lambda/handler.py", "lambda/new.py", "cdk/cdk.json", "context", "how"])
-def test_whatever_the_app_may_have_read_makes_it_run_again(app: App, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "change", ["cdk/app.py", "lambda/handler.py", "lambda/new.py", "cdk/cdk.json", "context", "how"]
+)
+def test_whatever_the_app_may_have_read_makes_it_run_again(
+    app: App, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = app.synth()
     if change == "context":
         after = app.synth(suffix="-b")
@@ -377,7 +481,12 @@ def test_a_file_of_the_same_size_and_time_makes_it_run_again(app: App) -> None:
 
 def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: App) -> None:
     app.synth()
-    for name in ("cdk/cdk.out/manifest.json", "cdk/__pycache__/app.pyc", ".git/index", "cdk/.venv/lib/x.py"):
+    for name in (
+        "cdk/cdk.out/manifest.json",
+        "cdk/__pycache__/app.pyc",
+        ".git/index",
+        "cdk/.venv/lib/x.py",
+    ):
         (app.root / name).parent.mkdir(parents=True, exist_ok=True)
         (app.root / name).write_text("x")
         if ".venv" not in name:
@@ -386,7 +495,9 @@ def test_what_a_tool_leaves_behind_does_not_make_it_run_again(app: App) -> None:
     app.synth()
     (app.root / "cdk/.venv/lib/x.py").write_text("y")
     app.synth()
-    assert app.runs() == 2  # the .venv itself is new; what is inside of it counts by its installer's stamps
+    assert (
+        app.runs() == 2
+    )  # the .venv itself is new; what is inside of it counts by its installer's stamps
 
 
 def test_two_steps_at_one_moment_share_one_synth(app: App) -> None:
@@ -423,17 +534,30 @@ def test_what_an_app_writes_goes_to_the_log(app: App) -> None:
 def test_the_command_to_try_means_the_same_context_and_folder(app: App) -> None:
     with pytest.raises(ProgramFailed) as failed:
         app.synth(broken="yes", names="{a} b")
-    assert failed.value.hint.format() == "try it in cdk: npx cdk synth --context broken=yes --context 'names={a} b'"
+    assert (
+        failed.value.hint.format()
+        == "try it in cdk: npx cdk synth --context broken=yes --context 'names={a} b'"
+    )
 
 
 def test_an_app_that_fails_says_why_in_its_own_last_line(app: App) -> None:
-    with pytest.raises(ProgramFailed, match="the CDK app failed: NameError: name 'bucket' is not defined"):
+    with pytest.raises(
+        ProgramFailed, match="the CDK app failed: NameError: name 'bucket' is not defined"
+    ):
         app.synth(broken="yes")
     assert not [one for one in (app.cache / "cdk").iterdir() if one.is_dir()]
 
 
 @pytest.mark.parametrize(
-    "line", ["npm run build && node app.js", "node $APP", "python app.py; rm -rf x", "A=1 python app.py", "`x`", "a | b"]
+    "line",
+    [
+        "npm run build && node app.js",
+        "node $APP",
+        "python app.py; rm -rf x",
+        "A=1 python app.py",
+        "`x`",
+        "a | b",
+    ],
 )
 def test_an_app_that_needs_a_shell_is_left_to_the_cli(app: App, line: str) -> None:
     app.settings(app=line)
@@ -518,13 +642,16 @@ def test_a_file_is_uploaded_as_it_is(tmp_path: Path) -> None:
     assert body.getvalue() == b"{}"
 
 
-# --- the real CDK: set TOOLKIT_TEST_CDK to a folder with `python/bin/python` that has aws-cdk-lib, and `node_modules/.bin/cdk`
+# --- the real CDK: set TOOLKIT_TEST_CDK to a folder with `python/bin/python` that has aws-cdk-lib,
+# and `node_modules/.bin/cdk`
 
 REAL = os.environ.get("TOOLKIT_TEST_CDK", "")
 
 
 @pytest.mark.skipif(not REAL, reason="TOOLKIT_TEST_CDK names no folder with the CDK")
-def test_the_example_is_the_same_by_the_cli_and_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_is_the_same_by_the_cli_and_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     shutil.copytree(ROOT / "examples/car-rental", tmp_path / "repo")
@@ -534,7 +661,12 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(tmp_path: Path, monke
     for cli in (None, f"{REAL}/node_modules/.bin/cdk"):
         monkeypatch.setattr(process, "which", lambda name, cli=cli: cli)
         assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent())
-        found.append([cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION) for name in ("Network", "Api", "Fargate")])
+        found.append(
+            [
+                cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
+                for name in ("Network", "Api", "Fargate")
+            ]
+        )
     plain, by_cli = ([json.loads(one.template) for one in each] for each in found)
     assert plain == by_cli
     assert [len(one.assets) for one in found[0]] == [0, 1, 0]
@@ -568,24 +700,32 @@ if (mode === 'broken') new DataStackk(app);
 
 @pytest.mark.skipif(not REAL, reason="TOOLKIT_TEST_CDK names no folder with the CDK")
 @pytest.mark.parametrize("by_cli", [True, False])
-def test_the_real_cdk_refuses_and_fails_as_it_says_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_cli: bool) -> None:
+def test_the_real_cdk_refuses_and_fails_as_it_says_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_cli: bool
+) -> None:
     """Needs aws-cdk-lib beside the CLI in `node_modules`, too."""
     folder = tmp_path / "repo/cdk"
     folder.mkdir(parents=True)
     (folder / "app.js").write_text(REFUSING)
     (folder / "cdk.json").write_text('{"app": "node app.js"}')
-    monkeypatch.setattr(process, "which", lambda name: f"{REAL}/node_modules/.bin/cdk" if by_cli else None)
+    monkeypatch.setattr(
+        process, "which", lambda name: f"{REAL}/node_modules/.bin/cdk" if by_cli else None
+    )
     (folder / "node_modules").mkdir()
     for package in ("aws-cdk-lib", "constructs"):
         (folder / "node_modules" / package).symlink_to(f"{REAL}/node_modules/{package}")
 
     def artifact(name: str, mode: str) -> cdk.Artifact:
         app = cdk.App(str(tmp_path / "repo"), "cdk", Place(), ACCOUNT, REGION, {"mode": mode})
-        return cdk.artifact(cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent()), name, ACCOUNT, REGION)
+        return cdk.artifact(
+            cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent()), name, ACCOUNT, REGION
+        )
 
     assert [artifact(name, "plain").name for name in ("Shop", "Prod-Shop")] == ["Shop", "Prod-Shop"]
     for name, path in (("Shop", "/Shop"), ("Prod-Shop", "/Prod/Shop")):
-        with pytest.raises(Refused, match=f"{path}: must be encrypted; {path}/Queue: must be private"):
+        with pytest.raises(
+            Refused, match=f"{path}: must be encrypted; {path}/Queue: must be private"
+        ):
             artifact(name, "errors")
     with pytest.raises(ProgramFailed, match="failed: ReferenceError: DataStackk is not defined"):
         artifact("Shop", "broken")

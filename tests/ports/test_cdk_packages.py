@@ -1,4 +1,6 @@
-"""The packages of a CDK app: which are missing is said before and after, with the command that installs them."""
+"""The packages of a CDK app: which are missing is said before and after, with the command that
+installs them.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ from toolkit.errors import ProgramFailed
 from toolkit.model import Place
 from toolkit.ports import cdk, cdk_packages, process
 
-PINNED = "# pinned\naws-cdk-lib==2.275.0\n\nconstructs==10.8.1 ; python_version > '3'\n-r more.txt\n"
+PINNED = (
+    "# pinned\naws-cdk-lib==2.275.0\n\nconstructs==10.8.1 ; python_version > '3'\n-r more.txt\n"
+)
 
 
 @pytest.fixture
@@ -22,14 +26,20 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     python.write_text("#!/bin/sh\nexit 9\n")
     python.chmod(0o755)
     known = process.which
-    monkeypatch.setattr(process, "which", lambda name: str(python) if name == "python3" else known(name) if name == "git" else None)
+    monkeypatch.setattr(
+        process,
+        "which",
+        lambda name: str(python) if name == "python3" else known(name) if name == "git" else None,
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_what_is_missing_is_named_with_its_file(bare: Path) -> None:
     (bare / "cdk/requirements.txt").write_text(PINNED)
-    words = "the CDK app's packages are not installed: aws-cdk-lib, constructs (cdk/requirements.txt)"
+    words = (
+        "the CDK app's packages are not installed: aws-cdk-lib, constructs (cdk/requirements.txt)"
+    )
     assert cdk_packages.missing(str(bare), "cdk") == words
     command = "python3 -m venv cdk/.venv && cdk/.venv/bin/pip install -r cdk/requirements.txt"
     assert cdk_packages.install(str(bare), "cdk") == command
@@ -38,16 +48,24 @@ def test_what_is_missing_is_named_with_its_file(bare: Path) -> None:
 @pytest.mark.parametrize("installed", [True, False])
 def test_a_venv_beside_the_app_decides(bare: Path, installed: bool) -> None:
     (bare / "cdk/requirements.txt").write_text(PINNED)
-    library = bare / "cdk/.venv/lib/python3.11/site-packages" / ("aws_cdk" if installed else "other")
+    library = (
+        bare / "cdk/.venv/lib/python3.11/site-packages" / ("aws_cdk" if installed else "other")
+    )
     library.mkdir(parents=True)
     assert bool(cdk_packages.missing(str(bare), "cdk")) is not installed
-    assert cdk_packages.install(str(bare), "cdk") == "cdk/.venv/bin/pip install -r cdk/requirements.txt"
+    assert (
+        cdk_packages.install(str(bare), "cdk")
+        == "cdk/.venv/bin/pip install -r cdk/requirements.txt"
+    )
 
 
 @pytest.mark.parametrize("folder", ["cdk", "."])
 def test_node_modules_beside_the_app_or_above_it_decide(bare: Path, folder: str) -> None:
     (bare / "cdk/package.json").write_text("{}")
-    assert cdk_packages.missing(str(bare), "cdk") == "the CDK app's packages are not installed: node_modules (cdk/package.json)"
+    assert (
+        cdk_packages.missing(str(bare), "cdk")
+        == "the CDK app's packages are not installed: node_modules (cdk/package.json)"
+    )
     assert cdk_packages.install(str(bare), "cdk") == "npm install --prefix cdk"
     (bare / "cdk/package-lock.json").write_text("{}")
     assert cdk_packages.install(str(bare), "cdk") == "npm ci --prefix cdk"
@@ -56,14 +74,22 @@ def test_node_modules_beside_the_app_or_above_it_decide(bare: Path, folder: str)
 
 
 def test_an_app_that_names_no_packages_lacks_none(bare: Path) -> None:
-    assert (cdk_packages.missing(str(bare), "cdk"), cdk_packages.install(str(bare), "cdk")) == ("", "")
+    assert (cdk_packages.missing(str(bare), "cdk"), cdk_packages.install(str(bare), "cdk")) == (
+        "",
+        "",
+    )
 
 
-def test_the_command_means_the_same_folder_from_anywhere(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_means_the_same_folder_from_anywhere(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (bare / "my cdk").mkdir()
     (bare / "my cdk/requirements.txt").write_text(PINNED)
     monkeypatch.chdir(bare / "cdk")
-    command = "python3 -m venv '../my cdk/.venv' && '../my cdk/.venv'/bin/pip install -r '../my cdk/requirements.txt'"
+    command = (
+        "python3 -m venv '../my cdk/.venv' && '../my cdk/.venv'/bin/pip install -r '../my"
+        " cdk/requirements.txt'"
+    )
     assert cdk_packages.install(str(bare), "my cdk") == command
 
 
@@ -72,11 +98,19 @@ def test_the_command_means_the_same_folder_from_anywhere(bare: Path, monkeypatch
     [
         ("ModuleNotFoundError: No module named 'aws_cdk'", True),
         ("Error: Cannot find module 'aws-cdk-lib'", True),
-        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'aws-cdk-lib' imported from /a/b.mjs", True),
+        (
+            (
+                "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'aws-cdk-lib' imported from"
+                " /a/b.mjs"
+            ),
+            True,
+        ),
         ("NameError: name 'bucket' is not defined", False),
     ],
 )
-def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(bare: Path, line: str, says_so: bool) -> None:
+def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
+    bare: Path, line: str, says_so: bool
+) -> None:
     (bare / "cdk/requirements.txt").write_text(PINNED)
     (bare / "cdk/app.py").write_text(f"import sys\nsys.exit({line!r})\n")
     (bare / "cdk/cdk.json").write_text(f'{{"app": "{sys.executable} app.py"}}')
@@ -84,23 +118,39 @@ def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(bare: Path
     with pytest.raises(ProgramFailed) as failed:
         cdk.synthesized(app, str(bare / "cache"), cdk.Silent())
     assert line in str(failed.value)
-    wanted = f"install what cdk/requirements.txt names: {cdk_packages.install(str(bare), 'cdk')}" if says_so else "try it in cdk: "
+    wanted = (
+        f"install what cdk/requirements.txt names: {cdk_packages.install(str(bare), 'cdk')}"
+        if says_so
+        else "try it in cdk: "
+    )
     assert failed.value.next.startswith(wanted)
 
 
 def test_doctor_says_beforehand_what_an_app_lacks(bare: Path, toolkit: Toolkit) -> None:
-    repo = Repo.make(bare / "repo", {"cdk/cdk.json": "{}", "cdk/requirements.txt": PINNED, "cdk/app.py": ""}, RULES)
+    repo = Repo.make(
+        bare / "repo",
+        {"cdk/cdk.json": "{}", "cdk/requirements.txt": PINNED, "cdk/app.py": ""},
+        RULES,
+    )
     found = toolkit(repo.path, "doctor", "--json").json["unprepared"]
     assert found == {
         "cdk": {
-            "problem": "the CDK app's packages are not installed: aws-cdk-lib, constructs (cdk/requirements.txt)",
+            "problem": (
+                "the CDK app's packages are not installed: aws-cdk-lib, constructs"
+                " (cdk/requirements.txt)"
+            ),
             "fix": "python3 -m venv cdk/.venv && cdk/.venv/bin/pip install -r cdk/requirements.txt",
         }
     }
-    assert "cdk: the CDK app's packages are not installed: aws-cdk-lib" in toolkit(repo.path, "doctor").out
+    assert (
+        "cdk: the CDK app's packages are not installed: aws-cdk-lib"
+        in toolkit(repo.path, "doctor").out
+    )
 
 
-def test_a_list_of_packages_that_leads_out_of_the_repository_is_not_read(bare: Path, toolkit: Toolkit) -> None:
+def test_a_list_of_packages_that_leads_out_of_the_repository_is_not_read(
+    bare: Path, toolkit: Toolkit
+) -> None:
     (bare / "outside.txt").write_text("secret-name\n")
     repo = Repo.make(bare / "repo", {"cdk/cdk.json": "{}"}, RULES)
     (repo.path / "cdk/requirements.txt").symlink_to(bare / "outside.txt")

@@ -19,7 +19,9 @@ def test_rules_are_found_in_the_nearest_folder_above(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text("")
     (tmp_path / "a/.toolkit").mkdir()
     (tmp_path / "a/.toolkit/rules.toml").write_text("")
-    assert files.find_rules(str(tmp_path / "a/b/c"), None) == str(tmp_path / "a/.toolkit/rules.toml")
+    assert files.find_rules(str(tmp_path / "a/b/c"), None) == str(
+        tmp_path / "a/.toolkit/rules.toml"
+    )
     (tmp_path / "a/rules.toml").write_text("")
     assert files.find_rules(str(tmp_path / "a/b/c"), None) == str(tmp_path / "a/rules.toml")
     assert files.find_rules(str(tmp_path), None) == str(tmp_path / "rules.toml")
@@ -36,11 +38,15 @@ def test_rules_are_found_from_a_folder_that_a_link_leads_to(tmp_path: Path) -> N
     (tmp_path / "repo/a").mkdir(parents=True)
     (tmp_path / "repo/rules.toml").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "repo")
-    assert files.find_rules(str(tmp_path / "link/a"), str(tmp_path / "repo")) == str(tmp_path / "link/rules.toml")
+    assert files.find_rules(str(tmp_path / "link/a"), str(tmp_path / "repo")) == str(
+        tmp_path / "link/rules.toml"
+    )
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
-def test_rules_that_are_no_file_are_passed_over(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_rules_that_are_no_file_are_passed_over(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     (tmp_path / "a").mkdir()
     make(tmp_path / "a/rules.toml")
     (tmp_path / "rules.toml").write_text("")
@@ -54,9 +60,13 @@ def test_a_file_is_read_no_further_than_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkdir, os.mkfifo, lambda path: os.symlink("no", path), lambda path: None], ids=["folder", "pipe", "link", "none"]
+    "make",
+    [os.mkdir, os.mkfifo, lambda path: os.symlink("no", path), lambda path: None],
+    ids=["folder", "pipe", "link", "none"],
 )
-def test_what_is_no_file_is_refused_at_once_with_a_reason(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_what_is_no_file_is_refused_at_once_with_a_reason(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
     """A pipe in a stranger's repository would be waited for, for ever."""
     make(tmp_path / "f")
     with pytest.raises(FileProblem) as caught:
@@ -68,10 +78,19 @@ def test_what_the_shell_hands_over_is_read_to_its_end(repo: Repo) -> None:
     """`--paths-from <(git diff …)`: the other end may well be slower than we are."""
     toolkit = f"{sys.executable} -m toolkit"
     script = (
-        f"{toolkit} diff -q --rules <(sleep 0.3; cat rules.toml) --paths-from <(sleep 0.3; echo lambda/a; sleep 0.3; echo backend/src/a)"
+        f"{toolkit} diff -q --rules <(sleep 0.3; cat rules.toml) --paths-from <(sleep 0.3; echo"
+        " lambda/a; sleep 0.3; echo backend/src/a)"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", script], cwd=repo.path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=repo.path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stderr == ""
     assert done.stdout.startswith("toolkit deploy api app --rules /dev/fd/")
 
@@ -115,7 +134,11 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/null", path)], ids=["folder", "pipe", "device"])
+@pytest.mark.parametrize(
+    "make",
+    [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/null", path)],
+    ids=["folder", "pipe", "device"],
+)
 def test_what_is_no_file_is_not_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
     """As root, `--out /dev/null` would put a file in its place."""
     make(tmp_path / "f")
@@ -139,7 +162,14 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         "except FileProblem as error: print(error.facts['reason'])\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "File too large\n", done.stderr
     assert (tmp_path / "f").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
@@ -170,7 +200,9 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         ("caf\udce9", "caf\udce9"),
     ],
 )
-def test_a_path_is_seen_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: str | None) -> None:
+def test_a_path_is_seen_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: str | None
+) -> None:
     """A link is a path of its own; a folder that a link leads out to is not inside."""
     (tmp_path / "repo").mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -186,7 +218,9 @@ def test_the_text_of_a_file_inside_is_read(tmp_path: Path) -> None:
 
 
 def test_what_is_not_inside_or_no_text_is_none(tmp_path: Path) -> None:
-    """`init` and `doctor` read the repository's files: a link out of it would show a stranger's choice of file."""
+    """`init` and `doctor` read the repository's files: a link out of it would show a stranger's
+    choice of file.
+    """
     root = tmp_path / "repo"
     (root / "d").mkdir(parents=True)
     (root / "link").symlink_to("/etc/passwd")
@@ -197,7 +231,19 @@ def test_what_is_not_inside_or_no_text_is_none(tmp_path: Path) -> None:
     (root / "large").write_bytes(b"x" * 11)
     os.mkfifo(root / "pipe")
     (root / "loop").symlink_to("loop")
-    for name in ("link", "d/up", "folder/secret", "bytes", "pipe", "loop", "none", "d", "../secret", "/etc/passwd", "."):
+    for name in (
+        "link",
+        "d/up",
+        "folder/secret",
+        "bytes",
+        "pipe",
+        "loop",
+        "none",
+        "d",
+        "../secret",
+        "/etc/passwd",
+        ".",
+    ):
         assert files.text_inside(str(root), name) is None, name
     assert files.text_inside(str(root), "large", 10) is None
 

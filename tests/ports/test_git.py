@@ -1,4 +1,6 @@
-"""The git port against real repositories: where it stands, what it lists, and that a failure is never an empty answer."""
+"""The git port against real repositories: where it stands, what it lists, and that a failure is
+never an empty answer.
+"""
 
 import os
 import shlex
@@ -10,7 +12,15 @@ import pytest
 
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit, process
-from toolkit.errors import DamagedRepository, GitError, MissingCommit, NoCommits, NotARepository, NoWorkTree, UnknownRef
+from toolkit.errors import (
+    DamagedRepository,
+    GitError,
+    MissingCommit,
+    NoCommits,
+    NotARepository,
+    NoWorkTree,
+    UnknownRef,
+)
 from toolkit.ports.git import GITLINK, Git
 
 
@@ -30,7 +40,11 @@ def follow(hint: str, repo: Repo) -> None:
 
 def test_a_repository_knows_its_root_head_and_branch(repo: Repo) -> None:
     git = opened(repo)
-    assert (git.root, git.head, git.branch) == (str(repo.path), repo.git("rev-parse", "HEAD"), "main")
+    assert (git.root, git.head, git.branch) == (
+        str(repo.path),
+        repo.git("rev-parse", "HEAD"),
+        "main",
+    )
     assert (git.bare, git.shallow) == (False, False)
 
 
@@ -52,11 +66,30 @@ def test_an_unborn_head_is_no_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a\nb", "a\n", "\n", "\na\n\nb", "a b", "caf\udce9", "-x", "0" * 40, "a\n" + "0" * 40, "a\nHEAD", "a\nrefs"]
+    "name",
+    [
+        "a\nb",
+        "a\n",
+        "\n",
+        "\na\n\nb",
+        "a b",
+        "caf\udce9",
+        "-x",
+        "0" * 40,
+        "a\n" + "0" * 40,
+        "a\nHEAD",
+        "a\nrefs",
+    ],
 )
 @pytest.mark.parametrize("state", ["commits", "detached", "unborn", "ambiguous"])
-def test_a_folder_may_have_any_name(tmp_path: Path, toolkit: Toolkit, name: str, state: str) -> None:
-    repo = Repo.make(tmp_path / name, None if state == "unborn" else {"a": "x"}, None if state == "unborn" else RULES)
+def test_a_folder_may_have_any_name(
+    tmp_path: Path, toolkit: Toolkit, name: str, state: str
+) -> None:
+    repo = Repo.make(
+        tmp_path / name,
+        None if state == "unborn" else {"a": "x"},
+        None if state == "unborn" else RULES,
+    )
     repo.write({"rules.toml": RULES})
     if state == "detached":
         repo.git("checkout", "-q", "--detach")
@@ -123,7 +156,10 @@ def test_a_repository_in_a_working_tree_is_another_one(repo: Repo) -> None:
 # Refs
 
 
-@pytest.mark.parametrize("ref", ["HEAD", "main", "HEAD~0", "v1", "refs/heads/main", "@", "main@{0}", ":/first", "heads/main"])
+@pytest.mark.parametrize(
+    "ref",
+    ["HEAD", "main", "HEAD~0", "v1", "refs/heads/main", "@", "main@{0}", ":/first", "heads/main"],
+)
 def test_whatever_names_a_commit_is_one(repo: Repo, ref: str) -> None:
     repo.git("tag", "-a", "-m", "one", "v1")
     head = repo.git("rev-parse", "HEAD")
@@ -136,7 +172,9 @@ def test_a_name_that_both_a_file_and_a_branch_have_is_the_branch(repo: Repo) -> 
     assert opened(repo).resolve("main") == repo.git("rev-parse", "HEAD")
 
 
-@pytest.mark.parametrize("ref", ["nothing", "HEAD~9", "HEAD:rules.toml", "HEAD^{tree}", "a..b", "HEAD^@"])
+@pytest.mark.parametrize(
+    "ref", ["nothing", "HEAD~9", "HEAD:rules.toml", "HEAD^{tree}", "a..b", "HEAD^@"]
+)
 def test_what_names_no_commit_is_unknown(repo: Repo, ref: str) -> None:
     with pytest.raises(UnknownRef):
         opened(repo).resolve(ref)
@@ -171,7 +209,9 @@ def test_a_missing_commit_is_told_with_the_fetch_that_gets_it(repo: Repo, tmp_pa
     assert opened(clone).resolve(there) == there
 
 
-def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     base = repo.git("rev-parse", "HEAD")
     repo.commit("second", {"backend/src/app.py": "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=1")
@@ -179,10 +219,15 @@ def test_a_commit_that_a_shallow_clone_lacks_is_fetched_alone(repo: Repo, tmp_pa
     assert found.code == 2
     assert f"hint: get it with: git fetch --depth=1 origin {base}\n" in found.err
     follow(found.err.partition("hint: ")[2].strip(), clone)
-    assert toolkit(clone.path, "diff", "--json", base).json["recommendation"] == "toolkit deploy-app app"
+    assert (
+        toolkit(clone.path, "diff", "--json", base).json["recommendation"]
+        == "toolkit deploy-app app"
+    )
 
 
-@pytest.mark.parametrize("ref", ["HEAD~1", "v1", "origin/other", "HEAD~1..HEAD", "origin/other...HEAD"])
+@pytest.mark.parametrize(
+    "ref", ["HEAD~1", "v1", "origin/other", "HEAD~1..HEAD", "origin/other...HEAD"]
+)
 def test_a_name_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_gets_it(
     repo: Repo, tmp_path: Path, toolkit: Toolkit, ref: str
 ) -> None:
@@ -194,22 +239,32 @@ def test_a_name_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_gets_it(
     found = toolkit(clone.path, "diff", ref)
     assert found.code == 2
     follow(found.err.partition("hint: ")[2].strip(), clone)
-    assert toolkit(clone.path, "diff", "--json", ref).json["recommendation"] == "toolkit deploy-app app"
+    assert (
+        toolkit(clone.path, "diff", "--json", ref).json["recommendation"]
+        == "toolkit deploy-app app"
+    )
 
 
-def test_a_merge_base_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_gets_it(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_merge_base_that_a_shallow_clone_lacks_is_told_with_the_fetch_that_gets_it(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     repo.git("checkout", "-q", "-b", "feature")
     repo.commit("on the branch", {"backend/src/app.py": "new\n"})
     repo.git("checkout", "-q", "main")
     repo.commit("on main", {"lambda/login/handler.py": "new\n"})
     clone = repo.clone(tmp_path / "clone", "--depth=1", "--no-single-branch", "--branch=feature")
     clone.git("branch", "--set-upstream-to=origin/main")
-    assert toolkit(clone.path, "diff", "-q").code == 0  # what is out of date needs no common ancestor
+    assert (
+        toolkit(clone.path, "diff", "-q").code == 0
+    )  # what is out of date needs no common ancestor
     found = toolkit(clone.path, "diff", "change")
     assert found.code == 2
     assert "the common ancestor of" in found.err
     follow(found.err.partition("hint: ")[2].strip(), clone)
-    assert toolkit(clone.path, "diff", "--json", "change").json["recommendation"] == "toolkit deploy-app app"
+    assert (
+        toolkit(clone.path, "diff", "--json", "change").json["recommendation"]
+        == "toolkit deploy-app app"
+    )
 
 
 def test_the_fetch_of_a_hint_names_a_remote_that_there_is(repo: Repo, tmp_path: Path) -> None:
@@ -253,14 +308,18 @@ def test_a_clone_without_folders_says_so_with_the_fetch_that_gets_them(
     assert toolkit(clone.path, *args).code == 0
 
 
-def test_a_clone_without_contents_compares_all_the_same(served: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_clone_without_contents_compares_all_the_same(
+    served: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     clone = served.clone(tmp_path / "clone", "--filter=blob:none")
     clone.write({"lambda/login/handler.py": "edited\n"})
     found = toolkit(clone.path, "diff", "--json", "HEAD").json
     assert found["recommendation"] == "toolkit deploy-stack api"
 
 
-def test_a_clone_without_the_old_rules_says_so_with_the_fetch_that_gets_them(served: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_clone_without_the_old_rules_says_so_with_the_fetch_that_gets_them(
+    served: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     """That they are new would be a lie: what the old ones called for would be missed."""
     clone = served.clone(tmp_path / "clone", "--filter=blob:none")
     found = toolkit(clone.path, "diff", "HEAD~1")
@@ -270,7 +329,9 @@ def test_a_clone_without_the_old_rules_says_so_with_the_fetch_that_gets_them(ser
 
 
 @pytest.mark.parametrize("of", ["HEAD^{tree}", "HEAD~1^{tree}", "HEAD:backend/src", "HEAD~1"])
-def test_a_damaged_object_is_an_error_with_gits_words(served: Repo, toolkit: Toolkit, of: str) -> None:
+def test_a_damaged_object_is_an_error_with_gits_words(
+    served: Repo, toolkit: Toolkit, of: str
+) -> None:
     name = served.git("rev-parse", of)
     path = served.path / ".git/objects" / name[:2] / name[2:]
     path.chmod(0o644)
@@ -301,10 +362,17 @@ def test_the_tracked_files_are_those_of_the_index_or_of_a_commit(repo: Repo) -> 
 
 
 def test_the_log_has_every_commit_with_its_changes_newest_first(repo: Repo) -> None:
-    commits = [repo.git("rev-parse", "HEAD"), repo.commit("empty"), repo.commit("odd", {b"\n:100644 \xe9": "x"})]
+    commits = [
+        repo.git("rev-parse", "HEAD"),
+        repo.commit("empty"),
+        repo.commit("odd", {b"\n:100644 \xe9": "x"}),
+    ]
     found = list(opened(repo).log(["HEAD"], None))
     assert [commit for commit, _ in found] == commits[::-1]
-    assert [[change.path for change in changes] for _, changes in found[:2]] == [["\n:100644 \udce9"], []]
+    assert [[change.path for change in changes] for _, changes in found[:2]] == [
+        ["\n:100644 \udce9"],
+        [],
+    ]
     assert len(found[2][1]) == 7
     assert len(list(opened(repo).log(["HEAD"], 2))) == 2
 
@@ -318,7 +386,10 @@ def test_the_log_takes_merges_against_their_first_parent(repo: Repo, setting: st
     repo.git("merge", "-q", "--no-ff", "-m", "merge", "feature")
     repo.git("config", "log.diffMerges", setting)
     found = list(opened(repo).log(["HEAD"], None))
-    assert [[change.path for change in changes] for _, changes in found[:2]] == [["backend/src/app.py"], ["lambda/login/handler.py"]]
+    assert [[change.path for change in changes] for _, changes in found[:2]] == [
+        ["backend/src/app.py"],
+        ["lambda/login/handler.py"],
+    ]
     assert len(found) == 3
 
 
@@ -337,7 +408,12 @@ def test_a_submodule_is_told_by_its_mode(repo: Repo) -> None:
     repo.git("update-index", "--add", "--cacheinfo", f"{GITLINK},{commit},sub")
     repo.git("commit", "-q", "-m", "sub")
     (change,) = opened(repo).diff_trees("HEAD~1", "HEAD")
-    assert (change.path, change.letter, change.new_mode, change.new_id) == ("sub", "A", GITLINK, commit)
+    assert (change.path, change.letter, change.new_mode, change.new_id) == (
+        "sub",
+        "A",
+        GITLINK,
+        commit,
+    )
 
 
 def test_a_stash_is_no_untracked_file(repo: Repo) -> None:
@@ -360,14 +436,21 @@ def test_people_are_told_of_commits_that_touched_a_path(repo: Repo) -> None:
     head = repo.commit("Another", {"lambda/login/handler.py": "new\n"})
     git = opened(repo)
     (found,) = git.commits([base], head, ["backend/src/app.py"], 5)
-    assert (found.id, found.author, found.summary, found.when.isoformat()) == (commit, "Ada", "Faster search", "2026-01-02T03:04:05+00:00")
+    assert (found.id, found.author, found.summary, found.when.isoformat()) == (
+        commit,
+        "Ada",
+        "Faster search",
+        "2026-01-02T03:04:05+00:00",
+    )
     last = git.last_commit("lambda/login/handler.py")
     assert last is not None
     assert last.id == head
     assert git.last_commit("nothing") is None
 
 
-def test_people_are_told_of_in_a_bare_repository(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_people_are_told_of_in_a_bare_repository(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     repo.commit("Faster search", {"backend/src/app.py": "new\n"})
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     rules = ("--rules", str(repo.path / "rules.toml"))
@@ -376,7 +459,9 @@ def test_people_are_told_of_in_a_bare_repository(repo: Repo, tmp_path: Path, too
     assert (found.code, found.err) == (0, "")
 
 
-def test_people_in_a_bare_repository_that_gitpython_cannot_open_are_an_error(repo: Repo, tmp_path: Path, toolkit: Toolkit) -> None:
+def test_people_in_a_bare_repository_that_gitpython_cannot_open_are_an_error(
+    repo: Repo, tmp_path: Path, toolkit: Toolkit
+) -> None:
     """It stumbles over a conditional include there, which git follows."""
     bare = repo.clone(tmp_path / "bare.git", "--bare")
     bare.git("config", "includeIf.gitdir:/x.path", "more")
@@ -399,21 +484,28 @@ def test_a_lock_left_behind_is_nobodys_hindrance(repo: Repo, toolkit: Toolkit) -
     (repo.path / ".git/index.lock").touch()
     (repo.path / ".git/HEAD.lock").touch()
     repo.write({"backend/src/app.py": "new\n", "new": "x"})
-    assert toolkit(repo.path, "diff", "--json", "HEAD").json["recommendation"] == "toolkit deploy-app app"
+    assert (
+        toolkit(repo.path, "diff", "--json", "HEAD").json["recommendation"]
+        == "toolkit deploy-app app"
+    )
     assert toolkit(repo.path, "rules", "replay").code == 0
     assert (repo.path / ".git/index.lock").exists()
 
 
 def test_a_large_answer_is_read_while_git_writes_it(repo: Repo) -> None:
     """More than any pipe holds, in records that no chunk ends with."""
-    names: dict[str | bytes, str | bytes] = {f"backend/src/{'n' * 150}{at}": "" for at in range(3_000)}
+    names: dict[str | bytes, str | bytes] = {
+        f"backend/src/{'n' * 150}{at}": "" for at in range(3_000)
+    }
     repo.commit("many", names)
     assert {change.path for change in opened(repo).diff_trees("HEAD~1", "HEAD")} == set(names)
 
 
 def test_no_git_is_left_behind_when_its_answer_is_not_wanted(repo: Repo) -> None:
     """The rules are read while git is at work; if they are wrong, nobody reads what it says."""
-    names: dict[str | bytes, str | bytes] = {f"backend/src/{'n' * 150}{at}": "" for at in range(1_000)}
+    names: dict[str | bytes, str | bytes] = {
+        f"backend/src/{'n' * 150}{at}": "" for at in range(1_000)
+    }
     repo.commit("many", {**names, "rules.toml": "x = 1\n"})
     assert process(repo.path, "diff", "HEAD~1..HEAD").code == 2
     deadline = time.monotonic() + 10

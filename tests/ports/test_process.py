@@ -25,7 +25,9 @@ def program(path: Path) -> str:
     return str(path)
 
 
-def test_a_program_is_found_in_the_first_folder_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_is_found_in_the_first_folder_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = program(tmp_path / "one/tool"), program(tmp_path / "two/tool")
     monkeypatch.setenv("PATH", f"{tmp_path}/none:{tmp_path}/one:{tmp_path}/two")
     assert process.which("tool") == first
@@ -35,7 +37,9 @@ def test_a_program_is_found_in_the_first_folder_that_has_it(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("path", ["", ".", "here", "./here", ":", "here:."])
-def test_a_relative_folder_of_path_is_never_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_a_relative_folder_of_path_is_never_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     """S9."""
     program(tmp_path / "here/tool")
     program(tmp_path / "tool")
@@ -54,11 +58,30 @@ def test_what_cannot_be_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_child_knows_only_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S32."""
-    for name in ("GIT_DIR", "LD_LIBRARY_PATH", "PYTHONPATH", "AWS_SECRET_ACCESS_KEY", "PAGER", "LANG"):
+    for name in (
+        "GIT_DIR",
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "AWS_SECRET_ACCESS_KEY",
+        "PAGER",
+        "LANG",
+    ):
         monkeypatch.setenv(name, "/no/such")
-    found = process.run(["/usr/bin/env"], str(tmp_path), process.child_environment(GIT_TERMINAL_PROMPT="0"))
+    found = process.run(
+        ["/usr/bin/env"], str(tmp_path), process.child_environment(GIT_TERMINAL_PROMPT="0")
+    )
     names = {line.split("=")[0] for line in found.out.decode().splitlines()}
-    assert names <= {"HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "LC_ALL", "GIT_TERMINAL_PROMPT"}
+    assert names <= {
+        "HOME",
+        "PATH",
+        "TMPDIR",
+        "USER",
+        "LOGNAME",
+        "SSH_AUTH_SOCK",
+        "XDG_CONFIG_HOME",
+        "LC_ALL",
+        "GIT_TERMINAL_PROMPT",
+    }
     assert {"HOME", "PATH", "GIT_TERMINAL_PROMPT"} <= names
 
 
@@ -69,14 +92,22 @@ def test_a_run_ends_with_code_output_and_complaints(tmp_path: Path) -> None:
 
 
 def test_a_child_has_no_input_and_no_terminal_of_ours(tmp_path: Path) -> None:
-    """Git must not wait for a password; a Ctrl-C of the person goes to toolkit, which then ends it."""
+    """Git must not wait for a password; a Ctrl-C of the person goes to toolkit, which then ends
+    it.
+    """
     script = "import os, sys; print(sys.stdin.read() == '', os.getsid(0) == os.getpid())"
-    assert process.run([*PYTHON, script], str(tmp_path), process.child_environment()).out == b"True True\n"
+    assert (
+        process.run([*PYTHON, script], str(tmp_path), process.child_environment()).out
+        == b"True True\n"
+    )
     assert b"".join(running(script, tmp_path)) == b"True True\n"
 
 
 def test_output_comes_while_the_program_runs(tmp_path: Path) -> None:
-    script = "import os, time\nos.write(1, b'one')\nwhile not os.path.exists('seen'): time.sleep(0.01)\nos.write(1, b'two')"
+    script = (
+        "import os, time\nos.write(1, b'one')\nwhile not os.path.exists('seen'):"
+        " time.sleep(0.01)\nos.write(1, b'two')"
+    )
     chunks = iter(running(script, tmp_path))
     assert next(chunks) == b"one"
     (tmp_path / "seen").touch()
@@ -105,7 +136,9 @@ def test_input_and_output_larger_than_a_pipe_pass_through(tmp_path: Path) -> Non
 
 
 def test_a_failure_is_known_when_the_output_ends(tmp_path: Path) -> None:
-    one = running("import os, sys; os.write(1, b'half'); os.write(2, b'why'); sys.exit(7)", tmp_path)
+    one = running(
+        "import os, sys; os.write(1, b'half'); os.write(2, b'why'); sys.exit(7)", tmp_path
+    )
     assert b"".join(one) == b"half"
     assert (one.code, one.err) == (7, b"why")
 
@@ -147,7 +180,12 @@ def test_a_wordless_argument_stays_one_argument(tmp_path: Path) -> None:
 def test_a_program_that_outlasts_our_patience_is_killed(tmp_path: Path) -> None:
     """Even if a child of its own keeps the output open."""
     started = time.monotonic()
-    done = process.run(["/bin/sh", "-c", "echo some; sleep 20 & sleep 20"], str(tmp_path), process.child_environment(), 0.3)
+    done = process.run(
+        ["/bin/sh", "-c", "echo some; sleep 20 & sleep 20"],
+        str(tmp_path),
+        process.child_environment(),
+        0.3,
+    )
     assert (done.code, done.out) == (-9, b"some\n")
     assert time.monotonic() - started < 10
 
@@ -155,5 +193,10 @@ def test_a_program_that_outlasts_our_patience_is_killed(tmp_path: Path) -> None:
 def test_a_program_that_cannot_be_started_is_a_failed_one(tmp_path: Path) -> None:
     (tmp_path / "tool").write_bytes(b"\x7fELF nonsense")
     (tmp_path / "tool").chmod(0o755)
-    assert process.run([str(tmp_path / "tool")], str(tmp_path), process.child_environment()).code == 127
-    assert process.run(["/bin/true"], str(tmp_path / "gone"), process.child_environment()).code == 127
+    assert (
+        process.run([str(tmp_path / "tool")], str(tmp_path), process.child_environment()).code
+        == 127
+    )
+    assert (
+        process.run(["/bin/true"], str(tmp_path / "gone"), process.child_environment()).code == 127
+    )

@@ -1,4 +1,5 @@
-"""Every source of credentials that botocore has, with whatever it may answer: an error of exit code 7 that says what to do, never a bug.
+"""Every source of credentials that botocore has, with whatever it may answer: an error of exit code
+7 that says what to do, never a bug.
 
 The sources are real: files, variables, programs and addresses on this machine.
 """
@@ -49,7 +50,9 @@ def stamp(hours: float) -> str:
 
 
 class Machine:
-    """A machine with AWS's files and variables as a test wants them, and an AWS that the calls go to."""
+    """A machine with AWS's files and variables as a test wants them, and an AWS that the calls go
+    to.
+    """
 
     def __init__(self, endpoint: Endpoint, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.endpoint, self.folder, self.patch = endpoint, folder, monkeypatch
@@ -119,28 +122,74 @@ PROGRAMS = {
     "fails-with-bytes": (r"printf '\377' >&2; exit 3", SourceProblem, "credential_process"),
     "is-killed": ("kill -9 $$", SourceProblem, r"credential_process failed\)$"),
     "hangs": ("sleep 60", SourceProblem, r"credential_process gave nothing within 1\.5 s"),
-    "closes-its-output-and-hangs": ("exec >&- 2>&-; sleep 60", SourceProblem, "gave nothing within"),
+    "closes-its-output-and-hangs": (
+        "exec >&- 2>&-; sleep 60",
+        SourceProblem,
+        "gave nothing within",
+    ),
     "another-version": (printed(Version=2), SourceProblem, "Version is not 1"),
     "no-version": (printed(Version=None), SourceProblem, "Version is not 1"),
     "no-key": (printed(AccessKeyId=None), SourceProblem, "AccessKeyId is missing"),
     "no-secret": (printed(SecretAccessKey=None), SourceProblem, "SecretAccessKey is missing"),
-    "key-null": ('echo \'{"Version": 1, "AccessKeyId": null, "SecretAccessKey": "x"}\'', SourceProblem, "the access key is missing"),
-    "key-a-number": (printed(AccessKeyId=5), SourceProblem, "cannot be used|the access key is not a text"),
-    "key-a-list": (printed(SecretAccessKey=["x"]), SourceProblem, "cannot be used|secret access key is not a text"),
+    "key-null": (
+        'echo \'{"Version": 1, "AccessKeyId": null, "SecretAccessKey": "x"}\'',
+        SourceProblem,
+        "the access key is missing",
+    ),
+    "key-a-number": (
+        printed(AccessKeyId=5),
+        SourceProblem,
+        "cannot be used|the access key is not a text",
+    ),
+    "key-a-list": (
+        printed(SecretAccessKey=["x"]),
+        SourceProblem,
+        "cannot be used|secret access key is not a text",
+    ),
     "key-empty": (printed(AccessKeyId=""), SourceProblem, "the access key is empty"),
-    "key-with-line-end": (printed(AccessKeyId=f"{KEY}\n"), SourceProblem, "the access key has a line end before or after it"),
-    "token-with-space": (printed(SessionToken="a b"), SourceProblem, "the session token has a space in it"),
-    "expiry-past": (printed(SessionToken="t", Expiration="2020-01-01T00:00:00Z"), Expired, "have expired"),
-    "expiry-nonsense": (printed(SessionToken="t", Expiration="soon"), SourceProblem, "its time of expiry is not a time"),
-    "expiry-empty": (printed(SessionToken="t", Expiration=""), SourceProblem, "time of expiry|cannot be used"),
+    "key-with-line-end": (
+        printed(AccessKeyId=f"{KEY}\n"),
+        SourceProblem,
+        "the access key has a line end before or after it",
+    ),
+    "token-with-space": (
+        printed(SessionToken="a b"),
+        SourceProblem,
+        "the session token has a space in it",
+    ),
+    "expiry-past": (
+        printed(SessionToken="t", Expiration="2020-01-01T00:00:00Z"),
+        Expired,
+        "have expired",
+    ),
+    "expiry-nonsense": (
+        printed(SessionToken="t", Expiration="soon"),
+        SourceProblem,
+        "its time of expiry is not a time",
+    ),
+    "expiry-empty": (
+        printed(SessionToken="t", Expiration=""),
+        SourceProblem,
+        "time of expiry|cannot be used",
+    ),
     "expiry-a-number": (printed(SessionToken="t", Expiration=7), SourceProblem, "cannot be used"),
-    "expiry-far": (printed(SessionToken="t", Expiration="99999999999999999999"), SourceProblem, "time of expiry|cannot be used"),
-    "expiry-without-zone": (printed(SessionToken="t", Expiration="2020-01-01T00:00:00"), SourceProblem, "has no time zone"),
+    "expiry-far": (
+        printed(SessionToken="t", Expiration="99999999999999999999"),
+        SourceProblem,
+        "time of expiry|cannot be used",
+    ),
+    "expiry-without-zone": (
+        printed(SessionToken="t", Expiration="2020-01-01T00:00:00"),
+        SourceProblem,
+        "has no time zone",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(machine: Machine, name: str) -> None:
+def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(
+    machine: Machine, name: str
+) -> None:
     text, kind, said = PROGRAMS[name]
     machine.config(f"[profile x]\ncredential_process = {machine.program(text)}\n")
     problem = machine.refused("x")
@@ -150,7 +199,10 @@ def test_a_program_that_gives_no_credentials_is_told_with_what_to_do(machine: Ma
 
 
 def test_a_program_that_hangs_is_ended_with_what_it_started(machine: Machine) -> None:
-    machine.config(f"[profile x]\ncredential_process = {machine.program(f'sleep 61 & echo $! > {machine.folder}/pid; sleep 62')}\n")
+    machine.config(
+        "[profile x]\ncredential_process ="
+        f" {machine.program(f'sleep 61 & echo $! > {machine.folder}/pid; sleep 62')}\n"
+    )
     machine.refused("x")
     pid = int((machine.folder / "pid").read_text())
     deadline = time.monotonic() + 5
@@ -185,7 +237,10 @@ def test_a_command_line_that_no_shell_reads_is_told(machine: Machine) -> None:
 
 
 def test_a_program_that_gives_credentials_is_believed(machine: Machine) -> None:
-    machine.config(f"[profile x]\ncredential_process = {machine.program(printed(SessionToken='t', Expiration=stamp(1)))}\n")
+    machine.config(
+        "[profile x]\ncredential_process ="
+        f" {machine.program(printed(SessionToken='t', Expiration=stamp(1)))}\n"
+    )
     assert machine.read("x")["clusters"]
 
 
@@ -202,75 +257,170 @@ VARIABLES: dict[str, tuple[dict[str, str], type[ToolkitError], str, str]] = {
     "no-secret": ({"AWS_ACCESS_KEY_ID": KEY}, BadConfig, "AWS_SECRET_ACCESS_KEY is missing", ""),
     "line-end": (
         {"AWS_ACCESS_KEY_ID": f"{KEY}\n", "AWS_SECRET_ACCESS_KEY": SECRET},
-        SourceProblem, "the access key has a line end before or after it", "set AWS_ACCESS_KEY_ID",
+        SourceProblem,
+        "the access key has a line end before or after it",
+        "set AWS_ACCESS_KEY_ID",
     ),
     "line-end-secret": (
         {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": f"{SECRET}\r\n"},
-        SourceProblem, "the secret access key has a line end", "set AWS_ACCESS_KEY_ID",
+        SourceProblem,
+        "the secret access key has a line end",
+        "set AWS_ACCESS_KEY_ID",
     ),
     "space-before": (
-        {"AWS_ACCESS_KEY_ID": f" {KEY}", "AWS_SECRET_ACCESS_KEY": SECRET}, SourceProblem, "has a space before or after it", "",
+        {"AWS_ACCESS_KEY_ID": f" {KEY}", "AWS_SECRET_ACCESS_KEY": SECRET},
+        SourceProblem,
+        "has a space before or after it",
+        "",
     ),
     "line-end-token": (
         {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": "tok\nen"},
-        SourceProblem, "the session token has a line end in it", "",
+        SourceProblem,
+        "the session token has a line end in it",
+        "",
     ),
-    "no-ascii": ({"AWS_ACCESS_KEY_ID": "AKIA\u2026", "AWS_SECRET_ACCESS_KEY": SECRET}, SourceProblem, "a character that no key has", ""),
+    "no-ascii": (
+        {"AWS_ACCESS_KEY_ID": "AKIA\u2026", "AWS_SECRET_ACCESS_KEY": SECRET},
+        SourceProblem,
+        "a character that no key has",
+        "",
+    ),
     "expired": (
-        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"},
-        Expired, "have expired", "set AWS_ACCESS_KEY_ID",
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+        },
+        Expired,
+        "have expired",
+        "set AWS_ACCESS_KEY_ID",
     ),
     "expiry": (
-        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_CREDENTIAL_EXPIRATION": "later"},
-        SourceProblem, "time of expiry is not a time", "",
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_CREDENTIAL_EXPIRATION": "later",
+        },
+        SourceProblem,
+        "time of expiry is not a time",
+        "",
     ),
-    "no-profile": ({"AWS_PROFILE": "nobody"}, BadConfig, "no profile nobody", "aws configure list-profiles"),
-    "profile-line-end": ({"AWS_PROFILE": "nobody\n"}, BadConfig, "no profile nobody", "aws configure list-profiles"),
+    "no-profile": (
+        {"AWS_PROFILE": "nobody"},
+        BadConfig,
+        "no profile nobody",
+        "aws configure list-profiles",
+    ),
+    "profile-line-end": (
+        {"AWS_PROFILE": "nobody\n"},
+        BadConfig,
+        "no profile nobody",
+        "aws configure list-profiles",
+    ),
     "nothing": ({}, NoCredentials, "there are no AWS credentials", "aws sso login"),
     "metadata-timeout": ({"AWS_METADATA_SERVICE_TIMEOUT": "soon"}, BadConfig, "soon", ""),
     "web-identity-file": (
-        {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token", "AWS_ROLE_ARN": "arn:aws:iam::111111111111:role/ci"},
-        SourceProblem, "the web identity cannot be used: /nowhere/token: No such file", "check AWS_WEB_IDENTITY_TOKEN_FILE",
+        {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token",
+            "AWS_ROLE_ARN": "arn:aws:iam::111111111111:role/ci",
+        },
+        SourceProblem,
+        "the web identity cannot be used: /nowhere/token: No such file",
+        "check AWS_WEB_IDENTITY_TOKEN_FILE",
     ),
     "web-identity-folder": (
         {"AWS_WEB_IDENTITY_TOKEN_FILE": "/", "AWS_ROLE_ARN": "arn:aws:iam::111111111111:role/ci"},
-        SourceProblem, "Is a directory", "check AWS_WEB_IDENTITY_TOKEN_FILE",
+        SourceProblem,
+        "Is a directory",
+        "check AWS_WEB_IDENTITY_TOKEN_FILE",
     ),
-    "web-identity-role": ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token"}, BadConfig, "no role ARN", ""),
+    "web-identity-role": (
+        {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere/token"},
+        BadConfig,
+        "no role ARN",
+        "",
+    ),
     "container-host": (
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.1/x"},
-        SourceProblem, "container's credentials address", "check AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        SourceProblem,
+        "container's credentials address",
+        "check AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ),
-    "container-no-address": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "what"}, SourceProblem, "container's credentials address", "check AWS"),
+    "container-no-address": (
+        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "what"},
+        SourceProblem,
+        "container's credentials address",
+        "check AWS",
+    ),
     "container-nobody": (
-        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x"}, SourceProblem, "container's credentials address", "check AWS",
+        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x"},
+        SourceProblem,
+        "container's credentials address",
+        "check AWS",
     ),
     "container-token": (
-        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/nowhere/t"},
-        SourceProblem, "/nowhere/t: No such file", "check AWS",
+        {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/nowhere/t",
+        },
+        SourceProblem,
+        "/nowhere/t: No such file",
+        "check AWS",
     ),
     "container-header": (
-        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "a\nb"},
-        SourceProblem, "container's credentials address", "check AWS",
+        {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "a\nb",
+        },
+        SourceProblem,
+        "container's credentials address",
+        "check AWS",
     ),
     "ca-bundle": (
-        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_CA_BUNDLE": "/nowhere.pem", "AWS_ENDPOINT_URL": "https://localhost:9"},
-        CloudError, "", "",
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_CA_BUNDLE": "/nowhere.pem",
+            "AWS_ENDPOINT_URL": "https://localhost:9",
+        },
+        CloudError,
+        "",
+        "",
     ),
     "proxy": (
-        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "HTTPS_PROXY": "what", "AWS_ENDPOINT_URL": "https://192.0.2.1"},
-        CloudError, "", "",
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "HTTPS_PROXY": "what",
+            "AWS_ENDPOINT_URL": "https://192.0.2.1",
+        },
+        CloudError,
+        "",
+        "",
     ),
-    "endpoint": ({"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": "what"}, BadConfig, "no address", ""),
+    "endpoint": (
+        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": "what"},
+        BadConfig,
+        "no address",
+        "",
+    ),
     "endpoint-port": (
-        {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": "http://localhost:port"},
-        BadConfig, "no address", "",
+        {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_ENDPOINT_URL": "http://localhost:port",
+        },
+        BadConfig,
+        "no address",
+        "",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_variables_that_give_no_credentials_are_told_with_what_to_do(machine: Machine, name: str) -> None:
+def test_variables_that_give_no_credentials_are_told_with_what_to_do(
+    machine: Machine, name: str
+) -> None:
     variables, kind, said, next_ = VARIABLES[name]
     machine.env(**variables)
     problem = machine.refused()
@@ -282,52 +432,136 @@ def test_variables_that_give_no_credentials_are_told_with_what_to_do(machine: Ma
 FILES: dict[str, tuple[str, type[ToolkitError], str, str]] = {
     "damaged": ("[profile x\nnonsense", BadConfig, "config cannot be read", "aws configure"),
     "no-sections": ("region = eu-west-1\n", BadConfig, "config cannot be read", "aws configure"),
-    "twice": (f"[profile x]\n{KEYS}[profile x]\n{KEYS}", BadConfig, "config cannot be read", "aws configure"),
-    "nested": ("[profile x]\ns3 =\n  nonsense\n", BadConfig, "config cannot be read", "aws configure"),
-    "no-profile": (f"[profile y]\n{KEYS}", BadConfig, "no profile x", "aws configure list-profiles"),
-    "no-keys": ("[profile x]\nregion = eu-west-1\n", NoCredentials, "no AWS credentials of profile x", "aws sso login --profile x"),
-    "no-secret": (f"[profile x]\naws_access_key_id = {KEY}\n", BadConfig, "aws_secret_access_key is missing", "aws configure"),
+    "twice": (
+        f"[profile x]\n{KEYS}[profile x]\n{KEYS}",
+        BadConfig,
+        "config cannot be read",
+        "aws configure",
+    ),
+    "nested": (
+        "[profile x]\ns3 =\n  nonsense\n",
+        BadConfig,
+        "config cannot be read",
+        "aws configure",
+    ),
+    "no-profile": (
+        f"[profile y]\n{KEYS}",
+        BadConfig,
+        "no profile x",
+        "aws configure list-profiles",
+    ),
+    "no-keys": (
+        "[profile x]\nregion = eu-west-1\n",
+        NoCredentials,
+        "no AWS credentials of profile x",
+        "aws sso login --profile x",
+    ),
+    "no-secret": (
+        f"[profile x]\naws_access_key_id = {KEY}\n",
+        BadConfig,
+        "aws_secret_access_key is missing",
+        "aws configure",
+    ),
     "space": (
         f"[profile x]\naws_access_key_id = A B\naws_secret_access_key = {SECRET}\n",
-        SourceProblem, "the access key has a space in it: it was not copied exactly (the config file)", "aws configure --profile x",
+        SourceProblem,
+        "the access key has a space in it: it was not copied exactly (the config file)",
+        "aws configure --profile x",
     ),
-    "role-without-source": (f"[profile x]\n{ROLE}", BadConfig, "source_profile", "aws configure list"),
-    "role-with-two-sources": (f"[profile x]\n{ROLE}source_profile = y\ncredential_source = Environment\n", BadConfig, "both", ""),
+    "role-without-source": (
+        f"[profile x]\n{ROLE}",
+        BadConfig,
+        "source_profile",
+        "aws configure list",
+    ),
+    "role-with-two-sources": (
+        f"[profile x]\n{ROLE}source_profile = y\ncredential_source = Environment\n",
+        BadConfig,
+        "both",
+        "",
+    ),
     "role-of-nobody": (f"[profile x]\n{ROLE}source_profile = nobody\n", BadConfig, "nobody", ""),
     "role-in-a-circle": (
-        f"[profile x]\n{ROLE}source_profile = y\n[profile y]\n{ROLE}source_profile = x\n", BadConfig, "Infinite loop", "",
+        f"[profile x]\n{ROLE}source_profile = y\n[profile y]\n{ROLE}source_profile = x\n",
+        BadConfig,
+        "Infinite loop",
+        "",
     ),
-    "role-of-empty-source": (f"[profile x]\n{ROLE}source_profile = y\n[profile y]\nregion = eu-west-1\n", BadConfig, "y", ""),
+    "role-of-empty-source": (
+        f"[profile x]\n{ROLE}source_profile = y\n[profile y]\nregion = eu-west-1\n",
+        BadConfig,
+        "y",
+        "",
+    ),
     "role-of-nothing": (
-        f"[profile x]\n{ROLE}credential_source = Environment\n", SourceProblem, "the role to assume", "get-caller-identity",
+        f"[profile x]\n{ROLE}credential_source = Environment\n",
+        SourceProblem,
+        "the role to assume",
+        "get-caller-identity",
     ),
     "role-of-unknown": (f"[profile x]\n{ROLE}credential_source = Moon\n", BadConfig, "Moon", ""),
-    "role-empty": (f"[profile x]\nrole_arn =\nsource_profile = y\n[profile y]\n{KEYS}", SourceProblem, "RoleArn is not valid", ""),
+    "role-empty": (
+        f"[profile x]\nrole_arn =\nsource_profile = y\n[profile y]\n{KEYS}",
+        SourceProblem,
+        "RoleArn is not valid",
+        "",
+    ),
     "role-of-a-program": (
         f"[profile x]\n{ROLE}source_profile = y\n[profile y]\ncredential_process = echo hello\n",
-        SourceProblem, "credential_process gives something that is not JSON", "",
+        SourceProblem,
+        "credential_process gives something that is not JSON",
+        "",
     ),
     "role-of-bad-keys": (
-        f"[profile x]\n{ROLE}source_profile = y\n[profile y]\naws_access_key_id = A\n  B\naws_secret_access_key = {SECRET}\n",
-        SourceProblem, "the access key has a line end in it", "",
+        (
+            f"[profile x]\n{ROLE}source_profile = y\n[profile y]\naws_access_key_id = A\n "
+            f" B\naws_secret_access_key = {SECRET}\n"
+        ),
+        SourceProblem,
+        "the access key has a line end in it",
+        "",
     ),
-    "sso-half": ("[profile x]\nsso_account_id = 111111111111\nsso_role_name = r\nsso_start_url = https://s\n", BadConfig, "sso_region", ""),
-    "sso-no-session": ("[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", BadConfig, "sso-session", ""),
+    "sso-half": (
+        (
+            "[profile x]\nsso_account_id = 111111111111\nsso_role_name = r\nsso_start_url ="
+            " https://s\n"
+        ),
+        BadConfig,
+        "sso_region",
+        "",
+    ),
+    "sso-no-session": (
+        "[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n",
+        BadConfig,
+        "sso-session",
+        "",
+    ),
     "sso-no-login": (
-        "[profile x]\nsso_account_id = 1\nsso_role_name = r\nsso_start_url = https://s\nsso_region = eu-west-1\n",
-        NoCredentials, "no AWS credentials of profile x", "aws sso login --profile x",
+        (
+            "[profile x]\nsso_account_id = 1\nsso_role_name = r\nsso_start_url ="
+            " https://s\nsso_region = eu-west-1\n"
+        ),
+        NoCredentials,
+        "no AWS credentials of profile x",
+        "aws sso login --profile x",
     ),
     "sso-session-no-login": (
-        "[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n"
-        "[sso-session s]\nsso_start_url = https://s\nsso_region = eu-west-1\n",
-        CredentialsProblem, "profile x", "aws sso login --profile x",
+        (
+            "[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n"
+            "[sso-session s]\nsso_start_url = https://s\nsso_region = eu-west-1\n"
+        ),
+        CredentialsProblem,
+        "profile x",
+        "aws sso login --profile x",
     ),
     "services": (f"[profile x]\n{KEYS}services = none\n", BadConfig, "services", ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_that_give_no_credentials_are_told_with_what_to_do(machine: Machine, name: str) -> None:
+def test_files_that_give_no_credentials_are_told_with_what_to_do(
+    machine: Machine, name: str
+) -> None:
     text, kind, said, next_ = FILES[name]
     machine.config(text)
     if name == "services":
@@ -359,16 +593,29 @@ def token_file(home: Path, url: str, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "hello", "[]", "{}", "null", '{"accessToken": "t"}', '{"accessToken": "t", "expiresAt": "soon"}',
-        '{"accessToken": "t", "expiresAt": 7}', '{"accessToken": "t", "expiresAt": "2020-01-01T00:00:00Z"}',
+        "",
+        "hello",
+        "[]",
+        "{}",
+        "null",
+        '{"accessToken": "t"}',
+        '{"accessToken": "t", "expiresAt": "soon"}',
+        '{"accessToken": "t", "expiresAt": 7}',
+        '{"accessToken": "t", "expiresAt": "2020-01-01T00:00:00Z"}',
         '{"accessToken": null, "expiresAt": "2999-01-01T00:00:00Z"}',
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("session", [False, True])
-def test_a_login_that_is_damaged_or_over_says_to_sign_in(machine: Machine, text: str, session: bool) -> None:
+def test_a_login_that_is_damaged_or_over_says_to_sign_in(
+    machine: Machine, text: str, session: bool
+) -> None:
     where = "sso_start_url = https://s\nsso_region = eu-west-1\n"
     account = "sso_account_id = 111111111111\nsso_role_name = r\n"
-    machine.config(f"[profile x]\n{account}sso_session = s\n[sso-session s]\n{where}" if session else f"[profile x]\n{account}{where}")
+    machine.config(
+        f"[profile x]\n{account}sso_session = s\n[sso-session s]\n{where}"
+        if session
+        else f"[profile x]\n{account}{where}"
+    )
     home = machine.folder / "home"
     machine.patch.setenv("HOME", str(home))
     token_file(home, "s" if session else "https://s", text)
@@ -405,18 +652,45 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 
 NONSENSE = [
-    b"", b"hello", b"[]", b"null", b"7", b'"x"', b"{}", b'{"AccessKeyId": null}', b"\xff\xfe", b"<html>",
+    b"",
+    b"hello",
+    b"[]",
+    b"null",
+    b"7",
+    b'"x"',
+    b"{}",
+    b'{"AccessKeyId": null}',
+    b"\xff\xfe",
+    b"<html>",
     b'{"Code": "Success", "AccessKeyId": 1, "SecretAccessKey": 2, "Token": 3, "Expiration": 4}',
-    json.dumps({"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "t", "Expiration": "soon"}).encode(),
+    json.dumps(
+        {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "t", "Expiration": "soon"}
+    ).encode(),
     json.dumps({"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "t"}).encode(),
-    json.dumps({"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "t", "Expiration": "2020-01-01T00:00:00Z"}).encode(),
-    json.dumps({"AccessKeyId": f"{KEY}\n", "SecretAccessKey": SECRET, "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}).encode(),
-]  # fmt: skip
+    json.dumps(
+        {
+            "AccessKeyId": KEY,
+            "SecretAccessKey": SECRET,
+            "Token": "t",
+            "Expiration": "2020-01-01T00:00:00Z",
+        }
+    ).encode(),
+    json.dumps(
+        {
+            "AccessKeyId": f"{KEY}\n",
+            "SecretAccessKey": SECRET,
+            "Token": "t",
+            "Expiration": "2999-01-01T00:00:00Z",
+        }
+    ).encode(),
+]
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 @pytest.mark.parametrize("body", NONSENSE)
-def test_a_container_address_that_answers_nonsense_is_told(machine: Machine, status: int, body: bytes) -> None:
+def test_a_container_address_that_answers_nonsense_is_told(
+    machine: Machine, status: int, body: bytes
+) -> None:
     with answering(status, body) as url:
         machine.env(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/x")
         problem = machine.refused()
@@ -430,7 +704,9 @@ def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: 
     machine.patch.delenv("AWS_EC2_METADATA_DISABLED")
     with answering(status, body) as url:
         machine.env(AWS_EC2_METADATA_SERVICE_ENDPOINT=url)
-        if status == 200 and b"2020-01-01" in body:  # botocore lets these live on, so that an outage of the address stops nobody
+        if (
+            status == 200 and b"2020-01-01" in body
+        ):  # botocore lets these live on, so that an outage of the address stops nobody
             assert machine.read()["clusters"]
             return
         problem = machine.refused()
@@ -440,11 +716,31 @@ def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: 
 @pytest.mark.parametrize(
     ("fault", "said", "next_"),
     [
-        ({"kind": "denied", "resource": "arn:aws:iam::111111111111:role/deploy"}, "AssumeRole was refused", "--profile x"),
-        ({"kind": "error", "code": "ValidationError", "message": "m is invalid", "status": 400}, "m is invalid", "get-caller-identity"),
-        ({"kind": "error", "code": "RegionDisabledException", "message": "m", "status": 403}, "RegionDisabledException", ""),
-        ({"kind": "error", "code": "ExpiredToken", "message": "m", "status": 403}, "have expired", "get-caller-identity --profile x"),
-        ({"kind": "error", "code": "InvalidClientTokenId", "message": "m", "status": 403}, "InvalidClientTokenId", ""),
+        (
+            {"kind": "denied", "resource": "arn:aws:iam::111111111111:role/deploy"},
+            "AssumeRole was refused",
+            "--profile x",
+        ),
+        (
+            {"kind": "error", "code": "ValidationError", "message": "m is invalid", "status": 400},
+            "m is invalid",
+            "get-caller-identity",
+        ),
+        (
+            {"kind": "error", "code": "RegionDisabledException", "message": "m", "status": 403},
+            "RegionDisabledException",
+            "",
+        ),
+        (
+            {"kind": "error", "code": "ExpiredToken", "message": "m", "status": 403},
+            "have expired",
+            "get-caller-identity --profile x",
+        ),
+        (
+            {"kind": "error", "code": "InvalidClientTokenId", "message": "m", "status": 403},
+            "InvalidClientTokenId",
+            "",
+        ),
         ({"kind": "throttle"}, "AssumeRole was refused", ""),
         ({"kind": "503"}, "", ""),
         ({"kind": "truncated"}, "", ""),
@@ -452,7 +748,9 @@ def test_metadata_that_is_nonsense_is_told(machine: Machine, status: int, body: 
     ],
     ids=lambda value: str(value.get("code", value["kind"])) if isinstance(value, dict) else "",
 )
-def test_a_role_that_cannot_be_assumed_is_told(machine: Machine, fault: dict[str, Any], said: str, next_: str) -> None:
+def test_a_role_that_cannot_be_assumed_is_told(
+    machine: Machine, fault: dict[str, Any], said: str, next_: str
+) -> None:
     machine.config(f"[profile x]\n{ROLE}source_profile = y\n[profile y]\n{KEYS}")
     role_is_given(machine)
     if fault["kind"] == "garbage":
@@ -484,7 +782,10 @@ def role_is_given(machine: Machine) -> list[Mapping[str, Any]]:
     return asked
 
 
-MFA = f"[profile x]\n{ROLE}source_profile = y\nmfa_serial = arn:aws:iam::111111111111:mfa/ada\n[profile y]\n{KEYS}"
+MFA = (
+    f"[profile x]\n{ROLE}source_profile = y\nmfa_serial ="
+    f" arn:aws:iam::111111111111:mfa/ada\n[profile y]\n{KEYS}"
+)
 
 
 def test_a_code_that_nobody_can_be_asked_for_is_told(machine: Machine) -> None:
@@ -492,7 +793,9 @@ def test_a_code_that_nobody_can_be_asked_for_is_told(machine: Machine) -> None:
     problem = machine.refused("x")
     assert isinstance(problem, NeedsCode)
     assert str(problem) == "profile x needs an MFA code, and this is not a terminal"
-    assert next_of(problem) == "sign in first, in a terminal: aws sts get-caller-identity --profile x"
+    assert (
+        next_of(problem) == "sign in first, in a terminal: aws sts get-caller-identity --profile x"
+    )
 
 
 def test_a_code_is_asked_for_once_for_all_regions(machine: Machine) -> None:
@@ -515,7 +818,11 @@ def test_a_code_is_asked_for_once_for_all_regions(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [("", "TokenCode is not valid"), ("1", "TokenCode is not valid"), (None, "the question was not answered")],
+    [
+        ("", "TokenCode is not valid"),
+        ("1", "TokenCode is not valid"),
+        (None, "the question was not answered"),
+    ],
 )
 def test_a_code_that_is_none_is_told(machine: Machine, answer: str | None, said: str) -> None:
     machine.config(MFA)
@@ -533,7 +840,9 @@ def test_a_code_that_is_none_is_told(machine: Machine, answer: str | None, said:
 def test_a_code_that_aws_does_not_accept_is_told(machine: Machine) -> None:
     machine.config(MFA)
     message = "MultiFactorAuthentication failed with invalid MFA one time pass code."
-    machine.endpoint.fault("AssumeRole", times=None, kind="error", code="AccessDenied", message=message, status=403)
+    machine.endpoint.fault(
+        "AssumeRole", times=None, kind="error", code="AccessDenied", message=message, status=403
+    )
     with pytest.raises(SourceProblem, match="the MFA code was not accepted"):
         Aws("x", "eu-west-1", Person(lambda question: "123456")).sign_in()
 
@@ -574,18 +883,37 @@ def monkey_aws(machine: Machine) -> Iterator[None]:
 
 
 def raised_by_sources() -> list[type[Exception]]:
-    """Every exception of botocore that its sources mention, and the plain ones that their code may end in."""
+    """Every exception of botocore that its sources mention, and the plain ones that their code may
+    end in.
+    """
     names: set[str] = set()
     for module in (botocore.credentials, botocore.tokens, botocore.utils):
         tree = ast.parse(inspect.getsource(module))
         names.update(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    found = [getattr(boto, name) for name in sorted(names) if inspect.isclass(getattr(boto, name, None))]
+    found = [
+        getattr(boto, name) for name in sorted(names) if inspect.isclass(getattr(boto, name, None))
+    ]
     assert len(found) > 15
     plain: list[type[Exception]] = [
-        KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError, OSError, RecursionError, UnicodeError, ArithmeticError,
-        EOFError, LookupError, MemoryError, StopIteration, AssertionError, ImportError, NotImplementedError,
-    ]  # fmt: skip
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        OSError,
+        RecursionError,
+        UnicodeError,
+        ArithmeticError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        StopIteration,
+        AssertionError,
+        ImportError,
+        NotImplementedError,
+    ]
     return [one for one in found if issubclass(one, Exception)] + plain
 
 
@@ -600,7 +928,9 @@ def made(kind: type[Exception]) -> Exception:
 @pytest.mark.parametrize("kind", raised_by_sources(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("when", ["load", "use"])
 @pytest.mark.parametrize("source", ["env", "custom-process", "assume-role", "of-a-later-botocore"])
-def test_whatever_a_source_raises_is_an_error_of_credentials(machine: Machine, kind: type[Exception], when: str, source: str) -> None:
+def test_whatever_a_source_raises_is_an_error_of_credentials(
+    machine: Machine, kind: type[Exception], when: str, source: str
+) -> None:
     class Keys:
         method = source
 

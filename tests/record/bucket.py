@@ -1,4 +1,6 @@
-"""A small S3 on 127.0.0.1 that minds conditions, with a clock that the test moves and faults that it asks for."""
+"""A small S3 on 127.0.0.1 that minds conditions, with a clock that the test moves and faults that
+it asks for.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class S3:
         self.objects[key] = (body, etag, self.clock.now().replace(microsecond=0))
         return etag
 
-    def answer(self, method: str, key: str, query: dict[str, list[str]], headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(
+        self, method: str, key: str, query: dict[str, list[str]], headers: Any, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body."""
         with self._lock:
             self.calls.append(f"{method} {key}")
@@ -69,7 +73,11 @@ class S3:
                     for name, one in sorted(self.objects.items())
                     if name.startswith(below)
                 )
-                return 200, {}, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
+                return (
+                    200,
+                    {},
+                    f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode(),
+                )
             there = self.objects.get(key)
             if self.conditional and headers.get("If-None-Match") == "*" and there is not None:
                 return _error(412, "PreconditionFailed")
@@ -85,11 +93,19 @@ class S3:
                 return 204, {}, b""
             if there is None:
                 return _error(404, "NoSuchKey")
-            return 200, {"ETag": there[1], "Last-Modified": format_datetime(there[2], usegmt=True)}, there[0]
+            return (
+                200,
+                {"ETag": there[1], "Last-Modified": format_datetime(there[2], usegmt=True)},
+                there[0],
+            )
 
 
 def _error(status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    return status, {}, f"<Error><Code>{code}</Code><Message>so it was asked for</Message></Error>".encode()
+    return (
+        status,
+        {},
+        f"<Error><Code>{code}</Code><Message>so it was asked for</Message></Error>".encode(),
+    )
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -100,13 +116,18 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         parts = urlsplit(self.path)
         key = unquote(parts.path).removeprefix("/state").removeprefix("/")
-        status, headers, answer = self.s3.answer(self.command, key, parse_qs(parts.query), self.headers, body)
+        status, headers, answer = self.s3.answer(
+            self.command, key, parse_qs(parts.query), self.headers, body
+        )
         if self.command in self.s3.lose:
             self.s3.lose.remove(self.command)
             self.close_connection = True
             return
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(0 if status == 204 else len(answer))}.items():
+        for name, value in {
+            **headers,
+            "Content-Length": str(0 if status == 204 else len(answer)),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer)

@@ -1,4 +1,6 @@
-"""What these tests share: a time that they move, a disk that fails, a store, the seeds of random tests."""
+"""What these tests share: a time that they move, a disk that fails, a store, the seeds of random
+tests.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class Clock:
 
 
 class Impatient(Clock):
-    """A clock on which a wait is over at once, and took as long as it should; what can be woken waits until time goes by."""
+    """A clock on which a wait is over at once, and took as long as it should; what can be woken
+    waits until time goes by.
+    """
 
     def wait(self, seconds: float, wake: Event | None = None) -> bool:
         if wake is not None:
@@ -79,9 +83,13 @@ class Impatient(Clock):
 
 
 class Broken(Disk):
-    """A disk whose N-th call fails: with an error, or a short write and then the error, for `times` calls."""
+    """A disk whose N-th call fails: with an error, or a short write and then the error, for `times`
+    calls.
+    """
 
-    def __init__(self, at: int, error: int = errno.ENOSPC, short: bool = False, times: int = 1) -> None:
+    def __init__(
+        self, at: int, error: int = errno.ENOSPC, short: bool = False, times: int = 1
+    ) -> None:
         self.calls, self.failed = 0, 0
         self._at, self._error, self._short, self._times = at, error, short, times
 
@@ -130,6 +138,11 @@ def store(folder: Path) -> Store:
 def someone(id: str, **more: object) -> Holder:
     """A holder on another machine."""
     facts: dict[str, object] = {
-        "who": "ada", "host": "elsewhere", "pid": 7, "run": "r1", "command": "toolkit deploy app", "since": "2026-11-20T12:00:00+00:00",
-    }  # fmt: skip
+        "who": "ada",
+        "host": "elsewhere",
+        "pid": 7,
+        "run": "r1",
+        "command": "toolkit deploy app",
+        "since": "2026-11-20T12:00:00+00:00",
+    }
     return Holder(**{**facts, **more, "id": id})  # type: ignore[arg-type]

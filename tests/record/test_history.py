@@ -1,4 +1,6 @@
-"""What the journals tell of runs: how they ended, what is open, what went well; and the logs of their steps."""
+"""What the journals tell of runs: how they ended, what is open, what went well; and the logs of
+their steps.
+"""
 
 import errno
 import os
@@ -21,11 +23,13 @@ ACCOUNT = "111111111111"
 SCOPE = Scope(account=ACCOUNT, region="eu-west-1", environment="dev")
 JOBS = [
     {
-        "step": f"{name}@eu-west-1", "target": name, "place": {"environment": "dev", "region": "eu-west-1"},
+        "step": f"{name}@eu-west-1",
+        "target": name,
+        "place": {"environment": "dev", "region": "eu-west-1"},
         "version": {"name": f"v-{name}", "commit": "abc", "fingerprint": "fff"},
     }
     for name in ("app", "api")
-]  # fmt: skip
+]
 DEAD = {**facts(), "pid": 1 << 22, "started": "1"}
 AWAY = {**facts(), "host": "elsewhere"}
 
@@ -35,16 +39,30 @@ def here(tmp_path: Path) -> Store:
     return store(tmp_path / "store")
 
 
-def ran(here: Store, run: str, *lines: tuple[str, str | None, dict[str, Any]], by: dict[str, Any] | None = None) -> Journal:
+def ran(
+    here: Store,
+    run: str,
+    *lines: tuple[str, str | None, dict[str, Any]],
+    by: dict[str, Any] | None = None,
+) -> Journal:
     """A run's journal with these lines, still open."""
-    made = Journal.create(here, run, {"command": ["toolkit", "deploy", "a b"], "jobs": JOBS, **(by or facts()), "user": "ada"}, Clock())
+    made = Journal.create(
+        here,
+        run,
+        {"command": ["toolkit", "deploy", "a b"], "jobs": JOBS, **(by or facts()), "user": "ada"},
+        Clock(),
+    )
     for state, step, more in lines:
         made.append(state, step, **more)
     return made
 
 
 def outcome(name: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
-    return "outcome", f"{name}@eu-west-1", {"verdict": verdict, "live": {"detail": {"image": f"{name}@sha256:1"}}}
+    return (
+        "outcome",
+        f"{name}@eu-west-1",
+        {"verdict": verdict, "live": {"detail": {"image": f"{name}@sha256:1"}}},
+    )
 
 
 def end(code: int) -> tuple[str, None, dict[str, Any]]:
@@ -58,7 +76,13 @@ NOTE = ("note", None, {"text": "slack: not sent"})
 def test_a_run_is_told_in_a_line(here: Store) -> None:
     ran(here, "r1", INTENT, outcome("app", "succeeded"), outcome("api", "failed"), end(4)).close()
     [one] = runs(here)
-    assert (one.run, one.command, one.user, one.environment, one.commit) == ("r1", "toolkit deploy 'a b'", "ada", "dev", "abc")
+    assert (one.run, one.command, one.user, one.environment, one.commit) == (
+        "r1",
+        "toolkit deploy 'a b'",
+        "ada",
+        "dev",
+        "abc",
+    )
     assert one.steps == (("app@eu-west-1", "app", "succeeded"), ("api@eu-west-1", "api", "failed"))
     assert (one.status, one.exit, one.started, one.ended) == (
         "partial",
@@ -82,7 +106,9 @@ def test_a_run_is_told_in_a_line(here: Store) -> None:
         ([], "interrupted", True),
     ],
 )
-def test_the_status_follows_from_the_lines(here: Store, lines: list[Any], status: str, open_: bool) -> None:
+def test_the_status_follows_from_the_lines(
+    here: Store, lines: list[Any], status: str, open_: bool
+) -> None:
     ran(here, "r1", *lines, by=DEAD).close()
     for _ in range(2):  # also from the index
         [one] = runs(here)
@@ -160,20 +186,54 @@ def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
     ran(here, "r1", outcome("app", "succeeded"), outcome("api", "succeeded"), end(0)).close()
     ran(here, "r2", outcome("app", "failed"), end(1)).close()
     ledger = Local(here, SCOPE)
-    for version, when, verdict in (("0", "09", "succeeded"), ("3", "13", "succeeded"), ("4", "14", "failed")):
+    for version, when, verdict in (
+        ("0", "09", "succeeded"),
+        ("3", "13", "succeeded"),
+        ("4", "14", "failed"),
+    ):
         moment = f"2026-11-20T{when}:00:00+00:00"
-        ledger.put(Record("app", "dev", "eu-west-1", f"v{version}", None, "f", f"r{version}", moment, verdict, account=ACCOUNT))
+        ledger.put(
+            Record(
+                "app",
+                "dev",
+                "eu-west-1",
+                f"v{version}",
+                None,
+                "f",
+                f"r{version}",
+                moment,
+                verdict,
+                account=ACCOUNT,
+            )
+        )
     found = last_good(here, "app", SCOPE, ledger.get("app"))
-    assert [(one.run, one.version) for one in found] == [("r3", "v3"), ("r1", "v-app"), ("r0", "v0")]
+    assert [(one.run, one.version) for one in found] == [
+        ("r3", "v3"),
+        ("r1", "v-app"),
+        ("r0", "v0"),
+    ]
     assert (found[1].commit, found[1].detail) == ("abc", {"image": "app@sha256:1"})
     assert last_good(here, "app", Scope(region="eu-west-1", environment="prod")) == []
     assert last_good(here, "app", replace(SCOPE, endpoint="http://127.0.0.1:1")) == []
 
 
-def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(here: Store) -> None:
+def test_what_went_well_is_found_though_the_record_only_knows_that_it_was_begun(
+    here: Store,
+) -> None:
     """Its end could not be sent to the bucket."""
     ran(here, "r1", outcome("app", "succeeded"), end(0)).close()
-    begun = Record("app", "dev", "eu-west-1", "v-app", None, "f", "r1", "2026-11-20T09:00:00+00:00", BEGUN, account=ACCOUNT)
+    begun = Record(
+        "app",
+        "dev",
+        "eu-west-1",
+        "v-app",
+        None,
+        "f",
+        "r1",
+        "2026-11-20T09:00:00+00:00",
+        BEGUN,
+        account=ACCOUNT,
+    )
     assert [one.run for one in last_good(here, "app", SCOPE, [begun])] == ["r1"]
 
 

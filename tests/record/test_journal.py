@@ -36,9 +36,19 @@ def here(tmp_path: Path) -> Store:
 
 def written(here: Store, run: str = RUN) -> bytes:
     """The bytes of a real journal."""
-    made = Journal.create(here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()})
-    made.append("intent", "app", call="ecs:UpdateService", token="t1", what={"service": "backend \x1b[2K é \udcff"})
-    made.append("accepted", "app", receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]})
+    made = Journal.create(
+        here, run, {"command": ["toolkit", "deploy", "app"], "jobs": JOBS, **facts()}
+    )
+    made.append(
+        "intent",
+        "app",
+        call="ecs:UpdateService",
+        token="t1",
+        what={"service": "backend \x1b[2K é \udcff"},
+    )
+    made.append(
+        "accepted", "app", receipt={"deployment": "ecs-svc/1", "numbers": [1, 2.5, None, True]}
+    )
     made.append("intent", "api@eu-west-1", call="cloudformation:ExecuteChangeSet", token="t2")
     made.append("outcome", "app", verdict="succeeded", took_s=1.5)
     made.append("note", text="slack: not sent")
@@ -53,7 +63,16 @@ def uses(*found: Callable[[], object]) -> tuple[Callable[[], object], ...]:
 
 def line(n: int, state: str = "note", run: str = RUN, **more: Any) -> bytes:
     """A line with a true checksum, as somebody who knows the format can write it."""
-    found = {"v": 1, "n": n, "at": "2026-11-20T12:00:00.000+00:00", "run": run, "step": None, "state": state, "facts": {}, **more}
+    found = {
+        "v": 1,
+        "n": n,
+        "at": "2026-11-20T12:00:00.000+00:00",
+        "run": run,
+        "step": None,
+        "state": state,
+        "facts": {},
+        **more,
+    }
     body = json.dumps(found, separators=(",", ":"))[:-1].encode()
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
@@ -75,9 +94,14 @@ def test_what_was_written_is_read(here: Store) -> None:
     written(here)
     entries = read(here, RUN)
     assert [(entry.n, entry.state, entry.step) for entry in entries] == [
-        (1, "run", None), (2, "intent", "app"), (3, "accepted", "app"), (4, "intent", "api@eu-west-1"), (5, "outcome", "app"),
-        (6, "note", None), (7, "end", None),
-    ]  # fmt: skip
+        (1, "run", None),
+        (2, "intent", "app"),
+        (3, "accepted", "app"),
+        (4, "intent", "api@eu-west-1"),
+        (5, "outcome", "app"),
+        (6, "note", None),
+        (7, "end", None),
+    ]
     assert entries[1].facts["what"] == {"service": "backend \x1b[2K é \udcff"}
     assert entries[2].facts["receipt"]["numbers"] == [1, 2.5, None, True]
     assert datetime.fromisoformat(entries[0].at).tzinfo == UTC
@@ -98,7 +122,10 @@ def test_a_name_is_taken_once(here: Store) -> None:
 
 
 def test_names_of_runs_sort_by_time_and_differ() -> None:
-    first, second = datetime(2026, 11, 20, 19, 37, 42, tzinfo=UTC), datetime(2026, 11, 20, 19, 37, 43, tzinfo=UTC)
+    first, second = (
+        datetime(2026, 11, 20, 19, 37, 42, tzinfo=UTC),
+        datetime(2026, 11, 20, 19, 37, 43, tzinfo=UTC),
+    )
     assert new_run_id(first)[:16] == "20261120-193742-"
     assert new_run_id(first) < new_run_id(second)
     assert len({new_run_id(first) for _ in range(50)}) > 45
@@ -106,7 +133,11 @@ def test_names_of_runs_sort_by_time_and_differ() -> None:
 
 @pytest.mark.parametrize("run", ["../x", "", "a/b", ".hidden", "-x", "a\n", "x" * 65, "é"])
 def test_what_cannot_be_a_run_is_refused(here: Store, run: str) -> None:
-    for use in uses(lambda: read(here, run), lambda: Journal.create(here, run, {}), lambda: Journal.reopen(here, run)):
+    for use in uses(
+        lambda: read(here, run),
+        lambda: Journal.create(here, run, {}),
+        lambda: Journal.reopen(here, run),
+    ):
         with pytest.raises(Refused, match="not the name of a run"):
             use()
 
@@ -162,7 +193,9 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
             try:
                 found, size = parse(bytes(flipped), RUN, "x")
             except StateDamaged:
-                assert bit // 8 < last or flipped[bit // 8] == 10, f"bit {bit}: the last line is dropped, not refused"
+                assert bit // 8 < last or flipped[bit // 8] == 10, (
+                    f"bit {bit}: the last line is dropped, not refused"
+                )
             else:
                 assert bit // 8 >= last, f"bit {bit}: damage inside was not seen"
                 assert (found, size) == (entries[:-1], last)
@@ -170,7 +203,9 @@ def test_no_flipped_bit_is_ever_misread(here: Store) -> None:
 
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("bit", range(8))
-def test_two_lines_that_became_one_are_not_taken_for_a_torn_one(here: Store, bit: int, torn: bool) -> None:
+def test_two_lines_that_became_one_are_not_taken_for_a_torn_one(
+    here: Store, bit: int, torn: bool
+) -> None:
     data = bytearray(written(here))
     data[data.rindex(b"\n", 0, -1)] ^= 1 << bit
     put(here, bytes(data[:-1] if torn else data))
@@ -208,8 +243,14 @@ def test_a_missing_line_is_refused(here: Store, number: int) -> None:
 
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
-    "a step of another run's target": (line(2, "accepted", step="db", facts={"receipt": {}}), "is of a step that this run does not have"),
-    "a step's line with another target": (line(2, "accepted", step="app", facts={"target": "db"}), "is of another target than its step"),
+    "a step of another run's target": (
+        line(2, "accepted", step="db", facts={"receipt": {}}),
+        "is of a step that this run does not have",
+    ),
+    "a step's line with another target": (
+        line(2, "accepted", step="app", facts={"target": "db"}),
+        "is of another target than its step",
+    ),
     "another run": (line(2, run="20261120-193742-zzzz"), "belongs to another run"),
     "an unknown state": (line(2, "approved"), "cannot be read"),
     "an unknown key": (line(2, extra=1), "cannot be read"),
@@ -217,7 +258,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a number as text": (line(2).replace(b'"n":2', b'"n":"2"'), "is damaged"),
     "ten megabytes": (line(2, facts={"x": "y" * 10_000_000}), "is longer than 1 MB"),
     "ten megabytes without an end": (b"x" * 10_000_000, "is longer than 1 MB"),
-    "deep nesting": (line(2).replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"), "is damaged"),
+    "deep nesting": (
+        line(2).replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
+        "is damaged",
+    ),
     "no text at all": (bytes(range(256)), "is damaged"),
 }
 
@@ -236,7 +280,11 @@ def test_a_forged_line_is_refused_where_it_stands_and_left_alone(here: Store, na
 
 
 def test_a_true_checksum_over_what_nests_too_deep_is_refused(here: Store) -> None:
-    body = line(2).partition(b',"crc"')[0].replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    body = (
+        line(2)
+        .partition(b',"crc"')[0]
+        .replace(b'"facts":{}', b'"facts":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    )
     put(here, line(1, "run") + body + b',"crc":"%08x"}\n' % crc32(body))
     with pytest.raises(StateDamaged, match="cannot be read"):
         read(here, RUN)
@@ -261,7 +309,9 @@ def test_a_single_damaged_line_is_not_taken_for_a_torn_one(here: Store) -> None:
 def test_a_journal_of_a_newer_version_is_left_as_it_is(here: Store) -> None:
     """H24."""
     path = put(here, b'{"v":2,"n":1,"seal":"of another kind"}\n')
-    with pytest.raises(StateDamaged, match=r"another version of toolkit \(format 2, this one reads 1"):
+    with pytest.raises(
+        StateDamaged, match=r"another version of toolkit \(format 2, this one reads 1"
+    ):
         reopened(here)
     assert path.stat().st_size > 0
 
@@ -272,7 +322,9 @@ def test_a_journal_that_does_not_begin_a_run_is_refused(here: Store) -> None:
         read(here, RUN)
 
 
-def test_a_journal_too_large_to_be_ours_is_refused(here: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_too_large_to_be_ours_is_refused(
+    here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal, "FILE_MOST", 2000)
     put(here, line(1, "run") + b"".join(line(n) for n in range(2, 50)))
     for use in uses(lambda: read(here, RUN), lambda: reopened(here)):
@@ -281,7 +333,9 @@ def test_a_journal_too_large_to_be_ours_is_refused(here: Store, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
-def test_what_is_no_file_is_neither_followed_nor_waited_for(here: Store, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_file_is_neither_followed_nor_waited_for(
+    here: Store, tmp_path: Path, kind: str
+) -> None:
     here.room("runs")
     path = Path(path_of(here, RUN))
     if kind == "link":
@@ -300,7 +354,9 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(here: Store, tmp_pat
 
 
 def test_who_writes_a_journal_is_named_to_others(here: Store) -> None:
-    made = Journal.create(here, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"})
+    made = Journal.create(
+        here, RUN, {"command": ["toolkit", "deploy", "my app"], **facts(), "user": "ada"}
+    )
     with pytest.raises(LockHeld) as problem:
         Journal.reopen(here, RUN)
     assert problem.value.facts["target"] == RUN
@@ -329,9 +385,15 @@ while True:
 def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
     for number in range(3 * NIGHT):
         run = f"{RUN}{number}"
-        with subprocess.Popen([sys.executable, "-c", WRITER, here.folder, run], stdout=subprocess.PIPE, env=ENV) as child:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, here.folder, run], stdout=subprocess.PIPE, env=ENV
+        ) as child:
             assert child.stdout
-            acknowledged = sum(1 for _, told in zip(range(20 + number * 7), child.stdout, strict=False) if told.endswith(b"\n"))
+            acknowledged = sum(
+                1
+                for _, told in zip(range(20 + number * 7), child.stdout, strict=False)
+                if told.endswith(b"\n")
+            )
             with pytest.raises(LockHeld):
                 Journal.reopen(here, run)
             child.kill()
@@ -343,7 +405,9 @@ def test_lines_that_were_acknowledged_survive_a_kill(here: Store) -> None:
 
 def test_a_child_does_not_keep_the_journal_locked(here: Store) -> None:
     made = Journal.create(here, RUN, {})
-    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+    ) as child:
         made.close()
         assert len(reopened(here)) == 1
         child.communicate(b"\n")
@@ -381,7 +445,9 @@ def test_several_threads_write_whole_lines(here: Store) -> None:
         (lambda made: made.append("note", x=object()), "object"),
     ],
 )
-def test_a_line_that_could_not_be_read_again_is_not_written(here: Store, use: Callable[[Journal], None], reason: str) -> None:
+def test_a_line_that_could_not_be_read_again_is_not_written(
+    here: Store, use: Callable[[Journal], None], reason: str
+) -> None:
     made = Journal.create(here, RUN, {"jobs": JOBS})
     with pytest.raises((ValueError, TypeError), match=reason):
         use(made)
@@ -406,7 +472,9 @@ def test_a_line_that_is_too_long_is_a_problem_of_that_line_only(here: Store) -> 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
 @pytest.mark.parametrize("short", [False, True])
-def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(tmp_path: Path, error: int, short: bool) -> None:
+def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(
+    tmp_path: Path, error: int, short: bool
+) -> None:
     """The N-th call fails, for N = 1, 2, … until everything succeeds."""
     for at in range(1, 100):
         here = store(tmp_path / f"{at}")
@@ -422,8 +490,12 @@ def test_whatever_call_of_the_disk_fails_what_is_told_is_what_is_there(tmp_path:
                 try:
                     made.append("note", number=number)
                 except FileProblem:
-                    assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told, "what failed is not there"
-                    made.append("note", number=-number)  # of another step, perhaps: it does not have to wait for that one
+                    assert [entry.facts["number"] for entry in read(here, RUN)[1:]] == told, (
+                        "what failed is not there"
+                    )
+                    made.append(
+                        "note", number=-number
+                    )  # of another step, perhaps: it does not have to wait for that one
                     told.append(-number)
                     made.append("note", number=number)
                 told.append(number)
@@ -481,7 +553,9 @@ def test_an_append_costs_milliseconds(here: Store) -> None:
     took = []
     for number in range(100):
         began = time.perf_counter()
-        made.append("intent", "app", call="ecs:UpdateService", token="t" * 24, what={"n": str(number)})
+        made.append(
+            "intent", "app", call="ecs:UpdateService", token="t" * 24, what={"n": str(number)}
+        )
         took.append(time.perf_counter() - began)
     made.close()
     print(f"an append: {sorted(took)[50] * 1000:.2f} ms")

@@ -1,4 +1,6 @@
-"""Locks in a bucket: one holder, whatever the network, the clocks and the others do (T5, T7, H4, H7, S34)."""
+"""Locks in a bucket: one holder, whatever the network, the clocks and the others do (T5, T7, H4,
+H7, S34).
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -84,7 +86,9 @@ def test_all_locks_are_taken_or_none(s3: S3, locks: Locks) -> None:
     first.release()
 
 
-def test_the_lock_of_this_machine_comes_first(s3: S3, bucket: Bucket, clock: Impatient, tmp_path: Path) -> None:
+def test_the_lock_of_this_machine_comes_first(
+    s3: S3, bucket: Bucket, clock: Impatient, tmp_path: Path
+) -> None:
     both = Locks([Flocks(store(tmp_path / "store")), Leases(bucket, clock)], clock)
     first = take(both, "1")
     assert [(name, where) for name, _, where in both.show()] == [(APP, "local"), (APP, "remote")]
@@ -119,7 +123,9 @@ def test_each_renewal_has_an_etag_of_its_own(s3: S3, mine: Lease) -> None:
     assert len(etags) == 6
 
 
-def test_an_expired_lock_is_taken_over_with_its_tokens(s3: S3, bucket: Bucket, locks: Locks, clock: Impatient) -> None:
+def test_an_expired_lock_is_taken_over_with_its_tokens(
+    s3: S3, bucket: Bucket, locks: Locks, clock: Impatient
+) -> None:
     Leases(bucket, clock).attempt(APP, someone("gone", tokens=("t1", "t2")))
     clock.pass_(EXPIRY_S)
     with pytest.raises(LockHeld):
@@ -130,14 +136,18 @@ def test_an_expired_lock_is_taken_over_with_its_tokens(s3: S3, bucket: Bucket, l
     held.release()
 
 
-def test_nobody_waits_longer_than_expiry_and_one_renewal(bucket: Bucket, locks: Locks, clock: Impatient) -> None:
+def test_nobody_waits_longer_than_expiry_and_one_renewal(
+    bucket: Bucket, locks: Locks, clock: Impatient
+) -> None:
     attempt(bucket, clock, "gone")
     began = clock.elapsed()
     take(locks, "2", 1000).release()
     assert EXPIRY_S < clock.elapsed() - began <= EXPIRY_S + RENEW_S
 
 
-def test_a_dead_process_of_this_machine_holds_nothing(bucket: Bucket, locks: Locks, clock: Impatient) -> None:
+def test_a_dead_process_of_this_machine_holds_nothing(
+    bucket: Bucket, locks: Locks, clock: Impatient
+) -> None:
     """K11."""
     me = who.this()
     dead = someone("dead", host=me.host, boot=me.boot, pid=1 << 22, started="1")
@@ -174,7 +184,9 @@ def attempt_fails(s3: S3) -> bool:
     return (s3.clock.now() - s3.objects[KEY][2]).total_seconds() < 2
 
 
-def test_after_a_sleep_in_which_somebody_took_it_nothing_new_is_begun(bucket: Bucket, mine: Lease, clock: Impatient) -> None:
+def test_after_a_sleep_in_which_somebody_took_it_nothing_new_is_begun(
+    bucket: Bucket, mine: Lease, clock: Impatient
+) -> None:
     """H7, second half."""
     clock.pass_(EXPIRY_S + 1)
     assert attempt(bucket, clock, "other") is not None
@@ -184,7 +196,9 @@ def test_after_a_sleep_in_which_somebody_took_it_nothing_new_is_begun(bucket: Bu
     assert attempt(bucket, clock, "third") is None, "the other's lock is not released by us"
 
 
-def test_a_lock_that_somebody_released_is_lost_for_good(s3: S3, locks: Locks, clock: Impatient) -> None:
+def test_a_lock_that_somebody_released_is_lost_for_good(
+    s3: S3, locks: Locks, clock: Impatient
+) -> None:
     """H4."""
     held = take(locks, "1")
     [(name, by, _)] = locks.show()
@@ -209,7 +223,9 @@ def test_the_heart_finds_out_by_itself(s3: S3, locks: Locks, clock: Impatient) -
     held.release()
 
 
-def test_without_a_network_it_stops_itself_long_before_others_may_begin(s3: S3, mine: Lease, clock: Impatient) -> None:
+def test_without_a_network_it_stops_itself_long_before_others_may_begin(
+    s3: S3, mine: Lease, clock: Impatient
+) -> None:
     s3.refuse["PUT"] = (503, "ServiceUnavailable")
     with pytest.raises(Unreachable):
         mine.renew()
@@ -221,7 +237,9 @@ def test_without_a_network_it_stops_itself_long_before_others_may_begin(s3: S3, 
     assert clock.elapsed() - 1000 < EXPIRY_S
 
 
-def test_a_lost_answer_to_a_renewal_is_not_a_lost_lock(s3: S3, mine: Lease, clock: Impatient) -> None:
+def test_a_lost_answer_to_a_renewal_is_not_a_lost_lock(
+    s3: S3, mine: Lease, clock: Impatient
+) -> None:
     s3.lose = ["PUT"]
     with pytest.raises(Unreachable):
         mine.renew()
@@ -232,7 +250,9 @@ def test_a_lost_answer_to_a_renewal_is_not_a_lost_lock(s3: S3, mine: Lease, cloc
     assert not s3.objects
 
 
-def test_a_lost_answer_to_the_first_write_is_not_somebody_elses_lock(s3: S3, bucket: Bucket, clock: Impatient) -> None:
+def test_a_lost_answer_to_the_first_write_is_not_somebody_elses_lock(
+    s3: S3, bucket: Bucket, clock: Impatient
+) -> None:
     s3.lose = ["PUT"]
     found = attempt(bucket, clock, "mine")
     assert found is not None
@@ -252,8 +272,12 @@ def test_what_cannot_be_released_is_told_not_raised(s3: S3, locks: Locks) -> Non
 # T7
 
 
-def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(s3: S3, bucket: Bucket, clock: Impatient) -> None:
-    """Jumps of an hour, sleeps up to a day, a network that comes and goes, and others who want it, in any order."""
+def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(
+    s3: S3, bucket: Bucket, clock: Impatient
+) -> None:
+    """Jumps of an hour, sleeps up to a day, a network that comes and goes, and others who want it,
+    in any order.
+    """
     with seeded("clocks") as chance:
         for _ in range(6 * NIGHT):
             s3.refuse.clear()
@@ -267,7 +291,11 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(s3: S3, bucket: Buck
                 if what == "jump":
                     own.jump(chance.choice((-3600, 3600)))
                 elif what in ("sleep", "work"):
-                    seconds = chance.choice((1, 30, 61, 119, 122, 86400)) if what == "sleep" else chance.uniform(0, 30)
+                    seconds = (
+                        chance.choice((1, 30, 61, 119, 122, 86400))
+                        if what == "sleep"
+                        else chance.uniform(0, 30)
+                    )
                     own.pass_(seconds)
                     clock.pass_(seconds)
                 elif what == "network":
@@ -288,8 +316,12 @@ def test_whatever_the_clocks_do_who_may_act_is_who_holds_it(s3: S3, bucket: Buck
 # T5
 
 
-def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(s3: S3, bucket: Bucket, clock: Impatient) -> None:
-    """An effect is made only after `fenced`. Once another run has made one, those before it never make one again."""
+def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
+    s3: S3, bucket: Bucket, clock: Impatient
+) -> None:
+    """An effect is made only after `fenced`. Once another run has made one, those before it never
+    make one again.
+    """
     world, acted, problems = Lock(), list[str](), list[BaseException]()
     rounds = 12 * NIGHT
 
@@ -324,7 +356,9 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(s3: S3, bucket: Bucket,
             problems.append(problem)
 
     with seeded("leases") as chance:
-        threads = [Thread(target=run, args=(number, chance.randrange(1 << 30))) for number in range(4)]
+        threads = [
+            Thread(target=run, args=(number, chance.randrange(1 << 30))) for number in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -354,11 +388,18 @@ def test_a_store_that_does_not_know_conditions_is_refused(s3: S3, locks: Locks) 
         take(locks, "1")
 
 
-HOSTILE = {"ten megabytes": b"x" * 10_000_000, "no JSON": b"\x1b[2K{{{", "nothing": b"", "wrong types": b'{"who": 1}'}
+HOSTILE = {
+    "ten megabytes": b"x" * 10_000_000,
+    "no JSON": b"\x1b[2K{{{",
+    "nothing": b"",
+    "wrong types": b'{"who": 1}',
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(s3: S3, locks: Locks, clock: Impatient, name: str) -> None:
+def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(
+    s3: S3, locks: Locks, clock: Impatient, name: str
+) -> None:
     """S34."""
     s3.put(KEY, HOSTILE[name])
     with pytest.raises(LockHeld, match="somebody since an unknown time"):
@@ -378,7 +419,12 @@ def test_a_body_that_makes_no_sense_is_a_lock_all_the_same(s3: S3, locks: Locks,
 def test_the_embedded_aws_keeps_the_same_promises(cloud: Cloud, clock: Impatient) -> None:
     """The same calls against another implementation of S3: conditions, etags, dates, release."""
     aws = cloud.aws()
-    aws.write("s3", "create_bucket", Bucket="team-state", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="team-state",
+        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+    )
     bucket = Bucket(aws, "s3://team-state/x", "111111111111")
     locks = Locks([Leases(bucket, clock)], clock)
     first = take(locks, "1", 0, APP, API)

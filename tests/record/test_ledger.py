@@ -1,4 +1,6 @@
-"""What is live: nothing that went well is forgotten, in whatever order and from wherever it is written."""
+"""What is live: nothing that went well is forgotten, in whatever order and from wherever it is
+written.
+"""
 
 import errno
 import json
@@ -14,11 +16,32 @@ from msgspec.structs import replace
 
 from tests.record.bucket import OWNER, S3
 from tests.record.parts import Broken, store
-from toolkit.errors import AnotherProject, Exit, FileProblem, NotAllowed, Refused, StateDamaged, ToolkitError
+from toolkit.errors import (
+    AnotherProject,
+    Exit,
+    FileProblem,
+    NotAllowed,
+    Refused,
+    StateDamaged,
+    ToolkitError,
+)
 from toolkit.model import GOOD, Deployed
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.disk import Disk
-from toolkit.record.ledger import BEGUN, KEPT, Contents, Ledger, Local, Record, Scope, Shared, added, decoded, encoded, merged
+from toolkit.record.ledger import (
+    BEGUN,
+    KEPT,
+    Contents,
+    Ledger,
+    Local,
+    Record,
+    Scope,
+    Shared,
+    added,
+    decoded,
+    encoded,
+    merged,
+)
 from toolkit.record.state import Store
 
 SCOPE = Scope(account=OWNER, region="eu-west-1", environment="dev")
@@ -26,8 +49,27 @@ KEY = f"team/record/aws/-/{OWNER}/eu-west-1/dev/app.json"
 HERE = f"record/aws/-/{OWNER}/eu-west-1/dev"
 
 
-def record(run: str, verdict: str = "succeeded", when: str = "2026-11-20T12:00:00+00:00", target: str = "app", n: int = 0) -> Record:
-    return Record(target, "dev", "eu-west-1", f"v-{run}", "abc", "fff", run, when, verdict, {"image": "app@sha256:1"}, n, account=OWNER)
+def record(
+    run: str,
+    verdict: str = "succeeded",
+    when: str = "2026-11-20T12:00:00+00:00",
+    target: str = "app",
+    n: int = 0,
+) -> Record:
+    return Record(
+        target,
+        "dev",
+        "eu-west-1",
+        f"v-{run}",
+        "abc",
+        "fff",
+        run,
+        when,
+        verdict,
+        {"image": "app@sha256:1"},
+        n,
+        account=OWNER,
+    )
 
 
 def local(here: Store, disk: Disk | None = None) -> Local:
@@ -50,17 +92,28 @@ def shared(here: Store, bucket: Bucket) -> Shared:
 
 RECORDS = st.lists(
     st.builds(
-        record, st.sampled_from("abcdefgh"), st.sampled_from(("succeeded", "unchanged", "failed", "in-doubt")),
-        st.sampled_from(("2026-11-20T11", "2026-11-20T12", "2026-11-20T13")), n=st.integers(1, 9),
-    ), max_size=12,
-)  # fmt: skip
+        record,
+        st.sampled_from("abcdefgh"),
+        st.sampled_from(("succeeded", "unchanged", "failed", "in-doubt")),
+        st.sampled_from(("2026-11-20T11", "2026-11-20T12", "2026-11-20T13")),
+        n=st.integers(1, 9),
+    ),
+    max_size=12,
+)
 
 
 @given(st.lists(RECORDS, max_size=4))
 def test_merging_loses_no_good_deploy_and_never_minds_the_order(lists: list[list[Record]]) -> None:
     found = merged(*lists)
     everything = [one for records in lists for one in records]
-    newest = {run: max((one for one in everything if one.run == run), key=lambda one: (one.n, one.when, one.verdict)) for run in "abcdefgh" if any(one.run == run for one in everything)}  # fmt: skip  # noqa: E501
+    newest = {
+        run: max(
+            (one for one in everything if one.run == run),
+            key=lambda one: (one.n, one.when, one.verdict),
+        )
+        for run in "abcdefgh"
+        if any(one.run == run for one in everything)
+    }
     assert {one.run for one in found} >= {run for run, one in newest.items() if one.verdict in GOOD}
     assert all(one == newest[one.run] for one in found)
     assert found == merged(*reversed(lists)) == merged(found, *lists)
@@ -73,7 +126,9 @@ def test_the_last_fifty_good_ones_are_kept_and_the_newest(verdicts: list[str]) -
     records: tuple[Record, ...] = ()
     for number, verdict in enumerate(verdicts):
         records = added(records, record(f"r{number}", verdict))
-    good = [f"r{number}" for number, verdict in enumerate(verdicts) if verdict == "succeeded"][::-1][:KEPT]
+    good = [f"r{number}" for number, verdict in enumerate(verdicts) if verdict == "succeeded"][
+        ::-1
+    ][:KEPT]
     assert [one.run for one in records if one.verdict == "succeeded"] == good
     assert [one.run for one in records[:1]] == [f"r{len(verdicts) - 1}"] * bool(verdicts)
 
@@ -97,7 +152,10 @@ def test_targets_have_records_of_their_own(here: Store) -> None:
     ledger = local(here)
     for record_ in (record("a"), record("b", target="api")):
         ledger.put(record_)
-    assert {name: runs(records) for name, records in ledger.all().records.items()} == {"app": ["a"], "api": ["b"]}
+    assert {name: runs(records) for name, records in ledger.all().records.items()} == {
+        "app": ["a"],
+        "api": ["b"],
+    }
     assert ledger.behind is None
 
 
@@ -110,7 +168,9 @@ def told(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
     return [(one.run, one.verdict, one.unsure) for one in records]
 
 
-def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(here: Store) -> None:
+def test_a_deploy_that_has_begun_stands_above_all_others_until_its_end_is_known(
+    here: Store,
+) -> None:
     ledger = local(here)
     ledger.put(record("a"))
     ledger.begin(begins("b"))
@@ -138,14 +198,19 @@ def test_a_deploy_that_goes_on_after_its_end_was_recorded_is_in_doubt_again(here
 
 
 @pytest.mark.parametrize("others", [1, 2])
-def test_what_was_in_doubt_before_several_deploys_began_stays_so_when_they_give_way(here: Store, others: int) -> None:
+def test_what_was_in_doubt_before_several_deploys_began_stays_so_when_they_give_way(
+    here: Store, others: int
+) -> None:
     ledger = local(here)
     ledger.put(record("a"))
     ledger.put(replace(record("b", "failed"), unsure=True))
     for number in range(others):
         ledger.begin(begins(f"c{number}"))
         ledger.put(record(f"c{number}", "rolled-back"))
-    assert told(ledger.get("app")) == [(f"c{others - 1}", "rolled-back", True), ("a", "succeeded", False)]
+    assert told(ledger.get("app")) == [
+        (f"c{others - 1}", "rolled-back", True),
+        ("a", "succeeded", False),
+    ]
 
 
 def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was() -> None:
@@ -154,7 +219,9 @@ def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was
     assert merged([beginning], [ended]) == merged([ended], [beginning]) == (ended,)
 
 
-def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(here: Store, shared: Shared) -> None:
+def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(
+    here: Store, shared: Shared
+) -> None:
     """Others went on writing there."""
     shared.put(record("a"))
     local(here).begin(begins("b"))
@@ -162,28 +229,41 @@ def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_le
     assert told(local(here).get("app")) == [("b", "rolled-back", True), ("a", "succeeded", False)]
 
 
-def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(here: Store, bucket: Bucket) -> None:
+def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(
+    here: Store, bucket: Bucket
+) -> None:
     theirs = Store(f"{here.folder}-theirs")
     Path(theirs.folder).mkdir(mode=0o700)
     Shared(local(theirs), bucket).put(record("a"))
     Shared(local(here), bucket).begin(begins("b"))
-    assert told(Shared(local(theirs), bucket).all().records["app"]) == [("b", BEGUN, True), ("a", "succeeded", False)]
+    assert told(Shared(local(theirs), bucket).all().records["app"]) == [
+        ("b", BEGUN, True),
+        ("a", "succeeded", False),
+    ]
     assert told(local(here).get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
 
 
-def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_there(here: Store, shared: Shared) -> None:
+def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_there(
+    here: Store, shared: Shared
+) -> None:
     local(here).put(record("a"))
     shared.begin(begins("b"))
     assert told(shared.get("app")) == [("b", BEGUN, True), ("a", "succeeded", False)]
 
 
-def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(here: Store, shared: Shared, s3: S3) -> None:
+def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     shared.put(record("a"))
     shared.begin(begins("b"))
     local(here).put_copy(record("b"))  # the bucket was away
     assert told(shared.get("app"))[0] == ("b", BEGUN, True)
     shared.begin(begins("c"))
-    assert told(shared.get("app")) == [("c", BEGUN, True), ("b", "succeeded", False), ("a", "succeeded", False)]
+    assert told(shared.get("app")) == [
+        ("c", BEGUN, True),
+        ("b", "succeeded", False),
+        ("a", "succeeded", False),
+    ]
 
 
 def test_a_deploy_whose_record_is_damaged_is_not_said_to_have_begun(shared: Shared, s3: S3) -> None:
@@ -214,14 +294,18 @@ def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name
         assert other.all() == Contents()
 
 
-def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(here: Store, bucket: Bucket) -> None:
+def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
+    here: Store, bucket: Bucket
+) -> None:
     anywhere = Scope(environment="dev")
     local(here).put(record("a"))
     Shared(local(here), bucket).put(record("a"))
     for ledger in (Local(here, anywhere), Shared(Local(here, anywhere), bucket)):
         assert runs(ledger.get("app")) == ["a"]
         ledger.put(replace(record("b"), account="222222222222"))
-        with pytest.raises(Refused, match="app is recorded in 111111111111 eu-west-1, 222222222222 eu-west-1"):
+        with pytest.raises(
+            Refused, match="app is recorded in 111111111111 eu-west-1, 222222222222 eu-west-1"
+        ):
             ledger.get("app")
         assert "app is recorded in" in ledger.all().damaged["app"]
         assert ledger.all().records == {}
@@ -247,7 +331,10 @@ def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
     """The bucket's file is read again whenever somebody else was faster."""
     ledgers: list[Ledger] = [local(here), Shared(local(here), bucket)]
     for ledger in ledgers:
-        threads = [Thread(target=ledger.put, args=(record(f"r{number}", target="app"),)) for number in range(8)]
+        threads = [
+            Thread(target=ledger.put, args=(record(f"r{number}", target="app"),))
+            for number in range(8)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -282,7 +369,9 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(shared: Shared, 
     assert [one.run for one in decoded(s3.body(KEY), "x")[0]] == ["b", "a"]
 
 
-def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(here: Store, shared: Shared, s3: S3) -> None:
+def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     shared.put(record("a"))
     Path(here.path(HERE, "app.json")).write_text("{")
     shared.put(record("b"))
@@ -308,9 +397,13 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_record_that_makes_no_sense_is_named_and_left_alone(here: Store, shared: Shared, s3: S3, name: str) -> None:
+def test_a_record_that_makes_no_sense_is_named_and_left_alone(
+    here: Store, shared: Shared, s3: S3, name: str
+) -> None:
     s3.put(KEY, HOSTILE[name])
-    with pytest.raises(StateDamaged, match=r"s3://state/team/record/aws/-/111111111111/eu-west-1/dev/app\.json"):
+    with pytest.raises(
+        StateDamaged, match=r"s3://state/team/record/aws/-/111111111111/eu-west-1/dev/app\.json"
+    ):
         shared.get("app")
     with pytest.raises(ToolkitError):
         shared.put(record("b"))
@@ -327,7 +420,9 @@ def test_a_damaged_object_costs_only_its_own_target(here: Store, shared: Shared,
         assert contents.damaged["app"].startswith("its record is damaged: ")
 
 
-def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(here: Store, shared: Shared, s3: S3) -> None:
+def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     shared.put(record("a"))
     s3.put(KEY, b"{")
     done = shared.repair("app")
@@ -344,7 +439,9 @@ def test_repair_without_a_copy_leaves_nothing_recorded(here: Store, shared: Shar
     assert shared.repair("app") == "nothing in the store is damaged"
 
 
-def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(here: Store, bucket: Bucket, tmp_path: Path) -> None:
+def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(
+    here: Store, bucket: Bucket, tmp_path: Path
+) -> None:
     theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1"))
     found = Shared(local(here), bucket, "shop").all()
@@ -356,7 +453,9 @@ PROGRAM = "$(touch${IFS}x)"
 """A name that is one word, and a program to a shell."""
 
 
-def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(here: Store, bucket: Bucket, s3: S3, tmp_path: Path) -> None:
+def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
+    here: Store, bucket: Bucket, s3: S3, tmp_path: Path
+) -> None:
     theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1", target=PROGRAM))
     ours = Shared(local(here), bucket, "shop")
@@ -371,7 +470,9 @@ def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(here:
 
 
 @pytest.mark.parametrize("field", ["run", "verdict", "version", "target"])
-def test_a_name_with_blanks_is_none_for_in_a_sentence_it_could_read_as_a_command(here: Store, field: str) -> None:
+def test_a_name_with_blanks_is_none_for_in_a_sentence_it_could_read_as_a_command(
+    here: Store, field: str
+) -> None:
     forged = replace(record("r1"), **{field: "x: toolkit lock release app"})
     with pytest.raises(StateDamaged):
         decoded(encoded([forged]), "app.json")
@@ -383,7 +484,11 @@ def test_what_is_found_unchanged_says_when_it_was_seen_and_is_no_deploy(here: St
     ledger.put(first)
     ledger.put(replace(first, run="r2", verdict="unchanged", when="2026-11-21T12:00:00+00:00"))
     [only] = ledger.get("app")
-    assert (only.run, only.when, only.seen) == ("r1", "2026-11-20T12:00:00+00:00", "2026-11-21T12:00:00+00:00")
+    assert (only.run, only.when, only.seen) == (
+        "r1",
+        "2026-11-20T12:00:00+00:00",
+        "2026-11-21T12:00:00+00:00",
+    )
 
 
 def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
@@ -397,7 +502,9 @@ def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
     assert runs(local(here).get("app")) == ["b"]
 
 
-def test_adopting_a_store_keeps_what_this_machine_recorded(here: Store, shared: Shared, s3: S3) -> None:
+def test_adopting_a_store_keeps_what_this_machine_recorded(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     local(here).put(record("a"))
     assert runs(shared.get("app")) == ["a"]
     assert runs(shared.all().records["app"]) == ["a"]
@@ -405,7 +512,9 @@ def test_adopting_a_store_keeps_what_this_machine_recorded(here: Store, shared: 
     assert runs(decoded(s3.body(KEY), "x")[0]) == ["b", "a"]
 
 
-def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(here: Store, shared: Shared, s3: S3) -> None:
+def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     shared.put(record("a"))
     s3.objects.clear()
     assert shared.get("app") == ()
@@ -417,7 +526,9 @@ def test_the_time_is_that_of_the_store(shared: Shared) -> None:
     assert shared.get("app")[0].when == "2026-11-20T12:00:00+00:00"
 
 
-def test_a_template_lies_beside_the_record_under_its_digest(here: Store, shared: Shared, s3: S3) -> None:
+def test_a_template_lies_beside_the_record_under_its_digest(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     shared.put(replace(record("a"), deployed=Deployed(template="t", body="Resources: {}\n")))
     [kept] = shared.get("app")
     assert (kept.deployed.body, kept.deployed.template) == ("", "t")
@@ -440,7 +551,9 @@ def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
 def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(here: Store) -> None:
     ledger = local(here)
     ledger.put(replace(record("a"), version="v", deployed=Deployed(definition="d")))
-    ledger.put(replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="foreign")))
+    ledger.put(
+        replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="foreign"))
+    )
     assert [(one.run, one.deployed.definition) for one in ledger.get("app")] == [("a", "d")]
 
 
@@ -456,15 +569,26 @@ OLD = {
     "v": 1,
     "records": [
         {
-            "target": "app", "environment": "dev", "region": "eu-west-1", "version": "v1", "commit": "c1", "fingerprint": "old",
+            "target": "app",
+            "environment": "dev",
+            "region": "eu-west-1",
+            "version": "v1",
+            "commit": "c1",
+            "fingerprint": "old",
             "run": "r1",
-            "when": "2026-11-20T12:00:00+00:00", "verdict": "succeeded", "detail": {"image": "app@sha256:1"}, "n": 1, "unsure": False,
+            "when": "2026-11-20T12:00:00+00:00",
+            "verdict": "succeeded",
+            "detail": {"image": "app@sha256:1"},
+            "n": 1,
+            "unsure": False,
         }
     ],
-}  # fmt: skip
+}
 
 
-def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(here: Store, shared: Shared, s3: S3) -> None:
+def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(
+    here: Store, shared: Shared, s3: S3
+) -> None:
     Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
     Path(here.room("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
     s3.put("team/live/dev/eu-west-1/app.json", json.dumps(OLD).encode())
@@ -488,7 +612,9 @@ def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> 
     assert list(local(here).all().records) == [name]
 
 
-def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(here: Store, shared: Shared) -> None:
+def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(
+    here: Store, shared: Shared
+) -> None:
     """Others went on writing to it."""
     shared.put(record("a"))
     contents = local(here).all()
@@ -497,7 +623,9 @@ def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(here: Store, 
     assert runs(local(here).all().records["app"]) == ["b", "a"]
 
 
-def test_what_this_machine_recorded_before_there_was_a_store_does_not_come_above_what_others_did(here: Store, bucket: Bucket) -> None:
+def test_what_this_machine_recorded_before_there_was_a_store_does_not_come_above_what_others_did(
+    here: Store, bucket: Bucket
+) -> None:
     """The order of two histories is not comparable."""
     for run in ("a1", "a2", "a3"):
         local(here).put(record(run))

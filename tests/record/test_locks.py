@@ -52,8 +52,11 @@ def test_one_run_holds_a_target_until_it_releases_it(here: Store) -> None:
     with pytest.raises(LockHeld) as problem:
         locks(here).take([APP], someone("2"), 0, nobody)
     assert problem.value.facts == {
-        "target": APP, "owner": "ada@elsewhere", "since": "2026-11-20T12:00:00+00:00", "command": "toolkit deploy app",
-    }  # fmt: skip
+        "target": APP,
+        "owner": "ada@elsewhere",
+        "since": "2026-11-20T12:00:00+00:00",
+        "command": "toolkit deploy app",
+    }
     first.fenced()
     assert first.release() == ()
     assert first.release() == ()
@@ -83,7 +86,12 @@ def test_who_waits_is_told_once_and_early_for_whom(here: Store) -> None:
     clock, told = Impatient(), list[tuple[str, str, float]]()
     first = locks(here).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
-        locks(here, clock).take([APP], someone("2"), 60, lambda name, by: told.append((name, by.id, round(clock.elapsed() - 1000, 3))))
+        locks(here, clock).take(
+            [APP],
+            someone("2"),
+            60,
+            lambda name, by: told.append((name, by.id, round(clock.elapsed() - 1000, 3))),
+        )
     assert told == [(APP, "1", 0.4)]
     assert round(clock.elapsed() - 1000, 3) == 60
     first.release()
@@ -94,7 +102,18 @@ def test_tries_come_further_and_further_apart(here: Store) -> None:
     first = locks(here).take([APP], someone("1"), 0, nobody)
     with pytest.raises(LockHeld):
         locks(here, clock).take([APP], someone("2"), 100, lambda *_: None)
-    assert [round(seconds, 3) for seconds in clock.waited] == [0.4, 2, 4, 8, 16, 16, 16, 16, 16, 5.6]
+    assert [round(seconds, 3) for seconds in clock.waited] == [
+        0.4,
+        2,
+        4,
+        8,
+        16,
+        16,
+        16,
+        16,
+        16,
+        5.6,
+    ]
     first.release()
 
 
@@ -147,7 +166,9 @@ def test_who_ended_without_release_is_named_to_the_next_one(here: Store) -> None
 
 def test_a_lock_is_a_file_that_no_child_inherits(here: Store) -> None:
     held = locks(here).take([APP], someone("1"), 0, nobody)
-    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+    ) as child:
         held.release()
         locks(here).take([APP], someone("2"), 0, nobody).release()
         child.communicate(b"\n")
@@ -163,7 +184,9 @@ def test_a_link_in_place_of_a_lock_is_refused(here: Store, tmp_path: Path) -> No
     assert not (tmp_path / "precious").exists()
 
 
-def test_a_folder_without_locks_is_refused_with_the_way_out(here: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_locks_is_refused_with_the_way_out(
+    here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """H17."""
 
     def flock(*_: object) -> None:
@@ -179,7 +202,10 @@ def test_a_folder_without_locks_is_refused_with_the_way_out(here: Store, monkeyp
 
 def test_show_names_who_holds_what_without_disturbing_it(here: Store) -> None:
     held = locks(here).take([APP, API], someone("1"), 0, nobody)
-    assert [(name, by and by.id, where) for name, by, where in locks(here).show()] == [(API, "1", "local"), (APP, "1", "local")]
+    assert [(name, by and by.id, where) for name, by, where in locks(here).show()] == [
+        (API, "1", "local"),
+        (APP, "1", "local"),
+    ]
     held.fenced()
     held.release()
     assert locks(here).show() == []
@@ -247,7 +273,9 @@ def test_nobody_can_write_that_a_holder_has_a_problem() -> None:
 
 def test_a_process_is_alive_until_it_is_not() -> None:
     me = who.this()
-    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as child:
         other = Process(me.host, me.boot, child.pid, who._state(child.pid)[0])
         assert who.alive(me) is True
         assert who.alive(other) is True
@@ -260,14 +288,27 @@ def test_a_process_is_alive_until_it_is_not() -> None:
 @pytest.mark.parametrize(
     ("changed", "verdict"),
     [
-        ({"started": "1"}, False), ({"boot": "another/pid:[1]"}, None), ({"host": "elsewhere"}, None), ({"pid": 0}, None),
-        ({"pid": -1}, None), ({"boot": ""}, None), ({"pid": 1 << 70}, False), ({"started": ""}, True),
+        ({"started": "1"}, False),
+        ({"boot": "another/pid:[1]"}, None),
+        ({"host": "elsewhere"}, None),
+        ({"pid": 0}, None),
+        ({"pid": -1}, None),
+        ({"boot": ""}, None),
+        ({"pid": 1 << 70}, False),
+        ({"started": ""}, True),
     ],
-)  # fmt: skip
+)
 def test_a_number_alone_proves_nothing(changed: dict[str, str | int], verdict: bool | None) -> None:
-    """H26: after a restart the same number is another process; a machine of the same name may be another one."""
+    """H26: after a restart the same number is another process; a machine of the same name may be
+    another one.
+    """
     me = who.this()
-    facts: dict[str, str | int] = {"host": me.host, "boot": me.boot, "pid": me.pid, "started": me.started}
+    facts: dict[str, str | int] = {
+        "host": me.host,
+        "boot": me.boot,
+        "pid": me.pid,
+        "started": me.started,
+    }
     assert who.alive(Process(**{**facts, **changed})) is verdict  # type: ignore[arg-type]
 
 

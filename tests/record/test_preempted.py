@@ -1,4 +1,6 @@
-"""A run that is asked to stop by one that undoes it: the wish stands in the lock, and is bounded by one lease (J6)."""
+"""A run that is asked to stop by one that undoes it: the wish stands in the lock, and is bounded by
+one lease (J6).
+"""
 
 import json
 from pathlib import Path
@@ -43,7 +45,9 @@ def quiet(name: str, by: Holder) -> None:
 
 
 def undoing(id: str = "2") -> Holder:
-    return someone(id, who="bob", host="laptop", run="r2", command="toolkit rollback app", action=ROLLBACK)
+    return someone(
+        id, who="bob", host="laptop", run="r2", command="toolkit rollback app", action=ROLLBACK
+    )
 
 
 class Ear:
@@ -69,7 +73,9 @@ def lease_of(held: Held) -> Lease:
 # in a bucket
 
 
-def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(
+    bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     assert Leases(bucket, clock).ask(APP, "1", WISH)
     assert lease_of(held).wish is None
@@ -79,7 +85,9 @@ def test_a_holder_hears_at_its_next_renewal_that_it_is_to_stop(bucket: Bucket, c
     held.release()
 
 
-def test_the_wish_stays_in_the_lock_for_whoever_looks(s3: S3, bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_the_wish_stays_in_the_lock_for_whoever_looks(
+    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     Leases(bucket, clock).ask(APP, "1", WISH)
     held.renew()
@@ -91,7 +99,9 @@ def test_the_wish_stays_in_the_lock_for_whoever_looks(s3: S3, bucket: Bucket, cl
     held.release()
 
 
-def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(s3: S3, bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(
+    s3: S3, bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
     assert leases.ask(APP, "1", WISH)
@@ -102,7 +112,9 @@ def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(s3: S
     held.release()
 
 
-def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(
+    bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     leases = Leases(bucket, clock)
     assert not leases.ask(APP, "another", WISH)
@@ -112,7 +124,9 @@ def test_another_holder_is_not_asked_in_place_of_the_one_that_was_meant(bucket: 
     held.release()
 
 
-def test_the_next_holder_is_not_asked_by_a_wish_of_before(bucket: Bucket, clock: Impatient, locks: Locks, s3: S3) -> None:
+def test_the_next_holder_is_not_asked_by_a_wish_of_before(
+    bucket: Bucket, clock: Impatient, locks: Locks, s3: S3
+) -> None:
     first = Leases(bucket, clock).attempt(APP, someone("1"))[0]
     assert first is not None
     Leases(bucket, clock).ask(APP, "1", WISH)
@@ -124,12 +138,20 @@ def test_the_next_holder_is_not_asked_by_a_wish_of_before(bucket: Bucket, clock:
     second.release()
 
 
-def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
+    bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     told: list[tuple[str, str]] = []
     got: list[Held] = []
-    taking = Thread(target=lambda: got.append(locks.take([APP], undoing(), 0, quiet, asked=lambda name, by: told.append((name, by.id)))))
+    taking = Thread(
+        target=lambda: got.append(
+            locks.take(
+                [APP], undoing(), 0, quiet, asked=lambda name, by: told.append((name, by.id))
+            )
+        )
+    )
     taking.start()
     taking.join(SOON_S)
     assert (got[0].names, told, [one.who for one in ear.heard]) == ((APP,), [(APP, "1")], ["bob"])
@@ -153,7 +175,9 @@ def test_a_holder_that_has_heard_renews_no_more_and_is_waited_for_no_longer_than
     held.release()
 
 
-def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(bucket: Bucket, clock: Impatient, locks: Locks) -> None:
+def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(
+    bucket: Bucket, clock: Impatient, locks: Locks
+) -> None:
     assert Leases(bucket, clock).attempt(APP, someone("1"))[0] is not None  # nobody renews it
     clock.pass_(EXPIRY_S - 10)
     began = clock.elapsed()
@@ -163,7 +187,9 @@ def test_a_dead_holder_that_was_asked_is_taken_over_within_one_lease(bucket: Buc
     other.release()
 
 
-def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(s3: S3, clock: Impatient, locks: Locks) -> None:
+def test_a_holder_of_the_version_before_is_asked_for_one_lease_and_no_longer(
+    s3: S3, clock: Impatient, locks: Locks
+) -> None:
     """It knows nothing of wishes, and renews."""
     held = locks.take([APP], someone("1"), 0, quiet)
     lease = lease_of(held)
@@ -205,7 +231,9 @@ def test_without_a_wish_nobody_is_asked(s3: S3, locks: Locks, action: str) -> No
 def test_two_that_undo_something_do_not_undo_each_other(s3: S3, locks: Locks) -> None:
     held = locks.take([APP], undoing("1"), 0, quiet)
     with pytest.raises(LockHeld):
-        locks.take([APP], undoing("2"), 0, quiet, asked=lambda name, by: pytest.fail("it was asked"))
+        locks.take(
+            [APP], undoing("2"), 0, quiet, asked=lambda name, by: pytest.fail("it was asked")
+        )
     assert wish_in(s3.body(KEY)) is None
     held.release()
 
@@ -218,7 +246,16 @@ def test_who_waits_for_a_holder_to_stop_can_be_stopped_itself(locks: Locks) -> N
     held.release()
 
 
-BODIES = [b"", b"{", b"[]", b'{"stop": 1}', b'{"stop": {"who": 7}}', b'{"stop": {}}', b"\xff\xfe", b'{"stop": ' + b"[" * 100_000]
+BODIES = [
+    b"",
+    b"{",
+    b"[]",
+    b'{"stop": 1}',
+    b'{"stop": {"who": 7}}',
+    b'{"stop": {}}',
+    b"\xff\xfe",
+    b'{"stop": ' + b"[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
@@ -227,7 +264,14 @@ def test_what_is_no_wish_stops_nobody(body: bytes) -> None:
 
 
 def test_a_wish_of_endless_words_is_none() -> None:
-    assert wish_in(json.dumps({"stop": {"who": "a" * 5000, "host": "h", "run": "r", "command": "c"}}).encode()) is None
+    assert (
+        wish_in(
+            json.dumps(
+                {"stop": {"who": "a" * 5000, "host": "h", "run": "r", "command": "c"}}
+            ).encode()
+        )
+        is None
+    )
 
 
 def test_asking_keeps_all_that_stands_in_a_lock() -> None:
@@ -242,7 +286,9 @@ def test_asking_keeps_all_that_stands_in_a_lock() -> None:
 # on this machine
 
 
-def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_lock(tmp_path: Path) -> None:
+def test_a_holder_on_this_machine_hears_within_a_moment_and_the_other_gets_the_lock(
+    tmp_path: Path,
+) -> None:
     clock = Impatient()
     held = local(tmp_path, clock).take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
@@ -289,7 +335,12 @@ def test_a_damaged_or_foreign_wish_beside_a_lock_stops_nobody(tmp_path: Path) ->
     held = local(tmp_path, Impatient()).take([APP], someone("1"), 0, quiet)
     [lock] = (tmp_path / "store" / "locks").glob("*.lock")
     beside = lock.with_name(f"{lock.name}.stop")
-    for body in (b"", b"\x00", b'{"id": "1", "stop": 1}', encoded(someone("other"), APP, stop=WISH)):
+    for body in (
+        b"",
+        b"\x00",
+        b'{"id": "1", "stop": 1}',
+        encoded(someone("other"), APP, stop=WISH),
+    ):
         beside.write_bytes(body)
         assert held._grips[0].wish is None, body
     beside.unlink()

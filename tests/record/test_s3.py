@@ -27,7 +27,9 @@ def test_an_object_is_made_changed_and_deleted_by_its_etag_only(s3: S3, bucket: 
     assert s3.owners == {OWNER}
 
 
-def test_an_object_is_read_up_to_a_bound_and_aged_by_the_servers_clock(s3: S3, bucket: Bucket) -> None:
+def test_an_object_is_read_up_to_a_bound_and_aged_by_the_servers_clock(
+    s3: S3, bucket: Bucket
+) -> None:
     s3.put("team/a", b"x" * 1_000_000)
     s3.clock.pass_(90)
     found = bucket.get("a", 10)
@@ -65,7 +67,11 @@ def test_a_refusal_names_the_action_and_the_place(s3: S3, bucket: Bucket) -> Non
     s3.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(NotAllowed) as problem:
         bucket.put("a", b"", None)
-    assert problem.value.facts == {"action": "s3:PutObject", "resource": "s3://state/team/*", "denied": ""}
+    assert problem.value.facts == {
+        "action": "s3:PutObject",
+        "resource": "s3://state/team/*",
+        "denied": "",
+    }
 
 
 def test_a_bucket_of_another_account_is_not_used(s3: S3, aws: Aws) -> None:
@@ -87,7 +93,11 @@ def test_what_a_store_says_is_told_in_our_words(
     s3: S3, bucket: Bucket, answer: tuple[int, str], error: type[Exception] | None, words: str
 ) -> None:
     s3.refuse = dict.fromkeys(("PUT", "GET", "DELETE"), answer)
-    for use in (lambda: bucket.put("a", b"", None), lambda: bucket.get("a", 1), lambda: bucket.delete("a", '"x"')):
+    for use in (
+        lambda: bucket.put("a", b"", None),
+        lambda: bucket.get("a", 1),
+        lambda: bucket.delete("a", '"x"'),
+    ):
         with pytest.raises(error or Exception, match=words):
             use()
     with pytest.raises(error or Exception, match=words):

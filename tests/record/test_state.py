@@ -74,7 +74,10 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     assert "another user" in (wrong_with(found, found.st_uid + 1, "x") or "")
 
 
-@pytest.mark.parametrize("parts", [("dev", "eu-west-1", "app"), (None, None, "app"), ("a/b", "..", "\udcff é"), ("", "", "")])
+@pytest.mark.parametrize(
+    "parts",
+    [("dev", "eu-west-1", "app"), (None, None, "app"), ("a/b", "..", "\udcff é"), ("", "", "")],
+)
 def test_the_words_can_be_told_from_the_name_of_a_file(parts: tuple[str | None, ...]) -> None:
     assert words(file_name(*parts)) == "/".join("-" if part is None else part for part in parts)
     assert "/" not in file_name(*parts)
@@ -101,7 +104,10 @@ def test_a_project_cannot_pass_for_another_ones_endpoint(tmp_path: Path) -> None
 
 
 def test_a_sandbox_that_is_no_more_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
-    kept = [open_store("cars", str(tmp_path)), open_store("cars", str(tmp_path), "http://127.0.0.1:4567")]
+    kept = [
+        open_store("cars", str(tmp_path)),
+        open_store("cars", str(tmp_path), "http://127.0.0.1:4567"),
+    ]
     gone = [open_store(name, str(tmp_path), "http://127.0.0.1:4566") for name in ("cars", "ships")]
     forget("http://127.0.0.1:4566")
     assert all(Path(store.folder).is_dir() for store in kept)

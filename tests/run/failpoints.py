@@ -1,4 +1,6 @@
-"""A run that dies at any point one likes, in this process: from that point on nothing that it still does has an effect."""
+"""A run that dies at any point one likes, in this process: from that point on nothing that it still
+does has an effect.
+"""
 
 import errno
 import os
@@ -46,7 +48,9 @@ class Points:
         self.begin(None)
 
     def begin(self, fatal: Point | None, full: range = range(0)) -> None:
-        """A new process, which dies at `fatal`, and whose disk is full for these of its writes, counted from 0."""
+        """A new process, which dies at `fatal`, and whose disk is full for these of its writes,
+        counted from 0.
+        """
         self.full, self.writes = full, 0
         self.passed: list[Point] = []
         self.fatal, self.dead = fatal, False
@@ -95,8 +99,9 @@ class Told(Struct, frozen=True):
 
 
 class Setting(Struct, frozen=True):
-    """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to the version before; what is `baked` has
-    to stay good for a while."""
+    """What is to be run. What is `unproved` goes live, does not pass its checks, and gives way to
+    the version before; what is `baked` has to stay good for a while.
+    """
 
     needs: Mapping[str, tuple[str, ...]]
     settings: Mapping[str, simulated.Settings]
@@ -108,12 +113,19 @@ class Setting(Struct, frozen=True):
         """As flow.verified does."""
         if job.step in self.baked:
             assert bake(10.0, [Look(lambda: None, 2.0)], desk, desk._clock) is None
-        return replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks") if job.step in self.unproved else outcome
+        return (
+            replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
+            if job.step in self.unproved
+            else outcome
+        )
 
     @property
     def steps(self) -> list[tuple[str, str]]:
         """Every step that may have an effect, with its target."""
-        return [*((name, name) for name in self.needs), *((f"{name}:rollback", name) for name in sorted(self.unproved))]
+        return [
+            *((name, name) for name in self.needs),
+            *((f"{name}:rollback", name) for name in sorted(self.unproved)),
+        ]
 
 
 class Stage:
@@ -133,24 +145,37 @@ class Stage:
         return f"run-{self._run}"
 
     def process(self, fatal: Point | None, full: range = range(0)) -> Ran | None:
-        """A process that begins the run, or goes on with what is left of it; None if it dies. The points it passes are in `points`."""
+        """A process that begins the run, or goes on with what is left of it; None if it dies. The
+        points it passes are in `points`.
+        """
         self._points.begin(fatal, full)
         begun = self.begun()
         self.listener = simulated.Listener()
         request = runs.Request(
-            self.run, ["toolkit", "deploy"], self._setting.parallel, False, 0, lambda text: text, always, self._setting.verify
+            self.run,
+            ["toolkit", "deploy"],
+            self._setting.parallel,
+            False,
+            0,
+            lambda text: text,
+            always,
+            self._setting.verify,
         )
         told = Told(self.listener, Stop())
         try:
             if begun:
                 return runs.resume(request, self._world, self.store, told)
-            wanted = simulated.prepared(self.run, self._setting.needs, self._setting.settings, self._setting.unproved)
+            wanted = simulated.prepared(
+                self.run, self._setting.needs, self._setting.settings, self._setting.unproved
+            )
             return runs.start(request, wanted, self._world, told)
         except Crash:
             return None
 
     def begun(self) -> bool:
-        """Whether there is a run to go on with. What died before its first line was whole has done nothing, and another one is begun."""
+        """Whether there is a run to go on with. What died before its first line was whole has done
+        nothing, and another one is begun.
+        """
         try:
             if self.entries():
                 return True
@@ -179,16 +204,25 @@ class Stage:
 
     def outcomes(self) -> list[tuple[str, str]]:
         """Step and verdict of each outcome on disk."""
-        return [(str(entry.step), entry.facts["verdict"]) for entry in self.entries() if entry.state == "outcome"]
+        return [
+            (str(entry.step), entry.facts["verdict"])
+            for entry in self.entries()
+            if entry.state == "outcome"
+        ]
 
     def says_no_more_than_is_true(self) -> None:
-        """P1 and P7: nothing in the cloud without an intent, nothing good on disk that is not so in the cloud."""
+        """P1 and P7: nothing in the cloud without an intent, nothing good on disk that is not so in
+        the cloud.
+        """
         effects = self.cloud.effects()
         over = {
             name
             for name in self._setting.needs
             if all(
-                any((one.target, one.call) == (name, call) and self._over(one, call) for one in effects)
+                any(
+                    (one.target, one.call) == (name, call) and self._over(one, call)
+                    for one in effects
+                )
                 for call in self._setting.settings[name].calls
             )
         }
@@ -197,13 +231,29 @@ class Stage:
         except (Refused, StateDamaged):
             entries = ()
         targets = dict(self._setting.steps)
-        intents = {(targets[str(entry.step)], entry.facts["call"]) for entry in entries if entry.state == "intent"}
-        assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, "an effect without an intent"
-        ends = {targets[str(entry.step)] for entry in entries if entry.state == "outcome" and entry.facts["verdict"] != "skipped"}
+        intents = {
+            (targets[str(entry.step)], entry.facts["call"])
+            for entry in entries
+            if entry.state == "intent"
+        }
+        assert {(one.target, f"simulated:{one.call}") for one in effects} <= intents, (
+            "an effect without an intent"
+        )
+        ends = {
+            targets[str(entry.step)]
+            for entry in entries
+            if entry.state == "outcome" and entry.facts["verdict"] != "skipped"
+        }
         assert ends <= over, "an outcome of what is not over"
         records = self.records()
-        assert {name for name, record in records.items() if record.verdict != BEGUN} <= over, "a record of what is not over"
-        changed = {one.target for one in effects if one.call == self._setting.settings[one.target].calls[-1]}
+        assert {name for name, record in records.items() if record.verdict != BEGUN} <= over, (
+            "a record of what is not over"
+        )
+        changed = {
+            one.target
+            for one in effects
+            if one.call == self._setting.settings[one.target].calls[-1]
+        }
         assert changed <= records.keys(), "an effect that the record knows nothing of"
 
     def _over(self, effect: simulated.Effect, call: str) -> bool:
@@ -211,34 +261,80 @@ class Stage:
         return call != settings.calls[-1] or self._clock.elapsed() - effect.at >= settings.takes_s
 
     def is_exact(self, ran: Ran | None) -> None:
-        """What an uninterrupted run would have left: each effect once, in order, each step's one outcome, and the record of it.
+        """What an uninterrupted run would have left: each effect once, in order, each step's one
+        outcome, and the record of it.
 
         `ran` is what the last process said, None if it died after its last word on disk.
         """
         unproved = self._setting.unproved
-        bad = {name for name, settings in self._setting.settings.items() if settings.fails} | unproved
-        skipped = {name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad}
+        bad = {
+            name for name, settings in self._setting.settings.items() if settings.fails
+        } | unproved
+        skipped = {
+            name for name, needs in self._setting.needs.items() if self._waits_for(name) & bad
+        }
         verdicts = {
-            name: "skipped" if name in skipped else "unhealthy" if name in unproved else "failed" if name in bad else "succeeded"
+            name: (
+                "skipped"
+                if name in skipped
+                else "unhealthy"
+                if name in unproved
+                else "failed"
+                if name in bad
+                else "succeeded"
+            )
             for name in self._setting.needs
-        }  # fmt: skip
+        }
         ends = verdicts | {f"{name}:rollback": "succeeded" for name in unproved}
-        assert sorted(self.outcomes()) == sorted(ends.items()), "not exactly one outcome for each step"
-        end = ("succeeded", 0) if not bad else ("partial", 4) if "succeeded" in verdicts.values() else ("failed", 1)
-        assert [(entry.facts["status"], entry.facts["exit"]) for entry in self.entries() if entry.state == "end"] == [end]
+        assert sorted(self.outcomes()) == sorted(ends.items()), (
+            "not exactly one outcome for each step"
+        )
+        end = (
+            ("succeeded", 0)
+            if not bad
+            else ("partial", 4)
+            if "succeeded" in verdicts.values()
+            else ("failed", 1)
+        )
+        assert [
+            (entry.facts["status"], entry.facts["exit"])
+            for entry in self.entries()
+            if entry.state == "end"
+        ] == [end]
         if ran is not None:
             assert {outcome.step: outcome.verdict for outcome in ran.outcomes} == ends
             assert (ran.status, int(ran.exit)) == end
         effects = self.cloud.effects()
-        wanted = [(name, call) for _, name in self._setting.steps if name not in skipped for call in self._setting.settings[name].calls]
-        assert sorted((one.target, one.call) for one in effects) == sorted(wanted), "an effect was lost, or came twice"
-        began = {name: min(one.at for one in effects if one.target == name) for name in verdicts if name not in skipped}
+        wanted = [
+            (name, call)
+            for _, name in self._setting.steps
+            if name not in skipped
+            for call in self._setting.settings[name].calls
+        ]
+        assert sorted((one.target, one.call) for one in effects) == sorted(wanted), (
+            "an effect was lost, or came twice"
+        )
+        began = {
+            name: min(one.at for one in effects if one.target == name)
+            for name in verdicts
+            if name not in skipped
+        }
         for name in began:
             for need in self._setting.needs[name]:
-                over = max(one.at for one in effects if one.target == need) + self._setting.settings[need].takes_s
+                over = (
+                    max(one.at for one in effects if one.target == need)
+                    + self._setting.settings[need].takes_s
+                )
                 assert began[name] >= over, f"{name} began before {need} was over"
-        found = {name: (record.verdict, record.version, record.run) for name, record in self.records().items()}
-        now = {name: (verdict, f"v-{name}", self.run) for name, verdict in verdicts.items() if verdict != "skipped"}
+        found = {
+            name: (record.verdict, record.version, record.run)
+            for name, record in self.records().items()
+        }
+        now = {
+            name: (verdict, f"v-{name}", self.run)
+            for name, verdict in verdicts.items()
+            if verdict != "skipped"
+        }
         assert found == now | {name: ("succeeded", f"old-{name}", self.run) for name in unproved}
 
     def _waits_for(self, name: str) -> set[str]:
@@ -247,7 +343,9 @@ class Stage:
 
 
 class Failpoints:
-    """Puts points around everything that a run does outside of itself, for as long as it is entered."""
+    """Puts points around everything that a run does outside of itself, for as long as it is
+    entered.
+    """
 
     def __init__(self, points: Points) -> None:
         self._points = points
@@ -259,9 +357,15 @@ class Failpoints:
         patch.setitem(targets.KINDS, simulated.KIND, simulated.__name__)
         for module in (journal, ledger):
             patch.setattr(module, "Disk", lambda: _Disk(points))
-        self._around(Journal, "append", lambda found, state, step=None, **facts: (step or "run", f"append {state}"))
+        self._around(
+            Journal,
+            "append",
+            lambda found, state, step=None, **facts: (step or "run", f"append {state}"),
+        )
         self._around(Local, "put", lambda found, record: (record.target, "record"))
-        self._around(Local, "begin", lambda found, record: (record.target, "record of the beginning"))
+        self._around(
+            Local, "begin", lambda found, record: (record.target, "record of the beginning")
+        )
         self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
         self._around(Flock, "release", lambda found: (found.name, "release"))
         attempt, unlink = Flocks.attempt, os.unlink
@@ -283,7 +387,12 @@ class Failpoints:
         patch.setattr(os, "unlink", unlinked)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
         self._patch.undo()
 
     def bury(self) -> None:
@@ -307,42 +416,71 @@ class Failpoints:
         self._patch.setattr(owner, name, around)
 
 
-def begin(setting: Setting, folder: Path, points: Points | None = None, clock: Clock | None = None) -> Stage:
-    """A stage in a folder that is made for it; no time passes in it, unless it has another clock."""
+def begin(
+    setting: Setting, folder: Path, points: Points | None = None, clock: Clock | None = None
+) -> Stage:
+    """A stage in a folder that is made for it; no time passes in it, unless it has another
+    clock.
+    """
     folder.mkdir()
     return Stage(setting, points or Points(), folder, clock or simulated.Impatient())
 
 
 TWO = ("register", "move")
 SETTINGS = {
-    "tokens": Setting(DIAMOND, {"a": Settings(), "b": Settings(calls=TWO), "c": Settings(), "d": Settings(calls=TWO)}),
+    "tokens": Setting(
+        DIAMOND,
+        {"a": Settings(), "b": Settings(calls=TWO), "c": Settings(), "d": Settings(calls=TWO)},
+    ),
     "looks": Setting(
         DIAMOND,
         {
-            "a": Settings(tokened=False, late_s=4.0), "b": Settings(tokened=False, late_s=8.0, calls=TWO),
-            "c": Settings(tokened=False), "d": Settings(tokened=False, calls=TWO),
+            "a": Settings(tokened=False, late_s=4.0),
+            "b": Settings(tokened=False, late_s=8.0, calls=TWO),
+            "c": Settings(tokened=False),
+            "d": Settings(tokened=False, calls=TWO),
         },
     ),
     "failing": Setting(
-        DIAMOND, {"a": Settings(calls=TWO), "b": Settings(tokened=False, late_s=4.0, fails=True), "c": Settings(), "d": Settings()}
+        DIAMOND,
+        {
+            "a": Settings(calls=TWO),
+            "b": Settings(tokened=False, late_s=4.0, fails=True),
+            "c": Settings(),
+            "d": Settings(),
+        },
     ),
     "side by side": Setting(
         DIAMOND,
         {
-            "a": Settings(tokened=False), "b": Settings(tokened=False, late_s=4.0, calls=TWO),
-            "c": Settings(calls=TWO), "d": Settings(tokened=False, late_s=8.0),
+            "a": Settings(tokened=False),
+            "b": Settings(tokened=False, late_s=4.0, calls=TWO),
+            "c": Settings(calls=TWO),
+            "d": Settings(tokened=False, late_s=8.0),
         },
         parallel=4,
     ),
     "undone": Setting(
         DIAMOND,
-        {"a": Settings(calls=TWO), "b": Settings(calls=TWO), "c": Settings(tokened=False, late_s=4.0), "d": Settings()},
+        {
+            "a": Settings(calls=TWO),
+            "b": Settings(calls=TWO),
+            "c": Settings(tokened=False, late_s=4.0),
+            "d": Settings(),
+        },
         unproved=frozenset({"b"}),
     ),
     "baked": Setting(
         DIAMOND,
-        {"a": Settings(calls=TWO), "b": Settings(tokened=False, late_s=4.0), "c": Settings(calls=TWO), "d": Settings()},
+        {
+            "a": Settings(calls=TWO),
+            "b": Settings(tokened=False, late_s=4.0),
+            "c": Settings(calls=TWO),
+            "d": Settings(),
+        },
         baked=frozenset({"b", "d"}),
     ),
-}  # fmt: skip
-"""Runs of every flavour: with tokens, found by looking, one that fails, several steps at a time, and one that is put back."""
+}
+"""Runs of every flavour: with tokens, found by looking, one that fails, several steps at a time,
+and one that is put back.
+"""

@@ -1,6 +1,8 @@
-"""Runs that are really killed: `python -m tests.run.killed SEED KILLS FOLDER` prints how many were, and what was wrong after them.
+"""Runs that are really killed: `python -m tests.run.killed SEED KILLS FOLDER` prints how many were,
+and what was wrong after them.
 
-This process has everything loaded and no threads: each process of a run is a fork of it, so that a run costs milliseconds.
+This process has everything loaded and no threads: each process of a run is a fork of it, so that a
+run costs milliseconds.
 """
 
 import json
@@ -29,7 +31,9 @@ def main() -> None:
     targets.KINDS[KIND] = "tests.run.simulated"
     kills = runs = 0
     wrong = ""
-    lengths = {name: _undisturbed(name, folder / f"undisturbed-{at}") for at, name in enumerate(SETTINGS)}
+    lengths = {
+        name: _undisturbed(name, folder / f"undisturbed-{at}") for at, name in enumerate(SETTINGS)
+    }
     while kills < wanted and not wrong:
         chance = Random(f"{seed} {runs}")
         name = chance.choice(list(SETTINGS))
@@ -69,7 +73,9 @@ def _one(name: str, length: float, chance: Random, folder: Path) -> tuple[int, s
 
 
 def _process(stage: Stage, folder: Path, most_s: float) -> int | None:
-    """A process that begins the run or goes on with it: its exit code, None if it was killed after `most_s` seconds."""
+    """A process that begins the run or goes on with it: its exit code, None if it was killed after
+    `most_s` seconds.
+    """
     stage.begun()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,6 @@
-"""`python -m tests.run.signalled signalled -C FOLDER`: toolkit with one command more, which begins a run of slow simulated steps."""
+"""`python -m tests.run.signalled signalled -C FOLDER`: toolkit with one command more, which begins
+a run of slow simulated steps.
+"""
 
 import os
 from pathlib import Path
@@ -41,8 +43,12 @@ def signalled(ctx: click.Context, /, **given: Any) -> int:
     request = deploying.request(RUN, "signalled", asked, prepared.rules, always)
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
-        return deploying.carried_out("resume", asked, prepared.jobs, lambda told: runs.resume(request, world, store, told))
-    return deploying.carried_out("deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, world, told))
+        return deploying.carried_out(
+            "resume", asked, prepared.jobs, lambda told: runs.resume(request, world, store, told)
+        )
+    return deploying.carried_out(
+        "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, world, told)
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""A cloud that forgets nothing, and a kind for it: with a client token or without one, with one or two calls, shown late or at once.
+"""A cloud that forgets nothing, and a kind for it: with a client token or without one, with one or
+two calls, shown late or at once.
 
-The cloud is a file of lines, so that it outlives any process. A call with a token counts once however often it is made; one
-without counts each time, and who wants to know whether it was made has to look.
+The cloud is a file of lines, so that it outlives any process. A call with a token counts once
+however often it is made; one without counts each time, and who wants to know whether it was made
+has to look.
 """
 
 import json
@@ -41,7 +43,9 @@ by_image = False
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
-    """`calls` are made one after the other; the last one takes `takes_s`. What was called is to be seen `late_s` later."""
+    """`calls` are made one after the other; the last one takes `takes_s`. What was called is to be
+    seen `late_s` later.
+    """
 
     calls: tuple[str, ...] = ("move",)
     tokened: bool = True
@@ -51,7 +55,9 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 
 
 class Effect(Struct, frozen=True):
-    """One call that the cloud took. `token` is its client token, `tag` what can be found again by looking."""
+    """One call that the cloud took. `token` is its client token, `tag` what can be found again by
+    looking.
+    """
 
     target: str
     call: str
@@ -63,7 +69,12 @@ class Effect(Struct, frozen=True):
 class Cloud:
     """The calls that were taken, in order. `point` is told before and after each call."""
 
-    def __init__(self, file: Path, now: Callable[[], float], point: Callable[[str, str], None] = lambda where, what: None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        now: Callable[[], float],
+        point: Callable[[str, str], None] = lambda where, what: None,
+    ) -> None:
         self._file, self._now, self._point = file, now, point
 
     def account(self) -> str:
@@ -78,7 +89,12 @@ class Cloud:
     def call(self, target: str, call: str, token: str, tag: str) -> str:
         """Take a call: what the cloud calls it."""
         self._point(target, f"before {call}")
-        line = json.dumps({"target": target, "call": call, "token": token, "tag": tag, "at": self._now()}) + "\n"
+        line = (
+            json.dumps(
+                {"target": target, "call": call, "token": token, "tag": tag, "at": self._now()}
+            )
+            + "\n"
+        )
         descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, line.encode())
@@ -100,7 +116,13 @@ class Cloud:
         found: list[Effect] = []
         for line in self._file.read_text().splitlines():
             one = Effect(**json.loads(line))
-            if not (one.token and any((one.token, one.target, one.call) == (other.token, other.target, other.call) for other in found)):
+            if not (
+                one.token
+                and any(
+                    (one.token, one.target, one.call) == (other.token, other.target, other.call)
+                    for other in found
+                )
+            ):
                 found.append(one)
         return found
 
@@ -116,7 +138,11 @@ def apply(job: Job, world: World, report: base.Report) -> None:
     for call in settings.calls:
         if call in report.receipt:
             continue
-        found = [] if settings.tokened else [one for one in cloud.look(job.target, settings.late_s) if one.tag == job.token]
+        found = (
+            []
+            if settings.tokened
+            else [one for one in cloud.look(job.target, settings.late_s) if one.tag == job.token]
+        )
         if not any(one.call == call for one in found):
             intend = report.intend if call == settings.calls[-1] else report.prepare
             intend(f"simulated:{call}", target=job.target)
@@ -127,7 +153,9 @@ def apply(job: Job, world: World, report: base.Report) -> None:
 def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
     """By the last of its calls."""
     settings, cloud = job.settings, _cloud(job, world)
-    ours = {one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token}
+    ours = {
+        one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token
+    }
     if not ours.keys() >= set(settings.calls):
         return Seen("absent")
     if world.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
@@ -136,7 +164,11 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         return Seen("failed", Verdict.FAILED, cause="it was not to be")
     version = job.version
     return Seen(
-        "done", Verdict.SUCCEEDED, live=Live(version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token})
+        "done",
+        Verdict.SUCCEEDED,
+        live=Live(
+            version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token}
+        ),
     )
 
 
@@ -147,7 +179,11 @@ def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: base.Rep
 def live(job: Job, world: World) -> Live | None:
     """What the last call put there."""
     settings = job.settings
-    last = [one for one in _cloud(job, world).look(job.target, settings.late_s) if one.call == settings.calls[-1]]
+    last = [
+        one
+        for one in _cloud(job, world).look(job.target, settings.late_s)
+        if one.call == settings.calls[-1]
+    ]
     return Live(None, detail={"sha256": last[-1].tag}) if last else None
 
 
@@ -163,17 +199,50 @@ def _cloud(job: Job, world: World) -> Cloud:
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 
-def prepared(run: str, needs: Mapping[str, Iterable[str]], settings: Mapping[str, Settings], unproved: Iterable[str] = ()) -> "Prepared":
-    """A run of steps of this kind, as `flow.deploy` prepares one. Those that are `unproved` have a version that can be put back."""
+def prepared(
+    run: str,
+    needs: Mapping[str, Iterable[str]],
+    settings: Mapping[str, Settings],
+    unproved: Iterable[str] = (),
+) -> "Prepared":
+    """A run of steps of this kind, as `flow.deploy` prepares one. Those that are `unproved` have a
+    version that can be put back.
+    """
     from toolkit.flow.deploy import Prepared
     from toolkit.run import jobs as making
 
-    targets = [Target(name, KIND, settings.get(name, Settings()), action, estimate_s, deadline_s=deadline_s) for name in needs]
+    targets = [
+        Target(
+            name, KIND, settings.get(name, Settings()), action, estimate_s, deadline_s=deadline_s
+        )
+        for name in needs
+    ]
     versions = {name: Version(f"v-{name}", "c0ffee", f"print-{name}") for name in needs}
     wanted = {name: tuple(needed) for name, needed in needs.items()}
-    jobs = making.make(run, targets, [Place("dev", "eu-west-1", "111111111111")], {}, versions, wanted, "deploy", {})
-    rules = Rules("rules.toml", "", PROJECT, "dev", {}, (), "warn", {target.name: target for target in targets}, ())
-    return Prepared(rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved))
+    jobs = making.make(
+        run,
+        targets,
+        [Place("dev", "eu-west-1", "111111111111")],
+        {},
+        versions,
+        wanted,
+        "deploy",
+        {},
+    )
+    rules = Rules(
+        "rules.toml",
+        "",
+        PROJECT,
+        "dev",
+        {},
+        (),
+        "warn",
+        {target.name: target for target in targets},
+        (),
+    )
+    return Prepared(
+        rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved)
+    )
 
 
 def back(job: Job) -> Job:
@@ -183,7 +252,9 @@ def back(job: Job) -> Job:
     step = f"{job.step}:rollback"
     version = Version(f"old-{job.target}", "0ld", "old print")
     token = making.token(job.run, step, version.fingerprint)
-    return replace(job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step)
+    return replace(
+        job, step=step, action="rollback", version=version, token=token, needs=(), undoes=job.step
+    )
 
 
 def world(root: Path, clock: Any, cloud: Any) -> World:

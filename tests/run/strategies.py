@@ -11,7 +11,11 @@ def graphs(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
     names = NAMES[: draw(st.integers(1, len(NAMES)))]
     found = {}
     for at, name in enumerate(names):
-        found[name] = tuple(draw(st.lists(st.sampled_from(names[:at]), unique=True, max_size=3))) if at else ()
+        found[name] = (
+            tuple(draw(st.lists(st.sampled_from(names[:at]), unique=True, max_size=3)))
+            if at
+            else ()
+        )
     return dict(draw(st.permutations(list(found.items()))))
 
 

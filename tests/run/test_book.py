@@ -30,7 +30,9 @@ def here(tmp_path: Path) -> Store:
 def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
     journal = Journal.create(here, "run", {})
     ledger = Local(here, scope_of(here, PLACE))
-    Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text).record(job, outcome)
+    Papers(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    ).record(job, outcome)
     journal.close()
     [found] = ledger.get("app")
     return found
@@ -39,8 +41,17 @@ def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
 def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
     live = Live("v2", "c2", "f2", "run", detail={"digest": "sha256:1"})
     found = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
-    assert (found.version, found.commit, found.fingerprint, found.verdict) == ("v2", "c2", "f2", "succeeded")
-    assert (found.run, dict(found.detail), found.when[:10]) == ("run", {"digest": "sha256:1"}, "2026-11-20")
+    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+        "v2",
+        "c2",
+        "f2",
+        "succeeded",
+    )
+    assert (found.run, dict(found.detail), found.when[:10]) == (
+        "run",
+        {"digest": "sha256:1"},
+        "2026-11-20",
+    )
     assert found.writes == (Written("service", "c/s"),)
 
 
@@ -51,7 +62,12 @@ def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store
 
 def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: Store) -> None:
     found = recorded(here, Outcome("app@eu", "app", Verdict.ROLLED_BACK, live=Live("v1", "c1")))
-    assert (found.version, found.commit, found.fingerprint, found.verdict) == ("v1", "c1", "", "rolled-back")
+    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+        "v1",
+        "c1",
+        "",
+        "rolled-back",
+    )
 
 
 def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
@@ -61,9 +77,13 @@ def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("undoes", ["", "app@eu"])
-def test_what_a_bad_run_was_to_deploy_is_recorded(here: Store, verdict: Verdict, undoes: str) -> None:
+def test_what_a_bad_run_was_to_deploy_is_recorded(
+    here: Store, verdict: Verdict, undoes: str
+) -> None:
     live = Live("v1", "c1", "f1")
-    found = recorded(here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes))
+    found = recorded(
+        here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes)
+    )
     bad = verdict in ("failed", "unhealthy", "rolled-back") and not undoes
     assert found.tried == (Tried("v2", "f2", run="run") if bad else None)
 
@@ -80,13 +100,27 @@ def test_what_a_bad_run_was_to_deploy_is_recorded(here: Store, verdict: Verdict,
         ("rolled-back", "app", True),  # back is what was to be undone
     ],
 )
-def test_what_may_be_live_besides_the_last_good_version_is_recorded(here: Store, verdict: str, undoes: str, unsure: bool) -> None:
-    assert recorded(here, Outcome("app@eu", "app", Verdict(verdict)), replace(JOB, undoes=undoes)).unsure is unsure
+def test_what_may_be_live_besides_the_last_good_version_is_recorded(
+    here: Store, verdict: str, undoes: str, unsure: bool
+) -> None:
+    assert (
+        recorded(
+            here, Outcome("app@eu", "app", Verdict(verdict)), replace(JOB, undoes=undoes)
+        ).unsure
+        is unsure
+    )
 
 
 def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -> None:
     journal = Journal.create(here, "run", {})
-    papers = Papers(here, journal, {}, {}, world(tmp_path, Impatient(), None).clock, lambda text: text.replace("hunter2", "[redacted]"))
+    papers = Papers(
+        here,
+        journal,
+        {},
+        {},
+        world(tmp_path, Impatient(), None).clock,
+        lambda text: text.replace("hunter2", "[redacted]"),
+    )
     for line in ("one hunter2", "two"):
         log = papers.log("app@eu")
         log.write(line)
@@ -97,7 +131,9 @@ def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -
 
 def papers(here: Store, ledger: Local) -> Papers:
     journal = Journal.create(here, "run", {})
-    return Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text)
+    return Papers(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    )
 
 
 def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here: Store) -> None:
@@ -105,7 +141,12 @@ def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here:
     papers(here, ledger).begins(JOB)
     [found] = ledger.get("app")
     assert (found.version, found.commit, found.fingerprint, found.run) == ("v2", "c2", "f2", "run")
-    assert (found.verdict, found.unsure, "@" in found.who, found.writes) == ("begun", True, True, (Written("service", "c/s"),))
+    assert (found.verdict, found.unsure, "@" in found.who, found.writes) == (
+        "begun",
+        True,
+        True,
+        (Written("service", "c/s"),),
+    )
 
 
 def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store) -> None:
@@ -121,10 +162,14 @@ def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store
 
 
 def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(here: Store) -> None:
-    """Somebody may repair the record before the run is gone on with: then nothing else would tell of it."""
+    """Somebody may repair the record before the run is gone on with: then nothing else would tell
+    of it.
+    """
     ledger = Local(here, scope_of(here, PLACE))
     journal = Journal.create(here, "20261120-100000-aaaa", {IN_RECORD: True})
-    made = Papers(here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text)
+    made = Papers(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    )
     made.begins(JOB)
     assert one(here, "20261120-100000-aaaa").in_record
     [path] = Path(here.folder).glob("record/**/app.json")
@@ -142,7 +187,16 @@ def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: S
         raise LockLost(target="app", reason="somebody else has taken it over")
 
     log = made.log("app@eu")
-    desk = Desk(JOB, made.journal, log, Listener(None), Stop(), Impatient(), fenced, begins=lambda: made.begins(JOB))
+    desk = Desk(
+        JOB,
+        made.journal,
+        log,
+        Listener(None),
+        Stop(),
+        Impatient(),
+        fenced,
+        begins=lambda: made.begins(JOB),
+    )
     with pytest.raises(LockLost):
         desk.intend("ecs:UpdateService")
     log.close()

@@ -1,4 +1,6 @@
-"""Real threads: never too many, each step the moment it may, and nobody waits for a thread that is gone."""
+"""Real threads: never too many, each step the moment it may, and nobody waits for a thread that is
+gone.
+"""
 
 from collections.abc import Callable, Mapping
 from threading import Barrier, Event, Lock, Thread
@@ -17,10 +19,16 @@ SOON_S = 10.0
 
 
 def crew(
-    needs: Mapping[str, tuple[str, ...]], work: Callable[[str], bool], parallel: int = 4, fail_fast: bool = False,
-    skip: Callable[[str, str], None] = lambda step, other: None, stopped: Callable[[], bool] = lambda: False,
-) -> Crew:  # fmt: skip
-    return Crew(Schedule(needs, dict.fromkeys(needs, 1.0)), work, skip, stopped, parallel, fail_fast)
+    needs: Mapping[str, tuple[str, ...]],
+    work: Callable[[str], bool],
+    parallel: int = 4,
+    fail_fast: bool = False,
+    skip: Callable[[str, str], None] = lambda step, other: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Crew:
+    return Crew(
+        Schedule(needs, dict.fromkeys(needs, 1.0)), work, skip, stopped, parallel, fail_fast
+    )
 
 
 @given(graphs(), st.integers(1, 5), st.sets(st.sampled_from("abcdefghijkl"), max_size=3))
@@ -43,7 +51,9 @@ def test_every_step_begins_after_its_needs_and_never_more_than_parallel_at_once(
                 done.add(step)
         return step not in broken
 
-    assert crew(needs, work, parallel, skip=lambda step, other: skipped.append(step)).carry_out() == []
+    assert (
+        crew(needs, work, parallel, skip=lambda step, other: skipped.append(step)).carry_out() == []
+    )
     assert most <= parallel
     lost = {step for step in needs if waits_for(needs, step) & broken}
     assert sorted(skipped) == sorted(lost)
@@ -58,7 +68,9 @@ def test_as_many_steps_as_allowed_are_at_work_together(parallel: int) -> None:
         together.wait(SOON_S)
         return True
 
-    assert crew({str(number): () for number in range(parallel * 3)}, work, parallel).carry_out() == []
+    assert (
+        crew({str(number): () for number in range(parallel * 3)}, work, parallel).carry_out() == []
+    )
 
 
 def test_a_step_begins_as_soon_as_its_own_needs_are_done_whatever_else_goes_on() -> None:
@@ -71,7 +83,15 @@ def test_a_step_begins_as_soon_as_its_own_needs_are_done_whatever_else_goes_on()
             begun.set()
         return True
 
-    assert crew({"quick": (), "slow": (), "after": ("quick",)}, work, 2, skip=lambda step, other: pytest.fail(step)).carry_out() == []
+    assert (
+        crew(
+            {"quick": (), "slow": (), "after": ("quick",)},
+            work,
+            2,
+            skip=lambda step, other: pytest.fail(step),
+        ).carry_out()
+        == []
+    )
 
 
 def test_several_steps_begin_together_after_one_that_they_wait_for() -> None:
@@ -82,7 +102,10 @@ def test_several_steps_begin_together_after_one_that_they_wait_for() -> None:
             together.wait(SOON_S)
         return True
 
-    assert crew({"first": (), "a": ("first",), "b": ("first",), "c": ("first",)}, work, 3).carry_out() == []
+    assert (
+        crew({"first": (), "a": ("first",), "b": ("first",), "c": ("first",)}, work, 3).carry_out()
+        == []
+    )
 
 
 def test_with_fail_fast_no_other_step_begins() -> None:
@@ -94,7 +117,9 @@ def test_with_fail_fast_no_other_step_begins() -> None:
 
     needs: dict[str, tuple[str, ...]] = {"a": (), "b": (), "c": ("b",), "z": ("a",)}
     skipped: list[tuple[str, str]] = []
-    found = crew(needs, work, 1, True, lambda step, other: skipped.append((step, other))).carry_out()
+    found = crew(
+        needs, work, 1, True, lambda step, other: skipped.append((step, other))
+    ).carry_out()
     assert (begun, skipped, found) == (["a"], [("z", "a")], ["b", "c"])
 
 
@@ -120,11 +145,18 @@ def test_nothing_begins_once_it_is_stopped() -> None:
         return True
 
     assert crew(DIAMOND, work, stopped=stopped.is_set).carry_out() == ["b", "c", "d"]
-    assert crew(DIAMOND, lambda step: pytest.fail(step), stopped=lambda: True).carry_out() == ["a", "b", "c", "d"]
+    assert crew(DIAMOND, lambda step: pytest.fail(step), stopped=lambda: True).carry_out() == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize("problem", [ValueError("x"), SystemExit(3)])
-def test_what_is_raised_in_a_thread_is_raised_to_the_caller_after_the_others_have_ended(problem: BaseException) -> None:
+def test_what_is_raised_in_a_thread_is_raised_to_the_caller_after_the_others_have_ended(
+    problem: BaseException,
+) -> None:
     ended: list[str] = []
     found: list[Crew] = []
 
@@ -160,7 +192,10 @@ def test_a_system_without_threads_ends_the_run(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_thousand_steps_through_two_threads_lose_no_wake_up() -> None:
-    needs = {f"{number:04}": (f"{number - 7:04}", f"{number - 3:04}") if number > 6 else () for number in range(1000)}
+    needs = {
+        f"{number:04}": (f"{number - 7:04}", f"{number - 3:04}") if number > 6 else ()
+        for number in range(1000)
+    }
     done: list[str] = []
 
     def work(step: str) -> bool:

@@ -1,4 +1,6 @@
-"""A run: who waits for whom, what a step's end means for the others, what is written down, and the word for it all."""
+"""A run: who waits for whom, what a step's end means for the others, what is written down, and the
+word for it all.
+"""
 
 from collections.abc import Callable, Mapping
 from threading import Event
@@ -32,7 +34,10 @@ from toolkit.targets.base import Report
 
 SOON_S = 10.0
 V1 = Live("v1")
-DONE, FAILED = Seen("done", Verdict.SUCCEEDED, live=V1), Seen("failed", Verdict.ROLLED_BACK, cause="it crashed")
+DONE, FAILED = (
+    Seen("done", Verdict.SUCCEEDED, live=V1),
+    Seen("failed", Verdict.ROLLED_BACK, cause="it crashed"),
+)
 RUNNING, UNKNOWN = Seen("running"), Seen("unknown")
 
 
@@ -40,11 +45,16 @@ EXPIRED = Expired(profile="", option="")
 
 
 class Kind:
-    """A kind whose looks, and what happens before a call, are given for each step; without that it goes well."""
+    """A kind whose looks, and what happens before a call, are given for each step; without that it
+    goes well.
+    """
 
     def __init__(
-        self, looks: Mapping[str, Seen | Exception], acts: Mapping[str, Callable[[Report], None]], runs: Live | Exception
-    ) -> None:  # fmt: skip
+        self,
+        looks: Mapping[str, Seen | Exception],
+        acts: Mapping[str, Callable[[Report], None]],
+        runs: Live | Exception,
+    ) -> None:
         self._looks, self._acts, self._runs = looks, acts, runs
 
     def apply(self, job: Job, world: World, report: Report) -> None:
@@ -53,7 +63,9 @@ class Kind:
         report.intend(f"call {job.step}")
         report.keep(id=job.step)
 
-    def observe(self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+    def observe(
+        self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None
+    ) -> Seen:
         look = self._looks.get(job.step, DONE)
         if isinstance(look, Exception):
             raise look
@@ -76,7 +88,9 @@ class Log:
 class Book:
     """A book in memory. `broken` says which of its lines cannot be written."""
 
-    def __init__(self, broken: Callable[[str, str | None], Exception | None] = lambda state, step: None) -> None:
+    def __init__(
+        self, broken: Callable[[str, str | None], Exception | None] = lambda state, step: None
+    ) -> None:
         self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
         self.recorded: dict[str, str] = {}
         self.begun: list[str] = []
@@ -105,7 +119,9 @@ class Book:
         self.recorded[job.step] = outcome.verdict
 
     def outcomes(self) -> dict[str, str]:
-        return {str(step): facts["verdict"] for state, step, facts in self.lines if state == "outcome"}
+        return {
+            str(step): facts["verdict"] for state, step, facts in self.lines if state == "outcome"
+        }
 
     @property
     def ended(self) -> bool:
@@ -116,25 +132,56 @@ class Stage:
     """A run of steps, and all that came of it."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, looks: Mapping[str, Seen | Exception] | None = None,
-        acts: Mapping[str, Callable[[Report], None]] | None = None, book: Book | None = None, runs: Live | Exception = V1,
-    ) -> None:  # fmt: skip
-        self.book, self.stop, self.listener, self.clock = book or Book(), Stop(), Listener(), Impatient()
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        looks: Mapping[str, Seen | Exception] | None = None,
+        acts: Mapping[str, Callable[[Report], None]] | None = None,
+        book: Book | None = None,
+        runs: Live | Exception = V1,
+    ) -> None:
+        self.book, self.stop, self.listener, self.clock = (
+            book or Book(),
+            Stop(),
+            Listener(),
+            Impatient(),
+        )
         monkeypatch.setattr(targets, "kind", lambda name: Kind(looks or {}, acts or {}, runs))
 
     def run(
-        self, needs: Mapping[str, tuple[str, ...]] = DIAMOND, parallel: int = 4, fail_fast: bool = False,
-        done: Mapping[str, str] | None = None, begun: tuple[str, ...] = (), unproved: tuple[str, ...] = (), verify: Verify = unchecked,
-    ) -> Ran:  # fmt: skip
+        self,
+        needs: Mapping[str, tuple[str, ...]] = DIAMOND,
+        parallel: int = 4,
+        fail_fast: bool = False,
+        done: Mapping[str, str] | None = None,
+        begun: tuple[str, ...] = (),
+        unproved: tuple[str, ...] = (),
+        verify: Verify = unchecked,
+    ) -> Ran:
         jobs = tuple(
-            Job(step, step, "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", f"t-{step}", needed, 60)
+            Job(
+                step,
+                step,
+                "scripted",
+                "deploy",
+                Place("dev"),
+                None,
+                Version("v1", "c1", "f1"),
+                "run",
+                f"t-{step}",
+                needed,
+                60,
+            )
             for step, needed in needs.items()
         )
         jobs += tuple(back(job) for job in jobs if job.step in unproved)
         ends = {step: Outcome(step, step, Verdict(word)) for step, word in (done or {}).items()}
-        orders = Orders(jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun})
+        orders = Orders(
+            jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun}
+        )
         world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return Execution("run", orders, self.book, world, self.listener, self.stop, lambda: None, verify=verify).carry_out()
+        return Execution(
+            "run", orders, self.book, world, self.listener, self.stop, lambda: None, verify=verify
+        ).carry_out()
 
 
 def wait(event: Event) -> None:
@@ -146,23 +193,50 @@ def words(ran: Ran) -> dict[str, str]:
     return {outcome.step: outcome.verdict for outcome in ran.outcomes}
 
 
-def test_what_goes_well_is_recorded_and_written_down_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_well_is_recorded_and_written_down_step_by_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run()
-    assert (ran.status, ran.exit, words(ran)) == ("succeeded", 0, dict.fromkeys("abcd", "succeeded"))
+    assert (ran.status, ran.exit, words(ran)) == (
+        "succeeded",
+        0,
+        dict.fromkeys("abcd", "succeeded"),
+    )
     assert stage.book.recorded == stage.book.outcomes() == dict.fromkeys("abcd", "succeeded")
-    assert [state for state, step, _ in stage.book.lines if step == "a"] == ["intent", "accepted", "outcome"]
+    assert [state for state, step, _ in stage.book.lines if step == "a"] == [
+        "intent",
+        "accepted",
+        "outcome",
+    ]
     assert stage.book.lines[-1] == ("end", None, {"exit": 0, "status": "succeeded"})
-    assert sorted(stage.listener.began_) == sorted(outcome.step for outcome in stage.listener.ended_) == list("abcd")
+    assert (
+        sorted(stage.listener.began_)
+        == sorted(outcome.step for outcome in stage.listener.ended_)
+        == list("abcd")
+    )
 
 
-def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_a_failure_is_skipped_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, {"b": FAILED})
     ran = stage.run()
     assert (ran.status, ran.exit) == ("partial", 4)
-    assert words(ran) == stage.book.outcomes() == {"a": "succeeded", "b": "rolled-back", "c": "succeeded", "d": "skipped"}
+    assert (
+        words(ran)
+        == stage.book.outcomes()
+        == {
+            "a": "succeeded",
+            "b": "rolled-back",
+            "c": "succeeded",
+            "d": "skipped",
+        }
+    )
     assert stage.book.recorded == {"a": "succeeded", "b": "rolled-back", "c": "succeeded"}
-    assert {outcome.step: outcome.cause for outcome in ran.outcomes}["d"] == "it waits for b, which did not go well"
+    assert {outcome.step: outcome.cause for outcome in ran.outcomes}[
+        "d"
+    ] == "it waits for b, which did not go well"
     assert stage.book.ended
 
 
@@ -170,7 +244,12 @@ def test_what_waits_for_a_doubt_stays_open_with_it(monkeypatch: pytest.MonkeyPat
     stage = Stage(monkeypatch, {"b": UNKNOWN})
     ran = stage.run()
     assert (ran.status, ran.exit) == ("in-doubt", 5)
-    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": False, "d": True}
+    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {
+        "a": False,
+        "b": True,
+        "c": False,
+        "d": True,
+    }
     assert stage.book.outcomes() == stage.book.recorded == {"a": "succeeded", "c": "succeeded"}
     assert not stage.book.ended
 
@@ -190,7 +269,9 @@ def test_with_fail_fast_a_doubt_leaves_the_rest_to_resume(monkeypatch: pytest.Mo
     assert words(ran) == {"a": "in-doubt", "b": "skipped", "c": "skipped"}
 
 
-def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, {"a": RUNNING}, {"a": lambda report: stage.stop.ask(15)})
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
@@ -208,14 +289,20 @@ def test_a_signal_after_everything_is_over_changes_nothing(monkeypatch: pytest.M
     assert (ran.status, ran.exit, stage.book.ended) == ("succeeded", 0, True)
 
 
-def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_expire_stop_new_steps_and_leave_the_others_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun = Event()
     acts = {"b": lambda report: wait(begun), "c": lambda report: begun.set()}
     stage = Stage(monkeypatch, {"b": EXPIRED, "c": RUNNING}, acts)
     ran = stage.run()
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 7, False)
     assert stage.book.outcomes() == {"a": "succeeded"}
-    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {"a": False, "b": True, "c": True}
+    assert {outcome.step: outcome.open for outcome in ran.outcomes} == {
+        "a": False,
+        "b": True,
+        "c": True,
+    }
     assert ran.not_started == ("d",)
 
 
@@ -225,7 +312,9 @@ def test_a_lock_that_is_lost_stops_new_steps(monkeypatch: pytest.MonkeyPatch) ->
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", 5, False)
 
 
-def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun, raised = Event(), Event()
 
     def breaks(report: Report) -> None:
@@ -242,8 +331,11 @@ def test_a_bug_leaves_its_step_in_doubt_lets_the_others_end_and_is_raised_then(m
         stage.run()
     assert stage.book.outcomes() == {"a": "succeeded", "c": "succeeded"}
     assert {outcome.step: outcome.verdict for outcome in stage.listener.ended_} == {
-        "a": "succeeded", "b": "in-doubt", "c": "succeeded", "d": "skipped",
-    }  # fmt: skip
+        "a": "succeeded",
+        "b": "in-doubt",
+        "c": "succeeded",
+        "d": "skipped",
+    }
     assert not stage.book.ended
 
 
@@ -257,9 +349,16 @@ def test_what_shows_the_run_may_break_without_hanging_it(monkeypatch: pytest.Mon
         stage.run()
 
 
-@pytest.mark.parametrize("problem", [CloudError(call="s3:PutObject", reason="no"), StateDamaged(path="live", reason="torn")])
-def test_a_record_that_cannot_be_written_is_told_and_the_outcome_kept(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
-    stage = Stage(monkeypatch, book=Book(lambda state, step: problem if state == "record" else None))
+@pytest.mark.parametrize(
+    "problem",
+    [CloudError(call="s3:PutObject", reason="no"), StateDamaged(path="live", reason="torn")],
+)
+def test_a_record_that_cannot_be_written_is_told_and_the_outcome_kept(
+    monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    stage = Stage(
+        monkeypatch, book=Book(lambda state, step: problem if state == "record" else None)
+    )
     ran = stage.run({"a": ()})
     assert (ran.exit, stage.book.outcomes()) == (0, {"a": "succeeded"})
     assert stage.listener.told_ == [("a", f"what is live could not be recorded: {problem}")]
@@ -268,46 +367,81 @@ def test_a_record_that_cannot_be_written_is_told_and_the_outcome_kept(monkeypatc
 FULL = FileProblem(path="journal", reason="the disk is full")
 
 
-def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_that_cannot_be_written_is_told_and_nothing_new_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "outcome" else None))
     ran = stage.run(parallel=1)
     assert (ran.not_started, stage.listener.began_) == (("b", "c", "d"), ["a"])
-    assert stage.listener.told_ == [("a", "its end (succeeded) could not be written down: journal: the disk is full")]
+    assert stage.listener.told_ == [
+        ("a", "its end (succeeded) could not be written down: journal: the disk is full")
+    ]
     assert not stage.book.ended
 
 
-def test_a_last_line_that_cannot_be_written_is_told_and_left_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_line_that_cannot_be_written_is_told_and_left_to_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if state == "end" else None))
     ran = stage.run()
-    assert (ran.status, ran.exit, set(words(ran).values())) == ("in-doubt", Exit.IN_DOUBT, {"succeeded"})
-    assert stage.listener.told_ == [("toolkit", "the end of the run could not be written down: journal: the disk is full")]
+    assert (ran.status, ran.exit, set(words(ran).values())) == (
+        "in-doubt",
+        Exit.IN_DOUBT,
+        {"succeeded"},
+    )
+    assert stage.listener.told_ == [
+        ("toolkit", "the end of the run could not be written down: journal: the disk is full")
+    ]
 
 
-def test_a_disk_that_is_full_before_the_first_call_leaves_the_run_to_resume_and_nothing_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_before_the_first_call_leaves_the_run_to_resume_and_nothing_was_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, book=Book(lambda state, step: FULL))
     ran = stage.run()
-    assert (ran.exit, words(ran), ran.not_started) == (Exit.IN_DOUBT, {"a": "cancelled"}, ("b", "c", "d"))
+    assert (ran.exit, words(ran), ran.not_started) == (
+        Exit.IN_DOUBT,
+        {"a": "cancelled"},
+        ("b", "c", "d"),
+    )
 
 
-def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_is_not_done_again_and_what_is_begun_is_only_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run(done={"a": "succeeded"}, begun=("b",))
-    assert [(state, step) for state, step, _ in stage.book.lines if step == "b"] == [("outcome", "b")]
+    assert [(state, step) for state, step, _ in stage.book.lines if step == "b"] == [
+        ("outcome", "b")
+    ]
     assert "a" not in stage.listener.began_
-    assert {outcome.step: outcome.adopted for outcome in ran.outcomes} == {"a": False, "b": True, "c": False, "d": False}
+    assert {outcome.step: outcome.adopted for outcome in ran.outcomes} == {
+        "a": False,
+        "b": True,
+        "c": False,
+        "d": False,
+    }
     assert ran.exit == 0
 
 
-def test_what_waits_for_an_earlier_failure_gets_its_own_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_an_earlier_failure_gets_its_own_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run(done={"a": "succeeded", "b": "failed"})
     assert (stage.book.outcomes(), ran.exit) == ({"c": "succeeded", "d": "skipped"}, 4)
     stage = Stage(monkeypatch)
     ran = stage.run(done={"a": "failed", "b": "skipped"})
-    assert (stage.book.outcomes(), ran.status, ran.exit) == ({"c": "skipped", "d": "skipped"}, "failed", 1)
+    assert (stage.book.outcomes(), ran.status, ran.exit) == (
+        {"c": "skipped", "d": "skipped"},
+        "failed",
+        1,
+    )
 
 
-def test_a_run_of_which_only_the_last_line_is_missing_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_which_only_the_last_line_is_missing_gets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run(done=dict.fromkeys("abcd", "succeeded"))
     assert (ran.exit, stage.book.lines) == (0, [("end", None, {"exit": 0, "status": "succeeded"})])
@@ -344,26 +478,49 @@ def stopped(signal: int | None = None, problem: ToolkitError | None = None) -> S
         (("succeeded",), 0, stopped(2), ("succeeded", Exit.OK)),
         (("in-doubt",), 0, stopped(problem=EXPIRED), ("in-doubt", Exit.CREDENTIALS)),
         (("in-doubt",), 0, stopped(2, EXPIRED), ("cancelled", Exit.INTERRUPTED)),
-        (("succeeded",), 1, stopped(problem=LockLost(target="a", reason="b")), ("in-doubt", Exit.IN_DOUBT)),
+        (
+            ("succeeded",),
+            1,
+            stopped(problem=LockLost(target="a", reason="b")),
+            ("in-doubt", Exit.IN_DOUBT),
+        ),
         (("succeeded",), 1, stopped(problem=FULL), ("in-doubt", Exit.IN_DOUBT)),
         (("in-doubt",), 1, stopped(problem=FULL), ("in-doubt", Exit.IN_DOUBT)),
     ],
 )
-def test_the_word_and_the_exit_code_of_a_run(steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]) -> None:
-    outcomes = [Outcome(str(at), str(at), Verdict(word), open=word == "in-doubt") for at, word in enumerate(steps)]
+def test_the_word_and_the_exit_code_of_a_run(
+    steps: tuple[str, ...], not_started: int, stop: Stop, wanted: tuple[str, int]
+) -> None:
+    outcomes = [
+        Outcome(str(at), str(at), Verdict(word), open=word == "in-doubt")
+        for at, word in enumerate(steps)
+    ]
     assert verdict(outcomes, ["x"] * not_started, stop) == wanted
 
 
 def unproved(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
     """No step but one that puts another back passes its checks."""
-    return outcome if job.undoes else replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
+    return (
+        outcome if job.undoes else replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
+    )
 
 
-def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_pass_its_checks_gives_way_and_the_run_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=unproved)
-    assert {one.step: one.verdict for one in ran.outcomes} == {"a": "unhealthy", "b": "skipped", "a:rollback": "succeeded"}
-    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("failed", Exit.FAILED, (), True)
+    assert {one.step: one.verdict for one in ran.outcomes} == {
+        "a": "unhealthy",
+        "b": "skipped",
+        "a:rollback": "succeeded",
+    }
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == (
+        "failed",
+        Exit.FAILED,
+        (),
+        True,
+    )
     assert stage.book.recorded["a:rollback"] == "succeeded"
 
 
@@ -379,7 +536,9 @@ def test_what_passes_its_checks_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stage.listener.began_ == ["a"]
 
 
-def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
 
     def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
@@ -387,10 +546,17 @@ def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(monkeyp
         return unproved(job, outcome, desk)
 
     ran = stage.run({"a": ()}, unproved=("a",), verify=stopped)
-    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("cancelled", 130, ("a:rollback",), False)
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == (
+        "cancelled",
+        130,
+        ("a:rollback",),
+        False,
+    )
 
 
-def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
 
     def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
@@ -400,26 +566,61 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
 
     ran = stage.run({"a": (), "b": ("a",)}, unproved=("a",), verify=stopped)
     [one] = ran.outcomes
-    assert (one.verdict, one.cause, one.open) == ("in-doubt", "it is live, and its checks were not done", True)
-    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == ("cancelled", 130, ("b",), False)
+    assert (one.verdict, one.cause, one.open) == (
+        "in-doubt",
+        "it is live, and its checks were not done",
+        True,
+    )
+    assert (ran.status, ran.exit, ran.not_started, stage.book.ended) == (
+        "cancelled",
+        130,
+        ("b",),
+        False,
+    )
 
 
 def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch)
-    jobs = (Job("a", "a", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "t-a"),)
+    jobs = (
+        Job(
+            "a",
+            "a",
+            "scripted",
+            "deploy",
+            Place("dev"),
+            None,
+            Version("v1", "c1", "f1"),
+            "run",
+            "t-a",
+        ),
+    )
     orders = Orders((*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)})
     world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
-    ran = Execution("run", orders, stage.book, world, stage.listener, stage.stop, lambda: None).carry_out()
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "succeeded")]
+    ran = Execution(
+        "run", orders, stage.book, world, stage.listener, stage.stop, lambda: None
+    ).carry_out()
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("a", "unhealthy"),
+        ("a:rollback", "succeeded"),
+    ]
     assert (ran.exit, stage.book.ended) == (Exit.FAILED, True)
 
 
-def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch, runs=Live("v9"))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "superseded")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("a", "unhealthy"),
+        ("a:rollback", "superseded"),
+    ]
     assert ("intent", "a:rollback") not in [(state, step) for state, step, _ in stage.book.lines]
-    assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == ("somebody else has put v9 there since", Exit.FAILED, True)
+    assert (ran.outcomes[1].cause, ran.exit, stage.book.ended) == (
+        "somebody else has put v9 there since",
+        Exit.FAILED,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -430,34 +631,66 @@ def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(monkeypatc
         (NoCredentials(profile="", option=""), Exit.CREDENTIALS),
     ],
 )
-def test_a_rollback_that_cannot_begin_yet_stays_open(monkeypatch: pytest.MonkeyPatch, problem: Exception, code: Exit) -> None:
+def test_a_rollback_that_cannot_begin_yet_stays_open(
+    monkeypatch: pytest.MonkeyPatch, problem: Exception, code: Exit
+) -> None:
     stage = Stage(monkeypatch, runs=problem)
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [("a", "unhealthy", False), ("a:rollback", "in-doubt", True)]
+    assert [(one.step, one.verdict, one.open) for one in ran.outcomes] == [
+        ("a", "unhealthy", False),
+        ("a:rollback", "in-doubt", True),
+    ]
     assert (ran.status, ran.exit, stage.book.ended) == ("in-doubt", code, False)
 
 
-def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, {"a": Seen("failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a")})
-    job = Job("a", "a", "scripted", "deploy", Place("prod"), None, Version("v1", "c1", "f1"), "run", "t-a")
+def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(
+        monkeypatch,
+        {"a": Seen("failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a")},
+    )
+    job = Job(
+        "a", "a", "scripted", "deploy", Place("prod"), None, Version("v1", "c1", "f1"), "run", "t-a"
+    )
     world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
     Execution(
-        "run", Orders((job,), 1), stage.book, world, stage.listener, stage.stop, lambda: None,
+        "run",
+        Orders((job,), 1),
+        stage.book,
+        world,
+        stage.listener,
+        stage.stop,
+        lambda: None,
         advise=lambda job, next: f"{next} --env {job.place.environment}",
-    ).carry_out()  # fmt: skip
-    assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == ["toolkit deploy-app a --env prod"]
+    ).carry_out()
+    assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
+        "toolkit deploy-app a --env prod"
+    ]
 
 
-@pytest.mark.parametrize("problem", [NotAllowed("s3:PutObject", "s3://state/*", ""), FileProblem(path="record", reason="the disk is full")])
-def test_what_cannot_be_recorded_as_begun_is_not_begun(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [
+        NotAllowed("s3:PutObject", "s3://state/*", ""),
+        FileProblem(path="record", reason="the disk is full"),
+    ],
+)
+def test_what_cannot_be_recorded_as_begun_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
     """Nobody else could know that something may have been changed."""
-    stage = Stage(monkeypatch, book=Book(lambda state, step: problem if state == "begins" else None))
+    stage = Stage(
+        monkeypatch, book=Book(lambda state, step: problem if state == "begins" else None)
+    )
     ran = stage.run({"a": ()})
     assert ran.exit != Exit.OK
     assert ("intent", "a") not in [(state, step) for state, step, _ in stage.book.lines]
 
 
-def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     order: list[str] = []
 
     def written(state: str, step: str | None) -> None:
@@ -473,15 +706,22 @@ def test_a_step_is_recorded_as_begun_once_and_before_its_first_call_is_intended(
     assert stage.book.begun == ["a"]
 
 
-def test_what_undoes_a_step_is_begun_whether_or_not_that_can_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_undoes_a_step_is_begun_whether_or_not_that_can_be_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage(monkeypatch)
     stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert stage.book.begun == ["a"]
     assert ("intent", "a:rollback") in [(state, step) for state, step, _ in stage.book.lines]
 
 
-def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(monkeypatch, book=Book(lambda state, step: FULL if (state, step) == ("outcome", "a") else None))
+def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(
+        monkeypatch,
+        book=Book(lambda state, step: FULL if (state, step) == ("outcome", "a") else None),
+    )
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert (ran.status, ran.exit, ran.not_started) == ("in-doubt", Exit.IN_DOUBT, ("a:rollback",))
 
@@ -489,12 +729,19 @@ def test_a_rollback_that_is_never_begun_for_want_of_a_disk_leaves_the_run_in_dou
 def test_a_rollback_that_fails_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(monkeypatch, {"a:rollback": FAILED})
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
-    assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy"), ("a:rollback", "rolled-back")]
+    assert [(one.step, one.verdict) for one in ran.outcomes] == [
+        ("a", "unhealthy"),
+        ("a:rollback", "rolled-back"),
+    ]
     assert ran.exit == Exit.FAILED
 
 
 def test_what_was_not_well_before_gives_way_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service of which nothing runs: nothing is gained by putting an earlier version back."""
     stage = Stage(monkeypatch)
-    ran = stage.run({"a": ()}, unproved=("a",), verify=lambda job, outcome, desk: replace(unproved(job, outcome, desk), untouched=True))
+    ran = stage.run(
+        {"a": ()},
+        unproved=("a",),
+        verify=lambda job, outcome, desk: replace(unproved(job, outcome, desk), untouched=True),
+    )
     assert [(one.step, one.verdict) for one in ran.outcomes] == [("a", "unhealthy")]

@@ -1,4 +1,6 @@
-"""T1: a crash at every single point of a run, and at every pair of points (a crash, then a crash of what goes on with it)."""
+"""T1: a crash at every single point of a run, and at every pair of points (a crash, then a crash of
+what goes on with it).
+"""
 
 import os
 from contextlib import suppress
@@ -25,7 +27,9 @@ class Trial:
         self._setting, self._folder, self._numbers = setting, folder, count()
 
     def points_after(self, *fatal: Point) -> list[Point]:
-        """Crash at these, one process each, then let it end: the points that the last process passed. Everything is exact then."""
+        """Crash at these, one process each, then let it end: the points that the last process
+        passed. Everything is exact then.
+        """
         with Failpoints(self.points) as failpoints:
             stage = begin(self._setting, self._folder / str(next(self._numbers)), self.points)
             for point in (*fatal, None):
@@ -41,7 +45,9 @@ class Trial:
             raise AssertionError(f"crashes at {fatal}: it did not come to its end")
 
     def on_a_full_disk(self, full: range) -> tuple[Ran | None, bool, int]:
-        """How a process ended whose disk was full for these writes, whether another one had to go on, and how many writes it made."""
+        """How a process ended whose disk was full for these writes, whether another one had to go
+        on, and how many writes it made.
+        """
         with Failpoints(self.points) as failpoints:
             stage = begin(self._setting, self._folder / str(next(self._numbers)), self.points)
             ran: Ran | None = None
@@ -68,7 +74,9 @@ def test_a_crash_at_any_point_loses_nothing_and_does_nothing_twice(trial: Trial)
         trial.points_after(point)
 
 
-def test_a_crash_of_what_goes_on_after_a_crash_loses_nothing_and_does_nothing_twice(trial: Trial) -> None:
+def test_a_crash_of_what_goes_on_after_a_crash_loses_nothing_and_does_nothing_twice(
+    trial: Trial,
+) -> None:
     seed = Random().randrange(1 << 32) if not os.environ.get("SEED") else int(os.environ["SEED"])
     singles = trial.points_after()
     pairs = [(first, second) for first in singles for second in trial.points_after(first)]
@@ -85,7 +93,9 @@ LONG = 1000
 
 
 @pytest.mark.parametrize("times", [1, 2, 5, LONG])
-def test_a_disk_that_fills_up_at_any_write_leaves_the_run_to_resume_or_to_its_true_end(trial: Trial, times: int) -> None:
+def test_a_disk_that_fills_up_at_any_write_leaves_the_run_to_resume_or_to_its_true_end(
+    trial: Trial, times: int
+) -> None:
     """J9: nothing that no disk knows of is called done, and `resume` sees it through."""
     left_open = 0
     for first in range(LONG):

@@ -17,11 +17,32 @@ VERSION = Version("v1", "c1", "f1")
 
 
 def environment(*regions: str) -> Environment:
-    return Environment(name="dev", account="111111111111", regions=regions, profile="dev-profile", protected=True, store="s3://b/p")
+    return Environment(
+        name="dev",
+        account="111111111111",
+        regions=regions,
+        profile="dev-profile",
+        protected=True,
+        store="s3://b/p",
+    )
 
 
-def made(found: Target, where: tuple[Place, ...] = (Place("dev", "eu-west-1"),), wishes: Any = None, **variables: str) -> tuple[Job, ...]:
-    return make("run", [found], where, variables, {found.name: VERSION}, {found.name: ()}, "deploy", wishes or {})
+def made(
+    found: Target,
+    where: tuple[Place, ...] = (Place("dev", "eu-west-1"),),
+    wishes: Any = None,
+    **variables: str,
+) -> tuple[Job, ...]:
+    return make(
+        "run",
+        [found],
+        where,
+        variables,
+        {found.name: VERSION},
+        {found.name: ()},
+        "deploy",
+        wishes or {},
+    )
 
 
 def through_json(job: Job) -> Job:
@@ -46,11 +67,20 @@ def test_settings_without_variables_stay_as_they_are(name: str) -> None:
 
 def test_variables_are_filled_in_at_any_depth() -> None:
     found = target(
-        "app", cluster="c{suffix}", service="{name}{suffix}", repository="{unknown}", build={"context": "x{suffix}"},
-        env={"A": "{name}", "B": "{}"}, health=["https://{name}.example.com/{suffix}"],
-    )  # fmt: skip
+        "app",
+        cluster="c{suffix}",
+        service="{name}{suffix}",
+        repository="{unknown}",
+        build={"context": "x{suffix}"},
+        env={"A": "{name}", "B": "{}"},
+        health=["https://{name}.example.com/{suffix}"],
+    )
     settings = filled(found.settings, {"suffix": "-prod", "name": "web"})
-    assert (settings.cluster, settings.service, settings.repository) == ("c-prod", "web-prod", "{unknown}")
+    assert (settings.cluster, settings.service, settings.repository) == (
+        "c-prod",
+        "web-prod",
+        "{unknown}",
+    )
     assert settings.build.context == "x-prod"
     assert settings.env == {"A": "web", "B": "{}"}
     assert settings.health == ("https://web.example.com/-prod",)
@@ -68,7 +98,10 @@ def test_without_an_environment_there_is_one_place() -> None:
 
 def test_an_environment_has_a_place_for_each_of_its_regions() -> None:
     found = places(environment("eu-west-1", "us-east-1"), None, None)
-    assert found == tuple(Place("dev", one, "111111111111", "dev-profile", True, "s3://b/p") for one in ("eu-west-1", "us-east-1"))
+    assert found == tuple(
+        Place("dev", one, "111111111111", "dev-profile", True, "s3://b/p")
+        for one in ("eu-west-1", "us-east-1")
+    )
     assert [place.region for place in places(environment(), None, None)] == [None]
 
 
@@ -87,12 +120,27 @@ def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
 
 def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
     one, two = target("app", **LEAST["app"]), target("stack", **LEAST["stack"])
-    one, two = (Target(name, found.kind, found.settings, "deploy", 60) for name, found in (("one", one), ("two", two)))
+    one, two = (
+        Target(name, found.kind, found.settings, "deploy", 60)
+        for name, found in (("one", one), ("two", two))
+    )
     where = tuple(Place("dev", region) for region in ("eu-west-1", "us-east-1"))
-    jobs = make("run", [one, two], where, {}, {"one": VERSION, "two": VERSION}, {"one": (), "two": ("one",)}, "deploy", {})
+    jobs = make(
+        "run",
+        [one, two],
+        where,
+        {},
+        {"one": VERSION, "two": VERSION},
+        {"one": (), "two": ("one",)},
+        "deploy",
+        {},
+    )
     assert {job.step: job.needs for job in jobs} == {
-        "one@eu-west-1": (), "two@eu-west-1": ("one@eu-west-1",), "one@us-east-1": (), "two@us-east-1": ("one@us-east-1",),
-    }  # fmt: skip
+        "one@eu-west-1": (),
+        "two@eu-west-1": ("one@eu-west-1",),
+        "one@us-east-1": (),
+        "two@us-east-1": ("one@us-east-1",),
+    }
     assert len({job.token for job in jobs}) == 4
     [job] = made(one)
     assert (job.step, job.target) == ("one", "one")
@@ -102,23 +150,46 @@ words = st.text(max_size=20)
 
 
 @given(words, words, words, words, words, words)
-def test_a_token_is_of_its_run_step_and_content_alone(a: str, b: str, c: str, x: str, y: str, z: str) -> None:
+def test_a_token_is_of_its_run_step_and_content_alone(
+    a: str, b: str, c: str, x: str, y: str, z: str
+) -> None:
     if not any("\0" in one for one in (a, b, c, x, y, z)):
         assert (token(a, b, c) == token(x, y, z)) == ((a, b, c) == (x, y, z))
     assert re.fullmatch("[0-9a-z]{24}", token(a, b, c))
 
 
 BEFORE = {
-    "step", "target", "kind", "action", "place", "settings", "version", "run", "token", "needs", "estimate_s", "deadline_s", "wishes",
+    "step",
+    "target",
+    "kind",
+    "action",
+    "place",
+    "settings",
+    "version",
+    "run",
+    "token",
+    "needs",
+    "estimate_s",
+    "deadline_s",
+    "wishes",
     "undoes",
-}  # fmt: skip
+}
 """What a journal of the first version has of a job."""
 
 
 @EVERY
 def test_a_job_of_the_version_before_can_be_gone_on_with(name: str) -> None:
     [job] = made(target(name, **LEAST[name]))
-    packed = {key: value for key, value in json.loads(json.dumps(pack(job))).items() if key in BEFORE}
-    packed["version"] = {key: packed["version"][key] for key in ("name", "commit", "fingerprint", "dirty")}
+    packed = {
+        key: value for key, value in json.loads(json.dumps(pack(job))).items() if key in BEFORE
+    }
+    packed["version"] = {
+        key: packed["version"][key] for key in ("name", "commit", "fingerprint", "dirty")
+    }
     old = unpack(packed, "the journal")
-    assert (old.step, old.token, old.version.name, old.version.settings) == (job.step, job.token, "v1", "")
+    assert (old.step, old.token, old.version.name, old.version.settings) == (
+        job.step,
+        job.token,
+        "v1",
+        "",
+    )

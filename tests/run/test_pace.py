@@ -1,4 +1,6 @@
-"""When the cloud is looked at: every step at the same moments, more slowly with time, never slower than half a minute."""
+"""When the cloud is looked at: every step at the same moments, more slowly with time, never slower
+than half a minute.
+"""
 
 from itertools import pairwise
 
@@ -23,8 +25,12 @@ def test_the_next_look_is_neither_at_once_nor_late(seed: int, now: float, waited
 
 
 @given(seeds, moments, st.floats(0, 1e4), st.floats(0, 0.7))
-def test_steps_that_wait_look_at_the_same_moments(seed: int, now: float, waited: float, apart: float) -> None:
-    """Whoever looks at the moment that another one looks at, or a little before it, goes on with it."""
+def test_steps_that_wait_look_at_the_same_moments(
+    seed: int, now: float, waited: float, apart: float
+) -> None:
+    """Whoever looks at the moment that another one looks at, or a little before it, goes on with
+    it.
+    """
     pace = Pace(seed)
     looks = [now]
     for _ in range(4):
@@ -49,7 +55,9 @@ def test_slower_looks_are_among_the_quicker_ones(seed: int, now: float) -> None:
 
 
 @given(seeds, moments, st.integers(1, 5000))
-def test_refused_looks_come_more_and_more_slowly_up_to_half_a_minute(seed: int, now: float, refused: int) -> None:
+def test_refused_looks_come_more_and_more_slowly_up_to_half_a_minute(
+    seed: int, now: float, refused: int
+) -> None:
     wait = Pace(seed).until_next(now, 10, refused)
     assert min(2.0 ** min(refused, 10), SLOWEST_S) * (1 - JITTER) <= wait <= SLOWEST_S
 

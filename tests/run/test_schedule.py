@@ -25,7 +25,9 @@ def scheduled(needs: dict[str, tuple[str, ...]], done: tuple[str, ...] = ()) -> 
 
 
 @given(graphs(), st.randoms(use_true_random=False))
-def test_each_step_begins_once_and_after_its_needs(needs: dict[str, tuple[str, ...]], chance: Random) -> None:
+def test_each_step_begins_once_and_after_its_needs(
+    needs: dict[str, tuple[str, ...]], chance: Random
+) -> None:
     schedule, done, at_work = scheduled(needs), set[str](), list[str]()
     while True:
         step = schedule.next()
@@ -44,7 +46,9 @@ def test_each_step_begins_once_and_after_its_needs(needs: dict[str, tuple[str, .
 
 
 @given(graphs(), st.data())
-def test_a_failure_skips_what_waits_for_it_and_nothing_else(needs: dict[str, tuple[str, ...]], data: st.DataObject) -> None:
+def test_a_failure_skips_what_waits_for_it_and_nothing_else(
+    needs: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
     broken = data.draw(st.sampled_from(sorted(needs)))
     schedule, begun = scheduled(needs), []
     skipped: list[str] = []
@@ -60,13 +64,17 @@ def test_a_failure_skips_what_waits_for_it_and_nothing_else(needs: dict[str, tup
 
 
 @given(graphs(), st.data())
-def test_what_an_earlier_process_did_is_not_done_again(needs: dict[str, tuple[str, ...]], data: st.DataObject) -> None:
+def test_what_an_earlier_process_did_is_not_done_again(
+    needs: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
     last = data.draw(st.sampled_from(sorted(needs)))
     done = tuple(waits_for(needs, last))
     schedule = scheduled(needs, done)
     ready = drained(schedule)
     assert last in ready
-    assert sorted(ready) == sorted(step for step in needs if step not in done and set(needs[step]) <= set(done))
+    assert sorted(ready) == sorted(
+        step for step in needs if step not in done and set(needs[step]) <= set(done)
+    )
 
 
 def test_what_failed_in_an_earlier_process_keeps_back_what_waits_for_it() -> None:

@@ -1,4 +1,6 @@
-"""What a journal says of a run that its process left; and that a journal which makes no sense is refused, never guessed at."""
+"""What a journal says of a run that its process left; and that a journal which makes no sense is
+refused, never guessed at.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -31,7 +33,9 @@ def token(step: str) -> str:
     return str(next(job["token"] for job in packed() if job["step"] == step))
 
 
-def read(*lines: tuple[str, str | None, Mapping[str, Any]], jobs: Any = None, minutes: float = 1.0) -> Left:
+def read(
+    *lines: tuple[str, str | None, Mapping[str, Any]], jobs: Any = None, minutes: float = 1.0
+) -> Left:
     """What is left after a first line and these, a minute apart."""
     said = [("run", None, {"jobs": packed() if jobs is None else jobs, "project": "p"}), *lines]
     entries = [
@@ -50,7 +54,11 @@ def accepted(step: str, **receipt: Any) -> tuple[str, str, dict[str, Any]]:
 
 
 def outcome(step: str, verdict: str) -> tuple[str, str, dict[str, Any]]:
-    return "outcome", step, {"verdict": verdict, "cause": "c", "next": "n", "took_s": 2.5, "live": None}
+    return (
+        "outcome",
+        step,
+        {"verdict": verdict, "cause": "c", "next": "n", "took_s": 2.5, "live": None},
+    )
 
 
 END: tuple[str, None, dict[str, Any]] = ("end", None, {"exit": 0})
@@ -60,33 +68,52 @@ def test_an_end_says_what_was_live_then() -> None:
     live = {"version": "v1", "commit": None, "detail": {"task definition": "web:7"}}
     state, step, facts = outcome("a", "failed")
     found = read((state, step, {**facts, "unverified": True, "live": live}))
-    assert (found.done["a"].verdict, found.done["a"].live) == (Verdict.UNHEALTHY, Live("v1", detail={"task definition": "web:7"}))
-    assert found.done["a"].has_to_give_way, "a journal of the version before, which calls it failed and unverified"
+    assert (found.done["a"].verdict, found.done["a"].live) == (
+        Verdict.UNHEALTHY,
+        Live("v1", detail={"task definition": "web:7"}),
+    )
+    assert found.done["a"].has_to_give_way, (
+        "a journal of the version before, which calls it failed and unverified"
+    )
     with pytest.raises(StateDamaged):
         read((state, step, {**facts, "live": {"version": 7}}))
 
 
 def test_of_a_run_that_has_only_said_what_it_is_everything_is_left() -> None:
     found = read()
-    assert (found.jobs, found.done, found.begun, found.ended) == (prepared("run", DIAMOND, {}).jobs, {}, {}, False)
+    assert (found.jobs, found.done, found.begun, found.ended) == (
+        prepared("run", DIAMOND, {}).jobs,
+        {},
+        {},
+        False,
+    )
     assert found.facts["project"] == "p"
 
 
 def test_what_has_an_outcome_is_done() -> None:
-    found = read(intent("a"), accepted("a", id=1), outcome("a", "succeeded"), outcome("b", "failed"))
+    found = read(
+        intent("a"), accepted("a", id=1), outcome("a", "succeeded"), outcome("b", "failed")
+    )
     assert found.done == {
-        "a": Outcome("a", "a", Verdict.SUCCEEDED, "c", "n", took_s=2.5), "b": Outcome("b", "b", Verdict.FAILED, "c", "n", took_s=2.5),
-    }  # fmt: skip
+        "a": Outcome("a", "a", Verdict.SUCCEEDED, "c", "n", took_s=2.5),
+        "b": Outcome("b", "b", Verdict.FAILED, "c", "n", took_s=2.5),
+    }
     assert found.begun == {}
 
 
-def test_what_has_an_intent_is_begun_with_all_that_was_answered_and_the_time_since_the_first() -> None:
-    found = read(intent("a"), accepted("a", id=1, more=1), intent("a"), accepted("a", id=2), intent("b"))
+def test_what_has_an_intent_is_begun_with_all_that_was_answered_and_the_time_since_the_first() -> (
+    None
+):
+    found = read(
+        intent("a"), accepted("a", id=1, more=1), intent("a"), accepted("a", id=2), intent("b")
+    )
     assert found.begun == {"a": Begun({"id": 2, "more": 1}, 9 * 60.0), "b": Begun({}, 5 * 60.0)}
 
 
 def test_what_was_only_found_is_begun_too() -> None:
-    assert read(accepted("a", digest="sha256:1")).begun == {"a": Begun({"digest": "sha256:1"}, 0.0, acted=False)}
+    assert read(accepted("a", digest="sha256:1")).begun == {
+        "a": Begun({"digest": "sha256:1"}, 0.0, acted=False)
+    }
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
@@ -136,7 +163,9 @@ def changed(at: int, **more: Any) -> list[dict[str, Any]]:
         [outcome("b", "failed"), accepted("b", id=1)],
     ],
 )
-def test_a_line_that_makes_no_sense_is_refused(lines: list[tuple[str, str | None, dict[str, Any]]]) -> None:
+def test_a_line_that_makes_no_sense_is_refused(
+    lines: list[tuple[str, str | None, dict[str, Any]]],
+) -> None:
     with pytest.raises(StateDamaged, match="the journal"):
         read(*lines)
 
@@ -149,7 +178,10 @@ def test_an_intent_after_the_end_of_its_step_is_refused() -> None:
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-11-20T12:00:00", 5])
 def test_a_time_that_is_none_is_refused(at: Any) -> None:
     said = [("run", None, {"jobs": packed()}), intent("a")]
-    entries = [Entry(number + 1, at, state, step, facts) for number, (state, step, facts) in enumerate(said)]
+    entries = [
+        Entry(number + 1, at, state, step, facts)
+        for number, (state, step, facts) in enumerate(said)
+    ]
     with pytest.raises(StateDamaged):
         left(entries, NOW, "the journal")
 
@@ -157,7 +189,12 @@ def test_a_time_that_is_none_is_refused(at: Any) -> None:
 @pytest.mark.parametrize(
     "jobs",
     [
-        [], {}, "jobs", [1], [{}], [[]],
+        [],
+        {},
+        "jobs",
+        [1],
+        [{}],
+        [[]],
         lambda: packed() * 2,
         lambda: changed(0, needs=["z"]),
         lambda: changed(0, needs=["d"]),
@@ -169,7 +206,7 @@ def test_a_time_that_is_none_is_refused(at: Any) -> None:
         lambda: changed(0, deadline_s="soon"),
         lambda: changed(0, place="here"),
     ],
-)  # fmt: skip
+)
 def test_steps_that_make_no_sense_are_refused(jobs: Any) -> None:
     with pytest.raises(StateDamaged, match="the journal"):
         read(jobs=jobs() if callable(jobs) else jobs)

@@ -1,5 +1,6 @@
-"""A run that one machine began and another one goes on with, over one bucket: nothing is lost, nothing is done twice, and who comes back
-after that writes nothing over it."""
+"""A run that one machine began and another one goes on with, over one bucket: nothing is lost,
+nothing is done twice, and who comes back after that writes nothing over it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,9 @@ class Clock(simulated.Impatient):
 
 
 class Cloud(simulated.Cloud):
-    """The simulated cloud with a bucket in it, which minds conditions. `down` is asked before each call to the bucket."""
+    """The simulated cloud with a bucket in it, which minds conditions. `down` is asked before each
+    call to the bucket.
+    """
 
     def __init__(self, file: Path, clock: Clock, points: Points) -> None:
         super().__init__(file, clock.elapsed, points)
@@ -48,7 +51,9 @@ class Cloud(simulated.Cloud):
         self.s3.clock = clock  # type: ignore[assignment]
         self.down: Callable[[str], bool] = lambda key: False
 
-    def _ask(self, method: str, params: dict[str, Any], query: dict[str, list[str]] | None = None) -> tuple[dict[str, str], bytes]:
+    def _ask(
+        self, method: str, params: dict[str, Any], query: dict[str, list[str]] | None = None
+    ) -> tuple[dict[str, str], bytes]:
         key = str(params.get("Key", ""))
         sort = key.split("/")[1] if "/" in key else "list"
         if self.down(key):
@@ -57,7 +62,9 @@ class Cloud(simulated.Cloud):
         headers = {"x-amz-expected-bucket-owner": "111111111111"}
         headers |= {"If-Match": params["IfMatch"]} if "IfMatch" in params else {}
         headers |= {"If-None-Match": params["IfNoneMatch"]} if "IfNoneMatch" in params else {}
-        status, answer, body = self.s3.answer(method, key, query or {}, headers, params.get("Body", b""))
+        status, answer, body = self.s3.answer(
+            method, key, query or {}, headers, params.get("Body", b"")
+        )
         self._points("bucket", f"after {method} {sort}")
         if status >= 300:
             problem = CloudError(call=f"s3:{method}", reason=body.decode())
@@ -65,24 +72,38 @@ class Cloud(simulated.Cloud):
             raise problem
         return answer, body
 
-    def write(self, service: str, operation: str, /, tokened: bool = False, **params: Any) -> dict[str, Any]:
+    def write(
+        self, service: str, operation: str, /, tokened: bool = False, **params: Any
+    ) -> dict[str, Any]:
         answer, _ = self._ask("PUT" if operation == "put_object" else "DELETE", params)
         return dict(answer)
 
-    def streamed(self, service: str, operation: str, most: int, /, **params: Any) -> tuple[dict[str, Any], bytes]:
+    def streamed(
+        self, service: str, operation: str, most: int, /, **params: Any
+    ) -> tuple[dict[str, Any], bytes]:
         answer, body = self._ask("GET", params)
         changed = self.s3.objects[params["Key"]][2]
         now = format_datetime(self.s3.clock.now().replace(microsecond=0), usegmt=True)
-        return {"ETag": answer["ETag"], "LastModified": changed, "ResponseMetadata": {"HTTPHeaders": {"date": now}}}, body[:most]
+        return {
+            "ETag": answer["ETag"],
+            "LastModified": changed,
+            "ResponseMetadata": {"HTTPHeaders": {"date": now}},
+        }, body[:most]
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """The list of the bucket, which is only asked for its time."""
         now = format_datetime(self.s3.clock.now().replace(microsecond=0), usegmt=True)
         return {"ResponseMetadata": {"HTTPHeaders": {"date": now}}}
 
-    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+    def pages(
+        self, service: str, operation: str, key: str, /, **params: Any
+    ) -> Iterator[dict[str, Any]]:
         below = params["Prefix"]
-        yield from ({"Key": name, "ETag": one[1]} for name, one in sorted(self.s3.objects.items()) if name.startswith(below))
+        yield from (
+            {"Key": name, "ETag": one[1]}
+            for name, one in sorted(self.s3.objects.items())
+            if name.startswith(below)
+        )
 
 
 class Town:
@@ -107,17 +128,37 @@ class Town:
         return self.shelf().get(RUN)
 
     def request(self, wait_s: int = 0) -> runs.Request:
-        return runs.Request(RUN, ["toolkit", "deploy"], 1, False, wait_s, lambda text: text, always, self.setting.verify)
+        return runs.Request(
+            RUN,
+            ["toolkit", "deploy"],
+            1,
+            False,
+            wait_s,
+            lambda text: text,
+            always,
+            self.setting.verify,
+        )
 
     def start(self, machine: str) -> Ran:
         self.listener = simulated.Listener()
-        found = simulated.prepared(RUN, self.setting.needs, self.setting.settings, self.setting.unproved)
-        here = replace(found, jobs=tuple(map(_shared, found.jobs)), standby=tuple(map(_shared, found.standby)))
-        return self._within(machine, lambda store, world, told: runs.start(self.request(), here, world, told))
+        found = simulated.prepared(
+            RUN, self.setting.needs, self.setting.settings, self.setting.unproved
+        )
+        here = replace(
+            found, jobs=tuple(map(_shared, found.jobs)), standby=tuple(map(_shared, found.standby))
+        )
+        return self._within(
+            machine, lambda store, world, told: runs.start(self.request(), here, world, told)
+        )
 
     def resume(self, machine: str, theirs: SharedRun | None = None, wait_s: int = 300) -> Ran:
         self.listener = simulated.Listener()
-        return self._within(machine, lambda store, world, told: runs.resume(self.request(wait_s), world, store, told, theirs))
+        return self._within(
+            machine,
+            lambda store, world, told: runs.resume(
+                self.request(wait_s), world, store, told, theirs
+            ),
+        )
 
     def _within(self, machine: str, do: Callable[[Store, Any, Told], Ran]) -> Ran:
         store = self.store(machine)
@@ -130,22 +171,45 @@ class Town:
         return journal.read(self.store(machine), RUN)
 
     def is_exact(self) -> None:
-        """What the bucket says and what the cloud did is what one uninterrupted run would have left."""
+        """What the bucket says and what the cloud did is what one uninterrupted run would have
+        left.
+        """
         shared = self.shared()
         assert shared is not None
         unproved = self.setting.unproved
-        bad = {name for name, settings in self.setting.settings.items() if settings.fails} | unproved
+        bad = {
+            name for name, settings in self.setting.settings.items() if settings.fails
+        } | unproved
         skipped = {name for name in self.setting.needs if self._waits_for(name) & bad}
         ends = {
-            name: "skipped" if name in skipped else "unhealthy" if name in unproved else "failed" if name in bad else "succeeded"
+            name: (
+                "skipped"
+                if name in skipped
+                else "unhealthy"
+                if name in unproved
+                else "failed"
+                if name in bad
+                else "succeeded"
+            )
             for name in self.setting.needs
         }
         ends |= {f"{name}:rollback": "succeeded" for name in unproved}
-        outcomes = [(str(entry.step), entry.facts["verdict"]) for entry in shared.entries if entry.state == "outcome"]
+        outcomes = [
+            (str(entry.step), entry.facts["verdict"])
+            for entry in shared.entries
+            if entry.state == "outcome"
+        ]
         assert sorted(outcomes) == sorted(ends.items()), "not exactly one outcome for each step"
         assert [entry.state for entry in shared.entries].count("end") == 1
-        wanted = [(target, call) for step, target in self.setting.steps if target not in skipped for call in self._calls(target)]
-        assert sorted((one.target, one.call) for one in self.cloud.effects()) == sorted(wanted), "an effect was lost, or came twice"
+        wanted = [
+            (target, call)
+            for step, target in self.setting.steps
+            if target not in skipped
+            for call in self._calls(target)
+        ]
+        assert sorted((one.target, one.call) for one in self.cloud.effects()) == sorted(wanted), (
+            "an effect was lost, or came twice"
+        )
 
     def _calls(self, target: str) -> tuple[str, ...]:
         return self.setting.settings[target].calls
@@ -181,7 +245,9 @@ class Eager(mirror.Mirror):
 
 
 class Lagging(Eager):
-    """Sends the first line and what has to be there first, and the rest only if its process comes to its end."""
+    """Sends the first line and what has to be there first, and the rest only if its process comes
+    to its end.
+    """
 
     def begin(self, over: SharedRun | None = None) -> str | None:
         problem = super().begin(over)
@@ -211,7 +277,9 @@ def passed(setting: Setting, folder: Path, how: type[mirror.Mirror]) -> list[Poi
 
 
 def taken_over(setting: Setting, folder: Path, fatal: Point, how: type[mirror.Mirror]) -> None:
-    """The first machine dies at a point; another one goes on, if there is anything to go on with; then the first one comes back."""
+    """The first machine dies at a point; another one goes on, if there is anything to go on with;
+    then the first one comes back.
+    """
     points = Points()
     failpoints = Failpoints(points)
     with failpoints, mirrored_by(how):
@@ -227,7 +295,9 @@ def taken_over(setting: Setting, folder: Path, fatal: Point, how: type[mirror.Mi
         points.begin(None)
         theirs = town.shared()
         if theirs is None:
-            assert not town.cloud.effects(), "something was done before a colleague could know of the run"
+            assert not town.cloud.effects(), (
+                "something was done before a colleague could know of the run"
+            )
             return
         if not any(entry.state == "end" for entry in theirs.entries):
             town.resume("two", theirs)
@@ -241,7 +311,9 @@ def taken_over(setting: Setting, folder: Path, fatal: Point, how: type[mirror.Mi
 
 @pytest.mark.parametrize("how", [Eager, Lagging], ids=["at once", "behind"])
 @pytest.mark.parametrize("name", ["tokens", "looks", "failing", "undone"])
-def test_wherever_one_machine_dies_another_one_goes_on_and_each_effect_is_there_once(tmp_path: Path, name: str, how: type[Any]) -> None:
+def test_wherever_one_machine_dies_another_one_goes_on_and_each_effect_is_there_once(
+    tmp_path: Path, name: str, how: type[Any]
+) -> None:
     setting = SETTINGS[name]
     points = passed(setting, tmp_path / "whole", how)
     assert len(points) > 40
@@ -262,13 +334,17 @@ def test_a_run_of_a_machine_that_is_alive_is_not_taken_over(tmp_path: Path) -> N
         town.clock.pass_(100)
         with pytest.raises(LockHeld):
             town.resume("two", theirs, wait_s=0)
-        assert not (tmp_path / "town/two/runs").exists(), "a run that is not ours leaves nothing here"
+        assert not (tmp_path / "town/two/runs").exists(), (
+            "a run that is not ours leaves nothing here"
+        )
         town.clock.pass_(30)
         assert town.resume("two", theirs, wait_s=0).status == "succeeded"
         town.is_exact()
 
 
-def test_who_comes_back_after_its_run_was_taken_over_does_nothing_more_and_writes_nothing_over_it(tmp_path: Path) -> None:
+def test_who_comes_back_after_its_run_was_taken_over_does_nothing_more_and_writes_nothing_over_it(
+    tmp_path: Path,
+) -> None:
     """The first machine sleeps between two steps; it was not killed."""
     slept: list[Ran] = []
     with mirrored_by(Eager), Failpoints(Points()):
@@ -294,7 +370,9 @@ def test_who_comes_back_after_its_run_was_taken_over_does_nothing_more_and_write
         assert any("has taken the run over" in words for _, words in town.listener.told_)
 
 
-def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_later(tmp_path: Path) -> None:
+def test_where_the_bucket_is_gone_during_a_run_it_goes_on_and_the_rest_is_sent_later(
+    tmp_path: Path,
+) -> None:
     with Failpoints(Points()):
         town = Town(tmp_path / "town", SETTINGS["tokens"])
         begun = Event()
@@ -386,7 +464,9 @@ def _dies_at(where: str, what: str) -> Callable[[str, str], None]:
         (b"a\nbc\n", b"a\nbd\n", 2),
     ],
 )
-def test_what_two_journals_have_in_common_ends_with_a_line(one: bytes, other: bytes, same: int) -> None:
+def test_what_two_journals_have_in_common_ends_with_a_line(
+    one: bytes, other: bytes, same: int
+) -> None:
     assert common(one, other) == common(other, one) == same
 
 

@@ -27,7 +27,12 @@ HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 
 def environment(stuck_s: float = 0.0) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "SIMULATED_STUCK_S": str(stuck_s)}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm",
+        "SIMULATED_STUCK_S": str(stuck_s),
+    }
 
 
 def until_it_acts(folder: Path, alive: Callable[[], bool]) -> None:
@@ -71,7 +76,14 @@ class Terminal:
 @contextmanager
 def running(folder: Path, stuck_s: float = 0.0) -> Iterator[Terminal]:
     command = [*ARGUMENTS, str(folder)]
-    child = pexpect.spawn(sys.executable, command, env=environment(stuck_s), dimensions=(24, 100), encoding="utf-8", timeout=20)
+    child = pexpect.spawn(
+        sys.executable,
+        command,
+        env=environment(stuck_s),
+        dimensions=(24, 100),
+        encoding="utf-8",
+        timeout=20,
+    )
     try:
         yield Terminal(folder, child)
     finally:
@@ -87,20 +99,33 @@ def resumed(folder: Path) -> Result:
 
 def intents(folder: Path) -> list[journal.Entry]:
     """What was written down as the next call."""
-    return [entry for entry in journal.read(open_store(simulated.PROJECT, str(folder)), signalled.RUN) if entry.state == "intent"]
+    return [
+        entry
+        for entry in journal.read(open_store(simulated.PROJECT, str(folder)), signalled.RUN)
+        if entry.state == "intent"
+    ]
 
 
 def is_whole(folder: Path) -> None:
     """Everything was done once, and is written down."""
     effects = simulated.Cloud(folder / "cloud", lambda: 0.0).effects()
-    assert sorted((one.target, one.call) for one in effects) == [(step, call) for step in "abcd" for call in ("move", "register")]
+    assert sorted((one.target, one.call) for one in effects) == [
+        (step, call) for step in "abcd" for call in ("move", "register")
+    ]
     entries = journal.read(open_store(simulated.PROJECT, str(folder)), signalled.RUN)
-    assert sorted(str(entry.step) for entry in entries if entry.state == "outcome") == ["a", "b", "c", "d"]
+    assert sorted(str(entry.step) for entry in entries if entry.state == "outcome") == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("at", range(MOMENTS))
-def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(number: signal.Signals, at: int, tmp_path: Path) -> None:
+def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(
+    number: signal.Signals, at: int, tmp_path: Path
+) -> None:
     moment = Random().uniform(0, 0.6)
     with running(tmp_path) as terminal:
         until_it_acts(tmp_path, terminal.child.isalive)
@@ -109,9 +134,15 @@ def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(number: signal.Sign
         terminal.hears(STOPPING, 1.0)
         heard = simulated.Hurried(signalled.TIMES).now()
         said = terminal.rest()
-        assert (terminal.code, f"Run {signalled.RUN}" in said, "toolkit resume" in said) == (128 + number, True, True), f"{moment}: {said}"
+        assert (terminal.code, f"Run {signalled.RUN}" in said, "toolkit resume" in said) == (
+            128 + number,
+            True,
+            True,
+        ), f"{moment}: {said}"
         # What was written down before is still called, and this machine may be slow about it.
-        assert not [one for one in intents(tmp_path) if datetime.fromisoformat(one.at) > heard], f"{moment}: something was begun"
+        assert not [one for one in intents(tmp_path) if datetime.fromisoformat(one.at) > heard], (
+            f"{moment}: something was begun"
+        )
         assert said.rfind(SHOWN) > said.rfind(HIDDEN)
     again = resumed(tmp_path)
     assert again.code == 0, f"{moment}: {again.err}"
@@ -119,7 +150,9 @@ def test_one_signal_stops_what_is_new_and_tells_how_to_go_on(number: signal.Sign
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_second_signal_leaves_at_once_whatever_goes_on(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_second_signal_leaves_at_once_whatever_goes_on(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     with running(tmp_path, stuck_s=30.0) as terminal:
         until_it_acts(tmp_path, terminal.child.isalive)
         terminal.signal(number)
@@ -137,13 +170,21 @@ def test_a_second_signal_leaves_at_once_whatever_goes_on(number: signal.Signals,
 
 def test_a_closed_terminal_stops_it_without_an_error(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
-    child = subprocess.Popen([sys.executable, *ARGUMENTS, str(tmp_path)], env=environment(), stdin=theirs, stdout=theirs, stderr=theirs)
+    child = subprocess.Popen(
+        [sys.executable, *ARGUMENTS, str(tmp_path)],
+        env=environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
     os.close(theirs)
     until_it_acts(tmp_path, lambda: child.poll() is None)
     os.close(ours)  # whatever is written from now on is an error
     child.send_signal(signal.SIGHUP)
     assert child.wait(3) == 128 + signal.SIGHUP
-    assert not list(Path(open_store(simulated.PROJECT, str(tmp_path)).folder).parent.glob("crash-*"))
+    assert not list(
+        Path(open_store(simulated.PROJECT, str(tmp_path)).folder).parent.glob("crash-*")
+    )
     again = resumed(tmp_path)
     assert again.code == 0, again.err
     is_whole(tmp_path)
@@ -151,16 +192,14 @@ def test_a_closed_terminal_stops_it_without_an_error(tmp_path: Path) -> None:
 
 def test_a_terminal_that_takes_no_words_keeps_nobody() -> None:
     program = (
-        "import os, signal; from threading import Event; from toolkit.cli import signals; from toolkit.run.stop import Stop\n"
-        "never = lambda number: Event().wait()\n"
-        "stop = Stop()\n"
-        "with signals.handled(stop, never, never):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    stop.event.wait()\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    Event().wait(20)\n"
+        "import os, signal; from threading import Event; from toolkit.cli import signals; from"
+        " toolkit.run.stop import Stop\nnever = lambda number: Event().wait()\nstop = Stop()\nwith"
+        " signals.handled(stop, never, never):\n    os.kill(os.getpid(), signal.SIGTERM)\n   "
+        " stop.event.wait()\n    os.kill(os.getpid(), signal.SIGTERM)\n    Event().wait(20)\n"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], env=environment(), check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), check=False, timeout=30
+    )
     assert done.returncode == 128 + signal.SIGTERM
     assert time.monotonic() - began < 4

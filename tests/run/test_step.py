@@ -23,7 +23,7 @@ from toolkit.errors import (
     Throttled,
     ToolkitError,
     Unreachable,
-)  # fmt: skip
+)
 from toolkit.model import Job, Live, Outcome, Place, Seen, Verdict, Version
 from toolkit.ports.world import World
 from toolkit.run.desk import PATIENCE_S, Desk
@@ -32,8 +32,23 @@ from toolkit.run.step import APPLIES, LEAST_S, SURE_S, Walk, carry_out
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind, Report
 
-JOB = Job("app", "app", "scripted", "deploy", Place("dev"), None, Version("v1", "c1", "f1"), "run", "token", deadline_s=600)
-RUNNING, DONE, ABSENT = Seen("running", phase="moving"), Seen("done", Verdict.SUCCEEDED, live=Live("v1")), Seen("absent")
+JOB = Job(
+    "app",
+    "app",
+    "scripted",
+    "deploy",
+    Place("dev"),
+    None,
+    Version("v1", "c1", "f1"),
+    "run",
+    "token",
+    deadline_s=600,
+)
+RUNNING, DONE, ABSENT = (
+    Seen("running", phase="moving"),
+    Seen("done", Verdict.SUCCEEDED, live=Live("v1")),
+    Seen("absent"),
+)
 NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
 
@@ -73,8 +88,18 @@ Look = Seen | ToolkitError | Exception
 class Stage:
     """A step, what its kind shall do, and all that came of it."""
 
-    def __init__(self, looks: Sequence[Look], apply: Callable[[Report], None] | None = None, answer: bool | None = None) -> None:
-        self.clock, self.stop, self.listener, self.log = Impatient(), Stop(), Listener(answer), Log()
+    def __init__(
+        self,
+        looks: Sequence[Look],
+        apply: Callable[[Report], None] | None = None,
+        answer: bool | None = None,
+    ) -> None:
+        self.clock, self.stop, self.listener, self.log = (
+            Impatient(),
+            Stop(),
+            Listener(answer),
+            Log(),
+        )
         self.pen = Pen(self.clock)
         self.applied, self.abandoned = 0, 0
         self.call_s = 0.0
@@ -93,7 +118,9 @@ class Stage:
         self.applied += 1
         self._apply(report)
 
-    def observe(self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+    def observe(
+        self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None
+    ) -> Seen:
         self.looked.append(self.clock.elapsed())
         self.befores.append(before)
         look = next(self._looks)
@@ -113,9 +140,21 @@ class Stage:
             raise self.fence
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-        desk = Desk(JOB, self.pen, self.log, self.listener, self.stop, self.clock, self.fenced, {} if resumed else None, resumed)
+        desk = Desk(
+            JOB,
+            self.pen,
+            self.log,
+            self.listener,
+            self.stop,
+            self.clock,
+            self.fenced,
+            {} if resumed else None,
+            resumed,
+        )
         world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
-        return carry_out(JOB, cast(Kind, self), desk, Walk(world, Pace(1), self.stop), resumed, waited_s)
+        return carry_out(
+            JOB, cast(Kind, self), desk, Walk(world, Pace(1), self.stop), resumed, waited_s
+        )
 
 
 def of(outcome: Outcome) -> tuple[str, bool]:
@@ -166,8 +205,14 @@ def test_an_end_is_believed_at_the_first_look(seen: Seen) -> None:
 
 @pytest.mark.parametrize("untouched", [True, False])
 def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
-    found = Stage([Seen("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]).run()
-    assert (of(found), found.cause, found.has_to_give_way) == (("unhealthy", False), "nothing runs", not untouched)
+    found = Stage(
+        [Seen("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
+    ).run()
+    assert (of(found), found.cause, found.has_to_give_way) == (
+        ("unhealthy", False),
+        "nothing runs",
+        not untouched,
+    )
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
@@ -180,7 +225,12 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
 
 
 def test_the_first_cause_remains_the_cause() -> None:
-    stage = Stage([Seen("running", cause="image not found", log=("pull",)), Seen("failed", Verdict.ROLLED_BACK, cause="rolled back")])
+    stage = Stage(
+        [
+            Seen("running", cause="image not found", log=("pull",)),
+            Seen("failed", Verdict.ROLLED_BACK, cause="rolled back"),
+        ]
+    )
     assert stage.run().cause == "image not found"
     assert stage.listener.told_ == [("app", "image not found")]
     assert stage.listener.lines == ["pull"]
@@ -209,12 +259,20 @@ def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) 
 
 
 @pytest.mark.parametrize(
-    "problem", [Throttled(call="x"), NO_ANSWER, CloudError(call="x", reason="y"), Missing(what="a", name="b", where="")]
+    "problem",
+    [
+        Throttled(call="x"),
+        NO_ANSWER,
+        CloudError(call="x", reason="y"),
+        Missing(what="a", name="b", where=""),
+    ],
 )
 def test_looks_that_fail_say_nothing_of_the_step(problem: CloudError) -> None:
     stage = Stage([RUNNING, *[problem] * 9, RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)
-    gaps = [later - earlier for earlier, later in zip(stage.looked[1:], stage.looked[2:], strict=False)]
+    gaps = [
+        later - earlier for earlier, later in zip(stage.looked[1:], stage.looked[2:], strict=False)
+    ]
     assert max(gaps) <= 30
     assert gaps[5] > gaps[1], "they come more and more slowly"
     assert gaps[-1] < 2, "and as before once one went well"
@@ -253,7 +311,11 @@ def test_what_is_absent_long_enough_is_applied_again_with_the_same_token() -> No
     stage = Stage([ABSENT])
     stage._looks = iter(lambda: DONE if stage.applied else ABSENT, None)
     found = stage.run(resumed=True)
-    assert (of(found), stage.applied, stage.pen.states) == (("succeeded", False), 1, ["intent", "accepted"])
+    assert (of(found), stage.applied, stage.pen.states) == (
+        ("succeeded", False),
+        1,
+        ["intent", "accepted"],
+    )
     assert stage.looked[-2] - stage.looked[0] >= SURE_S["absent"]
 
 
@@ -263,7 +325,9 @@ def test_what_is_absent_for_a_moment_only_is_not_applied_again() -> None:
 
 
 @pytest.mark.parametrize(("resumed", "times"), [(False, APPLIES), (True, APPLIES - 1)])
-def test_what_stays_absent_is_in_doubt_and_never_applied_more_than_twice(resumed: bool, times: int) -> None:
+def test_what_stays_absent_is_in_doubt_and_never_applied_more_than_twice(
+    resumed: bool, times: int
+) -> None:
     stage = Stage([ABSENT])
     found = stage.run(resumed)
     assert (of(found), stage.applied) == (("in-doubt", True), times)
@@ -368,11 +432,19 @@ def test_what_waits_ends_when_it_is_to_stop() -> None:
     assert len(stage.looked) == 1
 
 
-@pytest.mark.parametrize(("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")])
-def test_without_a_yes_nothing_is_done_and_the_flag_is_named(answer: bool | None, cause: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "cause"), [(None, "delete it"), (False, "not agreed to: delete it")]
+)
+def test_without_a_yes_nothing_is_done_and_the_flag_is_named(
+    answer: bool | None, cause: str
+) -> None:
     stage = Stage([DONE], lambda report: report.consent("delete it?", "--allow-delete"), answer)
     found = stage.run()
-    assert (of(found), found.cause, "--allow-delete" in found.next) == (("cancelled", False), cause, True)
+    assert (of(found), found.cause, "--allow-delete" in found.next) == (
+        ("cancelled", False),
+        cause,
+        True,
+    )
 
 
 def test_with_a_yes_it_goes_on() -> None:
@@ -405,7 +477,11 @@ def test_a_full_disk_after_a_call_is_given_time_while_nothing_new_begins() -> No
     stage = Stage([DONE])
     stage._apply = fills(stage, PATIENCE_S - 1)
     found = stage.run()
-    assert (of(found), stage.pen.states, stage.stop.asked) == (("succeeded", False), ["intent", "accepted"], True)
+    assert (of(found), stage.pen.states, stage.stop.asked) == (
+        ("succeeded", False),
+        ["intent", "accepted"],
+        True,
+    )
     assert found.took_s == pytest.approx(PATIENCE_S - 1, abs=1)
 
 
@@ -444,10 +520,14 @@ def test_a_stop_after_what_only_prepares_is_not_in_doubt_and_is_gone_on_with() -
 
     stage._apply = registering(stage, stopped)
     found = stage.run()
-    assert (of(found), found.cause) == (("cancelled", True), "stopped before anything that runs was changed")
+    assert (of(found), found.cause) == (
+        ("cancelled", True),
+        "stopped before anything that runs was changed",
+    )
     assert stage.pen.lines[0] == (
-        "intent", {"call": "ecs:RegisterTaskDefinition", "token": "token", "what": {}, "prepares": True},
-    )  # fmt: skip
+        "intent",
+        {"call": "ecs:RegisterTaskDefinition", "token": "token", "what": {}, "prepares": True},
+    )
 
 
 def test_a_stop_after_a_call_that_was_turned_away_is_not_in_doubt() -> None:
@@ -501,7 +581,10 @@ def test_expired_credentials_after_what_only_prepares_leave_it_to_resume() -> No
 
     stage._apply = registering(stage, expired)
     found = stage.run()
-    assert (of(found), found.cause.endswith("; nothing that runs was changed")) == (("cancelled", True), True)
+    assert (of(found), found.cause.endswith("; nothing that runs was changed")) == (
+        ("cancelled", True),
+        True,
+    )
 
 
 def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
@@ -515,8 +598,9 @@ def test_a_run_that_another_one_has_asked_to_stop_says_so() -> None:
     stage._apply = asking
     found = stage.run()
     assert (of(found), found.cause) == (
-        ("in-doubt", True), "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
-    )  # fmt: skip
+        ("in-doubt", True),
+        "bob asked this run to stop: toolkit rollback app; what runs in AWS was left to that",
+    )
 
 
 def test_a_yes_that_comes_after_something_was_changed_does_not_make_that_undone() -> None:

@@ -89,17 +89,29 @@ def kept() -> box.Box:
     return found
 
 
-def test_up_makes_what_the_example_needs_its_profiles_are_its_accounts_and_status_tells_where_services_answer(
+def test_up_makes_what_the_example_needs_and_status_tells_where_services_answer(
     example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = env(example)
-    dev, prod = use(variables, monkeypatch, "car-rental-dev"), use(variables, monkeypatch, "car-rental-prod")
+    dev, prod = (
+        use(variables, monkeypatch, "car-rental-dev"),
+        use(variables, monkeypatch, "car-rental-prod"),
+    )
     assert (dev.account(), prod.account()) == ("111111111111", "222222222222")
     for aws, suffix in ((dev, ""), (prod, "-prod")):
-        [found] = aws.read("ecs", "describe_services", cluster=f"car-rental{suffix}", services=[f"backend{suffix}"])["services"]
+        [found] = aws.read(
+            "ecs", "describe_services", cluster=f"car-rental{suffix}", services=[f"backend{suffix}"]
+        )["services"]
         assert (found["status"], found["deployments"][0]["rolloutState"]) == ("ACTIVE", "COMPLETED")
-        assert aws.read("ecr", "describe_images", repositoryName=f"car-rental-backend{suffix}", imageIds=[{"imageTag": "latest"}])
-        assert [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"] if "web" in one["Name"]] == [f"car-rental-web{suffix}"]
+        assert aws.read(
+            "ecr",
+            "describe_images",
+            repositoryName=f"car-rental-backend{suffix}",
+            imageIds=[{"imageTag": "latest"}],
+        )
+        assert [
+            one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"] if "web" in one["Name"]
+        ] == [f"car-rental-web{suffix}"]
     found = sandbox(example, "status", "--json").json
     urls = [one["url"] for one in found["provisioned"] if one["what"] == "service"]
     assert len(urls) == 2
@@ -112,9 +124,18 @@ def test_up_makes_what_the_example_needs_its_profiles_are_its_accounts_and_statu
 
 def answers(url: str) -> bool:
     found = subprocess.run(
-        [sys.executable, "-c", "import sys, urllib.request as u; sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())", url],
-        capture_output=True, env={"NO_PROXY": "*", "PATH": os.environ["PATH"]},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            (
+                "import sys, urllib.request as u;"
+                " sys.stdout.buffer.write(u.urlopen(sys.argv[1]).read())"
+            ),
+            url,
+        ],
+        capture_output=True,
+        env={"NO_PROXY": "*", "PATH": os.environ["PATH"]},
+    )
     return found.stdout == b"sandbox: nothing deployed\n"
 
 
@@ -134,7 +155,13 @@ def test_a_shell_can_read_the_lines_of_up_and_of_down(place: Path) -> None:
         echo "${AWS_REGION-unset}"
     """
     command = ["sh", "-ec", script, "sh", sys.executable, "-m", "toolkit"]
-    done = subprocess.run(command, cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     lines = done.stdout.splitlines()
     assert lines[0].startswith("111111111111 http://127.0.0.1:")
     assert lines[1:] == ["unset"]
@@ -162,7 +189,9 @@ def children(of: server.Server) -> list[int]:
     found = []
     for name in os.listdir("/proc"):
         try:
-            if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(os.path.join(of.folder, "task-")):
+            if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(
+                os.path.join(of.folder, "task-")
+            ):
                 found.append(int(name))
         except OSError:
             continue
@@ -176,7 +205,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_started_anew(example: Path) -> None:
+def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_started_anew(
+    example: Path,
+) -> None:
     first = env(example)
     old = kept().server
     tasks = eventually(lambda: children(old))
@@ -191,7 +222,9 @@ def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_starte
 
 
 def test_a_state_file_with_a_pid_that_is_somebody_elses_by_now_does_no_harm(place: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as stranger:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as stranger:
         os.makedirs(box.folder(), mode=0o700)
         stale = server.Server(stranger.pid, "1", 1, "token", box.folder())
         box.save(box.Box(stale, "2026-01-01T00:00:00+00:00", "eu-west-1"))
@@ -202,7 +235,9 @@ def test_a_state_file_with_a_pid_that_is_somebody_elses_by_now_does_no_harm(plac
     assert stranger.returncode == 0
 
 
-def test_reset_empties_it_and_makes_everything_anew(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_empties_it_and_makes_everything_anew(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variables = env(place)
     aws = use(variables, monkeypatch, "car-rental-dev")
     where: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
@@ -220,14 +255,20 @@ def test_what_holds_the_secret_is_for_nobody_else_to_read(place: Path) -> None:
         secret = env(place)["AWS_SECRET_ACCESS_KEY"]
     finally:
         os.umask(before)
-    holders = [path for path in Path(box.folder()).rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    holders = [
+        path
+        for path in Path(box.folder()).rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
     assert {path.name for path in holders} == {"sandbox.json", "aws-credentials"}
     assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
     assert Path(box.folder()).stat().st_mode & 0o777 == 0o700
     assert secret not in sandbox(place, "status", "--json").out
 
 
-def test_the_secret_is_another_one_after_down_and_the_same_after_reset_and_a_crash(place: Path) -> None:
+def test_the_secret_is_another_one_after_down_and_the_same_after_reset_and_a_crash(
+    place: Path,
+) -> None:
     first = env(place)["AWS_SECRET_ACCESS_KEY"]
     assert sandbox(place, "reset", "--json").json["env"]["AWS_SECRET_ACCESS_KEY"] == first
     os.killpg(kept().server.pid, signal.SIGKILL)
@@ -251,19 +292,33 @@ def test_without_rules_it_starts_empty(place: Path, tmp_path: Path) -> None:
     assert "no rules.toml" in found.err
 
 
-def test_a_stack_takes_the_place_of_the_service_that_was_made_beforehand(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_takes_the_place_of_the_service_that_was_made_beforehand(
+    example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     aws = use(env(example), monkeypatch, "car-rental-dev")
-    service = {"Cluster": "car-rental", "ServiceName": "backend", "TaskDefinition": "backend", "DesiredCount": 0, "LaunchType": "FARGATE"}
-    template = msgspec.json.encode({"Resources": {"It": {"Type": "AWS::ECS::Service", "Properties": service}}}).decode()
+    service = {
+        "Cluster": "car-rental",
+        "ServiceName": "backend",
+        "TaskDefinition": "backend",
+        "DesiredCount": 0,
+        "LaunchType": "FARGATE",
+    }
+    template = msgspec.json.encode(
+        {"Resources": {"It": {"Type": "AWS::ECS::Service", "Properties": service}}}
+    ).decode()
     aws.write("cloudformation", "create_stack", StackName="s", TemplateBody=template)
 
     def created() -> bool:
-        status = aws.read("cloudformation", "describe_stacks", StackName="s")["Stacks"][0]["StackStatus"]
+        status = aws.read("cloudformation", "describe_stacks", StackName="s")["Stacks"][0][
+            "StackStatus"
+        ]
         assert status in ("CREATE_IN_PROGRESS", "CREATE_COMPLETE")
         return bool(status == "CREATE_COMPLETE")
 
     eventually(created)
-    [found] = aws.read("ecs", "describe_services", cluster="car-rental", services=["backend"])["services"]
+    [found] = aws.read("ecs", "describe_services", cluster="car-rental", services=["backend"])[
+        "services"
+    ]
     assert (found["desiredCount"], found["loadBalancers"]) == (0, [])
 
 
@@ -286,11 +341,16 @@ def answered(url: str, host: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_the_addresses_of_rules_toml_lead_to_their_services_also_after_a_reset_and_a_restart(example: Path) -> None:
+def test_the_addresses_of_rules_toml_lead_to_their_services_also_after_a_reset_and_a_restart(
+    example: Path,
+) -> None:
     variables = env(example)
     url = variables["AWS_ENDPOINT_URL"]
     port = url.rpartition(":")[2]
-    assert variables["TOOLKIT_CONNECT_TO"] == f"api.dev.example.com=127.0.0.1:{port},api.example.com=127.0.0.1:{port}"
+    assert (
+        variables["TOOLKIT_CONNECT_TO"]
+        == f"api.dev.example.com=127.0.0.1:{port},api.example.com=127.0.0.1:{port}"
+    )
 
     def all_answer() -> bool:
         hosts = ("api.dev.example.com", "API.example.com:80")
@@ -310,7 +370,9 @@ def test_nobody_without_the_token_can_name_a_host(example: Path) -> None:
     split = urlsplit(url)
     for headers in ({}, {"X-Toolkit-Token": "guessed"}):
         connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=10)
-        connection.request("POST", "/_toolkit/hosts", b'{"evil.example.com": "/_service/1/2/3/4"}', headers)
+        connection.request(
+            "POST", "/_toolkit/hosts", b'{"evil.example.com": "/_service/1/2/3/4"}', headers
+        )
         connection.getresponse().read()
         connection.close()
     assert answered(url, "evil.example.com")[0] == 403

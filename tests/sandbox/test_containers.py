@@ -17,11 +17,15 @@ def image(program: str, **config: Any) -> containers.Image:
     """An image of one Python program."""
     made = images.image({"app/main.py": program}, [], {})
     layer = next(blob for blob in made.blobs.values() if blob.startswith(b"\x1f\x8b"))
-    return containers.Image(made.digest, {"Cmd": ["python", "-u", "/app/main.py"], **config}, [layer])
+    return containers.Image(
+        made.digest, {"Cmd": ["python", "-u", "/app/main.py"], **config}, [layer]
+    )
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, containers.Image]]:
+def engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, containers.Image]]:
     """Images by name, which `run` runs; what is left of them ends."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(containers, "START_S", 0.0)
@@ -37,7 +41,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 RUNNING: list[containers.Containers] = []
 
 
-def run(found: dict[str, containers.Image], made: containers.Image, **options: Any) -> containers.Container:
+def run(
+    found: dict[str, containers.Image], made: containers.Image, **options: Any
+) -> containers.Container:
     found["it"] = made
     return RUNNING[0].run("it", **options)
 
@@ -51,17 +57,27 @@ def run(found: dict[str, containers.Image], made: containers.Image, **options: A
         ({"Cmd": ["/usr/local/bin/python3", "-V"]}, {}, ["-V"]),
     ],
 )
-def test_programs_of_the_base_are_this_machines(tmp_path: Path, config: Any, options: Any, words: list[str]) -> None:
+def test_programs_of_the_base_are_this_machines(
+    tmp_path: Path, config: Any, options: Any, words: list[str]
+) -> None:
     argv, _, _ = containers.command(config, options, str(tmp_path), "127.0.0.2")
     assert argv[1:] == words
     assert os.access(argv[0], os.X_OK)
     assert not argv[0].startswith(str(tmp_path))
 
 
-def test_paths_of_the_image_are_where_its_files_are_and_nothing_else_is_moved(tmp_path: Path) -> None:
+def test_paths_of_the_image_are_where_its_files_are_and_nothing_else_is_moved(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "app" / "src").mkdir(parents=True)
-    config = {"Env": ["PYTHONPATH=/app/src:/opt/other", "A=/app"], "WorkingDir": "/new/place", "Cmd": ["sh", "/app/src", "/etc/passwd"]}
-    argv, folder, env = containers.command(config, {"environment": {"A": "task", "B": "x"}}, str(tmp_path), "127.0.0.2")
+    config = {
+        "Env": ["PYTHONPATH=/app/src:/opt/other", "A=/app"],
+        "WorkingDir": "/new/place",
+        "Cmd": ["sh", "/app/src", "/etc/passwd"],
+    }
+    argv, folder, env = containers.command(
+        config, {"environment": {"A": "task", "B": "x"}}, str(tmp_path), "127.0.0.2"
+    )
     assert env["PYTHONPATH"] == f"{tmp_path}/app/src:/opt/other"
     assert (env["A"], env["B"]) == ("task", "x")
     assert folder == f"{tmp_path}/new/place"
@@ -70,7 +86,9 @@ def test_paths_of_the_image_are_where_its_files_are_and_nothing_else_is_moved(tm
 
 @pytest.mark.parametrize("folder", ["../../etc", "/../etc", "a/../../etc"])
 def test_a_working_directory_is_inside(tmp_path: Path, folder: str) -> None:
-    _, found, _ = containers.command({"Cmd": ["sh"], "WorkingDir": folder}, {}, str(tmp_path), "127.0.0.2")
+    _, found, _ = containers.command(
+        {"Cmd": ["sh"], "WorkingDir": folder}, {}, str(tmp_path), "127.0.0.2"
+    )
     assert found == f"{tmp_path}/etc"
 
 
@@ -80,9 +98,14 @@ def test_the_address_is_given_only_to_a_program_that_asks_for_a_host(tmp_path: P
     assert "HOST" not in containers.command({"Cmd": ["sh"]}, {}, str(tmp_path), "127.0.0.2")[2]
 
 
-def test_nothing_of_our_own_environment_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_our_own_environment_is_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
-    assert "AWS_SECRET_ACCESS_KEY" not in containers.command({"Cmd": ["sh"]}, {}, str(tmp_path), "127.0.0.2")[2]
+    assert (
+        "AWS_SECRET_ACCESS_KEY"
+        not in containers.command({"Cmd": ["sh"]}, {}, str(tmp_path), "127.0.0.2")[2]
+    )
 
 
 @pytest.mark.parametrize("config", [{"Cmd": ["nope"]}, {"Cmd": ["/bin/ls"]}, {}])
@@ -92,23 +115,35 @@ def test_a_program_that_the_image_does_not_have_is_refused(tmp_path: Path, confi
 
 
 def test_a_program_is_asked_to_end_and_may_say_goodbye(engine: dict[str, containers.Image]) -> None:
-    program = "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(print('bye')))\nprint('up')\nsignal.pause()\n"
+    program = (
+        "import signal, sys\nsignal.signal(15, lambda *_:"
+        " sys.exit(print('bye')))\nprint('up')\nsignal.pause()\n"
+    )
     made = run(engine, image(program))
     eventually(lambda: made.logs() == b"up\n")
     made.stop(timeout=5)
     assert (made.logs(), made.code, made.status) == (b"up\nbye\n", 0, "exited")
 
 
-def test_one_that_does_not_listen_is_ended_with_all_that_it_started(engine: dict[str, containers.Image]) -> None:
-    program = "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nos.fork()\nprint(os.getpid())\nsignal.pause()\n"
+def test_one_that_does_not_listen_is_ended_with_all_that_it_started(
+    engine: dict[str, containers.Image],
+) -> None:
+    program = (
+        "import os, signal\nsignal.signal(15,"
+        " signal.SIG_IGN)\nos.fork()\nprint(os.getpid())\nsignal.pause()\n"
+    )
     made = run(engine, image(program))
-    pids = eventually(lambda: [int(line) for line in made.logs().split()] if made.logs().count(b"\n") == 2 else [])
+    pids = eventually(
+        lambda: [int(line) for line in made.logs().split()] if made.logs().count(b"\n") == 2 else []
+    )
     made.stop(timeout=0.1)
     assert made.code == 137
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
 
 
-def test_a_log_is_read_as_it_comes_also_after_the_files_are_gone(engine: dict[str, containers.Image]) -> None:
+def test_a_log_is_read_as_it_comes_also_after_the_files_are_gone(
+    engine: dict[str, containers.Image],
+) -> None:
     made = run(engine, image("print('one')\nprint('two', end='')\n"))
     lines = made.logs(stream=True)
     assert next(lines) == b"one\n" if made.wait() else b""
@@ -125,7 +160,9 @@ def test_tasks_have_addresses_of_their_own(engine: dict[str, containers.Image]) 
     assert run(engine, sleeping).address == "127.99.99.2"
 
 
-def test_what_keeps_crashing_is_started_more_and_more_slowly(engine: dict[str, containers.Image]) -> None:
+def test_what_keeps_crashing_is_started_more_and_more_slowly(
+    engine: dict[str, containers.Image],
+) -> None:
     crashing, pauses = image("raise SystemExit(1)\n"), []
     for _ in range(5):
         made = run(engine, crashing)

@@ -38,7 +38,11 @@ def serving(version: str) -> images.Image:
     return images.image({"app/main.py": SERVER}, ["python", "/app/main.py"], env)
 
 
-CRASHING = images.image({"app/main.py": 'import sys\nprint("no configuration")\nsys.exit(3)\n'}, ["python3", "/app/main.py"], {})
+CRASHING = images.image(
+    {"app/main.py": 'import sys\nprint("no configuration")\nsys.exit(3)\n'},
+    ["python3", "/app/main.py"],
+    {},
+)
 
 
 def eventually(look: Callable[[], Any], patience_s: float = 20.0) -> Any:
@@ -50,7 +54,13 @@ def eventually(look: Callable[[], Any], patience_s: float = 20.0) -> Any:
     return found
 
 
-def get(cloud: Cloud, path: str, headers: Mapping[str, str] | None = None, host: str = "127.0.0.1", port: int = 0) -> tuple[int, bytes]:
+def get(
+    cloud: Cloud,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(host, port or cloud.emulator.process.port, timeout=5)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
@@ -62,13 +72,27 @@ def get(cloud: Cloud, path: str, headers: Mapping[str, str] | None = None, host:
 
 def define(aws: Aws, image: str, command: Sequence[str] = ()) -> str:
     container: dict[str, Any] = {
-        "name": "main", "image": image, "essential": True, "portMappings": [{"containerPort": 8080}],
+        "name": "main",
+        "image": image,
+        "essential": True,
+        "portMappings": [{"containerPort": 8080}],
         "logConfiguration": {
             "logDriver": "awslogs",
-            "options": {"awslogs-group": "/app", "awslogs-region": REGION, "awslogs-stream-prefix": "a", "awslogs-create-group": "true"},
+            "options": {
+                "awslogs-group": "/app",
+                "awslogs-region": REGION,
+                "awslogs-stream-prefix": "a",
+                "awslogs-create-group": "true",
+            },
         },
-    }  # fmt: skip
-    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[container])
+    }
+    made = aws.write(
+        "ecs",
+        "register_task_definition",
+        family="app",
+        networkMode="awsvpc",
+        containerDefinitions=[container],
+    )
     return str(made["taskDefinition"]["taskDefinitionArn"])
 
 
@@ -76,13 +100,22 @@ def create(aws: Aws, definition: str, **more: Any) -> None:
     aws.write("ecs", "create_cluster", clusterName="c")
     breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
     aws.write(
-        "ecs", "create_service", cluster="c", serviceName="s", taskDefinition=definition, desiredCount=1, launchType="FARGATE",
-        deploymentConfiguration=breaker, **more,
-    )  # fmt: skip
+        "ecs",
+        "create_service",
+        cluster="c",
+        serviceName="s",
+        taskDefinition=definition,
+        desiredCount=1,
+        launchType="FARGATE",
+        deploymentConfiguration=breaker,
+        **more,
+    )
 
 
 def service(aws: Aws) -> dict[str, Any]:
-    found: dict[str, Any] = aws.read("ecs", "describe_services", cluster="c", services=["s"])["services"][0]
+    found: dict[str, Any] = aws.read("ecs", "describe_services", cluster="c", services=["s"])[
+        "services"
+    ][0]
     return found
 
 
@@ -94,7 +127,9 @@ def completed(aws: Aws) -> dict[str, Any] | None:
 
 def stopped_tasks(aws: Aws) -> list[dict[str, Any]]:
     arns = aws.read("ecs", "list_tasks", cluster="c", desiredStatus="STOPPED")["taskArns"]
-    found: list[dict[str, Any]] = aws.read("ecs", "describe_tasks", cluster="c", tasks=arns)["tasks"] if arns else []
+    found: list[dict[str, Any]] = (
+        aws.read("ecs", "describe_tasks", cluster="c", tasks=arns)["tasks"] if arns else []
+    )
     return found
 
 
@@ -108,22 +143,51 @@ def aws(cloud: Cloud) -> Aws:
 
 def balanced(aws: Aws) -> tuple[str, str]:
     """A load balancer: its name in DNS, and its target group."""
-    made = aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])["LoadBalancers"][0]
-    group = aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+    made = aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
+        "LoadBalancers"
+    ][0]
+    group = aws.write(
+        "elbv2",
+        "create_target_group",
+        Name="tg",
+        Protocol="HTTP",
+        Port=8080,
+        TargetType="ip",
+        VpcId="vpc-1",
+    )
     arn = group["TargetGroups"][0]["TargetGroupArn"]
     action = {"Type": "forward", "TargetGroupArn": arn}
-    aws.write("elbv2", "create_listener", LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[action])
+    aws.write(
+        "elbv2",
+        "create_listener",
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[action],
+    )
     return made["DNSName"], arn
 
 
-def test_a_service_of_an_image_that_serves_answers_behind_its_load_balancer_and_a_new_version_takes_over(cloud: Cloud, aws: Aws) -> None:
+def test_a_service_answers_behind_its_load_balancer_and_a_new_version_takes_over(
+    cloud: Cloud, aws: Aws
+) -> None:
     name, group = balanced(aws)
     cloud.emulator.push("app", "v1", serving("one"))
-    create(aws, define(aws, f"{REPOSITORY}:v1"), loadBalancers=[{"targetGroupArn": group, "containerName": "main", "containerPort": 8080}])
+    create(
+        aws,
+        define(aws, f"{REPOSITORY}:v1"),
+        loadBalancers=[{"targetGroupArn": group, "containerName": "main", "containerPort": 8080}],
+    )
     eventually(lambda: completed(aws))
     eventually(lambda: get(cloud, "/", {"Host": name}) == (200, b"one"))
     digest = cloud.emulator.push("app", "v2", serving("two"))
-    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}@{digest}"))
+    aws.write(
+        "ecs",
+        "update_service",
+        cluster="c",
+        service="s",
+        taskDefinition=define(aws, f"{REPOSITORY}@{digest}"),
+    )
     assert get(cloud, "/", {"Host": name}) == (200, b"one")
     eventually(lambda: completed(aws))
     eventually(lambda: get(cloud, "/", {"Host": name}) == (200, b"two"))
@@ -135,7 +199,9 @@ def test_a_service_of_an_image_that_serves_answers_behind_its_load_balancer_and_
 PATH = f"/_service/{ACCOUNT}/{REGION}/c/s/"
 
 
-def test_a_service_without_a_load_balancer_answers_at_its_address_as_long_as_a_task_runs(cloud: Cloud, aws: Aws) -> None:
+def test_a_service_without_a_load_balancer_answers_at_its_address_as_long_as_a_task_runs(
+    cloud: Cloud, aws: Aws
+) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     create(aws, define(aws, f"{REPOSITORY}:v1"))
     eventually(lambda: completed(aws))
@@ -143,15 +209,31 @@ def test_a_service_without_a_load_balancer_answers_at_its_address_as_long_as_a_t
     server.name_hosts(cloud.emulator.process, {"api.example.com": PATH.rstrip("/")})
     assert get(cloud, "/any/path?x=1", {"Host": "api.example.com"}) == (200, b"one")
     cloud.emulator.push("app", "v2", serving("two"))
-    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}:v2"))
+    aws.write(
+        "ecs",
+        "update_service",
+        cluster="c",
+        service="s",
+        taskDefinition=define(aws, f"{REPOSITORY}:v2"),
+    )
     eventually(lambda: completed(aws))
     eventually(lambda: get(cloud, PATH) == (200, b"two"))
     aws.write("ecs", "update_service", cluster="c", service="s", desiredCount=0)
     eventually(lambda: get(cloud, PATH) == (503, b'{"message": "no task of this service runs"}'))
 
 
-def test_a_service_whose_target_group_is_behind_no_load_balancer_answers_at_its_address(cloud: Cloud, aws: Aws) -> None:
-    group = aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+def test_a_service_whose_target_group_is_behind_no_load_balancer_answers_at_its_address(
+    cloud: Cloud, aws: Aws
+) -> None:
+    group = aws.write(
+        "elbv2",
+        "create_target_group",
+        Name="tg",
+        Protocol="HTTP",
+        Port=8080,
+        TargetType="ip",
+        VpcId="vpc-1",
+    )
     arn = group["TargetGroups"][0]["TargetGroupArn"]
     cloud.emulator.push("app", "v1", serving("one"))
     behind = [{"targetGroupArn": arn, "containerName": "main", "containerPort": 8080}]
@@ -159,12 +241,29 @@ def test_a_service_whose_target_group_is_behind_no_load_balancer_answers_at_its_
     eventually(lambda: get(cloud, PATH) == (200, b"one"))
 
 
-def test_the_container_that_listens_answers_for_a_service_of_several(cloud: Cloud, aws: Aws) -> None:
+def test_the_container_that_listens_answers_for_a_service_of_several(
+    cloud: Cloud, aws: Aws
+) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
-    cloud.emulator.push("app", "beside", images.image({"m.py": "import time\ntime.sleep(600)\n"}, ["python", "/m.py"], {}))
+    cloud.emulator.push(
+        "app",
+        "beside",
+        images.image({"m.py": "import time\ntime.sleep(600)\n"}, ["python", "/m.py"], {}),
+    )
     beside = {"name": "beside", "image": f"{REPOSITORY}:beside", "essential": True}
-    main = {"name": "main", "image": f"{REPOSITORY}:v1", "essential": True, "portMappings": [{"containerPort": 8080}]}
-    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[beside, main])
+    main = {
+        "name": "main",
+        "image": f"{REPOSITORY}:v1",
+        "essential": True,
+        "portMappings": [{"containerPort": 8080}],
+    }
+    made = aws.write(
+        "ecs",
+        "register_task_definition",
+        family="app",
+        networkMode="awsvpc",
+        containerDefinitions=[beside, main],
+    )
     create(aws, made["taskDefinition"]["taskDefinitionArn"])
     eventually(lambda: get(cloud, PATH) == (200, b"one"))
 
@@ -172,26 +271,46 @@ def test_the_container_that_listens_answers_for_a_service_of_several(cloud: Clou
 def test_a_service_that_names_no_port_is_told_as_such(cloud: Cloud, aws: Aws) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     main = {"name": "main", "image": f"{REPOSITORY}:v1", "essential": True}
-    made = aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[main])
+    made = aws.write(
+        "ecs",
+        "register_task_definition",
+        family="app",
+        networkMode="awsvpc",
+        containerDefinitions=[main],
+    )
     create(aws, made["taskDefinition"]["taskDefinitionArn"])
     eventually(lambda: b"has no portMappings" in get(cloud, PATH)[1])
     assert b"no such service" in get(cloud, PATH.replace("/s/", "/other/"))[1]
     assert b"no such service" in get(cloud, PATH.replace(ACCOUNT, "222222222222"))[1]
 
 
-def test_an_image_that_exits_is_rolled_back_with_its_exit_code_and_its_last_line_in_the_log(cloud: Cloud, aws: Aws) -> None:
+def test_an_image_that_exits_is_rolled_back_with_its_exit_code_and_its_last_line_in_the_log(
+    cloud: Cloud, aws: Aws
+) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     first = define(aws, f"{REPOSITORY}:v1")
     create(aws, first)
     eventually(lambda: completed(aws))
     cloud.emulator.push("app", "v2", CRASHING)
-    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}:v2"))
-    crashed = eventually(lambda: [one for one in stopped_tasks(aws) if one["stopCode"] == "EssentialContainerExited"])[0]
+    aws.write(
+        "ecs",
+        "update_service",
+        cluster="c",
+        service="s",
+        taskDefinition=define(aws, f"{REPOSITORY}:v2"),
+    )
+    crashed = eventually(
+        lambda: [one for one in stopped_tasks(aws) if one["stopCode"] == "EssentialContainerExited"]
+    )[0]
     assert crashed["containers"][0]["exitCode"] == 3
     found = eventually(lambda: completed(aws))
     assert found["taskDefinition"] == first
     stream = f"a/main/{crashed['taskArn'].rpartition('/')[2]}"
-    lines = eventually(lambda: aws.read("logs", "get_log_events", logGroupName="/app", logStreamName=stream)["events"])
+    lines = eventually(
+        lambda: aws.read("logs", "get_log_events", logGroupName="/app", logStreamName=stream)[
+            "events"
+        ]
+    )
     assert [line["message"] for line in lines] == ["no configuration"]
 
 
@@ -217,31 +336,57 @@ def test_the_image_for_this_machine_is_taken_out_of_a_list(cloud: Cloud, aws: Aw
         {"os": "linux", "architecture": "arm64"},
         {"os": "linux", "architecture": "amd64"},
     )
-    listed = [{"mediaType": images.MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 1, "platform": one} for one in platforms]
+    listed = [
+        {"mediaType": images.MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 1, "platform": one}
+        for one in platforms
+    ]
     listed[2]["digest"] = digest
     index = json.dumps({"schemaVersion": 2, "mediaType": images.INDEX, "manifests": listed})
-    aws.write("ecr", "put_image", repositoryName="app", imageManifest=index, imageManifestMediaType=images.INDEX, imageTag="all")
+    aws.write(
+        "ecr",
+        "put_image",
+        repositoryName="app",
+        imageManifest=index,
+        imageManifestMediaType=images.INDEX,
+        imageTag="all",
+    )
     aws.write("ecs", "create_cluster", clusterName="c")
     aws.write("ecs", "run_task", cluster="c", taskDefinition=define(aws, f"{REPOSITORY}:all"))
     assert eventually(lambda: stopped_tasks(aws))[0]["containers"][0]["exitCode"] == 3
 
 
-def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back(cloud: Cloud, aws: Aws) -> None:
+def test_each_deployment_can_be_looked_at_and_one_that_is_stopped_is_rolled_back(
+    cloud: Cloud, aws: Aws
+) -> None:
     cloud.emulator.push("app", "v1", serving("one"))
     digest = cloud.emulator.push("app", "v2", serving("two"))
     create(aws, define(aws, f"{REPOSITORY}:v1"))
     eventually(lambda: completed(aws))
-    aws.write("ecs", "update_service", cluster="c", service="s", taskDefinition=define(aws, f"{REPOSITORY}@{digest}"))
-    newest, oldest = aws.read("ecs", "list_service_deployments", cluster="c", service="s")["serviceDeployments"]
+    aws.write(
+        "ecs",
+        "update_service",
+        cluster="c",
+        service="s",
+        taskDefinition=define(aws, f"{REPOSITORY}@{digest}"),
+    )
+    newest, oldest = aws.read("ecs", "list_service_deployments", cluster="c", service="s")[
+        "serviceDeployments"
+    ]
     assert (newest["status"], oldest["status"]) == ("IN_PROGRESS", "SUCCESSFUL")
     arn = newest["serviceDeploymentArn"]
     assert service(aws)["currentServiceDeployment"] == arn
-    [revision] = aws.read("ecs", "describe_service_revisions", serviceRevisionArns=[newest["targetServiceRevisionArn"]])["serviceRevisions"]
+    [revision] = aws.read(
+        "ecs",
+        "describe_service_revisions",
+        serviceRevisionArns=[newest["targetServiceRevisionArn"]],
+    )["serviceRevisions"]
     assert revision["containerImages"][0]["imageDigest"] == digest
     aws.write("ecs", "stop_service_deployment", serviceDeploymentArn=arn, stopType="ROLLBACK")
 
     def rolled_back() -> bool:
-        found = aws.read("ecs", "describe_service_deployments", serviceDeploymentArns=[arn])["serviceDeployments"][0]
+        found = aws.read("ecs", "describe_service_deployments", serviceDeploymentArns=[arn])[
+            "serviceDeployments"
+        ][0]
         return bool(found["status"] == "ROLLBACK_SUCCESSFUL")
 
     eventually(rolled_back)
@@ -261,7 +406,11 @@ def test_the_registry_asks_who_is_there_and_keeps_accounts_apart(cloud: Cloud, a
     login = aws.read("ecr", "get_authorization_token")["authorizationData"][0]
     assert login["proxyEndpoint"] == cloud.url
     for reference in ("v1", digest):
-        status, body = get(cloud, f"/v2/app/manifests/{reference}", {"Authorization": f"Basic {login['authorizationToken']}"})
+        status, body = get(
+            cloud,
+            f"/v2/app/manifests/{reference}",
+            {"Authorization": f"Basic {login['authorizationToken']}"},
+        )
         assert (status, json.loads(body)["schemaVersion"]) == (200, 2)
     login = f"AWS:{guard.password(cloud.emulator.secret, '222222222222', REGION)}"
     other = base64.b64encode(login.encode()).decode()
@@ -273,7 +422,9 @@ def test_a_missing_image_is_an_error_as_in_aws(aws: Aws) -> None:
         aws.read("ecr", "describe_images", repositoryName="app", imageIds=[{"imageTag": "nope"}])
 
 
-def test_a_policy_may_name_one_service(strict_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_may_name_one_service(
+    strict_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = Cloud(strict_emulator, monkeypatch)
     root.enter()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -296,7 +447,9 @@ def test_a_policy_may_name_one_service(strict_emulator: Emulator, monkeypatch: p
 
 def test_every_private_name_that_is_used_is_still_there() -> None:
     python = environment.python(str(CACHE), print)
-    done = subprocess.run([python, "-I", server.ENGINE, "--names"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-I", server.ENGINE, "--names"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == ""
 
 
@@ -304,18 +457,32 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
     aws = cloud.aws()
     containers = [
         {
-            "Name": "main", "Image": "x", "Secrets": [{"Name": "TOKEN", "ValueFrom": "arn:aws:ssm:x"}],
-            "DependsOn": [{"ContainerName": "side", "Condition": "START"}], "DockerLabels": {"Team.Name": "a"},
-            "HealthCheck": {"Command": ["CMD", "true"], "Interval": 5}, "Ulimits": [{"Name": "nofile", "SoftLimit": 1, "HardLimit": 2}],
+            "Name": "main",
+            "Image": "x",
+            "Secrets": [{"Name": "TOKEN", "ValueFrom": "arn:aws:ssm:x"}],
+            "DependsOn": [{"ContainerName": "side", "Condition": "START"}],
+            "DockerLabels": {"Team.Name": "a"},
+            "HealthCheck": {"Command": ["CMD", "true"], "Interval": 5},
+            "Ulimits": [{"Name": "nofile", "SoftLimit": 1, "HardLimit": 2}],
             "LogConfiguration": {
-                "LogDriver": "awslogs", "Options": {"awslogs-group": "/a", "Mode": "x"},
+                "LogDriver": "awslogs",
+                "Options": {"awslogs-group": "/a", "Mode": "x"},
                 "SecretOptions": [{"Name": "key", "ValueFrom": "arn:aws:ssm:y"}],
             },
-            "LinuxParameters": {"InitProcessEnabled": True}, "Environment": [{"Name": "A", "Value": "1"}],
+            "LinuxParameters": {"InitProcessEnabled": True},
+            "Environment": [{"Name": "A", "Value": "1"}],
         },
         {"Name": "side", "Image": "y"},
-    ]  # fmt: skip
-    volumes = [{"Name": "data", "EFSVolumeConfiguration": {"FilesystemId": "fs-1", "AuthorizationConfig": {"IAM": "ENABLED"}}}]
+    ]
+    volumes = [
+        {
+            "Name": "data",
+            "EFSVolumeConfiguration": {
+                "FilesystemId": "fs-1",
+                "AuthorizationConfig": {"IAM": "ENABLED"},
+            },
+        }
+    ]
     properties = {
         "Family": "whole",
         "ContainerDefinitions": containers,
@@ -323,9 +490,16 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
         "RuntimePlatform": {"CpuArchitecture": "ARM64"},
     }
     for cpu in ("256", "512"):
-        resources = {"Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {**properties, "Cpu": cpu}}}
+        resources = {
+            "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {**properties, "Cpu": cpu}}
+        }
         call = "create_stack" if cpu == "256" else "update_stack"
-        aws.write("cloudformation", call, StackName="whole", TemplateBody=json.dumps({"Resources": resources}))
+        aws.write(
+            "cloudformation",
+            call,
+            StackName="whole",
+            TemplateBody=json.dumps({"Resources": resources}),
+        )
         found = eventually(partial(_definition, aws, "whole", cpu))
         main, side = found["containerDefinitions"]
         assert main["secrets"] == [{"name": "TOKEN", "valueFrom": "arn:aws:ssm:x"}]
@@ -334,9 +508,13 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
         assert main["healthCheck"] == {"command": ["CMD", "true"], "interval": 5}
         assert main["ulimits"] == [{"name": "nofile", "softLimit": 1, "hardLimit": 2}]
         assert main["logConfiguration"]["options"] == {"awslogs-group": "/a", "Mode": "x"}
-        assert main["logConfiguration"]["secretOptions"] == [{"name": "key", "valueFrom": "arn:aws:ssm:y"}]
+        assert main["logConfiguration"]["secretOptions"] == [
+            {"name": "key", "valueFrom": "arn:aws:ssm:y"}
+        ]
         assert (main["linuxParameters"], side["name"]) == ({"initProcessEnabled": True}, "side")
-        assert found["volumes"][0]["efsVolumeConfiguration"]["authorizationConfig"] == {"iam": "ENABLED"}
+        assert found["volumes"][0]["efsVolumeConfiguration"]["authorizationConfig"] == {
+            "iam": "ENABLED"
+        }
         assert found["runtimePlatform"] == {"cpuArchitecture": "ARM64"}
         assert "pidMode" not in found
 
@@ -344,7 +522,9 @@ def test_a_task_definition_of_a_stack_has_all_that_its_template_says(cloud: Clou
 def _definition(aws: Aws, family: str, cpu: str) -> dict[str, Any] | None:
     """The newest of a family, once it has so much CPU."""
     try:
-        found: dict[str, Any] = aws.read("ecs", "describe_task_definition", taskDefinition=family)["taskDefinition"]
+        found: dict[str, Any] = aws.read("ecs", "describe_task_definition", taskDefinition=family)[
+            "taskDefinition"
+        ]
     except CloudError:
         return None
     return found if found.get("cpu") == cpu else None
@@ -354,14 +534,24 @@ def test_a_reference_to_a_secret_of_a_stack_is_its_arn_until_it_is_deleted(cloud
     aws = cloud.aws()
     ids = set()
     for description in ("one", "two"):
-        secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"Name": "token", "Description": description, "SecretString": "s"}}
-        template = {"Resources": {"Token": secret}, "Outputs": {"Where": {"Value": {"Ref": "Token"}}, "Word": {"Value": description}}}
+        secret = {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"Name": "token", "Description": description, "SecretString": "s"},
+        }
+        template = {
+            "Resources": {"Token": secret},
+            "Outputs": {"Where": {"Value": {"Ref": "Token"}}, "Word": {"Value": description}},
+        }
         call = "create_stack" if description == "one" else "update_stack"
         aws.write("cloudformation", call, StackName="secrets", TemplateBody=json.dumps(template))
         outputs = eventually(partial(_outputs, aws, "secrets", description))
         ids.add(outputs["Where"])
         found = aws.read("secretsmanager", "describe_secret", SecretId=outputs["Where"])
-        assert (found["ARN"], found["Name"], found["Description"]) == (outputs["Where"], "token", description)
+        assert (found["ARN"], found["Name"], found["Description"]) == (
+            outputs["Where"],
+            "token",
+            description,
+        )
     assert len(ids) == 1
     aws.write("cloudformation", "delete_stack", StackName="secrets")
     eventually(lambda: not aws.read("secretsmanager", "list_secrets")["SecretList"])
@@ -371,4 +561,8 @@ def _outputs(aws: Aws, stack: str, word: str) -> dict[str, str] | None:
     """The outputs of a stack, once the one that is called Word says so."""
     found = aws.read("cloudformation", "describe_stacks", StackName=stack)["Stacks"][0]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs") or ()}
-    return outputs if outputs.get("Word") == word and found["StackStatus"].endswith("_COMPLETE") else None
+    return (
+        outputs
+        if outputs.get("Word") == word and found["StackStatus"].endswith("_COMPLETE")
+        else None
+    )

@@ -1,4 +1,6 @@
-"""The emulator's own Python environment. A small script stands in for Python: what is tested is what it is asked to do, and when."""
+"""The emulator's own Python environment. A small script stands in for Python: what is tested is
+what it is asked to do, and when.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ SCRIPT = """\
 echo "$*" >>"$HOME/asked"
 case "$*" in
   "-m venv --without-pip "*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
-  "-m venv "*) if [ -e "$HOME/no-ensurepip" ]; then mkdir -p "$3/half"; exit 1; fi; mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
-  *"--require-hashes"*) if [ -e "$HOME/no-network" ]; then echo "warning" >&2; echo "no matching distribution" >&2; exit 1; fi ;;
+  "-m venv "*) if [ -e "$HOME/no-ensurepip" ]; then mkdir -p "$3/half"; exit 1; fi
+                mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  *"--require-hashes"*) if [ -e "$HOME/no-network" ]; then echo "warning" >&2
+                         echo "no matching distribution" >&2; exit 1; fi ;;
 esac
 """
 
@@ -49,12 +53,16 @@ def test_it_is_made_once_and_with_hashes(home: Path, tmp_path: Path) -> None:
 
 def test_several_at_once_make_one(home: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        made = set(pool.map(lambda _: environment.python(str(tmp_path), lambda line: None), range(4)))
+        made = set(
+            pool.map(lambda _: environment.python(str(tmp_path), lambda line: None), range(4))
+        )
     assert len(made) == 1
     assert asked(home) == ["venv", "pip"]
 
 
-def test_a_python_without_ensurepip_fills_it_from_outside_by_the_same_list(home: Path, tmp_path: Path) -> None:
+def test_a_python_without_ensurepip_fills_it_from_outside_by_the_same_list(
+    home: Path, tmp_path: Path
+) -> None:
     (home / "no-ensurepip").touch()
     made = environment.python(str(tmp_path), lambda line: None)
     assert asked(home) == ["venv", "venv", "pip"]
@@ -73,7 +81,9 @@ def test_a_failure_is_told_by_its_last_line_and_tried_again(home: Path, tmp_path
     assert asked(home) == ["venv", "pip"] * 2
 
 
-def test_another_list_is_another_environment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_list_is_another_environment(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = environment.python(str(tmp_path), lambda line: None)
     other = tmp_path / "requirements.txt"
     other.write_text("other==1\n")

@@ -37,8 +37,13 @@ class Stranger:
         self.port = emulator.process.port
 
     def ask(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"", to: str = "127.0.0.1"
-    ) -> tuple[int, bytes]:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        to: str = "127.0.0.1",
+    ) -> tuple[int, bytes]:
         """Status and content of the answer."""
         connection = http.client.HTTPConnection(to, self.port, timeout=10)
         try:
@@ -63,7 +68,9 @@ def buckets(aws: Aws) -> list[str]:
     return [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"]]
 
 
-def signed(method: str, host: str, path: str, body: bytes, secret: str, when: datetime, service: str = "s3") -> dict[str, str]:
+def signed(
+    method: str, host: str, path: str, body: bytes, secret: str, when: datetime, service: str = "s3"
+) -> dict[str, str]:
     return signature.sign(method, host, path, body, ACCOUNT, secret, when, REGION, service)
 
 
@@ -74,7 +81,11 @@ def signed(method: str, host: str, path: str, body: bytes, secret: str, when: da
         ("PUT", "/stolen", {}),
         ("POST", "/2015-03-31/functions", {"content-type": "application/json"}),
         ("POST", "/2015-03-31/functions/f/invocations", {}),
-        ("POST", "/", {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition"}),
+        (
+            "POST",
+            "/",
+            {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition"},
+        ),
         ("POST", "/", {"content-type": "application/x-www-form-urlencoded"}),
         ("POST", "/_ministack/reset", {}),
         ("POST", "/_ministack/config", {}),
@@ -89,7 +100,15 @@ def signed(method: str, host: str, path: str, body: bytes, secret: str, when: da
         ("PUT", "/latest/api/token", {"x-aws-ec2-metadata-token-ttl-seconds": "60"}),
         ("PUT", "/_ministack/cfn-response/nobody-has-it", {}),
         ("PUT", "/_ministack/cfn-signal/nobody-has-it", {}),
-        ("GET", "/", {"authorization": "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/s3/aws4_request"}),
+        (
+            "GET",
+            "/",
+            {
+                "authorization": (
+                    "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/s3/aws4_request"
+                )
+            },
+        ),
         ("GET", "/", {"authorization": "AWS 111111111111:abc="}),
         ("GET", "/", {"authorization": "Basic QVdTOnNhbmRib3g="}),
         ("GET", "/?X-Amz-Signature=0", {}),
@@ -101,7 +120,7 @@ def signed(method: str, host: str, path: str, body: bytes, secret: str, when: da
 )
 def test_a_request_that_nobody_has_signed_is_refused(
     stranger: Stranger, aws: Aws, method: str, path: str, headers: dict[str, str]
-) -> None:  # fmt: skip
+) -> None:
     aws.write("s3", "create_bucket", Bucket="mine", **S3)
     assert stranger.ask(method, path, headers)[0] == 403
     assert buckets(aws) == ["mine"]
@@ -128,9 +147,13 @@ with socket.socket(family) as sender:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
-def test_another_user_who_sends_and_closes_at_once_has_done_nothing(stranger: Stranger, aws: Aws, address: str) -> None:
+def test_another_user_who_sends_and_closes_at_once_has_done_nothing(
+    stranger: Stranger, aws: Aws, address: str
+) -> None:
     for _ in range(20):
-        subprocess.run([sys.executable, "-I", "-c", SENDER, address, str(stranger.port)], check=True)
+        subprocess.run(
+            [sys.executable, "-I", "-c", SENDER, address, str(stranger.port)], check=True
+        )
     assert buckets(aws) == []
 
 
@@ -142,23 +165,40 @@ def test_another_user_is_told_no(stranger: Stranger, aws: Aws, address: str) -> 
     assert buckets(aws) == []
 
 
-def test_a_wrong_secret_is_refused_with_what_to_do(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_secret_is_refused_with_what_to_do(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud.enter()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
-    for service, call in (("s3", "list_buckets"), ("sts", "get_caller_identity"), ("ecs", "list_clusters"), ("lambda", "list_functions")):
+    for service, call in (
+        ("s3", "list_buckets"),
+        ("sts", "get_caller_identity"),
+        ("ecs", "list_clusters"),
+        ("lambda", "list_functions"),
+    ):
         with pytest.raises(Exception, match=r"SignatureDoesNotMatch[\s\S]*toolkit sandbox up"):
-            getattr(boto3.Session().client(service, endpoint_url=cloud.url, region_name=REGION), call)()
+            getattr(
+                boto3.Session().client(service, endpoint_url=cloud.url, region_name=REGION), call
+            )()
 
 
-def test_an_access_key_that_nobody_has_handed_out_is_refused(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_access_key_that_nobody_has_handed_out_is_refused(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud.enter()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     with pytest.raises(Exception, match="InvalidClientTokenId"):
-        boto3.Session().client("sts", endpoint_url=cloud.url, region_name=REGION).get_caller_identity()
+        boto3.Session().client(
+            "sts", endpoint_url=cloud.url, region_name=REGION
+        ).get_caller_identity()
 
 
-@pytest.mark.parametrize("age", [timedelta(minutes=16), timedelta(days=400), timedelta(minutes=-16)])
-def test_a_request_that_was_signed_at_another_time_is_refused(stranger: Stranger, cloud: Cloud, aws: Aws, age: timedelta) -> None:
+@pytest.mark.parametrize(
+    "age", [timedelta(minutes=16), timedelta(days=400), timedelta(minutes=-16)]
+)
+def test_a_request_that_was_signed_at_another_time_is_refused(
+    stranger: Stranger, cloud: Cloud, aws: Aws, age: timedelta
+) -> None:
     host = f"127.0.0.1:{stranger.port}"
     headers = signed("PUT", host, "/again", b"", cloud.emulator.secret, datetime.now(UTC) - age)
     status, said = stranger.ask("PUT", "/again", headers)
@@ -178,10 +218,24 @@ def test_a_request_that_was_signed_at_another_time_is_refused(stranger: Stranger
         {"headers": {"x-amz-date": "20260101T000000Z"}},
     ],
 )
-def test_a_signature_holds_for_one_request_only(stranger: Stranger, cloud: Cloud, aws: Aws, change: dict[str, Any]) -> None:
-    headers = signed("PUT", f"127.0.0.1:{stranger.port}", "/signed", b"", cloud.emulator.secret, datetime.now(UTC))
+def test_a_signature_holds_for_one_request_only(
+    stranger: Stranger, cloud: Cloud, aws: Aws, change: dict[str, Any]
+) -> None:
+    headers = signed(
+        "PUT",
+        f"127.0.0.1:{stranger.port}",
+        "/signed",
+        b"",
+        cloud.emulator.secret,
+        datetime.now(UTC),
+    )
     headers |= change.get("headers", {})
-    asked = (change.get("method", "PUT"), change.get("path", "/signed"), headers, change.get("body", b""))
+    asked = (
+        change.get("method", "PUT"),
+        change.get("path", "/signed"),
+        headers,
+        change.get("body", b""),
+    )
     assert stranger.ask(*asked)[0] == 403
     assert buckets(aws) == []
 
@@ -192,8 +246,12 @@ def test_an_address_that_was_signed_beforehand_is_answered_and_nothing_else_by_i
 ) -> None:
     aws.write("s3", "create_bucket", Bucket="mine", **S3)
     aws.write("s3", "put_object", Bucket="mine", Key="a b+c/é", Body=b"text")
-    client = boto3.Session().client("s3", endpoint_url=cloud.url, region_name=REGION, config=Config(signature_version=version))
-    url = client.generate_presigned_url("get_object", Params={"Bucket": "mine", "Key": "a b+c/é"}, ExpiresIn=60)
+    client = boto3.Session().client(
+        "s3", endpoint_url=cloud.url, region_name=REGION, config=Config(signature_version=version)
+    )
+    url = client.generate_presigned_url(
+        "get_object", Params={"Bucket": "mine", "Key": "a b+c/é"}, ExpiresIn=60
+    )
     path = url.removeprefix(cloud.url)
     assert stranger.ask("GET", path) == (200, b"text")
     assert stranger.ask("GET", path, {"x-amz-target": "DynamoDB_20120810.ListTables"})[0] == 403
@@ -203,14 +261,20 @@ def test_an_address_that_was_signed_beforehand_is_answered_and_nothing_else_by_i
     assert stranger.ask("GET", path.replace("/mine/", "/other/"))[0] == 403
     assert stranger.ask("GET", f"{path}&Action=ListUsers")[0] == 403
     assert stranger.ask("GET", path.replace("Signature=", "Signature=0"))[0] == 403
-    put = client.generate_presigned_url("put_object", Params={"Bucket": "mine", "Key": "k"}, ExpiresIn=60).removeprefix(cloud.url)
+    put = client.generate_presigned_url(
+        "put_object", Params={"Bucket": "mine", "Key": "k"}, ExpiresIn=60
+    ).removeprefix(cloud.url)
     assert stranger.ask("PUT", put, body=b"new")[0] == 200
     assert aws.read("s3", "get_object", Bucket="mine", Key="k")["Body"].read() == b"new"
-    old = client.generate_presigned_url("get_object", Params={"Bucket": "mine", "Key": "k"}, ExpiresIn=-5).removeprefix(cloud.url)
+    old = client.generate_presigned_url(
+        "get_object", Params={"Bucket": "mine", "Key": "k"}, ExpiresIn=-5
+    ).removeprefix(cloud.url)
     assert stranger.ask("GET", old)[0] == 403
 
 
-def test_an_address_of_another_service_may_be_signed_beforehand_too(stranger: Stranger, cloud: Cloud) -> None:
+def test_an_address_of_another_service_may_be_signed_beforehand_too(
+    stranger: Stranger, cloud: Cloud
+) -> None:
     cloud.enter()
     client = boto3.Session().client("sts", endpoint_url=cloud.url, region_name=REGION)
     url = client.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
@@ -229,23 +293,46 @@ def test_an_address_of_another_service_may_be_signed_beforehand_too(stranger: St
         ("/_alb/x", {"host": "mine.s3.eu-west-1.amazonaws.com"}),
         ("/_alb/x", {"x-amz-target": "DynamoDB_20120810.ListTables"}),
         ("/_service/1/2/3/4/", {"host": "abcdefgh.execute-api.localhost"}),
-        ("/_service/1/2/3/4/", {"authorization": "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/s3/aws4_request"}),
+        (
+            "/_service/1/2/3/4/",
+            {
+                "authorization": (
+                    "AWS4-HMAC-SHA256 Credential=111111111111/20260101/eu-west-1/s3/aws4_request"
+                )
+            },
+        ),
         ("/_service", {}),
         ("//_service/1/2/3/4/", {}),
         ("/_ministack/reset", {"host": "x.elb.amazonaws.com"}),
         ("/_ministack/reset", {"host": "x.eu-west-1.elb.amazonaws.com"}),
     ],
 )
-def test_what_is_open_for_services_opens_nothing_else(stranger: Stranger, aws: Aws, path: str, headers: dict[str, str]) -> None:
+def test_what_is_open_for_services_opens_nothing_else(
+    stranger: Stranger, aws: Aws, path: str, headers: dict[str, str]
+) -> None:
     aws.write("s3", "create_bucket", Bucket="mine", **S3)
     for method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):
         assert stranger.ask(method, path, headers)[0] in (403, 503)
     assert buckets(aws) == ["mine"]
 
 
-def test_a_service_is_open_to_everybody_under_each_of_its_names(stranger: Stranger, cloud: Cloud, aws: Aws) -> None:
-    place, detail = Place("dev", REGION, ACCOUNT), {"cluster": "c", "repository": "app", "container": "main"}
-    provision.make([provision.Part(place, Wanted("service", "s", detail))], lambda _: aws, cloud.emulator.registry, lambda _: None)
+def test_a_service_is_open_to_everybody_under_each_of_its_names(
+    stranger: Stranger, cloud: Cloud, aws: Aws
+) -> None:
+    place, detail = (
+        Place("dev", REGION, ACCOUNT),
+        {
+            "cluster": "c",
+            "repository": "app",
+            "container": "main",
+        },
+    )
+    provision.make(
+        [provision.Part(place, Wanted("service", "s", detail))],
+        lambda _: aws,
+        cloud.emulator.registry,
+        lambda _: None,
+    )
     path = f"/_service/{ACCOUNT}/{REGION}/c/s/"
     answer = (200, b"sandbox: nothing deployed\n")
     eventually(lambda: stranger.ask("GET", path) == answer)
@@ -256,30 +343,51 @@ def test_a_service_is_open_to_everybody_under_each_of_its_names(stranger: Strang
     assert stranger.ask("GET", "/_ministack/reset", {"host": "api.example.com", **page}) == answer
     assert stranger.ask("GET", f"/_alb/{name['LoadBalancerName']}/") == answer
     assert stranger.ask("GET", "/any/path?x=1", {"host": name["DNSName"]}) == answer
-    login = {"authorization": "Bearer of-the-app", "x-amz-target": "AmazonEC2ContainerServiceV20141113.DeleteService"}
+    login = {
+        "authorization": "Bearer of-the-app",
+        "x-amz-target": "AmazonEC2ContainerServiceV20141113.DeleteService",
+    }
     assert stranger.ask("GET", path, login) == answer
     server.name_hosts(cloud.emulator.process, {})
     assert stranger.ask("GET", "/", {"host": "api.example.com"})[0] == 403
 
 
-@pytest.mark.parametrize("password", [None, "AWS:sandbox-{account}-{region}", "AWS:", "AWS:sandbox-{account}-{region}-{zeros}"])
+@pytest.mark.parametrize(
+    "password",
+    [None, "AWS:sandbox-{account}-{region}", "AWS:", "AWS:sandbox-{account}-{region}-{zeros}"],
+)
 @pytest.mark.parametrize("repository", ["app", "mirror/library/python"])
 def test_nobody_without_the_registrys_password_pushes(
     cloud: Cloud, stranger: Stranger, aws: Aws, repository: str, password: str | None
 ) -> None:
     aws.write("ecr", "create_repository", repositoryName="app")
     said = (password or "").format(account=ACCOUNT, region=REGION, zeros="0" * 64)
-    headers = {"authorization": f"Basic {base64.b64encode(said.encode()).decode()}"} if password is not None else {}
-    for method, path in (("POST", "blobs/uploads/?digest=sha256:0"), ("PUT", "manifests/latest"), ("DELETE", "manifests/latest")):
+    headers = (
+        {"authorization": f"Basic {base64.b64encode(said.encode()).decode()}"}
+        if password is not None
+        else {}
+    )
+    for method, path in (
+        ("POST", "blobs/uploads/?digest=sha256:0"),
+        ("PUT", "manifests/latest"),
+        ("DELETE", "manifests/latest"),
+    ):
         assert stranger.ask(method, f"/v2/{repository}/{path}", headers, b"{}")[0] == 401
     if repository == "app":
         assert stranger.ask("GET", "/v2/app/manifests/latest", headers)[0] == 401
     assert aws.read("ecr", "describe_images", repositoryName="app")["imageDetails"] == []
 
 
-def test_the_empty_bases_are_read_without_a_password_and_nothing_through_them(stranger: Stranger) -> None:
+def test_the_empty_bases_are_read_without_a_password_and_nothing_through_them(
+    stranger: Stranger,
+) -> None:
     assert stranger.ask("GET", "/v2/mirror/library/python/manifests/3")[0] == 404
-    for path in ("mirror/../app/manifests/v1", "mirror/%2e%2e/app/manifests/v1", "mirror%2f..%2fapp/manifests/v1", "app/manifests/v1"):
+    for path in (
+        "mirror/../app/manifests/v1",
+        "mirror/%2e%2e/app/manifests/v1",
+        "mirror%2f..%2fapp/manifests/v1",
+        "app/manifests/v1",
+    ):
         assert stranger.ask("GET", f"/v2/{path}")[0] in (401, 403)
 
 
@@ -294,23 +402,39 @@ def test_a_password_of_one_account_is_none_for_another(cloud: Cloud) -> None:
 
 
 def test_keys_that_a_role_or_a_user_was_given_are_answered(cloud: Cloud, aws: Aws) -> None:
-    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+    }
     aws.write("iam", "create_role", RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))
     sts = boto3.Session().client("sts", endpoint_url=cloud.url, region_name=REGION)
-    given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="session")["Credentials"]
+    given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="session")[
+        "Credentials"
+    ]
     keys = {
-        "aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
         "aws_session_token": given["SessionToken"],
-    }  # fmt: skip
+    }
     where: dict[str, Any] = {"endpoint_url": cloud.url, "region_name": REGION}
-    assert boto3.Session().client("sts", **where, **keys).get_caller_identity()["Account"] == ACCOUNT
+    assert (
+        boto3.Session().client("sts", **where, **keys).get_caller_identity()["Account"] == ACCOUNT
+    )
     with pytest.raises(Exception, match="SignatureDoesNotMatch"):
-        boto3.Session().client("sts", **where, **{**keys, "aws_secret_access_key": "x" * 40}).get_caller_identity()
+        boto3.Session().client(
+            "sts", **where, **{**keys, "aws_secret_access_key": "x" * 40}
+        ).get_caller_identity()
     aws.write("iam", "create_user", UserName="ada")
     key = aws.write("iam", "create_access_key", UserName="ada")["AccessKey"]
     own = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
     assert boto3.Session().client("sts", **where, **own).get_caller_identity()["Arn"]
-    aws.write("iam", "update_access_key", UserName="ada", AccessKeyId=key["AccessKeyId"], Status="Inactive")
+    aws.write(
+        "iam",
+        "update_access_key",
+        UserName="ada",
+        AccessKeyId=key["AccessKeyId"],
+        Status="Inactive",
+    )
     with pytest.raises(Exception, match="InvalidClientTokenId"):
         boto3.Session().client("sts", **where, **own).get_caller_identity()
 
@@ -318,7 +442,8 @@ def test_keys_that_a_role_or_a_user_was_given_are_answered(cloud: Cloud, aws: Aw
 HANDLER = """\
 import os
 def handler(event, context):
-    return {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")}
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
+    return {name: os.environ.get(name) for name in names}
 """
 
 
@@ -327,16 +452,26 @@ def test_a_function_can_sign_its_own_calls(cloud: Cloud, aws: Aws) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("handler.py", HANDLER)
     aws.write(
-        "lambda", "create_function", FunctionName="f", Runtime="python3.12", Role=f"arn:aws:iam::{ACCOUNT}:role/r",
-        Handler="handler.handler", Code={"ZipFile": packed.getvalue()},
-    )  # fmt: skip
+        "lambda",
+        "create_function",
+        FunctionName="f",
+        Runtime="python3.12",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/r",
+        Handler="handler.handler",
+        Code={"ZipFile": packed.getvalue()},
+    )
     answer = json.loads(aws.write("lambda", "invoke", FunctionName="f")["Payload"].read())
-    assert answer == {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": cloud.emulator.secret, "AWS_ENDPOINT_URL": cloud.url}
+    assert answer == {
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": cloud.emulator.secret,
+        "AWS_ENDPOINT_URL": cloud.url,
+    }
 
 
 TASK = """\
 import os, time
-print(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["AWS_ENDPOINT_URL"], flush=True)
+names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
+print(*(os.environ[name] for name in names), flush=True)
 print(os.environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"), flush=True)
 import urllib.request
 print(urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"]).status, flush=True)
@@ -346,21 +481,34 @@ time.sleep(60)
 
 def test_a_task_can_sign_its_own_calls_and_read_its_own_metadata(cloud: Cloud, aws: Aws) -> None:
     aws.write("ecr", "create_repository", repositoryName="app")
-    cloud.emulator.push("app", "v1", images.image({"app/main.py": TASK}, ["python", "/app/main.py"], {}))
+    cloud.emulator.push(
+        "app", "v1", images.image({"app/main.py": TASK}, ["python", "/app/main.py"], {})
+    )
     create(aws, define(aws, f"{REPOSITORY}:v1"))
 
     def lines() -> list[str]:
         if not aws.read("logs", "describe_log_groups")["logGroups"]:
             return []
         streams = aws.read("logs", "describe_log_streams", logGroupName="/app")["logStreams"]
-        events = [aws.read("logs", "get_log_events", logGroupName="/app", logStreamName=one["logStreamName"])["events"] for one in streams]
+        events = [
+            aws.read(
+                "logs", "get_log_events", logGroupName="/app", logStreamName=one["logStreamName"]
+            )["events"]
+            for one in streams
+        ]
         found = [event["message"].strip() for group in events for event in group]
         return found if len(found) > 2 else []
 
-    assert eventually(lines)[:3] == [f"{ACCOUNT} {cloud.emulator.secret} {cloud.url}", "None", "200"]
+    assert eventually(lines)[:3] == [
+        f"{ACCOUNT} {cloud.emulator.secret} {cloud.url}",
+        "None",
+        "200",
+    ]
 
 
-def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(emulator: Emulator) -> None:
+def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(
+    emulator: Emulator,
+) -> None:
     class Handler(BaseHTTPRequestHandler):
         seen: list[str] = []  # noqa: RUF012
 
@@ -388,23 +536,36 @@ def test_a_stranger_who_has_the_port_by_now_is_not_taken_for_the_sandbox(emulato
     assert server.answers(emulator.process)
 
 
-def test_neither_proof_nor_password_can_be_had_for_the_asking(stranger: Stranger, cloud: Cloud) -> None:
-    status, said = stranger.ask("GET", "/_toolkit/proof/registry 111111111111 eu-west-1".replace(" ", "%20"))
+def test_neither_proof_nor_password_can_be_had_for_the_asking(
+    stranger: Stranger, cloud: Cloud
+) -> None:
+    status, said = stranger.ask(
+        "GET", "/_toolkit/proof/registry 111111111111 eu-west-1".replace(" ", "%20")
+    )
     proof = json.loads(said)["proof"]
     assert status == 200
     assert proof not in guard.password(cloud.emulator.secret, ACCOUNT, REGION)
     assert cloud.emulator.secret not in said.decode()
 
 
-def test_nobody_reads_the_secret_in_the_processes_environment_or_arguments(emulator: Emulator) -> None:
+def test_nobody_reads_the_secret_in_the_processes_environment_or_arguments(
+    emulator: Emulator,
+) -> None:
     entry = Path(f"/proc/{emulator.process.pid}")
     assert emulator.secret.encode() not in (entry / "cmdline").read_bytes()
     assert (entry / "environ").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("headers", [{"origin": "https://example.com"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}])
-def test_a_web_page_is_refused_even_with_a_signature(stranger: Stranger, cloud: Cloud, headers: dict[str, str]) -> None:
-    made = signed("GET", f"127.0.0.1:{stranger.port}", "/", b"", cloud.emulator.secret, datetime.now(UTC))
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://example.com"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+)
+def test_a_web_page_is_refused_even_with_a_signature(
+    stranger: Stranger, cloud: Cloud, headers: dict[str, str]
+) -> None:
+    made = signed(
+        "GET", f"127.0.0.1:{stranger.port}", "/", b"", cloud.emulator.secret, datetime.now(UTC)
+    )
     assert stranger.ask("GET", "/", made)[0] == 200
     status, said = stranger.ask("GET", "/", {**made, **headers})
     assert (status, b"web pages" in said) == (403, True)
@@ -415,7 +576,15 @@ def test_a_name_that_is_not_the_sandboxs_is_refused(host: str) -> None:
     assert guard.refusal({"host": host})
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:4566", "localhost", "bucket.s3.eu-west-1.amazonaws.com", "abc.execute-api.localhost:4566"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1:4566",
+        "localhost",
+        "bucket.s3.eu-west-1.amazonaws.com",
+        "abc.execute-api.localhost:4566",
+    ],
+)
 def test_the_sandboxs_own_names_are_not_refused(host: str) -> None:
     assert guard.refusal({"host": host, "sec-fetch-site": "none"}) is None
 

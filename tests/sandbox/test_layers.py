@@ -29,15 +29,32 @@ def layer(*members: tuple[str, bytes | str | None], kind: bytes = tarfile.SYMTYP
 
 def test_a_later_layer_replaces_adds_and_removes(tmp_path: Path) -> None:
     first = layer(("app", None), ("app/a", b"1"), ("app/b", b"1"), ("opaque/c", b"1"))
-    layers.unpack([first, layer(("app/a", b"2"), ("app/.wh.b", b""), ("opaque/.wh..wh..opq", b""), ("opaque/d", b"2"))], str(tmp_path))
-    assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == {
+    layers.unpack(
+        [
+            first,
+            layer(
+                ("app/a", b"2"),
+                ("app/.wh.b", b""),
+                ("opaque/.wh..wh..opq", b""),
+                ("opaque/d", b"2"),
+            ),
+        ],
+        str(tmp_path),
+    )
+    assert {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    } == {
         "app/a": b"2",
         "opaque/d": b"2",
     }
 
 
 def test_an_absolute_name_or_link_means_the_images_own_root(tmp_path: Path) -> None:
-    layers.unpack([layer(("/etc/real", b"inside")), layer(("etc/link", "/etc/real"))], str(tmp_path))
+    layers.unpack(
+        [layer(("/etc/real", b"inside")), layer(("etc/link", "/etc/real"))], str(tmp_path)
+    )
     assert (tmp_path / "etc" / "link").read_bytes() == b"inside"
 
 
@@ -65,7 +82,9 @@ def test_a_hard_link_is_a_file_of_its_own(tmp_path: Path) -> None:
     ],
     ids=["above", "above-through-a-folder", "link", "absolute", "whiteout"],
 )
-def test_nothing_is_written_or_removed_outside(tmp_path: Path, members: list[tuple[str, bytes | str | None]]) -> None:
+def test_nothing_is_written_or_removed_outside(
+    tmp_path: Path, members: list[tuple[str, bytes | str | None]]
+) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "out").write_text("mine")
@@ -84,7 +103,9 @@ def test_a_link_that_was_there_before_leads_nowhere_else(tmp_path: Path) -> None
     assert not list(other.iterdir())
 
 
-def test_too_many_files_or_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_or_bytes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(layers, "MOST_FILES", 2)
     with pytest.raises(layers.BadLayer, match="more than 2 files"):
         layers.unpack([layer(("a", b""), ("b", b""), ("c", b""))], str(tmp_path))

@@ -31,7 +31,9 @@ def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str,
     return [(one.place.account, one.what.what, one.what.name, one.port) for one in found]
 
 
-def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> None:
+def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> (
+    None
+):
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
     assert parts(loaded) == [
         ("111111111111", "repository", "car-rental-backend", 8080),
@@ -43,17 +45,23 @@ def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_ea
         ("222222222222", "bucket", "car-rental-web-prod", 8080),
         ("222222222222", "bootstrap", "hnb659fds", 8080),
     ]
-    assert [what for account, what, _, _ in parts(loaded, bare=True) if account == "111111111111"] == ["repository", "bucket", "bootstrap"]
+    assert [
+        what for account, what, _, _ in parts(loaded, bare=True) if account == "111111111111"
+    ] == ["repository", "bucket", "bootstrap"]
 
 
 def test_the_bases_of_the_example_are_those_of_its_dockerfile() -> None:
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
-    found = provision.bases(loaded, targets.kind, lambda path: files.text_inside(str(EXAMPLE), path))
+    found = provision.bases(
+        loaded, targets.kind, lambda path: files.text_inside(str(EXAMPLE), path)
+    )
     assert [(one.repository, one.reference) for one in found] == [("library/python", "3.12-slim")]
 
 
 def test_a_dockerfile_that_is_not_there_has_no_bases() -> None:
-    loaded = rules('[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = {}\n')
+    loaded = rules(
+        '[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nbuild = {}\n'
+    )
     assert provision.bases(loaded, targets.kind, lambda path: None) == ()
 
 
@@ -69,11 +77,14 @@ def test_a_shared_store_needs_its_bucket() -> None:
 
 def test_each_region_gets_its_own() -> None:
     loaded = rules(
-        '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind = "site"\nsource = "d"\nbucket = "b-{suffix}"\n'
-        '[environments.dev.vars]\nsuffix = "x"\n'
+        '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n[targets.a]\nkind ='
+        ' "site"\nsource = "d"\nbucket = "b-{suffix}"\n[environments.dev.vars]\nsuffix = "x"\n'
     )
     found = provision.parts(loaded, targets.kind, jobs.filled, lambda path: None)
-    assert [(one.place.region, one.what.name) for one in found] == [("eu-west-1", "b-x"), ("us-east-1", "b-x")]
+    assert [(one.place.region, one.what.name) for one in found] == [
+        ("eu-west-1", "b-x"),
+        ("us-east-1", "b-x"),
+    ]
 
 
 @pytest.mark.parametrize("profile", ["a]\\n[default", "a#b", "a\\nb", "a=b"])
@@ -98,7 +109,10 @@ def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port
 
 def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
-    names = {provision.balancer(place, "a-service-with-a-rather-long-name_x") for place in provision.places(loaded)}
+    names = {
+        provision.balancer(place, "a-service-with-a-rather-long-name_x")
+        for place in provision.places(loaded)
+    }
     assert len(names) == 2
     assert all(len(name) <= 32 and name.replace("-", "").isalnum() for name in names)
 
@@ -134,18 +148,40 @@ health = ["http://{host}/health", "https://{host}:8443/", "https://same.example.
 """
 
 
-def test_the_hosts_of_health_addresses_lead_to_their_services_and_one_that_two_name_to_the_first() -> None:
+def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_the_first() -> None:
     wanted = provision.parts(rules(HOSTS), targets.kind, jobs.filled, lambda path: None)
     dev, prod = "/_service/111111111111/us-east-1/c/s", "/_service/222222222222/us-east-1/c/s"
-    assert provision.hosts(wanted) == {"api.dev.example.com": dev, "same.example.com": dev, "api.example.com": prod}
+    assert provision.hosts(wanted) == {
+        "api.dev.example.com": dev,
+        "same.example.com": dev,
+        "api.example.com": prod,
+    }
 
 
 def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) -> None:
-    more = (Wanted("table", "things"), Wanted("queue", "jobs"), Wanted("parameter", "/town/setting"), Wanted("bucket", "more"))
-    wanted = provision.parts(rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more)
+    more = (
+        Wanted("table", "things"),
+        Wanted("queue", "jobs"),
+        Wanted("parameter", "/town/setting"),
+        Wanted("bucket", "more"),
+    )
+    wanted = provision.parts(
+        rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more
+    )
     for _ in range(2):  # made twice is made once
-        provision.make(wanted, lambda place: cloud.aws(place.account or "", place.region or ""), cloud.emulator.registry, lambda line: None)
+        provision.make(
+            wanted,
+            lambda place: cloud.aws(place.account or "", place.region or ""),
+            cloud.emulator.registry,
+            lambda line: None,
+        )
     aws = cloud.aws(provision.ACCOUNT, provision.REGION)
-    assert aws.read("dynamodb", "describe_table", TableName="things")["Table"]["TableStatus"] == "ACTIVE"
+    assert (
+        aws.read("dynamodb", "describe_table", TableName="things")["Table"]["TableStatus"]
+        == "ACTIVE"
+    )
     assert aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]
-    assert aws.read("ssm", "get_parameters", Names=["/town/setting"])["Parameters"][0]["Value"] == "sandbox"
+    assert (
+        aws.read("ssm", "get_parameters", Names=["/town/setting"])["Parameters"][0]["Value"]
+        == "sandbox"
+    )

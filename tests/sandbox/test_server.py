@@ -16,20 +16,36 @@ from toolkit.sandbox import environment, server
 STARTER = """\
 import sys, msgspec
 from toolkit.sandbox import server
-print(msgspec.json.encode(server.start(sys.argv[1], sys.argv[2], "eu-west-1", tied=True)).decode(), flush=True)
+started = server.start(sys.argv[1], sys.argv[2], "eu-west-1", tied=True)
+print(msgspec.json.encode(started).decode(), flush=True)
 input()
 """
 
 
 def test_two_accounts_see_nothing_of_each_other(cloud: Cloud) -> None:
-    cloud.aws("111111111111").write("s3", "create_bucket", Bucket="one", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    cloud.aws("111111111111").write(
+        "s3",
+        "create_bucket",
+        Bucket="one",
+        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+    )
     assert cloud.aws("222222222222").read("s3", "list_buckets")["Buckets"] == []
-    assert [bucket["Name"] for bucket in cloud.aws().read("s3", "list_buckets")["Buckets"]] == ["one"]
+    assert [bucket["Name"] for bucket in cloud.aws().read("s3", "list_buckets")["Buckets"]] == [
+        "one"
+    ]
 
 
 def test_one_that_is_tied_ends_with_its_starter_even_if_that_is_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", STARTER, environment.python(str(CACHE), print), str(tmp_path / "it")]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
+    command = [
+        sys.executable,
+        "-c",
+        STARTER,
+        environment.python(str(CACHE), print),
+        str(tmp_path / "it"),
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as starter:
         assert starter.stdout is not None
         started = msgspec.json.decode(starter.stdout.readline(), type=server.Server)
         assert server.runs(started)

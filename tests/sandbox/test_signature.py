@@ -33,7 +33,10 @@ def sent(request: AWSRequest) -> Request:
     prepared = request.prepare()
     _, _, rest = prepared.url.removeprefix("http://").partition("/")
     path, _, query = f"/{rest}".partition("?")
-    headers = [(name.lower(), value.decode() if isinstance(value, bytes) else str(value)) for name, value in prepared.headers.items()]
+    headers = [
+        (name.lower(), value.decode() if isinstance(value, bytes) else str(value))
+        for name, value in prepared.headers.items()
+    ]
     if not any(name == "host" for name, _ in headers):
         headers.append(("host", HOST))
     return Request(prepared.method, path.encode(), query.encode(), headers)
@@ -48,24 +51,36 @@ SIGNERS = {
     "sts": lambda: SigV4Auth(Credentials(KEY, SECRET), "sts", "eu-west-1"),
     "lambda": lambda: SigV4Auth(Credentials(KEY, SECRET, "token"), "lambda", "eu-west-1"),
     "s3 address": lambda: S3SigV4QueryAuth(Credentials(KEY, SECRET), "s3", "eu-west-1", expires=60),
-    "sts address": lambda: SigV4QueryAuth(Credentials(KEY, SECRET, "token"), "sts", "eu-west-1", expires=60),
+    "sts address": lambda: SigV4QueryAuth(
+        Credentials(KEY, SECRET, "token"), "sts", "eu-west-1", expires=60
+    ),
 }
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    signer=st.sampled_from(sorted(SIGNERS)), method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"]),
-    parts=st.lists(PART, max_size=4), query=st.dictionaries(TEXT.filter(bool), TEXT, max_size=4), body=st.binary(max_size=40),
+    signer=st.sampled_from(sorted(SIGNERS)),
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD"]),
+    parts=st.lists(PART, max_size=4),
+    query=st.dictionaries(TEXT.filter(bool), TEXT, max_size=4),
+    body=st.binary(max_size=40),
     header=st.text(string.printable.strip(), max_size=20),
-)  # fmt: skip
+)
 def test_what_botocore_signs_is_verified_and_a_change_of_it_is_not(
     signer: str, method: str, parts: list[str], query: dict[str, str], body: bytes, header: str
-) -> None:  # fmt: skip
+) -> None:
     path = "/".join(quote(part, safe="") for part in parts)
-    words = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in query.items())
+    words = "&".join(
+        f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in query.items()
+    )
     address = signer.endswith("address")
     headers = {} if address else {"x-amz-meta-x": header, "content-type": "text/plain"}
-    asked = AWSRequest(method, f"http://{HOST}/{path}{'?' if words else ''}{words}", headers, b"" if address else body)
+    asked = AWSRequest(
+        method,
+        f"http://{HOST}/{path}{'?' if words else ''}{words}",
+        headers,
+        b"" if address else body,
+    )
     SIGNERS[signer]().add_auth(asked)
     request, content = sent(asked), b"" if address else body
     assert fault(request, known, content, now()) is None
@@ -83,16 +98,23 @@ def changes(request: Request) -> Iterator[Request]:
     yield request._replace(method="PATCH")
     yield request._replace(path=request.path + b"x")
     yield request._replace(query=request.query + b"&x=y" if request.query else b"x=y")
-    yield request._replace(headers=[(name, "other" if name == "host" else value) for name, value in request.headers])
+    yield request._replace(
+        headers=[(name, "other" if name == "host" else value) for name, value in request.headers]
+    )
     yield request._replace(headers=[*request.headers, ("x-amz-target", "Other.Call")])
-    yield request._replace(headers=[(name, value) for name, value in request.headers if name != "host"])
+    yield request._replace(
+        headers=[(name, value) for name, value in request.headers if name != "host"]
+    )
 
 
 def test_our_own_signature_is_the_one_of_botocore() -> None:
     asked = AWSRequest("POST", f"http://{HOST}/_toolkit/hosts", {}, b"{}")
     SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(asked)
     ours = sign("POST", HOST, "/_toolkit/hosts", b"{}", KEY, SECRET, now())
-    assert fault(Request("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now()) is None
+    assert (
+        fault(Request("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now())
+        is None
+    )
 
 
 def address(**changed: str | None) -> Request:
@@ -101,7 +123,11 @@ def address(**changed: str | None) -> Request:
     request = sent(asked)
     fields: dict[str, Any] = dict(part.split("=") for part in request.query.decode().split("&"))
     fields |= changed
-    return request._replace(query="&".join(f"{name}={value}" for name, value in fields.items() if value is not None).encode())
+    return request._replace(
+        query="&".join(
+            f"{name}={value}" for name, value in fields.items() if value is not None
+        ).encode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,33 +151,54 @@ def address(**changed: str | None) -> Request:
         {"X-Amz-Signature": None},
     ],
 )
-def test_an_address_that_says_less_or_more_than_it_must_is_refused(changed: dict[str, str | None]) -> None:
+def test_an_address_that_says_less_or_more_than_it_must_is_refused(
+    changed: dict[str, str | None],
+) -> None:
     assert fault(address(), known, b"", now()) is None
     assert fault(address(**changed), known, b"", now()) is not None
 
 
 def test_a_name_that_stands_twice_in_an_address_is_refused() -> None:
     request = address()
-    assert fault(request._replace(query=request.query + b"&X-Amz-Expires=60"), known, b"", now()) == Fault.INCOMPLETE
+    assert (
+        fault(request._replace(query=request.query + b"&X-Amz-Expires=60"), known, b"", now())
+        == Fault.INCOMPLETE
+    )
 
 
 def test_a_date_that_is_not_the_one_of_the_scope_is_refused() -> None:
     headers = sign("GET", HOST, "/", b"", KEY, SECRET, now())
-    headers["authorization"] = headers["authorization"].replace(f"/{headers['x-amz-date'][:8]}/", "/20200101/")
-    assert fault(Request("GET", b"/", b"", [*headers.items()]), known, b"", now()) == Fault.INCOMPLETE
+    headers["authorization"] = headers["authorization"].replace(
+        f"/{headers['x-amz-date'][:8]}/", "/20200101/"
+    )
+    assert (
+        fault(Request("GET", b"/", b"", [*headers.items()]), known, b"", now()) == Fault.INCOMPLETE
+    )
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    headers=st.lists(st.tuples(st.sampled_from(["authorization", "host", "x-amz-date", "x-amz-content-sha256"]), TEXT), max_size=4),
-    query=st.binary(max_size=60), path=st.binary(max_size=20),
-)  # fmt: skip
-def test_garbage_is_refused_without_an_error(headers: list[tuple[str, str]], query: bytes, path: bytes) -> None:
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(["authorization", "host", "x-amz-date", "x-amz-content-sha256"]), TEXT
+        ),
+        max_size=4,
+    ),
+    query=st.binary(max_size=60),
+    path=st.binary(max_size=20),
+)
+def test_garbage_is_refused_without_an_error(
+    headers: list[tuple[str, str]], query: bytes, path: bytes
+) -> None:
     assert fault(Request("GET", path, query, headers), lambda key: SECRET, b"", now()) is not None
 
 
 @settings(max_examples=200, deadline=None)
 @given(rest=st.text("ABCDEFabcdef0123456789/=, CredentialSignedHeadersSignature;-", max_size=120))
 def test_a_garbled_header_is_refused_without_an_error(rest: str) -> None:
-    headers = [("host", HOST), ("x-amz-date", "20260101T000000Z"), ("authorization", f"AWS4-HMAC-SHA256 {rest}")]
+    headers = [
+        ("host", HOST),
+        ("x-amz-date", "20260101T000000Z"),
+        ("authorization", f"AWS4-HMAC-SHA256 {rest}"),
+    ]
     assert fault(Request("GET", b"/", b"", headers), lambda key: SECRET, b"", now()) is not None

@@ -1,15 +1,37 @@
-"""A repository whose configuration, attributes, hooks and submodule each name a program that leaves a mark (S4)."""
+"""A repository whose configuration, attributes, hooks and submodule each name a program that leaves
+a mark (S4).
+"""
 
 from pathlib import Path
 
 from tests.support.repo import Repo
 
 HOOKS = (
-    "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg", "commit-msg",
-    "post-commit", "pre-rebase", "post-checkout", "post-merge", "pre-push", "pre-receive", "update", "proc-receive",
-    "post-receive", "post-update", "reference-transaction", "push-to-checkout", "pre-auto-gc", "post-rewrite",
-    "sendemail-validate", "fsmonitor-watchman", "post-index-change",
-)  # fmt: skip
+    "applypatch-msg",
+    "pre-applypatch",
+    "post-applypatch",
+    "pre-commit",
+    "pre-merge-commit",
+    "prepare-commit-msg",
+    "commit-msg",
+    "post-commit",
+    "pre-rebase",
+    "post-checkout",
+    "post-merge",
+    "pre-push",
+    "pre-receive",
+    "update",
+    "proc-receive",
+    "post-receive",
+    "post-update",
+    "reference-transaction",
+    "push-to-checkout",
+    "pre-auto-gc",
+    "post-rewrite",
+    "sendemail-validate",
+    "fsmonitor-watchman",
+    "post-index-change",
+)
 
 CONFIG = """
 [core]
@@ -136,20 +158,41 @@ class Hostile:
 
     def _repository(self, path: Path) -> Repo:
         names = ("app.py", "a.long", "a.included", "a.deeper", "z.worktree")
-        hooks: dict[str | bytes, str | bytes] = {f"hooks/{name}": self.program.read_text() for name in HOOKS}
+        hooks: dict[str | bytes, str | bytes] = {
+            f"hooks/{name}": self.program.read_text() for name in HOOKS
+        }
         repo = Repo.make(path, {**{f"backend/src/{name}": "one\n" for name in names}, **hooks})
         for hook in HOOKS:
             (path / "hooks" / hook).chmod(0o755)
         return repo
 
     def _submodule(self, folder: Path) -> None:
-        inner = Repo.make(folder / "inner", {"inside.txt": "one\n", ".gitattributes": ATTRIBUTES}, rules=None)
-        self.repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{inner.path}", "sub")
+        inner = Repo.make(
+            folder / "inner", {"inside.txt": "one\n", ".gitattributes": ATTRIBUTES}, rules=None
+        )
+        self.repo.git(
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            f"file://{inner.path}",
+            "sub",
+        )
 
     def _arm(self, git_dir: Path, program: str) -> None:
-        words = {"program": program, "hooks": self.repo.path / "hooks", "attributes": git_dir / "attributes"}
+        words = {
+            "program": program,
+            "hooks": self.repo.path / "hooks",
+            "attributes": git_dir / "attributes",
+        }
         (git_dir / "attributes").write_text(ATTRIBUTES)
-        for name, text in (("config", CONFIG), ("included", INCLUDED), ("deeper", DEEPER), ("config.worktree", WORKTREE)):
+        for name, text in (
+            ("config", CONFIG),
+            ("included", INCLUDED),
+            ("deeper", DEEPER),
+            ("config.worktree", WORKTREE),
+        ):
             with (git_dir / name).open("a") as file:
                 file.write(text.format(**words))
         (git_dir / "info").mkdir(exist_ok=True)
@@ -160,7 +203,9 @@ class Hostile:
             (git_dir / "hooks" / hook).chmod(0o755)
 
     def _dirty(self) -> None:
-        """Changes of the same size, which git can only tell by running a clean filter; one more in the submodule; and new files."""
+        """Changes of the same size, which git can only tell by running a clean filter; one more in
+        the submodule; and new files.
+        """
         src = self.repo.path / "backend/src"
         for path in (*src.iterdir(), self.repo.path / "sub/inside.txt"):
             path.write_text("owt\n")

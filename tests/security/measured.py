@@ -17,9 +17,13 @@ resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s), int(cpu_s)))
 done = subprocess.run(argv)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 with open(report, "w") as file:
-    json.dump({"code": done.returncode, "cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}, file)
+    cpu_s = used.ru_utime + used.ru_stime
+    figures = {"code": done.returncode, "cpu_s": cpu_s, "peak_mb": used.ru_maxrss / 1024}
+    json.dump(figures, file)
 """
-"""A small process of its own between pytest and toolkit: a child's peak starts with that of whoever started it."""
+"""A small process of its own between pytest and toolkit: a child's peak starts with that of whoever
+started it.
+"""
 
 
 class Measured(Struct, frozen=True):
@@ -32,12 +36,21 @@ class Measured(Struct, frozen=True):
     peak_mb: float
 
 
-def measured(folder: Path, report: Path, *args: str, given: bytes = b"", cpu_s: int = 10) -> Measured:
-    """Run `python -m toolkit` to its end, or until it has used its time (then `code` is negative)."""
+def measured(
+    folder: Path, report: Path, *args: str, given: bytes = b"", cpu_s: int = 10
+) -> Measured:
+    """Run `python -m toolkit` to its end, or until it has used its time (then `code` is
+    negative).
+    """
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     launcher = [sys.executable, "-S", "-c", _LAUNCHER, str(report), str(cpu_s)]
     done = subprocess.run(
-        [*launcher, sys.executable, "-m", "toolkit", *args], cwd=folder, env=env, input=given, capture_output=True, timeout=120
+        [*launcher, sys.executable, "-m", "toolkit", *args],
+        cwd=folder,
+        env=env,
+        input=given,
+        capture_output=True,
+        timeout=120,
     )
     found = json.loads(report.read_text())
     out, err = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))

@@ -41,8 +41,14 @@ NAMES: dict[str, bytes] = {
 
 
 def everywhere(content: str) -> dict[str | bytes, str | bytes]:
-    """A file of each name at the root, below a folder that a rule has, and in a folder of that very name."""
-    return {place: content for name in NAMES.values() for place in (name, b"backend/src/" + name, b"in/" + name + b"/file")}
+    """A file of each name at the root, below a folder that a rule has, and in a folder of that very
+    name.
+    """
+    return {
+        place: content
+        for name in NAMES.values()
+        for place in (name, b"backend/src/" + name, b"in/" + name + b"/file")
+    }
 
 
 def repository(repo: Repo) -> Repo:
@@ -61,8 +67,14 @@ def oracle(repo: Repo, *command: str) -> list[str]:
 
 
 def is_inert(text: str) -> bool:
-    """No control character but line ends, none that turns the writing, and no line that a CI system takes for a command."""
-    plain = all(char == "\n" or (char.isprintable() and char not in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068") for char in text)
+    """No control character but line ends, none that turns the writing, and no line that a CI system
+    takes for a command.
+    """
+    plain = all(
+        char == "\n"
+        or (char.isprintable() and char not in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
+        for char in text
+    )
     return plain and not any(line.strip().startswith("::") for line in text.split("\n"))
 
 

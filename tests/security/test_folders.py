@@ -1,4 +1,6 @@
-"""Folders that somebody else has made, or can write to: nothing in them is run, trusted or overwritten."""
+"""Folders that somebody else has made, or can write to: nothing in them is run, trusted or
+overwritten.
+"""
 
 from __future__ import annotations
 
@@ -92,19 +94,25 @@ def test_sandbox_up_does_not_run_what_was_planted(cache: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("spoil", SPOIL)
 @pytest.mark.parametrize("which", ["state", "sandbox"])
-def test_a_planted_sandbox_is_neither_trusted_nor_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, which: str) -> None:
+def test_a_planted_sandbox_is_neither_trusted_nor_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, which: str
+) -> None:
     state = tmp_path / "state"
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(state))
     (state / "sandbox").mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
-    (state / "sandbox/sandbox.json").write_text('{"server": {"pid": 1, "born": "x", "port": 1, "token": "x", "folder": "/"}}')
+    (state / "sandbox/sandbox.json").write_text(
+        '{"server": {"pid": 1, "born": "x", "port": 1, "token": "x", "folder": "/"}}'
+    )
     spoil(state if which == "state" else state / "sandbox")
     for ask in (box.load, box.down):
         with pytest.raises(StateDamaged, match="toolkit's state"):
             ask()
 
 
-def test_the_sandboxs_lock_does_not_empty_what_a_link_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sandboxs_lock_does_not_empty_what_a_link_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     (tmp_path / "state").mkdir(mode=0o700)
     victim = tmp_path / "victim"
@@ -142,18 +150,29 @@ def test_what_a_planted_cache_says_of_a_base_image_is_not_read(cache: Path, spoi
 
 def test_a_crash_log_is_for_nobody_else_to_read(tmp_path: Path) -> None:
     repo = Repo.make(tmp_path / "repo", {"a": "1"})
-    script = "import os; os.umask(0); from toolkit.cli import crash; raise SystemExit(crash.report(ValueError('x'), ['diff']))"
+    script = (
+        "import os; os.umask(0); from toolkit.cli import crash; raise"
+        " SystemExit(crash.report(ValueError('x'), ['diff']))"
+    )
     import subprocess
     import sys
 
-    env = {**os.environ, "TOOLKIT_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True)
+    env = {
+        **os.environ,
+        "TOOLKIT_STATE_DIR": str(tmp_path / "state"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True
+    )
     assert done.returncode == 3
     [log] = (tmp_path / "state").glob("crash-*.log")
     assert log.stat().st_mode & 0o777 == 0o600
     assert log.parent.stat().st_mode & 0o777 == 0o700
     log.parent.chmod(0o777)
-    again = subprocess.run([sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "-c", script], env=env, cwd=repo.path, capture_output=True, text=True
+    )
     assert again.returncode == 3
     assert len([*log.parent.glob("crash-*.log")]) == 1
     assert "ValueError" in again.stderr
@@ -166,4 +185,7 @@ def test_a_folder_is_made_for_us_alone_whatever_the_umask(tmp_path: Path) -> Non
     finally:
         os.umask(before)
     assert made == str(tmp_path / "a/cache/one/two")
-    assert [os.stat(path).st_mode & 0o777 for path in (made, os.path.dirname(made), tmp_path / "a/cache")] == [0o700] * 3
+    assert [
+        os.stat(path).st_mode & 0o777
+        for path in (made, os.path.dirname(made), tmp_path / "a/cache")
+    ] == [0o700] * 3

@@ -1,4 +1,6 @@
-"""A stranger's repository runs nothing: not from its configuration, attributes, hooks, submodules or remotes (S4 to S8, S10)."""
+"""A stranger's repository runs nothing: not from its configuration, attributes, hooks, submodules
+or remotes (S4 to S8, S10).
+"""
 
 import os
 import shutil
@@ -66,7 +68,10 @@ VERBS: list[tuple[str, ...]] = [
 """Without an account, and so as far as each goes without one."""
 
 
-WITHOUT_FILTERS = "-c filter.deeper.process= -c filter.long.process= -c filter.Worktree.clean= -c filter.Worktree.required=false"
+WITHOUT_FILTERS = (
+    "-c filter.deeper.process= -c filter.long.process= -c filter.Worktree.clean= -c"
+    " filter.Worktree.required=false"
+)
 """Git dies of those that do not answer before it would run a hook."""
 
 
@@ -77,8 +82,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
 
 def plain(repo: Repo, *args: str) -> None:
     """Git as everybody runs it, in an environment of its own. It may well fail."""
-    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
-    subprocess.run(["git", *args], cwd=repo.path, env=env, capture_output=True, timeout=60, check=False)
+    env = {
+        "PATH": os.environ["PATH"],
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+    subprocess.run(
+        ["git", *args], cwd=repo.path, env=env, capture_output=True, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +109,9 @@ def plain(repo: Repo, *args: str) -> None:
         ("fetch", "program remote"),
     ],
 )
-def test_the_trap_works_plain_git_runs_the_program(hostile: Hostile, command: str, mark: str) -> None:
+def test_the_trap_works_plain_git_runs_the_program(
+    hostile: Hostile, command: str, mark: str
+) -> None:
     """S4: if this fails, the tests below prove nothing."""
     os.utime(hostile.repo.path / "rules.toml", (1, len(mark)))
     plain(hostile.repo, *command.split())
@@ -105,7 +119,9 @@ def test_the_trap_works_plain_git_runs_the_program(hostile: Hostile, command: st
 
 
 @pytest.mark.parametrize("args", VERBS, ids=" ".join)
-def test_no_command_runs_a_program_of_the_repository(hostile: Hostile, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+def test_no_command_runs_a_program_of_the_repository(
+    hostile: Hostile, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     """S4."""
     found = toolkit(hostile.repo.path, *args)
     assert found.code in (0, 1, 2, 7, 10), found.err
@@ -119,16 +135,32 @@ def test_every_command_is_tried_on_the_hostile_repository() -> None:
 
 def test_the_answer_about_a_hostile_repository_is_right(hostile: Hostile, toolkit: Toolkit) -> None:
     """S4: to run nothing is no excuse to see nothing, filters or not."""
-    found = {one["path"]: one["origin"] for one in toolkit(hostile.repo.path, "diff", "--json", "HEAD").json["changes"]}
+    found = {
+        one["path"]: one["origin"]
+        for one in toolkit(hostile.repo.path, "diff", "--json", "HEAD").json["changes"]
+    }
     names = ("app.py", "a.long", "a.included", "a.deeper", "z.worktree")
-    assert found == {**{f"backend/src/{name}": "unstaged" for name in names}, "backend/src/new.py": "untracked", "sub": "unstaged"}
+    assert found == {
+        **{f"backend/src/{name}": "unstaged" for name in names},
+        "backend/src/new.py": "untracked",
+        "sub": "unstaged",
+    }
 
 
-def test_no_command_runs_a_program_of_the_repository_from_a_folder_or_a_submodule(hostile: Hostile, toolkit: Toolkit) -> None:
+def test_no_command_runs_a_program_of_the_repository_from_a_folder_or_a_submodule(
+    hostile: Hostile, toolkit: Toolkit
+) -> None:
     """S4: the submodule is a repository with a configuration of its own."""
     for folder in ("backend/src", "sub"):
-        for args in (("diff", "HEAD"), ("diff", "-v", "HEAD"), ("explain", "inside.txt"), ("rules", "check")):
-            toolkit(hostile.repo.path / folder, "--rules", str(hostile.repo.path / "rules.toml"), *args)
+        for args in (
+            ("diff", "HEAD"),
+            ("diff", "-v", "HEAD"),
+            ("explain", "inside.txt"),
+            ("rules", "check"),
+        ):
+            toolkit(
+                hostile.repo.path / folder, "--rules", str(hostile.repo.path / "rules.toml"), *args
+            )
             assert hostile.ran == []
 
 
@@ -142,7 +174,9 @@ def test_no_command_runs_a_program_of_a_linked_worktree(tmp_path: Path, toolkit:
     linked.git("config", "--worktree", "filter.evil.clean", f"touch {mark};cat")
     linked.git("config", "--worktree", "core.fsmonitor", f"touch {mark};false")
     (linked.path / "a.x").write_text("two\n")
-    assert [one["path"] for one in toolkit(linked.path, "diff", "--json", "HEAD").json["changes"]] == ["a.x"]
+    assert [
+        one["path"] for one in toolkit(linked.path, "diff", "--json", "HEAD").json["changes"]
+    ] == ["a.x"]
     assert not mark.exists()
     plain(linked, "status")
     assert mark.exists()
@@ -162,26 +196,50 @@ def test_replay_runs_no_program_of_a_bare_repository(tmp_path: Path, toolkit: To
 
 
 @pytest.mark.parametrize(
-    "args", [("diff", "HEAD"), ("diff", "-v", "HEAD~1"), ("explain", "a"), ("rules", "check"), ("rules", "replay")], ids=" ".join
+    "args",
+    [
+        ("diff", "HEAD"),
+        ("diff", "-v", "HEAD~1"),
+        ("explain", "a"),
+        ("rules", "check"),
+        ("rules", "replay"),
+    ],
+    ids=" ".join,
 )
-def test_a_committed_bare_repository_is_refused_from_inside(repo: Repo, toolkit: Toolkit, tmp_path: Path, args: tuple[str, ...]) -> None:
+def test_a_committed_bare_repository_is_refused_from_inside(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path, args: tuple[str, ...]
+) -> None:
     """S5: CVE-2022-24765's cousin; whoever steps into the folder would run its monitor."""
     mark = tmp_path / "mark"
     inner = Repo.make(tmp_path / "inner", {"a": "x"})
     shutil.copytree(inner.path / ".git", repo.path / "docs/evil")
     Repo(repo.path / "docs/evil").git("config", "core.bare", "true")
     with (repo.path / "docs/evil/config").open("a") as file:
-        file.write(f'[core]\n\tfsmonitor = "touch {mark};false"\n\tworktree = "."\n[filter "x"]\n\tclean = "touch {mark};cat"\n')
+        file.write(
+            f'[core]\n\tfsmonitor = "touch {mark};false"\n\tworktree = "."\n[filter "x"]\n\tclean ='
+            f' "touch {mark};cat"\n'
+        )
     found = toolkit(repo.path / "docs/evil", "--rules", str(repo.path / "rules.toml"), *args)
     assert found.code == 2
     assert "has no working tree" in found.err
     assert not mark.exists()
 
 
-def test_a_local_filter_is_not_run_and_a_global_one_is(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_local_filter_is_not_run_and_a_global_one_is(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     """S6: git-lfs is the person's own, and without it every large file would look changed."""
-    repo.commit("attributes", {".gitattributes": "*.bin filter=own\n*.loc filter=local\n", "a.bin": "stored\n", "a.loc": "stored\n"})
-    Path(os.environ["HOME"], ".gitconfig").write_text(f'[filter "own"]\n\tclean = "touch {tmp_path}/own; echo stored"\n\trequired = true\n')
+    repo.commit(
+        "attributes",
+        {
+            ".gitattributes": "*.bin filter=own\n*.loc filter=local\n",
+            "a.bin": "stored\n",
+            "a.loc": "stored\n",
+        },
+    )
+    Path(os.environ["HOME"], ".gitconfig").write_text(
+        f'[filter "own"]\n\tclean = "touch {tmp_path}/own; echo stored"\n\trequired = true\n'
+    )
     repo.git("config", "filter.local.clean", f"touch {tmp_path}/local; echo stored")
     repo.write({"a.bin": "edited\n", "a.loc": "edited\n"})
     found = toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
@@ -190,7 +248,9 @@ def test_a_local_filter_is_not_run_and_a_global_one_is(repo: Repo, toolkit: Tool
     assert not (tmp_path / "local").exists()
 
 
-def test_a_global_filter_runs_for_what_the_persons_own_attributes_say(repo: Repo, toolkit: Toolkit) -> None:
+def test_a_global_filter_runs_for_what_the_persons_own_attributes_say(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     """S6: `git lfs` and `git-crypt` can be set up for every repository of a person."""
     repo.commit("stored", {"a.bin": "stored\n"})
     home = Path(os.environ["HOME"])
@@ -202,19 +262,29 @@ def test_a_global_filter_runs_for_what_the_persons_own_attributes_say(repo: Repo
     assert toolkit(repo.path, "diff", "--json", "HEAD").json["changes"] == []
 
 
-def test_a_local_filter_does_not_run_under_the_name_of_a_global_one(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_local_filter_does_not_run_under_the_name_of_a_global_one(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     """S6."""
     repo.commit("attributes", {".gitattributes": "*.bin filter=lfs\n", "a.bin": "stored\n"})
     Path(os.environ["HOME"], ".gitconfig").write_text('[filter "lfs"]\n\tclean = "cat"\n')
     repo.git("config", "filter.lfs.clean", f"touch {tmp_path}/local; cat")
     repo.write({"a.bin": "edited\n"})
-    assert [one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]] == ["a.bin"]
+    assert [
+        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+    ] == ["a.bin"]
     assert not (tmp_path / "local").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository away")
-@pytest.mark.parametrize("args", [("diff", "HEAD"), ("explain", "a"), ("rules", "check"), ("rules", "replay"), ("doctor",)], ids=" ".join)
-def test_a_repository_of_another_user_is_refused_with_gits_words(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "args",
+    [("diff", "HEAD"), ("explain", "a"), ("rules", "check"), ("rules", "replay"), ("doctor",)],
+    ids=" ".join,
+)
+def test_a_repository_of_another_user_is_refused_with_gits_words(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     """S7: CVE-2022-24765. Nothing is written to trust it."""
     for folder, folders, files in os.walk(repo.path):
         for name in (".", *folders, *files):
@@ -236,18 +306,33 @@ def test_a_missing_object_is_not_fetched_through_a_remote_that_is_a_program(
     clone.git("config", "protocol.ext.allow", "always")
     clone.git("config", "protocol.allow", "always")
     clone.git("config", "remote.origin.url", f"ext::sh -c touch% {tmp_path}/mark")
-    for args in (("diff", "HEAD~1"), ("diff", "-v", "HEAD~1..HEAD"), ("explain", "rules.toml"), ("rules", "replay"), ("rules", "check")):
+    for args in (
+        ("diff", "HEAD~1"),
+        ("diff", "-v", "HEAD~1..HEAD"),
+        ("explain", "rules.toml"),
+        ("rules", "replay"),
+        ("rules", "check"),
+    ):
         assert toolkit(clone.path, *args).code in (0, 2)
         assert not (tmp_path / "mark").exists()
     plain(clone, "cat-file", "-p", "HEAD~1:rules.toml")
     assert (tmp_path / "mark").exists(), "the trap does not work"
 
 
-def test_a_submodule_path_that_ends_in_a_carriage_return_is_one_path(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_submodule_path_that_ends_in_a_carriage_return_is_one_path(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     """S10: CVE-2025-48384."""
     inner = Repo.make(tmp_path / "inner", {"a": "x"}, rules=None)
     commit = inner.git("rev-parse", "HEAD")
-    repo.write({".gitmodules": '[submodule "s"]\n\tpath = "sub\r"\n\turl = ext::sh -c touch% mark\n\tupdate = !touch mark\n'})
+    repo.write(
+        {
+            ".gitmodules": (
+                '[submodule "s"]\n\tpath = "sub\r"\n\turl = ext::sh -c touch% mark\n\tupdate ='
+                " !touch mark\n"
+            )
+        }
+    )
     repo.git("add", "-A")
     repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},sub\r")
     repo.git("commit", "-q", "-m", "submodule")
@@ -255,7 +340,10 @@ def test_a_submodule_path_that_ends_in_a_carriage_return_is_one_path(repo: Repo,
     with (repo.path / "sub/.git/config").open("a") as file:
         file.write(f'[core]\n\tfsmonitor = "touch {tmp_path}/mark;false"\n')
     for base, status in (("HEAD~1..HEAD", "added"), ("HEAD", "deleted")):
-        changes = {one["path"]: one["status"] for one in toolkit(repo.path, "diff", "--json", base).json["changes"]}
+        changes = {
+            one["path"]: one["status"]
+            for one in toolkit(repo.path, "diff", "--json", base).json["changes"]
+        }
         assert changes["sub\r"] == status
     assert not (tmp_path / "mark").exists()
     assert not (repo.path / "mark").exists()
@@ -263,11 +351,21 @@ def test_a_submodule_path_that_ends_in_a_carriage_return_is_one_path(repo: Repo,
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "fifo"])
 def test_what_gitmodules_includes_is_not_read(repo: Repo, tmp_path: Path, target: str) -> None:
-    """S10: git itself ignores includes there; one that was followed would wait for ever, fail, or show a line of the file."""
+    """S10: git itself ignores includes there; one that was followed would wait for ever, fail, or
+    show a line of the file.
+    """
     (tmp_path / "secret").write_text("hunter2\n")
     os.mkfifo(repo.path / "fifo")
-    repo.commit("includes", {".gitmodules": f'[include]\n\tpath = {target}\n[submodule "s"]\n\tpath = s\n\turl = u\n'})
-    for args in (("diff", "-v", "HEAD~1"), ("diff", "HEAD~1..HEAD"), ("explain", ".gitmodules"), ("rules", "check")):
+    repo.commit(
+        "includes",
+        {".gitmodules": f'[include]\n\tpath = {target}\n[submodule "s"]\n\tpath = s\n\turl = u\n'},
+    )
+    for args in (
+        ("diff", "-v", "HEAD~1"),
+        ("diff", "HEAD~1..HEAD"),
+        ("explain", ".gitmodules"),
+        ("rules", "check"),
+    ):
         found = process(repo.path, *args)
         assert found.code == 0, found.err
         assert "hunter2" not in found.out + found.err
@@ -277,7 +375,13 @@ def test_what_gitmodules_includes_is_not_read(repo: Repo, tmp_path: Path, target
 def test_a_configuration_that_git_cannot_read_is_told(repo: Repo, toolkit: Toolkit) -> None:
     """P10: also where GitPython reads it by itself."""
     (repo.path / ".git/config").write_text("[core\n")
-    for args in (("diff", "HEAD"), ("diff", "-v", "HEAD"), ("explain", "a"), ("rules", "check"), ("rules", "replay")):
+    for args in (
+        ("diff", "HEAD"),
+        ("diff", "-v", "HEAD"),
+        ("explain", "a"),
+        ("rules", "check"),
+        ("rules", "replay"),
+    ):
         assert toolkit(repo.path, *args).code == 2
 
 
@@ -298,7 +402,9 @@ def test_a_configuration_that_git_cannot_read_is_told(repo: Repo, toolkit: Toolk
     ],
     ids=ascii,
 )
-def test_an_odd_configuration_is_read_as_git_reads_it_or_refused(repo: Repo, toolkit: Toolkit, config: str) -> None:
+def test_an_odd_configuration_is_read_as_git_reads_it_or_refused(
+    repo: Repo, toolkit: Toolkit, config: str
+) -> None:
     """P10: GitPython has a reader of its own."""
     repo.commit("second", {"backend/src/app.py": "new\n"})
     with (repo.path / ".git/config").open("ab") as file:
@@ -331,7 +437,9 @@ def test_an_odd_commit_is_told_or_refused(repo: Repo, toolkit: Toolkit, people: 
     repo.write({"backend/src/app.py": "new\n"})
     repo.git("add", "-A")
     text = f"tree {repo.git('write-tree')}\nparent {parent}\n{people}\n\xe9 message\n"
-    commit = repo.git("hash-object", "-w", "-t", "commit", "--literally", "--stdin", given=text.encode("latin-1"))
+    commit = repo.git(
+        "hash-object", "-w", "-t", "commit", "--literally", "--stdin", given=text.encode("latin-1")
+    )
     repo.git("update-ref", "HEAD", commit)
     for args in (
         ("diff", "-v", "HEAD~1"),

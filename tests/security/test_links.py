@@ -1,4 +1,6 @@
-"""Files that are read because a repository names them: a link to somebody's keys is not read, not quoted, not sent."""
+"""Files that are read because a repository names them: a link to somebody's keys is not read, not
+quoted, not sent.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,11 @@ def readers(name: str) -> list[tuple[str, ...]]:
         return [("deploy-stack", "queue" if name.startswith("infra/") else "cdk", "--dry-run")]
     if name == "checks.toml":
         return [("smoke-test",), ("rules", "check")]
-    return [("diff", "HEAD"), ("explain", "x")] if name == "rules.toml" else [("init", "--out", "-"), ("doctor",)]
+    return (
+        [("diff", "HEAD"), ("explain", "x")]
+        if name == "rules.toml"
+        else [("init", "--out", "-"), ("doctor",)]
+    )
 
 
 @pytest.fixture
@@ -85,7 +91,14 @@ def repo(tmp_path: Path) -> Repo:
 @pytest.fixture
 def live(cloud: Cloud) -> None:
     """What the targets name is there, so that commands come as far as the files."""
-    place, detail = Place("dev", REGION, ACCOUNT), {"cluster": "c", "repository": "app", "container": "main"}
+    place, detail = (
+        Place("dev", REGION, ACCOUNT),
+        {
+            "cluster": "c",
+            "repository": "app",
+            "container": "main",
+        },
+    )
     part = provision.Part(place, Wanted("service", "s", detail))
     provision.make([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
 
@@ -106,7 +119,9 @@ def linked(repo: Repo, name: str, to: Path) -> None:
 @pytest.mark.usefixtures("live")
 @pytest.mark.parametrize("where", ["outside", "git"])
 @pytest.mark.parametrize("name", ["rules.toml", *FILES])
-def test_no_command_quotes_what_a_link_leads_to(repo: Repo, secret: Path, toolkit: Toolkit, name: str, where: str) -> None:
+def test_no_command_quotes_what_a_link_leads_to(
+    repo: Repo, secret: Path, toolkit: Toolkit, name: str, where: str
+) -> None:
     if where == "git":
         with open(repo.path / ".git/config", "a") as file:
             file.write(f'[http "https://example.com/"]\n\textraheader = {CANARY}\n')
@@ -147,7 +162,11 @@ def test_a_link_out_is_refused_and_named(
         linked(repo, name, secret)
     found = toolkit(repo.path, *command)
     assert found.code == 2
-    assert "link" in found.err or "outside of the repository" in found.err or "no folder of this repository" in found.err
+    assert (
+        "link" in found.err
+        or "outside of the repository" in found.err
+        or "no folder of this repository" in found.err
+    )
     assert CANARY not in found.out + found.err
 
 
@@ -157,7 +176,9 @@ def test_a_link_inside_of_the_repository_is_read(repo: Repo, toolkit: Toolkit) -
     assert toolkit(repo.path, "rules", "check").code == 0
 
 
-def test_rules_that_a_person_names_may_lie_anywhere(repo: Repo, secret: Path, toolkit: Toolkit) -> None:
+def test_rules_that_a_person_names_may_lie_anywhere(
+    repo: Repo, secret: Path, toolkit: Toolkit
+) -> None:
     elsewhere = secret.parent / "rules.toml"
     elsewhere.write_text(RULES.replace('include = ["checks.toml"]\n', ""))
     assert toolkit(repo.path, "diff", "--rules", str(elsewhere), "HEAD").code == 0
@@ -168,7 +189,9 @@ def recipe(repo: Repo) -> Recipe:
 
 
 @pytest.mark.parametrize("name", ["app/Dockerfile", "app/Dockerfile.dockerignore"])
-def test_an_engine_is_not_started_on_a_file_that_is_not_the_repositorys(repo: Repo, secret: Path, name: str) -> None:
+def test_an_engine_is_not_started_on_a_file_that_is_not_the_repositorys(
+    repo: Repo, secret: Path, name: str
+) -> None:
     assert engines._options(recipe(repo))
     linked(repo, name, secret)
     with pytest.raises(FileProblem, match="a link that leads out of the repository"):
@@ -204,17 +227,25 @@ def test_what_names_the_packages_of_a_templates_code_is_refused_as_a_link_out(
     repo: Repo, secret: Path, toolkit: Toolkit, name: str, where: str
 ) -> None:
     config = repo.path / ".git/config"
-    repo.write({"infra/queue.json": FUNCTION, "infra/code/main.py": "def handler(event, context): ...\n"})
+    repo.write(
+        {"infra/queue.json": FUNCTION, "infra/code/main.py": "def handler(event, context): ...\n"}
+    )
     (repo.path / "infra/code" / name).symlink_to(secret if where == "outside" else config)
     found = toolkit(repo.path, "deploy-stack", "queue", "--dry-run")
     assert found.code == 2, found.err
     assert f"infra/code/{name}" in found.err
-    said = "a link that leads out of the repository" if where == "outside" else "it is in git's own folder"
+    said = (
+        "a link that leads out of the repository"
+        if where == "outside"
+        else "it is in git's own folder"
+    )
     assert said in found.err
     assert CANARY not in found.out + found.err
 
 
-def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(repo: Repo, secret: Path) -> None:
+def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(
+    repo: Repo, secret: Path
+) -> None:
     secret.with_name("app.py").write_text("os.environ['CANARY']\nos.environ[name]\n")
     repo.write({"shared/inside.py": "os.environ['SHARED']\n"})
     (repo.path / "cdk/outside.py").symlink_to(secret.with_name("app.py"))
@@ -222,7 +253,9 @@ def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(repo
     (repo.path / ".git/hook.py").write_text("os.environ['HOOK']\n")
     (repo.path / "cdk/hook.py").symlink_to("../.git/hook.py")
     os.mkfifo(repo.path / "cdk/pipe.py")
-    assert cdk_environment.reads(str(repo.path / "cdk"), str(repo.path)) == cdk_environment.Reads(frozenset({"SHARED"}), False)
+    assert cdk_environment.reads(str(repo.path / "cdk"), str(repo.path)) == cdk_environment.Reads(
+        frozenset({"SHARED"}), False
+    )
 
 
 Make = Callable[[Path], None]
@@ -230,11 +263,29 @@ Make = Callable[[Path], None]
 
 @pytest.mark.parametrize(
     "make",
-    [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("nothing"), lambda path: None],
+    [
+        os.mkfifo,
+        os.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("nothing"),
+        lambda path: None,
+    ],
     ids=["pipe", "folder", "device", "broken link", "missing"],
-)  # fmt: skip
-@pytest.mark.parametrize("name", ["app/Dockerfile", "checks.toml", "rules.toml", "infra/queue.json", "cdk/cdk.json", "app/.dockerignore"])
-def test_what_is_no_file_is_told_at_once(repo: Repo, toolkit: Toolkit, name: str, make: Make) -> None:
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "app/Dockerfile",
+        "checks.toml",
+        "rules.toml",
+        "infra/queue.json",
+        "cdk/cdk.json",
+        "app/.dockerignore",
+    ],
+)
+def test_what_is_no_file_is_told_at_once(
+    repo: Repo, toolkit: Toolkit, name: str, make: Make
+) -> None:
     (repo.path / "app/Dockerfile.dockerignore").unlink()
     (repo.path / name).unlink()
     make(repo.path / name)
@@ -255,7 +306,9 @@ def test_a_pipe_is_no_file_wherever_the_repository_lies(tmp_path: Path) -> None:
             files.read_inside(str(tmp_path), name, 10)
 
 
-def test_a_file_that_becomes_a_link_on_the_way_is_not_followed(tmp_path: Path, secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_becomes_a_link_on_the_way_is_not_followed(
+    tmp_path: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the look and the reading somebody puts a link in its place."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/file").write_text("fine")

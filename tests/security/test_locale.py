@@ -1,4 +1,6 @@
-"""Names that are not ASCII, where the locale is not UTF-8: they stay the same name on their way through."""
+"""Names that are not ASCII, where the locale is not UTF-8: they stay the same name on their way
+through.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,23 @@ def test_a_filter_of_any_name_is_not_run(repo: Repo, tmp_path: Path, name: bytes
     mark = tmp_path / "ran"
     (repo.path / ".gitattributes").write_bytes(b"*.txt filter=" + name + b"\n")
     with open(repo.path / ".git/config", "ab") as file:
-        file.write(b'[filter "' + name + b'"]\n\t' + key.encode() + b" = touch " + os.fsencode(mark) + b"; cat\n")
+        file.write(
+            b'[filter "'
+            + name
+            + b'"]\n\t'
+            + key.encode()
+            + b" = touch "
+            + os.fsencode(mark)
+            + b"; cat\n"
+        )
     (repo.path / "b.txt").write_text("two\n")
     (repo.path / "élan.txt").write_text("two\n")
     found = process(repo.path, "diff", "HEAD", given=b"", **PLAIN)
     assert found.code == 0, found.err
     assert not mark.exists()
-    script = "import sys; from toolkit.ports.git import Git; print(len(Git.open(sys.argv[1]).status()))"
+    script = (
+        "import sys; from toolkit.ports.git import Git; print(len(Git.open(sys.argv[1]).status()))"
+    )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **PLAIN}
     command = [sys.executable, "-X", "utf8=0", "-c", script, str(repo.path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
@@ -65,14 +77,27 @@ def test_the_filter_would_have_run(repo: Repo, tmp_path: Path) -> None:
         file.write(f'[filter "é"]\n\tclean = touch {mark}; cat\n'.encode())
     (repo.path / ".gitattributes").write_bytes("*.txt filter=é\n".encode())
     (repo.path / "b.txt").write_text("two\n")
-    subprocess.run(["git", "status"], cwd=repo.path, check=True, capture_output=True, env={**os.environ, **PLAIN})
+    subprocess.run(
+        ["git", "status"],
+        cwd=repo.path,
+        check=True,
+        capture_output=True,
+        env={**os.environ, **PLAIN},
+    )
     assert mark.exists()
 
 
-@pytest.mark.parametrize("locale", [PLAIN, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize(
+    "locale", [PLAIN, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}]
+)
 @pytest.mark.parametrize("command", [("explain", "élan.txt"), ("rules", "match", "élan.txt")])
-def test_a_name_goes_where_its_pattern_says_whatever_the_locale(repo: Repo, command: tuple[str, ...], locale: dict[str, str]) -> None:
-    plain, usual = process(repo.path, *command, "--json", given=b"", **locale), process(repo.path, *command, "--json", LC_ALL="C.UTF-8")
+def test_a_name_goes_where_its_pattern_says_whatever_the_locale(
+    repo: Repo, command: tuple[str, ...], locale: dict[str, str]
+) -> None:
+    plain, usual = (
+        process(repo.path, *command, "--json", given=b"", **locale),
+        process(repo.path, *command, "--json", LC_ALL="C.UTF-8"),
+    )
     assert (plain.code, plain.json) == (usual.code, usual.json)
     assert '"app"' in plain.out
     assert '"rest"' not in str(plain.json.get("targets"))
@@ -81,11 +106,20 @@ def test_a_name_goes_where_its_pattern_says_whatever_the_locale(repo: Repo, comm
 @pytest.mark.parametrize(
     "command",
     [
-        ("diff", "HEAD"), ("diff", "-v", "HEAD"), ("diff", "--json", "HEAD"), ("explain", "élan.txt", "\udcff"), ("rules", "check"),
-        ("rules", "replay"), ("doctor",), ("init", "--out", "-"), ("deploy", "--all", "--dry-run"), ("-C", "é", "diff", "HEAD"),
-        ("rules", "match", "é/x"), ("diff", "--paths-from", "é/list"),
+        ("diff", "HEAD"),
+        ("diff", "-v", "HEAD"),
+        ("diff", "--json", "HEAD"),
+        ("explain", "élan.txt", "\udcff"),
+        ("rules", "check"),
+        ("rules", "replay"),
+        ("doctor",),
+        ("init", "--out", "-"),
+        ("deploy", "--all", "--dry-run"),
+        ("-C", "é", "diff", "HEAD"),
+        ("rules", "match", "é/x"),
+        ("diff", "--paths-from", "é/list"),
     ],
-)  # fmt: skip
+)
 def test_no_command_fails_for_a_name_or_the_locale(repo: Repo, command: tuple[str, ...]) -> None:
     (repo.path / "élan.txt").write_text("two\n")
     (repo.path / "é").mkdir()

@@ -18,25 +18,38 @@ def test_a_name_that_is_no_utf8_hides_nothing_beside_it(repo: Repo, toolkit: Too
     repo.commit("latin-1", {b"backend/src/caf\xe9.txt": "x", "backend/src/app.py": "new\n"})
     changes = toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
     assert [one["path"] for one in changes] == ["backend/src/app.py", "backend/src/caf\udce9.txt"]
-    assert {one["path"] for one in changes} == set(oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD"))
+    assert {one["path"] for one in changes} == set(
+        oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD")
+    )
 
 
 def test_odd_names_are_the_same_set_as_git_tells(repo: Repo, toolkit: Toolkit) -> None:
     """S2, for committed, uncommitted and untracked files."""
     repository(repo)
     committed = set(oracle(repo, "diff", "-z", "--name-only", "--no-renames", "HEAD~1", "HEAD"))
-    dirty = {*oracle(repo, "diff", "-z", "--name-only", "HEAD"), *oracle(repo, "ls-files", "-o", "-z")}
+    dirty = {
+        *oracle(repo, "diff", "-z", "--name-only", "HEAD"),
+        *oracle(repo, "ls-files", "-o", "-z"),
+    }
     assert len(committed) == 3 * len(NAMES)
     assert len(dirty) == 2 * len(NAMES)
-    assert {one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]} == committed
-    assert {one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]} == dirty
-    assert {one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1").json["changes"]} == committed | dirty
+    assert {
+        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
+    } == committed
+    assert {
+        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD").json["changes"]
+    } == dirty
+    assert {
+        one["path"] for one in toolkit(repo.path, "diff", "--json", "HEAD~1").json["changes"]
+    } == committed | dirty
 
 
 def test_odd_names_go_where_the_rules_send_them(repo: Repo, toolkit: Toolkit) -> None:
     repository(repo)
     changes = toolkit(repo.path, "diff", "--json", "HEAD~1..HEAD").json["changes"]
-    assert {one["path"] for one in changes if one["targets"] == ["app"]} == {f"backend/src/{os.fsdecode(name)}" for name in NAMES.values()}
+    assert {one["path"] for one in changes if one["targets"] == ["app"]} == {
+        f"backend/src/{os.fsdecode(name)}" for name in NAMES.values()
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,7 +70,9 @@ def test_odd_names_go_where_the_rules_send_them(repo: Repo, toolkit: Toolkit) ->
     ],
     ids=" ".join,
 )
-def test_odd_names_are_inert_in_every_output(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+def test_odd_names_are_inert_in_every_output(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     """S2, S13: text, table and JSON."""
     repository(repo)
     found = toolkit(repo.path, *args)
@@ -68,11 +83,16 @@ def test_odd_names_are_inert_in_every_output(repo: Repo, toolkit: Toolkit, args:
     assert not made(repo.path.parent, "x")
 
 
-def test_a_command_that_ci_systems_find_anywhere_is_disarmed_in_json(repo: Repo, toolkit: Toolkit) -> None:
+def test_a_command_that_ci_systems_find_anywhere_is_disarmed_in_json(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     """S2: `toolkit diff --json` in a job's log is a line that the runner reads, too."""
     repo.write({"a##[error]x": "x", "##vso[task.setvariable variable=x]y": "x"})
     found = toolkit(repo.path, "diff", "--json", "HEAD")
-    assert [one["path"] for one in found.json["changes"]] == ["##vso[task.setvariable variable=x]y", "a##[error]x"]
+    assert [one["path"] for one in found.json["changes"]] == [
+        "##vso[task.setvariable variable=x]y",
+        "a##[error]x",
+    ]
     assert not has_command(found.out)
 
 
@@ -87,7 +107,11 @@ def test_an_odd_name_is_explained_by_itself(repo: Repo, toolkit: Toolkit, name: 
 
 def test_odd_names_are_inert_as_given_paths(repo: Repo) -> None:
     given = b"\0".join(os.fsencode(name) for name in everywhere(""))
-    for args in (("diff", "-z", "--paths-from", "-"), ("rules", "match", "-z", "-"), ("rules", "match", "-z", "--json", "-")):
+    for args in (
+        ("diff", "-z", "--paths-from", "-"),
+        ("rules", "match", "-z", "-"),
+        ("rules", "match", "-z", "--json", "-"),
+    ):
         found = process(repo.path, *args, given=given)
         assert found.code == 0, found.err
         assert is_inert(found.out + found.err)
@@ -100,7 +124,12 @@ def test_odd_names_survive_gits_own_quotes(repo: Repo) -> None:
     repository(repo)
     repo.git("config", "core.quotepath", "true")
     wanted = set(oracle(repo, "diff", "-z", "--name-only", "HEAD~1", "HEAD"))
-    listed = subprocess.run(["git", "diff", "--name-only", "HEAD~1", "HEAD"], cwd=repo.path, capture_output=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "diff", "--name-only", "HEAD~1", "HEAD"],
+        cwd=repo.path,
+        capture_output=True,
+        check=True,
+    ).stdout
     found = process(repo.path, "diff", "--json", "--paths-from", "-", given=listed)
     assert {one["path"] for one in found.json["changes"]} == wanted
 
@@ -108,12 +137,20 @@ def test_odd_names_survive_gits_own_quotes(repo: Repo) -> None:
 def test_odd_words_in_rules_are_inert_in_every_output(repo: Repo, toolkit: Toolkit) -> None:
     """S13: names of rules, patterns and instructions are a stranger's words as well."""
     bad = "\\u001b]0;pwn\\u0007\\n::error::x\\u202e"
-    rules = RULES.replace("App code", f"A{bad}").replace('"backend/src/**"', f'"backend/src/**", "never{bad}"')
+    rules = RULES.replace("App code", f"A{bad}").replace(
+        '"backend/src/**"', f'"backend/src/**", "never{bad}"'
+    )
     rules += (
-        f'\n[targets.hand]\nkind = "manual"\ninstructions = "do {bad}"\n[[rules]]\nname = "B"\npaths = ["by-hand"]\ndeploy = ["hand"]\n'
+        f'\n[targets.hand]\nkind = "manual"\ninstructions = "do {bad}"\n[[rules]]\nname ='
+        ' "B"\npaths = ["by-hand"]\ndeploy = ["hand"]\n'
     )
     repo.commit("rules", {"rules.toml": rules, "backend/src/app.py": "new\n", "by-hand": "x"})
-    for args in (("diff", "-v", "HEAD~1"), ("explain", "backend/src/app.py"), ("rules", "check"), ("rules", "match", "backend/src/x")):
+    for args in (
+        ("diff", "-v", "HEAD~1"),
+        ("explain", "backend/src/app.py"),
+        ("rules", "check"),
+        ("rules", "match", "backend/src/x"),
+    ):
         found = toolkit(repo.path, *args)
         assert found.code == 0
         assert "\\u001b" in found.out or "\\x1b" in found.out
@@ -122,7 +159,14 @@ def test_odd_words_in_rules_are_inert_in_every_output(repo: Repo, toolkit: Toolk
 
 def test_odd_words_in_wrong_rules_are_inert(repo: Repo, toolkit: Toolkit) -> None:
     bad = "\\u001b]0;pwn\\u0007\\n::error::x\\u202e"
-    repo.write({"rules.toml": f'version = 1\nproject = "{bad}"\nunmatched = "{bad}"\n"{bad}" = 1\n[targets."{bad}"]\nkind = "{bad}"\n'})
+    repo.write(
+        {
+            "rules.toml": (
+                f'version = 1\nproject = "{bad}"\nunmatched = "{bad}"\n"{bad}" ='
+                f' 1\n[targets."{bad}"]\nkind = "{bad}"\n'
+            )
+        }
+    )
     found = toolkit(repo.path, "rules", "check")
     assert found.code == 2
     assert is_inert(found.out + found.err)
@@ -131,7 +175,16 @@ def test_odd_words_in_wrong_rules_are_inert(repo: Repo, toolkit: Toolkit) -> Non
 def test_odd_words_in_commits_are_inert(repo: Repo, toolkit: Toolkit) -> None:
     repo.write({"backend/src/app.py": "new\n"})
     repo.git("add", "-A")
-    repo.git("-c", "user.name=x", "commit", "-q", "--author", "\x1b]0;pwn\x07\u202eEve <e@example.com>", "-m", "\x1b[2K::error::x\u202e")
+    repo.git(
+        "-c",
+        "user.name=x",
+        "commit",
+        "-q",
+        "--author",
+        "\x1b]0;pwn\x07\u202eEve <e@example.com>",
+        "-m",
+        "\x1b[2K::error::x\u202e",
+    )
     repo.git("branch", "-m", "x\u202ey")
     for args in (("diff", "-v", "HEAD~1"), ("explain", "backend/src/app.py")):
         found = toolkit(repo.path, *args)
@@ -156,7 +209,15 @@ def test_an_odd_option_is_inert_in_the_question(repo: Repo) -> None:
     repo.write({bad: RULES, "backend/src/app.py": "new\n"})
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
     args = ["-m", "toolkit", "diff", "HEAD", "--rules", bad]
-    child = pexpect.spawn(sys.executable, args, cwd=str(repo.path), env=env, dimensions=(40, 200), encoding="utf-8", timeout=20)
+    child = pexpect.spawn(
+        sys.executable,
+        args,
+        cwd=str(repo.path),
+        env=env,
+        dimensions=(40, 200),
+        encoding="utf-8",
+        timeout=20,
+    )
     child.expect_exact("What now?")
     child.expect_exact("nothing")
     shown = child.before or ""
@@ -167,11 +228,19 @@ def test_an_odd_option_is_inert_in_the_question(repo: Repo) -> None:
     assert "\u202e" not in shown
 
 
-def test_files_of_a_ci_system_are_never_written(repo: Repo, toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_ci_system_are_never_written(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """S11, S12: there is no CI output yet, so nothing can be injected, also not through a link."""
     repository(repo)
     named = {}
-    for variable in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"):
+    for variable in (
+        "GITHUB_OUTPUT",
+        "GITHUB_ENV",
+        "GITHUB_PATH",
+        "GITHUB_STEP_SUMMARY",
+        "GITHUB_STATE",
+    ):
         named[variable] = tmp_path / variable
         named[variable].write_text("kept=1\n")
         (tmp_path / f"link-{variable}").symlink_to(named[variable])

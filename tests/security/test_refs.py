@@ -1,4 +1,6 @@
-"""What a person (or a job with somebody's branch name) gives as a base is never read as an option or as a path (S3)."""
+"""What a person (or a job with somebody's branch name) gives as a base is never read as an option
+or as a path (S3).
+"""
 
 from pathlib import Path
 
@@ -43,9 +45,16 @@ REFS = [
 
 
 @pytest.mark.parametrize("ref", REFS, ids=ascii)
-def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(repo: Repo, toolkit: Toolkit, ref: str) -> None:
+def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(
+    repo: Repo, toolkit: Toolkit, ref: str
+) -> None:
     """S3."""
-    commands = [("diff", "--", ref), ("diff", "--", f"{ref}..HEAD"), ("diff", "--", f"HEAD...{ref}"), ("rules", "replay", "--", ref)]
+    commands = [
+        ("diff", "--", ref),
+        ("diff", "--", f"{ref}..HEAD"),
+        ("diff", "--", f"HEAD...{ref}"),
+        ("rules", "replay", "--", ref),
+    ]
     for args in commands if ref else commands[:1]:
         found = toolkit(repo.path, *args)
         assert found.code == 2
@@ -57,9 +66,17 @@ def test_a_ref_that_is_no_commit_exits_with_two_and_writes_nothing(repo: Repo, t
 
 
 @pytest.mark.parametrize(
-    "args", [("diff", "--output=pwn"), ("diff", "-h"), ("rules", "replay", "--output=pwn"), ("explain", "--output=pwn")]
+    "args",
+    [
+        ("diff", "--output=pwn"),
+        ("diff", "-h"),
+        ("rules", "replay", "--output=pwn"),
+        ("explain", "--output=pwn"),
+    ],
 )
-def test_an_unknown_option_exits_with_two_and_writes_nothing(repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+def test_an_unknown_option_exits_with_two_and_writes_nothing(
+    repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     """S3."""
     assert toolkit(repo.path, *args).code == 2
     assert not made(repo.path.parent, "pwn")
@@ -70,7 +87,9 @@ def test_a_range_that_is_none_exits_with_two(repo: Repo, toolkit: Toolkit, ref: 
     assert toolkit(repo.path, "diff", "--", ref).code == 2
 
 
-def test_a_branch_that_is_named_like_an_option_can_be_worked_on(repo: Repo, toolkit: Toolkit) -> None:
+def test_a_branch_that_is_named_like_an_option_can_be_worked_on(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     """S3: the name comes from .git/HEAD, not from a person."""
     repo.git("update-ref", "refs/heads/--output=pwn", "HEAD")
     repo.git("symbolic-ref", "HEAD", "refs/heads/--output=pwn")
@@ -81,7 +100,9 @@ def test_a_branch_that_is_named_like_an_option_can_be_worked_on(repo: Repo, tool
     assert not made(repo.path.parent, "pwn")
 
 
-def test_an_upstream_that_is_named_like_an_option_can_be_compared_with(repo: Repo, toolkit: Toolkit) -> None:
+def test_an_upstream_that_is_named_like_an_option_can_be_compared_with(
+    repo: Repo, toolkit: Toolkit
+) -> None:
     repo.git("update-ref", "refs/heads/-x", "HEAD")
     repo.git("config", "branch.main.remote", ".")
     repo.git("config", "branch.main.merge", "refs/heads/-x")
@@ -90,7 +111,9 @@ def test_an_upstream_that_is_named_like_an_option_can_be_compared_with(repo: Rep
 
 def test_a_path_that_is_named_like_an_option_is_explained(repo: Repo, toolkit: Toolkit) -> None:
     repo.commit("odd", {"--output=pwn": "x"})
-    assert "--output=pwn: no rule matches" in toolkit(repo.path, "explain", "--", "--output=pwn").out
+    assert (
+        "--output=pwn: no rule matches" in toolkit(repo.path, "explain", "--", "--output=pwn").out
+    )
     assert not made(repo.path.parent, "pwn")
 
 
@@ -111,7 +134,10 @@ def test_a_replaced_commit_is_not_believed(repo: Repo, toolkit: Toolkit) -> None
     base = repo.git("rev-parse", "HEAD")
     new = repo.commit("second", {"backend/src/app.py": "new\n"})
     repo.git("replace", new, base)
-    assert toolkit(repo.path, "diff", "--json", f"{base}..{new}").json["recommendation"] == "toolkit deploy-app app"
+    assert (
+        toolkit(repo.path, "diff", "--json", f"{base}..{new}").json["recommendation"]
+        == "toolkit deploy-app app"
+    )
 
 
 def test_a_graft_is_not_believed(repo: Repo, toolkit: Toolkit) -> None:
@@ -123,11 +149,16 @@ def test_a_graft_is_not_believed(repo: Repo, toolkit: Toolkit) -> None:
     (repo.path / ".git/info").mkdir(exist_ok=True)
     (repo.path / ".git/info/grafts").write_text(f"{repo.git('rev-parse', 'HEAD')} {base}\n")
     assert repo.git("merge-base", "main", "feature") == base
-    assert toolkit(repo.path, "diff", "--json", "change").json["recommendation"] == "toolkit deploy-stack api"
+    assert (
+        toolkit(repo.path, "diff", "--json", "change").json["recommendation"]
+        == "toolkit deploy-stack api"
+    )
     assert toolkit(repo.path, "diff", "-v").code == 0
 
 
-def test_a_symbolic_ref_out_of_the_repository_is_no_commit(repo: Repo, toolkit: Toolkit, tmp_path: Path) -> None:
+def test_a_symbolic_ref_out_of_the_repository_is_no_commit(
+    repo: Repo, toolkit: Toolkit, tmp_path: Path
+) -> None:
     """CVE-2023-41040: a ref whose content names a file elsewhere."""
     (tmp_path / "secret").write_text("hunter2\n")
     (repo.path / ".git/refs/heads/out").write_text(f"ref: ../../../../{tmp_path}/secret\n")

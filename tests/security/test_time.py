@@ -1,4 +1,6 @@
-"""What a repository says is read in a time that grows with its length: nothing hangs, and Ctrl-C is heard."""
+"""What a repository says is read in a time that grows with its length: nothing hangs, and Ctrl-C is
+heard.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,19 @@ from toolkit.ports.images.types import Recipe
 from toolkit.sandbox.provision import exposed
 
 BOUND_S = 2.0
-"""CPU seconds that anything here may take: hundreds of times what it needs, and far less than going back would."""
+"""CPU seconds that anything here may take: hundreds of times what it needs, and far less than going
+back would.
+"""
 
-STARS = ("*a" * 30 + "b", "**a" * 30 + "b", "**/a" * 30 + "/b", "*?" * 30 + "b", "*[a]" * 30 + "b", "a**" * 30 + "b", "*/" * 30 + "b")
+STARS = (
+    "*a" * 30 + "b",
+    "**a" * 30 + "b",
+    "**/a" * 30 + "/b",
+    "*?" * 30 + "b",
+    "*[a]" * 30 + "b",
+    "a**" * 30 + "b",
+    "*/" * 30 + "b",
+)
 
 
 class Clock:
@@ -51,7 +63,18 @@ def test_a_pattern_of_many_stars_takes_no_time(pattern: str, path: str) -> None:
         keeps_out(pattern)(path)
 
 
-@pytest.mark.parametrize("pattern", ["(x**)" * 9, "(x**)" * 4, "{a,b}" * 9, "{a,b}*" * 7, "x**" * 300, "*x" * 300, "**/x*/" * 100 + "y"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(x**)" * 9,
+        "(x**)" * 4,
+        "{a,b}" * 9,
+        "{a,b}*" * 7,
+        "x**" * 300,
+        "*x" * 300,
+        "**/x*/" * 100 + "y",
+    ],
+)
 def test_thirty_patterns_for_one_path_take_no_time(pattern: str) -> None:
     glob.alternatives.cache_clear()
     with Clock(), suppress(glob.PatternError):
@@ -66,11 +89,19 @@ def test_more_globstars_inside_of_names_than_anybody_means_are_refused_with_what
 
 LONG = 100_000
 DOCKERFILES = (
-    "# x=" + " " * LONG + "y\nFROM scratch\n", "#" + " " * LONG + "\nFROM scratch\n", "\n" * LONG + "FROM scratch\n",
-    "FROM scratch\n" + "EXPOSE" + " " * LONG + "x\n", "FROM scratch\nENV A=" + "$" * LONG + "\n", "FROM scratch\nRUN " + "<<" * LONG + "\n",
-    "FROM scratch\nCOPY " + "-" * LONG + "\n", "FROM scratch\nENV " + "'" * LONG + "\n", "FROM " + "a-" * LONG + "\n",
-    "FROM scratch\nLABEL " + '"\\' * LONG + "\n", "FROM scratch\n" + "COPY a b\n" * (LONG // 20), "FROM scratch\n" + "\\\n" * LONG,
-)  # fmt: skip
+    "# x=" + " " * LONG + "y\nFROM scratch\n",
+    "#" + " " * LONG + "\nFROM scratch\n",
+    "\n" * LONG + "FROM scratch\n",
+    "FROM scratch\n" + "EXPOSE" + " " * LONG + "x\n",
+    "FROM scratch\nENV A=" + "$" * LONG + "\n",
+    "FROM scratch\nRUN " + "<<" * LONG + "\n",
+    "FROM scratch\nCOPY " + "-" * LONG + "\n",
+    "FROM scratch\nENV " + "'" * LONG + "\n",
+    "FROM " + "a-" * LONG + "\n",
+    "FROM scratch\nLABEL " + '"\\' * LONG + "\n",
+    "FROM scratch\n" + "COPY a b\n" * (LONG // 20),
+    "FROM scratch\n" + "\\\n" * LONG,
+)
 
 
 @pytest.mark.parametrize("number", range(len(DOCKERFILES)))
@@ -90,7 +121,9 @@ PATHS = st.lists(st.text("abc.", min_size=1, max_size=3), min_size=1, max_size=4
 
 @settings(max_examples=500, deadline=None)
 @given(pattern=OLD, path=PATHS, deep=st.booleans())
-def test_a_pattern_means_what_its_regular_expression_does(pattern: str, path: str, deep: bool) -> None:
+def test_a_pattern_means_what_its_regular_expression_does(
+    pattern: str, path: str, deep: bool
+) -> None:
     try:
         wild = ignore.Wild(pattern, deep)
     except re.error:
@@ -116,8 +149,13 @@ deploy = ["app"]
 """
 
 
-@pytest.mark.parametrize("name", [".gitignore", ".gitattributes", ".git/info/exclude", ".git/info/attributes", ".git/included"])
-def test_a_pipe_that_git_would_wait_for_is_told(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [".gitignore", ".gitattributes", ".git/info/exclude", ".git/info/attributes", ".git/included"],
+)
+def test_a_pipe_that_git_would_wait_for_is_told(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repo = Repo.make(tmp_path / "repo", {"a": "one\n"}, RULES)
     (repo.path / "a").write_text("two\n")
     (repo.path / name).unlink(missing_ok=True)
@@ -125,9 +163,18 @@ def test_a_pipe_that_git_would_wait_for_is_told(tmp_path: Path, name: str, monke
     if name == ".git/included":
         with open(repo.path / ".git/config", "a") as file:
             file.write("[include]\n\tpath = included\n")
-    script = "from toolkit.ports import git; git.PATIENCE_S = 1.0; from toolkit.__main__ import start; start()"
+    script = (
+        "from toolkit.ports import git; git.PATIENCE_S = 1.0; from toolkit.__main__ import start;"
+        " start()"
+    )
     command = [sys.executable, "-c", script, "diff", "HEAD"]
-    done = subprocess.run(command, cwd=repo.path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=50)
+    done = subprocess.run(
+        command,
+        cwd=repo.path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=50,
+    )
     assert done.returncode == 2
     assert name.rpartition("/")[2].encode() in done.stderr or b"did not answer" in done.stderr
 
@@ -138,7 +185,9 @@ def test_ctrl_c_is_heard_while_git_waits(tmp_path: Path) -> None:
     os.mkfifo(repo.path / "folder/.gitignore")
     command = [sys.executable, "-m", "toolkit", "diff", "HEAD"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=repo.path, env=environment, stderr=subprocess.PIPE, start_new_session=True) as running:
+    with subprocess.Popen(
+        command, cwd=repo.path, env=environment, stderr=subprocess.PIPE, start_new_session=True
+    ) as running:
         until = time.monotonic() + 60
         while time.monotonic() < until and not _children(running.pid):
             time.sleep(0.05)

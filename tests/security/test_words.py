@@ -1,4 +1,6 @@
-"""Words that others have written, into a record, a lock or a journal: none moves a cursor, colours, or forges a line."""
+"""Words that others have written, into a record, a lock or a journal: none moves a cursor, colours,
+or forges a line.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,15 @@ def test_the_fields_of_a_record() -> None:
 
 @pytest.mark.parametrize("kind", ["last", "live", "ref", "none", "paths"])
 def test_the_commit_of_a_record_in_the_first_line_of_a_diff(kind: Any) -> None:
-    for name, chosen in ((EVIL, "the last deploy"), (None, EVIL), (EVIL, EVIL), ("main", answer.UPSTREAM)):
-        assert harmless(answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False)))
+    for name, chosen in (
+        (EVIL, "the last deploy"),
+        (None, EVIL),
+        (EVIL, EVIL),
+        ("main", answer.UPSTREAM),
+    ):
+        assert harmless(
+            answer.compared(Base(kind, name, (EVIL, "0" * 40), chosen), Head(None, None, False))
+        )
 
 
 def test_the_fields_of_a_lock() -> None:
@@ -56,7 +65,17 @@ def test_the_fields_of_a_lock() -> None:
 
 def test_the_fields_of_a_journal() -> None:
     summary = evil(
-        "run", "command", "environment", "commit", "user", "host", "started", "ended", status="done", exit=0, steps=[(EVIL, EVIL, EVIL)]
+        "run",
+        "command",
+        "environment",
+        "commit",
+        "user",
+        "host",
+        "started",
+        "ended",
+        status="done",
+        exit=0,
+        steps=[(EVIL, EVIL, EVIL)],
     )
     assert harmless(history.runs([summary]))
     assert harmless(history.run(summary, [(EVIL, "failed", EVIL)]))
@@ -72,11 +91,15 @@ def test_the_jobs_and_outcomes_of_a_run_that_is_resumed() -> None:
     assert harmless(run.version(one))
     assert harmless(run.place([one]))
     assert harmless(run.still_open(EVIL, [one], {}, {}))
-    outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,), outputs={EVIL: EVIL})
+    outcome = Outcome(
+        EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,), outputs={EVIL: EVIL}
+    )
     assert harmless(run.ended(outcome))
 
 
-def test_what_somebody_forgot_to_quote_is_made_harmless_at_the_door(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_somebody_forgot_to_quote_is_made_harmless_at_the_door(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output.say(f"one\ttab\n{EVIL}")
     output.note(EVIL)
     out, err = capsys.readouterr()
@@ -88,7 +111,13 @@ def test_what_somebody_forgot_to_quote_is_made_harmless_at_the_door(capsys: pyte
 def test_what_a_step_wrote_and_what_it_is_called(tmp_path: Path, toolkit: Toolkit) -> None:
     """The commands of a run that nobody knows say so without its name's tricks."""
     repo = Repo.make(tmp_path / "repo", {"a": "1"})
-    for command in (("show", EVIL), ("logs", EVIL), ("resume", EVIL), ("lock", "show", EVIL), ("rollback", "app", "--to", EVIL)):
+    for command in (
+        ("show", EVIL),
+        ("logs", EVIL),
+        ("resume", EVIL),
+        ("lock", "show", EVIL),
+        ("rollback", "app", "--to", EVIL),
+    ):
         if "\x00" not in "".join(command):
             found = toolkit(repo.path, *command)
             assert harmless(found.out + found.err)
@@ -99,4 +128,6 @@ def test_a_run_as_it_is_told_at_its_end() -> None:
     outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,))
     ran = Ran(EVIL, "failed", 1, (outcome,), (), 0.0)
     assert harmless(run.text(ran, [one]))
-    assert harmless(run.text(Ran(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one]))
+    assert harmless(
+        run.text(Ran(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one])
+    )

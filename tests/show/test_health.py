@@ -1,4 +1,6 @@
-"""The table of `health`: what is said of each thing, each problem once, and nothing that moves a cursor."""
+"""The table of `health`: what is said of each thing, each problem once, and nothing that moves a
+cursor.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +16,12 @@ OK = Sign("service", "ok", "2 of 2 tasks running")
 
 
 def up(
-    name: str, *signs: Sign, environment: str | None = "dev", region: str | None = "eu-west-1", live: Live | None = None, state: str = ""
+    name: str,
+    *signs: Sign,
+    environment: str | None = "dev",
+    region: str | None = "eu-west-1",
+    live: Live | None = None,
+    state: str = "",
 ) -> Checkup:
     return Checkup(name, "app", environment, region, signs, live, state)
 
@@ -24,7 +31,13 @@ def told(*checkups: Checkup, width: int = 80, verbose: bool = False) -> str:
 
 
 def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
-    bad = Sign("credentials", "unknown", "no answer", cause="there are no AWS credentials", next="sign in: aws sso login")
+    bad = Sign(
+        "credentials",
+        "unknown",
+        "no answer",
+        cause="there are no AWS credentials",
+        next="sign in: aws sso login",
+    )
     text = told(*(up(f"a{number}", bad) for number in range(9)))
     assert text.count("there are no AWS credentials") == 1
     assert "a0, a1, a2, a3, a4, a5 and 3 more: unknown" in text
@@ -32,20 +45,33 @@ def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
 
 
 def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once() -> None:
-    why: dict[str, Any] = {"cause": "these credentials are for another account", "next": "sign in: aws sso login"}
-    text = told(up("credentials", Sign("credentials", "failing", "x", **why)), up("app", Sign("app", "unknown", "y", **why)))
+    why: dict[str, Any] = {
+        "cause": "these credentials are for another account",
+        "next": "sign in: aws sso login",
+    }
+    text = told(
+        up("credentials", Sign("credentials", "failing", "x", **why)),
+        up("app", Sign("app", "unknown", "y", **why)),
+    )
     assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
     assert "app: unknown, for the same reason\n" in text
 
 
 def test_the_worst_problems_are_told_first() -> None:
-    text = told(up("a", Sign("drift", "warning", "w", cause="warned")), up("b", Sign("service", "failing", "f", cause="failed")))
+    text = told(
+        up("a", Sign("drift", "warning", "w", cause="warned")),
+        up("b", Sign("service", "failing", "f", cause="failed")),
+    )
     assert text.index("failed") < text.index("warned")
 
 
 def test_environments_and_regions_are_named_where_there_are_several() -> None:
     text = told(up("a", OK), up("a", OK, environment="prod"), up("a", OK, region="us-east-1"))
-    assert [row.split("  ")[0] for row in text.splitlines()[2:5]] == ["dev a@eu-west-1", "prod a@eu-west-1", "dev a@us-east-1"]
+    assert [row.split("  ")[0] for row in text.splitlines()[2:5]] == [
+        "dev a@eu-west-1",
+        "prod a@eu-west-1",
+        "dev a@us-east-1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,34 +85,48 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
         (Live(None), "", "?"),
     ],
 )
-def test_what_is_live_is_said_short_and_whether_it_is_due(live: Live | None, state: str, said: str) -> None:
+def test_what_is_live_is_said_short_and_whether_it_is_due(
+    live: Live | None, state: str, said: str
+) -> None:
     row = told(up("a", OK, live=live, state=state)).splitlines()[2]
     assert row.split("  ")[2:3] == [said] or f"  {said}  " in row
 
 
 def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
-    assert "1 target is due, see `toolkit diff live`" in told(up("a", OK, live=Live(COMMIT, COMMIT), state="due"))
+    assert "1 target is due, see `toolkit diff live`" in told(
+        up("a", OK, live=Live(COMMIT, COMMIT), state="due")
+    )
 
 
 @pytest.mark.parametrize(
     ("since", "said"),
     [
-        ("2026-11-27T11:59:30+00:00", "just now"), ("2026-11-27T11:00:00+00:00", "1h ago"), ("2026-11-24T12:00:00+00:00", "3d ago"),
-        ("2026-11-27T11:15:00+00:00", "45m ago"), ("nonsense", ""), (None, ""), ("2026-11-27T11:00:00", ""),
+        ("2026-11-27T11:59:30+00:00", "just now"),
+        ("2026-11-27T11:00:00+00:00", "1h ago"),
+        ("2026-11-24T12:00:00+00:00", "3d ago"),
+        ("2026-11-27T11:15:00+00:00", "45m ago"),
+        ("nonsense", ""),
+        (None, ""),
+        ("2026-11-27T11:00:00", ""),
     ],
-)  # fmt: skip
+)
 def test_since_when_is_told_as_people_say_it(since: str | None, said: str) -> None:
     assert show.age(since, NOW) == said
 
 
 def test_no_word_of_aws_moves_a_cursor() -> None:
-    text = told(up("a", Sign("service", "failing", "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex")), verbose=True)
+    text = told(
+        up("a", Sign("service", "failing", "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex")),
+        verbose=True,
+    )
     assert not [char for char in text if not char.isprintable() and char != "\n"]
     assert "\u202e" not in text
 
 
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
-    long = Sign("service", "failing", "many words " * 20, cause="one cause " * 30, next="a command " * 20)
+    long = Sign(
+        "service", "failing", "many words " * 20, cause="one cause " * 30, next="a command " * 20
+    )
     assert max(len(line) for line in told(up("a-target-with-a-long-name", long)).splitlines()) <= 80
 
 

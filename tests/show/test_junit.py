@@ -14,13 +14,24 @@ def parsed(*cases: Case) -> ElementTree.Element:
 
 def test_every_verdict_has_its_element_and_is_counted() -> None:
     root = parsed(
-        Case("s", "a", "passed", 0.25), Case("s", "b", "failed", 1, "why", "more"), Case("s", "c", "skipped", message="waits"),
+        Case("s", "a", "passed", 0.25),
+        Case("s", "b", "failed", 1, "why", "more"),
+        Case("s", "c", "skipped", message="waits"),
         Case("t", "d", "error", message="nobody knows"),
-    )  # fmt: skip
+    )
     assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped", "time")} == {
-        "tests": "4", "failures": "1", "errors": "1", "skipped": "1", "time": "1.250",
-    }  # fmt: skip
-    assert [[child.tag for child in case] for case in root.iter("testcase")] == [[], ["failure"], ["skipped"], ["error"]]
+        "tests": "4",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "1",
+        "time": "1.250",
+    }
+    assert [[child.tag for child in case] for case in root.iter("testcase")] == [
+        [],
+        ["failure"],
+        ["skipped"],
+        ["error"],
+    ]
     failure = root.find("testsuite/testcase/failure")
     assert failure is not None
     assert (failure.get("message"), failure.text) == ("why", "more")
@@ -31,7 +42,12 @@ def test_every_verdict_has_its_element_and_is_counted() -> None:
 def test_any_text_is_text_and_never_markup(message: str, text: str) -> None:
     """S13, S33: also with characters that XML cannot hold."""
     root = parsed(Case("suite <x>&", f"name {message}", "failed", message=message, text=text))
-    assert [child.tag for child in root.iter()] == ["testsuites", "testsuite", "testcase", "failure"]
+    assert [child.tag for child in root.iter()] == [
+        "testsuites",
+        "testsuite",
+        "testcase",
+        "failure",
+    ]
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

@@ -19,12 +19,28 @@ class Row(Struct, frozen=True):
         return self.target
 
 
-GOOD = Record("app", "dev", "eu-west-1", "6668dc6a3963aa", "6668dc6a3963aa", "f", "20261129-214218-rtq6", "2026-11-29T21:42:18+00:00",
-              "succeeded", account="111111111111", who="ada@laptop")  # fmt: skip
+GOOD = Record(
+    "app",
+    "dev",
+    "eu-west-1",
+    "6668dc6a3963aa",
+    "6668dc6a3963aa",
+    "f",
+    "20261129-214218-rtq6",
+    "2026-11-29T21:42:18+00:00",
+    "succeeded",
+    account="111111111111",
+    who="ada@laptop",
+)
 
 
 def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
-    rows = [Row("app", GOOD), Row("web"), Row("api", earlier=True), Row("db", problem="its record is damaged: x")]
+    rows = [
+        Row("app", GOOD),
+        Row("web"),
+        Row("api", earlier=True),
+        Row("db", problem="its record is damaged: x"),
+    ]
     assert text(rows, 80).splitlines() == [
         "target  live          since (UTC)       run                   who",
         "------  ------------  ----------------  --------------------  -------------",
@@ -41,8 +57,13 @@ def test_each_target_has_a_line_and_what_is_wrong_its_command() -> None:
 
 
 def test_a_damaged_record_is_told_in_short_lines_with_its_command_whole() -> None:
-    why = "its record is damaged: s3://state/team/record/dev/web.json: it is not a valid record of what is live (ValidationError)"
-    shown = text([Row("web", problem=f"{why}; put it aside: toolkit record repair web")], 80).splitlines()
+    why = (
+        "its record is damaged: s3://state/team/record/dev/web.json: it is not a valid record of"
+        " what is live (ValidationError)"
+    )
+    shown = text(
+        [Row("web", problem=f"{why}; put it aside: toolkit record repair web")], 80
+    ).splitlines()
     assert max(map(len, shown)) <= 80
     assert shown[-1] == "  toolkit record repair web"
     assert " ".join(line.strip() for line in shown[3:-1]).strip() == f"web: {why}; put it aside:"
@@ -50,7 +71,11 @@ def test_a_damaged_record_is_told_in_short_lines_with_its_command_whole() -> Non
 
 def test_a_document_says_who_deployed_what_where() -> None:
     [row] = document([Row("app", GOOD)])["targets"]
-    assert (row["good"]["account"], row["good"]["who"], row["last"]) == ("111111111111", "ada@laptop", None)
+    assert (row["good"]["account"], row["good"]["who"], row["last"]) == (
+        "111111111111",
+        "ada@laptop",
+        None,
+    )
 
 
 def test_what_is_not_just_a_commit_and_what_nobody_deployed_is_told() -> None:

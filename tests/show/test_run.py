@@ -35,7 +35,9 @@ def test_a_call_that_one_step_makes_for_several_names_the_others() -> None:
     assert lines.count("  x:Do") == 2
     assert "  ecr:PutImage image=web:1 (once, also for worker)" in lines
     assert "  ecr:PutImage image=web:1 (once, also for app)" in lines
-    assert [step["calls"][0]["for"] for step in calls((JOB, other), previews)] == [["app", "worker"]] * 2
+    assert [step["calls"][0]["for"] for step in calls((JOB, other), previews)] == [
+        ["app", "worker"]
+    ] * 2
     assert "for" not in calls((JOB,), {"app": previews["app"]})[0]["calls"][0]
 
 

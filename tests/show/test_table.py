@@ -20,11 +20,18 @@ def test_a_table_is_its_headers_a_rule_and_a_line_a_row() -> None:
 
 
 def test_no_line_ends_in_spaces() -> None:
-    assert not [line for line in table(HEADERS, [("a", 1, "", "")]).splitlines() if line.endswith(" ")]
+    assert not [
+        line for line in table(HEADERS, [("a", 1, "", "")]).splitlines() if line.endswith(" ")
+    ]
 
 
 def test_what_looks_like_a_number_is_shown_as_it_was_written() -> None:
-    assert table(("version",), [("1.10",), ("007",), ("1e5",), ("0x1F",)]).splitlines()[2:] == ["1.10", "007", "1e5", "0x1F"]
+    assert table(("version",), [("1.10",), ("007",), ("1e5",), ("0x1F",)]).splitlines()[2:] == [
+        "1.10",
+        "007",
+        "1e5",
+        "0x1F",
+    ]
 
 
 def test_a_table_without_rows_is_its_headers() -> None:
@@ -45,9 +52,23 @@ def test_room_is_never_less_than_can_be_read() -> None:
 WORDS = st.text("abcdefgh/.-_", min_size=1, max_size=60)
 
 
-@given(st.lists(st.tuples(st.text("ab-", min_size=1, max_size=30), st.integers(0, 99999), WORDS, st.text("0hms", max_size=8)), min_size=1))
-def test_a_table_with_its_reasons_clipped_fits_eighty_columns(rows: list[tuple[str, int, str, str]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.text("ab-", min_size=1, max_size=30),
+            st.integers(0, 99999),
+            WORDS,
+            st.text("0hms", max_size=8),
+        ),
+        min_size=1,
+    )
+)
+def test_a_table_with_its_reasons_clipped_fits_eighty_columns(
+    rows: list[tuple[str, int, str, str]],
+) -> None:
     space = room(rows, HEADERS, 2, 80)
-    lines = table(HEADERS, [(*row[:2], clipped(row[2], space), row[3]) for row in rows], right=(1,)).splitlines()
+    lines = table(
+        HEADERS, [(*row[:2], clipped(row[2], space), row[3]) for row in rows], right=(1,)
+    ).splitlines()
     assert len(lines) == len(rows) + 2
     assert max(map(len, lines)) <= 80

@@ -8,10 +8,24 @@ from hypothesis import strategies as st
 
 from toolkit.errors import NotARepository, Problem, RulesError, UnknownRef, UsageError
 from toolkit.impact.reading import seconds
-from toolkit.show.text import clipped, count, duration, error, line, listing, quote, shortened, with_command, wrapped
+from toolkit.show.text import (
+    clipped,
+    count,
+    duration,
+    error,
+    line,
+    listing,
+    quote,
+    shortened,
+    with_command,
+    wrapped,
+)
 
 ODD = st.text(
-    st.one_of(st.characters(exclude_categories=()), st.sampled_from('\x1b\n\r\t"\\ :#[x\x7f\u202e\u2028\u200b\udc80\udcff\xa0é\x9b'))
+    st.one_of(
+        st.characters(exclude_categories=()),
+        st.sampled_from('\x1b\n\r\t"\\ :#[x\x7f\u202e\u2028\u200b\udc80\udcff\xa0é\x9b'),
+    )
 )
 
 COMMAND = re.compile(r"##\w*\[")
@@ -19,7 +33,25 @@ COMMAND = re.compile(r"##\w*\[")
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "a/b.c", "a b", "é", "日本.ts", "a'b", 'a"b', "a\\b", "a::b", "-x", "#a", "##a", "[a]", "👍", "a=$(b)", "*"]
+    "name",
+    [
+        "a",
+        "a/b.c",
+        "a b",
+        "é",
+        "日本.ts",
+        "a'b",
+        'a"b',
+        "a\\b",
+        "a::b",
+        "-x",
+        "#a",
+        "##a",
+        "[a]",
+        "👍",
+        "a=$(b)",
+        "*",
+    ],
 )
 def test_a_plain_name_stays_as_it_is(name: str) -> None:
     assert quote(name) == name
@@ -55,11 +87,18 @@ QUOTED = {
 }
 
 
-@pytest.mark.parametrize(("said", "shown"), [
-    ("::error file=a.py,line=1::pwned", "\\x3a:error file=a.py,line=1::pwned"), ("see ::add-mask::x", "see \\x3a:add-mask::x"),
-    ("host is at ::1, which", "host is at ::1, which"), ("std::vector ::ffff:1.2.3.4", "std::vector ::ffff:1.2.3.4"),
-])  # fmt: skip
-def test_a_workflow_command_that_a_line_could_begin_with_is_none_any_more(said: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("::error file=a.py,line=1::pwned", "\\x3a:error file=a.py,line=1::pwned"),
+        ("see ::add-mask::x", "see \\x3a:add-mask::x"),
+        ("host is at ::1, which", "host is at ::1, which"),
+        ("std::vector ::ffff:1.2.3.4", "std::vector ::ffff:1.2.3.4"),
+    ],
+)
+def test_a_workflow_command_that_a_line_could_begin_with_is_none_any_more(
+    said: str, shown: str
+) -> None:
     assert line(said) == shown
 
 
@@ -107,7 +146,9 @@ def test_a_sentence_is_one_printable_line_that_is_no_command(text: str) -> None:
         ("", 0, ""),
     ],
 )
-def test_a_long_text_is_shortened_in_its_middle_by_whole_folders_first(text: str, width: int, expected: str) -> None:
+def test_a_long_text_is_shortened_in_its_middle_by_whole_folders_first(
+    text: str, width: int, expected: str
+) -> None:
     assert clipped(text, width) == expected
 
 
@@ -149,7 +190,9 @@ WORDS = st.text("ab/-", min_size=1, max_size=30)
 
 
 @given(st.lists(WORDS, min_size=1, max_size=12), st.integers(0, 4), st.integers(10, 60))
-def test_a_wrapped_sentence_keeps_its_words_and_breaks_none(words: list[str], indent: int, width: int) -> None:
+def test_a_wrapped_sentence_keeps_its_words_and_breaks_none(
+    words: list[str], indent: int, width: int
+) -> None:
     lines = wrapped(" " * indent + " ".join(words), width)
     assert " ".join(lines).split() == words
     assert lines[0].startswith(" " * indent + words[0])
@@ -162,7 +205,17 @@ def test_a_sentence_that_fits_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0s"), (1, "1s"), (59, "59s"), (60, "1m"), (150, "2m30s"), (3600, "1h"), (3601, "1h1s"), (90061, "25h1m1s")]
+    ("number", "text"),
+    [
+        (0, "0s"),
+        (1, "1s"),
+        (59, "59s"),
+        (60, "1m"),
+        (150, "2m30s"),
+        (3600, "1h"),
+        (3601, "1h1s"),
+        (90061, "25h1m1s"),
+    ],
 )
 def test_a_duration_is_said_in_hours_minutes_and_seconds(number: int, text: str) -> None:
     assert duration(number) == text
@@ -173,7 +226,9 @@ def test_a_duration_is_read_as_it_is_written(number: int) -> None:
     assert seconds(duration(number)) == number
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (1000, "1,000 files")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (1000, "1,000 files")]
+)
 def test_things_are_counted_in_their_plural(number: int, text: str) -> None:
     assert count(number, "file") == text
 
@@ -192,7 +247,10 @@ def test_a_long_list_is_cut_and_the_rest_counted() -> None:
 
 
 def test_an_error_is_one_line_and_the_next_thing_to_do() -> None:
-    assert error(UnknownRef(ref="mian")) == ["error: mian is not a commit of this repository", "hint: see `git branch --all` and `git tag`"]
+    assert error(UnknownRef(ref="mian")) == [
+        "error: mian is not a commit of this repository",
+        "hint: see `git branch --all` and `git tag`",
+    ]
 
 
 def test_an_error_without_a_hint_is_one_line() -> None:
@@ -200,15 +258,24 @@ def test_an_error_without_a_hint_is_one_line() -> None:
 
 
 def test_a_foreign_name_in_an_error_is_quoted() -> None:
-    assert error(NotARepository(folder="/a\n::error::b"))[0] == 'error: "/a\\n::error::b" is not in a git repository'
+    assert (
+        error(NotARepository(folder="/a\n::error::b"))[0]
+        == 'error: "/a\\n::error::b" is not in a git repository'
+    )
 
 
 def test_a_foreign_name_in_a_sentence_of_an_error_is_made_harmless() -> None:
-    assert error(UsageError("no 'a\x1b[31m'", "try {this} or ##[that]")) == ["error: no 'a\\x1b[31m'", "hint: try {this} or ##\\x5bthat]"]
+    assert error(UsageError("no 'a\x1b[31m'", "try {this} or ##[that]")) == [
+        "error: no 'a\\x1b[31m'",
+        "hint: try {this} or ##\\x5bthat]",
+    ]
 
 
 def test_a_wrong_rules_file_is_a_line_for_each_problem() -> None:
-    problems = [Problem(3, "rules[0].paths", "expected an array"), Problem(None, "", "it is not UTF-8")]
+    problems = [
+        Problem(3, "rules[0].paths", "expected an array"),
+        Problem(None, "", "it is not UTF-8"),
+    ]
     assert error(RulesError("rules.toml", problems)) == [
         "error: rules.toml:3: rules[0].paths: expected an array",
         "       rules.toml: it is not UTF-8",
@@ -243,11 +310,23 @@ def test_any_fact_of_an_error_leaves_it_one_line(name: str) -> None:
     [
         ("it is damaged: toolkit record repair web", ["it is damaged: toolkit record repair web"]),
         (
-            "db: its record is damaged and cannot be read; put it aside: toolkit record repair --env production db",
-            ["db: its record is damaged and cannot be", "  read; put it aside:", "  toolkit record repair --env production db"],
+            (
+                "db: its record is damaged and cannot be read; put it aside: toolkit record repair"
+                " --env production db"
+            ),
+            [
+                "db: its record is damaged and cannot be",
+                "  read; put it aside:",
+                "  toolkit record repair --env production db",
+            ],
         ),
-        ("there is no command in this sentence, which is long", ["there is no command in this sentence,", "  which is long"]),
+        (
+            "there is no command in this sentence, which is long",
+            ["there is no command in this sentence,", "  which is long"],
+        ),
     ],
 )
-def test_a_command_at_the_end_stands_whole_on_its_own_line(sentence: str, expected: list[str]) -> None:
+def test_a_command_at_the_end_stands_whole_on_its_own_line(
+    sentence: str, expected: list[str]
+) -> None:
     assert with_command(sentence, 40) == expected

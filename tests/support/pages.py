@@ -1,6 +1,7 @@
 """The documentation's moving parts: generated references, and console examples that really run.
 
-`python -m tests.support.pages` writes them all anew; tests/test_docs.py fails when that would change anything.
+`python -m tests.support.pages` writes them all anew; tests/test_docs.py fails when that would
+change anything.
 """
 
 from __future__ import annotations
@@ -30,23 +31,38 @@ GENERATED = "<!-- Written by scripts/docs. Change the code, not this file. -->\n
 
 _BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL)
 _ENV = {
-    "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com", "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
-    "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com", "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "COLUMNS": "80", "LC_ALL": "C.UTF-8", "USER": "ada", "LOGNAME": "ada",
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "COLUMNS": "80",
+    "LC_ALL": "C.UTF-8",
+    "USER": "ada",
+    "LOGNAME": "ada",
     "TOOLKIT_CACHE_DIR": str(ROOT / ".cache" / "toolkit"),
-}  # fmt: skip
+}
 SANDBOX = "toolkit sandbox up"
-"""A page whose examples say this runs in a sandbox of its own, on the mainline with nothing changed."""
+"""A page whose examples say this runs in a sandbox of its own, on the mainline with nothing
+changed.
+"""
 COMMITS = (
     "90d7db011ff424b4e29262aec9809f01b9f2e17a",
     "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04",
     "b61f09d2e5478ac3019de67f42b85ca7130d9e6f",
 )
-"""How commits are written, whichever they are: by their order of appearance, the last one for all that come later."""
+"""How commits are written, whichever they are: by their order of appearance, the last one for all
+that come later.
+"""
 
 
 def car_rental(folder: Path) -> Path:
-    """The example as a clone on a branch with a committed, an uncommitted and an ignored change, as scripts/demo makes it."""
+    """The example as a clone on a branch with a committed, an uncommitted and an ignored change, as
+    scripts/demo makes it.
+    """
     origin, clone = folder / "origin", folder / "car-rental"
     ignored = shutil.ignore_patterns("dist", "cdk.out", "__pycache__", ".*_cache")
     shutil.copytree(ROOT / "examples" / "car-rental", origin, ignore=ignored)
@@ -67,14 +83,17 @@ def _append(path: Path, text: str) -> None:
 
 
 def _git(folder: Path, *args: str) -> None:
-    subprocess.run(["git", *args], cwd=folder, env={**os.environ, **_ENV}, check=True, capture_output=True)
+    subprocess.run(
+        ["git", *args], cwd=folder, env={**os.environ, **_ENV}, check=True, capture_output=True
+    )
 
 
 def with_examples_run(page: str) -> str:
     """The page with the output of every `console` block as it is today.
 
-    The blocks of a page run one after the other in the same repository and with the same exported variables; a line that starts
-    with `$ ` is a command, everything else output. A block whose output holds a line of `...` keeps its own words if they still match.
+    The blocks of a page run one after the other in the same repository and with the same exported
+    variables; a line that starts with `$ ` is a command, everything else output. A block whose
+    output holds a line of `...` keeps its own words if they still match.
     """
     blocks = _BLOCK.findall(page)
     if not blocks:
@@ -92,9 +111,19 @@ class Session:
     def __init__(self, folder: Path, repo: Path) -> None:
         self._repo, self._exported = repo, folder / "exported"
         self._exported.write_text("")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOOLKIT_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "TOOLKIT_"))
+        }
         path = f"{_commands(folder)}{os.pathsep}{os.environ['PATH']}"
-        self._env = {**kept, **_ENV, "PATH": path, "HOME": str(folder), "TOOLKIT_STATE_DIR": str(folder / "state")}
+        self._env = {
+            **kept,
+            **_ENV,
+            "PATH": path,
+            "HOME": str(folder),
+            "TOOLKIT_STATE_DIR": str(folder / "state"),
+        }
         self._commits: dict[str, str] = {}
         self._runs: dict[str, str] = {}
 
@@ -108,19 +137,33 @@ class Session:
         return "".join(out)
 
     def shell(self, command: str) -> str:
-        """What a person would see of a command: both streams, and the exit code where it is not 0."""
+        """What a person would see of a command: both streams, and the exit code where it is not
+        0.
+        """
         script = f". {self._exported}\n{command}\ncode=$?\nexport -p >{self._exported}\nexit $code"
         done = subprocess.run(
-            ["sh", "-c", script], cwd=self._repo, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=120,
-        )  # fmt: skip
+            ["sh", "-c", script],
+            cwd=self._repo,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
         return done.stdout + (f"(exit {done.returncode})\n" if done.returncode else "")
 
     def _masked(self, text: str) -> str:
-        """What differs from one day, or one version of the example, to the next is always written in the same way."""
+        """What differs from one day, or one version of the example, to the next is always written
+        in the same way.
+        """
         text = re.sub(r"sha256:[0-9a-f]{64}", "sha256:4e1c", text)
         text = re.sub(r"(?<=-dirty-)[0-9a-f]{12}\b", "5f0c2a9e7d31", text)
-        text = re.sub(r"(?<!-dirty-)\b(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b", self._commit, text)
+        text = re.sub(
+            r"(?<!-dirty-)\b(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b",
+            self._commit,
+            text,
+        )
         text = re.sub(r"\b\d{8}-\d{6}-[a-z0-9]{4}\b", self._run, text)
         text = re.sub(r"\b\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?(\.\d+)?", _time, text)
         text = re.sub(r"\b(in|of about) \d+s\b", r"\1 2s", text)
@@ -131,14 +174,20 @@ class Session:
         return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:40123", text)
 
     def _commit(self, found: re.Match[str]) -> str:
-        known = self._commits.setdefault(found[0][:7], COMMITS[min(len(self._commits), len(COMMITS) - 1)])
+        known = self._commits.setdefault(
+            found[0][:7], COMMITS[min(len(self._commits), len(COMMITS) - 1)]
+        )
         return known[: len(found[0])]
 
     def _run(self, found: re.Match[str]) -> str:
-        return self._runs.setdefault(found[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}")
+        return self._runs.setdefault(
+            found[0], f"20261120-1937{10 + len(self._runs)}-x7k{2 + len(self._runs) % 8}"
+        )
 
 
-_MOVING = re.compile(r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE)
+_MOVING = re.compile(
+    r"^(\[(\w+)\] moving .*\n)(?:\[\2\] \d+ of \d+ tasks running\n)*", re.MULTILINE
+)
 """How many of a deploy's looks come while tasks start depends on the machine."""
 
 
@@ -150,7 +199,9 @@ def _time(found: re.Match[str]) -> str:
 def _session(folder: Path, sandbox: bool) -> Iterator[Session]:
     repo = car_rental(folder)
     if sandbox:
-        environment.python(_ENV["TOOLKIT_CACHE_DIR"], print)  # its one-time line belongs to the machine, not to the page
+        environment.python(
+            _ENV["TOOLKIT_CACHE_DIR"], print
+        )  # its one-time line belongs to the machine, not to the page
         _git(repo, "checkout", "-q", "-f", "main")
     session = Session(folder, repo)
     try:
@@ -191,7 +242,13 @@ def command_reference() -> str:
     """Every command's own help."""
     parts = [GENERATED, "# Commands\n", "What `--help` says, for reference.\n"]
     for path, command in _commands_of(cli, ("toolkit",)):
-        context = click.Context(command, info_name=path[-1], parent=_parents(path[:-1]), max_content_width=100, terminal_width=100)
+        context = click.Context(
+            command,
+            info_name=path[-1],
+            parent=_parents(path[:-1]),
+            max_content_width=100,
+            terminal_width=100,
+        )
         parts.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
@@ -203,7 +260,9 @@ def _parents(path: tuple[str, ...]) -> click.Context | None:
     return parent
 
 
-def _commands_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def _commands_of(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path[-1])
@@ -217,38 +276,69 @@ def rules_reference() -> str:
     """Every key of rules.toml, from its schema."""
     found = schema()
     definitions = found["$defs"]
-    kinds = [one["$ref"].rsplit("/", 1)[1] for one in found["properties"]["targets"]["additionalProperties"]["oneOf"]]
+    kinds = [
+        one["$ref"].rsplit("/", 1)[1]
+        for one in found["properties"]["targets"]["additionalProperties"]["oneOf"]
+    ]
     parts = [GENERATED, "# rules.toml, key by key\n", INTRODUCTION, "## The file\n", _table(found)]
-    parts += ["## `[environments.NAME]`\n", _sentence(definitions["Environment"]), _table(definitions["Environment"])]
+    parts += [
+        "## `[environments.NAME]`\n",
+        _sentence(definitions["Environment"]),
+        _table(definitions["Environment"]),
+    ]
     for kind in kinds:
-        parts += [f'## `[targets.NAME]` with `kind = "{kind}"`\n', _sentence(definitions[kind]), _table(definitions[kind])]
+        parts += [
+            f'## `[targets.NAME]` with `kind = "{kind}"`\n',
+            _sentence(definitions[kind]),
+            _table(definitions[kind]),
+        ]
         if kind == "app":
-            parts += ["### `build` of an app\n", _sentence(definitions["Build"]), _table(definitions["Build"])]
+            parts += [
+                "### `build` of an app\n",
+                _sentence(definitions["Build"]),
+                _table(definitions["Build"]),
+            ]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
     for name in verify.SORTS:
         own = definitions[f"check-{name}"]
         parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
-        inner = definitions.get(own["properties"].get("expect", {}).get("$ref", "").rpartition("/")[2])
+        inner = definitions.get(
+            own["properties"].get("expect", {}).get("$ref", "").rpartition("/")[2]
+        )
         if inner:
             parts += [f"### `expect` of `{name}`\n", _sentence(inner), _table(inner)]
         if name == "http":
-            parts += ["### `load`\n", _sentence(definitions["LoadTable"]), _table(definitions["LoadTable"])]
-    parts += ["## `[secrets.NAME]`\n", _sentence(definitions["Secret"]), _table(definitions["Secret"])]
-    parts += ["## `[[accept]]`\n", _sentence(definitions["AcceptTable"]), _table(definitions["AcceptTable"])]
+            parts += [
+                "### `load`\n",
+                _sentence(definitions["LoadTable"]),
+                _table(definitions["LoadTable"]),
+            ]
+    parts += [
+        "## `[secrets.NAME]`\n",
+        _sentence(definitions["Secret"]),
+        _table(definitions["Secret"]),
+    ]
+    parts += [
+        "## `[[accept]]`\n",
+        _sentence(definitions["AcceptTable"]),
+        _table(definitions["AcceptTable"]),
+    ]
     return "\n".join(parts)
 
 
 INTRODUCTION = """\
-`toolkit` looks for `rules.toml`, then `.toolkit/rules.toml`, in the folder you stand in and in those above it, up to the
-repository's root; `--rules FILE` names another one. Unknown keys, wrong types, names that stand for nothing and targets that need
-each other in a circle are errors with a line. `toolkit rules schema` prints this as JSON Schema for editors
+`toolkit` looks for `rules.toml`, then `.toolkit/rules.toml`, in the folder you stand in and in
+those above it, up to the repository's root; `--rules FILE` names another one. Unknown keys, wrong
+types, names that stand for nothing and targets that need each other in a circle are errors with a
+line. `toolkit rules schema` prints this as JSON Schema for editors
 ([rules.schema.json](rules.schema.json) is a copy).
 
-In a target's settings `{name}` stands for a variable of the environment, `{region}` for the region that it is deployed to. Names of
-targets and environments are made of letters, digits, `_`, `-` and `.`, with `/` between parts. Patterns: [patterns.md](patterns.md).
+In a target's settings `{name}` stands for a variable of the environment, `{region}` for the region
+that it is deployed to. Names of targets and environments are made of letters, digits, `_`, `-` and
+`.`, with `/` between parts. Patterns: [patterns.md](patterns.md).
 
-Limits: 1 MiB, 16 KiB a line, 16 levels of nesting, 16 dots in a line outside of quotes, 10,000 targets, 10,000 rules, 1,024 characters
-a pattern, 1,024 alternatives in the braces of one pattern.
+Limits: 1 MiB, 16 KiB a line, 16 levels of nesting, 16 dots in a line outside of quotes, 10,000
+targets, 10,000 rules, 1,024 characters a pattern, 1,024 alternatives in the braces of one pattern.
 """
 
 
@@ -267,7 +357,9 @@ def _table(definition: dict[str, Any]) -> str:
 
 def _meaning(value: dict[str, Any]) -> str:
     inner: list[dict[str, Any]] = [value, *value.get("anyOf", [])]
-    return next((one["description"] for one in inner if one.get("description")), "").replace("|", "\\|")
+    return next((one["description"] for one in inner if one.get("description")), "").replace(
+        "|", "\\|"
+    )
 
 
 def _default(value: object) -> str:
@@ -286,7 +378,12 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "array":
         words = value.get("items", {}).get("enum")
         return f"list of {', '.join(f'`{word}`' for word in words)}" if words else "list"
-    return {"string": "text", "object": "table", "boolean": "`true` or `false`", "integer": "number"}.get(value.get("type", ""), "")
+    return {
+        "string": "text",
+        "object": "table",
+        "boolean": "`true` or `false`",
+        "integer": "number",
+    }.get(value.get("type", ""), "")
 
 
 def schema_text() -> str:
@@ -298,7 +395,11 @@ def schema_text() -> str:
 
 def generated() -> dict[Path, str]:
     """Every file that is written as a whole."""
-    return {DOCS / "commands.md": command_reference(), DOCS / "rules.md": rules_reference(), DOCS / "rules.schema.json": schema_text()}
+    return {
+        DOCS / "commands.md": command_reference(),
+        DOCS / "rules.md": rules_reference(),
+        DOCS / "rules.schema.json": schema_text(),
+    }
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""The record in tests: an account that needs no credentials, and what is put into the record for it."""
+"""The record in tests: an account that needs no credentials, and what is put into the record for
+it.
+"""
 
 from msgspec.structs import replace
 
@@ -18,7 +20,9 @@ class KnownAws(Aws):
 
 def put(store: Store, record: Record) -> None:
     """Record a deploy in the account and region of these tests."""
-    placed = replace(record, account=ACCOUNT, region=record.region or REGION, endpoint=store.endpoint)
+    placed = replace(
+        record, account=ACCOUNT, region=record.region or REGION, endpoint=store.endpoint
+    )
     Local(store, Scope()).put(placed)
 
 

@@ -64,10 +64,15 @@ run = ["smoke-test"]
 """The decision table of the design, short."""
 
 _ENV = {
-    "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com", "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
-    "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com", "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
-}  # fmt: skip
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_AUTHOR_DATE": "2026-01-02T03:04:05Z",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 class Repo:
@@ -77,7 +82,9 @@ class Repo:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path, files: Mapping[Any, str | bytes] | None = None, rules: str | None = RULES) -> Repo:
+    def make(
+        cls, path: Path, files: Mapping[Any, str | bytes] | None = None, rules: str | None = RULES
+    ) -> Repo:
         """A new repository; with files (and rules.toml) it has a first commit of them on `main`."""
         path.mkdir(parents=True, exist_ok=True)
         repo = cls(path)
@@ -92,7 +99,14 @@ class Repo:
 
     def git(self, *args: str | bytes, given: bytes | None = None) -> str:
         """Run git; its output. Raises CalledProcessError."""
-        done = subprocess.run(["git", *args], cwd=self.path, env={**os.environ, **_ENV}, input=given, check=True, capture_output=True)
+        done = subprocess.run(
+            ["git", *args],
+            cwd=self.path,
+            env={**os.environ, **_ENV},
+            input=given,
+            check=True,
+            capture_output=True,
+        )
         return done.stdout.decode("utf-8", "surrogateescape").strip()
 
     def write(self, files: Mapping[Any, str | bytes]) -> None:
@@ -103,7 +117,9 @@ class Repo:
             with open(path, "wb") as file:
                 file.write(content if isinstance(content, bytes) else content.encode())
 
-    def commit(self, message: str = "change", files: Mapping[Any, str | bytes] | None = None) -> str:
+    def commit(
+        self, message: str = "change", files: Mapping[Any, str | bytes] | None = None
+    ) -> str:
         """Commit everything there is (after writing `files`); the commit's id."""
         self.write(files or {})
         self.git("add", "-A")

@@ -1,4 +1,6 @@
-"""A run's side of `apply` and `abandon`, for tests: it writes down what it is told, and crashes or stops when a test wants that."""
+"""A run's side of `apply` and `abandon`, for tests: it writes down what it is told, and crashes or
+stops when a test wants that.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,16 +13,21 @@ class Crash(BaseException):
 
 
 class Report:
-    """`events` holds what was said in order: (intend, call, what), (keep, facts), (phase, words), (log, line), (consent, flag) …
+    """`events` holds what was said in order: (intend, call, what), (keep, facts), (phase, words),
+    (log, line), (consent, flag) …
 
-    `yes` are the flags that are answered with yes, None stands for all. `on_event` is called with each event before it counts, and may
-    raise. Waiting takes no time: `clock` is moved on instead, if there is one.
+    `yes` are the flags that are answered with yes, None stands for all. `on_event` is called with
+    each event before it counts, and may raise. Waiting takes no time: `clock` is moved on instead,
+    if there is one.
     """
 
     def __init__(
-        self, receipt: Mapping[str, Any] | None = None, yes: frozenset[str] | None = None, clock: Any = None,
+        self,
+        receipt: Mapping[str, Any] | None = None,
+        yes: frozenset[str] | None = None,
+        clock: Any = None,
         on_event: Callable[[tuple[Any, ...]], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.stopping = False
         self.prepared: list[str] = []

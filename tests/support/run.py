@@ -51,5 +51,11 @@ def process(folder: Path, *args: str, given: bytes = b"", **env: str) -> Result:
     """Run `python -m toolkit` as a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
     command = [sys.executable, "-m", "toolkit", *args]
-    done = subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, timeout=60)
-    return Result(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "surrogateescape"))
+    done = subprocess.run(
+        command, cwd=folder, env=environment, input=given, capture_output=True, timeout=60
+    )
+    return Result(
+        done.returncode,
+        done.stdout.decode("utf-8", "surrogateescape"),
+        done.stderr.decode("utf-8", "surrogateescape"),
+    )

@@ -1,4 +1,6 @@
-"""The embedded AWS for tests: one process a test worker, emptied for every test that asks for `cloud`."""
+"""The embedded AWS for tests: one process a test worker, emptied for every test that asks for
+`cloud`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ ACCOUNT, REGION = "111111111111", "eu-west-1"
 
 
 class Emulator:
-    """A running emulator. An access key of twelve digits is an account; accounts see nothing of each other."""
+    """A running emulator. An access key of twelve digits is an account; accounts see nothing of
+    each other.
+    """
 
     def __init__(self, process: server.Server) -> None:
         self.process = process
@@ -26,13 +30,27 @@ class Emulator:
     def env(self, account: str = ACCOUNT, region: str = REGION) -> dict[str, str]:
         """The environment variables with which AWS tools mean this emulator and nothing else."""
         return {
-            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": account,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
+        }
 
-    def push(self, repository: str, tag: str, pushed: images.Image, account: str = ACCOUNT, region: str = REGION) -> str:
-        """Push an image into a repository that is there (`images.image(files, command, env)` makes one); its digest."""
+    def push(
+        self,
+        repository: str,
+        tag: str,
+        pushed: images.Image,
+        account: str = ACCOUNT,
+        region: str = REGION,
+    ) -> str:
+        """Push an image into a repository that is there (`images.image(files, command, env)` makes
+        one); its digest.
+        """
         return images.push(self.registry, repository, tag, pushed, account, region)
 
     def reset(self) -> None:
@@ -41,7 +59,9 @@ class Emulator:
 
 
 class Cloud:
-    """An empty emulator with this process's environment set to it: `cloud.aws()` is what the product would make."""
+    """An empty emulator with this process's environment set to it: `cloud.aws()` is what the
+    product would make.
+    """
 
     def __init__(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         self.emulator, self._monkeypatch = emulator, monkeypatch
@@ -55,7 +75,9 @@ class Cloud:
             self._monkeypatch.setenv(name, value)
 
     def aws(self, account: str = ACCOUNT, region: str = REGION) -> Aws:
-        """The calls of this account and region. Several of them work side by side: each reads its account here and now."""
+        """The calls of this account and region. Several of them work side by side: each reads its
+        account here and now.
+        """
         self.enter(account, region)
         made = Aws(None, region)
         made.account()
@@ -73,7 +95,9 @@ def _started(folder: Path, enforce: bool = False) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The emulator of this test worker. What is in it is whatever the tests before have left: see `cloud`."""
+    """The emulator of this test worker. What is in it is whatever the tests before have left: see
+    `cloud`.
+    """
     yield from _started(tmp_path_factory.mktemp("emulator"))
 
 
@@ -85,7 +109,9 @@ def strict_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulat
 
 @pytest.fixture
 def cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """The emulator, empty, with the environment of this process set to account 111111111111 in eu-west-1."""
+    """The emulator, empty, with the environment of this process set to account 111111111111 in
+    eu-west-1.
+    """
     emulator.reset()
     made = Cloud(emulator, monkeypatch)
     made.enter()

@@ -29,31 +29,58 @@ def queue(name: str, **properties: Any) -> dict[str, Any]:
 
 def parameter(name: str, value: str = "1", **more: Any) -> dict[str, Any]:
     """A parameter of SSM, which holds nothing that can be lost; another name replaces it."""
-    return {"Type": "AWS::SSM::Parameter", "Properties": {"Name": name, "Type": "String", "Value": value}, **more}
+    return {
+        "Type": "AWS::SSM::Parameter",
+        "Properties": {"Name": name, "Type": "String", "Value": value},
+        **more,
+    }
 
 
 class Stacks:
-    """A repository in a folder, and what is deployed from it. `yes` are the flags that a person agrees to, None stands for all."""
+    """A repository in a folder, and what is deployed from it. `yes` are the flags that a person
+    agrees to, None stands for all.
+    """
 
     def __init__(self, folder: Path, aws: Aws, name: str = "Shop") -> None:
         self.folder, self.aws, self.name = folder, aws, name
-        self.world = World(str(folder), str(folder.parent / "cache"), Real(), lambda profile, region: aws)
+        self.world = World(
+            str(folder), str(folder.parent / "cache"), Real(), lambda profile, region: aws
+        )
         self.tokens = 0
 
     def write(self, text: str) -> None:
         """The template."""
         (self.folder / "template.json").write_text(text)
 
-    def job(self, token: str = "", wishes: Mapping[str, Any] | None = None, store: str | None = None, **settings: Any) -> Job:
+    def job(
+        self,
+        token: str = "",
+        wishes: Mapping[str, Any] | None = None,
+        store: str | None = None,
+        **settings: Any,
+    ) -> Job:
         """A job with a token of its own if none is given."""
         self.tokens += not token
-        found = {"stack": self.name, "template": "template.json"} if "cdk" not in settings else {"stack": self.name}
+        found = (
+            {"stack": self.name, "template": "template.json"}
+            if "cdk" not in settings
+            else {"stack": self.name}
+        )
         place = Place("dev", REGION, ACCOUNT, store=store)
         version = Version("c0ffee" + "0" * 34, "c0ffee" + "0" * 34, f"print{self.tokens}")
         return Job(
-            "shop", "shop", "stack", "deploy-stack", place, kind.Settings(**{**found, **settings}), version, f"run{self.tokens}",
-            token or f"{self.tokens:024x}", deadline_s=60, wishes=wishes or {},
-        )  # fmt: skip
+            "shop",
+            "shop",
+            "stack",
+            "deploy-stack",
+            place,
+            kind.Settings(**{**found, **settings}),
+            version,
+            f"run{self.tokens}",
+            token or f"{self.tokens:024x}",
+            deadline_s=60,
+            wishes=wishes or {},
+        )
 
     def preview(self, job: Job) -> Preview:
         """What would be done."""
@@ -61,7 +88,9 @@ class Stacks:
 
     def apply(self, job: Job, report: Report | None = None) -> Report:
         """Apply it; everything is agreed to, if no report says otherwise."""
-        found = report or Report(on_event=lambda event: time.sleep(0.01 if event[0] == "wait" else 0))
+        found = report or Report(
+            on_event=lambda event: time.sleep(0.01 if event[0] == "wait" else 0)
+        )
         kind.apply(job, self.world, found)
         return found
 

@@ -17,9 +17,14 @@ from toolkit.targets import app
 
 COMMIT = "a" * 40
 WRITES = (
-    "ecs:RegisterTaskDefinition", "ecs:UpdateService", "ecs:StopServiceDeployment", "ecs:TagResource", "ecs:DeregisterTaskDefinition",
-    "ecs:ContinueServiceDeployment", "ecr:PutImage",
-)  # fmt: skip
+    "ecs:RegisterTaskDefinition",
+    "ecs:UpdateService",
+    "ecs:StopServiceDeployment",
+    "ecs:TagResource",
+    "ecs:DeregisterTaskDefinition",
+    "ecs:ContinueServiceDeployment",
+    "ecr:PutImage",
+)
 SETTINGS: dict[str, Any] = {"cluster": "main", "service": "web", "repository": "backend"}
 
 
@@ -48,28 +53,49 @@ class Clock(Real):
 
 
 class Stage:
-    """Service `web` of cluster `main` runs image `old` of repository `backend`; `new` is there, too, under the commit's id."""
+    """Service `web` of cluster `main` runs image `old` of repository `backend`; `new` is there,
+    too, under the commit's id.
+    """
 
     def __init__(self, endpoint: Endpoint, folder: Path, **service: Any) -> None:
         self.endpoint, self.folder = endpoint, folder
         self.repository = endpoint.ecr.repository("backend")
         self.old = endpoint.ecr.image("backend", "old")
         self.new = endpoint.ecr.image("backend", COMMIT)
-        tags = {"toolkit:version": "old", "toolkit:commit": "0" * 40, "toolkit:run": "r0", "team": "cars"}
-        self.first = endpoint.ecs.definition("web", f"{self.repository.uri}@{self.old.digest}", tags=tags)
+        tags = {
+            "toolkit:version": "old",
+            "toolkit:commit": "0" * 40,
+            "toolkit:run": "r0",
+            "team": "cars",
+        }
+        self.first = endpoint.ecs.definition(
+            "web", f"{self.repository.uri}@{self.old.digest}", tags=tags
+        )
         self.service = endpoint.ecs.service("web", definition=self.first.arn, **service)
         self.clock = Clock(endpoint)
         made: dict[tuple[str | None, str | None], Aws] = {}
-        self.world = World(str(folder), str(folder), self.clock, lambda *place: made.setdefault(place, Aws(None, "eu-west-1")))
+        self.world = World(
+            str(folder),
+            str(folder),
+            self.clock,
+            lambda *place: made.setdefault(place, Aws(None, "eu-west-1")),
+        )
         endpoint.calls.clear()
 
     def job(self, settings: Mapping[str, Any] | None = None, **fields: Any) -> Job:
         """The step that deploys it."""
         place = Place("dev", "eu-west-1", "111111111111")
         found = Job(
-            step="web", target="web", kind="app", action=app.action, place=place, version=Version(COMMIT, COMMIT, "f" * 64), run="r1",
-            settings=app.Settings(**{**SETTINGS, **(settings or {})}), token="t-1",
-        )  # fmt: skip
+            step="web",
+            target="web",
+            kind="app",
+            action=app.action,
+            place=place,
+            version=Version(COMMIT, COMMIT, "f" * 64),
+            run="r1",
+            settings=app.Settings(**{**SETTINGS, **(settings or {})}),
+            token="t-1",
+        )
         return replace(found, **fields)
 
     def report(self, receipt: Mapping[str, Any] | None = None) -> Report:
@@ -86,7 +112,9 @@ class Stage:
         """Observe once."""
         return app.observe(job or self.job(), report.receipt, self.world, before)
 
-    def watched(self, report: Report, job: Job | None = None, looks: int = 60, every: float = 1.0) -> list[Seen]:
+    def watched(
+        self, report: Report, job: Job | None = None, looks: int = 60, every: float = 1.0
+    ) -> list[Seen]:
         """Observe until it is over or absent; abandon when it is doomed, as a run does."""
         job, seen, abandoned = job or self.job(), list[Seen](), False
         for _ in range(looks):

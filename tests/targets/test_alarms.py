@@ -15,7 +15,10 @@ from toolkit.ports.aws.client import Aws
 from toolkit.targets import alarms
 
 MAIL = {"FunctionName": "mail"}
-SCALING = "arn:aws:autoscaling:eu-west-1:111111111111:scalingPolicy:0:resource/ecs/service/main/web:policyName/cpu"
+SCALING = (
+    "arn:aws:autoscaling:eu-west-1:111111111111:scalingPolicy:0"
+    ":resource/ecs/service/main/web:policyName/cpu"
+)
 TOPIC = "arn:aws:sns:eu-west-1:111111111111:calls"
 
 
@@ -32,7 +35,9 @@ def told(aws: Aws, *named: str) -> dict[str, Sign]:
     return {one.what: one for one in found}
 
 
-def test_without_names_and_without_one_that_rings_nothing_is_told(aws: Aws, aws_endpoint: Endpoint) -> None:
+def test_without_names_and_without_one_that_rings_nothing_is_told(
+    aws: Aws, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudwatch.alarm("fine", "OK", dimensions=MAIL)
     assert told(aws) == {}
     assert aws_endpoint.calls.names() == ["cloudwatch:DescribeAlarms"]
@@ -40,13 +45,19 @@ def test_without_names_and_without_one_that_rings_nothing_is_told(aws: Aws, aws_
 
 def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint: Endpoint) -> None:
     since = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    aws_endpoint.cloudwatch.alarm("it's on fire", "ALARM", "Threshold\n  crossed", MAIL, since=since)
+    aws_endpoint.cloudwatch.alarm(
+        "it's on fire", "ALARM", "Threshold\n  crossed", MAIL, since=since
+    )
     assert told(aws) == {
         "alarm it's on fire": Sign(
-            "alarm it's on fire", "failing", "ALARM", "2026-03-01T12:00:00+00:00", "Threshold crossed",
+            "alarm it's on fire",
+            "failing",
+            "ALARM",
+            "2026-03-01T12:00:00+00:00",
+            "Threshold crossed",
             "aws cloudwatch describe-alarm-history --alarm-name 'it'\"'\"'s on fire'",
         )
-    }  # fmt: skip
+    }
 
 
 def test_a_long_reason_is_clipped_to_one_short_line(aws: Aws, aws_endpoint: Endpoint) -> None:
@@ -57,10 +68,13 @@ def test_a_long_reason_is_clipped_to_one_short_line(aws: Aws, aws_endpoint: Endp
 @pytest.mark.parametrize(
     ("dimensions", "is_about"),
     [
-        (MAIL, True), ({**MAIL, "Resource": "mail:live"}, True), ({"FunctionName": "mailer"}, False), ({"Resource": "mail"}, False),
+        (MAIL, True),
+        ({**MAIL, "Resource": "mail:live"}, True),
+        ({"FunctionName": "mailer"}, False),
+        ({"Resource": "mail"}, False),
         ({}, False),
     ],
-)  # fmt: skip
+)
 def test_one_that_nobody_named_is_told_if_it_has_all_dimensions(
     aws: Aws, aws_endpoint: Endpoint, dimensions: dict[str, str], is_about: bool
 ) -> None:
@@ -70,32 +84,54 @@ def test_one_that_nobody_named_is_told_if_it_has_all_dimensions(
 
 def metric(**dimensions: str) -> dict[str, Any]:
     found = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-    return {"Metric": {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Dimensions": found}, "Period": 60, "Stat": "Sum"}
+    return {
+        "Metric": {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Dimensions": found},
+        "Period": 60,
+        "Stat": "Sum",
+    }
 
 
 def test_one_of_several_metrics_is_about_each_of_them(aws: Aws, aws_endpoint: Endpoint) -> None:
     metrics = [
         {"Id": "a", "MetricStat": metric(FunctionName="other"), "ReturnData": False},
-        {"Id": "b", "MetricStat": metric(FunctionName="mail", Resource="mail:live"), "ReturnData": False},
+        {
+            "Id": "b",
+            "MetricStat": metric(FunctionName="mail", Resource="mail:live"),
+            "ReturnData": False,
+        },
         {"Id": "sum", "Expression": "a + b"},
     ]
     aws_endpoint.cloudwatch.alarm("both", "ALARM", Metrics=metrics)
     assert told(aws).keys() == {"alarm both"}
     assert port.in_alarm(aws)[0].dimensions == {"FunctionName": "other", "Resource": "mail:live"}
-    assert alarms.signs(aws, (), {"FunctionName": "other", "Resource": "mail:live"}) == []  # no metric has both
+    assert (
+        alarms.signs(aws, (), {"FunctionName": "other", "Resource": "mail:live"}) == []
+    )  # no metric has both
 
 
-def test_what_an_alarm_is_about_can_be_decided_by_a_function(aws: Aws, aws_endpoint: Endpoint) -> None:
+def test_what_an_alarm_is_about_can_be_decided_by_a_function(
+    aws: Aws, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudwatch.alarm("one", "ALARM")
     aws_endpoint.cloudwatch.alarm("two", "ALARM")
-    assert [one.what for one in alarms.signs(aws, (), lambda alarm: alarm.name == "two")] == ["alarm two"]
+    assert [one.what for one in alarms.signs(aws, (), lambda alarm: alarm.name == "two")] == [
+        "alarm two"
+    ]
 
 
-@pytest.mark.parametrize(("actions", "is_told"), [([SCALING], False), ([SCALING, TOPIC], True), ([], True)])
-def test_one_that_only_scales_is_no_trouble(aws: Aws, aws_endpoint: Endpoint, actions: list[str], is_told: bool) -> None:
-    aws_endpoint.cloudwatch.alarm("TargetTracking-AlarmLow", "ALARM", dimensions=MAIL, AlarmActions=actions)
+@pytest.mark.parametrize(
+    ("actions", "is_told"), [([SCALING], False), ([SCALING, TOPIC], True), ([], True)]
+)
+def test_one_that_only_scales_is_no_trouble(
+    aws: Aws, aws_endpoint: Endpoint, actions: list[str], is_told: bool
+) -> None:
+    aws_endpoint.cloudwatch.alarm(
+        "TargetTracking-AlarmLow", "ALARM", dimensions=MAIL, AlarmActions=actions
+    )
     assert bool(told(aws)) is is_told
-    assert told(aws, "TargetTracking-AlarmLow")["alarm TargetTracking-AlarmLow"].status == "failing"  # somebody wants to know
+    assert (
+        told(aws, "TargetTracking-AlarmLow")["alarm TargetTracking-AlarmLow"].status == "failing"
+    )  # somebody wants to know
 
 
 def test_named_ones_that_are_well_are_one_sign(aws: Aws, aws_endpoint: Endpoint) -> None:
@@ -106,7 +142,9 @@ def test_named_ones_that_are_well_are_one_sign(aws: Aws, aws_endpoint: Endpoint)
     assert told(aws, "a")["alarms"].detail == "1 alarm OK"
 
 
-def test_a_named_one_that_rings_is_missing_or_has_no_data_is_told(aws: Aws, aws_endpoint: Endpoint) -> None:
+def test_a_named_one_that_rings_is_missing_or_has_no_data_is_told(
+    aws: Aws, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudwatch.alarm("fine")
     aws_endpoint.cloudwatch.alarm("new", "INSUFFICIENT_DATA", "Unchecked: Initial alarm creation")
     aws_endpoint.cloudwatch.alarm("all", "ALARM", "ALARM(errors)", composite=True)
@@ -132,15 +170,24 @@ def test_many_names_are_asked_for_a_hundred_at_a_time(aws: Aws, aws_endpoint: En
     for name in names:
         aws_endpoint.cloudwatch.alarm(name)
     assert told(aws, *names)["alarms"].detail == "120 alarms OK"
-    assert sorted(len(call.params.get("AlarmNames", ())) for call in aws_endpoint.calls) == [0, 20, 100]
+    assert sorted(len(call.params.get("AlarmNames", ())) for call in aws_endpoint.calls) == [
+        0,
+        20,
+        100,
+    ]
 
 
-def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(aws: Aws, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
+    aws: Aws, aws_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "WINDOW_S", 0.2)
     for number in range(50):
         aws_endpoint.cloudwatch.alarm(f"a{number}")
     found: list[Sign] = []
-    asking = [Thread(target=lambda name=f"a{number}": found.extend(alarms.signs(aws, [name], MAIL))) for number in range(50)]
+    asking = [
+        Thread(target=lambda name=f"a{number}": found.extend(alarms.signs(aws, [name], MAIL)))
+        for number in range(50)
+    ]
     for one in asking:
         one.start()
     for one in asking:

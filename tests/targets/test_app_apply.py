@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, Stage
-from toolkit.errors import CloudError, Missing, NotAllowed, Refused, Stopped, Unreachable, WrongAccount
+from toolkit.errors import (
+    CloudError,
+    Missing,
+    NotAllowed,
+    Refused,
+    Stopped,
+    Unreachable,
+    WrongAccount,
+)
 from toolkit.model import Job, Place, Preview, Version
 from toolkit.ports.aws import ecs
 from toolkit.targets import app
@@ -42,7 +50,9 @@ def version(name: str, dirty: bool = False) -> Version:
 
 
 def unbuilt(stage: Stage, **fields: Any) -> Job:
-    return stage.job(BUILD, **{"version": version("b" * 40), "wishes": {"builder": "built-in"}, **fields})
+    return stage.job(
+        BUILD, **{"version": version("b" * 40), "wishes": {"builder": "built-in"}, **fields}
+    )
 
 
 def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> None:
@@ -51,19 +61,31 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> No
     assert changed == {"containerDefinitions", "taskDefinitionArn", "revision", "registeredAt"}
     [before], [after] = stage.first.body["containerDefinitions"], stage.runs["containerDefinitions"]
     assert after == {**before, "image": f"{stage.repository.uri}@{stage.new.digest}"}
-    tags = {tag["key"]: tag["value"] for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags}
+    tags = {
+        tag["key"]: tag["value"]
+        for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags
+    }
     found = ecs.definition(stage.world.aws(stage.job().place), stage.service.definition)
     assert found is not None
     assert tags == {
-        "team": "cars", "toolkit:version": COMMIT, "toolkit:commit": COMMIT, "toolkit:fingerprint": "f" * 64, "toolkit:run": "r1",
-        "toolkit:token": "t-1", "toolkit:definition": definitions.digest(found),
-    }  # fmt: skip
+        "team": "cars",
+        "toolkit:version": COMMIT,
+        "toolkit:commit": COMMIT,
+        "toolkit:fingerprint": "f" * 64,
+        "toolkit:run": "r1",
+        "toolkit:token": "t-1",
+        "toolkit:definition": definitions.digest(found),
+    }
 
 
 def test_the_service_is_moved_by_one_call_that_says_nothing_else(stage: Stage) -> None:
     report = stage.applied()
     [call] = stage.endpoint.calls.of("ecs:UpdateService")
-    assert call.params == {"cluster": "main", "service": "web", "taskDefinition": report.receipt["task_definition"]}
+    assert call.params == {
+        "cluster": "main",
+        "service": "web",
+        "taskDefinition": report.receipt["task_definition"],
+    }
 
 
 def test_every_call_that_changes_something_is_intended_right_before(stage: Stage) -> None:
@@ -74,7 +96,10 @@ def test_every_call_that_changes_something_is_intended_right_before(stage: Stage
             seen.append((event[1], list(stage.writes)))
 
     stage.applied(report=Report(on_event=on_event))
-    assert seen == [("ecs:RegisterTaskDefinition", []), ("ecs:UpdateService", ["ecs:RegisterTaskDefinition"])]
+    assert seen == [
+        ("ecs:RegisterTaskDefinition", []),
+        ("ecs:UpdateService", ["ecs:RegisterTaskDefinition"]),
+    ]
 
 
 def test_what_is_kept_tells_our_deployment_from_others(stage: Stage) -> None:
@@ -101,7 +126,10 @@ def test_the_preview_of_a_build_has_the_push(buildable: Stage) -> None:
     assert names(preview) == ["ecr:PutImage", "ecs:RegisterTaskDefinition", "ecs:UpdateService"]
     assert buildable.applied(job).intents == names(preview)
     [image] = [one for one in buildable.repository.images.values() if "b" * 40 in one.tags]
-    assert buildable.runs["containerDefinitions"][0]["image"] == f"{buildable.repository.uri}@{image.digest}"
+    assert (
+        buildable.runs["containerDefinitions"][0]["image"]
+        == f"{buildable.repository.uri}@{image.digest}"
+    )
 
 
 def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
@@ -111,14 +139,24 @@ def test_a_built_image_says_what_it_was_built_from(buildable: Stage) -> None:
     config = json.loads(buildable.repository.blobs[json.loads(image.manifest)["config"]["digest"]])
     labels = config["config"]["Labels"]
     assert set(labels) == {"org.opencontainers.image.revision", "toolkit.commit", "toolkit.build"}
-    assert (labels["org.opencontainers.image.revision"], labels["toolkit.commit"]) == (COMMIT, COMMIT)
+    assert (labels["org.opencontainers.image.revision"], labels["toolkit.commit"]) == (
+        COMMIT,
+        COMMIT,
+    )
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
 
 def test_arguments_reach_the_build(buildable: Stage) -> None:
-    (buildable.folder / "src" / "Dockerfile").write_text("FROM scratch\nARG COLOUR\nENV COLOUR=$COLOUR\nCOPY hello /hello\n")
+    (buildable.folder / "src" / "Dockerfile").write_text(
+        "FROM scratch\nARG COLOUR\nENV COLOUR=$COLOUR\nCOPY hello /hello\n"
+    )
     job = unbuilt(buildable)
-    buildable.applied(replace(job, settings=replace(job.settings, build=app.Build(context="src", args={"COLOUR": "blue"}))))
+    buildable.applied(
+        replace(
+            job,
+            settings=replace(job.settings, build=app.Build(context="src", args={"COLOUR": "blue"})),
+        )
+    )
     image = buildable.repository.found("b" * 40)
     assert image is not None
     config = json.loads(buildable.repository.blobs[json.loads(image.manifest)["config"]["digest"]])
@@ -133,12 +171,18 @@ def test_an_image_that_is_there_is_not_built_again(buildable: Stage) -> None:
     assert not buildable.endpoint.calls.count("registry:*")
 
 
-def test_a_tag_that_means_another_image_than_was_pushed_stops_before_the_service(buildable: Stage) -> None:
+def test_a_tag_that_means_another_image_than_was_pushed_stops_before_the_service(
+    buildable: Stage,
+) -> None:
     describe = buildable.endpoint.ecr.describe_images
     answers = iter([False, True, True, True, True])
 
     def answer(params: dict[str, Any]) -> Any:
-        return {"imageDetails": [{"imageDigest": buildable.old.digest}]} if next(answers) else describe(params)
+        return (
+            {"imageDetails": [{"imageDigest": buildable.old.digest}]}
+            if next(answers)
+            else describe(params)
+        )
 
     buildable.endpoint.on("ecr", "DescribeImages", answer)
     with pytest.raises(Refused, match="was pushed"):
@@ -157,32 +201,49 @@ def test_what_runs_already_is_unchanged_and_calls_nothing(stage: Stage) -> None:
     assert (stage.writes, report.intents) == ([], [])
 
 
-def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(stage: Stage) -> None:
+def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
+    stage: Stage,
+) -> None:
     stage.deployed()
     job = stage.job(token="t-2", run="r2")
     _, report = stage.deployed(job)
     other = stage.service.definition = stage.first.arn
     seen = app.observe(job, report.receipt, stage.world)
     assert (seen.state, seen.verdict) == ("failed", "superseded")
-    assert seen.cause == f"the service runs on {other.rpartition('/')[2]} by now: somebody else has deployed it"
+    assert (
+        seen.cause
+        == f"the service runs on {other.rpartition('/')[2]} by now: somebody else has deployed it"
+    )
 
 
-@pytest.mark.parametrize("settings", [{"env": {"A": "1"}}, {"secrets": {"A": "arn:aws:ssm:eu-west-1:111111111111:parameter/a"}}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"env": {"A": "1"}}, {"secrets": {"A": "arn:aws:ssm:eu-west-1:111111111111:parameter/a"}}],
+)
 def test_variables_that_differ_are_a_change(stage: Stage, settings: dict[str, Any]) -> None:
     stage.deployed()
     seen, _ = stage.deployed(stage.job(settings, token="t-2"))
     assert seen.verdict == "succeeded"
     container = stage.runs["containerDefinitions"][0]
-    assert [one["name"] for one in container.get("environment", []) + container.get("secrets", [])] == ["A"]
+    assert [
+        one["name"] for one in container.get("environment", []) + container.get("secrets", [])
+    ] == ["A"]
     assert previewed(stage, stage.job(settings, token="t-3")).unchanged
 
 
 def test_values_of_variables_are_told_nowhere(stage: Stage) -> None:
-    job = stage.job({"env": {"A": "hush-hush"}, "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/hush-hush"}})
+    job = stage.job(
+        {
+            "env": {"A": "hush-hush"},
+            "secrets": {"B": "arn:aws:ssm:eu-west-1:111111111111:parameter/hush-hush"},
+        }
+    )
     preview = previewed(stage, job)
     seen, report = stage.deployed(job)
     assert "hush-hush" not in repr((preview, seen, report.events, report.receipt))
-    assert [call.what.get("env") for call in preview.calls if call.name == "ecs:RegisterTaskDefinition"] == ["A"]
+    assert [
+        call.what.get("env") for call in preview.calls if call.name == "ecs:RegisterTaskDefinition"
+    ] == ["A"]
 
 
 def test_force_deploys_what_runs_already(stage: Stage) -> None:
@@ -195,7 +256,9 @@ def test_force_deploys_what_runs_already(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("wish", "version"), [("old", "old"), (COMMIT, COMMIT)])
-def test_a_named_image_is_deployed_under_its_own_name(stage: Stage, wish: str, version: str) -> None:
+def test_a_named_image_is_deployed_under_its_own_name(
+    stage: Stage, wish: str, version: str
+) -> None:
     seen, _ = stage.deployed(stage.job(wishes={"image": wish, "force": True}))
     assert seen.live is not None
     assert (seen.live.version, seen.live.commit) == (version, COMMIT if version == COMMIT else None)
@@ -206,7 +269,9 @@ LOST = [("reset", "after"), ("500", "after"), ("reset", "before"), ("truncated",
 
 @pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
 @pytest.mark.parametrize(("kind", "when"), LOST)
-def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(stage: Stage, operation: str, kind: str, when: str) -> None:
+def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(
+    stage: Stage, operation: str, kind: str, when: str
+) -> None:
     fault = stage.endpoint.fault(operation, kind=kind, when=when)
     report = stage.report()
     happened = when == "after" or kind == "truncated"
@@ -221,7 +286,11 @@ def test_a_lost_answer_is_looked_for_and_the_call_never_repeated(stage: Stage, o
         assert stage.watched(report)[-1].state == "absent"
         stage.applied(report=report)
     assert stage.watched(report)[-1].verdict == "succeeded"
-    assert stage.endpoint.calls.applied("ecs:RegisterTaskDefinition") == stage.endpoint.calls.applied("ecs:UpdateService") == 1
+    assert (
+        stage.endpoint.calls.applied("ecs:RegisterTaskDefinition")
+        == stage.endpoint.calls.applied("ecs:UpdateService")
+        == 1
+    )
 
 
 @pytest.mark.parametrize("operation", ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
@@ -260,7 +329,9 @@ def crashed(stage: Stage, at: int) -> Report:
 
 
 def test_a_deploy_writes_down_as_much_as_the_crash_test_thinks(stage: Stage) -> None:
-    assert len([event for event in stage.applied().events if event[0] in ("intend", "keep")]) == WORDS
+    assert (
+        len([event for event in stage.applied().events if event[0] in ("intend", "keep")]) == WORDS
+    )
 
 
 @pytest.mark.parametrize("at", range(1, WORDS + 1))
@@ -272,7 +343,11 @@ def test_after_a_crash_anywhere_nothing_is_done_twice(stage: Stage, at: int) -> 
         stage.applied(report=report)
         last = stage.watched(report)[-1]
     assert (last.state, last.verdict) == ("done", "succeeded")
-    assert stage.endpoint.calls.applied("ecs:RegisterTaskDefinition") == stage.endpoint.calls.applied("ecs:UpdateService") == 1
+    assert (
+        stage.endpoint.calls.applied("ecs:RegisterTaskDefinition")
+        == stage.endpoint.calls.applied("ecs:UpdateService")
+        == 1
+    )
 
 
 def test_apply_twice_is_apply_once(stage: Stage) -> None:
@@ -298,8 +373,13 @@ def test_a_run_that_stops_makes_no_further_call(stage: Stage) -> None:
 
 def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
     stage.endpoint.ecs.next("success", seconds=30)
-    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
-    assert "a deployment of web:2 by run r9 of deployer is in progress: it is waited for" in previewed(stage).warnings
+    stage.endpoint.ecs.update_service(
+        {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
+    )
+    assert (
+        "a deployment of web:2 by run r9 of deployer is in progress: it is waited for"
+        in previewed(stage).warnings
+    )
     seen, report = stage.deployed()
     assert "waiting for the deployment of web:2 by run r9 of deployer" in report.of("phase")
     assert seen.verdict == "succeeded"
@@ -307,12 +387,16 @@ def test_another_deployment_is_waited_for_and_named(stage: Stage) -> None:
 
 
 def foreign(stage: Stage, image: str = "old") -> str:
-    return stage.endpoint.ecs.definition("web", f"{stage.repository.uri}:{image}", tags={"toolkit:run": "r9"}).arn
+    return stage.endpoint.ecs.definition(
+        "web", f"{stage.repository.uri}:{image}", tags={"toolkit:run": "r9"}
+    ).arn
 
 
 def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> None:
     stage.endpoint.ecs.next("never")
-    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    stage.endpoint.ecs.update_service(
+        {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
+    )
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
         previewed(stage, stage.job(wishes={"in_progress": "refuse"}))
     with pytest.raises(Refused, match="by run r9 of deployer is in progress"):
@@ -324,7 +408,9 @@ def test_another_deployment_is_replaced_or_refused_on_demand(stage: Stage) -> No
 
 def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage: Stage) -> None:
     stage.endpoint.ecs.next("never")
-    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    stage.endpoint.ecs.update_service(
+        {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
+    )
     with pytest.raises(Refused, match="still in progress"):
         stage.applied(stage.job(deadline_s=60))
     assert 60 <= stage.clock.elapsed() < 70
@@ -334,7 +420,9 @@ def test_another_deployment_that_never_ends_is_waited_for_to_the_deadline(stage:
 def test_a_deployment_that_only_fails_is_not_waited_for(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.next("fail", failures=4)
-    endpoint.ecs.update_service({"cluster": "main", "service": "web", "taskDefinition": foreign(stage)})
+    endpoint.ecs.update_service(
+        {"cluster": "main", "service": "web", "taskDefinition": foreign(stage)}
+    )
     endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
     assert [word for word in previewed(stage).warnings if word.endswith("it is replaced")]
     seen, _ = stage.deployed()
@@ -348,7 +436,11 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
     job = stage.job(token="t-2", run="r2")
     preview = previewed(stage, job)
     assert (preview.calls, preview.unchanged) == ((), False)
-    assert [word for word in preview.warnings if "by run r1 of deployer: nothing is started, only watched" in word]
+    assert [
+        word
+        for word in preview.warnings
+        if "by run r1 of deployer: nothing is started, only watched" in word
+    ]
     seen, report = stage.deployed(job)
     assert (seen.verdict, stage.writes, report.intents) == ("succeeded", [], [])
 
@@ -359,7 +451,9 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
 def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
     job = stage.job(place=Place("dev", "eu-west-1", "222222222222"))
     for act in (lambda: previewed(stage, job), lambda: stage.applied(job)):
-        with pytest.raises(WrongAccount, match="account 111111111111, but environment dev is account 222222222222"):
+        with pytest.raises(
+            WrongAccount, match="account 111111111111, but environment dev is account 222222222222"
+        ):
             act()
     assert stage.writes == []
 
@@ -394,7 +488,10 @@ def test_an_image_that_is_not_there_and_cannot_be_built_is_refused(stage: Stage)
 def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) -> None:
     stage.endpoint.ecr.image("backend", "c-dirty-1")
     job = stage.job(version=version("c-dirty-1", dirty=True))
-    assert "the files are not as committed: the image is tagged c-dirty-1" in previewed(stage, job).warnings
+    assert (
+        "the files are not as committed: the image is tagged c-dirty-1"
+        in previewed(stage, job).warnings
+    )
     guarded = replace(job, place=replace(job.place, protected=True))
     for act in (lambda: previewed(stage, guarded), lambda: stage.applied(guarded)):
         with pytest.raises(Refused, match="environment dev is protected"):
@@ -410,7 +507,9 @@ def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) ->
         ({"resourceManagementType": "ECS"}, "Express Mode"),
     ],
 )
-def test_a_service_that_others_manage_is_refused_in_words(stage: Stage, service: dict[str, Any], words: str) -> None:
+def test_a_service_that_others_manage_is_refused_in_words(
+    stage: Stage, service: dict[str, Any], words: str
+) -> None:
     stage.service.settings |= service
     with pytest.raises(Refused, match=words):
         previewed(stage)
@@ -443,9 +542,14 @@ def test_a_dockerfile_that_is_not_there_is_refused_before_anything(stage: Stage)
 def test_what_to_know_before_is_warned_of(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, desired=0, breaker=False)
     assert previewed(stage).warnings == (
-        "the desired count of service web is 0: nothing will run, and the deploy will end as unhealthy"
-        " (rules.toml does not say `min_tasks = 0`)",
-        "service web has no circuit breaker with rollback: only while toolkit watches is a bad version taken back",
+        (
+            "the desired count of service web is 0: nothing will run, and the deploy will end as"
+            " unhealthy (rules.toml does not say `min_tasks = 0`)"
+        ),
+        (
+            "service web has no circuit breaker with rollback: only while toolkit watches is a bad"
+            " version taken back"
+        ),
     )
 
 
@@ -461,7 +565,14 @@ def test_the_preview_says_what_is_live(stage: Stage) -> None:
 def back(stage: Stage, definition: str | None = None, **fields: Any) -> Job:
     wishes = {"image_digest": stage.old.digest, "task_definition": definition, "version": "old"}
     return stage.job(
-        **{"action": "rollback", "version": Version("old", None, "d" * 64), "wishes": wishes, "token": "t-9", "run": "r9", **fields}
+        **{
+            "action": "rollback",
+            "version": Version("old", None, "d" * 64),
+            "wishes": wishes,
+            "token": "t-9",
+            "run": "r9",
+            **fields,
+        }
     )
 
 
@@ -480,7 +591,9 @@ def test_a_rollback_uses_the_task_definition_of_then(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
-def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(stage: Stage, history: str) -> None:
+def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(
+    stage: Stage, history: str
+) -> None:
     stage.deployed()
     stage.endpoint.ecs.history = history
     stage.clock.advance(100)
@@ -490,7 +603,9 @@ def test_a_rollback_that_fails_is_not_taken_for_the_success_of_then(stage: Stage
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_rollback_without_a_usable_task_definition_registers_a_copy(stage: Stage, gone: bool) -> None:
+def test_a_rollback_without_a_usable_task_definition_registers_a_copy(
+    stage: Stage, gone: bool
+) -> None:
     stage.deployed()
     if gone:
         stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
@@ -499,7 +614,11 @@ def test_a_rollback_without_a_usable_task_definition_registers_a_copy(stage: Sta
     seen, _ = stage.deployed(job)
     assert seen.verdict == "succeeded"
     assert seen.live is not None
-    assert (seen.live.version, seen.live.run, seen.live.detail["digest"]) == ("old", "r9", stage.old.digest)
+    assert (seen.live.version, seen.live.run, seen.live.detail["digest"]) == (
+        "old",
+        "r9",
+        stage.old.digest,
+    )
 
 
 def test_a_rollback_to_an_image_that_is_gone_is_refused(stage: Stage) -> None:
@@ -525,7 +644,9 @@ def test_a_rollback_during_a_deployment_stops_it(stage: Stage) -> None:
     assert stage.service.definition == stage.first.arn
 
 
-def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_stopped(stage: Stage) -> None:
+def test_a_rollback_during_a_deployment_moves_the_service_where_nothing_can_be_stopped(
+    stage: Stage,
+) -> None:
     stage.endpoint.ecs.history = "unsupported"
     stage.endpoint.ecs.next("never")
     stage.applied()

@@ -17,9 +17,16 @@ from toolkit.targets.ecs import failures, reading
 from toolkit.targets.ecs.reading import Sought
 
 DESCRIBED_ONLY = {
-    "taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy", "deregisteredAt",
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+    "deregisteredAt",
     "deleteRequestedAt",
-}  # fmt: skip
+}
 
 
 # Task definitions
@@ -27,7 +34,13 @@ DESCRIBED_ONLY = {
 
 def filled(shape: Any) -> Any:
     """A value with every member that the model has."""
-    kinds = {"boolean": True, "integer": 7, "long": 7, "double": 7.0, "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}
+    kinds = {
+        "boolean": True,
+        "integer": 7,
+        "long": 7,
+        "double": 7.0,
+        "timestamp": datetime(2026, 1, 1, tzinfo=UTC),
+    }
     if shape.type_name == "structure":
         return {name: filled(member) for name, member in shape.members.items()}
     if shape.type_name == "list":
@@ -43,7 +56,9 @@ def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) 
     full["family"] = "full"
     full["tags"] = [{"key": "team", "value": "cars"}, {"key": "toolkit:run", "value": "r0"}]
     first = stage.endpoint.ecs.register_task_definition(copy.deepcopy(full))["taskDefinition"]
-    stage.endpoint.ecs.definitions[first["taskDefinitionArn"]].tags.append({"key": "aws:cloudformation:stack-name", "value": "x"})
+    stage.endpoint.ecs.definitions[first["taskDefinitionArn"]].tags.append(
+        {"key": "aws:cloudformation:stack-name", "value": "x"}
+    )
     found = ecs.definition(aws, first["taskDefinitionArn"])
     assert found is not None
     members = aws.members("ecs", "RegisterTaskDefinition")
@@ -74,7 +89,10 @@ def task(*containers: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"family": "web", "containerDefinitions": list(containers), "tags": {}, **more}
 
 
-OWN, THEIRS = "111111111111.dkr.ecr.eu-west-1.amazonaws.com", "222222222222.dkr.ecr.eu-west-1.amazonaws.com"
+OWN, THEIRS = (
+    "111111111111.dkr.ecr.eu-west-1.amazonaws.com",
+    "222222222222.dkr.ecr.eu-west-1.amazonaws.com",
+)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +113,13 @@ def test_the_containers_are_the_named_one_the_only_one_or_all_of_the_repository(
     assert definitions.containers(definition, wanted, ecr.named("backend")) == found
 
 
-@pytest.mark.parametrize("repository", [f"{THEIRS}/backend", "arn:aws:ecr:eu-west-1:222222222222:repository/backend"])
+@pytest.mark.parametrize(
+    "repository", [f"{THEIRS}/backend", "arn:aws:ecr:eu-west-1:222222222222:repository/backend"]
+)
 def test_a_repository_of_another_account_is_that_accounts_alone(repository: str) -> None:
-    definition = task({"name": "a", "image": f"{OWN}/backend:1"}, {"name": "b", "image": f"{THEIRS}/backend:1"})
+    definition = task(
+        {"name": "a", "image": f"{OWN}/backend:1"}, {"name": "b", "image": f"{THEIRS}/backend:1"}
+    )
     assert definitions.containers(definition, None, ecr.named(repository)) == ("b",)
 
 
@@ -120,35 +142,67 @@ def test_which_container_is_never_guessed(images: dict[str, str]) -> None:
         ("host/a@sha256:2", "host/a", None, "sha256:2"),
     ],
 )
-def test_an_image_is_taken_apart(image: str, repository: str, tag: str | None, digest: str | None) -> None:
-    assert (definitions.repository_of(image), definitions.tag_of(image), definitions.digest_of(image)) == (repository, tag, digest)
+def test_an_image_is_taken_apart(
+    image: str, repository: str, tag: str | None, digest: str | None
+) -> None:
+    assert (
+        definitions.repository_of(image),
+        definitions.tag_of(image),
+        definitions.digest_of(image),
+    ) == (repository, tag, digest)
 
 
 def test_a_variable_is_a_value_or_a_secret_and_the_others_stay() -> None:
     before = {
-        "name": "a", "image": "x", "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        "name": "a",
+        "image": "x",
+        "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
         "secrets": [{"name": "C", "valueFrom": "arn:c"}, {"name": "D", "valueFrom": "arn:d"}],
-    }  # fmt: skip
-    found = definitions.revised(task(before), {"family", "containerDefinitions"}, ["a"], "y", {"A": "3", "C": "4"}, {"B": "arn:b"})
+    }
+    found = definitions.revised(
+        task(before),
+        {"family", "containerDefinitions"},
+        ["a"],
+        "y",
+        {"A": "3", "C": "4"},
+        {"B": "arn:b"},
+    )
     [after] = found["containerDefinitions"]
     assert after["environment"] == [{"name": "A", "value": "3"}, {"name": "C", "value": "4"}]
-    assert after["secrets"] == [{"name": "D", "valueFrom": "arn:d"}, {"name": "B", "valueFrom": "arn:b"}]
+    assert after["secrets"] == [
+        {"name": "D", "valueFrom": "arn:d"},
+        {"name": "B", "valueFrom": "arn:b"},
+    ]
 
 
 def test_other_containers_are_left_alone() -> None:
-    one, other = {"name": "a", "image": "x"}, {"name": "b", "image": "x", "environment": [{"name": "A", "value": "1"}]}
-    found = definitions.revised(task(one, other), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {})
+    one, other = (
+        {"name": "a", "image": "x"},
+        {
+            "name": "b",
+            "image": "x",
+            "environment": [{"name": "A", "value": "1"}],
+        },
+    )
+    found = definitions.revised(
+        task(one, other), {"containerDefinitions"}, ["a"], "y", {"A": "3"}, {}
+    )
     assert found["containerDefinitions"][1] == other
 
 
-variables = st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from("12")), unique_by=lambda one: one[0]).map(
-    lambda pairs: [{"name": name, "value": value} for name, value in pairs]
-)
+variables = st.lists(
+    st.tuples(st.sampled_from("ABC"), st.sampled_from("12")), unique_by=lambda one: one[0]
+).map(lambda pairs: [{"name": name, "value": value} for name, value in pairs])
 
 
 @given(variables, variables)
-def test_definitions_are_equal_if_their_variables_are_in_any_order(one: list[dict[str, str]], other: list[dict[str, str]]) -> None:
-    first, second = task({"name": "a", "environment": one}), task({"name": "a", "environment": other})
+def test_definitions_are_equal_if_their_variables_are_in_any_order(
+    one: list[dict[str, str]], other: list[dict[str, str]]
+) -> None:
+    first, second = (
+        task({"name": "a", "environment": one}),
+        task({"name": "a", "environment": other}),
+    )
     as_map = [{each["name"]: each["value"] for each in found} for found in (one, other)]
     assert definitions.equal(first, second) == (as_map[0] == as_map[1])
 
@@ -185,63 +239,166 @@ LOGGED = {"awslogs-group": "g", "awslogs-region": "eu-west-1", "awslogs-stream-p
         (None, {}, None),
     ],
 )
-def test_the_stream_of_a_task_is_only_known_with_a_prefix(driver: str | None, options: dict[str, str], stream: object) -> None:
-    container = {"name": "a", "logConfiguration": {"logDriver": driver, "options": options}} if driver else {"name": "a"}
+def test_the_stream_of_a_task_is_only_known_with_a_prefix(
+    driver: str | None, options: dict[str, str], stream: object
+) -> None:
+    container = (
+        {"name": "a", "logConfiguration": {"logDriver": driver, "options": options}}
+        if driver
+        else {"name": "a"}
+    )
     assert definitions.log_stream(container, "1234") == stream
 
 
 # Stopped tasks
 
 
-def stopped(code: str, why: str, reason: str = "", exit_code: int | None = None, name: str = "app") -> dict[str, Any]:
+def stopped(
+    code: str, why: str, reason: str = "", exit_code: int | None = None, name: str = "app"
+) -> dict[str, Any]:
     container: dict[str, Any] = (
-        {"name": name} | ({"reason": reason} if reason else {}) | ({} if exit_code is None else {"exitCode": exit_code})
+        {"name": name}
+        | ({"reason": reason} if reason else {})
+        | ({} if exit_code is None else {"exitCode": exit_code})
     )
-    return {"taskArn": "arn:aws:ecs:r:a:task/main/1234", "stopCode": code, "stoppedReason": why, "containers": [container]}
+    return {
+        "taskArn": "arn:aws:ecs:r:a:task/main/1234",
+        "stopCode": code,
+        "stoppedReason": why,
+        "containers": [container],
+    }
 
 
 KINDS = [
-    ("image", stopped("TaskFailedToStart", "CannotPullContainerError: pull image manifest: failed to resolve ref x: not found")),
-    ("image", stopped("TaskFailedToStart", "CannotPullContainerError: status code [manifests]: 403 Forbidden")),
-    ("image", stopped("TaskFailedToStart", "Task failed to start", "CannotPullImageManifestError: image Manifest does not match platform")),
+    (
+        "image",
+        stopped(
+            "TaskFailedToStart",
+            "CannotPullContainerError: pull image manifest: failed to resolve ref x: not found",
+        ),
+    ),
+    (
+        "image",
+        stopped(
+            "TaskFailedToStart", "CannotPullContainerError: status code [manifests]: 403 Forbidden"
+        ),
+    ),
+    (
+        "image",
+        stopped(
+            "TaskFailedToStart",
+            "Task failed to start",
+            "CannotPullImageManifestError: image Manifest does not match platform",
+        ),
+    ),
     ("transient", stopped("TaskFailedToStart", "CannotPullContainerError: dial tcp: i/o timeout")),
-    ("transient", stopped("TaskFailedToStart", "CannotPullContainerError: toomanyrequests: You have reached your pull rate limit")),
+    (
+        "transient",
+        stopped(
+            "TaskFailedToStart",
+            "CannotPullContainerError: toomanyrequests: You have reached your pull rate limit",
+        ),
+    ),
     (
         "secret",
-        stopped("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets or registry auth: ResourceNotFoundException"),
+        stopped(
+            "TaskFailedToStart",
+            "ResourceInitializationError: unable to pull secrets or registry auth:"
+            " ResourceNotFoundException",
+        ),
     ),
-    ("secret", stopped("TaskFailedToStart", "ResourceInitializationError: unable to retrieve secrets from ssm: AccessDeniedException")),
-    ("transient", stopped("TaskFailedToStart", "ResourceInitializationError: unable to pull secrets: context deadline exceeded")),
-    ("configuration", stopped("TaskFailedToStart", "ResourceInitializationError: failed to validate logger args: no such log group")),
+    (
+        "secret",
+        stopped(
+            "TaskFailedToStart",
+            "ResourceInitializationError: unable to retrieve secrets from ssm:"
+            " AccessDeniedException",
+        ),
+    ),
+    (
+        "transient",
+        stopped(
+            "TaskFailedToStart",
+            "ResourceInitializationError: unable to pull secrets: context deadline exceeded",
+        ),
+    ),
     (
         "configuration",
-        stopped("TaskFailedToStart", "Task failed to start", 'CannotStartContainerError: exec: "/x": executable file not found'),
+        stopped(
+            "TaskFailedToStart",
+            "ResourceInitializationError: failed to validate logger args: no such log group",
+        ),
     ),
-    ("configuration", stopped("EssentialContainerExited", "Essential container in task exited", "exec /app: exec format error", 1)),
+    (
+        "configuration",
+        stopped(
+            "TaskFailedToStart",
+            "Task failed to start",
+            'CannotStartContainerError: exec: "/x": executable file not found',
+        ),
+    ),
+    (
+        "configuration",
+        stopped(
+            "EssentialContainerExited",
+            "Essential container in task exited",
+            "exec /app: exec format error",
+            1,
+        ),
+    ),
     ("crash", stopped("EssentialContainerExited", "Essential container in task exited", "", 3)),
     ("crash", stopped("EssentialContainerExited", "Essential container in task exited", "", 0)),
-    ("unhealthy", stopped("ServiceSchedulerInitiated", "Task failed ELB health checks in (target-group x)", "", 143)),
-    ("unhealthy", stopped("ServiceSchedulerInitiated", "Task failed container health checks", "", 137)),
+    (
+        "unhealthy",
+        stopped(
+            "ServiceSchedulerInitiated",
+            "Task failed ELB health checks in (target-group x)",
+            "",
+            143,
+        ),
+    ),
+    (
+        "unhealthy",
+        stopped("ServiceSchedulerInitiated", "Task failed container health checks", "", 137),
+    ),
     ("transient", stopped("SpotInterruption", "Your Spot Task was interrupted.")),
     ("transient", stopped("UserInitiated", "Task stopped by user", "", 143)),
     ("other", stopped("TaskFailedToStart", "Something new")),
-    (None, stopped("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)", "", 143)),
+    (
+        None,
+        stopped(
+            "ServiceSchedulerInitiated",
+            "Scaling activity initiated by (deployment ecs-svc/1)",
+            "",
+            143,
+        ),
+    ),
     (None, stopped("ServiceSchedulerInitiated", "Amazon ECS replaces the task", "", 143)),
 ]
 
 
-@pytest.mark.parametrize(("kind", "task"), KINDS, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(KINDS)])
+@pytest.mark.parametrize(
+    ("kind", "task"), KINDS, ids=[f"{kind}-{number}" for number, (kind, _) in enumerate(KINDS)]
+)
 def test_a_stopped_task_is_of_one_kind(kind: str | None, task: dict[str, Any]) -> None:
     found = failures.failure(task)
     assert (found.sort if found else None) == kind
 
 
 def test_the_cause_names_the_container_that_ended_badly_in_one_line() -> None:
-    one = stopped("EssentialContainerExited", "Essential container in task exited", "", 0, "sidecar")
-    one["containers"].append({"name": "web", "exitCode": 137, "reason": "OutOfMemoryError:\n killed"})
+    one = stopped(
+        "EssentialContainerExited", "Essential container in task exited", "", 0, "sidecar"
+    )
+    one["containers"].append(
+        {"name": "web", "exitCode": 137, "reason": "OutOfMemoryError:\n killed"}
+    )
     found = failures.failure(one)
     assert found is not None
-    assert (found.container, found.cause, found.id) == ("web", "container web exited with code 137: OutOfMemoryError: killed", "1234")
+    assert (found.container, found.cause, found.id) == (
+        "web",
+        "container web exited with code 137: OutOfMemoryError: killed",
+        "1234",
+    )
 
 
 def failed(kind: str, number: int = 0) -> failures.Failure:
@@ -264,13 +421,17 @@ def failed(kind: str, number: int = 0) -> failures.Failure:
         ([], False, None),
     ],
 )
-def test_only_what_cannot_pass_is_hopeless(kinds: list[str], healthy: bool, found: str | None) -> None:
+def test_only_what_cannot_pass_is_hopeless(
+    kinds: list[str], healthy: bool, found: str | None
+) -> None:
     one = failures.hopeless([failed(kind, number) for number, kind in enumerate(kinds)], healthy)
     assert (one.sort if one else None) == found
 
 
 def test_the_worst_failure_is_the_one_that_tells_most() -> None:
-    assert failures.worst([failed("transient"), failed("crash"), failed("other")]) == failed("crash")
+    assert failures.worst([failed("transient"), failed("crash"), failed("other")]) == failed(
+        "crash"
+    )
     assert failures.worst([]) is None
 
 
@@ -278,9 +439,21 @@ def test_the_worst_failure_is_the_one_that_tells_most() -> None:
 
 
 def entry(
-    id: str, definition: str, status: str = "PRIMARY", state: str | None = "COMPLETED", running: int = 1, **more: Any
+    id: str,
+    definition: str,
+    status: str = "PRIMARY",
+    state: str | None = "COMPLETED",
+    running: int = 1,
+    **more: Any,
 ) -> dict[str, Any]:
-    found = {"id": id, "status": status, "taskDefinition": definition, "runningCount": running, "desiredCount": 1, **more}
+    found = {
+        "id": id,
+        "status": status,
+        "taskDefinition": definition,
+        "runningCount": running,
+        "desiredCount": 1,
+        **more,
+    }
     return found | ({"rolloutState": state} if state else {})
 
 
@@ -294,69 +467,109 @@ SOUGHT = Sought("new", id="2", before="1", previous="old")
         ([], "unseen"),
         ([entry("2", "new", state="IN_PROGRESS"), entry("1", "old", "ACTIVE")], "running"),
         ([entry("2", "new")], "complete"),
-        ([entry("2", "new", running=0)], "running"),  # an emulator says COMPLETED before a task runs
+        (
+            [entry("2", "new", running=0)],
+            "running",
+        ),  # an emulator says COMPLETED before a task runs
         ([entry("2", "new", state="FAILED")], "failed"),
         ([entry("2", "new", state=None)], "complete"),
         ([entry("2", "new", state=None, running=0), entry("1", "old", "ACTIVE", None)], "running"),
         ([entry("2", "new", state=None), entry("1", "old", "ACTIVE", None)], "running"),
         ([entry("2", "new", state=None), entry("1", "old", "ACTIVE", None, 0)], "complete"),
-        ([entry("3", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")], "reverting"),
-        ([entry("1", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")], "reverting"),
+        (
+            [entry("3", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")],
+            "reverting",
+        ),
+        (
+            [entry("1", "old", state="IN_PROGRESS"), entry("2", "new", "ACTIVE", "FAILED")],
+            "reverting",
+        ),
         ([entry("3", "old")], "reverted"),
         ([entry("3", "other", state="IN_PROGRESS"), entry("2", "new", "ACTIVE")], "superseded"),
         ([entry("3", "other")], "superseded"),
     ],
 )
-def test_the_deployments_of_a_service_tell_how_ours_goes(deployments: list[dict[str, Any]], state: str) -> None:
+def test_the_deployments_of_a_service_tell_how_ours_goes(
+    deployments: list[dict[str, Any]], state: str
+) -> None:
     assert reading.by_service({"deployments": deployments}, SOUGHT).state == state
 
 
 def test_a_definition_that_was_live_before_is_only_ours_by_another_id() -> None:
     sought = Sought("old", before="1")
     assert reading.own({"deployments": [entry("1", "old")]}, sought) is None
-    assert reading.own({"deployments": [entry("2", "old"), entry("1", "old", "ACTIVE")]}, sought) == entry("2", "old")
+    assert reading.own(
+        {"deployments": [entry("2", "old"), entry("1", "old", "ACTIVE")]}, sought
+    ) == entry("2", "old")
 
 
 STATUSES = {
-    "PENDING": "running", "IN_PROGRESS": "running", "STOP_REQUESTED": "running", "ROLLBACK_REQUESTED": "reverting",
-    "ROLLBACK_IN_PROGRESS": "reverting", "ROLLBACK_SUCCESSFUL": "reverted", "ROLLBACK_FAILED": "failed", "STOPPED": "stopped",
+    "PENDING": "running",
+    "IN_PROGRESS": "running",
+    "STOP_REQUESTED": "running",
+    "ROLLBACK_REQUESTED": "reverting",
+    "ROLLBACK_IN_PROGRESS": "reverting",
+    "ROLLBACK_SUCCESSFUL": "reverted",
+    "ROLLBACK_FAILED": "failed",
+    "STOPPED": "stopped",
     "SUCCESSFUL": "complete",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("status", sorted(model("ecs").shape_for("ServiceDeploymentStatus").enum))
 def test_every_status_that_the_model_knows_has_its_meaning(status: str) -> None:
     service = {"deployments": [entry("2", "new", state="IN_PROGRESS")]}
-    assert reading.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
+    assert (
+        reading.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
+    )
 
 
 def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
-    assert reading.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state == "running"
+    assert (
+        reading.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state
+        == "running"
+    )
 
 
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
 @pytest.mark.parametrize(("now", "state"), [("other", "superseded"), ("old", "reverted")])
 def test_what_moved_on_is_superseded_or_taken_back(status: str, now: str, state: str) -> None:
-    found = reading.by_deployment({"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web")
+    found = reading.by_deployment(
+        {"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web"
+    )
     assert found.state == state
 
 
 def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
     deployment = {
-        "status": "IN_PROGRESS", "lifecycleStage": "BAKE_TIME", "deploymentConfiguration": {"strategy": "CANARY", "bakeTimeInMinutes": 5},
-        "targetServiceRevision": {"requestedProductionTrafficWeight": 12.5, "runningTaskCount": 1, "requestedTaskCount": 2},
+        "status": "IN_PROGRESS",
+        "lifecycleStage": "BAKE_TIME",
+        "deploymentConfiguration": {"strategy": "CANARY", "bakeTimeInMinutes": 5},
+        "targetServiceRevision": {
+            "requestedProductionTrafficWeight": 12.5,
+            "runningTaskCount": 1,
+            "requestedTaskCount": 2,
+        },
         "deploymentCircuitBreaker": {"failureCount": 1, "threshold": 3},
-    }  # fmt: skip
+    }
     found = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web")
-    assert found.phase == (
-        "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit breaker counts 1 of 3 failures"
+    assert (
+        found.phase
+        == "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit"
+        " breaker counts 1 of 3 failures"
     )
     assert found.failed == 1
 
 
-@pytest.mark.parametrize("stage", sorted(model("ecs").shape_for("ServiceDeploymentLifecycleStage").enum))
+@pytest.mark.parametrize(
+    "stage", sorted(model("ecs").shape_for("ServiceDeploymentLifecycleStage").enum)
+)
 def test_every_stage_that_the_model_knows_has_words(stage: str) -> None:
-    deployment = {"status": "IN_PROGRESS", "lifecycleStage": stage, "deploymentConfiguration": {"strategy": "BLUE_GREEN"}}
+    deployment = {
+        "status": "IN_PROGRESS",
+        "lifecycleStage": stage,
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN"},
+    }
     phase = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
     assert phase.startswith("blue/green: ")
     assert stage.lower().replace("_", " ") not in phase or stage == "NEW"

@@ -1,4 +1,6 @@
-"""How an app is told: each part in each state, with its cause and what mends it, on the scripted AWS."""
+"""How an app is told: each part in each state, with its cause and what mends it, on the scripted
+AWS.
+"""
 
 import time
 from collections import Counter
@@ -26,7 +28,9 @@ AGAIN = "toolkit deploy-app web"
 BY_SERVICE = {"ClusterName": "main", "ServiceName": "web"}
 
 
-def told(stage: Stage, job: Job | None = None, **settings: Any) -> tuple[dict[str, Sign], Live | None]:
+def told(
+    stage: Stage, job: Job | None = None, **settings: Any
+) -> tuple[dict[str, Sign], Live | None]:
     """What is told, by what it is about, and what runs."""
     found: list[Sign] = []
     live = app.health(job or stage.job(settings), stage.world, found.append)
@@ -51,7 +55,9 @@ def words(signs: Mapping[str, Sign]) -> dict[str, str]:
 def fail(stage: Stage, cause: str = "exit", count: int = 1, **more: Any) -> None:
     """Tasks of what runs fail, and are replaced."""
     for _ in range(count):
-        stage.endpoint.ecs.fail_task(stage.service, stage.service.latest, Outcome("fail", cause=cause, **more))
+        stage.endpoint.ecs.fail_task(
+            stage.service, stage.service.latest, Outcome("fail", cause=cause, **more)
+        )
 
 
 def short(stage: Stage) -> None:
@@ -83,21 +89,31 @@ def balanced(endpoint: Endpoint, tmp_path: Path) -> Stage:
 def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(balanced: Stage) -> None:
     signs, live = told(balanced)
     assert {what: (one.status, one.detail) for what, one in signs.items()} == {
-        "service": ("ok", "2 of 2 tasks running"), "deployment": ("ok", "web:1 is deployed"),
-        "tasks": ("ok", "no task failed in the last hour"), "image": ("ok", f"{balanced.old.digest[:19]} is in ECR"),
+        "service": ("ok", "2 of 2 tasks running"),
+        "deployment": ("ok", "web:1 is deployed"),
+        "tasks": ("ok", "no task failed in the last hour"),
+        "image": ("ok", f"{balanced.old.digest[:19]} is in ECR"),
         "targets": ("ok", "2 of 2 targets healthy"),
-    }  # fmt: skip
+    }
     assert live is not None
     assert live == app.live(balanced.job(), balanced.world)
-    assert (live.version, live.commit, live.detail["digest"]) == ("old", "0" * 40, balanced.old.digest)
+    assert (live.version, live.commit, live.detail["digest"]) == (
+        "old",
+        "0" * 40,
+        balanced.old.digest,
+    )
 
 
 def test_each_thing_is_asked_for_once_and_nothing_is_changed(balanced: Stage) -> None:
     told(balanced)
     assert sorted(balanced.endpoint.calls.names()) == [
-        "cloudwatch:DescribeAlarms", "ecr:DescribeImages", "ecs:DescribeServices", "ecs:DescribeTaskDefinition", "ecs:ListTasks",
+        "cloudwatch:DescribeAlarms",
+        "ecr:DescribeImages",
+        "ecs:DescribeServices",
+        "ecs:DescribeTaskDefinition",
+        "ecs:ListTasks",
         "elbv2:DescribeTargetHealth",
-    ]  # fmt: skip
+    ]
 
 
 def test_after_a_deploy_all_is_well_again(balanced: Stage) -> None:
@@ -145,7 +161,10 @@ def test_a_service_that_is_scaled_to_none_is_failing(endpoint: Endpoint, tmp_pat
     signs, live = told(stage)
     assert words(signs) == {"service": "failing", "deployment": "ok", "tasks": "ok", "image": "ok"}
     assert (signs["service"].cause, live) == ("the desired count is 0: nothing runs", None)
-    assert signs["service"].next == "aws ecs update-service --cluster main --service web --desired-count 1"
+    assert (
+        signs["service"].next
+        == "aws ecs update-service --cluster main --service web --desired-count 1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +195,9 @@ def test_a_service_without_machines_to_run_on_is_told_to_get_some(stage: Stage) 
 def test_too_few_tasks_are_failing_for_what_a_task_says(stage: Stage) -> None:
     fail(stage, exit_code=7)
     short(stage)
-    stage.endpoint.ecs.event(stage.service, "is unable to consistently start tasks successfully.")  # and this says nothing
+    stage.endpoint.ecs.event(
+        stage.service, "is unable to consistently start tasks successfully."
+    )  # and this says nothing
     found = told(stage)[0]["service"]
     assert (found.status, found.detail, found.next) == ("failing", "0 of 1 tasks running", ASK)
     assert found.cause == "container app exited with code 7"
@@ -188,11 +209,15 @@ def test_too_few_tasks_are_failing_for_what_ecs_says_where_no_task_does(stage: S
     assert told(stage)[0]["service"].cause == "is unable to consistently start tasks successfully."
 
 
-def test_that_there_is_no_place_for_a_task_says_more_than_one_that_failed_before(stage: Stage) -> None:
+def test_that_there_is_no_place_for_a_task_says_more_than_one_that_failed_before(
+    stage: Stage,
+) -> None:
     fail(stage)
     fail(stage, "place")
     short(stage)
-    assert told(stage)[0]["service"].cause.startswith("was unable to place a task because no container instance met all")
+    assert told(stage)[0]["service"].cause.startswith(
+        "was unable to place a task because no container instance met all"
+    )
 
 
 def test_trouble_from_before_the_last_steady_state_is_no_cause(stage: Stage) -> None:
@@ -206,13 +231,36 @@ def test_a_service_of_another_controller_is_only_looked_at(stage: Stage) -> None
     """CodeDeploy has task sets instead of deployments."""
     arn = stage.endpoint.elbv2.group("green").arn
     stage.endpoint.elbv2.health(arn, "10.0.0.9", "healthy")
-    sets = [{"id": "ecs-svc/2", "status": "PRIMARY", "taskDefinition": stage.first.arn, "runningCount": 1, "loadBalancers": [{
-        "targetGroupArn": arn, "containerName": "app", "containerPort": 8080}], "createdAt": stage.endpoint.clock.now()}]  # fmt: skip
+    sets = [
+        {
+            "id": "ecs-svc/2",
+            "status": "PRIMARY",
+            "taskDefinition": stage.first.arn,
+            "runningCount": 1,
+            "loadBalancers": [
+                {"targetGroupArn": arn, "containerName": "app", "containerPort": 8080}
+            ],
+            "createdAt": stage.endpoint.clock.now(),
+        }
+    ]
     said = {
-        "serviceName": "web", "serviceArn": stage.service.arn, "status": "ACTIVE", "desiredCount": 1, "runningCount": 1, "deployments": [],
-        "deploymentController": {"type": "CODE_DEPLOY"}, "taskSets": sets, "taskDefinition": stage.first.arn,
-        "loadBalancers": [{"targetGroupArn": stage.endpoint.elbv2.group("blue").arn, "containerName": "app", "containerPort": 8080}],
-    }  # fmt: skip
+        "serviceName": "web",
+        "serviceArn": stage.service.arn,
+        "status": "ACTIVE",
+        "desiredCount": 1,
+        "runningCount": 1,
+        "deployments": [],
+        "deploymentController": {"type": "CODE_DEPLOY"},
+        "taskSets": sets,
+        "taskDefinition": stage.first.arn,
+        "loadBalancers": [
+            {
+                "targetGroupArn": stage.endpoint.elbv2.group("blue").arn,
+                "containerName": "app",
+                "containerPort": 8080,
+            }
+        ],
+    }
     stage.endpoint.on("ecs", "DescribeServices", {"services": [said], "failures": []})
     signs, live = told(stage)
     assert words(signs) == {"service": "ok", "tasks": "ok", "image": "ok", "targets": "ok"}
@@ -246,17 +294,28 @@ def test_one_that_waits_for_a_person_says_how_to_go_on(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported", "denied"])
-def test_one_whose_tasks_only_fail_is_failing_with_their_cause(endpoint: Endpoint, tmp_path: Path, history: str) -> None:
+def test_one_whose_tasks_only_fail_is_failing_with_their_cause(
+    endpoint: Endpoint, tmp_path: Path, history: str
+) -> None:
     stage = Stage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="exit", failures=3)
     stage.applied()
-    told(stage)  # the scripted tasks fail when the service is looked at, which may be after they were listed
+    told(
+        stage
+    )  # the scripted tasks fail when the service is looked at, which may be after they were listed
     signs, _ = told(stage)
     found = signs["deployment"]
-    assert (found.status, found.cause, found.next) == ("failing", "its tasks fail: container app exited with code 3", LOGS)
+    assert (found.status, found.cause, found.next) == (
+        "failing",
+        "its tasks fail: container app exited with code 3",
+        LOGS,
+    )
     assert found.detail == "0 of 1 tasks running, 3 failed"
-    assert (signs["tasks"].status, signs["tasks"].detail) == ("warning", "3 tasks failed in the last hour")  # the old one still runs
+    assert (signs["tasks"].status, signs["tasks"].detail) == (
+        "warning",
+        "3 tasks failed in the last hour",
+    )  # the old one still runs
     assert signs["service"].status == "ok"
 
 
@@ -270,7 +329,9 @@ ROLLED_BACK = {
 
 @pytest.mark.parametrize("history", ["on", "unsupported", "denied"])
 @pytest.mark.parametrize("cause", ROLLED_BACK)
-def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(balanced: Stage, cause: str, history: str) -> None:
+def test_one_that_was_rolled_back_is_a_warning_with_what_its_tasks_say(
+    balanced: Stage, cause: str, history: str
+) -> None:
     balanced.endpoint.ecs.history = history
     balanced.endpoint.ecs.next("breaker", cause=cause, seconds=1)
     unwatched(balanced)
@@ -292,19 +353,27 @@ def test_one_that_is_being_rolled_back_is_a_warning(stage: Stage) -> None:
         if (found := told(stage)[0]["deployment"]).detail == "rolling back":
             break
     assert (found.status, found.detail, found.next) == ("warning", "rolling back", WAIT)
-    assert found.cause == "the last deployment is being rolled back: container app exited with code 3"
+    assert (
+        found.cause == "the last deployment is being rolled back: container app exited with code 3"
+    )
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
-def test_one_that_toolkit_has_taken_back_says_why_its_tasks_failed(endpoint: Endpoint, tmp_path: Path, history: str) -> None:
-    """Without service deployments that is a deployment of the version before, and as good as any."""
+def test_one_that_toolkit_has_taken_back_says_why_its_tasks_failed(
+    endpoint: Endpoint, tmp_path: Path, history: str
+) -> None:
+    """Without service deployments that is a deployment of the version before, and as good as
+    any.
+    """
     stage = Stage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="pull", failures=1)
     assert stage.deployed()[0].verdict == "rolled-back"
     found = told(stage)[0]["deployment"]
     assert found.status == ("warning" if history == "on" else "ok")
-    assert found.cause.startswith("the last deployment was rolled back: CannotPull" if history == "on" else "")
+    assert found.cause.startswith(
+        "the last deployment was rolled back: CannotPull" if history == "on" else ""
+    )
 
 
 def test_without_its_tasks_the_word_of_ecs_is_told(stage: Stage) -> None:
@@ -320,7 +389,10 @@ def test_one_that_an_alarm_has_taken_back_names_it_and_no_task(stage: Stage) -> 
     stage.deployed()
     stage.endpoint.ecs.fail_task(stage.service, stage.service.latest, Outcome("fail", cause="exit"))
     found = told(stage)[0]["deployment"]
-    why = "Service deployment rolled back because one or more CloudWatch alarms were triggered. (alarm too-many-errors)"
+    why = (
+        "Service deployment rolled back because one or more CloudWatch alarms were triggered."
+        " (alarm too-many-errors)"
+    )
     assert (found.status, found.cause) == ("warning", f"the last deployment was rolled back: {why}")
 
 
@@ -329,24 +401,39 @@ def test_a_rollback_that_failed_is_failing(stage: Stage) -> None:
     stage.deployed()
     found = told(stage)[0]["deployment"]
     assert (found.status, found.next) == ("failing", "toolkit rollback web")
-    assert found.cause.startswith("the last deployment failed: ECS could not roll back: Service deployment rolled back because")
+    assert found.cause.startswith(
+        "the last deployment failed: ECS could not roll back: Service deployment rolled back"
+        " because"
+    )
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
-def test_one_that_failed_and_was_not_taken_back_is_failing(endpoint: Endpoint, tmp_path: Path, history: str) -> None:
-    stage = Stage(endpoint, tmp_path, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
+def test_one_that_failed_and_was_not_taken_back_is_failing(
+    endpoint: Endpoint, tmp_path: Path, history: str
+) -> None:
+    stage = Stage(
+        endpoint,
+        tmp_path,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
+    )
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause="exit", seconds=1)
     unwatched(stage)
     found = told(stage)[0]["deployment"]
-    assert (found.status, found.cause.partition(": ")[2]) == ("failing", "container app exited with code 3")
+    assert (found.status, found.cause.partition(": ")[2]) == (
+        "failing",
+        "container app exited with code 3",
+    )
 
 
 def test_one_that_somebody_stopped_is_failing(stage: Stage) -> None:
     stage.endpoint.ecs.next("stopped")
     stage.deployed()
     found = told(stage)[0]["deployment"]
-    assert (found.status, found.cause) == ("failing", "the last deployment was stopped: Service deployment stopped by the user.")
+    assert (found.status, found.cause) == (
+        "failing",
+        "the last deployment was stopped: Service deployment stopped by the user.",
+    )
 
 
 @pytest.mark.parametrize("later", [1, 60])
@@ -361,23 +448,35 @@ def test_after_one_that_was_rolled_back_a_good_one_is_ok(stage: Stage, later: in
     assert stage.endpoint.calls.count("DescribeServiceDeployments") == (1 if later == 1 else 0)
 
 
-def test_a_current_deployment_that_is_the_one_before_is_not_taken_for_the_last(stage: Stage) -> None:
+def test_a_current_deployment_that_is_the_one_before_is_not_taken_for_the_last(
+    stage: Stage,
+) -> None:
     before = stage.service.latest.arn
     stage.endpoint.ecs.next("breaker", cause="exit", seconds=1)
     unwatched(stage)
-    whole = stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"], "include": ["TAGS"]})
+    whole = stage.endpoint.ecs.describe_services(
+        {"cluster": "main", "services": ["web"], "include": ["TAGS"]}
+    )
     whole["services"][0]["currentServiceDeployment"] = before
     stage.endpoint.on("ecs", "DescribeServices", whole)
     found = told(stage)[0]["deployment"]
     assert (found.status, found.detail) == ("warning", "rolled back")
 
 
-def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before(stage: Stage) -> None:
+def test_one_that_ecs_does_not_show_yet_is_not_taken_for_the_complete_one_before(
+    stage: Stage,
+) -> None:
     stage.endpoint.ecs.next("success", seconds=600)
     stage.applied()
     arn = stage.service.rollouts[0].arn
-    brief = {"serviceDeploymentArn": arn, "status": "SUCCESSFUL", "createdAt": stage.service.created}
-    stage.endpoint.on("ecs", "DescribeServiceDeployments", {"serviceDeployments": [brief], "failures": []})
+    brief = {
+        "serviceDeploymentArn": arn,
+        "status": "SUCCESSFUL",
+        "createdAt": stage.service.created,
+    }
+    stage.endpoint.on(
+        "ecs", "DescribeServiceDeployments", {"serviceDeployments": [brief], "failures": []}
+    )
     stage.endpoint.on("ecs", "ListServiceDeployments", {"serviceDeployments": [brief]})
     assert told(stage)[0]["deployment"].status == "warning"
 
@@ -392,7 +491,13 @@ def test_tasks_that_failed_beside_ones_that_run_are_a_warning(stage: Stage, caus
     assert (found.status, found.detail) == ("warning", "2 tasks failed in the last hour")
     wanted = {
         "exit": ("container app exited with code 3", LOGS),
-        "oom": ("container app exited with code 137: OutOfMemoryError: Container killed due to memory usage", LOGS),
+        "oom": (
+            (
+                "container app exited with code 137: OutOfMemoryError: Container killed due to"
+                " memory usage"
+            ),
+            LOGS,
+        ),
         "pull": ("CannotPullContainerError: pull image manifest", "see that the image is there"),
         "secret": ("ResourceInitializationError: unable to pull secrets", "create the secret"),
         "container_unhealthy": ("Task failed container health checks", LOGS),
@@ -412,19 +517,27 @@ def test_the_worst_of_several_failures_is_the_cause(stage: Stage) -> None:
     fail(stage, "exit")
     fail(stage, "pull")
     found = told(stage)[0]["tasks"]
-    assert (found.detail, found.cause[:24]) == ("2 tasks failed in the last hour", "CannotPullContainerError")
+    assert (found.detail, found.cause[:24]) == (
+        "2 tasks failed in the last hour",
+        "CannotPullContainerError",
+    )
 
 
 def test_one_that_was_interrupted_and_replaced_is_no_trouble(stage: Stage) -> None:
     fail(stage, "spot")
     found = told(stage)[0]["tasks"]
-    assert (found.status, found.detail) == ("ok", "1 task interrupted in the last hour and replaced")
+    assert (found.status, found.detail) == (
+        "ok",
+        "1 task interrupted in the last hour and replaced",
+    )
     short(stage)
     found = told(stage)[0]["tasks"]
     assert (found.status, found.cause) == ("failing", "Your Spot Task was interrupted.")
 
 
-def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_tasks_that_were_scaled_away_or_belong_to_others_are_not_told(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, desired=3)
     endpoint.ecs.update_service({"cluster": "main", "service": "web", "desiredCount": 1})
     other = endpoint.ecs.service("other", definition=stage.first.arn)
@@ -439,7 +552,9 @@ def test_tasks_that_failed_before_the_last_deployment_are_over(stage: Stage) -> 
     """Also where that is of the same task definition."""
     fail(stage)
     stage.clock.advance(30)
-    stage.endpoint.ecs.update_service({"cluster": "main", "service": "web", "forceNewDeployment": True})
+    stage.endpoint.ecs.update_service(
+        {"cluster": "main", "service": "web", "forceNewDeployment": True}
+    )
     assert told(stage)[0]["tasks"].status == "ok"
 
 
@@ -453,7 +568,10 @@ def test_without_a_log_group_the_next_command_asks_ecs(endpoint: Endpoint, tmp_p
 def test_more_than_a_page_of_stopped_tasks_is_read(stage: Stage) -> None:
     fail(stage, count=230)
     assert told(stage)[0]["tasks"].detail == "230 tasks failed in the last hour"
-    assert (stage.endpoint.calls.count("ListTasks"), stage.endpoint.calls.count("DescribeTasks")) == (3, 3)
+    assert (
+        stage.endpoint.calls.count("ListTasks"),
+        stage.endpoint.calls.count("DescribeTasks"),
+    ) == (3, 3)
 
 
 # its image
@@ -471,7 +589,9 @@ def test_an_image_that_was_deleted_is_failing_though_all_runs(stage: Stage) -> N
 
 @pytest.mark.parametrize("there", [True, False])
 def test_an_image_by_tag_is_looked_for_by_tag(stage: Stage, there: bool) -> None:
-    stage.first.body["containerDefinitions"][0]["image"] = f"{stage.repository.uri}:{'old' if there else 'older'}"
+    stage.first.body["containerDefinitions"][0]["image"] = (
+        f"{stage.repository.uri}:{'old' if there else 'older'}"
+    )
     found = told(stage)[0]["image"]
     assert found.status == ("ok" if there else "failing")
     assert found.detail == ("old is in ECR" if there else "older is missing")
@@ -481,18 +601,25 @@ def test_an_archived_image_is_failing(stage: Stage) -> None:
     detail = {"imageDigest": stage.old.digest, "imageStatus": "ARCHIVED"}
     stage.endpoint.on("ecr", "DescribeImages", {"imageDetails": [detail]})
     found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == ("failing", "its image is archived in ECR: a new task could not start")
+    assert (found.status, found.cause) == (
+        "failing",
+        "its image is archived in ECR: a new task could not start",
+    )
 
 
 def test_an_image_of_another_repository_is_not_looked_for(stage: Stage) -> None:
     assert "image" not in told(stage, repository="elsewhere")[0]
-    stage.first.body["containerDefinitions"][0]["image"] = "111111111111.dkr.ecr.us-east-1.amazonaws.com/backend:old"
+    stage.first.body["containerDefinitions"][0]["image"] = (
+        "111111111111.dkr.ecr.us-east-1.amazonaws.com/backend:old"
+    )
     assert "image" not in told(stage)[0]
     assert stage.endpoint.calls.count("ecr:*") == 0
 
 
 def test_an_image_of_another_account_is_looked_for_there(stage: Stage) -> None:
-    stage.first.body["containerDefinitions"][0]["image"] = "222222222222.dkr.ecr.eu-west-1.amazonaws.com/backend:old"
+    stage.first.body["containerDefinitions"][0]["image"] = (
+        "222222222222.dkr.ecr.eu-west-1.amazonaws.com/backend:old"
+    )
     told(stage)
     assert stage.endpoint.calls.of("DescribeImages")[0].params["registryId"] == "222222222222"
 
@@ -500,7 +627,10 @@ def test_an_image_of_another_account_is_looked_for_there(stage: Stage) -> None:
 def test_a_repository_that_is_gone_is_failing(stage: Stage) -> None:
     del stage.endpoint.ecr.repositories["backend"]
     found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == ("failing", "there is no ECR repository backend in eu-west-1: a new task could not start")
+    assert (found.status, found.cause) == (
+        "failing",
+        "there is no ECR repository backend in eu-west-1: a new task could not start",
+    )
 
 
 def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: Stage) -> None:
@@ -516,7 +646,10 @@ def test_of_several_containers_it_is_not_guessed_which_one_is_ours(stage: Stage)
 def test_a_task_definition_that_was_deleted_is_failing(stage: Stage) -> None:
     del stage.endpoint.ecs.definitions[stage.first.arn]
     found = told(stage)[0]["image"]
-    assert (found.status, found.cause) == ("failing", "there is no task definition web:1 any more: a new task could not start")
+    assert (found.status, found.cause) == (
+        "failing",
+        "there is no task definition web:1 any more: a new task could not start",
+    )
 
 
 # its targets
@@ -527,9 +660,17 @@ def test_targets_that_do_not_answer_are_told_with_their_reason(balanced: Stage, 
     for address, _ in list(group(balanced))[:sick]:
         balanced.endpoint.elbv2.health("web", address, "unhealthy", "Target.ResponseCodeMismatch")
     found = told(balanced)[0]["targets"]
-    assert (found.status, found.detail) == ("warning" if sick == 1 else "failing", f"{2 - sick} of 2 targets healthy")
-    assert found.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
-    assert found.next == f"aws elbv2 describe-target-health --target-group-arn {balanced.endpoint.elbv2.group('web').arn}"
+    assert (found.status, found.detail) == (
+        "warning" if sick == 1 else "failing",
+        f"{2 - sick} of 2 targets healthy",
+    )
+    assert (
+        found.cause == "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]"
+    )
+    assert (
+        found.next == "aws elbv2 describe-target-health --target-group-arn"
+        f" {balanced.endpoint.elbv2.group('web').arn}"
+    )
 
 
 def test_targets_that_nobody_has_registered_are_failing(balanced: Stage) -> None:
@@ -542,37 +683,65 @@ def test_targets_that_are_first_checked_are_a_warning_only_while_deploying(balan
     for address, _ in group(balanced):
         balanced.endpoint.elbv2.health("web", address, "initial", "Elb.InitialHealthChecking")
     found = told(balanced)[0]["targets"]
-    assert (found.status, found.cause) == ("failing", "Elb.InitialHealthChecking: Initial health checks in progress")
+    assert (found.status, found.cause) == (
+        "failing",
+        "Elb.InitialHealthChecking: Initial health checks in progress",
+    )
     balanced.endpoint.ecs.next("never")
     balanced.applied()
     assert told(balanced)[0]["targets"].status == "warning"
 
 
-def test_targets_that_nobody_checks_count_as_healthy_and_drained_ones_are_no_reason(balanced: Stage) -> None:
+def test_targets_that_nobody_checks_count_as_healthy_and_drained_ones_are_no_reason(
+    balanced: Stage,
+) -> None:
     addresses = [address for address, _ in group(balanced)]
     balanced.endpoint.elbv2.health("web", addresses[0], "unavailable", "Target.HealthCheckDisabled")
     balanced.endpoint.elbv2.health("web", "10.9.9.9", "draining", "Target.DeregistrationInProgress")
     assert told(balanced)[0]["targets"].status == "ok"
-    balanced.endpoint.elbv2.health("web", addresses[1], "draining", "Target.DeregistrationInProgress")
+    balanced.endpoint.elbv2.health(
+        "web", addresses[1], "draining", "Target.DeregistrationInProgress"
+    )
     found = told(balanced)[0]["targets"]
     assert (found.status, found.cause) == ("warning", "the other tasks are not registered")
 
 
-def test_each_of_several_target_groups_is_told_by_its_name(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_each_of_several_target_groups_is_told_by_its_name(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     arns = [endpoint.elbv2.group(name).arn for name in ("public", "private")]
-    several = [{"targetGroupArn": arn, "containerName": "app", "containerPort": 8080} for arn in arns]
+    several = [
+        {"targetGroupArn": arn, "containerName": "app", "containerPort": 8080} for arn in arns
+    ]
     stage = Stage(endpoint, tmp_path, loadBalancers=several)  # the tasks register in the first one
     signs, _ = told(stage)
     assert (signs["targets public"].status, signs["targets private"].status) == ("ok", "failing")
     endpoint.fault("DescribeTargetHealth", kind="denied", resource="*")
-    assert sorted(one.status for what, one in told(stage)[0].items() if what.startswith("targets")) == ["failing", "unknown"]
+    assert sorted(
+        one.status for what, one in told(stage)[0].items() if what.startswith("targets")
+    ) == ["failing", "unknown"]
 
 
-def test_with_blue_green_either_group_may_have_the_tasks(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_with_blue_green_either_group_may_have_the_tasks(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     green = endpoint.elbv2.group("green").arn
-    more = {"alternateTargetGroupArn": green, "productionListenerRule": "arn:aws:x:::rule", "roleArn": "arn:aws:iam::1:role/x"}
-    blue = {"targetGroupArn": endpoint.elbv2.group("blue").arn, "containerName": "app", "containerPort": 8080}
-    stage = Stage(endpoint, tmp_path, strategy="BLUE_GREEN", loadBalancers=[{**blue, "advancedConfiguration": more}])
+    more = {
+        "alternateTargetGroupArn": green,
+        "productionListenerRule": "arn:aws:x:::rule",
+        "roleArn": "arn:aws:iam::1:role/x",
+    }
+    blue = {
+        "targetGroupArn": endpoint.elbv2.group("blue").arn,
+        "containerName": "app",
+        "containerPort": 8080,
+    }
+    stage = Stage(
+        endpoint,
+        tmp_path,
+        strategy="BLUE_GREEN",
+        loadBalancers=[{**blue, "advancedConfiguration": more}],
+    )
     stage.deployed()
     endpoint.elbv2.group("blue").targets.clear()
     assert endpoint.elbv2.group("green").targets
@@ -581,18 +750,30 @@ def test_with_blue_green_either_group_may_have_the_tasks(endpoint: Endpoint, tmp
 
 def test_the_words_for_targets_hold_for_any_mix() -> None:
     """Pure: no more healthy ones than wanted are told, and a reason once."""
-    sick = [Health(f"10.0.0.{n}", 80, "unhealthy", "Target.Timeout", "Request timed out") for n in range(2)]
+    sick = [
+        Health(f"10.0.0.{n}", 80, "unhealthy", "Target.Timeout", "Request timed out")
+        for n in range(2)
+    ]
     well = [Health(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
-    assert health.answering("targets", "arn", 2, [*sick, *well], False) == Sign("targets", "ok", "2 of 2 targets healthy")
+    assert health.answering("targets", "arn", 2, [*sick, *well], False) == Sign(
+        "targets", "ok", "2 of 2 targets healthy"
+    )
     found = health.answering("targets", "arn", 4, [*sick, *well], False)
-    assert (found.status, found.detail, found.cause) == ("warning", "3 of 4 targets healthy", "Target.Timeout: Request timed out")
+    assert (found.status, found.detail, found.cause) == (
+        "warning",
+        "3 of 4 targets healthy",
+        "Target.Timeout: Request timed out",
+    )
 
 
 # its alarms
 
 
 def test_alarms_that_are_about_it_are_told_and_others_are_not(balanced: Stage) -> None:
-    alarm, suffix = balanced.endpoint.cloudwatch.alarm, balanced.endpoint.elbv2.group("web").arn.rpartition(":")[2]
+    alarm, suffix = (
+        balanced.endpoint.cloudwatch.alarm,
+        balanced.endpoint.elbv2.group("web").arn.rpartition(":")[2],
+    )
     alarm("named", "ALARM", "somebody wants to know")
     alarm("cpu", "ALARM", "90 > 80", BY_SERVICE)
     alarm("5xx", "ALARM", dimensions={"TargetGroup": suffix, "LoadBalancer": "app/web/1"})
@@ -600,12 +781,18 @@ def test_alarms_that_are_about_it_are_told_and_others_are_not(balanced: Stage) -
     alarm("cluster", "ALARM", dimensions={"ClusterName": "main"})
     alarm("other group", "ALARM", dimensions={"TargetGroup": "targetgroup/other/1"})
     signs, _ = told(balanced, alarms=("named",))
-    assert {what for what in signs if what.startswith("alarm")} == {"alarm named", "alarm cpu", "alarm 5xx"}
+    assert {what for what in signs if what.startswith("alarm")} == {
+        "alarm named",
+        "alarm cpu",
+        "alarm 5xx",
+    }
     assert signs["alarm cpu"].cause == "90 > 80"
     assert {signs[f"alarm {name}"].status for name in ("named", "cpu", "5xx")} == {"failing"}
 
 
-def test_alarms_that_guard_its_deployments_are_named_by_the_service(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_alarms_that_guard_its_deployments_are_named_by_the_service(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     configured = {"alarms": {"alarmNames": ["guard"], "enable": True, "rollback": True}}
     stage = Stage(endpoint, tmp_path, deploymentConfiguration=configured)
     assert told(stage)[0]["alarm guard"].next == "create it, or take its name out of the service"
@@ -618,20 +805,31 @@ def test_alarms_that_guard_its_deployments_are_named_by_the_service(endpoint: En
 
 
 def test_alarms_are_told_of_a_service_that_is_gone(stage: Stage) -> None:
-    stage.endpoint.cloudwatch.alarm("no tasks", "ALARM", dimensions={**BY_SERVICE, "ServiceName": "gone"})
-    assert words(told(stage, service="gone")[0]) == {"service": "failing", "alarm no tasks": "failing"}
+    stage.endpoint.cloudwatch.alarm(
+        "no tasks", "ALARM", dimensions={**BY_SERVICE, "ServiceName": "gone"}
+    )
+    assert words(told(stage, service="gone")[0]) == {
+        "service": "failing",
+        "alarm no tasks": "failing",
+    }
 
 
 # what cannot be seen
 
 NEEDED = {
-    "DescribeTargetHealth": {"targets"}, "DescribeAlarms": {"alarms"}, "DescribeImages": {"image"}, "DescribeTaskDefinition": {"image"},
-    "ListTasks": {"tasks"}, "DescribeTasks": {"tasks"},
-}  # fmt: skip
+    "DescribeTargetHealth": {"targets"},
+    "DescribeAlarms": {"alarms"},
+    "DescribeImages": {"image"},
+    "DescribeTaskDefinition": {"image"},
+    "ListTasks": {"tasks"},
+    "DescribeTasks": {"tasks"},
+}
 
 
 @pytest.mark.parametrize("operation", NEEDED)
-def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(balanced: Stage, operation: str) -> None:
+def test_what_may_not_be_seen_is_unknown_and_all_else_is_told(
+    balanced: Stage, operation: str
+) -> None:
     fail(balanced)
     whole, _ = told(balanced)
     balanced.endpoint.fault(operation, times=None, kind="denied")
@@ -652,7 +850,9 @@ def test_a_service_that_may_not_be_seen_is_one_unknown(balanced: Stage) -> None:
 
 
 def let_go(stage: Stage, looking: Thread) -> None:
-    """End silent answers until the look ends: on a slow machine a call may begin after others were let go."""
+    """End silent answers until the look ends: on a slow machine a call may begin after others were
+    let go.
+    """
     until = time.monotonic() + 30
     while looking.is_alive() and time.monotonic() < until:
         stage.endpoint.release()
@@ -660,9 +860,14 @@ def let_go(stage: Stage, looking: Thread) -> None:
     assert not looking.is_alive()
 
 
-def test_what_is_silent_keeps_nobody_else_waiting(balanced: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_silent_keeps_nobody_else_waiting(
+    balanced: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
-    silent = [balanced.endpoint.fault(one, times=None, kind="silent") for one in ("DescribeTargetHealth", "ListTasks")]
+    silent = [
+        balanced.endpoint.fault(one, times=None, kind="silent")
+        for one in ("DescribeTargetHealth", "ListTasks")
+    ]
     short(balanced)
     found: list[Sign] = []
     looking = Thread(target=app.health, args=(balanced.job(), balanced.world, found.append))
@@ -673,10 +878,18 @@ def test_what_is_silent_keeps_nobody_else_waiting(balanced: Stage, monkeypatch: 
     assert words(checked(list(found))) == {"service": "failing", "deployment": "ok", "image": "ok"}
     balanced.endpoint.faults.clear()
     let_go(balanced, looking)
-    assert words(checked(found)) == {"service": "failing", "deployment": "ok", "image": "ok", "tasks": "unknown", "targets": "unknown"}
+    assert words(checked(found)) == {
+        "service": "failing",
+        "deployment": "ok",
+        "image": "ok",
+        "tasks": "unknown",
+        "targets": "unknown",
+    }
 
 
-def test_an_endpoint_that_is_silent_tells_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_silent_tells_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = stage.endpoint.fault("*", times=None, kind="silent")
     found: list[Sign] = []
@@ -694,36 +907,53 @@ def test_an_endpoint_that_is_silent_tells_nothing(stage: Stage, monkeypatch: pyt
 def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "WINDOW_S", 0.4)  # what comes at one moment does so on a machine that is busy with other tests, too
+    monkeypatch.setattr(
+        client, "WINDOW_S", 0.4
+    )  # what comes at one moment does so on a machine that is busy with other tests, too
     stage = Stage(endpoint, tmp_path, group="web")
     jobs = [stage.job()]
     for number in range(1, 50):
         image = endpoint.ecr.image("backend", f"v{number}")
         definition = endpoint.ecs.definition(f"s{number}", f"{stage.repository.uri}@{image.digest}")
         endpoint.ecs.service(f"s{number}", definition=definition.arn, group=f"g{number}")
-        jobs.append(replace(stage.job({"service": f"s{number}"}), step=f"s{number}", target=f"s{number}"))
+        jobs.append(
+            replace(stage.job({"service": f"s{number}"}), step=f"s{number}", target=f"s{number}")
+        )
     fail(stage, count=3)
     gone = endpoint.ecs.find("s7").latest.images[0]["imageDigest"]
     stage.world.aws(jobs[0].place).warm("ecs", "ecr", "elbv2", "cloudwatch")
     endpoint.latency(0.05)
     endpoint.calls.clear()
     found: dict[str, list[Sign]] = {job.target: [] for job in jobs}
-    looking = [Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs]
+    looking = [
+        Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs
+    ]
     for one in looking:
         one.start()
     for one in looking:
         one.join()
     assert Counter(endpoint.calls.names()) == {
-        "ecs:DescribeServices": 5, "ecs:DescribeTaskDefinition": 50, "elbv2:DescribeTargetHealth": 50, "ecs:ListTasks": 1,
-        "ecs:DescribeTasks": 1, "ecr:DescribeImages": 1, "cloudwatch:DescribeAlarms": 1,
-    }  # fmt: skip
-    assert {one.status for target, signs in found.items() for one in signs if target != "web"} == {"ok"}
+        "ecs:DescribeServices": 5,
+        "ecs:DescribeTaskDefinition": 50,
+        "elbv2:DescribeTargetHealth": 50,
+        "ecs:ListTasks": 1,
+        "ecs:DescribeTasks": 1,
+        "ecr:DescribeImages": 1,
+        "cloudwatch:DescribeAlarms": 1,
+    }
+    assert {one.status for target, signs in found.items() for one in signs if target != "web"} == {
+        "ok"
+    }
     assert words(checked(found["web"]))["tasks"] == "warning"
     del stage.repository.images[gone]
     found = {job.target: [] for job in jobs}
-    looking = [Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs]
+    looking = [
+        Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs
+    ]
     for one in looking:
         one.start()
     for one in looking:
         one.join()
-    assert {target for target, signs in found.items() if words(checked(signs))["image"] != "ok"} == {"s7"}  # the others are told
+    assert {
+        target for target, signs in found.items() if words(checked(signs))["image"] != "ok"
+    } == {"s7"}  # the others are told

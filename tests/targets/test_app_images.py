@@ -1,4 +1,6 @@
-"""Which image goes where: one build for all that get it, every container that is meant, whosever registry it is."""
+"""Which image goes where: one build for all that get it, every container that is meant, whosever
+registry it is.
+"""
 
 import json
 from collections.abc import Callable
@@ -15,7 +17,16 @@ from tests.support.report import Crash, Report
 from tests.targets.apps import COMMIT, Stage
 from tests.targets.test_app_apply import BUILD, DOCKERFILE, unbuilt, version
 from tests.targets.test_app_health import told, words
-from toolkit.errors import CloudError, Missing, NotAllowed, ProgramFailed, Refused, Stopped, TagTaken, ToolkitError
+from toolkit.errors import (
+    CloudError,
+    Missing,
+    NotAllowed,
+    ProgramFailed,
+    Refused,
+    Stopped,
+    TagTaken,
+    ToolkitError,
+)
 from toolkit.model import Job
 from toolkit.ports import images
 from toolkit.ports.aws import ecr, ecs
@@ -33,9 +44,16 @@ THEIR_HOST = f"{THEIRS}.dkr.ecr.eu-west-1.amazonaws.com"
 
 @pytest.fixture
 def twins(endpoint: Endpoint, tmp_path: Path) -> Stage:
-    """Two services, web and worker, with one repository and one context; the image is not there yet."""
+    """Two services, web and worker, with one repository and one context; the image is not there
+    yet.
+    """
     stage = Stage(endpoint, tmp_path)
-    endpoint.ecs.service("worker", definition=endpoint.ecs.definition("worker", f"{stage.repository.uri}@{stage.old.digest}").arn)
+    endpoint.ecs.service(
+        "worker",
+        definition=endpoint.ecs.definition(
+            "worker", f"{stage.repository.uri}@{stage.old.digest}"
+        ).arn,
+    )
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "Dockerfile").write_text(DOCKERFILE)
     (tmp_path / "src" / "hello").write_text("hello")
@@ -46,7 +64,13 @@ def twins(endpoint: Endpoint, tmp_path: Path) -> Stage:
 def both(stage: Stage, **fields: Any) -> list[Job]:
     """The jobs of one run, each with a fingerprint of its own: their rules differ."""
     web = unbuilt(stage, **fields)
-    worker = replace(web, step="worker", target="worker", settings=replace(web.settings, service="worker"), token="t-worker")
+    worker = replace(
+        web,
+        step="worker",
+        target="worker",
+        settings=replace(web.settings, service="worker"),
+        token="t-worker",
+    )
     return [web, replace(worker, version=replace(worker.version, fingerprint="9" * 64))]
 
 
@@ -104,7 +128,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 @pytest.mark.parametrize("immutable", [False, True])
-def test_two_services_of_one_repository_share_one_build(twins: Stage, engine: Counted, immutable: bool) -> None:
+def test_two_services_of_one_repository_share_one_build(
+    twins: Stage, engine: Counted, immutable: bool
+) -> None:
     twins.repository.immutable = immutable
     reports = at_once(twins, both(twins))
     assert [type(report) for report in reports] == [Report, Report], reports
@@ -121,8 +147,17 @@ def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted)
     for job, report in zip(both(twins), (web, worker), strict=True):
         twins.world.shared.once("warm", job.step, lambda: None, report.check)
     reports = at_once(twins, both(twins))
-    lines = [line for report in reports if isinstance(report, Report) for line in report.of("log") if "was built by step" in line]
-    assert lines in ([f"image {'b' * 40} was built by step {step}, which gets the same one"] for step in ("web", "worker"))
+    lines = [
+        line
+        for report in reports
+        if isinstance(report, Report)
+        for line in report.of("log")
+        if "was built by step" in line
+    ]
+    assert lines in (
+        [f"image {'b' * 40} was built by step {step}, which gets the same one"]
+        for step in ("web", "worker")
+    )
 
 
 def test_a_build_that_fails_fails_once_for_all(twins: Stage, engine: Counted) -> None:
@@ -134,7 +169,9 @@ def test_a_build_that_fails_fails_once_for_all(twins: Stage, engine: Counted) ->
     assert engine.builds == 1
 
 
-def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(twins: Stage, engine: Counted) -> None:
+def test_a_build_that_only_one_step_could_not_finish_is_done_by_the_other(
+    twins: Stage, engine: Counted
+) -> None:
     def lost() -> None:
         if engine.builds == 1:
             raise Stopped()
@@ -151,7 +188,9 @@ def test_another_run_does_not_share_what_is_gone(twins: Stage, engine: Counted) 
     assert engine.builds == 2
 
 
-def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(twins: Stage, engine: Counted) -> None:
+def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(
+    twins: Stage, engine: Counted
+) -> None:
     def on_event(event: tuple[Any, ...]) -> None:
         if event[0] == "keep" and "image" in event[1]:
             raise Crash()
@@ -179,7 +218,9 @@ def test_the_same_image_has_the_same_labels_in_every_target_and_run(twins: Stage
 
 
 @pytest.mark.parametrize("immutable", [False, True])
-def test_who_is_slower_takes_the_image_of_the_same_commit(twins: Stage, engine: Counted, immutable: bool) -> None:
+def test_who_is_slower_takes_the_image_of_the_same_commit(
+    twins: Stage, engine: Counted, immutable: bool
+) -> None:
     """Another machine pushes between our look and our push."""
     twins.repository.immutable = immutable
     other = replace(twins.world, shared=Shared())
@@ -197,7 +238,9 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(twins: Stage, engine: 
     assert [line for line in report.of("log") if line.endswith(f"{found.digest} is taken")]
 
 
-def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(twins: Stage, engine: Counted) -> None:
+def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
+    twins: Stage, engine: Counted
+) -> None:
     web, worker = both(twins)
     other = replace(twins.world, shared=Shared())
     otherwise = replace(worker.settings, build=app.Build(context="src", args={"COLOUR": "blue"}))
@@ -212,8 +255,17 @@ def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(twins: S
     assert twins.service.definition == twins.first.arn
 
 
-@pytest.mark.parametrize("build", [app.Build(context="src", args={"STAGE": "prod"}), app.Build(context="src", target="last"), app.Build()])
-def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not_its(twins: Stage, build: app.Build) -> None:
+@pytest.mark.parametrize(
+    "build",
+    [
+        app.Build(context="src", args={"STAGE": "prod"}),
+        app.Build(context="src", target="last"),
+        app.Build(),
+    ],
+)
+def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not_its(
+    twins: Stage, build: app.Build
+) -> None:
     web, worker = both(twins)
     twins.applied(web)
     otherwise = replace(worker, settings=replace(worker.settings, build=build))
@@ -221,13 +273,19 @@ def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not
         with pytest.raises(Refused, match="was built in another way"):
             act()
     assert app.preview(worker, twins.world).warnings == ()
-    assert app.preview(replace(otherwise, wishes={"image": "b" * 40}), twins.world).calls  # somebody says which image is meant
+    assert app.preview(
+        replace(otherwise, wishes={"image": "b" * 40}), twins.world
+    ).calls  # somebody says which image is meant
 
 
-def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see_it(twins: Stage) -> None:
+def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see_it(
+    twins: Stage,
+) -> None:
     twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
     [warning] = app.preview(unbuilt(twins), twins.world).warnings
-    assert warning.startswith(f"whether image {'b' * 40} was built as rules.toml says could not be checked: ")
+    assert warning.startswith(
+        f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
+    )
 
 
 def test_an_image_that_says_nothing_of_its_build_is_taken(twins: Stage) -> None:
@@ -238,9 +296,14 @@ def test_an_image_that_says_nothing_of_its_build_is_taken(twins: Stage) -> None:
     config = json.dumps({"config": {}, "os": "linux", "architecture": "amd64"}).encode()
     manifest["config"]["digest"] = digest_of(config)
     twins.repository.blobs[digest_of(config)] = config
-    twins.endpoint.ecr.push(twins.repository, json.dumps(manifest).encode(), found.media_type, "c" * 40)
+    twins.endpoint.ecr.push(
+        twins.repository, json.dumps(manifest).encode(), found.media_type, "c" * 40
+    )
     preview = app.preview(unbuilt(twins, version=version("c" * 40)), twins.world)
-    assert (preview.warnings, [call.name for call in preview.calls]) == ((), ["ecs:RegisterTaskDefinition", "ecs:UpdateService"])
+    assert (preview.warnings, [call.name for call in preview.calls]) == (
+        (),
+        ["ecs:RegisterTaskDefinition", "ecs:UpdateService"],
+    )
 
 
 def test_a_step_that_waits_for_a_build_can_be_stopped() -> None:
@@ -274,7 +337,9 @@ def pair(stage: Stage, second: str = "") -> None:
 
 
 def run_by(stage: Stage) -> dict[str, str]:
-    return {one["name"]: one["image"].partition("@")[2] for one in stage.runs["containerDefinitions"]}
+    return {
+        one["name"]: one["image"].partition("@")[2] for one in stage.runs["containerDefinitions"]
+    }
 
 
 def test_all_containers_of_the_repository_get_the_image(stage: Stage) -> None:
@@ -292,16 +357,25 @@ def test_all_containers_of_the_repository_get_the_image(stage: Stage) -> None:
 def test_variables_are_set_in_all_containers_that_get_the_image(stage: Stage) -> None:
     pair(stage)
     stage.applied(stage.job({"env": {"MODE": "a"}}))
-    assert [one["environment"] for one in stage.runs["containerDefinitions"]] == [[{"name": "MODE", "value": "a"}]] * 2
+    assert [one["environment"] for one in stage.runs["containerDefinitions"]] == [
+        [{"name": "MODE", "value": "a"}]
+    ] * 2
 
 
 def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: Stage) -> None:
     pair(stage)
     job = stage.job({"container": "app"})
-    left = f"container worker has an image of backend, too ({stage.old.digest[:19]}), and is left as it is: `container` is app"
+    left = (
+        f"container worker has an image of backend, too ({stage.old.digest[:19]}), and is left as"
+        " it is: `container` is app"
+    )
     assert left in app.preview(job, stage.world).warnings
     seen, _ = stage.deployed(job)
-    assert (seen.verdict, seen.cause, run_by(stage)) == ("succeeded", left, {"app": stage.new.digest, "worker": stage.old.digest})
+    assert (seen.verdict, seen.cause, run_by(stage)) == (
+        "succeeded",
+        left,
+        {"app": stage.new.digest, "worker": stage.old.digest},
+    )
     live = app.live(job, stage.world)
     assert live is not None
     assert (live.version, live.doubt, live.notes) == (COMMIT, "", (left,))
@@ -314,7 +388,10 @@ def test_containers_that_run_different_images_are_no_version(stage: Stage) -> No
     live = app.live(stage.job(), stage.world)
     assert live is not None
     assert (live.version, live.commit, live.fingerprint) == (None, None, None)
-    assert live.doubt == f"its containers run different images: app {stage.old.digest[:19]}, worker {stage.new.digest[:19]}"
+    assert (
+        live.doubt == f"its containers run different images: app {stage.old.digest[:19]}, worker"
+        f" {stage.new.digest[:19]}"
+    )
     signs, _ = told(stage)
     assert (signs["version"].status, signs["version"].cause) == ("warning", live.doubt)
     assert not app.preview(stage.job(), stage.world).unchanged
@@ -330,17 +407,27 @@ def test_a_container_that_runs_another_digest_than_was_deployed_has_failed(stage
         if one["containerName"] == "worker":
             one["imageDigest"] = stage.old.digest
     seen = stage.look(report)
-    assert (seen.state, seen.cause) == ("failed", f"container worker runs {stage.old.digest}, but {stage.new.digest} was deployed")
+    assert (seen.state, seen.cause) == (
+        "failed",
+        f"container worker runs {stage.old.digest}, but {stage.new.digest} was deployed",
+    )
 
 
 def test_health_says_of_each_container_which_image_it_runs(stage: Stage) -> None:
     pair(stage)
     signs, _ = told(stage)
-    assert (signs["image of app"].detail, signs["image of worker"].detail) == (f"{stage.old.digest[:19]} is in ECR",) * 2
+    assert (signs["image of app"].detail, signs["image of worker"].detail) == (
+        f"{stage.old.digest[:19]} is in ECR",
+    ) * 2
     signs, _ = told(stage, container="app")
-    assert signs["image of worker"].detail == f"{stage.old.digest[:19]} is in ECR, left as it is: `container` is app"
+    assert (
+        signs["image of worker"].detail
+        == f"{stage.old.digest[:19]} is in ECR, left as it is: `container` is app"
+    )
     del stage.repository.images[stage.old.digest]
-    assert {words(told(stage)[0])[name] for name in ("image of app", "image of worker")} == {"failing"}
+    assert {words(told(stage)[0])[name] for name in ("image of app", "image of worker")} == {
+        "failing"
+    }
 
 
 def test_a_receipt_of_an_earlier_version_is_understood(stage: Stage) -> None:
@@ -352,7 +439,11 @@ def test_a_receipt_of_an_earlier_version_is_understood(stage: Stage) -> None:
 def test_a_rollback_brings_each_container_back_to_what_it_ran(stage: Stage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
     stage.deployed()
-    wishes = {"image_digest": stage.old.digest, "task_definition": stage.first.arn, "version": "old"}
+    wishes = {
+        "image_digest": stage.old.digest,
+        "task_definition": stage.first.arn,
+        "version": "old",
+    }
     job = stage.job(action="rollback", version=version("old"), wishes=wishes, token="t-9", run="r9")
     stage.endpoint.ecs.deregister_task_definition({"taskDefinition": stage.first.arn})
     assert stage.deployed(job)[0].verdict == "succeeded"
@@ -368,11 +459,15 @@ def abroad(stage: Stage) -> Stage:
     theirs = stage.endpoint.ecr.repository(f"{THEIRS}/backend")
     stage.endpoint.ecr.push(theirs, stage.new.manifest, stage.new.media_type, COMMIT)
     del stage.endpoint.ecr.repositories["backend"]
-    stage.first.body["containerDefinitions"][0]["image"] = f"{THEIR_HOST}/backend@{stage.old.digest}"
+    stage.first.body["containerDefinitions"][0]["image"] = (
+        f"{THEIR_HOST}/backend@{stage.old.digest}"
+    )
     return stage
 
 
-@pytest.mark.parametrize("repository", [f"{THEIR_HOST}/backend", f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend"])
+@pytest.mark.parametrize(
+    "repository", [f"{THEIR_HOST}/backend", f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend"]
+)
 def test_an_image_of_another_account_is_deployed(abroad: Stage, repository: str) -> None:
     seen, _ = abroad.deployed(abroad.job({"repository": repository}))
     assert seen.verdict == "succeeded"
@@ -383,13 +478,25 @@ def test_an_image_of_another_account_is_deployed(abroad: Stage, repository: str)
 def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stage) -> None:
     with pytest.raises(Missing) as caught:
         app.preview(abroad.job(), abroad.world)
-    assert str(caught.value) == f"there is no ECR repository backend in eu-west-1: the image that runs is of {THEIR_HOST}/backend"
-    assert caught.value.hint.format(**caught.value.facts) == f'if that is meant, set `repository = "{THEIR_HOST}/backend"`'
+    assert (
+        str(caught.value)
+        == "there is no ECR repository backend in eu-west-1: the image that runs is of"
+        f" {THEIR_HOST}/backend"
+    )
+    assert (
+        caught.value.hint.format(**caught.value.facts)
+        == f'if that is meant, set `repository = "{THEIR_HOST}/backend"`'
+    )
 
 
-def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason(abroad: Stage) -> None:
+def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason(
+    abroad: Stage,
+) -> None:
     abroad.endpoint.fault("ecr:DescribeRepositories", times=None, kind="denied")
-    with pytest.raises(NotAllowed, match=f"it is a repository of account {THEIRS}, and its policy has to allow that"):
+    with pytest.raises(
+        NotAllowed,
+        match=f"it is a repository of account {THEIRS}, and its policy has to allow that",
+    ):
         app.preview(abroad.job({"repository": f"{THEIR_HOST}/backend"}), abroad.world)
 
 
@@ -406,10 +513,19 @@ def test_health_asks_the_account_that_has_the_image(abroad: Stage) -> None:
         ("backend", ecr.RepositoryName("backend")),
         ("team/backend", ecr.RepositoryName("team/backend")),
         (f"{THEIR_HOST}/team/backend", ecr.RepositoryName("team/backend", THEIRS, "eu-west-1")),
-        (f"{THEIRS}.dkr.ecr-fips.us-gov-west-1.amazonaws.com/b", ecr.RepositoryName("b", THEIRS, "us-gov-west-1")),
-        (f"{THEIRS}.dkr.ecr.cn-north-1.amazonaws.com.cn/b", ecr.RepositoryName("b", THEIRS, "cn-north-1")),
+        (
+            f"{THEIRS}.dkr.ecr-fips.us-gov-west-1.amazonaws.com/b",
+            ecr.RepositoryName("b", THEIRS, "us-gov-west-1"),
+        ),
+        (
+            f"{THEIRS}.dkr.ecr.cn-north-1.amazonaws.com.cn/b",
+            ecr.RepositoryName("b", THEIRS, "cn-north-1"),
+        ),
         (f"{THEIRS}.dkr-ecr.eu-west-1.on.aws/b", ecr.RepositoryName("b", THEIRS, "eu-west-1")),
-        (f"arn:aws-cn:ecr:cn-north-1:{THEIRS}:repository/team/b", ecr.RepositoryName("team/b", THEIRS, "cn-north-1")),
+        (
+            f"arn:aws-cn:ecr:cn-north-1:{THEIRS}:repository/team/b",
+            ecr.RepositoryName("team/b", THEIRS, "cn-north-1"),
+        ),
         ("docker.io/library/b", ecr.RepositoryName("docker.io/library/b")),
         (f"{THEIR_HOST}.evil.example/b", ecr.RepositoryName(f"{THEIR_HOST}.evil.example/b")),
     ],
@@ -419,8 +535,14 @@ def test_a_repository_is_named_in_three_ways(words: str, name: ecr.RepositoryNam
 
 
 def test_the_policy_names_the_repository_of_the_other_account(stage: Stage) -> None:
-    found = {action: one for one in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"})) for action in one.actions}
-    assert found["ecr:DescribeImages"].resources == (f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend",)
+    found = {
+        action: one
+        for one in app.permissions(stage.job({"repository": f"{THEIR_HOST}/backend"}))
+        for action in one.actions
+    }
+    assert found["ecr:DescribeImages"].resources == (
+        f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/backend",
+    )
 
 
 # A repository that is not there
@@ -449,7 +571,12 @@ def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: Stage) -> None:
     job = unbuilt(bare, wishes=CREATE)
     preview = app.preview(job, bare.world)
-    assert [call.name for call in preview.calls] == [*MAKING, "ecr:PutImage", "ecs:RegisterTaskDefinition", "ecs:UpdateService"]
+    assert [call.name for call in preview.calls] == [
+        *MAKING,
+        "ecr:PutImage",
+        "ecs:RegisterTaskDefinition",
+        "ecs:UpdateService",
+    ]
     assert "backend" not in bare.endpoint.ecr.repositories
     report = bare.applied(job)
     assert report.intents == [call.name for call in preview.calls]
@@ -541,29 +668,51 @@ def test_variables_without_a_name_are_ignored_wherever_they_stand(listed: Any, k
     members = {"family", "containerDefinitions"}
     for env, secrets in (({}, {}), ({"MODE": "a"}, {"PASS": "arn:p"})):
         request = definitions.revised(foreign, members, ["app"], "h/b@sha256:2", env, secrets)
-        assert definitions.equal(request, definitions.revised(plain, members, ["app"], "h/b@sha256:2", env, secrets))
+        assert definitions.equal(
+            request, definitions.revised(plain, members, ["app"], "h/b@sha256:2", env, secrets)
+        )
         assert all(one["name"] for one in (*request["containerDefinitions"][0].get(key, ()),))
     assert definitions.digest(foreign) == definitions.digest(plain)
     assert provenance.changes(foreign, plain) == []
 
 
-@pytest.mark.parametrize("containers", [None, "text", [None], [{}], [{"name": None}], [{"image": "x"}], {}])
-def test_a_definition_without_a_container_that_has_a_name_is_refused_and_crashes_nothing(containers: Any) -> None:
+@pytest.mark.parametrize(
+    "containers", [None, "text", [None], [{}], [{"name": None}], [{"image": "x"}], {}]
+)
+def test_a_definition_without_a_container_that_has_a_name_is_refused_and_crashes_nothing(
+    containers: Any,
+) -> None:
     foreign = {"family": "web", "containerDefinitions": containers, "tags": {}}
     with pytest.raises(Refused, match="the task has"):
         definitions.containers(foreign, None, ecr.named("backend"))
-    assert (definitions.names(foreign), definitions.artifacts(foreign), definitions.image_of(foreign, "app")) == ([], {}, "")
+    assert (
+        definitions.names(foreign),
+        definitions.artifacts(foreign),
+        definitions.image_of(foreign, "app"),
+    ) == ([], {}, "")
     assert definitions.digest(foreign)
 
 
 @pytest.mark.parametrize("value", [None, "text", [], 7, {}])
 def test_settings_of_another_type_say_nothing(value: Any) -> None:
     assert definitions.log_stream({"name": "a", "logConfiguration": value}, "1") is None
-    assert definitions.log_stream({"name": "a", "logConfiguration": {"logDriver": "awslogs", "options": value}}, "1") is None
+    assert (
+        definitions.log_stream(
+            {"name": "a", "logConfiguration": {"logDriver": "awslogs", "options": value}}, "1"
+        )
+        is None
+    )
     assert definitions.architecture({"runtimePlatform": value}) == "linux/amd64"
     assert provenance.of_a_stack({"tags": {}, "registeredBy": value}) is False
 
 
 def test_tags_without_a_key_are_none() -> None:
-    listed: Any = [{}, None, {"key": "a"}, {"key": "b", "value": None}, {"key": "c", "value": "1"}, {"value": "x"}]
+    listed: Any = [
+        {},
+        None,
+        {"key": "a"},
+        {"key": "b", "value": None},
+        {"key": "c", "value": "1"},
+        {"value": "x"},
+    ]
     assert ecs.tags(listed) == {"a": "", "b": "", "c": "1"}

@@ -30,7 +30,9 @@ def actions(stage: Stage, **settings: object) -> set[str]:
 
 
 def everything(stage: Stage) -> set[str]:
-    """The actions of a build, a deploy, a crash loop, an unhealthy version, a rollback, and a look at what is live."""
+    """The actions of a build, a deploy, a crash loop, an unhealthy version, a rollback, and a look
+    at what is live.
+    """
     (stage.folder / "src").mkdir()
     (stage.folder / "src" / "Dockerfile").write_text('FROM scratch\nCOPY . /\nCMD ["/x"]\n')
     ecs = stage.endpoint.ecs
@@ -48,7 +50,9 @@ def everything(stage: Stage) -> set[str]:
     app.health(stage.job(), stage.world, lambda sign: None)
     with pytest.raises(ToolkitError):
         stage.deployed(stage.job(version=version("x")))
-    names = {name.replace("elbv2:", "elasticloadbalancing:") for name in stage.endpoint.calls.names()}
+    names = {
+        name.replace("elbv2:", "elasticloadbalancing:") for name in stage.endpoint.calls.names()
+    }
     return {name for name in names if not name.startswith(("registry:", "sts:"))}
 
 
@@ -58,16 +62,30 @@ def test_what_it_calls_is_what_it_asks_for(endpoint: Endpoint, tmp_path: Path) -
 
 
 def test_without_a_build_it_does_not_ask_to_push(stage: Stage) -> None:
-    assert not {action for action in actions(stage) if "Upload" in action or action in ("ecr:PutImage", "ecr:GetAuthorizationToken")}
+    assert not {
+        action
+        for action in actions(stage)
+        if "Upload" in action or action in ("ecr:PutImage", "ecr:GetAuthorizationToken")
+    }
 
 
 def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
     found = {action: one for one in app.permissions(stage.job(BUILD)) for action in one.actions}
-    assert found["ecs:UpdateService"].resources == ("arn:aws:ecs:eu-west-1:111111111111:service/main/web",)
-    assert found["ecs:StopServiceDeployment"].resources == ("arn:aws:ecs:eu-west-1:111111111111:service-deployment/main/web/*",)
-    assert found["ecr:PutImage"].resources == ("arn:aws:ecr:eu-west-1:111111111111:repository/backend",)
-    assert found["iam:PassRole"].conditions == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
-    assert found["ecs:ListTasks"].conditions == {"ArnEquals": {"ecs:cluster": "arn:aws:ecs:eu-west-1:111111111111:cluster/main"}}
+    assert found["ecs:UpdateService"].resources == (
+        "arn:aws:ecs:eu-west-1:111111111111:service/main/web",
+    )
+    assert found["ecs:StopServiceDeployment"].resources == (
+        "arn:aws:ecs:eu-west-1:111111111111:service-deployment/main/web/*",
+    )
+    assert found["ecr:PutImage"].resources == (
+        "arn:aws:ecr:eu-west-1:111111111111:repository/backend",
+    )
+    assert found["iam:PassRole"].conditions == {
+        "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+    }
+    assert found["ecs:ListTasks"].conditions == {
+        "ArnEquals": {"ecs:cluster": "arn:aws:ecs:eu-west-1:111111111111:cluster/main"}
+    }
     for one in found.values():
         assert one.why
         assert one.resources != ("*",) or one.conditions or "no narrower resource" in one.why
@@ -82,12 +100,16 @@ def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
     ],
 )
 def test_what_the_environment_does_not_say_stays_open(stage: Stage, place: Place, arn: str) -> None:
-    found = {action: one for one in app.permissions(stage.job(place=place)) for action in one.actions}
+    found = {
+        action: one for one in app.permissions(stage.job(place=place)) for action in one.actions
+    }
     assert found["ecs:UpdateService"].resources == (arn,)
     assert not stage.endpoint.calls
 
 
-def test_the_services_that_are_warmed_are_the_ones_that_are_called(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_the_services_that_are_warmed_are_the_ones_that_are_called(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, group="web")
     stage.deployed()
     assert {name.partition(":")[0] for name in endpoint.calls.names()} == set(app.services())

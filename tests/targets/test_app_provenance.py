@@ -1,4 +1,6 @@
-"""What somebody else has put in the place of what toolkit deployed: told, never taken over in silence."""
+"""What somebody else has put in the place of what toolkit deployed: told, never taken over in
+silence.
+"""
 
 import copy
 from typing import Any
@@ -33,12 +35,16 @@ def known(stage: Stage) -> Recorded:
 
 
 def copied(stage: Stage, tags: bool = False, **container: Any) -> str:
-    """A copy of the running task definition with another member of its container, which somebody registers and moves the service to."""
+    """A copy of the running task definition with another member of its container, which somebody
+    registers and moves the service to.
+    """
     body = {key: value for key, value in copy.deepcopy(stage.runs).items() if key not in REGISTERED}
     body["containerDefinitions"][0].update(container)
     if tags:
         body["tags"] = list(stage.endpoint.ecs.definitions[stage.service.definition].tags)
-    made = str(stage.endpoint.ecs.register_task_definition(body)["taskDefinition"]["taskDefinitionArn"])
+    made = str(
+        stage.endpoint.ecs.register_task_definition(body)["taskDefinition"]["taskDefinitionArn"]
+    )
     stage.endpoint.ecs.foreign_update(stage.service, made)
     stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
     stage.endpoint.calls.clear()
@@ -59,11 +65,16 @@ def environment(stage: Stage) -> list[str]:
 
 @pytest.mark.parametrize("tags", [False, True])
 @pytest.mark.parametrize("wishes", [{}, {"force": True}, {"image": "old"}])
-def test_a_hand_made_change_is_told_by_name_and_gives_way(stage: Stage, known: Recorded, wishes: dict[str, Any], tags: bool) -> None:
+def test_a_hand_made_change_is_told_by_name_and_gives_way(
+    stage: Stage, known: Recorded, wishes: dict[str, Any], tags: bool
+) -> None:
     tampered(stage, tags)
     job = again(stage, known, wishes=wishes)
     preview = app.preview(job, stage.world)
-    words = "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is based on web:2 of run r1, "
+    words = (
+        "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
+        " based on web:2 of run r1, "
+    )
     assert preview.warnings == (words + "to keep what runs add --take-over",)
     assert (preview.unchanged, preview.calls[0].what["based_on"]) == (False, "web:2")
     assert SECRET not in repr(preview)
@@ -81,28 +92,42 @@ def test_a_hand_made_change_is_kept_where_somebody_says_so(stage: Stage, known: 
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
 
-def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(stage: Stage, known: Recorded) -> None:
+def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
+    stage: Stage, known: Recorded
+) -> None:
     tampered(stage)
     seen, _ = stage.deployed(again(stage, known, wishes={"take_over": True, "image": "old"}))
     job = again(stage, as_recorded(seen.live, "r2"), wishes={"image": "old"}, run="r3", token="t-3")
     assert app.preview(job, stage.world).unchanged
 
 
-def test_without_the_definition_of_the_record_nothing_is_guessed(stage: Stage, known: Recorded) -> None:
+def test_without_the_definition_of_the_record_nothing_is_guessed(
+    stage: Stage, known: Recorded
+) -> None:
     tampered(stage)
     gone = known.detail["task definition"].replace("web:2", "web:99")
     job = again(stage, replace(known, detail={**known.detail, "task definition": gone}))
     for act in (lambda: app.preview(job, stage.world), lambda: stage.applied(job)):
-        with pytest.raises(Refused, match="toolkit did not deploy it, and the task definition that it did deploy is gone") as caught:
+        with pytest.raises(
+            Refused,
+            match="toolkit did not deploy it, and the task definition that it did deploy is gone",
+        ) as caught:
             act()
         assert caught.value.facts["next"] == "to go by what is running: add --take-over"
     assert stage.writes == []
-    assert stage.deployed(replace(job, wishes={"take_over": True, "image": "old"}))[0].verdict == "succeeded"
+    assert (
+        stage.deployed(replace(job, wishes={"take_over": True, "image": "old"}))[0].verdict
+        == "succeeded"
+    )
 
 
-def test_a_definition_that_was_deregistered_is_still_the_base(stage: Stage, known: Recorded) -> None:
+def test_a_definition_that_was_deregistered_is_still_the_base(
+    stage: Stage, known: Recorded
+) -> None:
     tampered(stage)
-    stage.endpoint.ecs.deregister_task_definition({"taskDefinition": known.detail["task definition"]})
+    stage.endpoint.ecs.deregister_task_definition(
+        {"taskDefinition": known.detail["task definition"]}
+    )
     assert stage.deployed(again(stage, known))[0].verdict == "succeeded"
     assert environment(stage) == []
 
@@ -124,45 +149,69 @@ def test_an_old_record_knows_its_definition_by_name(stage: Stage, known: Recorde
 
 def test_what_a_stack_has_put_there_is_the_base_and_told(stage: Stage, known: Recorded) -> None:
     made = tampered(stage)
-    stage.endpoint.ecs.definitions[made].tags.append({"key": "aws:cloudformation:stack-name", "value": "infra"})
+    stage.endpoint.ecs.definitions[made].tags.append(
+        {"key": "aws:cloudformation:stack-name", "value": "infra"}
+    )
     preview = app.preview(again(stage, known), stage.world)
-    assert preview.warnings == ("web:3 is running: a stack put it there since run r1; the new revision is based on it",)
+    assert preview.warnings == (
+        "web:3 is running: a stack put it there since run r1; the new revision is based on it",
+    )
     assert not preview.unchanged
     assert stage.deployed(again(stage, known))[0].verdict == "succeeded"
     assert environment(stage) == ["EXTRA"]
 
 
-def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_here(stage: Stage, known: Recorded) -> None:
-    theirs = stage.job({"env": {"MODE": "b"}}, run="r2", token="t-2", wishes={"image": "old"}, recorded=known)
+def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_here(
+    stage: Stage, known: Recorded
+) -> None:
+    theirs = stage.job(
+        {"env": {"MODE": "b"}}, run="r2", token="t-2", wishes={"image": "old"}, recorded=known
+    )
     assert stage.deployed(theirs)[0].verdict == "succeeded"
     preview = app.preview(again(stage, known, run="r3", token="t-3"), stage.world)
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
 
-def test_what_a_run_that_failed_has_left_running_is_no_stranger(stage: Stage, known: Recorded) -> None:
+def test_what_a_run_that_failed_has_left_running_is_no_stranger(
+    stage: Stage, known: Recorded
+) -> None:
     made = tampered(stage)
-    preview = app.preview(again(stage, replace(known, later=(made,)), wishes={"image": "old"}), stage.world)
+    preview = app.preview(
+        again(stage, replace(known, later=(made,)), wishes={"image": "old"}), stage.world
+    )
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
 
-def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(stage: Stage, known: Recorded) -> None:
+def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
+    stage: Stage, known: Recorded
+) -> None:
     stage.endpoint.ecs.foreign_update(stage.service, stage.first.arn)
     stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
     job = again(stage, replace(known, earlier=(stage.first.arn,)))
     preview = app.preview(job, stage.world)
-    assert "web:1 is running, which toolkit deployed before run r1: somebody moved the service back" in preview.warnings[0]
+    assert (
+        "web:1 is running, which toolkit deployed before run r1: somebody moved the service back"
+        in preview.warnings[0]
+    )
     assert preview.calls[0].what["based_on"] == "web:2"
     assert stage.deployed(job)[0].verdict == "succeeded"
 
 
 def test_a_record_that_cannot_be_read_takes_nothing_over(stage: Stage, known: Recorded) -> None:
     broken = Recorded(problem="it is damaged")
-    assert app.preview(again(stage, broken), stage.world).unchanged  # what toolkit registered says so itself
+    assert app.preview(
+        again(stage, broken), stage.world
+    ).unchanged  # what toolkit registered says so itself
     tampered(stage)
-    with pytest.raises(Refused, match="whether toolkit deployed web:3, which is running, is not known: it is damaged"):
+    with pytest.raises(
+        Refused,
+        match="whether toolkit deployed web:3, which is running, is not known: it is damaged",
+    ):
         app.preview(again(stage, broken), stage.world)
     job = again(stage, broken, wishes={"take_over": True})
-    assert "is not known: it is damaged; it is taken over" in app.preview(job, stage.world).warnings[0]
+    assert (
+        "is not known: it is damaged; it is taken over" in app.preview(job, stage.world).warnings[0]
+    )
 
 
 def test_where_nothing_is_recorded_what_runs_is_the_base(stage: Stage) -> None:
@@ -170,31 +219,59 @@ def test_where_nothing_is_recorded_what_runs_is_the_base(stage: Stage) -> None:
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:1")
 
 
-def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(stage: Stage, known: Recorded) -> None:
+def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
+    stage: Stage, known: Recorded
+) -> None:
     tampered(stage)
-    wishes = {"image_digest": known.detail["digest"], "task_definition": known.detail["task definition"], "version": COMMIT}
+    wishes = {
+        "image_digest": known.detail["digest"],
+        "task_definition": known.detail["task definition"],
+        "version": COMMIT,
+    }
     job = again(stage, known, action="rollback", wishes=wishes)
-    assert app.preview(job, stage.world).warnings[0].endswith("variable EXTRA added; it gives way to web:2")
+    assert (
+        app.preview(job, stage.world)
+        .warnings[0]
+        .endswith("variable EXTRA added; it gives way to web:2")
+    )
     seen, report = stage.deployed(job)
-    assert (seen.verdict, report.intents, stage.service.definition) == ("succeeded", ["ecs:UpdateService"], known.detail["task definition"])
+    assert (seen.verdict, report.intents, stage.service.definition) == (
+        "succeeded",
+        ["ecs:UpdateService"],
+        known.detail["task definition"],
+    )
 
 
-def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(stage: Stage, known: Recorded) -> None:
+def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
+    stage: Stage, known: Recorded
+) -> None:
     tampered(stage)
-    wishes = {"image_digest": stage.old.digest, "task_definition": stage.first.arn.replace("web:1", "web:99"), "version": "old"}
-    job = again(stage, known, action="rollback", version=Version("old", None, "d" * 64), wishes=wishes)
+    wishes = {
+        "image_digest": stage.old.digest,
+        "task_definition": stage.first.arn.replace("web:1", "web:99"),
+        "version": "old",
+    }
+    job = again(
+        stage, known, action="rollback", version=Version("old", None, "d" * 64), wishes=wishes
+    )
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", [])
     assert stage.runs["containerDefinitions"][0]["image"].endswith(stage.old.digest)
 
 
-def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either(stage: Stage, known: Recorded) -> None:
+def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either(
+    stage: Stage, known: Recorded
+) -> None:
     job = again(stage, known, wishes={"image": "old"})
     assert app.preview(job, stage.world).warnings == ()
     tampered(stage)
     seen, report = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", [])
-    assert [line for line in report.of("tell") if "toolkit did not deploy it: variable EXTRA added" in line]
+    assert [
+        line
+        for line in report.of("tell")
+        if "toolkit did not deploy it: variable EXTRA added" in line
+    ]
 
 
 def test_what_is_live_says_what_was_deployed_without_a_value(stage: Stage) -> None:
@@ -224,17 +301,30 @@ def test_the_settings_of_what_runs_are_known_until_somebody_else_copies_it_with_
 
 
 def task(**container: Any) -> dict[str, Any]:
-    return {"family": "web", "containerDefinitions": [{"name": "app", "image": "h/b@sha256:1", **container}], "tags": {}, "cpu": "256"}
+    return {
+        "family": "web",
+        "containerDefinitions": [{"name": "app", "image": "h/b@sha256:1", **container}],
+        "tags": {},
+        "cpu": "256",
+    }
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"revision": 7}, {"taskDefinitionArn": "arn:x"}, {"registeredAt": "now"}, {"registeredBy": "me"}, {"status": "INACTIVE"},
-        {"tags": {"a": "b"}}, {"requiresAttributes": [{"name": "x"}]}, {"compatibilities": ["EC2"]}, {"volumes": []},
-        {"enableFaultInjection": False}, {"placementConstraints": None},
+        {"revision": 7},
+        {"taskDefinitionArn": "arn:x"},
+        {"registeredAt": "now"},
+        {"registeredBy": "me"},
+        {"status": "INACTIVE"},
+        {"tags": {"a": "b"}},
+        {"requiresAttributes": [{"name": "x"}]},
+        {"compatibilities": ["EC2"]},
+        {"volumes": []},
+        {"enableFaultInjection": False},
+        {"placementConstraints": None},
     ],
-)  # fmt: skip
+)
 def test_who_registered_it_and_what_aws_adds_are_not_in_the_digest(change: dict[str, Any]) -> None:
     assert definitions.digest({**task(), **change}) == definitions.digest(task())
 
@@ -242,11 +332,19 @@ def test_who_registered_it_and_what_aws_adds_are_not_in_the_digest(change: dict[
 @pytest.mark.parametrize(
     "change",
     [
-        {"cpu": 64}, {"essential": False, "memory": 1}, {"command": ["x"]}, {"image": "h/b@sha256:2"}, {"image": "h/b:tag"},
-        {"environment": [{"name": "A", "value": ""}]}, {"secrets": [{"name": "A", "valueFrom": "arn"}]}, {"user": "root"},
-        {"privileged": True}, {"environmentFiles": [{"value": "arn:f", "type": "s3"}]}, {"dockerLabels": {"a": "b"}},
+        {"cpu": 64},
+        {"essential": False, "memory": 1},
+        {"command": ["x"]},
+        {"image": "h/b@sha256:2"},
+        {"image": "h/b:tag"},
+        {"environment": [{"name": "A", "value": ""}]},
+        {"secrets": [{"name": "A", "valueFrom": "arn"}]},
+        {"user": "root"},
+        {"privileged": True},
+        {"environmentFiles": [{"value": "arn:f", "type": "s3"}]},
+        {"dockerLabels": {"a": "b"}},
     ],
-)  # fmt: skip
+)
 def test_all_that_says_how_it_runs_is_in_the_digest(change: dict[str, Any]) -> None:
     assert definitions.digest(task(**change)) != definitions.digest(task())
 
@@ -255,21 +353,37 @@ def test_all_that_says_how_it_runs_is_in_the_digest(change: dict[str, Any]) -> N
 def test_the_order_of_variables_is_not_in_the_digest(names: list[str], defaults: bool) -> None:
     more = {"mountPoints": [], "cpu": 0, "readonlyRootFilesystem": False} if defaults else {}
     one = task(environment=[{"name": name, "value": name} for name in names], **more)
-    assert definitions.digest(one) == definitions.digest(task(environment=[{"name": name, "value": name} for name in "ABC"]))
+    assert definitions.digest(one) == definitions.digest(
+        task(environment=[{"name": name, "value": name} for name in "ABC"])
+    )
 
 
 def test_every_sort_of_change_is_told_by_name() -> None:
-    before = task(environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "1"}], secrets=[{"name": "S", "valueFrom": "x"}])
-    after = task(environment=[{"name": "A", "value": "2"}, {"name": "C", "value": "1"}], image="h/b@sha256:2", command=["run"])
+    before = task(
+        environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "1"}],
+        secrets=[{"name": "S", "valueFrom": "x"}],
+    )
+    after = task(
+        environment=[{"name": "A", "value": "2"}, {"name": "C", "value": "1"}],
+        image="h/b@sha256:2",
+        command=["run"],
+    )
     after["taskRoleArn"] = "arn:role"
     assert provenance.changes(before, after) == [
-        "variable C added", "variable B removed", "variable A changed", "secret S removed", "command, image changed", "taskRoleArn changed",
-    ]  # fmt: skip
+        "variable C added",
+        "variable B removed",
+        "variable A changed",
+        "secret S removed",
+        "command, image changed",
+        "taskRoleArn changed",
+    ]
 
 
 def test_of_many_names_only_some_are_told() -> None:
     after = task(environment=[{"name": f"V{number:02}", "value": "x"} for number in range(30)])
-    assert provenance.changes(task(), after) == ["variables V00, V01, V02, V03, V04, V05, V06, V07 and 22 more added"]
+    assert provenance.changes(task(), after) == [
+        "variables V00, V01, V02, V03, V04, V05, V06, V07 and 22 more added"
+    ]
 
 
 def test_of_several_containers_it_is_told_which_one_changed() -> None:
@@ -277,4 +391,7 @@ def test_of_several_containers_it_is_told_which_one_changed() -> None:
     before["containerDefinitions"].append({"name": "side", "image": "x"})
     after["containerDefinitions"].append({"name": "side", "image": "y"})
     after["containerDefinitions"].append({"name": "new", "image": "y"})
-    assert provenance.changes(before, after) == ["container new added", "container side: image changed"]
+    assert provenance.changes(before, after) == [
+        "container new added",
+        "container side: image changed",
+    ]

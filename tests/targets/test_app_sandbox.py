@@ -1,4 +1,6 @@
-"""An app from its Dockerfile to its answer, with nothing of AWS's left out: build, push, deploy, and what fails on the way."""
+"""An app from its Dockerfile to its answer, with nothing of AWS's left out: build, push, deploy,
+and what fails on the way.
+"""
 
 import http.client
 import time
@@ -17,7 +19,10 @@ from toolkit.ports.world import World
 from toolkit.sandbox import images
 from toolkit.targets import app
 
-DOCKERFILE = 'FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD ["python", "/app/main.py"]\n'
+DOCKERFILE = (
+    "FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD"
+    ' ["python", "/app/main.py"]\n'
+)
 ANSWERS = """\
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,7 +34,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
 CRASHES = 'print("no configuration")\nraise SystemExit(3)\n'
-SETTINGS = app.Settings(cluster="c", service="s", repository="app", build=app.Build(context="backend", platform="linux/amd64"))
+SETTINGS = app.Settings(
+    cluster="c",
+    service="s",
+    repository="app",
+    build=app.Build(context="backend", platform="linux/amd64"),
+)
 
 
 class Box:
@@ -41,19 +51,41 @@ class Box:
         self.aws.write("ecr", "create_repository", repositoryName="app")
         cloud.emulator.push("app", "first", images.first(8080))
         self.host, group = self._balanced()
-        options = {"awslogs-group": "/app", "awslogs-region": REGION, "awslogs-stream-prefix": "a", "awslogs-create-group": "true"}
+        options = {
+            "awslogs-group": "/app",
+            "awslogs-region": REGION,
+            "awslogs-stream-prefix": "a",
+            "awslogs-create-group": "true",
+        }
         container: dict[str, Any] = {
-            "name": "main", "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app:first", "essential": True,
-            "portMappings": [{"containerPort": 8080}], "logConfiguration": {"logDriver": "awslogs", "options": options},
-        }  # fmt: skip
-        made = self.aws.write("ecs", "register_task_definition", family="app", networkMode="awsvpc", containerDefinitions=[container])
+            "name": "main",
+            "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app:first",
+            "essential": True,
+            "portMappings": [{"containerPort": 8080}],
+            "logConfiguration": {"logDriver": "awslogs", "options": options},
+        }
+        made = self.aws.write(
+            "ecs",
+            "register_task_definition",
+            family="app",
+            networkMode="awsvpc",
+            containerDefinitions=[container],
+        )
         balancer = {"targetGroupArn": group, "containerName": "main", "containerPort": 8080}
         self.aws.write("ecs", "create_cluster", clusterName="c")
         self.aws.write(
-            "ecs", "create_service", cluster="c", serviceName="s", desiredCount=1, launchType="FARGATE", loadBalancers=[balancer],
+            "ecs",
+            "create_service",
+            cluster="c",
+            serviceName="s",
+            desiredCount=1,
+            launchType="FARGATE",
+            loadBalancers=[balancer],
             taskDefinition=made["taskDefinition"]["taskDefinitionArn"],
-            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
-        )  # fmt: skip
+            deploymentConfiguration={
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True}
+            },
+        )
         while self.answer() != "sandbox: nothing deployed\n":
             time.sleep(0.05)
 
@@ -61,17 +93,36 @@ class Box:
         return self.aws
 
     def _balanced(self) -> tuple[str, str]:
-        made = self.aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])["LoadBalancers"][0]
-        group = self.aws.write("elbv2", "create_target_group", Name="tg", Protocol="HTTP", Port=8080, TargetType="ip", VpcId="vpc-1")
+        made = self.aws.write("elbv2", "create_load_balancer", Name="lb", Subnets=["subnet-1"])[
+            "LoadBalancers"
+        ][0]
+        group = self.aws.write(
+            "elbv2",
+            "create_target_group",
+            Name="tg",
+            Protocol="HTTP",
+            Port=8080,
+            TargetType="ip",
+            VpcId="vpc-1",
+        )
         arn = str(group["TargetGroups"][0]["TargetGroupArn"])
         action = {"Type": "forward", "TargetGroupArn": arn}
         balancer = made["LoadBalancerArn"]
-        self.aws.write("elbv2", "create_listener", LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[action])
+        self.aws.write(
+            "elbv2",
+            "create_listener",
+            LoadBalancerArn=balancer,
+            Protocol="HTTP",
+            Port=80,
+            DefaultActions=[action],
+        )
         return str(made["DNSName"]), arn
 
     def answer(self) -> str:
         """What the load balancer's name answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.cloud.emulator.process.port, timeout=5)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.cloud.emulator.process.port, timeout=5
+        )
         try:
             connection.request("GET", "/", headers={"Host": self.host})
             return connection.getresponse().read().decode()
@@ -81,9 +132,17 @@ class Box:
     def job(self, version: str, **fields: Any) -> Job:
         """The deploy of a version from the files that are there."""
         job = Job(
-            step="s", target="s", kind="app", action=app.action, place=Place("dev", REGION, ACCOUNT), settings=SETTINGS, run=f"r-{version}",
-            version=Version(version, version, "f" * 64), token=f"t-{version}", wishes={"builder": "built-in"},
-        )  # fmt: skip
+            step="s",
+            target="s",
+            kind="app",
+            action=app.action,
+            place=Place("dev", REGION, ACCOUNT),
+            settings=SETTINGS,
+            run=f"r-{version}",
+            version=Version(version, version, "f" * 64),
+            token=f"t-{version}",
+            wishes={"builder": "built-in"},
+        )
         return replace(job, **fields)
 
     def deployed(self, version: str, program: str, **fields: Any) -> Seen:
@@ -100,7 +159,11 @@ class Box:
 
     def watched(self, job: Job, report: Report) -> Seen:
         """Observe to the end."""
-        seen, until, abandoned = app.observe(job, report.receipt, self.world), time.monotonic() + 60, False
+        seen, until, abandoned = (
+            app.observe(job, report.receipt, self.world),
+            time.monotonic() + 60,
+            False,
+        )
         while seen.state not in ("done", "failed"):
             assert time.monotonic() < until, seen
             if seen.doomed and not abandoned:
@@ -117,7 +180,9 @@ def box(cloud: Cloud, tmp_path: Path) -> Box:
     return Box(cloud, tmp_path)
 
 
-def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_back(box: Box) -> None:
+def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_back(
+    box: Box,
+) -> None:
     one = box.deployed("1" * 40, ANSWERS.format(answer="one"))
     assert (one.state, one.verdict, box.answer()) == ("done", "succeeded", "one")
     two = box.deployed("2" * 40, ANSWERS.format(answer="two"))
@@ -127,12 +192,24 @@ def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_
     assert (live.version, live.commit, live.run) == ("2" * 40, "2" * 40, f"r-{'2' * 40}")
 
     three = box.deployed("3" * 40, CRASHES)
-    assert (three.state, three.verdict, three.cause) == ("failed", "rolled-back", "container main exited with code 3")
+    assert (three.state, three.verdict, three.cause) == (
+        "failed",
+        "rolled-back",
+        "container main exited with code 3",
+    )
     assert three.log == ("no configuration",)
     assert box.answer() == "two"
-    assert box.deployed("2" * 40, ANSWERS.format(answer="two"), token="t-again").verdict == "unchanged"
+    assert (
+        box.deployed("2" * 40, ANSWERS.format(answer="two"), token="t-again").verdict == "unchanged"
+    )
 
     assert one.live is not None
-    wishes = {"image_digest": one.live.detail["digest"], "task_definition": one.live.detail["task definition"], "version": "1" * 40}
-    back = box.deployed("1" * 40, "", action="rollback", wishes=wishes, token="t-back", run="r-back")
+    wishes = {
+        "image_digest": one.live.detail["digest"],
+        "task_definition": one.live.detail["task definition"],
+        "version": "1" * 40,
+    }
+    back = box.deployed(
+        "1" * 40, "", action="rollback", wishes=wishes, token="t-back", run="r-back"
+    )
     assert (back.state, back.verdict, box.answer()) == ("done", "succeeded", "one")

@@ -46,7 +46,9 @@ def test_an_event_is_told_once_and_none_from_before(stage: Stage) -> None:
     assert len(told) == len(set(told)) == 3
 
 
-def test_a_deployment_that_cannot_be_seen_yet_is_not_mistaken_for_the_one_before(stage: Stage) -> None:
+def test_a_deployment_that_cannot_be_seen_yet_is_not_mistaken_for_the_one_before(
+    stage: Stage,
+) -> None:
     stage.endpoint.ecs.next("success", seconds=2, hidden=4)
     seen = stage.watched(stage.applied())
     assert seen[0].state == "unknown"
@@ -59,7 +61,10 @@ ENDS = {
     "breaker": ("rolled-back", "container app exited with code 3"),
     "alarm": (
         "rolled-back",
-        "Service deployment rolled back because one or more CloudWatch alarms were triggered. (alarm too-many-errors)",
+        (
+            "Service deployment rolled back because one or more CloudWatch alarms were triggered."
+            " (alarm too-many-errors)"
+        ),
     ),
     "stopped": ("failed", "Service deployment stopped by the user."),
     "superseded": ("superseded", "another deployment replaced it: web:3"),
@@ -85,16 +90,29 @@ def test_a_rollback_that_fails_is_no_rollback(stage: Stage) -> None:
     stage.endpoint.ecs.next("alarm", seconds=2, rollback="failed")
     seen, _ = stage.deployed()
     assert (seen.state, seen.verdict) == ("failed", "failed")
-    assert seen.cause == "ECS could not roll back: Service deployment rolled back because one or more CloudWatch alarms were triggered."\
-        " (alarm too-many-errors)"  # fmt: skip
+    assert (
+        seen.cause
+        == "ECS could not roll back: Service deployment rolled back because one or more CloudWatch"
+        " alarms were triggered. (alarm too-many-errors)"
+    )
 
 
-def test_a_breaker_without_rollback_fails_and_nothing_is_rolled_back(endpoint: Endpoint, tmp_path: Path) -> None:
-    stage = Stage(endpoint, tmp_path, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
+def test_a_breaker_without_rollback_fails_and_nothing_is_rolled_back(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    stage = Stage(
+        endpoint,
+        tmp_path,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}},
+    )
     endpoint.ecs.history = "unsupported"
     endpoint.ecs.next("fail", cause="spot", seconds=1)
     seen, _ = stage.deployed()
-    assert (seen.state, seen.verdict, seen.cause) == ("failed", "failed", "Your Spot Task was interrupted.")
+    assert (seen.state, seen.verdict, seen.cause) == (
+        "failed",
+        "failed",
+        "Your Spot Task was interrupted.",
+    )
 
 
 FOR_GOOD = {
@@ -107,7 +125,9 @@ FOR_GOOD = {
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
 @pytest.mark.parametrize("cause", FOR_GOOD)
-def test_what_can_never_start_is_stopped_at_the_first_task(endpoint: Endpoint, tmp_path: Path, cause: str, history: str) -> None:
+def test_what_can_never_start_is_stopped_at_the_first_task(
+    endpoint: Endpoint, tmp_path: Path, cause: str, history: str
+) -> None:
     stage = Stage(endpoint, tmp_path, breaker=False)
     endpoint.ecs.history = history
     endpoint.ecs.next("fail", cause=cause, failures=1, seconds=3)
@@ -116,16 +136,24 @@ def test_what_can_never_start_is_stopped_at_the_first_task(endpoint: Endpoint, t
     doomed = next(one for one in seen if one.doomed)
     assert FOR_GOOD[cause] in doomed.cause
     assert "\n" not in doomed.cause
-    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == ("failed", "rolled-back", doomed.cause)
+    assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == (
+        "failed",
+        "rolled-back",
+        doomed.cause,
+    )
     assert seen[-1].next
     assert stage.runs == stage.first.body
     ends = {"on": "ecs:StopServiceDeployment", "unsupported": "ecs:UpdateService"}
     assert report.intents == ["ecs:RegisterTaskDefinition", "ecs:UpdateService", ends[history]]
 
 
-def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, breaker=False)
-    endpoint.ecs.next("fail", cause="exit", failures=5, seconds=2, log=[f"line {n}" for n in range(30)])
+    endpoint.ecs.next(
+        "fail", cause="exit", failures=5, seconds=2, log=[f"line {n}" for n in range(30)]
+    )
     seen = stage.watched(stage.applied())
     doomed = next(one for one in seen if one.doomed)
     assert doomed.cause == "container app exited with code 3"
@@ -133,7 +161,11 @@ def test_a_crash_loop_is_stopped_after_two_with_the_last_lines_of_that_task(endp
     assert doomed.next == "aws logs tail /ecs/web --since 1h"
     last = seen[-1]
     assert (last.verdict, last.cause, last.log) == ("rolled-back", doomed.cause, doomed.log)
-    crashed = [task for task in endpoint.ecs.cluster().tasks.values() if task.get("stopCode") == "EssentialContainerExited"]
+    crashed = [
+        task
+        for task in endpoint.ecs.cluster().tasks.values()
+        if task.get("stopCode") == "EssentialContainerExited"
+    ]
     assert len(crashed) == 2
 
 
@@ -142,7 +174,11 @@ def test_one_crash_is_not_the_end_but_is_told(endpoint: Endpoint, tmp_path: Path
     endpoint.ecs.next("fail", cause="oom", failures=1, seconds=2)
     seen = stage.watched(stage.applied(), looks=10)
     assert not [one for one in seen if one.doomed]
-    assert seen[-1].cause == "container app exited with code 137: OutOfMemoryError: Container killed due to memory usage"
+    assert (
+        seen[-1].cause
+        == "container app exited with code 137: OutOfMemoryError: Container killed due to memory"
+        " usage"
+    )
 
 
 @pytest.mark.parametrize("cause", ["spot", "place"])
@@ -153,28 +189,48 @@ def test_what_may_pass_is_not_given_up(endpoint: Endpoint, tmp_path: Path, cause
     assert {one.state for one in seen} == {"running"}
     assert not [one for one in seen if one.doomed or one.cause]
     phase = "0 of 1 tasks running, 5 failed"
-    assert seen[-1].phase == {"spot": f"{phase}, Your Spot Task was interrupted.", "place": phase}[cause]
+    assert (
+        seen[-1].phase
+        == {"spot": f"{phase}, Your Spot Task was interrupted.", "place": phase}[cause]
+    )
 
 
-def test_logs_that_may_not_be_read_do_not_hide_the_cause(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_logs_that_may_not_be_read_do_not_hide_the_cause(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path)
     endpoint.fault("logs:GetLogEvents", times=None, kind="denied")
     endpoint.ecs.next("breaker", seconds=2, log=["boom"])
     seen, _ = stage.deployed()
-    assert (seen.verdict, seen.cause, seen.log) == ("rolled-back", "container app exited with code 3", ())
+    assert (seen.verdict, seen.cause, seen.log) == (
+        "rolled-back",
+        "container app exited with code 3",
+        (),
+    )
 
 
-def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_unhealthy_targets_are_told_with_their_reason_and_stopped_after_three(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, group="web", breaker=False)
     endpoint.ecs.next("fail", cause="unhealthy", failures=5, seconds=3)
     seen = stage.watched(stage.applied())
-    assert [one for one in seen if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in one.phase]
+    assert [
+        one
+        for one in seen
+        if "Target.ResponseCodeMismatch: Health checks failed with these codes: [500]" in one.phase
+    ]
     assert seen[-1].verdict == "rolled-back"
     assert seen[-1].cause.startswith("Task failed ELB health checks in (target-group ")
-    assert seen[-1].cause.endswith("): 0 of 1 targets healthy (Target.ResponseCodeMismatch: Health checks failed with these codes: [500])")
+    assert seen[-1].cause.endswith(
+        "): 0 of 1 targets healthy (Target.ResponseCodeMismatch: Health checks failed with these"
+        " codes: [500])"
+    )
 
 
-def test_it_has_not_succeeded_before_its_targets_are_healthy(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_it_has_not_succeeded_before_its_targets_are_healthy(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, group="web", desired=2)
     report = stage.applied()
     seen = stage.look(report)
@@ -183,7 +239,10 @@ def test_it_has_not_succeeded_before_its_targets_are_healthy(endpoint: Endpoint,
     address = next(iter(group.targets))[0]
     endpoint.elbv2.health("web", address, "unhealthy", "Target.Timeout")
     seen = stage.look(report)
-    assert (seen.state, seen.phase) == ("running", "1 of 2 targets healthy (Target.Timeout: Request timed out)")
+    assert (seen.state, seen.phase) == (
+        "running",
+        "1 of 2 targets healthy (Target.Timeout: Request timed out)",
+    )
     endpoint.elbv2.health("web", address, "healthy")
     assert stage.look(report, seen).verdict == "succeeded"
 
@@ -193,7 +252,11 @@ def test_health_that_may_not_be_read_is_told(endpoint: Endpoint, tmp_path: Path)
     endpoint.fault("elbv2:DescribeTargetHealth", times=None, kind="denied")
     seen, _ = stage.deployed()
     assert seen.verdict == "succeeded"
-    assert [line for line in seen.lines if line.startswith("warning: whether the targets are healthy is not known")]
+    assert [
+        line
+        for line in seen.lines
+        if line.startswith("warning: whether the targets are healthy is not known")
+    ]
 
 
 @pytest.mark.parametrize("history", ["on", "unsupported"])
@@ -203,13 +266,17 @@ def test_tasks_that_run_another_image_are_no_success(stage: Stage, history: str)
     report.keep(digest=stage.old.digest)
     seen = stage.look(report)
     assert (seen.state, seen.verdict) == ("failed", "failed")
-    assert seen.cause == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
+    assert (
+        seen.cause == f"container app runs {stage.new.digest}, but {stage.old.digest} was deployed"
+    )
 
 
 IDLE = "the desired count of web is 0: nothing runs"
 
 
-def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     """F2: success is what was observed."""
     stage = Stage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed()
@@ -219,7 +286,9 @@ def test_where_nothing_runs_a_deploy_is_not_good_and_nothing_is_put_back(endpoin
     assert f"warning: {IDLE}" in seen.lines
 
 
-def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_service_that_may_be_scaled_to_none_succeeds_with_a_warning(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, desired=0)
     seen, _ = stage.deployed(stage.job({"min_tasks": 0}))
     assert (seen.state, seen.verdict, seen.untouched) == ("done", "succeeded", False)
@@ -246,18 +315,29 @@ def test_a_pause_says_until_when_it_waits_and_what_goes_on_with_it(stage: Stage)
     assert seen.phase.startswith("waits for approval until ")
     assert seen.phase.endswith("then ECS will rollback")
     rollout = stage.service.latest
-    command = f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id {rollout.hooks[0]['hookId']}"
+    command = (
+        f"aws ecs continue-service-deployment --service-deployment-arn {rollout.arn} --hook-id"
+        f" {rollout.hooks[0]['hookId']}"
+    )
     assert seen.next == f"{command} --action CONTINUE, or `toolkit rollback web`"
-    stage.endpoint.ecs.continue_service_deployment({"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]})
+    stage.endpoint.ecs.continue_service_deployment(
+        {"serviceDeploymentArn": rollout.arn, "hookId": rollout.hooks[0]["hookId"]}
+    )
     assert stage.watched(report)[-1].verdict == "succeeded"
 
 
-@pytest.mark.parametrize(("kind", "word"), [("blue_green", "blue/green"), ("canary", "canary"), ("linear", "linear")])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("blue_green", "blue/green"), ("canary", "canary"), ("linear", "linear")]
+)
 def test_a_strategy_is_told_as_what_it_is(stage: Stage, kind: str, word: str) -> None:
     stage.endpoint.ecs.next(kind, seconds=1)
     seen = stage.watched(stage.applied())
     phases = [one.phase for one in seen]
-    assert [phase for phase in phases if phase.startswith(f"{word}: shifting traffic, 1 of 1 tasks running, ")]
+    assert [
+        phase
+        for phase in phases
+        if phase.startswith(f"{word}: shifting traffic, 1 of 1 tasks running, ")
+    ]
     assert [phase for phase in phases if phase.startswith(f"{word}: baking")]
     assert seen[-1].verdict == "succeeded"
 
@@ -272,7 +352,10 @@ def test_a_look_that_fails_says_nothing_of_the_step(stage: Stage) -> None:
     assert stage.watched(report)[-1].verdict == "succeeded"
 
 
-@pytest.mark.parametrize("operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"])
+@pytest.mark.parametrize(
+    "operation",
+    ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"],
+)
 @pytest.mark.parametrize("kind", ["throttle", "503", "reset"])
 def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str, kind: str) -> None:
     fault = stage.endpoint.fault(operation, kind=kind)
@@ -281,9 +364,17 @@ def test_a_poll_that_is_turned_away_is_asked_again(stage: Stage, operation: str,
 
 
 @pytest.mark.parametrize(
-    "operation", ["ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeTaskDefinition", "ecs:ListTasks"]
+    "operation",
+    [
+        "ecs:DescribeServices",
+        "ecs:DescribeServiceDeployments",
+        "ecs:DescribeTaskDefinition",
+        "ecs:ListTasks",
+    ],
 )
-def test_an_answer_that_is_cut_off_is_a_look_that_failed(endpoint: Endpoint, tmp_path: Path, operation: str) -> None:
+def test_an_answer_that_is_cut_off_is_a_look_that_failed(
+    endpoint: Endpoint, tmp_path: Path, operation: str
+) -> None:
     stage = Stage(endpoint, tmp_path, group="web")
     report = stage.applied()
     fault = endpoint.fault(operation, kind="truncated")
@@ -299,7 +390,11 @@ def test_nothing_that_was_begun_is_absent_only_after_ten_seconds(stage: Stage) -
     stage.clock.advance(9)
     second = stage.look(report, first)
     stage.clock.advance(1)
-    assert [first.state, second.state, stage.look(report, second).state] == ["unknown", "unknown", "absent"]
+    assert [first.state, second.state, stage.look(report, second).state] == [
+        "unknown",
+        "unknown",
+        "absent",
+    ]
 
 
 def test_a_registered_revision_without_a_move_is_absent_at_once(stage: Stage) -> None:
@@ -309,7 +404,14 @@ def test_a_registered_revision_without_a_move_is_absent_at_once(stage: Stage) ->
 
 def test_a_move_that_never_arrived_is_absent_only_after_ten_seconds(stage: Stage) -> None:
     before = stage.service.latest.id
-    report = stage.report({"task_definition": "arn:x/web:9", "before": before, "previous": stage.first.arn, "started_at": None})
+    report = stage.report(
+        {
+            "task_definition": "arn:x/web:9",
+            "before": before,
+            "previous": stage.first.arn,
+            "started_at": None,
+        }
+    )
     first = stage.look(report)
     stage.clock.advance(10)
     assert [first.state, stage.look(report, first).state] == ["unknown", "absent"]
@@ -321,7 +423,11 @@ def test_a_service_that_is_gone_has_failed_after_ten_seconds(stage: Stage) -> No
     first = stage.look(report)
     stage.clock.advance(10)
     last = stage.look(report, first)
-    assert (first.state, last.state, last.cause) == ("unknown", "failed", "service web is gone: somebody deletes it")
+    assert (first.state, last.state, last.cause) == (
+        "unknown",
+        "failed",
+        "service web is gone: somebody deletes it",
+    )
 
 
 def test_after_a_crash_the_kept_facts_alone_are_enough(stage: Stage) -> None:
@@ -331,7 +437,12 @@ def test_after_a_crash_the_kept_facts_alone_are_enough(stage: Stage) -> None:
     seen = stage.look(stage.report(report.receipt))
     stage.clock.advance(60)
     seen = stage.look(stage.report(report.receipt))
-    assert (seen.state, seen.verdict, seen.cause, seen.log) == ("failed", "rolled-back", "container app exited with code 3", ("boom",))
+    assert (seen.state, seen.verdict, seen.cause, seen.log) == (
+        "failed",
+        "rolled-back",
+        "container app exited with code 3",
+        ("boom",),
+    )
 
 
 def test_many_apps_that_are_watched_cost_one_call_a_look(stage: Stage) -> None:
@@ -355,8 +466,10 @@ def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> Non
     assert found is not None
     assert (found.version, found.commit, found.run) == ("old", "0" * 40, "r0")
     assert found.detail == {
-        "image": f"{stage.repository.uri}@{stage.old.digest}", "digest": stage.old.digest, "task definition": stage.first.arn,
-    }  # fmt: skip
+        "image": f"{stage.repository.uri}@{stage.old.digest}",
+        "digest": stage.old.digest,
+        "task definition": stage.first.arn,
+    }
 
 
 def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None:
@@ -372,7 +485,9 @@ def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) 
     assert app.live(stage.job(), stage.world) is None
 
 
-def test_a_task_that_survives_its_neighbours_is_no_crash_loop(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_task_that_survives_its_neighbours_is_no_crash_loop(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = Stage(endpoint, tmp_path, desired=2, breaker=False)
     endpoint.ecs.next("never")
     report = stage.applied()
@@ -383,18 +498,33 @@ def test_a_task_that_survives_its_neighbours_is_no_crash_loop(endpoint: Endpoint
         rollout.failed += 1
         endpoint.ecs.fail_task(stage.service, rollout, Outcome("fail", cause="exit"))
     tasks = endpoint.ecs.cluster().tasks.values()
-    survivor = next(task for task in tasks if task.get("startedBy") == rollout.id and task["desiredStatus"] == "RUNNING")
+    survivor = next(
+        task
+        for task in tasks
+        if task.get("startedBy") == rollout.id and task["desiredStatus"] == "RUNNING"
+    )
     survivor |= {"lastStatus": "RUNNING", "startedAt": began}
     seen = stage.look(report)
-    assert (seen.state, seen.doomed, seen.cause) == ("running", False, "container app exited with code 3")
+    assert (seen.state, seen.doomed, seen.cause) == (
+        "running",
+        False,
+        "container app exited with code 3",
+    )
     survivor |= {"startedAt": endpoint.clock.now()}
     assert stage.look(report).doomed
 
 
-def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours(stage: Stage) -> None:
+def test_the_success_of_an_earlier_deployment_of_the_same_definition_is_not_ours(
+    stage: Stage,
+) -> None:
     stage.clock.advance(100)
     stage.endpoint.ecs.next("breaker", seconds=1, hidden=4)
-    wishes = {"image_digest": stage.old.digest, "task_definition": stage.first.arn, "version": "old", "force": True}
+    wishes = {
+        "image_digest": stage.old.digest,
+        "task_definition": stage.first.arn,
+        "version": "old",
+        "force": True,
+    }
     job = stage.job(action="rollback", wishes=wishes)
     report = stage.applied(job)
     assert stage.look(report, job=job).state == "unknown"

@@ -1,4 +1,6 @@
-"""What a kind promises to a run (targets/base.py), asked of every kind that can be deployed. A new one adds its stage below."""
+"""What a kind promises to a run (targets/base.py), asked of every kind that can be deployed. A new
+one adds its stage below.
+"""
 
 import inspect
 import json
@@ -22,14 +24,21 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Kind, never
 
-IAM_ONLY = {"iam:PassRole", "s3:ListBucket", "ecr:BatchCheckLayerAvailability", "cloudformation:TagResource"}
+IAM_ONLY = {
+    "iam:PassRole",
+    "s3:ListBucket",
+    "ecr:BatchCheckLayerAvailability",
+    "cloudformation:TagResource",
+}
 """Actions that are no operations of that name."""
 
 READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
 
 
 class Set(Struct):
-    """A job whose target is not up to date, and the world that it is deployed in. `clock` is moved on by waiting."""
+    """A job whose target is not up to date, and the world that it is deployed in. `clock` is moved
+    on by waiting.
+    """
 
     job: Job
     world: World
@@ -45,8 +54,12 @@ def _stack(endpoint: Endpoint, folder: Path) -> Set:
     endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::SQS::Queue"})
     clock = Clock(endpoint)
     stacks = Stacks(folder, Aws(None, "eu-west-1"))
-    stacks.world = World(str(folder), str(folder / "cache"), clock, lambda profile, region: stacks.aws)
-    stacks.write(template({"Service": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}}))
+    stacks.world = World(
+        str(folder), str(folder / "cache"), clock, lambda profile, region: stacks.aws
+    )
+    stacks.write(
+        template({"Service": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}})
+    )
     return Set(stacks.job(), stacks.world, clock)
 
 
@@ -68,7 +81,9 @@ def watched(name: str, stage: Set, report: Report) -> list[Seen]:
     """Look until it has ended."""
     seen: list[Seen] = []
     for _ in range(60):
-        seen.append(kind(name).observe(stage.job, report.receipt, stage.world, seen[-1] if seen else None))
+        seen.append(
+            kind(name).observe(stage.job, report.receipt, stage.world, seen[-1] if seen else None)
+        )
         if seen[-1].state in ("done", "failed"):
             return seen
         stage.clock.advance(2)
@@ -90,10 +105,15 @@ def looked(name: str, stage: Set) -> tuple[list[Sign], Live | None]:
 
 @pytest.mark.parametrize("name", targets.KINDS)
 def test_every_kind_has_each_part_of_the_contract_with_its_parameters(name: str) -> None:
-    for part in [part for part in vars(Kind) if not part.startswith("_") and callable(getattr(Kind, part))]:
+    for part in [
+        part for part in vars(Kind) if not part.startswith("_") and callable(getattr(Kind, part))
+    ]:
         offered = getattr(kind(name), part)
         assert callable(offered), part
-        ours, wanted = (list(inspect.signature(one).parameters.values()) for one in (offered, getattr(Kind, part)))
+        ours, wanted = (
+            list(inspect.signature(one).parameters.values())
+            for one in (offered, getattr(Kind, part))
+        )
         if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in ours):
             continue  # `never`: nobody asks it
         assert [one.name for one in ours] == [one.name for one in wanted[1:]], part
@@ -104,7 +124,9 @@ def test_every_kind_that_can_be_deployed_has_a_stage_here() -> None:
 
 
 @EVERY
-def test_preview_makes_only_reads_and_says_the_writes_of_apply(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_preview_makes_only_reads_and_says_the_writes_of_apply(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     preview = kind(name).preview(stage.job, stage.world)
     assert writes(aws_endpoint) == []
@@ -113,7 +135,9 @@ def test_preview_makes_only_reads_and_says_the_writes_of_apply(name: str, aws_en
 
 
 @EVERY
-def test_every_write_is_intended_before_it_is_made(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_every_write_is_intended_before_it_is_made(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     """P1: at the moment of an intent its call has not been made yet."""
     stage = STAGES[name](aws_endpoint, tmp_path)
     made: list[int] = []
@@ -127,14 +151,18 @@ def test_every_write_is_intended_before_it_is_made(name: str, aws_endpoint: Endp
 
 
 @EVERY
-def test_what_was_never_applied_is_absent_and_observing_changes_nothing(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_what_was_never_applied_is_absent_and_observing_changes_nothing(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     assert watched(name, stage, Report())[-1].state == "absent"
     assert writes(aws_endpoint) == []
 
 
 @EVERY
-def test_an_applied_job_ends_as_done_and_is_live_with_its_version(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_applied_job_ends_as_done_and_is_live_with_its_version(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
     before = writes(aws_endpoint)
@@ -143,7 +171,12 @@ def test_an_applied_job_ends_as_done_and_is_live_with_its_version(name: str, aws
     live = kind(name).live(stage.job, stage.world)
     assert live is not None
     version = stage.job.version
-    assert (live.version, live.commit, live.fingerprint, live.run) == (version.name, version.commit, version.fingerprint, stage.job.run)
+    assert (live.version, live.commit, live.fingerprint, live.run) == (
+        version.name,
+        version.commit,
+        version.fingerprint,
+        stage.job.run,
+    )
     assert writes(aws_endpoint) == before
 
 
@@ -152,16 +185,24 @@ def test_applied_twice_is_applied_once(name: str, aws_endpoint: Endpoint, tmp_pa
     stage = STAGES[name](aws_endpoint, tmp_path)
     kind(name).apply(stage.job, stage.world, Report(clock=stage.clock))
     once = {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))}
-    kind(name).apply(stage.job, stage.world, again := Report(clock=stage.clock))  # by a process that knows nothing of the first
+    kind(name).apply(
+        stage.job, stage.world, again := Report(clock=stage.clock)
+    )  # by a process that knows nothing of the first
     assert {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))} == once
     assert watched(name, stage, again)[-1].verdict in ("succeeded", "unchanged")
 
 
 @EVERY
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_lost_answer_is_found_and_not_repeated(name: str, at: int, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_lost_answer_is_found_and_not_repeated(
+    name: str, at: int, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    call = [one for one in kind(name).preview(stage.job, stage.world).calls if not one.name.startswith("ecr:")][at].name
+    call = [
+        one
+        for one in kind(name).preview(stage.job, stage.world).calls
+        if not one.name.startswith("ecr:")
+    ][at].name
     aws_endpoint.fault(call, kind="reset", when="after")
     report = Report(clock=stage.clock)
     try:
@@ -170,12 +211,19 @@ def test_a_lost_answer_is_found_and_not_repeated(name: str, at: int, aws_endpoin
         stage.clock.advance(30)
         kind(name).apply(stage.job, stage.world, report)
     assert watched(name, stage, report)[-1].verdict == "succeeded"
-    tokens = {one.params.get("ClientToken") or one.params.get("ClientRequestToken") for one in aws_endpoint.calls.of(call)}
-    assert aws_endpoint.calls.applied(call) == 1 or (len(tokens) == 1 and None not in tokens)  # AWS takes a token's call once
+    tokens = {
+        one.params.get("ClientToken") or one.params.get("ClientRequestToken")
+        for one in aws_endpoint.calls.of(call)
+    }
+    assert aws_endpoint.calls.applied(call) == 1 or (
+        len(tokens) == 1 and None not in tokens
+    )  # AWS takes a token's call once
 
 
 @EVERY
-def test_another_account_is_refused_before_anything_is_changed(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_another_account_is_refused_before_anything_is_changed(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     """S28, C8."""
     stage = STAGES[name](aws_endpoint, tmp_path)
     aws_endpoint.account = "999999999999"
@@ -187,7 +235,9 @@ def test_another_account_is_refused_before_anything_is_changed(name: str, aws_en
 
 
 @EVERY
-def test_a_failed_look_says_nothing_of_the_step(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_failed_look_says_nothing_of_the_step(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
     aws_endpoint.fault("*", kind="503", times=None)
@@ -206,7 +256,9 @@ def test_what_is_kept_survives_a_journal(name: str, aws_endpoint: Endpoint, tmp_
 
 
 @EVERY
-def test_health_tells_from_reads_alone_and_all_is_ok_after_a_deploy(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_health_tells_from_reads_alone_and_all_is_ok_after_a_deploy(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
     looked(name, stage)
     assert writes(aws_endpoint) == []
@@ -217,7 +269,9 @@ def test_health_tells_from_reads_alone_and_all_is_ok_after_a_deploy(name: str, a
     now = kind(name).live(stage.job, stage.world)
     assert live is not None
     assert now is not None
-    assert replace(live, deployed=now.deployed) == now  # what it is made of may cost more calls than health has for it
+    assert (
+        replace(live, deployed=now.deployed) == now
+    )  # what it is made of may cost more calls than health has for it
 
 
 @EVERY
@@ -233,7 +287,9 @@ def test_health_of_what_does_not_answer_is_unknown(
 
 
 @EVERY
-def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
+    name: str, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     from botocore.session import get_session  # type: ignore[import-untyped]
 
     stage = STAGES[name](aws_endpoint, tmp_path)
@@ -243,13 +299,16 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(n
     session = get_session()
     for action in actions - IAM_ONLY:
         service, _, operation = action.partition(":")
-        assert operation in session.get_service_model(prefixes.get(service, service)).operation_names, action
+        assert (
+            operation in session.get_service_model(prefixes.get(service, service)).operation_names
+        ), action
     assert all(one.why and one.resources for one in statements)
     kind(name).preview(stage.job, stage.world)
     kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
     watched(name, stage, report)
     looked(name, stage)
     called = {
-        prefixes.get(one.partition(":")[0], one.partition(":")[0]) + ":" + one.partition(":")[2] for one in aws_endpoint.calls.names()
+        prefixes.get(one.partition(":")[0], one.partition(":")[0]) + ":" + one.partition(":")[2]
+        for one in aws_endpoint.calls.names()
     }
     assert called - actions - {"sts:GetCallerIdentity"} == set()

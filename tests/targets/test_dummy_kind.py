@@ -1,4 +1,6 @@
-"""A kind as CONTRIBUTING describes it, which nothing outside of its own file knows: every command gets along with it."""
+"""A kind as CONTRIBUTING describes it, which nothing outside of its own file knows: every command
+gets along with it.
+"""
 
 import re
 import sys
@@ -23,9 +25,13 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 
 
 def made(command: str | None) -> ModuleType:
-    """The module of such a kind: the defaults of `base`, as those who deploy nothing have them, and nothing of anybody's settings."""
+    """The module of such a kind: the defaults of `base`, as those who deploy nothing have them, and
+    nothing of anybody's settings.
+    """
     module = ModuleType("toolkit_dummy_kind")
-    for name in Kind.__annotations__.keys() | {name for name in vars(Kind) if not name.startswith("_")}:
+    for name in Kind.__annotations__.keys() | {
+        name for name in vars(Kind) if not name.startswith("_")
+    }:
         setattr(module, name, getattr(manual, name))
     own = {
         "__doc__": "A worker.",
@@ -67,16 +73,38 @@ def dummy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 COMMANDS = (
-    ("diff", "HEAD"), ("diff", "HEAD", "-v"), ("diff", "HEAD", "--json"), ("diff", "HEAD", "-q"), ("diff",), ("health",),
-    ("health", "--json"), ("doctor",), ("rules", "check"), ("rules", "match", "backend/src/app.py"), ("rules", "replay"),
-    ("rules", "schema"), ("explain", "backend/src/app.py"), ("permissions",), ("deploy", "--all", "--dry-run"),
-    ("deploy", "worker", "--dry-run"), ("deploy", "--all", "--yes"), ("deploy-app", "worker"), ("deploy-stack", "worker"),
-    ("rollback", "worker"), ("history",), ("lock", "show"), ("logs", "nothing"), ("smoke-test",), ("resume",),
-)  # fmt: skip
+    ("diff", "HEAD"),
+    ("diff", "HEAD", "-v"),
+    ("diff", "HEAD", "--json"),
+    ("diff", "HEAD", "-q"),
+    ("diff",),
+    ("health",),
+    ("health", "--json"),
+    ("doctor",),
+    ("rules", "check"),
+    ("rules", "match", "backend/src/app.py"),
+    ("rules", "replay"),
+    ("rules", "schema"),
+    ("explain", "backend/src/app.py"),
+    ("permissions",),
+    ("deploy", "--all", "--dry-run"),
+    ("deploy", "worker", "--dry-run"),
+    ("deploy", "--all", "--yes"),
+    ("deploy-app", "worker"),
+    ("deploy-stack", "worker"),
+    ("rollback", "worker"),
+    ("history",),
+    ("lock", "show"),
+    ("logs", "nothing"),
+    ("smoke-test",),
+    ("resume",),
+)
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
-def test_a_kind_that_nobody_knows_breaks_no_command(dummy: None, repo: Repo, toolkit: Toolkit, args: tuple[str, ...]) -> None:
+def test_a_kind_that_nobody_knows_breaks_no_command(
+    dummy: None, repo: Repo, toolkit: Toolkit, args: tuple[str, ...]
+) -> None:
     repo.commit("rules", {"rules.toml": RULES})
     repo.write({"backend/src/app.py": "print(9)\n"})
     found = toolkit(repo.path, *args)
@@ -101,6 +129,7 @@ def test_nothing_outside_of_targets_asks_for_a_setting_by_name() -> None:
     asked = [
         str(file.relative_to(root))
         for file in root.rglob("*.py")
-        if file.relative_to(root).parts[0] not in ("targets", "impact") and re.search(r'getattr\(\w*\.?settings, "', file.read_text())
+        if file.relative_to(root).parts[0] not in ("targets", "impact")
+        and re.search(r'getattr\(\w*\.?settings, "', file.read_text())
     ]
     assert asked == []

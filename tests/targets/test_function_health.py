@@ -1,4 +1,6 @@
-"""How a Lambda function is told: real ones in the emulator, and scripted answers for what it does not do."""
+"""How a Lambda function is told: real ones in the emulator, and scripted answers for what it does
+not do.
+"""
 
 import io
 import threading
@@ -28,13 +30,25 @@ LOGS = "aws logs tail /aws/lambda/mail --since 1h"
 
 def job(**settings: Any) -> Job:
     found = kind.Settings(**{"function": "mail", "source": "mail", **settings})
-    return Job("mail", "mail", "function", "deploy", Place("dev", REGION, ACCOUNT), found, Version(COMMIT, COMMIT, "print"), "r1", "0" * 24)
+    return Job(
+        "mail",
+        "mail",
+        "function",
+        "deploy",
+        Place("dev", REGION, ACCOUNT),
+        found,
+        Version(COMMIT, COMMIT, "print"),
+        "r1",
+        "0" * 24,
+    )
 
 
 def told(aws: Aws, **settings: Any) -> tuple[dict[str, Sign], Live | None]:
     """What is told of the function, by what it is about, and what runs."""
     found: list[Sign] = []
-    live = kind.health(job(**settings), World("", "", Real(), lambda profile, region: aws), found.append)
+    live = kind.health(
+        job(**settings), World("", "", Real(), lambda profile, region: aws), found.append
+    )
     assert len({one.what for one in found}) == len(found)
     for one in found:
         assert one.status in CONDITIONS
@@ -56,16 +70,26 @@ def create(aws: Aws, name: str = "mail") -> None:
     with zipfile.ZipFile(body, "w") as archive:
         archive.writestr("index.py", "def handler(event, context):\n    return 1\n")
     aws.write(
-        "lambda", "create_function", FunctionName=name, Runtime="python3.11", Handler="index.handler",
-        Role=f"arn:aws:iam::{ACCOUNT}:role/mail", Code={"ZipFile": body.getvalue()}, Environment={"Variables": {"TOKEN": "canary"}},
-    )  # fmt: skip
+        "lambda",
+        "create_function",
+        FunctionName=name,
+        Runtime="python3.11",
+        Handler="index.handler",
+        Role=f"arn:aws:iam::{ACCOUNT}:role/mail",
+        Code={"ZipFile": body.getvalue()},
+        Environment={"Variables": {"TOKEN": "canary"}},
+    )
     until = time.monotonic() + 20
     while aws.read("lambda", "get_function_configuration", FunctionName=name)["State"] != "Active":
         assert time.monotonic() < until
 
 
 def publish(aws: Aws, description: str = "") -> str:
-    return str(aws.write("lambda", "publish_version", FunctionName="mail", Description=description)["Version"])
+    return str(
+        aws.write("lambda", "publish_version", FunctionName="mail", Description=description)[
+            "Version"
+        ]
+    )
 
 
 def count(aws: Aws, name: str, value: float, ago: timedelta = timedelta()) -> None:
@@ -82,15 +106,26 @@ def count(aws: Aws, name: str, value: float, ago: timedelta = timedelta()) -> No
 def test_no_function_is_one_failure(aws: Aws) -> None:
     signs, live = told(aws)
     assert signs.keys() == {"function", "errors"}
-    assert (signs["function"].status, signs["function"].cause, live) == ("failing", "there is no function mail", None)
+    assert (signs["function"].status, signs["function"].cause, live) == (
+        "failing",
+        "there is no function mail",
+        None,
+    )
 
 
 def test_a_function_without_the_alias_is_failing(aws: Aws) -> None:
     create(aws)
     signs, live = told(aws, alias="prod")
     assert signs["function"].status == "ok"
-    assert (signs["alias"].status, signs["alias"].cause, live) == ("failing", "there is no alias prod", None)
-    assert signs["alias"].next == "aws lambda create-alias --function-name mail --name prod --function-version VERSION"
+    assert (signs["alias"].status, signs["alias"].cause, live) == (
+        "failing",
+        "there is no alias prod",
+        None,
+    )
+    assert (
+        signs["alias"].next
+        == "aws lambda create-alias --function-name mail --name prod --function-version VERSION"
+    )
 
 
 def test_a_function_in_order_is_ok_and_its_version_is_what_runs(aws: Aws) -> None:
@@ -99,12 +134,17 @@ def test_a_function_in_order_is_ok_and_its_version_is_what_runs(aws: Aws) -> Non
     aws.write("lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion=version)
     signs, live = told(aws)
     assert [(what, one.status, one.detail) for what, one in sorted(signs.items())] == [
-        ("alias", "ok", f"live -> version {version}"), ("errors", "ok", "no calls in the last hour"), ("function", "ok", "Active"),
-    ]  # fmt: skip
+        ("alias", "ok", f"live -> version {version}"),
+        ("errors", "ok", "no calls in the last hour"),
+        ("function", "ok", "Active"),
+    ]
     assert live is not None
     assert (live.version, live.commit) == (f"{COMMIT}-dirty-12ab", COMMIT)
     assert live.detail["alias version"] == version
-    assert live.detail["sha256"] == aws.read("lambda", "get_function_configuration", FunctionName="mail")["CodeSha256"]
+    assert (
+        live.detail["sha256"]
+        == aws.read("lambda", "get_function_configuration", FunctionName="mail")["CodeSha256"]
+    )
     for when in (live.since, signs["function"].since):
         assert datetime.fromisoformat(when or "").utcoffset() == timedelta(0)
     assert "canary" not in repr((signs, live))
@@ -112,7 +152,13 @@ def test_a_function_in_order_is_ok_and_its_version_is_what_runs(aws: Aws) -> Non
 
 def test_a_description_that_is_no_commit_is_not_taken_for_one(aws: Aws) -> None:
     create(aws)
-    aws.write("lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion=publish(aws, "20260301"))
+    aws.write(
+        "lambda",
+        "create_alias",
+        FunctionName="mail",
+        Name="live",
+        FunctionVersion=publish(aws, "20260301"),
+    )
     live = told(aws)[1]
     assert live is not None
     assert (live.version, live.commit) == ("1", None)
@@ -122,10 +168,19 @@ def test_calls_that_go_to_another_version_are_a_warning_with_the_way_back(aws: A
     create(aws)
     first = publish(aws, "one")
     weights = {"AdditionalVersionWeights": {"8": 0.1}}
-    aws.write("lambda", "create_alias", FunctionName="mail", Name="live", FunctionVersion=first, RoutingConfig=weights)
+    aws.write(
+        "lambda",
+        "create_alias",
+        FunctionName="mail",
+        Name="live",
+        FunctionVersion=first,
+        RoutingConfig=weights,
+    )
     found = told(aws)[0]["alias"]
     assert (found.status, found.cause) == ("warning", "10 % of the calls go to version 8")
-    assert found.next.startswith(f"to send all to version {first}: aws lambda update-alias --function-name mail --name live ")
+    assert found.next.startswith(
+        f"to send all to version {first}: aws lambda update-alias --function-name mail --name live "
+    )
 
 
 def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) -> None:
@@ -139,7 +194,11 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
     assert told(aws)[0]["errors"] == Sign("errors", "ok", "3 errors in 1,200 calls")
     count(aws, "Errors", 97)
     found = told(aws)[0]["errors"]
-    assert (found.status, found.detail, found.next) == ("failing", "100 errors in 1,200 calls", LOGS)
+    assert (found.status, found.detail, found.next) == (
+        "failing",
+        "100 errors in 1,200 calls",
+        LOGS,
+    )
     assert found.cause == "8.3 % of the calls in the last hour failed"
 
 
@@ -158,7 +217,12 @@ def scripted(aws_endpoint: Endpoint) -> Aws:
 
 def configured(endpoint: Endpoint, version: Mapping[str, Any] | None = None, **latest: Any) -> None:
     """What Lambda says of the function, and of the version behind the alias."""
-    usual = {"FunctionName": "mail", "LastModified": "2026-03-01T10:00:00.000+0000", "CodeSha256": "abc", "State": "Active"}
+    usual = {
+        "FunctionName": "mail",
+        "LastModified": "2026-03-01T10:00:00.000+0000",
+        "CodeSha256": "abc",
+        "State": "Active",
+    }
     usual["LastUpdateStatus"] = "Successful"
 
     def answer(params: dict[str, Any]) -> dict[str, Any]:
@@ -174,9 +238,15 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
 
     def answer(params: dict[str, Any]) -> dict[str, Any]:
         values = {"Errors": errors, "Invocations": calls}
-        found = [(one["Id"], values[one["MetricStat"]["Metric"]["MetricName"]]) for one in params["MetricDataQueries"]]
+        found = [
+            (one["Id"], values[one["MetricStat"]["Metric"]["MetricName"]])
+            for one in params["MetricDataQueries"]
+        ]
         return {
-            "MetricDataResults": [{"Id": key, "Values": [value] if value else [], "StatusCode": "Complete", **more} for key, value in found]
+            "MetricDataResults": [
+                {"Id": key, "Values": [value] if value else [], "StatusCode": "Complete", **more}
+                for key, value in found
+            ]
         }
 
     endpoint.on("cloudwatch", "GetMetricData", answer)
@@ -186,27 +256,55 @@ def counted(endpoint: Endpoint, errors: float, calls: float, **more: Any) -> Non
     ("said", "status", "detail", "cause"),
     [
         (
-            {"State": "Failed", "StateReason": "The role  is gone", "StateReasonCode": "InvalidConfiguration"},
-            "failing", "Failed", "The role is gone (InvalidConfiguration)",
+            {
+                "State": "Failed",
+                "StateReason": "The role  is gone",
+                "StateReasonCode": "InvalidConfiguration",
+            },
+            "failing",
+            "Failed",
+            "The role is gone (InvalidConfiguration)",
         ),
-        ({"State": "Failed", "LastUpdateStatus": "Failed", "StateReason": "first"}, "failing", "Failed", "first"),
+        (
+            {"State": "Failed", "LastUpdateStatus": "Failed", "StateReason": "first"},
+            "failing",
+            "Failed",
+            "first",
+        ),
         (
             {"LastUpdateStatus": "Failed", "LastUpdateStatusReasonCode": "ImageDeleted"},
-            "failing", "last update failed", "ImageDeleted",
+            "failing",
+            "last update failed",
+            "ImageDeleted",
         ),
         ({"State": "Inactive", "StateReasonCode": "Idle"}, "warning", "Inactive", "Idle"),
         ({"State": "Pending"}, "warning", "Pending", "it is Pending"),
         ({"State": "Deactivating"}, "warning", "Deactivating", "it is Deactivating"),
-        ({"LastUpdateStatus": "InProgress"}, "warning", "being updated", "an update of it is not complete"),
+        (
+            {"LastUpdateStatus": "InProgress"},
+            "warning",
+            "being updated",
+            "an update of it is not complete",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_state_that_is_not_active_is_told_of_the_function_and_of_the_version_behind_the_alias(
-    scripted: Aws, aws_endpoint: Endpoint, said: dict[str, Any], status: str, detail: str, cause: str
+    scripted: Aws,
+    aws_endpoint: Endpoint,
+    said: dict[str, Any],
+    status: str,
+    detail: str,
+    cause: str,
 ) -> None:
     configured(aws_endpoint, **said)
     signs, _ = told(scripted)
     found = signs["function"]
-    assert (found.status, found.detail, found.cause, found.since) == (status, detail, cause, "2026-03-01T10:00:00+00:00")
+    assert (found.status, found.detail, found.cause, found.since) == (
+        status,
+        detail,
+        cause,
+        "2026-03-01T10:00:00+00:00",
+    )
     assert signs["alias"].status == "ok"
     configured(aws_endpoint, version=said)
     signs, _ = told(scripted)
@@ -214,7 +312,9 @@ def test_a_state_that_is_not_active_is_told_of_the_function_and_of_the_version_b
     assert (signs["alias"].status, signs["alias"].cause) == (status, f"version 7: {cause}")
 
 
-def test_an_alias_to_a_version_that_is_gone_is_failing(scripted: Aws, aws_endpoint: Endpoint) -> None:
+def test_an_alias_to_a_version_that_is_gone_is_failing(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
     def answer(params: dict[str, Any]) -> dict[str, Any]:
         if "Qualifier" in params:
             raise AwsError("ResourceNotFoundException", "Function not found", 404)
@@ -229,19 +329,29 @@ def test_an_alias_to_a_version_that_is_gone_is_failing(scripted: Aws, aws_endpoi
 @pytest.mark.parametrize(
     ("errors", "calls", "status", "detail"),
     [
-        (0, 0, "ok", "no calls in the last hour"), (0, 1, "ok", "0 errors in 1 call"), (9, 1000, "ok", "9 errors in 1,000 calls"),
-        (10, 1000, "warning", "10 errors in 1,000 calls"), (49, 1000, "warning", "49 errors in 1,000 calls"),
-        (50, 1000, "failing", "50 errors in 1,000 calls"), (1, 0, "failing", "1 error in 1 call"),
+        (0, 0, "ok", "no calls in the last hour"),
+        (0, 1, "ok", "0 errors in 1 call"),
+        (9, 1000, "ok", "9 errors in 1,000 calls"),
+        (10, 1000, "warning", "10 errors in 1,000 calls"),
+        (49, 1000, "warning", "49 errors in 1,000 calls"),
+        (50, 1000, "failing", "50 errors in 1,000 calls"),
+        (1, 0, "failing", "1 error in 1 call"),
     ],
-)  # fmt: skip
-def test_the_share_of_errors_decides(scripted: Aws, aws_endpoint: Endpoint, errors: int, calls: int, status: str, detail: str) -> None:
+)
+def test_the_share_of_errors_decides(
+    scripted: Aws, aws_endpoint: Endpoint, errors: int, calls: int, status: str, detail: str
+) -> None:
     counted(aws_endpoint, errors, calls)
     found = told(scripted)[0]["errors"]
     assert (found.status, found.detail) == (status, detail)
 
 
 @pytest.mark.parametrize(
-    "more", [{"StatusCode": "InternalError"}, {"StatusCode": "Forbidden", "Messages": [{"Code": "Error", "Value": "no"}]}]
+    "more",
+    [
+        {"StatusCode": "InternalError"},
+        {"StatusCode": "Forbidden", "Messages": [{"Code": "Error", "Value": "no"}]},
+    ],
 )
 def test_metrics_that_cloudwatch_could_not_read_are_unknown_and_not_zero(
     scripted: Aws, aws_endpoint: Endpoint, more: dict[str, Any]
@@ -252,7 +362,9 @@ def test_metrics_that_cloudwatch_could_not_read_are_unknown_and_not_zero(
     assert more["StatusCode"] in found.cause
 
 
-def test_metrics_that_are_left_out_are_unknown_and_not_zero(scripted: Aws, aws_endpoint: Endpoint) -> None:
+def test_metrics_that_are_left_out_are_unknown_and_not_zero(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.on("cloudwatch", "GetMetricData", {"MetricDataResults": []})
     found = told(scripted)[0]["errors"]
     assert found.status == "unknown"
@@ -261,9 +373,16 @@ def test_metrics_that_are_left_out_are_unknown_and_not_zero(scripted: Aws, aws_e
 
 @pytest.mark.parametrize(
     ("operation", "what"),
-    [("GetFunctionConfiguration", "function"), ("GetAlias", "alias"), ("GetMetricData", "errors"), ("DescribeAlarms", "alarms")],
+    [
+        ("GetFunctionConfiguration", "function"),
+        ("GetAlias", "alias"),
+        ("GetMetricData", "errors"),
+        ("DescribeAlarms", "alarms"),
+    ],
 )
-def test_a_part_that_may_not_be_looked_at_is_unknown_by_itself(scripted: Aws, aws_endpoint: Endpoint, operation: str, what: str) -> None:
+def test_a_part_that_may_not_be_looked_at_is_unknown_by_itself(
+    scripted: Aws, aws_endpoint: Endpoint, operation: str, what: str
+) -> None:
     aws_endpoint.fault(operation, times=None, kind="denied")
     signs, _ = told(scripted)
     assert (signs[what].status, signs[what].detail) == ("unknown", "not allowed")
@@ -271,12 +390,24 @@ def test_a_part_that_may_not_be_looked_at_is_unknown_by_itself(scripted: Aws, aw
     assert "ok" in {one.status for one in signs.values()}
 
 
-def test_an_alarm_about_the_function_is_told_without_being_named(scripted: Aws, aws_endpoint: Endpoint) -> None:
+def test_an_alarm_about_the_function_is_told_without_being_named(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
     def ringing(name: str, function: str) -> dict[str, Any]:
-        return {"AlarmName": name, "StateValue": "ALARM", "Dimensions": [{"Name": "FunctionName", "Value": function}]}
+        return {
+            "AlarmName": name,
+            "StateValue": "ALARM",
+            "Dimensions": [{"Name": "FunctionName", "Value": function}],
+        }
 
-    aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": [ringing("throttled", "mail"), ringing("other", "mail2")]})
-    assert {what for what, one in told(scripted)[0].items() if one.status == "failing"} == {"alarm throttled"}
+    aws_endpoint.on(
+        "cloudwatch",
+        "DescribeAlarms",
+        {"MetricAlarms": [ringing("throttled", "mail"), ringing("other", "mail2")]},
+    )
+    assert {what for what, one in told(scripted)[0].items() if one.status == "failing"} == {
+        "alarm throttled"
+    }
     found = told(scripted, alarms=("gone",))[0]
     assert found["alarm gone"].cause == "there is no alarm gone"
 
@@ -297,15 +428,25 @@ def together(number: int, ask: Callable[[int], Any]) -> list[Any]:
     return found
 
 
-def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_counts(scripted: Aws, aws_endpoint: Endpoint) -> None:
+def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_counts(
+    scripted: Aws, aws_endpoint: Endpoint
+) -> None:
     def answer(params: dict[str, Any]) -> dict[str, Any]:
-        """Half of each value on either page; the value is the function's number, and a hundred more for calls."""
+        """Half of each value on either page; the value is the function's number, and a hundred more
+        for calls.
+        """
         found = []
         for one in params["MetricDataQueries"]:
             metric = one["MetricStat"]["Metric"]
-            value = float(metric["Dimensions"][0]["Value"][1:]) + (100 if metric["MetricName"] == "Invocations" else 0)
+            value = float(metric["Dimensions"][0]["Value"][1:]) + (
+                100 if metric["MetricName"] == "Invocations" else 0
+            )
             found.append(
-                {"Id": one["Id"], "Values": [value / 4, value / 4], "StatusCode": "Complete" if "NextToken" in params else "PartialData"}
+                {
+                    "Id": one["Id"],
+                    "Values": [value / 4, value / 4],
+                    "StatusCode": "Complete" if "NextToken" in params else "PartialData",
+                }
             )
         return {"MetricDataResults": found} | ({} if "NextToken" in params else {"NextToken": "2"})
 
@@ -314,7 +455,15 @@ def test_the_metrics_of_several_functions_are_one_call_and_every_page_of_it_coun
     end = datetime(2026, 3, 1, tzinfo=UTC)
 
     def ask(at: int) -> tuple[float, ...]:
-        return metrics.sums(scripted, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", f"f{at}", end - timedelta(hours=1), end)
+        return metrics.sums(
+            scripted,
+            "AWS/Lambda",
+            ("Errors", "Invocations"),
+            "FunctionName",
+            f"f{at}",
+            end - timedelta(hours=1),
+            end,
+        )
 
     assert together(6, ask) == [(float(at), 100.0 + at) for at in range(6)]
     assert aws_endpoint.calls.count("GetMetricData") == 2
@@ -326,13 +475,19 @@ def test_an_error_of_the_metrics_is_everybodys(scripted: Aws, aws_endpoint: Endp
     counted(aws_endpoint, 0, 0, StatusCode="InternalError")
     now = datetime.now(UTC)
     with pytest.raises(CloudError):
-        metrics.sums(scripted, "AWS/Lambda", ("Errors",), "FunctionName", "f", now - timedelta(hours=1), now)
+        metrics.sums(
+            scripted, "AWS/Lambda", ("Errors",), "FunctionName", "f", now - timedelta(hours=1), now
+        )
 
 
-def test_the_permissions_cover_a_look_and_no_more(scripted: Aws, aws_endpoint: Endpoint, tmp_path: Path) -> None:
+def test_the_permissions_cover_a_look_and_no_more(
+    scripted: Aws, aws_endpoint: Endpoint, tmp_path: Path
+) -> None:
     told(scripted)
     statements = kind.permissions(job())
-    assert set(aws_endpoint.calls.names()) <= {action for one in statements for action in one.actions}
+    assert set(aws_endpoint.calls.names()) <= {
+        action for one in statements for action in one.actions
+    }
     function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mail"
     assert statements[0].resources == (function, f"{function}:*")
     assert {name.partition(":")[0] for name in aws_endpoint.calls.names()} == set(kind.services())

@@ -1,4 +1,6 @@
-"""What every kind has to offer. A new kind in the registry is tested by this without a line here, but for its settings below."""
+"""What every kind has to offer. A new kind in the registry is tested by this without a line here,
+but for its settings below.
+"""
 
 import importlib
 import tomllib
@@ -51,13 +53,21 @@ MOST: dict[str, dict[str, Any]] = {
         "min_tasks": 0,
         "roles": ["tasks/web", "web-execution"],
     },
-    "stack": {"context": {"suffix": "-prod"}, "parameters": {"A": "1"}, "outputs": ["Url"], "pass_env": ["STAGE", "TEAM_*"], **WATCHED},
+    "stack": {
+        "context": {"suffix": "-prod"},
+        "parameters": {"A": "1"},
+        "outputs": ["Url"],
+        "pass_env": ["STAGE", "TEAM_*"],
+        **WATCHED,
+    },
     "function": {"alias": "blue", **WATCHED},
     "site": {"distribution": "E1", **WATCHED},
     "group": {},
     "manual": {},
 }
-"""For each kind the settings that it may have besides (but for `template`, which stands for `cdk`)."""
+"""For each kind the settings that it may have besides (but for `template`, which stands for
+`cdk`).
+"""
 
 EVERY = pytest.mark.parametrize("name", targets.KINDS)
 
@@ -65,7 +75,10 @@ EVERY = pytest.mark.parametrize("name", targets.KINDS)
 def target(name: str, **settings: Any) -> Target:
     """A target of a kind, read from a rules.toml."""
     lines = "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
-    text = f'version = 1\n[targets.it]\nkind = "{name}"\n{lines}[targets.other]\nkind = "manual"\ninstructions = "x"\n'
+    text = (
+        f'version = 1\n[targets.it]\nkind = "{name}"\n{lines}[targets.other]\nkind ='
+        ' "manual"\ninstructions = "x"\n'
+    )
     return flow.read_rules(text.encode(), "rules.toml").targets["it"]
 
 
@@ -91,7 +104,10 @@ COMMON = ("base", "signs", "alarms")
 
 
 def test_every_file_of_a_kind_is_in_the_registry() -> None:
-    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {"__init__", *COMMON}
+    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {
+        "__init__",
+        *COMMON,
+    }
     assert {module.rpartition(".")[2] for module in targets.KINDS.values()} == files
 
 
@@ -127,13 +143,24 @@ def _plain(value: Any) -> Any:
 @EVERY
 def test_every_setting_is_described_and_tried_here(name: str) -> None:
     structs = msgspec.json.schema_components([targets.kind(name).Settings])[1]
-    assert all(one.get("description") for struct in structs.values() for one in struct["properties"].values())
-    assert structs["Settings"]["properties"].keys() - {"template"} == LEAST[name].keys() | MOST[name].keys()
+    assert all(
+        one.get("description")
+        for struct in structs.values()
+        for one in struct["properties"].values()
+    )
+    assert (
+        structs["Settings"]["properties"].keys() - {"template"}
+        == LEAST[name].keys() | MOST[name].keys()
+    )
 
 
 @EVERY
 def test_a_setting_that_is_left_out_is_missed_by_name(name: str) -> None:
-    fields = {field.name for field in msgspec.structs.fields(targets.kind(name).Settings) if field.required}
+    fields = {
+        field.name
+        for field in msgspec.structs.fields(targets.kind(name).Settings)
+        if field.required
+    }
     assert fields <= LEAST[name].keys()
     for field in fields:
         left = {key: value for key, value in LEAST[name].items() if key != field}
@@ -144,7 +171,10 @@ def test_a_setting_that_is_left_out_is_missed_by_name(name: str) -> None:
 def test_an_unknown_setting_is_refused_with_the_nearest_one(name: str) -> None:
     field = next(iter(LEAST[name]))
     wrong = f"{field[:-1]}{field[-1]}x"
-    assert refusal(name, **LEAST[name], **{wrong: "x"}) == f"targets.it.{wrong}: unknown key; did you mean '{field}'?"
+    assert (
+        refusal(name, **LEAST[name], **{wrong: "x"})
+        == f"targets.it.{wrong}: unknown key; did you mean '{field}'?"
+    )
 
 
 @EVERY
@@ -164,7 +194,9 @@ def test_needs_and_an_estimate_are_common_to_all(name: str) -> None:
     settings = {"members": ["third"]} if name == "group" else LEAST[name]
     text = f'version = 1\n[targets.it]\nkind = "{name}"\nneeds = ["other"]\nestimate = "1m1s"\n'
     text += "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
-    text += "".join(f'[targets.{other}]\nkind = "manual"\ninstructions = "x"\n' for other in ("other", "third"))
+    text += "".join(
+        f'[targets.{other}]\nkind = "manual"\ninstructions = "x"\n' for other in ("other", "third")
+    )
     found = flow.read_rules(text.encode(), "rules.toml").targets["it"]
     assert (found.needs, found.estimate_s) == (("other",), 61)
 
@@ -175,7 +207,9 @@ def test_only_a_group_covers_others(name: str) -> None:
 
 
 @EVERY
-def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_be_deployed(name: str) -> None:
+def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_be_deployed(
+    name: str,
+) -> None:
     found = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
     assert can_run == (name in ("app", "stack", "group"))
@@ -217,21 +251,36 @@ def test_a_folder_in_the_repository_is_taken(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["example.com", "ftp://example.com", "http://", "http://a b", "http://ada:pw@example.com", "file:///etc"]
+    "address",
+    [
+        "example.com",
+        "ftp://example.com",
+        "http://",
+        "http://a b",
+        "http://ada:pw@example.com",
+        "file:///etc",
+    ],
 )
 def test_an_address_to_probe_is_http_and_holds_no_password(address: str) -> None:
     assert "targets.it.health[0]" in refusal("app", **LEAST["app"], health=[address])
 
 
 def test_an_address_may_hold_variables() -> None:
-    assert target("app", **LEAST["app"], health=["http://{app_host}/health?x=1"]).settings.health == ("http://{app_host}/health?x=1",)
+    assert target(
+        "app", **LEAST["app"], health=["http://{app_host}/health?x=1"]
+    ).settings.health == ("http://{app_host}/health?x=1",)
 
 
 @given(
-    st.dictionaries(st.sampled_from(("kind", "stack", "cdk", "template", "needs", "x")), st.sampled_from(("app", "a", 5, True, ["it"], {})))
+    st.dictionaries(
+        st.sampled_from(("kind", "stack", "cdk", "template", "needs", "x")),
+        st.sampled_from(("app", "a", 5, True, ["it"], {})),
+    )
 )
 def test_any_table_is_a_target_or_is_refused(table: dict[str, Any]) -> None:
-    text = "version = 1\n[targets.it]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+    text = "version = 1\n[targets.it]\n" + "".join(
+        f"{key} = {_toml(value)}\n" for key, value in table.items()
+    )
     assert tomllib.loads(text)["targets"]["it"] == table
     try:
         found = flow.read_rules(text.encode(), "rules.toml").targets["it"].kind
@@ -246,6 +295,8 @@ def test_the_examples_in_the_repository_load() -> None:
 
 
 def test_variables_are_handed_to_cdk_apps_only_and_never_all_of_them() -> None:
-    assert refusal("stack", stack="s", template="t.yaml", pass_env=["STAGE"]).startswith("targets.it: `pass_env` is for CDK apps")
+    assert refusal("stack", stack="s", template="t.yaml", pass_env=["STAGE"]).startswith(
+        "targets.it: `pass_env` is for CDK apps"
+    )
     for wrong in ("*", "", "A B", "A=1", "*A", "A*B", "1A", "A-B"):
         assert "targets.it.pass_env" in refusal("stack", stack="s", cdk="cdk", pass_env=[wrong])

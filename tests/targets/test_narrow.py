@@ -19,9 +19,15 @@ from toolkit.targets.stack import Settings as Stack
 from toolkit.verify import secrets
 
 REGIONS = {
-    "eu-west-1": "aws", "us-gov-west-1": "aws-us-gov", "cn-north-1": "aws-cn", "us-iso-east-1": "aws-iso", "us-isob-east-1": "aws-iso-b",
-    "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f", "eusc-de-east-1": "aws-eusc",
-}  # fmt: skip
+    "eu-west-1": "aws",
+    "us-gov-west-1": "aws-us-gov",
+    "cn-north-1": "aws-cn",
+    "us-iso-east-1": "aws-iso",
+    "us-isob-east-1": "aws-iso-b",
+    "eu-isoe-west-1": "aws-iso-e",
+    "us-isof-south-1": "aws-iso-f",
+    "eusc-de-east-1": "aws-eusc",
+}
 
 
 def job(kind: str, settings: Any, region: str | None = "eu-west-1") -> Job:
@@ -35,7 +41,12 @@ def of(kind: str, settings: Any, region: str | None = "eu-west-1") -> tuple[Stat
 
 
 def resources(statements: tuple[Statement, ...], action: str) -> set[str]:
-    return {one for statement in statements if action in statement.actions for one in statement.resources}
+    return {
+        one
+        for statement in statements
+        if action in statement.actions
+        for one in statement.resources
+    }
 
 
 KINDS: dict[str, Any] = {
@@ -63,16 +74,27 @@ def test_addresses_end_as_the_regions_part_of_aws_has_them() -> None:
 
 
 def fits(pattern: str, arn: str) -> bool:
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), arn) is not None
+    return (
+        re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), arn) is not None
+    )
 
 
 @pytest.mark.parametrize("other", ["web-prod", "web-prod-Worker1A2B3C4D5E6F", "website", "we"])
-@pytest.mark.parametrize("settings", [Stack(stack="web", template="t.json"), Stack(stack="web", cdk="infra")])
+@pytest.mark.parametrize(
+    "settings", [Stack(stack="web", template="t.json"), Stack(stack="web", cdk="infra")]
+)
 def test_no_stack_of_another_name_can_be_changed_or_deleted(settings: Stack, other: str) -> None:
     found = of("stack", settings)
     arn = f"arn:aws:cloudformation:eu-west-1:111111111111:stack/{other}/0a1b"
     own = arn.replace(f"/{other}/", "/web/")
-    for action in ("DeleteStack", "CreateChangeSet", "ExecuteChangeSet", "CancelUpdateStack", "RollbackStack", "ContinueUpdateRollback"):
+    for action in (
+        "DeleteStack",
+        "CreateChangeSet",
+        "ExecuteChangeSet",
+        "CancelUpdateStack",
+        "RollbackStack",
+        "ContinueUpdateRollback",
+    ):
         allowed = resources(found, f"cloudformation:{action}")
         assert any(fits(one, own) for one in allowed)
         assert not any(fits(one, arn) for one in allowed)
@@ -80,18 +102,31 @@ def test_no_stack_of_another_name_can_be_changed_or_deleted(settings: Stack, oth
 
 def test_what_nested_stacks_say_can_be_read() -> None:
     arn = "arn:aws:cloudformation:eu-west-1:111111111111:stack/web-Inner-1A2B3C4D5E6F/0a1b"
-    assert any(fits(one, arn) for one in resources(of("stack", KINDS["stack"]), "cloudformation:DescribeStackEvents"))
+    assert any(
+        fits(one, arn)
+        for one in resources(of("stack", KINDS["stack"]), "cloudformation:DescribeStackEvents")
+    )
 
 
 @pytest.mark.parametrize(
-    ("context", "qualifier"), [({}, "hnb659fds"), ({"@aws-cdk/core:bootstrapQualifier": "team1"}, "team1"),
-                               ({"@aws-cdk/core:bootstrapQualifier": "*"}, "hnb659fds")],
-)  # fmt: skip
-def test_the_cdks_bucket_role_and_version_are_those_of_one_bootstrap(context: dict[str, str], qualifier: str) -> None:
+    ("context", "qualifier"),
+    [
+        ({}, "hnb659fds"),
+        ({"@aws-cdk/core:bootstrapQualifier": "team1"}, "team1"),
+        ({"@aws-cdk/core:bootstrapQualifier": "*"}, "hnb659fds"),
+    ],
+)
+def test_the_cdks_bucket_role_and_version_are_those_of_one_bootstrap(
+    context: dict[str, str], qualifier: str
+) -> None:
     found = of("stack", Stack(stack="web", cdk="infra", context=context))
     roles = resources(found, "iam:PassRole")
-    assert roles == {f"arn:aws:iam::111111111111:role/cdk-{qualifier}-cfn-exec-role-111111111111-eu-west-1"}
-    assert resources(found, "ssm:GetParameter") == {f"arn:aws:ssm:eu-west-1:111111111111:parameter/cdk-bootstrap/{qualifier}/version"}
+    assert roles == {
+        f"arn:aws:iam::111111111111:role/cdk-{qualifier}-cfn-exec-role-111111111111-eu-west-1"
+    }
+    assert resources(found, "ssm:GetParameter") == {
+        f"arn:aws:ssm:eu-west-1:111111111111:parameter/cdk-bootstrap/{qualifier}/version"
+    }
     bucket = f"arn:aws:s3:::cdk-{qualifier}-assets-111111111111-eu-west-1"
     assert resources(found, "s3:PutObject") == {bucket, f"{bucket}/*"}
 
@@ -106,13 +141,19 @@ def test_a_role_is_handed_on_to_one_service_only() -> None:
 def test_roles_that_are_named_are_the_only_ones_that_are_handed_on() -> None:
     named = App(cluster="c", service="s", repository="r", roles=("service/task", "execution"))
     assert resources(of("app", named), "iam:PassRole") == {
-        "arn:aws:iam::111111111111:role/service/task", "arn:aws:iam::111111111111:role/execution",
-    }  # fmt: skip
-    assert "roles" in next(one.why for one in of("app", KINDS["app"]) if "iam:PassRole" in one.actions)
+        "arn:aws:iam::111111111111:role/service/task",
+        "arn:aws:iam::111111111111:role/execution",
+    }
+    assert "roles" in next(
+        one.why for one in of("app", KINDS["app"]) if "iam:PassRole" in one.actions
+    )
 
 
 @pytest.mark.parametrize("role", ["*", "a*", "", "arn:aws:iam::1:role/x", "a b"])
 def test_a_role_is_named_without_stars(role: str) -> None:
-    text = f'version = 1\n[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository = "r"\nroles = ["{role}"]\n'
+    text = (
+        'version = 1\n[targets.a]\nkind = "app"\ncluster = "c"\nservice = "s"\nrepository ='
+        f' "r"\nroles = ["{role}"]\n'
+    )
     with pytest.raises(Exception, match="roles"):
         rules_file.load(text.encode(), "rules.toml", targets.kind, tuple(targets.KINDS))

@@ -1,4 +1,6 @@
-"""How a static site is told: its bucket and distribution in the emulator, and scripted answers for certificates and for what goes wrong."""
+"""How a static site is told: its bucket and distribution in the emulator, and scripted answers for
+certificates and for what goes wrong.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +21,17 @@ ARN = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/c1"
 
 def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
     found = kind.Settings(**{"source": "my site/dist", "bucket": "www", **settings})
-    return Job("www", "www", "site", "deploy", Place("dev", REGION, account), found, Version("v", None, "print"), "r1", "0" * 24)
+    return Job(
+        "www",
+        "www",
+        "site",
+        "deploy",
+        Place("dev", REGION, account),
+        found,
+        Version("v", None, "print"),
+        "r1",
+        "0" * 24,
+    )
 
 
 def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Sign]:
@@ -39,26 +51,50 @@ def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Sign]:
 
 def distribution(aws: Aws, enabled: bool = True) -> str:
     """A distribution in front of the bucket; its id."""
-    origin = {"Id": "o", "DomainName": "www.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
-    origin["CustomHeaders"] = {"Quantity": 1, "Items": [{"HeaderName": "x-origin", "HeaderValue": "canary"}]}
+    origin = {
+        "Id": "o",
+        "DomainName": "www.s3.amazonaws.com",
+        "S3OriginConfig": {"OriginAccessIdentity": ""},
+    }
+    origin["CustomHeaders"] = {
+        "Quantity": 1,
+        "Items": [{"HeaderName": "x-origin", "HeaderValue": "canary"}],
+    }
     kept = {"ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}}, "MinTTL": 0}
     config = {
-        "CallerReference": "1", "Comment": "", "Enabled": enabled, "Origins": {"Quantity": 1, "Items": [origin]},
-        "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all", **kept},
-    }  # fmt: skip
-    return str(aws.write("cloudfront", "create_distribution", DistributionConfig=config)["Distribution"]["Id"])
+        "CallerReference": "1",
+        "Comment": "",
+        "Enabled": enabled,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": {
+            "TargetOriginId": "o",
+            "ViewerProtocolPolicy": "allow-all",
+            **kept,
+        },
+    }
+    return str(
+        aws.write("cloudfront", "create_distribution", DistributionConfig=config)["Distribution"][
+            "Id"
+        ]
+    )
 
 
 def bucket(aws: Aws) -> None:
-    aws.write("s3", "create_bucket", Bucket="www", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="www",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
 
 
 def test_a_site_that_is_not_there_is_told_part_by_part(cloud: Cloud) -> None:
     cloud.aws()
     signs = told(distribution="ENONE")
     assert {what: (one.status, one.cause) for what, one in signs.items()} == {
-        "bucket": ("failing", "there is no bucket www"), "distribution": ("failing", "there is no distribution ENONE"),
-    }  # fmt: skip
+        "bucket": ("failing", "there is no bucket www"),
+        "distribution": ("failing", "there is no distribution ENONE"),
+    }
 
 
 def test_a_bucket_without_a_first_page_is_failing_and_the_command_uploads_it(cloud: Cloud) -> None:
@@ -74,7 +110,11 @@ def test_a_site_in_order_is_ok_and_no_header_of_its_origin_is_shown(cloud: Cloud
     bucket(aws)
     aws.write("s3", "put_object", Bucket="www", Key="index.html", Body=b"<html>")
     signs = told(distribution=distribution(aws))
-    assert {what: one.status for what, one in signs.items()} == {"bucket": "ok", "index": "ok", "distribution": "ok"}
+    assert {what: one.status for what, one in signs.items()} == {
+        "bucket": "ok",
+        "index": "ok",
+        "distribution": "ok",
+    }
     assert signs["distribution"].detail.endswith(".cloudfront.net deployed")
     for what in ("index", "distribution"):
         assert datetime.fromisoformat(signs[what].since or "").utcoffset() == timedelta(0)
@@ -101,30 +141,53 @@ def scripted(aws_endpoint: Endpoint) -> Endpoint:
     return aws_endpoint
 
 
-def served(endpoint: Endpoint, status: str = "Deployed", certificate: dict[str, Any] | None = None) -> None:
+def served(
+    endpoint: Endpoint, status: str = "Deployed", certificate: dict[str, Any] | None = None
+) -> None:
     """What CloudFront says."""
     viewer = {"ACMCertificateArn": ARN} if certificate is None else certificate
     kept = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"}
     origins = {"Quantity": 1, "Items": [{"Id": "o", "DomainName": "www.s3.amazonaws.com"}]}
-    config = {"CallerReference": "1", "Comment": "", "Enabled": True, "Origins": origins, "DefaultCacheBehavior": kept}
+    config = {
+        "CallerReference": "1",
+        "Comment": "",
+        "Enabled": True,
+        "Origins": origins,
+        "DefaultCacheBehavior": kept,
+    }
     said = {
-        "Id": "E1", "ARN": "arn:aws:cloudfront::1:distribution/E1", "Status": status, "LastModifiedTime": datetime.now(UTC),
-        "InProgressInvalidationBatches": 0, "DomainName": "d1.cloudfront.net",
+        "Id": "E1",
+        "ARN": "arn:aws:cloudfront::1:distribution/E1",
+        "Status": status,
+        "LastModifiedTime": datetime.now(UTC),
+        "InProgressInvalidationBatches": 0,
+        "DomainName": "d1.cloudfront.net",
         "DistributionConfig": {**config, "ViewerCertificate": viewer},
-    }  # fmt: skip
+    }
     endpoint.on("cloudfront", "GetDistribution", {"Distribution": said})
 
 
 def shown(endpoint: Endpoint, left: timedelta | None, status: str = "ISSUED", **more: Any) -> None:
     """What ACM says: how long the certificate is still good."""
-    said = {"CertificateArn": ARN, "DomainName": "shop.example", "Status": status, "Type": "AMAZON_ISSUED", **more}
+    said = {
+        "CertificateArn": ARN,
+        "DomainName": "shop.example",
+        "Status": status,
+        "Type": "AMAZON_ISSUED",
+        **more,
+    }
     if left is not None:
         said["NotAfter"] = datetime.now(UTC) + left
     endpoint.on("acm", "DescribeCertificate", {"Certificate": said})
 
 
 def renewal(status: str, **more: str) -> dict[str, Any]:
-    return {"RenewalStatus": status, "DomainValidationOptions": [{"DomainName": "shop.example"}], "UpdatedAt": datetime.now(UTC), **more}
+    return {
+        "RenewalStatus": status,
+        "DomainValidationOptions": [{"DomainName": "shop.example"}],
+        "UpdatedAt": datetime.now(UTC),
+        **more,
+    }
 
 
 def certificate() -> Sign:
@@ -134,8 +197,12 @@ def certificate() -> Sign:
 def test_a_certificate_is_asked_for_in_its_own_region(scripted: Endpoint) -> None:
     found = certificate()
     assert found.status == "ok"
-    assert found.detail == f"until {datetime.now(UTC) + timedelta(days=365):%Y-%m-%d}, 364 days left"
-    assert [(call.region, call.params) for call in scripted.calls.of("acm:*")] == [("us-east-1", {"CertificateArn": ARN})]
+    assert (
+        found.detail == f"until {datetime.now(UTC) + timedelta(days=365):%Y-%m-%d}, 364 days left"
+    )
+    assert [(call.region, call.params) for call in scripted.calls.of("acm:*")] == [
+        ("us-east-1", {"CertificateArn": ARN})
+    ]
 
 
 def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
@@ -149,41 +216,81 @@ def test_a_certificate_that_has_ended_is_failing(scripted: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "status", "said"), [(1, "warning", "1 day"), (13, "warning", "13 days"), (29, "warning", "29 days"), (30, "ok", "")]
+    ("days", "status", "said"),
+    [
+        (1, "warning", "1 day"),
+        (13, "warning", "13 days"),
+        (29, "warning", "29 days"),
+        (30, "ok", ""),
+    ],
 )
-def test_a_certificate_that_ends_soon_is_a_warning(scripted: Endpoint, days: int, status: str, said: str) -> None:
+def test_a_certificate_that_ends_soon_is_a_warning(
+    scripted: Endpoint, days: int, status: str, said: str
+) -> None:
     shown(scripted, timedelta(days=days, minutes=1))
     found = certificate()
     assert found.status == status
-    assert found.cause == (f"the certificate of shop.example ends in {said}; no renewal has begun" if said else "")
+    assert found.cause == (
+        f"the certificate of shop.example ends in {said}; no renewal has begun" if said else ""
+    )
 
 
 def test_a_renewal_that_does_not_go_on_is_told(scripted: Endpoint) -> None:
-    shown(scripted, timedelta(days=9, hours=1), RenewalSummary=renewal("FAILED", RenewalStatusReason="CAA_ERROR"))
-    assert certificate().cause == "the certificate of shop.example ends in 9 days; its renewal: FAILED: CAA_ERROR"
+    shown(
+        scripted,
+        timedelta(days=9, hours=1),
+        RenewalSummary=renewal("FAILED", RenewalStatusReason="CAA_ERROR"),
+    )
+    assert (
+        certificate().cause
+        == "the certificate of shop.example ends in 9 days; its renewal: FAILED: CAA_ERROR"
+    )
     shown(scripted, timedelta(days=9, hours=1), Type="IMPORTED")
     found = certificate()
-    assert found.cause == "the certificate of shop.example ends in 9 days; it was imported, so that ACM does not renew it"
-    assert found.next == f"import a new one: aws acm import-certificate --certificate-arn {ARN} --region us-east-1"
+    assert (
+        found.cause
+        == "the certificate of shop.example ends in 9 days; it was imported, so that ACM does not"
+        " renew it"
+    )
+    assert (
+        found.next
+        == f"import a new one: aws acm import-certificate --certificate-arn {ARN} --region"
+        " us-east-1"
+    )
 
 
 @pytest.mark.parametrize("status", ["REVOKED", "PENDING_VALIDATION", "INACTIVE"])
 def test_a_certificate_that_is_not_issued_is_failing(scripted: Endpoint, status: str) -> None:
     shown(scripted, timedelta(days=90) if status == "REVOKED" else None, status)
     found = certificate()
-    assert (found.status, found.cause) == ("failing", f"the certificate of shop.example is {status}")
+    assert (found.status, found.cause) == (
+        "failing",
+        f"the certificate of shop.example is {status}",
+    )
 
 
-def test_a_certificate_that_is_gone_is_failing_and_one_that_may_not_be_seen_unknown(scripted: Endpoint) -> None:
-    scripted.on("acm", "DescribeCertificate", AwsError("ResourceNotFoundException", "no such certificate"))
+def test_a_certificate_that_is_gone_is_failing_and_one_that_may_not_be_seen_unknown(
+    scripted: Endpoint,
+) -> None:
+    scripted.on(
+        "acm", "DescribeCertificate", AwsError("ResourceNotFoundException", "no such certificate")
+    )
     assert certificate().cause == f"there is no certificate {ARN}"
     scripted.fault("DescribeCertificate", kind="denied")
     signs = told(distribution="E1")
-    assert (signs["certificate"].status, signs["certificate"].detail, signs["distribution"].status) == ("unknown", "not allowed", "ok")
+    assert (
+        signs["certificate"].status,
+        signs["certificate"].detail,
+        signs["distribution"].status,
+    ) == ("unknown", "not allowed", "ok")
 
 
-@pytest.mark.parametrize("other", [{"CloudFrontDefaultCertificate": True}, {"IAMCertificateId": "i"}])
-def test_a_certificate_that_is_not_of_acm_is_not_asked_for(scripted: Endpoint, other: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"CloudFrontDefaultCertificate": True}, {"IAMCertificateId": "i"}]
+)
+def test_a_certificate_that_is_not_of_acm_is_not_asked_for(
+    scripted: Endpoint, other: dict[str, Any]
+) -> None:
     served(scripted, certificate=other)
     assert told(distribution="E1").keys() == {"bucket", "index", "distribution"}
     assert not scripted.calls.count("acm:*")
@@ -192,17 +299,27 @@ def test_a_certificate_that_is_not_of_acm_is_not_asked_for(scripted: Endpoint, o
 def test_a_distribution_that_is_being_changed_is_a_warning(scripted: Endpoint) -> None:
     served(scripted, "InProgress")
     found = told(distribution="E1")["distribution"]
-    assert (found.status, found.next) == ("warning", "aws cloudfront wait distribution-deployed --id E1")
+    assert (found.status, found.next) == (
+        "warning",
+        "aws cloudfront wait distribution-deployed --id E1",
+    )
 
 
 @pytest.mark.parametrize("account", [ACCOUNT, None])
-def test_a_bucket_of_somebody_else_is_unknown_with_both_reasons(scripted: Endpoint, account: str | None) -> None:
+def test_a_bucket_of_somebody_else_is_unknown_with_both_reasons(
+    scripted: Endpoint, account: str | None
+) -> None:
     scripted.s3.buckets["www"].owner = "222222222222"
     signs = told(account)
     for what, action in (("bucket", "s3:ListBucket"), ("index", "s3:GetObject")):
         assert (signs[what].status, signs[what].detail) == ("unknown", "not allowed")
-        assert signs[what].cause == f"bucket www belongs to another account, or these credentials may not {action} on it"
-    assert {call.params.get("ExpectedBucketOwner") for call in scripted.calls.of("s3:*")} == {account}
+        assert (
+            signs[what].cause
+            == f"bucket www belongs to another account, or these credentials may not {action} on it"
+        )
+    assert {call.params.get("ExpectedBucketOwner") for call in scripted.calls.of("s3:*")} == {
+        account
+    }
 
 
 def test_a_bucket_in_another_region_is_named_with_it(scripted: Endpoint) -> None:
@@ -213,10 +330,25 @@ def test_a_bucket_in_another_region_is_named_with_it(scripted: Endpoint) -> None
 def alarm(aws: Aws, name: str, namespace: str, dimension: str, value: str) -> None:
     """An alarm that rings."""
     aws.write(
-        "cloudwatch", "put_metric_alarm", AlarmName=name, Namespace=namespace, MetricName="5xxErrorRate", Statistic="Sum", Period=60,
-        EvaluationPeriods=1, Threshold=5, ComparisonOperator="GreaterThanThreshold", Dimensions=[{"Name": dimension, "Value": value}],
-    )  # fmt: skip
-    aws.write("cloudwatch", "set_alarm_state", AlarmName=name, StateValue="ALARM", StateReason="it is over 5")
+        "cloudwatch",
+        "put_metric_alarm",
+        AlarmName=name,
+        Namespace=namespace,
+        MetricName="5xxErrorRate",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=5,
+        ComparisonOperator="GreaterThanThreshold",
+        Dimensions=[{"Name": dimension, "Value": value}],
+    )
+    aws.write(
+        "cloudwatch",
+        "set_alarm_state",
+        AlarmName=name,
+        StateValue="ALARM",
+        StateReason="it is over 5",
+    )
 
 
 def test_alarms_of_the_distribution_are_looked_for_where_cloudfront_has_them(cloud: Cloud) -> None:
@@ -229,16 +361,27 @@ def test_alarms_of_the_distribution_are_looked_for_where_cloudfront_has_them(clo
     alarm(far, "pages", "AWS/CloudFront", "DistributionId", name)
     alarm(far, "far", "AWS/Billing", "Currency", "USD")
     assert {what for what in told() if what.startswith("alarm")} == {"alarm files"}
-    assert {what for what in told(distribution=name) if what.startswith("alarm")} == {"alarm files", "alarm pages"}
+    assert {what for what in told(distribution=name) if what.startswith("alarm")} == {
+        "alarm files",
+        "alarm pages",
+    }
     signs = told(distribution=name, alarms=("far", "nowhere"))
-    assert {what for what in signs if what.startswith("alarm")} == {"alarm files", "alarm pages", "alarm far", "alarm nowhere"}
+    assert {what for what in signs if what.startswith("alarm")} == {
+        "alarm files",
+        "alarm pages",
+        "alarm far",
+        "alarm nowhere",
+    }
     assert signs["alarm nowhere"].cause == "there is no alarm nowhere"
 
 
 def moved(endpoint: Endpoint, times: int) -> None:
     """S3 says `times` times to each question that the bucket is in us-east-1."""
     left = {"HeadBucket": times, "HeadObject": times}
-    said: dict[str, dict[str, Any]] = {"HeadBucket": {"BucketRegion": "us-east-1"}, "HeadObject": {"LastModified": datetime.now(UTC)}}
+    said: dict[str, dict[str, Any]] = {
+        "HeadBucket": {"BucketRegion": "us-east-1"},
+        "HeadObject": {"LastModified": datetime.now(UTC)},
+    }
 
     def answer(operation: str) -> dict[str, Any]:
         left[operation] -= 1
@@ -253,25 +396,39 @@ def moved(endpoint: Endpoint, times: int) -> None:
 def test_a_redirect_to_another_region_is_followed(scripted: Endpoint) -> None:
     moved(scripted, 1)
     assert {what: (one.status, one.detail) for what, one in told().items()} == {
-        "bucket": ("ok", "www in us-east-1"), "index": ("ok", "index.html is there"),
-    }  # fmt: skip
+        "bucket": ("ok", "www in us-east-1"),
+        "index": ("ok", "index.html is there"),
+    }
     regions = sorted(call.region for call in scripted.calls.of("s3:*"))
     # Both ask at the same time, so the second may have learnt of it from the first.
-    assert (regions[0], regions[-2:], len(regions) <= 4) == ("eu-west-1", ["us-east-1", "us-east-1"], True)
+    assert (regions[0], regions[-2:], len(regions) <= 4) == (
+        "eu-west-1",
+        ["us-east-1", "us-east-1"],
+        True,
+    )
 
 
 def test_a_redirect_that_leads_to_another_one_is_unknown(scripted: Endpoint) -> None:
     moved(scripted, 9)
     signs = told()
-    assert {one.cause for one in signs.values()} == {"bucket www is in another region, and S3 does not say where"}
+    assert {one.cause for one in signs.values()} == {
+        "bucket www is in another region, and S3 does not say where"
+    }
     assert {one.status for one in signs.values()} == {"unknown"}
 
 
 @pytest.mark.parametrize(
     ("operation", "what"),
-    [("HeadBucket", "bucket"), ("HeadObject", "index"), ("GetDistribution", "distribution"), ("DescribeAlarms", "alarms")],
+    [
+        ("HeadBucket", "bucket"),
+        ("HeadObject", "index"),
+        ("GetDistribution", "distribution"),
+        ("DescribeAlarms", "alarms"),
+    ],
 )
-def test_a_part_that_does_not_answer_is_unknown_by_itself(scripted: Endpoint, operation: str, what: str) -> None:
+def test_a_part_that_does_not_answer_is_unknown_by_itself(
+    scripted: Endpoint, operation: str, what: str
+) -> None:
     scripted.fault(operation, times=None, kind="error", code="Odd", message="no", status=400)
     signs = told(distribution="E1")
     assert (signs[what].status, signs[what].detail) == ("unknown", "no answer")
@@ -282,9 +439,15 @@ def test_the_permissions_cover_a_look_and_are_of_this_site_only(scripted: Endpoi
     told(distribution="E1")
     statements = kind.permissions(job(distribution="E1"))
     actions = {"s3:HeadBucket": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
-    assert {actions.get(name, name) for name in scripted.calls.names()} == {action for one in statements for action in one.actions}
-    assert {name.partition(":")[0] for name in scripted.calls.names()} - {"acm"} == set(kind.services())
+    assert {actions.get(name, name) for name in scripted.calls.names()} == {
+        action for one in statements for action in one.actions
+    }
+    assert {name.partition(":")[0] for name in scripted.calls.names()} - {"acm"} == set(
+        kind.services()
+    )
     assert [one.resources for one in statements][:3] == [
-        ("arn:aws:s3:::www",), ("arn:aws:s3:::www/index.html",), (f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1",),
-    ]  # fmt: skip
+        ("arn:aws:s3:::www",),
+        ("arn:aws:s3:::www/index.html",),
+        (f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1",),
+    ]
     assert len(kind.permissions(job())) == 3

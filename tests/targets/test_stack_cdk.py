@@ -1,4 +1,6 @@
-"""A CDK app deployed into the emulator: one stack of it, with its assets, its role and its protection."""
+"""A CDK app deployed into the emulator: one stack of it, with its assets, its role and its
+protection.
+"""
 
 import io
 import json
@@ -20,15 +22,21 @@ from toolkit.ports import process
 
 BUCKET = f"assets-{ACCOUNT}-{REGION}"
 ALL = [
-    "s3:PutObject", "cloudformation:CreateChangeSet", "cloudformation:UpdateTerminationProtection", "cloudformation:ExecuteChangeSet",
-]  # fmt: skip
+    "s3:PutObject",
+    "cloudformation:CreateChangeSet",
+    "cloudformation:UpdateTerminationProtection",
+    "cloudformation:ExecuteChangeSet",
+]
 
 
 @pytest.fixture
 def stacks(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stacks:
     monkeypatch.setattr(process, "which", lambda name: None)
     folder = tmp_path / "repo"
-    app = APP.replace('"Resources": {}', '"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}')
+    app = APP.replace(
+        '"Resources": {}',
+        '"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}}',
+    )
     for name, text in {
         "cdk/app.py": app,
         "lambda/handler.py": "one",
@@ -39,15 +47,30 @@ def stacks(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sta
     return Stacks(folder, cloud.aws())
 
 
-def bootstrap(stacks: Stacks, version: str = "21", parameter: str = "/cdk-bootstrap/x/version", bucket: str = BUCKET) -> None:
-    stacks.aws.write("ssm", "put_parameter", Name=parameter, Value=version, Type="String", Overwrite=True)
-    stacks.aws.write("s3", "create_bucket", Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+def bootstrap(
+    stacks: Stacks,
+    version: str = "21",
+    parameter: str = "/cdk-bootstrap/x/version",
+    bucket: str = BUCKET,
+) -> None:
+    stacks.aws.write(
+        "ssm", "put_parameter", Name=parameter, Value=version, Type="String", Overwrite=True
+    )
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket=bucket,
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
 
 
 def test_an_account_that_is_not_bootstrapped_is_told_how(stacks: Stacks) -> None:
     with pytest.raises(Missing) as missing:
         stacks.preview(stacks.job(cdk="cdk"))
-    command = f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --qualifier x --toolkit-stack-name CDKToolkit-x"
+    command = (
+        f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --qualifier x --toolkit-stack-name"
+        " CDKToolkit-x"
+    )
     assert missing.value.hint == command
     bootstrap(stacks, "5")
     with pytest.raises(Refused, match="has version 5, the app needs 6") as refused:
@@ -55,16 +78,25 @@ def test_an_account_that_is_not_bootstrapped_is_told_how(stacks: Stacks) -> None
     assert refused.value.facts["next"] == command
 
 
-def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(stacks: Stacks) -> None:
+def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(
+    stacks: Stacks,
+) -> None:
     path = stacks.folder / "cdk/app.py"
-    path.write_text(path.read_text().replace("/cdk-bootstrap/x/version", "/cdk-bootstrap/hnb659fds/version"))
+    path.write_text(
+        path.read_text().replace("/cdk-bootstrap/x/version", "/cdk-bootstrap/hnb659fds/version")
+    )
     job = stacks.job(cdk="cdk")
     with pytest.raises(Missing) as missing:
         stacks.preview(replace(job, place=replace(job.place, profile="two words")))
-    assert missing.value.hint == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --profile 'two words'"
+    assert (
+        missing.value.hint
+        == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --profile 'two words'"
+    )
 
 
-def test_what_the_app_warns_of_is_told_before_the_deploy(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_app_warns_of_is_told_before_the_deploy(
+    stacks: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bootstrap(stacks)
     monkeypatch.setenv("STAGE", "prod")
     path = stacks.folder / "cdk/app.py"
@@ -73,9 +105,14 @@ def test_what_the_app_warns_of_is_told_before_the_deploy(stacks: Stacks, monkeyp
     assert before == "/Shop: old runtime"
     stage = [line for line in stacks.preview(stacks.job(cdk="cdk")).warnings if "STAGE" in line]
     assert stage == [
-        'the CDK app reads STAGE, which is set here and not handed on to it; to hand it on: pass_env = ["STAGE"] in rules.toml'
+        "the CDK app reads STAGE, which is set here and not handed on to it; to hand it on:"
+        ' pass_env = ["STAGE"] in rules.toml'
     ]
-    assert not [line for line in stacks.preview(stacks.job(cdk="cdk", pass_env=("STAGE",))).warnings if "reads STAGE" in line]
+    assert not [
+        line
+        for line in stacks.preview(stacks.job(cdk="cdk", pass_env=("STAGE",))).warnings
+        if "reads STAGE" in line
+    ]
 
 
 def test_an_app_that_says_that_a_stack_must_not_be_deployed_changes_nothing(stacks: Stacks) -> None:
@@ -130,7 +167,10 @@ def test_a_long_template_is_uploaded_where_the_assembly_says(stacks: Stacks) -> 
     names = [one.name for one in stacks.preview(job).calls]
     report = stacks.apply(job)
     assert report.intents == names == ["s3:PutObject", *ALL]
-    assert {one[2]["key"] for one in report.events if one[:2] == ("intend", "s3:PutObject")} == {"abc.zip", "t.json"}
+    assert {one[2]["key"] for one in report.events if one[:2] == ("intend", "s3:PutObject")} == {
+        "abc.zip",
+        "t.json",
+    }
     assert stacks.follow(job, report)[0].verdict == "succeeded"
 
 
@@ -138,13 +178,19 @@ REAL = os.environ.get("TOOLKIT_TEST_CDK", "")
 
 
 @pytest.mark.skipif(not REAL, reason="TOOLKIT_TEST_CDK names no folder with the CDK")
-def test_the_example_is_deployed_stack_by_stack(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_is_deployed_stack_by_stack(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     shutil.copytree(ROOT / "examples/car-rental", tmp_path / "repo")
     monkeypatch.setenv("PATH", f"{REAL}/python/bin:{os.environ['PATH']}")
     stacks = Stacks(tmp_path / "repo", cloud.aws())
-    bootstrap(stacks, parameter="/cdk-bootstrap/hnb659fds/version", bucket=f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}")
+    bootstrap(
+        stacks,
+        parameter="/cdk-bootstrap/hnb659fds/version",
+        bucket=f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}",
+    )
     for name in ("Network", "Api"):
         stacks.name = f"CarRental{name}Stack"
         job = stacks.job(cdk="cdk")

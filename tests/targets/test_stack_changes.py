@@ -11,16 +11,23 @@ from toolkit.targets.cloudformation import changes
 from toolkit.targets.cloudformation.changes import Effect
 
 
-def change(name: str, kind: str, action: str = "Modify", *touched: str, **more: Any) -> dict[str, Any]:
+def change(
+    name: str, kind: str, action: str = "Modify", *touched: str, **more: Any
+) -> dict[str, Any]:
     """One entry of `Changes`."""
     details = [{"Target": {"Attribute": "Properties", "Name": one}} for one in touched]
     scope = more.pop("scope", ["Properties"] if touched else [])
     return {
         "Type": "Resource",
         "ResourceChange": {
-            "LogicalResourceId": name, "ResourceType": kind, "Action": action, "Scope": scope, "Details": details, **more,
+            "LogicalResourceId": name,
+            "ResourceType": kind,
+            "Action": action,
+            "Scope": scope,
+            "Details": details,
+            **more,
         },
-    }  # fmt: skip
+    }
 
 
 def known(before: Any = None, after: Any = None) -> changes.Properties:
@@ -32,16 +39,28 @@ def effects(*found: dict[str, Any], before: Any = None, after: Any = None) -> li
 
 
 EVERYTHING = [
-    change("Site", "AWS::CloudFront::Distribution", "Modify", "DistributionConfig", Replacement="False"),
+    change(
+        "Site", "AWS::CloudFront::Distribution", "Modify", "DistributionConfig", Replacement="False"
+    ),
     change("Tagged", "AWS::SNS::Topic", "Modify", scope=["Tags"]),
     change("Tagged2", "AWS::SNS::Topic", "Modify", scope=["Tags"]),
-    change("Orders", "AWS::DynamoDB::Table", "Modify", "KeySchema", "TableName", Replacement="True", PolicyAction="ReplaceAndDelete"),
+    change(
+        "Orders",
+        "AWS::DynamoDB::Table",
+        "Modify",
+        "KeySchema",
+        "TableName",
+        Replacement="True",
+        PolicyAction="ReplaceAndDelete",
+    ),
     change("Kept", "AWS::S3::Bucket", "Remove", PolicyAction="Retain"),
     change("Archive", "AWS::RDS::DBInstance", "Remove", PolicyAction="Snapshot"),
     change("Uploads", "AWS::S3::Bucket", "Remove", PolicyAction="Delete"),
     change("Alarm", "AWS::CloudWatch::Alarm", "Remove"),
     change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional"),
-    change("Task", "AWS::ECS::TaskDefinition", "Modify", "ContainerDefinitions", Replacement="True"),
+    change(
+        "Task", "AWS::ECS::TaskDefinition", "Modify", "ContainerDefinitions", Replacement="True"
+    ),
     change("OldVersion", "AWS::Lambda::Version", "Remove"),
     change("Queue", "AWS::SQS::Queue", "Add"),
     change("Adopted", "AWS::SQS::Queue", "Import"),
@@ -69,20 +88,32 @@ def test_a_change_set_is_shown_with_the_most_dangerous_first() -> None:
 
 def test_each_danger_is_asked_for_by_itself_and_names_what_it_is_about() -> None:
     assert changes.questions("Shop", effects(*EVERYTHING)) == [
-        ("Shop: delete Uploads, Alarm, Archive, with the data in it?", "allow_delete", "--allow-delete"),
+        (
+            "Shop: delete Uploads, Alarm, Archive, with the data in it?",
+            "allow_delete",
+            "--allow-delete",
+        ),
         ("Shop: replace Orders, Group, with the data in it?", "allow_replace", "--allow-replace"),
         ("Shop: let TaskRole allow more than before?", "allow_broadening", "--allow-broadening"),
     ]
 
 
 def test_a_harmless_change_asks_for_nothing() -> None:
-    harmless = [change("Q", "AWS::SQS::Queue", "Add"), change("Task", "AWS::ECS::TaskDefinition", "Modify", "Cpu", Replacement="True")]
-    harmless += [change("Role", "AWS::IAM::Role", "Modify", scope=["Tags"]), change("V", "AWS::Lambda::Version", "Remove")]
+    harmless = [
+        change("Q", "AWS::SQS::Queue", "Add"),
+        change("Task", "AWS::ECS::TaskDefinition", "Modify", "Cpu", Replacement="True"),
+    ]
+    harmless += [
+        change("Role", "AWS::IAM::Role", "Modify", scope=["Tags"]),
+        change("V", "AWS::Lambda::Version", "Remove"),
+    ]
     assert changes.questions("Shop", effects(*harmless)) == []
 
 
 def test_what_may_be_replaced_is_asked_for_with_a_maybe() -> None:
-    found = effects(change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional"))
+    found = effects(
+        change("Group", "AWS::EC2::Subnet", "Modify", "CidrBlock", Replacement="Conditional")
+    )
     assert changes.questions("Shop", found)[0][0] == "Shop: maybe replace Group?"
 
 
@@ -90,7 +121,9 @@ names = st.text(st.characters(categories=["Lu", "Ll", "Nd"]), min_size=1, max_si
 
 
 @given(names, names, st.sampled_from(("Add", "Remove", "Modify")), st.lists(names, max_size=5))
-def test_a_line_is_never_wider_than_a_terminal(name: str, kind: str, action: str, touched: list[str]) -> None:
+def test_a_line_is_never_wider_than_a_terminal(
+    name: str, kind: str, action: str, touched: list[str]
+) -> None:
     for one in (kind, "AWS::S3::Bucket", "AWS::IAM::Role"):
         [line] = changes.lines(effects(change(name, one, action, *touched)))
         assert len(line) <= 80
@@ -98,8 +131,18 @@ def test_a_line_is_never_wider_than_a_terminal(name: str, kind: str, action: str
 
 EMPTY: dict[str, Any] = {"Statement": []}
 POLICY = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
-MORE = {"Statement": [*POLICY["Statement"], {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}
-DENIES = {"Statement": [*POLICY["Statement"], {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"}]}
+MORE = {
+    "Statement": [
+        *POLICY["Statement"],
+        {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"},
+    ]
+}
+DENIES = {
+    "Statement": [
+        *POLICY["Statement"],
+        {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"},
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -109,25 +152,53 @@ DENIES = {"Statement": [*POLICY["Statement"], {"Effect": "Deny", "Action": "s3:P
         ("AWS::IAM::Policy", "PolicyDocument", MORE, POLICY, ""),
         ("AWS::IAM::Policy", "PolicyDocument", POLICY, DENIES, ""),
         ("AWS::IAM::Policy", "PolicyDocument", DENIES, POLICY, "grants permissions"),
-        ("AWS::IAM::Policy", "PolicyDocument", POLICY, {"Fn::If": ["c", POLICY, MORE]}, "grants permissions"),
+        (
+            "AWS::IAM::Policy",
+            "PolicyDocument",
+            POLICY,
+            {"Fn::If": ["c", POLICY, MORE]},
+            "grants permissions",
+        ),
         ("AWS::IAM::Role", "ManagedPolicyArns", ["a"], ["a", "b"], "grants permissions"),
         ("AWS::IAM::Role", "ManagedPolicyArns", ["a", "b"], ["b"], ""),
-        ("AWS::IAM::Role", "Policies", [{"PolicyDocument": POLICY}], [{"PolicyDocument": MORE}], "grants permissions"),
+        (
+            "AWS::IAM::Role",
+            "Policies",
+            [{"PolicyDocument": POLICY}],
+            [{"PolicyDocument": MORE}],
+            "grants permissions",
+        ),
         ("AWS::IAM::Role", "PermissionsBoundary", "arn:a", "arn:b", "grants permissions"),
         ("AWS::IAM::Role", "Description", "a", "b", ""),
         ("AWS::Lambda::Permission", "Principal", "a", "*", "grants permissions"),
         ("AWS::S3::BucketPolicy", "PolicyDocument", POLICY, MORE, "grants permissions"),
-        ("AWS::S3::BucketPolicy", "PolicyDocument", EMPTY, {"Statement": {"Effect": "Allow", "Principal": "*"}}, "open to everybody"),
-        ("AWS::SQS::QueuePolicy", "PolicyDocument", EMPTY, {"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}}},
-         "open to everybody"),
+        (
+            "AWS::S3::BucketPolicy",
+            "PolicyDocument",
+            EMPTY,
+            {"Statement": {"Effect": "Allow", "Principal": "*"}},
+            "open to everybody",
+        ),
+        (
+            "AWS::SQS::QueuePolicy",
+            "PolicyDocument",
+            EMPTY,
+            {"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}}},
+            "open to everybody",
+        ),
         ("AWS::SQS::Queue", "VisibilityTimeout", 1, 2, ""),
     ],
-)  # fmt: skip
-def test_permissions_broaden_by_what_is_added_to_them(kind: str, touched: str, before: Any, after: Any, said: str) -> None:
+)
+def test_permissions_broaden_by_what_is_added_to_them(
+    kind: str, touched: str, before: Any, after: Any, said: str
+) -> None:
     asked = change("It", kind, "Modify", touched)
     [found] = effects(asked, before={touched: before}, after={touched: after})
     assert found.broadens == said
-    resolved = {"BeforeContext": {"Properties": {touched: before}}, "AfterContext": {"Properties": {touched: after}}}
+    resolved = {
+        "BeforeContext": {"Properties": {touched: before}},
+        "AfterContext": {"Properties": {touched: after}},
+    }
     asked["ResourceChange"] |= {name: json.dumps(value) for name, value in resolved.items()}
     [found] = effects(asked)
     assert found.broadens == said
@@ -136,8 +207,16 @@ def test_permissions_broaden_by_what_is_added_to_them(kind: str, touched: str, b
 def test_permissions_that_cannot_be_compared_count_as_broader() -> None:
     policy = change("It", "AWS::IAM::Policy", "Modify", "PolicyDocument")
     assert effects(policy)[0].broadens == "grants permissions"
-    assert effects(change("It", "AWS::SQS::QueuePolicy", "Modify", "PolicyDocument"))[0].broadens == "changes who may use it"
-    assert effects(change("It", "AWS::EC2::SecurityGroup", "Modify", "SecurityGroupIngress"))[0].broadens == "changes who may connect"
+    assert (
+        effects(change("It", "AWS::SQS::QueuePolicy", "Modify", "PolicyDocument"))[0].broadens
+        == "changes who may use it"
+    )
+    assert (
+        effects(change("It", "AWS::EC2::SecurityGroup", "Modify", "SecurityGroupIngress"))[
+            0
+        ].broadens
+        == "changes who may connect"
+    )
 
 
 RULE = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -151,15 +230,25 @@ RULE = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
         ([], [{**RULE, "CidrIp": "10.0.0.0/8"}], ""),
         ([], [{**RULE, "SourceSecurityGroupId": "sg-1"}], ""),
         ([{**RULE, "CidrIp": "0.0.0.0/0"}], [{**RULE, "CidrIp": "0.0.0.0/0"}], ""),
-        ([{**RULE, "CidrIp": "0.0.0.0/0"}], [{**RULE, "CidrIp": "0.0.0.0/0", "ToPort": 9999}], "open to the internet"),
+        (
+            [{**RULE, "CidrIp": "0.0.0.0/0"}],
+            [{**RULE, "CidrIp": "0.0.0.0/0", "ToPort": 9999}],
+            "open to the internet",
+        ),
         ([{**RULE, "CidrIp": "0.0.0.0/0"}], [], ""),
         ([], [{**RULE, "CidrIp": {"Ref": "Office"}}], "changes who may connect"),
-        ([], [{"Fn::If": ["Public", {**RULE, "CidrIp": "0.0.0.0/0"}, {"Ref": "AWS::NoValue"}]}], "changes who may connect"),
+        (
+            [],
+            [{"Fn::If": ["Public", {**RULE, "CidrIp": "0.0.0.0/0"}, {"Ref": "AWS::NoValue"}]}],
+            "changes who may connect",
+        ),
     ],
 )
 def test_a_security_group_broadens_by_who_may_connect(before: Any, after: Any, said: str) -> None:
     group = change("Web", "AWS::EC2::SecurityGroup", "Modify", "SecurityGroupIngress")
-    [found] = effects(group, before={"SecurityGroupIngress": before}, after={"SecurityGroupIngress": after})
+    [found] = effects(
+        group, before={"SecurityGroupIngress": before}, after={"SecurityGroupIngress": after}
+    )
     assert found.broadens == said
     if len(after) == 1 and not before:
         [found] = effects(change("In", "AWS::EC2::SecurityGroupIngress", "Add"), after=after[0])
@@ -167,9 +256,23 @@ def test_a_security_group_broadens_by_who_may_connect(before: Any, after: Any, s
 
 
 def test_a_value_is_never_part_of_a_line() -> None:
-    contexts = {name: json.dumps({"Properties": {"MasterUserPassword": "canary"}}) for name in ("BeforeContext", "AfterContext")}
-    found = effects(change("Db", "AWS::RDS::DBInstance", "Modify", "MasterUserPassword", Replacement="True", **contexts))
-    assert "canary" not in repr(found) + repr(changes.lines(found)) + repr(changes.questions("Shop", found))
+    contexts = {
+        name: json.dumps({"Properties": {"MasterUserPassword": "canary"}})
+        for name in ("BeforeContext", "AfterContext")
+    }
+    found = effects(
+        change(
+            "Db",
+            "AWS::RDS::DBInstance",
+            "Modify",
+            "MasterUserPassword",
+            Replacement="True",
+            **contexts,
+        )
+    )
+    assert "canary" not in repr(found) + repr(changes.lines(found)) + repr(
+        changes.questions("Shop", found)
+    )
 
 
 # before there is a change set
@@ -179,10 +282,19 @@ def resources(**found: Any) -> dict[str, Any]:
     return {"Resources": found}
 
 
-ROLE = {"Type": "AWS::IAM::Role", "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:GetObject"}]}}]}}
-WIDER = {"Type": "AWS::IAM::Role", "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:*"}]}}]}}
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:GetObject"}]}}]},
+}
+WIDER = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {"Policies": [{"PolicyDocument": {"Statement": [{"Action": "s3:*"}]}}]},
+}
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}
-OPEN = {"Type": "AWS::EC2::SecurityGroup", "Properties": {"SecurityGroupIngress": [{"CidrIp": "0.0.0.0/0"}]}}
+OPEN = {
+    "Type": "AWS::EC2::SecurityGroup",
+    "Properties": {"SecurityGroupIngress": [{"CidrIp": "0.0.0.0/0"}]},
+}
 KEPT = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
 
 
@@ -203,8 +315,16 @@ KEPT = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}
         ({}, resources(Role=7), []),
         ({}, {"Resources": ["Role"]}, []),
         ({}, resources(Role={"Type": ["x"], "Properties": 7}), []),
-        (resources(Role={"Type": "AWS::IAM::Role", "Properties": [1]}), resources(Role={"Type": "AWS::IAM::Role", "Properties": "x"}), []),
+        (
+            resources(Role={"Type": "AWS::IAM::Role", "Properties": [1]}),
+            resources(Role={"Type": "AWS::IAM::Role", "Properties": "x"}),
+            [],
+        ),
     ],
 )
-def test_what_will_be_asked_is_known_from_the_templates(before: Any, after: Any, flags: list[str]) -> None:
-    assert [flag for _, _, flag in changes.questions("Shop", changes.predicted(before, after))] == flags
+def test_what_will_be_asked_is_known_from_the_templates(
+    before: Any, after: Any, flags: list[str]
+) -> None:
+    assert [
+        flag for _, _, flag in changes.questions("Shop", changes.predicted(before, after))
+    ] == flags

@@ -1,4 +1,6 @@
-"""Stacks deployed into the emulator: what a person asked for is what AWS has afterwards, and what is said is what happened."""
+"""Stacks deployed into the emulator: what a person asked for is what AWS has afterwards, and what
+is said is what happened.
+"""
 
 import io
 import json
@@ -19,9 +21,14 @@ from toolkit.targets import stack as kind
 from toolkit.targets.cloudformation import deployed
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
-ONE = template({"Jobs": queue("jobs")}, Outputs={"Url": {"Value": {"Ref": "Jobs"}}, "Hidden": {"Value": "x"}})
+ONE = template(
+    {"Jobs": queue("jobs")}, Outputs={"Url": {"Value": {"Ref": "Jobs"}}, "Hidden": {"Value": "x"}}
+)
 TWO = template({"Jobs": queue("jobs", VisibilityTimeout=60)})
-NEVER = {"Type": "Custom::Never", "Properties": {"ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nobody"}}
+NEVER = {
+    "Type": "Custom::Never",
+    "Properties": {"ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nobody"},
+}
 FAILS = template({"Jobs": queue("jobs", VisibilityTimeout=61), "Never": NEVER})
 
 FUNCTION = """
@@ -29,9 +36,12 @@ import json, time, urllib.request
 def handler(event, context):
     asked, was = event["ResourceProperties"], event.get("OldResourceProperties", {})
     time.sleep(float(asked.get("Sleep", 0)))
-    failed = asked.get("Fail") == "yes" or (was.get("Fail") == "yes" and was.get("Stuck") == "yes" and __STUCK__)
-    answer = {"Status": "FAILED" if failed else "SUCCESS", "Reason": "the tap is closed", "PhysicalResourceId": "tap",
-              "StackId": event["StackId"], "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"]}
+    stuck = was.get("Fail") == "yes" and was.get("Stuck") == "yes" and __STUCK__
+    failed = asked.get("Fail") == "yes" or stuck
+    answer = {"Status": "FAILED" if failed else "SUCCESS", "Reason": "the tap is closed",
+              "PhysicalResourceId": "tap",
+              "StackId": event["StackId"], "RequestId": event["RequestId"],
+              "LogicalResourceId": event["LogicalResourceId"]}
     body = json.dumps(answer).encode()
     urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT"))
 """
@@ -55,13 +65,24 @@ def zipped(stuck: bool = True) -> bytes:
 def tap(stacks: Stacks) -> Any:
     """A custom resource whose function sleeps, fails and sticks as its properties say."""
     arn = stacks.aws.write(
-        "lambda", "create_function", FunctionName="tap", Runtime="python3.11", Handler="index.handler", Timeout=30,
-        Role=f"arn:aws:iam::{ACCOUNT}:role/tap", Code={"ZipFile": zipped()},
-    )["FunctionArn"]  # fmt: skip
+        "lambda",
+        "create_function",
+        FunctionName="tap",
+        Runtime="python3.11",
+        Handler="index.handler",
+        Timeout=30,
+        Role=f"arn:aws:iam::{ACCOUNT}:role/tap",
+        Code={"ZipFile": zipped()},
+    )["FunctionArn"]
     until = time.monotonic() + 20
-    while stacks.aws.read("lambda", "get_function", FunctionName="tap")["Configuration"]["State"] != "Active":
+    while (
+        stacks.aws.read("lambda", "get_function", FunctionName="tap")["Configuration"]["State"]
+        != "Active"
+    ):
         assert time.monotonic() < until
-    return lambda **properties: template({"Tap": {"Type": "Custom::Tap", "Properties": {"ServiceToken": arn, **properties}}})
+    return lambda **properties: template(
+        {"Tap": {"Type": "Custom::Tap", "Properties": {"ServiceToken": arn, **properties}}}
+    )
 
 
 def refusal(stacks: Stacks, job: Job, yes: frozenset[str] = frozenset()) -> tuple[Refused, Report]:
@@ -74,7 +95,9 @@ def refusal(stacks: Stacks, job: Job, yes: frozenset[str] = frozenset()) -> tupl
 # --- create, change, nothing
 
 
-def test_a_stack_that_is_not_there_is_created_with_our_tags_and_the_outputs_that_may_be_shown(stacks: Stacks) -> None:
+def test_a_stack_that_is_not_there_is_created_with_our_tags_and_the_outputs_that_may_be_shown(
+    stacks: Stacks,
+) -> None:
     stacks.write(ONE)
     job = stacks.job(outputs=("Url",))
     assert kind.live(job, stacks.world) is None
@@ -89,11 +112,18 @@ def test_a_stack_that_is_not_there_is_created_with_our_tags_and_the_outputs_that
     assert live.deployed.same(seen.live.deployed) is True
     assert live == replace(seen.live, deployed=live.deployed)
     assert live is not None
-    assert (live.version, live.commit, live.fingerprint, live.run) == (job.version.name, job.version.commit, "print1", "run1")
+    assert (live.version, live.commit, live.fingerprint, live.run) == (
+        job.version.name,
+        job.version.commit,
+        "print1",
+        "run1",
+    )
     assert live.since
 
 
-def test_a_change_is_made_and_a_second_deploy_of_it_is_unchanged_without_a_call(stacks: Stacks) -> None:
+def test_a_change_is_made_and_a_second_deploy_of_it_is_unchanged_without_a_call(
+    stacks: Stacks,
+) -> None:
     stacks.deploy(ONE)
     assert stacks.deploy(TWO).verdict == "succeeded"
     job = stacks.job()
@@ -114,29 +144,63 @@ def test_the_preview_names_the_calls_that_are_made(stacks: Stacks) -> None:
         preview = stacks.preview(job)
         assert [one.name for one in preview.calls] == stacks.apply(job).intents == PLAIN
         stacks.follow(
-            job, Report({"executed": True, "stack_id": stacks.aws.read("cloudformation", "describe_stacks")["Stacks"][0]["StackId"]})
+            job,
+            Report(
+                {
+                    "executed": True,
+                    "stack_id": stacks.aws.read("cloudformation", "describe_stacks")["Stacks"][0][
+                        "StackId"
+                    ],
+                }
+            ),
         )
     assert preview.calls[0].what["type"] == "UPDATE"
 
 
-def test_an_unchanged_template_with_a_nested_stack_is_compared_by_cloudformation(stacks: Stacks) -> None:
-    stacks.aws.write("s3", "create_bucket", Bucket="inner", CreateBucketConfiguration={"LocationConstraint": REGION})
-    stacks.aws.write("s3", "put_object", Bucket="inner", Key="t.json", Body=template({"In": parameter("/in")}).encode())
+def test_an_unchanged_template_with_a_nested_stack_is_compared_by_cloudformation(
+    stacks: Stacks,
+) -> None:
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="inner",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
+    stacks.aws.write(
+        "s3",
+        "put_object",
+        Bucket="inner",
+        Key="t.json",
+        Body=template({"In": parameter("/in")}).encode(),
+    )
     url = f"https://s3.{REGION}.amazonaws.com/inner/t.json"
-    text = template({"Nest": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}})
+    text = template(
+        {"Nest": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
+    )
     assert stacks.deploy(text).verdict == "succeeded"
     job = stacks.job()
     assert not stacks.preview(job).unchanged
     report = stacks.apply(job)
     assert stacks.follow(job, report)[0].verdict == "unchanged"
     assert "cloudformation:ExecuteChangeSet" not in report.intents
-    assert stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")["Summaries"][1:] == []
+    assert (
+        stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")["Summaries"][1:]
+        == []
+    )
 
 
 def test_tags_of_others_stay_on_the_stack(stacks: Stacks) -> None:
-    stacks.aws.write("cloudformation", "create_stack", StackName="Shop", TemplateBody=ONE, Tags=[{"Key": "team", "Value": "a"}])
+    stacks.aws.write(
+        "cloudformation",
+        "create_stack",
+        StackName="Shop",
+        TemplateBody=ONE,
+        Tags=[{"Key": "team", "Value": "a"}],
+    )
     stacks.deploy(TWO)
-    tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]["Tags"]
+    tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
+        "Tags"
+    ]
     assert {one["Key"]: one["Value"] for one in tags} == {
         "team": "a",
         "toolkit:version": "c0ffee" + "0" * 34,
@@ -154,8 +218,13 @@ def test_a_parameter_that_is_not_given_keeps_its_value(stacks: Stacks) -> None:
     )
     assert stacks.deploy(text, parameters={"Seconds": "30"}).verdict == "succeeded"
     assert stacks.deploy(parameters={"Other": "b"}).state == "done"
-    found = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]["Parameters"]
-    assert {one["ParameterKey"]: one["ParameterValue"] for one in found} == {"Seconds": "30", "Other": "b"}
+    found = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
+        "Parameters"
+    ]
+    assert {one["ParameterKey"]: one["ParameterValue"] for one in found} == {
+        "Seconds": "30",
+        "Other": "b",
+    }
     with pytest.raises(Refused, match="no parameter Third"):
         stacks.preview(stacks.job(parameters={"Third": "x"}))
 
@@ -164,7 +233,12 @@ def test_a_long_template_goes_through_the_store_or_is_refused(stacks: Stacks) ->
     stacks.write(template({"Jobs": queue("jobs")}, Metadata={"long": "x" * 52_000}))
     with pytest.raises(Refused, match="no bucket"):
         stacks.preview(stacks.job())
-    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="store",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
     job = stacks.job(store="s3://store/team")
     names = [one.name for one in stacks.preview(job).calls]
     report = stacks.apply(job)
@@ -174,8 +248,19 @@ def test_a_long_template_goes_through_the_store_or_is_refused(stacks: Stacks) ->
 
 
 def test_a_long_template_in_yaml_is_read_by_cloudformation_alone(stacks: Stacks) -> None:
-    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
-    lines = ["Parameters: {Seconds: {Type: Number}}", "Resources:", "  Jobs:", "    Type: AWS::SQS::Queue", "    Properties:"]
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="store",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
+    lines = [
+        "Parameters: {Seconds: {Type: Number}}",
+        "Resources:",
+        "  Jobs:",
+        "    Type: AWS::SQS::Queue",
+        "    Properties:",
+    ]
     lines += ["      VisibilityTimeout: !Ref Seconds", "# " + "x" * 52_000]
     stacks.write("\n".join(lines))
     seen = stacks.deploy(store="s3://store", parameters={"Seconds": "30"})
@@ -187,7 +272,9 @@ def test_a_long_template_in_yaml_is_read_by_cloudformation_alone(stacks: Stacks)
 
 def test_a_masked_parameter_is_compared_by_cloudformation(stacks: Stacks) -> None:
     reference = "{{resolve:secretsmanager:db:SecretString:password}}"
-    text = template({"Jobs": queue("jobs")}, Parameters={"Password": {"Type": "String", "NoEcho": True}})
+    text = template(
+        {"Jobs": queue("jobs")}, Parameters={"Password": {"Type": "String", "NoEcho": True}}
+    )
     assert stacks.deploy(text, parameters={"Password": reference}).verdict == "succeeded"
     job = stacks.job(parameters={"Password": reference})
     report = stacks.apply(job)
@@ -195,7 +282,9 @@ def test_a_masked_parameter_is_compared_by_cloudformation(stacks: Stacks) -> Non
     assert report.intents == ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
 
 
-def test_a_template_that_is_a_link_out_of_the_repository_is_not_read(stacks: Stacks, tmp_path: Path) -> None:
+def test_a_template_that_is_a_link_out_of_the_repository_is_not_read(
+    stacks: Stacks, tmp_path: Path
+) -> None:
     (tmp_path / "secret.json").write_text(ONE)
     (stacks.folder / "template.json").symlink_to(tmp_path / "secret.json")
     with pytest.raises(FileProblem):
@@ -222,7 +311,9 @@ def test_a_secret_among_the_parameters_is_refused(stacks: Stacks) -> None:
 # --- what goes wrong
 
 
-def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(stacks: Stacks) -> None:
+def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
+    stacks: Stacks,
+) -> None:
     stacks.deploy(TWO)
     stacks.write(FAILS)
     job = stacks.job()
@@ -231,7 +322,12 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(st
     assert seen.cause.startswith("Never (Custom::Never): ")
     assert "cancelled" not in seen.cause
     assert seen.next == "toolkit deploy-stack shop"
-    assert [line for look in looks for line in look.lines if line.startswith("Custom::Never Never UPDATE_FAILED: Custom")]
+    assert [
+        line
+        for look in looks
+        for line in look.lines
+        if line.startswith("Custom::Never Never UPDATE_FAILED: Custom")
+    ]
     live = kind.live(job, stacks.world)
     assert live is not None
     assert live.run == "run1"
@@ -257,22 +353,37 @@ def test_a_failed_creation_is_deleted_and_made_again_after_consent_only(stacks: 
     assert (report.intents, stacks.status()) == ([], "ROLLBACK_COMPLETE")
     job = stacks.job(wishes={"recreate": True})
     preview = stacks.preview(job)
-    assert preview.warnings == ("its creation failed: delete Shop and create it again? --recreate says yes in advance",)
+    assert preview.warnings == (
+        "its creation failed: delete Shop and create it again? --recreate says yes in advance",
+    )
     report = stacks.apply(job, Report(yes=frozenset()))
-    assert report.intents == [one.name for one in preview.calls] == ["cloudformation:DeleteStack", *PLAIN]
+    assert (
+        report.intents
+        == [one.name for one in preview.calls]
+        == ["cloudformation:DeleteStack", *PLAIN]
+    )
     assert stacks.follow(job, report)[0].verdict == "succeeded"
 
 
 def test_a_protected_stack_is_not_deleted(stacks: Stacks) -> None:
     stacks.deploy(FAILS)
-    stacks.aws.write("cloudformation", "update_termination_protection", StackName="Shop", EnableTerminationProtection=True)
+    stacks.aws.write(
+        "cloudformation",
+        "update_termination_protection",
+        StackName="Shop",
+        EnableTerminationProtection=True,
+    )
     stacks.write(ONE)
     with pytest.raises(Refused, match="protected against deletion"):
         stacks.preview(stacks.job())
-    assert "protected against deletion" in str(refusal(stacks, stacks.job(wishes={"recreate": True}))[0])
+    assert "protected against deletion" in str(
+        refusal(stacks, stacks.job(wishes={"recreate": True}))[0]
+    )
 
 
-def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updated(stacks: Stacks, tap: Any) -> None:
+def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updated(
+    stacks: Stacks, tap: Any
+) -> None:
     stacks.deploy(tap(Step="1"))
     seen = stacks.deploy(tap(Step="2", Fail="yes", Stuck="yes"))
     assert (seen.verdict, stacks.status()) == ("failed", "UPDATE_ROLLBACK_FAILED")
@@ -286,7 +397,9 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     assert "--resources-to-skip Tap" in still.facts["next"]
     assert report.intents == ["cloudformation:ContinueUpdateRollback"]
 
-    stacks.aws.write("lambda", "update_function_code", FunctionName="tap", ZipFile=zipped(stuck=False))
+    stacks.aws.write(
+        "lambda", "update_function_code", FunctionName="tap", ZipFile=zipped(stuck=False)
+    )
     job = stacks.job(wishes={"continue_rollback": True})
     names = [one.name for one in stacks.preview(job).calls]
     report = stacks.apply(job)
@@ -294,10 +407,18 @@ def test_a_stuck_rollback_is_continued_after_consent_and_then_the_stack_is_updat
     assert stacks.follow(job, report)[0].verdict == "succeeded"
 
 
-def test_an_update_that_failed_without_rollback_is_rolled_back_first(stacks: Stacks, tap: Any) -> None:
+def test_an_update_that_failed_without_rollback_is_rolled_back_first(
+    stacks: Stacks, tap: Any
+) -> None:
     stacks.deploy(tap(Step="1"))
     cfn = stacks.aws
-    cfn.write("cloudformation", "update_stack", StackName="Shop", TemplateBody=tap(Step="2", Fail="yes"), DisableRollback=True)
+    cfn.write(
+        "cloudformation",
+        "update_stack",
+        StackName="Shop",
+        TemplateBody=tap(Step="2", Fail="yes"),
+        DisableRollback=True,
+    )
     until = time.monotonic() + 20
     while stacks.status() != "UPDATE_FAILED":
         assert time.monotonic() < until
@@ -310,7 +431,9 @@ def test_an_update_that_failed_without_rollback_is_rolled_back_first(stacks: Sta
 
 def test_somebody_elses_update_is_waited_for_and_shown(stacks: Stacks, tap: Any) -> None:
     stacks.deploy(tap(Step="1"))
-    stacks.aws.write("cloudformation", "update_stack", StackName="Shop", TemplateBody=tap(Step="2", Sleep="1.5"))
+    stacks.aws.write(
+        "cloudformation", "update_stack", StackName="Shop", TemplateBody=tap(Step="2", Sleep="1.5")
+    )
     stacks.write(tap(Step="3"))
     job = stacks.job()
     assert any("another operation" in line for line in stacks.preview(job).warnings)
@@ -321,15 +444,26 @@ def test_somebody_elses_update_is_waited_for_and_shown(stacks: Stacks, tap: Any)
 
 
 def test_a_failure_of_a_nested_stack_is_named(stacks: Stacks) -> None:
-    stacks.aws.write("s3", "create_bucket", Bucket="inner", CreateBucketConfiguration={"LocationConstraint": REGION})
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="inner",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
     stacks.aws.write("s3", "put_object", Bucket="inner", Key="t.json", Body=FAILS.encode())
     url = f"https://s3.{REGION}.amazonaws.com/inner/t.json"
-    seen = stacks.deploy(template({"Nest": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}))
+    seen = stacks.deploy(
+        template(
+            {"Nest": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
+        )
+    )
     assert seen.verdict == "rolled-back"
     assert seen.cause.startswith("Nest (AWS::CloudFormation::Stack): Custom resource ServiceToken")
 
 
-def test_a_template_that_is_wrong_is_told_in_cloudformations_words_and_leaves_nothing(stacks: Stacks) -> None:
+def test_a_template_that_is_wrong_is_told_in_cloudformations_words_and_leaves_nothing(
+    stacks: Stacks,
+) -> None:
     stacks.write(template({"Jobs": {"Type": "AWS::No::Such"}}))
     with pytest.raises(CloudError, match="AWS::No::Such"):
         stacks.apply(stacks.job())
@@ -348,9 +482,17 @@ def test_a_deletion_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks) -
     assert report.of("tell")[0].startswith("DELETES      Jobs")
     assert "LOSES ITS DATA" in report.of("tell")[0]
     assert report.intents == ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
-    names = [one["ChangeSetName"] for one in stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")["Summaries"]]
+    names = [
+        one["ChangeSetName"]
+        for one in stacks.aws.read("cloudformation", "list_change_sets", StackName="Shop")[
+            "Summaries"
+        ]
+    ]
     assert f"tk-{job.token}" not in names
-    assert stacks.deploy(wishes={"allow_delete": True}, report=Report(yes=frozenset())).verdict == "succeeded"
+    assert (
+        stacks.deploy(wishes={"allow_delete": True}, report=Report(yes=frozenset())).verdict
+        == "succeeded"
+    )
 
 
 def test_a_replacement_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks) -> None:
@@ -359,7 +501,10 @@ def test_a_replacement_is_shown_and_refused_until_it_is_agreed_to(stacks: Stacks
     refused, report = refusal(stacks, stacks.job())
     assert refused.facts["next"] == "add --allow-replace"
     assert report.of("tell") == ["REPLACES     Flag  AWS::SSM::Parameter  Name"]
-    assert stacks.deploy(wishes={"allow_replace": True}, report=Report(yes=frozenset())).verdict == "succeeded"
+    assert (
+        stacks.deploy(wishes={"allow_replace": True}, report=Report(yes=frozenset())).verdict
+        == "succeeded"
+    )
 
 
 def test_a_new_stack_that_is_refused_leaves_no_empty_stack(stacks: Stacks) -> None:
@@ -369,7 +514,10 @@ def test_a_new_stack_that_is_refused_leaves_no_empty_stack(stacks: Stacks) -> No
     assert refused.facts["next"] == "add --allow-broadening"
     assert report.of("tell") == ["adds         Role  AWS::IAM::Role  GRANTS PERMISSIONS"]
     assert stacks.status() == ""
-    assert stacks.deploy(wishes={"allow_broadening": True}, report=Report(yes=frozenset())).verdict == "succeeded"
+    assert (
+        stacks.deploy(wishes={"allow_broadening": True}, report=Report(yes=frozenset())).verdict
+        == "succeeded"
+    )
 
 
 def test_values_of_properties_are_never_shown(stacks: Stacks) -> None:
@@ -378,7 +526,9 @@ def test_values_of_properties_are_never_shown(stacks: Stacks) -> None:
     job = stacks.job()
     report = stacks.apply(job)
     _, looks = stacks.follow(job, report)
-    shown = [replace(look, live=None) for look in looks]  # the template itself is for the record, to be put back
+    shown = [
+        replace(look, live=None) for look in looks
+    ]  # the template itself is for the record, to be put back
     assert "canary" not in repr(report.events) + repr(report.receipt) + repr(shown)
 
 
@@ -386,7 +536,9 @@ def test_values_of_properties_are_never_shown(stacks: Stacks) -> None:
 
 
 def crashes_at(number: int) -> Report:
-    """A report whose process dies at the n-th intent or receipt, before it is written (odd) or after (even)."""
+    """A report whose process dies at the n-th intent or receipt, before it is written (odd) or
+    after (even).
+    """
     count = 0
 
     def die(event: tuple[Any, ...]) -> None:
@@ -399,7 +551,9 @@ def crashes_at(number: int) -> Report:
     return Report(on_event=die)
 
 
-def test_a_crash_before_any_line_of_the_journal_is_settled_by_looking_and_one_change_is_made(stacks: Stacks) -> None:
+def test_a_crash_before_any_line_of_the_journal_is_settled_by_looking_and_one_change_is_made(
+    stacks: Stacks,
+) -> None:
     for number in range(1, 20):
         stacks.name = f"Shop{number}"
         stacks.write(template({"Flag": parameter(f"/flag{number}")}))
@@ -415,8 +569,17 @@ def test_a_crash_before_any_line_of_the_journal_is_settled_by_looking_and_one_ch
             stacks.apply(job, report)
         seen, _ = stacks.follow(job, report)
         assert (seen.state, seen.verdict) == ("done", "succeeded"), number
-        events = stacks.aws.pages("cloudformation", "describe_stack_events", "StackEvents", StackName=stacks.name)
-        assert sum(one["ResourceStatus"] == "CREATE_IN_PROGRESS" and one["LogicalResourceId"] == stacks.name for one in events) == 1
+        events = stacks.aws.pages(
+            "cloudformation", "describe_stack_events", "StackEvents", StackName=stacks.name
+        )
+        assert (
+            sum(
+                one["ResourceStatus"] == "CREATE_IN_PROGRESS"
+                and one["LogicalResourceId"] == stacks.name
+                for one in events
+            )
+            == 1
+        )
         if not crashed:
             break
     assert 4 < number < 19
@@ -431,15 +594,24 @@ def test_apply_twice_is_apply_once(stacks: Stacks) -> None:
     assert stacks.follow(job, again)[0].verdict == "succeeded"
 
 
-def test_a_run_that_is_stopped_while_it_asks_executes_nothing_and_names_the_change_set(stacks: Stacks) -> None:
+def test_a_run_that_is_stopped_while_it_asks_executes_nothing_and_names_the_change_set(
+    stacks: Stacks,
+) -> None:
     stacks.write(ONE)
     job = stacks.job()
     report = Report()
-    report = Report(on_event=lambda event: setattr(report, "stopping", True) if event[:2] == ("phase", "to be agreed to") else None)
+    report = Report(
+        on_event=lambda event: (
+            setattr(report, "stopping", True) if event[:2] == ("phase", "to be agreed to") else None
+        )
+    )
     with pytest.raises(Stopped):
         stacks.apply(job, report)
     assert stacks.status() == "REVIEW_IN_PROGRESS"
-    assert report.of("tell")[-1] == f"change set tk-{job.token} was not executed; `toolkit resume` goes on with it"
+    assert (
+        report.of("tell")[-1]
+        == f"change set tk-{job.token} was not executed; `toolkit resume` goes on with it"
+    )
     again = Report(report.receipt)
     assert stacks.observe(job, again).state == "absent"
     assert stacks.follow(job, stacks.apply(job, again))[0].verdict == "succeeded"
@@ -458,7 +630,9 @@ def test_what_another_deploy_does_later_does_not_change_how_ours_ended(stacks: S
 def test_a_stack_that_was_deleted_since_is_unknown(stacks: Stacks) -> None:
     stacks.write(ONE)
     job = stacks.job()
-    nowhere = Report({"executed": True, "stack_id": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/gone"})
+    nowhere = Report(
+        {"executed": True, "stack_id": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/gone"}
+    )
     assert stacks.observe(job, nowhere).state == "unknown"
     assert stacks.observe(job, Report()).state == "absent"
 

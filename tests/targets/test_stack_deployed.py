@@ -1,4 +1,6 @@
-"""What a stack was made of is seen again: a change of its template or parameters by somebody else, and that of its tags alone."""
+"""What a stack was made of is seen again: a change of its template or parameters by somebody else,
+and that of its tags alone.
+"""
 
 import json
 from pathlib import Path
@@ -24,7 +26,10 @@ WITH = template(
         "Key": {"Type": "String", "NoEcho": True, "Default": "k"},
     },
 )
-YAML = "Resources:\n  Flag:\n    Type: AWS::SSM::Parameter  # the flag\n    Properties: {Name: /a, Type: String, Value: '1'}\n"
+YAML = (
+    "Resources:\n  Flag:\n    Type: AWS::SSM::Parameter  # the flag\n    Properties: {Name: /a,"
+    " Type: String, Value: '1'}\n"
+)
 
 
 @pytest.fixture
@@ -53,14 +58,23 @@ def now(stacks: Stacks) -> Deployed:
 def by_hand(stacks: Stacks, text: str, **more: Any) -> None:
     """Another tool deploys, without our tags."""
     aws = stacks.aws
-    aws.write("cloudformation", "update_stack", StackName=stacks.name, TemplateBody=text, Tags=[{"Key": "team", "Value": "x"}], **more)
+    aws.write(
+        "cloudformation",
+        "update_stack",
+        StackName=stacks.name,
+        TemplateBody=text,
+        Tags=[{"Key": "team", "Value": "x"}],
+        **more,
+    )
 
 
 # --- in the emulator
 
 
 @pytest.mark.parametrize("text", [ONE, YAML], ids=["json", "yaml"])
-def test_what_was_deployed_is_seen_to_be_the_same_until_somebody_changes_it(stacks: Stacks, text: str) -> None:
+def test_what_was_deployed_is_seen_to_be_the_same_until_somebody_changes_it(
+    stacks: Stacks, text: str
+) -> None:
     first = made(stacks.deploy(text))
     assert first.same(now(stacks)) is True
     assert deployed.digest(first.body) == deployed.digest(text)
@@ -68,7 +82,9 @@ def test_what_was_deployed_is_seen_to_be_the_same_until_somebody_changes_it(stac
     assert first.same(now(stacks)) is False
 
 
-def test_parameters_are_a_part_of_it_and_masked_ones_are_kept_as_the_previous_value(stacks: Stacks) -> None:
+def test_parameters_are_a_part_of_it_and_masked_ones_are_kept_as_the_previous_value(
+    stacks: Stacks,
+) -> None:
     first = made(stacks.deploy(WITH, parameters={"Size": "2"}))
     assert first.parameters == {"Size": "2", "Other": "x", "Key": None}
     assert first.same(now(stacks)) is True
@@ -86,12 +102,19 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
 
     plain = stacks.preview(stacks.job())
     assert (plain.unchanged, plain.warnings) == (
-        True, ("stack Shop does not have toolkit's tags; to put them there: toolkit deploy-stack shop --force",)
-    )  # fmt: skip
+        True,
+        (
+            (
+                "stack Shop does not have toolkit's tags; to put them there: toolkit deploy-stack"
+                " shop --force"
+            ),
+        ),
+    )
     forced = stacks.preview(stacks.job(wishes={"force": True}))
     assert ([call.name for call in forced.calls], forced.warnings) == (
-        ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"], ()
-    )  # fmt: skip
+        ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"],
+        (),
+    )
 
     job = stacks.job(wishes={"force": True})
     report = Report(yes=frozenset())
@@ -101,7 +124,9 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
     assert after is not None
     assert (after.run, first.same(after.deployed)) == (job.run, True)
     assert stacks.preview(stacks.job()).warnings == ()
-    tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0]["Tags"]
+    tags = stacks.aws.read("cloudformation", "describe_stacks", StackName="Shop")["Stacks"][0][
+        "Tags"
+    ]
     assert {"Key": "team", "Value": "x"} in tags
 
 
@@ -118,7 +143,9 @@ def test_a_stack_that_is_gone_is_made_again_and_never_called_unchanged(stacks: S
 # --- scripted
 
 
-def test_a_template_that_is_not_the_one_that_was_sent_is_not_taken_for_ours(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_template_that_is_not_the_one_that_was_sent_is_not_taken_for_ours(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     scripted.write(ONE)
     job = scripted.job()
     report = scripted.apply(job)
@@ -141,7 +168,10 @@ def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoi
     scripted.deploy(ONE)
     aws_endpoint.calls.clear()
     now(scripted)
-    assert sorted(aws_endpoint.calls.names()) == ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"]
+    assert sorted(aws_endpoint.calls.names()) == [
+        "cloudformation:DescribeStacks",
+        "cloudformation:GetTemplate",
+    ]
 
 
 # --- the digest
@@ -150,18 +180,32 @@ def test_what_runs_is_read_with_two_calls(scripted: Stacks, aws_endpoint: Endpoi
 @pytest.mark.parametrize(
     ("one", "two", "same"),
     [
-        ('{"a": 1, "b": 2}', '{"b":2,\n"a":1}', True), ('{"a": 1}', '{"a": 2}', False), ({"a": [1, 2]}, '{"a": [1,2]}', True),
-        ({"a": [1, 2]}, {"a": [2, 1]}, False), ("a: 1  \r\nb: 2\n\n", "a: 1\nb: 2", True), ("a: 1\n  b: 2", "a: 1\nb: 2", False),
-        ("a: 1 # x", "a: 1", False), (None, "", False), ('{"a": "\\ud800"}', '{"a": "\\ud800"}', True),
+        ('{"a": 1, "b": 2}', '{"b":2,\n"a":1}', True),
+        ('{"a": 1}', '{"a": 2}', False),
+        ({"a": [1, 2]}, '{"a": [1,2]}', True),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+        ("a: 1  \r\nb: 2\n\n", "a: 1\nb: 2", True),
+        ("a: 1\n  b: 2", "a: 1\nb: 2", False),
+        ("a: 1 # x", "a: 1", False),
+        (None, "", False),
+        ('{"a": "\\ud800"}', '{"a": "\\ud800"}', True),
     ],
-)  # fmt: skip
+)
 def test_templates_are_the_same_by_what_they_say(one: object, two: object, same: bool) -> None:
     assert (deployed.digest(one) == deployed.digest(two)) is same
 
 
 def test_a_masked_value_decides_nothing_and_any_other_does() -> None:
     def of(**values: str) -> Deployed:
-        return deployed.of({}, {"Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]}, {})
+        return deployed.of(
+            {},
+            {
+                "Parameters": [
+                    {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
+                ]
+            },
+            {},
+        )
 
     assert of(a="1", b="****").same(of(b="****", a="1")) is True
     assert of(a="1").same(of(a="2")) is False

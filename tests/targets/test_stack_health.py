@@ -1,4 +1,6 @@
-"""How a stack is told: every state in words with its cause and the next command, real ones in the emulator, the others scripted."""
+"""How a stack is told: every state in words with its cause and the next command, real ones in the
+emulator, the others scripted.
+"""
 
 import io
 import threading
@@ -23,9 +25,17 @@ from toolkit.targets import stack as kind
 from toolkit.targets.cloudformation import deployed
 
 ONE = template({"Jobs": queue("jobs")})
-NEVER = {"Type": "Custom::Never", "Properties": {"ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nobody"}}
+NEVER = {
+    "Type": "Custom::Never",
+    "Properties": {"ServiceToken": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nobody"},
+}
 FAILS = template({"Jobs": queue("jobs", VisibilityTimeout=61), "Never": NEVER})
-OK = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+OK = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+)
 BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 TAP = """
 import json, urllib.request
@@ -33,9 +43,12 @@ def handler(event, context):
     asked, was = event["ResourceProperties"], event.get("OldResourceProperties", {})
     on = event["RequestType"]
     failed = on in asked.get("Fail", "") or (on == "Update" and "Stuck" in was)
-    answer = {"Status": "FAILED" if failed else "SUCCESS", "Reason": "the tap is closed", "PhysicalResourceId": "tap",
-              "StackId": event["StackId"], "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"]}
-    urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT"))
+    answer = {"Status": "FAILED" if failed else "SUCCESS", "Reason": "the tap is closed",
+              "PhysicalResourceId": "tap",
+              "StackId": event["StackId"], "RequestId": event["RequestId"],
+              "LogicalResourceId": event["LogicalResourceId"]}
+    body = json.dumps(answer).encode()
+    urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], body, method="PUT"))
 """
 EVENTS = "aws cloudformation describe-stack-events --stack-name Shop"
 DEPLOY = "toolkit deploy-stack shop"
@@ -60,7 +73,12 @@ def state(stacks: Stacks) -> Sign:
 def ringing(name: str, **dimensions: str) -> dict[str, Any]:
     """An alarm as CloudWatch has it."""
     said = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-    return {"AlarmName": name, "StateValue": "ALARM", "StateReason": "it is over 5", "Dimensions": said}
+    return {
+        "AlarmName": name,
+        "StateValue": "ALARM",
+        "StateReason": "it is over 5",
+        "Dimensions": said,
+    }
 
 
 class Moved:
@@ -91,10 +109,18 @@ def scripted(aws_endpoint: Endpoint, tmp_path: Path) -> Stacks:
 
 
 @pytest.mark.parametrize("status", STATES)
-def test_every_state_has_one_word_a_cause_and_a_next_command(scripted: Stacks, aws_endpoint: Endpoint, status: str) -> None:
+def test_every_state_has_one_word_a_cause_and_a_next_command(
+    scripted: Stacks, aws_endpoint: Endpoint, status: str
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
     found = state(scripted)
-    wanted = "ok" if status in OK else "warning" if status.endswith("_IN_PROGRESS") or status in BACK else "failing"
+    wanted = (
+        "ok"
+        if status in OK
+        else "warning"
+        if status.endswith("_IN_PROGRESS") or status in BACK
+        else "failing"
+    )
     assert (found.status, found.detail) == (wanted, status)
     assert datetime.fromisoformat(found.since or "").utcoffset() == timedelta(0)
     assert "being changed since" not in found.cause  # there are better words for each
@@ -103,27 +129,41 @@ def test_every_state_has_one_word_a_cause_and_a_next_command(scripted: Stacks, a
 @pytest.mark.parametrize(
     ("status", "command"),
     [
-        ("ROLLBACK_COMPLETE", f"{DEPLOY} --recreate"), ("ROLLBACK_FAILED", f"{DEPLOY} --recreate"),
-        ("CREATE_FAILED", f"{DEPLOY} --recreate"), ("UPDATE_FAILED", f"{DEPLOY} --continue-rollback"),
-        ("UPDATE_ROLLBACK_FAILED", f"{DEPLOY} --continue-rollback"), ("UPDATE_ROLLBACK_COMPLETE", DEPLOY),
-        ("IMPORT_ROLLBACK_COMPLETE", DEPLOY), ("REVIEW_IN_PROGRESS", DEPLOY), ("UPDATE_IN_PROGRESS", EVENTS),
+        ("ROLLBACK_COMPLETE", f"{DEPLOY} --recreate"),
+        ("ROLLBACK_FAILED", f"{DEPLOY} --recreate"),
+        ("CREATE_FAILED", f"{DEPLOY} --recreate"),
+        ("UPDATE_FAILED", f"{DEPLOY} --continue-rollback"),
+        ("UPDATE_ROLLBACK_FAILED", f"{DEPLOY} --continue-rollback"),
+        ("UPDATE_ROLLBACK_COMPLETE", DEPLOY),
+        ("IMPORT_ROLLBACK_COMPLETE", DEPLOY),
+        ("REVIEW_IN_PROGRESS", DEPLOY),
+        ("UPDATE_IN_PROGRESS", EVENTS),
         ("IMPORT_ROLLBACK_FAILED", EVENTS),
-        ("DELETE_FAILED", "aws cloudformation delete-stack --stack-name Shop --deletion-mode FORCE_DELETE_STACK"),
+        (
+            "DELETE_FAILED",
+            "aws cloudformation delete-stack --stack-name Shop --deletion-mode FORCE_DELETE_STACK",
+        ),
     ],
-)  # fmt: skip
-def test_the_next_command_mends_the_state(scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str) -> None:
+)
+def test_the_next_command_mends_the_state(
+    scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
     assert state(scripted).next == command
 
 
 def test_a_whole_stack_costs_one_call(scripted: Stacks, aws_endpoint: Endpoint) -> None:
-    aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", tags={"toolkit:run": "r", "toolkit:version": "v"})
+    aws_endpoint.cloudformation.stack(
+        "Shop", "UPDATE_COMPLETE", tags={"toolkit:run": "r", "toolkit:version": "v"}
+    )
     signs, _ = told(scripted)
     assert signs.keys() == {"stack"}
     assert aws_endpoint.calls.names() == ["cloudformation:DescribeStacks"]
 
 
-def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", template='{"Resources": {}}')
     live = told(scripted)[1]
     assert live is not None
@@ -133,7 +173,9 @@ def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(scripted: Stac
     assert (signs["stack"].status, live is not None and live.deployed) == ("ok", Deployed())
 
 
-def test_several_stacks_that_are_looked_at_together_are_one_call(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_several_stacks_that_are_looked_at_together_are_one_call(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     names = [f"Shop{number}" for number in range(8)]
     for name in names[:-1]:
         aws_endpoint.cloudformation.stack(name, "UPDATE_COMPLETE")
@@ -150,36 +192,60 @@ def test_several_stacks_that_are_looked_at_together_are_one_call(scripted: Stack
         thread.start()
     for thread in threads:
         thread.join()
-    assert {name: one and one["StackName"] for name, one in found.items()} == {**{name: name for name in names[:-1]}, names[-1]: None}
+    assert {name: one and one["StackName"] for name, one in found.items()} == {
+        **{name: name for name in names[:-1]},
+        names[-1]: None,
+    }
     asked = [call.params for call in aws_endpoint.calls.of("DescribeStacks")]
     assert asked == [{}, {"StackName": names[-1]}]
 
 
-def test_a_name_with_a_slash_is_looked_up_as_cdk_names_it(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_name_with_a_slash_is_looked_up_as_cdk_names_it(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.stack("Prod-Shop", "CREATE_COMPLETE")
     assert told(scripted, stack="Prod/Shop")[0]["stack"].status == "ok"
 
 
-@pytest.mark.parametrize(("status", "word"), [("CREATE_IN_PROGRESS", "created"), ("UPDATE_IN_PROGRESS", "updated"),
-                                              ("DELETE_IN_PROGRESS", "deleted"), ("ROLLBACK_IN_PROGRESS", "rolled back"),
-                                              ("UPDATE_ROLLBACK_IN_PROGRESS", "rolled back")])  # fmt: skip
-def test_an_operation_that_runs_is_told_since_when(scripted: Stacks, aws_endpoint: Endpoint, status: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("CREATE_IN_PROGRESS", "created"),
+        ("UPDATE_IN_PROGRESS", "updated"),
+        ("DELETE_IN_PROGRESS", "deleted"),
+        ("ROLLBACK_IN_PROGRESS", "rolled back"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "rolled back"),
+    ],
+)
+def test_an_operation_that_runs_is_told_since_when(
+    scripted: Stacks, aws_endpoint: Endpoint, status: str, word: str
+) -> None:
     aws_endpoint.clock.stop(datetime(2026, 3, 1, 12, 30, tzinfo=UTC))
     aws_endpoint.cloudformation.stack("Shop", status)
-    scripted.world = replace(scripted.world, clock=Moved(datetime(2026, 3, 1, 12, 30, 50, tzinfo=UTC) - datetime.now(UTC)))
+    scripted.world = replace(
+        scripted.world,
+        clock=Moved(datetime(2026, 3, 1, 12, 30, 50, tzinfo=UTC) - datetime.now(UTC)),
+    )
     found = state(scripted)
-    assert (found.status, found.cause) == ("warning", f"it is being {word} since 2026-03-01 12:30 UTC")
+    assert (found.status, found.cause) == (
+        "warning",
+        f"it is being {word} since 2026-03-01 12:30 UTC",
+    )
     assert found.since == "2026-03-01T12:30:00+00:00"
 
 
 @pytest.mark.parametrize(
     ("status", "command"),
     [
-        ("UPDATE_IN_PROGRESS", "aws cloudformation cancel-update-stack --stack-name Shop"), ("CREATE_IN_PROGRESS", EVENTS),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", EVENTS), ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", EVENTS),
+        ("UPDATE_IN_PROGRESS", "aws cloudformation cancel-update-stack --stack-name Shop"),
+        ("CREATE_IN_PROGRESS", EVENTS),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", EVENTS),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", EVENTS),
     ],
-)  # fmt: skip
-def test_an_operation_past_the_deadline_is_stuck(scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str) -> None:
+)
+def test_an_operation_past_the_deadline_is_stuck(
+    scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
     scripted.world = replace(scripted.world, clock=Moved(timedelta(seconds=50)))
     assert state(scripted).status != "failing"
@@ -189,8 +255,12 @@ def test_an_operation_past_the_deadline_is_stuck(scripted: Stacks, aws_endpoint:
     assert found.cause.startswith("it is stuck: it is being ")
 
 
-def test_a_deletion_of_an_old_stack_is_not_taken_for_stuck(scripted: Stacks, aws_endpoint: Endpoint) -> None:
-    shop = aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
+def test_a_deletion_of_an_old_stack_is_not_taken_for_stuck(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
+    shop = aws_endpoint.cloudformation.stack(
+        "Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"}
+    )
     shop.created = shop.updated = datetime.now(UTC) - timedelta(days=90)
     aws_endpoint.cloudformation.next("never")
     scripted.aws.write("cloudformation", "delete_stack", StackName="Shop")
@@ -209,28 +279,48 @@ def test_a_rollback_that_runs_says_why(scripted: Stacks, aws_endpoint: Endpoint)
     assert state(scripted).cause.endswith(" UTC: Service (AWS::ECS::Service): the image is gone")
 
 
-def test_a_deletion_that_failed_names_what_it_failed_at(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_deletion_that_failed_names_what_it_failed_at(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     shop = cloud.stack("Shop", "DELETE_IN_PROGRESS")
     cloud.event(shop, "Files", "AWS::S3::Bucket", "DELETE_FAILED", "The bucket is not empty", "f")
     shop.status = "DELETE_FAILED"
     found = state(scripted)
     assert found.cause == "Files (AWS::S3::Bucket): The bucket is not empty"
-    assert found.next == "aws cloudformation delete-stack --stack-name Shop --retain-resources Files"
+    assert (
+        found.next == "aws cloudformation delete-stack --stack-name Shop --retain-resources Files"
+    )
 
 
-@pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_a_state_is_told_also_where_its_events_may_not_be_read(scripted: Stacks, aws_endpoint: Endpoint, status: str) -> None:
-    aws_endpoint.cloudformation.stack("Shop", status).reason = "The following resource(s) failed: [Jobs]."
+@pytest.mark.parametrize(
+    "status", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"]
+)
+def test_a_state_is_told_also_where_its_events_may_not_be_read(
+    scripted: Stacks, aws_endpoint: Endpoint, status: str
+) -> None:
+    aws_endpoint.cloudformation.stack(
+        "Shop", status
+    ).reason = "The following resource(s) failed: [Jobs]."
     aws_endpoint.fault("DescribeStackEvents", times=None, kind="denied")
     found = state(scripted)
-    assert (found.status, found.detail) == ("warning" if status.endswith("COMPLETE") else "failing", status)
-    assert found.cause in ("its last update was rolled back", "The following resource(s) failed: [Jobs].")
+    assert (found.status, found.detail) == (
+        "warning" if status.endswith("COMPLETE") else "failing",
+        status,
+    )
+    assert found.cause in (
+        "its last update was rolled back",
+        "The following resource(s) failed: [Jobs].",
+    )
 
 
-def test_a_stack_that_may_not_be_looked_at_is_unknown_and_not_ok(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_stack_that_may_not_be_looked_at_is_unknown_and_not_ok(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
-    aws_endpoint.fault("DescribeStacks", kind="denied", resource="arn:aws:cloudformation:eu-west-1:1:stack/Shop/*")
+    aws_endpoint.fault(
+        "DescribeStacks", kind="denied", resource="arn:aws:cloudformation:eu-west-1:1:stack/Shop/*"
+    )
     signs, live = told(scripted)
     assert (signs["stack"].status, signs["stack"].detail, live) == ("unknown", "not allowed", None)
     assert "cloudformation:DescribeStacks" in signs["stack"].cause
@@ -242,9 +332,21 @@ DAY = datetime(2026, 3, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("drift", "cause", "detail"),
     [
-        ({"StackDriftStatus": "DRIFTED", "LastCheckTimestamp": DAY}, "somebody changed it by hand (checked 2026-03-01)", ""),
-        ({"StackDriftStatus": "DRIFTED"}, "somebody changed it by hand (checked at an unknown time)", ""),
-        ({"StackDriftStatus": "IN_SYNC", "LastCheckTimestamp": DAY}, "", ", as its template says (checked 2026-03-01)"),
+        (
+            {"StackDriftStatus": "DRIFTED", "LastCheckTimestamp": DAY},
+            "somebody changed it by hand (checked 2026-03-01)",
+            "",
+        ),
+        (
+            {"StackDriftStatus": "DRIFTED"},
+            "somebody changed it by hand (checked at an unknown time)",
+            "",
+        ),
+        (
+            {"StackDriftStatus": "IN_SYNC", "LastCheckTimestamp": DAY},
+            "",
+            ", as its template says (checked 2026-03-01)",
+        ),
         ({"StackDriftStatus": "NOT_CHECKED"}, "", ""),
         ({"StackDriftStatus": "UNKNOWN"}, "", ""),
     ],
@@ -259,19 +361,35 @@ def test_drift_is_told_where_somebody_has_looked_for_it(
     assert (signs["drift"].cause if "drift" in signs else "") == cause
 
 
-def test_drift_from_before_the_last_update_is_told_as_that(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_drift_from_before_the_last_update_is_told_as_that(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     shop = aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
-    shop.drift, shop.updated = {"StackDriftStatus": "DRIFTED", "LastCheckTimestamp": DAY}, DAY + timedelta(days=1)
-    assert told(scripted)[0]["drift"].cause == "somebody changed it by hand (checked 2026-03-01, before its last update)"
+    shop.drift, shop.updated = (
+        {
+            "StackDriftStatus": "DRIFTED",
+            "LastCheckTimestamp": DAY,
+        },
+        DAY + timedelta(days=1),
+    )
+    assert (
+        told(scripted)[0]["drift"].cause
+        == "somebody changed it by hand (checked 2026-03-01, before its last update)"
+    )
 
 
-def test_only_alarms_that_are_named_are_about_a_stack(scripted: Stacks, aws_endpoint: Endpoint) -> None:
+def test_only_alarms_that_are_named_are_about_a_stack(
+    scripted: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE")
     rings = [ringing("queue-is-old", QueueName="jobs"), ringing("of-somebody", ClusterName="main")]
     aws_endpoint.on("cloudwatch", "DescribeAlarms", {"MetricAlarms": rings})
     found = told(scripted, alarms=("queue-is-old",))[0]
     assert found.keys() == {"stack", "alarm queue-is-old"}
-    assert (found["alarm queue-is-old"].status, found["alarm queue-is-old"].cause) == ("failing", "it is over 5")
+    assert (found["alarm queue-is-old"].status, found["alarm queue-is-old"].cause) == (
+        "failing",
+        "it is over 5",
+    )
     aws_endpoint.fault("DescribeAlarms", times=None, kind="denied")
     found = told(scripted, alarms=("queue-is-old",))[0]
     assert (found["stack"].status, found["alarms"].status) == ("ok", "unknown")
@@ -287,30 +405,47 @@ def stacks(cloud: Cloud, tmp_path: Path) -> Stacks:
 
 @pytest.fixture
 def tap(stacks: Stacks) -> Callable[..., str]:
-    """A custom resource that fails at what its property `Fail` names, and at an update back if it is `Stuck`."""
+    """A custom resource that fails at what its property `Fail` names, and at an update back if it
+    is `Stuck`.
+    """
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         archive.writestr("index.py", TAP)
     arn = stacks.aws.write(
-        "lambda", "create_function", FunctionName="tap", Runtime="python3.11", Handler="index.handler", Timeout=30,
-        Role=f"arn:aws:iam::{ACCOUNT}:role/tap", Code={"ZipFile": body.getvalue()},
-    )["FunctionArn"]  # fmt: skip
+        "lambda",
+        "create_function",
+        FunctionName="tap",
+        Runtime="python3.11",
+        Handler="index.handler",
+        Timeout=30,
+        Role=f"arn:aws:iam::{ACCOUNT}:role/tap",
+        Code={"ZipFile": body.getvalue()},
+    )["FunctionArn"]
     until = time.monotonic() + 20
-    while stacks.aws.read("lambda", "get_function", FunctionName="tap")["Configuration"]["State"] != "Active":
+    while (
+        stacks.aws.read("lambda", "get_function", FunctionName="tap")["Configuration"]["State"]
+        != "Active"
+    ):
         assert time.monotonic() < until
-    return lambda **properties: template({"Tap": {"Type": "Custom::Tap", "Properties": {"ServiceToken": arn, **properties}}})
+    return lambda **properties: template(
+        {"Tap": {"Type": "Custom::Tap", "Properties": {"ServiceToken": arn, **properties}}}
+    )
 
 
 def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
-    assert signs == {"stack": Sign("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)}
+    assert signs == {
+        "stack": Sign("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)
+    }
     assert live is None
 
 
 def test_a_stack_that_was_deployed_is_ok_and_what_runs_is_returned(stacks: Stacks) -> None:
     stacks.deploy(ONE)
     signs, live = told(stacks)
-    assert [(one.what, one.status, one.detail) for one in signs.values()] == [("stack", "ok", "CREATE_COMPLETE")]
+    assert [(one.what, one.status, one.detail) for one in signs.values()] == [
+        ("stack", "ok", "CREATE_COMPLETE")
+    ]
     now = kind.live(stacks.job(), stacks.world)
     assert live is not None
     assert now is not None
@@ -321,7 +456,12 @@ def test_a_creation_that_was_rolled_back_is_failing_with_its_cause(stacks: Stack
     stacks.deploy(FAILS)
     signs, live = told(stacks)
     found = signs["stack"]
-    assert (found.status, found.detail, found.next, live) == ("failing", "ROLLBACK_COMPLETE", f"{DEPLOY} --recreate", None)
+    assert (found.status, found.detail, found.next, live) == (
+        "failing",
+        "ROLLBACK_COMPLETE",
+        f"{DEPLOY} --recreate",
+        None,
+    )
     assert found.cause.startswith("Never (Custom::Never): ")
 
 
@@ -330,13 +470,19 @@ def test_an_update_that_was_rolled_back_is_a_warning_with_its_cause(stacks: Stac
     stacks.deploy(FAILS)
     signs, live = told(stacks)
     found = signs["stack"]
-    assert (found.status, found.detail, found.next) == ("warning", "UPDATE_ROLLBACK_COMPLETE", DEPLOY)
+    assert (found.status, found.detail, found.next) == (
+        "warning",
+        "UPDATE_ROLLBACK_COMPLETE",
+        DEPLOY,
+    )
     assert found.cause.startswith("its last update was rolled back: Never (Custom::Never): ")
     assert live is not None
     assert live.run == "run1"
 
 
-def test_a_rollback_that_is_stuck_is_failing_with_its_cause(stacks: Stacks, tap: Callable[..., str]) -> None:
+def test_a_rollback_that_is_stuck_is_failing_with_its_cause(
+    stacks: Stacks, tap: Callable[..., str]
+) -> None:
     stacks.deploy(tap(Step="1"))
     stacks.deploy(tap(Step="2", Fail="Update", Stuck="yes"))
     found = state(stacks)
@@ -346,7 +492,9 @@ def test_a_rollback_that_is_stuck_is_failing_with_its_cause(stacks: Stacks, tap:
     assert found.next == f"{DEPLOY} --continue-rollback"
 
 
-def test_the_command_for_a_deletion_that_failed_deletes_the_stack(stacks: Stacks, tap: Callable[..., str]) -> None:
+def test_the_command_for_a_deletion_that_failed_deletes_the_stack(
+    stacks: Stacks, tap: Callable[..., str]
+) -> None:
     stacks.deploy(tap(Fail="Delete"))
     stacks.aws.write("cloudformation", "delete_stack", StackName="Shop")
     until = time.monotonic() + 20
@@ -367,15 +515,23 @@ def test_what_was_changed_by_hand_is_told_once_drift_was_detected(stacks: Stacks
     url = stacks.aws.read("sqs", "get_queue_url", QueueName="jobs")["QueueUrl"]
     assert told(stacks)[0].keys() == {"stack"}
     stacks.aws.write("sqs", "delete_queue", QueueUrl=url)
-    asked = stacks.aws.write("cloudformation", "detect_stack_drift", StackName="Shop")["StackDriftDetectionId"]
+    asked = stacks.aws.write("cloudformation", "detect_stack_drift", StackName="Shop")[
+        "StackDriftDetectionId"
+    ]
     until = time.monotonic() + 20
     look = "describe_stack_drift_detection_status"
-    while stacks.aws.read("cloudformation", look, StackDriftDetectionId=asked)["DetectionStatus"] == "DETECTION_IN_PROGRESS":
+    while (
+        stacks.aws.read("cloudformation", look, StackDriftDetectionId=asked)["DetectionStatus"]
+        == "DETECTION_IN_PROGRESS"
+    ):
         assert time.monotonic() < until
     signs, _ = told(stacks)
     assert signs["stack"].status == "ok"
     assert (signs["drift"].status, signs["drift"].detail) == ("warning", "drifted")
-    assert signs["drift"].cause == f"somebody changed it by hand (checked {datetime.now(UTC):%Y-%m-%d})"
+    assert (
+        signs["drift"].cause
+        == f"somebody changed it by hand (checked {datetime.now(UTC):%Y-%m-%d})"
+    )
     assert "describe-stack-resource-drifts --stack-name Shop" in signs["drift"].next
 
 
@@ -384,6 +540,12 @@ def test_the_permissions_cover_a_look(scripted: Stacks, aws_endpoint: Endpoint) 
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_ROLLBACK_COMPLETE")
     told(scripted)
     told(scripted, alarms=("queue-is-old",))
-    allowed = {action for one in kind.permissions(scripted.job(alarms=("queue-is-old",))) for action in one.actions}
-    assert "cloudwatch:DescribeAlarms" not in {action for one in kind.permissions(scripted.job()) for action in one.actions}
+    allowed = {
+        action
+        for one in kind.permissions(scripted.job(alarms=("queue-is-old",)))
+        for action in one.actions
+    }
+    assert "cloudwatch:DescribeAlarms" not in {
+        action for one in kind.permissions(scripted.job()) for action in one.actions
+    }
     assert set(aws_endpoint.calls.names()) <= allowed

@@ -1,4 +1,6 @@
-"""Local code and nested templates of a template are packaged by content, as the AWS CLI does it, or refused where that would not run."""
+"""Local code and nested templates of a template are packaged by content, as the AWS CLI does it, or
+refused where that would not run.
+"""
 
 import io
 import json
@@ -73,8 +75,12 @@ def at(text: str, path: tuple[str, ...]) -> Any:
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
-@pytest.mark.parametrize("known", PROPERTIES, ids=lambda known: f"{known.type}.{'.'.join(known.path)}")
-def test_every_property_of_the_table_is_given_the_address_of_its_package(repo: Repo, known: Any, form: str) -> None:
+@pytest.mark.parametrize(
+    "known", PROPERTIES, ids=lambda known: f"{known.type}.{'.'.join(known.path)}"
+)
+def test_every_property_of_the_table_is_given_the_address_of_its_package(
+    repo: Repo, known: Any, form: str
+) -> None:
     repo.write("infra/part.json", '{"Resources": {}}')
     text = json.dumps(resource(known.type, known.path, "part.json"))
     if form == "yaml":
@@ -91,18 +97,31 @@ def test_every_property_of_the_table_is_given_the_address_of_its_package(repo: R
         assert value == {known.bucket: "b", known.key: asset.key}
     else:
         assert value == f"s3://b/{asset.key}"
-    assert asset.key.endswith(".zip" if known.zipped else ".template" if known.form.name == "TEMPLATE" else ".json")
+    assert asset.key.endswith(
+        ".zip" if known.zipped else ".template" if known.form.name == "TEMPLATE" else ".json"
+    )
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        "s3://bucket/key", "https://bucket.s3.amazonaws.com/x", "http://x/y", {"Bucket": "b", "Key": "k"}, {"S3Bucket": "b", "S3Key": "k"},
-        {"ZipFile": "x"}, {"ImageUri": "x"}, {"Ref": "Code"}, {"Fn::Sub": "s3://${B}/k"}, "", None,
+        "s3://bucket/key",
+        "https://bucket.s3.amazonaws.com/x",
+        "http://x/y",
+        {"Bucket": "b", "Key": "k"},
+        {"S3Bucket": "b", "S3Key": "k"},
+        {"ZipFile": "x"},
+        {"ImageUri": "x"},
+        {"Ref": "Code"},
+        {"Fn::Sub": "s3://${B}/k"},
+        "",
+        None,
     ],
     ids=str,
-)  # fmt: skip
-def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(repo: Repo, value: Any) -> None:
+)
+def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
+    repo: Repo, value: Any
+) -> None:
     for known in PROPERTIES:
         text = json.dumps(resource(known.type, known.path, value))
         repo.write("t.json", text)
@@ -149,7 +168,11 @@ Resources:
 """
     )
     code, same, *parts = sorted(made.assets, key=lambda asset: asset.name, reverse=True)
-    assert [one.name for one in made.assets] == ["${Name}Fn.Code", "Globals.Function.CodeUri", "AWS::Include.Location"]
+    assert [one.name for one in made.assets] == [
+        "${Name}Fn.Code",
+        "Globals.Function.CodeUri",
+        "AWS::Include.Location",
+    ]
     assert {code.key.rpartition(".")[2], same.key.rpartition(".")[2]} >= {"zip"}
     assert "src/api" not in made.text
     assert "part.yaml" not in made.text
@@ -168,9 +191,11 @@ def test_the_key_is_the_content_and_nothing_else(repo: Repo) -> None:
     assert repo.packaged().assets[0].key == before
     keys = {before}
     for change in (
-        lambda: first.write_text("y"), lambda: first.chmod(0o755), lambda: first.rename(first.with_name("b.py")),
+        lambda: first.write_text("y"),
+        lambda: first.chmod(0o755),
+        lambda: first.rename(first.with_name("b.py")),
         lambda: repo.write("src/api/new.py"),
-    ):  # fmt: skip
+    ):
         change()
         keys.add(repo.packaged().assets[0].key)
     assert len(keys) == 5
@@ -210,26 +235,40 @@ def test_a_single_file_of_code_is_put_into_an_archive_and_an_archive_is_not(repo
 
 def test_nested_templates_are_packaged_from_the_inside_relative_to_themselves(repo: Repo) -> None:
     repo.write("infra/fn/index.py")
-    repo.write("infra/inner.yaml", "Resources: {Fn: {Type: AWS::Lambda::Function, Properties: {Code: fn}}}\n")
-    outer = "Resources: {In: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: infra/inner.yaml}}}\n"
+    repo.write(
+        "infra/inner.yaml",
+        "Resources: {Fn: {Type: AWS::Lambda::Function, Properties: {Code: fn}}}\n",
+    )
+    outer = (
+        "Resources: {In: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL:"
+        " infra/inner.yaml}}}\n"
+    )
     made = repo.packaged(text=outer)
     code, inner = made.assets
     assert (code.name, inner.name) == ("Fn.Code", "In.TemplateURL")
     assert (
         inner.text
-        == f'Resources: {{Fn: {{Type: AWS::Lambda::Function, Properties: {{Code: {{"S3Bucket": "b", "S3Key": "{code.key}"}}}}}}}}\n'
+        == 'Resources: {Fn: {Type: AWS::Lambda::Function, Properties: {Code: {"S3Bucket": "b",'
+        f' "S3Key": "{code.key}"}}}}}}}}\n'
     )
     assert made.text == outer.replace("infra/inner.yaml", f'"{WHERE.address}{inner.key}"')
     body = io.BytesIO()
     body.write(inner.text.encode())
     repo.write("infra/fn/index.py", "other")
-    assert repo.packaged().text != made.text  # the change of the code reaches the outermost template
+    assert (
+        repo.packaged().text != made.text
+    )  # the change of the code reaches the outermost template
 
 
 def test_templates_that_nest_each_other_are_refused(repo: Repo) -> None:
-    nested = "Resources: {{In: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {}}}}}}}"
+    nested = (
+        "Resources: {{In: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {}}}}}}}"
+    )
     repo.write("b.yaml", nested.format("template.yaml"))
-    assert repo.refusal(text=nested.format("b.yaml"))[0] == "b.yaml: In.TemplateURL nests template.yaml in itself"
+    assert (
+        repo.refusal(text=nested.format("b.yaml"))[0]
+        == "b.yaml: In.TemplateURL nests template.yaml in itself"
+    )
     for number in range(12):
         repo.write(f"n{number}.yaml", nested.format(f"n{number + 1}.yaml"))
     assert "nests n" in repo.refusal("n0.yaml")[0]
@@ -238,14 +277,21 @@ def test_templates_that_nest_each_other_are_refused(repo: Repo) -> None:
 def test_a_nested_template_that_cannot_be_read_is_named(repo: Repo) -> None:
     repo.write("b.yaml", "a: [")
     with pytest.raises(NoTemplate, match=r"b\.yaml"):
-        repo.packaged(text="Resources: {In: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: b.yaml}}}")
+        repo.packaged(
+            text=(
+                "Resources: {In: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL:"
+                " b.yaml}}}"
+            )
+        )
 
 
 # --- what cannot be packaged
 
 
 @pytest.mark.parametrize("value", ["nowhere", "../outside", "/etc", "link", "../repo2/x"])
-def test_a_path_that_is_not_there_or_leaves_the_repository_is_refused_by_name(repo: Repo, value: str) -> None:
+def test_a_path_that_is_not_there_or_leaves_the_repository_is_refused_by_name(
+    repo: Repo, value: str
+) -> None:
     repo.write("../outside/secret")
     repo.write("../repo2/x")
     repo.root.mkdir(exist_ok=True)
@@ -263,30 +309,50 @@ def test_a_link_in_the_code_that_leaves_it_is_refused(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("requirements.txt", "# tools\n\nrequests==2.32.0\n"), ("package.json", '{"dependencies": {"axios": "1"}}'), ("package.json", "{"),
-        ("pyproject.toml", '[project]\ndependencies = ["requests"]\n'), ("pom.xml", ""), ("build.gradle.kts", ""), ("go.mod", ""),
-        ("Gemfile", ""), ("Cargo.toml", ""),
+        ("requirements.txt", "# tools\n\nrequests==2.32.0\n"),
+        ("package.json", '{"dependencies": {"axios": "1"}}'),
+        ("package.json", "{"),
+        ("pyproject.toml", '[project]\ndependencies = ["requests"]\n'),
+        ("pom.xml", ""),
+        ("build.gradle.kts", ""),
+        ("go.mod", ""),
+        ("Gemfile", ""),
+        ("Cargo.toml", ""),
     ],
-)  # fmt: skip
-def test_a_program_whose_packages_are_not_installed_is_refused_with_sam_build(repo: Repo, name: str, text: str) -> None:
+)
+def test_a_program_whose_packages_are_not_installed_is_refused_with_sam_build(
+    repo: Repo, name: str, text: str
+) -> None:
     repo.write(f"src/api/{name}", text)
     assert repo.refusal(text=SAM) == (
-        f"template.yaml: Api.CodeUri needs what src/api/{name} names, and that is not installed in it", "run: sam build"
-    )  # fmt: skip
+        (
+            f"template.yaml: Api.CodeUri needs what src/api/{name} names, and that is not installed"
+            " in it"
+        ),
+        "run: sam build",
+    )
     repo.write(f"infra/src/api/{name}", text)
-    assert repo.refusal("infra/t.yaml", SAM)[1] == "run: sam build --template-file infra/t.yaml --build-dir infra/.aws-sam/build"
+    assert (
+        repo.refusal("infra/t.yaml", SAM)[1]
+        == "run: sam build --template-file infra/t.yaml --build-dir infra/.aws-sam/build"
+    )
     assert repo.refusal("t.yaml", SAM)[1] == "run: sam build --template-file t.yaml"
 
 
 @pytest.mark.parametrize(
     ("name", "text", "beside"),
     [
-        ("requirements.txt", "# none\n\n", ""), ("requirements.txt", "requests\n", "requests-2.32.0.dist-info/METADATA"),
-        ("package.json", '{"devDependencies": {"jest": "1"}}', ""), ("package.json", '{"dependencies": {}}', ""),
-        ("package.json", '{"dependencies": {"axios": "1"}}', "node_modules/axios/index.js"), ("pyproject.toml", "[tool.ruff]\n", ""),
+        ("requirements.txt", "# none\n\n", ""),
+        ("requirements.txt", "requests\n", "requests-2.32.0.dist-info/METADATA"),
+        ("package.json", '{"devDependencies": {"jest": "1"}}', ""),
+        ("package.json", '{"dependencies": {}}', ""),
+        ("package.json", '{"dependencies": {"axios": "1"}}', "node_modules/axios/index.js"),
+        ("pyproject.toml", "[tool.ruff]\n", ""),
     ],
-)  # fmt: skip
-def test_a_program_that_has_all_that_it_needs_is_packaged(repo: Repo, name: str, text: str, beside: str) -> None:
+)
+def test_a_program_that_has_all_that_it_needs_is_packaged(
+    repo: Repo, name: str, text: str, beside: str
+) -> None:
     repo.write(f"src/api/{name}", text)
     if beside:
         repo.write(f"src/api/{beside}")
@@ -296,7 +362,10 @@ def test_a_program_that_has_all_that_it_needs_is_packaged(repo: Repo, name: str,
 def test_a_program_with_a_build_method_has_to_be_built(repo: Repo) -> None:
     repo.write("src/api/app.ts")
     text = SAM + "    Metadata: {BuildMethod: esbuild}\n"
-    assert repo.refusal(text=text) == ("template.yaml: Api.CodeUri has to be built: its BuildMethod is esbuild", "run: sam build")
+    assert repo.refusal(text=text) == (
+        "template.yaml: Api.CodeUri has to be built: its BuildMethod is esbuild",
+        "run: sam build",
+    )
 
 
 def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Repo) -> None:
@@ -311,13 +380,20 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Re
     cdk.pack(made.assets[0], body)
     with zipfile.ZipFile(body) as archive:
         assert "requests/__init__.py" in archive.namelist()
-    assert made.notes == ("template.yaml is deployed as `sam build` has made it: .aws-sam/build/template.yaml",)
+    assert made.notes == (
+        "template.yaml is deployed as `sam build` has made it: .aws-sam/build/template.yaml",
+    )
     time.sleep(0.02)
     for name in ("template.yaml", "src/api/new.py", "src/api/requirements.txt"):
         time.sleep(0.02)
         repo.write(name, (repo.root / name).read_text() if (repo.root / name).exists() else "x")
-        assert repo.refusal() == (f"{name} has changed since `sam build` made .aws-sam/build/template.yaml", "run: sam build")
-        os.utime(repo.root / name, (1, 1))  # an old date does not make it older: it was put there now
+        assert repo.refusal() == (
+            f"{name} has changed since `sam build` made .aws-sam/build/template.yaml",
+            "run: sam build",
+        )
+        os.utime(
+            repo.root / name, (1, 1)
+        )  # an old date does not make it older: it was put there now
         assert repo.refusal()[1] == "run: sam build"
         time.sleep(0.02)
         repo.write(".aws-sam/build/template.yaml", SAM.replace("src/api", "Api"))
@@ -326,11 +402,17 @@ def test_what_sam_build_made_is_used_while_it_is_newer_than_its_sources(repo: Re
 
 def test_a_template_of_sam_build_that_rules_toml_names_itself_is_packaged(repo: Repo) -> None:
     repo.write("a/.aws-sam/build/Api/requirements.txt", "requests\n")
-    assert len(repo.packaged("a/.aws-sam/build/template.yaml", SAM.replace("src/api", "Api")).assets) == 1
+    assert (
+        len(repo.packaged("a/.aws-sam/build/template.yaml", SAM.replace("src/api", "Api")).assets)
+        == 1
+    )
 
 
 def test_a_function_that_sam_would_build_as_an_image_is_refused_by_name(repo: Repo) -> None:
-    image = "Resources: {Pic: {Type: AWS::Serverless::Function, Properties: {PackageType: Image%s}, Metadata: {Dockerfile: Dockerfile}}}"
+    image = (
+        "Resources: {Pic: {Type: AWS::Serverless::Function, Properties: {PackageType: Image%s},"
+        " Metadata: {Dockerfile: Dockerfile}}}"
+    )
     problem, next_ = repo.refusal(text=image % "")
     assert problem == "template.yaml: Pic is an image, which toolkit does not build for a stack"
     assert next_ == "deploy it with SAM's own CLI: sam build, then sam deploy --guided"
@@ -341,18 +423,30 @@ def test_a_function_that_sam_would_build_as_an_image_is_refused_by_name(repo: Re
 # --- hostile texts
 
 
-ALIASES = "a: &a [x, x]\n" + "".join(f"{chr(n + 1)}: &{chr(n + 1)} [*{chr(n)}, *{chr(n)}]\n" for n in range(97, 118))
+ALIASES = "a: &a [x, x]\n" + "".join(
+    f"{chr(n + 1)}: &{chr(n + 1)} [*{chr(n)}, *{chr(n)}]\n" for n in range(97, 118)
+)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "[" * 5000, "{a: " * 5000, "a: &a [*a]", ALIASES, "- 1", "", "a: 'x", "\x00", "Resources: [1, {Type: x}]",
+        "[" * 5000,
+        "{a: " * 5000,
+        "a: &a [*a]",
+        ALIASES,
+        "- 1",
+        "",
+        "a: 'x",
+        "\x00",
+        "Resources: [1, {Type: x}]",
         "Resources: {A: 1, B: {Type: AWS::Lambda::Function, Properties: [Code]}}",
-        "Globals: x\nResources: {Fn::ForEach::A: [1]}", "? [a]\n: b", "Resources: {A: {Type: [x], Properties: {Code: x}}}",
+        "Globals: x\nResources: {Fn::ForEach::A: [1]}",
+        "? [a]\n: b",
+        "Resources: {A: {Type: [x], Properties: {Code: x}}}",
     ],
     ids=range(13),
-)  # fmt: skip
+)
 def test_a_hostile_template_is_left_to_cloudformation_at_once(repo: Repo, text: str) -> None:
     began = time.monotonic()
     repo.root.mkdir()
@@ -371,7 +465,13 @@ def stacks(cloud: Cloud, tmp_path: Path) -> Stacks:
 
 FUNCTION = {
     "Type": "AWS::Lambda::Function",
-    "Properties": {"FunctionName": "local", "Runtime": "python3.11", "Handler": "index.handler", "Role": ROLE, "Code": "fn"},
+    "Properties": {
+        "FunctionName": "local",
+        "Runtime": "python3.11",
+        "Handler": "index.handler",
+        "Role": ROLE,
+        "Code": "fn",
+    },
 }
 
 
@@ -381,16 +481,29 @@ def code(stacks: Stacks) -> str:
     return str(found["CodeSha256"])
 
 
-def test_local_code_is_uploaded_shown_before_and_deployed_again_only_when_it_changes(stacks: Stacks) -> None:
+def test_local_code_is_uploaded_shown_before_and_deployed_again_only_when_it_changes(
+    stacks: Stacks,
+) -> None:
     (stacks.folder / "fn").mkdir()
     (stacks.folder / "fn/index.py").write_text("def handler(event, context):\n    return 1\n")
-    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="store",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
     stacks.write(template({"Fn": FUNCTION}))
     job = stacks.job(store="s3://store/tk")
     uploads = [call for call in stacks.preview(job).calls if call.name == "s3:PutObject"]
-    assert [(call.what["bucket"], call.what["key"].startswith("tk/artifacts/")) for call in uploads] == [("store", True)]
+    assert [
+        (call.what["bucket"], call.what["key"].startswith("tk/artifacts/")) for call in uploads
+    ] == [("store", True)]
     report = stacks.apply(job)
-    assert report.intents == ["s3:PutObject", "cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
+    assert report.intents == [
+        "s3:PutObject",
+        "cloudformation:CreateChangeSet",
+        "cloudformation:ExecuteChangeSet",
+    ]
     seen, _ = stacks.follow(job, report)
     assert seen.verdict == "succeeded", seen
     assert seen.live is not None
@@ -406,11 +519,29 @@ def test_local_code_is_uploaded_shown_before_and_deployed_again_only_when_it_cha
 
 
 def test_a_nested_local_template_is_deployed_with_its_parent(stacks: Stacks) -> None:
-    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
-    (stacks.folder / "inner.json").write_text(template({"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "inner"}}}))
-    stacks.write(template({"In": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": "inner.json"}}}))
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="store",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
+    (stacks.folder / "inner.json").write_text(
+        template({"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "inner"}}})
+    )
+    stacks.write(
+        template(
+            {
+                "In": {
+                    "Type": "AWS::CloudFormation::Stack",
+                    "Properties": {"TemplateURL": "inner.json"},
+                }
+            }
+        )
+    )
     job = stacks.job(store="s3://store")
-    assert [call.what["key"][:10] for call in stacks.preview(job).calls if call.name == "s3:PutObject"] == ["templates/"]
+    assert [
+        call.what["key"][:10] for call in stacks.preview(job).calls if call.name == "s3:PutObject"
+    ] == ["templates/"]
     assert stacks.follow(job, stacks.apply(job))[0].verdict == "succeeded"
     assert stacks.aws.read("sqs", "get_queue_url", QueueName="inner")["QueueUrl"]
 
@@ -427,13 +558,27 @@ def test_local_code_without_a_bucket_is_refused_before_anything_is_made(stacks: 
 
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_a_required_parameter_without_a_value_is_refused_before_with_its_name(stacks: Stacks, form: str, long: bool) -> None:
+def test_a_required_parameter_without_a_value_is_refused_before_with_its_name(
+    stacks: Stacks, form: str, long: bool
+) -> None:
     filler = "x" * 52_000 if long else "x"
     if form == "json":
-        text = template({}, Parameters={"Size": {"Type": "String"}, "Age": {"Type": "Number", "Default": 1}}, Description=filler)
+        text = template(
+            {},
+            Parameters={"Size": {"Type": "String"}, "Age": {"Type": "Number", "Default": 1}},
+            Description=filler,
+        )
     else:
-        text = f"# {filler}\nParameters:\n  Size: {{Type: String}}\n  Age: {{Type: Number, Default: 1}}\nResources: {{}}\n"
-    stacks.aws.write("s3", "create_bucket", Bucket="store", CreateBucketConfiguration={"LocationConstraint": REGION})
+        text = (
+            f"# {filler}\nParameters:\n  Size: {{Type: String}}\n  Age: {{Type: Number, Default:"
+            " 1}\nResources: {}\n"
+        )
+    stacks.aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="store",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
     stacks.write(text)
     with pytest.raises(Refused, match="parameter Size has no value"):
         stacks.preview(stacks.job(store="s3://store"))

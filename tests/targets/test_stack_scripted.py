@@ -1,4 +1,6 @@
-"""What AWS does that no emulator does: stale answers, lost ones, throttling, and every state that a stack can be in."""
+"""What AWS does that no emulator does: stale answers, lost ones, throttling, and every state that a
+stack can be in.
+"""
 
 import threading
 import time
@@ -23,12 +25,29 @@ REMOVED = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
 NEW = template({"Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2}}})
 
 STATES = (
-    "CREATE_IN_PROGRESS", "CREATE_FAILED", "CREATE_COMPLETE", "ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE",
-    "DELETE_IN_PROGRESS", "DELETE_FAILED", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_FAILED",
-    "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE",
-    "REVIEW_IN_PROGRESS", "IMPORT_IN_PROGRESS", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_IN_PROGRESS", "IMPORT_ROLLBACK_FAILED",
+    "CREATE_IN_PROGRESS",
+    "CREATE_FAILED",
+    "CREATE_COMPLETE",
+    "ROLLBACK_IN_PROGRESS",
+    "ROLLBACK_FAILED",
+    "ROLLBACK_COMPLETE",
+    "DELETE_IN_PROGRESS",
+    "DELETE_FAILED",
+    "UPDATE_IN_PROGRESS",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_COMPLETE",
+    "UPDATE_FAILED",
+    "UPDATE_ROLLBACK_IN_PROGRESS",
+    "UPDATE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "REVIEW_IN_PROGRESS",
+    "IMPORT_IN_PROGRESS",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_IN_PROGRESS",
+    "IMPORT_ROLLBACK_FAILED",
     "IMPORT_ROLLBACK_COMPLETE",
-)  # fmt: skip
+)
 HOPELESS = ("DELETE_FAILED", "IMPORT_ROLLBACK_FAILED")
 
 
@@ -45,14 +64,18 @@ def stacks(aws_endpoint: Endpoint, tmp_path: Path) -> Stacks:
 
 
 @pytest.mark.parametrize("status", STATES)
-def test_every_state_of_a_stack_is_answered(stacks: Stacks, aws_endpoint: Endpoint, status: str) -> None:
+def test_every_state_of_a_stack_is_answered(
+    stacks: Stacks, aws_endpoint: Endpoint, status: str
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", status, {"Service": "AWS::ECS::Service"})
     job = stacks.job()
     if status in HOPELESS:
         for ask in (stacks.preview, stacks.apply):
             with pytest.raises(Refused) as refused:
                 ask(job)
-            assert refused.value.facts["next"].startswith(("delete it for good first: aws ", "see aws "))
+            assert refused.value.facts["next"].startswith(
+                ("delete it for good first: aws ", "see aws ")
+            )
         assert not aws_endpoint.calls.count("CreateChangeSet")
         return
     preview = stacks.preview(job)
@@ -66,7 +89,9 @@ def test_every_state_of_a_stack_is_answered(stacks: Stacks, aws_endpoint: Endpoi
         mend = states.MENDS[status]
         assert names == [mend.call, *PLAIN]
         assert any(mend.flag in line for line in preview.warnings)
-        report = stacks.apply(stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset()))
+        report = stacks.apply(
+            stacks.job(token=job.token, wishes={mend.wish: True}), Report(yes=frozenset())
+        )
         assert report.intents == names
         assert stacks.follow(job, report)[0].verdict == "succeeded"
     else:
@@ -77,17 +102,29 @@ def test_every_state_of_a_stack_is_answered(stacks: Stacks, aws_endpoint: Endpoi
 
 
 def test_the_types_of_change_sets_follow_the_states(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    for name, status, wanted in (("A", "REVIEW_IN_PROGRESS", "CREATE"), ("B", "UPDATE_ROLLBACK_COMPLETE", "UPDATE"), ("C", "", "CREATE")):
+    for name, status, wanted in (
+        ("A", "REVIEW_IN_PROGRESS", "CREATE"),
+        ("B", "UPDATE_ROLLBACK_COMPLETE", "UPDATE"),
+        ("C", "", "CREATE"),
+    ):
         stacks.name = name
         if status:
             aws_endpoint.cloudformation.stack(name, status)
         stacks.apply(stacks.job())
         call = aws_endpoint.calls.of("CreateChangeSet")[-1].params
-        assert (call["StackName"], call["ChangeSetType"], call["IncludeNestedStacks"]) == (name, wanted, True)
+        assert (call["StackName"], call["ChangeSetType"], call["IncludeNestedStacks"]) == (
+            name,
+            wanted,
+            True,
+        )
 
 
-def test_a_stack_that_is_stuck_again_after_it_was_mended_is_left_to_a_person(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    aws_endpoint.cloudformation.stack("Shop", "UPDATE_ROLLBACK_FAILED", {"Service": "AWS::ECS::Service"})
+def test_a_stack_that_is_stuck_again_after_it_was_mended_is_left_to_a_person(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
+    aws_endpoint.cloudformation.stack(
+        "Shop", "UPDATE_ROLLBACK_FAILED", {"Service": "AWS::ECS::Service"}
+    )
     aws_endpoint.cloudformation.next("rollback_failed", failing="Service")
     with pytest.raises(Refused, match="the rollback of Shop is stuck"):
         stacks.apply(stacks.job())
@@ -99,7 +136,9 @@ def test_a_stack_that_is_stuck_again_after_it_was_mended_is_left_to_a_person(sta
 
 @pytest.mark.parametrize("plan", ["no_changes", "no_updates"])
 @pytest.mark.parametrize("there", [True, False])
-def test_a_change_set_without_changes_is_unchanged_and_taken_away(stacks: Stacks, aws_endpoint: Endpoint, plan: str, there: bool) -> None:
+def test_a_change_set_without_changes_is_unchanged_and_taken_away(
+    stacks: Stacks, aws_endpoint: Endpoint, plan: str, there: bool
+) -> None:
     cloud = aws_endpoint.cloudformation
     if there:
         cloud.stack("Shop", "UPDATE_COMPLETE")
@@ -112,27 +151,40 @@ def test_a_change_set_without_changes_is_unchanged_and_taken_away(stacks: Stacks
     assert not there or not cloud.stacks["Shop"].change_sets
 
 
-def test_early_validation_is_told_with_the_place_in_the_template(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_early_validation_is_told_with_the_place_in_the_template(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.stack("Shop", "UPDATE_COMPLETE")
     cloud.next_change_set(
-        "early_validation", validations=[{}, {"ValidationPath": "/Resources/B", "ValidationStatusReason": "no such thing"}]
+        "early_validation",
+        validations=[
+            {},
+            {"ValidationPath": "/Resources/B", "ValidationStatusReason": "no such thing"},
+        ],
     )
     report = Report()
-    with pytest.raises(CloudError, match=r"/Resources/Service/Properties/Imagee: extraneous key \[Imagee\] is not permitted"):
+    with pytest.raises(
+        CloudError,
+        match=r"/Resources/Service/Properties/Imagee: extraneous key \[Imagee\] is not permitted",
+    ):
         stacks.apply(stacks.job(), report)
     assert report.of("tell") == ["/Resources/B: no such thing"]
     assert report.intents == REMOVED
 
 
-def test_a_change_set_that_fails_says_why_and_leaves_no_empty_stack(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_change_set_that_fails_says_why_and_leaves_no_empty_stack(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.next_change_set("failed")
     with pytest.raises(CloudError, match="Invalid Serverless Application Specification"):
         stacks.apply(stacks.job())
     assert not aws_endpoint.cloudformation.stacks
 
 
-def test_changes_that_the_answer_with_values_leaves_out_are_shown(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_changes_that_the_answer_with_values_leaves_out_are_shown(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.stack("Shop", "UPDATE_COMPLETE")
     found = [cloud.change("Service"), cloud.change("Old", "AWS::SNS::Topic", "Remove")]
@@ -144,7 +196,11 @@ def test_changes_that_the_answer_with_values_leaves_out_are_shown(stacks: Stacks
     def short(params: dict[str, Any]) -> dict[str, Any]:
         answer = real(cloud, params)
         whole.append(answer["Changes"])
-        return {**answer, "Changes": answer["Changes"][:1]} if params.get("IncludePropertyValues") else answer
+        return (
+            {**answer, "Changes": answer["Changes"][:1]}
+            if params.get("IncludePropertyValues")
+            else answer
+        )
 
     aws_endpoint.on("cloudformation", "DescribeChangeSet", short)
     with pytest.raises(Refused) as refused:
@@ -165,7 +221,9 @@ def test_all_pages_of_changes_are_looked_at(stacks: Stacks, aws_endpoint: Endpoi
     assert report.of("consent") == ["--allow-delete"]
 
 
-def test_a_change_set_that_became_obsolete_is_made_and_shown_once_more(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_change_set_that_became_obsolete_is_made_and_shown_once_more(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.stack("Shop", "UPDATE_COMPLETE")
 
@@ -181,7 +239,9 @@ def test_a_change_set_that_became_obsolete_is_made_and_shown_once_more(stacks: S
     assert stacks.follow(job, report)[0].verdict == "succeeded"
 
 
-def test_nothing_is_put_into_a_bucket_of_somebody_else(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_nothing_is_put_into_a_bucket_of_somebody_else(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     stacks.write(template({"Flag": parameter("/a")}, Metadata={"long": "x" * 52_000}))
     aws_endpoint.s3.bucket("store", owner="222222222222")
     for ask in (stacks.preview, stacks.apply):
@@ -190,47 +250,71 @@ def test_nothing_is_put_into_a_bucket_of_somebody_else(stacks: Stacks, aws_endpo
     aws_endpoint.s3.bucket("ours")
     stacks.apply(stacks.job(store="s3://ours"))
     calls = aws_endpoint.calls.of("s3:*")
-    assert [one.operation for one in calls] == ["HeadObject", "HeadObject", "HeadObject", "PutObject"]
+    assert [one.operation for one in calls] == [
+        "HeadObject",
+        "HeadObject",
+        "HeadObject",
+        "PutObject",
+    ]
     assert {one.params["ExpectedBucketOwner"] for one in calls} == {"111111111111"}
 
 
 # --- how it ends
 
 
-def test_a_stale_description_is_not_taken_for_the_end_nor_for_the_outputs(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    aws_endpoint.cloudformation.next("success", stale=4, looks=1, outputs={"Url": "new", "Secret": "s"})
+def test_a_stale_description_is_not_taken_for_the_end_nor_for_the_outputs(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
+    aws_endpoint.cloudformation.next(
+        "success", stale=4, looks=1, outputs={"Url": "new", "Secret": "s"}
+    )
     job = stacks.job(outputs=("Url",))
     seen, looks = stacks.follow(job, stacks.apply(job))
     assert (seen.verdict, seen.outputs) == ("succeeded", {"Url": "new"})
     assert [one.phase for one in looks if one.phase == "reading the outputs"]
 
 
-def test_progress_is_told_in_words_and_every_event_once(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_progress_is_told_in_words_and_every_event_once(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.next("success", looks=1)
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
     assert "0 of 1 resources, waiting for Service" in [one.phase for one in looks]
     lines = [line for one in looks for line in one.lines]
     assert lines == [
-        "AWS::CloudFormation::Stack Shop CREATE_IN_PROGRESS", "AWS::ECS::Service Service CREATE_IN_PROGRESS",
-        "AWS::ECS::Service Service CREATE_COMPLETE", "AWS::CloudFormation::Stack Shop CREATE_COMPLETE",
-    ]  # fmt: skip
+        "AWS::CloudFormation::Stack Shop CREATE_IN_PROGRESS",
+        "AWS::ECS::Service Service CREATE_IN_PROGRESS",
+        "AWS::ECS::Service Service CREATE_COMPLETE",
+        "AWS::CloudFormation::Stack Shop CREATE_COMPLETE",
+    ]
     assert seen.state == "done"
 
 
 @pytest.mark.parametrize(
     ("course", "verdict", "flag"),
-    [("rollback", "rolled-back", ""), ("rollback_failed", "failed", " --continue-rollback"), ("failed", "failed", " --continue-rollback")],
+    [
+        ("rollback", "rolled-back", ""),
+        ("rollback_failed", "failed", " --continue-rollback"),
+        ("failed", "failed", " --continue-rollback"),
+    ],
 )
 def test_a_failure_is_told_at_once_with_its_first_real_cause(
     stacks: Stacks, aws_endpoint: Endpoint, course: str, verdict: str, flag: str
 ) -> None:
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
-    aws_endpoint.cloudformation.next(course, failing="Service", reason="Resource of type X already exists", looks=1)
+    aws_endpoint.cloudformation.next(
+        course, failing="Service", reason="Resource of type X already exists", looks=1
+    )
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
     cause = "Service (AWS::ECS::Service): Resource of type X already exists"
-    assert (seen.state, seen.verdict, seen.cause, seen.next) == ("failed", verdict, cause, f"toolkit deploy-stack shop{flag}")
+    assert (seen.state, seen.verdict, seen.cause, seen.next) == (
+        "failed",
+        verdict,
+        cause,
+        f"toolkit deploy-stack shop{flag}",
+    )
     if course != "failed":
         assert cause in [one.cause for one in looks if one.state == "running"]
         assert any(one.phase.startswith("rolling back: ") for one in looks)
@@ -245,17 +329,38 @@ NO_EXPORT = "No export named Network:ExportsOutputRefVpc found. Rollback request
     [
         (
             IN_USE,
-            "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack mail; toolkit deploy-stack Jobs-prod;"
-            " toolkit deploy-stack web; then: toolkit deploy-stack shop",
+            (
+                "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack"
+                " mail; toolkit deploy-stack Jobs-prod; toolkit deploy-stack web; then: toolkit"
+                " deploy-stack shop"
+            ),
         ),
         (
             "Cannot delete export infra:TopicArn as it is in use by mail.",
-            "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack mail; then: toolkit deploy-stack shop",
+            (
+                "first deploy what uses infra:TopicArn, without that import: toolkit deploy-stack"
+                " mail; then: toolkit deploy-stack shop"
+            ),
         ),
-        (NO_EXPORT, "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack shop"),
-        ("No export named topic-arn found", "first deploy the stack that exports topic-arn; then: toolkit deploy-stack shop"),
-        ("No export named $(x):y found", "first deploy the stack that exports $(x):y; then: toolkit deploy-stack shop"),
-        ("Template error: instance of Fn::GetAtt references undefined resource", "toolkit deploy-stack shop"),
+        (
+            NO_EXPORT,
+            (
+                "first deploy what exports it: toolkit deploy-stack Network; then: toolkit"
+                " deploy-stack shop"
+            ),
+        ),
+        (
+            "No export named topic-arn found",
+            "first deploy the stack that exports topic-arn; then: toolkit deploy-stack shop",
+        ),
+        (
+            "No export named $(x):y found",
+            "first deploy the stack that exports $(x):y; then: toolkit deploy-stack shop",
+        ),
+        (
+            "Template error: instance of Fn::GetAtt references undefined resource",
+            "toolkit deploy-stack shop",
+        ),
     ],
 )
 def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_next(
@@ -266,20 +371,34 @@ def test_a_reason_that_only_the_stack_itself_has_is_the_cause_and_its_remedy_is_
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
     assert (seen.verdict, seen.cause, seen.next) == ("rolled-back", reason, next_)
-    assert reason in [one.cause for one in looks if one.state == "running"]  # told at once, while it is rolled back
-    assert any(line.endswith(f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}") for one in looks for line in one.lines)
+    assert reason in [
+        one.cause for one in looks if one.state == "running"
+    ]  # told at once, while it is rolled back
+    assert any(
+        line.endswith(f"UPDATE_ROLLBACK_IN_PROGRESS: {reason}")
+        for one in looks
+        for line in one.lines
+    )
     found = health(stacks)
     assert (found.cause, found.next) == (f"its last update was rolled back: {reason}", next_)
 
 
-def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_creation_that_lacks_an_export_is_made_again_after_what_exports_it(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.next("rollback", own=NO_EXPORT)
     job = stacks.job()
     seen, _ = stacks.follow(job, stacks.apply(job))
-    assert seen.next == "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack shop --recreate"
+    assert (
+        seen.next
+        == "first deploy what exports it: toolkit deploy-stack Network; then: toolkit deploy-stack"
+        " shop --recreate"
+    )
 
 
-def test_a_failed_resource_comes_before_what_the_stack_says_of_it(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_failed_resource_comes_before_what_the_stack_says_of_it(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
     cloud.next("never")
@@ -287,13 +406,22 @@ def test_a_failed_resource_comes_before_what_the_stack_says_of_it(stacks: Stacks
     report = stacks.apply(job)
     shop = cloud.stacks["Shop"]
     cloud.event(shop, "Queue", "AWS::SQS::Queue", "UPDATE_FAILED", "Access denied", "q")
-    cloud.event(shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_IN_PROGRESS", IN_USE, shop.arn)
-    cloud.event(shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE", "", shop.arn)
+    cloud.event(
+        shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_IN_PROGRESS", IN_USE, shop.arn
+    )
+    cloud.event(
+        shop, "Shop", "AWS::CloudFormation::Stack", "UPDATE_ROLLBACK_COMPLETE", "", shop.arn
+    )
     seen = stacks.observe(job, report)
-    assert (seen.cause, seen.next) == ("Queue (AWS::SQS::Queue): Access denied", "toolkit deploy-stack shop")
+    assert (seen.cause, seen.next) == (
+        "Queue (AWS::SQS::Queue): Access denied",
+        "toolkit deploy-stack shop",
+    )
 
 
-def test_a_rollback_that_somebody_asked_for_is_told_as_that(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_rollback_that_somebody_asked_for_is_told_as_that(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service"})
     aws_endpoint.cloudformation.next("rollback", own="User Initiated")
     job = stacks.job()
@@ -314,17 +442,31 @@ def test_what_was_only_cancelled_is_no_cause(stacks: Stacks, aws_endpoint: Endpo
     job = stacks.job()
     report = stacks.apply(job)
     shop = cloud.stacks["Shop"]
-    cloud.event(shop, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", "Resource creation cancelled", "t")
+    cloud.event(
+        shop, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", "Resource creation cancelled", "t"
+    )
     seen = stacks.observe(job, report)
     assert (seen.state, seen.cause) == ("running", "")
-    cloud.event(shop, "Queue", "AWS::SQS::Queue", "CREATE_FAILED", "Access denied for operation\n  'sqs:CreateQueue'", "q")
+    cloud.event(
+        shop,
+        "Queue",
+        "AWS::SQS::Queue",
+        "CREATE_FAILED",
+        "Access denied for operation\n  'sqs:CreateQueue'",
+        "q",
+    )
     seen = stacks.observe(job, report, seen)
-    assert (seen.state, seen.cause) == ("running", "Queue (AWS::SQS::Queue): Access denied for operation 'sqs:CreateQueue'")
+    assert (seen.state, seen.cause) == (
+        "running",
+        "Queue (AWS::SQS::Queue): Access denied for operation 'sqs:CreateQueue'",
+    )
     cloud.event(shop, "Later", "AWS::SQS::Queue", "CREATE_FAILED", "something else", "l")
     assert stacks.observe(job, report, seen).cause == seen.cause
 
 
-def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     shop = cloud.stack("Shop", "UPDATE_COMPLETE")
     for number in range(1000):
@@ -335,18 +477,24 @@ def test_a_look_after_a_crash_reads_no_more_than_its_own_operation(stacks: Stack
     aws_endpoint.calls.clear()
     assert stacks.follow(job, Report(report.receipt))[0].verdict == "succeeded"
     shop.events = [one for one in shop.events if one.get("ClientRequestToken") != job.token]
-    assert stacks.observe(job, Report(report.receipt)).phase == "waiting for CloudFormation to begin"
+    assert (
+        stacks.observe(job, Report(report.receipt)).phase == "waiting for CloudFormation to begin"
+    )
     assert aws_endpoint.calls.count("DescribeStackEvents") <= 4
 
 
-def test_the_cause_inside_of_a_nested_stack_is_found(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_the_cause_inside_of_a_nested_stack_is_found(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     cloud = aws_endpoint.cloudformation
     cloud.next_change_set("complete", [cloud.change("Nest", "AWS::CloudFormation::Stack", "Add")])
     cloud.next("rollback", failing="Nest", nested="Broker", reason="quota exceeded")
     job = stacks.job()
     seen, looks = stacks.follow(job, stacks.apply(job))
     assert seen.cause == "Broker (AWS::ECS::Service): quota exceeded"
-    assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in [line for one in looks for line in one.lines]
+    assert "AWS::ECS::Service Broker CREATE_FAILED: quota exceeded" in [
+        line for one in looks for line in one.lines
+    ]
 
 
 def test_a_cleanup_after_an_update_is_its_success(stacks: Stacks, aws_endpoint: Endpoint) -> None:
@@ -370,7 +518,9 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_has_one_effect(
     seen, _ = stacks.follow(job, stacks.apply(job))
     assert (seen.verdict, hit.hits) == ("succeeded", 1)
     events = aws_endpoint.cloudformation.stacks["Shop"].events
-    assert [one["ResourceStatus"] for one in events if one["LogicalResourceId"] == "Shop"].count("CREATE_IN_PROGRESS") == 1
+    assert [one["ResourceStatus"] for one in events if one["LogicalResourceId"] == "Shop"].count(
+        "CREATE_IN_PROGRESS"
+    ) == 1
     assert len(aws_endpoint.cloudformation.stacks["Shop"].change_sets) == 1
 
 
@@ -390,7 +540,9 @@ class Deaf(Aws):
 
 @pytest.mark.parametrize("problem", [Throttled(call="x"), Unreachable(call="x", reason="silent")])
 @pytest.mark.parametrize("operation", ["describe_change_set", "describe_stacks"])
-def test_a_look_that_fails_says_nothing_of_the_stack(tmp_path: Path, aws_endpoint: Endpoint, operation: str, problem: CloudError) -> None:
+def test_a_look_that_fails_says_nothing_of_the_stack(
+    tmp_path: Path, aws_endpoint: Endpoint, operation: str, problem: CloudError
+) -> None:
     (tmp_path / "repo").mkdir()
     aws = Deaf("", 0, problem)
     stacks = Stacks(tmp_path / "repo", aws)
@@ -408,7 +560,9 @@ def test_a_look_that_fails_says_nothing_of_the_stack(tmp_path: Path, aws_endpoin
     assert stacks.follow(job, report)[0].verdict == "succeeded"
 
 
-def test_a_throttled_look_at_a_running_stack_is_the_runs_to_repeat(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_throttled_look_at_a_running_stack_is_the_runs_to_repeat(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     aws_endpoint.cloudformation.next("never")
     job = stacks.job()
     report = stacks.apply(job)
@@ -418,7 +572,9 @@ def test_a_throttled_look_at_a_running_stack_is_the_runs_to_repeat(stacks: Stack
     assert fault.hits == 1
 
 
-def test_nothing_is_made_twice_if_the_process_dies_between_any_call_and_its_receipt(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_nothing_is_made_twice_if_the_process_dies_between_any_call_and_its_receipt(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     for dies in range(1, 12):
         stacks.name = f"Shop{dies}"
         job, count = stacks.job(), 0
@@ -441,12 +597,18 @@ def test_nothing_is_made_twice_if_the_process_dies_between_any_call_and_its_rece
             stacks.apply(job, report)
         assert stacks.follow(job, report)[0].verdict == "succeeded"
         assert len(aws_endpoint.cloudformation.stacks[stacks.name].change_sets) == 1
-        begun = [one for one in aws_endpoint.cloudformation.stacks[stacks.name].events if one["ResourceStatus"] == "CREATE_IN_PROGRESS"]
+        begun = [
+            one
+            for one in aws_endpoint.cloudformation.stacks[stacks.name].events
+            if one["ResourceStatus"] == "CREATE_IN_PROGRESS"
+        ]
         assert len(begun) == 2  # the stack and its one resource
     assert dies > 4
 
 
-def test_a_change_set_that_aws_has_forgotten_is_known_by_its_events(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_change_set_that_aws_has_forgotten_is_known_by_its_events(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     job = stacks.job()
     report = stacks.apply(job)
     stacks.follow(job, report)
@@ -457,8 +619,13 @@ def test_a_change_set_that_aws_has_forgotten_is_known_by_its_events(stacks: Stac
     assert (again.intents, again.receipt["executed"]) == ([], True)
 
 
-def test_many_stacks_that_are_watched_at_one_moment_are_one_call(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    ids = [aws_endpoint.cloudformation.stack(f"S{number}", "CREATE_COMPLETE").arn for number in range(8)]
+def test_many_stacks_that_are_watched_at_one_moment_are_one_call(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
+    ids = [
+        aws_endpoint.cloudformation.stack(f"S{number}", "CREATE_COMPLETE").arn
+        for number in range(8)
+    ]
     found: list[Any] = []
     barrier = threading.Barrier(len(ids))
 
@@ -480,19 +647,34 @@ def test_many_stacks_that_are_watched_at_one_moment_are_one_call(stacks: Stacks,
 # --- an older image
 
 
-def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     repository = aws_endpoint.ecr.repository("backend")
     old, new = (aws_endpoint.ecr.image("backend", tag) for tag in ("v1", "v2"))
     ecs, cloud = aws_endpoint.ecs, aws_endpoint.cloudformation
     service = ecs.service("backend", f"{repository.uri}:v1", cluster="main")
-    stack = cloud.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"})
-    stack.resources["Service"].physical, stack.resources["Task"].physical = service.arn, service.definition
+    stack = cloud.stack(
+        "Shop",
+        "UPDATE_COMPLETE",
+        {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"},
+    )
+    stack.resources["Service"].physical, stack.resources["Task"].physical = (
+        service.arn,
+        service.definition,
+    )
     image = {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/backend:${Tag}"}
     stacks.write(
         template(
             {
-                "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
-                "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]}},
+                "Service": {
+                    "Type": "AWS::ECS::Service",
+                    "Properties": {"TaskDefinition": {"Ref": "Task"}},
+                },
+                "Task": {
+                    "Type": "AWS::ECS::TaskDefinition",
+                    "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]},
+                },
             },
             Parameters={"Tag": {"Type": "String", "Default": "v1"}},
         )
@@ -502,11 +684,18 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(stack
     tags = {"toolkit:run": "r", "toolkit:commit": "feedfacefeedfacefeed"}
     put = ecs.definition("backend", f"{repository.uri}@{new.digest}", tags=tags)
     ecs.foreign_update(service, put.arn)
-    warning = f"backend: this would put backend:v1 back instead of backend@{new.digest[7:19]} (commit feedfacefeed)"
+    warning = (
+        f"backend: this would put backend:v1 back instead of backend@{new.digest[7:19]} (commit"
+        " feedfacefeed)"
+    )
     assert stacks.preview(stacks.job()).warnings == (warning,)
     assert stacks.preview(stacks.job(parameters={"Tag": "v2"})).warnings == ()
     aws_endpoint.fault("DescribeServices", times=2, kind="denied")
-    assert stacks.preview(stacks.job()).warnings[0].startswith("cannot tell whether this puts an older image back: ")
+    assert (
+        stacks.preview(stacks.job())
+        .warnings[0]
+        .startswith("cannot tell whether this puts an older image back: ")
+    )
 
     cloud.next_change_set("complete", [cloud.change("Other", "AWS::SNS::Topic", "Add")])
     assert stacks.apply(stacks.job()).of("tell") == ["adds         Other  AWS::SNS::Topic"]
@@ -514,16 +703,35 @@ def test_a_stack_that_would_put_an_older_image_back_says_so_before_it_does(stack
     assert old.digest != new.digest
 
 
-BY_TAG = {"Fn::Join": ["", [{"Ref": "AWS::AccountId"}, ".dkr.ecr.", {"Ref": "AWS::Region"}, ".amazonaws.com/backend:", {"Ref": "Tag"}]]}
+BY_TAG = {
+    "Fn::Join": [
+        "",
+        [
+            {"Ref": "AWS::AccountId"},
+            ".dkr.ecr.",
+            {"Ref": "AWS::Region"},
+            ".amazonaws.com/backend:",
+            {"Ref": "Tag"},
+        ],
+    ]
+}
 
 
 @pytest.mark.parametrize(
     ("image", "given", "wanted"),
     [
-        (BY_TAG, {}, "v2"), ({"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/backend:${Tag}"}, {}, "v2"),
-        ({"Ref": "Tag"}, {}, "the image itself"), (BY_TAG, {"Tag": "v1"}, "v1"), ("x/backend:v1", {}, None), ({"Fn::Join": 5}, {}, None),
+        (BY_TAG, {}, "v2"),
+        (
+            {"Fn::Sub": "${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/backend:${Tag}"},
+            {},
+            "v2",
+        ),
+        ({"Ref": "Tag"}, {}, "the image itself"),
+        (BY_TAG, {"Tag": "v1"}, "v1"),
+        ("x/backend:v1", {}, None),
+        ({"Fn::Join": 5}, {}, None),
     ],
-)  # fmt: skip
+)
 def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
     stacks: Stacks, aws_endpoint: Endpoint, image: Any, given: dict[str, str], wanted: str | None
 ) -> None:
@@ -532,36 +740,62 @@ def test_a_parameter_that_names_the_image_gets_the_one_that_deploy_app_put_live(
     ecs, cloud = aws_endpoint.ecs, aws_endpoint.cloudformation
     service = ecs.service("backend", f"{repository.uri}:v1", cluster="main")
     stack = cloud.stack(
-        "Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"}, parameters={"Tag": "v1"}
+        "Shop",
+        "UPDATE_COMPLETE",
+        {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"},
+        parameters={"Tag": "v1"},
     )
-    stack.resources["Service"].physical, stack.resources["Task"].physical = service.arn, service.definition
+    stack.resources["Service"].physical, stack.resources["Task"].physical = (
+        service.arn,
+        service.definition,
+    )
     resources = {
         "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
-        "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]}},
+        "Task": {
+            "Type": "AWS::ECS::TaskDefinition",
+            "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": image}]},
+        },
     }
     stacks.write(template(resources, Parameters={"Tag": {"Type": "String", "Default": "v1"}}))
-    put = ecs.definition("backend", f"{repository.uri}@{new.digest}", tags={"toolkit:run": "r", "toolkit:version": "v2"})
+    put = ecs.definition(
+        "backend",
+        f"{repository.uri}@{new.digest}",
+        tags={"toolkit:run": "r", "toolkit:version": "v2"},
+    )
     ecs.foreign_update(service, put.arn)
     told = stacks.preview(stacks.job(parameters=given)).warnings
     assert any("would put" in line for line in told) is (wanted not in ("v2", "the image itself"))
     stacks.apply(stacks.job(parameters=given))
     [sent] = aws_endpoint.calls.of("CreateChangeSet")[-1].params["Parameters"]
     value = f"{repository.uri}@{new.digest}" if wanted == "the image itself" else wanted
-    assert sent == {"ParameterKey": "Tag", **({"ParameterValue": value} if wanted else {"UsePreviousValue": True})}
+    assert sent == {
+        "ParameterKey": "Tag",
+        **({"ParameterValue": value} if wanted else {"UsePreviousValue": True}),
+    }
 
 
-def test_a_revision_that_deploy_app_did_not_make_is_no_reason_to_warn(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_revision_that_deploy_app_did_not_make_is_no_reason_to_warn(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     service = aws_endpoint.ecs.service("backend", "x/backend:v1", cluster="main")
     stack = aws_endpoint.cloudformation.stack(
-        "Shop", "UPDATE_COMPLETE", {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"}
+        "Shop",
+        "UPDATE_COMPLETE",
+        {"Service": "AWS::ECS::Service", "Task": "AWS::ECS::TaskDefinition"},
     )
     stack.resources["Service"].physical = service.arn
     containers = [{"Name": "app", "Image": "x/backend:v0"}]
     stacks.write(
         template(
             {
-                "Service": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": {"Ref": "Task"}}},
-                "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": containers}},
+                "Service": {
+                    "Type": "AWS::ECS::Service",
+                    "Properties": {"TaskDefinition": {"Ref": "Task"}},
+                },
+                "Task": {
+                    "Type": "AWS::ECS::TaskDefinition",
+                    "Properties": {"ContainerDefinitions": containers},
+                },
             }
         )
     )
@@ -571,20 +805,28 @@ def test_a_revision_that_deploy_app_did_not_make_is_no_reason_to_warn(stacks: St
 # --- calls
 
 
-def test_a_create_change_set_says_what_is_needed_and_no_more(stacks: Stacks, aws_endpoint: Endpoint) -> None:
+def test_a_create_change_set_says_what_is_needed_and_no_more(
+    stacks: Stacks, aws_endpoint: Endpoint
+) -> None:
     role = {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}
     stacks.write(template({"Role": role, "Flag": parameter("/a")}))
     job = stacks.job()
     report = stacks.apply(job)
     call = aws_endpoint.calls.of("CreateChangeSet")[0].params
-    assert (call["Capabilities"], call["ChangeSetName"], call["ClientToken"]) == (["CAPABILITY_NAMED_IAM"], f"tk-{job.token}", job.token)
+    assert (call["Capabilities"], call["ChangeSetName"], call["ClientToken"]) == (
+        ["CAPABILITY_NAMED_IAM"],
+        f"tk-{job.token}",
+        job.token,
+    )
     assert aws_endpoint.calls.of("ExecuteChangeSet")[0].params["ClientRequestToken"] == job.token
     assert "RoleARN" not in call
     assert report.receipt["change_set"].startswith("arn:")
 
 
 def test_live_says_nothing_while_nobody_can_know(stacks: Stacks, aws_endpoint: Endpoint) -> None:
-    made = aws_endpoint.cloudformation.stack("Shop", "UPDATE_IN_PROGRESS", tags={"toolkit:version": "v2"})
+    made = aws_endpoint.cloudformation.stack(
+        "Shop", "UPDATE_IN_PROGRESS", tags={"toolkit:version": "v2"}
+    )
     job = stacks.job()
     live = kind.live(job, stacks.world)
     assert live is not None

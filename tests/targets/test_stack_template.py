@@ -1,4 +1,6 @@
-"""What is known of a template before it is deployed: parameters, secrets, tags, sameness, images, and the permissions of it all."""
+"""What is known of a template before it is deployed: parameters, secrets, tags, sameness, images,
+and the permissions of it all.
+"""
 
 import inspect
 import re
@@ -14,11 +16,18 @@ from toolkit.targets.cloudformation import deploy, images, sources, states
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.watch import stack_name
 
-DECLARED = [{"ParameterKey": "Size"}, {"ParameterKey": "Name", "DefaultValue": "shop"}, {"ParameterKey": "Old"}]
+DECLARED = [
+    {"ParameterKey": "Size"},
+    {"ParameterKey": "Name", "DefaultValue": "shop"},
+    {"ParameterKey": "Old"},
+]
 
 
 def test_parameters_are_what_is_given_and_the_previous_values_of_the_rest() -> None:
-    before = [{"ParameterKey": "Old", "ParameterValue": "1"}, {"ParameterKey": "Gone", "ParameterValue": "2"}]
+    before = [
+        {"ParameterKey": "Old", "ParameterValue": "1"},
+        {"ParameterKey": "Gone", "ParameterValue": "2"},
+    ]
     assert templates.parameters({"Size": "3"}, DECLARED, before) == [
         {"ParameterKey": "Size", "ParameterValue": "3"},
         {"ParameterKey": "Old", "UsePreviousValue": True},
@@ -39,11 +48,19 @@ def test_a_parameter_that_the_template_does_not_have_is_refused_with_those_that_
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DbPassword", "hunter2"), ("ApiKey", "qq7q"), ("API_KEY", "qq7q"), ("GithubToken", "abc"), ("Note", "AKIAIOSFODNN7EXAMPLE"),
-        ("Note", "-----BEGIN RSA PRIVATE KEY-----"), ("Database", "postgres://ada:pw@db/x"), ("Hidden", "qq7q"),
+        ("DbPassword", "hunter2"),
+        ("ApiKey", "qq7q"),
+        ("API_KEY", "qq7q"),
+        ("GithubToken", "abc"),
+        ("Note", "AKIAIOSFODNN7EXAMPLE"),
+        ("Note", "-----BEGIN RSA PRIVATE KEY-----"),
+        ("Database", "postgres://ada:pw@db/x"),
+        ("Hidden", "qq7q"),
     ],
-)  # fmt: skip
-def test_a_value_that_looks_like_a_credential_is_refused_with_the_way_to_give_one(name: str, value: str) -> None:
+)
+def test_a_value_that_looks_like_a_credential_is_refused_with_the_way_to_give_one(
+    name: str, value: str
+) -> None:
     with pytest.raises(Refused) as refused:
         templates.refuse_secrets({name: value}, [{"ParameterKey": "Hidden", "NoEcho": True}])
     assert value not in str(refused.value)
@@ -53,16 +70,25 @@ def test_a_value_that_looks_like_a_credential_is_refused_with_the_way_to_give_on
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DbPassword", "{{resolve:secretsmanager:db:SecretString:password}}"), ("DbPassword", ""), ("TokenSecret", "arn:aws:ssm:x"),
-        ("SecretName", "db"), ("TokenTtl", "60"), ("KeyPair", "ada"), ("Url", "https://example.com/x"),
+        ("DbPassword", "{{resolve:secretsmanager:db:SecretString:password}}"),
+        ("DbPassword", ""),
+        ("TokenSecret", "arn:aws:ssm:x"),
+        ("SecretName", "db"),
+        ("TokenTtl", "60"),
+        ("KeyPair", "ada"),
+        ("Url", "https://example.com/x"),
     ],
-)  # fmt: skip
+)
 def test_a_reference_to_a_secret_is_none(name: str, value: str) -> None:
     templates.refuse_secrets({name: value}, [])
 
 
 def test_tags_of_the_stack_are_kept_and_ours_are_renewed() -> None:
-    before = [{"Key": "team", "Value": "a"}, {"Key": "aws:x", "Value": "b"}, {"Key": "toolkit:commit", "Value": "old"}]
+    before = [
+        {"Key": "team", "Value": "a"},
+        {"Key": "aws:x", "Value": "b"},
+        {"Key": "toolkit:commit", "Value": "old"},
+    ]
     version = Version("v1-dirty-abc", None, "f", settings="s")
     ours = templates.marks(version, "run1", "t")
     assert {one["Key"]: one["Value"] for one in templates.tags(before, {"app": "x"}, ours)} == {
@@ -94,24 +120,43 @@ def test_a_deploy_of_what_is_there_is_the_same() -> None:
     assert not templates.same(TEXT, deployed, {}, SUMMARY, STACK, {"team": "y"})
     assert not templates.same(TEXT, deployed, {}, {"Parameters": []}, STACK, {})
     assert not templates.same("a: c", "a: b", {}, SUMMARY, STACK, {})
-    assert templates.same("a: b", "a: b", {"A": "2"}, {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]}, STACK, {})
+    assert templates.same(
+        "a: b",
+        "a: b",
+        {"A": "2"},
+        {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]},
+        STACK,
+        {},
+    )
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        {"ResourceTypes": ["AWS::CloudFormation::Stack"]}, {"DeclaredTransforms": ["AWS::Serverless-2016-10-31"]},
-        {"ResourceTypes": ["My::Own::Thing::MODULE"]}, {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]},
-        {"Parameters": [{"ParameterKey": "A", "ParameterType": "AWS::SSM::Parameter::Value<String>"}]},
+        {"ResourceTypes": ["AWS::CloudFormation::Stack"]},
+        {"DeclaredTransforms": ["AWS::Serverless-2016-10-31"]},
+        {"ResourceTypes": ["My::Own::Thing::MODULE"]},
+        {"Parameters": [{"ParameterKey": "A", "NoEcho": True}]},
+        {
+            "Parameters": [
+                {"ParameterKey": "A", "ParameterType": "AWS::SSM::Parameter::Value<String>"}
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_a_template_that_looks_elsewhere_may_mean_something_new(more: dict[str, Any]) -> None:
     assert templates.may_mean_more("{}", SUMMARY | more, {"A": "1"})
 
 
 def test_a_template_that_says_everything_itself_means_what_it_did() -> None:
-    bootstrap = {"ParameterKey": "BootstrapVersion", "ParameterType": "AWS::SSM::Parameter::Value<String>", "Description": "x [cdk:skip]"}
-    assert not templates.may_mean_more("{}", {"Parameters": [bootstrap, *SUMMARY["Parameters"]]}, {"A": "1"})
+    bootstrap = {
+        "ParameterKey": "BootstrapVersion",
+        "ParameterType": "AWS::SSM::Parameter::Value<String>",
+        "Description": "x [cdk:skip]",
+    }
+    assert not templates.may_mean_more(
+        "{}", {"Parameters": [bootstrap, *SUMMARY["Parameters"]]}, {"A": "1"}
+    )
     assert not templates.may_mean_more("Value: '{{resolve:secretsmanager:x}}'", {}, {})
     assert templates.may_mean_more("Value: '{{resolve:ssm:/x}}'", {}, {})
     assert templates.may_mean_more("Fn::Transform: x", {}, {})
@@ -125,7 +170,15 @@ def test_a_long_template_is_summed_up_here() -> None:
             "Transform": "T",
         }
     )
-    assert found["Parameters"] == [{"ParameterKey": "A", "ParameterType": "String", "NoEcho": True, "DefaultValue": "5", "Description": ""}]
+    assert found["Parameters"] == [
+        {
+            "ParameterKey": "A",
+            "ParameterType": "String",
+            "NoEcho": True,
+            "DefaultValue": "5",
+            "Description": "",
+        }
+    ]
     assert (found["ResourceTypes"], found["DeclaredTransforms"]) == (["AWS::SQS::Queue"], ["T"])
     assert templates.read_here({"Parameters": [], "Resources": None})["Parameters"] == []
 
@@ -133,7 +186,19 @@ def test_a_long_template_is_summed_up_here() -> None:
 # --- images
 
 KNOWN = images.values(ACCOUNT, REGION, "aws", "amazonaws.com", "Shop", {"Tag": "v2"})
-CDK_IMAGE = {"Fn::Join": ["", [{"Ref": "AWS::AccountId"}, ".dkr.ecr.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}, "/shop:v2"]]}
+CDK_IMAGE = {
+    "Fn::Join": [
+        "",
+        [
+            {"Ref": "AWS::AccountId"},
+            ".dkr.ecr.",
+            {"Ref": "AWS::Region"},
+            ".",
+            {"Ref": "AWS::URLSuffix"},
+            "/shop:v2",
+        ],
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -165,19 +230,35 @@ def test_the_images_of_a_templates_services_are_found_through_their_task_definit
         "Resources": {
             "Web": {"Type": images.SERVICE, "Properties": {"TaskDefinition": {"Ref": "Task"}}},
             "Other": {"Type": images.SERVICE, "Properties": {"TaskDefinition": "arn:aws:ecs:…"}},
-            "Task": {"Type": images.DEFINITION, "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": CDK_IMAGE}]}},
+            "Task": {
+                "Type": images.DEFINITION,
+                "Properties": {"ContainerDefinitions": [{"Name": "app", "Image": CDK_IMAGE}]},
+            },
         },
     }
-    assert images.wanted(template, KNOWN) == {"Web": ("Task", {"app": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"})}
+    assert images.wanted(template, KNOWN) == {
+        "Web": ("Task", {"app": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop:v2"})
+    }
     assert images.defaults(template) == {"A": "1"}
 
 
 def test_an_older_image_is_told_by_short_names() -> None:
     digest = "@sha256:" + "ab" * 32
-    assert images.older("backend", {"app": "x/shop:v1", "log": "x/log:1"}, {"app": f"x/shop{digest}", "log": "x/log:1"}, []) == [
-        "backend: this would put shop:v1 back instead of shop@abababababab"
-    ]
-    assert images.older("backend", {"app": "x/shop:v1"}, {"app": f"x/shop{digest}"}, [("x/shop:v1", f"x/shop{digest}")]) == []
+    assert images.older(
+        "backend",
+        {"app": "x/shop:v1", "log": "x/log:1"},
+        {"app": f"x/shop{digest}", "log": "x/log:1"},
+        [],
+    ) == ["backend: this would put shop:v1 back instead of shop@abababababab"]
+    assert (
+        images.older(
+            "backend",
+            {"app": "x/shop:v1"},
+            {"app": f"x/shop{digest}"},
+            [("x/shop:v1", f"x/shop{digest}")],
+        )
+        == []
+    )
     assert images.older("backend", {"app": None}, {"app": "x/shop:v1"}, []) == [
         "backend: this would put the image of its template back instead of shop:v1"
     ]
@@ -187,38 +268,72 @@ def test_an_older_image_is_told_by_short_names() -> None:
 
 
 def job(place: Place, stack: str = "Shop", **settings: Any) -> Job:
-    return Job("s", "s", "stack", "deploy-stack", place, kind.Settings(stack=stack, **settings), Version("v", None, "f"), "r", "t")
+    return Job(
+        "s",
+        "s",
+        "stack",
+        "deploy-stack",
+        place,
+        kind.Settings(stack=stack, **settings),
+        Version("v", None, "f"),
+        "r",
+        "t",
+    )
 
 
 def test_the_permissions_are_for_this_stack_in_this_place() -> None:
     found = kind.permissions(job(Place("dev", REGION, ACCOUNT), cdk="cdk"))
     actions = {action for one in found for action in one.actions}
-    assert {"cloudformation:ExecuteChangeSet", "iam:PassRole", "s3:PutObject", "ssm:GetParameter", "ecs:DescribeServices"} <= actions
+    assert {
+        "cloudformation:ExecuteChangeSet",
+        "iam:PassRole",
+        "s3:PutObject",
+        "ssm:GetParameter",
+        "ecs:DescribeServices",
+    } <= actions
     assert f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Shop/*" in found[0].resources
     [role] = [one for one in found if one.actions == ("iam:PassRole",)]
-    assert role.resources == (f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}",)
-    assert role.conditions == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
+    assert role.resources == (
+        f"arn:aws:iam::{ACCOUNT}:role/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-{REGION}",
+    )
+    assert role.conditions == {
+        "StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}
+    }
 
 
 def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> None:
     found = kind.permissions(job(Place(), template="t.yaml"))
-    assert not {action for one in found for action in one.actions} & {"iam:PassRole", "s3:PutObject", "ssm:GetParameter"}
+    assert not {action for one in found for action in one.actions} & {
+        "iam:PassRole",
+        "s3:PutObject",
+        "ssm:GetParameter",
+    }
     assert "caller's own permissions" in found[0].why
     assert "arn:aws:cloudformation:*:*:stack/Shop/*" in found[0].resources
 
 
 def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
-    found = kind.permissions(job(Place("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml"))
+    found = kind.permissions(
+        job(Place("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml")
+    )
     [store] = [one for one in found if "s3:PutObject" in one.actions]
     assert store.resources == (
-        "arn:aws:s3:::state", "arn:aws:s3:::state/team/templates/*", "arn:aws:s3:::state/team/artifacts/*"
-    )  # fmt: skip
+        "arn:aws:s3:::state",
+        "arn:aws:s3:::state/team/templates/*",
+        "arn:aws:s3:::state/team/artifacts/*",
+    )
 
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(deploy) + inspect.getsource(sources)
-    found = {action for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk")) for action in one.actions}
-    calls = {mend.call for mend in states.MENDS.values()} | set(re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text))
+    found = {
+        action
+        for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk"))
+        for action in one.actions
+    }
+    calls = {mend.call for mend in states.MENDS.values()} | set(
+        re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
+    )
     assert len(calls) >= 9
     assert calls <= found
 

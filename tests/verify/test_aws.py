@@ -21,16 +21,30 @@ KINDS = ("bucket", "table", "queue", "topic", "parameter", "secret")
 def made(cloud: Cloud) -> Aws:
     """An account with one of each."""
     aws = cloud.aws()
-    aws.write("s3", "create_bucket", Bucket="things", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.write(
+        "s3",
+        "create_bucket",
+        Bucket="things",
+        CreateBucketConfiguration={"LocationConstraint": REGION},
+    )
     key = {"AttributeName": "id"}
     aws.write(
-        "dynamodb", "create_table", TableName="things", BillingMode="PAY_PER_REQUEST", KeySchema=[{**key, "KeyType": "HASH"}],
+        "dynamodb",
+        "create_table",
+        TableName="things",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{**key, "KeyType": "HASH"}],
         AttributeDefinitions=[{**key, "AttributeType": "S"}],
-    )  # fmt: skip
+    )
     aws.write("sqs", "create_queue", QueueName="things")
     aws.write("sns", "create_topic", Name="things")
     aws.write("ssm", "put_parameter", Name="things", Value="open-sesame", Type="SecureString")
-    aws.write("secretsmanager", "create_secret", Name="things", SecretString=json.dumps({"password": "open-sesame", "n": 7}))
+    aws.write(
+        "secretsmanager",
+        "create_secret",
+        Name="things",
+        SecretString=json.dumps({"password": "open-sesame", "n": 7}),
+    )
     return aws
 
 
@@ -47,7 +61,10 @@ def test_every_sort_has_its_permissions() -> None:
     assert presence.ACTIONS.keys() == set(KINDS)
     for what in KINDS:
         [statement] = permissions(Settings(aws=f"{what}:things"))
-        assert (statement.actions, statement.why) == (presence.ACTIONS[what], f"see that {what} things is there")
+        assert (statement.actions, statement.why) == (
+            presence.ACTIONS[what],
+            f"see that {what} things is there",
+        )
 
 
 def test_what_may_not_be_asked_is_not_missing(aws_endpoint: Endpoint) -> None:
@@ -58,7 +75,11 @@ def test_what_may_not_be_asked_is_not_missing(aws_endpoint: Endpoint) -> None:
 
 
 def test_a_secret_that_is_to_be_deleted_is_not_well(aws_endpoint: Endpoint) -> None:
-    aws_endpoint.on("secretsmanager", "DescribeSecret", {"Name": "things", "DeletedDate": datetime(2026, 11, 27, tzinfo=UTC)})
+    aws_endpoint.on(
+        "secretsmanager",
+        "DescribeSecret",
+        {"Name": "things", "DeletedDate": datetime(2026, 11, 27, tzinfo=UTC)},
+    )
     with pytest.raises(CloudError, match="secret things is to be deleted"):
         presence.look(Aws(None, "eu-west-1"), "secret", "things", ACCOUNT)
 
@@ -71,21 +92,28 @@ def test_a_secret_that_is_to_be_deleted_is_not_well(aws_endpoint: Endpoint) -> N
         (Secret("word", secret="{name}", key="n"), "7"),
         (Secret("word", secret="{name}"), '{"password": "open-sesame", "n": 7}'),
     ],
-)  # fmt: skip
-def test_a_secret_comes_from_where_rules_toml_says(secret: Secret, value: str, cloud: Cloud) -> None:
+)
+def test_a_secret_comes_from_where_rules_toml_says(
+    secret: Secret, value: str, cloud: Cloud
+) -> None:
     assert secrets.value(secret, made(cloud), {"name": "things"}) == value
 
 
 @pytest.mark.parametrize(
     ("secret", "words"),
     [
-        (Secret("word", env="NOT_SET_ANYWHERE"), "the variable NOT_SET_ANYWHERE of secret 'word' is not set"),
+        (
+            Secret("word", env="NOT_SET_ANYWHERE"),
+            "the variable NOT_SET_ANYWHERE of secret 'word' is not set",
+        ),
         (Secret("word", ssm="other"), "there is no parameter other in eu-west-1 for secret 'word'"),
         (Secret("word", secret="other"), "there is no secret other in eu-west-1 for secret 'word'"),
         (Secret("word", secret="things", key="user"), "things has no key user for secret 'word'"),
     ],
-)  # fmt: skip
-def test_one_that_is_not_there_is_refused_without_a_word_of_any(secret: Secret, words: str, cloud: Cloud) -> None:
+)
+def test_one_that_is_not_there_is_refused_without_a_word_of_any(
+    secret: Secret, words: str, cloud: Cloud
+) -> None:
     with pytest.raises(Refused) as refused:
         secrets.value(secret, made(cloud), {})
     assert str(refused.value) == words
@@ -93,7 +121,9 @@ def test_one_that_is_not_there_is_refused_without_a_word_of_any(secret: Secret, 
 
 
 def test_what_a_secret_needs_is_said_narrowly() -> None:
-    [stored] = secrets.permissions(Secret("word", secret="demo{suffix}"), "eu-west-1", ACCOUNT, {"suffix": "-prod"})
+    [stored] = secrets.permissions(
+        Secret("word", secret="demo{suffix}"), "eu-west-1", ACCOUNT, {"suffix": "-prod"}
+    )
     assert stored.resources == ("arn:aws:secretsmanager:eu-west-1:111111111111:secret:demo-prod-*",)
     [parameter] = secrets.permissions(Secret("word", ssm="/demo/word"), "eu-west-1", ACCOUNT, {})
     assert parameter.resources == ("arn:aws:ssm:eu-west-1:111111111111:parameter/demo/word",)

@@ -9,7 +9,12 @@ from toolkit.model import Miss
 from toolkit.verify import expect
 from toolkit.verify.expect import Expect
 
-CARS = {"cars": [{"id": "c1", "price": 30}, {"id": "c2", "price": 45.5}], "next": None, "open": True, "n": 2}
+CARS = {
+    "cars": [{"id": "c1", "price": 30}, {"id": "c2", "price": 45.5}],
+    "next": None,
+    "open": True,
+    "n": 2,
+}
 
 
 def of_json(path: str, wanted: Any, content: Any = CARS) -> list[Miss]:
@@ -54,7 +59,11 @@ def test_a_condition_that_holds_is_no_miss(path: str, wanted: Any) -> None:
         ("$.open", 1, ("1", "true")),
         ("$.gone", "x", ('"x"', "nothing is there")),
         ("$.n", {"exists": False}, ("nothing", "2")),
-        ("$.cars", {"length": 3}, ("3 items", '[{"id": "c1", "price": 30}, {"id": "c2", "price": 45.5}]')),
+        (
+            "$.cars",
+            {"length": 3},
+            ("3 items", '[{"id": "c1", "price": 30}, {"id": "c2", "price": 45.5}]'),
+        ),
         ("$.n", {"min": 3}, ("at least 3", "2")),
         ("$.open", {"min": 0}, ("at least 0", "true")),
         ("$.n", {"max": 1, "type": "string"}, ('at most 1, a value of type "string"', "2")),
@@ -63,7 +72,9 @@ def test_a_condition_that_holds_is_no_miss(path: str, wanted: Any) -> None:
         ("$.open", {"type": "number"}, ('a value of type "number"', "true")),
     ],
 )
-def test_one_that_does_not_hold_is_told_with_both_sides(path: str, wanted: Any, miss: tuple[str, str]) -> None:
+def test_one_that_does_not_hold_is_told_with_both_sides(
+    path: str, wanted: Any, miss: tuple[str, str]
+) -> None:
     assert of_json(path, wanted) == [Miss(path, *miss)]
 
 
@@ -96,18 +107,43 @@ def test_what_cannot_be_expected_is_told_when_rules_are_read(wanted: Expect, wor
     assert words in (expect.problem(wanted) or "")
 
 
-@pytest.mark.parametrize(("status", "wanted", "miss"), [
-    (200, None, None), (204, None, None), (301, None, ("2xx", "301")), (404, 404, None), (500, 404, ("404", "500")),
-    (201, (200, 201), None), (500, (200, 201), ("200 or 201", "500")),
-])  # fmt: skip
-def test_a_status_is_the_wanted_one_or_any_good_one(status: int, wanted: Any, miss: tuple[str, str] | None) -> None:
-    assert list(expect.of_status(status, wanted)) == ([] if miss is None else [Miss("status", *miss)])
+@pytest.mark.parametrize(
+    ("status", "wanted", "miss"),
+    [
+        (200, None, None),
+        (204, None, None),
+        (301, None, ("2xx", "301")),
+        (404, 404, None),
+        (500, 404, ("404", "500")),
+        (201, (200, 201), None),
+        (500, (200, 201), ("200 or 201", "500")),
+    ],
+)
+def test_a_status_is_the_wanted_one_or_any_good_one(
+    status: int, wanted: Any, miss: tuple[str, str] | None
+) -> None:
+    assert list(expect.of_status(status, wanted)) == (
+        [] if miss is None else [Miss("status", *miss)]
+    )
 
 
 def test_of_several_headers_of_a_name_one_has_to_fit() -> None:
-    headers = [("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("Content-Type", "text/html; charset=utf-8")]
-    assert list(expect.of_headers(headers, {"Set-Cookie": {"like": "b=*"}, "content-type": {"like": "text/*"}})) == []
-    assert list(expect.of_headers(headers, {"X-Frame-Options": "DENY"})) == [Miss("header X-Frame-Options", '"DENY"', "nothing is there")]
+    headers = [
+        ("Set-Cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("Content-Type", "text/html; charset=utf-8"),
+    ]
+    assert (
+        list(
+            expect.of_headers(
+                headers, {"Set-Cookie": {"like": "b=*"}, "content-type": {"like": "text/*"}}
+            )
+        )
+        == []
+    )
+    assert list(expect.of_headers(headers, {"X-Frame-Options": "DENY"})) == [
+        Miss("header X-Frame-Options", '"DENY"', "nothing is there")
+    ]
 
 
 def test_too_late_is_a_miss_with_both_times() -> None:

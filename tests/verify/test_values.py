@@ -27,7 +27,9 @@ NOW = datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
 
 
 def test_names_are_found_wherever_they_stand() -> None:
-    settings = Settings("GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1})
+    settings = Settings(
+        "GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1}
+    )
     assert names(settings) == {"car", "key", "token", "b", "day"}
 
 
@@ -42,7 +44,10 @@ def test_json_in_a_body_needs_no_doubling() -> None:
 
 
 def test_days_are_added_to_a_day() -> None:
-    assert filled(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http == "GET /2026-12-31/2027-01-02"
+    assert (
+        filled(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
+        == "GET /2026-12-31/2027-01-02"
+    )
 
 
 def test_days_are_added_to_nothing_else() -> None:
@@ -71,10 +76,19 @@ def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> N
         list(expect.of_json({"a": 1}, settings.json))
 
 
-@pytest.mark.parametrize("written", [
-    r"my\/sec\/ret+val=x&Y", r"my/sec/ret+val=x\u0026Y", "my/sec/ret+val=x&amp;Y", "my/sec/ret%2Bval%3Dx%26Y",
-    "my/sec/ret%2bval%3dx%26Y", "my%2Fsec%2Fret%2Bval%3Dx%26Y", "my%2fsec%2fret%2bval%3dx%26Y", "my/sec/ret+val=x&y.example.com",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"my\/sec\/ret+val=x&Y",
+        r"my/sec/ret+val=x\u0026Y",
+        "my/sec/ret+val=x&amp;Y",
+        "my/sec/ret%2Bval%3Dx%26Y",
+        "my/sec/ret%2bval%3dx%26Y",
+        "my%2Fsec%2Fret%2Bval%3Dx%26Y",
+        "my%2fsec%2fret%2bval%3dx%26Y",
+        "my/sec/ret+val=x&y.example.com",
+    ],
+)
 def test_a_secret_is_hidden_however_an_answer_writes_it(written: str) -> None:
     assert "ret" not in Veil({"p": "my/sec/ret+val=x&Y"}).over(written)
 
@@ -100,7 +114,18 @@ def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
         lambda value: value.upper(),
         lambda value: value.encode("latin-1").decode("utf-8", "replace"),
     ],
-    ids=["raw", "json", "url", "base64", "go's page", "JavaScript's url", "Java's json", "Python's", "capitals", "latin-1"],
+    ids=[
+        "raw",
+        "json",
+        "url",
+        "base64",
+        "go's page",
+        "JavaScript's url",
+        "Java's json",
+        "Python's",
+        "capitals",
+        "latin-1",
+    ],
 )
 def test_a_secret_is_hidden_in_every_form(form: Any) -> None:
     secret = 'p&"ss wörd/1'
@@ -139,4 +164,7 @@ def test_a_captured_value_is_hidden_from_then_on_unless_it_is_short() -> None:
 
 
 def test_what_anybody_knows_to_be_secret_is_hidden_too() -> None:
-    assert Veil(also=lambda text: text.replace("AKIA", "[redacted]")).over("key AKIA") == "key [redacted]"
+    assert (
+        Veil(also=lambda text: text.replace("AKIA", "[redacted]")).over("key AKIA")
+        == "key [redacted]"
+    )

@@ -18,8 +18,9 @@ MOST_FOLDERS = 10
 
 
 class Coverage(Struct, frozen=True):
-    """How many tracked paths a rule matches, `ignore` covers, or nothing does; `folders` are where most of the last are
-    (a file that is alone there stands by itself)."""
+    """How many tracked paths a rule matches, `ignore` covers, or nothing does; `folders` are where
+    most of the last are (a file that is alone there stands by itself).
+    """
 
     matched: int
     ignored: int
@@ -28,8 +29,9 @@ class Coverage(Struct, frozen=True):
 
 
 class Uncovered(Struct, frozen=True):
-    """A source of a Dockerfile's line that brings `count` files into the image (`example` is one) which no rule sends to its app,
-    or which are `ignored`."""
+    """A source of a Dockerfile's line that brings `count` files into the image (`example` is one)
+    which no rule sends to its app, or which are `ignored`.
+    """
 
     dockerfile: str
     line: int
@@ -40,8 +42,12 @@ class Uncovered(Struct, frozen=True):
     ignored: bool = False
 
 
-def coverage(lists: Sequence[Sequence[str]], paths: Sequence[str], ignore: Sequence[str] = ()) -> Coverage:
-    """Count the paths by what the rules (their lists of patterns) make of them. What is ignored is ignored, whatever matches."""
+def coverage(
+    lists: Sequence[Sequence[str]], paths: Sequence[str], ignore: Sequence[str] = ()
+) -> Coverage:
+    """Count the paths by what the rules (their lists of patterns) make of them. What is ignored is
+    ignored, whatever matches.
+    """
     matcher = Matcher([ignore, *lists])
     seen: Counter[str] = Counter()
     folders: dict[str, list[str]] = {}
@@ -51,9 +57,14 @@ def coverage(lists: Sequence[Sequence[str]], paths: Sequence[str], ignore: Seque
         seen[verdict] += 1
         if verdict == "unmatched":
             folders.setdefault(path.partition("/")[0] + "/" * ("/" in path), []).append(path)
-    counts = ((folder if len(inside) > 1 else inside[0], len(inside)) for folder, inside in folders.items())
+    counts = (
+        (folder if len(inside) > 1 else inside[0], len(inside))
+        for folder, inside in folders.items()
+    )
     fullest = sorted(counts, key=lambda one: (-one[1], one[0]))
-    return Coverage(seen["matched"], seen["ignored"], seen["unmatched"], tuple(fullest[:MOST_FOLDERS]))
+    return Coverage(
+        seen["matched"], seen["ignored"], seen["unmatched"], tuple(fullest[:MOST_FOLDERS])
+    )
 
 
 def uncovered_sources(
@@ -68,10 +79,11 @@ def uncovered_sources(
 ) -> tuple[Uncovered, ...]:
     """The sources of Dockerfiles whose change would not call for the app that is built from them.
 
-    `dockerfiles` are path -> text, `lists` the rules' patterns, `contexts` the build context of each Dockerfile, `owners` the
-    rules (indices in `lists`) which deploy an app built from it; a Dockerfile without an entry there is nobody's and is left
-    out. `accept` is what a person has said needs no rule. What `ignore` has is missed, too, unless a rule of the app leaves it
-    out by a `!` pattern of its own. `ignored` are path -> text of .dockerignore files.
+    `dockerfiles` are path -> text, `lists` the rules' patterns, `contexts` the build context of
+    each Dockerfile, `owners` the rules (indices in `lists`) which deploy an app built from it; a
+    Dockerfile without an entry there is nobody's and is left out. `accept` is what a person has
+    said needs no rule. What `ignore` has is missed, too, unless a rule of the app leaves it out by
+    a `!` pattern of its own. `ignored` are path -> text of .dockerignore files.
     """
     matcher = Matcher([ignore, accept, *lists])
     hits = ((path, frozenset(rule - 2 for rule, _ in matcher.match(path))) for path in paths)
@@ -81,14 +93,27 @@ def uncovered_sources(
     for dockerfile, text in dockerfiles.items():
         if dockerfile in owners:
             context = _folder(contexts.get(dockerfile, ""))
-            ignore_text = (ignored or {}).get(ignore_file(dockerfile, context, ignored or {}) or "", "")
+            ignore_text = (ignored or {}).get(
+                ignore_file(dockerfile, context, ignored or {}) or "", ""
+            )
             out = keeps_out(ignore_text)
             mine = owners[dockerfile]
-            sent = [(path, rules) for path, rules in asked if (-2 in rules or not rules & mine) and _is_sent(path, context, out)]
+            sent = [
+                (path, rules)
+                for path, rules in asked
+                if (-2 in rules or not rules & mine) and _is_sent(path, context, out)
+            ]
             missed = [path for path, rules in sent if -2 not in rules]
-            hidden = [path for path, rules in sent if -2 in rules and not any(rule in mine for rule, _ in away.match(path))]
+            hidden = [
+                path
+                for path, rules in sent
+                if -2 in rules and not any(rule in mine for rule, _ in away.match(path))
+            ]
             for paths_of, is_ignored in ((missed, False), (hidden, True)):
-                found += [replace(one, ignored=is_ignored) for one in _by_source(dockerfile, context, sources(text), paths_of)]
+                found += [
+                    replace(one, ignored=is_ignored)
+                    for one in _by_source(dockerfile, context, sources(text), paths_of)
+                ]
     return tuple(found)
 
 
@@ -104,10 +129,16 @@ def _is_sent(path: str, context: str, keeps_out: Callable[[str], bool]) -> bool:
     return path.startswith(start) and not keeps_out(path[len(start) :])
 
 
-def _by_source(dockerfile: str, context: str, taken: Sequence[CopySource], missed: Sequence[str]) -> Iterator[Uncovered]:
+def _by_source(
+    dockerfile: str, context: str, taken: Sequence[CopySource], missed: Sequence[str]
+) -> Iterator[Uncovered]:
     """The missed files by the first source that brings each of them."""
     lists = [
-        [*(within(context, one) for one in source.patterns), *(f"!{within(context, one)}" for one in source.without)] for source in taken
+        [
+            *(within(context, one) for one in source.patterns),
+            *(f"!{within(context, one)}" for one in source.without),
+        ]
+        for source in taken
     ]
     matcher = Matcher(lists)
     brought: dict[int, list[str]] = {}
@@ -115,4 +146,6 @@ def _by_source(dockerfile: str, context: str, taken: Sequence[CopySource], misse
         for source, _ in matcher.match(path)[:1]:
             brought.setdefault(source, []).append(path)
     for at, paths in sorted(brought.items()):
-        yield Uncovered(dockerfile, taken[at].line, taken[at].source, len(paths), paths[0], taken[at].uncertain)
+        yield Uncovered(
+            dockerfile, taken[at].line, taken[at].source, len(paths), paths[0], taken[at].uncertain
+        )

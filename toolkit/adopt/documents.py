@@ -1,7 +1,8 @@
 """YAML that strangers wrote, read as plain data: the only file that knows of a YAML library.
 
-What a text can do to its reader is bounded before anybody walks through the result: its length, its depth (the C parser does not
-survive a deep one), what its `<<` merges copy, and what its aliases stand for once written out. A value that holds itself is refused.
+What a text can do to its reader is bounded before anybody walks through the result: its length, its
+depth (the C parser does not survive a deep one), what its `<<` merges copy, and what its aliases
+stand for once written out. A value that holds itself is refused.
 """
 
 import re
@@ -26,8 +27,9 @@ MOST_VALUES = 250_000
 def load_yaml(text: str) -> object:
     """The one document in a text, as mappings, lists, strings, numbers, booleans and None.
 
-    Scalars mean what they mean in YAML 1.2: `on` and `no` are strings, and so are dates. The value of a tag that nobody knows
-    (`!Ref name`) is read as if the tag were not there. Raises ValueError, in one line.
+    Scalars mean what they mean in YAML 1.2: `on` and `no` are strings, and so are dates. The value
+    of a tag that nobody knows (`!Ref name`) is read as if the tag were not there. Raises
+    ValueError, in one line.
     """
     import yaml
 
@@ -40,8 +42,16 @@ def load_yaml(text: str) -> object:
         raise ValueError(_in_one_line(error)) from None
     except RecursionError:
         raise ValueError("a value holds itself") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # a tag that does not fit: `!!int x`
-        raise ValueError(f"a value cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # a tag that does not fit: `!!int x`
+        raise ValueError(
+            f"a value cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from None
     _values(value, {}, 0)
     return value
 
@@ -81,7 +91,11 @@ _SCALARS = (
     ("null", r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
     ("bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
     ("int", r"(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)\Z", list("-+0123456789")),
-    ("float", r"(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+)\Z", list("-+0123456789.")),
+    (
+        "float",
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+)\Z",
+        list("-+0123456789."),
+    ),
     ("float", r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z", list("-+.")),
     ("merge", r"<<\Z", ["<"]),
 )

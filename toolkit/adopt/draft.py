@@ -16,8 +16,9 @@ class DraftTarget(Struct, frozen=True):
 
 
 class DraftRule(Struct, frozen=True):
-    """A proposed rule. `comment` lines stand above it. `ships`: the files themselves are deployed, not only read by a program
-    that deploys."""
+    """A proposed rule. `comment` lines stand above it. `ships`: the files themselves are deployed,
+    not only read by a program that deploys.
+    """
 
     name: str
     paths: tuple[str, ...]
@@ -40,7 +41,9 @@ class Draft(Struct, frozen=True):
 
 
 def toml(draft: Draft) -> str:
-    """The draft as the text of a rules.toml. Raises ValueError for a value that TOML cannot hold."""
+    """The draft as the text of a rules.toml. Raises ValueError for a value that TOML cannot
+    hold.
+    """
     return "\n".join(_lines(draft)) + "\n"
 
 

@@ -11,12 +11,28 @@ from toolkit.adopt.draft import DraftRule, DraftTarget
 
 _BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_PLAIN = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"})
+_PLAIN = str.maketrans(
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "Æ": "Ae",
+        "œ": "oe",
+        "Œ": "Oe",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "Đ": "D",
+    }
+)
 _LONGEST_NAME = 60
 
 
 class Stack(Struct, frozen=True):
-    """A stack's target, and what its source says besides: whether it runs containers, and the names of what it makes."""
+    """A stack's target, and what its source says besides: whether it runs containers, and the names
+    of what it makes.
+    """
 
     target: DraftTarget
     containers: bool = False
@@ -24,7 +40,9 @@ class Stack(Struct, frozen=True):
 
 
 class StackImage(Struct, frozen=True):
-    """A Dockerfile that stacks build by themselves: its build context, and the targets of the stacks."""
+    """A Dockerfile that stacks build by themselves: its build context, and the targets of the
+    stacks.
+    """
 
     dockerfile: str
     context: str
@@ -32,8 +50,10 @@ class StackImage(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """What one look found. `taken` are the Dockerfiles and folders that a stack deploys by itself; `stages` are environments
-    and what a variable is there; `variables` are those that names need, each with its likely value."""
+    """What one look found. `taken` are the Dockerfiles and folders that a stack deploys by itself;
+    `stages` are environments and what a variable is there; `variables` are those that names need,
+    each with its likely value.
+    """
 
     stacks: tuple[Stack, ...] = ()
     targets: tuple[DraftTarget, ...] = ()
@@ -92,8 +112,9 @@ class Names:
         return name
 
     def short(self, long: str, among: Iterable[str] = ()) -> str:
-        """A free name for a stack, without `Stack` and the words that all of them (or else the project) begin with:
-        `CarRentalApiStack` is `api`."""
+        """A free name for a stack, without `Stack` and the words that all of them (or else the
+        project) begin with: `CarRentalApiStack` is `api`.
+        """
         words = _stack_words(long)
         others = [_stack_words(one) for one in among]
         columns = zip(*others, strict=False) if len(others) > 1 else ()
@@ -109,6 +130,10 @@ def _stack_words(name: str) -> list[str]:
 
 
 def slug(text: str) -> str:
-    """Words in small letters with dashes and without accents: `CarRentalAPI_v2` is `car-rental-api-v2`, `Übung` is `ubung`."""
-    bare = "".join(char for char in normalize("NFKD", text[:500].translate(_PLAIN)) if not combining(char))
+    """Words in small letters with dashes and without accents: `CarRentalAPI_v2` is
+    `car-rental-api-v2`, `Übung` is `ubung`.
+    """
+    bare = "".join(
+        char for char in normalize("NFKD", text[:500].translate(_PLAIN)) if not combining(char)
+    )
     return "-".join(_WORD.findall(_BORDER.sub("-", bare))).lower()[:_LONGEST_NAME].rstrip("-")

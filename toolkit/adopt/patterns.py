@@ -26,14 +26,20 @@ def literal(path: str) -> str:
 
 
 def one_of(paths: Iterable[str]) -> list[str]:
-    """The patterns for some paths: a single one, if their names allow it, so that none seems dead while it is not there."""
+    """The patterns for some paths: a single one, if their names allow it, so that none seems dead
+    while it is not there.
+    """
     listed = list(dict.fromkeys(paths))
     folders = {path.rpartition("/")[0] for path in listed}
     shared = folders.pop() if len(folders) == 1 else ""
     names = [path[len(shared) :].lstrip("/") for path in listed]
     joint = within(shared, f"{{{','.join(names)}}}")
     plain = all(re.fullmatch(r"[\w./-]+", name) for name in names)
-    return [joint] if plain and len(joint) <= LONGEST and "{" in joint else [literal(path) for path in listed]
+    return (
+        [joint]
+        if plain and len(joint) <= LONGEST and "{" in joint
+        else [literal(path) for path in listed]
+    )
 
 
 def below(folder: str) -> str:
@@ -60,12 +66,16 @@ def sayable(pattern: str) -> bool:
 
 
 def from_go(source: str) -> str:
-    """The pattern for a path as Go's filepath.Match reads it, UNKNOWN parts in it; `**` is everything. Never too narrow.
+    """The pattern for a path as Go's filepath.Match reads it, UNKNOWN parts in it; `**` is
+    everything. Never too narrow.
 
-    It is relative to a root that `..` cannot leave, and whether it ends in a slash is for the caller to notice.
+    It is relative to a root that `..` cannot leave, and whether it ends in a slash is for the
+    caller to notice.
     """
     said: list[str] = []
-    spent = False  # each `**` inside a segment doubles what a matcher has to look at, so there is one
+    spent = (
+        False  # each `**` inside a segment doubles what a matcher has to look at, so there is one
+    )
     for segment in _cleaned(source):
         inside = UNKNOWN in segment and segment.strip(UNKNOWN) != ""
         said.append("**" if inside and spent else _segment(segment))
@@ -77,18 +87,30 @@ def from_go(source: str) -> str:
 def exact(source: str) -> bool:
     """Whether `from_go` says no more than what Go means."""
     inner = "/".join(_CLASS.sub("", segment) for segment in source.split("/") if segment != "**")
-    return not ("**" in inner or UNKNOWN in inner or "[" in inner or "\\" in inner or ".." in source.split("/"))
+    return not (
+        "**" in inner
+        or UNKNOWN in inner
+        or "[" in inner
+        or "\\" in inner
+        or ".." in source.split("/")
+    )
 
 
 def plain_lead(pattern: str) -> str:
-    """The folders (and, without special characters, the file) that a pattern names before anything is left open."""
+    """The folders (and, without special characters, the file) that a pattern names before anything
+    is left open.
+    """
     segments = pattern.split("/")
-    open_at = next((at for at, segment in enumerate(segments) if set(segment) & set("*?[{\\")), len(segments))
+    open_at = next(
+        (at for at, segment in enumerate(segments) if set(segment) & set("*?[{\\")), len(segments)
+    )
     return "/".join(segments[:open_at])
 
 
 def simplest(patterns: Iterable[str]) -> tuple[str, ...]:
-    """The same patterns without repetition, and without those that a `folder/**` among them covers."""
+    """The same patterns without repetition, and without those that a `folder/**` among them
+    covers.
+    """
     given = set(patterns)
     merged = dict.fromkeys(_merged(one, given) for one in patterns)
     trees = {one[:-3] for one in merged if one.endswith("/**")}
@@ -104,7 +126,11 @@ def _merged(pattern: str, given: set[str]) -> str:
     """`x/*` and `x/*/**` together are `x/**`."""
     for tail in ("*", "*/**"):
         stem = pattern.removesuffix(tail)
-        if pattern.endswith(tail) and (not stem or stem.endswith("/")) and {f"{stem}*", f"{stem}*/**"} <= given:
+        if (
+            pattern.endswith(tail)
+            and (not stem or stem.endswith("/"))
+            and {f"{stem}*", f"{stem}*/**"} <= given
+        ):
             return f"{stem}**"
     return pattern
 

@@ -1,4 +1,6 @@
-"""What never calls for a deploy: tests that stand beside the code, and the files that only people (and their machines) read."""
+"""What never calls for a deploy: tests that stand beside the code, and the files that only people
+(and their machines) read.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,9 @@ from toolkit.impact.matcher import Matcher
 
 _TEST_FOLDERS = ("tests", "test", "__tests__", "src/test")
 _TEST_SUFFIX = re.compile(r"\.(?:test|spec)\.[cm]?[jt]sx?\Z|_test\.go\Z")
-_TEST_FILE = re.compile(r"\Atest_.*\.py\Z|_test\.py\Z|\Aconftest\.py\Z|Tests?\.(?:java|kt|cs)\Z", re.DOTALL)
+_TEST_FILE = re.compile(
+    r"\Atest_.*\.py\Z|_test\.py\Z|\Aconftest\.py\Z|Tests?\.(?:java|kt|cs)\Z", re.DOTALL
+)
 _PYTHON_TEST = re.compile(r"\bdef test|\bunittest\b|\bTestCase\b")
 
 _FOR_PEOPLE = (
@@ -30,14 +34,24 @@ _FOR_PEOPLE = (
     "CODEOWNERS",
     "renovate.json",
 )
-_READ_BY_PEOPLE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CLAUDE.md", "AGENTS.md")
+_READ_BY_PEOPLE = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "SECURITY.md",
+    "CLAUDE.md",
+    "AGENTS.md",
+)
 
 _FEW = 50
 _MOST_NOTES = 30
 
 
 def tests_in(tree: Tree, folder: str) -> tuple[str, ...]:
-    """Patterns for what are obviously tests in a folder of code, by their names and, where names may lie, by their content."""
+    """Patterns for what are obviously tests in a folder of code, by their names and, where names
+    may lie, by their content.
+    """
     return tuple(dict.fromkeys((*_test_folders(tree, folder), *_test_files(tree, folder))))
 
 
@@ -48,10 +62,12 @@ def looks_like_test(path: str) -> bool:
 
 
 def for_people(tree: Tree, shipped: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The `ignore` patterns that match something here, given the patterns of the rules whose files are deployed themselves.
+    """The `ignore` patterns that match something here, given the patterns of the rules whose files
+    are deployed themselves.
 
-    None of them can hide such a file, now or later, since notes may be part of the code (a prompt, a page): only a rule that takes
-    the whole repository is not heeded. So with docs/: where a rule names it, it is a site or a part of an image.
+    None of them can hide such a file, now or later, since notes may be part of the code (a prompt,
+    a page): only a rule that takes the whole repository is not heeded. So with docs/: where a rule
+    names it, it is a site or a part of an image.
     """
     named = [tuple(one for one in patterns if one != "**") for patterns in shipped]
     ships = Matcher(named)
@@ -69,33 +85,67 @@ def for_people(tree: Tree, shipped: Sequence[tuple[str, ...]]) -> tuple[str, ...
 
 
 def left_over(tree: Tree, rules: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Patterns for the tests in the root or beside what is deployed, and for compose files, as far as no rule has them."""
+    """Patterns for the tests in the root or beside what is deployed, and for compose files, as far
+    as no rule has them.
+    """
     matcher = Matcher([one for one in paths if not one.startswith("!")] for paths in rules)
     free = [path for path in tree.paths if not matcher.match(path)]
-    folders = {path[: path.index(f"/{name}/") + len(name) + 1] for path in free for name in _TEST_FOLDERS if f"/{name}/" in path}
+    folders = {
+        path[: path.index(f"/{name}/") + len(name) + 1]
+        for path in free
+        for name in _TEST_FOLDERS
+        if f"/{name}/" in path
+    }
     folders |= {name for name in _TEST_FOLDERS if tree.is_folder(name)}
     for folder in sorted(folders):
         beside = not dirname(folder) or any(map(matcher.match, tree.below(dirname(folder))))
-        if beside and any(map(looks_like_test, tree.below(folder))) and not any(map(matcher.match, tree.below(folder))):
+        if (
+            beside
+            and any(map(looks_like_test, tree.below(folder)))
+            and not any(map(matcher.match, tree.below(folder)))
+        ):
             yield below(folder)
     yield from (literal(path) for path in free if is_compose(path))
 
 
 def _tops(lists: Sequence[Sequence[str]]) -> set[str]:
     """The folders of the root that patterns name; the empty one, if there may be any."""
-    inside = [one for patterns in lists for one in patterns if "/" in one and one[0] not in "!{"]  # `{` names single files (see `one_of`)
+    inside = [
+        one for patterns in lists for one in patterns if "/" in one and one[0] not in "!{"
+    ]  # `{` names single files (see `one_of`)
     return {plain_lead(one).partition("/")[0] for one in inside}
 
 
 def _notes(tree: Tree, ships: Matcher, tops: set[str], whole: bool) -> tuple[str, ...]:
-    """Patterns for Markdown that is for people: all of it where nothing is deployed, else in the root, in folders without
-    anything that is deployed, and beside it the files with the usual names."""
+    """Patterns for Markdown that is for people: all of it where nothing is deployed, else in the
+    root, in folders without anything that is deployed, and beside it the files with the usual
+    names.
+    """
     if not tops and not whole:
         return ("**/*.md",)
-    notes = [path for path in tree.paths if path.endswith(".md") and "/" in path and not path.startswith("docs/") and not ships.match(path)]
-    apart = {path.split("/")[0] for path in notes} - tops if "" not in tops and not whole else set[str]()
-    beside = [path for path in notes if path.split("/")[0] not in apart and basename(path) in _READ_BY_PEOPLE]
-    return ("*.md", *(within(literal(top), "**/*.md") for top in sorted(apart)), *map(literal, beside[:_MOST_NOTES]))
+    notes = [
+        path
+        for path in tree.paths
+        if path.endswith(".md")
+        and "/" in path
+        and not path.startswith("docs/")
+        and not ships.match(path)
+    ]
+    apart = (
+        {path.split("/")[0] for path in notes} - tops
+        if "" not in tops and not whole
+        else set[str]()
+    )
+    beside = [
+        path
+        for path in notes
+        if path.split("/")[0] not in apart and basename(path) in _READ_BY_PEOPLE
+    ]
+    return (
+        "*.md",
+        *(within(literal(top), "**/*.md") for top in sorted(apart)),
+        *map(literal, beside[:_MOST_NOTES]),
+    )
 
 
 def _test_folders(tree: Tree, folder: str) -> Iterator[str]:

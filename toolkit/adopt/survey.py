@@ -1,4 +1,6 @@
-"""What does a repository already say about its parts? All its tracked paths and a few texts in, a draft of rules.toml out."""
+"""What does a repository already say about its parts? All its tracked paths and a few texts in, a
+draft of rules.toml out.
+"""
 
 import json
 import re
@@ -21,9 +23,29 @@ from toolkit.adopt.stacks.cdk import cdk_apps
 from toolkit.adopt.stacks.templates import templates
 from toolkit.adopt.tree import MOST_READ, Tree
 
-_NEVER = {"node_modules", "vendor", "third_party", "bower_components", "site-packages", ".venv", "venv", "__pycache__"}
+_NEVER = {
+    "node_modules",
+    "vendor",
+    "third_party",
+    "bower_components",
+    "site-packages",
+    ".venv",
+    "venv",
+    "__pycache__",
+}
 _NEVER |= {"cdk.out", ".aws-sam", ".terraform", ".next", ".devcontainer", "devcontainer"}
-_SECOND = {"tests", "test", "__tests__", "testdata", "fixtures", "examples", "example", "samples", "sample", "demos"}
+_SECOND = {
+    "tests",
+    "test",
+    "__tests__",
+    "testdata",
+    "fixtures",
+    "examples",
+    "example",
+    "samples",
+    "sample",
+    "demos",
+}
 _CHECKS = {"smoke", "smoke-test", "smoke-tests", "smoke_test", "smoke_tests", "smoketests", "e2e"}
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
 _JOBS = re.compile(r"^jobs\s*:", re.MULTILINE)
@@ -44,14 +66,18 @@ class Survey(Struct, frozen=True):
 
 
 def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str = "") -> Survey:
-    """Draft the rules of a repository. `read` gives a tracked file's text, or None if it is missing, too large or binary.
+    """Draft the rules of a repository. `read` gives a tracked file's text, or None if it is
+    missing, too large or binary.
 
-    `project` is what to call it, if nothing in the repository does. Tests and examples count only where nothing else does.
+    `project` is what to call it, if nothing in the repository does. Tests and examples count only
+    where nothing else does.
     """
     tree = Tree(filter(_is_ours, paths), read)
     _read_first(tree)
     named = slug(project) or _project(tree) or "project"
-    plain = tree.looking_at(lambda path: "{" not in path)  # the folders of project templates are called `{{name}}`
+    plain = tree.looking_at(
+        lambda path: "{" not in path
+    )  # the folders of project templates are called `{{name}}`
     part = _look(plain.looking_at(lambda path: not _SECOND & set(path.split("/")[:-1])), named)
     if not part.targets:
         part = _look(plain, named)
@@ -61,21 +87,33 @@ def survey(paths: Sequence[str], read: Callable[[str], str | None], project: str
     checks = _checks(tree)
     draft, questions = assembled(tree, named, part, checks)
     checked = [f"{folder}/: checks of the live system" for folder in checks]
-    capped = [f"only the first {MOST_READ} files that might say something were read"] if tree.capped else []
+    capped = (
+        [f"only the first {MOST_READ} files that might say something were read"]
+        if tree.capped
+        else []
+    )
     found = (*part.found, *checked, *seen, *_others(tree), *capped)
     return Survey(draft, tuple(map(shown, found)), tuple(map(shown, questions)))
 
 
-def images_of_stacks(paths: Sequence[str], read: Callable[[str], str | None]) -> Iterator[tuple[str, str, str, str]]:
-    """The Dockerfiles that stacks build by themselves: each with its build context, and with the CDK app's folder (or the template)
-    and the name of a stack that builds it."""
+def images_of_stacks(
+    paths: Sequence[str], read: Callable[[str], str | None]
+) -> Iterator[tuple[str, str, str, str]]:
+    """The Dockerfiles that stacks build by themselves: each with its build context, and with the
+    CDK app's folder (or the template) and the name of a stack that builds it.
+    """
     tree = Tree(filter(_is_ours, paths), read).looking_at(lambda path: "{" not in path)
     names = Names("")
     part = together((cdk_apps(tree, names), templates(tree, names)))
     stacks = {one.name: one.settings for one in part.targets}
     for image in part.images:
         for settings in (stacks[target] for target in image.targets):
-            yield image.dockerfile, image.context, normpath(str(settings.get("cdk") or settings["template"])), str(settings["stack"])
+            yield (
+                image.dockerfile,
+                image.context,
+                normpath(str(settings.get("cdk") or settings["template"])),
+                str(settings["stack"]),
+            )
 
 
 def _is_ours(path: str) -> bool:
@@ -85,51 +123,87 @@ def _is_ours(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     segments = path.split("/")
-    return "\0" not in path and {"", ".", ".."}.isdisjoint(segments) and _NEVER.isdisjoint(segments[:-1])
+    return (
+        "\0" not in path
+        and {"", ".", ".."}.isdisjoint(segments)
+        and _NEVER.isdisjoint(segments[:-1])
+    )
 
 
 def _read_first(tree: Tree) -> None:
-    """Read what says most before anything else, so that a flood of other files cannot crowd it out."""
+    """Read what says most before anything else, so that a flood of other files cannot crowd it
+    out.
+    """
     for path in tree.candidates:
-        if basename(path) in ("cdk.json", "package.json") or is_dockerfile(path) or is_compose(path) or _WORKFLOW.match(path):
+        if (
+            basename(path) in ("cdk.json", "package.json")
+            or is_dockerfile(path)
+            or is_compose(path)
+            or _WORKFLOW.match(path)
+        ):
             tree.read(path)
 
 
 def _look(tree: Tree, project: str) -> Part:
-    """All that is deployed: stacks first, since they may take images and front ends with them, then images, then sites."""
+    """All that is deployed: stacks first, since they may take images and front ends with them, then
+    images, then sites.
+    """
     names = Names(project)
     infra = together((cdk_apps(tree, names), templates(tree, names)))
     images = apps(tree, names, infra.stacks, infra.taken)
-    front = sites(tree, names, infra.stacks, infra.taken, [rule.paths for rule in (*images.rules, *infra.rules)])
+    front = sites(
+        tree,
+        names,
+        infra.stacks,
+        infra.taken,
+        [rule.paths for rule in (*images.rules, *infra.rules)],
+    )
     return _apart(together((images, front, infra)))
 
 
-_CALLED = {"stack": ("stack",), "app": ("service", "cluster"), "site": ("bucket",), "function": ("function",)}
+_CALLED = {
+    "stack": ("stack",),
+    "app": ("service", "cluster"),
+    "site": ("bucket",),
+    "function": ("function",),
+}
 """For each kind the setting that names what it deploys, and where that is."""
 
 
 def _apart(part: Part) -> Part:
-    """No two targets with the same name for what they deploy: which of them has it, only a person knows."""
+    """No two targets with the same name for what they deploy: which of them has it, only a person
+    knows.
+    """
     first: dict[tuple[object, ...], str] = {}
     changed: dict[str, DraftTarget] = {}
     questions: list[str] = []
     for target in part.targets:
         keys = _CALLED.get(target.kind, ())
-        name = (target.kind, *(target.settings.get(key) for key in keys), target.settings.get("container"))
+        name = (
+            target.kind,
+            *(target.settings.get(key) for key in keys),
+            target.settings.get("container"),
+        )
         other = first.setdefault(name, target.name)
         if not keys or other == target.name:
             continue
         was = target.settings[keys[0]]
         settings = {**target.settings, keys[0]: f"{was}-{target.name}"}
         changed[target.name] = replace(target, settings=settings)
-        questions.append(f"targets.{target.name}.{keys[0]}: `{was}` is what {other} deploys (drafted as `{settings[keys[0]]}`)")
+        questions.append(
+            f"targets.{target.name}.{keys[0]}: `{was}` is what {other} deploys (drafted as"
+            f" `{settings[keys[0]]}`)"
+        )
     targets = tuple(changed.get(one.name, one) for one in part.targets)
     return replace(part, targets=targets, questions=(*part.questions, *questions))
 
 
 def _project(tree: Tree) -> str:
     """What the repository's own package is called."""
-    for path, load, keys in (("package.json", json.loads, ("name",)), ("pyproject.toml", tomllib.loads, ("project", "name"))):
+    for path, load, keys in (
+        ("package.json", json.loads, ("name",)),
+        ("pyproject.toml", tomllib.loads, ("project", "name")),
+    ):
         try:
             value = load(tree.read(path) or "")
         except (ValueError, RecursionError):
@@ -142,24 +216,40 @@ def _project(tree: Tree) -> str:
 
 
 def _filters(tree: Tree) -> tuple[Part, list[str]]:
-    """What the path filters of CI say, as a part that is used where nothing else was found, and how to import them."""
-    workflows = [(path, text) for path in tree.paths if _WORKFLOW.match(path) and _JOBS.search(text := tree.read(path) or "")]
+    """What the path filters of CI say, as a part that is used where nothing else was found, and how
+    to import them.
+    """
+    workflows = [
+        (path, text)
+        for path in tree.paths
+        if _WORKFLOW.match(path) and _JOBS.search(text := tree.read(path) or "")
+    ]
     counts = [(path, imported([(path, text)]).found) for path, text in workflows]
     seen = [
-        f"{path}: {count} path filter{'s' * (count > 1)}; `toolkit rules import {path}` drafts rules from them"
+        f"{path}: {count} path filter{'s' * (count > 1)}; `toolkit rules import {path}` drafts"
+        " rules from them"
         for path, count in counts
         if count
     ]
     draft = imported(workflows).draft
-    rules = [one if any(path[0] != "!" for path in one.paths) else replace(one, paths=("**", *one.paths)) for one in draft.rules]
+    rules = [
+        one if any(path[0] != "!" for path in one.paths) else replace(one, paths=("**", *one.paths))
+        for one in draft.rules
+    ]
     return Part(targets=draft.targets, rules=tuple(rules), ignore=draft.ignore), seen
 
 
 def _checks(tree: Tree) -> list[str]:
     """The folders, at most three deep, that are called like checks of the live system."""
     found: list[str] = []
-    for folder in sorted({"/".join(path.split("/")[:deep]) for path in tree.paths for deep in (1, 2, 3)}):
-        if basename(folder) in _CHECKS and tree.is_folder(folder) and not any(folder.startswith(f"{one}/") for one in found):
+    for folder in sorted(
+        {"/".join(path.split("/")[:deep]) for path in tree.paths for deep in (1, 2, 3)}
+    ):
+        if (
+            basename(folder) in _CHECKS
+            and tree.is_folder(folder)
+            and not any(folder.startswith(f"{one}/") for one in found)
+        ):
             found.append(folder)
     return found
 
@@ -168,4 +258,7 @@ def _others(tree: Tree) -> Iterator[str]:
     for pattern, name in _NOT_UNDERSTOOD:
         paths = [path for path in tree.paths if pattern.search(path)]
         if paths:
-            yield f"{paths[0]}{f' and {len(paths) - 1} more' if paths[1:] else ''}: {name}, seen and not understood"
+            yield (
+                f"{paths[0]}{f' and {len(paths) - 1} more' if paths[1:] else ''}: {name}, seen and"
+                " not understood"
+            )

@@ -1,4 +1,6 @@
-"""The tracked files of a repository as the survey sees them: what there is, and the text of a few."""
+"""The tracked files of a repository as the survey sees them: what there is, and the text of a
+few.
+"""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +14,8 @@ MOST_READ = 2000
 class Tree:
     """Sorted paths, their folders, and a reader that remembers what it has read.
 
-    `candidates` are the paths that may say something of what is deployed: all, unless `looking_at` leaves some out.
+    `candidates` are the paths that may say something of what is deployed: all, unless `looking_at`
+    leaves some out.
     """
 
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
@@ -45,13 +48,17 @@ class Tree:
             at += 1
 
     def nearest(self, path: str) -> str:
-        """The path itself if it is tracked or a folder of tracked files, else the nearest such folder above it."""
+        """The path itself if it is tracked or a folder of tracked files, else the nearest such
+        folder above it.
+        """
         while path and path not in self._files and path not in self._folders:
             path = dirname(path)
         return path
 
     def read(self, path: str) -> str | None:
-        """The text of a tracked file; None if it cannot be had, or too much has been read already."""
+        """The text of a tracked file; None if it cannot be had, or too much has been read
+        already.
+        """
         if path not in self._texts:
             if path not in self._files:
                 return None

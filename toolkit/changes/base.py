@@ -1,4 +1,6 @@
-"""Which two points are compared: what a person asked for, or the best guess, always with the words that say how it was chosen."""
+"""Which two points are compared: what a person asked for, or the best guess, always with the words
+that say how it was chosen.
+"""
 
 from toolkit.errors import MissingCommit, UnknownBase, UnknownRef, UsageError
 from toolkit.model import Base
@@ -8,7 +10,9 @@ RECORDED = ("last", "live")
 """The words for bases that come from the record or from the cloud, and not from git."""
 
 CHANGE = "change"
-"""The word for where this branch parted from the one that it goes into: what does this change call for?"""
+"""The word for where this branch parted from the one that it goes into: what does this change call
+for?
+"""
 
 NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstream")
 
@@ -16,7 +20,8 @@ NOTHING = Base("none", None, (), "no deploy is recorded, and there is no upstrea
 def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
     """The base, and the commit to compare it with: None is the working tree.
 
-    Raises UnknownRef, MissingCommit, NoCommits, and UsageError for `last` and `live`, which need a record of deploys.
+    Raises UnknownRef, MissingCommit, NoCommits, and UsageError for `last` and `live`, which need a
+    record of deploys.
     """
     head = git.require_head()
     if asked is None:
@@ -42,7 +47,9 @@ def choose(asked: str | None, git: Git) -> tuple[Base, str | None]:
 
 
 def split(asked: str) -> tuple[str, str]:
-    """The two sides of `A..B` or `A...B`, HEAD where one is left out; an empty left side where it is no range. Raises UnknownRef."""
+    """The two sides of `A..B` or `A...B`, HEAD where one is left out; an empty left side where it
+    is no range. Raises UnknownRef.
+    """
     left, dots, right = asked.partition("..." if "..." in asked else "..")
     if ".." in right or right.startswith("."):
         raise UnknownRef(ref=asked)
@@ -54,7 +61,10 @@ def _range(asked: str, git: Git) -> tuple[Base, str]:
     left, right = split(asked)
     start, end = git.resolve(left), git.resolve(right)
     if "..." in asked:
-        return Base("range", asked, git.merge_bases(start, end), "merge base of the two, as asked"), end
+        return (
+            Base("range", asked, git.merge_bases(start, end), "merge base of the two, as asked"),
+            end,
+        )
     return Base("range", asked, (start,), "as asked"), end
 
 
@@ -62,7 +72,9 @@ def _by_default(git: Git, head: str, into: str | None = None) -> Base:
     mainline = into or git.mainline()
     if mainline is None:
         return NOTHING
-    return Base("ref", _short(mainline), git.merge_bases(head, git.resolve(mainline)), "upstream merge base")
+    return Base(
+        "ref", _short(mainline), git.merge_bases(head, git.resolve(mainline)), "upstream merge base"
+    )
 
 
 def _short(ref: str) -> str:

@@ -99,7 +99,9 @@ def _of(git: Git, seen: Look | None, inside: str, top: str, depth: int) -> Itera
     yield from _unfiltered(git, regular, inside, top)
 
 
-def _submodule(git: Git, entry: Entry, path: str, inside: str, top: str, depth: int) -> Iterator[Gap]:
+def _submodule(
+    git: Git, entry: Entry, path: str, inside: str, top: str, depth: int
+) -> Iterator[Gap]:
     """What is missing of a submodule, and in it. One at another commit is a change that git tells
     of.
     """
@@ -119,7 +121,11 @@ def _opened(folder: str) -> Git | None:
         found = Git.open(folder) if os.path.lexists(os.path.join(folder, ".git")) else None
     except GitError:
         return None
-    return found if found is not None and os.path.realpath(found.root) == os.path.realpath(folder) else None
+    return (
+        found
+        if found is not None and os.path.realpath(found.root) == os.path.realpath(folder)
+        else None
+    )
 
 
 def _names(folder: str) -> list[str]:
@@ -219,5 +225,7 @@ def _fix(gap: Gap, alike: Sequence[Gap]) -> str:
     if gap.why == Why.HIDDEN:
         return f"{git} update-index --no-{gap.detail} -- {path}"
     if gap.why == Why.SYMLINK:
-        return f"{git} config core.symlinks true && rm {quote(gap.path)} && {git} checkout -- {path}"
+        return (
+            f"{git} config core.symlinks true && rm {quote(gap.path)} && {git} checkout -- {path}"
+        )
     return f"chmod +x {quote(gap.path)}"

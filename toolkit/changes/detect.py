@@ -1,4 +1,6 @@
-"""What changed? Git's records become changes: one path each, a rename as its old path and its new one."""
+"""What changed? Git's records become changes: one path each, a rename as its old path and its new
+one.
+"""
 
 import os
 import re
@@ -13,12 +15,20 @@ from toolkit.model import Change
 from toolkit.ports import files
 from toolkit.ports.git import GITLINK, Entry, FileState, Git, TreeChange
 
-_STATUS = {"A": "added", "D": "deleted", "M": "modified", "T": "type-changed", "?": "added", "u": "conflicted"}
+_STATUS = {
+    "A": "added",
+    "D": "deleted",
+    "M": "modified",
+    "T": "type-changed",
+    "?": "added",
+    "u": "conflicted",
+}
 
 
 class Look(Struct, frozen=True):
-    """One look at the working tree: what git says of its files, submodules with uncommitted files, and what is changed though the index
-    hides it from git (assume-unchanged, skip-worktree)."""
+    """One look at the working tree: what git says of its files, submodules with uncommitted files,
+    and what is changed though the index hides it from git (assume-unchanged, skip-worktree).
+    """
 
     states: tuple[FileState, ...]
     submodules: tuple[str, ...]
@@ -27,7 +37,9 @@ class Look(Struct, frozen=True):
     @property
     def paths(self) -> tuple[str, ...]:
         """Everything that is not as committed, sorted."""
-        return tuple(sorted({*(state.path for state in (*self.states, *self.hidden)), *self.submodules}))
+        return tuple(
+            sorted({*(state.path for state in (*self.states, *self.hidden)), *self.submodules})
+        )
 
     @property
     def unmerged(self) -> tuple[str, ...]:
@@ -52,20 +64,30 @@ def _hides_a_change(git: Git, hidden: Sequence[Entry]) -> bool:
 
 
 def changed_in_hiding(git: Git, hidden: Sequence[Entry]) -> tuple[FileState, ...]:
-    """Which of the entries that the index hides are not on disk as they are in it: git was told not to look, so we do."""
+    """Which of the entries that the index hides are not on disk as they are in it: git was told not
+    to look, so we do.
+    """
     if not hidden:
         return ()
     counts = git.is_set("core.filemode", True)
-    letters = {entry.path: _letter(os.path.join(git.root, entry.path), entry, counts) for entry in hidden}
+    letters = {
+        entry.path: _letter(os.path.join(git.root, entry.path), entry, counts) for entry in hidden
+    }
     ids = {entry.path: entry.object_id for entry in hidden}
     stored = git.stored([path for path, letter in letters.items() if letter == "?"])
     for path, object_id in stored.items():  # line ends and filters may be all that differs
         letters[path] = "" if object_id == ids[path] else "M"
-    return tuple(FileState(path, ".", "M" if letter == "?" else letter) for path, letter in letters.items() if letter)
+    return tuple(
+        FileState(path, ".", "M" if letter == "?" else letter)
+        for path, letter in letters.items()
+        if letter
+    )
 
 
 def _letter(path: str, entry: Entry, modes_count: bool) -> str:
-    """How a path on disk differs from its entry: D, T, M, empty if it does not, `?` if git has to be asked."""
+    """How a path on disk differs from its entry: D, T, M, empty if it does not, `?` if git has to
+    be asked.
+    """
     try:
         mode = os.lstat(path).st_mode
     except OSError:
@@ -74,7 +96,13 @@ def _letter(path: str, entry: Entry, modes_count: bool) -> str:
         return "" if stat.S_ISDIR(mode) else "T"
     if not stat.S_ISREG(mode):
         same = stat.S_ISLNK(mode) and entry.mode == "120000"
-        return "T" if not same else "" if files.blob_id(path, len(entry.object_id)) == entry.object_id else "M"
+        return (
+            "T"
+            if not same
+            else ""
+            if files.blob_id(path, len(entry.object_id)) == entry.object_id
+            else "M"
+        )
     if entry.mode == "120000":
         return "T"
     if modes_count and (entry.mode == "100755") != bool(mode & 0o100):
@@ -83,9 +111,11 @@ def _letter(path: str, entry: Entry, modes_count: bool) -> str:
 
 
 def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
-    """The changes between two commits; with several diffs (criss-cross merge bases) what is in any of them.
+    """The changes between two commits; with several diffs (criss-cross merge bases) what is in any
+    of them.
 
-    Where they disagree about what happened to a path, its status is unknown, which every rule lets through.
+    Where they disagree about what happened to a path, its status is unknown, which every rule lets
+    through.
     """
     found: dict[str, Change] = {}
     for diff in diffs:
@@ -96,15 +126,22 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
     return _sorted(found.values())
 
 
-def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str], seen: Look | None = None) -> list[Change]:
+def in_work_tree(
+    committed: Iterable[Change], git: Git, bases: Sequence[str], seen: Look | None = None
+) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
-    A committed change that the working tree takes back is none; git is only asked about that where there is doubt.
+    A committed change that the working tree takes back is none; git is only asked about that where
+    there is doubt.
     """
     seen = seen or look(git)
     found = {change.path: change for change in committed}
     doubtful = [_is_doubtful(one, found) for one in seen.states]
-    net = {one.path: one for one in between(git.diff_work_tree(base) for base in bases)} if any(doubtful) else {}
+    net = (
+        {one.path: one for one in between(git.diff_work_tree(base) for base in bases)}
+        if any(doubtful)
+        else {}
+    )
     for state, ask in zip(seen.states, doubtful, strict=True):
         before = found.pop(state.path, None)
         if not ask:
@@ -116,11 +153,15 @@ def in_work_tree(committed: Iterable[Change], git: Git, bases: Sequence[str], se
 
 
 def _is_doubtful(state: FileState, found: Mapping[str, Change]) -> bool:
-    """Whether a path's state against HEAD and the index does not yet say how it stands against the base.
+    """Whether a path's state against HEAD and the index does not yet say how it stands against the
+    base.
 
-    That is so where something else happened to it as well; and a file that is gone may never have been more than announced (`add -N`).
+    That is so where something else happened to it as well; and a file that is gone may never have
+    been more than announced (`add -N`).
     """
-    return state.tree not in "?u" and (state.tree == "D" or state.path in found or "." not in (state.index, state.tree))
+    return state.tree not in "?u" and (
+        state.tree == "D" or state.path in found or "." not in (state.index, state.tree)
+    )
 
 
 def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
@@ -133,7 +174,8 @@ def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
 
 
 def _with_submodules(found: dict[str, Change], seen: Look) -> Iterable[Change]:
-    """A submodule is one path; edits inside it that nobody has committed yet change what is built from it all the same.
+    """A submodule is one path; edits inside it that nobody has committed yet change what is built
+    from it all the same.
 
     So do edits that the index hides from git.
     """
@@ -145,16 +187,25 @@ def _with_submodules(found: dict[str, Change], seen: Look) -> Iterable[Change]:
 
 
 def listed(data: bytes, separator: bytes) -> list[Change]:
-    """The changes that a list of paths names: separated by line ends (git's quotes are undone), or by NUL. Raises UsageError."""
+    """The changes that a list of paths names: separated by line ends (git's quotes are undone), or
+    by NUL. Raises UsageError.
+    """
     if separator == b"\0" and data.endswith(b"\n") and separator not in data:
-        raise UsageError("there is no NUL after any of the paths", "leave -z out, or write the list with -z")
+        raise UsageError(
+            "there is no NUL after any of the paths", "leave -z out, or write the list with -z"
+        )
     records = data.removeprefix(b"\xef\xbb\xbf").split(separator)
     if separator == b"\n":
         records = [_unquoted(record.removesuffix(b"\r")) for record in records]
     if any(b"\0" in record for record in records):
-        raise UsageError("a path has a NUL in it, which no path can have", "add -z if that is what stands between the paths")
+        raise UsageError(
+            "a path has a NUL in it, which no path can have",
+            "add -z if that is what stands between the paths",
+        )
     paths = (record.decode("utf-8", "surrogateescape") for record in records if record)
-    return _sorted({path: Change(path, "unknown", origin="given") for path in map(relative, paths)}.values())
+    return _sorted(
+        {path: Change(path, "unknown", origin="given") for path in map(relative, paths)}.values()
+    )
 
 
 def relative(path: str) -> str:
@@ -163,10 +214,15 @@ def relative(path: str) -> str:
         path = path[2:]
     if path.endswith("/"):
         raise UsageError(
-            f"{path!r} is a folder", "name the files in it (git status --untracked-files=all), or a submodule without the slash"
+            f"{path!r} is a folder",
+            "name the files in it (git status --untracked-files=all), or a submodule without the"
+            " slash",
         )
     if not path or path.startswith("/") or {"", ".", ".."}.intersection(path.split("/")):
-        raise UsageError(f"{path!r} is no path in the repository", "write it from the repository's root, as `git diff --name-only` does")
+        raise UsageError(
+            f"{path!r} is no path in the repository",
+            "write it from the repository's root, as `git diff --name-only` does",
+        )
     return path
 
 
@@ -176,16 +232,24 @@ def status(letter: str) -> str:
 
 
 def _committed(diff: Iterable[TreeChange]) -> Iterator[Change]:
-    """A deleted file whose very content was added elsewhere was moved: both paths count, and the new one says where from."""
+    """A deleted file whose very content was added elsewhere was moved: both paths count, and the
+    new one says where from.
+    """
     changes = list(diff)
-    gone = {change.old_id: change.path for change in changes if change.letter == "D" and change.old_mode != GITLINK}
+    gone = {
+        change.old_id: change.path
+        for change in changes
+        if change.letter == "D" and change.old_mode != GITLINK
+    }
     for change in changes:
         moved = gone.get(change.new_id) if gone and change.letter == "A" else None
         yield Change(change.path, status(change.letter), moved, "committed")
 
 
 def _uncommitted(state: FileState, before: Change | None) -> Change:
-    """What became of a path that git told one thing of; `before` is a file that was deleted, and is back untracked."""
+    """What became of a path that git told one thing of; `before` is a file that was deleted, and is
+    back untracked.
+    """
     letters = {state.index, state.tree} - {"."}
     status = next((_STATUS[letter] for letter in "DuAT?M" if letter in letters), "unknown")
     if before is not None and before.status == "deleted" and status == "added":
@@ -210,7 +274,9 @@ _ESCAPES = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b
 
 
 def _unquoted(record: bytes) -> bytes:
-    """Undo the quotes that git puts around a name with unusual bytes; leave any other name as it is."""
+    """Undo the quotes that git puts around a name with unusual bytes; leave any other name as it
+    is.
+    """
     if len(record) < 2 or not (record.startswith(b'"') and record.endswith(b'"')):
         return record
     out, at, inside = bytearray(), 0, record[1:-1]

@@ -1,4 +1,6 @@
-"""Which way a deploy goes: whether it would take out of what is live what HEAD's history does not hold."""
+"""Which way a deploy goes: whether it would take out of what is live what HEAD's history does not
+hold.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,11 +12,15 @@ Owns = Callable[[str], bool]
 """Whether a path is one of the target's inputs."""
 
 PATHS_ASKED = 200
-"""How many paths a question to git is narrowed to; with more it is asked of all, and the answer is the wider one."""
+"""How many paths a question to git is narrowed to; with more it is asked of all, and the answer is
+the wider one.
+"""
 
 
 def standing(live: str, head: str, owns: Owns, git: Git) -> Standing:
-    """How HEAD stands to a live commit, for the target whose inputs `owns` tells. Raises GitError."""
+    """How HEAD stands to a live commit, for the target whose inputs `owns` tells. Raises
+    GitError.
+    """
     if live == head:
         return Standing(Direction.SAME, live)
     if not git.has(live):
@@ -24,20 +30,25 @@ def standing(live: str, head: str, owns: Owns, git: Git) -> Standing:
         return Standing(Direction.AHEAD, live)
     if not bases and git.shallow:
         return Standing(Direction.UNKNOWN, live, fetch=git.fetch_all())
-    direction = Direction.BEHIND if head in bases else Direction.DIVERGED if bases else Direction.UNRELATED
+    direction = (
+        Direction.BEHIND if head in bases else Direction.DIVERGED if bases else Direction.UNRELATED
+    )
     return Standing(direction, live, _lost(live, head, bases, owns, git))
 
 
 def _lost(live: str, head: str, bases: Sequence[str], owns: Owns, git: Git) -> tuple[str, ...]:
     """The live commits whose content HEAD's history lacks.
 
-    A squash or a rebase has other commits with the same content: so each file that is live counts as held where HEAD's own history
-    has had it, and each commit where HEAD's history has a commit that makes the same change.
+    A squash or a rebase has other commits with the same content: so each file that is live counts
+    as held where HEAD's own history has had it, and each commit where HEAD's history has a commit
+    that makes the same change.
     """
     missing = _contents(live, bases, owns, git)
     if missing:
         held = _held(head, bases, missing, git)
-        missing = {path: content for path, content in missing.items() if (path, content) not in held}
+        missing = {
+            path: content for path, content in missing.items() if (path, content) not in held
+        }
     if not missing:
         return ()
     paths = sorted(missing) if len(missing) <= PATHS_ASKED else []
@@ -45,7 +56,9 @@ def _lost(live: str, head: str, bases: Sequence[str], owns: Owns, git: Git) -> t
 
 
 def _contents(live: str, bases: Sequence[str], owns: Owns, git: Git) -> dict[str, str]:
-    """The target's files at the live commit that differ from where the histories parted: path -> content (zeros: deleted)."""
+    """The target's files at the live commit that differ from where the histories parted: path ->
+    content (zeros: deleted).
+    """
     if not bases:
         return {path: meta for path, meta in git.tree(live) if owns(path)}
     changed: dict[str, str] = {}

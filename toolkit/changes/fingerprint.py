@@ -1,4 +1,6 @@
-"""What exactly would be deployed: a digest of the files behind each target, another of its settings, and a name for both."""
+"""What exactly would be deployed: a digest of the files behind each target, another of its
+settings, and a name for both.
+"""
 
 import hashlib
 import heapq
@@ -28,20 +30,25 @@ def versions(
     fallback: Collection[str] = (),
     at: str | None = None,
 ) -> dict[str, Version]:
-    """The version of each target as its files are now: at HEAD (or the commit `at`), but for the paths that are `uncommitted`.
-    `settled` has its settings.
+    """The version of each target as its files are now: at HEAD (or the commit `at`), but for the
+    paths that are `uncommitted`. `settled` has its settings.
 
-    A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a build may well take it. `users` are the
-    targets that a path is an input of, whatever rules say; `fallback`, those that are due for a path that no rule knows.
+    A file that is not as committed makes its targets dirty; one that no rule knows, all of them: a
+    build may well take it. `users` are the targets that a path is an input of, whatever rules say;
+    `fallback`, those that are due for a path that no rule knows.
 
-    A file counts by its path, mode and content. So the digest stays the same when what is uncommitted now is committed as it is.
+    A file counts by its path, mode and content. So the digest stays the same when what is
+    uncommitted now is committed as it is.
     """
     commit = at or git.require_head()
     dirty = frozenset(uncommitted)
     digests = {name: hashlib.sha256() for name in settled}
     stained: set[str] = set()
     committed = ((path, meta) for path, meta in git.tree(commit) if path not in dirty)
-    changed = ((path, _as_it_is(os.path.join(git.root, path), len(commit))) for path in sorted(dirty, key=_bytes))
+    changed = (
+        (path, _as_it_is(os.path.join(git.root, path), len(commit)))
+        for path in sorted(dirty, key=_bytes)
+    )
     for path, meta in heapq.merge(committed, changed, key=lambda entry: _bytes(entry[0])):
         owned = owners(path)
         named = {*(fallback if owned is None else owned), *users(path)}
@@ -50,11 +57,16 @@ def versions(
             stained.update(named)
         if meta is not None:
             _add(digests, named, path, meta)
-    return {name: _version(commit, digest.hexdigest(), settled[name], name in stained) for name, digest in digests.items()}
+    return {
+        name: _version(commit, digest.hexdigest(), settled[name], name in stained)
+        for name, digest in digests.items()
+    }
 
 
 def _as_it_is(path: str, length: int) -> str | None:
-    """What a commit would say of a path in the working tree, None where it is gone. Of a repository inside, what is in it."""
+    """What a commit would say of a path in the working tree, None where it is gone. Of a repository
+    inside, what is in it.
+    """
     entry = files.tree_entry(path, length)
     if entry == "" or (entry is None and os.path.lexists(os.path.join(path, ".git"))):
         return content(path)
@@ -65,7 +77,9 @@ def _bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _add(digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str, meta: str) -> None:
+def _add(
+    digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str, meta: str
+) -> None:
     record = f"{path}\0{meta}\0".encode("utf-8", "surrogateescape")
     for name in owners:
         if name in digests:
@@ -75,4 +89,6 @@ def _add(digests: "dict[str, hashlib._Hash]", owners: Collection[str], path: str
 def _version(commit: str, fingerprint: str, settings: bytes, dirty: bool) -> Version:
     digest = hashlib.sha256(settings).hexdigest()
     both = hashlib.sha256(f"{fingerprint} {digest}".encode()).hexdigest()
-    return Version(names.name(commit, names.DIRTY if dirty else "", both), commit, fingerprint, dirty, digest)
+    return Version(
+        names.name(commit, names.DIRTY if dirty else "", both), commit, fingerprint, dirty, digest
+    )

@@ -71,7 +71,9 @@ def digest(root: str, found: Sequence[str]) -> str:
     made = hashlib.sha256()
     for path in found:
         name = path.encode("utf-8", "surrogateescape")
-        made.update(b"%d %b %b\0" % (len(name), name, files.digest(os.path.join(root, path)).encode()))
+        made.update(
+            b"%d %b %b\0" % (len(name), name, files.digest(os.path.join(root, path)).encode())
+        )
     return made.hexdigest()
 
 
@@ -97,7 +99,9 @@ def _any(path: str) -> bool:
     return True
 
 
-def _unknown(start: str, known: Known, counts: Callable[[str], bool], enters: Callable[[str], bool]) -> Iterator[str]:
+def _unknown(
+    start: str, known: Known, counts: Callable[[str], bool], enters: Callable[[str], bool]
+) -> Iterator[str]:
     """The files and links below a path (or that path itself) that git does not know, and that
     count. No link is followed.
 

@@ -182,7 +182,9 @@ def code(own: Inputs, linked: Linked, tree: Tree) -> tuple[str, ...]:
     return tuple(sorted(found | {path for _, path, is_folder in reached if is_folder}))
 
 
-def _reached(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree | None) -> Iterator[tuple[str, str, bool]]:
+def _reached(
+    inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree | None
+) -> Iterator[tuple[str, str, bool]]:
     """Target and path, all that count, and whether a path is a folder with all that is in it.
 
     All targets go on side by side, so that a tree is asked as few times as files are nested.

@@ -1,4 +1,6 @@
-"""What an answer was drawn from, as digests: if one of them has changed, a plan made of it is stale."""
+"""What an answer was drawn from, as digests: if one of them has changed, a plan made of it is
+stale.
+"""
 
 import hashlib
 import os
@@ -15,14 +17,23 @@ from toolkit.ports.git import Git
 def of(answer: Answer, root: str | None, without: str | None = None) -> dict[str, str | None]:
     """The commit, the rules, and the uncommitted content behind an answer.
 
-    `root` is the working tree, None if there is none; `without` is a path in it that does not count: the plan's own file.
+    `root` is the working tree, None if there is none; `without` is a path in it that does not
+    count: the plan's own file.
     """
     paths = [path for path in answer.uncommitted if path != without]
     return digests(answer.head.commit, answer.rules, paths, root, answer.environment)
 
 
-def digests(head: str | None, rules: Rules, uncommitted: Sequence[str], root: str | None, environment: str | None) -> dict[str, str | None]:
-    """The same from its parts. A plan of another endpoint, such as a sandbox's, is none for this one."""
+def digests(
+    head: str | None,
+    rules: Rules,
+    uncommitted: Sequence[str],
+    root: str | None,
+    environment: str | None,
+) -> dict[str, str | None]:
+    """The same from its parts. A plan of another endpoint, such as a sandbox's, is none for this
+    one.
+    """
     known = rules.environments.get(environment) if environment else None
     return {
         "head": head,
@@ -42,7 +53,9 @@ def _tree(paths: Sequence[str], root: str) -> str:
 
 
 def content(path: str) -> str:
-    """A digest of one path: of a repository inside (a submodule, or one that is not tracked) what is in it."""
+    """A digest of one path: of a repository inside (a submodule, or one that is not tracked) what
+    is in it.
+    """
     return f"repository {_repository(path)}" if files.is_folder(path) else files.digest(path)
 
 
@@ -50,6 +63,10 @@ def _repository(path: str) -> str:
     """What is checked out in a repository, and what nobody has committed there yet."""
     try:
         git = Git.open(path)
-        return f"{git.head} {_tree(list(look(git).paths), path)}" if git.root == os.path.realpath(path) else ""
+        return (
+            f"{git.head} {_tree(list(look(git).paths), path)}"
+            if git.root == os.path.realpath(path)
+            else ""
+        )
     except GitError:
         return ""

@@ -47,7 +47,8 @@ def _which(remotes: list[str]) -> str:
         return "origin"
     if len(remotes) > 1:
         raise NoTrustedBase(
-            f"which of the remotes ({', '.join(remotes)}) to trust is not clear, for none is called origin",
+            f"which of the remotes ({', '.join(remotes)}) to trust is not clear, for none is called"
+            " origin",
             f"name its branch: export {VARIABLE}={quote(remotes[0])}/main",
         )
     return remotes[0]
@@ -79,7 +80,9 @@ def _named(name: str, git: Git) -> TrustedBase:
     whoever may push a tag could choose."""
     if not is_ref_name(name):
         problem = f"is {name!r}, which cannot be a ref" if name else "is set, and names nothing"
-        raise UsageError(f"{VARIABLE} {problem}", f"name a branch such as origin/main, or unset {VARIABLE}")
+        raise UsageError(
+            f"{VARIABLE} {problem}", f"name a branch such as origin/main, or unset {VARIABLE}"
+        )
     commit = git.commit_at(name)
     if commit is not None:
         return TrustedBase(_short(name), commit)
@@ -96,7 +99,9 @@ def _named(name: str, git: Git) -> TrustedBase:
     commit = git.commit_at(present[0]) if present else None
     if commit is not None:
         return TrustedBase(_short(present[0]), commit)
-    raise NoTrustedBase(_missing(f"{name} ({VARIABLE})"), f"get it with: {_fetch_named(git, remote, name)}")
+    raise NoTrustedBase(
+        _missing(f"{name} ({VARIABLE})"), f"get it with: {_fetch_named(git, remote, name)}"
+    )
 
 
 def _missing(name: str) -> str:

@@ -1,6 +1,8 @@
-"""What a command does before it talks to AWS: say where that is, if it is not AWS itself, and ask what credentials need, such as a code.
+"""What a command does before it talks to AWS: say where that is, if it is not AWS itself, and ask
+what credentials need, such as a code.
 
-Both come before anything else is drawn: a question must not stand under a progress line, and nobody's deadline runs meanwhile.
+Both come before anything else is drawn: a question must not stand under a progress line, and
+nobody's deadline runs meanwhile.
 """
 
 import sys
@@ -15,9 +17,18 @@ from toolkit.ports.world import World
 
 
 def begin(
-    world: World | None, git: Git | None, folder: str, rules: str | None, environment: str | None, profile: str | None = None,
-    region: str | None = None, everywhere: bool = False, silent: bool = False, allowed: bool = False, shared: bool = False,
-) -> None:  # fmt: skip
+    world: World | None,
+    git: Git | None,
+    folder: str,
+    rules: str | None,
+    environment: str | None,
+    profile: str | None = None,
+    region: str | None = None,
+    everywhere: bool = False,
+    silent: bool = False,
+    allowed: bool = False,
+    shared: bool = False,
+) -> None:
     """Do so for the places of an environment, or of all. `silent`: the answer is for a program;
     `allowed`: rules.toml decides where it differs from the trusted base; `shared`: only the buckets
     of a `store` will be asked. Raises RulesError, UsageError, CloudError.
@@ -46,7 +57,9 @@ def begin_with(
     if not endpoint.is_special():
         return
     places = _places(rules, environment, profile, region, everywhere)
-    elsewhere = sorted({found for place in places if (found := endpoint.everywhere(place.profile)) is not None})
+    elsewhere = sorted(
+        {found for place in places if (found := endpoint.everywhere(place.profile)) is not None}
+    )
     output.elsewhere("; ".join(elsewhere) or None, silent)
     if world is not None and endpoint.may_ask():
         for place in places:
@@ -55,19 +68,26 @@ def begin_with(
 
 
 def begin_with_runs(rules: Rules, world: World, silent: bool = False) -> None:
-    """The same for what looks at runs, which are of all environments. Credentials that do not work are
-    told by whoever asks a bucket: this machine's own runs need none. Raises UsageError."""
+    """The same for what looks at runs, which are of all environments. Credentials that do not work
+    are told by whoever asks a bucket: this machine's own runs need none. Raises UsageError.
+    """
     with suppress(CloudError):
         begin_with(rules, world, everywhere=True, silent=silent, shared=True)
 
 
-def _places(rules: Rules, environment: str | None, profile: str | None, region: str | None, everywhere: bool) -> tuple[Place, ...]:
+def _places(
+    rules: Rules, environment: str | None, profile: str | None, region: str | None, everywhere: bool
+) -> tuple[Place, ...]:
     from toolkit.flow.rulebook import environment as chosen
     from toolkit.run.jobs import places
 
     every: list[str | None] = [*rules.environments] or [None]
     names = every if everywhere else [chosen(environment, rules)]
-    found = [place for name in names for place in places(rules.environments.get(name) if name else None, profile, region)]
+    found = [
+        place
+        for name in names
+        for place in places(rules.environments.get(name) if name else None, profile, region)
+    ]
     return tuple(dict.fromkeys(found))
 
 

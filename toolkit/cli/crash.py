@@ -16,12 +16,19 @@ def report(error: Exception, args: list[str]) -> int:
     """Write the log and name it; the exit code of a bug."""
     path = _write(_log(error, args))
     output.note(f"error: this is a bug in toolkit ({type(error).__name__})")
-    output.note(f"hint: please report it with {path}" if path else redacted("".join(traceback.format_exception(error))))
+    output.note(
+        f"hint: please report it with {path}"
+        if path
+        else redacted("".join(traceback.format_exception(error)))
+    )
     return Exit.BUG
 
 
 def _log(error: Exception, args: list[str]) -> str:
-    head = f"toolkit {__version__}\npython {sys.version}\nplatform {sys.platform}\narguments {args!r}\n\n"
+    head = (
+        f"toolkit {__version__}\npython {sys.version}\nplatform {sys.platform}\narguments"
+        f" {args!r}\n\n"
+    )
     return redacted(head + "".join(traceback.format_exception(error)))
 
 

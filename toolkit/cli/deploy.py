@@ -13,24 +13,44 @@ Examples:
   toolkit deploy                        what `toolkit diff` finds
   toolkit deploy app api                these, each after what it needs
   toolkit deploy --all --env staging    everything
-  toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if that is still so
+  toolkit deploy --plan plan.json       what `toolkit diff --out plan.json` found, if still so
   toolkit deploy --dry-run              every call that would be made
 
 A failed step only keeps back the steps that wait for it. """
-EPILOG += exit_codes(Exit.OK, Exit.FAILED, Exit.USAGE, Exit.PARTLY, Exit.IN_DOUBT, Exit.LOCKED, Exit.CREDENTIALS, Exit.INTERRUPTED) + "."
+EPILOG += (
+    exit_codes(
+        Exit.OK,
+        Exit.FAILED,
+        Exit.USAGE,
+        Exit.PARTLY,
+        Exit.IN_DOUBT,
+        Exit.LOCKED,
+        Exit.CREDENTIALS,
+        Exit.INTERRUPTED,
+    )
+    + "."
+)
 
 
 @click.command(epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--all", "everything", is_flag=True, help="Every target of rules.toml.")
-@click.option("--without", multiple=True, metavar="TARGET", help="Leave this one out; it counts as done.")
+@click.option(
+    "--without", multiple=True, metavar="TARGET", help="Leave this one out; it counts as done."
+)
 @click.option("--plan", metavar="FILE", help="The plan that `toolkit diff --out FILE` wrote.")
 @deploying.app_options
 @deploying.stack_options
 @deploying.deploy_options
 @click.pass_context
 def deploy(
-    ctx: click.Context, /, targets: tuple[str, ...], everything: bool, without: tuple[str, ...], plan: str | None, **given: Any
+    ctx: click.Context,
+    /,
+    targets: tuple[str, ...],
+    everything: bool,
+    without: tuple[str, ...],
+    plan: str | None,
+    **given: Any,
 ) -> int:
     """Deploy what is due, what is named, or everything.
 

@@ -17,7 +17,8 @@ Examples:
 
 The image is tagged with the commit; where what is built is not just that commit, whole, the tag
 says so (COMMIT-dirty-DIGEST and others). Nothing is built or deployed where that image
-is there, or live, already. Ctrl-C leaves the deployment running in AWS; `toolkit resume` watches it again."""
+is there, or live, already. Ctrl-C leaves the deployment running in AWS; `toolkit resume`
+watches it again."""
 
 
 @click.command("deploy-app", epilog=EPILOG)

@@ -12,15 +12,18 @@ Examples:
   toolkit deploy-stack api                       by the target's name
   toolkit deploy-stack CarRentalApiStack         or by the stack's
   toolkit deploy-stack api --dry-run             every call that would be made
-  toolkit deploy-stack api --yes --allow-replace a change set that replaces something, without being asked
+  toolkit deploy-stack api --yes --allow-replace may replace, without being asked
 
-The changes are always shown before they are executed. What replaces or deletes something, or lets more people in, is asked for."""
+The changes are always shown before they are executed. What replaces or deletes
+something, or lets more people in, is asked for."""
 
 
 @click.command("deploy-stack", epilog=EPILOG)
 @click.argument("target", required=False, metavar="TARGET|STACK")
 @deploying.stack_options
-@click.option("--force", is_flag=True, help="Deploy even where nothing changes: it puts toolkit's tags back.")
+@click.option(
+    "--force", is_flag=True, help="Deploy even where nothing changes: it puts toolkit's tags back."
+)
 @deploying.deploy_options
 @click.pass_context
 def deploy_stack(ctx: click.Context, /, target: str | None, **given: Any) -> int:

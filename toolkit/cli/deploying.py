@@ -1,4 +1,6 @@
-"""What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options, consent, progress, and the end."""
+"""What `deploy`, `deploy-app`, `deploy-stack`, `rollback` and `resume` have in common: options,
+consent, progress, and the end.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -57,62 +59,130 @@ class Common(Struct, frozen=True):
 
 def deploy_options(command: Command) -> Command:
     """The options of Common."""
-    for option in reversed((
-        options.common,
-        options.environment,
-        options.profile,
-        options.region,
-        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
-        click.option("--confirm", metavar="NAME", help="A protected environment's name, instead of typing it when asked."),
-        click.option("--dry-run", is_flag=True, help="Print every call that would change something, and make none."),
-        click.option("--parallel", type=click.IntRange(1, 64), default=PARALLEL, show_default=True, help="Steps at the same time."),
-        click.option("--fail-fast", is_flag=True, help="Begin no other step once one has failed."),
-        click.option("--allow-backwards", is_flag=True, help="Deploy even where that takes live commits out."),
-        click.option("--no-checks", is_flag=True, help="Do not ask health addresses and checks afterwards."),
-        options.allowed,
-        click.option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for somebody else's run, such as 15m."),
-        options.as_json,
-        options.quiet,
-        options.verbose,
-        options.no_color,
-    )):  # fmt: skip
+    for option in reversed(
+        (
+            options.common,
+            options.environment,
+            options.profile,
+            options.region,
+            click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+            click.option(
+                "--confirm",
+                metavar="NAME",
+                help="A protected environment's name, instead of typing it when asked.",
+            ),
+            click.option(
+                "--dry-run",
+                is_flag=True,
+                help="Print every call that would change something, and make none.",
+            ),
+            click.option(
+                "--parallel",
+                type=click.IntRange(1, 64),
+                default=PARALLEL,
+                show_default=True,
+                help="Steps at the same time.",
+            ),
+            click.option(
+                "--fail-fast", is_flag=True, help="Begin no other step once one has failed."
+            ),
+            click.option(
+                "--allow-backwards",
+                is_flag=True,
+                help="Deploy even where that takes live commits out.",
+            ),
+            click.option(
+                "--no-checks",
+                is_flag=True,
+                help="Do not ask health addresses and checks afterwards.",
+            ),
+            options.allowed,
+            click.option(
+                "--lock-timeout",
+                metavar="TIME",
+                default="0s",
+                help="How long to wait for somebody else's run, such as 15m.",
+            ),
+            options.as_json,
+            options.quiet,
+            options.verbose,
+            options.no_color,
+        )
+    ):
         command = option(command)
     return command
 
 
 take_over = click.option(
-    "--take-over", is_flag=True, help="Keep what was changed outside of toolkit: base the new task definition on the running one."
+    "--take-over",
+    is_flag=True,
+    help=(
+        "Keep what was changed outside of toolkit: base the new task definition on the running one."
+    ),
 )
 
 
 def app_options(command: Command) -> Command:
     """What can be wished for where an app is deployed."""
-    for option in reversed((
-        click.option("--no-build", is_flag=True, help="Build nothing; deploy the image of --image."),
-        click.option("--image", metavar="TAG", help="The tag or digest of an image that is in the repository."),
-        click.option("--builder", metavar="NAME", help="docker, podman, buildah or built-in, instead of the first one found."),
-        click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
-        click.option("--create", is_flag=True, help="Create the ECR repository if it does not exist."),
-        take_over,
-        click.option(
-            "--in-progress",
-            type=click.Choice(["wait", "refuse", "replace"]),
-            help="What to do about somebody else's deployment of the same service; the default is to wait.",
-        ),
-    )):  # fmt: skip
+    for option in reversed(
+        (
+            click.option(
+                "--no-build", is_flag=True, help="Build nothing; deploy the image of --image."
+            ),
+            click.option(
+                "--image",
+                metavar="TAG",
+                help="The tag or digest of an image that is in the repository.",
+            ),
+            click.option(
+                "--builder",
+                metavar="NAME",
+                help="docker, podman, buildah or built-in, instead of the first one found.",
+            ),
+            click.option("--force", is_flag=True, help="Deploy even where nothing changes."),
+            click.option(
+                "--create", is_flag=True, help="Create the ECR repository if it does not exist."
+            ),
+            take_over,
+            click.option(
+                "--in-progress",
+                type=click.Choice(["wait", "refuse", "replace"]),
+                help=(
+                    "What to do about somebody else's deployment of the same service; the default"
+                    " is to wait."
+                ),
+            ),
+        )
+    ):
         command = option(command)
     return command
 
 
 def stack_options(command: Command) -> Command:
     """What can be consented to in advance where a stack is deployed."""
-    for option in reversed((
-        click.option("--allow-replace", is_flag=True, help="Stacks: resources may be replaced."),
-        click.option("--allow-delete", is_flag=True, help="Stacks: resources may be deleted."),
-        click.option("--allow-broadening", is_flag=True, help="Stacks: permissions and security groups may be widened."),
-        click.option("--recreate", is_flag=True, help="Stacks: delete one that was never created, and create it anew."),
-        click.option("--continue-rollback", is_flag=True, help="Stacks: first finish a rollback that got stuck."),
-    )):  # fmt: skip
+    for option in reversed(
+        (
+            click.option(
+                "--allow-replace", is_flag=True, help="Stacks: resources may be replaced."
+            ),
+            click.option("--allow-delete", is_flag=True, help="Stacks: resources may be deleted."),
+            click.option(
+                "--allow-broadening",
+                is_flag=True,
+                help="Stacks: permissions and security groups may be widened.",
+            ),
+            click.option(
+                "--recreate",
+                is_flag=True,
+                help="Stacks: delete one that was never created, and create it anew.",
+            ),
+            click.option(
+                "--continue-rollback",
+                is_flag=True,
+                help="Stacks: first finish a rollback that got stuck.",
+            ),
+        )
+    ):
         command = option(command)
     return command
 
@@ -181,15 +251,31 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
 def order(asked: Common, **wanted: Any) -> flow.Order:
     """What is to be done, where the common options say."""
     return flow.Order(
-        folder=asked.folder, rules=asked.rules, environment=asked.env, profile=asked.profile, region=asked.region,
-        checked=not asked.no_checks, allowed=asked.allowed, **wanted
-    )  # fmt: skip
+        folder=asked.folder,
+        rules=asked.rules,
+        environment=asked.env,
+        profile=asked.profile,
+        region=asked.region,
+        checked=not asked.no_checks,
+        allowed=asked.allowed,
+        **wanted,
+    )
 
 
 def begin(asked: Common, git: Git | None, there: World) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
     silent = asked.quiet or asked.as_json
-    account.begin(there, git, asked.folder, asked.rules, asked.env, asked.profile, asked.region, silent=silent, allowed=asked.allowed)
+    account.begin(
+        there,
+        git,
+        asked.folder,
+        asked.rules,
+        asked.env,
+        asked.profile,
+        asked.region,
+        silent=silent,
+        allowed=asked.allowed,
+    )
 
 
 def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
@@ -197,13 +283,17 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     rules = flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
-    allowed = may_decide(rules, environment(order.environment, rules), asked, changes=not asked.dry_run)
+    allowed = may_decide(
+        rules, environment(order.environment, rules), asked, changes=not asked.dry_run
+    )
     return go_agreed(command, asked, replace(order, allowed=allowed), git)
 
 
 def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bool = True) -> bool:
-    """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all the same; `changes`: something is to
-    be changed, and where only this rules.toml says where, somebody has to agree to that. Raises Refused."""
+    """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all
+    the same; `changes`: something is to be changed, and where only this rules.toml says where,
+    somebody has to agree to that. Raises Refused.
+    """
     for remark in told(rules, environment):
         output.note(f"note: {line(remark)}")
     if not changes or not rules.trust.is_refused(environment):
@@ -223,9 +313,19 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     begin(asked, git, there)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
-        records = reader(there, lambda words: output.note(f"note: {words}"), look=True, profile=asked.profile, region=asked.region)
+        records = reader(
+            there,
+            lambda words: output.note(f"note: {words}"),
+            look=True,
+            profile=asked.profile,
+            region=asked.region,
+        )
         prepared = flow.prepare(order, run, git, there, records)
-        proofs = {} if asked.no_checks else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
+        proofs = (
+            {}
+            if asked.no_checks
+            else verified.proofs(prepared.rules, prepared.jobs, there, redactor())
+        )
     prepared = replace(prepared, previews=verified.with_warnings(prepared.previews, proofs))
     for name, reason in prepared.left:
         output.note(f"note: {name} is left out: {line(reason)}")
@@ -235,18 +335,28 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     if asked.dry_run:
         return _dry(command, asked, prepared)
     if not asked.quiet:
-        output.note("\n".join(show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)))
+        output.note(
+            "\n".join(
+                show.intention(prepared.jobs, prepared.previews, output.width(), prepared.standby)
+            )
+        )
     _consent(asked, prepared.jobs)
     _consent_backwards(asked, prepared)
     if flow.is_stale(prepared, order, git):
-        raise Refused("the files have changed since they were looked at", f"run it again: toolkit {command}")
-    journalled = request(run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there))
+        raise Refused(
+            "the files have changed since they were looked at", f"run it again: toolkit {command}"
+        )
+    journalled = request(
+        run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there)
+    )
 
     def start(told: Told) -> Ran:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
         facts = {"alarms": verified.baselines(proofs)}
         undoes = order.action == "rollback"
-        return runs.start(replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told)
+        return runs.start(
+            replace(journalled, verify=verify, facts=facts, preempts=undoes), prepared, there, told
+        )
 
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
@@ -258,17 +368,30 @@ def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
     _consent(asked, jobs)
 
 
-def request(run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]) -> runs.Request:
-    """How the run is to be carried out. Its command line is kept in the journal: nothing secret is ever given there."""
+def request(
+    run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]
+) -> runs.Request:
+    """How the run is to be carried out. Its command line is kept in the journal: nothing secret is
+    ever given there.
+    """
     words = click.get_current_context().meta.get(COMMAND_LINE, [command])
 
     def advise(job: Job, next: str) -> str:
-        return advised(next, same_place(rules, asked.rules, job.place.environment, job.place.region))
+        return advised(
+            next, same_place(rules, asked.rules, job.place.environment, job.place.region)
+        )
 
     return runs.Request(
-        run, ["toolkit", *words], asked.parallel, asked.fail_fast, asked.lock_timeout, redactor(), still,
-        checked=not asked.no_checks, advise=advise,
-    )  # fmt: skip
+        run,
+        ["toolkit", *words],
+        asked.parallel,
+        asked.fail_fast,
+        asked.lock_timeout,
+        redactor(),
+        still,
+        checked=not asked.no_checks,
+        advise=advise,
+    )
 
 
 class Told(Struct, frozen=True):
@@ -278,19 +401,31 @@ class Told(Struct, frozen=True):
     stop: Stop
 
 
-def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callable[[Told], Ran]) -> int:
+def carried_out(
+    command: str, asked: Common, jobs: tuple[Job, ...], run: Callable[[Told], Ran]
+) -> int:
     """The run itself, with progress and signals. The exit code."""
     stop = Stop()
-    listener = progress.listener(sum(not job.undoes for job in jobs) > 1, asked.quiet, asked.verbose)
+    listener = progress.listener(
+        sum(not job.undoes for job in jobs) > 1, asked.quiet, asked.verbose
+    )
 
     def told(number: int) -> None:
-        listener.told("toolkit", "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once")
+        listener.told(
+            "toolkit",
+            "stopping: nothing new is begun, what runs in AWS goes on; once more to leave at once",
+        )
 
     def leave(number: int) -> None:
-        listener.told("toolkit", "left; what runs in AWS goes on, and `toolkit resume` looks what became of it")
+        listener.told(
+            "toolkit",
+            "left; what runs in AWS goes on, and `toolkit resume` looks what became of it",
+        )
         listener.close()
 
-    with signals.handled(stop, told, leave):  # to the last word: a signal during it must not be taken for one before the run
+    with signals.handled(
+        stop, told, leave
+    ):  # to the last word: a signal during it must not be taken for one before the run
         ran: Ran | None = None
         try:
             with suppress(Stopped):  # while it waited for a lock
@@ -299,7 +434,9 @@ def carried_out(command: str, asked: Common, jobs: tuple[Job, ...], run: Callabl
             listener.close()
         if ran is None:
             return _never_begun(command, asked, 128 + (stop.signal or 2))
-        with suppress(output.Enough):  # whoever reads our output has enough of it; the run has ended as it has all the same
+        with suppress(
+            output.Enough
+        ):  # whoever reads our output has enough of it; the run has ended as it has all the same
             if asked.as_json:
                 output.document(show.document(command, ran, jobs))
             else:
@@ -311,22 +448,48 @@ def _never_begun(command: str, asked: Common, code: int) -> int:
     """It was stopped while it waited for a lock."""
     output.note("stopped; nothing was begun")
     if asked.as_json:
-        return output.document({"toolkit": 1, "command": command, "status": "cancelled", "exit": code, "run": None, "steps": []})
+        return output.document(
+            {
+                "toolkit": 1,
+                "command": command,
+                "status": "cancelled",
+                "exit": code,
+                "run": None,
+                "steps": [],
+            }
+        )
     return code
 
 
 def nothing(command: str, asked: Common, excluded: Sequence[str] = ()) -> int:
-    """There is nothing that this run could do. `excluded` would be deployed, but for `--without`."""
+    """There is nothing that this run could do. `excluded` would be deployed, but for
+    `--without`.
+    """
     if asked.as_json:
-        return output.document({"toolkit": 1, "command": command, "status": "unchanged", "exit": 0, "run": None, "steps": []})
-    output.say(f"Nothing else to deploy: --without leaves out {', '.join(excluded)}." if excluded else "Nothing to deploy.")
+        return output.document(
+            {
+                "toolkit": 1,
+                "command": command,
+                "status": "unchanged",
+                "exit": 0,
+                "run": None,
+                "steps": [],
+            }
+        )
+    output.say(
+        f"Nothing else to deploy: --without leaves out {', '.join(excluded)}."
+        if excluded
+        else "Nothing to deploy."
+    )
     return 0
 
 
 def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
     if asked.as_json:
         calls = show.calls(prepared.jobs, prepared.previews)
-        return output.document({"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls})
+        return output.document(
+            {"toolkit": 1, "command": command, "status": "dry-run", "exit": 0, "steps": calls}
+        )
     output.say(show.dry_run(prepared.jobs, prepared.previews, output.width(), prepared.standby))
     return 0
 
@@ -349,8 +512,9 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
 
 
 def _tell_backwards(asked: Common, prepared: flow.Prepared) -> None:
-    """Tell what takes live commits out, once. That has a consent of its own: --yes alone is none. Raises Refused where nobody can be asked
-    for it; a dry run says so."""
+    """Tell what takes live commits out, once. That has a consent of its own: --yes alone is none.
+    Raises Refused where nobody can be asked for it; a dry run says so.
+    """
     told = [(behind(step, standing), standing) for step, standing in prepared.backwards]
     missing = bool(told) and not (prepared.backwards_allowed or asked.allow_backwards)
     refused = missing and not asked.dry_run and (asked.yes or not _asking(asked))
@@ -363,7 +527,10 @@ def _tell_backwards(asked: Common, prepared: flow.Prepared) -> None:
     if refused:
         raise Refused(words, f"{way}; or say that it is meant: --allow-backwards")
     if asked.dry_run:
-        output.note(f"note: with --yes this deploy would be refused (exit 2): {way}; or add --allow-backwards")
+        output.note(
+            f"note: with --yes this deploy would be refused (exit 2): {way}; or add"
+            " --allow-backwards"
+        )
 
 
 def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
@@ -381,7 +548,10 @@ def confirm_name(name: str, confirm: str | None, asking: bool) -> None:
     """A protected environment's name has to be said: in advance, or now. Raises Refused."""
     if confirm is not None:
         if confirm != name:
-            raise Refused(f"{confirm!r} is not the environment's name", f"this is about {name}: --confirm {name}")
+            raise Refused(
+                f"{confirm!r} is not the environment's name",
+                f"this is about {name}: --confirm {name}",
+            )
         return
     if not asking:
         raise Refused(f"environment {name} is protected", f"add --yes --confirm {name}")

@@ -25,18 +25,29 @@ Examples:
   toolkit diff A..B                two commits; A...B from where they part
   git diff --name-only -z X | toolkit diff -z --paths-from -
 
-Uncommitted and untracked files count unless --committed or a range is given. Exit codes: 0, with --exit-code 10 if something is to be
-deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rules.toml says "fail"."""
+Uncommitted and untracked files count unless --committed or a range is given. Exit codes: 0,
+with --exit-code 10 if something is to be deployed; 2 for a wrong rules.toml, an unknown ref,
+or unmatched paths where rules.toml says "fail"."""
 
 
 @click.command(epilog=EPILOG)
 @click.argument("base", required=False)
 @options.common
 @options.environment
-@click.option("--committed", is_flag=True, help="Compare HEAD as committed; do not look at the working tree.")
-@click.option("--paths-from", metavar="FILE", help="Take the changed paths from FILE (- for standard input) instead of git.")
+@click.option(
+    "--committed", is_flag=True, help="Compare HEAD as committed; do not look at the working tree."
+)
+@click.option(
+    "--paths-from",
+    metavar="FILE",
+    help="Take the changed paths from FILE (- for standard input) instead of git.",
+)
 @click.option("-z", "nul", is_flag=True, help="The paths of --paths-from are separated by NUL.")
-@click.option("--out", metavar="FILE", help="Also write the plan to FILE, for a later `toolkit deploy --plan`.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Also write the plan to FILE, for a later `toolkit deploy --plan`.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if something is to be deployed.")
 @options.allowed
 @options.as_json
@@ -45,23 +56,40 @@ deployed; 2 for a wrong rules.toml, an unknown ref, or unmatched paths where rul
 @options.no_color
 @click.pass_context
 def diff(
-    ctx: click.Context, base: str | None, folder: str | None, rules: str | None, env: str | None, committed: bool, paths_from: str | None,
-    nul: bool, out: str | None, exit_code: bool, allowed: bool, as_json: bool, quiet: bool, verbose: bool,
-) -> int:  # fmt: skip
+    ctx: click.Context,
+    base: str | None,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    committed: bool,
+    paths_from: str | None,
+    nul: bool,
+    out: str | None,
+    exit_code: bool,
+    allowed: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
     """What is out of date, why, and the narrowest deploy that mends it.
 
-    Without BASE: what is out of date, against each target's last recorded deploy (`last`), or against what AWS says is running (`live`).
-    A target of which no deploy is recorded is unknown, and so due.
+    Without BASE: what is out of date, against each target's last recorded deploy (`last`), or
+    against what AWS says is running (`live`). A target of which no deploy is recorded is unknown,
+    and so due.
 
-    With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed. `change` is where this branch parted
-    from the one that it goes into.
+    With BASE, any commit, `A..B` or `A...B`: what that change calls for, whatever is deployed.
+    `change` is where this branch parted from the one that it goes into.
     """
     folder = options.enter(ctx, folder)
     if base is not None and paths_from is not None:
         raise UsageError("a base and --paths-from exclude each other", "leave one of them out")
     if nul and paths_from is None:
         raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
-    git = options.place(folder) if paths_from is not None else Git.open(folder, bare=base is not None and ".." in base)
+    git = (
+        options.place(folder)
+        if paths_from is not None
+        else Git.open(folder, bare=base is not None and ".." in base)
+    )
     request = flow.Request(
         folder=folder,
         base=base,
@@ -83,16 +111,25 @@ def diff(
         output.say(found.plan.recommendation)
         return code
     if not quiet:
-        output.say(show.text(found, output.width(), verbose, _people(found, git) if verbose and git else ()))
+        output.say(
+            show.text(
+                found, output.width(), verbose, _people(found, git) if verbose and git else ()
+            )
+        )
     if word == "refused":
-        output.note(f"error: {found.refusal}, and no rule matches {', '.join(listing(found.impact.unmatched, 3))}")
+        output.note(
+            f"error: {found.refusal}, and no rule matches"
+            f" {', '.join(listing(found.impact.unmatched, 3))}"
+        )
         output.note("hint: add a rule for them, or add them to `ignore`")
     elif output.interactive() and not exit_code and found.plan.steps:
         return _offered(found) or code
     return code
 
 
-def _reader(request: flow.Request, git: Git | None, silent: bool) -> Callable[[str, Rules, str | None], flow.Points]:
+def _reader(
+    request: flow.Request, git: Git | None, silent: bool
+) -> Callable[[str, Rules, str | None], flow.Points]:
     """What is recorded as deployed, or live, read once it is asked for."""
 
     def read(how: str, rules: Rules, environment: str | None) -> flow.Points:
@@ -101,7 +138,14 @@ def _reader(request: flow.Request, git: Git | None, silent: bool) -> Callable[[s
     return read
 
 
-def _recorded(how: str, rules: Rules, environment: str | None, request: flow.Request, git: Git | None, silent: bool) -> flow.Points:
+def _recorded(
+    how: str,
+    rules: Rules,
+    environment: str | None,
+    request: flow.Request,
+    git: Git | None,
+    silent: bool,
+) -> flow.Points:
     """The same. Where nothing can be recorded, nothing is loaded to find that out."""
     shared = any(one.store for one in rules.environments.values())
     if how == "last" and not shared and not os.path.isdir(files.state_folder()):
@@ -111,13 +155,21 @@ def _recorded(how: str, rules: Rules, environment: str | None, request: flow.Req
 
     there = world.around(Git.open(os.getcwd()), os.getcwd())
     account.begin(
-        there if how == "live" or shared else None, git, request.folder, request.rules, environment, silent=silent, allowed=request.allowed
+        there if how == "live" or shared else None,
+        git,
+        request.folder,
+        request.rules,
+        environment,
+        silent=silent,
+        allowed=request.allowed,
     )
     return reader(there, lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
 
 def _offered(found: Answer) -> int:
-    """What is recommended is offered, and what was chosen is run: choosing it is the consent, but for a protected environment."""
+    """What is recommended is offered, and what was chosen is run: choosing it is the consent, but
+    for a protected environment.
+    """
     from shlex import split
 
     from toolkit.cli.main import run

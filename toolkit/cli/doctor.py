@@ -26,22 +26,30 @@ from toolkit.show import diagnosis as show
 @options.as_json
 @click.pass_context
 def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: bool) -> int:
-    """Look for programs and their versions, and hold the rules against what every Dockerfile copies.
+    """Look for programs and their versions, and hold the rules against what every Dockerfile
+    copies.
 
-    A source of an image that no rule sends to its app would be a missed deploy: exit code 1. Silence one that needs no rule with
-    `accept = [{ path = "…", reason = "…" }]` in rules.toml.
+    A source of an image that no rule sends to its app would be a missed deploy: exit code 1.
+    Silence one that needs no rule with `accept = [{ path = "…", reason = "…" }]` in rules.toml.
     """
     folder = options.enter(ctx, folder)
     try:
         git = options.repository(folder)
     except GitMissing:
         git = None
-    found = [show.Program("toolkit", __version__), show.Program("python", platform.python_version()), *_programs(), _builder()]
+    found = [
+        show.Program("toolkit", __version__),
+        show.Program("python", platform.python_version()),
+        *_programs(),
+        _builder(),
+    ]
     loaded = flow.load_rules(folder, options.inherited(ctx, "rules", rules), git) if git else None
     if loaded is not None:
         options.known_environment(ctx, loaded)
     images = _images(loaded, git) if loaded and git else None
-    bad = (images and (images.uncovered or images.incomplete)) or any(program.problem for program in found)
+    bad = (images and (images.uncovered or images.incomplete)) or any(
+        program.problem for program in found
+    )
     code = Exit.FAILED if bad else Exit.OK
     if as_json:
         return output.document(show.document(found, images, code))
@@ -61,23 +69,40 @@ def _builder() -> show.Program:
         name = images.builder().name
     except Refused as problem:
         return show.Program("builder", None, str(problem), True)
-    limits = "Dockerfiles that only copy; docker, podman or buildah would build all" if name == images.BUILT_IN else ""
+    limits = (
+        "Dockerfiles that only copy; docker, podman or buildah would build all"
+        if name == images.BUILT_IN
+        else ""
+    )
     return show.Program("builder", name, limits)
 
 
 def _images(rules: Rules, git: Git) -> show.Images:
-    """Each Dockerfile with the targets that are built from it, and the sources, tracked or new, that their rules forget."""
+    """Each Dockerfile with the targets that are built from it, and the sources, tracked or new,
+    that their rules forget.
+    """
     paths = [*git.files(), *(state.path for state in git.status() if state.index == "?")]
-    texts = {path: files.text_inside(git.root, path) or "" for path in paths if is_dockerfile(path) or is_compose(path)}
+    texts = {
+        path: files.text_inside(git.root, path) or ""
+        for path in paths
+        if is_dockerfile(path) or is_compose(path)
+    }
     ours = _built(rules)
     texts |= {path: files.text_inside(git.root, path) or "" for path in ours if path in paths}
-    dockerfiles = {path: text for path, text in texts.items() if is_dockerfile(path) or path in ours}
-    guessed = contexts(dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)})
+    dockerfiles = {
+        path: text for path, text in texts.items() if is_dockerfile(path) or path in ours
+    }
+    guessed = contexts(
+        dockerfiles, paths, {path: text for path, text in texts.items() if is_compose(path)}
+    )
     built = {**_built_by_stacks(rules, paths, git), **ours}
     for group, inside in Graph(rules.targets).covered.items():
         for _, names in built.values():
             names.update([] if inside.isdisjoint(names) else [group])
-    owners = {path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy)) for path, (_, names) in built.items()}
+    owners = {
+        path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy))
+        for path, (_, names) in built.items()
+    }
     missed: tuple[Uncovered, ...] = uncovered_sources(
         dockerfiles,
         [rule.paths for rule in rules.rules],
@@ -86,7 +111,11 @@ def _images(rules: Rules, git: Git) -> show.Images:
         [one.path for one in rules.accept],
         {**guessed, **{path: context for path, (context, _) in built.items()}},
         owners,
-        {path: files.text_inside(git.root, path) or "" for path in paths if path.endswith(".dockerignore")},
+        {
+            path: files.text_inside(git.root, path) or ""
+            for path in paths
+            if path.endswith(".dockerignore")
+        },
     )
     named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
     seen = look(git)
@@ -101,7 +130,9 @@ def _images(rules: Rules, git: Git) -> show.Images:
 
 
 def _unprepared(rules: Rules, git: Git) -> dict[str, tuple[str, str]]:
-    """The CDK apps whose own packages are not installed here, each with what is missing and what installs it."""
+    """The CDK apps whose own packages are not installed here, each with what is missing and what
+    installs it.
+    """
     found: dict[str, tuple[str, str]] = {}
     for target in rules.targets.values():
         for source in targets.kind(target.kind).sources(target.settings):
@@ -125,15 +156,21 @@ def _built(rules: Rules) -> dict[str, tuple[str, set[str]]]:
 
 
 def _built_by_stacks(rules: Rules, paths: list[str], git: Git) -> dict[str, tuple[str, set[str]]]:
-    """The same for the images that stacks build by themselves. A stack that goes by another name there is any of its app's."""
+    """The same for the images that stacks build by themselves. A stack that goes by another name
+    there is any of its app's.
+    """
     sources: dict[str, list[tuple[str, str]]] = {}
     for name, target in rules.targets.items():
         kind = targets.kind(target.kind)
         for source in kind.sources(target.settings):
             called = kind.aliases(target.settings)
-            sources.setdefault(os.path.normpath(source), []).append((name, called[0] if called else name))
+            sources.setdefault(os.path.normpath(source), []).append(
+                (name, called[0] if called else name)
+            )
     found: dict[str, tuple[str, set[str]]] = {}
-    for dockerfile, context, source, stack in images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ():
+    for dockerfile, context, source, stack in (
+        images_of_stacks(paths, lambda path: files.text_inside(git.root, path)) if sources else ()
+    ):
         ours = sources.get(source, [])
         names = [name for name, called in ours if called == stack] or [name for name, _ in ours]
         if names:

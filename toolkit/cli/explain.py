@@ -1,4 +1,6 @@
-"""`toolkit explain`: which rule, pattern and line sends a path where, and why no other rule does."""
+"""`toolkit explain`: which rule, pattern and line sends a path where, and why no other rule
+does.
+"""
 
 from shlex import quote
 
@@ -20,7 +22,9 @@ from toolkit.show import explained as show
 @options.common
 @options.as_json
 @click.pass_context
-def explain(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rules: str | None, as_json: bool) -> int:
+def explain(
+    ctx: click.Context, paths: tuple[str, ...], folder: str | None, rules: str | None, as_json: bool
+) -> int:
     """Which rule, pattern and line sends a PATH where, and why no other rule does.
 
     PATH need not exist. In a repository it also says who touched it last.
@@ -35,7 +39,12 @@ def explain(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rule
     last = [git.last_commit(one.path) if git and git.head else None for one in found]
     if as_json:
         return output.document(show.document(found, last))
-    output.say("\n\n".join(show.text(one, commit, book.rules.file, one.path == own) for one, commit in zip(found, last, strict=True)))
+    output.say(
+        "\n\n".join(
+            show.text(one, commit, book.rules.file, one.path == own)
+            for one, commit in zip(found, last, strict=True)
+        )
+    )
     return 0
 
 
@@ -46,6 +55,11 @@ def _path(path: str, git: Git | None) -> str:
     found = files.relative(path, git.root)
     if found is None:
         raise UsageError(f"{path!r} is not in the repository", f"it starts at {git.root}")
-    if files.is_folder(path) and str(found) not in git.files():  # a submodule is a folder, and a path
-        raise UsageError(f"{path!r} is a folder", f"name a file, or: git ls-files {quote(path)} | toolkit rules match")
+    if (
+        files.is_folder(path) and str(found) not in git.files()
+    ):  # a submodule is a folder, and a path
+        raise UsageError(
+            f"{path!r} is a folder",
+            f"name a file, or: git ls-files {quote(path)} | toolkit rules match",
+        )
     return str(found)

@@ -26,17 +26,27 @@ Examples:
   toolkit health --watch --interval 10s
   toolkit health -v                     everything that was looked at
 
-Nothing is changed, and no program is started. What does not answer by the deadline is unknown, never ok. Exit codes: 0 all is well
-(perhaps with warnings), 1 something is wrong or unknown, 7 {MEANINGS[Exit.CREDENTIALS]}, and nothing else is
-wrong; with --watch, Ctrl-C is 0."""
+Nothing is changed, and no program is started. What does not answer by the deadline is unknown,
+never ok. Exit codes: 0 all is well (perhaps with warnings), 1 something is wrong or unknown,
+7 {MEANINGS[Exit.CREDENTIALS]}, and nothing else is wrong; with --watch, Ctrl-C is 0."""
 
 
 @click.command("health", epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--all-environments", "everywhere", is_flag=True, help="Every environment of rules.toml.")
-@click.option("--timeout", metavar="TIME", default="20s", show_default=True, help="The deadline for all of it.")
+@click.option(
+    "--all-environments", "everywhere", is_flag=True, help="Every environment of rules.toml."
+)
+@click.option(
+    "--timeout",
+    metavar="TIME",
+    default="20s",
+    show_default=True,
+    help="The deadline for all of it.",
+)
 @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
-@click.option("--interval", metavar="TIME", default="30s", show_default=True, help="How often, with --watch.")
+@click.option(
+    "--interval", metavar="TIME", default="30s", show_default=True, help="How often, with --watch."
+)
 @click.option("--junit", "report", metavar="FILE", help="Also write it to FILE, as JUnit's XML.")
 @options.common
 @options.environment
@@ -51,19 +61,30 @@ wrong; with --watch, Ctrl-C is 0."""
 def health(ctx: click.Context, /, **given: Any) -> int:
     """Is everything well that rules.toml names?
 
-    Each target is asked in its own way: services, deployments, tasks, load balancers, images, stacks, functions, sites, alarms; then health
-    addresses, certificates, queues and tables, and the credentials themselves. What runs is compared with HEAD and with what was recorded.
+    Each target is asked in its own way: services, deployments, tasks, load balancers, images,
+    stacks, functions, sites, alarms; then health addresses, certificates, queues and tables, and
+    the credentials themselves. What runs is compared with HEAD and with what was recorded.
     """
     request = _request(ctx, given)
     if given["report"]:
         files.check_writable(given["report"])
     git = options.repository(request.folder)
     there = world.around(git, request.folder)
-    with suppress(CredentialsProblem):  # it is told in the row of the credentials; what needs none is asked all the same
+    with suppress(
+        CredentialsProblem
+    ):  # it is told in the row of the credentials; what needs none is asked all the same
         account.begin(
-            there, git, request.folder, request.rules, request.environment, request.profile, request.region, request.everywhere,
-            silent=given["quiet"] or given["as_json"], allowed=request.allowed,
-        )  # fmt: skip
+            there,
+            git,
+            request.folder,
+            request.rules,
+            request.environment,
+            request.profile,
+            request.region,
+            request.everywhere,
+            silent=given["quiet"] or given["as_json"],
+            allowed=request.allowed,
+        )
     if given["watch"]:
         return _watched(request, git, there, given, options.time("--interval", given["interval"]))
     with progress.checking(given["quiet"] or given["as_json"]):
@@ -88,8 +109,14 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
 
 
 def _reported(looked: flow.Looked, given: dict[str, Any]) -> int:
-    """Write the report, where one is wanted. An exit code other than 0 if that fails, which is told."""
-    return output.kept(given["report"], junit.xml("toolkit health", show.cases(looked.checkups))) if given["report"] else 0
+    """Write the report, where one is wanted. An exit code other than 0 if that fails, which is
+    told.
+    """
+    return (
+        output.kept(given["report"], junit.xml("toolkit health", show.cases(looked.checkups)))
+        if given["report"]
+        else 0
+    )
 
 
 def _tell(looked: flow.Looked, given: dict[str, Any]) -> None:
@@ -103,11 +130,22 @@ def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
     first = "".join(f"note: {line(remark)}\n" for remark in looked.first)
     if given["quiet"]:
         return first + show.summary(looked.checkups, looked.took_s)
-    return first + show.text(looked.checkups, looked.notes, looked.took_s, datetime.now(UTC), output.width(), given["verbose"])
+    return first + show.text(
+        looked.checkups,
+        looked.notes,
+        looked.took_s,
+        datetime.now(UTC),
+        output.width(),
+        given["verbose"],
+    )
 
 
-def _watched(request: flow.Request, git: Git | None, there: World, given: dict[str, Any], interval_s: float) -> int:
-    """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table after the other."""
+def _watched(
+    request: flow.Request, git: Git | None, there: World, given: dict[str, Any], interval_s: float
+) -> int:
+    """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table
+    after the other.
+    """
     screen = progress.redrawing(given["as_json"])
     try:
         with screen:

@@ -12,16 +12,34 @@ from toolkit.show.text import line
 
 
 @click.command(epilog="\b\nExamples:\n  toolkit history\n  toolkit history -n 100 --json")
-@click.option("-n", "most", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many runs at most.")
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many runs at most.",
+)
 @options.common
 @click.option("-e", "--env", metavar="NAME", help="Only runs in this environment.")
 @options.as_json
 @click.pass_context
-def history(ctx: click.Context, most: int, folder: str | None, rules: str | None, env: str | None, as_json: bool) -> int:
+def history(
+    ctx: click.Context,
+    most: int,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    as_json: bool,
+) -> int:
     """List the runs of this machine and, with a `store`, those of colleagues, newest first."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
-    stores, loaded, there = stores_around(folder, named, git), load_rules(folder, named, git), world.around(git, folder)
+    stores, loaded, there = (
+        stores_around(folder, named, git),
+        load_rules(folder, named, git),
+        world.around(git, folder),
+    )
     only = options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there, silent=as_json)
     problems = colleagues.send(loaded, there, stores)

@@ -19,16 +19,24 @@ from toolkit.show import surveyed as show
 @click.command(epilog="Then: toolkit rules check, toolkit diff")
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
 @click.option(
-    "--out", metavar="FILE", help="Where to write the draft; `rules.toml` at the repository's root if not given, - for the screen."
+    "--out",
+    metavar="FILE",
+    help=(
+        "Where to write the draft; `rules.toml` at the repository's root if not given, - for the"
+        " screen."
+    ),
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @options.as_json
 @click.pass_context
-def init(ctx: click.Context, folder: str | None, out: str | None, force: bool, as_json: bool) -> int:
+def init(
+    ctx: click.Context, folder: str | None, out: str | None, force: bool, as_json: bool
+) -> int:
     """Look at the repository and draft rules.toml.
 
-    It looks at Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation templates, front ends, smoke tests and
-    CI path filters. Nothing is run, and a file that is there is never replaced unless you say --force.
+    It looks at Dockerfiles and what they copy, CDK apps and their stacks, SAM and CloudFormation
+    templates, front ends, smoke tests and CI path filters. Nothing is run, and a file that is there
+    is never replaced unless you say --force.
     """
     git = Git.open(options.enter(ctx, folder))
     path = out or os.path.join(git.root, "rules.toml")
@@ -37,7 +45,9 @@ def init(ctx: click.Context, folder: str | None, out: str | None, force: bool, a
     paths = [name for name in git.files() if name != "rules.toml"]
     if not paths:
         raise UsageError("git tracks no file here", "add some first: git add")
-    found = survey(paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root))
+    found = survey(
+        paths, lambda name: files.text_inside(git.root, name), os.path.basename(git.root)
+    )
     text = toml(found.draft)
     rules = flow.read_rules(text.encode(), "the draft", draft=True)
     if path != "-":
@@ -45,12 +55,18 @@ def init(ctx: click.Context, folder: str | None, out: str | None, force: bool, a
     return _tell(found, rules, paths, text, path, as_json)
 
 
-def _tell(found: Survey, rules: Rules, paths: list[str], text: str, path: str, as_json: bool) -> int:
+def _tell(
+    found: Survey, rules: Rules, paths: list[str], text: str, path: str, as_json: bool
+) -> int:
     covered = coverage([rule.paths for rule in rules.rules], paths, rules.ignore)
     written = None if path == "-" else flow.shown(path)
     if as_json:
-        return output.document(show.document(found.found, found.questions, covered, rules, text, written))
+        return output.document(
+            show.document(found.found, found.questions, covered, rules, text, written)
+        )
     if written is None:
         output.say(text.rstrip("\n"))
-    (output.note if written is None else output.say)(show.text(found.found, found.questions, covered, rules, written))
+    (output.note if written is None else output.say)(
+        show.text(found.found, found.questions, covered, rules, written)
+    )
     return 0

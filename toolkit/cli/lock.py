@@ -37,7 +37,9 @@ def locks(
     as_json: bool = False,
     changes: bool = False,
 ) -> Locks:
-    """The locks of the project around a folder; those in the environment's bucket, too, if it has one. `changes`: one is to be released."""
+    """The locks of the project around a folder; those in the environment's bucket, too, if it has
+    one. `changes`: one is to be released.
+    """
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
     named = options.inherited(ctx, "rules", rules)

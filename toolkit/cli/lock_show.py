@@ -17,7 +17,13 @@ from toolkit.show import history as display
 @options.as_json
 @click.pass_context
 def lock_show(
-    ctx: click.Context, target: str | None, folder: str | None, rules: str | None, env: str | None, allowed: bool, as_json: bool
+    ctx: click.Context,
+    target: str | None,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    allowed: bool,
+    as_json: bool,
 ) -> int:
     """Who holds which lock, since when, and for what.
 
@@ -38,4 +44,8 @@ def lock_show(
 def _told(by: Holder | None, where: str) -> Holder | None:
     """A lock of this machine ends with its process; what it leaves says only what was going on."""
     gone = by is not None and where == "local" and not by.problem and by.ended
-    return replace(by, problem="its process has ended: nobody has to wait for it") if by is not None and gone else by
+    return (
+        replace(by, problem="its process has ended: nobody has to wait for it")
+        if by is not None and gone
+        else by
+    )

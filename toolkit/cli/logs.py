@@ -19,13 +19,18 @@ MOST_BYTES = 64 << 20
 
 
 @click.command(
-    epilog="\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      all its steps\n  toolkit logs 20261120-193742-x7k2 app  one of them"
+    epilog=(
+        "\b\nExamples:\n  toolkit logs 20261120-193742-x7k2      all its steps\n  toolkit logs"
+        " 20261120-193742-x7k2 app  one of them"
+    )
 )
 @click.argument("run")
 @click.argument("step", required=False)
 @options.common
 @click.pass_context
-def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None) -> int:
+def logs(
+    ctx: click.Context, run: str, step: str | None, folder: str | None, rules: str | None
+) -> int:
     """The logs of a run's steps."""
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
@@ -35,7 +40,10 @@ def logs(ctx: click.Context, run: str, step: str | None, folder: str | None, rul
     account.begin_with_runs(loaded, there)
     shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:
-        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+        output.note(
+            "note: whether another machine has gone on with it could not be checked:"
+            f" {line(problem)}"
+        )
     story = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     steps = [name for name, _, _ in story.summary.steps]
     if step is not None and step not in steps:

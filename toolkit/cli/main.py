@@ -1,4 +1,6 @@
-"""The command line: the commands by name, loaded when they are used, and the one place where errors become exit codes."""
+"""The command line: the commands by name, loaded when they are used, and the one place where errors
+become exit codes.
+"""
 
 import os
 import sys
@@ -14,7 +16,10 @@ from toolkit.errors import Exit, ToolkitError, exit_codes
 COMMANDS = {
     "init": ("toolkit.cli.init", "Look at the repository and draft rules.toml."),
     "diff": ("toolkit.cli.diff", "What is out of date, why, and the narrowest deploy."),
-    "health": ("toolkit.cli.health", "Is everything well that rules.toml names? For every morning."),
+    "health": (
+        "toolkit.cli.health",
+        "Is everything well that rules.toml names? For every morning.",
+    ),
     "health-check": ("toolkit.cli.health", "The same as health."),
     "smoke-test": ("toolkit.cli.smoke_test", "Ask the live system what it must answer."),
     "deploy": ("toolkit.cli.deploy", "Deploy what is due, what is named, or everything."),
@@ -22,25 +27,46 @@ COMMANDS = {
     "deploy-stack": ("toolkit.cli.deploy_stack", "Deploy one CloudFormation stack by change set."),
     "rollback": ("toolkit.cli.rollback", "Put the last good version of a target back."),
     "resume": ("toolkit.cli.resume", "Go on with a run that was left open."),
-    "history": ("toolkit.cli.history", "List runs: those of this machine, and with a store everybody's."),
+    "history": (
+        "toolkit.cli.history",
+        "List runs: those of this machine, and with a store everybody's.",
+    ),
     "show": ("toolkit.cli.show_", "One run: what was asked, how each step ended."),
     "logs": ("toolkit.cli.logs", "What the steps of a run said."),
     "record": ("toolkit.cli.record", "Show, set or repair the record of what is live."),
     "lock": ("toolkit.cli.lock", "Who is at work on what."),
     "explain": ("toolkit.cli.explain", "Which rule, pattern and line sends a path where."),
     "rules": ("toolkit.cli.rules", "Check, try out, replay, import and describe rules."),
-    "sandbox": ("toolkit.cli.sandbox", "An AWS on this machine, to try everything without an account."),
+    "sandbox": (
+        "toolkit.cli.sandbox",
+        "An AWS on this machine, to try everything without an account.",
+    ),
     "doctor": ("toolkit.cli.doctor", "Programs and versions; rules against Dockerfiles."),
     "permissions": ("toolkit.cli.permissions", "The IAM policy that the targets need."),
     "completion": ("toolkit.cli.completion", "Print the shell completion script."),
 }
 
 ELSEWHERE = {
-    "status": ("diff", "health"), "check": ("health", "smoke-test"), "plan": ("diff",), "changes": ("diff",), "affected": ("diff",),
-    "outdated": ("diff",), "apply": ("deploy",), "up": ("deploy",), "release": ("deploy",), "undo": ("rollback",),
-    "revert": ("rollback",), "continue": ("resume",), "runs": ("history",), "test": ("smoke-test",), "unlock": ("lock",),
-    "validate": ("rules",), "policy": ("permissions",), "local": ("sandbox",), "setup": ("init",),
-}  # fmt: skip
+    "status": ("diff", "health"),
+    "check": ("health", "smoke-test"),
+    "plan": ("diff",),
+    "changes": ("diff",),
+    "affected": ("diff",),
+    "outdated": ("diff",),
+    "apply": ("deploy",),
+    "up": ("deploy",),
+    "release": ("deploy",),
+    "undo": ("rollback",),
+    "revert": ("rollback",),
+    "continue": ("resume",),
+    "runs": ("history",),
+    "test": ("smoke-test",),
+    "unlock": ("lock",),
+    "validate": ("rules",),
+    "policy": ("permissions",),
+    "local": ("sandbox",),
+    "setup": ("init",),
+}
 """What other tools call it -> what it is called here."""
 
 COMMAND_LINE = "toolkit.command_line"
@@ -56,7 +82,9 @@ else:  # in older versions of click it has no parameter
 
 
 class Text(_Type):
-    """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody means it."""
+    """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody
+    means it.
+    """
 
     name = "text"
 
@@ -66,7 +94,9 @@ class Text(_Type):
 
 
 def without_empty_texts(command: click.Command) -> click.Command:
-    """The command, and those in it, whose options and arguments that take a text refuse an empty one."""
+    """The command, and those in it, whose options and arguments that take a text refuse an empty
+    one.
+    """
     for parameter in command.params:
         if parameter.type is click.STRING:
             parameter.type = Text()
@@ -98,7 +128,9 @@ class Lazy(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return without_empty_texts(command)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name where there is none."""
         if args and args[0] not in self.commands_by_name and not args[0].startswith("-"):
             from difflib import get_close_matches
@@ -132,7 +164,8 @@ without_empty_texts(cli)
 def main(args: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    The process leaves at once: taking the interpreter down module by module would add a tenth to a `diff`, and nothing is left to save.
+    The process leaves at once: taking the interpreter down module by module would add a tenth to a
+    `diff`, and nothing is left to save.
     """
     output.prepare()
     args = sys.argv[1:] if args is None else args
@@ -163,7 +196,9 @@ def run(args: list[str]) -> int:
         from toolkit.flow.advice import advised, as_typed
 
         same = as_typed(args)
-        return output.error(error, _command(args), "--json" in args, lambda hint: advised(hint, same))
+        return output.error(
+            error, _command(args), "--json" in args, lambda hint: advised(hint, same)
+        )
     except output.Enough:
         raise BrokenPipeError from None
     except BrokenPipeError:

@@ -15,23 +15,42 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def common(command: Command) -> Command:
     """-C and --rules, as they may also stand before the command."""
-    command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(command)
-    return click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")(command)
+    command = click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")(
+        command
+    )
+    return click.option(
+        "--rules", metavar="FILE", help="Use this rules.toml instead of looking for one."
+    )(command)
 
 
 environment = click.option("-e", "--env", metavar="NAME", help="The environment that is meant.")
-profile = click.option("--profile", metavar="NAME", help="The AWS profile, instead of the environment's.")
-region = click.option("--region", metavar="NAME", help="Only this one of the environment's regions.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+profile = click.option(
+    "--profile", metavar="NAME", help="The AWS profile, instead of the environment's."
+)
+region = click.option(
+    "--region", metavar="NAME", help="Only this one of the environment's regions."
+)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Only the answer itself.")
-verbose = click.option("-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what.")
+verbose = click.option(
+    "-v", "--verbose", is_flag=True, help="Say more: reasons, and who changed what."
+)
 no_color = click.option(
-    "--no-color", is_flag=True, expose_value=False, callback=lambda *given: _no_color(given[2]), help="No colours (or set NO_COLOR)."
+    "--no-color",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda *given: _no_color(given[2]),
+    help="No colours (or set NO_COLOR).",
 )
 
 
 allowed = click.option(
-    "--allow-untrusted-rules", "allowed", is_flag=True, help="Let this rules.toml decide where it differs from the trusted base."
+    "--allow-untrusted-rules",
+    "allowed",
+    is_flag=True,
+    help="Let this rules.toml decide where it differs from the trusted base.",
 )
 
 
@@ -46,7 +65,9 @@ def inherited(ctx: click.Context, name: str, given: str | None) -> str | None:
 
 
 def known_environment(ctx: click.Context, rules: Rules) -> str | None:
-    """The environment that was named, also before a command that needs none. Raises UsageError where rules.toml has none of that name."""
+    """The environment that was named, also before a command that needs none. Raises UsageError
+    where rules.toml has none of that name.
+    """
     from toolkit.flow.rulebook import environment
 
     named = inherited(ctx, "env", ctx.params.get("env"))
@@ -60,7 +81,9 @@ def enter(ctx: click.Context, folder: str | None) -> str:
         try:
             os.chdir(wanted)
         except OSError as error:
-            raise UsageError(f"cannot work in {wanted!r}: {error.strerror}", "name a folder with -C DIR") from None
+            raise UsageError(
+                f"cannot work in {wanted!r}: {error.strerror}", "name a folder with -C DIR"
+            ) from None
     try:
         return os.getcwd()
     except OSError:
@@ -76,7 +99,9 @@ def repository(folder: str, bare: bool = False) -> Git | None:
 
 
 def place(folder: str) -> Git | None:
-    """The repository around a folder where only its root matters; None if there is none that can be used."""
+    """The repository around a folder where only its root matters; None if there is none that can be
+    used.
+    """
     try:
         return Git.open(folder, bare=True)
     except GitError:

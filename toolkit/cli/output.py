@@ -15,7 +15,9 @@ from toolkit.show import text
 
 
 def prepare() -> None:
-    """There are streams, and any text can be written to any terminal: what its encoding lacks is escaped."""
+    """There are streams, and any text can be written to any terminal: what its encoding lacks is
+    escaped.
+    """
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 (cron and daemons start programs with closed streams)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
@@ -42,7 +44,9 @@ _elsewhere = _Elsewhere()
 
 
 def elsewhere(endpoint: str | None, silent: bool) -> None:
-    """From now on: where calls go, None for AWS itself. It is the first line of what is told, unless `silent`; a document has a field."""
+    """From now on: where calls go, None for AWS itself. It is the first line of what is told,
+    unless `silent`; a document has a field.
+    """
     if endpoint != _elsewhere.endpoint:
         _elsewhere.endpoint, _elsewhere.pending = endpoint, endpoint is not None and not silent
 
@@ -58,7 +62,9 @@ class Enough(Exception):
 
 
 def say(answer: str) -> None:
-    """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it would make exit code 1."""
+    """A line (or more) of the answer. Raises Enough, which click leaves alone: of a broken pipe it
+    would make exit code 1.
+    """
     try:
         sys.stdout.write(f"{_elsewhere.first()}{text.harmless(answer)}\n")
     except OSError as problem:
@@ -68,7 +74,9 @@ def say(answer: str) -> None:
 
 
 def note(remark: str) -> None:
-    """A line for the person, not for the program that reads the answer; it comes after what was said so far."""
+    """A line for the person, not for the program that reads the answer; it comes after what was
+    said so far.
+    """
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):  # nobody is there to be told
@@ -84,7 +92,9 @@ def document(found: dict[str, Any]) -> int:
 
 
 def kept(path: str, data: bytes) -> int:
-    """Write a report beside the answer, which is told already: 0, or the exit code of what went wrong."""
+    """Write a report beside the answer, which is told already: 0, or the exit code of what went
+    wrong.
+    """
     from toolkit.ports import files
 
     try:
@@ -111,7 +121,9 @@ def interactive() -> bool:
 
 
 def flush() -> int:
-    """Get everything out; the exit code if that fails, 0 if it does not (or if nobody listens any more)."""
+    """Get everything out; the exit code if that fails, 0 if it does not (or if nobody listens any
+    more).
+    """
     try:
         sys.stdout.flush()
     except OSError as problem:
@@ -125,7 +137,9 @@ def flush() -> int:
 
 
 def _closed(problem: OSError) -> bool:
-    """Whether nobody listens to stdout any more: a pipe that was closed, a terminal that is gone."""
+    """Whether nobody listens to stdout any more: a pipe that was closed, a terminal that is
+    gone.
+    """
     gone = problem.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
     return gone or isinstance(problem, BrokenPipeError)
 
@@ -137,19 +151,30 @@ def silence() -> None:
 
 def usage(wrong: click.ClickException, command: str, as_json: bool) -> int:
     """A wrong command line, in a line, with the place to look; with --json also as a document."""
-    path = wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "toolkit"
+    path = (
+        wrong.ctx.command_path if isinstance(wrong, click.UsageError) and wrong.ctx else "toolkit"
+    )
     hint = f"see `{path} --help`"
     if as_json:
         found = {"code": "usage", "message": wrong.format_message(), "hint": hint}
-        document({"toolkit": 1, "command": command, "status": "error", "exit": int(Exit.USAGE), "error": found})
+        document(
+            {
+                "toolkit": 1,
+                "command": command,
+                "status": "error",
+                "exit": int(Exit.USAGE),
+                "error": found,
+            }
+        )
     note(f"error: {text.line(wrong.format_message())}")
     note(f"hint: {hint}")
     return Exit.USAGE
 
 
 def error(problem: ToolkitError, command: str, as_json: bool, advised: Callable[[str], str]) -> int:
-    """A foreseen error: a line, and the next thing to do (`advised` makes it mean the same place); with --json also as a document. What
-    AWS says may hold secrets."""
+    """A foreseen error: a line, and the next thing to do (`advised` makes it mean the same place);
+    with --json also as a document. What AWS says may hold secrets.
+    """
     from toolkit.cli.redaction import redacted
 
     if as_json:

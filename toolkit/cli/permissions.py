@@ -8,7 +8,9 @@ from toolkit.flow.rulebook import load_rules
 from toolkit.show import policy as show
 
 
-@click.command(epilog="\b\nExamples:\n  toolkit permissions\n  toolkit permissions app --json > policy.json")
+@click.command(
+    epilog="\b\nExamples:\n  toolkit permissions\n  toolkit permissions app --json > policy.json"
+)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @options.common
 @options.environment
@@ -16,14 +18,24 @@ from toolkit.show import policy as show
 @options.as_json
 @click.pass_context
 def permissions(
-    ctx: click.Context, targets: tuple[str, ...], folder: str | None, rules: str | None, env: str | None, region: str | None, as_json: bool
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    region: str | None,
+    as_json: bool,
 ) -> int:
     """The IAM policy that these targets need, or all of rules.toml.
 
     With --json it is the policy document itself, ready for `aws iam create-policy`.
     """
     folder = options.enter(ctx, folder)
-    git, named, environment = options.repository(folder), options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
+    git, named, environment = (
+        options.repository(folder),
+        options.inherited(ctx, "rules", rules),
+        options.inherited(ctx, "env", env),
+    )
     account.begin_with(load_rules(folder, named, git), None, environment, region=region)
     found = flow.permissions(folder, named, environment, region, targets, git)
     if as_json:

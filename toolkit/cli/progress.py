@@ -1,4 +1,6 @@
-"""How a run looks while it goes on: a line for each step on a terminal, plain lines everywhere else. All of it on stderr."""
+"""How a run looks while it goes on: a line for each step on a terminal, plain lines everywhere
+else. All of it on stderr.
+"""
 
 import os
 import signal
@@ -26,7 +28,10 @@ class Lines:
 
     def began(self, job: Job) -> None:
         """A step begins."""
-        self._say(job.step, f"{'rolling back to' if job.action == 'rollback' else 'deploying'} {show.version(job)}")
+        self._say(
+            job.step,
+            f"{'rolling back to' if job.action == 'rollback' else 'deploying'} {show.version(job)}",
+        )
 
     def phase(self, step: str, words: str) -> None:
         """It goes on."""
@@ -71,10 +76,14 @@ class Quiet(Lines):
 
 
 class Screen:
-    """For a terminal: a line for each step that is at work, with its phase, its time against the estimate, and its last log line."""
+    """For a terminal: a line for each step that is at work, with its phase, its time against the
+    estimate, and its last log line.
+    """
 
     def __init__(self, several: bool) -> None:
-        """`several`: each step's end stays on the screen; that of a single one is the answer itself, and told on stdout."""
+        """`several`: each step's end stays on the screen; that of a single one is the answer
+        itself, and told on stdout.
+        """
         from rich.console import Console
         from rich.live import Live
 
@@ -82,7 +91,12 @@ class Screen:
         self._several = several
         self._rows: dict[str, _Row] = {}
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._live = Live(get_renderable=self._drawn, console=self._console, refresh_per_second=REFRESHES, transient=True)
+        self._live = Live(
+            get_renderable=self._drawn,
+            console=self._console,
+            refresh_per_second=REFRESHES,
+            transient=True,
+        )
         self._live.start()
 
     def began(self, job: Job) -> None:
@@ -111,9 +125,17 @@ class Screen:
             self._rows.pop(outcome.step, None)
         if not self._several:
             return
-        style = "green" if outcome.verdict in GOOD else "yellow" if outcome.verdict is Verdict.SKIPPED else "red"
+        style = (
+            "green"
+            if outcome.verdict in GOOD
+            else "yellow"
+            if outcome.verdict is Verdict.SKIPPED
+            else "red"
+        )
         with suppress(OSError):
-            self._console.print(f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True)
+            self._console.print(
+                f"{outcome.step}: {show.ended(outcome)}", style=style, soft_wrap=True
+            )
 
     def asked(self, step: str, question: str) -> bool | None:
         """Ask, with the lines put away as long."""
@@ -141,7 +163,11 @@ class Screen:
 
         with self._lock:
             width = self._console.width
-            return Text("\n".join(row.text(width) for row in self._rows.values()), no_wrap=True, overflow="ellipsis")
+            return Text(
+                "\n".join(row.text(width) for row in self._rows.values()),
+                no_wrap=True,
+                overflow="ellipsis",
+            )
 
 
 class _Row:
@@ -161,7 +187,9 @@ class _Row:
 
 
 class Counting:
-    """For many small things: how many of them are done, on a terminal; nothing elsewhere. A context manager."""
+    """For many small things: how many of them are done, on a terminal; nothing elsewhere. A context
+    manager.
+    """
 
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._done, self._failed = total, 0, 0
@@ -169,7 +197,9 @@ class Counting:
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
 
-            self._status = Console(stderr=True, highlight=False, markup=False).status(self._words(), spinner="line")
+            self._status = Console(stderr=True, highlight=False, markup=False).status(
+                self._words(), spinner="line"
+            )
 
     def __enter__(self) -> "Counting":
         if self._status is not None:
@@ -199,7 +229,9 @@ class Counting:
 
 
 class Redrawing:
-    """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A context manager; the last one stays."""
+    """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A
+    context manager; the last one stays.
+    """
 
     def __init__(self, silent: bool) -> None:
         self._live: Any = None
@@ -208,7 +240,9 @@ class Redrawing:
             from rich.live import Live
 
             console = Console(highlight=False, markup=False, emoji=False)
-            self._live = Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop")
+            self._live = Live(
+                console=console, auto_refresh=False, screen=False, vertical_overflow="crop"
+            )
 
     def __enter__(self) -> "Redrawing":
         if self._live is not None:

@@ -20,8 +20,9 @@ WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
 def choices(found: Answer) -> list[tuple[str, str]]:
-    """What can be chosen, as label and value: commands stand for themselves, the recommended one first. What deploys the same is offered
-    once."""
+    """What can be chosen, as label and value: commands stand for themselves, the recommended one
+    first. What deploys the same is offered once.
+    """
     plan, graph = found.plan, Graph(found.rules.targets)
     by_hand = frozenset(found.instructions)
     commands: dict[str, int] = {}
@@ -39,7 +40,10 @@ def choices(found: Answer) -> list[tuple[str, str]]:
             commands[command] = estimate
             known.append(deploys)
     width = max((len(command) for command in commands), default=0)
-    labels = [(f"{command:<{width}}  {_about(estimate)}".rstrip(), command) for command, estimate in commands.items()]
+    labels = [
+        (f"{command:<{width}}  {_about(estimate)}".rstrip(), command)
+        for command, estimate in commands.items()
+    ]
     more = [("show why", WHY), ("copy the command", COPY)] if plan.steps else []
     return [*labels, *more, ("nothing", NOTHING)]
 
@@ -52,7 +56,11 @@ def wider(found: Answer, graph: Graph) -> list[tuple[str, list[str], int]]:
     by_hand, options = frozenset(found.instructions), found.options
     return [
         *(
-            (f"toolkit deploy {name}{without(graph.leaves(name), by_hand, graph)}{options}", [name], graph.estimate([name]))
+            (
+                f"toolkit deploy {name}{without(graph.leaves(name), by_hand, graph)}{options}",
+                [name],
+                graph.estimate([name]),
+            )
             for name in groups
         ),
         (
@@ -69,7 +77,9 @@ def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
 
 
 def offer(found: Answer) -> str | None:
-    """Ask, and return the command that is to be run, None for none. Ctrl-C raises KeyboardInterrupt."""
+    """Ask, and return the command that is to be run, None for none. Ctrl-C raises
+    KeyboardInterrupt.
+    """
     plan = found.plan
     while True:
         chosen = pick("What now?", choices(found))
@@ -103,7 +113,9 @@ def confirm(question: str, default: bool) -> bool:
 
 
 def typed(question: str, word: str) -> bool:
-    """Whether the person types this very word. Ctrl-C, Ctrl-D and Escape raise KeyboardInterrupt."""
+    """Whether the person types this very word. Ctrl-C, Ctrl-D and Escape raise
+    KeyboardInterrupt.
+    """
     return str(_answered(questionary.text(line(question)))).strip() == word
 
 
@@ -132,7 +144,9 @@ def _answered(asked: questionary.Question) -> object:
 
 
 def _copy(command: str) -> None:
-    """Hand the command to the terminal's clipboard (OSC 52), and show it for terminals that have none."""
+    """Hand the command to the terminal's clipboard (OSC 52), and show it for terminals that have
+    none.
+    """
     sys.stdout.write(f"\x1b]52;c;{b64encode(command.encode()).decode()}\x07")
     output.say(command)
 

@@ -26,7 +26,9 @@ def record() -> None:
     """Show, set or repair the record of what is live."""
 
 
-def request(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool) -> Request:
+def request(
+    ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool
+) -> Request:
     """Whose record is meant."""
     folder = options.enter(ctx, folder)
     named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
@@ -34,7 +36,9 @@ def request(ctx: click.Context, folder: str | None, rules: str | None, env: str 
 
 
 def begin(asked: Request, git: Git | None, there: World, silent: bool, shared: bool = True) -> None:
-    """What comes before anything else (account.py). `shared`: no more is asked than the record's bucket."""
+    """What comes before anything else (account.py). `shared`: no more is asked than the record's
+    bucket.
+    """
     account.begin(
         there,
         git,

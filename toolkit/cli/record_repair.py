@@ -12,8 +12,9 @@ Examples:
   toolkit record repair        every damaged record of the environment
   toolkit record repair app    that of app
 
-What is damaged is kept aside, never deleted. With a `store`, this machine's copy takes its place if there is one; else nothing is recorded
-of the target, so it is due until it is deployed, or `toolkit record set` says what is live."""
+What is damaged is kept aside, never deleted. With a `store`, this machine's copy takes its place
+if there is one; else nothing is recorded of the target, so it is due until it is deployed, or
+`toolkit record set` says what is live."""
 
 
 @click.command("repair", epilog=EPILOG)
@@ -24,7 +25,13 @@ of the target, so it is due until it is deployed, or `toolkit record set` says w
 @options.as_json
 @click.pass_context
 def record_repair(
-    ctx: click.Context, targets: tuple[str, ...], folder: str | None, rules: str | None, env: str | None, as_json: bool, allowed: bool
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    as_json: bool,
+    allowed: bool,
 ) -> int:
     """Put damaged records aside."""
     asked = request(ctx, folder, rules, env, allowed)
@@ -34,7 +41,15 @@ def record_repair(
     done = flow.repair(asked, targets, git, there)
     if as_json:
         repaired = [{"target": target, "done": what} for target, what in done]
-        return output.document({"toolkit": 1, "command": "record repair", "status": "ok", "exit": 0, "repaired": repaired})
+        return output.document(
+            {
+                "toolkit": 1,
+                "command": "record repair",
+                "status": "ok",
+                "exit": 0,
+                "repaired": repaired,
+            }
+        )
     if not done:
         output.say("Nothing is damaged.")
     for target, what in done:

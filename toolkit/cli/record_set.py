@@ -15,7 +15,8 @@ Examples:
   toolkit record set web 3f2c9d1          this commit of web is live
   toolkit record set web api HEAD --yes   of both, without being asked
 
-From then on `toolkit diff` compares with that commit. It is your word: nothing is asked of AWS. To ask, run `toolkit diff live`."""
+From then on `toolkit diff` compares with that commit. It is your word: nothing is asked of AWS.
+To ask, run `toolkit diff live`."""
 
 
 @click.command("set", epilog=EPILOG)
@@ -25,13 +26,25 @@ From then on `toolkit diff` compares with that commit. It is your word: nothing 
 @options.environment
 @options.allowed
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--confirm", metavar="NAME", help="A protected environment's name, instead of typing it when asked.")
+@click.option(
+    "--confirm",
+    metavar="NAME",
+    help="A protected environment's name, instead of typing it when asked.",
+)
 @options.as_json
 @click.pass_context
 def record_set(
-    ctx: click.Context, targets: tuple[str, ...], commit: str, folder: str | None, rules: str | None, env: str | None, yes: bool,
-    confirm: str | None, as_json: bool, allowed: bool,
-) -> int:  # fmt: skip
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    commit: str,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    yes: bool,
+    confirm: str | None,
+    as_json: bool,
+    allowed: bool,
+) -> int:
     """Record that COMMIT is live of each TARGET.
 
     For what was deployed in another way, and for what this version of toolkit cannot deploy itself.
@@ -50,8 +63,13 @@ def record_set(
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
         from toolkit.cli.prompt import confirm as agreed
 
-        place = f"{where.environment or 'this project'} ({where.account or 'the account of these credentials'})"
-        if not agreed(f"Record {', '.join(targets)} as live at {at[:12]} in {place}?", default=False):
+        place = (
+            f"{where.environment or 'this project'}"
+            f" ({where.account or 'the account of these credentials'})"
+        )
+        if not agreed(
+            f"Record {', '.join(targets)} as live at {at[:12]} in {place}?", default=False
+        ):
             raise Declined()
     records = flow.set_(asked, targets, commit, git, there)
     if as_json:

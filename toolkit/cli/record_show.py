@@ -8,13 +8,22 @@ from toolkit.flow import record as flow
 from toolkit.show import record as show
 
 
-@click.command("show", epilog="\b\nExamples:\n  toolkit record show\n  toolkit record show --env prod --json")
+@click.command(
+    "show", epilog="\b\nExamples:\n  toolkit record show\n  toolkit record show --env prod --json"
+)
 @options.common
 @options.environment
 @options.allowed
 @options.as_json
 @click.pass_context
-def record_show(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, as_json: bool, allowed: bool) -> int:
+def record_show(
+    ctx: click.Context,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    as_json: bool,
+    allowed: bool,
+) -> int:
     """Show what is recorded as live of each target."""
     asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)

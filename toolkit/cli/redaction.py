@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 _SCHEMES = "basic|bearer|digest|negotiate|token"
 _NAMES = (
-    "(?i:authorization|cookie|token|signature|credential|(?:secret|passw(?:or)?d|passphrase)(?:[_-][a-z0-9]{1,20}){0,2}"
-    "|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key)s?"
-    "|(?<![A-Za-z])(?<!did not )(?i:pass|psk)|(?<=[a-z0-9])(?:Pass|Pwd)|(?<=[_-])(?i:pwd|auth)|(?<![A-Za-z_])[Pp]wd"
+    "(?i:authorization|cookie|token|signature|credential|(?:secret|passw(?:or)?d|passphrase)(?:[_-][a-z0-9]{1,20}){0,2}|(?:secret[_-]?)?(?:api|access|account|encryption|private|signing)[_-]?key)s?|(?<![A-Za-z])(?<!did"
+    " not )(?i:pass|psk)|(?<=[a-z0-9])(?:Pass|Pwd)|(?<=[_-])(?i:pwd|auth)|(?<![A-Za-z_])[Pp]wd"
 )
-"""Words that a name ends with. `pass` and its like are words of their own only where a letter does not run into them: `bypass` is none.
-What "did not pass: ..." is told of is no secret either."""
+"""Words that a name ends with. `pass` and its like are words of their own only where a letter does
+not run into them: `bypass` is none. What "did not pass: ..." is told of is no secret either.
+"""
 _VALUE = r"""\\*"(?:\\.|[^"\\\n])*|\\*'[^'\n]*|[^\s"',;&]+"""
 """All that stands in quotes, else a word. What closes the quotes stays."""
 _SECRETS = re.compile(
@@ -28,18 +28,26 @@ _SECRETS = re.compile(
 )
 _NAMED_LIKE_ONE = re.compile("(?i)key|token|secret|pass|credential")
 _NO_SECRETS = frozenset(("AWS_ACCESS_KEY_ID", "AWS_SHARED_CREDENTIALS_FILE"))
-"""Variables that only sound like it. A real key's id is found by its letters; in the sandbox it is the account's number."""
+"""Variables that only sound like it. A real key's id is found by its letters; in the sandbox it is
+the account's number.
+"""
 _SHORTEST = 8
 """A shorter value would be found in words that mean something else."""
 
 
 def redactor() -> Callable[[str], str]:
-    """Gives a text without what looks like a secret, and without the value of any environment variable that is named like one now.
+    """Gives a text without what looks like a secret, and without the value of any environment
+    variable that is named like one now.
 
-    The environment is read once: a build writes thousands of lines, and each of them goes through here.
+    The environment is read once: a build writes thousands of lines, and each of them goes through
+    here.
     """
-    named = {value for name, value in os.environ.items() if len(value) >= _SHORTEST and _is_secret(name)}
-    values = sorted(named, key=len, reverse=True)  # one may begin another: the longer one first, or its end would stay
+    named = {
+        value for name, value in os.environ.items() if len(value) >= _SHORTEST and _is_secret(name)
+    }
+    values = sorted(
+        named, key=len, reverse=True
+    )  # one may begin another: the longer one first, or its end would stay
 
     def redacted(text: str) -> str:
         for value in values:

@@ -27,8 +27,8 @@ Examples:
   toolkit resume 20261120-193742-x7k2  this one
   toolkit resume --dry-run             what is open of it
 
-What was begun is first looked for in AWS: what is done is only written down, what still runs is watched, what never arrived is done
-now. Nothing is done twice."""
+What was begun is first looked for in AWS: what is done is only written down, what still runs is
+watched, what never arrived is done now. Nothing is done twice."""
 
 
 @click.command(epilog=EPILOG)
@@ -51,10 +51,17 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     rules = load_trusted(asked.folder, asked.rules, git, asked.allowed)
     shared, problem = colleagues.newer(name, store, rules, there, asked.profile)
     if problem:
-        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+        output.note(
+            "note: whether another machine has gone on with it could not be checked:"
+            f" {line(problem)}"
+        )
     if shared is not None:
         store = store_for(rules, there, shared.room.place.profile)
-    left = runs.left_of(store, name, there) if shared is None else colleagues.left_of(shared, rules, there, asked.profile)
+    left = (
+        runs.left_of(store, name, there)
+        if shared is None
+        else colleagues.left_of(shared, rules, there, asked.profile)
+    )
     if left.ended and shared is not None:
         colleagues.settle(store, shared)
     if left.ended:
@@ -62,7 +69,16 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     if asked.dry_run:
         if asked.as_json:
             steps = show.open_steps(left.jobs, left.done, left.begun)
-            return output.document({"toolkit": 1, "command": "resume", "status": "dry-run", "exit": 0, "run": name, "steps": steps})
+            return output.document(
+                {
+                    "toolkit": 1,
+                    "command": "resume",
+                    "status": "dry-run",
+                    "exit": 0,
+                    "run": name,
+                    "steps": steps,
+                }
+            )
         output.say(show.still_open(name, left.jobs, left.done, left.begun))
         return 0
     where = left.facts.get("environment")
@@ -83,7 +99,9 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
         verify = verified.Verifier(rules, proofs, there, told.stop, standby)
         placed = colleagues.placed(rules, asked.profile, deploying.CONSENTS if theirs else ())
         here = request if shared is None else replace(request, placed=placed)
-        return runs.resume(replace(here, verify=verify), there, store, told, None if shared is None else shared.run)
+        return runs.resume(
+            replace(here, verify=verify), there, store, told, None if shared is None else shared.run
+        )
 
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 

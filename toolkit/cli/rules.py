@@ -11,7 +11,10 @@ class RulesGroup(Lazy):
     """The commands of `toolkit rules`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
-        "check": ("toolkit.cli.rules_check", "Find dead, shadowed and overlapping rules, and files that no rule owns."),
+        "check": (
+            "toolkit.cli.rules_check",
+            "Find dead, shadowed and overlapping rules, and files that no rule owns.",
+        ),
         "match": ("toolkit.cli.rules_match", "Say where paths go; needs no repository."),
         "replay": ("toolkit.cli.rules_replay", "Run today's rules over history."),
         "import": ("toolkit.cli.rules_import", "Turn CI path filters into rules."),

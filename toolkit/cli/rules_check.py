@@ -19,14 +19,19 @@ from toolkit.show import lint as show
 
 @click.command("check")
 @options.common
-@click.option("--strict", is_flag=True, help="Exit with 1 if there is a finding or a file that no rule owns.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 if there is a finding or a file that no rule owns."
+)
 @options.as_json
 @click.pass_context
-def rules_check(ctx: click.Context, folder: str | None, rules: str | None, strict: bool, as_json: bool) -> int:
+def rules_check(
+    ctx: click.Context, folder: str | None, rules: str | None, strict: bool, as_json: bool
+) -> int:
     """Find dead, shadowed and overlapping rules, and files that no rule owns.
 
-    A wrong rules.toml, or a wrong file that it includes, exits with 2. Findings are advice: they exit with 0 unless --strict is given.
-    Outside of a repository only these files themselves are checked.
+    A wrong rules.toml, or a wrong file that it includes, exits with 2. Findings are advice: they
+    exit with 0 unless --strict is given. Outside of a repository only these files themselves are
+    checked.
     """
     folder = options.enter(ctx, folder)
     git = options.repository(folder)
@@ -35,12 +40,18 @@ def rules_check(ctx: click.Context, folder: str | None, rules: str | None, stric
     checks.load(loaded)
     groups = [name for name, target in loaded.targets.items() if target.members]
     own = flow.rules_path(loaded, git)
-    found = None if git is None else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
+    found = (
+        None
+        if git is None
+        else lint(flow.book(loaded), [path for path in git.files() if path != own], groups)
+    )
     if found is not None and git is not None and not git.bare:
         images = {name for name, own in inputs_of(loaded, loaded.environment).items() if own.images}
         findings = lint_generated(flow.book(loaded), _generated(loaded, git), images)
         found = replace(found, findings=(*found.findings, *findings))
-    serious = found is not None and (found.unowned or any(one.code not in INFORMATION for one in found.findings))
+    serious = found is not None and (
+        found.unowned or any(one.code not in INFORMATION for one in found.findings)
+    )
     code = Exit.FAILED if strict and serious else Exit.OK
     if as_json:
         return output.document(show.document(loaded, found, code))

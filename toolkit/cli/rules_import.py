@@ -15,23 +15,41 @@ from toolkit.ports import files
 from toolkit.show.text import line
 
 
-@click.command("import", epilog="Example: toolkit rules import .github/workflows/*.yml --out rules.toml")
+@click.command(
+    "import", epilog="Example: toolkit rules import .github/workflows/*.yml --out rules.toml"
+)
 @click.argument("sources", metavar="FILE...", nargs=-1, required=True)
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
-@click.option("--out", metavar="FILE", help="Write the rules to FILE; one that is there is only replaced with --force.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write the rules to FILE; one that is there is only replaced with --force.",
+)
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 @options.as_json
 @click.pass_context
-def rules_import(ctx: click.Context, sources: tuple[str, ...], folder: str | None, out: str | None, force: bool, as_json: bool) -> int:
-    """Turn CI path filters into a commented rules.toml: dorny/paths-filter (in a workflow, or a file of filters) and on.EVENT.paths.
+def rules_import(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    folder: str | None,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Turn CI path filters into a commented rules.toml: dorny/paths-filter (in a workflow, or a
+    file of filters) and on.EVENT.paths.
 
-    Each filter becomes a `manual` target, to be given its real kind. What cannot be said exactly is reported and left out, and the
-    exit code is 4.
+    Each filter becomes a `manual` target, to be given its real kind. What cannot be said exactly is
+    reported and left out, and the exit code is 4.
     """
     project = os.path.basename(options.enter(ctx, folder))
     found = imported([(source, _text(source)) for source in sources])
     if not found.found:
-        problem = found.inexact[0] if found.inexact else f"there is no path filter in {', '.join(sources)}"
+        problem = (
+            found.inexact[0]
+            if found.inexact
+            else f"there is no path filter in {', '.join(sources)}"
+        )
         raise UsageError(problem, "name workflows, or files of dorny/paths-filter filters")
     text = toml(replace(found.draft, project=project or found.draft.project))
     flow.read_rules(text.encode(), "the imported rules")
@@ -41,7 +59,9 @@ def rules_import(ctx: click.Context, sources: tuple[str, ...], folder: str | Non
     if as_json:
         status = "partly" if found.inexact else "done"
         head = {"toolkit": 1, "command": "rules import", "status": status, "exit": int(code)}
-        return output.document({**head, "filters": found.found, "inexact": found.inexact, "rules": text})
+        return output.document(
+            {**head, "filters": found.found, "inexact": found.inexact, "rules": text}
+        )
     if not out:
         output.say(text.rstrip("\n"))
     for one in found.inexact:
@@ -54,5 +74,7 @@ def _text(path: str) -> str:
     if len(data) > LONGEST:
         size = files.size(path)
         has = f"more than {LONGEST:,}" if size is None else f"{size:,}"
-        raise UsageError(f"{path!r} has {has} bytes; {LONGEST:,} are the most", "split it, or name another file")
+        raise UsageError(
+            f"{path!r} has {has} bytes; {LONGEST:,} are the most", "split it, or name another file"
+        )
     return data.decode("utf-8", "replace")

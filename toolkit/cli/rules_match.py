@@ -19,8 +19,16 @@ from toolkit.show import matched as show
 @click.option("-z", "nul", is_flag=True, help="The paths on standard input are separated by NUL.")
 @options.as_json
 @click.pass_context
-def rules_match(ctx: click.Context, paths: tuple[str, ...], folder: str | None, rules: str | None, nul: bool, as_json: bool) -> int:
-    """Say where each PATH goes: a line a path, with its targets and rules. `-` (or no PATH) reads them from standard input.
+def rules_match(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    folder: str | None,
+    rules: str | None,
+    nul: bool,
+    as_json: bool,
+) -> int:
+    """Say where each PATH goes: a line a path, with its targets and rules. `-` (or no PATH) reads
+    them from standard input.
 
     Paths are meant from the repository's root.
     """
@@ -31,7 +39,11 @@ def rules_match(ctx: click.Context, paths: tuple[str, ...], folder: str | None, 
         output.note("reading paths, a line each; end with Ctrl-D")
     given: list[Change] = []
     for path in paths or ("-",):
-        given += detect.listed(files.read_input(), b"\0" if nul else b"\n") if path == "-" else [Change(detect.relative(path), "unknown")]
+        given += (
+            detect.listed(files.read_input(), b"\0" if nul else b"\n")
+            if path == "-"
+            else [Change(detect.relative(path), "unknown")]
+        )
     touched = touch(given, book).touched
     if as_json:
         return output.document(show.document(touched))

@@ -21,13 +21,25 @@ LONG = 2000
 @click.command("replay", epilog="Example: toolkit rules replay v1.0..HEAD")
 @click.argument("revisions", metavar="[RANGE]", required=False)
 @options.common
-@click.option("-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most the N newest commits.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a commit, newest first.")
+@click.option(
+    "-n", "limit", type=click.IntRange(min=1), metavar="N", help="At most the N newest commits."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a commit, newest first."
+)
 @click.pass_context
-def rules_replay(ctx: click.Context, revisions: str | None, folder: str | None, rules: str | None, limit: int | None, as_json: bool) -> int:
+def rules_replay(
+    ctx: click.Context,
+    revisions: str | None,
+    folder: str | None,
+    rules: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> int:
     """Run today's rules over history (first parents) and say what each commit would have deployed.
 
-    RANGE is a commit, whose whole history is meant (default HEAD), or A..B. Works in a bare repository with --rules FILE.
+    RANGE is a commit, whose whole history is meant (default HEAD), or A..B. Works in a bare
+    repository with --rules FILE.
     """
     folder = options.enter(ctx, folder)
     git = Git.open(folder, bare=True)
@@ -52,12 +64,16 @@ def _revisions(asked: str | None, git: Git) -> list[str]:
     if asked is None:
         return [git.require_head()]
     if "..." in asked:
-        raise UsageError(f"{asked} has no history of its own", "say A..B, or the commit whose history is meant")
+        raise UsageError(
+            f"{asked} has no history of its own", "say A..B, or the commit whose history is meant"
+        )
     start, end = split(asked)
     return [git.resolve(end), *([f"^{git.resolve(start)}"] if start else [])]
 
 
-def _shown(replayed: Iterator[Replayed], git: Git, revisions: list[str], limit: int | None) -> Iterator[Replayed]:
+def _shown(
+    replayed: Iterator[Replayed], git: Git, revisions: list[str], limit: int | None
+) -> Iterator[Replayed]:
     """The same, with a progress bar on a terminal if there is much to do."""
     if not sys.stderr.isatty():
         return replayed
@@ -66,5 +82,7 @@ def _shown(replayed: Iterator[Replayed], git: Git, revisions: list[str], limit: 
 
 
 def _with_bar(replayed: Iterator[Replayed], length: int) -> Iterator[Replayed]:
-    with click.progressbar(replayed, length=length, label="commits", file=sys.stderr, update_min_steps=200) as bar:
+    with click.progressbar(
+        replayed, length=length, label="commits", file=sys.stderr, update_min_steps=200
+    ) as bar:
         yield from bar

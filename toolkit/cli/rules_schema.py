@@ -1,4 +1,6 @@
-"""`toolkit rules schema`: what rules.toml may hold, for editors, drawn from the very types that check it."""
+"""`toolkit rules schema`: what rules.toml may hold, for editors, drawn from the very types that
+check it.
+"""
 
 import json
 from typing import Any
@@ -26,12 +28,21 @@ def rules_schema() -> int:
 def schema() -> dict[str, Any]:
     """The whole file as one JSON Schema document."""
     kinds = {name: targets.kind(name).Settings for name in targets.KINDS}
-    _, found = schema_components([FileTable, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}")
-    definitions: dict[str, Any] = {"Rule": _rule(found.pop("RuleTable")), "Environment": found.pop("EnvironmentTable"), **found}
+    _, found = schema_components(
+        [FileTable, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}"
+    )
+    definitions: dict[str, Any] = {
+        "Rule": _rule(found.pop("RuleTable")),
+        "Environment": found.pop("EnvironmentTable"),
+        **found,
+    }
     top = definitions.pop("FileTable")
     for name, settings in kinds.items():
         definitions |= _kind(name, settings)
-    top["properties"]["environments"] |= {"type": "object", "additionalProperties": {"$ref": "#/$defs/Environment"}}
+    top["properties"]["environments"] |= {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/Environment"},
+    }
     top["properties"]["targets"] |= {
         "type": "object",
         "propertyNames": {"pattern": f"^{NAME}$"},
@@ -39,15 +50,27 @@ def schema() -> dict[str, Any]:
     }
     for name in verify.SORTS:
         definitions |= _sort(name)
-    definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1]["SecretTable"]
+    definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1][
+        "SecretTable"
+    ]
     top["properties"]["checks"] |= {
         "type": "object",
         "propertyNames": {"pattern": f"^{NAME}$"},
-        "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in verify.SORTS]},
+        "additionalProperties": {
+            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in verify.SORTS]
+        },
     }
-    top["properties"]["secrets"] |= {"type": "object", "additionalProperties": {"$ref": "#/$defs/Secret"}}
+    top["properties"]["secrets"] |= {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/Secret"},
+    }
     top["properties"]["rules"] |= {"type": "array", "items": {"$ref": "#/$defs/Rule"}}
-    return {"$schema": _DRAFT, "title": "rules.toml", **{key: value for key, value in top.items() if key != "title"}, "$defs": definitions}
+    return {
+        "$schema": _DRAFT,
+        "title": "rules.toml",
+        **{key: value for key, value in top.items() if key != "title"},
+        "$defs": definitions,
+    }
 
 
 def _rule(table: dict[str, Any]) -> dict[str, Any]:
@@ -57,21 +80,35 @@ def _rule(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sort(name: str) -> dict[str, Any]:
-    """The definition of one sort of check, with what all checks have in common, and those that it refers to."""
-    _, found = schema_components([verify.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}")
+    """The definition of one sort of check, with what all checks have in common, and those that it
+    refers to.
+    """
+    _, found = schema_components(
+        [verify.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}"
+    )
     own, common = found.pop("Settings"), found.pop("CommonTable")
     own["properties"] = {**own["properties"], **common["properties"]}
     return {f"check-{name}": {**own, "title": name}, **found}
 
 
 def _kind(name: str, settings: type) -> dict[str, Any]:
-    """The definition of one kind, with what all kinds have in common, and those that it refers to."""
+    """The definition of one kind, with what all kinds have in common, and those that it refers
+    to.
+    """
     _, found = schema_components([settings], ref_template="#/$defs/{name}")
     own = found.pop("Settings")
     common = {
         "kind": {"const": name, "description": "How it is deployed."},
-        "needs": {"type": "array", "items": {"type": "string"}, "description": "Targets that have to be up to date before it."},
-        "estimate": {"type": "string", "pattern": f"^(?=.){DURATION}$", "description": 'How long a deploy takes, such as "2m30s".'},
+        "needs": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Targets that have to be up to date before it.",
+        },
+        "estimate": {
+            "type": "string",
+            "pattern": f"^(?=.){DURATION}$",
+            "description": 'How long a deploy takes, such as "2m30s".',
+        },
         "deadline": {
             "type": "string",
             "pattern": f"^(?=.){DURATION}$",

@@ -1,4 +1,6 @@
-"""`toolkit sandbox`: an AWS on this machine, so that every command can be tried without an account."""
+"""`toolkit sandbox`: an AWS on this machine, so that every command can be tried without an
+account.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +18,24 @@ from toolkit.sandbox import box, provision, server
 from toolkit.show import sandbox as show
 
 
-@click.group("sandbox", epilog='Example: eval "$(toolkit sandbox up)"; toolkit deploy-app; eval "$(toolkit sandbox down)"')
+@click.group(
+    "sandbox",
+    epilog=(
+        'Example: eval "$(toolkit sandbox up)"; toolkit deploy-app; eval "$(toolkit sandbox down)"'
+    ),
+)
 def sandbox() -> None:
     """Try every command without an AWS account.
 
-    The sandbox is an emulator on the loopback of this machine. It holds what the targets of rules.toml need: clusters, services,
-    repositories, buckets, functions. Images really run, as plain processes. See docs/sandbox.md for what it cannot show.
+    The sandbox is an emulator on the loopback of this machine. It holds what the targets of
+    rules.toml need: clusters, services, repositories, buckets, functions. Images really run, as
+    plain processes. See docs/sandbox.md for what it cannot show.
     """
 
 
-bare = click.option("--bare", is_flag=True, help="Make no services and functions: stacks will bring them.")
+bare = click.option(
+    "--bare", is_flag=True, help="Make no services and functions: stacks will bring them."
+)
 
 
 @sandbox.command("up")
@@ -34,7 +44,14 @@ bare = click.option("--bare", is_flag=True, help="Make no services and functions
 @bare
 @options.as_json
 @click.pass_context
-def up(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, bare: bool, as_json: bool) -> int:
+def up(
+    ctx: click.Context,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    bare: bool,
+    as_json: bool,
+) -> int:
     """Start it, and print the lines to export."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
@@ -59,7 +76,9 @@ def down(as_json: bool) -> int:
     output.note("the sandbox is down" if ran else "the sandbox was not running")
     names = list(box.variables(known)) if known else []
     if as_json:
-        return output.document(show.document("down", "stopped" if ran else "not-running", Exit.OK, unset=names))
+        return output.document(
+            show.document("down", "stopped" if ran else "not-running", Exit.OK, unset=names)
+        )
     if names:
         output.say(show.unsets(names))
     return Exit.OK
@@ -71,11 +90,22 @@ def status(as_json: bool) -> int:
     """Say whether it runs, where, and what is in it. Exits with 1 if it does not run."""
     found = box.load()
     if found is None or not (server.runs(found.server) and server.answers(found.server)):
-        said = "the sandbox is not running" + (f"; it ended by itself, see {found.server.log}" if found else "")
+        said = "the sandbox is not running" + (
+            f"; it ended by itself, see {found.server.log}" if found else ""
+        )
         output.note(said)
-        return output.document(show.document("status", "not-running", Exit.FAILED)) if as_json else Exit.FAILED
+        return (
+            output.document(show.document("status", "not-running", Exit.FAILED))
+            if as_json
+            else Exit.FAILED
+        )
     if as_json:
-        more = {"url": found.server.url, "since": found.since, "log": found.server.log, "provisioned": show.rows(found.made)}
+        more = {
+            "url": found.server.url,
+            "since": found.since,
+            "log": found.server.log,
+            "provisioned": show.rows(found.made),
+        }
         return output.document(show.document("status", "running", Exit.OK, **more))
     output.say(show.state(found.server.url, found.since, found.made))
     return Exit.OK
@@ -87,7 +117,14 @@ def status(as_json: bool) -> int:
 @bare
 @options.as_json
 @click.pass_context
-def reset(ctx: click.Context, folder: str | None, rules: str | None, env: str | None, bare: bool, as_json: bool) -> int:
+def reset(
+    ctx: click.Context,
+    folder: str | None,
+    rules: str | None,
+    env: str | None,
+    bare: bool,
+    as_json: bool,
+) -> int:
     """Empty it, and make anew what the targets need. Its address stays."""
     folder = options.enter(ctx, folder)
     loaded, root = _rules(folder, options.inherited(ctx, "rules", rules))
@@ -120,7 +157,9 @@ def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:
 
 
 def _home(rules: Rules | None, named: str | None) -> Place:
-    """The place that is meant where nothing is said. Raises UsageError for an environment that there is not."""
+    """The place that is meant where nothing is said. Raises UsageError for an environment that
+    there is not.
+    """
     if rules is None:
         return Place(account=provision.ACCOUNT, region=provision.REGION)
     wanted, found = rulebook.environment(named, rules), provision.places(rules)
@@ -131,11 +170,22 @@ def _filled(found: box.Box, rules: Rules | None, root: str, bare: bool) -> box.B
     if rules is None:
         return box.fill(found, (), (), output.note)
     found_checks = checks.load(rules)
-    parts = provision.parts(rules, targets.kind, jobs.filled, _text(root), bare, lambda there: checks.wanted(found_checks, there))
+    parts = provision.parts(
+        rules,
+        targets.kind,
+        jobs.filled,
+        _text(root),
+        bare,
+        lambda there: checks.wanted(found_checks, there),
+    )
     try:
-        return box.fill(found, parts, provision.bases(rules, targets.kind, _text(root)), output.note)
+        return box.fill(
+            found, parts, provision.bases(rules, targets.kind, _text(root)), output.note
+        )
     except Unreachable as problem:
-        raise Refused(f"the sandbox does not answer: {problem}", f"see {found.server.log}") from None
+        raise Refused(
+            f"the sandbox does not answer: {problem}", f"see {found.server.log}"
+        ) from None
 
 
 def _text(root: str) -> Callable[[str], str | None]:

@@ -12,7 +12,13 @@ from toolkit.show import history as display
 from toolkit.show.text import line
 
 
-@click.command("show", epilog="\b\nExamples:\n  toolkit show 20261120-193742-x7k2\n  toolkit show 20261120-193742-x7k2 --json")
+@click.command(
+    "show",
+    epilog=(
+        "\b\nExamples:\n  toolkit show 20261120-193742-x7k2\n  toolkit show 20261120-193742-x7k2"
+        " --json"
+    ),
+)
 @click.argument("run")
 @options.common
 @options.as_json
@@ -27,7 +33,10 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     account.begin_with_runs(loaded, there, silent=as_json)
     shared, problem = colleagues.newer(run, store, loaded, there)
     if problem:
-        output.note(f"note: whether another machine has gone on with it could not be checked: {line(problem)}")
+        output.note(
+            "note: whether another machine has gone on with it could not be checked:"
+            f" {line(problem)}"
+        )
     found = flow.look_at(store, run) if shared is None else colleagues.story(shared)
     if as_json:
         return output.document(display.run_document(found.summary, found.steps))

@@ -14,15 +14,22 @@ WORDS_S = 1.0
 
 
 @contextmanager
-def handled(stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]) -> Iterator[None]:
-    """Inside, a first signal sets `stop` and calls `told`; a second one calls `leave` for last words, and ends the process.
+def handled(
+    stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]
+) -> Iterator[None]:
+    """Inside, a first signal sets `stop` and calls `told`; a second one calls `leave` for last
+    words, and ends the process.
 
-    Both are called from threads of their own: a handler that Python runs in the middle of something must not take locks, and a
-    terminal that takes no more words must not keep the process.
+    Both are called from threads of their own: a handler that Python runs in the middle of something
+    must not take locks, and a terminal that takes no more words must not keep the process.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
-    before = {one: signal.signal(one, _noted) for one in HANDLED if signal.getsignal(one) != signal.SIG_IGN}
+    before = {
+        one: signal.signal(one, _noted)
+        for one in HANDLED
+        if signal.getsignal(one) != signal.SIG_IGN
+    }
     old_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     watcher = Thread(target=_watch, args=(reader, stop, told, leave), daemon=True)
     watcher.start()
@@ -41,7 +48,9 @@ def _noted(number: int, frame: object) -> None:
     """Only keeps the signal from ending the process: its number is in the pipe already."""
 
 
-def _watch(reader: int, stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]) -> None:
+def _watch(
+    reader: int, stop: Stop, told: Callable[[int], None], leave: Callable[[int], None]
+) -> None:
     while numbers := os.read(reader, 64):
         for number in numbers:
             if number not in HANDLED:

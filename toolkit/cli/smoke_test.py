@@ -27,20 +27,48 @@ Examples:
   toolkit smoke-test --repeat 10           a check passes if it does so every time
   toolkit smoke-test --junit report.xml
 
-Checks that do not need each other are asked side by side. Secrets are never shown: their names are, as in `Bearer {token}`. Exit codes:
-0 all passed, 1 something failed or could not be asked, 2 a wrong rules.toml or a secret that is not there, 130 Ctrl-C."""
+Checks that do not need each other are asked side by side. Secrets are never shown: their names
+are, as in `Bearer {token}`. Exit codes: 0 all passed, 1 something failed or could not be asked,
+2 a wrong rules.toml or a secret that is not there, 130 Ctrl-C."""
 
 
 @click.command("smoke-test", epilog=EPILOG)
-@click.option("--only", multiple=True, metavar="CHECK", help="This check, with what it needs. May be repeated.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="The checks with this tag. May be repeated.")
-@click.option("--url", metavar="ADDRESS", help="Ask paths here, instead of the environment's `urls`.")
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many times.")
-@click.option("--retry", metavar="TIME", help="Try each check again for so long until it passes, such as 30s.")
-@click.option("--timeout", metavar="TIME", default="5m", show_default=True, help="The deadline for all of it.")
-@click.option("--parallel", type=click.IntRange(1, 64), default=8, show_default=True, help="Checks at the same time.")
-@click.option("--load", is_flag=True, help="Then a small load with the checks that have `load`; needs locust (the extra `load`).")
-@click.option("--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit's XML.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="CHECK",
+    help="This check, with what it needs. May be repeated.",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="The checks with this tag. May be repeated."
+)
+@click.option(
+    "--url", metavar="ADDRESS", help="Ask paths here, instead of the environment's `urls`."
+)
+@click.option(
+    "--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many times."
+)
+@click.option(
+    "--retry", metavar="TIME", help="Try each check again for so long until it passes, such as 30s."
+)
+@click.option(
+    "--timeout", metavar="TIME", default="5m", show_default=True, help="The deadline for all of it."
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="Checks at the same time.",
+)
+@click.option(
+    "--load",
+    is_flag=True,
+    help="Then a small load with the checks that have `load`; needs locust (the extra `load`).",
+)
+@click.option(
+    "--junit", "report", metavar="FILE", help="Also write the results to FILE, as JUnit's XML."
+)
 @click.option("--list", "only_list", is_flag=True, help="List the checks, and ask nothing.")
 @options.common
 @options.environment
@@ -55,7 +83,8 @@ Checks that do not need each other are asked side by side. Secrets are never sho
 def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     """Ask the live system what rules.toml says that it must answer.
 
-    Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that are there already.
+    Checks are HTTP requests, WebSockets, ports, certificates, names, things of AWS, and suites that
+    are there already.
     """
     request = _request(ctx, given)
     git = options.repository(request.folder)
@@ -66,16 +95,32 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     there = world.around(git, request.folder)
     with suppress(CredentialsProblem):  # the checks that need them say so
         account.begin(
-            there, git, request.folder, request.rules, request.environment, request.profile, request.region,
-            silent=given["quiet"] or given["as_json"], allowed=request.allowed,
-        )  # fmt: skip
+            there,
+            git,
+            request.folder,
+            request.rules,
+            request.environment,
+            request.profile,
+            request.region,
+            silent=given["quiet"] or given["as_json"],
+            allowed=request.allowed,
+        )
     stage = flow.prepare(request, git, there)
     for remark in stage.first:
         output.note(f"note: {line(remark)}")
     stop = Stop()
-    total = len(stage.tasks) * request.repeat + sum(request.load and task.check.load is not None for task in stage.tasks)
+    total = len(stage.tasks) * request.repeat + sum(
+        request.load and task.check.load is not None for task in stage.tasks
+    )
     watcher = progress.counting(total, given["quiet"] or given["as_json"])
-    with watcher, signals.handled(stop, lambda number: watcher.say("stopping; what cleans up is still done"), lambda number: None):
+    with (
+        watcher,
+        signals.handled(
+            stop,
+            lambda number: watcher.say("stopping; what cleans up is still done"),
+            lambda number: None,
+        ),
+    ):
         smoked = flow.smoke(request, stage, there, stop, watcher.told)
     if given["as_json"]:
         output.document(show.document(smoked))
@@ -83,7 +128,9 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
         output.say(_text(smoked, given["quiet"], given["verbose"]))
     if given["report"]:
         cases = show.cases(smoked.results, smoked.environment)
-        return output.kept(given["report"], junit.xml("toolkit smoke-test", cases)) or int(smoked.exit)
+        return output.kept(given["report"], junit.xml("toolkit smoke-test", cases)) or int(
+            smoked.exit
+        )
     return int(smoked.exit)
 
 
@@ -116,15 +163,26 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
 def _address(url: str | None) -> str | None:
     wrong = None if url is None else wrong_base(url)
     if wrong:
-        raise UsageError(f"--url {url!r} {wrong}", "write it as https://api.example.com or http://127.0.0.1:8080")
+        raise UsageError(
+            f"--url {url!r} {wrong}", "write it as https://api.example.com or http://127.0.0.1:8080"
+        )
     return url
 
 
 def _listed(checks: Sequence[Check], as_json: bool) -> int:
     if as_json:
         found = [
-            {"check": one.name, "asks": one.asks, "tags": list(one.tags), "needs": list(one.needs), "where": one.where} for one in checks
+            {
+                "check": one.name,
+                "asks": one.asks,
+                "tags": list(one.tags),
+                "needs": list(one.needs),
+                "where": one.where,
+            }
+            for one in checks
         ]
-        return output.document({"toolkit": 1, "command": "smoke-test", "status": "ok", "exit": 0, "checks": found})
+        return output.document(
+            {"toolkit": 1, "command": "smoke-test", "status": "ok", "exit": 0, "checks": found}
+        )
     output.say(show.listed(checks, output.width()))
     return 0

@@ -1,4 +1,6 @@
-"""The real world, for the commands. A file of its own: `diff` and `health` need it, and not all that a deploy needs."""
+"""The real world, for the commands. A file of its own: `diff` and `health` need it, and not all
+that a deploy needs.
+"""
 
 from toolkit.cli import account
 from toolkit.ports import files

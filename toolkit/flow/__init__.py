@@ -1,13 +1,26 @@
 """The story: read this first.
 
-What changed (changes/) meets what the rules say (impact/) and becomes the least to do (plan/): that is `diff`, in compare.py. A deploy
-takes that plan, or the targets that somebody named, asks their kinds (targets/) what they would do, and carries it out step by step
-(run/), written down before and after (record/): that is deploy.py. Each stage hands plain data (model.py) to the next; the ports are
-the only ones that touch the world.
+What changed (changes/) meets what the rules say (impact/) and becomes the least to do (plan/): that
+is `diff`, in compare.py. A deploy takes that plan, or the targets that somebody named, asks their
+kinds (targets/) what they would do, and carries it out step by step (run/), written down before and
+after (record/): that is deploy.py. Each stage hands plain data (model.py) to the next; the ports
+are the only ones that touch the world.
 """
 
 from toolkit.flow.compare import Points, Request, diff
 from toolkit.flow.replays import replay, tally
 from toolkit.flow.rulebook import book, command, load_rules, read_rules, rules_path, shown
 
-__all__ = ["Points", "Request", "book", "command", "diff", "load_rules", "read_rules", "replay", "rules_path", "shown", "tally"]
+__all__ = [
+    "Points",
+    "Request",
+    "book",
+    "command",
+    "diff",
+    "load_rules",
+    "read_rules",
+    "replay",
+    "rules_path",
+    "shown",
+    "tally",
+]

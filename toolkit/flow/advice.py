@@ -1,4 +1,6 @@
-"""What to do next, as a command that means what this one meant: the same rules.toml, environment and region. Pure."""
+"""What to do next, as a command that means what this one meant: the same rules.toml, environment
+and region. Pure.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,8 +11,23 @@ from msgspec import Struct
 from toolkit.model import Rules
 
 COMMANDS = {
-    ("rules", "env", "region"): ("deploy-app", "deploy-stack", "deploy", "rollback", "health", "smoke-test", "permissions"),
-    ("rules", "env"): ("diff", "lock show", "lock release", "record show", "record set", "record repair"),
+    ("rules", "env", "region"): (
+        "deploy-app",
+        "deploy-stack",
+        "deploy",
+        "rollback",
+        "health",
+        "smoke-test",
+        "permissions",
+    ),
+    ("rules", "env"): (
+        "diff",
+        "lock show",
+        "lock release",
+        "record show",
+        "record set",
+        "record repair",
+    ),
     ("rules",): ("resume", "history", "show", "logs", "explain", "rules check"),
 }
 """Which options the commands have; a run that is gone on with knows its environment itself."""
@@ -20,7 +37,9 @@ _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?
 
 
 class Same(Struct, frozen=True):
-    """The options, each behind a space, that make a command mean the same; empty where it does so anyway."""
+    """The options, each behind a space, that make a command mean the same; empty where it does so
+    anyway.
+    """
 
     rules: str = ""
     env: str = ""
@@ -30,8 +49,12 @@ class Same(Struct, frozen=True):
         return self.rules + self.env + self.region
 
 
-def same_place(rules: Rules, named: str | None, environment: str | None, region: str | None = None) -> Same:
-    """What has to be said for these rules (`named` is what --rules said), this environment, and this region where that has several."""
+def same_place(
+    rules: Rules, named: str | None, environment: str | None, region: str | None = None
+) -> Same:
+    """What has to be said for these rules (`named` is what --rules said), this environment, and
+    this region where that has several.
+    """
     there = rules.environments.get(environment) if environment else None
     return Same(
         f" --rules {quote(named)}" if named else "",
@@ -41,7 +64,9 @@ def same_place(rules: Rules, named: str | None, environment: str | None, region:
 
 
 def as_typed(args: Sequence[str]) -> Same:
-    """What a command line said itself: for an error that came before anything was known of the rules."""
+    """What a command line said itself: for an error that came before anything was known of the
+    rules.
+    """
     said: dict[str, str] = {}
     words = iter(args)
     for word in words:
@@ -58,5 +83,7 @@ def advised(text: str, same: Same) -> str:
     for names, commands in COMMANDS.items():
         said = "".join(getattr(same, name) for name in names)
         if said:
-            text = re.sub(rf"\btoolkit (?:{'|'.join(commands)})\b{_UNSAID}", lambda found, said=said: found[0] + said, text)  # type: ignore[misc]
+            pattern = rf"\btoolkit (?:{'|'.join(commands)})\b{_UNSAID}"
+            # The options may hold backslashes: they are no template of `re`'s.
+            text = re.sub(pattern, rf"\g<0>{said.replace(chr(92), chr(92) * 2)}", text)
     return text

@@ -1,4 +1,6 @@
-"""The alarms that a target names, as a gate of its deploys: one that goes red after a deploy counts like a check that fails."""
+"""The alarms that a target names, as a gate of its deploys: one that goes red after a deploy counts
+like a check that fails.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +19,9 @@ EVERY_S = 5.0
 
 
 class Baseline(Struct, frozen=True):
-    """The alarms of one target before its deploy: all that it names, those that are red already, and those that are not there."""
+    """The alarms of one target before its deploy: all that it names, those that are red already,
+    and those that are not there.
+    """
 
     names: tuple[str, ...] = ()
     red: frozenset[str] = frozenset()
@@ -40,12 +44,16 @@ def before(job: Job, world: World) -> Baseline:
 def warnings(baseline: Baseline) -> list[str]:
     """What has to be said of them before a deploy is agreed to."""
     said = [f"alarm {name} is red already: it does not count" for name in sorted(baseline.red)]
-    return said + [f"there is no alarm {name}: it does not count as long" for name in sorted(baseline.missing)]
+    return said + [
+        f"there is no alarm {name}: it does not count as long" for name in sorted(baseline.missing)
+    ]
 
 
 def ringing(job: Job, names: Sequence[str], world: World) -> list[cloudwatch.Alarm]:
     """Which of these alarms are red now. Raises CloudError."""
-    known: Mapping[str, cloudwatch.Alarm] = cloudwatch.named(world.aws(job.place), names) if names else {}
+    known: Mapping[str, cloudwatch.Alarm] = (
+        cloudwatch.named(world.aws(job.place), names) if names else {}
+    )
     return [known[name] for name in names if name in known and known[name].state == RED]
 
 
@@ -65,11 +73,17 @@ def look(job: Job, names: Sequence[str], world: World, desk: Desk) -> Wrong | No
 
 
 def settled(job: Job, names: Sequence[str], world: World, desk: Desk, until: float) -> Wrong | None:
-    """What is red when the grace period is over, at `until` of the world's clock. All of it is waited for: alarms take their time."""
+    """What is red when the grace period is over, at `until` of the world's clock. All of it is
+    waited for: alarms take their time.
+    """
     while names:
         wrong, left = look(job, names, world, desk), until - world.clock.elapsed()
         if left <= 0:
             return wrong
-        desk.phase(f"waiting for it to settle: {wrong.cause}" if wrong is not None else "watching its alarms")
+        desk.phase(
+            f"waiting for it to settle: {wrong.cause}"
+            if wrong is not None
+            else "watching its alarms"
+        )
         desk.wait(min(EVERY_S, left))
     return None

@@ -1,4 +1,6 @@
-"""The bake: how long a deploy has to stay good once it is. Its questions are asked again and again, each at its own pace."""
+"""The bake: how long a deploy has to stay good once it is. Its questions are asked again and again,
+each at its own pace.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -14,9 +16,11 @@ PACE_S = 2.0
 
 
 class Wrong(Struct, frozen=True):
-    """Why something that is live is not good. `check` is the check that says so, `shown` what else there is to see.
+    """Why something that is live is not good. `check` is the check that says so, `shown` what else
+    there is to see.
 
-    `unknown`: nobody could ask, so that it may be good all the same. `may_pass`: that counts only if it is still so at the end.
+    `unknown`: nobody could ask, so that it may be good all the same. `may_pass`: that counts only
+    if it is still so at the end.
     """
 
     cause: str
@@ -29,7 +33,9 @@ class Wrong(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """A question, how often it is asked, and for how many seconds it need not be asked again now."""
+    """A question, how often it is asked, and for how many seconds it need not be asked again
+    now.
+    """
 
     ask: Callable[[], Wrong | None]
     every_s: float
@@ -37,9 +43,11 @@ class Look(Struct, frozen=True):
 
 
 def bake(seconds: float, looks: Sequence[Look], desk: Desk, clock: Clock) -> Wrong | None:
-    """Wait, and look meanwhile: what is wrong as soon as something is, None if nothing was. The last look of each comes at the end.
+    """Wait, and look meanwhile: what is wrong as soon as something is, None if nothing was. The
+    last look of each comes at the end.
 
-    A process that goes on with it begins again: nobody has looked in between. Raises Stopped, and what a look raises.
+    A process that goes on with it begins again: nobody has looked in between. Raises Stopped, and
+    what a look raises.
     """
     began = clock.elapsed()
     until = began + seconds

@@ -1,4 +1,6 @@
-"""What runs against what was recorded, and against HEAD: whether somebody changed it behind our back, and whether it is due."""
+"""What runs against what was recorded, and against HEAD: whether somebody changed it behind our
+back, and whether it is due.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -51,7 +53,13 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
             if name not in content.foreign or name in rules.targets:
                 damaged[why] = None
     found = {place: content.records for place, content in contents.items()}
-    notes = (*damaged, *(f"the shared record cannot be read, so this machine's own is used: {why}" for why in copies))
+    notes = (
+        *damaged,
+        *(
+            f"the shared record cannot be read, so this machine's own is used: {why}"
+            for why in copies
+        ),
+    )
     looked_at = {one.name for one in subjects if one.job}
     left: dict[Place, Mapping[str, str]] = {}
     for place, records in found.items():
@@ -60,20 +68,36 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
     return Recorded(found, notes, left)
 
 
-def against_record(checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded) -> list[Checkup]:
-    """With a sign where what runs is in no deploy that is recorded, or where the end of a deploy is not."""
+def against_record(
+    checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded
+) -> list[Checkup]:
+    """With a sign where what runs is in no deploy that is recorded, or where the end of a deploy is
+    not.
+    """
     signed: list[Checkup] = []
     for checkup, subject in zip(checkups, subjects, strict=True):
-        why = known.unended.get(subject.place, {}).get(subject.name) if subject.job is not None else None
+        why = (
+            known.unended.get(subject.place, {}).get(subject.name)
+            if subject.job is not None
+            else None
+        )
         if why:
-            sign = Sign("record", "warning", "a deploy has not ended", cause=why, next="see what it did: toolkit history")
+            sign = Sign(
+                "record",
+                "warning",
+                "a deploy has not ended",
+                cause=why,
+                next="see what it did: toolkit history",
+            )
             signed.append(replace(checkup, signs=(*checkup.signs, sign)))
         else:
             signed.append(_recorded(checkup, subject, known.records.get(subject.place, {})))
     return signed
 
 
-def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]) -> Checkup:
+def _recorded(
+    checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]
+) -> Checkup:
     records, live = known.get(subject.name, ()), checkup.live
     if subject.job is None or live is None or not records:
         return checkup
@@ -84,7 +108,14 @@ def _recorded(checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Reco
     settings = subject.job.settings
     deploys = kind.command(subject.name, settings) if kind.runnable(settings) is None else None
     command = f"{deploys}{kind.restores_with}" if deploys else "toolkit history"
-    sign = Sign("record", "warning", "changed behind toolkit's back", live.since, why, f"see what it is; to put yours back: {command}")
+    sign = Sign(
+        "record",
+        "warning",
+        "changed behind toolkit's back",
+        live.since,
+        why,
+        f"see what it is; to put yours back: {command}",
+    )
     return replace(checkup, signs=(*checkup.signs, sign))
 
 
@@ -96,13 +127,20 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
         kept = [record for record in records if record.deployed.same(live.deployed)]
         for record in kept:
             if all(record.detail.get(key) == live.detail[key] for key in content):
-                return f"another tool has taken toolkit's tags away; what runs is still what run {record.run} deployed"
+                return (
+                    "another tool has taken toolkit's tags away; what runs is still what run"
+                    f" {record.run} deployed"
+                )
         why = f"{what} was not put there by toolkit"
         return f"{why}; it is the same as what run {kept[0].run} deployed" if kept else why
     if not ours:
         return f"{what} is of run {live.run}, which is not recorded here"
     if content and any(record.detail for record in ours):
-        same = any(all(record.detail.get(key) == live.detail[key] for key in content) for record in ours if record.detail)
+        same = any(
+            all(record.detail.get(key) == live.detail[key] for key in content)
+            for record in ours
+            if record.detail
+        )
         if not same:
             return f"{what} is in no deploy that is recorded"
     why = contradiction(live, records)
@@ -116,9 +154,16 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
 
 
 def against_head(
-    checkups: Sequence[Checkup], folder: str, rules: str | None, git: Git | None, notes: list[str], allowed: bool = False
-) -> list[Checkup]:  # fmt: skip
-    """With what the live version of each target is against HEAD; empty where there is no repository to tell."""
+    checkups: Sequence[Checkup],
+    folder: str,
+    rules: str | None,
+    git: Git | None,
+    notes: list[str],
+    allowed: bool = False,
+) -> list[Checkup]:
+    """With what the live version of each target is against HEAD; empty where there is no repository
+    to tell.
+    """
     if git is None or git.bare:
         return list(checkups)
     states: dict[tuple[str | None, str], str] = {}
@@ -130,13 +175,24 @@ def against_head(
         if not points:
             continue
         try:
-            asked = Request(folder=folder, rules=rules, environment=name, base="live", committed=True, allowed=allowed)
+            asked = Request(
+                folder=folder,
+                rules=rules,
+                environment=name,
+                base="live",
+                committed=True,
+                allowed=allowed,
+            )
             answer = diff(asked, git, lambda how, rules, environment, points=points: points)  # type: ignore[misc]
         except ToolkitError as problem:
             notes.append(f"what is live cannot be compared with HEAD: {problem}")
             continue
         states |= {(name, target): answer.states.get(target, "") for target in points}
     return [
-        replace(checkup, state=states.get((checkup.environment, checkup.name), "")) if checkup.live is not None else checkup
+        (
+            replace(checkup, state=states.get((checkup.environment, checkup.name), ""))
+            if checkup.live is not None
+            else checkup
+        )
         for checkup in checkups
     ]

@@ -1,4 +1,6 @@
-"""The checks of a rules.toml with those of the files that it includes, and what is needed to carry some of them out."""
+"""The checks of a rules.toml with those of the files that it includes, and what is needed to carry
+some of them out.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +10,16 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.errors import FileProblem, Problem, Refused, RulesError, ToolkitError, Unreachable, UsageError, WrongAccount
+from toolkit.errors import (
+    FileProblem,
+    Problem,
+    Refused,
+    RulesError,
+    ToolkitError,
+    Unreachable,
+    UsageError,
+    WrongAccount,
+)
 from toolkit.flow.rulebook import bytes_of, sorts
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
@@ -25,7 +36,9 @@ from toolkit.verify.base import host_of
 from toolkit.verify.values import BUILT_IN, Veil, filled
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
-"""What is said from outside of the repository: where hosts really are, and the only hosts that may be asked."""
+"""What is said from outside of the repository: where hosts really are, and the only hosts that may
+be asked.
+"""
 SECRETS_S = 60.0
 """How long secrets may take to be read, where nobody says anything else."""
 
@@ -43,8 +56,9 @@ def load(rules: Rules) -> Checks:
 
 
 def together(rules: Rules) -> Checks:
-    """The checks of rules.toml and of what it includes. Raises RulesError with what is wrong in all of these files, FileProblem where that
-    is all that is wrong."""
+    """The checks of rules.toml and of what it includes. Raises RulesError with what is wrong in all
+    of these files, FileProblem where that is all that is wrong.
+    """
     parts = {rules.file: rules.checks}
     folder = os.path.dirname(os.path.abspath(rules.file))
     wrong: list[RulesError | FileProblem] = []
@@ -71,7 +85,9 @@ def _problems(wrong: RulesError | FileProblem) -> list[Problem]:
 
 
 def _check(rules: Rules, found: Checks) -> None:
-    """What only shows when all files are read: names that stand for nothing, and circles. Raises RulesError with all of it."""
+    """What only shows when all files are read: names that stand for nothing, and circles. Raises
+    RulesError with all of it.
+    """
     variables = {name: one.vars for name, one in rules.environments.items()}
     problems: list[Problem] = []
     for where, key, message in reading.problems(found, variables, BUILT_IN):
@@ -79,10 +95,17 @@ def _check(rules: Rules, found: Checks) -> None:
         problems.append(Problem(int(line), key, message, file))
     for name, target in rules.targets.items():
         for word in reading.resolved(_of(target.settings), found)[1]:
-            words = (*found.checks, *{tag: None for check in found.checks.values() for tag in check.tags})
-            there = nearest(word, words) or ("there are none" if not words else f"there are {', '.join(words[:8])}")
+            words = (
+                *found.checks,
+                *{tag: None for check in found.checks.values() for tag in check.tags},
+            )
+            there = nearest(word, words) or (
+                "there are none" if not words else f"there are {', '.join(words[:8])}"
+            )
             at = toml.Lines(rules.text).of("targets", name, "checks")
-            problems.append(Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}"))
+            problems.append(
+                Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}")
+            )
     if problems:
         raise RulesError(rules.file, problems)
 
@@ -92,17 +115,23 @@ def _of(settings: object) -> tuple[str, ...]:
 
 
 def deciding(settings: object, found: Checks) -> tuple[str, ...]:
-    """The names of the checks that decide about a deploy with these settings. Raises Refused where one of them is gone: the settings may
-    be those of a run that was begun with another rules.toml."""
+    """The names of the checks that decide about a deploy with these settings. Raises Refused where
+    one of them is gone: the settings may be those of a run that was begun with another rules.toml.
+    """
     names, gone = reading.resolved(_of(settings), found)
     if gone:
-        raise Refused(f"check {gone[0]!r}, which decides about it, is no longer there", "leave the checks out: --no-checks")
+        raise Refused(
+            f"check {gone[0]!r}, which decides about it, is no longer there",
+            "leave the checks out: --no-checks",
+        )
     return names
 
 
 class Scene(Struct, frozen=True):
-    """What checks are carried out with: where, at which addresses, under which policy, and the values that are known. `veil` hides what
-    is secret of them. `environments` are all that there are."""
+    """What checks are carried out with: where, at which addresses, under which policy, and the
+    values that are known. `veil` hides what is secret of them. `environments` are all that there
+    are.
+    """
 
     environment: str | None
     places: tuple[Place, ...]
@@ -115,22 +144,36 @@ class Scene(Struct, frozen=True):
 
 
 def scene(
-    rules: Rules, found: Checks, wanted: Sequence[str], environment: Environment | None, places: Sequence[Place], world: World,
-    url: str | None = None, redact: Callable[[str], str] = str, seconds: float = SECRETS_S,
-) -> Scene:  # fmt: skip
-    """Everything that these checks need, secrets included. `url` is what somebody said instead of the environment's `urls`; `redact` takes
-    out of what is told what looks like a secret of anybody's. `seconds` is how long secrets may take to be read.
+    rules: Rules,
+    found: Checks,
+    wanted: Sequence[str],
+    environment: Environment | None,
+    places: Sequence[Place],
+    world: World,
+    url: str | None = None,
+    redact: Callable[[str], str] = str,
+    seconds: float = SECRETS_S,
+) -> Scene:
+    """Everything that these checks need, secrets included. `url` is what somebody said instead of
+    the environment's `urls`; `redact` takes out of what is told what looks like a secret of
+    anybody's. `seconds` is how long secrets may take to be read.
 
     Raises Refused for a secret that is not there, WrongAccount, CloudError.
     """
     variables = dict(environment.vars) if environment else {}
     _check_accounts(found, wanted, places, world, seconds)
     hidden = _secrets(found, wanted, places, world, variables, seconds)
-    urls = (url,) if url else tuple(filled(environment.urls if environment else (), variables)) if environment else ()
+    urls = (
+        (url,)
+        if url
+        else (
+            tuple(filled(environment.urls if environment else (), variables)) if environment else ()
+        )
+    )
     known = {
         **variables,
         **hidden,
-        "environment": (environment.name if environment else ""),
+        "environment": environment.name if environment else "",
     }
     return Scene(
         environment=environment.name if environment else None,
@@ -144,10 +187,14 @@ def scene(
     )
 
 
-def _check_accounts(found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, seconds: float) -> None:
-    """What is there in another account says nothing about this one, and its secrets are not for this one's hosts.
+def _check_accounts(
+    found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, seconds: float
+) -> None:
+    """What is there in another account says nothing about this one, and its secrets are not for
+    this one's hosts.
 
-    Raises WrongAccount; what else is wrong, a check of AWS says itself, but nobody's secrets are read.
+    Raises WrongAccount; what else is wrong, a check of AWS says itself, but nobody's secrets are
+    read.
     """
     used = set[str]().union(*(found.checks[name].uses for name in wanted))
     secret = any(one.env is None for name, one in found.secrets.items() if name in used)
@@ -161,7 +208,9 @@ def _check_accounts(found: Checks, wanted: Sequence[str], places: Sequence[Place
             raise
         except (ToolkitError, Late) as problem:
             if secret:
-                late = Unreachable(call="secrets", reason=f"whose account it is was not known within {seconds:g} s")
+                late = Unreachable(
+                    call="secrets", reason=f"whose account it is was not known within {seconds:g} s"
+                )
                 raise problem if isinstance(problem, ToolkitError) else late from None
 
 
@@ -170,7 +219,12 @@ def _check_account(place: Place, world: World) -> None:
 
 
 def _secrets(
-    found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, variables: Mapping[str, str], seconds: float
+    found: Checks,
+    wanted: Sequence[str],
+    places: Sequence[Place],
+    world: World,
+    variables: Mapping[str, str],
+    seconds: float,
 ) -> dict[str, str]:
     used = set[str]().union(*(found.checks[name].uses for name in wanted))
     asked = {
@@ -182,15 +236,25 @@ def _secrets(
     try:
         return {name: one.within(until - monotonic()) for name, one in asked.items()}
     except Late:
-        raise Unreachable(call="secrets", reason=f"those of the checks were not read within {seconds:g} s") from None
+        raise Unreachable(
+            call="secrets", reason=f"those of the checks were not read within {seconds:g} s"
+        ) from None
 
 
-def policy(rules: Rules, found: Checks, environment: Environment | None, url: str | None = None) -> Policy:
-    """Which hosts probes may ask: what the outside says, else `hosts` of the environment, else those that rules.toml itself names."""
+def policy(
+    rules: Rules, found: Checks, environment: Environment | None, url: str | None = None
+) -> Policy:
+    """Which hosts probes may ask: what the outside says, else `hosts` of the environment, else
+    those that rules.toml itself names.
+    """
     variables = environment.vars if environment else {}
     instead = dict(parse_instead(os.environ.get(CONNECT_TO, "")))
     outside = _outside()
-    said = outside or (tuple(filled(environment.hosts, variables)) if environment else ()) or _named(rules, found, environment)
+    said = (
+        outside
+        or (tuple(filled(environment.hosts, variables)) if environment else ())
+        or _named(rules, found, environment)
+    )
     if url is not None:
         host = host_of(url)
         said = (*said, host)
@@ -199,11 +263,16 @@ def policy(rules: Rules, found: Checks, environment: Environment | None, url: st
 
 
 def _outside() -> tuple[str, ...]:
-    """The only hosts that may be asked, where somebody says so. Raises UsageError where that was said, and none."""
+    """The only hosts that may be asked, where somebody says so. Raises UsageError where that was
+    said, and none.
+    """
     said = os.environ.get(HOSTS)
     hosts = tuple((said or "").replace(",", " ").split())
     if said is not None and not hosts:
-        raise UsageError(f"{HOSTS} is set, and names no host", f"name the hosts that may be asked, or unset {HOSTS}")
+        raise UsageError(
+            f"{HOSTS} is set, and names no host",
+            f"name the hosts that may be asked, or unset {HOSTS}",
+        )
     return hosts
 
 
@@ -222,7 +291,9 @@ def _here(url: str, host: str) -> dict[str, tuple[str, int]]:
 
 
 def _named(rules: Rules, found: Checks, environment: Environment | None) -> tuple[str, ...]:
-    """The hosts that are written down for an environment: in its `urls`, in `health` of targets, in the addresses of checks."""
+    """The hosts that are written down for an environment: in its `urls`, in `health` of targets, in
+    the addresses of checks.
+    """
     from toolkit import verify
 
     variables = environment.vars if environment else {}
@@ -230,38 +301,61 @@ def _named(rules: Rules, found: Checks, environment: Environment | None) -> tupl
     regions = (environment.regions if environment else ()) or ("",)
     for target in rules.targets.values():
         if isinstance(target.settings, Watched):
-            hosts |= {host_of(_put(url, {"region": region, **variables})) for url in target.settings.health for region in regions}
+            hosts |= {
+                host_of(_put(url, {"region": region, **variables}))
+                for url in target.settings.health
+                for region in regions
+            }
     for check in found.checks.values():
         hosts.add(_put(verify.sort(check.sort).host(check.settings), variables))
     return tuple(sorted(host for host in hosts if host and "{" not in host))
 
 
 def _put(text: str, variables: Mapping[str, str]) -> str:
-    """With the environment's variables; what is only known later is left, and such a host has to be in `hosts`."""
+    """With the environment's variables; what is only known later is left, and such a host has to be
+    in `hosts`.
+    """
     for name, value in variables.items():
         text = text.replace(f"{{{name}}}", value)
     return text
 
 
-def chosen(found: Checks, only: Sequence[str], tags: Sequence[str], environment: str | None) -> tuple[str, ...]:
+def chosen(
+    found: Checks, only: Sequence[str], tags: Sequence[str], environment: str | None
+) -> tuple[str, ...]:
     """The checks that are asked for, with what they need. Raises UsageError, Refused."""
     if not found.checks:
-        raise Refused("rules.toml has no checks", "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`")
+        raise Refused(
+            "rules.toml has no checks",
+            "write some: see docs/smoke-test.md, or `toolkit smoke-test --help`",
+        )
     _know(only, tuple(found.checks), "check")
     _know(tags, tuple({tag: None for check in found.checks.values() for tag in check.tags}), "tag")
     wanted = [
-        name for name, check in found.checks.items() if (not (only or tags)) or name in only or set(check.tags) & set(tags)
-    ]  # fmt: skip
-    names = select.here(select.closure(wanted, found.checks, _waits(found)), found.checks, _waits(found), environment)
+        name
+        for name, check in found.checks.items()
+        if (not (only or tags)) or name in only or set(check.tags) & set(tags)
+    ]
+    names = select.here(
+        select.closure(wanted, found.checks, _waits(found)),
+        found.checks,
+        _waits(found),
+        environment,
+    )
     if not names:
-        raise Refused(f"no check is for environment {environment}", "see `environments` of the checks in rules.toml")
+        raise Refused(
+            f"no check is for environment {environment}",
+            "see `environments` of the checks in rules.toml",
+        )
     return names
 
 
 def tasks(found: Checks, names: Sequence[str], scene: Scene) -> tuple[select.Task, ...]:
     """These checks, each where it is done. Raises Refused."""
     unchosen = scene.environments if scene.environment is None else None
-    return select.tasks(names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places, unchosen)
+    return select.tasks(
+        names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places, unchosen
+    )
 
 
 def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> tuple[str, ...]:
@@ -271,22 +365,31 @@ def of_deploy(found: Checks, names: Sequence[str], environment: str | None) -> t
 
 
 def _waits(found: Checks) -> dict[str, frozenset[str]]:
-    """What has to be done for a check: what it needs, and what gives it values. What cleans up needs no more than its values."""
+    """What has to be done for a check: what it needs, and what gives it values. What cleans up
+    needs no more than its values.
+    """
     givers = reading.givers_of(found.checks)
     return {
-        name: reading.waits(replace(check, needs=()) if check.always else check, givers) for name, check in found.checks.items()
-    }  # fmt: skip
+        name: reading.waits(replace(check, needs=()) if check.always else check, givers)
+        for name, check in found.checks.items()
+    }
 
 
 def _know(words: Sequence[str], there: tuple[str, ...], what: str) -> None:
     for word in words:
         if word not in there:
-            known = (", ".join(there[:8]) or "none") + (f" and {len(there) - 8} more" if len(there) > 8 else "")
-            raise UsageError(f"there is no {what} {word!r}", nearest(word, there) or f"there are: {known}")
+            known = (", ".join(there[:8]) or "none") + (
+                f" and {len(there) - 8} more" if len(there) > 8 else ""
+            )
+            raise UsageError(
+                f"there is no {what} {word!r}", nearest(word, there) or f"there are: {known}"
+            )
 
 
 def wanted(found: Checks, there: Environment | None) -> list[Wanted]:
-    """What checks look for in AWS, for the sandbox to make; what cannot be made by its name alone is left to somebody."""
+    """What checks look for in AWS, for the sandbox to make; what cannot be made by its name alone
+    is left to somebody.
+    """
     variables = dict(there.vars) if there else {}
     fit = [
         check

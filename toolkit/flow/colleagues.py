@@ -1,7 +1,7 @@
 """The runs that colleagues have begun with the same store: listed, looked at, and gone on with.
 
-What stands in a bucket, others may have written. So it only says what was begun and how far that came: what may be deployed, where, and
-with which settings, is what rules.toml here says.
+What stands in a bucket, others may have written. So it only says what was begun and how far that
+came: what may be deployed, where, and with which settings, is what rules.toml here says.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,8 +51,12 @@ class Shared(Struct, frozen=True):
     run: SharedRun
 
 
-def rooms(rules: Rules, world: World, profile: str | None = None, only: str | None = None) -> list[Room]:
-    """The buckets of all environments, or of one only, each once. Raises Refused for what is no address."""
+def rooms(
+    rules: Rules, world: World, profile: str | None = None, only: str | None = None
+) -> list[Room]:
+    """The buckets of all environments, or of one only, each once. Raises Refused for what is no
+    address.
+    """
     found: dict[tuple[str, str | None], Room] = {}
     for name, environment in rules.environments.items():
         if only not in (None, name):
@@ -60,7 +64,9 @@ def rooms(rules: Rules, world: World, profile: str | None = None, only: str | No
         place = _place(environment, profile)
         shelf = shelf_in(place, world)
         if shelf is not None and environment.store is not None:
-            found.setdefault((environment.store.rstrip("/"), environment.account), Room(place, shelf))
+            found.setdefault(
+                (environment.store.rstrip("/"), environment.account), Room(place, shelf)
+            )
     return list(found.values())
 
 
@@ -71,12 +77,18 @@ def _place(environment: Environment, profile: str | None) -> Place:
 def listed(
     rules: Rules, world: World, stores: Sequence[Store], most: int, environment: str | None = None
 ) -> tuple[list[Summary], list[str]]:
-    """The newest runs of this machine and of all that share a store with it, newest first, all or those in an environment; and what has to
-    be said besides: what of it could not be read. Raises FileProblem."""
+    """The newest runs of this machine and of all that share a store with it, newest first, all or
+    those in an environment; and what has to be said besides: what of it could not be read. Raises
+    FileProblem.
+    """
     looked = most if environment is None else max(most, LOOKED_AT)
-    found: dict[str, Summary] = {one.run: one for store in stores for one in history.runs(store, looked)}
+    found: dict[str, Summary] = {
+        one.run: one for store in stores for one in history.runs(store, looked)
+    }
     notes: list[str] = []
-    for room, theirs, problem in _asked(rooms(rules, world, only=environment), lambda room: _summaries(room, world, looked)):
+    for room, theirs, problem in _asked(
+        rooms(rules, world, only=environment), lambda room: _summaries(room, world, looked)
+    ):
         if problem:
             notes.append(f"the runs in {room.place.store} could not be read: {problem}")
         for one in theirs or ():
@@ -84,11 +96,15 @@ def listed(
             if mine is None or _says_more(one, mine):
                 found[one.run] = one
     newest = sorted(found.values(), key=lambda one: one.run, reverse=True)
-    return [one for one in newest if environment in (None, one.environment) or one.status == "damaged"][:most], notes
+    return [
+        one for one in newest if environment in (None, one.environment) or one.status == "damaged"
+    ][:most], notes
 
 
 def _says_more(theirs: Summary, mine: Summary) -> bool:
-    """Whether the bucket knows more of a run than its journal here: another machine has gone on with it."""
+    """Whether the bucket knows more of a run than its journal here: another machine has gone on
+    with it.
+    """
     if mine.status == "running" or theirs.status == "damaged" or (mine.ended and not theirs.ended):
         return False
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
@@ -106,7 +122,9 @@ def send(rules: Rules, world: World, stores: Sequence[Store]) -> list[str]:
     return [words for store in stores for words in mirror.catch_up(store, shelf_of).values()]
 
 
-def _asked(places: Sequence[Room], ask: Callable[[Room], Found]) -> Iterator[tuple[Room, Found | None, str]]:
+def _asked(
+    places: Sequence[Room], ask: Callable[[Room], Found]
+) -> Iterator[tuple[Room, Found | None, str]]:
     """What each bucket says, all asked side by side, or why it does not."""
     until = monotonic() + WAIT_S
     asides = [(room, Aside(lambda room=room: ask(room))) for room in places]  # type: ignore[misc]
@@ -122,7 +140,9 @@ def _asked(places: Sequence[Room], ask: Callable[[Room], Found]) -> Iterator[tup
 def _summaries(room: Room, world: World, most: int) -> list[Summary]:
     names = room.shelf.names(most, f"{world.clock.now():%Y%m}")
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        return [one for one in pool.map(lambda name: _summary(room, name[0]), names) if one is not None]
+        return [
+            one for one in pool.map(lambda name: _summary(room, name[0]), names) if one is not None
+        ]
 
 
 def _summary(room: Room, run: str) -> Summary | None:
@@ -152,13 +172,20 @@ def _at_work(shared: Shared) -> bool:
 
 
 def found_in(run: str, rules: Rules, world: World, profile: str | None = None) -> Shared | None:
-    """A run as a bucket has it, None if none has. Raises StateDamaged, CloudError, Refused, and Refused where no bucket answers in time."""
+    """A run as a bucket has it, None if none has. Raises StateDamaged, CloudError, Refused, and
+    Refused where no bucket answers in time.
+    """
     problems: list[Exception] = []
     for room in rooms(rules, world, profile):
         try:
             found = Aside(lambda room=room: room.shelf.get(run)).within(WAIT_S)  # type: ignore[misc]
         except Late:
-            problems.append(Refused(f"{room.place.store} did not answer within {WAIT_S:g} s", "check the network, and try again"))
+            problems.append(
+                Refused(
+                    f"{room.place.store} did not answer within {WAIT_S:g} s",
+                    "check the network, and try again",
+                )
+            )
             continue
         except (CloudError, Refused, StateDamaged) as problem:
             problems.append(problem)
@@ -170,9 +197,13 @@ def found_in(run: str, rules: Rules, world: World, profile: str | None = None) -
     return None
 
 
-def newer(run: str, store: Store, rules: Rules, world: World, profile: str | None = None) -> tuple[Shared | None, str]:
-    """The run as a bucket has it, where this machine has none of that name or one that another machine has gone on with; in words, why
-    that could not be found out where there is one here. Raises what `found_in` raises where there is none here."""
+def newer(
+    run: str, store: Store, rules: Rules, world: World, profile: str | None = None
+) -> tuple[Shared | None, str]:
+    """The run as a bucket has it, where this machine has none of that name or one that another
+    machine has gone on with; in words, why that could not be found out where there is one here.
+    Raises what `found_in` raises where there is none here.
+    """
     mine = _entries_here(store, run)
     try:
         shared = found_in(run, rules, world, profile)
@@ -200,12 +231,18 @@ def _entries_here(store: Store, run: str) -> tuple[Entry, ...] | None:
 
 
 def log(run: str, step: str, rules: Rules, world: World, here: bytes | None) -> bytes | None:
-    """What a step said: what is `here`, and what another machine has written besides. A bucket that does not answer adds nothing."""
+    """What a step said: what is `here`, and what another machine has written besides. A bucket that
+    does not answer adds nothing.
+    """
     found = here
     for _, theirs, _ in _asked(rooms(rules, world), lambda room: room.shelf.log(run, step)):
         if theirs is None or (found or b"").startswith(theirs[0]):
             continue
-        found = theirs[0] if theirs[0].startswith(found or b"") else (found or b"") + BETWEEN + theirs[0]
+        found = (
+            theirs[0]
+            if theirs[0].startswith(found or b"")
+            else (found or b"") + BETWEEN + theirs[0]
+        )
     return found
 
 
@@ -213,12 +250,19 @@ def story(shared: Shared) -> Story:
     """A run looked back at. Raises CloudError, Refused."""
     ends = {entry.step: entry.facts for entry in shared.run.entries if entry.state == "outcome"}
     summary = told(shared)
-    return Story(summary, tuple((step, verdict or "", str(ends.get(step, {}).get("cause", ""))) for step, _, verdict in summary.steps))
+    return Story(
+        summary,
+        tuple(
+            (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
+            for step, _, verdict in summary.steps
+        ),
+    )
 
 
 def left_of(shared: Shared, rules: Rules, world: World, profile: str | None) -> Left:
-    """What is left of a colleague's run, with its jobs where this machine reaches them. Raises Refused where they are not what rules.toml
-    here says, StateDamaged."""
+    """What is left of a colleague's run, with its jobs where this machine reaches them. Raises
+    Refused where they are not what rules.toml here says, StateDamaged.
+    """
     found = left(shared.run.entries, world.clock.now(), shared.run.run)
     for job in found.jobs:
         _check(job, shared, rules)
@@ -226,8 +270,9 @@ def left_of(shared: Shared, rules: Rules, world: World, profile: str | None) -> 
 
 
 def placed(rules: Rules, profile: str | None, consents: Sequence[str] = ()) -> Callable[[Job], Job]:
-    """What has a job where this machine reaches it: with the profile that is used here, and without these `consents`, which somebody else
-    may have given."""
+    """What has a job where this machine reaches it: with the profile that is used here, and without
+    these `consents`, which somebody else may have given.
+    """
 
     def here(job: Job) -> Job:
         environment = rules.environments.get(job.place.environment or "")
@@ -239,24 +284,59 @@ def placed(rules: Rules, profile: str | None, consents: Sequence[str] = ()) -> C
 
 
 def _check(job: Job, shared: Shared, rules: Rules) -> None:
-    """A job has to be of a target, in a place, and with the settings that rules.toml here has. Raises Refused."""
+    """A job has to be of a target, in a place, and with the settings that rules.toml here has.
+    Raises Refused.
+    """
     run, facts = shared.run.run, last_writer(shared.run.entries[:1])
-    environment, target = rules.environments.get(job.place.environment or ""), rules.targets.get(job.target)
-    where = next((one for one in making.places(environment, None, None) if one.region == job.place.region), None) if environment else None
+    environment, target = (
+        rules.environments.get(job.place.environment or ""),
+        rules.targets.get(job.target),
+    )
+    where = (
+        next(
+            (
+                one
+                for one in making.places(environment, None, None)
+                if one.region == job.place.region
+            ),
+            None,
+        )
+        if environment
+        else None
+    )
     here = (where.account, where.protected, (where.store or "").rstrip("/")) if where else None
     there = (job.place.account, job.place.protected, (job.place.store or "").rstrip("/"))
-    same = target is not None and environment is not None and here == there and target.kind == job.kind
+    same = (
+        target is not None and environment is not None and here == there and target.kind == job.kind
+    )
     if same and target is not None and environment is not None:
-        variables: Mapping[str, str] = {"region": job.place.region or "", **environment.vars, **making.known(job.version)}
+        variables: Mapping[str, str] = {
+            "region": job.place.region or "",
+            **environment.vars,
+            **making.known(job.version),
+        }
         same = making.filled(target.settings, variables) == job.settings
-    if not same or job.run != run or job.token != making.token(run, job.step, job.version.fingerprint):
+    if (
+        not same
+        or job.run != run
+        or job.token != making.token(run, job.step, job.version.fingerprint)
+    ):
         commit = facts.get("commit") or job.version.commit
-        next_ = f"go on with it where rules.toml is as it was then: git checkout {commit}" if isinstance(commit, str) else ""
-        raise Refused(f"step {job.step} of run {run} is not what rules.toml here says", next_ or "see `toolkit show`")
+        next_ = (
+            f"go on with it where rules.toml is as it was then: git checkout {commit}"
+            if isinstance(commit, str)
+            else ""
+        )
+        raise Refused(
+            f"step {job.step} of run {run} is not what rules.toml here says",
+            next_ or "see `toolkit show`",
+        )
 
 
 def settle(store: Store, shared: Shared) -> None:
-    """Have the journal here say what became of its run elsewhere. What is not to be done now is left for the next time."""
+    """Have the journal here say what became of its run elsewhere. What is not to be done now is
+    left for the next time.
+    """
     with suppress(ToolkitError):
         journal = Journal.reopen(store, shared.run.run)
         try:

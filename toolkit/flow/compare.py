@@ -27,7 +27,19 @@ from toolkit.flow.rulebook import (
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted, told
 from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
-from toolkit.model import Answer, Base, Change, Direction, Head, Impact, Plan, Reason, Rules, Standing, Version
+from toolkit.model import (
+    Answer,
+    Base,
+    Change,
+    Direction,
+    Head,
+    Impact,
+    Plan,
+    Reason,
+    Rules,
+    Standing,
+    Version,
+)
 from toolkit.plan import build
 from toolkit.plan.graph import Graph
 from toolkit.ports import files
@@ -51,7 +63,8 @@ class Request(Struct, frozen=True):
 
 
 class Before(Struct, frozen=True):
-    """The rules that were in force at other points, where they differ. `unknown` says why every target has to count as due.
+    """The rules that were in force at other points, where they differ. `unknown` says why every
+    target has to count as due.
 
     `own` are the paths of rules.toml, today's and those of then.
     """
@@ -73,9 +86,11 @@ class Failed(Struct, frozen=True):
 
 
 class Point(Struct, frozen=True):
-    """What is recorded of one target in one region. `unknown` says why nothing can be compared with it; `since`, what came after it and
-    did not go well, so that something else may be live. One that is `dirty` is not just its commit. `unrecorded`: nothing was ever
-    recorded of it there. `failed` is what the last run deployed, if that was not good or was taken back."""
+    """What is recorded of one target in one region. `unknown` says why nothing can be compared with
+    it; `since`, what came after it and did not go well, so that something else may be live. One
+    that is `dirty` is not just its commit. `unrecorded`: nothing was ever recorded of it there.
+    `failed` is what the last run deployed, if that was not good or was taken back.
+    """
 
     commit: str | None
     fingerprint: str
@@ -107,8 +122,8 @@ Records = Callable[[str, Rules, str | None], Points]
 class Part(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
-    `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what is live of them; `unrecorded`, that
-    this is so because no deploy is recorded.
+    `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what
+    is live of them; `unrecorded`, that this is so because no deploy is recorded.
     """
 
     changes: Sequence[Change]
@@ -120,7 +135,9 @@ class Part(Struct, frozen=True):
 
 
 def diff(request: Request, git: Git | None, records: Records | None = None) -> Answer:
-    """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are refused."""
+    """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
+    refused.
+    """
     if request.given is not None:
         return _diff_of_paths(request, request.given, git)
     if git is None:
@@ -132,7 +149,10 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
         return _diff_of_records(request, rules, points, git)
     base, end = bases.choose(request.base, git)
     with ExitStack() as started:
-        diffs = [started.enter_context(git.diff_trees(start, end or git.require_head())) for start in base.commits]
+        diffs = [
+            started.enter_context(git.diff_trees(start, end or git.require_head()))
+            for start in base.commits
+        ]
         rules = _rules(request, git)  # while git is at work
         changes = detect.between(diffs)
     seen = detect.look(git) if end is None and not request.committed else None
@@ -142,23 +162,37 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
 
 
 def _rules(request: Request, git: Git) -> Rules:
-    """What is out of date is judged as the trusted base says; what a change calls for is not judged."""
+    """What is out of date is judged as the trusted base says; what a change calls for is not
+    judged.
+    """
     if request.base in (None, *bases.RECORDED):
         return load_trusted(request.folder, request.rules, git, request.allowed)
     return load_rules(request.folder, request.rules, git)
 
 
 def _head(git: Git, end: str | None, seen: detect.Look | None) -> Head:
-    return Head(end or git.head, None if end else git.branch, None if seen is None else bool(seen.paths))
+    return Head(
+        end or git.head, None if end else git.branch, None if seen is None else bool(seen.paths)
+    )
 
 
 def _part(
-    request: Request, rules: Rules, base: Base, committed: Sequence[Change], git: Git, end: str, seen: detect.Look | None
-) -> Part:  # fmt: skip
+    request: Request,
+    rules: Rules,
+    base: Base,
+    committed: Sequence[Change],
+    git: Git,
+    end: str,
+    seen: detect.Look | None,
+) -> Part:
     """The comparison with one base: with the working tree where somebody looked at it."""
     changes = committed
     if seen is not None:
-        changes = detect.in_work_tree(committed, git, base.commits, seen) if base.commits else detect.uncommitted(git, seen)
+        changes = (
+            detect.in_work_tree(committed, git, base.commits, seen)
+            if base.commits
+            else detect.uncommitted(git, seen)
+        )
     points = base.commits if seen is not None else (*base.commits, end)
     return Part(changes, _before(request, rules, base, points, git))
 
@@ -173,7 +207,9 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
     unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
     parts: list[Part] = []
-    failed = {name: words for name in leaves if (words := _failed_before(name, each[name], content))}
+    failed = {
+        name: words for name in leaves if (words := _failed_before(name, each[name], content))
+    }
     for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
         alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
         parts.append(Part((), Before(), alike, why, doubtful=True, unrecorded=True))
@@ -193,9 +229,19 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     named = {name: commits for commits, names in groups.items() for name in names}
     for commits, names in groups.items():
         if commits:
-            parts.append(_against(request, rules, Base("last", None, commits, "recorded"), names, git, head, seen))
+            parts.append(
+                _against(
+                    request, rules, Base("last", None, commits, "recorded"), names, git, head, seen
+                )
+            )
     how = "live" if request.base == "live" else "last"
-    chosen = "what is live" if how == "live" else RECORDED if len(unrecorded) < len(leaves) else NOT_RECORDED
+    chosen = (
+        "what is live"
+        if how == "live"
+        else RECORDED
+        if len(unrecorded) < len(leaves)
+        else NOT_RECORDED
+    )
     commits = tuple(dict.fromkeys(commit for name in sorted(named) for commit in named[name]))
     base = Base(how, None, commits, chosen, {name: named.get(name, ()) for name in leaves})
     users = _users(request, rules, git, head, seen)
@@ -204,22 +250,39 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
         answer = _with_first_step(answer, request, rules, parts, unrecorded, git, seen)
     due = _covered(answer, rules)
     failed = {name: words for name, words in failed.items() if name in due}
-    besides = [f"{name}: {words}" for name in leaves for words in dict.fromkeys(note for point in each[name] for note in point.notes)]
-    again = (f"{name}: {words}; deployed again, it may end the same way" for name, words in failed.items())
+    besides = [
+        f"{name}: {words}"
+        for name in leaves
+        for words in dict.fromkeys(note for point in each[name] for note in point.notes)
+    ]
+    again = (
+        f"{name}: {words}; deployed again, it may end the same way"
+        for name, words in failed.items()
+    )
     notes = (*answer.notes, *besides, *again)
-    return replace(answer, standings=_standings(answer, points, rules, git), failed_before=failed, notes=notes)
+    return replace(
+        answer, standings=_standings(answer, points, rules, git), failed_before=failed, notes=notes
+    )
 
 
 def _failed_before(name: str, recorded: Sequence[Point], content: "_Content") -> str:
-    """Which run has deployed just what would be deployed now, and how that ended; empty where none has that did not go well."""
+    """Which run has deployed just what would be deployed now, and how that ended; empty where none
+    has that did not go well.
+    """
     for point in recorded:
         failed = point.failed
-        if failed is None or (failed.fingerprint, failed.settings) == (point.fingerprint, point.settings):
+        if failed is None or (failed.fingerprint, failed.settings) == (
+            point.fingerprint,
+            point.settings,
+        ):
             continue
         now = content.version(name)
         if (failed.fingerprint, failed.settings) == (now.fingerprint, content.settings(name)):
             same = failed.version == now.name or failed.version.startswith(f"{now.name}-generated-")
-            return f"run {failed.run} of {'this commit' if same else 'the same content'} {failed.ended}"
+            return (
+                f"run {failed.run} of {'this commit' if same else 'the same content'}"
+                f" {failed.ended}"
+            )
     return ""
 
 
@@ -233,19 +296,31 @@ def _unrecorded(recorded: Sequence[Point]) -> str:
     return next(str(point.unknown) for point in recorded if point.unrecorded)
 
 
-def _without_comparison(name: str, recorded: Sequence[Point], content: "_Content", git: Git) -> Part | None:
-    """What there is to say of a target whose record no commit can be compared with; None if there is such a commit."""
+def _without_comparison(
+    name: str, recorded: Sequence[Point], content: "_Content", git: Git
+) -> Part | None:
+    """What there is to say of a target whose record no commit can be compared with; None if there
+    is such a commit.
+    """
     only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
         return Part((), Before(), only, f"{name}: {unknown}", doubtful=True)
-    missing = next((str(point.commit) for point in recorded if not content.holds(str(point.commit))), None)
+    missing = next(
+        (str(point.commit) for point in recorded if not content.holds(str(point.commit))), None
+    )
     if missing is None or content.same(name, recorded):
         return None
     if all(point.fingerprint for point in recorded):
-        because = f"{name}: its content is not what was deployed at {missing[:12]}, which is not in this clone"
+        because = (
+            f"{name}: its content is not what was deployed at {missing[:12]}, which is not in this"
+            " clone"
+        )
         return Part((), Before(), only, because)
-    because = f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone ({git.fetch_all()})"
+    because = (
+        f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone"
+        f" ({git.fetch_all()})"
+    )
     return Part((), Before(), only, because, doubtful=True)
 
 
@@ -253,12 +328,19 @@ def _besides(name: str, recorded: Sequence[Point], content: "_Content") -> Itera
     """Why a target is due whatever changed since the commit of its last deploy."""
     only = frozenset((name,))
     if any(point.dirty for point in recorded):
-        yield Part((), Before(), only, f"{name} was deployed with files that are not as committed, and are others now")
+        yield Part(
+            (),
+            Before(),
+            only,
+            f"{name} was deployed with files that are not as committed, and are others now",
+        )
     since = next((point.since for point in recorded if point.since), None)
     if since:
         yield Part((), Before(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
-        yield Part((), Before(), only, f"the settings of {name} are not those that it was deployed with")
+        yield Part(
+            (), Before(), only, f"the settings of {name} are not those that it was deployed with"
+        )
 
 
 class _Content:
@@ -283,8 +365,10 @@ class _Content:
         return settings_digest(self._settings[name])
 
     def same(self, name: str, recorded: Sequence[Point]) -> bool:
-        """Whether content and settings are the very same as deployed everywhere, whatever the commits. Content is only compared where that
-        says more than the commits do: where one is not in this clone, or what was deployed is not what it holds."""
+        """Whether content and settings are the very same as deployed everywhere, whatever the
+        commits. Content is only compared where that says more than the commits do: where one is not
+        in this clone, or what was deployed is not what it holds.
+        """
         if any(point.unknown or point.since or not point.fingerprint for point in recorded):
             return False
         if all(not point.dirty and self.holds(str(point.commit)) for point in recorded):
@@ -313,11 +397,17 @@ class _Content:
 
 
 def _with_first_step(
-    answer: Answer, request: Request, rules: Rules, parts: Sequence[Part], unrecorded: frozenset[str], git: Git,
+    answer: Answer,
+    request: Request,
+    rules: Rules,
+    parts: Sequence[Part],
+    unrecorded: frozenset[str],
+    git: Git,
     seen: detect.Look | None,
-) -> Answer:  # fmt: skip
-    """The answer with what the changes since the default base call for, which a newcomer wants to see first. The plan holds all the same
-    what nothing is known of."""
+) -> Answer:
+    """The answer with what the changes since the default base call for, which a newcomer wants to
+    see first. The plan holds all the same what nothing is known of.
+    """
     answer = replace(answer, unrecorded=tuple(sorted(unrecorded)))
     try:
         base = bases.choose(None, git)[0]
@@ -336,9 +426,14 @@ def _with_first_step(
     impact = replace(impact, checks=small.impact.checks)
     plan = replace(answer.plan, checks=small.plan.checks)
     return replace(
-        answer, base=replace(answer.base, name=base.name, commits=base.commits) if alone else answer.base, first=small.plan,
-        impact=impact, plan=plan, refusal=_refusal(rules, impact), reasons=small.impact.targets,
-    )  # fmt: skip
+        answer,
+        base=replace(answer.base, name=base.name, commits=base.commits) if alone else answer.base,
+        first=small.plan,
+        impact=impact,
+        plan=plan,
+        refusal=_refusal(rules, impact),
+        reasons=small.impact.targets,
+    )
 
 
 def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[str, Standing]:
@@ -346,7 +441,12 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     from toolkit.changes.direction import standing, unanswered
 
     head, due = git.require_head(), _covered(answer, rules)
-    live = {(name, str(point.commit)) for name in due for point in points.get(name, ()) if point.commit and point.commit != head}
+    live = {
+        (name, str(point.commit))
+        for name in due
+        for point in points.get(name, ())
+        if point.commit and point.commit != head
+    }
     commits = {commit for _, commit in live}
     here = [commit for commit in commits if git.has(commit)]
     if not commits or (len(here) == len(commits) and git.behind(here, head)):
@@ -364,7 +464,9 @@ def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[s
     return found
 
 
-def owns(rules: Rules, owned: Callable[[str], Collection[str] | None], users: Users, name: str) -> Callable[[str], bool]:
+def owns(
+    rules: Rules, owned: Callable[[str], Collection[str] | None], users: Users, name: str
+) -> Callable[[str], bool]:
     """Whether a path can make a target due."""
     falls_back = name in fallback(rules)
 
@@ -375,26 +477,51 @@ def owns(rules: Rules, owned: Callable[[str], Collection[str] | None], users: Us
     return owns_path
 
 
-def _against(request: Request, rules: Rules, base: Base, names: Collection[str], git: Git, head: str, seen: detect.Look | None) -> Part:
+def _against(
+    request: Request,
+    rules: Rules,
+    base: Base,
+    names: Collection[str],
+    git: Git,
+    head: str,
+    seen: detect.Look | None,
+) -> Part:
     with ExitStack() as started:
-        committed = detect.between([started.enter_context(git.diff_trees(start, head)) for start in base.commits])
+        committed = detect.between(
+            [started.enter_context(git.diff_trees(start, head)) for start in base.commits]
+        )
     part = _part(request, rules, base, committed, git, head, seen)
-    return replace(part, leaves=frozenset(names), because=part.before.unknown, doubtful=part.before.unknown is not None)
+    return replace(
+        part,
+        leaves=frozenset(names),
+        because=part.before.unknown,
+        doubtful=part.before.unknown is not None,
+    )
 
 
 def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -> Answer:
-    """The answer for a list of paths. What rules.toml was before is not known then, which counts if it is on the list."""
+    """The answer for a list of paths. What rules.toml was before is not known then, which counts if
+    it is on the list.
+    """
     rules = load_rules(request.folder, request.rules, git)
     path = rules_path(rules, git)
     changed = any(change.path == path for change in given)
-    unknown = f"{rules.file} is among the paths, and what it was before is not known" if changed else None
-    before = Before(own=frozenset((path,) if path else ()), unknown=unknown, notes=() if given else ("the list of paths is empty",))
+    unknown = (
+        f"{rules.file} is among the paths, and what it was before is not known" if changed else None
+    )
+    before = Before(
+        own=frozenset((path,) if path else ()),
+        unknown=unknown,
+        notes=() if given else ("the list of paths is empty",),
+    )
     users = used(rules, environment(request.environment, rules), git, None).by
     base = Base("paths", request.given_name, (), "--paths-from")
     return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
 
 
-def _users(request: Request, rules: Rules, git: Git, commit: str, seen: detect.Look | None) -> Users:
+def _users(
+    request: Request, rules: Rules, git: Git, commit: str, seen: detect.Look | None
+) -> Users:
     """The targets that are built from a path, as the files are that would be deployed. They are
     looked at when somebody asks: without a change nobody does.
     """
@@ -410,9 +537,11 @@ def _users(request: Request, rules: Rules, git: Git, commit: str, seen: detect.L
 
 
 def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
-    """The rules as they were at these commits, if they were others. What cannot be read there makes everything due.
+    """The rules as they were at these commits, if they were others. What cannot be read there makes
+    everything due.
 
-    They are looked for where they would have been found then: rules.toml may have been moved, or be a link.
+    They are looked for where they would have been found then: rules.toml may have been moved, or be
+    a link.
     """
     if base.kind == "none":
         return Before(unknown=base.chosen)
@@ -426,21 +555,34 @@ def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], g
     texts: dict[bytes, str] = {}
     missing: list[str] = []
     for at, commit in enumerate(points):
-        there = [(place, data) for place, data in zip(places, found[at * len(places) :], strict=False) if data is not None]
+        there = [
+            (place, data)
+            for place, data in zip(places, found[at * len(places) :], strict=False)
+            if data is not None
+        ]
         if there:
             texts.setdefault(there[0][1].replace(b"\r\n", b"\n"), f"{there[0][0]} at {commit[:12]}")
         elif commit in base.commits:
             missing += [commit for place in places if git.blob(commit, place) is None][:1]
     texts.pop(rules.text.encode().replace(b"\r\n", b"\n"), None)
     own = frozenset((path, *(name.rpartition(" at ")[0] for name in texts.values())))
-    return _books(rules, texts, own, (f"{rules.file} is new: there were no rules at the base",) if missing else ())
+    return _books(
+        rules,
+        texts,
+        own,
+        (f"{rules.file} is new: there were no rules at the base",) if missing else (),
+    )
 
 
-def _books(rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes: tuple[str, ...]) -> Before:
+def _books(
+    rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes: tuple[str, ...]
+) -> Before:
     try:
         old = tuple(book(read_rules(data, name)) for data, name in texts.items())
     except RulesError:
-        return Before(own=own, unknown=f"{rules.file} changed, and what it was before cannot be read")
+        return Before(
+            own=own, unknown=f"{rules.file} changed, and what it was before cannot be read"
+        )
     changed = (f"{rules.file} changed: its old and its new rules both count",) if old else ()
     return Before(old, own, (*notes, *changed))
 
@@ -459,13 +601,25 @@ def _answer(
     today = RuleBook(rules, graph.covered)
     if rules.trust.is_due(named):
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
-        parts = (*parts, Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"))
+        parts = (
+            *parts,
+            Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"),
+        )
     impact = merged([_impact(part, today, graph, named, users) for part in parts])
     said = str(same_place(rules, request.rules, request.environment))
-    unknown = next((part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None)
-    plan = build.everything(rules, graph, command, said, unknown) if unknown else build.build(impact, rules, graph, command, said)
+    unknown = next(
+        (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
+    )
+    plan = (
+        build.everything(rules, graph, command, said, unknown)
+        if unknown
+        else build.build(impact, rules, graph, command, said)
+    )
     doubtful = frozenset[str]().union(*(part.leaves or () for part in parts if part.doubtful))
-    notes = (*(note for part in parts for note in part.before.notes), *_notes(base, head, rules, impact, seen))
+    notes = (
+        *(note for part in parts for note in part.before.notes),
+        *_notes(base, head, rules, impact, seen),
+    )
     return Answer(
         base=base,
         head=head,
@@ -473,7 +627,11 @@ def _answer(
         rules=rules,
         impact=impact,
         plan=plan,
-        states=dict.fromkeys(rules.targets, "unknown") if unknown else _states(rules, plan, graph, doubtful),
+        states=(
+            dict.fromkeys(rules.targets, "unknown")
+            if unknown
+            else _states(rules, plan, graph, doubtful)
+        ),
         refusal=_refusal(rules, impact),
         options=said,
         covered=graph.covered,
@@ -493,35 +651,59 @@ def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None, users:
         return impact
     if part.because:
         reason = (Reason("", part.because, "", None),)
-        return replace(impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason))
+        return replace(
+            impact, targets=dict.fromkeys(_in_groups(part.leaves, graph, today.rules), reason)
+        )
     return limited(impact, part.leaves, graph)
 
 
 def _in_groups(leaves: frozenset[str], graph: Graph, rules: Rules) -> list[str]:
     """These targets, and in place of all that a group covers the group itself."""
-    groups = [name for name, target in rules.targets.items() if target.members and graph.leaves(name) <= leaves]
+    groups = [
+        name
+        for name, target in rules.targets.items()
+        if target.members and graph.leaves(name) <= leaves
+    ]
     return graph.narrow([*groups, *leaves])
 
 
-def _resettled(today: RuleBook, old: Sequence[RuleBook], named: str | None) -> dict[str, tuple[Reason, ...]]:
-    """The targets whose settings are others than they were: where they are deployed, and with what, is part of what is live."""
+def _resettled(
+    today: RuleBook, old: Sequence[RuleBook], named: str | None
+) -> dict[str, tuple[Reason, ...]]:
+    """The targets whose settings are others than they were: where they are deployed, and with what,
+    is part of what is live.
+    """
     before = [settled(one.rules, named) for one in old]
     return {
-        name: (Reason(today.rules.file, f"the settings of {name} changed", "", today.line("targets", name)),)
+        name: (
+            Reason(
+                today.rules.file, f"the settings of {name} changed", "", today.line("targets", name)
+            ),
+        )
         for name, settings in settled(today.rules, named).items()
         if any(one.get(name) != settings for one in before)
     }
 
 
-def _notes(base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None) -> Iterator[str]:
+def _notes(
+    base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None
+) -> Iterator[str]:
     if base.kind == "none":
-        yield "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
+        yield (
+            "every target counts as due; to compare with what is live, name it: toolkit diff COMMIT"
+        )
     if base.chosen == "upstream merge base" and base.commits == (head.commit,):
-        yield f"HEAD has nothing that {base.name} has not; to compare with what is live, name it: toolkit diff COMMIT"
+        yield (
+            f"HEAD has nothing that {base.name} has not; to compare with what is live, name it:"
+            " toolkit diff COMMIT"
+        )
     if len(base.commits) > 1 and base.kind in ("ref", "range"):
         yield f"there are {len(base.commits)} merge bases; what differs from any of them counts"
     if seen is not None and seen.hidden:
-        yield f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or skip-worktree hides it from git"
+        yield (
+            f"{_some([state.path for state in seen.hidden])} changed, though assume-unchanged or"
+            " skip-worktree hides it from git"
+        )
     if seen is not None and seen.unmerged:
         yield f"{_some(seen.unmerged)} in conflict: a merge, rebase or cherry-pick is not finished"
     if impact.removed:
@@ -535,11 +717,22 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def _refusal(rules: Rules, impact: Impact) -> str | None:
-    return f'{rules.file} says unmatched = "fail"' if rules.unmatched == "fail" and impact.unmatched else None
+    return (
+        f'{rules.file} says unmatched = "fail"'
+        if rules.unmatched == "fail" and impact.unmatched
+        else None
+    )
 
 
-def _states(rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str] = frozenset()) -> dict[str, str]:
+def _states(
+    rules: Rules, plan: Plan, graph: Graph, doubtful: frozenset[str] = frozenset()
+) -> dict[str, str]:
     """A group is due when any part of it is, and unknown when nothing is known of a part of it."""
     due = set[str]().union(*(graph.leaves(step.target) for step in plan.steps))
-    known = {name: "clean" if due.isdisjoint(graph.leaves(name)) else "due" for name in rules.targets}
-    return {name: state if doubtful.isdisjoint(graph.leaves(name)) else "unknown" for name, state in known.items()}
+    known = {
+        name: "clean" if due.isdisjoint(graph.leaves(name)) else "due" for name in rules.targets
+    }
+    return {
+        name: state if doubtful.isdisjoint(graph.leaves(name)) else "unknown"
+        for name, state in known.items()
+    }

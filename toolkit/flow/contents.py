@@ -47,23 +47,35 @@ def contents(
     users = inputs.used(own, linked, inputs.WorkTree(git.root))
     versions = fingerprint.versions(settings, owned, git, uncommitted, users.by, fallback(rules))
     every = completeness.gaps(git, seen)
-    lacking = {name: gaps for name in versions if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))}
+    lacking = {
+        name: gaps
+        for name in versions
+        if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))
+    }
     besides = {} if without_generated else _generated(versions, own, linked, git, seen)
     made = {
-        name: _named(version, lacking.get(name, ()), generated.digest(git.root, besides.get(name, ())))
+        name: _named(
+            version, lacking.get(name, ()), generated.digest(git.root, besides.get(name, ()))
+        )
         for name, version in versions.items()
     }
     return Contents(made, lacking, besides)
 
 
-def at_commit(settings: Mapping[str, bytes], rules: Rules, named: str | None, git: Git, commit: str) -> Contents:
+def at_commit(
+    settings: Mapping[str, bytes], rules: Rules, named: str | None, git: Git, commit: str
+) -> Contents:
     """What a commit holds of the targets that `settings` has, under the rules of today."""
     users = inputs.used(inputs_of(rules, named), linked_of(rules), inputs.CommitTree(git, commit))
     owned = owners(rules, rules_path(rules, git))
-    return Contents(fingerprint.versions(settings, owned, git, (), users.by, fallback(rules), at=commit))
+    return Contents(
+        fingerprint.versions(settings, owned, git, (), users.by, fallback(rules), at=commit)
+    )
 
 
-def generated_of(rules: Rules, named: str | None, git: Git, seen: Look) -> dict[str, tuple[str, ...]]:
+def generated_of(
+    rules: Rules, named: str | None, git: Git, seen: Look
+) -> dict[str, tuple[str, ...]]:
     """For each target the files that its build takes and git does not know; targets without any are
     left out.
     """
@@ -81,7 +93,11 @@ def gaps_of(rules: Rules, named: str | None, git: Git, seen: Look) -> dict[str, 
     own, linked = inputs_of(rules, named), linked_of(rules)
     owned = owners(rules, rules_path(rules, git))
     users = inputs.used(own, linked, inputs.WorkTree(git.root))
-    return {name: gaps for name in own if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))}
+    return {
+        name: gaps
+        for name in own
+        if (gaps := _mattering(name, every, own[name], linked[name], owned, users, git))
+    }
 
 
 def digests(found: Mapping[str, tuple[str, ...]], git: Git) -> dict[str, str]:
@@ -100,7 +116,9 @@ def _generated(
     if not takers:
         return {}
     known = generated.Known(git, seen)
-    return {name: paths for name in takers if (paths := generated.paths(own[name], linked[name], known))}
+    return {
+        name: paths for name in takers if (paths := generated.paths(own[name], linked[name], known))
+    }
 
 
 def _named(version: Version, gaps: tuple[Gap, ...], besides: str) -> Version:
@@ -108,12 +126,18 @@ def _named(version: Version, gaps: tuple[Gap, ...], besides: str) -> Version:
     if not gaps:
         return replace(
             version,
-            name=version.name if not besides else f"{version.name}{names.name('', generated=besides)}",
+            name=(
+                version.name
+                if not besides
+                else f"{version.name}{names.name('', generated=besides)}"
+            ),
             generated=besides,
         )
     made = hashlib.sha256(version.fingerprint.encode())
     for gap in gaps:
-        made.update(f"\0{gap.path}\0{gap.why}\0{gap.detail}\0{gap.state}".encode("utf-8", "surrogateescape"))
+        made.update(
+            f"\0{gap.path}\0{gap.why}\0{gap.detail}\0{gap.state}".encode("utf-8", "surrogateescape")
+        )
     state = names.UNMERGED if any(gap.why == Why.UNMERGED for gap in gaps) else names.INCOMPLETE
     name = names.name(str(version.commit), state, made.hexdigest(), besides)
     return replace(version, name=name, fingerprint=made.hexdigest(), generated=besides)
@@ -139,7 +163,12 @@ def _mattering(
     def concerns(gap: Gap) -> bool:
         owners_of_it = owned(gap.top or gap.path)
         by_rules = not bounded if owners_of_it is None else name in owners_of_it
-        return by_rules or name in users.by(gap.top or gap.path) or name in users.by(gap.path) or takes(gap)
+        return (
+            by_rules
+            or name in users.by(gap.top or gap.path)
+            or name in users.by(gap.path)
+            or takes(gap)
+        )
 
     return tuple(gap for gap in every if concerns(gap))
 

@@ -1,4 +1,6 @@
-"""`deploy`, `resume` and `rollback`: from what somebody asked for to a run that has ended, was stopped, or is in doubt."""
+"""`deploy`, `resume` and `rollback`: from what somebody asked for to a run that has ended, was
+stopped, or is in doubt.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,18 @@ from toolkit.flow.previous import good_before, last_recorded, previous, recorded
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled, uncounted
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Answer, Backwards, Job, Live, Preview, Recorded, Rules, Standing, Target, Version
+from toolkit.model import (
+    Answer,
+    Backwards,
+    Job,
+    Live,
+    Preview,
+    Recorded,
+    Rules,
+    Standing,
+    Target,
+    Version,
+)
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.ports.world import World
@@ -30,7 +43,9 @@ MOST_PREVIEWS = 16
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What a person asked for. Without `targets` and `everything` it is what `diff` finds; `wishes` are for the kinds."""
+    """What a person asked for. Without `targets` and `everything` it is what `diff` finds; `wishes`
+    are for the kinds.
+    """
 
     folder: str
     rules: str | None = None
@@ -56,8 +71,10 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Struct, frozen=True):
-    """What is about to be done. `left` are targets that this run cannot deploy, each with the reason; `standby` what puts the last good
-    version back where a step is live and does not pass its checks."""
+    """What is about to be done. `left` are targets that this run cannot deploy, each with the
+    reason; `standby` what puts the last good version back where a step is live and does not pass
+    its checks.
+    """
 
     rules: Rules
     jobs: tuple[Job, ...]
@@ -69,13 +86,17 @@ class Prepared(Struct, frozen=True):
     """The steps that would take live commits out, or of which nobody can say that they do not."""
     backwards_allowed: bool = False
     newest: Mapping[str, str] = {}
-    """The run of the newest good deploy of each step's target, as it was recorded when this was prepared."""
+    """The run of the newest good deploy of each step's target, as it was recorded when this was
+    prepared.
+    """
     excluded: tuple[str, ...] = ()
     """What would be deployed, but for `--without`."""
 
 
 def check(order: Order, git: Git | None) -> Rules:
-    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError, UsageError, GitError."""
+    """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError,
+    UsageError, GitError.
+    """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
     environment(order.environment, rules)
     for name in (*order.targets, *order.without):
@@ -83,8 +104,11 @@ def check(order: Order, git: Git | None) -> Rules:
     return rules
 
 
-def prepare(order: Order, run: str, git: Git | None, world: World, records: Records | None = None) -> Prepared:
-    """The jobs of an order, each looked at by its kind: everything that can be known to fail is refused here, before anything is changed.
+def prepare(
+    order: Order, run: str, git: Git | None, world: World, records: Records | None = None
+) -> Prepared:
+    """The jobs of an order, each looked at by its kind: everything that can be known to fail is
+    refused here, before anything is changed.
 
     Raises ToolkitError.
     """
@@ -96,7 +120,10 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
         _refuse_an_empty_plan(order, rules, name, git, records)
     if not wanted:
         return Prepared(rules, (), {}, left, {}, excluded=excluded)
-    holds, drawn_from = _contents(order, wanted, rules, name, git), _source(order, wanted, rules, name, git)
+    holds, drawn_from = (
+        _contents(order, wanted, rules, name, git),
+        _source(order, wanted, rules, name, git),
+    )
     versions = holds.versions
     graph = Graph(rules.targets)
     names = [target.name for target in wanted]
@@ -117,7 +144,11 @@ def prepare(order: Order, run: str, git: Git | None, world: World, records: Reco
     previews = _warned(_previews(jobs, world), jobs, holds, changed)
     back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
     may_go_back = found is not None and found.backwards is Backwards.ALLOW
-    newest = {job.step: record.run for job in jobs if (record := last_recorded(job, rules, world)) is not None}
+    newest = {
+        job.step: record.run
+        for job in jobs
+        if (record := last_recorded(job, rules, world)) is not None
+    }
     return Prepared(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
 
 
@@ -133,8 +164,12 @@ def _can_be_deployed(target: Target) -> bool:
     return targets.kind(target.kind).runnable(target.settings) is None
 
 
-def _refuse_an_empty_plan(order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None) -> None:
-    """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises StalePlan."""
+def _refuse_an_empty_plan(
+    order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None
+) -> None:
+    """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises
+    StalePlan.
+    """
     _source(order, (), rules, name, git)
     named, _ = _named(replace(order, source=None), rules, git, records)
     graph = Graph(rules.targets)
@@ -143,26 +178,40 @@ def _refuse_an_empty_plan(order: Order, rules: Rules, name: str | None, git: Git
     names = sorted(name for name in leaves if _can_be_deployed(rules.targets[name]))
     if names:
         due_now = ", ".join(names)
-        raise StalePlan(f"the plan has no steps, and {due_now} {'is' if len(names) == 1 else 'are'} due", "see what is due: toolkit diff")
+        raise StalePlan(
+            f"the plan has no steps, and {due_now} {'is' if len(names) == 1 else 'are'} due",
+            "see what is due: toolkit diff",
+        )
 
 
 def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: World) -> None:
-    """A colleague may have deployed while we waited for the lock: what they put there is not taken out unseen. Raises StalePlan."""
+    """A colleague may have deployed while we waited for the lock: what they put there is not taken
+    out unseen. Raises StalePlan.
+    """
     record = last_recorded(job, prepared.rules, world)
-    if record is None or record.run == prepared.newest.get(job.step) or not record.commit or git is None or git.bare:
+    if (
+        record is None
+        or record.run == prepared.newest.get(job.step)
+        or not record.commit
+        or git is None
+        or git.bare
+    ):
         return
     live = Preview((), live=Live(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
         raise StalePlan(
-            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was planned, which this would take out",
+            f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was"
+            " planned, which this would take out",
             "see what is due now: toolkit diff",
         )
 
 
 def _backwards(
     jobs: Sequence[Job], previews: Mapping[str, Preview], rules: Rules, git: Git | None
-) -> tuple[tuple[str, Standing], ...]:  # fmt: skip
-    """The steps whose live version holds commits that what is to be deployed does not. An image that a person named is what they want."""
+) -> tuple[tuple[str, Standing], ...]:
+    """The steps whose live version holds commits that what is to be deployed does not. An image
+    that a person named is what they want.
+    """
     if git is None or git.bare:
         return ()
     owned = owners(rules, rules_path(rules, git))
@@ -177,14 +226,18 @@ def _backwards(
             stands = standing(live, wanted, owns(rules, owned, users, job.target), git)
         except GitError as problem:
             stands = unanswered(problem, live)
-        content = preview.live.fingerprint if preview is not None and preview.live is not None else None
+        content = (
+            preview.live.fingerprint if preview is not None and preview.live is not None else None
+        )
         if stands.backwards and content != job.version.fingerprint:
             found.append((job.step, stands))
     return tuple(found)
 
 
 def recorded(job: Job, rules: Rules, world: World) -> Recorded | None:
-    """What the record says of a job's target, so that its kind can tell whether somebody else has changed it since."""
+    """What the record says of a job's target, so that its kind can tell whether somebody else has
+    changed it since.
+    """
     try:
         return recorded_of(records_of(job, rules, world))
     except ToolkitError as problem:
@@ -194,7 +247,8 @@ def recorded(job: Job, rules: Rules, world: World) -> Recorded | None:
 
 
 def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
-    """What puts the last good versions back, where the environment wants that and something says whether it is needed.
+    """What puts the last good versions back, where the environment wants that and something says
+    whether it is needed.
 
     Raises ToolkitError.
     """
@@ -203,7 +257,11 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     found = rules.environments.get(jobs[0].place.environment or "") if jobs else None
     if found is None or found.rollback != "on-failure":
         return ()
-    wanted = [job for job in jobs if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None]
+    wanted = [
+        job
+        for job in jobs
+        if is_proved(job) and targets.kind(job.kind).irreversible(job.settings) is None
+    ]
     made: list[Job] = []
     for job in wanted:
 
@@ -218,28 +276,36 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
 
 
 def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:
-    """What says, right before a job is begun, whether its files are still what it is to deploy. It raises StalePlan."""
+    """What says, right before a job is begun, whether its files are still what it is to deploy. It
+    raises StalePlan.
+    """
 
     def still(job: Job) -> None:
         if job.action != "deploy" or job.wishes.get("image"):
             return
         if job.target not in rules.targets:
-            raise StalePlan(f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff")
+            raise StalePlan(
+                f"{job.target} is no longer in {rules.file}", "see what is due: toolkit diff"
+            )
         name = environment(order.environment, rules)
         now = _contents(order, [rules.targets[job.target]], rules, name, git).versions[job.target]
         content = (now.name, now.fingerprint, now.settings)
         if content != (job.version.name, job.version.fingerprint, job.version.settings):
             raise StalePlan(
-                f"the files or settings of {job.target} are no longer those of {job.version.name[:20]}",
+                f"the files or settings of {job.target} are no longer those of"
+                f" {job.version.name[:20]}",
                 "deploy what they are now: toolkit deploy",
             )
 
     return still
 
 
-def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) -> Callable[[Job], None]:
-    """The same of a run that is about to begin, whose locks were not yet its own when it was prepared: what is recorded, and what would be
-    put back, have to be the same still."""
+def still_of(
+    order: Order, prepared: Prepared, git: Git | None, world: World
+) -> Callable[[Job], None]:
+    """The same of a run that is about to begin, whose locks were not yet its own when it was
+    prepared: what is recorded, and what would be put back, have to be the same still.
+    """
     files = files_of(order, prepared.rules, git)
     back = {job.undoes: job.version.name for job in prepared.standby}
 
@@ -247,19 +313,28 @@ def still_of(order: Order, prepared: Prepared, git: Git | None, world: World) ->
         files(job)
         if job.action == "deploy" and not prepared.backwards_allowed:
             _refuse_going_back(job, prepared, git, world)
-        if job.step in back and [one.version.name for one in undoing((job,), prepared.rules, world)] != [back[job.step]]:
-            raise StalePlan(f"the last good version of {job.target} is another one by now: somebody has deployed it", "run it again")
+        if job.step in back and [
+            one.version.name for one in undoing((job,), prepared.rules, world)
+        ] != [back[job.step]]:
+            raise StalePlan(
+                f"the last good version of {job.target} is another one by now: somebody has"
+                " deployed it",
+                "run it again",
+            )
         known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, world)
         if now is None or now.problem or (known is not None and known.run == now.run):
             return
         if not _is_recorded_by(now.run, job, prepared.rules, world):
-            raise StalePlan(f"run {now.run} has deployed {job.target} since this was prepared", "run it again")
+            raise StalePlan(
+                f"run {now.run} has deployed {job.target} since this was prepared", "run it again"
+            )
 
     return still
 
 
 def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
-    """Whether that run has deployed the very version of the job: whoever waited for it finds done what they agreed to.
+    """Whether that run has deployed the very version of the job: whoever waited for it finds done
+    what they agreed to.
 
     The name of an image may mean another one by now.
     """
@@ -268,19 +343,27 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
         return False
     for record in records_of(job, rules, world):
         if record.run == run:
-            return (record.version, record.fingerprint, record.settings) == (ours.name, ours.fingerprint, ours.settings)
+            return (record.version, record.fingerprint, record.settings) == (
+                ours.name,
+                ours.fingerprint,
+                ours.settings,
+            )
     return False
 
 
 def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:
-    """Whether the files have changed since: a person may have thought about a question for an hour."""
+    """Whether the files have changed since: a person may have thought about a question for an
+    hour.
+    """
     wanted = [prepared.rules.targets[job.target] for job in prepared.jobs]
     name = environment(order.environment, prepared.rules)
     return bool(wanted) and _source(order, wanted, prepared.rules, name, git) != prepared.source
 
 
 def only_one(action: str, folder: str, named: str | None, git: Git | None) -> str:
-    """The one target of that action, where nobody said which. Raises UsageError if there are several, or none."""
+    """The one target of that action, where nobody said which. Raises UsageError if there are
+    several, or none.
+    """
     rules = load_rules(folder, named, git)
     found = [target.name for target in rules.targets.values() if target.action == action]
     if len(found) == 1:
@@ -291,7 +374,9 @@ def only_one(action: str, folder: str, named: str | None, git: Git | None) -> st
 
 def _wanted(
     order: Order, rules: Rules, git: Git | None, records: Records | None
-) -> tuple[list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]], tuple[str, ...]]:
+) -> tuple[
+    list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]], tuple[str, ...]
+]:
     """The targets to deploy, groups written out, those that this run has to leave, those that only
     files that git ignores make due, with these, and those that `--without` leaves out. Raises
     Refused where a named one cannot be done."""
@@ -300,22 +385,35 @@ def _wanted(
     without = set[str]().union(*(graph.leaves(name) for name in order.without))
     every = set[str]().union(*(graph.leaves(name) for name in names))
     leaves = every - without
-    reasons = {name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) for name in sorted(leaves)}
+    reasons = {
+        name: targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings)
+        for name in sorted(leaves)
+    }
     left = tuple((name, reason) for name, reason in reasons.items() if reason)
     for name, reason in left:
         if len(left) == len(leaves):
             raise Refused(f"{name}: {reason}", "there is nothing else to deploy")
-    blocked = {name: other for name, _ in left for other in leaves if name in graph.waits_for(other, leaves)}
+    blocked = {
+        name: other
+        for name, _ in left
+        for other in leaves
+        if name in graph.waits_for(other, leaves)
+    }
     for name, other in blocked.items():
         raise Refused(
-            f"{other} waits for {name}: {reasons[name]}", f"once that is done, add --without {name}; --without {other} leaves {other} out"
+            f"{other} waits for {name}: {reasons[name]}",
+            f"once that is done, add --without {name}; --without {other} leaves {other} out",
         )
     wanted = [rules.targets[name] for name in sorted(leaves) if reasons[name] is None]
     return wanted, left, changed, tuple(sorted(every & without))
 
 
-def _named(order: Order, rules: Rules, git: Git | None, records: Records | None) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
-    """The targets by name: as said, all of them, or what is due. What only files that git ignores make due comes with these."""
+def _named(
+    order: Order, rules: Rules, git: Git | None, records: Records | None
+) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
+    """The targets by name: as said, all of them, or what is due. What only files that git ignores
+    make due comes with these.
+    """
     for name in order.without:
         known(name, rules)
     if order.everything:
@@ -335,8 +433,11 @@ def _named(order: Order, rules: Rules, git: Git | None, records: Records | None)
     return [*steps, *changed], changed
 
 
-def _regenerated(order: Order, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The targets that are up to date by git, but whose builds take other files that git ignores than what is recorded as deployed.
+def _regenerated(
+    order: Order, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """The targets that are up to date by git, but whose builds take other files that git ignores
+    than what is recorded as deployed.
 
     `diff` does not ask for that: all such files would have to be read.
     """
@@ -352,18 +453,29 @@ def _regenerated(order: Order, rules: Rules, git: Git | None, records: Records, 
     found = generated_of(rules, name, git, detect.look(git))
     now = digests(found, git)
     return {
-        target: found.get(target, ()) for target in rest if {point.generated for point in points[target]} != {now.get(target, "")[:LETTERS]}
+        target: found.get(target, ())
+        for target in rest
+        if {point.generated for point in points[target]} != {now.get(target, "")[:LETTERS]}
     }
 
 
 def due(order: Order, git: Git | None, records: Records | None) -> Answer:
-    """What `diff` says for this order. Raises Refused where it recommends nothing because rules.toml says so."""
+    """What `diff` says for this order. Raises Refused where it recommends nothing because
+    rules.toml says so.
+    """
     request = Request(
-        folder=order.folder, rules=order.rules, environment=order.environment, allowed=order.allowed, plan=order.plan
-    )  # fmt: skip
+        folder=order.folder,
+        rules=order.rules,
+        environment=order.environment,
+        allowed=order.allowed,
+        plan=order.plan,
+    )
     answer = diff(request, git, records)
     if answer.refusal:
-        raise Refused(f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}", "see `toolkit diff`, or name the targets")
+        raise Refused(
+            f"{answer.refusal}, and no rule matches {answer.impact.unmatched[0]!r}",
+            "see `toolkit diff`, or name the targets",
+        )
     return answer
 
 
@@ -384,7 +496,9 @@ def _is(target: Target, name: str, rules: Rules) -> bool:
     """Whether it is called so where it is deployed, in any environment, in any region."""
     called = targets.kind(target.kind).aliases(target.settings)
     several = [
-        {"region": region, **environment.vars} for environment in rules.environments.values() for region in environment.regions or ("",)
+        {"region": region, **environment.vars}
+        for environment in rules.environments.values()
+        for region in environment.regions or ("",)
     ] or [{}]
     return any(making.fill(one, variables) == name for one in called for variables in several)
 
@@ -396,11 +510,18 @@ def known(name: str, rules: Rules) -> None:
 
         close = get_close_matches(name, rules.targets, 1)
         there = ", ".join(list(rules.targets)[:8]) or "none"
-        raise UsageError(f"{rules.file} has no target {name!r}", f"did you mean {close[0]!r}?" if close else f"it has {there}")
+        raise UsageError(
+            f"{rules.file} has no target {name!r}",
+            f"did you mean {close[0]!r}?" if close else f"it has {there}",
+        )
 
 
-def _contents(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
-    """What would be deployed of each target: the image that a person named, or what lies in the working tree."""
+def _contents(
+    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> Contents:
+    """What would be deployed of each target: the image that a person named, or what lies in the
+    working tree.
+    """
     others = _from_files(order, wanted)
     by_image = [target for target in wanted if target not in others]
     parts = [_of_files(order, others, rules, name, git)] if others else []
@@ -417,20 +538,35 @@ def _from_files(order: Order, wanted: Sequence[Target]) -> list[Target]:
     if order.wishes.get("version"):
         return []
     named = bool(order.wishes.get("image"))
-    return [target for target in wanted if not named or (order.action == "deploy" and not targets.kind(target.kind).by_image)]
+    return [
+        target
+        for target in wanted
+        if not named or (order.action == "deploy" and not targets.kind(target.kind).by_image)
+    ]
 
 
-def _of_image(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
+def _of_image(
+    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> Contents:
     image = order.wishes.get("version") or order.wishes.get("image")
     if order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
         settings = settled(rules, name)
-        return at_commit({target.name: settings[target.name] for target in wanted}, rules, name, git, str(image))
+        return at_commit(
+            {target.name: settings[target.name] for target in wanted}, rules, name, git, str(image)
+        )
     content = order.wishes.get("fingerprint") or f"image {image}"
-    version = Version(str(image), order.wishes.get("commit"), content, settings=str(order.wishes.get("settings") or ""))
+    version = Version(
+        str(image),
+        order.wishes.get("commit"),
+        content,
+        settings=str(order.wishes.get("settings") or ""),
+    )
     return Contents(dict.fromkeys((target.name for target in wanted), version))
 
 
-def _of_files(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> Contents:
+def _of_files(
+    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> Contents:
     there = _working_tree(git)
     seen = detect.look(there, uncounted(order.plan, rules, there))
     settings = settled(rules, name)
@@ -438,54 +574,85 @@ def _of_files(order: Order, wanted: Sequence[Target], rules: Rules, name: str | 
     return contents(own, rules, name, there, seen, seen.paths)
 
 
-def _source(order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None) -> dict[str, Any]:
-    """The digests that say whether what would be deployed is still the same; none where only images that are there already are.
-    Raises StalePlan where it is not what a plan was made of."""
+def _source(
+    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> dict[str, Any]:
+    """The digests that say whether what would be deployed is still the same; none where only images
+    that are there already are. Raises StalePlan where it is not what a plan was made of.
+    """
     if order.source is None and not _from_files(order, wanted):
         return {}
     found = _working_tree(git)
-    paths = [path for path in detect.look(found).paths if path != order.plan]  # it cannot hold its own digest
+    paths = [
+        path for path in detect.look(found).paths if path != order.plan
+    ]  # it cannot hold its own digest
     now = source.digests(found.require_head(), rules, paths, found.root, name)
     stale = [] if order.source is None else [key for key in now if _differs(key, order.source, now)]
     if stale:
-        raise StalePlan(f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}", "make it anew: toolkit diff --out FILE")
+        raise StalePlan(
+            f"the plan is stale: {', '.join(_SOURCES.get(key, key) for key in stale)}",
+            "make it anew: toolkit diff --out FILE",
+        )
     return now
 
 
 def _differs(key: str, planned: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a plan was drawn from something else. One of a list of paths, or of a bare repository, looked at no commit or no files."""
+    """Whether a plan was drawn from something else. One of a list of paths, or of a bare
+    repository, looked at no commit or no files.
+    """
     unasked = key in ("head", "tree") and planned.get(key, "") is None
     return not unasked and (key not in planned or planned[key] != now[key])
 
 
 def _working_tree(git: Git | None) -> Git:
     if git is None or git.bare:
-        raise Refused("there is no working tree to deploy from", "run it in a git repository, or name an image: --no-build --image TAG")
+        raise Refused(
+            "there is no working tree to deploy from",
+            "run it in a git repository, or name an image: --no-build --image TAG",
+        )
     return git
 
 
-def _refuse_what_its_name_does_not_say(jobs: Sequence[Job], holds: Contents, rules: Rules, git: Git | None) -> None:
+def _refuse_what_its_name_does_not_say(
+    jobs: Sequence[Job], holds: Contents, rules: Rules, git: Git | None
+) -> None:
     """In a protected environment only commits are deployed, and each of them whole. An image that a
     person names is what it is, but its settings are those of rules.toml. Raises Refused."""
     for job in jobs:
         if not job.place.protected or job.action != "deploy":
             continue
         if job.wishes.get("image"):
-            if git is not None and not git.bare and rules_path(rules, git) in detect.look(git).paths:
-                why = f"{rules.file} is not as committed, and environment {job.place.environment} is protected"
+            if (
+                git is not None
+                and not git.bare
+                and rules_path(rules, git) in detect.look(git).paths
+            ):
+                why = (
+                    f"{rules.file} is not as committed, and environment {job.place.environment} is"
+                    " protected"
+                )
                 raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
             what, fix = completeness.told(gaps)
             raise Refused(f"{what}, and environment {job.place.environment} is protected", fix)
         if job.version.dirty:
-            raise Refused(f"the files are not as committed, and environment {job.place.environment} is protected", "commit them first")
+            raise Refused(
+                f"the files are not as committed, and environment {job.place.environment} is"
+                " protected",
+                "commit them first",
+            )
 
 
 def _warned(
-    previews: dict[str, Preview], jobs: Sequence[Job], holds: Contents, changed: Mapping[str, tuple[str, ...]]
+    previews: dict[str, Preview],
+    jobs: Sequence[Job],
+    holds: Contents,
+    changed: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Preview]:
-    """The previews, with what a version lacks of its commit, and why it is deployed though git sees no change."""
+    """The previews, with what a version lacks of its commit, and why it is deployed though git sees
+    no change.
+    """
     for job in jobs:
         preview = previews.get(job.step)
         if preview is None:
@@ -495,25 +662,36 @@ def _warned(
             what, fix = completeness.told(gaps)
             said.append(f"{what}: what is deployed is not the whole commit; fix: {fix}")
         if job.target in changed:
-            said.append(f"files that git ignores are others than at the last deploy: {_some(changed[job.target])}")
+            said.append(
+                "files that git ignores are others than at the last deploy:"
+                f" {_some(changed[job.target])}"
+            )
         previews[job.step] = replace(preview, warnings=(*said, *preview.warnings))
     return previews
 
 
 def _some(paths: Sequence[str]) -> str:
     first = ", ".join(repr(path) for path in paths[:3])
-    return f"{first} and {len(paths) - 3} more" if len(paths) > 3 else first or "there are none any more"
+    return (
+        f"{first} and {len(paths) - 3} more"
+        if len(paths) > 3
+        else first or "there are none any more"
+    )
 
 
 _SOURCES = {
-    "head": "HEAD is another commit", "rules": "rules.toml has changed", "tree": "uncommitted files have changed",
+    "head": "HEAD is another commit",
+    "rules": "rules.toml has changed",
+    "tree": "uncommitted files have changed",
     "environment": "it was made for another environment",
     "endpoint": "it was made for another endpoint",
-}  # fmt: skip
+}
 
 
 def _previews(jobs: Sequence[Job], world: World) -> dict[str, Preview]:
-    """What each kind says of its job, side by side. What is missing may come from a step that goes before: that is looked at again then."""
+    """What each kind says of its job, side by side. What is missing may come from a step that goes
+    before: that is looked at again then.
+    """
 
     def ask(job: Job) -> Preview | ToolkitError:
         try:

@@ -1,4 +1,6 @@
-"""`health`: everything that rules.toml names, looked at side by side, by one deadline; what did not answer by then is unknown."""
+"""`health`: everything that rules.toml names, looked at side by side, by one deadline; what did not
+answer by then is unknown.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +13,18 @@ from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
 from toolkit.flow.advice import advised, same_place
 from toolkit.flow.behind import Recorded, against_head, against_record, recorded
-from toolkit.flow.looking import SAYS, Board, Subject, addresses_of, ask_about, ask_addresses, compared, elsewhere, more_coming, warm
+from toolkit.flow.looking import (
+    SAYS,
+    Board,
+    Subject,
+    addresses_of,
+    ask_about,
+    ask_addresses,
+    compared,
+    elsewhere,
+    more_coming,
+    warm,
+)
 from toolkit.flow.rulebook import environment
 from toolkit.flow.trusted import load_trusted, told
 from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
@@ -27,7 +40,9 @@ LOOKED_AT = ("aws", "tls", "dns")
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What a person asked for. `timeout_s` is the deadline for everything; `redact` takes what looks like a secret out of what is told."""
+    """What a person asked for. `timeout_s` is the deadline for everything; `redact` takes what
+    looks like a secret out of what is told.
+    """
 
     folder: str
     rules: str | None = None
@@ -55,31 +70,53 @@ class Looked(Struct, frozen=True):
 
 
 def look(request: Request, git: Git | None, world: World) -> Looked:
-    """Look at everything once. Raises RulesError, UsageError, Refused; never for what is not well."""
+    """Look at everything once. Raises RulesError, UsageError, Refused; never for what is not
+    well.
+    """
     began = monotonic()
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     found = checking.load(rules)
     everywhere: list[str | None] = [*rules.environments] or [None]
     names = everywhere if request.everywhere else [environment(request.environment, rules)]
-    subjects = tuple(subject for name in names for subject in _subjects(request, rules, found, name))
+    subjects = tuple(
+        subject for name in names for subject in _subjects(request, rules, found, name)
+    )
     if not any(subject.kind != "credentials" for subject in subjects):
-        raise Refused("rules.toml names nothing that can be looked at", "targets of kind app, stack, function or site, or checks")
+        raise Refused(
+            "rules.toml names nothing that can be looked at",
+            "targets of kind app, stack, function or site, or checks",
+        )
     board = Board(subjects)
-    policies = {name: checking.policy(rules, found, rules.environments.get(name) if name else None) for name in names}
+    policies = {
+        name: checking.policy(rules, found, rules.environments.get(name) if name else None)
+        for name in names
+    }
     until = began + request.timeout_s
     for at, subject in enumerate(subjects):
-        ask_addresses(board, at, subject, policies[subject.place.environment], request.timeout_s, world)
+        ask_addresses(
+            board, at, subject, policies[subject.place.environment], request.timeout_s, world
+        )
     with suppress(Late):  # what gives credentials may hang
         Aside(lambda: warm(subjects, world)).within(until - monotonic())
     record = Aside(lambda: recorded(rules, subjects, world))
     with more_coming(subjects, world):
         for at, subject in enumerate(subjects):
-            ask_about(board, at, subject, policies[subject.place.environment], request.timeout_s, rules, world)
+            ask_about(
+                board,
+                at,
+                subject,
+                policies[subject.place.environment],
+                request.timeout_s,
+                rules,
+                world,
+            )
     answered = board.close(until)
     try:
         known = record.within(until - monotonic())
     except Late:
-        known = Recorded(notes=(f"the record of what is live was not read within {request.timeout_s:g} s",))
+        known = Recorded(
+            notes=(f"the record of what is live was not read within {request.timeout_s:g} s",)
+        )
     notes = list(known.notes)
     checkups = [_checkup(board, at, subjects, answered[at], request) for at in range(len(subjects))]
     checkups = against_record(checkups, subjects, known)
@@ -91,15 +128,24 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     return replace(looked, first=tuple(first))
 
 
-def _looked(names: Sequence[str | None], checkups: tuple[Checkup, ...], took_s: float, notes: Sequence[str]) -> Looked:
+def _looked(
+    names: Sequence[str | None], checkups: tuple[Checkup, ...], took_s: float, notes: Sequence[str]
+) -> Looked:
     words = {checkup.status for checkup in checkups}
     worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in words)
-    wrong = [sign for checkup in checkups for sign in checkup.signs if sign.status in ("failing", "unknown")]
+    wrong = [
+        sign
+        for checkup in checkups
+        for sign in checkup.signs
+        if sign.status in ("failing", "unknown")
+    ]
     # Where AWS could not be asked, and nothing else is wrong, that is what has to be fixed.
     code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
     if wrong and all(sign.unasked for sign in wrong):
         code = Exit.CREDENTIALS
-    return Looked(tuple(name for name in names if name), worst, code, checkups, took_s, tuple(notes))
+    return Looked(
+        tuple(name for name in names if name), worst, code, checkups, took_s, tuple(notes)
+    )
 
 
 def _subjects(request: Request, rules: Rules, found: Checks, name: str | None) -> Iterable[Subject]:
@@ -118,7 +164,9 @@ def _subjects(request: Request, rules: Rules, found: Checks, name: str | None) -
 
 
 def _wanted(request: Request, rules: Rules) -> list[Target]:
-    """The targets that can be looked at, groups written out. Raises UsageError for one that is not there."""
+    """The targets that can be looked at, groups written out. Raises UsageError for one that is not
+    there.
+    """
     from toolkit.flow.deploy import known
     from toolkit.plan.graph import Graph
 
@@ -126,7 +174,11 @@ def _wanted(request: Request, rules: Rules) -> list[Target]:
         known(name, rules)
     graph = Graph(rules.targets)
     leaves = set[str]().union(*(graph.leaves(name) for name in request.targets or rules.targets))
-    return [target for name, target in rules.targets.items() if name in leaves and isinstance(target.settings, Watched)]
+    return [
+        target
+        for name, target in rules.targets.items()
+        if name in leaves and isinstance(target.settings, Watched)
+    ]
 
 
 def _checks(found: Checks, there: Environment | None, places: Sequence[Place]) -> Iterable[Subject]:
@@ -143,22 +195,43 @@ def _lacks(check: Check, there: Environment | None) -> bool:
     return bool(check.uses - (there.vars.keys() if there else set()) - {"region", "environment"})
 
 
-def _checkup(board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: Request) -> Checkup:
-    """What is known of a subject. In an account that is not the right one, or cannot be asked, nothing is."""
+def _checkup(
+    board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: Request
+) -> Checkup:
+    """What is known of a subject. In an account that is not the right one, or cannot be asked,
+    nothing is.
+    """
     subject = subjects[at]
     place, live = subject.place, board.live(at)
     problem = board.refusal(place) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
         sign = replace(unknown(subject.name, problem), detail="not looked at")
-        seen = tuple(replace(one, detail=one.detail.partition(SAYS)[0]) for one in board.signs(at) if one.what in addresses_of(subject))
+        seen = tuple(
+            replace(one, detail=one.detail.partition(SAYS)[0])
+            for one in board.signs(at)
+            if one.what in addresses_of(subject)
+        )
         return Checkup(subject.name, subject.kind, place.environment, place.region, (sign, *seen))
     signs = tuple(
-        compared(sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))) for sign in board.signs(at)
+        compared(
+            sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))
+        )
+        for sign in board.signs(at)
     )
     if not answered:
         late = f"no answer within {request.timeout_s:g} s"
         next_ = f"try again with --timeout {2 * request.timeout_s:.0f}s"
-        signs = (*signs, Sign(subject.name, "unknown", late, cause=late, next=next_, unasked=_needs_credentials(subject)))
+        signs = (
+            *signs,
+            Sign(
+                subject.name,
+                "unknown",
+                late,
+                cause=late,
+                next=next_,
+                unasked=_needs_credentials(subject),
+            ),
+        )
     return Checkup(subject.name, subject.kind, place.environment, place.region, signs, live)
 
 
@@ -168,9 +241,17 @@ def _needs_credentials(subject: Subject) -> bool:
 
 def _told(checkup: Checkup, rules: Rules, request: Request) -> Checkup:
     """Without secrets, and with commands that mean the environment and the region that it is in."""
-    redact, said = request.redact, same_place(rules, request.rules, checkup.environment, checkup.region)
+    redact, said = (
+        request.redact,
+        same_place(rules, request.rules, checkup.environment, checkup.region),
+    )
     signs = tuple(
-        replace(sign, detail=redact(sign.detail), cause=redact(sign.cause), next=redact(advised(sign.next, said)))
+        replace(
+            sign,
+            detail=redact(sign.detail),
+            cause=redact(sign.cause),
+            next=redact(advised(sign.next, said)),
+        )
         for sign in checkup.signs
-    )  # fmt: skip
+    )
     return replace(checkup, signs=signs)

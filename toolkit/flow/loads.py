@@ -1,4 +1,6 @@
-"""`smoke-test --load`: after the checks, a small load with the requests of those that want one, held against the last good run."""
+"""`smoke-test --load`: after the checks, a small load with the requests of those that want one,
+held against the last good run.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -28,13 +30,24 @@ SUFFIX = " (load)"
 def check(stage: "Stage") -> None:
     """Everything that a load needs is there. Raises UsageError, Refused."""
     if not any(task.check.load for task in stage.tasks):
-        raise UsageError("none of these checks has `load`", "give one of them `load = {}` in rules.toml, or leave --load out")
+        raise UsageError(
+            "none of these checks has `load`",
+            "give one of them `load = {}` in rules.toml, or leave --load out",
+        )
     port.there()
 
 
-def carry_out(stage: "Stage", store: Store, last: Round, results: tuple[Result, ...], world: World, stop: Stop) -> Iterator[Result]:
-    """One load after the other: two at once would only measure each other. `last` is the round before, whose values are used."""
-    passed = {task.name for task, result in zip(stage.tasks, results, strict=True) if result.status == "passed"}
+def carry_out(
+    stage: "Stage", store: Store, last: Round, results: tuple[Result, ...], world: World, stop: Stop
+) -> Iterator[Result]:
+    """One load after the other: two at once would only measure each other. `last` is the round
+    before, whose values are used.
+    """
+    passed = {
+        task.name
+        for task, result in zip(stage.tasks, results, strict=True)
+        if result.status == "passed"
+    }
     for task in stage.tasks:
         wanted = task.check.load
         if wanted is None:
@@ -42,12 +55,28 @@ def carry_out(stage: "Stage", store: Store, last: Round, results: tuple[Result, 
         name = task.check.name + SUFFIX
         if task.name not in passed or stop.asked:
             cause = "it was stopped" if stop.asked else f"check {task.check.name} did not pass"
-            yield Result(name, "skipped", stage.scene.veil.over(task.check.asks), task.at, cause=cause, tries=0)
+            yield Result(
+                name,
+                "skipped",
+                stage.scene.veil.over(task.check.asks),
+                task.at,
+                cause=cause,
+                tries=0,
+            )
         else:
             yield _one(name, task, wanted, stage, store, last, world, stop)
 
 
-def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last: Round, world: World, stop: Stop) -> Result:
+def _one(
+    name: str,
+    task: Task,
+    wanted: Load,
+    stage: "Stage",
+    store: Store,
+    last: Round,
+    world: World,
+    stop: Stop,
+) -> Result:
     veil, environment = stage.scene.veil, stage.scene.environment
     settings = filled(task.check.settings, last.known(task))
     asks = f"{wanted.users} users for {wanted.seconds}s: {veil.over(task.check.asks)}"
@@ -55,13 +84,27 @@ def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last
     try:
         before = record.read(store, environment, task.name)
         comparable = before if before is not None and before.asks == asks else None
-        given = load.described(http.asked(settings, task.base), stage.scene.policy, settings.expect.status, task.check.timeout_s)
+        given = load.described(
+            http.asked(settings, task.base),
+            stage.scene.policy,
+            settings.expect.status,
+            task.check.timeout_s,
+        )
         found = port.run(given, wanted.users, wanted.seconds, log.write, lambda: stop.asked)
-        then = None if comparable is None else load.Before(comparable.p50, comparable.p95, comparable.p99)
+        then = (
+            None
+            if comparable is None
+            else load.Before(comparable.p50, comparable.p95, comparable.p99)
+        )
         bad = hidden(load.misses(found, wanted, then), veil)
         if not bad:
             now = world.clock.now().isoformat(timespec="seconds")
-            record.keep(store, environment, task.name, LoadRecord(asks, now, found.p50, found.p95, found.p99, round(found.rate, 2)))
+            record.keep(
+                store,
+                environment,
+                task.name,
+                LoadRecord(asks, now, found.p50, found.p95, found.p99, round(found.rate, 2)),
+            )
     except ToolkitError as problem:
         return Result(
             name,
@@ -74,9 +117,21 @@ def _one(name: str, task: Task, wanted: Load, stage: "Stage", store: Store, last
     finally:
         log.close()
     cause = f"{bad[0].what}: expected {bad[0].wanted}, got {bad[0].found}" if bad else ""
-    figures = {"requests": float(found.requests), "errors": float(found.errors), "rate": round(found.rate, 2)}
+    figures = {
+        "requests": float(found.requests),
+        "errors": float(found.errors),
+        "rate": round(found.rate, 2),
+    }
     figures |= {"p50_ms": found.p50, "p95_ms": found.p95, "p99_ms": found.p99}
     return Result(
-        name, "failed" if bad else "passed", asks, task.at, cause, misses=bad, detail=load.words(found, then),
-        took_s=round(found.seconds, 2), log=log.path, figures=figures,
-    )  # fmt: skip
+        name,
+        "failed" if bad else "passed",
+        asks,
+        task.at,
+        cause,
+        misses=bad,
+        detail=load.words(found, then),
+        took_s=round(found.seconds, 2),
+        log=log.path,
+        figures=figures,
+    )

@@ -1,4 +1,6 @@
-"""The questions that `health` asks, all at the same time, and the board on which the answers are written."""
+"""The questions that `health` asks, all at the same time, and the board on which the answers are
+written.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -25,9 +27,13 @@ from toolkit.verify.values import Veil
 SOON_S = 1800.0
 """Credentials that end sooner are worth a warning."""
 ANSWER_S, SHARE = 10.0, 0.9
-"""How long an address may take, and at most which share of the deadline: that it does not answer shall be told, not only be unknown."""
+"""How long an address may take, and at most which share of the deadline: that it does not answer
+shall be told, not only be unknown.
+"""
 SAYS = "\0"
-"""Between the words of a sign and what an address says of itself, until both it and what runs are known."""
+"""Between the words of a sign and what an address says of itself, until both it and what runs are
+known.
+"""
 
 
 class Subject(Struct, frozen=True):
@@ -79,7 +85,9 @@ class Board:
             return [not number for number in self._open.values()]
 
     def refuse(self, place: Place, problem: ToolkitError) -> None:
-        """Nothing that is seen in a place counts: its credentials are none, or another account's."""
+        """Nothing that is seen in a place counts: its credentials are none, or another
+        account's.
+        """
         with self._changed:
             if not self._closed:
                 self._refused[place] = problem
@@ -98,7 +106,9 @@ class Board:
 
 
 def warm(subjects: Sequence[Subject], world: World) -> None:
-    """Make the AWS clients that will be needed: they are read from large files. What is wrong with them is told later."""
+    """Make the AWS clients that will be needed: they are read from large files. What is wrong with
+    them is told later.
+    """
     wanted: dict[int, tuple[Place, set[str]]] = {}
     for subject in subjects:
         _, services = wanted.setdefault(id(world.aws(subject.place)), (subject.place, {"sts"}))
@@ -112,7 +122,9 @@ def warm(subjects: Sequence[Subject], world: World) -> None:
 
 
 def more_coming(subjects: Iterable[Subject], world: World) -> ExitStack:
-    """While questions are still being started, what is read for many of them at once waits for the others."""
+    """While questions are still being started, what is read for many of them at once waits for the
+    others.
+    """
     clouds = {id(aws): aws for aws in (world.aws(subject.place) for subject in subjects)}
     waiting = ExitStack()
     for aws in clouds.values():
@@ -120,7 +132,15 @@ def more_coming(subjects: Iterable[Subject], world: World) -> ExitStack:
     return waiting
 
 
-def ask_about(board: Board, at: int, subject: Subject, policy: Policy, seconds: float, rules: Rules, world: World) -> None:
+def ask_about(
+    board: Board,
+    at: int,
+    subject: Subject,
+    policy: Policy,
+    seconds: float,
+    rules: Rules,
+    world: World,
+) -> None:
     """Start all questions about one subject."""
     around = _around(policy, subject, seconds, world)
     if subject.job is not None:
@@ -131,8 +151,12 @@ def ask_about(board: Board, at: int, subject: Subject, policy: Policy, seconds: 
         _start(board, at, lambda: _of_credentials(board, at, subject.place, world))
 
 
-def ask_addresses(board: Board, at: int, subject: Subject, policy: Policy, seconds: float, world: World) -> None:
-    """Start what needs no credentials: they are asked before AWS is, so that nothing that hangs there is in their way."""
+def ask_addresses(
+    board: Board, at: int, subject: Subject, policy: Policy, seconds: float, world: World
+) -> None:
+    """Start what needs no credentials: they are asked before AWS is, so that nothing that hangs
+    there is in their way.
+    """
     around = _around(policy, subject, seconds, world)
     for url in subject.job.settings.health if subject.job is not None else ():
         _start(board, at, lambda url=url: _of_address(board, at, url, around))  # type: ignore[misc]
@@ -140,7 +164,11 @@ def ask_addresses(board: Board, at: int, subject: Subject, policy: Policy, secon
 
 def addresses_of(subject: Subject) -> frozenset[str]:
     """What the signs of its health addresses are called."""
-    return frozenset(map(addresses.shown, subject.job.settings.health)) if subject.job is not None else frozenset()
+    return (
+        frozenset(map(addresses.shown, subject.job.settings.health))
+        if subject.job is not None
+        else frozenset()
+    )
 
 
 def _around(policy: Policy, subject: Subject, seconds: float, world: World) -> Around:
@@ -157,7 +185,12 @@ def _start(board: Board, at: int, question: Callable[[], None]) -> None:
             board.tell(at, unknown("toolkit", problem))
         except Exception as bug:
             cause = f"a bug in toolkit: {type(bug).__name__}: {bug}"
-            board.tell(at, Sign("toolkit", "unknown", "a bug in toolkit", cause=cause, next="please report it"))
+            board.tell(
+                at,
+                Sign(
+                    "toolkit", "unknown", "a bug in toolkit", cause=cause, next="please report it"
+                ),
+            )
         finally:
             board.end(at)
 
@@ -173,21 +206,50 @@ def _of_kind(board: Board, at: int, subject: Subject, world: World) -> None:
 
 def _of_address(board: Board, at: int, url: str, around: Around) -> None:
     found, said = addresses.sign(url, around)
-    board.tell(at, replace(found, detail=f"{found.detail}{SAYS}{said}") if said and found.status != "failing" else found)
+    board.tell(
+        at,
+        (
+            replace(found, detail=f"{found.detail}{SAYS}{said}")
+            if said and found.status != "failing"
+            else found
+        ),
+    )
 
 
 def _of_check(board: Board, at: int, subject: Subject, around: Around, rules: Rules) -> None:
     check = subject.check
     assert check is not None  # noqa: S101 (for the type checker)
     there = rules.environments.get(subject.place.environment or "")
-    known = {**(there.vars if there else {}), "region": subject.place.region or "", "environment": subject.place.environment or ""}
+    known = {
+        **(there.vars if there else {}),
+        "region": subject.place.region or "",
+        "environment": subject.place.environment or "",
+    }
     once = replace(check, retry_s=0.0)
-    found = carry_out(once, verify.sort(check.sort), known, around, Veil(), monotonic() + around.seconds, lambda seconds: None).result
+    found = carry_out(
+        once,
+        verify.sort(check.sort),
+        known,
+        around,
+        Veil(),
+        monotonic() + around.seconds,
+        lambda seconds: None,
+    ).result
     status = {"passed": "ok", "failed": "failing"}.get(found.status, "unknown")
     next_ = found.next or (f"toolkit smoke-test --only {check.name}" if status != "ok" else "")
     detail = found.detail if status == "ok" else _in_short(found)
     cause = "" if status == "ok" else f"{found.asks}: {found.cause}"
-    board.tell(at, Sign(found.asks, status, detail, cause=cause, next=next_, unasked=status == "unknown" and check.sort == "aws"))
+    board.tell(
+        at,
+        Sign(
+            found.asks,
+            status,
+            detail,
+            cause=cause,
+            next=next_,
+            unasked=status == "unknown" and check.sort == "aws",
+        ),
+    )
 
 
 def _in_short(found: Result) -> str:
@@ -207,21 +269,45 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
         same_account(account, place)
     except CredentialsProblem as problem:
         board.refuse(place, problem)
-        board.tell(at, replace(unknown("credentials", problem), status="failing", detail="cannot be used"))
+        board.tell(
+            at, replace(unknown("credentials", problem), status="failing", detail="cannot be used")
+        )
         return
     left = aws.expiry()
     if left is not None and left < SOON_S:
         cause = f"the credentials end in {max(left, 0) / 60:.0f} min"
         option = f" --profile {place.profile}" if place.profile else ""
-        board.tell(at, Sign("credentials", "warning", f"end in {max(left, 0) / 60:.0f} min", cause=cause, next=f"aws sso login{option}"))
+        board.tell(
+            at,
+            Sign(
+                "credentials",
+                "warning",
+                f"end in {max(left, 0) / 60:.0f} min",
+                cause=cause,
+                next=f"aws sso login{option}",
+            ),
+        )
     else:
-        board.tell(at, Sign("credentials", "ok", f"account {account}" + ("" if left is None else f", end in {left / 3600:.1f} h")))
+        board.tell(
+            at,
+            Sign(
+                "credentials",
+                "ok",
+                f"account {account}" + ("" if left is None else f", end in {left / 3600:.1f} h"),
+            ),
+        )
 
 
 def compared(sign: Sign, live: Live | None, others: Iterable[Live | None] = ()) -> Sign:
-    """A sign of an address, with what it says of itself held against what runs; `others` may answer there just as well."""
+    """A sign of an address, with what it says of itself held against what runs; `others` may answer
+    there just as well.
+    """
     words, _, said = sign.detail.partition(SAYS)
-    if live is not None and addresses.is_another(said, live) and not any(addresses.is_of(said, other) for other in others):
+    if (
+        live is not None
+        and addresses.is_another(said, live)
+        and not any(addresses.is_of(said, other) for other in others)
+    ):
         return addresses.another(sign.what, said, live.version or live.commit or "")
     return replace(sign, detail=words)
 
@@ -232,6 +318,9 @@ def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> li
     return [
         at
         for at, other in enumerate(subjects)
-        if job is not None and other.job is not None and address in map(addresses.shown, other.job.settings.health)
-        and other.place.environment == subject.place.environment and may_answer_for(job, other.job)
-    ]  # fmt: skip
+        if job is not None
+        and other.job is not None
+        and address in map(addresses.shown, other.job.settings.health)
+        and other.place.environment == subject.place.environment
+        and may_answer_for(job, other.job)
+    ]

@@ -16,16 +16,25 @@ from toolkit.verify.values import filled
 
 
 def permissions(
-    folder: str, named: str | None, asked: str | None, region: str | None, targets: Sequence[str], git: Git | None
+    folder: str,
+    named: str | None,
+    asked: str | None,
+    region: str | None,
+    targets: Sequence[str],
+    git: Git | None,
 ) -> tuple[Statement, ...]:
-    """The statements of every target, and those of the record; equal ones once. Raises UsageError."""
+    """The statements of every target, and those of the record; equal ones once. Raises
+    UsageError.
+    """
     rules = load_rules(folder, named, git)
     name = environment(asked, rules)
     found = rules.environments.get(name) if name else None
     for target in targets:
         known(target, rules)
     graph = Graph(rules.targets)
-    leaves = sorted(set[str]().union(*(graph.leaves(target) for target in targets or rules.targets)))
+    leaves = sorted(
+        set[str]().union(*(graph.leaves(target) for target in targets or rules.targets))
+    )
     wanted = [rules.targets[leaf] for leaf in leaves]
     places = making.places(found, None, region)
     jobs = making.imagined(wanted, places, found.vars if found else {})
@@ -42,12 +51,22 @@ def permissions(
 def _of_checks(rules: Rules, found: Environment | None, places: Sequence[Place]) -> list[Statement]:
     """What checks ask AWS, and where their secrets come from."""
     there, variables = checks.load(rules), found.vars if found else {}
-    asked = [check for check in there.checks.values() if check.sort == "aws" and check.uses <= variables.keys()]
-    own = [statement for check in asked for statement in aws.permissions(filled(check.settings, variables))]
+    asked = [
+        check
+        for check in there.checks.values()
+        if check.sort == "aws" and check.uses <= variables.keys()
+    ]
+    own = [
+        statement
+        for check in asked
+        for statement in aws.permissions(filled(check.settings, variables))
+    ]
     given = [
         statement
         for place in places
         for secret in there.secrets.values()
-        for statement in secrets.permissions(secret, place.region or "*", place.account or "*", variables)
+        for statement in secrets.permissions(
+            secret, place.region or "*", place.account or "*", variables
+        )
     ]
     return own + given

@@ -16,9 +16,11 @@ from toolkit.run.overtaken import CONTENT
 
 
 def previous(job: Job, rules: Rules, world: World) -> list[Record]:
-    """The good deploys of a job's target in its place, newest first, as all that is kept here and in the shared record knows them.
+    """The good deploys of a job's target in its place, newest first, as all that is kept here and
+    in the shared record knows them.
 
-    Raises StateDamaged, FileProblem, CloudError; Unreachable where the shared record cannot be read: a copy may be older than what is live.
+    Raises StateDamaged, FileProblem, CloudError; Unreachable where the shared record cannot be
+    read: a copy may be older than what is live.
     """
     store, place = store_for(rules, world, job.place.profile), job.place
     ledger = open_ledger(store, place, world)
@@ -35,8 +37,9 @@ def previous(job: Job, rules: Rules, world: World) -> list[Record]:
 
 
 def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
-    """The newest good deploy of a job's target that is recorded; None if none is, or the record cannot be read. Raises nothing: what
-    is live is looked at, too."""
+    """The newest good deploy of a job's target that is recorded; None if none is, or the record
+    cannot be read. Raises nothing: what is live is looked at, too.
+    """
     with suppress(ToolkitError):
         store = store_for(rules, world, job.place.profile)
         for record in open_ledger(store, job.place, world).get(job.target):
@@ -46,23 +49,32 @@ def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
 
 
 def newest(job: Job, rules: Rules, world: World) -> Record | None:
-    """The newest deploy of a job's target in its place, however it ended; None if no end is recorded. Raises as `previous` does."""
-    records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
+    """The newest deploy of a job's target in its place, however it ended; None if no end is
+    recorded. Raises as `previous` does.
+    """
+    records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(
+        job.target
+    )
     return next((record for record in records if record.verdict != BEGUN), None)
 
 
 def records_of(job: Job, rules: Rules, world: World) -> tuple[Record, ...]:
-    """All that is recorded of a job's target in its place, newest first; this machine's copy where the shared record cannot be reached.
+    """All that is recorded of a job's target in its place, newest first; this machine's copy where
+    the shared record cannot be reached.
 
     Raises StateDamaged, FileProblem, CloudError, Refused.
     """
-    return tuple(open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target))
+    return tuple(
+        open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
+    )
 
 
 def recorded_of(records: Sequence[Record]) -> Recorded | None:
-    """What records, newest first, say to a kind: the newest good deploy, and what the others have put there. Pure.
+    """What records, newest first, say to a kind: the newest good deploy, and what the others have
+    put there. Pure.
 
-    None if none is good, or that one does not say what it has put there: a person said what is live.
+    None if none is good, or that one does not say what it has put there: a person said what is
+    live.
     """
     at = next((at for at, record in enumerate(records) if record.verdict in GOOD), None)
     if at is None or not _contents(records[at]):
@@ -71,30 +83,57 @@ def recorded_of(records: Sequence[Record]) -> Recorded | None:
     earlier = tuple(key for record in records[at + 1 :] for key in _contents(record))
     later = tuple(key for record in records[:at] for key in _contents(record))
     deployed = replace(good.deployed, body="", parameters={})  # it goes into the journal
-    return Recorded(good.run, good.version, deployed, good.detail, tuple(dict.fromkeys(earlier)), tuple(dict.fromkeys(later)))
+    return Recorded(
+        good.run,
+        good.version,
+        deployed,
+        good.detail,
+        tuple(dict.fromkeys(earlier)),
+        tuple(dict.fromkeys(later)),
+    )
 
 
 def _contents(record: Record) -> list[str]:
     """What names the content that a deploy has put there."""
-    named = [*(record.detail.get(key, "") for key in CONTENT), record.deployed.definition, record.deployed.template]
+    named = [
+        *(record.detail.get(key, "") for key in CONTENT),
+        record.deployed.definition,
+        record.deployed.template,
+    ]
     return [key for key in named if key]
 
 
 def good_before(
-    records: Sequence[Record], version: Version, may_be_put_back: Callable[[Record], bool] = lambda record: True
+    records: Sequence[Record],
+    version: Version,
+    may_be_put_back: Callable[[Record], bool] = lambda record: True,
 ) -> Record | None:
-    """The newest good deploy of another version that may be put back, None if there is none. `records` are the newest first.
+    """The newest good deploy of another version that may be put back, None if there is none.
+    `records` are the newest first.
 
-    Where the version is only the name of an image, which may mean another one by now, every deploy is of another.
+    Where the version is only the name of an image, which may mean another one by now, every deploy
+    is of another.
     """
     only_a_name = version.fingerprint.startswith("image ")
-    others = (record for record in records if record.version and (only_a_name or record.version != version.name))
-    return next((record for record in others if record.verdict in GOOD and may_be_put_back(record)), None)
+    others = (
+        record
+        for record in records
+        if record.version and (only_a_name or record.version != version.name)
+    )
+    return next(
+        (record for record in others if record.verdict in GOOD and may_be_put_back(record)), None
+    )
 
 
 def runs(record: Record, live: Live | None) -> bool:
-    """Whether what is live is what this deploy put there: the same version and, where both are known, the same image and definition."""
-    if live is None or record.version != live.version or record.deployed.same(live.deployed) is False:
+    """Whether what is live is what this deploy put there: the same version and, where both are
+    known, the same image and definition.
+    """
+    if (
+        live is None
+        or record.version != live.version
+        or record.deployed.same(live.deployed) is False
+    ):
         return False
     ours, theirs = record.detail.get("digest"), live.detail.get("digest")
     return not (ours and theirs) or ours == theirs
@@ -104,7 +143,10 @@ def wishes(record: Record) -> dict[str, Any]:
     """What the kind has to know to put this version back."""
     detail = {name.replace(" ", "_"): value for name, value in record.detail.items()}
     return {
-        "version": record.version, "commit": record.commit, "fingerprint": record.fingerprint,
-        "settings": record.settings, "image_digest": detail.get("digest"),
+        "version": record.version,
+        "commit": record.commit,
+        "fingerprint": record.fingerprint,
+        "settings": record.settings,
+        "image_digest": detail.get("digest"),
         "task_definition": detail.get("task_definition"),
-    }  # fmt: skip
+    }

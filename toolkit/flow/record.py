@@ -1,4 +1,6 @@
-"""`toolkit record`: what is recorded as live, said by a person, and put right where it is damaged."""
+"""`toolkit record`: what is recorded as live, said by a person, and put right where it is
+damaged.
+"""
 
 from collections.abc import Sequence
 
@@ -34,7 +36,9 @@ class Request(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """What is recorded of one target in one place: its last good deploy, and the last one if that was another."""
+    """What is recorded of one target in one place: its last good deploy, and the last one if that
+    was another.
+    """
 
     target: str
     place: Place
@@ -51,7 +55,9 @@ class Line(Struct, frozen=True):
         return f"{self.target}@{self.place.region}" if self.several else self.target
 
 
-def _around(request: Request, git: Git | None, changes: bool = True) -> tuple[Rules, tuple[Place, ...]]:
+def _around(
+    request: Request, git: Git | None, changes: bool = True
+) -> tuple[Rules, tuple[Place, ...]]:
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
     if changes:
@@ -69,7 +75,9 @@ def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], l
         ledger = open_ledger(store_for(rules, world, place.profile), place, world)
         contents, before = ledger.all(), ledger.before()
         if ledger.behind:
-            notes.append(f"the shared record cannot be read, so this machine's own is used: {ledger.behind}")
+            notes.append(
+                f"the shared record cannot be read, so this machine's own is used: {ledger.behind}"
+            )
         for name, target in rules.targets.items():
             if target.members:
                 continue
@@ -77,17 +85,27 @@ def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], l
             good = next((record for record in records if record.verdict in GOOD), None)
             last = records[0] if records and records[0] is not good else None
             earlier = not records and name in before
-            lines.append(Line(name, place, good, last, contents.damaged.get(name, ""), earlier, len(where) > 1))
+            lines.append(
+                Line(
+                    name, place, good, last, contents.damaged.get(name, ""), earlier, len(where) > 1
+                )
+            )
     return lines, notes
 
 
 def where_of(request: Request, git: Git | None) -> Place:
-    """The place that is meant, the first of its regions. Raises RulesError, UsageError, GitError, Refused."""
+    """The place that is meant, the first of its regions. Raises RulesError, UsageError, GitError,
+    Refused.
+    """
     return _around(request, git)[1][0]
 
 
-def set_(request: Request, targets: Sequence[str], commit: str, git: Git, world: World) -> list[Record]:
-    """Record that a commit is live of these targets, because a person says so. Groups are written out. Raises ToolkitError."""
+def set_(
+    request: Request, targets: Sequence[str], commit: str, git: Git, world: World
+) -> list[Record]:
+    """Record that a commit is live of these targets, because a person says so. Groups are written
+    out. Raises ToolkitError.
+    """
     rules, where = _around(request, git)
     for name in targets:
         known(name, rules)
@@ -132,8 +150,12 @@ def _said(name: str, version: Version, there: Place, store: Store, world: World)
     )
 
 
-def repair(request: Request, targets: Sequence[str], git: Git | None, world: World) -> list[tuple[str, str]]:
-    """Put aside what is damaged of these targets (none named: of all), target -> what was done. Raises ToolkitError."""
+def repair(
+    request: Request, targets: Sequence[str], git: Git | None, world: World
+) -> list[tuple[str, str]]:
+    """Put aside what is damaged of these targets (none named: of all), target -> what was done.
+    Raises ToolkitError.
+    """
     rules, where = _around(request, git)
     for name in targets:
         known(name, rules)
@@ -141,9 +163,14 @@ def repair(request: Request, targets: Sequence[str], git: Git | None, world: Wor
     for place in where:
         ledger = open_ledger(store_for(rules, world, place.profile), place, world)
         contents = ledger.all()
-        damaged = [name for name in contents.damaged if name in targets or name not in contents.foreign]
+        damaged = [
+            name for name in contents.damaged if name in targets or name not in contents.foreign
+        ]
         if ledger.behind:
-            raise Refused(f"the shared record cannot be read: {ledger.behind}", "run it again when it can be reached")
+            raise Refused(
+                f"the shared record cannot be read: {ledger.behind}",
+                "run it again when it can be reached",
+            )
         for name in targets or damaged:
             if name in damaged:
                 done.append((name, ledger.repair(name)))

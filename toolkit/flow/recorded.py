@@ -1,4 +1,6 @@
-"""What every target is compared with by `last` and `live`: the record of deploys, or the cloud itself."""
+"""What every target is compared with by `last` and `live`: the record of deploys, or the cloud
+itself.
+"""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -29,34 +31,56 @@ Told = Callable[[str], None]
 AtWork = Callable[[Record], bool]
 """Whether the run that has begun a deploy is still at it."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-"""A commit's whole id: what others write into the record could be the name of a branch, which is always up to date."""
+"""A commit's whole id: what others write into the record could be the name of a branch, which is
+always up to date.
+"""
 
 
 class Begun(Struct, frozen=True):
-    """A run that has begun to deploy a target, and the run of the last good deploy that it knew (`base`, empty: none, or nobody knows)."""
+    """A run that has begun to deploy a target, and the run of the last good deploy that it knew
+    (`base`, empty: none, or nobody knows).
+    """
 
     run: str
     base: str = ""
 
 
 GONE = "nothing of it is live, though its deploy is recorded (run {run})"
-EARLIER = "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since (toolkit diff live)"
+EARLIER = (
+    "an earlier version of toolkit recorded a deploy, and nothing has been seen of it since"
+    " (toolkit diff live)"
+)
 
 
-def reader(world: World, told: Told, look: bool = False, profile: str | None = None, region: str | None = None) -> Records:
-    """The records of a project. `told` hears of what could not be read: then what this machine knows has to do.
+def reader(
+    world: World,
+    told: Told,
+    look: bool = False,
+    profile: str | None = None,
+    region: str | None = None,
+) -> Records:
+    """The records of a project. `told` hears of what could not be read: then what this machine
+    knows has to do.
 
-    With `look`, what is about to be called up to date is looked at, and what is live is the base where nothing is recorded: for a deploy,
-    with the `profile` that it is for. Its `region` counts where rules.toml names none: else every region has to be up to date.
+    With `look`, what is about to be called up to date is looked at, and what is live is the base
+    where nothing is recorded: for a deploy, with the `profile` that it is for. Its `region` counts
+    where rules.toml names none: else every region has to be up to date.
     """
 
     def read(how: str, rules: Rules, environment: str | None) -> Points:
         found = rules.environments.get(environment) if environment else None
-        where = making.places(found, profile, None if found is not None and found.regions else region)
-        if look or how == "live":  # not another account's record, where rules.toml leaves it to the credentials
+        where = making.places(
+            found, profile, None if found is not None and found.regions else region
+        )
+        if (
+            look or how == "live"
+        ):  # not another account's record, where rules.toml leaves it to the credentials
             where = tuple(really(place, world) for place in where)
         else:
-            where = tuple(replace(place, region=place.region or default_region(place.profile)) for place in where)
+            where = tuple(
+                replace(place, region=place.region or default_region(place.profile))
+                for place in where
+            )
         variables = found.vars if found else {}
         shared = any(place.store for place in where)
         find = store_for if shared else existing_store
@@ -75,11 +99,18 @@ def leaves(rules: Rules) -> list[str]:
 
 
 def _last(
-    store: Store | None, rules: Rules, where: Sequence[Place], variables: Mapping[str, str], world: World, told: Told
-) -> Points:  # fmt: skip
-    """The last good deploy of each target in each place, and for those without one that nothing is recorded.
+    store: Store | None,
+    rules: Rules,
+    where: Sequence[Place],
+    variables: Mapping[str, str],
+    world: World,
+    told: Told,
+) -> Points:
+    """The last good deploy of each target in each place, and for those without one that nothing is
+    recorded.
 
-    A record that cannot be read leaves everything unknown: what it would have said may be less than what any other base says.
+    A record that cannot be read leaves everything unknown: what it would have said may be less than
+    what any other base says.
     """
     if store is None:
         return {}
@@ -89,7 +120,16 @@ def _last(
         for place in where:
             others = rivals.beside(place, rules, leaves(rules), store, world)
             ledger = open_ledger(store, place, world)
-            known = _points_of(ledger, place, rules, variables, left, others, told, worker(store, place, rules, world))
+            known = _points_of(
+                ledger,
+                place,
+                rules,
+                variables,
+                left,
+                others,
+                told,
+                worker(store, place, rules, world),
+            )
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
@@ -100,15 +140,23 @@ def _last(
 
 
 def _points_of(
-    ledger: Ledger, place: Place, rules: Rules, variables: Mapping[str, str], left: Mapping[str, Sequence[Begun]],
-    beside: rivals.Beside, told: Told, at_work: AtWork,
-) -> dict[str, Point]:  # fmt: skip
+    ledger: Ledger,
+    place: Place,
+    rules: Rules,
+    variables: Mapping[str, str],
+    left: Mapping[str, Sequence[Begun]],
+    beside: rivals.Beside,
+    told: Told,
+    at_work: AtWork,
+) -> dict[str, Point]:
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
         told(f"the shared record cannot be read, so this machine's own is used: {ledger.behind}")
     names = leaves(rules)
-    missing = [name for name in names if name not in contents.records and name not in contents.damaged]
+    missing = [
+        name for name in names if name not in contents.records and name not in contents.damaged
+    ]
     before = ledger.before() if missing else {}
     earlier = [name for name in missing if name in before]
     if earlier:
@@ -127,40 +175,62 @@ def _points_of(
             good = next((record for record in records if record.verdict in GOOD), None)
             if good is None or points[name].since is not None or points[name].unknown is not None:
                 continue
-            mine = good.writes or rivals.writes_of(name, rules, place, variables)  # a person only says what is live
-            unread = next((beside.unread[thing.what, thing.name] for thing in mine if (thing.what, thing.name) in beside.unread), None)
+            mine = good.writes or rivals.writes_of(
+                name, rules, place, variables
+            )  # a person only says what is live
+            unread = next(
+                (
+                    beside.unread[thing.what, thing.name]
+                    for thing in mine
+                    if (thing.what, thing.name) in beside.unread
+                ),
+                None,
+            )
             if unread is not None:
                 points[name] = replace(points[name], since=unread)
                 continue
             rival = rivals.rival(good, mine, writers)
             if rival is not None:
-                points[name] = replace(points[name], since=f"{rival.target} (run {rival.run}) has changed the same thing since")
+                points[name] = replace(
+                    points[name],
+                    since=f"{rival.target} (run {rival.run}) has changed the same thing since",
+                )
     return points
 
 
 def unended(records: Mapping[str, Sequence[Record]], at_work: AtWork) -> dict[str, str]:
-    """Of the targets that a run has begun to deploy, and whose end nobody has recorded, that in words."""
+    """Of the targets that a run has begun to deploy, and whose end nobody has recorded, that in
+    words.
+    """
     begun = [found[0] for found in records.values() if found and found[0].verdict == BEGUN]
     with ThreadPoolExecutor(max(min(len(begun), 16), 1)) as pool:
         alive = list(pool.map(at_work, begun))
     words: dict[str, str] = {}
     for record, still in zip(begun, alive, strict=True):
-        who = record.who if len(record.who.split()) == 1 else "somebody"  # others write there, and more words may read as a command
+        who = (
+            record.who if len(record.who.split()) == 1 else "somebody"
+        )  # others write there, and more words may read as a command
         working = f"run {record.run} of {who} is deploying it"
         words[record.target] = working if still else _left(record.run)
     return words
 
 
 def _left(run: str) -> str:
-    way = f" (toolkit resume {run})" if is_run(run) else ""  # others may write there, and it is a command
+    way = (
+        f" (toolkit resume {run})" if is_run(run) else ""
+    )  # others may write there, and it is a command
     return f"run {run} has begun to deploy it, and its end is not known{way}"
 
 
 def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
-    """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell, it is not."""
+    """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell,
+    it is not.
+    """
     named = rules.environments.get(place.environment or "")
     # Where rules.toml names no region, a lock has one only if the command line did.
-    places = (place,) if named is not None and named.regions else (place, replace(place, region=None))
+    places = (
+        (place,) if named is not None and named.regions else (place, replace(place, region=None))
+    )
 
     def at_work(record: Record) -> bool:
         from toolkit.record.locks import lock_name  # a deploy is rarely open
@@ -169,7 +239,9 @@ def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
         with suppress(ToolkitError):
             if place.store:
                 shelf = Shelf(Bucket(world.aws(place), place.store, place.account))
-                return any(shelf.at_work(record.run, lock_name(there, record.target)) for there in places)
+                return any(
+                    shelf.at_work(record.run, lock_name(there, record.target)) for there in places
+                )
             return one(store, record.run).status == "running"
         return False
 
@@ -177,8 +249,10 @@ def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
 
 
 def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
-    """Target -> the runs of this machine that have begun to deploy it there, have not written down how that ended, and of which the
-    record does not tell: they are of an earlier version of toolkit, or could not write there."""
+    """Target -> the runs of this machine that have begun to deploy it there, have not written down
+    how that ended, and of which the record does not tell: they are of an earlier version of
+    toolkit, or could not write there.
+    """
     left: dict[str, list[Begun]] = {}
     for run in unfinished(store):
         if run.environment != environment or run.in_record:
@@ -192,19 +266,26 @@ def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
 def _is_open(begun: Begun, records: Sequence[Record]) -> bool:
     """Whether what a run has begun may be live. Pure.
 
-    The names of runs say nothing: each has the clock of its own machine. But a run begins only what nobody else has deployed since it was
-    prepared, and holds the lock from then on. So a good deploy that the record has above the one that the run knew came after it.
+    The names of runs say nothing: each has the clock of its own machine. But a run begins only what
+    nobody else has deployed since it was prepared, and holds the lock from then on. So a good
+    deploy that the record has above the one that the run knew came after it.
     """
     if any(record.run == begun.run for record in records):
         return False
     known = next((record.n for record in records if record.run == begun.base), None)
-    return known is None or not any(record.n > known and record.verdict in GOOD for record in records)
+    return known is None or not any(
+        record.n > known and record.verdict in GOOD for record in records
+    )
 
 
-def point(records: Sequence[Record], left: Sequence[Begun], place: Place, unended: str = "") -> Point:
-    """What to compare with: the last good deploy. What came after it may be live though nobody calls it good.
+def point(
+    records: Sequence[Record], left: Sequence[Begun], place: Place, unended: str = ""
+) -> Point:
+    """What to compare with: the last good deploy. What came after it may be live though nobody
+    calls it good.
 
-    `left` are the runs that may have come after it unrecorded, `unended` is said of one that is recorded as begun.
+    `left` are the runs that may have come after it unrecorded, `unended` is said of one that is
+    recorded as begun.
     """
     good = next((record for record in records if record.verdict in GOOD), None)
     last = records[0] if records else None
@@ -244,24 +325,53 @@ def _failed(records: Sequence[Record]) -> Failed | None:
     if last.tried is not None:
         put_back = last.is_rollback and last.verdict in GOOD
         back = put_back or (last.verdict == Verdict.ROLLED_BACK and not last.is_rollback)
-        ended = "failed and was rolled back" if back else "was unhealthy" if last.verdict == Verdict.UNHEALTHY else "failed"
+        ended = (
+            "failed and was rolled back"
+            if back
+            else "was unhealthy"
+            if last.verdict == Verdict.UNHEALTHY
+            else "failed"
+        )
         run = last.tried.run or last.run
         if run != last.run:
-            ended = f"was not good, and was rolled back by run {last.run}" if put_back else "was not good"
+            ended = (
+                f"was not good, and was rolled back by run {last.run}"
+                if put_back
+                else "was not good"
+            )
         return Failed(run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
     if last.is_rollback and last.verdict in GOOD and before is not None:
-        return Failed(before.run, f"was rolled back by run {last.run}", before.version, before.fingerprint, before.settings)
+        return Failed(
+            before.run,
+            f"was rolled back by run {last.run}",
+            before.version,
+            before.fingerprint,
+            before.settings,
+        )
     return None
 
 
-def _live(rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World, told: Told) -> Points:
+def _live(
+    rules: Rules,
+    where: Sequence[Place],
+    variables: Mapping[str, str],
+    store: Store | None,
+    world: World,
+    told: Told,
+) -> Points:
     """What the cloud says runs. A target that cannot be asked is unknown, and so due; so is one
     that is not what its own tags say, as far as the record knows that run.
     """
     known = {place: _records_in(store, place, world, told) for place in where}
     seen = look(leaves(rules), rules, where, variables, world)
-    unasked = [live for live in seen.values() if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS]
-    if unasked and len(unasked) == len(seen):  # nobody could be asked: that is what has to be fixed, and no answer
+    unasked = [
+        live
+        for live in seen.values()
+        if isinstance(live, ToolkitError) and live.exit == Exit.CREDENTIALS
+    ]
+    if unasked and len(unasked) == len(
+        seen
+    ):  # nobody could be asked: that is what has to be fixed, and no answer
         raise unasked[0]
     points: dict[str, tuple[Point, ...]] = {}
     for place in where:
@@ -280,7 +390,9 @@ def _live(rules: Rules, where: Sequence[Place], variables: Mapping[str, str], st
     return points
 
 
-def _records_in(store: Store | None, place: Place, world: World, told: Told) -> Mapping[str, tuple[Record, ...]]:
+def _records_in(
+    store: Store | None, place: Place, world: World, told: Told
+) -> Mapping[str, tuple[Record, ...]]:
     if store is None:
         return {}
     try:
@@ -291,11 +403,19 @@ def _records_in(store: Store | None, place: Place, world: World, told: Told) -> 
 
 
 def look(
-    names: Collection[str], rules: Rules, where: Sequence[Place], variables: Mapping[str, str], world: World
+    names: Collection[str],
+    rules: Rules,
+    where: Sequence[Place],
+    variables: Mapping[str, str],
+    world: World,
 ) -> dict[tuple[str, str | None], Live | ToolkitError | None]:
-    """What runs of these targets in each place, asked side by side; of what cannot be asked, the reason."""
+    """What runs of these targets in each place, asked side by side; of what cannot be asked, the
+    reason.
+    """
     wanted = [
-        rules.targets[name] for name in names if targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) is None
+        rules.targets[name]
+        for name in names
+        if targets.kind(rules.targets[name].kind).runnable(rules.targets[name].settings) is None
     ]
     jobs = making.imagined(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
@@ -312,14 +432,18 @@ def _seen(job: Job, world: World) -> Live | ToolkitError | None:
 
 
 def _confirmed(live: Live, name: str, place: Place, store: Store | None, world: World) -> Point:
-    """What is live, as something to compare with. What an earlier version of toolkit recorded counts from now on, if this is it."""
+    """What is live, as something to compare with. What an earlier version of toolkit recorded
+    counts from now on, if this is it.
+    """
     if store is not None and live.run is not None:
         _adopt(live, name, place, store, world)
     return point_of(live)
 
 
 def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> None:
-    """Record what an earlier version of toolkit had recorded, and is seen to run. Where that fails, it is seen again the next time."""
+    """Record what an earlier version of toolkit had recorded, and is seen to run. Where that fails,
+    it is seen again the next time.
+    """
     with suppress(ToolkitError):
         there = really(place, world)
         ledger = open_ledger(store, there, world)
@@ -345,7 +469,9 @@ def point_of(live: Live) -> Point:
     if live.doubt:
         return Point(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
-        return Point(None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes)
+        return Point(
+            None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes
+        )
     version = live.version or ""
     return Point(
         live.commit,
@@ -359,11 +485,18 @@ def point_of(live: Live) -> Point:
 
 
 def _looked_at(
-    points: Points, rules: Rules, where: Sequence[Place], variables: Mapping[str, str], store: Store | None, world: World
-) -> Points:  # fmt: skip
-    """The same, held against what is live: gone or changed is due, and where nothing is recorded, what is live is the base.
+    points: Points,
+    rules: Rules,
+    where: Sequence[Place],
+    variables: Mapping[str, str],
+    store: Store | None,
+    world: World,
+) -> Points:
+    """The same, held against what is live: gone or changed is due, and where nothing is recorded,
+    what is live is the base.
 
-    What could not be looked at is not called up to date either: the deploy itself says what is wrong.
+    What could not be looked at is not called up to date either: the deploy itself says what is
+    wrong.
     """
     seen = look(leaves(rules), rules, where, variables, world)
     looked: dict[str, tuple[Point, ...]] = {}
@@ -374,7 +507,11 @@ def _looked_at(
             continue
         each: list[Point] = []
         for place, recorded in zip(where, known, strict=True):
-            each.append(_against_live(recorded, seen.get((name, place.region), _UNASKED), name, place, store, world))
+            each.append(
+                _against_live(
+                    recorded, seen.get((name, place.region), _UNASKED), name, place, store, world
+                )
+            )
         looked[name] = tuple(each)
     return looked
 
@@ -384,8 +521,13 @@ _UNASKED = ToolkitError()
 
 
 def _against_live(
-    recorded: Point, live: Live | ToolkitError | None, name: str, place: Place, store: Store | None, world: World
-) -> Point:  # fmt: skip
+    recorded: Point,
+    live: Live | ToolkitError | None,
+    name: str,
+    place: Place,
+    store: Store | None,
+    world: World,
+) -> Point:
     if isinstance(live, ToolkitError):
         if live is _UNASKED or recorded.unknown is not None:
             return recorded
@@ -402,7 +544,9 @@ def _against_live(
 
 
 def changed(live: Live, records: Collection[Record], run: str) -> str:
-    """Why what runs is not what `run` put there, the last good deploy when the record was read, empty if it is. Pure."""
+    """Why what runs is not what `run` put there, the last good deploy when the record was read,
+    empty if it is. Pure.
+    """
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return ""
@@ -421,16 +565,23 @@ def changed(live: Live, records: Collection[Record], run: str) -> str:
 
 
 def contradiction(live: Live, records: Iterable[Record]) -> str:
-    """Why what runs is not what the run that its tags name put there, as that is recorded; empty if it is, or nobody knows. Pure."""
+    """Why what runs is not what the run that its tags name put there, as that is recorded; empty if
+    it is, or nobody knows. Pure.
+    """
     for record in records:
         if record.run != live.run or record.verdict not in GOOD:
             continue
         if record.deployed.same(live.deployed) is False:
-            return f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
+            return (
+                f"what runs is not what run {record.run} deployed: it was changed outside toolkit"
+            )
         for recorded, tagged in (
             (record.commit, live.commit),
             (record.fingerprint, live.fingerprint),
         ):
             if recorded and tagged and recorded != tagged:
-                return f"run {record.run} is recorded as {record.version[:20]}, and what it put there says {str(live.version)[:20]}"
+                return (
+                    f"run {record.run} is recorded as {record.version[:20]}, and what it put there"
+                    f" says {str(live.version)[:20]}"
+                )
     return ""

@@ -12,15 +12,24 @@ from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 
 
-def replay(git: Git, rules: Rules, revisions: Sequence[str], limit: int | None) -> Iterator[Replayed]:
-    """What each commit of a first-parent history would have deployed under today's rules, newest first."""
+def replay(
+    git: Git, rules: Rules, revisions: Sequence[str], limit: int | None
+) -> Iterator[Replayed]:
+    """What each commit of a first-parent history would have deployed under today's rules, newest
+    first.
+    """
     graph = Graph(rules.targets)
     asked = RuleBook(rules, graph.covered)
     own = "rules.toml" if git.bare else rules_path(rules, git)
     users = used(rules, rules.environment, git, None)
     for commit, changes in git.log(revisions, limit):
-        called = [(change.path, asked.called(change.path, detect.status(change.letter))) for change in changes]
-        called = [(path, one) for path, one in called if not (one.unmatched and path == own)]  # rules.toml itself is never unmatched
+        called = [
+            (change.path, asked.called(change.path, detect.status(change.letter)))
+            for change in changes
+        ]
+        called = [
+            (path, one) for path, one in called if not (one.unmatched and path == own)
+        ]  # rules.toml itself is never unmatched
         wanted = {name for _, one in called for name in one.targets}
         wanted |= {name for path, _ in called if not asked.ignores(path) for name in users.by(path)}
         run = {check for _, one in called for check in one.run}
@@ -48,4 +57,13 @@ def tally(replayed: Iterable[Replayed], rules: Rules) -> Tally:
             narrow_s += estimates[one.targets]
     full_s = deploying * graph.estimate(rules.targets)
     rows = tuple((name, number, graph.estimate([name])) for name, number in targets.most_common())
-    return Tally(commits, ends, deploying, narrow_s, full_s, rows, tuple(checks.most_common()), tuple(unmatched.most_common(10)))
+    return Tally(
+        commits,
+        ends,
+        deploying,
+        narrow_s,
+        full_s,
+        rows,
+        tuple(checks.most_common()),
+        tuple(unmatched.most_common(10)),
+    )

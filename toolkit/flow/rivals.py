@@ -20,7 +20,9 @@ Changed = Mapping[Thing, Sequence[tuple[Written, Record]]]
 
 
 class Beside(Struct, frozen=True):
-    """What other environments have recorded. `unread`: what they share with this one, where that cannot be read, with the reason."""
+    """What other environments have recorded. `unread`: what they share with this one, where that
+    cannot be read, with the reason.
+    """
 
     records: tuple[Record, ...] = ()
     unread: Mapping[Thing, str] = {}
@@ -34,7 +36,9 @@ def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world
     others = [
         environment
         for name, environment in rules.environments.items()
-        if name != place.environment and place.account is not None and environment.account == place.account
+        if name != place.environment
+        and place.account is not None
+        and environment.account == place.account
     ]
     if not others:
         return Beside()
@@ -53,12 +57,18 @@ def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world
                     records += entries
             except ToolkitError as problem:
                 why = f"what environment {other.environment} has deployed cannot be read: {problem}"
-                shared = mine & theirs if mine is not None and theirs is not None else mine or theirs or set()
+                shared = (
+                    mine & theirs
+                    if mine is not None and theirs is not None
+                    else mine or theirs or set()
+                )
                 unread |= dict.fromkeys(shared, why)
     return Beside(tuple(records), unread)
 
 
-def _things(rules: Rules, names: Sequence[str], place: Place, environment: Environment | None) -> set[Thing] | None:
+def _things(
+    rules: Rules, names: Sequence[str], place: Place, environment: Environment | None
+) -> set[Thing] | None:
     """What the targets of an environment change; None where a name cannot be filled in."""
     variables = environment.vars if environment else {}
     try:
@@ -67,7 +77,9 @@ def _things(rules: Rules, names: Sequence[str], place: Place, environment: Envir
         return None
     things = set[Thing]()
     for job in jobs:
-        things.update((thing.what, thing.name) for thing in targets.kind(job.kind).writes(job.settings))
+        things.update(
+            (thing.what, thing.name) for thing in targets.kind(job.kind).writes(job.settings)
+        )
     return things
 
 
@@ -82,7 +94,9 @@ def changed(records: Iterable[Record]) -> Changed:
 
 
 def rival(good: Record, mine: Sequence[Written], by: Changed) -> Record | None:
-    """The deploy of another target that has changed what this one is, since its last good deploy. Pure."""
+    """The deploy of another target that has changed what this one is, since its last good deploy.
+    Pure.
+    """
     for thing in mine:
         for theirs, other in by.get((thing.what, thing.name), ()):
             if (other.target, other.environment) == (good.target, good.environment):
@@ -94,7 +108,9 @@ def rival(good: Record, mine: Sequence[Written], by: Changed) -> Record | None:
     return None
 
 
-def writes_of(name: str, rules: Rules, place: Place, variables: Mapping[str, str]) -> tuple[Written, ...]:
+def writes_of(
+    name: str, rules: Rules, place: Place, variables: Mapping[str, str]
+) -> tuple[Written, ...]:
     """What a target changes today. Raises Refused."""
     [job] = making.imagined([rules.targets[name]], [place], variables)
     return targets.kind(job.kind).writes(job.settings)

@@ -22,11 +22,12 @@ from toolkit.targets.base import Kind
 
 
 class Candidate(Struct, frozen=True):
-    """A version that was good everywhere where it is to be put back, with its newest good deploy in each region, and where it runs.
+    """A version that was good everywhere where it is to be put back, with its newest good deploy in
+    each region, and where it runs.
 
-    `gone`: what it needs is not there any more, such as its image; None where nobody could tell, or has asked.
-    One that is `older` is a deploy of that version before the newest: it may have run in another way, and is put back where somebody
-    names its run.
+    `gone`: what it needs is not there any more, such as its image; None where nobody could tell, or
+    has asked. One that is `older` is a deploy of that version before the newest: it may have run in
+    another way, and is put back where somebody names its run.
     """
 
     each: Mapping[str | None, Record]
@@ -46,7 +47,8 @@ class Candidate(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """The versions that can be put back, newest first by the order of the record, which no clock can upset.
+    """The versions that can be put back, newest first by the order of the record, which no clock
+    can upset.
 
     `back` says why what runs is the last good version already, empty if it is not.
     """
@@ -57,12 +59,17 @@ class Choice(Struct, frozen=True):
 
 
 def candidates(order: Order, git: Git | None, world: World, look: bool) -> list[Candidate]:
-    """The good versions of the order's one target, newest first; with `look`, the cloud is asked which of them run. Raises ToolkitError."""
+    """The good versions of the order's one target, newest first; with `look`, the cloud is asked
+    which of them run. Raises ToolkitError.
+    """
     return list(choices(order, git, world, look).found)
 
 
-def choices(order: Order, git: Git | None, world: World, look: bool = True, busy: bool = False) -> Choice:
-    """The same with what there is to say of them. `busy`: a run that will be undone is at work; what it found running is gone back to.
+def choices(
+    order: Order, git: Git | None, world: World, look: bool = True, busy: bool = False
+) -> Choice:
+    """The same with what there is to say of them. `busy`: a run that will be undone is at work;
+    what it found running is gone back to.
 
     Raises ToolkitError.
     """
@@ -71,7 +78,10 @@ def choices(order: Order, git: Git | None, world: World, look: bool = True, busy
     kind = kinds.kind(rules.targets[target].kind)
     every = {job.place.region: previous(job, rules, world) for job in jobs}
     found = {region: _good(records) for region, records in every.items()}
-    live = {job.place.region: None if busy or not look else _live(job, world, found[job.place.region]) for job in jobs}
+    live = {
+        job.place.region: None if busy or not look else _live(job, world, found[job.place.region])
+        for job in jobs
+    }
     gone = {job.place.region: _gone(job, kind, found[job.place.region], world) for job in jobs}
     first, *rest = found.values()
     made: list[Candidate] = []
@@ -80,13 +90,19 @@ def choices(order: Order, git: Git | None, world: World, look: bool = True, busy
             each = {region: _of(key, records) for region, records in found.items()}
             runs_in = tuple(region for region, record in each.items() if live[region] is record)
             words = [gone[region].get(_key(record)) for region, record in each.items()]
-            made.append(Candidate(each, runs_in, True if True in words else None if None in words else False))
+            made.append(
+                Candidate(
+                    each, runs_in, True if True in words else None if None in words else False
+                )
+            )
     back = _back(jobs, rules, world, made) if look and not busy else ""
     return Choice(target, (*made, *_older(every, made)), back)
 
 
 def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
-    """The order's one target in each of its places. Raises Refused where it cannot be rolled back."""
+    """The order's one target in each of its places. Raises Refused where it cannot be rolled
+    back.
+    """
     rules = load_trusted(order.folder, order.rules, git, order.allowed)
     name = environment(order.environment, rules)
     [target] = order.targets
@@ -95,30 +111,51 @@ def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
     if reason:
         raise Refused(f"{target} cannot be rolled back: {reason[0]}", reason[1])
     there = rules.environments.get(name) if name else None
-    return rules, imagined([rules.targets[target]], places(there, order.profile, order.region), there.vars if there else {})
+    return rules, imagined(
+        [rules.targets[target]],
+        places(there, order.profile, order.region),
+        there.vars if there else {},
+    )
 
 
 def at_work(order: Order, git: Git | None, world: World) -> Holder | None:
-    """The run that deploys the order's target right now, None if nobody does. Raises ToolkitError."""
+    """The run that deploys the order's target right now, None if nobody does. Raises
+    ToolkitError.
+    """
     rules, jobs = _jobs(order, git)
     store = store_for(rules, world, jobs[0].place.profile)
     names = {lock_name(job.place, job.target) for job in jobs}
     for name, by, _ in open_locks(store, jobs[0].place, world).show():
-        if name in names and by is not None and not by.problem and not by.ended and by.action != ROLLBACK:
+        if (
+            name in names
+            and by is not None
+            and not by.problem
+            and not by.ended
+            and by.action != ROLLBACK
+        ):
             return by
     return None
 
 
 def _back(jobs: Sequence[Job], rules: Rules, world: World, found: Sequence[Candidate]) -> str:
-    """Why what runs is the last good version already: the newest deploy was no good one and gave way to it, or has put it back."""
+    """Why what runs is the last good version already: the newest deploy was no good one and gave
+    way to it, or has put it back.
+    """
     if not found or not found[0].live:
         return ""
     version = _short(found[0].record)
     for job in jobs:
         last = newest(job, rules, world)
         if last is not None and last.verdict not in GOOD:
-            what = _short(last) if last.version and last.version != found[0].record.version else "what it put there"
-            return f"{job.target} runs {version}, the last good version: run {last.run} has ended as {last.verdict}, and {what} is not live"
+            what = (
+                _short(last)
+                if last.version and last.version != found[0].record.version
+                else "what it put there"
+            )
+            return (
+                f"{job.target} runs {version}, the last good version: run {last.run} has ended as"
+                f" {last.verdict}, and {what} is not live"
+            )
         if last is not None and last.is_rollback:
             return f"{job.target} runs {version}, which run {last.run} has put back"
     return ""
@@ -129,7 +166,9 @@ def _short(record: Record) -> str:
     return record.version.replace(commit, commit[:12]) if commit else record.version
 
 
-def _gone(job: Job, kind: Kind, good: Mapping["Key", Record], world: World) -> Mapping["Key", bool | None]:
+def _gone(
+    job: Job, kind: Kind, good: Mapping["Key", Record], world: World
+) -> Mapping["Key", bool | None]:
     """Of each version whether what it needs is gone."""
     try:
         there = kind.kept(job, [record.detail for record in good.values()], world)
@@ -138,7 +177,9 @@ def _gone(job: Job, kind: Kind, good: Mapping["Key", Record], world: World) -> M
     return {key: None if kept is None else not kept for key, kept in zip(good, there, strict=True)}
 
 
-def _older(every: Mapping[str | None, Sequence[Record]], newest: Sequence[Candidate]) -> list[Candidate]:
+def _older(
+    every: Mapping[str | None, Sequence[Record]], newest: Sequence[Candidate]
+) -> list[Candidate]:
     """The good deploys that a newer one of the same version hides, run by run."""
     shown = {record.run for one in newest for record in one.each.values()}
     by_run: dict[str, dict[str | None, Record]] = {}
@@ -166,13 +207,18 @@ def _key(record: Record) -> Key:
 
 
 def _of(key: Key, records: Mapping[Key, Record]) -> Record:
-    """The version's deploy in a region: with the same image, else the newest of that name, for images may differ by region."""
-    return records.get(key) or next(record for (version, _), record in records.items() if version == key[0])
+    """The version's deploy in a region: with the same image, else the newest of that name, for
+    images may differ by region.
+    """
+    return records.get(key) or next(
+        record for (version, _), record in records.items() if version == key[0]
+    )
 
 
 def _live(job: Job, world: World, good: Mapping[Key, Record]) -> Record | None:
-    """The good deploy that runs, as the cloud says; where it does not say, the newest one. None if what runs is none of them, or is being
-    replaced: the end of that is what brings it back."""
+    """The good deploy that runs, as the cloud says; where it does not say, the newest one. None if
+    what runs is none of them, or is being replaced: the end of that is what brings it back.
+    """
     try:
         live: Live | None = kinds.kind(job.kind).live(job, world)
     except ToolkitError:
@@ -182,11 +228,15 @@ def _live(job: Job, world: World, good: Mapping[Key, Record]) -> Record | None:
     return next((record for record in good.values() if runs(record, live)), None)
 
 
-def pick(found: Sequence[Candidate], wanted: str | None, back: str = "", target: str = "TARGET") -> Candidate:
-    """The version that was asked for, else the one that runs in some regions only, else the newest one that runs in none.
+def pick(
+    found: Sequence[Candidate], wanted: str | None, back: str = "", target: str = "TARGET"
+) -> Candidate:
+    """The version that was asked for, else the one that runs in some regions only, else the newest
+    one that runs in none.
 
-    What cannot be put back any more is skipped. Where what runs is the last good one already (`back` says why), nobody is taken further
-    back without having said so. Raises Refused, UsageError.
+    What cannot be put back any more is skipped. Where what runs is the last good one already
+    (`back` says why), nobody is taken further back without having said so. Raises Refused,
+    UsageError.
     """
     if wanted is not None:
         return _named(found, wanted)
@@ -194,18 +244,31 @@ def pick(found: Sequence[Candidate], wanted: str | None, back: str = "", target:
     partly = [one for one in found if one.runs_in and not one.live]
     if len(partly) > 1:
         run = ", ".join(f"{one.record.version[:12]} in {one.runs_in[0]}" for one in partly)
-        raise Refused(f"the regions run different versions ({run})", "name the version with --to, or one region with --region")
+        raise Refused(
+            f"the regions run different versions ({run})",
+            "name the version with --to, or one region with --region",
+        )
     if partly:
         return partly[0]
     others = [one for one in found if not one.live]
     if not others:
-        raise Refused("no other good deploy is recorded", "deploy what is wanted: toolkit deploy-app --no-build --image TAG")
+        raise Refused(
+            "no other good deploy is recorded",
+            "deploy what is wanted: toolkit deploy-app --no-build --image TAG",
+        )
     kept = [one for one in others if not one.gone]
     if back:
-        further = f"toolkit rollback {target} --to {kept[0].record.run}" if kept else f"toolkit rollback {target} --list"
+        further = (
+            f"toolkit rollback {target} --to {kept[0].record.run}"
+            if kept
+            else f"toolkit rollback {target} --list"
+        )
         raise Refused(back, f"to go further back, say to which version: {further}")
     if not kept:
-        raise Refused("the images of all other good versions are gone", f"see them: toolkit rollback {target} --list")
+        raise Refused(
+            "the images of all other good versions are gone",
+            f"see them: toolkit rollback {target} --list",
+        )
     return kept[0]
 
 
@@ -216,13 +279,20 @@ def _named(found: Sequence[Candidate], wanted: str) -> Candidate:
     close = exact or [one for one in versions if one.record.version.startswith(wanted)]
     if len({one.record.version for one in close}) > 1:
         raise UsageError(
-            f"{wanted!r} is the beginning of several versions", f"name a run: {', '.join(one.record.run for one in close[:4])}"
+            f"{wanted!r} is the beginning of several versions",
+            f"name a run: {', '.join(one.record.run for one in close[:4])}",
         )
     if not close:
-        raise Refused(f"no good deploy of {wanted!r} is recorded", "see them with: toolkit rollback TARGET --list")
+        raise Refused(
+            f"no good deploy of {wanted!r} is recorded",
+            "see them with: toolkit rollback TARGET --list",
+        )
     return close[0]
 
 
 def orders(chosen: Candidate) -> dict[str, Any]:
     """What an order has to say so that this version is put back, in each region as it was there."""
-    return {"wishes": wishes(chosen.record), "each": {region: wishes(record) for region, record in chosen.each.items()}}
+    return {
+        "wishes": wishes(chosen.record),
+        "each": {region: wishes(record) for region, record in chosen.each.items()},
+    }

@@ -1,4 +1,6 @@
-"""One round of checks: what does not depend on each other side by side, captured values handed on, all of it by one deadline."""
+"""One round of checks: what does not depend on each other side by side, captured values handed on,
+all of it by one deadline.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.cookiejar import CookieJar
@@ -38,8 +40,10 @@ class Log(Protocol):
 
 
 class Terms(Struct, frozen=True):
-    """How a round is carried out. `until` is of time.monotonic(); every check is tried again for `retry_s` seconds at least. `told` hears
-    of each result, `log` gives the file for a child's output."""
+    """How a round is carried out. `until` is of time.monotonic(); every check is tried again for
+    `retry_s` seconds at least. `told` hears of each result, `log` gives the file for a child's
+    output.
+    """
 
     until: float
     stop: Stop
@@ -65,14 +69,27 @@ class Round:
     def carry_out(self) -> tuple[Result, ...]:
         """The results in the order of the tasks. Never raises for what a check meets."""
         waits = {name: task.waits for name, task in self._tasks.items()}
-        schedule = Schedule(waits, {name: task.check.timeout_s for name, task in self._tasks.items()})
-        Crew(schedule, self._work, lambda step, other: None, lambda: False, self._terms.parallel, False).carry_out()
+        schedule = Schedule(
+            waits, {name: task.check.timeout_s for name, task in self._tasks.items()}
+        )
+        Crew(
+            schedule,
+            self._work,
+            lambda step, other: None,
+            lambda: False,
+            self._terms.parallel,
+            False,
+        ).carry_out()
         return tuple(self._results[name] for name in self._tasks)
 
     def known(self, task: Task) -> dict[str, str]:
         """Every value that a task can use."""
         place = {"url": task.base.rstrip("/"), "region": task.place.region or ""}
-        given = {name: value for giver in task.gives for name, value in self.values.get(giver, {}).items()}
+        given = {
+            name: value
+            for giver in task.gives
+            for name, value in self.values.get(giver, {}).items()
+        }
         return {**self._generated, **place, **self._scene.known, **given}
 
     def jar(self, task: Task) -> CookieJar:
@@ -84,7 +101,9 @@ class Round:
         return jar
 
     def _work(self, name: str) -> bool:
-        """One task. What waits for it decides for itself, so that what cleans up is not skipped with the rest."""
+        """One task. What waits for it decides for itself, so that what cleans up is not skipped
+        with the rest.
+        """
         task = self._tasks[name]
         result = replace(self._result(task), at=task.at)
         with self._lock:
@@ -94,24 +113,54 @@ class Round:
 
     def _result(self, task: Task) -> Result:
         check = task.check
-        missing = sorted(one for one in task.needs | task.gives if self._results[one].status != "passed")
+        missing = sorted(
+            one for one in task.needs | task.gives if self._results[one].status != "passed"
+        )
         if missing:
-            return Result(check.name, "skipped", check.asks, cause=f"it waits for {missing[0]}, which did not pass", tries=0)
+            return Result(
+                check.name,
+                "skipped",
+                check.asks,
+                cause=f"it waits for {missing[0]}, which did not pass",
+                tries=0,
+            )
         over = monotonic() >= self._terms.until
         if (over or self._terms.stop.asked) and not check.always:
-            return Result(check.name, "unknown", check.asks, cause="there was no time left for it" if over else "it was stopped", tries=0)
-        return self._tried(task, monotonic() + check.timeout_s if check.always else self._terms.until)
+            return Result(
+                check.name,
+                "unknown",
+                check.asks,
+                cause="there was no time left for it" if over else "it was stopped",
+                tries=0,
+            )
+        return self._tried(
+            task, monotonic() + check.timeout_s if check.always else self._terms.until
+        )
 
     def _tried(self, task: Task, until: float) -> Result:
         check, log, jar = task.check, self._terms.log(task), self.jar(task)
         around = Around(
-            policy=self._scene.policy, aws=self._world.aws, place=task.place, seconds=check.timeout_s, base=task.base, jar=jar,
-            root=self._scene.root, log=log.write if log is not None else lambda line: None,
+            policy=self._scene.policy,
+            aws=self._world.aws,
+            place=task.place,
+            seconds=check.timeout_s,
+            base=task.base,
+            jar=jar,
+            root=self._scene.root,
+            log=log.write if log is not None else lambda line: None,
             stopped=(lambda: False) if check.always else lambda: self._terms.stop.asked,
-        )  # fmt: skip
+        )
         retrying = replace(check, retry_s=max(check.retry_s, self._terms.retry_s))
         try:
-            tried = carry_out(retrying, verify.sort(check.sort), self.known(task), around, self._scene.veil, until, self._pause)
+            tried = carry_out(
+                retrying,
+                verify.sort(check.sort),
+                self.known(task),
+                around,
+                self._scene.veil,
+                until,
+                self._pause,
+            )
         finally:
             if log is not None:
                 log.close()
@@ -126,7 +175,9 @@ class Round:
 
 
 def together(rounds: Sequence[Sequence[Result]]) -> tuple[Result, ...]:
-    """Several rounds as one: a check has passed if it did so every time; else its first bad end is told. Pure."""
+    """Several rounds as one: a check has passed if it did so every time; else its first bad end is
+    told. Pure.
+    """
     if len(rounds) == 1:
         return tuple(rounds[0])
     return tuple(_together(results) for results in zip(*rounds, strict=True))
@@ -134,12 +185,27 @@ def together(rounds: Sequence[Sequence[Result]]) -> tuple[Result, ...]:
 
 def _together(results: Sequence[Result]) -> Result:
     good = sum(result.status == "passed" for result in results)
-    worst = next((result for status in ("failed", "unknown", "skipped") for result in results if result.status == status), results[-1])
+    worst = next(
+        (
+            result
+            for status in ("failed", "unknown", "skipped")
+            for result in results
+            if result.status == status
+        ),
+        results[-1],
+    )
     took = median(result.took_s for result in results)
-    return replace(worst, detail=f"{good} of {len(results)} passed", took_s=round(took, 3), tries=sum(result.tries for result in results))
+    return replace(
+        worst,
+        detail=f"{good} of {len(results)} passed",
+        took_s=round(took, 3),
+        tries=sum(result.tries for result in results),
+    )
 
 
 def status(results: Iterable[Result]) -> str:
-    """The word for all of them: failed, unknown or passed. What was skipped was skipped for one that failed, or is unknown. Pure."""
+    """The word for all of them: failed, unknown or passed. What was skipped was skipped for one
+    that failed, or is unknown. Pure.
+    """
     found = {result.status for result in results}
     return next((word for word in ("failed", "unknown") if word in found), "passed")

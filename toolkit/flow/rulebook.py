@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # most commands ask nothing of the live system
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
-    """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules, FileProblem."""
+    """The rules.toml that was named, or the nearest one. Raises RulesError, NoRules,
+    FileProblem.
+    """
     if named:
         return read_rules(bytes_of(named), shown(named))
     root = git.root if git and not git.bare else None
@@ -32,11 +34,16 @@ def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
 
 
 def bytes_of(path: str, root: str | None = None) -> bytes:
-    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where that is too much.
+    """A file of rules as it is on disk. Raises FileProblem, and RulesError with its real size where
+    that is too much.
 
     One that the repository names has to lie in it: `root`.
     """
-    data = files.read(path, toml.MOST_BYTES) if root is None else files.read_inside(root, path, toml.MOST_BYTES)
+    data = (
+        files.read(path, toml.MOST_BYTES)
+        if root is None
+        else files.read_inside(root, path, toml.MOST_BYTES)
+    )
     if len(data) > toml.MOST_BYTES:
         raise RulesError(shown(path), [Problem(None, "", toml.too_long(files.size(path)))])
     return data
@@ -68,7 +75,9 @@ def rules_path(rules: Rules, git: Git | None) -> str | None:
 
 
 def command(target: Target) -> str | None:
-    """The command that deploys a target, None where only a person can, or this version of toolkit cannot yet."""
+    """The command that deploys a target, None where only a person can, or this version of toolkit
+    cannot yet.
+    """
     kind = targets.kind(target.kind)
     if not target.members and kind.runnable(target.settings) is not None:
         return None
@@ -82,7 +91,9 @@ def instructions(rules: Rules) -> dict[str, str | None]:
     for target in rules.targets.values():
         if not target.members and command(target) is None:
             kind = targets.kind(target.kind)
-            found[target.name] = kind.instructions(target.settings) or kind.runnable(target.settings)
+            found[target.name] = kind.instructions(target.settings) or kind.runnable(
+                target.settings
+            )
     return found
 
 
@@ -92,7 +103,9 @@ def book(rules: Rules) -> RuleBook:
 
 
 def settled(rules: Rules, named: str | None) -> dict[str, bytes]:
-    """What decides besides files how each target that is no group is deployed to an environment, as bytes that can be compared."""
+    """What decides besides files how each target that is no group is deployed to an environment, as
+    bytes that can be compared.
+    """
     from toolkit.run.jobs import filled
 
     found = rules.environments.get(named) if named else None
@@ -114,26 +127,36 @@ def settings_digest(settings: bytes) -> str:
 
 
 def owners(rules: Rules, own: str | None) -> Callable[[str], Collection[str] | None]:
-    """For a path the targets whose files it belongs to, groups written out; None where it may belong to any: no rule knows it, or it
-    is rules.toml itself (`own`), which says how they are all deployed."""
+    """For a path the targets whose files it belongs to, groups written out; None where it may
+    belong to any: no rule knows it, or it is rules.toml itself (`own`), which says how they are all
+    deployed.
+    """
     graph = Graph(rules.targets)
     asked = RuleBook(rules, graph.covered)
 
     def owned(path: str) -> Collection[str] | None:
         called = asked.called(path, "unknown")
-        return None if called.unmatched or path == own else set[str]().union(*(graph.leaves(one) for one in called.targets))
+        return (
+            None
+            if called.unmatched or path == own
+            else set[str]().union(*(graph.leaves(one) for one in called.targets))
+        )
 
     return owned
 
 
 def uncounted(plan: str | None, rules: Rules, git: Git) -> str | None:
-    """A plan's own file where it is no change: no rule knows it. Inside of what is deployed it would be deployed, too."""
+    """A plan's own file where it is no change: no rule knows it. Inside of what is deployed it
+    would be deployed, too.
+    """
     known_by_no_rule = plan is not None and owners(rules, rules_path(rules, git))(plan) is None
     return plan if known_by_no_rule else None
 
 
 def fallback(rules: Rules) -> frozenset[str]:
-    """The targets that a path belongs to which no rule knows, groups written out: those of `unmatched`, if it names one."""
+    """The targets that a path belongs to which no rule knows, groups written out: those of
+    `unmatched`, if it names one.
+    """
     named = rules.targets.get(rules.unmatched)
     return frozenset() if named is None else Graph(rules.targets).leaves(named.name)
 
@@ -143,10 +166,17 @@ def environment(asked: str | None, rules: Rules) -> str | None:
     if asked is not None and asked not in rules.environments:
         names = tuple(rules.environments)
         has = f"it has {', '.join(names) or 'none'}"
-        raise UsageError(f"{rules.file} has no environment {asked!r}", f"{nearest(asked, names)} {has}".strip())
-    if asked is None and rules.environment is not None and rules.environment not in rules.environments:
         raise UsageError(
-            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and {rules.file} has none of that name",
+            f"{rules.file} has no environment {asked!r}", f"{nearest(asked, names)} {has}".strip()
+        )
+    if (
+        asked is None
+        and rules.environment is not None
+        and rules.environment not in rules.environments
+    ):
+        raise UsageError(
+            f"the default environment is {rules.environment!r} at {rules.trust.ref}, and"
+            f" {rules.file} has none of that name",
             f"name one with --env: {', '.join(rules.environments) or 'there is none'}",
         )
     return asked or rules.environment

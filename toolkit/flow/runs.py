@@ -38,11 +38,13 @@ def as_it_is(job: Job) -> Job:
 
 
 class Request(Struct, frozen=True):
-    """How a run is to be carried out, whatever it deploys. `command` is the command line, `lock_timeout_s` 0 means not to wait.
+    """How a run is to be carried out, whatever it deploys. `command` is the command line,
+    `lock_timeout_s` 0 means not to wait.
 
-    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it is to deploy; `verify` says whether a
-    step that went well passes its checks, and `checked` that this is wanted: for the process that goes on with it, perhaps. `advise` makes
-    of what to do next what has to be said where the job is, and `placed` has the job where this machine reaches it.
+    `still` raises StalePlan, right before a job is begun, if its files are no longer those that it
+    is to deploy; `verify` says whether a step that went well passes its checks, and `checked` that
+    this is wanted: for the process that goes on with it, perhaps. `advise` makes of what to do next
+    what has to be said where the job is, and `placed` has the job where this machine reaches it.
     """
 
     run: str
@@ -77,7 +79,9 @@ def new_id(world: World) -> str:
 
 
 def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
-    """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError where not even that was possible."""
+    """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError
+    where not even that was possible.
+    """
     jobs = (*prepared.jobs, *prepared.standby)
     store = store_for(prepared.rules, world, jobs[0].place.profile)
     with _locked(store, jobs, request, world, told) as held:
@@ -111,10 +115,14 @@ def _with_left(ran: Ran, left: Sequence[tuple[str, str]]) -> Ran:
     return replace(ran, left=tuple(left), status="partial", exit=Exit.PARTLY)
 
 
-def resume(request: Request, world: World, store: Store, told: Told, theirs: SharedRun | None = None) -> Ran:
-    """Go on with a run that was left: what is open is looked at first, what was never begun is begun. Raises ToolkitError.
+def resume(
+    request: Request, world: World, store: Store, told: Told, theirs: SharedRun | None = None
+) -> Ran:
+    """Go on with a run that was left: what is open is looked at first, what was never begun is
+    begun. Raises ToolkitError.
 
-    `theirs` is the run as another machine has left it in the bucket: it is copied here once its locks are ours, and not before.
+    `theirs` is the run as another machine has left it in the bucket: it is copied here once its
+    locks are ours, and not before.
     """
     if theirs is None:
         journal = Journal.reopen(store, request.run, world.clock)
@@ -141,13 +149,19 @@ def _resume(request: Request, world: World, store: Store, told: Told, journal: J
         return _go_on(request, world, store, told, journal, held)
 
 
-def _go_on(request: Request, world: World, store: Store, told: Told, journal: Journal, held: Held) -> Ran:
-    """With the locks: from now on nobody else goes on with it. What the bucket knows of it is newer, if anything is."""
+def _go_on(
+    request: Request, world: World, store: Store, told: Told, journal: Journal, held: Held
+) -> Ran:
+    """With the locks: from now on nobody else goes on with it. What the bucket knows of it is
+    newer, if anything is.
+    """
     first = left(journal.entries, world.clock.now(), journal.path)
     with _shared(store, journal, first.jobs, world, told, claim=True) as mirror:
         found = left(journal.entries, world.clock.now(), journal.path)
         if found.jobs != first.jobs:
-            raise StateDamaged(path=journal.path, reason="the run of this name in the bucket has other steps")
+            raise StateDamaged(
+                path=journal.path, reason="the run of this name in the bucket has other steps"
+            )
         _refuse_ended(found, request.run)
         _give_up_overtaken(journal, found, store, world)
         journal.append("note", **who.facts(), command=list(request.command))
@@ -162,22 +176,38 @@ def _refuse_ended(found: Left, run: str) -> None:
 
 
 def _placed(found: Left, request: Request) -> Left:
-    """With the jobs where this machine reaches them: a profile is a name that only its own machine knows."""
+    """With the jobs where this machine reaches them: a profile is a name that only its own machine
+    knows.
+    """
     return replace(found, jobs=tuple(request.placed(job) for job in found.jobs))
 
 
 @contextmanager
-def _shared(store: Store, journal: Journal, jobs: Sequence[Job], world: World, told: Told, claim: bool = False) -> Iterator[Mirror | None]:
-    """While the run goes on, its journal and logs are sent to the bucket of its place, if it has one.
+def _shared(
+    store: Store,
+    journal: Journal,
+    jobs: Sequence[Job],
+    world: World,
+    told: Told,
+    claim: bool = False,
+) -> Iterator[Mirror | None]:
+    """While the run goes on, its journal and logs are sent to the bucket of its place, if it has
+    one.
 
-    With `claim` what is there already is taken over first. All of it is sent, or is marked as unsent, before the locks are let go.
-    Raises StateDamaged, LockLost, CloudError.
+    With `claim` what is there already is taken over first. All of it is sent, or is marked as
+    unsent, before the locks are let go. Raises StateDamaged, LockLost, CloudError.
     """
     shelf = shelf_in(jobs[0].place if jobs else Place(), world)
     if shelf is None:
         yield None
         return
-    mirror = Mirror(shelf, store, journal, tuple(job.step for job in jobs), frozenset(job.step for job in jobs if job.undoes))
+    mirror = Mirror(
+        shelf,
+        store,
+        journal,
+        tuple(job.step for job in jobs),
+        frozenset(job.step for job in jobs if job.undoes),
+    )
     if claim:
         over = claimed(shelf, journal)
         mirror.fetch_logs()
@@ -193,7 +223,10 @@ def _shared(store: Store, journal: Journal, jobs: Sequence[Job], world: World, t
         if unsent:
             told.listener.told("toolkit", unsent)
         elif mirror.taken:
-            told.listener.told("toolkit", f"{mirror.taken} has taken the run over: see `toolkit show {journal.run}`")
+            told.listener.told(
+                "toolkit",
+                f"{mirror.taken} has taken the run over: see `toolkit show {journal.run}`",
+            )
 
 
 def shelf_in(place: Place, world: World) -> Shelf | None:
@@ -202,7 +235,9 @@ def shelf_in(place: Place, world: World) -> Shelf | None:
 
 
 class Story(Struct, frozen=True):
-    """A run looked back at: its line in the history, and for each step its verdict (empty: open) and the cause."""
+    """A run looked back at: its line in the history, and for each step its verdict (empty: open)
+    and the cause.
+    """
 
     summary: Summary
     steps: tuple[tuple[str, str, str], ...]
@@ -213,7 +248,10 @@ def look_at(store: Store, run: str) -> Story:
     entries = read(store, run)
     ends = {entry.step: entry.facts for entry in entries if entry.state == "outcome"}
     found = history.one(store, run)
-    steps = tuple((step, verdict or "", str(ends.get(step, {}).get("cause", ""))) for step, _, verdict in found.steps)
+    steps = tuple(
+        (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
+        for step, _, verdict in found.steps
+    )
     return Story(found, steps)
 
 
@@ -223,25 +261,32 @@ def left_of(store: Store, run: str, world: World) -> Left:
 
 
 def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
-    """Steps whose target a later run has deployed are over: going on would put an older version back over a newer one."""
+    """Steps whose target a later run has deployed are over: going on would put an older version
+    back over a newer one.
+    """
     for job in found.open:
         records = open_ledger(store, job.place, world).get(job.target)
         later = _later(job, records, found)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
-            journal.append("outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0)
+            journal.append(
+                "outcome", job.step, verdict="superseded", cause=cause, next="", took_s=0.0
+            )
 
 
 def _later(job: Job, records: Sequence[Record], found: Left) -> Record | None:
-    """The newest good deploy of a job's target, if it came after what the job's run did or would do, by the record's own order: clocks
-    differ. Pure."""
+    """The newest good deploy of a job's target, if it came after what the job's run did or would
+    do, by the record's own order: clocks differ. Pure.
+    """
     good = next((record for record in records if record.verdict in GOOD), None)
     if good is None:
         return None
     acted = job.step in found.begun and found.begun[job.step].acted
     known = job.recorded.run if job.recorded is not None else ""
     ours = next((record for record in records if record.run == job.run), None)
-    if ours is not None and (acted or ours.verdict != BEGUN):  # where nothing was done, its place says nothing
+    if ours is not None and (
+        acted or ours.verdict != BEGUN
+    ):  # where nothing was done, its place says nothing
         return good if good.n > ours.n else None
     if acted and found.facts.get(IN_RECORD) is True:
         return good if good.run != known else None  # it was recorded as begun, and is not any more
@@ -257,31 +302,54 @@ def _same_account(jobs: Sequence[Job], world: World) -> None:
 
 
 @contextmanager
-def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, told: Told) -> Iterator[Held]:
+def _locked(
+    store: Store, jobs: Sequence[Job], request: Request, world: World, told: Told
+) -> Iterator[Held]:
     """The locks of all targets, or none of them. Raises LockHeld, Stopped."""
 
     def waiting(name: str, other: Holder) -> None:
-        told.listener.told("toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}")
+        told.listener.told(
+            "toolkit", f"waiting for {other.who}, who is at work on {name}: {other.command}"
+        )
 
     def asked(name: str, other: Holder) -> None:
-        told.listener.told("toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}")
+        told.listener.told(
+            "toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}"
+        )
 
     def yields(wish: Wish) -> None:
         who, words = wish.who or "somebody", wish.command or "another run"
-        told.listener.told("toolkit", f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS goes on")
+        told.listener.told(
+            "toolkit",
+            f"{who} asked this run to stop: {words}; nothing new is begun, what runs in AWS"
+            " goes on",
+        )
         told.stop.ask(problem=Preempted(who=who, command=words, run=wish.run))
 
     action = jobs[0].action if jobs else ""
-    us = holder(request.run, join(request.command), world.clock.now(), tuple(job.token for job in jobs), action)
+    us = holder(
+        request.run,
+        join(request.command),
+        world.clock.now(),
+        tuple(job.token for job in jobs),
+        action,
+    )
     names = list(dict.fromkeys(lock_name(job.place, job.target) for job in jobs))
-    place = jobs[0].place if jobs else Place()  # only the last line was missing: nothing is left to be locked
+    place = (
+        jobs[0].place if jobs else Place()
+    )  # only the last line was missing: nothing is left to be locked
     ask = asked if request.preempts else None
-    held = open_locks(store, place, world).take(names, us, request.lock_timeout_s, waiting, told.stop.event, ask)
+    held = open_locks(store, place, world).take(
+        names, us, request.lock_timeout_s, waiting, told.stop.event, ask
+    )
     held.listen(yields)
     for other in held.previous:
         if other.run == request.run:
             continue
-        told.listener.told("toolkit", f"run {other.run} of {other.who} never released it; what it began in AWS is waited for")
+        told.listener.told(
+            "toolkit",
+            f"run {other.run} of {other.who} never released it; what it began in AWS is waited for",
+        )
     try:
         yield held
     finally:
@@ -290,7 +358,14 @@ def _locked(store: Store, jobs: Sequence[Job], request: Request, world: World, t
 
 
 def _carry_out(
-    store: Store, journal: Journal, orders: Orders, request: Request, world: World, told: Told, held: Held, mirror: Mirror | None
+    store: Store,
+    journal: Journal,
+    orders: Orders,
+    request: Request,
+    world: World,
+    told: Told,
+    held: Held,
+    mirror: Mirror | None,
 ) -> Ran:
     def fenced() -> None:
         held.fenced()
@@ -299,14 +374,27 @@ def _carry_out(
 
     try:
         places = {job.step: really(job.place, world) for job in orders.jobs}
-        ledgers: Mapping[str, Ledger] = {step: open_ledger(store, place, world) for step, place in places.items()}
+        ledgers: Mapping[str, Ledger] = {
+            step: open_ledger(store, place, world) for step, place in places.items()
+        }
         papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
         with suppress(ToolkitError):  # each step says what it could not do
             deploy.warm(orders.jobs, world)
         return Execution(
-            request.run, orders, papers, world, told.listener, told.stop, fenced,
-            still=request.still, redact=request.redact, verify=request.verify, advise=request.advise,
-        ).carry_out()  # fmt: skip
+            request.run,
+            orders,
+            papers,
+            world,
+            told.listener,
+            told.stop,
+            fenced,
+            still=request.still,
+            redact=request.redact,
+            verify=request.verify,
+            advise=request.advise,
+        ).carry_out()
     except Exception:
-        told.listener.told("toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}")
+        told.listener.told(
+            "toolkit", f"run {request.run} is left open; go on with: toolkit resume {request.run}"
+        )
         raise

@@ -23,7 +23,9 @@ from toolkit.verify.select import Task
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a secret out of what is told."""
+    """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a
+    secret out of what is told.
+    """
 
     folder: str
     rules: str | None = None
@@ -68,14 +70,23 @@ class Stage(Struct, frozen=True):
 
 
 def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
-    """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError, Refused."""
+    """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError,
+    Refused.
+    """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     found = flow.load(rules)
-    return tuple(found.checks[name] for name in flow.chosen(found, request.only, request.tags, environment(request.environment, rules)))
+    return tuple(
+        found.checks[name]
+        for name in flow.chosen(
+            found, request.only, request.tags, environment(request.environment, rules)
+        )
+    )
 
 
 def prepare(request: Request, git: Git | None, world: World) -> Stage:
-    """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused, CloudError before anything is asked."""
+    """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused,
+    CloudError before anything is asked.
+    """
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
     agree(rules, name)
@@ -83,14 +94,24 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     found = flow.load(rules)
     names = flow.chosen(found, request.only, request.tags, name)
     where = places(there, request.profile, request.region)
-    scene = flow.scene(rules, found, names, there, where, world, request.url, request.redact, request.timeout_s)
+    scene = flow.scene(
+        rules, found, names, there, where, world, request.url, request.redact, request.timeout_s
+    )
     run = new_run_id(world.clock.now())
     tasks = flow.tasks(found, names, scene)
     kept = request.load or any(task.check.sort == "command" for task in tasks)
-    store = store_for(rules, world, request.profile or (there.profile if there else None)) if kept else None
+    store = (
+        store_for(rules, world, request.profile or (there.profile if there else None))
+        if kept
+        else None
+    )
 
     def log(task: Task) -> StepLog | None:
-        return StepLog(store, run, task.name, scene.veil.over) if store is not None and task.check.sort == "command" else None
+        return (
+            StepLog(store, run, task.name, scene.veil.over)
+            if store is not None and task.check.sort == "command"
+            else None
+        )
 
     stage = Stage(run, found, names, scene, tasks, log, store, told(rules, name))
     if request.load:
@@ -100,10 +121,14 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     return stage
 
 
-def smoke(request: Request, stage: Stage, world: World, stop: Stop, told: Callable[[Result], None]) -> Smoked:
+def smoke(
+    request: Request, stage: Stage, world: World, stop: Stop, told: Callable[[Result], None]
+) -> Smoked:
     """Carry them out, `repeat` times. Never raises for what a check meets."""
     began = monotonic()
-    terms = Terms(began + request.timeout_s, stop, request.retry_s, request.parallel, told, stage.log)
+    terms = Terms(
+        began + request.timeout_s, stop, request.retry_s, request.parallel, told, stage.log
+    )
     rounds: list[tuple[Result, ...]] = []
     last = Round((), stage.scene, world, terms)
     while len(rounds) < request.repeat and not (rounds and stop.asked):
@@ -119,6 +144,8 @@ def smoke(request: Request, stage: Stage, world: World, stop: Stop, told: Callab
     word = status(results)
     took = round(monotonic() - began, 2)
     if stop.signal is not None:
-        return Smoked(stage.run, stage.scene.environment, "cancelled", 128 + stop.signal, results, took)
+        return Smoked(
+            stage.run, stage.scene.environment, "cancelled", 128 + stop.signal, results, took
+        )
     code = Exit.OK if word == "passed" else Exit.FAILED
     return Smoked(stage.run, stage.scene.environment, word, code, results, took)

@@ -1,4 +1,6 @@
-"""Where the runs, locks and records of a project are kept: apart for each endpoint, so that no sandbox passes for AWS."""
+"""Where the runs, locks and records of a project are kept: apart for each endpoint, so that no
+sandbox passes for AWS.
+"""
 
 import os
 
@@ -14,7 +16,9 @@ from toolkit.record.state import Store, existing, open_store
 
 
 def store_for(rules: Rules, world: World, profile: str | None) -> Store:
-    """The state of a project, for the endpoint that calls with this profile go to. Raises StateDamaged, FileProblem, BadConfig."""
+    """The state of a project, for the endpoint that calls with this profile go to. Raises
+    StateDamaged, FileProblem, BadConfig.
+    """
     return open_store(rules.project, world.root, world.endpoint(profile))
 
 
@@ -24,14 +28,16 @@ def existing_store(rules: Rules, world: World, profile: str | None) -> Store | N
 
 
 def really(place: Place, world: World) -> Place:
-    """A place with the account and region that the credentials and AWS's own settings say where rules.toml does not: a record is of one
-    account and one region. Raises CloudError, Refused."""
+    """A place with the account and region that the credentials and AWS's own settings say where
+    rules.toml does not: a record is of one account and one region. Raises CloudError, Refused.
+    """
     account = place.account or world.aws(place).account()
     return replace(place, account=account, region=place.region or world.aws(place).region_name)
 
 
 def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store]:
-    """The state of the project around a folder: that of the default environment's endpoint, then those of the others.
+    """The state of the project around a folder: that of the default environment's endpoint, then
+    those of the others.
 
     Raises RulesError, NoRules, StateDamaged, FileProblem, BadConfig.
     """
@@ -42,11 +48,16 @@ def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store
     profiles += [environment.profile for environment in rules.environments.values()]
     endpoints = list(dict.fromkeys(endpoint(profile) for profile in profiles))
     others = [existing(rules.project, root, other) for other in endpoints[1:]]
-    return [open_store(rules.project, root, endpoints[0]), *(store for store in others if store is not None)]
+    return [
+        open_store(rules.project, root, endpoints[0]),
+        *(store for store in others if store is not None),
+    ]
 
 
 def store_with(run: str, stores: list[Store]) -> Store:
-    """The state that has a run's journal; the first if none has. Raises Refused for what cannot be a run."""
+    """The state that has a run's journal; the first if none has. Raises Refused for what cannot be
+    a run.
+    """
     for store in stores:
         if os.path.lexists(journal.path_of(store, run)):
             return store

@@ -47,7 +47,13 @@ def told(rules: Rules, environment: str | None) -> tuple[str, ...]:
     if not differences:
         return ()
     new = differences[0].what == rules.file
-    lines = [f"{trust.ref} has no rules.toml" if new else f"what judges a deploy differs from {trust.ref}"]
+    lines = [
+        (
+            f"{trust.ref} has no rules.toml"
+            if new
+            else f"what judges a deploy differs from {trust.ref}"
+        )
+    ]
     if not new:
         lines += [f"  {_line(difference, trust.ref)}" for difference in differences[:MOST_TOLD]]
         if len(differences) > MOST_TOLD:
@@ -115,7 +121,9 @@ def load_trusted(folder: str, named: str | None, git: Git | None, allowed: bool 
     return judged(load_rules(folder, named, git), folder, named, git, allowed)
 
 
-def judged(rules: Rules, folder: str, named: str | None, git: Git | None, allowed: bool = False) -> Rules:
+def judged(
+    rules: Rules, folder: str, named: str | None, git: Git | None, allowed: bool = False
+) -> Rules:
     """These rules with the judges of the trusted base, and with what differs in `trust`.
 
     Without a repository, and for a file from outside of it, rules.toml itself is trusted: whoever
@@ -157,7 +165,9 @@ def _path(rules: Rules, git: Git | None) -> str | None:
     return None if near == ".." or near.startswith(".." + os.sep) else near
 
 
-def _sources(rules: Rules, path: str, base: TrustedBase, folder: str, named: str | None, git: Git) -> Sources | None:
+def _sources(
+    rules: Rules, path: str, base: TrustedBase, folder: str, named: str | None, git: Git
+) -> Sources | None:
     """The files at the trusted base, None if it has no rules.toml. It is looked for where it would
     have been found there, for it may have been moved. Raises GitError."""
     if not base.commit:
@@ -197,7 +207,9 @@ def _is_same(rules: Rules, path: str, sources: Sources, git: Git) -> bool:
         return False
     if list(sources.included) != _beside(path, rules.include):
         return False
-    return all(_is_here(text, os.path.join(git.root, name)) for name, text in sources.included.items())
+    return all(
+        _is_here(text, os.path.join(git.root, name)) for name, text in sources.included.items()
+    )
 
 
 def _is_text_of(text: bytes, rules: Rules) -> bool:
@@ -244,8 +256,10 @@ def _judges(sources: Sources | None, rules: Rules, base: TrustedBase) -> Judges:
         for name, text in sources.included.items():
             if text is None:
                 raise NoTrustedBase(
-                    f"what judges a deploy cannot be read: {base.ref} has no {name}, which its rules.toml includes",
-                    f"add it at {base.ref}, or name another commit that you trust: export {VARIABLE}=COMMIT",
+                    f"what judges a deploy cannot be read: {base.ref} has no {name}, which its"
+                    " rules.toml includes",
+                    f"add it at {base.ref}, or name another commit that you trust: export"
+                    f" {VARIABLE}=COMMIT",
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, sorts())
@@ -408,7 +422,10 @@ def _with_judges(current: Judges, trusted: Judges, trust: Trust) -> Rules:
     targets = {}
     for name, target in rules.targets.items():
         targets[name] = _target(target, old.targets.get(name), trusted)
-    same = _without_lines(current.checks) == _without_lines(trusted.checks) and current.checks.secrets == trusted.checks.secrets
+    same = (
+        _without_lines(current.checks) == _without_lines(trusted.checks)
+        and current.checks.secrets == trusted.checks.secrets
+    )
     return replace(
         rules,
         environment=old.environment or rules.environment,

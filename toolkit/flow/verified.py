@@ -1,4 +1,6 @@
-"""After a deploy: what is live has to answer, and to pass its checks, before anybody says that it went well."""
+"""After a deploy: what is live has to answer, and to pass its checks, before anybody says that it
+went well.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +19,19 @@ from toolkit.flow.baked import Look, Wrong, bake
 from toolkit.flow.previous import good_before, previous, wishes
 from toolkit.flow.rounds import Round, Terms
 from toolkit.impact.reading import seconds
-from toolkit.model import Checks, Job, Live, Outcome, Preview, Result, Rules, Seen, Sign, Verdict, Version
+from toolkit.model import (
+    Checks,
+    Job,
+    Live,
+    Outcome,
+    Preview,
+    Result,
+    Rules,
+    Seen,
+    Sign,
+    Verdict,
+    Version,
+)
 from toolkit.ports.world import World
 from toolkit.record.ledger import Record
 from toolkit.run import overtaken
@@ -33,16 +47,22 @@ from toolkit.verify.values import Veil
 TRY_S = 10.0
 """How long one try of a health address may take."""
 CONFIRM_S = 2.0
-"""For how long something that was good before is asked again while it bakes, before it counts as wrong."""
+"""For how long something that was good before is asked again while it bakes, before it counts as
+wrong.
+"""
 RUNS_EVERY_S, ADDRESSES_EVERY_S, CHECKS_EVERY_S = 5.0, 5.0, 30.0
-"""How often what runs, addresses and checks are asked while it bakes. Checks may leave something behind: they are asked seldom."""
+"""How often what runs, addresses and checks are asked while it bakes. Checks may leave something
+behind: they are asked seldom.
+"""
 PAUSES_S = (0.5, 1.0, 2.0)
 """The pauses between tries; the last one from then on."""
 
 
 class Proof(Struct, frozen=True):
-    """What a step has to pass besides its health addresses: checks, with all that they need, and alarms that do not go red. `others` are
-    the jobs whose program may answer at an address instead of this one's, by address. Times are in seconds."""
+    """What a step has to pass besides its health addresses: checks, with all that they need, and
+    alarms that do not go red. `others` are the jobs whose program may answer at an address instead
+    of this one's, by address. Times are in seconds.
+    """
 
     scene: flow.Scene
     names: tuple[str, ...]
@@ -57,12 +77,17 @@ Baselines = Mapping[str, alarmed.Baseline]
 
 
 def proofs(
-    rules: Rules, jobs: Sequence[Job], world: World, redact: Callable[[str], str] = str, baselines: Baselines | None = None
+    rules: Rules,
+    jobs: Sequence[Job],
+    world: World,
+    redact: Callable[[str], str] = str,
+    baselines: Baselines | None = None,
 ) -> dict[str, Proof]:
-    """What each step has to pass; a step that nothing is said of is left out. Everything that is missing shows here, before a deploy.
+    """What each step has to pass; a step that nothing is said of is left out. Everything that is
+    missing shows here, before a deploy.
 
-    `baselines` are those of the process that began the run: what is red by now may be of its making. Raises RulesError, Refused,
-    CloudError.
+    `baselines` are those of the process that began the run: what is red by now may be of its
+    making. Raises RulesError, Refused, CloudError.
     """
     wanted = {job.undoes or job.step: job for job in jobs if is_proved(job)}
     if not wanted:
@@ -76,15 +101,23 @@ def proofs(
             scene = flow.scene(rules, found, names, there, [job.place], world, redact=redact)
             flow.tasks(found, names, scene)
         except Refused as problem:
-            raise Refused(str(problem), f"{problem.facts['next']}; without any check: --no-checks") from None
-        alarms = _before(job, world) if baselines is None else baselines.get(step, alarmed.Baseline())
-        settle_s, bake_s = (float(seconds(words) or 0) for words in (job.settings.settle, job.settings.bake))
+            raise Refused(
+                str(problem), f"{problem.facts['next']}; without any check: --no-checks"
+            ) from None
+        alarms = (
+            _before(job, world) if baselines is None else baselines.get(step, alarmed.Baseline())
+        )
+        settle_s, bake_s = (
+            float(seconds(words) or 0) for words in (job.settings.settle, job.settings.bake)
+        )
         made[step] = Proof(scene, names, settle_s, _others(job, rules), alarms, bake_s)
     return made
 
 
 def _before(job: Job, world: World) -> alarmed.Baseline:
-    """How the alarms of a job are before its deploy. Whoever may not look would not know afterwards either: raises Refused."""
+    """How the alarms of a job are before its deploy. Whoever may not look would not know afterwards
+    either: raises Refused.
+    """
     try:
         return alarmed.before(job, world)
     except CloudError as problem:
@@ -94,23 +127,35 @@ def _before(job: Job, world: World) -> alarmed.Baseline:
 
 def baselines(proofs: Mapping[str, Proof]) -> dict[str, Any]:
     """How the alarms were, for the journal."""
-    return {step: msgspec.to_builtins(proof.alarms) for step, proof in proofs.items() if proof.alarms.names}
+    return {
+        step: msgspec.to_builtins(proof.alarms)
+        for step, proof in proofs.items()
+        if proof.alarms.names
+    }
 
 
 def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
-    """The same out of a journal; of one of the version before, no alarm counts. Raises StateDamaged."""
+    """The same out of a journal; of one of the version before, no alarm counts. Raises
+    StateDamaged.
+    """
     try:
         return msgspec.convert(facts.get("alarms") or {}, dict[str, alarmed.Baseline])
     except msgspec.ValidationError as problem:
-        raise StateDamaged(path=path, reason=f"what it says of alarms cannot be read: {problem}") from None
+        raise StateDamaged(
+            path=path, reason=f"what it says of alarms cannot be read: {problem}"
+        ) from None
 
 
-def with_warnings(previews: Mapping[str, Preview], proofs: Mapping[str, Proof]) -> dict[str, Preview]:
+def with_warnings(
+    previews: Mapping[str, Preview], proofs: Mapping[str, Proof]
+) -> dict[str, Preview]:
     """The previews with what is to be said of alarms before anybody agrees."""
     told = dict(previews)
     for step, preview in previews.items():
         if step in proofs and not preview.unchanged:
-            told[step] = replace(preview, warnings=(*preview.warnings, *alarmed.warnings(proofs[step].alarms)))
+            told[step] = replace(
+                preview, warnings=(*preview.warnings, *alarmed.warnings(proofs[step].alarms))
+            )
     return told
 
 
@@ -118,28 +163,49 @@ def is_proved(job: Job) -> bool:
     """Whether anything says if a deploy of it is well."""
     if not isinstance(job.settings, Watched):
         return False
-    return bool(job.settings.health or job.settings.checks or job.settings.alarms or seconds(job.settings.bake))
+    return bool(
+        job.settings.health
+        or job.settings.checks
+        or job.settings.alarms
+        or seconds(job.settings.bake)
+    )
 
 
 def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
     """For each address, the jobs of those whose program may answer there instead."""
     there = rules.environments.get(job.place.environment or "")
     watched = [target for target in rules.targets.values() if isinstance(target.settings, Watched)]
-    everywhere = imagined(watched, places(there, job.place.profile, None), there.vars if there else {})
+    everywhere = imagined(
+        watched, places(there, job.place.profile, None), there.vars if there else {}
+    )
     may = [other for other in everywhere if may_answer_for(job, other)]
-    return {url: tuple(other for other in may if url in other.settings.health) for url in job.settings.health}
+    return {
+        url: tuple(other for other in may if url in other.settings.health)
+        for url in job.settings.health
+    }
 
 
 class Verifier:
-    """Holds each step that went well against its proof (`run.step.Verify`). `standby` are the steps that put others back."""
+    """Holds each step that went well against its proof (`run.step.Verify`). `standby` are the steps
+    that put others back.
+    """
 
-    def __init__(self, rules: Rules, wanted: Mapping[str, Proof], world: World, stop: Stop, standby: Sequence[Job] = ()) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        wanted: Mapping[str, Proof],
+        world: World,
+        stop: Stop,
+        standby: Sequence[Job] = (),
+    ) -> None:
         self._rules, self._wanted, self._world, self._stop = rules, wanted, world, stop
         self._undone = {job.undoes for job in standby}
         self._checks = flow.load(rules) if wanted else Checks()
 
     def __call__(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
-        """The outcome, which is no longer good if something does not answer as it should. Raises Stopped, Superseded, LockLost."""
+        """The outcome, which is no longer good if something does not answer as it should. Raises
+        Stopped, Superseded, LockLost.
+        """
         proof = self._wanted.get(job.undoes or job.step)
         if proof is None:
             return outcome
@@ -151,14 +217,25 @@ class Verifier:
         if wrong.unknown:
             return _in_doubt(outcome, wrong)
         if wrong.verdict is not Verdict.UNHEALTHY:  # it is not live any more
-            return replace(outcome, verdict=wrong.verdict, cause=wrong.cause, next=wrong.next, log=wrong.shown, live=None)
+            return replace(
+                outcome,
+                verdict=wrong.verdict,
+                cause=wrong.cause,
+                next=wrong.next,
+                log=wrong.shown,
+                live=None,
+            )
         return self._failed(job, outcome, wrong)
 
     def _judged(self, job: Job, proof: Proof, outcome: Outcome, desk: Desk) -> Wrong | None:
-        """What is wrong with it: by what answers, then by its alarms as long as they may still ring, and then while it bakes."""
+        """What is wrong with it: by what answers, then by its alarms as long as they may still
+        ring, and then while it bakes.
+        """
         clock = self._world.clock
         settled_at = clock.elapsed() + proof.settle_s
-        wrong = _addresses(job, proof, self._world, desk, proof.settle_s) or self._checked(proof, desk, proof.settle_s)
+        wrong = _addresses(job, proof, self._world, desk, proof.settle_s) or self._checked(
+            proof, desk, proof.settle_s
+        )
         if wrong is not None or outcome.verdict is not Verdict.SUCCEEDED:
             return wrong  # what only runs as it did before has nothing to settle
         names = proof.alarms.counted
@@ -170,21 +247,38 @@ class Verifier:
             return wrong
         looks = [
             Look(_Running(job, self._world, desk), RUNS_EVERY_S),
-            Look(lambda: alarmed.look(job, names, self._world, desk) if names else None, alarmed.EVERY_S),
-            Look(lambda: _addresses(job, proof, self._world, desk, CONFIRM_S), ADDRESSES_EVERY_S, ADDRESSES_EVERY_S),
+            Look(
+                lambda: alarmed.look(job, names, self._world, desk) if names else None,
+                alarmed.EVERY_S,
+            ),
+            Look(
+                lambda: _addresses(job, proof, self._world, desk, CONFIRM_S),
+                ADDRESSES_EVERY_S,
+                ADDRESSES_EVERY_S,
+            ),
             Look(lambda: self._checked(proof, desk, CONFIRM_S), CHECKS_EVERY_S, CHECKS_EVERY_S),
         ]
         return bake(proof.bake_s, looks, desk, clock)
 
     def _checked(self, proof: Proof, desk: Desk, settle_s: float) -> Wrong | None:
-        """What its checks have to say against it: one that failed, else one that could not be asked."""
+        """What its checks have to say against it: one that failed, else one that could not be
+        asked.
+        """
         bad = self._bad(proof, desk, settle_s)
         for result in bad:
             if result.status == "failed":
-                return Wrong(f"check {result.check} did not pass: {result.cause}", check=result.check, shown=result.shown)
+                return Wrong(
+                    f"check {result.check} did not pass: {result.cause}",
+                    check=result.check,
+                    shown=result.shown,
+                )
         for result in bad:
             if result.status == "unknown":
-                return Wrong(f"check {result.check} could not be asked: {result.cause}", unknown=True, check=result.check)
+                return Wrong(
+                    f"check {result.check} could not be asked: {result.cause}",
+                    unknown=True,
+                    check=result.check,
+                )
         return None
 
     def _bad(self, proof: Proof, desk: Desk, settle_s: float) -> Sequence[Result]:
@@ -193,16 +287,26 @@ class Verifier:
         if not tasks:
             return ()
         desk.phase(f"asking {len(tasks)} checks" if len(tasks) > 1 else "asking 1 check")
-        # No sooner than if each waited for the one before it: every check has its own time, however long the others took.
+        # No sooner than if each waited for the one before it: every check has its own time, however
+        # long the others took.
         longest = sum(max(task.check.retry_s, settle_s) + task.check.timeout_s for task in tasks)
         terms = Terms(
-            monotonic() + longest, self._stop, settle_s,
-            told=lambda result: desk.log(_line(result)), log=lambda task: _Lines(task, desk, proof.scene.veil),
-        )  # fmt: skip
-        return [result for result in Round(tasks, proof.scene, self._world, terms).carry_out() if result.status != "passed"]
+            monotonic() + longest,
+            self._stop,
+            settle_s,
+            told=lambda result: desk.log(_line(result)),
+            log=lambda task: _Lines(task, desk, proof.scene.veil),
+        )
+        return [
+            result
+            for result in Round(tasks, proof.scene, self._world, terms).carry_out()
+            if result.status != "passed"
+        ]
 
     def _still_runs(self, job: Job, outcome: Outcome, desk: Desk) -> None:
-        """What was asked has to have been what was deployed. Nobody else may have put something else there, with our lock or without."""
+        """What was asked has to have been what was deployed. Nobody else may have put something
+        else there, with our lock or without.
+        """
         desk.fenced()
         if outcome.live is None:
             return
@@ -212,18 +316,35 @@ class Verifier:
             desk.log(f"whether it runs still cannot be seen: {problem}")
 
     def _failed(self, job: Job, outcome: Outcome, wrong: Wrong) -> Outcome:
-        """It is live, and not good. What only runs as it did before is left alone: nothing of this run has made it so."""
+        """It is live, and not good. What only runs as it did before is left alone: nothing of this
+        run has made it so.
+        """
         cause = f"it is live, but {wrong.cause}"
-        look = wrong.next or (f"toolkit smoke-test --only {wrong.check}" if wrong.check else f"toolkit health {job.target}")
+        look = wrong.next or (
+            f"toolkit smoke-test --only {wrong.check}"
+            if wrong.check
+            else f"toolkit health {job.target}"
+        )
         changed = outcome.verdict is Verdict.SUCCEEDED
         way = look
-        if not job.undoes and job.action != "rollback" and not (changed and job.step in self._undone):
+        if (
+            not job.undoes
+            and job.action != "rollback"
+            and not (changed and job.step in self._undone)
+        ):
             back = self._previous(job)
             if back:
                 way = f"toolkit rollback {job.target}, or look: {look}"
             elif back is False and changed and self._puts_back(job):
                 cause = f"{cause}; no good version is recorded that could be put back"
-        return replace(outcome, verdict=Verdict.UNHEALTHY, cause=cause, next=way, log=wrong.shown, untouched=not changed)
+        return replace(
+            outcome,
+            verdict=Verdict.UNHEALTHY,
+            cause=cause,
+            next=way,
+            log=wrong.shown,
+            untouched=not changed,
+        )
 
     def _previous(self, job: Job) -> bool | None:
         """Whether there is a version to go back to; None where that cannot be, or is not known."""
@@ -242,13 +363,18 @@ class Verifier:
 def _in_doubt(outcome: Outcome, wrong: Wrong) -> Outcome:
     """Nobody could ask: that is no reason to put anything back, and none to say that it is well."""
     return replace(
-        outcome, verdict="in-doubt", cause=f"it is live, but {wrong.cause}",
-        next="toolkit resume, or without its checks: toolkit resume --no-checks", open=True,
-    )  # fmt: skip
+        outcome,
+        verdict="in-doubt",
+        cause=f"it is live, but {wrong.cause}",
+        next="toolkit resume, or without its checks: toolkit resume --no-checks",
+        open=True,
+    )
 
 
 class _Lines:
-    """The output of a check that is a suite of its own goes into the log of the step that it decides about."""
+    """The output of a check that is a suite of its own goes into the log of the step that it
+    decides about.
+    """
 
     path = ""
 
@@ -274,7 +400,9 @@ class _Running:
         """What is wrong with what runs."""
         job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
         try:
-            self._seen = seen = desk.ask(lambda: kind.observe(job, desk.receipt, self._world, self._seen))
+            self._seen = seen = desk.ask(
+                lambda: kind.observe(job, desk.receipt, self._world, self._seen)
+            )
         except Expired:
             raise
         except CloudError as problem:
@@ -286,13 +414,24 @@ class _Running:
         if seen.state == "failed":
             gone = seen.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED)
             verdict = seen.verdict if gone and seen.verdict is not None else Verdict.UNHEALTHY
-            return Wrong(seen.cause or "it does not run any more", shown=seen.log, next=seen.next, verdict=verdict)
+            return Wrong(
+                seen.cause or "it does not run any more",
+                shown=seen.log,
+                next=seen.next,
+                verdict=verdict,
+            )
         running = seen.state == "running"
-        return Wrong(seen.cause or seen.phase or "AWS does not say how it is", unknown=not running, may_pass=running)
+        return Wrong(
+            seen.cause or seen.phase or "AWS does not say how it is",
+            unknown=not running,
+            may_pass=running,
+        )
 
 
 def _addresses(job: Job, proof: Proof, world: World, desk: Desk, settle_s: float) -> Wrong | None:
-    """An address that does not answer as it should, None if all do. They are asked again until they had time to settle."""
+    """An address that does not answer as it should, None if all do. They are asked again until they
+    had time to settle.
+    """
     until = monotonic() + settle_s
     around = Around(proof.scene.policy, world.aws, job.place, TRY_S)
     for url in job.settings.health:
@@ -336,8 +475,24 @@ def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
     version = Version(record.version, record.commit, record.fingerprint, settings=record.settings)
     there = rules.environments.get(job.place.environment or "")
     variables = there.vars if there else {}
-    [as_it_was] = make("", [rules.targets[job.target]], [job.place], variables, {job.target: version}, {job.target: ()}, "", {})
+    [as_it_was] = make(
+        "",
+        [rules.targets[job.target]],
+        [job.place],
+        variables,
+        {job.target: version},
+        {job.target: ()},
+        "",
+        {},
+    )
     return replace(
-        job, step=step, action="rollback", settings=as_it_was.settings, version=version, wishes=wishes(record), needs=(), undoes=job.step,
+        job,
+        step=step,
+        action="rollback",
+        settings=as_it_was.settings,
+        version=version,
+        wishes=wishes(record),
+        needs=(),
+        undoes=job.step,
         token=token(job.run, step, record.fingerprint),
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""`[checks]` and `[secrets]` become checks, or problems. Loaded only where a rules.toml, or a file that it includes, has any."""
+"""`[checks]` and `[secrets]` become checks, or problems. Loaded only where a rules.toml, or a file
+that it includes, has any.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Protocol
@@ -17,7 +19,13 @@ TIMEOUT_S, COMMAND_S = 10, 300
 """How long one try may take where the file does not say: a child usually needs longer."""
 
 Text = Annotated[str, Meta(min_length=1)]
-Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="A word of letters, digits, `_`, `-` and `.`.")]
+Word = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        description="A word of letters, digits, `_`, `-` and `.`.",
+    ),
+]
 
 
 class Sort(Protocol):
@@ -31,7 +39,9 @@ class Sort(Protocol):
 
 
 class Sorts(Struct, frozen=True):
-    """The sorts that there are: their names, and one by its name. `names` and `misused` say which names stand in settings."""
+    """The sorts that there are: their names, and one by its name. `names` and `misused` say which
+    names stand in settings.
+    """
 
     known: tuple[str, ...]
     sort: Callable[[str], Sort]
@@ -45,24 +55,55 @@ class LoadTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     users: Annotated[int, Meta(ge=1, le=200, description="So many at the same time.")] = 5
     time: Annotated[str, Meta(description="How long, such as `20s`.")] = "20s"
-    worse: Annotated[float, Meta(gt=1, description="From which factor on, over the last good run, p50, p95 and p99 count as worse.")] = 1.5
-    errors: Annotated[float, Meta(ge=0, le=1, description="The share of failed requests that is still good.")] = 0.0
+    worse: Annotated[
+        float,
+        Meta(
+            gt=1,
+            description=(
+                "From which factor on, over the last good run, p50, p95 and p99 count as worse."
+            ),
+        ),
+    ] = 1.5
+    errors: Annotated[
+        float, Meta(ge=0, le=1, description="The share of failed requests that is still good.")
+    ] = 0.0
 
 
 class CommonTable(Struct, frozen=True):
     """What every check may have."""
 
-    tags: Annotated[tuple[Word, ...], Meta(description="Words to choose it by: `--tag`, and `checks` of a target.")] = ()
-    needs: Annotated[
-        tuple[str, ...], Meta(description="Checks that have to have passed before. What captured values need comes by itself.")
+    tags: Annotated[
+        tuple[Word, ...],
+        Meta(description="Words to choose it by: `--tag`, and `checks` of a target."),
     ] = ()
-    always: Annotated[bool, Meta(description="It cleans up: it is done as soon as its values are known, also if its `needs` failed.")] = (
-        False
-    )
+    needs: Annotated[
+        tuple[str, ...],
+        Meta(
+            description=(
+                "Checks that have to have passed before. What captured values need comes by itself."
+            )
+        ),
+    ] = ()
+    always: Annotated[
+        bool,
+        Meta(
+            description=(
+                "It cleans up: it is done as soon as its values are known, also if its `needs`"
+                " failed."
+            )
+        ),
+    ] = False
     environments: Annotated[tuple[str, ...], Meta(description="Only in these environments.")] = ()
-    timeout: Annotated[str | None, Meta(description="How long one try may take: `10s`, for a command `5m`, if not given.")] = None
-    retry: Annotated[str | None, Meta(description="For how long it is tried again until it passes.")] = None
-    load: Annotated[LoadTable | None, Meta(description="A small load with this request, for `--load`.")] = None
+    timeout: Annotated[
+        str | None,
+        Meta(description="How long one try may take: `10s`, for a command `5m`, if not given."),
+    ] = None
+    retry: Annotated[
+        str | None, Meta(description="For how long it is tried again until it passes.")
+    ] = None
+    load: Annotated[
+        LoadTable | None, Meta(description="A small load with this request, for `--load`.")
+    ] = None
 
 
 class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,13 +144,21 @@ def load_file(data: bytes, file: str, sorts: Sorts) -> Checks:
     return found
 
 
-def read(reader: Reader, checks: Mapping[str, object], secrets: Mapping[str, object], sorts: Sorts) -> Checks:
-    """The checks and secrets of these tables; what is wrong with them is a problem of the reader's. Raises TooMany."""
+def read(
+    reader: Reader, checks: Mapping[str, object], secrets: Mapping[str, object], sorts: Sorts
+) -> Checks:
+    """The checks and secrets of these tables; what is wrong with them is a problem of the reader's.
+    Raises TooMany.
+    """
     if len(checks) > MOST_CHECKS:
         reader.wrong(f"there are {len(checks)} checks; {MOST_CHECKS} are the most", "checks")
         return Checks()
     kept = {secret.name: secret for secret in _secrets(reader, secrets, sorts)}
-    made = {check.name: check for name, table in checks.items() if (check := _check(reader, name, table, sorts)) is not None}
+    made = {
+        check.name: check
+        for name, table in checks.items()
+        if (check := _check(reader, name, table, sorts)) is not None
+    }
     return Checks(made, kept)
 
 
@@ -119,7 +168,12 @@ def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iter
         if one is None:
             continue
         if not name.replace("_", "a").isalnum() or name[0].isdigit():
-            reader.wrong("the name of a secret is made of letters, digits and `_`, for it is written `{name}`", "secrets", name)
+            reader.wrong(
+                "the name of a secret is made of letters, digits and `_`, for it is written"
+                " `{name}`",
+                "secrets",
+                name,
+            )
         if name in sorts.built_in:
             reader.wrong(f"every check knows `{{{name}}}` already", "secrets", name)
         if sum(place is not None for place in (one.env, one.ssm, one.secret)) != 1:
@@ -141,26 +195,51 @@ def _check(reader: Reader, name: str, table: object, sorts: Sorts) -> Check | No
         reader.wrong(_which(found, table, sorts), "checks", name)
         return None
     sort = sorts.sort(found[0])
-    settings = reader.named(name, {key: value for key, value in table.items() if key not in COMMON}, sort.Settings, "checks")
-    common = reader.convert({key: table[key] for key in COMMON if key in table}, CommonTable, "checks", name)
+    settings = reader.named(
+        name,
+        {key: value for key, value in table.items() if key not in COMMON},
+        sort.Settings,
+        "checks",
+    )
+    common = reader.convert(
+        {key: table[key] for key in COMMON if key in table}, CommonTable, "checks", name
+    )
     if settings is None or common is None:
         return None
     wrong = sort.problem(settings)
     if wrong:
         reader.wrong(wrong, "checks", name)
     for word in sorted(sorts.misused(settings)):
-        reader.wrong(f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name)
+        reader.wrong(
+            f"days can be added to `{{today}}` and `{{day}}`, not to `{{{word}}}`", "checks", name
+        )
     if common.load is not None and found[0] != "http":
         reader.wrong("`load` is for `http`", "checks", name, "load")
     return Check(
-        name=name, sort=found[0], settings=settings, asks=sort.asks(settings), tags=common.tags, needs=common.needs, always=common.always,
+        name=name,
+        sort=found[0],
+        settings=settings,
+        asks=sort.asks(settings),
+        tags=common.tags,
+        needs=common.needs,
+        always=common.always,
         environments=common.environments,
-        timeout_s=float(reader.duration(common.timeout, COMMAND_S if found[0] == "command" else TIMEOUT_S, "checks", name, "timeout")),
+        timeout_s=float(
+            reader.duration(
+                common.timeout,
+                COMMAND_S if found[0] == "command" else TIMEOUT_S,
+                "checks",
+                name,
+                "timeout",
+            )
+        ),
         retry_s=float(reader.duration(common.retry, 0, "checks", name, "retry")),
-        captures=tuple(getattr(settings, "capture", ())), uses=(uses := sorts.names(settings)),
-        based=sort.based(settings) or "url" in uses, load=_load(reader, name, common.load),
+        captures=tuple(getattr(settings, "capture", ())),
+        uses=(uses := sorts.names(settings)),
+        based=sort.based(settings) or "url" in uses,
+        load=_load(reader, name, common.load),
         where=f"{reader.file}:{reader.line('checks', name) or 1}",
-    )  # fmt: skip
+    )
 
 
 def _load(reader: Reader, name: str, table: LoadTable | None) -> Load | None:
@@ -176,7 +255,9 @@ def _which(found: list[str], table: Mapping[str, object], sorts: Sorts) -> str:
     """What is wrong with a check that is of no sort, or of several."""
     if found:
         return f"a check asks one thing; it has {' and '.join(f'`{key}`' for key in found)}"
-    near = next((word for key in table if key not in COMMON and (word := nearest(key, sorts.known))), "")
+    near = next(
+        (word for key in table if key not in COMMON and (word := nearest(key, sorts.known))), ""
+    )
     return f"it asks nothing; {near or 'give it one of ' + listed(sorts.known)}"
 
 
@@ -189,46 +270,89 @@ def together(parts: Mapping[str, Checks]) -> Checks:
     for file, part in parts.items():
         for name, check in part.checks.items():
             if name in checks:
-                raise RulesError(file, [Problem(_line(check.where), f"checks.{name}", f"it is in {checks[name].where}, too")])
+                raise RulesError(
+                    file,
+                    [
+                        Problem(
+                            _line(check.where),
+                            f"checks.{name}",
+                            f"it is in {checks[name].where}, too",
+                        )
+                    ],
+                )
             checks[name] = check
         for name, secret in part.secrets.items():
             if secrets.setdefault(name, secret) != secret:
-                raise RulesError(file, [Problem(None, f"secrets.{name}", "another file has it, too, and differently")])
+                raise RulesError(
+                    file,
+                    [Problem(None, f"secrets.{name}", "another file has it, too, and differently")],
+                )
     return Checks(checks, secrets)
 
 
-def problems(found: Checks, variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """What is wrong between the checks of all files, as file:line, key and message. `variables` are those of each environment."""
+def problems(
+    found: Checks, variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]
+) -> Iterator[tuple[str, str, str]]:
+    """What is wrong between the checks of all files, as file:line, key and message. `variables` are
+    those of each environment.
+    """
     givers: dict[str, str] = {}
     for check in found.checks.values():
         for name in check.captures:
-            if name in found.secrets or name in built_in or any(name in known for known in variables.values()):
-                yield check.where, f"checks.{check.name}", f"it captures `{{{name}}}`, which is a variable or a secret already"
+            if (
+                name in found.secrets
+                or name in built_in
+                or any(name in known for known in variables.values())
+            ):
+                yield (
+                    check.where,
+                    f"checks.{check.name}",
+                    f"it captures `{{{name}}}`, which is a variable or a secret already",
+                )
             elif name in givers:
-                yield check.where, f"checks.{check.name}", f"it captures `{{{name}}}`, as {givers[name]!r} does already"
+                yield (
+                    check.where,
+                    f"checks.{check.name}",
+                    f"it captures `{{{name}}}`, as {givers[name]!r} does already",
+                )
             givers.setdefault(name, check.name)
     for check in found.checks.values():
         yield from _dangling(check, found, givers, variables, built_in)
     cycle = _cycle({name: waits(check, givers) for name, check in found.checks.items()})
     if cycle:
         first = found.checks[cycle[0]]
-        yield first.where, f"checks.{first.name}", f"the checks wait for each other in a circle: {' -> '.join(cycle)}"
+        yield (
+            first.where,
+            f"checks.{first.name}",
+            f"the checks wait for each other in a circle: {' -> '.join(cycle)}",
+        )
 
 
 def _dangling(
-    check: Check, found: Checks, givers: Mapping[str, str], variables: Mapping[str, Mapping[str, str]], built_in: tuple[str, ...]
+    check: Check,
+    found: Checks,
+    givers: Mapping[str, str],
+    variables: Mapping[str, Mapping[str, str]],
+    built_in: tuple[str, ...],
 ) -> Iterator[tuple[str, str, str]]:
     key = f"checks.{check.name}"
     names = tuple(found.checks)
     for other in check.needs:
         if other not in found.checks:
-            yield check.where, key, f"{other!r} is no check; {nearest(other, names) or 'there are ' + listed(names)}"
+            yield (
+                check.where,
+                key,
+                f"{other!r} is no check; {nearest(other, names) or 'there are ' + listed(names)}",
+            )
     for name in check.environments:
         if name not in variables:
             yield (
                 check.where,
                 key,
-                f"{name!r} is no environment; {nearest(name, tuple(variables)) or 'there are ' + listed(tuple(variables))}",
+                (
+                    f"{name!r} is no environment;"
+                    f" {nearest(name, tuple(variables)) or 'there are ' + listed(tuple(variables))}"
+                ),
             )
     wanted = check.environments or tuple(variables) or ("",)
     for secret in sorted(check.uses & found.secrets.keys()):
@@ -236,15 +360,31 @@ def _dangling(
             lacking = [one for one in wanted if name not in variables.get(one, {})]
             if lacking:
                 of = f" of environment {lacking[0]!r}" if lacking[0] else ""
-                near = nearest(name, tuple(variables.get(lacking[0], {}))) or "a secret's name can only hold variables of `vars`"
-                yield check.where, key, f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no variable{of}; {near}"
+                near = (
+                    nearest(name, tuple(variables.get(lacking[0], {})))
+                    or "a secret's name can only hold variables of `vars`"
+                )
+                yield (
+                    check.where,
+                    key,
+                    (
+                        f"the name of secret `{{{secret}}}` holds `{{{name}}}`, which is no"
+                        f" variable{of}; {near}"
+                    ),
+                )
     for name in sorted(check.uses - found.secrets.keys() - givers.keys() - set(built_in)):
         lacking = [one for one in wanted if name not in variables.get(one, {})]
         if lacking:
-            near = nearest(name, (*found.secrets, *givers, *built_in, *variables.get(lacking[0], {})))
+            near = nearest(
+                name, (*found.secrets, *givers, *built_in, *variables.get(lacking[0], {}))
+            )
             of = f" of environment {lacking[0]!r}" if lacking[0] else ""
             hint = near or "to mean the braces themselves, write each of them twice"
-            yield check.where, key, f"`{{{name}}}` is no variable{of}, secret or captured value; {hint}"
+            yield (
+                check.where,
+                key,
+                f"`{{{name}}}` is no variable{of}, secret or captured value; {hint}",
+            )
 
 
 def waits(check: Check, givers: Mapping[str, str]) -> frozenset[str]:
@@ -261,7 +401,9 @@ def _cycle(waiting: Mapping[str, frozenset[str]]) -> list[str] | None:
     from graphlib import CycleError, TopologicalSorter
 
     try:
-        TopologicalSorter({name: sorted(others & waiting.keys()) for name, others in waiting.items()}).prepare()
+        TopologicalSorter(
+            {name: sorted(others & waiting.keys()) for name, others in waiting.items()}
+        ).prepare()
     except CycleError as error:
         return [str(name) for name in error.args[1]]
     return None
@@ -277,4 +419,11 @@ def resolved(words: tuple[str, ...], found: Checks) -> tuple[tuple[str, ...], tu
     tags = {tag for check in found.checks.values() for tag in check.tags}
     unknown = tuple(word for word in words if word not in found.checks and word not in tags)
     wanted = set(words)
-    return tuple(name for name, check in found.checks.items() if name in wanted or wanted & set(check.tags)), unknown
+    return (
+        tuple(
+            name
+            for name, check in found.checks.items()
+            if name in wanted or wanted & set(check.tags)
+        ),
+        unknown,
+    )

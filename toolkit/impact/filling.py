@@ -1,4 +1,6 @@
-"""What names become when an environment's variables are filled in: which are left with a hole, and which targets then change one thing."""
+"""What names become when an environment's variables are filled in: which are left with a hole, and
+which targets then change one thing.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +18,9 @@ Found = tuple[str, tuple[str | int, ...]]
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BORDERS = "-_/.:@ "
-"""What separates the parts of a name: an empty part between two of them, or at an end, was meant to be filled in."""
+"""What separates the parts of a name: an empty part between two of them, or at an end, was meant to
+be filled in.
+"""
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
@@ -25,10 +29,11 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
 
 
 def holes(rules: Rules) -> Iterator[Found | None]:
-    """The empty variables that leave a hole in a name, each at its place in `vars`; None for each name that was looked at.
+    """The empty variables that leave a hole in a name, each at its place in `vars`; None for each
+    name that was looked at.
 
-    A variable may be empty where that makes a name all the same, as in `api{suffix}`, and in what is no name: a value of `env` or of
-    `parameters` may be empty, too.
+    A variable may be empty where that makes a name all the same, as in `api{suffix}`, and in what
+    is no name: a value of `env` or of `parameters` may be empty, too.
     """
     empty: dict[str, list[Environment]] = {}
     for environment in rules.environments.values():
@@ -43,7 +48,9 @@ def holes(rules: Rules) -> Iterator[Found | None]:
             for variable in sorted(empty.keys() & set(_VARIABLE.findall(text))):
                 for environment in empty[variable]:
                     yield None
-                    if (environment.name, variable) in told or not is_hole(text, variable, environment.vars):
+                    if (environment.name, variable) in told or not is_hole(
+                        text, variable, environment.vars
+                    ):
                         continue
                     told.add((environment.name, variable))
                     setting = ".".join(map(str, ("targets", name, *keys)))
@@ -52,7 +59,9 @@ def holes(rules: Rules) -> Iterator[Found | None]:
 
 
 def is_hole(text: str, variable: str, variables: Mapping[str, str]) -> bool:
-    """Whether a name is none without the value of an empty variable: that would be all of it, or a whole part of it."""
+    """Whether a name is none without the value of an empty variable: that would be all of it, or a
+    whole part of it.
+    """
     mark = f"{{{variable}}}"
     others = {name: value.strip() for name, value in variables.items() if name != variable}
     parts = fill(text, others).split(mark)
@@ -63,8 +72,12 @@ def _ends(char: str) -> bool:
     return not char or char in _BORDERS
 
 
-def _names(settings: Any, empty: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Each setting that must not be empty, or has to look like something, and holds one of these variables."""
+def _names(
+    settings: Any, empty: Mapping[str, object]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each setting that must not be empty, or has to look like something, and holds one of these
+    variables.
+    """
     if not any(f"{{{variable}}}" in repr(settings) for variable in empty):
         return
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), msgspec.to_builtins(settings))]
@@ -79,12 +92,16 @@ def _names(settings: Any, empty: Mapping[str, object]) -> Iterator[tuple[tuple[s
 
 
 def _is_name(settings: type[Any], keys: Sequence[str | int]) -> bool:
-    metas = [part for part in annotations(annotation(settings, list(keys))) if isinstance(part, Meta)]
+    metas = [
+        part for part in annotations(annotation(settings, list(keys))) if isinstance(part, Meta)
+    ]
     return any(meta.min_length or meta.pattern for meta in metas)
 
 
 def shared(writes: Mapping[str, Sequence[Written]], rules: Rules) -> Iterator[Found | None]:
-    """The targets that change what another one changes, in any environment; None for each name that was filled in."""
+    """The targets that change what another one changes, in any environment; None for each name that
+    was filled in.
+    """
     fixed = _Writers()
     open_: list[tuple[str, Written]] = []
     for target, things in writes.items():
@@ -98,12 +115,20 @@ def shared(writes: Mapping[str, Sequence[Written]], rules: Rules) -> Iterator[Fo
         return
     told = set[tuple[str, str]]()
     for environment in rules.environments.values():
-        for region in environment.regions if any("{region}" in repr(thing) for _, thing in open_) else environment.regions[:1] or ("",):
+        for region in (
+            environment.regions
+            if any("{region}" in repr(thing) for _, thing in open_)
+            else environment.regions[:1] or ("",)
+        ):
             here = _Writers(fixed)
             variables = {"region": region, **environment.vars}
             for target, thing in open_:
                 yield None
-                name = Written(thing.what, fill(thing.name, variables), thing.part and fill(thing.part, variables))
+                name = Written(
+                    thing.what,
+                    fill(thing.name, variables),
+                    thing.part and fill(thing.part, variables),
+                )
                 other = here.add(target, name)
                 if other is not None and (target, other) not in told:
                     told.add((target, other))
@@ -127,11 +152,16 @@ class _Writers:
     def of(self, target: str, thing: Written) -> str | None:
         """Whoever changes that part of it, or all of it."""
         parts = self._parts.get((thing.what, thing.name), {})
-        meant = parts if thing.part is None else [part for part in (thing.part, None) if part in parts]
+        meant = (
+            parts if thing.part is None else [part for part in (thing.part, None) if part in parts]
+        )
         other = next((parts[part] for part in meant if parts[part] != target), None)
         return other if other is not None or self._also is None else self._also.of(target, thing)
 
 
 def _both(target: str, other: str, thing: Written, where: str) -> str:
     part = f" ({thing.part})" if thing.part else ""
-    return f"it changes the {thing.what} {thing.name!r}{part}{where}, as target {other!r} does; each needs its own"
+    return (
+        f"it changes the {thing.what} {thing.name!r}{part}{where}, as target {other!r} does; each"
+        " needs its own"
+    )

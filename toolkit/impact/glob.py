@@ -1,10 +1,13 @@
-"""What does a pattern mean? One pattern becomes plain alternatives, and each of those a regular expression in linear time.
+"""What does a pattern mean? One pattern becomes plain alternatives, and each of those a regular
+expression in linear time.
 
-The dialect is picomatch's with dotfiles matching (docs/patterns.md): anchored at the repository's root, `*` and `?` stay inside
-one segment, `**` crosses segments, `[a-z]`, `{a,b}`, `\\` before a special character. Braces, `[id]` (a class, or a folder of that
-very name) and a `**` inside a segment are written out first, so that what is left is a list of segments, each a literal, `**`, or
-single characters between stars. For such a list the earliest match of every part is as good as any later one, which is
-what makes the atomic groups below right, and the match free of exponential backtracking.
+The dialect is picomatch's with dotfiles matching (docs/patterns.md): anchored at the repository's
+root, `*` and `?` stay inside one segment, `**` crosses segments, `[a-z]`, `{a,b}`, `\\` before a
+special character. Braces, `[id]` (a class, or a folder of that very name) and a `**` inside a
+segment are written out first, so that what is left is a list of segments, each a literal, `**`, or
+single characters between stars. For such a list the earliest match of every part is as good as any
+later one, which is what makes the atomic groups below right, and the match free of exponential
+backtracking.
 """
 
 import re
@@ -19,7 +22,9 @@ MOST_ALTERNATIVES = 1024
 """The most plain alternatives that one pattern may stand for."""
 
 MOST_INNER = 4
-"""The most `**` that a pattern may have inside of names: each doubles what it stands for, and what that costs."""
+"""The most `**` that a pattern may have inside of names: each doubles what it stands for, and what
+that costs.
+"""
 
 MOST_NESTING = 16
 """How deep braces may stand in braces."""
@@ -29,11 +34,16 @@ STAR = "\0*"
 ANY = "\0[^/]"
 
 Segment = str | tuple[str, ...]
-"""A literal or GLOBSTAR, or a tuple of characters, STAR, and NUL + a regular expression for one character."""
+"""A literal or GLOBSTAR, or a tuple of characters, STAR, and NUL + a regular expression for one
+character.
+"""
 
 Plain = tuple[Segment, ...]
 
-_TOO_MANY = f"its braces, `[…]` and `**` inside of names stand for more than {MOST_ALTERNATIVES} patterns; split it"
+_TOO_MANY = (
+    f"its braces, `[…]` and `**` inside of names stand for more than {MOST_ALTERNATIVES} patterns;"
+    " split it"
+)
 _SPECIAL = frozenset("*?[]{}()!\\, ")
 _UNUSUAL = frozenset("?[{(\\")
 _NO_LITERAL_BRACKET = frozenset("-*+?.^${}(|)[]\\!")
@@ -61,7 +71,12 @@ def alternatives(pattern: str) -> list[Plain]:
         simple = _simple(pattern)
         if simple is not None:
             return [simple]
-    found = list(islice((plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)), MOST_ALTERNATIVES + 1))
+    found = list(
+        islice(
+            (plain for tokens in _Parser(pattern).parse() for plain in _segments(tokens)),
+            MOST_ALTERNATIVES + 1,
+        )
+    )
     if not found:
         raise PatternError("it can never match: every alternative has an empty, `.` or `..` folder")
     if len(found) > MOST_ALTERNATIVES:
@@ -70,7 +85,9 @@ def alternatives(pattern: str) -> list[Plain]:
 
 
 def _simple(pattern: str) -> Plain | None:
-    """The one alternative of a pattern that has no magic but stars; None if a `**` is inside a segment, or if it is repeated."""
+    """The one alternative of a pattern that has no magic but stars; None if a `**` is inside a
+    segment, or if it is repeated.
+    """
     plain: list[Segment] = []
     for segment in pattern.split("/"):
         if "*" not in segment:
@@ -96,9 +113,14 @@ def _refuse_what_never_matches(pattern: str) -> None:
     if pattern[0] == "!":
         raise PatternError("it has more than one `!`; write one or none")
     if pattern[0] == "/":
-        raise PatternError(f"it can never match: paths start at the repository's root without a slash; write `{_mended(pattern)}`")
+        raise PatternError(
+            "it can never match: paths start at the repository's root without a slash; write"
+            f" `{_mended(pattern)}`"
+        )
     if pattern[-1] == "/":
-        raise PatternError(f"it can never match: git names files, not folders; write `{_mended(pattern)}`")
+        raise PatternError(
+            f"it can never match: git names files, not folders; write `{_mended(pattern)}`"
+        )
     if pattern[-1].isspace() and not pattern.endswith("\\ "):
         raise PatternError(f"it ends in white space; write `{_mended(pattern)}`")
     if "." in pattern or "//" in pattern:
@@ -108,19 +130,31 @@ def _refuse_what_never_matches(pattern: str) -> None:
 def _refuse_dots(pattern: str) -> None:
     segments = pattern.split("/")
     if ".." in segments:
-        raise PatternError("it can never match: `..` leaves the repository; write the path from the repository's root")
+        raise PatternError(
+            "it can never match: `..` leaves the repository; write the path from the repository's"
+            " root"
+        )
     if "." in segments or "" in segments:
-        raise PatternError(f"it can never match: no path has an empty or `.` folder; write `{_mended(pattern)}`")
+        raise PatternError(
+            f"it can never match: no path has an empty or `.` folder; write `{_mended(pattern)}`"
+        )
 
 
 def _mended(pattern: str) -> str:
-    """The pattern without empty and `.` folders and white space at its end, and with all that is in a folder for the folder."""
+    """The pattern without empty and `.` folders and white space at its end, and with all that is in
+    a folder for the folder.
+    """
     *folders, last = pattern.rstrip().split("/")
-    return "/".join(segment for segment in (*folders, last or "**") if segment not in ("", ".")) or "**"
+    return (
+        "/".join(segment for segment in (*folders, last or "**") if segment not in ("", "."))
+        or "**"
+    )
 
 
 class _Parser:
-    """Turns a pattern into its alternatives, each a tuple of tokens: characters, `/`, STAR, GLOBSTAR, NUL + regex."""
+    """Turns a pattern into its alternatives, each a tuple of tokens: characters, `/`, STAR,
+    GLOBSTAR, NUL + regex.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -148,7 +182,10 @@ class _Parser:
         if char == "\\":
             return self._escape(at, end)
         if char in "*?@+!" and at + 1 < end and text[at + 1] == "(":
-            raise PatternError(f"`{char}(…)` is not supported; write the alternatives in braces, `{{a,b}}`, or `\\(` for a parenthesis")
+            raise PatternError(
+                f"`{char}(…)` is not supported; write the alternatives in braces, `{{a,b}}`, or"
+                " `\\(` for a parenthesis"
+            )
         if char == "*":
             stop = at
             while stop < end and text[stop] == "*":
@@ -161,7 +198,9 @@ class _Parser:
         if char == "{":
             return self._brace(at, end)
         if char == "(" and "|" in text[at : self._closing_parenthesis(at, end)]:
-            raise PatternError("`(a|b)` is not supported; write `{a,b}`, or `\\(` for a parenthesis")
+            raise PatternError(
+                "`(a|b)` is not supported; write `{a,b}`, or `\\(` for a parenthesis"
+            )
         return [(char,)], at + 1
 
     def _closing_parenthesis(self, at: int, end: int) -> int:
@@ -170,7 +209,10 @@ class _Parser:
 
     def _escape(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
         if at + 1 >= end or self.pattern[at + 1] not in _SPECIAL:
-            raise PatternError("a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders write `/`")
+            raise PatternError(
+                "a backslash may only stand before one of *?[]{}()!,\\ or a space; between folders"
+                " write `/`"
+            )
         return [(self.pattern[at + 1],)], at + 2
 
     def _bracket(self, at: int, end: int) -> tuple[list[tuple[str, ...]], int]:
@@ -178,7 +220,9 @@ class _Parser:
         content = self.pattern[inner:close]
         if "/" in content:
             raise PatternError("a character class cannot hold `/`")
-        options: list[tuple[str, ...]] = [("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)]
+        options: list[tuple[str, ...]] = [
+            ("\0" + _char_class(content, negated=self.pattern[at + 1] in "!^"),)
+        ]
         if _NO_LITERAL_BRACKET.isdisjoint(self.pattern[at + 1 : close]):
             options.append(tuple(self.pattern[at : close + 1]))
         return options, close + 1
@@ -204,7 +248,9 @@ class _Parser:
         content = self.pattern[at + 1 : close]
         if not commas and ".." in content:
             return [("\0" + _range(content),)], close + 1
-        if not commas:  # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders
+        if (
+            not commas
+        ):  # picomatch takes `{a}` as it stands, and so do templates' `{{name}}` folders
             return [("{", *inner, "}") for inner in self._sequence(at + 1, close)], close + 1
         bounds = [at, *commas, close]
         return [one for a, b in pairwise(bounds) for one in self._sequence(a + 1, b)], close + 1
@@ -222,7 +268,9 @@ class _Parser:
             elif char == "{":
                 depth += 1
                 if depth > MOST_NESTING:
-                    raise PatternError(f"its braces are nested deeper than {MOST_NESTING} levels; split it")
+                    raise PatternError(
+                        f"its braces are nested deeper than {MOST_NESTING} levels; split it"
+                    )
             elif char == "}":
                 depth -= 1
                 if depth == 0:
@@ -236,7 +284,10 @@ class _Parser:
 def _range(content: str) -> str:
     first, _, last = content.partition("..")
     if len(first) != 1 or len(last) != 1 or not (first + last).isalnum():
-        raise PatternError(f"`{{{content}}}` is not supported; a range is between two letters or digits, or write `{{a,b}}`")
+        raise PatternError(
+            f"`{{{content}}}` is not supported; a range is between two letters or digits, or write"
+            " `{a,b}`"
+        )
     low, high = sorted((first, last))
     return f"[{low}-{high}]"
 
@@ -249,7 +300,9 @@ def _char_class(content: str, negated: bool) -> str:
         posix = re.compile(r"\[:([a-z]*):\]").match(content, at)
         if posix:
             if posix[1] not in _POSIX:
-                raise PatternError(f"`{posix[0]}` is no character class; there are {', '.join(sorted(_POSIX))}")
+                raise PatternError(
+                    f"`{posix[0]}` is no character class; there are {', '.join(sorted(_POSIX))}"
+                )
             parts.append(_POSIX[posix[1]])
             at = posix.end()
             continue
@@ -275,13 +328,18 @@ def _class_char(content: str, at: int) -> tuple[str, int]:
 
 
 def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
-    """The plain alternatives of one token sequence: none if a segment is one that no path has, several if a `**` is inside a segment."""
+    """The plain alternatives of one token sequence: none if a segment is one that no path has,
+    several if a `**` is inside a segment.
+    """
     split = list(_split(tokens))
     if any(segment in _NO_NAMES for segment in split):
         return
     inside = _inner_globstars(tokens)
     if len(inside) > MOST_INNER:
-        raise PatternError(f"it has more than {MOST_INNER} `**` inside of names, which stand for {2 ** len(inside)} patterns; split it")
+        raise PatternError(
+            f"it has more than {MOST_INNER} `**` inside of names, which stand for"
+            f" {2 ** len(inside)} patterns; split it"
+        )
     if inside:
         before, after = tokens[: inside[0]], tokens[inside[0] + 1 :]
         yield from _segments((*before, STAR, *after))
@@ -302,7 +360,11 @@ def _segments(tokens: tuple[str, ...]) -> Iterator[Plain]:
 def _inner_globstars(tokens: tuple[str, ...]) -> list[int]:
     """Where a `**` is only part of a segment."""
     ends = ("/", *tokens, "/")
-    return [at for at, token in enumerate(tokens) if token is GLOBSTAR and not ends[at] == "/" == ends[at + 2]]
+    return [
+        at
+        for at, token in enumerate(tokens)
+        if token is GLOBSTAR and not ends[at] == "/" == ends[at + 2]
+    ]
 
 
 def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -315,7 +377,11 @@ def _split(tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _merge_stars(segment: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(token for at, token in enumerate(segment) if not (token is STAR and at and segment[at - 1] is STAR))
+    return tuple(
+        token
+        for at, token in enumerate(segment)
+        if not (token is STAR and at and segment[at - 1] is STAR)
+    )
 
 
 def regex(plain: Plain) -> str:
@@ -326,12 +392,15 @@ def regex(plain: Plain) -> str:
 
 
 def folder_regex(plain: Plain) -> str:
-    """For a pattern that ends in `/**`: the regular expression for the folders whose files it matches."""
+    """For a pattern that ends in `/**`: the regular expression for the folders whose files it
+    matches.
+    """
     return _upto(plain) + "(?:/(?s:.*))?"
 
 
 def names_itself(plain: Plain) -> bool:
-    """Whether a pattern that ends in `/**` also matches what stands before that (a submodule is one path).
+    """Whether a pattern that ends in `/**` also matches what stands before that (a submodule is one
+    path).
 
     As in picomatch, `*/**` does not: what ends in a star wants something below it.
     """

@@ -1,4 +1,6 @@
-"""What is odd about the rules, seen against the files that there are: dead, shadowed and overlapping rules, unowned files."""
+"""What is odd about the rules, seen against the files that there are: dead, shadowed and
+overlapping rules, unowned files.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +20,25 @@ INFORMATION = ("overlap", "dead-exclusion", GENERATED)
 
 
 def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Lint:
-    """Look at the rules against the paths that are tracked. `groups` are targets that cover others."""
+    """Look at the rules against the paths that are tracked. `groups` are targets that cover
+    others.
+    """
     seen = _Seen(book, paths)
-    findings = [*_dead(book, seen, paths), *_shadowed(book, seen), *_overlaps(book, seen, frozenset(groups))]
-    return Lint(tuple(sorted(findings, key=lambda finding: finding.line or 0)), len(paths), tuple(_by_folder(seen.unowned)))
+    findings = [
+        *_dead(book, seen, paths),
+        *_shadowed(book, seen),
+        *_overlaps(book, seen, frozenset(groups)),
+    ]
+    return Lint(
+        tuple(sorted(findings, key=lambda finding: finding.line or 0)),
+        len(paths),
+        tuple(_by_folder(seen.unowned)),
+    )
 
 
-def generated(book: RuleBook, found: Mapping[str, Sequence[str]], images: Collection[str]) -> tuple[Finding, ...]:
+def generated(
+    book: RuleBook, found: Mapping[str, Sequence[str]], images: Collection[str]
+) -> tuple[Finding, ...]:
     """A finding for each target whose build takes files that git does not know. `images` are the
     targets that are built by a Dockerfile.
     """
@@ -32,7 +46,8 @@ def generated(book: RuleBook, found: Mapping[str, Sequence[str]], images: Collec
         Finding(
             GENERATED,
             book.line("targets", name),
-            f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the build of {name} (such as {paths[0]})",
+            f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the"
+            f" build of {name} (such as {paths[0]})",
             "keep them out with .dockerignore, or commit them" if name in images else "",
         )
         for name, paths in found.items()
@@ -49,8 +64,12 @@ class _Seen:
         self.ignored: Counter[int] = Counter()
         self.together: Counter[tuple[int, int]] = Counter()
         self.unowned: list[str] = []
-        keys = [(rule, at) for rule, one in enumerate(book.rules.rules) for at in range(len(one.paths))]
-        single = Matcher([[book.rules.rules[rule].paths[at].removeprefix("!")] for rule, at in keys])
+        keys = [
+            (rule, at) for rule, one in enumerate(book.rules.rules) for at in range(len(one.paths))
+        ]
+        single = Matcher(
+            [[book.rules.rules[rule].paths[at].removeprefix("!")] for rule, at in keys]
+        )
         for path in paths:
             self.patterns.update(keys[hit] for hit, _ in single.match(path))
             self._rules(book, path)
@@ -64,7 +83,12 @@ class _Seen:
         if not hits:
             self.unowned.append(path)
         narrow = book.narrowed(name for rule in hits for name in book.rules.rules[rule].deploy)
-        self.useful.update(rule for rule in hits if book.rules.rules[rule].run or not set(book.rules.rules[rule].deploy).isdisjoint(narrow))
+        self.useful.update(
+            rule
+            for rule in hits
+            if book.rules.rules[rule].run
+            or not set(book.rules.rules[rule].deploy).isdisjoint(narrow)
+        )
         self.together.update(combinations(hits, 2))
 
 
@@ -74,12 +98,26 @@ def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding
         dead = [at for at in range(len(rule.paths)) if not seen.patterns[index, at]]
         if not seen.rules[index]:
             hint = next((hint for at in dead if (hint := nearest.to(rule.paths[at]))), "")
-            yield Finding("dead-rule", book.line("rules", index), f"rule {rule.name!r} matches no tracked file", hint)
+            yield Finding(
+                "dead-rule",
+                book.line("rules", index),
+                f"rule {rule.name!r} matches no tracked file",
+                hint,
+            )
             continue
         for at in dead:
             hint = nearest.to(rule.paths[at])
-            code, does = ("dead-exclusion", "excludes") if rule.paths[at].startswith("!") else ("dead-pattern", "matches")
-            yield Finding(code, book.line("rules", index, "paths", at), f"{rule.paths[at]!r} {does} no tracked file", hint)
+            code, does = (
+                ("dead-exclusion", "excludes")
+                if rule.paths[at].startswith("!")
+                else ("dead-pattern", "matches")
+            )
+            yield Finding(
+                code,
+                book.line("rules", index, "paths", at),
+                f"{rule.paths[at]!r} {does} no tracked file",
+                hint,
+            )
 
 
 def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
@@ -87,20 +125,34 @@ def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
         matched = seen.rules[index]
         if matched and seen.ignored[index] == matched:
             yield Finding(
-                "ignored-rule", book.line("rules", index), f"all files of rule {rule.name!r} are ignored, so it never calls for anything"
+                "ignored-rule",
+                book.line("rules", index),
+                f"all files of rule {rule.name!r} are ignored, so it never calls for anything",
             )
         elif matched and not seen.useful[index]:
-            message = f"rule {rule.name!r} never counts: narrower rules match all that it matches ({_files(matched)})"
+            message = (
+                f"rule {rule.name!r} never counts: narrower rules match all that it matches"
+                f" ({_files(matched)})"
+            )
             yield Finding("shadowed-rule", book.line("rules", index), message)
 
 
 def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[Finding]:
-    """Rules with files in common and other targets. One that deploys a group is meant to be wider than others."""
+    """Rules with files in common and other targets. One that deploys a group is meant to be wider
+    than others.
+    """
     for (one, other), number in sorted(seen.together.items()):
         first, second = book.rules.rules[one], book.rules.rules[other]
         both = {*first.deploy, *second.deploy}
-        if first.deploy and second.deploy and set(first.deploy) != set(second.deploy) and groups.isdisjoint(both):
-            message = f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
+        if (
+            first.deploy
+            and second.deploy
+            and set(first.deploy) != set(second.deploy)
+            and groups.isdisjoint(both)
+        ):
+            message = (
+                f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
+            )
             yield Finding("overlap", book.line("rules", other), message)
 
 
@@ -119,7 +171,9 @@ def _folders(paths: Sequence[str]) -> set[str]:
 
 
 class _Nearest:
-    """What patterns that match nothing may have meant; told of the first ones only, since looking for it takes time."""
+    """What patterns that match nothing may have meant; told of the first ones only, since looking
+    for it takes time.
+    """
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._folders = _folders(paths)
@@ -139,15 +193,28 @@ class _Nearest:
             return f"it is a folder; did you mean '{literal}/**'?"
         tail = pattern[len(literal) :]
         names = self._folders if tail else self._names
-        same = [one for one in names if one.lower() == literal.lower() or one.endswith(f"/{literal}")]
-        close = sorted(same) or get_close_matches(literal, sorted(names) if len(names) < MOST_COMPARED else [], 1, 0.75)
-        return f"did you mean '{close[0]}{tail or ('/**' if close[0] in self._folders else '')}'?" if close else ""
+        same = [
+            one for one in names if one.lower() == literal.lower() or one.endswith(f"/{literal}")
+        ]
+        close = sorted(same) or get_close_matches(
+            literal, sorted(names) if len(names) < MOST_COMPARED else [], 1, 0.75
+        )
+        return (
+            f"did you mean '{close[0]}{tail or ('/**' if close[0] in self._folders else '')}'?"
+            if close
+            else ""
+        )
 
 
 def _by_folder(paths: Sequence[str]) -> list[tuple[str, int]]:
-    """How many paths are below each top folder, the fullest first; a path that is alone there stands by itself."""
+    """How many paths are below each top folder, the fullest first; a path that is alone there
+    stands by itself.
+    """
     folders: dict[str, list[str]] = {}
     for path in paths:
         folders.setdefault(path.split("/", 1)[0] + "/" if "/" in path else path, []).append(path)
-    counts = [(folder if len(inside) > 1 else inside[0], len(inside)) for folder, inside in folders.items()]
+    counts = [
+        (folder if len(inside) > 1 else inside[0], len(inside))
+        for folder, inside in folders.items()
+    ]
     return sorted(counts, key=lambda found: (-found[1], found[0]))

@@ -1,18 +1,31 @@
-"""Which rules match a path? The patterns of all rules at once, looked up instead of tried one after the other.
+"""Which rules match a path? The patterns of all rules at once, looked up instead of tried one after
+the other.
 
-A pattern is filed under its literal leading folder, and there by what its last segment pins down: nothing (`dir/**`), a file name,
-an extension, or no more than a regular expression, compiled when the first path reaches it. For a path's folder the few shelves that
-apply are merged once; the paths of that folder then cost a slice and one or two dictionary look-ups each. A path is any string
+A pattern is filed under its literal leading folder, and there by what its last segment pins down:
+nothing (`dir/**`), a file name, an extension, or no more than a regular expression, compiled when
+the first path reaches it. For a path's folder the few shelves that apply are merged once; the paths
+of that folder then cost a slice and one or two dictionary look-ups each. A path is any string
 without a NUL.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from toolkit.impact.glob import GLOBSTAR, STAR, PatternError, Plain, alternatives, folder_regex, names_itself, regex
+from toolkit.impact.glob import (
+    GLOBSTAR,
+    STAR,
+    PatternError,
+    Plain,
+    alternatives,
+    folder_regex,
+    names_itself,
+    regex,
+)
 
 Hit = tuple[int, int]
-"""The index of a rule in the list given, and of the positive pattern that matched first (-1: the rule has only `!` patterns)."""
+"""The index of a rule in the list given, and of the positive pattern that matched first (-1: the
+rule has only `!` patterns).
+"""
 
 
 class _Regex:
@@ -34,9 +47,20 @@ _Entry = tuple[int, _Regex | None]
 
 
 class _Shelf:
-    """The patterns with one literal leading folder. The `own_` ones are for files in that very folder, not below."""
+    """The patterns with one literal leading folder. The `own_` ones are for files in that very
+    folder, not below.
+    """
 
-    __slots__ = ("below", "extensions", "folders", "loose", "names", "own_extensions", "own_loose", "own_names")
+    __slots__ = (
+        "below",
+        "extensions",
+        "folders",
+        "loose",
+        "names",
+        "own_extensions",
+        "own_loose",
+        "own_names",
+    )
 
     def __init__(self) -> None:
         self.below: list[int] = []
@@ -50,7 +74,9 @@ class _Shelf:
 
 
 class _Merged:
-    """Everything that can match a file of one folder: a pattern id each, or what has to hold for it."""
+    """Everything that can match a file of one folder: a pattern id each, or what has to hold for
+    it.
+    """
 
     __slots__ = ("always", "extensions", "loose", "names", "plain")
 
@@ -81,14 +107,16 @@ class _Merged:
 class Matcher:
     """Matches paths against lists of patterns, `!` patterns excluding, whatever their order.
 
-    `lists` holds one sequence of patterns a rule. Raises PatternError with the index of the list and the pattern as attributes
-    `rule` and `pattern` set.
+    `lists` holds one sequence of patterns a rule. Raises PatternError with the index of the list
+    and the pattern as attributes `rule` and `pattern` set.
     """
 
     def __init__(self, lists: Iterable[Sequence[str]]) -> None:
         self._shelves: dict[str, _Shelf] = {}
         self._deepest = 0
-        self._patterns: list[tuple[int, int, bool]] = []  # pattern id -> rule, index in the rule, negative
+        self._patterns: list[
+            tuple[int, int, bool]
+        ] = []  # pattern id -> rule, index in the rule, negative
         self._merged: dict[str, _Merged] = {}
         self._shared: dict[tuple[object, ...], _Merged] = {}
         self._hits: dict[tuple[int, ...], tuple[Hit, ...]] = {}
@@ -114,7 +142,13 @@ class Matcher:
         if merged.extensions:
             suffixes = merged.extensions.get(name[name.rfind(".") :])
             if suffixes:
-                ids += tuple([one for suffix, one, test in suffixes if name.endswith(suffix) and (test is None or test(path))])
+                ids += tuple(
+                    [
+                        one
+                        for suffix, one, test in suffixes
+                        if name.endswith(suffix) and (test is None or test(path))
+                    ]
+                )
         for one, test in merged.loose:
             if test(path):
                 ids += (one,)
@@ -133,13 +167,17 @@ class Matcher:
         return hits
 
     def _merge(self, folder: str) -> _Merged:
-        """What applies in a folder: the shelves of the folder and of its ancestors, as deep as any pattern's literal folder."""
+        """What applies in a folder: the shelves of the folder and of its ancestors, as deep as any
+        pattern's literal folder.
+        """
         shelves: list[tuple[_Shelf, bool]] = []
         for ancestor in self._ancestors(folder):
             shelf = self._shelves.get(ancestor)
             if shelf is not None:
                 shelves.append((shelf, ancestor == folder))
-        in_folders = tuple(one for shelf, _ in shelves for one, test in shelf.folders if test(folder))
+        in_folders = tuple(
+            one for shelf, _ in shelves for one, test in shelf.folders if test(folder)
+        )
         key = (in_folders, *((id(shelf), own) for shelf, own in shelves))
         merged = self._shared.get(key)
         if merged is None:
@@ -189,7 +227,11 @@ class Matcher:
     def _file(self, one: int, plain: Plain) -> None:
         """Put one plain alternative on the shelf of its literal leading folder."""
         literal = 0
-        while literal < len(plain) and isinstance(plain[literal], str) and plain[literal] is not GLOBSTAR:
+        while (
+            literal < len(plain)
+            and isinstance(plain[literal], str)
+            and plain[literal] is not GLOBSTAR
+        ):
             literal += 1
         lead, rest = plain[:literal], plain[literal:]
         if not rest:
@@ -210,7 +252,9 @@ class Matcher:
             self._shelf("/".join(folders)).own_names.setdefault(name, []).append((one, None))  # type: ignore[arg-type]
 
     def _file_folders(self, one: int, lead: Plain, plain: Plain) -> None:
-        """`**/dir/**`: decided by the folder alone, but for a submodule (or file) that the rest names."""
+        """`**/dir/**`: decided by the folder alone, but for a submodule (or file) that the rest
+        names.
+        """
         shelf = self._shelf("/".join(lead))  # type: ignore[arg-type]
         shelf.folders.append((one, _Regex(folder_regex(plain))))
         if names_itself(plain):
@@ -226,15 +270,21 @@ class Matcher:
         else:
             self._file_name(shelf, one, last, regex(plain), own=False)
 
-    def _file_name(self, shelf: _Shelf, one: int, last: str | tuple[str, ...], test: str | None, own: bool) -> None:
-        """File by what `last` pins down; `test` is the regular expression that must hold besides (None: nothing)."""
+    def _file_name(
+        self, shelf: _Shelf, one: int, last: str | tuple[str, ...], test: str | None, own: bool
+    ) -> None:
+        """File by what `last` pins down; `test` is the regular expression that must hold besides
+        (None: nothing).
+        """
         checked = None if test is None else _Regex(test)
         suffix = _suffix(last)
         if isinstance(last, str):
             (shelf.own_names if own else shelf.names).setdefault(last, []).append((one, checked))
         elif suffix:
             extension = suffix[suffix.rfind(".") :]
-            (shelf.own_extensions if own else shelf.extensions).setdefault(extension, []).append((suffix, one, checked))
+            (shelf.own_extensions if own else shelf.extensions).setdefault(extension, []).append(
+                (suffix, one, checked)
+            )
         else:
             (shelf.own_loose if own else shelf.loose).append((one, checked or _Regex("(?s:.*)")))
 
@@ -247,7 +297,9 @@ def _own_test(last: str | tuple[str, ...], plain: Plain) -> str | None:
 
 
 def _suffix(last: str | tuple[str, ...]) -> str:
-    """The literal end of a segment from its first dot on, empty where there is none: `*.test.ts` -> `.test.ts`."""
+    """The literal end of a segment from its first dot on, empty where there is none: `*.test.ts` ->
+    `.test.ts`.
+    """
     if isinstance(last, str):
         return ""
     at = len(last)

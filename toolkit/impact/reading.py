@@ -1,5 +1,6 @@
-"""Tables of a TOML file become structs, or problems: each with its line, the key, and what was expected. What rules.toml and the files
-that it includes have in common."""
+"""Tables of a TOML file become structs, or problems: each with its line, the key, and what was
+expected. What rules.toml and the files that it includes have in common.
+"""
 
 import re
 from collections.abc import Iterator
@@ -21,13 +22,16 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 _NAME = re.compile(NAME)
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
 _CREDENTIAL = re.compile(
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|hooks\.slack\.com/services/|api\.render\.com/deploy/|-----BEGIN"
+    r" [A-Z ]*PRIVATE KEY"
 )
 _CREDENTIAL_MARKS = ("AKIA", "ASIA", "hooks.slack.com", "api.render.com", "PRIVATE KEY")
 
 
 class TooMany(Exception):
-    """There are more problems than anybody reads at once, and finding the nearest word for each takes time."""
+    """There are more problems than anybody reads at once, and finding the nearest word for each
+    takes time.
+    """
 
 
 def seconds(duration: str) -> int | None:
@@ -63,10 +67,16 @@ class Reader:
 
     def refuse_credentials(self) -> None:
         """A problem if the text holds what looks like a credential."""
-        found = _CREDENTIAL.search(self.text) if any(mark in self.text for mark in _CREDENTIAL_MARKS) else None
+        found = (
+            _CREDENTIAL.search(self.text)
+            if any(mark in self.text for mark in _CREDENTIAL_MARKS)
+            else None
+        )
         if found:
             line = self.text.count("\n", 0, found.start()) + 1
-            message = "this looks like a credential; keep it in the environment or in a secret store"
+            message = (
+                "this looks like a credential; keep it in the environment or in a secret store"
+            )
             self.problems.append(Problem(line, "", message))
 
     def convert(self, table: object, into: type[Any], *keys: str | int) -> Any:
@@ -81,7 +91,11 @@ class Reader:
     def named(self, name: str, table: object, into: type[Any], section: str) -> Any:
         """The same for a table that somebody gave a name."""
         if not _NAME.fullmatch(name):
-            self.wrong("a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts", section, name)
+            self.wrong(
+                "a name is made of letters, digits, `_`, `-` and `.`, with `/` between parts",
+                section,
+                name,
+            )
             return None
         return self.convert(table, into, section, name)
 
@@ -105,20 +119,37 @@ class Reader:
         return found or 0
 
     def _explain(self, message: str, into: type[Any]) -> tuple[list[str | int], str]:
-        """msgspec's words in ours: the path of the value below the table, and what was expected, with the nearest valid key."""
-        path = [int(index) if index else key for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", message.partition(" - at `")[2])]
+        """msgspec's words in ours: the path of the value below the table, and what was expected,
+        with the nearest valid key.
+        """
+        path = [
+            int(index) if index else key
+            for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", message.partition(" - at `")[2])
+        ]
         said = message.partition(" - at `")[0]
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said, re.DOTALL)
         if unknown:
-            words = (*_fields(into, path), *(self._common if into.__name__ == "Settings" and not path else ()))
-            return [*path, unknown[1]], f"unknown key; {nearest(unknown[1], words) or 'there are ' + listed(words)}"
+            words = (
+                *_fields(into, path),
+                *(self._common if into.__name__ == "Settings" and not path else ()),
+            )
+            return [
+                *path,
+                unknown[1],
+            ], f"unknown key; {nearest(unknown[1], words) or 'there are ' + listed(words)}"
         missing = re.fullmatch(r"Object missing required field `(.*)`", said)
         if missing:
             return path, f"`{missing[1]}` is missing"
         if " matching regex " in said:
             described = _described(into, path)
             return path, f"expected {described[:1].lower()}{described[1:].rstrip('.')}"
-        for ours, theirs in (("an array", "array"), ("a table", "object"), ("text", "str"), ("a number", "int"), ("true or false", "bool")):
+        for ours, theirs in (
+            ("an array", "array"),
+            ("a table", "object"),
+            ("text", "str"),
+            ("a number", "int"),
+            ("true or false", "bool"),
+        ):
             said = re.sub(rf"`{theirs}(?: \| null)?`", ours, said)
         return path, said[:1].lower() + said[1:]
 
@@ -132,7 +163,11 @@ def _fields(into: type[Any], path: list[str | int]) -> Iterator[str]:
 
 def _described(into: type[Any], path: list[str | int]) -> str:
     """In words, what the pattern of the text at a path wants."""
-    metas = [part for part in annotations(annotation(into, path)) if isinstance(part, Meta) and part.pattern]
+    metas = [
+        part
+        for part in annotations(annotation(into, path))
+        if isinstance(part, Meta) and part.pattern
+    ]
     return next((meta.description for meta in metas if meta.description), "something else")
 
 
@@ -141,7 +176,9 @@ def annotation(into: Any, path: list[str | int]) -> Any:
     from typing import get_type_hints
 
     for key in path:
-        struct = next((part for part in annotations(into) if hasattr(part, "__struct_fields__")), None)
+        struct = next(
+            (part for part in annotations(into) if hasattr(part, "__struct_fields__")), None
+        )
         if isinstance(key, str) and struct is not None:
             into = get_type_hints(struct, include_extras=True).get(key, into)
     return into
@@ -171,8 +208,12 @@ def nearest(word: str, words: tuple[str, ...]) -> str:
 
     if len(word) > LONGEST_COMPARED or len(words) > MOST_COMPARED:
         return ""
-    close = get_close_matches(word.lower(), [one.lower() for one in words if len(one) <= LONGEST_COMPARED], 1, 0.6)
-    return next((f"did you mean {one!r}?" for one in words if close and one.lower() == close[0]), "")
+    close = get_close_matches(
+        word.lower(), [one.lower() for one in words if len(one) <= LONGEST_COMPARED], 1, 0.6
+    )
+    return next(
+        (f"did you mean {one!r}?" for one in words if close and one.lower() == close[0]), ""
+    )
 
 
 def listed(words: tuple[str, ...]) -> str:
@@ -183,9 +224,17 @@ def listed(words: tuple[str, ...]) -> str:
 
 def type_of(value: object) -> str:
     """What a value of TOML is, in words."""
-    return {str: "text", int: "a number", bool: "true or false", list: "an array", dict: "a table"}.get(type(value), type(value).__name__)
+    return {
+        str: "text",
+        int: "a number",
+        bool: "true or false",
+        list: "an array",
+        dict: "a table",
+    }.get(type(value), type(value).__name__)
 
 
 def _dotted(keys: tuple[str | int, ...]) -> str:
     """`rules[3].paths[0]` for ("rules", 3, "paths", 0)."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(
+        "."
+    )

@@ -1,7 +1,8 @@
 """Reads TOML that may be hostile, and says on which line a value stands.
 
-The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute or exhaust the stack. So the text
-is measured first. It also forgets positions; `Lines` finds them again, on demand, in a text that is known to parse.
+The standard library's parser is exact but trusting: a few kilobytes can keep it busy for a minute
+or exhaust the stack. So the text is measured first. It also forgets positions; `Lines` finds them
+again, on demand, in a text that is known to parse.
 """
 
 import re
@@ -18,11 +19,13 @@ MOST_DOTS = 16
 MOST_HEADERS = 40_000
 MOST_VALUES = 200_000
 MOST_ALL_DOTS = 100_000
-"""How many lines may begin like a table's header, how many values there may be, and how many dots outside of quotes: each costs the
-parser the same, however short it is."""
+"""How many lines may begin like a table's header, how many values there may be, and how many dots
+outside of quotes: each costs the parser the same, however short it is.
+"""
 
-# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python 3.11.4. A string that never ends is
-# taken to the end of its line, or of the text: else its end would be looked for again from every quote in it.
+# Atomic groups, not possessive quantifiers: on a group the latter match wrongly before Python
+# 3.11.4. A string that never ends is taken to the end of its line, or of the text: else its end
+# would be looked for again from every quote in it.
 _STRING_OR_COMMENT = re.compile(
     r'"""(?>(?:[^"\\]|\\(?s:.)|"(?!""))*)(?:"{3,5}|\\?\Z)'
     r"|'''(?>(?:[^']|'(?!''))*)(?:'{3,5}|\Z)"
@@ -39,7 +42,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class TomlError(ValueError):
-    """The text is no TOML, or more than anybody writes; `line` is None where the whole of it is meant."""
+    """The text is no TOML, or more than anybody writes; `line` is None where the whole of it is
+    meant.
+    """
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -47,7 +52,9 @@ class TomlError(ValueError):
 
 
 def parse(data: bytes) -> tuple[str, dict[str, Any]]:
-    """The text and its tables. Raises TomlError, at the latest after a second or so, whatever `data` is."""
+    """The text and its tables. Raises TomlError, at the latest after a second or so, whatever
+    `data` is.
+    """
     text = _decode(data)
     _measure(_blank(text))
     try:
@@ -79,7 +86,9 @@ def too_long(size: int | None) -> str:
 
 
 def _blank(text: str) -> str:
-    """The text with every string's characters as `x` and comments as spaces, so that what is left is structure."""
+    """The text with every string's characters as `x` and comments as spaces, so that what is left
+    is structure.
+    """
     return _STRING_OR_COMMENT.sub(_filler, text)
 
 
@@ -87,13 +96,19 @@ def _filler(found: re.Match[str]) -> str:
     whole = found[0]
     if whole[0] == "#":
         return " " * len(whole)
-    return "x" * len(whole) if "\n" not in whole else "".join("\n" if char == "\n" else "x" for char in whole)
+    return (
+        "x" * len(whole)
+        if "\n" not in whole
+        else "".join("\n" if char == "\n" else "x" for char in whole)
+    )
 
 
 def _measure(blank: str) -> None:
     for number, line in enumerate(blank.split("\n"), 1):
         if len(line) > MOST_COLUMNS:
-            raise TomlError(f"the line has {len(line):,} characters; {MOST_COLUMNS:,} are the most", number)
+            raise TomlError(
+                f"the line has {len(line):,} characters; {MOST_COLUMNS:,} are the most", number
+            )
         if line.count(".") > MOST_DOTS:
             raise TomlError(f"the line has more than {MOST_DOTS} dots outside of quotes", number)
     headers = sum(1 for _ in _HEADER.finditer(blank))
@@ -109,7 +124,10 @@ def _measure(blank: str) -> None:
     for found in _BRACKET.finditer(blank):
         depth += 1 if found[0] in "[{" else -1
         if depth > MOST_NESTING:
-            raise TomlError(f"it is nested deeper than {MOST_NESTING} levels", blank.count("\n", 0, found.start()) + 1)
+            raise TomlError(
+                f"it is nested deeper than {MOST_NESTING} levels",
+                blank.count("\n", 0, found.start()) + 1,
+            )
 
 
 class Lines:
@@ -122,7 +140,9 @@ class Lines:
         self._sections = self._find_sections()
 
     def of(self, *keys: str | int) -> int | None:
-        """The line of a value, by keys and indices (`"rules", 2, "paths", 0`); that of the nearest thing around it if it is not found."""
+        """The line of a value, by keys and indices (`"rules", 2, "paths", 0`); that of the nearest
+        thing around it if it is not found.
+        """
         for length in range(len(keys), 0, -1):
             at = self._find(keys[:length])
             if at is not None:
@@ -130,7 +150,9 @@ class Lines:
         return None
 
     def _find_sections(self) -> dict[tuple[str | int, ...], tuple[int, int, int]]:
-        """Path of a table -> where its header, its first line and its end are. The root's path is empty."""
+        """Path of a table -> where its header, its first line and its end are. The root's path is
+        empty.
+        """
         headers = list(self._headers())
         sections: dict[tuple[str | int, ...], tuple[int, int, int]] = {}
         sections[()] = (0, 0, headers[0].start() if headers else len(self._text))
@@ -160,7 +182,9 @@ class Lines:
         return [next((group for group in one.groups() if group is not None), "") for one in found]
 
     @staticmethod
-    def _indexed(words: list[str], counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+    def _indexed(
+        words: list[str], counts: dict[tuple[str | int, ...], int]
+    ) -> tuple[str | int, ...]:
         """A header below an array of tables belongs to its newest element."""
         path: tuple[str | int, ...] = ()
         for position, word in enumerate(words):
@@ -185,12 +209,18 @@ class Lines:
             at = self._key(section, names[:length])
             if at is not None:
                 rest = keys[length:]
-                return self._element(at, section[2], rest[0]) if len(rest) == 1 and isinstance(rest[0], int) else (None if rest else at)
+                return (
+                    self._element(at, section[2], rest[0])
+                    if len(rest) == 1 and isinstance(rest[0], int)
+                    else (None if rest else at)
+                )
         return None
 
     def _key(self, section: tuple[int, int, int], names: Sequence[str | int]) -> int | None:
         dotted = r"[ \t]*\.[ \t]*".join(_written(str(name)) for name in names)
-        for found in re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE).finditer(self._text, section[1], section[2]):
+        for found in re.compile(rf"^[ \t]*{dotted}[ \t]*=", re.MULTILINE).finditer(
+            self._text, section[1], section[2]
+        ):
             if self._blank[found.end() - 1] == "=":
                 return found.end()
         return None
@@ -218,6 +248,8 @@ class Lines:
 
 
 def _written(name: str) -> str:
-    """The regular expression for a key as it may be written: in quotes, or bare if that is possible."""
+    """The regular expression for a key as it may be written: in quotes, or bare if that is
+    possible.
+    """
     forms = [f'"{name}"', f"'{name}'", *([name] if _BARE.fullmatch(name) else [])]
     return f"(?:{'|'.join(map(re.escape, forms))})"

@@ -22,7 +22,9 @@ class Called(Struct, frozen=True, gc=False):
 
 
 class RuleBook:
-    """One version of the rules, ready to be asked. `covered` tells of each group all the targets that it covers, at any depth."""
+    """One version of the rules, ready to be asked. `covered` tells of each group all the targets
+    that it covers, at any depth.
+    """
 
     def __init__(self, rules: Rules, covered: Mapping[str, frozenset[str]]) -> None:
         self.rules = rules
@@ -39,7 +41,9 @@ class RuleBook:
         return bool(hits) and hits[0][0] == 0
 
     def matching(self, change: Change) -> tuple[Hit, ...]:
-        """The rules that match a change: index of the rule, and of its pattern (-1: it only has `!` patterns)."""
+        """The rules that match a change: index of the rule, and of its pattern (-1: it only has `!`
+        patterns).
+        """
         return tuple(
             (rule - 1, pattern)
             for rule, pattern in self._matcher.match(change.path)
@@ -76,20 +80,30 @@ class RuleBook:
         if not rules:
             return Called(self.fallback, (), True)
         return Called(
-            self.narrowed(name for rule in rules for name in rule.deploy), tuple(name for rule in rules for name in rule.run), False
+            self.narrowed(name for rule in rules for name in rule.deploy),
+            tuple(name for rule in rules for name in rule.run),
+            False,
         )
 
     @property
     def fallback(self) -> tuple[str, ...]:
-        """What a path calls for that no rule matches: the target that `unmatched` names, if it names one."""
+        """What a path calls for that no rule matches: the target that `unmatched` names, if it
+        names one.
+        """
         return () if self.rules.unmatched in ("warn", "fail") else (self.rules.unmatched,)
 
     def leaves(self, name: str) -> frozenset[str]:
         """A target itself, or the targets in a group that are no groups."""
-        return self._covered[name] - self._covered.keys() if name in self._covered else frozenset((name,))
+        return (
+            self._covered[name] - self._covered.keys()
+            if name in self._covered
+            else frozenset((name,))
+        )
 
     def in_terms_of(self, today: "RuleBook") -> dict[str, tuple[str, ...]]:
-        """For each group of these rules that is another one today, or none: the targets that it stood for."""
+        """For each group of these rules that is another one today, or none: the targets that it
+        stood for.
+        """
         return {
             name: tuple(sorted(self.leaves(name)))
             for name in self._covered
@@ -101,7 +115,11 @@ class RuleBook:
         place = self._places.get(hit)
         if place is None:
             rule, pattern = self.rules.rules[hit[0]], max(hit[1], 0)
-            place = self._places[hit] = (rule.name, rule.paths[pattern], self.line("rules", hit[0], "paths", pattern))
+            place = self._places[hit] = (
+                rule.name,
+                rule.paths[pattern],
+                self.line("rules", hit[0], "paths", pattern),
+            )
         return Reason(path, *place)
 
     def line(self, *keys: str | int) -> int | None:
@@ -112,7 +130,9 @@ class RuleBook:
 
 
 Users = Callable[[str], Collection[str]]
-"""The targets that a path is an input of (their Dockerfile, their template), whatever rule owns it."""
+"""The targets that a path is an input of (their Dockerfile, their template), whatever rule owns
+it.
+"""
 
 
 def nobody(path: str) -> Collection[str]:
@@ -127,21 +147,28 @@ def touch(
     own: Collection[str] = (),
     users: Users = nobody,
 ) -> Impact:
-    """The impact of changes under the rules of today and, if rules.toml itself changed, also those that were in force before.
+    """The impact of changes under the rules of today and, if rules.toml itself changed, also those
+    that were in force before.
 
-    Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not cover is unmatched. What no
-    rule of one version matches calls for that version's fallback target, also where a rule of another version matches it.
-    `own` are the paths of rules.toml itself, which is never unmatched. The `users` of a path are
-    called for as well, unless `ignore` covers it.
+    Each path calls for the narrowest of its candidates; what no rule matches and `ignore` does not
+    cover is unmatched. What no rule of one version matches calls for that version's fallback
+    target, also where a rule of another version matches it. `own` are the paths of rules.toml
+    itself, which is never unmatched. The `users` of a path are called for as well, unless `ignore`
+    covers it.
     """
     books = [(book, {}), *((one, one.in_terms_of(book)) for one in old)]
     targets: Reasons = {}
     checks: Reasons = {}
-    touched = [_with_users(_touch_one(change, books, targets, checks, own), book, users, targets) for change in changes]
+    touched = [
+        _with_users(_touch_one(change, books, targets, checks, own), book, users, targets)
+        for change in changes
+    ]
     removed = tuple(sorted(name for name in targets if name not in book.rules.targets))
     return Impact(
         touched=tuple(touched),
-        targets={name: tuple(reasons) for name, reasons in targets.items() if name in book.rules.targets},
+        targets={
+            name: tuple(reasons) for name, reasons in targets.items() if name in book.rules.targets
+        },
         checks={name: tuple(reasons) for name, reasons in checks.items()},
         removed=removed,
     )
@@ -154,8 +181,9 @@ class Leaves(Protocol):
 
 
 def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
-    """The part of an impact that concerns these targets; a group that they are not all of is written out. What is no longer in
-    rules.toml concerns none of them."""
+    """The part of an impact that concerns these targets; a group that they are not all of is
+    written out. What is no longer in rules.toml concerns none of them.
+    """
 
     def inside(name: str) -> tuple[str, ...]:
         if name in impact.removed:
@@ -171,11 +199,17 @@ def limited(impact: Impact, leaves: frozenset[str], graph: Leaves) -> Impact:
     def written_out(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part for name in names for part in inside(name)))
 
-    return replace(impact, targets=targets, touched=tuple(replace(one, targets=written_out(one.targets)) for one in impact.touched))
+    return replace(
+        impact,
+        targets=targets,
+        touched=tuple(replace(one, targets=written_out(one.targets)) for one in impact.touched),
+    )
 
 
 def merged(impacts: Sequence[Impact]) -> Impact:
-    """Several impacts as one: of each path everything that any of them makes of it, of each target all reasons."""
+    """Several impacts as one: of each path everything that any of them makes of it, of each target
+    all reasons.
+    """
     if len(impacts) == 1:
         return impacts[0]
     touched: dict[str, Touched] = {}
@@ -200,15 +234,26 @@ def merged(impacts: Sequence[Impact]) -> Impact:
 def _both(one: Touched, other: Touched) -> Touched:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
     change = one.change if one.change == other.change else replace(one.change, status="unknown")
-    rules, targets = (tuple(dict.fromkeys((*a, *b))) for a, b in ((one.rules, other.rules), (one.targets, other.targets)))
-    return Touched(change, rules, targets, one.verdict if one.rules or not other.rules else other.verdict)
+    rules, targets = (
+        tuple(dict.fromkeys((*a, *b)))
+        for a, b in ((one.rules, other.rules), (one.targets, other.targets))
+    )
+    return Touched(
+        change, rules, targets, one.verdict if one.rules or not other.rules else other.verdict
+    )
 
 
 Version = tuple[RuleBook, Mapping[str, tuple[str, ...]]]
 """One version of the rules, and what its targets are called today where that differs."""
 
 
-def _touch_one(change: Change, books: Sequence[Version], targets: Reasons, checks: Reasons, own: Collection[str]) -> Touched:
+def _touch_one(
+    change: Change,
+    books: Sequence[Version],
+    targets: Reasons,
+    checks: Reasons,
+    own: Collection[str],
+) -> Touched:
     names: dict[str, None] = {}
     called: dict[str, None] = {}
     for book, today in books:
@@ -219,13 +264,20 @@ def _touch_one(change: Change, books: Sequence[Version], targets: Reasons, check
         for hit in hits:
             rule = book.rules.rules[hit[0]]
             names[rule.name] = None
-            wanted = [one for name in rule.deploy if name in narrow for one in today.get(name, (name,))]
+            wanted = [
+                one for name in rule.deploy if name in narrow for one in today.get(name, (name,))
+            ]
             _note(change.path, book.reason(change.path, hit), wanted, targets)
             _note(change.path, book.reason(change.path, hit), rule.run, checks)
             called.update(dict.fromkeys(wanted))
         if not hits and change.path not in own:
             wanted = [one for name in book.fallback for one in today.get(name, (name,))]
-            _note(change.path, Reason(change.path, "unmatched", "", book.line("unmatched")), wanted, targets)
+            _note(
+                change.path,
+                Reason(change.path, "unmatched", "", book.line("unmatched")),
+                wanted,
+                targets,
+            )
             called.update(dict.fromkeys(wanted))
     if names:
         return Touched(change, tuple(names), tuple(called), "matched")
@@ -251,7 +303,9 @@ def _with_users(one: Touched, book: RuleBook, users: Users, targets: Reasons) ->
 def _note(path: str, reason: Reason, names: Iterable[str], into: Reasons) -> None:
     for name in names:
         reasons = into.setdefault(name, [])
-        if not (reasons and reasons[-1].path == path):  # a second rule for the same path adds nothing to know
+        if not (
+            reasons and reasons[-1].path == path
+        ):  # a second rule for the same path adds nothing to know
             reasons.append(reason)
 
 

@@ -1,1 +1,3 @@
-"""Stage 3: what is the least to do? Narrowing, ordering, estimates and the "because" lines. Pure."""
+"""Stage 3: what is the least to do? Narrowing, ordering, estimates and the "because" lines.
+Pure.
+"""

@@ -1,4 +1,6 @@
-"""What is the least to do? The impact becomes the narrowest steps, in order, each with its reasons and its time."""
+"""What is the least to do? The impact becomes the narrowest steps, in order, each with its reasons
+and its time.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -30,7 +32,9 @@ def everything(rules: Rules, graph: Graph, command: Command, options: str, becau
 
 
 def without(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> str:
-    """What a command that deploys these leaves has to say where some of them wait for what only a person can deploy."""
+    """What a command that deploys these leaves has to say where some of them wait for what only a
+    person can deploy.
+    """
     hands = leaves & by_hand
     waited = set[str]()
     for leaf in leaves - hands if hands else ():
@@ -39,7 +43,9 @@ def without(leaves: frozenset[str], by_hand: frozenset[str], graph: Graph) -> st
 
 
 def because(reason: Reason, file: str) -> str:
-    """One reason in words; one without a path is in words already. The path is as git has it: whoever shows it has to quote it."""
+    """One reason in words; one without a path is in words already. The path is as git has it:
+    whoever shows it has to quote it.
+    """
     if not reason.path:
         return reason.rule
     where = f"{file}:{reason.line}" if reason.line else file
@@ -51,9 +57,15 @@ def because(reason: Reason, file: str) -> str:
 
 
 def _reasons(name: str, impact: Impact, graph: Graph) -> list[Reason]:
-    """Its own reasons first, then those of the targets that it covers, and of the groups that were written out as it and others."""
+    """Its own reasons first, then those of the targets that it covers, and of the groups that were
+    written out as it and others.
+    """
     own = graph.leaves(name)
-    others = (one for one in sorted(impact.targets) if one != name and (own >= graph.leaves(one) or own <= graph.leaves(one)))
+    others = (
+        one
+        for one in sorted(impact.targets)
+        if one != name and (own >= graph.leaves(one) or own <= graph.leaves(one))
+    )
     return [reason for one in (name, *others) for reason in impact.targets.get(one, ())]
 
 
@@ -64,20 +76,31 @@ def _because(reasons: Sequence[Reason], file: str) -> tuple[str, ...]:
 
 
 def _plan(
-    names: Sequence[str], reasons: dict[str, tuple[str, ...]], checks: tuple[str, ...], rules: Rules, graph: Graph, command: Command,
+    names: Sequence[str],
+    reasons: dict[str, tuple[str, ...]],
+    checks: tuple[str, ...],
+    rules: Rules,
+    graph: Graph,
+    command: Command,
     options: str,
-) -> Plan:  # fmt: skip
+) -> Plan:
     leaves = frozenset[str]().union(*(graph.leaves(name) for name in names))
     by_hand = frozenset(leaf for leaf in leaves if command(rules.targets[leaf]) is None)
 
     def said(target: Target) -> str | None:
-        """The command of a step with all that it has to say; None where toolkit can deploy nothing of it."""
+        """The command of a step with all that it has to say; None where toolkit can deploy nothing
+        of it.
+        """
         inside = graph.leaves(target.name)
         found = None if inside <= by_hand else command(target)
         return found + without(inside, by_hand, graph) + options if found else None
 
-    steps = tuple(_step(rules.targets[name], names, reasons.get(name, ()), graph, said) for name in names)
-    runnable = frozenset[str]().union(*(graph.leaves(step.target) for step in steps if step.command))
+    steps = tuple(
+        _step(rules.targets[name], names, reasons.get(name, ()), graph, said) for name in names
+    )
+    runnable = frozenset[str]().union(
+        *(graph.leaves(step.target) for step in steps if step.command)
+    )
     return Plan(
         steps=steps,
         by_hand=tuple(sorted(by_hand)),
@@ -88,7 +111,9 @@ def _plan(
     )
 
 
-def _step(target: Target, names: Collection[str], because: tuple[str, ...], graph: Graph, command: Command) -> Step:
+def _step(
+    target: Target, names: Collection[str], because: tuple[str, ...], graph: Graph, command: Command
+) -> Step:
     waits = graph.waits_for(target.name, names)
     return Step(
         target=target.name,
@@ -100,8 +125,12 @@ def _step(target: Target, names: Collection[str], because: tuple[str, ...], grap
     )
 
 
-def _recommendation(steps: Sequence[Step], checks: Sequence[str], without: str, options: str) -> str:
-    """The one line to run: the narrowest deploy, or where there is nothing to deploy, the narrowest check."""
+def _recommendation(
+    steps: Sequence[Step], checks: Sequence[str], without: str, options: str
+) -> str:
+    """The one line to run: the narrowest deploy, or where there is nothing to deploy, the narrowest
+    check.
+    """
     runnable = [step for step in steps if step.command]
     if len(runnable) == 1:
         return str(runnable[0].command)

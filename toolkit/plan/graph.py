@@ -1,4 +1,6 @@
-"""Who covers whom, who needs whom, and how long that takes: the targets of one rules.toml as a graph."""
+"""Who covers whom, who needs whom, and how long that takes: the targets of one rules.toml as a
+graph.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -7,12 +9,21 @@ from toolkit.model import Target
 
 
 class Graph:
-    """The targets as leaves (what is really deployed) and groups. `needs` must have no circle: rules.toml is checked for that."""
+    """The targets as leaves (what is really deployed) and groups. `needs` must have no circle:
+    rules.toml is checked for that.
+    """
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self._targets = targets
-        self.covered = {name: frozenset(self._inside(name)) for name, target in targets.items() if target.members}
-        self._leaves = {name: self.covered.get(name, frozenset((name,))) - self.covered.keys() for name in targets}
+        self.covered = {
+            name: frozenset(self._inside(name))
+            for name, target in targets.items()
+            if target.members
+        }
+        self._leaves = {
+            name: self.covered.get(name, frozenset((name,))) - self.covered.keys()
+            for name in targets
+        }
         self._direct: dict[str, set[str]] = {}
         for name, target in targets.items():
             needed = set[str]().union(*(self.leaves(need) for need in target.needs))
@@ -36,11 +47,16 @@ class Graph:
         return self._leaves[name]
 
     def narrow(self, names: Iterable[str]) -> list[str]:
-        """The targets without those whose leaves are all among those of another one of them, sorted."""
+        """The targets without those whose leaves are all among those of another one of them,
+        sorted.
+        """
         kept: list[str] = []
         wide: list[frozenset[str]] = []
         within = set[str]()
-        for name in sorted(set(names), key=lambda one: (-len(self._leaves[one]), -len(self.covered.get(one, ())), one)):
+        for name in sorted(
+            set(names),
+            key=lambda one: (-len(self._leaves[one]), -len(self.covered.get(one, ())), one),
+        ):
             leaves = self._leaves[name]
             if leaves <= within and (len(leaves) < 2 or any(leaves <= wider for wider in wide)):
                 continue
@@ -51,12 +67,18 @@ class Graph:
         return sorted(kept)
 
     def waits_for(self, name: str, others: Collection[str]) -> set[str]:
-        """Those of the others that have to be done first, also where what stands between them is not among them."""
+        """Those of the others that have to be done first, also where what stands between them is
+        not among them.
+        """
         reached = set[str]().union(*(self._reach(leaf) for leaf in self.leaves(name)))
         if not reached:
             return set()
         among = others if isinstance(others, frozenset) else frozenset(others)
-        groups = {other for other in self.covered.keys() & among if not reached.isdisjoint(self.leaves(other))}
+        groups = {
+            other
+            for other in self.covered.keys() & among
+            if not reached.isdisjoint(self.leaves(other))
+        }
         return ((reached & among) | groups) - {name}
 
     def _reach(self, leaf: str) -> set[str]:
@@ -73,7 +95,8 @@ class Graph:
     def order(self, names: Collection[str]) -> list[str]:
         """The targets, each after those that it waits for.
 
-        Taken as one each, two groups can come to wait for each other though their members do not; such groups are written out.
+        Taken as one each, two groups can come to wait for each other though their members do not;
+        such groups are written out.
         """
         among = frozenset(names)
         waits = {name: sorted(self.waits_for(name, among)) for name in sorted(names)}
@@ -85,7 +108,9 @@ class Graph:
             return self.order(self.narrow((set(names) - groups) | members))
 
     def estimate(self, names: Iterable[str]) -> int:
-        """The critical path through these targets in seconds: what does not wait for each other runs side by side."""
+        """The critical path through these targets in seconds: what does not wait for each other
+        runs side by side.
+        """
         counted = set[str]().union(*(self.leaves(name) for name in names))
         if len(counted) < 2:
             return sum(self._targets[leaf].estimate_s for leaf in counted)

@@ -1,5 +1,7 @@
-"""Something that is done meanwhile. Whoever waits for it gives up in time, and it is left to itself: nothing can interrupt a read that
-always gets one more byte, a resolver that hangs, or a program that gives credentials."""
+"""Something that is done meanwhile. Whoever waits for it gives up in time, and it is left to
+itself: nothing can interrupt a read that always gets one more byte, a resolver that hangs, or a
+program that gives credentials.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -10,7 +12,9 @@ Found = TypeVar("Found")
 
 
 class Spare(Thread):
-    """A thread that is waited for until a deadline at most, and is left to itself then: what it does needs no other watch."""
+    """A thread that is waited for until a deadline at most, and is left to itself then: what it
+    does needs no other watch.
+    """
 
     def __init__(self, do: Callable[[], None]) -> None:
         super().__init__(target=do, daemon=True)

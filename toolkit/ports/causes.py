@@ -19,27 +19,41 @@ _SAYS_NOTHING = re.compile(
     r"|npm (?:ERR!|error) (?:code|errno|path|command|lifecycle|A complete log)"
     r"|\d+ feature flags? (?:is|are) not configured"
 )
-"""Lines that stand below the cause in what the CDK, Node and npm write: the last line is one of them, so it is never the cause."""
+"""Lines that stand below the cause in what the CDK, Node and npm write: the last line is one of
+them, so it is never the cause.
+"""
 
 _ANNOTATION = re.compile(r"\[Error at (/[^\]]*)\] (.+)")
-"""`[Error at /Shop/Bucket] must be encrypted`, as many CLIs of the CDK write what `Annotations.addError` said."""
+"""`[Error at /Shop/Bucket] must be encrypted`, as many CLIs of the CDK write what
+`Annotations.addError` said.
+"""
 
 _EXCEPTION = re.compile(
     r"(?:Exception in thread \"[^\"]*\" |Unhandled exception\. |Uncaught )?"
-    r"(?:[A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt|Failure)(?: \[\w+\])?(?::|$)|Error:|panic:|SystemExit:)"
+    r"(?:[A-Za-z_][\w.$]*(?:Error|Exception|Exit|Interrupt|Failure)(?:"
+    r" \[\w+\])?(?::|$)|Error:|panic:|SystemExit:)"
     r"|\[?\u00ab\w+\u00bb "
 )
-"""The first line of an uncaught exception: Python, Node, the JVM, .NET, Go, and the CDK's own with their names in quotes."""
+"""The first line of an uncaught exception: Python, Node, the JVM, .NET, Go, and the CDK's own with
+their names in quotes.
+"""
 
-_COMPILER = re.compile(r"(?:.{0,500}\berror(?: TS\d+)?: |.{0,500}\berror TS\d+: |\W*\[ERROR\]:? |error(?:\[\w+\])?: )", re.IGNORECASE)
+_COMPILER = re.compile(
+    r"(?:.{0,500}\berror(?: TS\d+)?: |.{0,500}\berror TS\d+: |\W*\[ERROR\]:? |error(?:\[\w+\])?: )",
+    re.IGNORECASE,
+)
 """A line of a compiler. The first one counts: the others often follow from it."""
 
 
 def cause(written: Sequence[str], code: int | None) -> str:
-    """Why a program failed, in one line, from the last lines that it wrote; its exit code where they say nothing."""
+    """Why a program failed, in one line, from the last lines that it wrote; its exit code where
+    they say nothing.
+    """
     lines = [_COLOURS.sub("", line[:_WIDEST]).rstrip() for line in written]
     lines = [line for line in lines if not _SAYS_NOTHING.match(line)]
-    annotations = [f"{match[1]}: {match[2]}" for line in lines if (match := _ANNOTATION.match(line))]
+    annotations = [
+        f"{match[1]}: {match[2]}" for line in lines if (match := _ANNOTATION.match(line))
+    ]
     if annotations:
         return _short("; ".join(annotations))
     exceptions = [number for number, line in enumerate(lines) if _EXCEPTION.match(line)]
@@ -53,7 +67,9 @@ def cause(written: Sequence[str], code: int | None) -> str:
 
 
 def _whole(lines: Sequence[str], number: int) -> str:
-    """A line with what it announces: one that ends with a colon says it in the indented lines below it."""
+    """A line with what it announces: one that ends with a colon says it in the indented lines below
+    it.
+    """
     text = lines[number].strip()
     if not text.endswith(":"):
         return text

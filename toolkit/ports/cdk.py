@@ -1,8 +1,8 @@
 """CDK: an app becomes an assembly of templates and assets, once for the same files.
 
-The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it, its `build` before it. The two are never
-mixed up: which one it was is part of what the assembly is kept under. Nothing is looked up in AWS: what an app deploys has to be in the
-repository.
+The CDK's own CLI makes it if it is there, else the app is started as the CLI would start it, its
+`build` before it. The two are never mixed up: which one it was is part of what the assembly is kept
+under. Nothing is looked up in AWS: what an app deploys has to be in the repository.
 """
 
 import fcntl
@@ -40,23 +40,43 @@ USUAL_QUALIFIER = "hnb659fds"
 KEPT_S = 24 * 3600
 """An assembly that nobody has asked for in this time is deleted by the next synth."""
 
-_UNSEEN = frozenset((".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"))
+_UNSEEN = frozenset(
+    (".git", "__pycache__", "cdk.out", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis")
+)
 _INSTALLED = frozenset(("node_modules", ".venv", "venv"))
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]#~{}\n]|^\s*\w+=")
 _AWS = (
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE",
-    "AWS_ENDPOINT_URL", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-)  # fmt: skip
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
 _QUIET = {
-    "CI": "1", "NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": "1",
-    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1", "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-}  # fmt: skip
+    "CI": "1",
+    "NO_COLOR": "1",
+    "CDK_DISABLE_CLI_TELEMETRY": "1",
+    "CDK_VALIDATION": "false",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+    "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+}
 _TRUE_BY_DEFAULT = {
-    "pathMetadata": "aws:cdk:enable-path-metadata", "assetMetadata": "aws:cdk:enable-asset-metadata",
+    "pathMetadata": "aws:cdk:enable-path-metadata",
+    "assetMetadata": "aws:cdk:enable-asset-metadata",
     "versionReporting": "aws:cdk:version-reporting",
-}  # fmt: skip
-"""Settings of cdk.json, and the context key that an app knows them by: the CLI hands them on like this."""
+}
+"""Settings of cdk.json, and the context key that an app knows them by: the CLI hands them on like
+this.
+"""
 
 
 class Way(StrEnum):
@@ -67,7 +87,9 @@ class Way(StrEnum):
 
 
 class Log(Protocol):
-    """What watches a synth: `check` is called all the time and may raise, `log` is given each line that the app writes."""
+    """What watches a synth: `check` is called all the time and may raise, `log` is given each line
+    that the app writes.
+    """
 
     def check(self) -> None: ...
     def log(self, line: str) -> None: ...
@@ -84,8 +106,9 @@ class Silent:
 
 
 class App(Struct, frozen=True):
-    """An app in a folder of a repository, and what it is to be synthesized for. `pass_env` names the variables of our environment that it
-    is given."""
+    """An app in a folder of a repository, and what it is to be synthesized for. `pass_env` names
+    the variables of our environment that it is given.
+    """
 
     root: str
     folder: str
@@ -102,7 +125,9 @@ class App(Struct, frozen=True):
 
 
 class Asset(Struct, frozen=True):
-    """A file or folder that the template needs in a bucket. `path` is absolute; a folder is zipped."""
+    """A file or folder that the template needs in a bucket. `path` is absolute; a folder is
+    zipped.
+    """
 
     name: str
     path: str
@@ -145,8 +170,9 @@ class Remark(Struct, frozen=True):
 
 
 def synthesized(app: App, cache: str, log: Log) -> str:
-    """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused, FileProblem, ProgramFailed, and what `log`
-    raises."""
+    """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused,
+    FileProblem, ProgramFailed, and what `log` raises.
+    """
     for name in ("cdk.json", "cdk.context.json"):
         within(app.root, os.path.join(app.folder, name))
     settings = _settings(app.path)
@@ -155,7 +181,11 @@ def synthesized(app: App, cache: str, log: Log) -> str:
     kept = own_cache(cache, "cdk")
     whose = _identity(app, settings, way, argv)
     # A build writes into the app's own folder: never two at once there.
-    lock = hashlib.sha256(app.path.encode("utf-8", "surrogateescape")).hexdigest()[:32] if build else whose
+    lock = (
+        hashlib.sha256(app.path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        if build
+        else whose
+    )
     with _alone(os.path.join(kept, f"{lock}.lock"), log.check):
         if build:
             _build(app, settings, build, os.path.join(kept, f"{whose}.built"), log)
@@ -175,25 +205,38 @@ def synthesized(app: App, cache: str, log: Log) -> str:
 
 
 def artifact(assembly: str, name: str, account: str, region: str, strict: bool = False) -> Artifact:
-    """The stack of an assembly that has this name. Raises Refused, also where the app itself says that it must not be deployed (with
-    `strict` a warning is enough), or FileProblem."""
+    """The stack of an assembly that has this name. Raises Refused, also where the app itself says
+    that it must not be deployed (with `strict` a warning is enough), or FileProblem.
+    """
     stacks: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Remark]]] = {}
     for folder, manifest, outer in _manifests(assembly):
         _refuse_lookups(manifest)
         for one, found in manifest.get("artifacts", {}).items():
             if found.get("type") == "aws:cloudformation:stack":
-                stacks[found.get("properties", {}).get("stackName") or one] = (folder, manifest, found, outer)
+                stacks[found.get("properties", {}).get("stackName") or one] = (
+                    folder,
+                    manifest,
+                    found,
+                    outer,
+                )
     if name not in stacks:
-        raise Refused(f"the CDK app has no stack {name}", f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`")
+        raise Refused(
+            f"the CDK app has no stack {name}",
+            f"it has {', '.join(sorted(stacks)) or 'none'}; correct `stack` or `context`",
+        )
     folder, manifest, found, outer = stacks[name]
     remarks = [*outer, *_remarks(folder, found)]
     for needed in found.get("dependencies", ()):
         other = manifest["artifacts"].get(needed, {})
-        if other.get("type") != "aws:cloudformation:stack":  # another stack's remarks are about its own deploy
+        if (
+            other.get("type") != "aws:cloudformation:stack"
+        ):  # another stack's remarks are about its own deploy
             remarks += _remarks(folder, other)
     _refuse_remarks(name, remarks, strict)
     _refuse_other_place(name, found, account, region)
-    warnings = tuple(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.WARNING))
+    warnings = tuple(
+        dict.fromkeys(remark.text for remark in remarks if remark.level is Level.WARNING)
+    )
     return _artifact(name, folder, manifest, found, account, region, warnings)
 
 
@@ -203,7 +246,9 @@ def is_strict(app: App) -> bool:
 
 
 def _remarks(folder: str, found: Mapping[str, Any]) -> list[Remark]:
-    """What an artifact's metadata say; they stand in the manifest, or since 2025 in a file beside it."""
+    """What an artifact's metadata say; they stand in the manifest, or since 2025 in a file beside
+    it.
+    """
     every: list[tuple[str, Any]] = list((found.get("metadata") or {}).items())
     more = found.get("additionalMetadataFile")
     if more:
@@ -223,25 +268,35 @@ def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
     """Raise Refused where the app says that a stack must not be deployed, with all that it says."""
     bad = list(dict.fromkeys(remark.text for remark in remarks if remark.level is Level.ERROR))
     if bad:
-        raise Refused(f"the CDK app says that {name} must not be deployed: {'; '.join(bad)}", "fix what it says, then deploy again")
+        raise Refused(
+            f"the CDK app says that {name} must not be deployed: {'; '.join(bad)}",
+            "fix what it says, then deploy again",
+        )
     warned = list(dict.fromkeys(remark.text for remark in remarks))
     if strict and warned:
         raise Refused(
-            f"the CDK app warns about {name}, and cdk.json is `strict`: {'; '.join(warned)}", "fix what it says, then deploy again"
+            f"the CDK app warns about {name}, and cdk.json is `strict`: {'; '.join(warned)}",
+            "fix what it says, then deploy again",
         )
 
 
 def pack(asset: Asset, into: BinaryIO) -> None:
-    """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents only. Raises FileProblem, Refused."""
+    """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents
+    only. Raises FileProblem, Refused.
+    """
     try:
         if asset.packaging not in ("zip", CODE):
             with open(asset.path, "rb") as file:
                 shutil.copyfileobj(file, into)
             return
         with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in files_of(asset.path, NO_CODE if asset.packaging == CODE else frozenset()):
+            for name, path in files_of(
+                asset.path, NO_CODE if asset.packaging == CODE else frozenset()
+            ):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-                entry.external_attr = (0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644) << 16
+                entry.external_attr = (
+                    0o100755 if os.stat(path).st_mode & stat.S_IXUSR else 0o100644
+                ) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 with open(path, "rb") as file, archive.open(entry, "w", force_zip64=True) as slot:
                     shutil.copyfileobj(file, slot)
@@ -250,30 +305,42 @@ def pack(asset: Asset, into: BinaryIO) -> None:
 
 
 def files_of(folder: str, without: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Every file of a folder by its name in the archive; a file is all of its own. Links are followed inside of it only."""
+    """Every file of a folder by its name in the archive; a file is all of its own. Links are
+    followed inside of it only.
+    """
     if os.path.isfile(folder):
         return [(os.path.basename(folder), os.path.realpath(folder))]
     root, found = os.path.realpath(folder), []
     for here, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(one for one in folders if one not in without)
-        for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]):
+        for name in sorted(
+            [*names, *(one for one in folders if os.path.islink(os.path.join(here, one)))]
+        ):
             path = os.path.join(here, name)
             real = os.path.realpath(path)
             if name in without:
                 continue
             if not real.startswith(os.path.join(root, "")) or not os.path.isfile(real):
-                raise Refused(f"{path} is a link that leaves its folder, or no file", "take it out of the asset")
+                raise Refused(
+                    f"{path} is a link that leaves its folder, or no file",
+                    "take it out of the asset",
+                )
             found.append((os.path.relpath(path, folder), real))
     return found
 
 
 def content(path: str) -> str:
-    """The digest of a program's files as CODE packs them: their names, whether they can be run, and what is in them. Raises FileProblem,
-    Refused."""
+    """The digest of a program's files as CODE packs them: their names, whether they can be run, and
+    what is in them. Raises FileProblem, Refused.
+    """
     whole = hashlib.sha256()
     try:
         for name, file in files_of(path, NO_CODE):
-            whole.update(f"{name}\0{bool(os.stat(file).st_mode & stat.S_IXUSR)}\0".encode("utf-8", "surrogateescape"))
+            whole.update(
+                f"{name}\0{bool(os.stat(file).st_mode & stat.S_IXUSR)}\0".encode(
+                    "utf-8", "surrogateescape"
+                )
+            )
             with open(file, "rb") as opened:
                 whole.update(hashlib.file_digest(opened, "sha256").digest())
     except OSError as error:
@@ -288,7 +355,11 @@ def _settings(folder: str) -> dict[str, Any]:
         found = json.loads(read(path))
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
-    if isinstance(found, dict) and isinstance(found.get("app"), list) and all(isinstance(word, str) for word in found["app"]):
+    if (
+        isinstance(found, dict)
+        and isinstance(found.get("app"), list)
+        and all(isinstance(word, str) for word in found["app"])
+    ):
         found["app"] = " ".join(found["app"])  # as the CLI does
     if not isinstance(found, dict) or not isinstance(found.get("app"), str):
         raise FileProblem(path=path, reason="it names no `app`")
@@ -298,7 +369,9 @@ def _settings(folder: str) -> dict[str, Any]:
 
 
 def _program(app: App, settings: Mapping[str, Any]) -> tuple[list[str], Way]:
-    """What to start, and which of the two ways it is. A CLI that the repository pins goes before the one on PATH."""
+    """What to start, and which of the two ways it is. A CLI that the repository pins goes before
+    the one on PATH.
+    """
     for place in (app.path, app.root):
         path = os.path.join(place, "node_modules", ".bin", "cdk")
         if os.path.isfile(path) and os.access(path, os.X_OK):
@@ -314,9 +387,15 @@ def _words(settings: Mapping[str, Any], setting: str) -> list[str]:
     text = settings[setting]
     words = [] if _SHELL.search(text) else _split(text)
     if _SHELL.search(text) or words is None:
-        raise Refused(f"the `{setting}` in cdk.json needs a shell, and toolkit starts none", f"install the CDK's own CLI: {CLI}")
+        raise Refused(
+            f"the `{setting}` in cdk.json needs a shell, and toolkit starts none",
+            f"install the CDK's own CLI: {CLI}",
+        )
     if not words:
-        raise Refused(f"the `{setting}` in cdk.json is empty", "say how the app is started, for example `python3 app.py`")
+        raise Refused(
+            f"the `{setting}` in cdk.json is empty",
+            "say how the app is started, for example `python3 app.py`",
+        )
     return words
 
 
@@ -328,7 +407,9 @@ def _split(text: str) -> list[str] | None:
 
 
 def _started(words: list[str], folder: str) -> list[str]:
-    """The words that start a program, as the CLI understands them: a script that is not executable itself is given to Node."""
+    """The words that start a program, as the CLI understands them: a script that is not executable
+    itself is given to Node.
+    """
     path = os.path.join(folder, words[0])
     if not os.path.isfile(path):
         return words
@@ -338,17 +419,30 @@ def _started(words: list[str], folder: str) -> list[str]:
 
 
 def _cli(program: str, context: Mapping[str, str]) -> list[str]:
-    """The CLI's command line. Errors that the app notes about one of its stacks are looked at here, for each stack by itself: the CLI
-    refuses all stacks for an error in one, and looks at none in a stage."""
-    return [program, "synth", "--quiet", "--no-notices", "--no-lookups", "--ignore-errors", *_contexts(context)]
+    """The CLI's command line. Errors that the app notes about one of its stacks are looked at here,
+    for each stack by itself: the CLI refuses all stacks for an error in one, and looks at none in a
+    stage.
+    """
+    return [
+        program,
+        "synth",
+        "--quiet",
+        "--no-notices",
+        "--no-lookups",
+        "--ignore-errors",
+        *_contexts(context),
+    ]
 
 
 def _contexts(context: Mapping[str, str]) -> list[str]:
-    return [word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")]
+    return [
+        word for name, value in sorted(context.items()) for word in ("--context", f"{name}={value}")
+    ]
 
 
 def _build(app: App, settings: Mapping[str, Any], build: str, note: str, log: Log) -> None:
-    """Run the `build` of cdk.json, unless no file has changed since it was run. `note` is the file that says when that was.
+    """Run the `build` of cdk.json, unless no file has changed since it was run. `note` is the file
+    that says when that was.
 
     The files that it writes are among those: what is asked is how they stood when it had ended.
     """
@@ -369,12 +463,17 @@ def _noted(path: str) -> str:
         return ""
 
 
-def _run(app: App, settings: Mapping[str, Any], argv: list[str], way: Way, into: str, log: Log) -> None:
+def _run(
+    app: App, settings: Mapping[str, Any], argv: list[str], way: Way, into: str, log: Log
+) -> None:
     env = _environment(app)
     if way is Way.CLI:
         argv = [*argv, "--output", into]
     else:
-        env |= {"CDK_OUTDIR": into, "CDK_CONTEXT_JSON": json.dumps(_context(app.path, settings, app.context))}
+        env |= {
+            "CDK_OUTDIR": into,
+            "CDK_CONTEXT_JSON": json.dumps(_context(app.path, settings, app.context)),
+        }
         argv = [_found(argv[0], app.path, env["PATH"]), *argv[1:]]
     code, said = _ended(argv, app.path, env, log)
     if code or not os.path.isfile(os.path.join(into, "manifest.json")):
@@ -386,22 +485,37 @@ def _run(app: App, settings: Mapping[str, Any], argv: list[str], way: Way, into:
 def _ready(assembly: str) -> str:
     """An assembly that `app` names instead of a program: the CLI starts nothing either."""
     if not os.path.isfile(os.path.join(assembly, "manifest.json")):
-        raise FileProblem(path=assembly, reason="the `app` in cdk.json names this folder, and it has no manifest.json")
+        raise FileProblem(
+            path=assembly,
+            reason="the `app` in cdk.json names this folder, and it has no manifest.json",
+        )
     return assembly
 
 
 def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> ProgramFailed:
-    """The error for an app or a build that failed: the line that says why, and the same thing to be tried by hand."""
+    """The error for an app or a build that failed: the line that says why, and the same thing to be
+    tried by hand.
+    """
     problem = ProgramFailed(program=program, reason=causes.cause(said, code))
-    words = ["npx", "cdk", "synth", *_contexts(app.context), *(["--profile", app.place.profile] if app.place.profile else [])]
+    words = [
+        "npx",
+        "cdk",
+        "synth",
+        *_contexts(app.context),
+        *(["--profile", app.place.profile] if app.place.profile else []),
+    ]
     tried = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
     advice = cdk_packages.advice(app.root, app.folder, said) or tried
     problem.hint = advice.replace("{", "{{").replace("}", "}}")
     return problem
 
 
-def _ended(argv: list[str], folder: str, env: Mapping[str, str], log: Log) -> tuple[int | None, list[str]]:
-    """Run it to its end: its exit code, and the last lines that it wrote. Output of any length is read."""
+def _ended(
+    argv: list[str], folder: str, env: Mapping[str, str], log: Log
+) -> tuple[int | None, list[str]]:
+    """Run it to its end: its exit code, and the last lines that it wrote. Output of any length is
+    read.
+    """
     said: deque[str] = deque(maxlen=MOST_LINES)
     try:
         program = process.Talking(argv, folder, env)
@@ -420,61 +534,98 @@ def _ended(argv: list[str], folder: str, env: Mapping[str, str], log: Log) -> tu
 
 
 def _found(program: str, folder: str, path: str) -> str:
-    """The program that the app is started with: on PATH, or in the app's folder if it is named with a slash."""
+    """The program that the app is started with: on PATH, or in the app's folder if it is named with
+    a slash.
+    """
     if os.sep in program:
         return os.path.join(folder, program)
     for place in path.split(os.pathsep):
         at = os.path.join(place, program)
         if os.path.isabs(place) and os.path.isfile(at) and os.access(at, os.X_OK):
             return at
-    raise Refused(f"there is no program {program} on PATH to start the CDK app with", "install it, or correct `app` in cdk.json")
+    raise Refused(
+        f"there is no program {program} on PATH to start the CDK app with",
+        "install it, or correct `app` in cdk.json",
+    )
 
 
 def not_handed_on(app: App) -> list[str]:
-    """What a person has to know before an app runs with a part of the environment: one line for each thing."""
+    """What a person has to know before an app runs with a part of the environment: one line for
+    each thing.
+    """
     known = {*_environment(app), "CDK_OUTDIR", "CDK_CONTEXT_JSON"}
     return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ, app.root)
 
 
 def _environment(app: App) -> dict[str, str]:
-    """What an app may know: where it is deployed to, the credentials of whoever deploys, and the variables that rules.toml names. A .venv
-    beside it comes first on PATH."""
-    env = {**process.child_environment(**_QUIET), **cdk_environment.handed_on(app.pass_env, os.environ)}
-    env |= {name: os.environ[name] for name in os.environ if name in _AWS or name.startswith("AWS_ENDPOINT_URL_")}
+    """What an app may know: where it is deployed to, the credentials of whoever deploys, and the
+    variables that rules.toml names. A .venv beside it comes first on PATH.
+    """
+    env = {
+        **process.child_environment(**_QUIET),
+        **cdk_environment.handed_on(app.pass_env, os.environ),
+    }
+    env |= {
+        name: os.environ[name]
+        for name in os.environ
+        if name in _AWS or name.startswith("AWS_ENDPOINT_URL_")
+    }
     env |= {"AWS_REGION": app.region, "AWS_DEFAULT_REGION": app.region}
     env |= {"CDK_DEFAULT_ACCOUNT": app.account, "CDK_DEFAULT_REGION": app.region}
     profile = app.place.profile or os.environ.get("AWS_PROFILE")
     if profile:
         env["AWS_PROFILE"] = profile
     own = os.path.join(app.path, ".venv", "bin")
-    env["PATH"] = os.pathsep.join([*([own] if os.path.isdir(own) else []), env.get("PATH", os.defpath)])
+    env["PATH"] = os.pathsep.join(
+        [*([own] if os.path.isdir(own) else []), env.get("PATH", os.defpath)]
+    )
     return env
 
 
 def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """What the CLI would hand to the app: its own settings, cdk.context.json, cdk.json, and what was given, the last one wins."""
+    """What the CLI would hand to the app: its own settings, cdk.context.json, cdk.json, and what
+    was given, the last one wins.
+    """
     path = os.path.join(folder, "cdk.context.json")
     try:
         remembered = json.loads(read(path)) if os.path.exists(path) else {}
     except ValueError:
         raise FileProblem(path=path, reason="it is no JSON") from None
     said = {name: True for setting, name in _TRUE_BY_DEFAULT.items() if settings.get(setting, True)}
-    return {**said, "aws:cdk:bundling-stacks": ["**"], **remembered, **settings.get("context", {}), **given}
+    return {
+        **said,
+        "aws:cdk:bundling-stacks": ["**"],
+        **remembered,
+        **settings.get("context", {}),
+        **given,
+    }
 
 
 def _identity(app: App, settings: Mapping[str, Any], way: Way, argv: Sequence[str]) -> str:
     """What an assembly is made of besides files, as a digest."""
-    parts = [SCHEME, way, *argv, json.dumps(settings, sort_keys=True), app.path, app.account, app.region, app.place.profile or ""]
+    parts = [
+        SCHEME,
+        way,
+        *argv,
+        json.dumps(settings, sort_keys=True),
+        app.path,
+        app.account,
+        app.region,
+        app.place.profile or "",
+    ]
     parts += [f"{name}={value}" for name, value in sorted(app.context.items())]
-    parts += [f"env {name}={value}" for name, value in sorted(cdk_environment.handed_on(app.pass_env, os.environ).items())]
+    parts += [
+        f"env {name}={value}"
+        for name, value in sorted(cdk_environment.handed_on(app.pass_env, os.environ).items())
+    ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _key(app: App, settings: Mapping[str, Any], whose: str) -> str:
     """What an assembly is kept under: everything that it may be made of.
 
-    An app may read any file of the repository, and no rule says which. So each of them counts, by the stamps that the system gives
-    it: reading all of them would take longer than the app.
+    An app may read any file of the repository, and no rule says which. So each of them counts, by
+    the stamps that the system gives it: reading all of them would take longer than the app.
     """
     return hashlib.sha256(f"{whose}\0{_digest(app.root, settings)}".encode()).hexdigest()[:32]
 
@@ -488,7 +639,9 @@ def _digest(root: str, settings: Mapping[str, Any]) -> str:
 
 
 def _stamps(root: str, output: Any) -> Iterator[str]:
-    """Name, size and times of every file below a folder, in order. What is installed counts by the stamps of its folders."""
+    """Name, size and times of every file below a folder, in order. What is installed counts by the
+    stamps of its folders.
+    """
     folders = [root]
     while folders:
         here = folders.pop()
@@ -510,13 +663,24 @@ def _stamps(root: str, output: Any) -> Iterator[str]:
             elif stat.S_ISDIR(found.st_mode):
                 folders.append(entry.path)
             else:
-                yield f"{entry.path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_mode}"
+                yield (
+                    f"{entry.path} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+                    f" {found.st_mode}"
+                )
 
 
 def _installed(folder: str) -> Iterator[str]:
     """What tells one state of installed packages from another: an installer changes these."""
-    libraries = [os.path.join(folder, "lib", one, "site-packages") for one in _names(os.path.join(folder, "lib"))]
-    for path in (folder, os.path.join(folder, ".package-lock.json"), os.path.join(folder, ".yarn-integrity"), *libraries):
+    libraries = [
+        os.path.join(folder, "lib", one, "site-packages")
+        for one in _names(os.path.join(folder, "lib"))
+    ]
+    for path in (
+        folder,
+        os.path.join(folder, ".package-lock.json"),
+        os.path.join(folder, ".yarn-integrity"),
+        *libraries,
+    ):
         try:
             found = os.stat(path)
         except OSError:
@@ -532,7 +696,9 @@ def _names(folder: str) -> list[str]:
 
 
 class _alone:  # noqa: N801 (reads like a function)
-    """Hold a file's lock, so that two steps of one app do not synthesize it twice. `attend` may raise while another one does."""
+    """Hold a file's lock, so that two steps of one app do not synthesize it twice. `attend` may
+    raise while another one does.
+    """
 
     def __init__(self, path: str, attend: Callable[[], None]) -> None:
         self._path, self._attend = path, attend
@@ -556,7 +722,9 @@ class _alone:  # noqa: N801 (reads like a function)
 
 
 def _prune(kept: str) -> None:
-    """Delete what has not been asked for since yesterday. A lock's file stays while it may be held: it is empty."""
+    """Delete what has not been asked for since yesterday. A lock's file stays while it may be held:
+    it is empty.
+    """
     for name in _names(kept):
         path = os.path.join(kept, name)
         try:
@@ -566,8 +734,12 @@ def _prune(kept: str) -> None:
             continue
 
 
-def _manifests(assembly: str, outer: Sequence[Remark] = ()) -> Iterator[tuple[str, dict[str, Any], list[Remark]]]:
-    """The manifests of an assembly and of those inside it (an app's stages), with their folders and what is said about the stages."""
+def _manifests(
+    assembly: str, outer: Sequence[Remark] = ()
+) -> Iterator[tuple[str, dict[str, Any], list[Remark]]]:
+    """The manifests of an assembly and of those inside it (an app's stages), with their folders and
+    what is said about the stages.
+    """
     manifest = _json(os.path.join(assembly, "manifest.json"))
     yield assembly, manifest, list(outer)
     for found in manifest.get("artifacts", {}).values():
@@ -587,7 +759,9 @@ def _json(path: str) -> dict[str, Any]:
 
 
 def _inside(folder: str, name: str) -> str:
-    """A path that an assembly names. Raises Refused if it leads out of it: an asset that was not staged is read where it is."""
+    """A path that an assembly names. Raises Refused if it leads out of it: an asset that was not
+    staged is read where it is.
+    """
     path = name if os.path.isabs(name) else os.path.join(folder, name)
     if not os.path.exists(path):
         raise FileProblem(path=path, reason="the assembly names it, and it is not there")
@@ -598,21 +772,31 @@ def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
     missing = [str(one.get("key")) for one in manifest.get("missing") or ()]
     if missing:
         raise Refused(
-            f"the CDK app has to look up {', '.join(missing)}", "run `npx cdk synth` once with credentials, and commit cdk.context.json"
+            f"the CDK app has to look up {', '.join(missing)}",
+            "run `npx cdk synth` once with credentials, and commit cdk.context.json",
         )
 
 
 def _refuse_other_place(name: str, found: Mapping[str, Any], account: str, region: str) -> None:
     wanted = str(found.get("environment", "")).removeprefix("aws://").split("/")
-    if len(wanted) == 2 and (wanted[0] not in ("unknown-account", account) or wanted[1] not in ("unknown-region", region)):
+    if len(wanted) == 2 and (
+        wanted[0] not in ("unknown-account", account) or wanted[1] not in ("unknown-region", region)
+    ):
         raise Refused(
-            f"the CDK app puts stack {name} into account {wanted[0]}, region {wanted[1]}, not into {account}, {region}",
+            f"the CDK app puts stack {name} into account {wanted[0]}, region {wanted[1]}, not into"
+            f" {account}, {region}",
             "correct `env` in the app, or the environment in rules.toml",
         )
 
 
 def _artifact(
-    name: str, folder: str, manifest: Mapping[str, Any], found: Mapping[str, Any], account: str, region: str, warnings: tuple[str, ...]
+    name: str,
+    folder: str,
+    manifest: Mapping[str, Any],
+    found: Mapping[str, Any],
+    account: str,
+    region: str,
+    warnings: tuple[str, ...],
 ) -> Artifact:
     said = found.get("properties", {})
 
@@ -625,11 +809,15 @@ def _artifact(
         other = manifest["artifacts"].get(one, {})
         if other.get("type") == "cdk:asset-manifest":
             listed = _json(os.path.join(folder, other["properties"]["file"]))
-            images += [str(image.get("displayName") or key) for key, image in listed.get("dockerImages", {}).items()]
+            images += [
+                str(image.get("displayName") or key)
+                for key, image in listed.get("dockerImages", {}).items()
+            ]
             assets += _assets(folder, listed, filled)
     if images:
         raise Refused(
-            f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a stack",
+            f"stack {name} builds the image {', '.join(images)}, which toolkit does not do for a"
+            " stack",
             f"deploy it with the CDK's own CLI: npx cdk deploy {name}",
         )
     template = _inside(folder, said["templateFile"])
@@ -641,7 +829,11 @@ def _artifact(
         template=read(template).decode("utf-8", "replace"),
         stored=stored,
         assets=tuple(asset for asset in assets if (asset.bucket, asset.key) != stored),
-        role=filled(said["cloudFormationExecutionRoleArn"]) if said.get("cloudFormationExecutionRoleArn") else None,
+        role=(
+            filled(said["cloudFormationExecutionRoleArn"])
+            if said.get("cloudFormationExecutionRoleArn")
+            else None
+        ),
         tags=said.get("tags") or {},
         parameters=said.get("parameters") or {},
         protected=bool(said.get("terminationProtection")),
@@ -654,12 +846,19 @@ def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]
     found = []
     for key, one in listed.get("files", {}).items():
         if "executable" in one["source"]:
-            raise Refused(f"asset {key} is made by a program of its own", "deploy it with the CDK's own CLI: npx cdk deploy")
+            raise Refused(
+                f"asset {key} is made by a program of its own",
+                "deploy it with the CDK's own CLI: npx cdk deploy",
+            )
         path = _inside(folder, one["source"]["path"])
         packaging = one["source"].get("packaging", "file")
         for place in one.get("destinations", {}).values():
             name = str(one.get("displayName") or key)
-            found.append(Asset(name, path, packaging, filled(place["bucketName"]), filled(place["objectKey"])))
+            found.append(
+                Asset(
+                    name, path, packaging, filled(place["bucketName"]), filled(place["objectKey"])
+                )
+            )
     return found
 
 
@@ -671,20 +870,31 @@ def _stored(address: str) -> tuple[str, str] | None:
 
 def placed(text: str, account: str, region: str) -> str:
     """A name of the assembly with account, region and partition filled in."""
-    known = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": partition(region), "AWS::URLSuffix": suffix(region)}
+    known = {
+        "AWS::AccountId": account,
+        "AWS::Region": region,
+        "AWS::Partition": partition(region),
+        "AWS::URLSuffix": suffix(region),
+    }
     for name, value in known.items():
         text = text.replace(f"${{{name}}}", value)
     return text
 
 
-def not_bootstrapped(account: str, region: str, profile: str | None = None, parameter: str = "") -> Missing:
-    """The error for an account that the CDK was never used in. `parameter` is the one that an app looks for: it has the qualifier."""
+def not_bootstrapped(
+    account: str, region: str, profile: str | None = None, parameter: str = ""
+) -> Missing:
+    """The error for an account that the CDK was never used in. `parameter` is the one that an app
+    looks for: it has the qualifier.
+    """
     problem = Missing(what="CDK bootstrap", name=f"in account {account}", where=f", {region}")
     problem.hint = f"run: {bootstrap_command(account, region, profile, parameter)}"
     return problem
 
 
-def bootstrap_command(account: str, region: str, profile: str | None = None, parameter: str = "") -> str:
+def bootstrap_command(
+    account: str, region: str, profile: str | None = None, parameter: str = ""
+) -> str:
     """The command that prepares an account and region for an app."""
     words = ["npx", "cdk", "bootstrap", f"aws://{account}/{region}"]
     named = re.fullmatch(r"/cdk-bootstrap/([A-Za-z0-9_-]{1,10})/version", parameter)

@@ -1,4 +1,6 @@
-"""Which variables of our environment a CDK app is given, and which of the others it is seen to read."""
+"""Which variables of our environment a CDK app is given, and which of the others it is seen to
+read.
+"""
 
 import os
 import re
@@ -14,8 +16,37 @@ MOST_FILES = 2000
 MOST_BYTES = 512 * 1024
 """The most bytes of one of them."""
 
-_SOURCES = (".py", ".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".java", ".kt", ".cs", ".fs", ".go", ".sh")
-_NOT_ITS_OWN = frozenset(("node_modules", ".venv", "venv", "cdk.out", "__pycache__", ".git", "test", "tests", "__tests__", "target", "obj"))
+_SOURCES = (
+    ".py",
+    ".ts",
+    ".mts",
+    ".cts",
+    ".tsx",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".java",
+    ".kt",
+    ".cs",
+    ".fs",
+    ".go",
+    ".sh",
+)
+_NOT_ITS_OWN = frozenset(
+    (
+        "node_modules",
+        ".venv",
+        "venv",
+        "cdk.out",
+        "__pycache__",
+        ".git",
+        "test",
+        "tests",
+        "__tests__",
+        "target",
+        "obj",
+    )
+)
 
 _NAMED = re.compile(
     r"""process\.env\.([A-Za-z_]\w*)"""
@@ -35,15 +66,23 @@ _UNNAMED = re.compile(
 
 
 class Reads(Struct, frozen=True):
-    """The variables that an app's source reads. `others`: it also reads some whose names cannot be told from it."""
+    """The variables that an app's source reads. `others`: it also reads some whose names cannot be
+    told from it.
+    """
 
     names: frozenset[str]
     others: bool
 
 
 def handed_on(patterns: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of an environment that are named, by their names or by the beginnings of their names (`TEAM_*`)."""
-    return {name: value for name, value in environment.items() if any(_fits(name, pattern) for pattern in patterns)}
+    """The variables of an environment that are named, by their names or by the beginnings of their
+    names (`TEAM_*`).
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if any(_fits(name, pattern) for pattern in patterns)
+    }
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -53,7 +92,8 @@ def _fits(name: str, pattern: str) -> bool:
 def reads(folder: str, root: str) -> Reads:
     """What the source of an app in a folder of the repository at `root` reads.
 
-    Its packages, what it only names when it runs, and what a link out of the repository leads to are not looked into.
+    Its packages, what it only names when it runs, and what a link out of the repository leads to
+    are not looked into.
     """
     names: set[str] = set()
     others = False
@@ -66,14 +106,25 @@ def reads(folder: str, root: str) -> Reads:
             continue
         names |= {name for found in _NAMED.findall(text) for name in found if name}
         for members in _UNPACKED.findall(text):
-            names |= {found[1] for member in members.split(",") if (found := re.match(r"\s*([A-Za-z_]\w*)", member))}
+            names |= {
+                found[1]
+                for member in members.split(",")
+                if (found := re.match(r"\s*([A-Za-z_]\w*)", member))
+            }
         others = others or _UNNAMED.search(_UNPACKED.sub("", text)) is not None
     return Reads(frozenset(names), others)
 
 
-def not_handed_on(patterns: Sequence[str], known: Collection[str], folder: str, environment: Mapping[str, str], root: str) -> list[str]:
-    """What a person has to know before an app runs without a part of the environment: names, never values. `known` are the variables
-    that the app is given anyway."""
+def not_handed_on(
+    patterns: Sequence[str],
+    known: Collection[str],
+    folder: str,
+    environment: Mapping[str, str],
+    root: str,
+) -> list[str]:
+    """What a person has to know before an app runs without a part of the environment: names, never
+    values. `known` are the variables that the app is given anyway.
+    """
     found = reads(folder, root)
     given = {*known, *handed_on(patterns, environment)}
     lacking = sorted(name for name in found.names if name in environment and name not in given)
@@ -87,7 +138,8 @@ def not_handed_on(patterns: Sequence[str], known: Collection[str], folder: str, 
     if found.others:
         has = f"only {', '.join(patterns)}" if patterns else "none"
         said.append(
-            f"the CDK app reads variables whose names cannot be told from its source; of those set here it is given {has} (pass_env)"
+            "the CDK app reads variables whose names cannot be told from its source; of those set"
+            f" here it is given {has} (pass_env)"
         )
     return said
 

@@ -27,8 +27,14 @@ class Real:
         return datetime.now(UTC)
 
     def elapsed(self) -> float:
-        """CLOCK_BOOTTIME where there is one: `time.monotonic` stands still while a Linux laptop sleeps."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+        """CLOCK_BOOTTIME where there is one: `time.monotonic` stands still while a Linux laptop
+        sleeps.
+        """
+        return (
+            time.clock_gettime(time.CLOCK_BOOTTIME)
+            if hasattr(time, "CLOCK_BOOTTIME")
+            else time.monotonic()
+        )
 
     def wait(self, seconds: float, wake: Event | None = None) -> bool:
         """Sleep."""

@@ -12,7 +12,9 @@ RULES = ("rules.toml", os.path.join(".toolkit", "rules.toml"))
 
 
 def find_rules(folder: str, root: str | None) -> str:
-    """The rules.toml of a folder or the nearest one above it, up to the repository's root (if `root` is None: a `.git`). Raises NoRules."""
+    """The rules.toml of a folder or the nearest one above it, up to the repository's root (if
+    `root` is None: a `.git`). Raises NoRules.
+    """
     at = os.path.abspath(folder)
     stop = os.path.realpath(root) if root else None
     while True:
@@ -20,13 +22,17 @@ def find_rules(folder: str, root: str | None) -> str:
             path = os.path.join(at, name)
             if os.path.isfile(path):
                 return path
-        if at == os.path.dirname(at) or (os.path.realpath(at) == stop if stop else os.path.lexists(os.path.join(at, ".git"))):
+        if at == os.path.dirname(at) or (
+            os.path.realpath(at) == stop if stop else os.path.lexists(os.path.join(at, ".git"))
+        ):
             raise NoRules(folder=folder)
         at = os.path.dirname(at)
 
 
 def places_of_rules(path: str, folder: str) -> list[str]:
-    """Where rules.toml could have been found from a folder of the repository, nearest first; `path` is where it is today."""
+    """Where rules.toml could have been found from a folder of the repository, nearest first; `path`
+    is where it is today.
+    """
     found: list[str] = []
     while True:
         found += [os.path.normpath(os.path.join(folder, name)) for name in RULES]
@@ -36,7 +42,9 @@ def places_of_rules(path: str, folder: str) -> list[str]:
 
 
 def read(path: str, most: int | None = None) -> bytes:
-    """A file's bytes, at most `most` and one more. Raises FileProblem, also for what is no file but a pipe of the shell's, `<(…)`."""
+    """A file's bytes, at most `most` and one more. Raises FileProblem, also for what is no file but
+    a pipe of the shell's, `<(…)`.
+    """
     try:
         with open(path, "rb", opener=_regular) as file:
             return file.read(-1 if most is None else most + 1)
@@ -58,7 +66,9 @@ _SHELLS = ("/dev/fd/", "/dev/stdin", "/dev/null", "/proc/self/fd/", f"/proc/{os.
 
 
 def _regular(path: str, flags: int) -> int:
-    """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the shell itself hands over is waited for."""
+    """Open without waiting: a FIFO in a stranger's repository would block for ever. Only what the
+    shell itself hands over is waited for.
+    """
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISDIR(mode):
@@ -78,7 +88,8 @@ def read_input() -> bytes:
 
 
 def write(path: str, data: bytes, replace: bool = True, mode: int = 0o666) -> None:
-    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is not said.
+    """Write a file whole or not at all. Raises FileProblem; also when it is there and `replace` is
+    not said.
 
     `mode` 0o600: for nobody else to read.
     """
@@ -122,7 +133,9 @@ def is_folder(path: str) -> bool:
 
 
 def relative(path: str, root: str) -> str | None:
-    """A path as seen from the repository's root, None if it lies outside. A last link is not followed: git tracks the link."""
+    """A path as seen from the repository's root, None if it lies outside. A last link is not
+    followed: git tracks the link.
+    """
     folder, name = os.path.split(os.path.abspath(path))
     found = os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(root))
     return None if found == ".." or found.startswith(".." + os.sep) else found
@@ -134,15 +147,21 @@ def is_inside(path: str, folder: str) -> bool:
 
 
 def within(root: str, name: str) -> str:
-    """Where a repository's file really is, from the repository's real root. Raises FileProblem where that is outside of it.
+    """Where a repository's file really is, from the repository's real root. Raises FileProblem
+    where that is outside of it.
 
-    What a repository names is a stranger's choice: a link to somebody's keys must not be read, nor quoted in an error. Git's own folder
-    is none of the repository's files; a CI job keeps its token there.
+    What a repository names is a stranger's choice: a link to somebody's keys must not be read, nor
+    quoted in an error. Git's own folder is none of the repository's files; a CI job keeps its token
+    there.
     """
     path = os.path.join(root, name)
     found = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     if found == ".." or found.startswith(".." + os.sep):
-        out = "a link that leads out of the repository" if is_inside(os.path.dirname(path), root) else "outside of the repository"
+        out = (
+            "a link that leads out of the repository"
+            if is_inside(os.path.dirname(path), root)
+            else "outside of the repository"
+        )
         raise FileProblem(path=path, reason=f"it is {out}")
     if ".git" in found.split(os.sep):
         raise FileProblem(path=path, reason="it is in git's own folder")
@@ -150,7 +169,9 @@ def within(root: str, name: str) -> str:
 
 
 def read_inside(root: str, name: str, most: int) -> bytes:
-    """The bytes of a repository's file, at most `most` and one more. Raises FileProblem, also for one that is not really inside."""
+    """The bytes of a repository's file, at most `most` and one more. Raises FileProblem, also for
+    one that is not really inside.
+    """
     found = within(root, name)
     try:
         descriptor = open_below(os.path.realpath(root), found, os.O_NONBLOCK)
@@ -159,7 +180,9 @@ def read_inside(root: str, name: str, most: int) -> bytes:
                 raise OSError(22, "it is no regular file")
             return file.read(most + 1)
     except OSError as error:
-        raise FileProblem(path=os.path.join(root, name), reason=error.strerror or str(error)) from None
+        raise FileProblem(
+            path=os.path.join(root, name), reason=error.strerror or str(error)
+        ) from None
 
 
 def open_below(root: str, path: str, flags: int) -> int:
@@ -178,7 +201,9 @@ def open_below(root: str, path: str, flags: int) -> int:
 
 
 def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
-    """The text of a repository's file. None if it is missing, larger than `most` bytes, no text, or not really inside (a link out)."""
+    """The text of a repository's file. None if it is missing, larger than `most` bytes, no text, or
+    not really inside (a link out).
+    """
     try:
         data = read_inside(root, name, most)
         return None if len(data) > most else data.decode()
@@ -187,7 +212,9 @@ def text_inside(root: str, name: str, most: int = 256 * 1024) -> str | None:
 
 
 def digest(path: str) -> str:
-    """Mode and digest of one file; a link counts by where it points, what is neither by its type alone. Never raises."""
+    """Mode and digest of one file; a link counts by where it points, what is neither by its type
+    alone. Never raises.
+    """
     import hashlib
 
     try:
@@ -203,7 +230,8 @@ def digest(path: str) -> str:
 
 
 def tree_entry(path: str, length: int) -> str | None:
-    """Mode and id of a file as git would commit it without any filter; None where nothing is, or no file and no link.
+    """Mode and id of a file as git would commit it without any filter; None where nothing is, or no
+    file and no link.
 
     `length` is that of the repository's ids (40 or 64). Empty where it cannot be read.
     """
@@ -224,7 +252,8 @@ def tree_entry(path: str, length: int) -> str | None:
 
 
 def blob_id(path: str, length: int) -> str:
-    """The id that git gives to the bytes of a file as they are, or to where a link leads, in as many letters as its ids have (40 or 64).
+    """The id that git gives to the bytes of a file as they are, or to where a link leads, in as
+    many letters as its ids have (40 or 64).
 
     Empty where it is neither, or cannot be read.
     """
@@ -249,7 +278,9 @@ def blob_id(path: str, length: int) -> str:
 
 
 def beginning(path: str, most: int) -> bytes:
-    """The first bytes of a regular file, none of what is something else or cannot be read. A last link is not followed."""
+    """The first bytes of a regular file, none of what is something else or cannot be read. A last
+    link is not followed.
+    """
     try:
         with open(path, "rb", opener=_no_link) as file:
             return file.read(most) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
@@ -262,7 +293,8 @@ def _no_link(path: str, flags: int) -> int:
 
 
 def own_folder(path: str, what: str, variable: str) -> str:
-    """Make a folder, and be sure that it is a folder, ours, and not for others to write to: `what` lies there, and `variable` moves it.
+    """Make a folder, and be sure that it is a folder, ours, and not for others to write to: `what`
+    lies there, and `variable` moves it.
 
     Raises StateDamaged, FileProblem.
     """
@@ -274,7 +306,9 @@ def own_folder(path: str, what: str, variable: str) -> str:
         raise FileProblem(path=path, reason=error.strerror or str(error)) from None
     problem = wrong_with(found, os.geteuid(), what)
     if problem:
-        raise StateDamaged(path=path, reason=f"{problem}; mend that, or set {variable} to another folder")
+        raise StateDamaged(
+            path=path, reason=f"{problem}; mend that, or set {variable} to another folder"
+        )
     return path
 
 
@@ -292,7 +326,9 @@ def wrong_with(found: os.stat_result, me: int, what: str) -> str | None:
 
 
 def own_state(*names: str) -> str:
-    """A folder in toolkit's state, made if need be, with all above it ours alone. Raises StateDamaged, FileProblem."""
+    """A folder in toolkit's state, made if need be, with all above it ours alone. Raises
+    StateDamaged, FileProblem.
+    """
     return _own(os.path.abspath(state_folder()), names, "toolkit's state", "TOOLKIT_STATE_DIR")
 
 
@@ -313,14 +349,18 @@ def _own(path: str, names: Sequence[str], what: str, variable: str) -> str:
 
 
 def state_folder() -> str:
-    """Where toolkit keeps what happened, and its crash logs: TOOLKIT_STATE_DIR, or what the system has for that. It may not be there."""
+    """Where toolkit keeps what happened, and its crash logs: TOOLKIT_STATE_DIR, or what the system
+    has for that. It may not be there.
+    """
     import platformdirs
 
     return os.environ.get("TOOLKIT_STATE_DIR") or str(platformdirs.user_state_path("toolkit"))
 
 
 def cache_folder() -> str:
-    """Where toolkit keeps what can be made again: TOOLKIT_CACHE_DIR, or what the system has for that. It may not be there."""
+    """Where toolkit keeps what can be made again: TOOLKIT_CACHE_DIR, or what the system has for
+    that. It may not be there.
+    """
     import platformdirs
 
     return os.environ.get("TOOLKIT_CACHE_DIR") or str(platformdirs.user_cache_path("toolkit"))

@@ -1,8 +1,10 @@
-"""Git, in one hardened way: a repository may be hostile, so nothing that its configuration names is ever run.
+"""Git, in one hardened way: a repository may be hostile, so nothing that its configuration names is
+ever run.
 
-Paths travel as bytes behind `-z` and become strings by UTF-8 with surrogate escapes, so every name survives. Nothing here writes,
-fetches or clones. GitPython, which reads commits and authors well but loses changes and runs programs that a repository names
-(docs/adr/0003), is only used for the people behind the changes, over the same hardened options.
+Paths travel as bytes behind `-z` and become strings by UTF-8 with surrogate escapes, so every name
+survives. Nothing here writes, fetches or clones. GitPython, which reads commits and authors well
+but loses changes and runs programs that a repository names (docs/adr/0003), is only used for the
+people behind the changes, over the same hardened options.
 """
 
 import os
@@ -48,7 +50,9 @@ OPTIONS = {
     "protocol.ext.allow": "never",
     "safe.bareRepository": "explicit",
 }
-"""Overrides for what a repository's own configuration could name or hide (reference: git-config)."""
+"""Overrides for what a repository's own configuration could name or hide (reference:
+git-config).
+"""
 
 ENVIRONMENT = {
     "GIT_GRAFT_FILE": os.devnull,
@@ -60,28 +64,38 @@ ENVIRONMENT = {
 }
 
 PATIENCE_S = 60.0
-"""How long git may take to say where it is: it waits for ever for a pipe that its configuration includes."""
+"""How long git may take to say where it is: it waits for ever for a pipe that its configuration
+includes.
+"""
 
 _READ_BY_GIT = (".gitattributes", ".gitignore", ".git/info/attributes", ".git/info/exclude")
 
 GITLINK = "160000"
 
 PULL_REQUEST = (
-    "GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "BITBUCKET_PR_DESTINATION_BRANCH", "CHANGE_TARGET",
+    "GITHUB_BASE_REF",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+    "BITBUCKET_PR_DESTINATION_BRANCH",
+    "CHANGE_TARGET",
     "SYSTEM_PULLREQUEST_TARGETBRANCH",
-)  # fmt: skip
+)
 """The variables in which CI systems name the branch that a pull request goes into."""
 
 _MISSING = re.compile(
-    r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git cat-file) \(?'?([0-9a-f]{40,64})"
+    r"(?:[Cc]ould not (?:fetch|read)|unable to (?:read tree|find)|bad object|missing \w+ object|git"
+    r" cat-file) \(?'?([0-9a-f]{40,64})"
 )
-_REF = re.compile(r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])")
+_REF = re.compile(
+    r"(?![-/])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])"
+)
 _BROKEN = re.compile(r"ignoring broken ref (refs/heads/\S+)")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class TreeChange(Struct, frozen=True, gc=False):
-    """One line of `git diff --raw`: modes, object ids, a status letter (A, D, M, T) and the path."""
+    """One line of `git diff --raw`: modes, object ids, a status letter (A, D, M, T) and the
+    path.
+    """
 
     path: str
     letter: str
@@ -92,7 +106,9 @@ class TreeChange(Struct, frozen=True, gc=False):
 
 
 class FileState(Struct, frozen=True, gc=False):
-    """One path of `git status`: `index` against HEAD, `tree` (the working tree) against the index, as its letters; `?`, `u` as they are."""
+    """One path of `git status`: `index` against HEAD, `tree` (the working tree) against the index,
+    as its letters; `?`, `u` as they are.
+    """
 
     path: str
     index: str
@@ -100,8 +116,10 @@ class FileState(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One entry of the index. `flag` is git's letter of `ls-files -v`: H as it is, S left out by a sparse checkout, M in conflict;
-    in small letters where git was told to assume that it is unchanged."""
+    """One entry of the index. `flag` is git's letter of `ls-files -v`: H as it is, S left out by a
+    sparse checkout, M in conflict; in small letters where git was told to assume that it is
+    unchanged.
+    """
 
     path: str
     mode: str
@@ -123,21 +141,34 @@ class Git:
 
     @classmethod
     def open(cls, folder: str, bare: bool = False) -> "Git":
-        """The repository around a folder. Raises NotARepository, GitMissing, or GitError with git's own reason.
+        """The repository around a folder. Raises NotARepository, GitMissing, or GitError with git's
+        own reason.
 
-        A bare repository is opened only if `bare` says so and it does not stand inside a working tree, where a stranger
-        may have committed it.
+        A bare repository is opened only if `bare` says so and it does not stand inside a working
+        tree, where a stranger may have committed it.
         """
         program = process.which("git")
         if program is None:
             raise GitMissing()
         git = cls(program, folder)
-        asked = ("--is-bare-repository", "--is-shallow-repository", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD")
+        asked = (
+            "--is-bare-repository",
+            "--is-shallow-repository",
+            "--show-toplevel",
+            "HEAD",
+            "--symbolic-full-name",
+            "HEAD",
+        )
         done = process.run([*git._argv, "rev-parse", *asked], folder, git._env, PATIENCE_S)
         if done.code == -signal.SIGKILL:
-            reason = f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is no file?"
+            reason = (
+                f"it did not answer within {PATIENCE_S:g} s; does its configuration include what is"
+                " no file?"
+            )
             raise GitError(verb="rev-parse", reason=reason)
-        if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(b"true\n"):
+        if (done.code and b"cannot use bare repository" in done.err) or done.out.startswith(
+            b"true\n"
+        ):
             if not bare or _inside_a_work_tree(folder):
                 raise NoWorkTree(folder=folder)
             return cls._open_bare(program, folder)
@@ -147,9 +178,13 @@ class Git:
     @classmethod
     def _open_bare(cls, program: str, folder: str) -> "Git":
         git = cls(program, folder, git_dir=folder)
-        done = git._run("rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD")
+        done = git._run(
+            "rev-parse", "--is-shallow-repository", "HEAD", "--symbolic-full-name", "HEAD"
+        )
         if done.code and not done.out:
-            raise _refusal("rev-parse", _text(done.err), folder, None) or NotARepository(folder=folder)
+            raise _refusal("rev-parse", _text(done.err), folder, None) or NotARepository(
+                folder=folder
+            )
         shallow, *rest = _text(done.out).removesuffix("\n").split("\n")
         git.shallow = shallow == "true"
         git._learn_head(rest, born=done.code == 0)
@@ -162,17 +197,25 @@ class Git:
         if b"not a git repository (or any" in done.err:
             raise _unusable(folder) or NotARepository(folder=folder)
         if len(lines) < 4:
-            raise _refusal("rev-parse", _text(done.err), folder, None) or GitError(verb="rev-parse", reason=_reason(done.err))
+            raise _refusal("rev-parse", _text(done.err), folder, None) or GitError(
+                verb="rev-parse", reason=_reason(done.err)
+            )
         self.shallow = lines[1] == "true"
-        self.root = "\n".join(self._learn_head(lines[2:], born=done.code == 0))  # a folder's name may hold line ends
-        if not os.path.lexists(os.path.join(self.root, ".GIT")):  # or an untracked `App.py` would pass for the tracked `app.py`
+        self.root = "\n".join(
+            self._learn_head(lines[2:], born=done.code == 0)
+        )  # a folder's name may hold line ends
+        if not os.path.lexists(
+            os.path.join(self.root, ".GIT")
+        ):  # or an untracked `App.py` would pass for the tracked `app.py`
             self._argv += ["-c", "core.ignoreCase=false"]
         inside, root = os.path.realpath(folder), os.path.realpath(self.root)
         if inside != root and not inside.startswith(os.path.join(root, "")):
             raise FilesElsewhere(folder=folder, root=self.root, path=quote(folder))
 
     def _learn_head(self, lines: list[str], born: bool) -> list[str]:
-        """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full name (none if that is ambiguous)."""
+        """Take HEAD's lines from the end: only `HEAD` if it is unborn, else its commit and its full
+        name (none if that is ambiguous).
+        """
         *lines, last = lines
         if not born:
             return lines
@@ -190,29 +233,54 @@ class Git:
         return self.head
 
     def _unborn(self) -> GitError:
-        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is damaged."""
+        """Why HEAD is no commit: there is none, its branch is a new one, or that branch is
+        damaged.
+        """
         branch = _text(self._run("symbolic-ref", "-q", "HEAD").out).strip()
-        listed = self._run("for-each-ref", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads")
+        listed = self._run(
+            "for-each-ref", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"
+        )
         broken = _BROKEN.search(_text(listed.err))
-        if broken and branch in ("", broken[1]):  # git does not even say the name of a branch that it cannot read
+        if broken and branch in (
+            "",
+            broken[1],
+        ):  # git does not even say the name of a branch that it cannot read
             branch = broken[1]
             short = quote(branch.removeprefix("refs/heads/"))
             path = f'"$(git rev-parse --git-path {quote(branch)})"'
-            fix = f"see which commit it was: git reflog {short}; then: rm {path} && git update-ref {quote(branch)} COMMIT"
+            fix = (
+                f"see which commit it was: git reflog {short}; then: rm {path} && git update-ref"
+                f" {quote(branch)} COMMIT"
+            )
             return DamagedRepository(folder=self.root, reason=f"{branch} is not a commit", fix=fix)
         others = _text(listed.out).splitlines()
         if branch and others:
-            return OtherBranch(folder=self.root, branch=branch.removeprefix("refs/heads/"), other=quote(others[0]))
+            return OtherBranch(
+                folder=self.root, branch=branch.removeprefix("refs/heads/"), other=quote(others[0])
+            )
         return NoCommits(folder=self.root)
 
     def resolve(self, ref: str) -> str:
-        """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the command that gets it."""
-        if not ref or ref.startswith("-") or not ref.isprintable() or ref.count("{") != ref.count("}"):
-            raise UnknownRef(ref=ref)  # git reads what follows an open brace as a date, and dates never fail
-        peeled = ref if ref.startswith(":/") else f"{ref}^{{commit}}"  # what `:/` looks for goes on to the end
+        """The commit that a person's words mean. Raises UnknownRef, or MissingCommit with the
+        command that gets it.
+        """
+        if (
+            not ref
+            or ref.startswith("-")
+            or not ref.isprintable()
+            or ref.count("{") != ref.count("}")
+        ):
+            raise UnknownRef(
+                ref=ref
+            )  # git reads what follows an open brace as a date, and dates never fail
+        peeled = (
+            ref if ref.startswith(":/") else f"{ref}^{{commit}}"
+        )  # what `:/` looks for goes on to the end
         done = self._run("rev-parse", "--verify", "--end-of-options", peeled)
         found = _text(done.out).strip()
-        if done.code == 0 and b"warning: log for" in done.err:  # `log for 'HEAD' only goes back to …`: not the commit that was meant
+        if (
+            done.code == 0 and b"warning: log for" in done.err
+        ):  # `log for 'HEAD' only goes back to …`: not the commit that was meant
             raise UnknownRef(ref=f"{ref} ({_text(done.err).strip().removeprefix('warning: ')})")
         if done.code == 0 and _OBJECT.fullmatch(found):
             return found
@@ -221,7 +289,12 @@ class Git:
                 raise UnknownRef(ref="the all-zero id (a new branch has no previous commit)")
             if os.environ.get("GIT_QUARANTINE_PATH"):
                 raise Quarantined(ref=ref)
-            raise MissingCommit(ref=ref, fetch=f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}")
+            raise MissingCommit(
+                ref=ref,
+                fetch=(
+                    f"git fetch {'--depth=1 ' if self.shallow else ''}{quote(self.remote())} {ref}"
+                ),
+            )
         refused = _refusal("rev-parse", _text(done.err), self.root, self._any_remote())
         if refused is not None:
             raise refused
@@ -230,7 +303,9 @@ class Git:
         if self.shallow:  # such a clone mostly has but one branch, so all of them are asked for
             remote = self.remote()
             every = quote(f"+refs/heads/*:refs/remotes/{remote}/*")
-            raise MissingCommit(ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}")
+            raise MissingCommit(
+                ref=ref, fetch=f"git fetch --unshallow --tags {quote(remote)} {every}"
+            )
         raise UnknownRef(ref=ref)
 
     def _exists(self, object_id: str) -> bool:
@@ -249,23 +324,32 @@ class Git:
         return _text(self._run("remote").out).split()
 
     def commit_at(self, name: str) -> str | None:
-        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not here."""
+        """The commit of a ref by its whole name, of `HEAD`, or of a whole id; None if it is not
+        here.
+        """
         if name == "HEAD":
             return self.head
         if is_object_id(name):
-            commit = _text(self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out).strip()
+            commit = _text(
+                self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").out
+            ).strip()
             return commit if is_object_id(commit) else None
         ref = self.ref(name)
         return None if ref is None else ref[1]
 
     def ref(self, name: str) -> tuple[str, str] | None:
-        """The whole name of what a ref points at in the end, and its commit; None if there is no such ref.
+        """The whole name of what a ref points at in the end, and its commit; None if there is no
+        such ref.
 
-        Nothing else is looked up, as `rev-parse` would: a tag may be called `refs/remotes/origin/main`.
+        Nothing else is looked up, as `rev-parse` would: a tag may be called
+        `refs/remotes/origin/main`.
         """
         if not name.startswith("refs/") or not is_ref_name(name):
             return None
-        fields = "%(refname)%00%(symref)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+        fields = (
+            "%(refname)%00%(symref)%00%(objecttype)%00%(objectname)"
+            "%00%(*objecttype)%00%(*objectname)"
+        )
         for line in _text(self._run("for-each-ref", f"--format={fields}", name).out).splitlines():
             refname, symref, kind, object_id, tagged_kind, tagged_id = line.split("\0")
             if refname == name:
@@ -274,7 +358,9 @@ class Git:
         return None
 
     def points_at(self, ref: str) -> str | None:
-        """The ref that a symbolic one points at, whether that is here or not; None if it is none."""
+        """The ref that a symbolic one points at, whether that is here or not; None if it is
+        none.
+        """
         if not ref.startswith("refs/"):
             return None
         return _text(self._run("symbolic-ref", "--quiet", ref).out).strip() or None
@@ -285,21 +371,30 @@ class Git:
         return [name for name in names if name in listed]
 
     def merge_bases(self, one: str, other: str) -> tuple[str, ...]:
-        """The best common ancestors of two commits. Raises MissingCommit where a shallow clone hides them, UnknownRef if there are none."""
+        """The best common ancestors of two commits. Raises MissingCommit where a shallow clone
+        hides them, UnknownRef if there are none.
+        """
         found = tuple(_text(self._run("merge-base", "--all", one, other).out).split())
         if found:
             return found
         if self.shallow:
             fetch = f"git fetch --unshallow {quote(self.remote())}"
-            raise MissingCommit(ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch)
+            raise MissingCommit(
+                ref=f"the common ancestor of {one[:12]} and {other[:12]}", fetch=fetch
+            )
         raise UnknownRef(ref=f"{one[:12]}...{other[:12]} (they have no common ancestor)")
 
     def has(self, commit: str) -> bool:
         """Whether this clone holds a commit, by its whole id."""
-        return _OBJECT.fullmatch(commit) is not None and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
+        return (
+            _OBJECT.fullmatch(commit) is not None
+            and self._run("cat-file", "-e", f"{commit}^{{commit}}").code == 0
+        )
 
     def common(self, one: str, other: str) -> tuple[str, ...]:
-        """The best common ancestors of two commits; none if there are none, or a shallow clone hides them."""
+        """The best common ancestors of two commits; none if there are none, or a shallow clone
+        hides them.
+        """
         return tuple(_text(self._run("merge-base", "--all", one, other).out).split())
 
     def fetch_all(self) -> str:
@@ -314,12 +409,24 @@ class Git:
         return not self._checked("rev-list", "--max-count=1", *commits, f"^{head}").strip()
 
     def only_in(self, commit: str, other: str, paths: Sequence[str]) -> tuple[str, ...]:
-        """The commits of one history that touch the paths (none: any), and of which the other has no commit that makes the same change."""
-        command = ("rev-list", "--cherry-pick", "--right-only", "--no-merges", f"{other}...{commit}", "--", *paths)
+        """The commits of one history that touch the paths (none: any), and of which the other has
+        no commit that makes the same change.
+        """
+        command = (
+            "rev-list",
+            "--cherry-pick",
+            "--right-only",
+            "--no-merges",
+            f"{other}...{commit}",
+            "--",
+            *paths,
+        )
         return tuple(_text(self._checked(*command)).split())
 
     def history(self, revisions: Sequence[str], paths: Sequence[str]) -> Iterator[TreeChange]:
-        """Every change to the paths (none: any) that a commit of these revisions made, merges against each of their parents."""
+        """Every change to the paths (none: any) that a commit of these revisions made, merges
+        against each of their parents.
+        """
         command = ["log", "-m", "--format=%H", *_DIFF, *revisions, "--", *paths]
         for record in self._log_records(self._start(command)):
             if isinstance(record, TreeChange):
@@ -330,7 +437,9 @@ class Git:
         return int(self._run("rev-list", "--count", "--first-parent", *revisions).out or 0)
 
     def target_branch(self) -> str | None:
-        """The branch that a pull request goes into, as the CI says; None where it says none, or this clone does not have it."""
+        """The branch that a pull request goes into, as the CI says; None where it says none, or
+        this clone does not have it.
+        """
         for name in PULL_REQUEST:
             branch = os.environ.get(name, "").removeprefix("refs/heads/")
             ref = f"refs/remotes/{self.remote()}/{branch}"
@@ -339,40 +448,76 @@ class Git:
         return None
 
     def mainline(self) -> str | None:
-        """The full name of the branch that this one goes back to: its upstream, or the remote's default branch.
+        """The full name of the branch that this one goes back to: its upstream, or the remote's
+        default branch.
 
         A branch's own copy on the remote says nothing about what is deployed, so it comes last.
         """
-        upstream = _text(self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}").out).strip()
-        if upstream and not (upstream.startswith("refs/remotes/") and upstream.split("/", 3)[-1] == self.branch):
+        upstream = _text(
+            self._run("rev-parse", "--verify", "--quiet", "--symbolic-full-name", "@{upstream}").out
+        ).strip()
+        if upstream and not (
+            upstream.startswith("refs/remotes/") and upstream.split("/", 3)[-1] == self.branch
+        ):
             return upstream
-        patterns = ("refs/remotes/*/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "refs/heads/main", "refs/heads/master")
-        listed = _text(self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns).out).splitlines()
+        patterns = (
+            "refs/remotes/*/HEAD",
+            "refs/remotes/origin/main",
+            "refs/remotes/origin/master",
+            "refs/heads/main",
+            "refs/heads/master",
+        )
+        listed = _text(
+            self._run("for-each-ref", "--format=%(refname) %(symref)", *patterns).out
+        ).splitlines()
         there = dict(line.split(" ", 1) for line in listed)
-        default = there.get("refs/remotes/origin/HEAD") or next((to for name, to in there.items() if name.endswith("/HEAD") and to), None)
+        default = there.get("refs/remotes/origin/HEAD") or next(
+            (to for name, to in there.items() if name.endswith("/HEAD") and to), None
+        )
         if default:
             return default
         own = f"refs/heads/{self.branch}"
-        return next((name for name in patterns[1:] if name in there and name != own), upstream or None)
+        return next(
+            (name for name in patterns[1:] if name in there and name != own), upstream or None
+        )
 
     def diff_trees(self, old: str, new: str) -> "Diff":
-        """What differs between two commits (or trees), in the order git tells it. Git is at work from here on."""
+        """What differs between two commits (or trees), in the order git tells it. Git is at work
+        from here on.
+        """
         return Diff(self, ["diff-tree", *_DIFF, "-r", "--end-of-options", old, new])
 
     def diff_work_tree(self, old: str) -> "Diff":
         """What of the tracked files differs between a commit and the working tree."""
-        return Diff(self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters())
+        return Diff(
+            self, ["diff", *_DIFF, "--end-of-options", old, "--"], self._without_local_filters()
+        )
 
     def status(self) -> list[FileState]:
-        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only (see `is_dirty_inside`)."""
+        """What is staged, unstaged, untracked or in conflict. Submodules count by their commit only
+        (see `is_dirty_inside`).
+        """
         running = self._start(
-            ["status", "--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=dirty", "--no-renames", "--no-ahead-behind"],
+            [
+                "status",
+                "--porcelain=v2",
+                "-z",
+                "--untracked-files=all",
+                "--ignore-submodules=dirty",
+                "--no-renames",
+                "--no-ahead-behind",
+            ],
             self._without_local_filters(),
         )
-        return [_file_state(record) for record in self._records(running, "status") if not _says_nothing(record)]
+        return [
+            _file_state(record)
+            for record in self._records(running, "status")
+            if not _says_nothing(record)
+        ]
 
     def index(self) -> tuple[list[str], list[Entry]]:
-        """What `status` does not tell of: the submodules, and the entries that the index hides (assume-unchanged, skip-worktree).
+        """What `status` does not tell of: the submodules, and the entries that the index hides
+        (assume-unchanged, skip-worktree).
 
         A file that a sparse checkout leaves out is not hidden: it is not there.
         """
@@ -383,7 +528,11 @@ class Git:
                 submodules.append(_text(record.partition(b"\t")[2]))
             elif record[:1] == b"S" or record[:1].islower():
                 hidden.append(_entry(record))
-        return submodules, [entry for entry in hidden if entry.flag == "h" or os.path.lexists(os.path.join(self.root, entry.path))]
+        return submodules, [
+            entry
+            for entry in hidden
+            if entry.flag == "h" or os.path.lexists(os.path.join(self.root, entry.path))
+        ]
 
     def entries(self) -> Iterator[Entry]:
         """Everything in the index; a path in conflict is there once for each side."""
@@ -391,16 +540,20 @@ class Git:
             yield _entry(record)
 
     def stored(self, paths: Sequence[str]) -> dict[str, str]:
-        """For each regular file the id that its content would be committed under, by git's own rules for line ends and filters.
+        """For each regular file the id that its content would be committed under, by git's own
+        rules for line ends and filters.
 
-        Filters that the repository itself defines are not run. A name with a line end cannot be asked for, and is left out.
+        Filters that the repository itself defines are not run. A name with a line end cannot be
+        asked for, and is left out.
         """
         asked = [path for path in paths if "\n" not in path]
         if not asked:
             return {}
         given = b"".join(os.fsencode(path) + b"\n" for path in asked)
         command = [*self._argv, "hash-object", "--stdin-paths"]
-        running = process.Running(command, self.root, {**self._env, **self._without_local_filters()}, given)
+        running = process.Running(
+            command, self.root, {**self._env, **self._without_local_filters()}, given
+        )
         ids = b"".join(running).decode().split()
         if running.code:
             raise self._failure("hash-object", running.err)
@@ -415,12 +568,18 @@ class Git:
         running = process.Running(command, self.root, self._env, given)
         fields = [_text(record) for record in self._records(running, "check-attr")]
         pairs = zip(fields[::3], fields[2::3], strict=True)
-        return {path: value for path, value in pairs if value not in ("unspecified", "unset", "set")}
+        return {
+            path: value for path, value in pairs if value not in ("unspecified", "unset", "set")
+        }
 
     def filters(self) -> dict[str, dict[str, str]]:
-        """The filters that git's configuration defines, whoever defined them: name -> `clean`, `smudge`, `process` -> command."""
+        """The filters that git's configuration defines, whoever defined them: name -> `clean`,
+        `smudge`, `process` -> command.
+        """
         found: dict[str, dict[str, str]] = {}
-        for record in _text(self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.").out).split("\0"):
+        for record in _text(
+            self._run("config", "--includes", "-z", "--get-regexp", r"^filter\.").out
+        ).split("\0"):
             key, _, value = record.partition("\n")
             name, _, part = key.removeprefix("filter.").rpartition(".")
             if part in ("clean", "smudge", "process") and value:
@@ -437,40 +596,66 @@ class Git:
         if not paths:
             return {}
         found: dict[str, str] = {}
-        for record in self._records(self._start(["ls-tree", "-z", "--full-tree", commit, "--", *paths]), "ls-tree"):
+        for record in self._records(
+            self._start(["ls-tree", "-z", "--full-tree", commit, "--", *paths]), "ls-tree"
+        ):
             meta, _, path = record.partition(b"\t")
             found[_text(path)] = meta.partition(b" ")[0].decode()
         return found
 
-    def is_dirty_inside(self, submodule: str, changed: "Callable[[Git, list[Entry]], bool]") -> bool:
-        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as carefully as the repository itself:
-        `changed` says whether one of the entries that an index hides differs."""
+    def is_dirty_inside(
+        self, submodule: str, changed: "Callable[[Git, list[Entry]], bool]"
+    ) -> bool:
+        """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as
+        carefully as the repository itself: `changed` says whether one of the entries that an index
+        hides differs.
+        """
         folder = os.path.join(self.root, submodule)
-        if os.path.realpath(folder) != os.path.join(os.path.realpath(self.root), submodule) or not os.path.lexists(
-            os.path.join(folder, ".git")
-        ):
-            return False  # not checked out, or a link that leads elsewhere: git itself tells of that
+        if os.path.realpath(folder) != os.path.join(
+            os.path.realpath(self.root), submodule
+        ) or not os.path.lexists(os.path.join(folder, ".git")):
+            return (
+                False  # not checked out, or a link that leads elsewhere: git itself tells of that
+            )
         try:
             inside = Git.open(folder)
             if os.path.realpath(inside.root) != os.path.realpath(folder):
                 return False  # it claims another place as its own
             submodules, hidden = inside.index()
-            return bool(inside.status()) or changed(inside, hidden) or any(inside.is_dirty_inside(path, changed) for path in submodules)
+            return (
+                bool(inside.status())
+                or changed(inside, hidden)
+                or any(inside.is_dirty_inside(path, changed) for path in submodules)
+            )
         except FilesElsewhere:
             return False  # it claims another place as its own
         except (NotARepository, DamagedRepository):
             return True  # its .git leads nowhere, so nobody knows what is in it
 
     def _without_local_filters(self) -> dict[str, str]:
-        """Clean filters that the repository itself defines would be run; the user's own ones may be. Raises GitError for a pipe."""
+        """Clean filters that the repository itself defines would be run; the user's own ones may
+        be. Raises GitError for a pipe.
+        """
         for name in _READ_BY_GIT:
             if _is_pipe(os.path.join(self.root, name)):
                 raise GitError(verb="status", reason=f"{name} is a pipe, and git would wait for it")
         done = self._run(
-            "config", "--includes", "-z", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$"
+            "config",
+            "--includes",
+            "-z",
+            "--show-scope",
+            "--name-only",
+            "--get-regexp",
+            r"^filter\..*\.(clean|process|smudge)$",
         )
-        fields = os.fsdecode(done.out).split("\0")  # as the environment will be encoded, whatever the locale: these go back to git
-        names = {name.rsplit(".", 1)[0] for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in ("local", "worktree")}
+        fields = os.fsdecode(done.out).split(
+            "\0"
+        )  # as the environment will be encoded, whatever the locale: these go back to git
+        names = {
+            name.rsplit(".", 1)[0]
+            for scope, name in zip(fields[::2], fields[1::2], strict=False)
+            if scope in ("local", "worktree")
+        }
         pairs = [(f"{name}.{key}", value) for name in sorted(names) for key, value in _NO_FILTER]
         env = {"GIT_CONFIG_COUNT": str(len(pairs))}
         for at, (key, value) in enumerate(pairs):
@@ -479,27 +664,47 @@ class Git:
 
     def files(self, commit: str | None = None) -> list[str]:
         """The tracked files: of the index, or of a commit."""
-        command = ["ls-files", "-z"] if commit is None else ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
+        command = (
+            ["ls-files", "-z"]
+            if commit is None
+            else ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit]
+        )
         return [_text(record) for record in self._records(self._start(command), command[0])]
 
     def tree(self, commit: str) -> Iterator[tuple[str, str]]:
         """Every file of a commit, with its mode and the id of its content in one word."""
-        for record in self._records(self._start(["ls-tree", "-r", "-z", "--full-tree", commit]), "ls-tree"):
+        for record in self._records(
+            self._start(["ls-tree", "-r", "-z", "--full-tree", commit]), "ls-tree"
+        ):
             meta, _, path = record.partition(b"\t")
             mode, _, object_id = meta.decode().split(" ", 2)
             yield _text(path), f"{mode} {object_id}"
 
     def blob(self, commit: str, path: str) -> bytes | None:
-        """A file's content at a commit, None if there is no such file. Raises MissingCommit where a partial clone lacks it."""
-        meta = self._checked("ls-tree", "--full-tree", "-z", commit, "--", path).partition(b"\t")[0].split(b" ")
-        return self._checked("cat-file", "blob", meta[2].decode()) if meta[1:2] == [b"blob"] else None
+        """A file's content at a commit, None if there is no such file. Raises MissingCommit where a
+        partial clone lacks it.
+        """
+        meta = (
+            self._checked("ls-tree", "--full-tree", "-z", commit, "--", path)
+            .partition(b"\t")[0]
+            .split(b" ")
+        )
+        return (
+            self._checked("cat-file", "blob", meta[2].decode()) if meta[1:2] == [b"blob"] else None
+        )
 
     def blobs(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
-        """The content of each (commit, path) from one git process; links inside the repository are followed.
+        """The content of each (commit, path) from one git process; links inside the repository are
+        followed.
 
-        None where there is no such file, and where a partial clone lacks it: ask `blob`, which can tell the two apart.
+        None where there is no such file, and where a partial clone lacks it: ask `blob`, which can
+        tell the two apart.
         """
-        names = [f"{commit}:{path}".encode("utf-8", "surrogateescape") + b"\n" for commit, path in wanted if "\n" not in path]
+        names = [
+            f"{commit}:{path}".encode("utf-8", "surrogateescape") + b"\n"
+            for commit, path in wanted
+            if "\n" not in path
+        ]
         command = [*self._argv, "cat-file", "--batch", "--follow-symlinks"]
         running = process.Running(command, self.root, self._env, b"".join(names))
         answers = _batch(b"".join(running))
@@ -507,7 +712,9 @@ class Git:
             raise self._failure("cat-file", running.err)
         return [next(answers, None) if "\n" not in path else None for _, path in wanted]
 
-    def log(self, revisions: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[TreeChange]]]:
+    def log(
+        self, revisions: Sequence[str], limit: int | None
+    ) -> Iterator[tuple[str, list[TreeChange]]]:
         """Commit and changes against the first parent, newest first, from one git process."""
         amount = [] if limit is None else [f"--max-count={limit}"]
         command = [
@@ -534,7 +741,9 @@ class Git:
             yield commit, changes
 
     def _log_records(self, running: process.Running) -> Iterator[str | TreeChange]:
-        """`git log -z --raw` writes a commit's id, then meta and path in turn; a line end may open the first meta."""
+        """`git log -z --raw` writes a commit's id, then meta and path in turn; a line end may open
+        the first meta.
+        """
         records = self._records(running, "log")
         for record in records:
             meta = record.lstrip(b"\n")
@@ -543,7 +752,9 @@ class Git:
             elif meta:
                 yield meta.decode()
 
-    def commits(self, old: Sequence[str], new: str, paths: Sequence[str], most: int) -> list[Commit]:
+    def commits(
+        self, old: Sequence[str], new: str, paths: Sequence[str], most: int
+    ) -> list[Commit]:
         """The newest commits between two points that touched one of the paths (GitPython)."""
         return self._log_of([new, *(f"^{one}" for one in old)], paths, most)
 
@@ -558,14 +769,21 @@ class Git:
 
     def _log_of(self, revisions: Sequence[str], paths: Sequence[str], most: int) -> list[Commit]:
         with self._python() as python:
-            return [_commit(one) for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)]
+            return [
+                _commit(one)
+                for one in python.iter_commits(list(revisions), paths=list(paths), max_count=most)
+            ]
 
     @contextmanager
     def _python(self) -> Iterator[Any]:
-        """GitPython's view of this repository, over the same hardened options. Whatever it cannot read is a GitError."""
+        """GitPython's view of this repository, over the same hardened options. Whatever it cannot
+        read is a GitError.
+        """
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             del os.environ[name]  # GitPython hands our environment on
-        os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[0]  # it runs git while it is imported, else the first that it finds
+        os.environ["GIT_PYTHON_GIT_EXECUTABLE"] = self._argv[
+            0
+        ]  # it runs git while it is imported, else the first that it finds
         import git
 
         if self._argv[0] != git.Git.GIT_PYTHON_GIT_EXECUTABLE:
@@ -574,14 +792,18 @@ class Git:
         pairs = [f"{key}={value}" for key, value in OPTIONS.items()]
         try:
             repo = git.Repo(self.root, search_parent_directories=False)
-            repo.git.set_persistent_git_options(c=pairs, no_pager=True, literal_pathspecs=True, **where)
+            repo.git.set_persistent_git_options(
+                c=pairs, no_pager=True, literal_pathspecs=True, **where
+            )
             repo.git.update_environment(**ENVIRONMENT)
             with repo:  # it keeps a git running for objects, which has to end
                 yield repo
         except git.GitCommandError as error:
             said = error.stderr.strip().removeprefix("stderr: '").removesuffix("'")
             raise self._failure("rev-list", os.fsencode(said)) from None
-        except Exception as error:  # it has a reader of its own for configurations and commits, and no common error for what that dislikes
+        # it has a reader of its own for configurations and commits, and no common error for what
+        # that dislikes
+        except Exception as error:
             raise GitError(verb="rev-list", reason=f"GitPython: {error!r}") from error
 
     def version(self) -> str:
@@ -605,7 +827,9 @@ class Git:
         return process.Running([*self._argv, *args], self.root, {**self._env, **(more or {})})
 
     def _records(self, running: process.Running, verb: str) -> Iterator[bytes]:
-        """The NUL-separated records of a command. An error raises after what was read: never an empty answer."""
+        """The NUL-separated records of a command. An error raises after what was read: never an
+        empty answer.
+        """
         rest = b""
         for chunk in running:
             *records, rest = (rest + chunk).split(b"\0")
@@ -621,11 +845,15 @@ class Git:
         if missing:
             fetch = f"git fetch --refetch --no-filter {quote(self.remote())}"
             return MissingCommit(ref=f"object {missing[1]}", fetch=fetch, verb=verb, reason=reason)
-        return _refusal(verb, _text(err), self.root, self._any_remote()) or GitError(verb=verb, reason=reason)
+        return _refusal(verb, _text(err), self.root, self._any_remote()) or GitError(
+            verb=verb, reason=reason
+        )
 
 
 class Diff:
-    """Changes on their way from git. Iterate once; as a context manager it leaves no git behind if nobody does."""
+    """Changes on their way from git. Iterate once; as a context manager it leaves no git behind if
+    nobody does.
+    """
 
     def __init__(self, git: Git, command: list[str], more: dict[str, str] | None = None) -> None:
         self._git, self._verb = git, command[0]
@@ -642,7 +870,16 @@ class Diff:
         return map(_tree_change, records, records)
 
 
-_DIFF = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty", "--no-ext-diff", "--no-textconv", "--no-relative")
+_DIFF = (
+    "--raw",
+    "-z",
+    "--no-renames",
+    "--no-abbrev",
+    "--ignore-submodules=dirty",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-relative",
+)
 _NO_FILTER = (("clean", ""), ("process", ""), ("smudge", ""), ("required", "false"))
 
 
@@ -680,7 +917,9 @@ def _inside_a_work_tree(folder: str) -> bool:
 
 
 def _refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | None:
-    from toolkit.ports import git_refusals  # only where git has refused: it takes as long as a git call to load
+    from toolkit.ports import (
+        git_refusals,
+    )  # only where git has refused: it takes as long as a git call to load
 
     return git_refusals.refusal(verb, err, folder, remote)
 
@@ -692,7 +931,9 @@ def _unusable(folder: str) -> GitError | None:
 
 
 def _batch(data: bytes) -> Iterator[bytes | None]:
-    """What `git cat-file --batch` wrote, one answer after the other; None for all that is no file."""
+    """What `git cat-file --batch` wrote, one answer after the other; None for all that is no
+    file.
+    """
     at = 0
     while at < len(data):
         end = data.index(b"\n", at)
@@ -712,7 +953,9 @@ def _tree_change(meta: bytes, path: bytes) -> TreeChange:
 
 
 def _says_nothing(record: bytes) -> bool:
-    """A remark of git's (`# stash 1`), or a path that is in the index alone: neither in HEAD nor in the working tree."""
+    """A remark of git's (`# stash 1`), or a path that is in the index alone: neither in HEAD nor in
+    the working tree.
+    """
     if record[:1] != b"1":
         return record[:1] == b"#"
     _, _, _, in_head, _, in_tree, _ = record.split(b" ", 6)
@@ -726,7 +969,9 @@ def _file_state(record: bytes) -> FileState:
         return FileState(_text(fields[8]), chr(fields[1][0]), chr(fields[1][1]))
     if kind == b"u":
         return FileState(_text(record.split(b" ", 10)[10]), "u", "u")
-    return FileState(_text(record[2:].removesuffix(b"/")), "?", "?")  # a repository inside is one path
+    return FileState(
+        _text(record[2:].removesuffix(b"/")), "?", "?"
+    )  # a repository inside is one path
 
 
 def _entry(record: bytes) -> Entry:
@@ -739,9 +984,14 @@ def _entry(record: bytes) -> Entry:
 def _commit(found: Any) -> Commit:
     try:
         when = found.committed_datetime
-    except (ValueError, OverflowError):  # a date that no calendar has; git shows this one for it, too
+    except (
+        ValueError,
+        OverflowError,
+    ):  # a date that no calendar has; git shows this one for it, too
         when = datetime.fromtimestamp(0, UTC)
-    return Commit(found.hexsha, found.author.name or found.author.email or "", when, str(found.summary))
+    return Commit(
+        found.hexsha, found.author.name or found.author.email or "", when, str(found.summary)
+    )
 
 
 def _text(data: bytes) -> str:
@@ -751,5 +1001,9 @@ def _text(data: bytes) -> str:
 def _reason(err: bytes) -> str:
     """Git's own first complaint, without its prefix."""
     lines: Iterable[str] = _text(err).splitlines()
-    said = [line.removeprefix("fatal: ").removeprefix("error: ").strip() for line in lines if not line.startswith(("hint:", "warning:"))]
+    said = [
+        line.removeprefix("fatal: ").removeprefix("error: ").strip()
+        for line in lines
+        if not line.startswith(("hint:", "warning:"))
+    ]
     return next((line for line in said if line), "it gave no reason")

@@ -1,30 +1,52 @@
-"""What git's own refusals mean: the cause in our words, and the next command that fixes it. Pure, but for one look at `.git`."""
+"""What git's own refusals mean: the cause in our words, and the next command that fixes it. Pure,
+but for one look at `.git`.
+"""
 
 import os
 import re
 from shlex import quote
 
-from toolkit.errors import DamagedRepository, GitConfigProblem, GitError, GitLocked, GitTooOld, NotOurs, Unreadable
+from toolkit.errors import (
+    DamagedRepository,
+    GitConfigProblem,
+    GitError,
+    GitLocked,
+    GitTooOld,
+    NotOurs,
+    Unreadable,
+)
 
 _OWNER = re.compile(r"detected dubious ownership in repository at '(.+)'")
 _VERBS = r"(?:unable to access|failed to read|cannot open|could not open|[Uu]nable to open|open\()"
 _DENIED = re.compile(_VERBS + r""" ?['"]?([^'"\n]*?)['")]*: .*Permission denied""")
 _LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
-_CONFIG = re.compile(r"bad (?:config|numeric config|boolean config).*? (?:in|for) .+|bad config line \d+ in .+")
-_VERSION = re.compile(r"Expected git repo version <= \d+, found \d+|unknown repository extensions? found:?.*", re.DOTALL)
-_INDEX = re.compile(r"index file (?:smaller|corrupt)|bad index |unknown index entry|bad signature 0x|index uses .+ extension")
+_CONFIG = re.compile(
+    r"bad (?:config|numeric config|boolean config).*? (?:in|for) .+|bad config line \d+ in .+"
+)
+_VERSION = re.compile(
+    r"Expected git repo version <= \d+, found \d+|unknown repository extensions? found:?.*",
+    re.DOTALL,
+)
+_INDEX = re.compile(
+    r"index file (?:smaller|corrupt)|bad index |unknown index entry|bad signature 0x|index uses .+"
+    r" extension"
+)
 _LOOSE = re.compile(r"\(stored in (.+?)\) is corrupt|object file (\S+) is empty")
 _CORRUPT = re.compile(
-    r"is corrupt|bad object HEAD|inflate: |packfile .+ (?:cannot be|is truncated|index)|unable to read [0-9a-f]{40}|is not a valid pack"
+    r"is corrupt|bad object HEAD|inflate: |packfile .+ (?:cannot be|is truncated|index)|unable to"
+    r" read [0-9a-f]{40}|is not a valid pack"
 )
 _GONE = re.compile(r"not a git repository: (.+)")
 _NO_FILE = re.compile(r"invalid gitfile format: (.+)")
 
 
 def refusal(verb: str, err: str, folder: str, remote: str | None) -> GitError | None:
-    """What a failed git says, None where it is none of the refusals that we know. `folder` is where git was started; `remote` is what can
-    be fetched from."""
-    text = "\n".join(part for part in err.splitlines() if not part.startswith(("warning:", "hint:")))
+    """What a failed git says, None where it is none of the refusals that we know. `folder` is where
+    git was started; `remote` is what can be fetched from.
+    """
+    text = "\n".join(
+        part for part in err.splitlines() if not part.startswith(("warning:", "hint:"))
+    )
     owner = _OWNER.search(text)
     if owner:
         return NotOurs(folder=owner[1], path=quote(owner[1]))
@@ -47,15 +69,27 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
     first = text.removeprefix("fatal: ").removeprefix("error: ").partition("\n")[0]
     here = f"git -C {quote(folder)}"
     if _INDEX.search(text):
-        fix = f'make it again, your files stay as they are: rm "$({here} rev-parse --absolute-git-dir)/index" && {here} reset -q'
+        fix = (
+            f'make it again, your files stay as they are: rm "$({here} rev-parse'
+            f' --absolute-git-dir)/index" && {here} reset -q'
+        )
         return DamagedRepository(folder=folder, reason=f"its index: {first}", fix=fix)
     gone = _GONE.search(text)
     if gone and not gone[1].startswith("(or any"):
-        fix = f"if it is a worktree, in the repository that it belongs to: git worktree repair {quote(folder)}"
-        return DamagedRepository(folder=folder, reason=f"its .git leads to {gone[1]}, which is not there", fix=fix)
+        fix = (
+            "if it is a worktree, in the repository that it belongs to: git worktree repair"
+            f" {quote(folder)}"
+        )
+        return DamagedRepository(
+            folder=folder, reason=f"its .git leads to {gone[1]}, which is not there", fix=fix
+        )
     broken = _NO_FILE.search(text)
     if broken:
-        return DamagedRepository(folder=folder, reason=f"{broken[1]} is not one of git's", fix=f"see what it is: ls -l {quote(broken[1])}")
+        return DamagedRepository(
+            folder=folder,
+            reason=f"{broken[1]} is not one of git's",
+            fix=f"see what it is: ls -l {quote(broken[1])}",
+        )
     if not (_CORRUPT.search(text) or _LOOSE.search(text)):
         return None
     loose = _LOOSE.search(text)
@@ -68,7 +102,9 @@ def _damage(verb: str, text: str, folder: str, remote: str | None) -> GitError |
 
 
 def unusable(folder: str) -> GitError | None:
-    """Why git says that there is no repository, where there is a `.git` at a folder or above it; None if there is none."""
+    """Why git says that there is no repository, where there is a `.git` at a folder or above it;
+    None if there is none.
+    """
     at = os.path.abspath(folder)
     while True:
         path = os.path.join(at, ".git")
@@ -79,9 +115,22 @@ def unusable(folder: str) -> GitError | None:
         at = os.path.dirname(at)
     if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
         return Unreadable(folder=path, path=quote(path))
-    lacks = [name for name in ("HEAD", "objects", "refs") if os.path.isdir(path) and not os.path.exists(os.path.join(path, name))]
-    unread = next((one for one in (os.path.join(path, "HEAD"),) if os.path.exists(one) and not os.access(one, os.R_OK)), None)
+    lacks = [
+        name
+        for name in ("HEAD", "objects", "refs")
+        if os.path.isdir(path) and not os.path.exists(os.path.join(path, name))
+    ]
+    unread = next(
+        (
+            one
+            for one in (os.path.join(path, "HEAD"),)
+            if os.path.exists(one) and not os.access(one, os.R_OK)
+        ),
+        None,
+    )
     if unread:
         return Unreadable(folder=unread, path=quote(path))
     reason = f"its .git has no {lacks[0]}" if lacks else "git does not take its .git for one"
-    return DamagedRepository(folder=at, reason=reason, fix="clone it again, or restore .git from a copy")
+    return DamagedRepository(
+        folder=at, reason=reason, fix="clone it again, or restore .git from a copy"
+    )

@@ -1,4 +1,6 @@
-"""Other programs: found only where the user put them, started without a shell, with an environment of known variables."""
+"""Other programs: found only where the user put them, started without a shell, with an environment
+of known variables.
+"""
 
 import os
 import selectors
@@ -15,7 +17,9 @@ CHUNK = 1 << 18
 LONGEST = 1 << 20
 """Bytes of a line after which it is taken for one, though it has not ended."""
 _KEPT = ("HOME", "PATH", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK", "XDG_CONFIG_HOME")
-"""What a child may know of our environment. No GIT_*, LD_*, PYTHON*: they change what programs do."""
+"""What a child may know of our environment. No GIT_*, LD_*, PYTHON*: they change what programs
+do.
+"""
 
 
 class Finished(Struct, frozen=True):
@@ -27,13 +31,22 @@ class Finished(Struct, frozen=True):
 
 
 class Running:
-    """A started program whose output is read as it comes. Iterate once; then `code` and `err` are known."""
+    """A started program whose output is read as it comes. Iterate once; then `code` and `err` are
+    known.
+    """
 
-    def __init__(self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None
+    ) -> None:
         self._process = subprocess.Popen(
-            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._given = given
         self.code: int | None = None
         self.err = b""
@@ -54,7 +67,9 @@ class Running:
             self.stop()
 
     def _feed(self, process: "subprocess.Popen[bytes]") -> None:
-        """Write the input from a thread of its own: a program may answer before it has read everything."""
+        """Write the input from a thread of its own: a program may answer before it has read
+        everything.
+        """
 
         def feed() -> None:
             assert process.stdin is not None  # noqa: S101
@@ -90,13 +105,22 @@ class Running:
 
 
 class Talking:
-    """A started program whose output and complaints come line by line, together. It is in a session of its own, which `stop` ends."""
+    """A started program whose output and complaints come line by line, together. It is in a session
+    of its own, which `stop` ends.
+    """
 
-    def __init__(self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], folder: str, env: Mapping[str, str], given: bytes | None = None
+    ) -> None:
         self._process = subprocess.Popen(
-            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            argv,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self.code: int | None = None
         if self._process.stdin is not None:
             try:
@@ -106,10 +130,11 @@ class Talking:
                 pass  # it ended early; its exit code tells why
 
     def lines(self, tick_s: float = 0.2) -> Iterator[bytes | None]:
-        """Each line as it comes, without its end, and None whenever none came for `tick_s` seconds or sooner. Then `code` is known.
+        """Each line as it comes, without its end, and None whenever none came for `tick_s` seconds
+        or sooner. Then `code` is known.
 
-        A line is also ended by a carriage return: that is how programs draw their progress. Input (`given`) is for a few bytes, such as
-        a password. Whoever stops iterating stops the program.
+        A line is also ended by a carriage return: that is how programs draw their progress. Input
+        (`given`) is for a few bytes, such as a password. Whoever stops iterating stops the program.
         """
         output = self._process.stdout
         assert output is not None  # noqa: S101 (for the type checker: it is a pipe)
@@ -126,7 +151,9 @@ class Talking:
                     chunk = os.read(output.fileno(), CHUNK)
                     if not chunk:
                         break
-                    *whole, kept = (kept + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+                    *whole, kept = (
+                        (kept + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+                    )
                     yield from whole
                     if len(kept) > LONGEST:  # a line without end
                         yield kept
@@ -142,9 +169,13 @@ class Talking:
             self.stop()
 
     def stop(self, patience_s: Sequence[float] = (5.0, 2.0)) -> None:
-        """End it if it still runs: INT, and after the first patience TERM, after the second KILL, to all of its session."""
+        """End it if it still runs: INT, and after the first patience TERM, after the second KILL,
+        to all of its session.
+        """
         process = self._process
-        for number, patience in zip((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*patience_s, None), strict=True):
+        for number, patience in zip(
+            (signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (*patience_s, None), strict=True
+        ):
             if process.poll() is not None:
                 break
             self._signal(number)
@@ -172,16 +203,22 @@ class TooLong(Exception):
 
 
 class Bounded:
-    """A program that botocore starts and waits for, as it would with `subprocess.Popen`; but it does not wait for ever.
+    """A program that botocore starts and waits for, as it would with `subprocess.Popen`; but it
+    does not wait for ever.
 
-    `asks`: it may ask a person on this terminal, so it stays in our session. Its environment is ours: that is what it was written for.
+    `asks`: it may ask a person on this terminal, so it stays in our session. Its environment is
+    ours: that is what it was written for.
     """
 
     def __init__(self, argv: Sequence[str], seconds: float, asks: bool) -> None:
         self._seconds, self._alone = seconds, not asks
         stdin = None if asks else subprocess.DEVNULL
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            argv, stdin=stdin, start_new_session=not asks, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            argv,
+            stdin=stdin,
+            start_new_session=not asks,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     @property
@@ -206,11 +243,21 @@ class Bounded:
             raise TooLong(self._seconds) from None
 
 
-def run(argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None) -> Finished:
-    """Run a program to its end. One that is still running after `patience_s` is killed; its code is then -9."""
+def run(
+    argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None
+) -> Finished:
+    """Run a program to its end. One that is still running after `patience_s` is killed; its code is
+    then -9.
+    """
     try:
         done = subprocess.run(
-            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, timeout=patience_s
+            argv,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            start_new_session=True,
+            timeout=patience_s,
         )
     except subprocess.TimeoutExpired as error:
         return Finished(-9, error.stdout or b"", error.stderr or b"")
@@ -220,7 +267,9 @@ def run(argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: fl
 
 
 def which(name: str) -> str | None:
-    """The absolute path of a program on PATH. Relative entries, and so the working directory, are never looked at."""
+    """The absolute path of a program on PATH. Relative entries, and so the working directory, are
+    never looked at.
+    """
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         if os.path.isabs(folder):
             path = os.path.join(folder, name)
@@ -230,6 +279,8 @@ def which(name: str) -> str | None:
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a child: what it needs to find its files, plain English messages, and `more`."""
+    """The environment of a child: what it needs to find its files, plain English messages, and
+    `more`.
+    """
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "LC_ALL": "C", **more}

@@ -6,7 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from toolkit.ports import process
 
-PROGRAMS = (("git", True), ("docker", False), ("podman", False), ("buildah", False), ("node", False), ("cdk", False))
+PROGRAMS = (
+    ("git", True),
+    ("docker", False),
+    ("podman", False),
+    ("buildah", False),
+    ("node", False),
+    ("cdk", False),
+)
 """Each program, and whether toolkit cannot do without it."""
 
 PATIENCE_S = 5.0
@@ -18,7 +25,9 @@ def versions() -> list[tuple[str, str | None, bool]]:
     """Name, version (None: not found; empty: it gave none), needed. They are asked side by side."""
     with ThreadPoolExecutor(len(PROGRAMS)) as pool:
         found = list(pool.map(_version, [name for name, _ in PROGRAMS]))
-    return [(name, version, needed) for (name, needed), version in zip(PROGRAMS, found, strict=True)]
+    return [
+        (name, version, needed) for (name, needed), version in zip(PROGRAMS, found, strict=True)
+    ]
 
 
 def _version(name: str) -> str | None:

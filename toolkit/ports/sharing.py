@@ -1,4 +1,6 @@
-"""What several steps of one run need, and only one of them does while the others wait: the build of an image."""
+"""What several steps of one run need, and only one of them does while the others wait: the build of
+an image.
+"""
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
@@ -32,10 +34,14 @@ class Shared:
         self._lock = Lock()
         self._made: dict[Hashable, Future[Made[Any]]] = {}
 
-    def once(self, key: Hashable, step: str, do: Callable[[], Value], check: Callable[[], None]) -> Made[Value]:
-        """What `do` gives, done by the first step that asks. The others wait, and `check` may end that by raising.
+    def once(
+        self, key: Hashable, step: str, do: Callable[[], Value], check: Callable[[], None]
+    ) -> Made[Value]:
+        """What `do` gives, done by the first step that asks. The others wait, and `check` may end
+        that by raising.
 
-        Where it fails, it fails for all; where the first one could not finish, the next one does it.
+        Where it fails, it fails for all; where the first one could not finish, the next one does
+        it.
         """
         while True:
             with self._lock:
@@ -54,7 +60,9 @@ class Shared:
                 raise problem
             check()
 
-    def _do(self, key: Hashable, asked: "Future[Made[Any]]", step: str, do: Callable[[], Value]) -> Made[Value]:
+    def _do(
+        self, key: Hashable, asked: "Future[Made[Any]]", step: str, do: Callable[[], Value]
+    ) -> Made[Value]:
         try:
             made = Made(do(), step)
         except BaseException as problem:

@@ -1,4 +1,6 @@
-"""Everything outside of the tool that a deploy touches, in one place: built in cli/ for real, in tests/support for tests."""
+"""Everything outside of the tool that a deploy touches, in one place: built in cli/ for real, in
+tests/support for tests.
+"""
 
 from collections.abc import Callable
 
@@ -12,8 +14,9 @@ from toolkit.ports.sharing import Shared
 
 
 class World(Struct, frozen=True):
-    """The ports. `root` is the folder that rules.toml's paths start from, `cache` one that may be deleted at any time; `shared` has what
-    one step does for several."""
+    """The ports. `root` is the folder that rules.toml's paths start from, `cache` one that may be
+    deleted at any time; `shared` has what one step does for several.
+    """
 
     root: str
     cache: str

@@ -1,4 +1,6 @@
-"""Bytes that have to be on disk before something happens, and files that only we may have written."""
+"""Bytes that have to be on disk before something happens, and files that only we may have
+written.
+"""
 
 import errno
 import fcntl
@@ -28,7 +30,9 @@ class Disk:
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
-    """Write all of it, in one call where the system lets us: a short write is what a full disk gives before its error. Raises OSError."""
+    """Write all of it, in one call where the system lets us: a short write is what a full disk
+    gives before its error. Raises OSError.
+    """
     written = disk.write(descriptor, data)
     while written < len(data):
         more = disk.write(descriptor, data[written:])
@@ -38,7 +42,9 @@ def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
 
 
 def open_own(path: str, flags: int) -> int:
-    """A descriptor of a regular file of ours, made 0600 where `flags` say so. No link is followed, no FIFO waited for. Raises OSError."""
+    """A descriptor of a regular file of ours, made 0600 where `flags` say so. No link is followed,
+    no FIFO waited for. Raises OSError.
+    """
     descriptor = os.open(path, flags | _OWN, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -47,7 +53,9 @@ def open_own(path: str, flags: int) -> int:
 
 
 def read(path: str, most: int) -> bytes | None:
-    """A file's bytes, at most `most` and one more; None if it is not there. Raises StateDamaged for what is no file, FileProblem."""
+    """A file's bytes, at most `most` and one more; None if it is not there. Raises StateDamaged for
+    what is no file, FileProblem.
+    """
     try:
         descriptor = open_own(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -86,7 +94,9 @@ def sync_folder(folder: str, disk: Disk) -> None:
 
 
 def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
-    """What an error of `open_own` means: a link or a device in our place is nothing that we have made."""
+    """What an error of `open_own` means: a link or a device in our place is nothing that we have
+    made.
+    """
     if error.errno == errno.ELOOP:
         return StateDamaged(path=path, reason="it is a link")
     if error.errno == errno.EINVAL:
@@ -95,7 +105,9 @@ def bad_file(path: str, error: OSError) -> FileProblem | StateDamaged:
 
 
 def unlock(descriptor: int) -> None:
-    """Let a lock go and close its file. Said to the system, for a child that is just being started may still have the file open."""
+    """Let a lock go and close its file. Said to the system, for a child that is just being started
+    may still have the file open.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
@@ -104,7 +116,10 @@ def unlock(descriptor: int) -> None:
 
 def unlockable(path: str, error: OSError) -> FileProblem:
     """What it means that a file system knows no locks, and the way out."""
-    return FileProblem(path=path, reason=f"it cannot be locked there ({why(error)}); set TOOLKIT_STATE_DIR to a local folder")
+    return FileProblem(
+        path=path,
+        reason=f"it cannot be locked there ({why(error)}); set TOOLKIT_STATE_DIR to a local folder",
+    )
 
 
 def why(error: OSError) -> str:

@@ -16,9 +16,13 @@ _UNREADABLE = "unreadable"
 
 
 class Flock:
-    """A lock that this process holds. `previous` is who left it without release, None if nobody did."""
+    """A lock that this process holds. `previous` is who left it without release, None if nobody
+    did.
+    """
 
-    def __init__(self, name: str, path: str, descriptor: int, previous: Holder | None, id: str = "") -> None:
+    def __init__(
+        self, name: str, path: str, descriptor: int, previous: Holder | None, id: str = ""
+    ) -> None:
         self.name, self.previous = name, previous
         self._path, self._descriptor, self._id = path, descriptor, id
 
@@ -57,8 +61,12 @@ class Flocks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def attempt(self, name: str, holder: Holder) -> tuple[Flock | None, Holder | None, float | None]:
-        """The lock, or else who has it, and None: nobody knows for how long. Raises StateDamaged, FileProblem."""
+    def attempt(
+        self, name: str, holder: Holder
+    ) -> tuple[Flock | None, Holder | None, float | None]:
+        """The lock, or else who has it, and None: nobody knows for how long. Raises StateDamaged,
+        FileProblem.
+        """
         self._store.room(ROOM)
         path = self._path(name)
         descriptor, body = _locked(path)
@@ -72,7 +80,11 @@ class Flocks:
         except OSError as error:
             disk.unlock(descriptor)
             raise disk.bad_file(path, error) from None
-        return Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None, holder.id), None, None
+        return (
+            Flock(name, path, descriptor, decoded(body, _UNREADABLE) if body else None, holder.id),
+            None,
+            None,
+        )
 
     def ask(self, name: str, id: str, stop: Wish) -> bool:
         """Ask the holder with this id to stop; it looks every second. Raises FileProblem."""
@@ -88,20 +100,31 @@ class Flocks:
         found: list[tuple[str, Holder]] = []
         with suppress(FileNotFoundError):
             for file in sorted(os.listdir(self._store.path(ROOM))):
-                body = disk.read(self._store.path(ROOM, file), BODY_MOST) if file.endswith(".lock") else None
+                body = (
+                    disk.read(self._store.path(ROOM, file), BODY_MOST)
+                    if file.endswith(".lock")
+                    else None
+                )
                 if body:
-                    found.append((state.words(file.removesuffix(".lock")), decoded(body, _UNREADABLE)))
+                    found.append(
+                        (state.words(file.removesuffix(".lock")), decoded(body, _UNREADABLE))
+                    )
         return found
 
     def force(self, name: str, id: str) -> bool:
-        """Forget a holder that has ended without release; False if it is not there. Raises Refused if it is alive, or another one."""
+        """Forget a holder that has ended without release; False if it is not there. Raises Refused
+        if it is alive, or another one.
+        """
         path = self._path(name)
         if not os.path.lexists(path):
             return False
         descriptor, body = _locked(path)
         found = decoded(body, _UNREADABLE)
         if descriptor is None:
-            raise Refused(f"{name} is held by process {found.pid} of this machine, which is alive", f"end it first: kill {found.pid}")
+            raise Refused(
+                f"{name} is held by process {found.pid} of this machine, which is alive",
+                f"end it first: kill {found.pid}",
+            )
         try:
             if body and found.id != id:
                 raise Refused(f"{name} has another holder now", f"see `toolkit lock show {name}`")
@@ -129,7 +152,9 @@ def _wish(path: str, id: str) -> Wish | None:
 
 
 def _locked(path: str) -> tuple[int | None, bytes]:
-    """A descriptor that holds the lock, None if another one does; and the body as it is. Raises StateDamaged, FileProblem."""
+    """A descriptor that holds the lock, None if another one does; and the body as it is. Raises
+    StateDamaged, FileProblem.
+    """
     while True:
         try:
             descriptor = disk.open_own(path, os.O_RDWR | os.O_CREAT)

@@ -1,4 +1,6 @@
-"""The runs of a project, told from their journals: how they ended, what they left open, what they deployed."""
+"""The runs of a project, told from their journals: how they ended, what they left open, what they
+deployed.
+"""
 
 import json
 import os
@@ -25,9 +27,11 @@ SEARCHED = 500
 
 
 class Summary(Struct, frozen=True):
-    """One run in a line. `steps` are step, target, verdict (None: none yet); times are ISO 8601 in UTC.
+    """One run in a line. `steps` are step, target, verdict (None: none yet); times are ISO 8601 in
+    UTC.
 
-    `status` is succeeded, failed, partial, in-doubt, interrupted, running, cancelled or damaged; `problem` says what the damage is.
+    `status` is succeeded, failed, partial, in-doubt, interrupted, running, cancelled or damaged;
+    `problem` says what the damage is.
     """
 
     run: str
@@ -63,11 +67,16 @@ def one(store: Store, run: str) -> Summary:
 
 
 def unfinished(store: Store) -> list[Summary]:
-    """The runs that a process has left before their end, or is about to end, or that cannot be read, newest first. Raises FileProblem.
+    """The runs that a process has left before their end, or is about to end, or that cannot be
+    read, newest first. Raises FileProblem.
 
     One whose process ended before its first line was whole has left nothing.
     """
-    return [run for run in _listed(store, _names(store)) if (run.ended is None or run.open) and (run.started or run.problem)]
+    return [
+        run
+        for run in _listed(store, _names(store))
+        if (run.ended is None or run.open) and (run.started or run.problem)
+    ]
 
 
 def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
@@ -95,7 +104,8 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         ended=end.at if end is not None else None,
         command=journal.command(first),
         user=str(first.get("user", "")),
-        environment=_text(first.get("environment")) or next((_text(_place(job).get("environment")) for job in jobs), None),
+        environment=_text(first.get("environment"))
+        or next((_text(_place(job).get("environment")) for job in jobs), None),
         steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
         status=_status(
             tuple(word for step, word in verdicts.items() if step not in undoing),
@@ -105,10 +115,18 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
             alive,
         ),
         exit=code if isinstance(code, int) else None,
-        commit=_text(first.get("commit")) or next((_text(_version(job).get("commit")) for job in jobs), None),
+        commit=_text(first.get("commit"))
+        or next((_text(_version(job).get("commit")) for job in jobs), None),
         open=tuple(begun),
-        host=_text(next((entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts), None)) or "",
-        in_record=first.get(IN_RECORD) is True and not any(entry.facts.get(IN_RECORD) is False for entry in entries),
+        host=_text(
+            next(
+                (entry.facts.get("host") for entry in reversed(entries) if "pid" in entry.facts),
+                None,
+            )
+        )
+        or "",
+        in_record=first.get(IN_RECORD) is True
+        and not any(entry.facts.get(IN_RECORD) is False for entry in entries),
         before={str(job.get("step")): known for job in jobs if (known := _recorded(job))},
     )
 
@@ -119,7 +137,9 @@ def _end(entries: Sequence[Entry]) -> Entry | None:
     return last if last is not None and last.state == "end" else None
 
 
-def _status(verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool, alive: bool) -> str:
+def _status(
+    verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool, alive: bool
+) -> str:
     if not ended:
         return "running" if alive else "interrupted"
     if begun or "in-doubt" in verdicts or code == 5:
@@ -134,40 +154,60 @@ def _status(verdicts: Sequence[str | None], begun: bool, code: Any, ended: bool,
     return "partial" if any(good) else "failed"
 
 
-def last_good(store: Store, target: str, scope: Scope, known: Iterable[Record] = ()) -> list[Record]:
-    """The deploys of a target that went well, newest first: those that the record knows, and those in the journals on this machine.
-    Raises FileProblem."""
+def last_good(
+    store: Store, target: str, scope: Scope, known: Iterable[Record] = ()
+) -> list[Record]:
+    """The deploys of a target that went well, newest first: those that the record knows, and those
+    in the journals on this machine. Raises FileProblem.
+    """
     recorded = merged(known)
     known_runs = {record.run for record in recorded if record.verdict != BEGUN}
     good = [record for record in recorded if record.verdict in GOOD]
     for run in _names(store)[:SEARCHED]:
         for record in _successes(store, run) if run not in known_runs else ():
             if record.target == target and _is_of(record, scope):
-                place = next((index for index, other in enumerate(good) if other.when < record.when), len(good))
+                place = next(
+                    (index for index, other in enumerate(good) if other.when < record.when),
+                    len(good),
+                )
                 good.insert(place, record)
     return good
 
 
 def _is_of(record: Record, scope: Scope) -> bool:
-    """Whether a deploy was of a place. A journal of an earlier version may not say in which account it was."""
-    if (record.provider, record.endpoint, record.environment) != (scope.provider, scope.endpoint, scope.environment):
+    """Whether a deploy was of a place. A journal of an earlier version may not say in which account
+    it was.
+    """
+    if (record.provider, record.endpoint, record.environment) != (
+        scope.provider,
+        scope.endpoint,
+        scope.environment,
+    ):
         return False
     same_account = None in (scope.account, record.account) or scope.account == record.account
     return same_account and (scope.region is None or scope.region == record.region)
 
 
 def _successes(store: Store, run: str) -> list[Record]:
-    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was found unchanged was no deploy: where it
-    said something new, the record has it."""
+    """The good deploys of one journal; none of one that cannot be read: `runs` says so. What was
+    found unchanged was no deploy: where it said something new, the record has it.
+    """
     try:
         entries = journal.read(store, run)
     except (StateDamaged, FileProblem):
         return []
-    jobs = {str(job.get("step")): job for entry in entries if entry.state == "run" for job in _jobs(entry.facts)}
+    jobs = {
+        str(job.get("step")): job
+        for entry in entries
+        if entry.state == "run"
+        for job in _jobs(entry.facts)
+    }
     return [
         _record(jobs[entry.step], run, entry, store.endpoint)
         for entry in entries
-        if entry.state == "outcome" and entry.step in jobs and entry.facts.get("verdict") == Verdict.SUCCEEDED
+        if entry.state == "outcome"
+        and entry.step in jobs
+        and entry.facts.get("verdict") == Verdict.SUCCEEDED
     ]
 
 
@@ -186,7 +226,11 @@ def _record(job: Mapping[str, Any], run: str, entry: Entry, endpoint: str | None
         run=run,
         when=entry.at,
         verdict=str(entry.facts["verdict"]),
-        detail={str(key): str(value) for key, value in detail.items()} if isinstance(detail, dict) else {},
+        detail=(
+            {str(key): str(value) for key, value in detail.items()}
+            if isinstance(detail, dict)
+            else {}
+        ),
         endpoint=endpoint,
         account=_text(place.get("account")),
         settings=str(version.get("settings", "")),
@@ -203,7 +247,11 @@ def _deployed(found: Any) -> Deployed:
 
 def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = facts.get("jobs")
-    return [job for job in found if isinstance(job, dict) and "step" in job] if isinstance(found, list) else []
+    return (
+        [job for job in found if isinstance(job, dict) and "step" in job]
+        if isinstance(found, list)
+        else []
+    )
 
 
 def _place(job: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -234,7 +282,9 @@ def _names(store: Store) -> list[str]:
         return []
     except OSError as error:
         raise FileProblem(path=store.path(journal.ROOM), reason=disk.why(error)) from None
-    return sorted((file.removesuffix(".jsonl") for file in files if file.endswith(".jsonl")), reverse=True)
+    return sorted(
+        (file.removesuffix(".jsonl") for file in files if file.endswith(".jsonl")), reverse=True
+    )
 
 
 class _Cached(Struct, frozen=True):
@@ -244,7 +294,9 @@ class _Cached(Struct, frozen=True):
 
 
 def _listed(store: Store, names: Sequence[str]) -> list[Summary]:
-    """These runs. Those that have ended are read once and kept in the index, which is no more than a cache."""
+    """These runs. Those that have ended are read once and kept in the index, which is no more than
+    a cache.
+    """
     cached = _index(store)
     found: list[Summary] = []
     fresh: dict[str, _Cached] = {}
@@ -275,12 +327,16 @@ def _told(store: Store, run: str) -> Summary:
 
 
 def _alive(store: Store, run: str, entries: Sequence[Entry]) -> bool:
-    """Whether the process that wrote last may still write: by its own words, else by its lock on the journal."""
+    """Whether the process that wrote last may still write: by its own words, else by its lock on
+    the journal.
+    """
     if _end(entries) is not None:
         return False
     facts = next((entry.facts for entry in reversed(entries) if "pid" in entry.facts), {})
     try:
-        process = msgspec.convert({name: facts.get(name) for name in ("host", "boot", "pid", "started")}, who.Process)
+        process = msgspec.convert(
+            {name: facts.get(name) for name in ("host", "boot", "pid", "started")}, who.Process
+        )
     except msgspec.ValidationError:
         return journal.being_written(store, run)
     found = who.alive(process)
@@ -297,21 +353,34 @@ def _index(store: Store) -> dict[str, _Cached]:
 
 def _keep_index(store: Store, cached: Mapping[str, _Cached]) -> None:
     try:
-        disk.replace(store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk())
+        disk.replace(
+            store.path(INDEX), json.dumps(msgspec.to_builtins(cached)).encode("ascii"), Disk()
+        )
     except FileProblem:
         return  # the next one reads the journals again
 
 
 def log_path(store: Store, run: str, step: str) -> str:
-    """Where the log of a step is, which may not be there. Raises Refused for what cannot be a run."""
+    """Where the log of a step is, which may not be there. Raises Refused for what cannot be a
+    run.
+    """
     journal.path_of(store, run)
     return store.path(LOGS, run, f"{state.file_name(step)}.log")
 
 
 class StepLog:
-    """The log of one step: lines that are appended, without secrets. A full disk ends the log, not the deploy; `problem` says so."""
+    """The log of one step: lines that are appended, without secrets. A full disk ends the log, not
+    the deploy; `problem` says so.
+    """
 
-    def __init__(self, store: Store, run: str, step: str, redact: Callable[[str], str], disk_: Disk | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        step: str,
+        redact: Callable[[str], str],
+        disk_: Disk | None = None,
+    ) -> None:
         self._redact, self._disk = redact, disk_ or Disk()
         self._lock = Lock()
         self._descriptor = -1

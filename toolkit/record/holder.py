@@ -1,4 +1,6 @@
-"""Who is at work on a target: the body of a lock. Whoever comes next reads it, so nothing in it is trusted."""
+"""Who is at work on a target: the body of a lock. Whoever comes next reads it, so nothing in it is
+trusted.
+"""
 
 import json
 import secrets
@@ -16,10 +18,11 @@ _Word = Annotated[str, Meta(max_length=4096)]
 
 
 class Holder(Struct, frozen=True):
-    """A run that holds locks. `id` is its own for each time that it takes some; `since` is ISO 8601; `tokens` are those of its calls.
+    """A run that holds locks. `id` is its own for each time that it takes some; `since` is ISO
+    8601; `tokens` are those of its calls.
 
-    `boot` and `started` tell its process from a later one of the same number. `problem` says what is wrong with a body that could
-    not be read, or that it is known to have ended.
+    `boot` and `started` tell its process from a later one of the same number. `problem` says what
+    is wrong with a body that could not be read, or that it is known to have ended.
     """
 
     who: _Word
@@ -43,7 +46,9 @@ class Holder(Struct, frozen=True):
 
 
 class Wish(Struct, frozen=True):
-    """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it reaches the holder wherever that is."""
+    """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it
+    reaches the holder wherever that is.
+    """
 
     who: _Word
     host: _Word
@@ -51,11 +56,25 @@ class Wish(Struct, frozen=True):
     command: _Word
 
 
-def holder(run: str, command: str, now: datetime, tokens: tuple[str, ...] = (), action: str = "") -> Holder:
+def holder(
+    run: str, command: str, now: datetime, tokens: tuple[str, ...] = (), action: str = ""
+) -> Holder:
     """This process as a holder."""
     me = who.this()
     since = now.isoformat(timespec="seconds")
-    return Holder(who.user(), me.host, me.pid, run, command[:1000], since, secrets.token_hex(8), tokens, me.boot, me.started, action)
+    return Holder(
+        who.user(),
+        me.host,
+        me.pid,
+        run,
+        command[:1000],
+        since,
+        secrets.token_hex(8),
+        tokens,
+        me.boot,
+        me.started,
+        action,
+    )
 
 
 def wish(by: Holder) -> Wish:
@@ -64,36 +83,53 @@ def wish(by: Holder) -> Wish:
 
 
 def encoded(one: Holder, name: str, beat: int = 0, stop: Wish | None = None) -> bytes:
-    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its digest, and must tell them apart.
+    """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its
+    digest, and must tell them apart.
 
     `stop` says that the holder is to stop.
     """
     found: dict[str, Any] = msgspec.to_builtins(one)
     del found["problem"]
     asked = {} if stop is None else {"stop": msgspec.to_builtins(stop)}
-    return json.dumps({"v": 1, "name": name, "beat": beat, **found, **asked}).encode("ascii") + b"\n"
+    return (
+        json.dumps({"v": 1, "name": name, "beat": beat, **found, **asked}).encode("ascii") + b"\n"
+    )
 
 
 def asking(body: bytes, stop: Wish) -> bytes | None:
-    """Somebody else's body with the wish in it; None for one that cannot be read. All else that stands in it is kept."""
+    """Somebody else's body with the wish in it; None for one that cannot be read. All else that
+    stands in it is kept.
+    """
     try:
         found = json.loads(body.partition(b"\n")[0])
     except (ValueError, RecursionError):
         return None
-    return json.dumps({**found, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n" if isinstance(found, dict) else None
+    return (
+        json.dumps({**found, "stop": msgspec.to_builtins(stop)}).encode("ascii") + b"\n"
+        if isinstance(found, dict)
+        else None
+    )
 
 
 def wish_in(body: bytes) -> Wish | None:
-    """The wish in a lock's body, None if there is none. Whoever may write to the store may write it, so nothing else is done about it."""
+    """The wish in a lock's body, None if there is none. Whoever may write to the store may write
+    it, so nothing else is done about it.
+    """
     try:
         found = json.loads(body.partition(b"\n")[0])
-        return msgspec.convert(found["stop"], Wish) if isinstance(found, dict) and "stop" in found else None
+        return (
+            msgspec.convert(found["stop"], Wish)
+            if isinstance(found, dict) and "stop" in found
+            else None
+        )
     except (ValueError, RecursionError):
         return None
 
 
 def decoded(body: bytes, fallback: str) -> Holder:
-    """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its id."""
+    """Who wrote a lock's first line. One that cannot be read has a `problem`, and `fallback` as its
+    id.
+    """
     line = body.partition(b"\n")[0]
     if len(line) > BODY_MOST:
         return _unreadable(fallback, f"its body is larger than {BODY_MOST >> 10} kB")
@@ -113,4 +149,9 @@ def _unreadable(id: str, problem: str) -> Holder:
 def held(name: str, by: Holder) -> LockHeld:
     """The error for a target that somebody else is at work on."""
     owner = f"{by.who}@{by.host}" if by.host else by.who
-    return LockHeld(target=name, owner=owner, since=by.since or "an unknown time", command=by.command or by.problem or "unknown")
+    return LockHeld(
+        target=name,
+        owner=owner,
+        since=by.since or "an unknown time",
+        command=by.command or by.problem or "unknown",
+    )

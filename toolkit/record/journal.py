@@ -1,7 +1,9 @@
-"""The journal of a run: what was intended, and what came of it, one line each, on disk before anything depends on it.
+"""The journal of a run: what was intended, and what came of it, one line each, on disk before
+anything depends on it.
 
-A line is JSON that ends with a checksum of itself, and it names its run and its number. A last line that is not whole is what a crash
-leaves, and is dropped; whatever else does not fit is damage, and is never guessed at.
+A line is JSON that ends with a checksum of itself, and it names its run and its number. A last line
+that is not whole is what a crash leaves, and is dropped; whatever else does not fit is damage, and
+is never guessed at.
 """
 
 import errno
@@ -23,7 +25,16 @@ from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.ports.clock import Clock, Real
-from toolkit.record.disk import Disk, bad_file, open_own, sync_folder, unlock, unlockable, why, write_all
+from toolkit.record.disk import (
+    Disk,
+    bad_file,
+    open_own,
+    sync_folder,
+    unlock,
+    unlockable,
+    why,
+    write_all,
+)
 from toolkit.record.disk import read as read_file
 from toolkit.record.disk import replace as replace_file
 from toolkit.record.state import Store
@@ -32,14 +43,18 @@ VERSION = 1
 LINE_MOST, FILE_MOST = 1 << 20, 1 << 26
 ROOM = "runs"
 LOOKS, LOOK_S = 3, 0.02
-"""`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked for before that counts."""
+"""`being_written` holds the lock for a moment: how often, and how many seconds apart, it is asked
+for before that counts.
+"""
 STATES = ("run", "intent", "accepted", "outcome", "note", "end")
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
 _SEAL_LENGTH = len(',"crc":"00000000"}')
 _TWO_LINES = re.compile(rb'"crc":"[0-9a-f]{8}"\}.\{"v":\d+,"n":', re.DOTALL)
-"""Where one line ends and the next begins, whatever byte stands between them: what is torn is one line, never two."""
+"""Where one line ends and the next begins, whatever byte stands between them: what is torn is one
+line, never two.
+"""
 _OTHER_VERSION = re.compile(rb'\{"v":(\d{1,9}),')
 _LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
 
@@ -74,7 +89,9 @@ class _Wrong(Exception):
 
 
 def new_run_id(now: datetime) -> str:
-    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if it is taken."""
+    """A name for a run that sorts by time, such as `20261120-193742-x7k2`. Journal.create says if
+    it is taken.
+    """
     return f"{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
 
@@ -91,7 +108,9 @@ def path_of(store: Store, run: str) -> str:
 
 
 def read(store: Store, run: str) -> tuple[Entry, ...]:
-    """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused, StateDamaged, FileProblem."""
+    """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused,
+    StateDamaged, FileProblem.
+    """
     path = path_of(store, run)
     data = read_file(path, FILE_MOST)
     if data is None:
@@ -100,7 +119,9 @@ def read(store: Store, run: str) -> tuple[Entry, ...]:
 
 
 def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
-    """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn. Raises StateDamaged. Pure."""
+    """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn.
+    Raises StateDamaged. Pure.
+    """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
     entries: list[Entry] = []
@@ -122,9 +143,13 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
                 end + 1 == len(data) and number > 1 and not _TWO_LINES.search(data, at)
             ):  # a whole first line was on disk before anything else was done
                 break
-            raise StateDamaged(path=path, reason=f"line {number} (at byte {at}) is damaged") from None
+            raise StateDamaged(
+                path=path, reason=f"line {number} (at byte {at}) is damaged"
+            ) from None
         except _Wrong as problem:
-            raise StateDamaged(path=path, reason=f"line {number} (at byte {at}) {problem}") from None
+            raise StateDamaged(
+                path=path, reason=f"line {number} (at byte {at}) {problem}"
+            ) from None
         entries.append(entry)
         at = end + 1
     return tuple(entries), at
@@ -133,7 +158,10 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
 def _decoded(line: bytes, run: str, number: int) -> Entry:
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
-        raise _Wrong(f"was written by another version of toolkit (format {int(version[1])}, this one reads {VERSION})")
+        raise _Wrong(
+            f"was written by another version of toolkit (format {int(version[1])}, this one reads"
+            f" {VERSION})"
+        )
     seal = _SEAL.fullmatch(line[-_SEAL_LENGTH:])
     if seal is None or int(seal[1], 16) != crc32(line[:-_SEAL_LENGTH]):
         raise _Torn
@@ -162,7 +190,11 @@ class _Steps:
             raise _Wrong("does not begin a run")
         jobs = entry.facts.get("jobs") if entry.state == "run" else None
         if isinstance(jobs, (list, tuple)):
-            named = {str(job["step"]): str(job.get("target", "")) for job in jobs if isinstance(job, dict) and "step" in job}
+            named = {
+                str(job["step"]): str(job.get("target", ""))
+                for job in jobs
+                if isinstance(job, dict) and "step" in job
+            }
             self._known = (self._known or {}) | named
         if entry.step is None or self._known is None:
             return
@@ -174,16 +206,39 @@ class _Steps:
 
 
 def _encoded(entry: Entry, run: str) -> bytes:
-    """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError for facts that are no JSON."""
-    line = {"v": VERSION, "n": entry.n, "at": entry.at, "run": run, "step": entry.step, "state": entry.state, "facts": entry.facts}
-    body = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)[:-1].encode("ascii")
+    """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError
+    for facts that are no JSON.
+    """
+    line = {
+        "v": VERSION,
+        "n": entry.n,
+        "at": entry.at,
+        "run": run,
+        "step": entry.step,
+        "state": entry.state,
+        "facts": entry.facts,
+    }
+    body = json.dumps(line, separators=(",", ":"), allow_nan=False, default=msgspec.to_builtins)[
+        :-1
+    ].encode("ascii")
     return body + b',"crc":"%08x"}\n' % crc32(body)
 
 
 class Journal:
-    """A journal that this process alone writes. Made by `create` or `reopen`; every line is on disk when `append` returns."""
+    """A journal that this process alone writes. Made by `create` or `reopen`; every line is on disk
+    when `append` returns.
+    """
 
-    def __init__(self, run: str, path: str, descriptor: int, entries: tuple[Entry, ...], size: int, clock: Clock, disk: Disk) -> None:
+    def __init__(
+        self,
+        run: str,
+        path: str,
+        descriptor: int,
+        entries: tuple[Entry, ...],
+        size: int,
+        clock: Clock,
+        disk: Disk,
+    ) -> None:
         self.run, self.path, self.entries = run, path, entries
         self._descriptor, self._size, self._clock, self._disk = descriptor, size, clock, disk
         self._n = len(entries)
@@ -209,8 +264,10 @@ class Journal:
                 raise FileProblem(path=self.path, reason=_why(error)) from None
 
     def adopt(self, same: int, rest: bytes) -> None:
-        """Go on from what somebody else has written: the first `same` bytes stay, then come whole lines of theirs. A crash in between
-        leaves a journal with fewer lines. Raises StateDamaged, FileProblem."""
+        """Go on from what somebody else has written: the first `same` bytes stay, then come whole
+        lines of theirs. A crash in between leaves a journal with fewer lines. Raises StateDamaged,
+        FileProblem.
+        """
         with self._lock:
             entries, size = parse(os.pread(self._descriptor, same, 0) + rest, self.run, self.path)
             try:
@@ -226,8 +283,17 @@ class Journal:
                 self._steps.check(entry)
 
     @classmethod
-    def create(cls, store: Store, run: str, facts: Mapping[str, Any], clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
-        """A new journal whose first line says what the run is. Raises FileIsThere if the name is taken, FileProblem."""
+    def create(
+        cls,
+        store: Store,
+        run: str,
+        facts: Mapping[str, Any],
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+    ) -> "Journal":
+        """A new journal whose first line says what the run is. Raises FileIsThere if the name is
+        taken, FileProblem.
+        """
         path = path_of(store, run)
         store.room(ROOM)
         port = disk or Disk()
@@ -249,9 +315,17 @@ class Journal:
         return journal
 
     @classmethod
-    def copied(cls, store: Store, run: str, data: bytes, clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
-        """Go on here with a journal of another machine, whose lines `data` are. If there is one here already, that is gone on with: it may
-        know more. Raises as `reopen` does."""
+    def copied(
+        cls,
+        store: Store,
+        run: str,
+        data: bytes,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+    ) -> "Journal":
+        """Go on here with a journal of another machine, whose lines `data` are. If there is one
+        here already, that is gone on with: it may know more. Raises as `reopen` does.
+        """
         path = path_of(store, run)
         store.room(ROOM)
         if not os.path.lexists(path):
@@ -259,10 +333,13 @@ class Journal:
         return cls.reopen(store, run, clock, disk)
 
     @classmethod
-    def reopen(cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None) -> "Journal":
+    def reopen(
+        cls, store: Store, run: str, clock: Clock | None = None, disk: Disk | None = None
+    ) -> "Journal":
         """Go on with a journal; a torn last line is cut off.
 
-        Raises LockHeld if a live process writes it, Refused if there is none, StateDamaged, FileProblem.
+        Raises LockHeld if a live process writes it, Refused if there is none, StateDamaged,
+        FileProblem.
         """
         path = path_of(store, run)
         port = disk or Disk()
@@ -286,7 +363,8 @@ class Journal:
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
         """Write one line, and return when it is on disk. Safe from several threads.
 
-        Raises FileProblem if it is not; nothing of it is left then, and the next line, of whatever step, is as good as ever.
+        Raises FileProblem if it is not; nothing of it is left then, and the next line, of whatever
+        step, is as good as ever.
         """
         with self._lock:
             entry, line = self._line(state, step, facts)
@@ -311,10 +389,14 @@ class Journal:
             raise ValueError("the journal is closed")
         if state not in STATES:
             raise ValueError(f"there is no state {state}")
-        entry = Entry(self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts)
+        entry = Entry(
+            self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
+        )
         line = _encoded(entry, self.run)
         if len(line) > LINE_MOST:
-            raise FileProblem(path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes")
+            raise FileProblem(
+                path=self.path, reason=f"a line of {len(line)} bytes is more than a journal takes"
+            )
         try:
             self._steps.check(entry)
         except _Wrong as problem:
@@ -322,7 +404,9 @@ class Journal:
         return entry, line
 
     def _undo(self) -> None:
-        """Take back what was written of a line. If that fails, too, it is tried again before the next line, and by `reopen`."""
+        """Take back what was written of a line. If that fails, too, it is tried again before the
+        next line, and by `reopen`.
+        """
         with suppress(OSError):
             self._disk.cut(self._descriptor, self._size)
 
@@ -339,7 +423,9 @@ def _opened(path: str, more: int) -> int:
 
 
 def _take(descriptor: int, store: Store, run: str) -> None:
-    """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld, FileProblem."""
+    """Be the only writer, until the descriptor is closed or the process ends. Raises LockHeld,
+    FileProblem.
+    """
     for _ in range(LOOKS):
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -397,7 +483,10 @@ def _busy(store: Store, run: str) -> LockHeld:
     with suppress(StateDamaged, FileProblem):  # then its writer is just not named
         for entry in read(store, run):
             found.update(entry.facts if "pid" in entry.facts else {})
-    owner = f"{found.get('user', 'somebody')}@{found.get('host', 'this machine')} (process {found.get('pid', 'unknown')})"
+    owner = (
+        f"{found.get('user', 'somebody')}@{found.get('host', 'this machine')} (process"
+        f" {found.get('pid', 'unknown')})"
+    )
     return LockHeld(target=run, owner=owner, since=run[:15], command=command(found))
 
 

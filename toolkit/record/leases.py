@@ -1,7 +1,8 @@
-"""Locks in a bucket: an object that is made only where there is none, and renewed only by who made it.
+"""Locks in a bucket: an object that is made only where there is none, and renewed only by who made
+it.
 
-How old one is, is the server's word alone (`Date` less `LastModified`). Who holds one stops by itself long before others may take
-it, by a clock that counts the time asleep, too.
+How old one is, is the server's word alone (`Date` less `LastModified`). Who holds one stops by
+itself long before others may take it, by a clock that counts the time asleep, too.
 """
 
 from datetime import datetime
@@ -25,7 +26,9 @@ _ASKS = 20
 
 
 class Lease:
-    """A lock that this process holds, as long as it is renewed. `previous` is who let it expire, None if nobody did."""
+    """A lock that this process holds, as long as it is renewed. `previous` is who let it expire,
+    None if nobody did.
+    """
 
     def __init__(self, name: str, key: str, bucket: Bucket, holder: Holder, clock: Clock) -> None:
         self.name, self.previous = name, None
@@ -35,7 +38,9 @@ class Lease:
         self._calls = Lock()
         self._released = False
         self.wish: Wish | None = None
-        """That we stop, as somebody has written into it. It is read when a renewal finds that somebody has."""
+        """That we stop, as somebody has written into it. It is read when a renewal finds that
+        somebody has.
+        """
 
     previous: Holder | None
 
@@ -45,33 +50,51 @@ class Lease:
         return self
 
     def check(self) -> None:
-        """Raises LockLost if nothing new must be begun. One that is too old, as after a sleep, is renewed once before that is said."""
+        """Raises LockLost if nothing new must be begun. One that is too old, as after a sleep, is
+        renewed once before that is said.
+        """
         if self._age() <= FENCE_S:
             return
         try:
             self.renew(FENCE_S)
         except (CloudError, Refused) as problem:
-            raise LockLost(target=self.name, reason=f"it could not be renewed for {self._age():.0f} s: {problem}") from None
+            raise LockLost(
+                target=self.name,
+                reason=f"it could not be renewed for {self._age():.0f} s: {problem}",
+            ) from None
         if self._age() > FENCE_S:
             raise LockLost(target=self.name, reason="its renewal took too long")
 
     def renew(self, older_than_s: float | None = None) -> None:
-        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises LockLost, CloudError.
+        """Say that we are still here; with `older_than_s` only if that was said longer ago. Raises
+        LockLost, CloudError.
 
-        Who was asked to stop does not renew any more: whatever becomes of it, the lease is free soon.
+        Who was asked to stop does not renew any more: whatever becomes of it, the lease is free
+        soon.
         """
         with self._calls:
-            if self._released or self.wish is not None or (older_than_s is not None and self._age() <= older_than_s):
+            if (
+                self._released
+                or self.wish is not None
+                or (older_than_s is not None and self._age() <= older_than_s)
+            ):
                 return
             for _ in range(_TRIES):
                 since = (self._clock.now(), self._clock.elapsed())
                 self._beat += 1
-                etag = self._bucket.put(self._key, encoded(self._holder, self.name, self._beat), self._etag, patient=False)
+                etag = self._bucket.put(
+                    self._key,
+                    encoded(self._holder, self.name, self._beat),
+                    self._etag,
+                    patient=False,
+                )
                 if etag is not None:
                     self._etag, self._good = etag, since
                     return
                 there = self._still_ours()
-                self._etag = there.etag  # an answer was lost: that renewal is there, and is not counted
+                self._etag = (
+                    there.etag
+                )  # an answer was lost: that renewal is there, and is not counted
                 if wish_in(there.body) is not None:
                     return
             raise LockLost(target=self.name, reason="somebody else writes to it")
@@ -87,12 +110,16 @@ class Lease:
         return found
 
     def _age(self) -> float:
-        """Seconds since the last renewal, by the clock that says more: one of them may have been set back, or stood still."""
+        """Seconds since the last renewal, by the clock that says more: one of them may have been
+        set back, or stood still.
+        """
         wall, steady = self._good
         return max((self._clock.now() - wall).total_seconds(), self._clock.elapsed() - steady)
 
     def release(self) -> str | None:
-        """Let it go, if it is still ours; what went wrong, in words, if anything did. Twice is harmless."""
+        """Let it go, if it is still ours; what went wrong, in words, if anything did. Twice is
+        harmless.
+        """
         with self._calls:
             if self._released:
                 return None
@@ -103,7 +130,10 @@ class Lease:
             except LockLost:
                 return None
             except (CloudError, Refused) as problem:
-                return f"the lock of {self.name} stays until it expires, in {EXPIRY_S:.0f} s: {problem}"
+                return (
+                    f"the lock of {self.name} stays until it expires, in {EXPIRY_S:.0f} s:"
+                    f" {problem}"
+                )
             return None
 
 
@@ -116,8 +146,12 @@ class Leases:
         self._bucket, self._clock = bucket, clock
         self._proved = False
 
-    def attempt(self, name: str, holder: Holder) -> tuple[Lease | None, Holder | None, float | None]:
-        """The lock, or else who has it, and for how many seconds at least without renewal. Raises CloudError, Refused."""
+    def attempt(
+        self, name: str, holder: Holder
+    ) -> tuple[Lease | None, Holder | None, float | None]:
+        """The lock, or else who has it, and for how many seconds at least without renewal. Raises
+        CloudError, Refused.
+        """
         key = key_of(name)
         lease = Lease(name, key, self._bucket, holder, self._clock)
         body = encoded(holder, name)
@@ -130,7 +164,10 @@ class Leases:
                 found = self._seen(key, left_tries == 0)
                 if found is None:
                     continue
-                by, left = decoded(found.body, found.etag), EXPIRY_S - (found.now - found.modified).total_seconds()
+                by, left = (
+                    decoded(found.body, found.etag),
+                    EXPIRY_S - (found.now - found.modified).total_seconds(),
+                )
                 if by.id == holder.id:  # the answer to our own write was lost
                     etag = found.etag
                 elif left >= 0 and not by.ended:
@@ -144,7 +181,8 @@ class Leases:
         return None, by, left
 
     def ask(self, name: str, id: str, stop: Wish) -> bool:
-        """Ask the holder with this id to stop; whether it is asked now, by whomever. Raises CloudError.
+        """Ask the holder with this id to stop; whether it is asked now, by whomever. Raises
+        CloudError.
 
         It is written once: each write makes the lease last longer.
         """
@@ -161,8 +199,9 @@ class Leases:
         return False
 
     def _seen(self, key: str, finally_: bool) -> Object | None:
-        """What is there, None if it was released in between. Without the right to list, a missing object is forbidden: that is the
-        answer only if it stays."""
+        """What is there, None if it was released in between. Without the right to list, a missing
+        object is forbidden: that is the answer only if it stays.
+        """
         try:
             return self._bucket.get(key, BODY_MOST)
         except NotAllowed:
@@ -171,7 +210,9 @@ class Leases:
             return None
 
     def _prove(self, key: str, body: bytes, etag: str) -> None:
-        """Be sure, once, that the store minds conditions: one that ignores them gives everybody every lock. Raises Refused."""
+        """Be sure, once, that the store minds conditions: one that ignores them gives everybody
+        every lock. Raises Refused.
+        """
         if self._proved:
             return
         again = self._bucket.put(key, body, None)
@@ -190,12 +231,19 @@ class Leases:
         return found
 
     def force(self, name: str, id: str) -> bool:
-        """Release somebody else's lock; False if there is none. Raises Refused if its holder is another one by now, CloudError."""
+        """Release somebody else's lock; False if there is none. Raises Refused if its holder is
+        another one by now, CloudError.
+        """
         found = self._bucket.get(key_of(name), BODY_MOST)
         if found is None:
             return False
-        if decoded(found.body, found.etag.strip('"')).id != id or not self._bucket.delete(key_of(name), found.etag):
-            raise Refused(f"{name} has another holder now, or was just renewed", f"see `toolkit lock show {name}`")
+        if decoded(found.body, found.etag.strip('"')).id != id or not self._bucket.delete(
+            key_of(name), found.etag
+        ):
+            raise Refused(
+                f"{name} has another holder now, or was just renewed",
+                f"see `toolkit lock show {name}`",
+            )
         return True
 
 
@@ -205,4 +253,6 @@ def key_of(name: str) -> str:
 
 
 def _name(key: str) -> str:
-    return "/".join(state.words(part) for part in key.removeprefix(ROOM).removesuffix(".lock").split("/"))
+    return "/".join(
+        state.words(part) for part in key.removeprefix(ROOM).removesuffix(".lock").split("/")
+    )

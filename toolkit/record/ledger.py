@@ -1,7 +1,8 @@
 """What is live where: for each target the deploys that went well, and the last one whatever it was.
 
-A record belongs to one place: provider, endpoint, account, region, environment. Where a bucket is configured it is the truth; the
-files on this machine are then a copy for when it cannot be reached. What earlier versions of toolkit recorded is read, and never written.
+A record belongs to one place: provider, endpoint, account, region, environment. Where a bucket is
+configured it is the truth; the files on this machine are then a copy for when it cannot be reached.
+What earlier versions of toolkit recorded is read, and never written.
 """
 
 import fcntl
@@ -31,14 +32,20 @@ from toolkit.record.state import Store
 
 ROOM = "record"
 DEPLOYED, SET, SEEN = "deploy", "set", "seen"
-"""Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of toolkit had recorded."""
+"""Where a record comes from: a deploy, a person's word, or what runs, which an earlier version of
+toolkit had recorded.
+"""
 ACTION = "action"
 """Under which detail a record says that the version was put back."""
 BEGUN = "begun"
-"""The verdict of a deploy whose end is not recorded yet. It is written down before anything that runs is changed: so who reads the
-record sees every deploy that may have changed something, in the order of the record, whatever the clocks of all the machines say."""
+"""The verdict of a deploy whose end is not recorded yet. It is written down before anything that
+runs is changed: so who reads the record sees every deploy that may have changed something, in the
+order of the record, whatever the clocks of all the machines say.
+"""
 IN_RECORD = "in_record"
-"""What the first line of a journal says of a run that writes down in the record what it begins; a note takes it back where it could not."""
+"""What the first line of a journal says of a run that writes down in the record what it begins; a
+note takes it back where it could not.
+"""
 BODIES = "bodies"
 KEPT = 50
 """How many good deploys of a target are kept."""
@@ -58,12 +65,15 @@ class Tried(Struct, frozen=True):
 
 
 class Record(legacy.Entry, frozen=True):
-    """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in UTC, by the bucket's clock where there is
-    one; `n` is its place among the target's deploys, which no clock can upset.
+    """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in
+    UTC, by the bucket's clock where there is one; `n` is its place among the target's deploys,
+    which no clock can upset.
 
-    `unsure` says that it was no good one, nor seen to give way to what ran before: something else than the last good one may be live.
-    `doubted` says of one that has begun that this was so before. `deployed` is what was put there, its `body` left out: that is kept
-    under `body`, its digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that is not it.
+    `unsure` says that it was no good one, nor seen to give way to what ran before: something else
+    than the last good one may be live. `doubted` says of one that has begun that this was so
+    before. `deployed` is what was put there, its `body` left out: that is kept under `body`, its
+    digest. `version` is what was seen to run; `tried`, what the same run was to deploy, where that
+    is not it.
     """
 
     provider: Text = "aws"
@@ -82,7 +92,9 @@ class Record(legacy.Entry, frozen=True):
     seen: Text = ""
     """When a later deploy found that it still is what runs; empty: none has since `when`."""
     project: Text = ""
-    """The project's name in rules.toml, where a bucket is shared: two projects may have put their records into one place."""
+    """The project's name in rules.toml, where a bucket is shared: two projects may have put their
+    records into one place.
+    """
 
     @property
     def is_rollback(self) -> bool:
@@ -91,7 +103,9 @@ class Record(legacy.Entry, frozen=True):
 
 
 class Scope(Struct, frozen=True):
-    """Whose record it is. Where rules.toml names no account or no region it is None, and means any."""
+    """Whose record it is. Where rules.toml names no account or no region it is None, and means
+    any.
+    """
 
     provider: str = "aws"
     endpoint: str | None = None
@@ -116,7 +130,9 @@ Change = Callable[[Sequence[Record], str], tuple[Record, ...]]
 
 
 class Contents(Struct, frozen=True):
-    """The records of a place by target, newest first, and of the targets whose record cannot be read or told apart the reason."""
+    """The records of a place by target, newest first, and of the targets whose record cannot be
+    read or told apart the reason.
+    """
 
     records: Mapping[str, tuple[Record, ...]] = {}
     damaged: Mapping[str, str] = {}
@@ -125,14 +141,20 @@ class Contents(Struct, frozen=True):
 
 
 def merged(*lists: Iterable[Record]) -> tuple[Record, ...]:
-    """One target's records from several places, each run once, newest first; what `kept` leaves out is left out. Pure."""
+    """One target's records from several places, each run once, newest first; what `kept` leaves out
+    is left out. Pure.
+    """
     newest: dict[str, Record] = {}
     for records in lists:
         for record in records:
             other = newest.get(record.run)
             if other is None or _order(record) > _order(other):
                 newest[record.run] = record
-    return kept(sorted(newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True))
+    return kept(
+        sorted(
+            newest.values(), key=lambda record: (record.n, record.when, record.run), reverse=True
+        )
+    )
 
 
 def _order(record: Record) -> tuple[int, bool, str, str, str]:
@@ -149,8 +171,9 @@ def kept(records: Sequence[Record]) -> tuple[Record, ...]:
 def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     """The records with a new one on top; one of the same run is corrected where it stands.
 
-    A run that ended as `unchanged` deployed nothing: it only says when what is recorded was seen, and ends a doubt about what is live.
-    What gave way to what nobody was sure of leaves that as it was. Pure.
+    A run that ended as `unchanged` deployed nothing: it only says when what is recorded was seen,
+    and ends a doubt about what is live. What gave way to what nobody was sure of leaves that as it
+    was. Pure.
     """
     same = next((other for other in records if other.run == record.run), None)
     if record.verdict == "unchanged" and same is None and _says_nothing_new(record, records):
@@ -161,23 +184,33 @@ def added(records: Sequence[Record], record: Record) -> tuple[Record, ...]:
     record = _with_tried(record, same or next(iter(records), None))
     n = same.n if same is not None else _next(records)
     unsure = record.verdict not in GOOD and (record.unsure or _in_doubt(records, record.run))
-    return merged([other for other in records if other is not same], [replace(record, n=n, unsure=unsure)])
+    return merged(
+        [other for other in records if other is not same], [replace(record, n=n, unsure=unsure)]
+    )
 
 
 def begun(records: Sequence[Record], record: Record, doubted: bool = False) -> tuple[Record, ...]:
-    """The records with a deploy on top that is about to change what runs. A good one that comes later takes its place, wherever that was
-    made; the end of this one corrects it. `doubted`: nobody knew what is live, whatever the records say. Pure."""
+    """The records with a deploy on top that is about to change what runs. A good one that comes
+    later takes its place, wherever that was made; the end of this one corrects it. `doubted`:
+    nobody knew what is live, whatever the records say. Pure.
+    """
     if records and records[0].run == record.run and records[0].unsure:
         return merged(records)  # it says so already
     doubted = doubted or _in_doubt(records, record.run)
     others = [other for other in records if other.run != record.run]
     record = _with_tried(record, next(iter(records), None))
-    return merged(others, [replace(record, n=_next(records), verdict=BEGUN, unsure=True, doubted=doubted)])
+    return merged(
+        others, [replace(record, n=_next(records), verdict=BEGUN, unsure=True, doubted=doubted)]
+    )
 
 
 def _with_tried(record: Record, before: Record | None) -> Record:
-    """What puts an earlier version back keeps in mind what it takes away, where that was not good: it is recorded nowhere else then."""
-    return replace(record, tried=before.tried) if record.is_rollback and before is not None else record
+    """What puts an earlier version back keeps in mind what it takes away, where that was not good:
+    it is recorded nowhere else then.
+    """
+    return (
+        replace(record, tried=before.tried) if record.is_rollback and before is not None else record
+    )
 
 
 def _next(records: Iterable[Record]) -> int:
@@ -185,7 +218,9 @@ def _next(records: Iterable[Record]) -> int:
 
 
 def _in_doubt(records: Sequence[Record], run: str) -> bool:
-    """Whether something else than the last good deploy may be live, but for what this run has begun itself."""
+    """Whether something else than the last good deploy may be live, but for what this run has begun
+    itself.
+    """
     if not records:
         return False
     top = records[0]
@@ -193,8 +228,9 @@ def _in_doubt(records: Sequence[Record], run: str) -> bool:
 
 
 def _says_nothing_new(record: Record, records: Sequence[Record]) -> bool:
-    """Whether what was found unchanged is what the newest good record says already, or the same version with something in it that
-    nobody deployed."""
+    """Whether what was found unchanged is what the newest good record says already, or the same
+    version with something in it that nobody deployed.
+    """
     good = next((other for other in records if other.verdict in GOOD), None)
     if good is None or good.version != record.version:
         return False
@@ -212,27 +248,43 @@ def encoded(records: Sequence[Record], store: str = "") -> bytes:
 
 
 def decoded(data: bytes, path: str, key: str | None = None) -> Read:
-    """The records in a file, which have to be those of its `key`, and the bucket that they were copied from. Raises StateDamaged."""
+    """The records in a file, which have to be those of its `key`, and the bucket that they were
+    copied from. Raises StateDamaged.
+    """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
     try:
         document = json.loads(data)
         if isinstance(document, dict) and document.get("v") not in (None, _VERSION):
-            raise StateDamaged(path=path, reason=f"it was written by another version of toolkit (format {document['v']})")
+            raise StateDamaged(
+                path=path,
+                reason=f"it was written by another version of toolkit (format {document['v']})",
+            )
         file = msgspec.convert(document, _File)
     except (ValueError, RecursionError) as problem:
         reason = f"it is not a valid record of what is live ({type(problem).__name__}){_fix(key)}"
         raise StateDamaged(path=path, reason=reason) from None
     if any(_has_blanks(record) for record in file.records):
-        raise StateDamaged(path=path, reason=f"it is not a valid record of what is live (a name has blanks){_fix(key)}")
+        raise StateDamaged(
+            path=path,
+            reason=f"it is not a valid record of what is live (a name has blanks){_fix(key)}",
+        )
     if len({key_of(record) for record in file.records} | ({key} if key else set())) > 1:
-        raise StateDamaged(path=path, reason=f"it has records of another target or place{_fix(key)}")
+        raise StateDamaged(
+            path=path, reason=f"it has records of another target or place{_fix(key)}"
+        )
     return merged(file.records), file.store
 
 
 def _has_blanks(record: Record) -> bool:
     """Whether a name in it is more than a word: in a sentence it could read as a command."""
-    names = (record.target, record.run, record.verdict, record.version, record.tried.run if record.tried else "")
+    names = (
+        record.target,
+        record.run,
+        record.verdict,
+        record.version,
+        record.tried.run if record.tried else "",
+    )
     return any(letter.isspace() for name in names for letter in name)
 
 
@@ -240,11 +292,16 @@ def _fix(key: str | None) -> str:
     """The command that puts a damaged record aside."""
     if key is None:
         return ""
-    return f"; put it aside: toolkit record repair {quote(state.words(key.rpartition('/')[2].removesuffix('.json')))}"
+    return (
+        "; put it aside: toolkit record repair"
+        f" {quote(state.words(key.rpartition('/')[2].removesuffix('.json')))}"
+    )
 
 
 class Ledger(Protocol):
-    """The record of what is live in one place. `behind` says why answers come from a copy, None if they do not."""
+    """The record of what is live in one place. `behind` says why answers come from a copy, None if
+    they do not.
+    """
 
     @property
     def behind(self) -> str | None: ...
@@ -252,27 +309,39 @@ class Ledger(Protocol):
     def get(self, target: str) -> tuple[Record, ...]:
         """A target's records, newest first; none if it was never deployed.
 
-        Raises StateDamaged, FileProblem, CloudError; Refused where they are of several accounts or regions, and rules.toml names none.
+        Raises StateDamaged, FileProblem, CloudError; Refused where they are of several accounts or
+        regions, and rules.toml names none.
         """
 
     def put(self, record: Record) -> None:
-        """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem, CloudError."""
+        """Add one, or correct the one of the same run. Raises StateDamaged, FileProblem,
+        CloudError.
+        """
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. Raises StateDamaged, FileProblem, CloudError."""
+        """Say that a deploy is about to change what runs. Raises StateDamaged, FileProblem,
+        CloudError.
+        """
 
     def all(self) -> Contents:
-        """The records of every target. A damaged one costs only itself. Raises FileProblem, CloudError."""
+        """The records of every target. A damaged one costs only itself. Raises FileProblem,
+        CloudError.
+        """
 
     def body(self, record: Record) -> str | None:
-        """The template that was deployed, None if it is not kept. Raises StateDamaged, FileProblem, CloudError."""
+        """The template that was deployed, None if it is not kept. Raises StateDamaged, FileProblem,
+        CloudError.
+        """
 
     def before(self) -> Mapping[str, tuple[Record, ...]]:
-        """What an earlier version of toolkit recorded of this place: nothing that says what is live, for it may be of another account
-        or endpoint. What cannot be read is left out. Raises FileProblem, CloudError."""
+        """What an earlier version of toolkit recorded of this place: nothing that says what is
+        live, for it may be of another account or endpoint. What cannot be read is left out. Raises
+        FileProblem, CloudError.
+        """
 
     def repair(self, target: str) -> str:
-        """Put aside what cannot be read, and take what is known elsewhere in its place; in words what was done.
+        """Put aside what cannot be read, and take what is known elsewhere in its place; in words
+        what was done.
 
         Raises StateDamaged, FileProblem, CloudError.
         """
@@ -292,22 +361,34 @@ def open_ledger(store: Store, place: Place, world: World) -> Ledger:
 
 
 def key_of(record: Record) -> str:
-    """Where a record lies: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, `-` for what is not set."""
+    """Where a record lies: `record/PROVIDER/ENDPOINT/ACCOUNT/REGION/ENVIRONMENT/TARGET.json`, `-`
+    for what is not set.
+    """
     parts = (
-        record.provider, record.endpoint, record.account, record.region, record.environment, record.target
-    )  # fmt: skip
+        record.provider,
+        record.endpoint,
+        record.account,
+        record.region,
+        record.environment,
+        record.target,
+    )
     return f"{ROOM}/{'/'.join(state.file_name(part) for part in parts)}.json"
 
 
 class Parts(Struct, frozen=True):
-    """Which of all keys are of a scope: below `prefix`, and with the same words where the scope names them."""
+    """Which of all keys are of a scope: below `prefix`, and with the same words where the scope
+    names them.
+    """
 
     scope: Scope
 
     @property
     def _words(self) -> tuple[str | None, ...]:
         scope = self.scope
-        any_or = [None if part is None else state.file_name(part) for part in (scope.account, scope.region)]
+        any_or = [
+            None if part is None else state.file_name(part)
+            for part in (scope.account, scope.region)
+        ]
         first = (state.file_name(scope.provider), state.file_name(scope.endpoint))
         return (*first, *any_or, state.file_name(scope.environment))
 
@@ -322,7 +403,9 @@ class Parts(Struct, frozen=True):
         return f"{ROOM}/{'/'.join(known)}/"
 
     def target(self, key: str) -> str | None:
-        """The target that a key is of, None where it is of another scope. One whose name was too long is shortened."""
+        """The target that a key is of, None where it is of another scope. One whose name was too
+        long is shortened.
+        """
         words = key.removeprefix(f"{ROOM}/").removesuffix(".json").split("/")
         if not key.endswith(".json") or len(words) != 6:
             return None
@@ -333,7 +416,9 @@ class Parts(Struct, frozen=True):
 
 
 def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
-    """Read the files of a scope, each with the target that its name says; a damaged one costs only its target."""
+    """Read the files of a scope, each with the target that its name says; a damaged one costs only
+    its target.
+    """
     records: dict[str, tuple[Record, ...]] = {}
     damaged: dict[str, str] = {}
     foreign = set[str]()
@@ -342,7 +427,10 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
             entries, _ = read()
         except AnotherProject as problem:
             foreign.add(name)
-            damaged[name] = f"its record is that of {problem.facts['project']}: each project needs a `store` prefix of its own"
+            damaged[name] = (
+                f"its record is that of {problem.facts['project']}: each project needs a `store`"
+                " prefix of its own"
+            )
             continue
         except StateDamaged as problem:
             damaged[name] = f"its record is damaged: {problem}"
@@ -359,7 +447,9 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
 def ambiguous(target: str, records: Iterable[Record]) -> str:
     """Why nothing can be said of a target of which several places have records."""
     places = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
-    return f"{target} is recorded in {', '.join(places)}, and rules.toml does not say which is meant"
+    return (
+        f"{target} is recorded in {', '.join(places)}, and rules.toml does not say which is meant"
+    )
 
 
 def stripped(record: Record) -> Record:
@@ -385,10 +475,14 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
 
 def _of_before(entry: legacy.Entry) -> Record:
     known = {name: getattr(entry, name) for name in legacy.Entry.__struct_fields__}
-    return Record(**{**known, "fingerprint": "", "origin": SEEN})  # an earlier version digested other things
+    return Record(
+        **{**known, "fingerprint": "", "origin": SEEN}
+    )  # an earlier version digested other things
 
 
-def earlier(lists: Iterable[Sequence[legacy.Entry]], scope: Scope) -> Mapping[str, tuple[Record, ...]]:
+def earlier(
+    lists: Iterable[Sequence[legacy.Entry]], scope: Scope
+) -> Mapping[str, tuple[Record, ...]]:
     """What an earlier version recorded, as far as it may be of this scope."""
     records: dict[str, tuple[Record, ...]] = {}
     for entries in lists:
@@ -418,7 +512,10 @@ class Local:
         full = [file for file in files if file[0]]
         if len(full) > 1:
             records = [record for file in full for record in file[0]]
-            raise Refused(ambiguous(target, records), "name `account` and `regions` of the environment in rules.toml")
+            raise Refused(
+                ambiguous(target, records),
+                "name `account` and `regions` of the environment in rules.toml",
+            )
         return full[0] if full else ((), "")
 
     def put(self, record: Record) -> None:
@@ -430,15 +527,23 @@ class Local:
         self._put(record, None)
 
     def begin(self, record: Record) -> None:
-        """Say that a deploy is about to change what runs. What a copy of a bucket said before is in doubt: others go on writing there."""
-        self._change(key_of(record), lambda records, copied_from: begun(records, stripped(record), bool(copied_from)), "")
+        """Say that a deploy is about to change what runs. What a copy of a bucket said before is in
+        doubt: others go on writing there.
+        """
+        self._change(
+            key_of(record),
+            lambda records, copied_from: begun(records, stripped(record), bool(copied_from)),
+            "",
+        )
 
     def _put(self, record: Record, store: str | None) -> None:
         self.keep_body(record.deployed.body)
         self._change(key_of(record), lambda records, _: added(records, stripped(record)), store)
 
     def keep(self, records: Sequence[Record], store: str) -> None:
-        """Take over what a bucket knows of one target. What this machine had of another one, or of its own, is no part of that history."""
+        """Take over what a bucket knows of one target. What this machine had of another one, or of
+        its own, is no part of that history.
+        """
 
         def taken(own: Sequence[Record], copied_from: str) -> tuple[Record, ...]:
             return merged(own, records) if copied_from == store else merged(records)
@@ -454,18 +559,28 @@ class Local:
                 disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
 
     def all(self) -> Contents:
-        """The records of every target. A copy of a bucket that rules.toml does not name any more says nothing of what is live."""
+        """The records of every target. A copy of a bucket that rules.toml does not name any more
+        says nothing of what is live.
+        """
         known = self.copies()
         damaged = dict(known.damaged)
         for target in known.records:
             _, store = self.copy(target)
             if store:
-                damaged[target] = f"this machine only has a copy of {store}, which rules.toml does not name any more"
-        return Contents({target: found for target, found in known.records.items() if target not in damaged}, damaged)
+                damaged[target] = (
+                    f"this machine only has a copy of {store}, which rules.toml does not name any"
+                    " more"
+                )
+        return Contents(
+            {target: found for target, found in known.records.items() if target not in damaged},
+            damaged,
+        )
 
     def copies(self) -> Contents:
         """The same, for who names that bucket."""
-        return contents((self._parts.target(key) or key, partial(self._read, key)) for key in self._keys())
+        return contents(
+            (self._parts.target(key) or key, partial(self._read, key)) for key in self._keys()
+        )
 
     def body(self, record: Record) -> str | None:
         """The template."""
@@ -513,12 +628,18 @@ class Local:
             before, copied_from = self._read(key)
             after = how(before, copied_from)
             if after != before or store not in (None, copied_from):
-                disk.replace(path, encoded(after, copied_from if store is None else store), self._disk)
+                disk.replace(
+                    path, encoded(after, copied_from if store is None else store), self._disk
+                )
         finally:
             disk.unlock(lock)
 
     def _keys(self) -> list[str]:
-        return [key for key in _keys_below(self._store.folder, self._parts.prefix) if self._parts.target(key) is not None]
+        return [
+            key
+            for key in _keys_below(self._store.folder, self._parts.prefix)
+            if self._parts.target(key) is not None
+        ]
 
     def _keys_of(self, target: str) -> list[str]:
         name = f"/{state.file_name(target)}.json"
@@ -579,7 +700,9 @@ class Shared:
         self.behind: str | None = None
 
     def get(self, target: str) -> tuple[Record, ...]:
-        """A target's records; those of the copy if the bucket cannot be reached, or has none and the copy was never a copy of it."""
+        """A target's records; those of the copy if the bucket cannot be reached, or has none and
+        the copy was never a copy of it.
+        """
         try:
             records = self._get(target)
         except Unreachable as problem:
@@ -599,18 +722,25 @@ class Shared:
         full = [records for records in lists if records]
         if len(full) > 1:
             records = [record for entries in full for record in entries]
-            raise Refused(ambiguous(target, records), "name `account` and `regions` of the environment in rules.toml")
+            raise Refused(
+                ambiguous(target, records),
+                "name `account` and `regions` of the environment in rules.toml",
+            )
         return full[0] if full else ()
 
     def put(self, record: Record) -> None:
-        """Add one, with what could only be put into the copy before. When this raises for the bucket, the copy has it."""
+        """Add one, with what could only be put into the copy before. When this raises for the
+        bucket, the copy has it.
+        """
         own, ours = self._here_of(record)
         record = replace(record, project=self._project)
         with suppress(StateDamaged, FileProblem, Refused):  # the copy is no more than that
             self._here.put_copy(record)
         body = record.deployed.body
         if body and self._bucket.get(f"{BODIES}/{digest(body)}", 1) is None:
-            self._bucket.put(f"{BODIES}/{digest(body)}", body.encode("utf-8", "surrogateescape"), None)
+            self._bucket.put(
+                f"{BODIES}/{digest(body)}", body.encode("utf-8", "surrogateescape"), None
+            )
         key = key_of(record)
         timed = stripped(replace(record, when=self._bucket.now().isoformat(timespec="seconds")))
         for _ in range(_TRIES):
@@ -622,7 +752,9 @@ class Shared:
         raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
 
     def begin(self, record: Record) -> None:
-        """Say to all who share the bucket that a deploy is about to change what runs. When this raises, nobody was told."""
+        """Say to all who share the bucket that a deploy is about to change what runs. When this
+        raises, nobody was told.
+        """
         own, ours = self._here_of(record)
         record = replace(record, project=self._project)
         key = key_of(record)
@@ -631,18 +763,26 @@ class Shared:
             known = self._decoded(item.body, key) if item else ()
             timed = replace(record, when=item.now.isoformat(timespec="seconds")) if item else record
             wanted = begun(_of_both(known, own, ours), stripped(timed))
-            if wanted == known or self._bucket.put(key, encoded(wanted), item.etag if item else None) is not None:
+            if (
+                wanted == known
+                or self._bucket.put(key, encoded(wanted), item.etag if item else None) is not None
+            ):
                 self._copy(wanted)
                 return
         raise StateDamaged(path=self._bucket.address(key), reason="others write to it all the time")
 
     def _here_of(self, record: Record) -> tuple[tuple[Record, ...], bool]:
-        """What this machine has of the record's target, and whether that is a copy of this bucket's; nothing where it cannot be read."""
+        """What this machine has of the record's target, and whether that is a copy of this
+        bucket's; nothing where it cannot be read.
+        """
         try:
             kept, copied_from = self._here.copy(record.target)
         except (StateDamaged, FileProblem, Refused):  # the copy is no more than that
             return (), False
-        return tuple(other for other in kept if key_of(other) == key_of(record)), copied_from == self._store
+        return (
+            tuple(other for other in kept if key_of(other) == key_of(record)),
+            copied_from == self._store,
+        )
 
     def all(self) -> Contents:
         """The records of every target; those of the copy if the bucket cannot be reached."""
@@ -705,14 +845,29 @@ class Shared:
         own: tuple[Record, ...] = ()
         with suppress(StateDamaged, FileProblem, Refused):
             own = tuple(record for record in self._here.get(target) if key_of(record) == key)
-        written = bool(self._bucket.put(key, encoded(own), item.etag) if own else self._bucket.delete(key, item.etag))
+        written = bool(
+            self._bucket.put(key, encoded(own), item.etag)
+            if own
+            else self._bucket.delete(key, item.etag)
+        )
         if not written:
-            raise StateDamaged(path=self._bucket.address(key), reason="somebody else writes to it; run the repair again")
-        what = f"this machine's copy ({len(own)} deploys) took its place" if own else "nothing is recorded of it now"
+            raise StateDamaged(
+                path=self._bucket.address(key),
+                reason="somebody else writes to it; run the repair again",
+            )
+        what = (
+            f"this machine's copy ({len(own)} deploys) took its place"
+            if own
+            else "nothing is recorded of it now"
+        )
         return f"put aside as {self._bucket.address(aside)}; {what}"
 
     def _keys(self) -> list[str]:
-        return [key for key in self._bucket.keys(self._parts.prefix) if self._parts.target(key) is not None]
+        return [
+            key
+            for key in self._bucket.keys(self._parts.prefix)
+            if self._parts.target(key) is not None
+        ]
 
     def _tried(self, key: str) -> Callable[[], Read]:
         """Read now, raise later: one damaged object must not cost the others."""
@@ -751,14 +906,18 @@ class Shared:
         records, _ = decoded(body, path, key)
         for record in records[:1]:  # what came last says whose it is
             if record.project and self._project and record.project != self._project:
-                raise AnotherProject(path=path, project=f"project {record.project}", target=quote(record.target))
+                raise AnotherProject(
+                    path=path, project=f"project {record.project}", target=quote(record.target)
+                )
         return records
 
 
 def _of_both(known: Sequence[Record], own: Sequence[Record], ours: bool) -> Sequence[Record]:
-    """What the bucket knows, with what only this machine's copy of it has (`ours`): its end could not be sent.
+    """What the bucket knows, with what only this machine's copy of it has (`ours`): its end could
+    not be sent.
 
-    The order of two histories is not comparable: this machine's own counts where the bucket has none.
+    The order of two histories is not comparable: this machine's own counts where the bucket has
+    none.
     """
     return merged(known, own) if ours or not known else known
 
@@ -773,6 +932,16 @@ def _raising(problem: StateDamaged) -> Callable[[], Read]:
 def _blank(target: str, scope: Scope) -> Record:
     """A record of a target of which only the place matters."""
     return Record(
-        target, scope.environment, scope.region, "", None, "", "", "", "",
-        provider=scope.provider, endpoint=scope.endpoint, account=scope.account,
-    )  # fmt: skip
+        target,
+        scope.environment,
+        scope.region,
+        "",
+        None,
+        "",
+        "",
+        "",
+        "",
+        provider=scope.provider,
+        endpoint=scope.endpoint,
+        account=scope.account,
+    )

@@ -1,4 +1,5 @@
-"""What the first version of toolkit recorded as live: by environment and region only, so that it may be of another account or endpoint.
+"""What the first version of toolkit recorded as live: by environment and region only, so that it
+may be of another account or endpoint.
 
 It is read, never written.
 """
@@ -45,7 +46,9 @@ def decoded(data: bytes, path: str) -> tuple[Entry, ...]:
     try:
         return msgspec.convert(json.loads(data), _File).records
     except (ValueError, RecursionError) as problem:
-        raise StateDamaged(path=path, reason=f"it is not a valid record ({type(problem).__name__})") from None
+        raise StateDamaged(
+            path=path, reason=f"it is not a valid record ({type(problem).__name__})"
+        ) from None
 
 
 def prefix(environment: str | None) -> str:

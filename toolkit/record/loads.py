@@ -15,7 +15,9 @@ MOST = 1 << 16
 
 
 class LoadRecord(Struct, frozen=True):
-    """One good load. `asks` is what was asked, and how: with another request or another number of users there is nothing to compare."""
+    """One good load. `asks` is what was asked, and how: with another request or another number of
+    users there is nothing to compare.
+    """
 
     asks: str
     when: str
@@ -34,13 +36,19 @@ def read(store: Store, environment: str | None, task: str) -> LoadRecord | None:
     try:
         return msgspec.convert(json.loads(data), LoadRecord)
     except (ValueError, RecursionError):
-        raise StateDamaged(path=path, reason="it is no record of a load; delete it to begin anew") from None
+        raise StateDamaged(
+            path=path, reason="it is no record of a load; delete it to begin anew"
+        ) from None
 
 
 def keep(store: Store, environment: str | None, task: str, record: LoadRecord) -> None:
     """Put it in the place of the one before. Raises FileProblem, StateDamaged."""
     store.room(ROOM)
-    disk.replace(_path(store, environment, task), json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n", Disk())
+    disk.replace(
+        _path(store, environment, task),
+        json.dumps(msgspec.to_builtins(record)).encode("ascii") + b"\n",
+        Disk(),
+    )
 
 
 def _path(store: Store, environment: str | None, task: str) -> str:

@@ -1,4 +1,6 @@
-"""One run at a time on a target: locks on this machine and, where a bucket is named, in it. All of them or none."""
+"""One run at a time on a target: locks on this machine and, where a bucket is named, in it. All of
+them or none.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
@@ -27,7 +29,9 @@ LEAST_S = 0.001
 ROLLBACK = "rollback"
 """The action of a holder that nobody asks to stop: it undoes something itself."""
 YIELDS_S = EXPIRY_S + RENEW_S
-"""How long a holder that was asked to stop is waited for: it reads that at its next renewal, and renews its lease no more."""
+"""How long a holder that was asked to stop is waited for: it reads that at its next renewal, and
+renews its lease no more.
+"""
 WISHES_S = 1.0
 """How often a holder looks whether it was asked to stop, in seconds of the machine's own clock."""
 
@@ -79,13 +83,20 @@ class Locks:
         self._sides, self._clock, self._chance = sides, clock, chance or SystemRandom().uniform
 
     def take(
-        self, names: Sequence[str], holder: Holder, timeout_s: float, told: Told, stop: Event | None = None, asked: Told | None = None
+        self,
+        names: Sequence[str],
+        holder: Holder,
+        timeout_s: float,
+        told: Told,
+        stop: Event | None = None,
+        asked: Told | None = None,
     ) -> "Held":
-        """All these locks, or none. Everybody takes them in the same order, so that nobody waits in a circle.
+        """All these locks, or none. Everybody takes them in the same order, so that nobody waits in
+        a circle.
 
-        `told` hears once who is waited for. With `asked` a holder that deploys is asked to stop, and waited for a while longer; `asked`
-        hears of it. Raises LockHeld after `timeout_s` (0: at once), Stopped once `stop` is set, CloudError, Refused, StateDamaged,
-        FileProblem.
+        `told` hears once who is waited for. With `asked` a holder that deploys is asked to stop,
+        and waited for a while longer; `asked` hears of it. Raises LockHeld after `timeout_s` (0: at
+        once), Stopped once `stop` is set, CloudError, Refused, StateDamaged, FileProblem.
         """
         wait = _Wait(self._clock, timeout_s, told, stop, self._chance, asked)
         got = Held(self._clock)
@@ -111,11 +122,15 @@ class Locks:
             pause = min(pause * 2, PAUSE_S if wait.yields else LONGEST_S)
 
     def show(self) -> list[tuple[str, Holder | None, str]]:
-        """Every lock, who holds it, and whether it is local or remote. Raises CloudError, StateDamaged, FileProblem."""
+        """Every lock, who holds it, and whether it is local or remote. Raises CloudError,
+        StateDamaged, FileProblem.
+        """
         return [(name, by, side.where) for side in self._sides for name, by in side.show()]
 
     def force_release(self, name: str, id: str) -> tuple[str, ...]:
-        """Release a lock that nobody else will, by the id that `show` gave. Where it was: local, remote. Raises Refused, CloudError."""
+        """Release a lock that nobody else will, by the id that `show` gave. Where it was: local,
+        remote. Raises Refused, CloudError.
+        """
         places = tuple(side.where for side in self._sides if side.force(name, id))
         if not places:
             raise Refused(f"{name} is not locked", "see `toolkit lock show`")
@@ -126,9 +141,21 @@ class _Wait:
     """The patience of one `take`."""
 
     def __init__(
-        self, clock: Clock, timeout_s: float, told: Told, stop: Event | None, chance: Chance, asked: Told | None = None
-    ) -> None:  # fmt: skip
-        self._clock, self._told, self._stop, self._chance, self._asked = clock, told, stop, chance, asked
+        self,
+        clock: Clock,
+        timeout_s: float,
+        told: Told,
+        stop: Event | None,
+        chance: Chance,
+        asked: Told | None = None,
+    ) -> None:
+        self._clock, self._told, self._stop, self._chance, self._asked = (
+            clock,
+            told,
+            stop,
+            chance,
+            asked,
+        )
         self._asked_ids = set[str]()
         self._began = clock.elapsed()
         self._until = self._began + timeout_s
@@ -140,8 +167,15 @@ class _Wait:
         return bool(self._asked_ids)
 
     def may_ask(self, by: Holder) -> bool:
-        """Whether this holder is to be asked to stop, and was not yet. Two that undo something would only undo each other."""
-        return self._asked is not None and by.action != ROLLBACK and not by.problem and by.id not in self._asked_ids
+        """Whether this holder is to be asked to stop, and was not yet. Two that undo something
+        would only undo each other.
+        """
+        return (
+            self._asked is not None
+            and by.action != ROLLBACK
+            and not by.problem
+            and by.id not in self._asked_ids
+        )
 
     def has_asked(self, name: str, by: Holder) -> None:
         """It was asked: it is waited for as long as that may take."""
@@ -152,7 +186,9 @@ class _Wait:
             self._asked(name, by)
 
     def a_while(self, name: str, by: Holder | None, pause: float, left: float | None) -> None:
-        """Wait before the next try: about `pause` seconds, but not longer than the lock lasts. Raises LockHeld, Stopped."""
+        """Wait before the next try: about `pause` seconds, but not longer than the lock lasts.
+        Raises LockHeld, Stopped.
+        """
         by = by or Holder("somebody", "", 0, "", "", "", "")
         now = self._clock.elapsed()
         if now >= self._until - LEAST_S:
@@ -170,8 +206,9 @@ class _Wait:
 
 
 class Held:
-    """Locks that are ours. `lost` is set when one of them is no more; `previous` are those who left one behind without release, whose
-    calls in flight have to be settled before new ones are made."""
+    """Locks that are ours. `lost` is set when one of them is no more; `previous` are those who left
+    one behind without release, whose calls in flight have to be settled before new ones are made.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -191,7 +228,11 @@ class Held:
     @property
     def previous(self) -> tuple[Holder, ...]:
         """Who held one of them and ended without release, each once."""
-        return tuple({grip.previous.id: grip.previous for grip in self._grips if grip.previous is not None}.values())
+        return tuple(
+            {
+                grip.previous.id: grip.previous for grip in self._grips if grip.previous is not None
+            }.values()
+        )
 
     def add(self, grip: Grip) -> None:
         """One more. The first that has to be renewed starts the heart."""
@@ -221,7 +262,9 @@ class Held:
         self._ear.start()
 
     def renew(self) -> float:
-        """Renew what has to be renewed; when to do it next, in seconds. A loss is kept for `fenced`."""
+        """Renew what has to be renewed; when to do it next, in seconds. A loss is kept for
+        `fenced`.
+        """
         pause = RENEW_S
         for lease in self._leases:
             try:
@@ -233,7 +276,9 @@ class Held:
         return pause
 
     def fenced(self) -> None:
-        """To be called right before every new effect. Raises LockLost if it must not be made any more; it never may be again then."""
+        """To be called right before every new effect. Raises LockLost if it must not be made any
+        more; it never may be again then.
+        """
         if not self.lost.is_set():
             for grip in list(self._grips):
                 try:
@@ -249,7 +294,9 @@ class Held:
             self.lost.set()
 
     def release(self) -> tuple[str, ...]:
-        """Let all of them go that are still ours; in words what could not be, which others get when it expires. Twice is harmless."""
+        """Let all of them go that are still ours; in words what could not be, which others get when
+        it expires. Twice is harmless.
+        """
         self._ended.set()
         if self._heart is not None:
             self._heart.join()

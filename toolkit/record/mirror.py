@@ -1,7 +1,9 @@
-"""One run's journal and logs on their way to the bucket, behind the run: what is on this machine's disk counts, and is sent when it can be.
+"""One run's journal and logs on their way to the bucket, behind the run: what is on this machine's
+disk counts, and is sent when it can be.
 
-Nothing waits for it but the first line, without which no colleague could go on, the outcome of a step that is undone next, and the end. A
-lagging copy is safe: whoever goes on with the run looks for each effect by its token before it makes it.
+Nothing waits for it but the first line, without which no colleague could go on, the outcome of a
+step that is undone next, and the end. A lagging copy is safe: whoever goes on with the run looks
+for each effect by its token before it makes it.
 """
 
 import os
@@ -24,14 +26,18 @@ LOGS_S = 10.0
 FLUSH_S = 20.0
 """How long the end of a run waits for the last of it to be sent, in seconds."""
 BARRIER_S = 15.0
-"""How long a line that has to be in the bucket first is waited for, in seconds: a bad version has to go back, bucket or not."""
+"""How long a line that has to be in the bucket first is waited for, in seconds: a bad version has
+to go back, bucket or not.
+"""
 UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""
 
 
 def comes_first(entry: Entry, undoing: frozenset[str]) -> bool:
-    """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is undone next, and what the steps that
-    undo others are about to do. Who does not know of these would take what was undone for never done, or for somebody else's work. Pure."""
+    """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is
+    undone next, and what the steps that undo others are about to do. Who does not know of these
+    would take what was undone for never done, or for somebody else's work. Pure.
+    """
     if entry.state == "outcome":
         return entry.facts.get("verdict") == Verdict.UNHEALTHY
     return entry.state == "intent" and entry.step in undoing
@@ -40,9 +46,22 @@ def comes_first(entry: Entry, undoing: frozenset[str]) -> bool:
 class Mirror:
     """The copy of one run. `taken` says who goes on with the run elsewhere, None if nobody does."""
 
-    def __init__(self, shelf: Shelf, store: Store, journal: Journal, steps: tuple[str, ...], undoing: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        store: Store,
+        journal: Journal,
+        steps: tuple[str, ...],
+        undoing: frozenset[str] = frozenset(),
+    ) -> None:
         """`steps` are all of the run's, `undoing` those of them that undo another one."""
-        self._shelf, self._store, self._journal, self._steps, self._undoing = shelf, store, journal, steps, undoing
+        self._shelf, self._store, self._journal, self._steps, self._undoing = (
+            shelf,
+            store,
+            journal,
+            steps,
+            undoing,
+        )
         self._etag: str | None = None
         self._sent = 0
         self._logs: dict[str, tuple[int, str | None]] = {}
@@ -55,9 +74,11 @@ class Mirror:
         self.taken: str | None = None
 
     def begin(self, over: SharedRun | None = None) -> str | None:
-        """Send what there is, and then all that comes, from a thread of its own; in words what kept the first of it from being sent.
+        """Send what there is, and then all that comes, from a thread of its own; in words what kept
+        the first of it from being sent.
 
-        `over` is what is in the bucket already, which the journal begins with. Raises LockLost if somebody else goes on with it.
+        `over` is what is in the bucket already, which the journal begins with. Raises LockLost if
+        somebody else goes on with it.
         """
         if over is not None:
             self._etag, self._sent = over.etag, len(over.data)
@@ -89,7 +110,9 @@ class Mirror:
             raise LockLost(target=self._journal.run, reason=f"{self.taken} has taken the run over")
 
     def close(self) -> str | None:
-        """Send the rest, and end; in words what could not be sent, which later commands send. Twice is harmless."""
+        """Send the rest, and end; in words what could not be sent, which later commands send. Twice
+        is harmless.
+        """
         self._journal.watcher = None
         with self._changed:
             self._closing = True
@@ -103,7 +126,10 @@ class Mirror:
             return None
         if self._behind() or self._problem is not None:
             why = self._problem or "it was too slow"
-            return f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit history` sends it"
+            return (
+                f"run {self._journal.run} is not wholly in the bucket yet ({why}): `toolkit"
+                " history` sends it"
+            )
         self._unmark()
         return None
 
@@ -111,7 +137,9 @@ class Mirror:
         with self._changed:
             self._changed.notify_all()
             if comes_first(entry, self._undoing):
-                self._changed.wait_for(lambda: not self._behind() or self.taken is not None, BARRIER_S)
+                self._changed.wait_for(
+                    lambda: not self._behind() or self.taken is not None, BARRIER_S
+                )
 
     def _behind(self) -> bool:
         return self._sent != self._journal.size
@@ -133,7 +161,9 @@ class Mirror:
             pause = min(pause * 2, LONGEST_S)
 
     def _once(self, logs: bool = False) -> str | None:
-        """Send what is new of the journal, and of the logs if they are due; in words what went wrong."""
+        """Send what is new of the journal, and of the logs if they are due; in words what went
+        wrong.
+        """
         self._problem = None
         try:
             self._send_journal()
@@ -158,7 +188,9 @@ class Mirror:
                 self._changed.notify_all()
 
     def _lost_answer(self, data: bytes) -> str | None:
-        """Another object is there: our own of before, whose answer was lost, or that of whoever goes on with the run."""
+        """Another object is there: our own of before, whose answer was lost, or that of whoever
+        goes on with the run.
+        """
         found = self._shelf.get(self._journal.run)
         if found is None:
             return self._shelf.put(self._journal.run, data, None)
@@ -180,10 +212,14 @@ class Mirror:
                     file.seek(max(now - LOG_MOST - 1, 0))
                     data = file.read(LOG_MOST + 1)
                 new = self._shelf.put_log(self._journal.run, step, data, etag)
-                if new is None:  # an answer was lost, or somebody else has written there: theirs stays
+                if (
+                    new is None
+                ):  # an answer was lost, or somebody else has written there: theirs stays
                     found = self._shelf.log(self._journal.run, step)
                     if found is None or data.startswith(found[0]):
-                        new = self._shelf.put_log(self._journal.run, step, data, found[1] if found else None)
+                        new = self._shelf.put_log(
+                            self._journal.run, step, data, found[1] if found else None
+                        )
                 if new is not None:
                     self._logs[step] = (now, new)
 
@@ -206,8 +242,9 @@ def unsent(store: Store) -> list[str]:
 
 
 def claimed(shelf: Shelf, journal: Journal) -> SharedRun | None:
-    """What the bucket has of a run whose locks are ours, with the journal brought to the same: the bucket is right where they differ, for
-    only who held the locks has written to it. What is only here is kept beside the journal. None if the bucket has nothing.
+    """What the bucket has of a run whose locks are ours, with the journal brought to the same: the
+    bucket is right where they differ, for only who held the locks has written to it. What is only
+    here is kept beside the journal. None if the bucket has nothing.
 
     Raises StateDamaged where it is another run, CloudError, Refused, FileProblem.
     """
@@ -217,7 +254,9 @@ def claimed(shelf: Shelf, journal: Journal) -> SharedRun | None:
     here = journal.content(journal.size)
     same = common(here, found.data)
     if same == 0:
-        raise StateDamaged(path=journal.path, reason="the run of this name in the bucket is another one")
+        raise StateDamaged(
+            path=journal.path, reason="the run of this name in the bucket is another one"
+        )
     if same < len(found.data):
         if same < len(here):
             disk.replace(f"{journal.path}.superseded", here, disk.Disk())

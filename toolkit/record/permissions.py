@@ -12,6 +12,10 @@ def statements(place: Place) -> tuple[Statement, ...]:
     whole = f"arn:{partition(place.region)}:s3:::{bucket}"
     inside = f"{whole}/{prefix}/*" if prefix else f"{whole}/*"
     return (
-        Statement("locks and the record of what is live", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), (inside,)),
+        Statement(
+            "locks and the record of what is live",
+            ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+            (inside,),
+        ),
         Statement("the list of both", ("s3:ListBucket",), (whole,)),
     )

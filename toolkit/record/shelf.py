@@ -1,8 +1,10 @@
-"""Runs in a bucket: journals and logs as they stand on the machine that writes them, for colleagues to read and to go on with.
+"""Runs in a bucket: journals and logs as they stand on the machine that writes them, for colleagues
+to read and to go on with.
 
-A journal's object is only ever written over the one that its writer wrote or read last. So who goes on with a run takes it over in the
-moment of the first line, and whoever comes back later notices, and writes nothing over it. What is read here, others may have written:
-it is parsed as strictly as a file of ours, capped, and never trusted to say what may be deployed.
+A journal's object is only ever written over the one that its writer wrote or read last. So who goes
+on with a run takes it over in the moment of the first line, and whoever comes back later notices,
+and writes nothing over it. What is read here, others may have written: it is parsed as strictly as
+a file of ours, capped, and never trusted to say what may be deployed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,8 +53,9 @@ class Shelf:
         self._bucket = bucket
 
     def names(self, most: int, month: str) -> list[tuple[str, str]]:
-        """The newest runs with their etags, newest first. `month` is the one of today, as in a run's name: where it has enough, no other
-        is looked at. Raises CloudError, Refused."""
+        """The newest runs with their etags, newest first. `month` is the one of today, as in a
+        run's name: where it has enough, no other is looked at. Raises CloudError, Refused.
+        """
         found = self._named(month)
         if len(found) < most:
             found = self._named("")
@@ -60,7 +63,11 @@ class Shelf:
 
     def _named(self, beginning: str) -> list[tuple[str, str]]:
         listed = islice(self._bucket.listed(ROOM + beginning), MOST_KEYS)
-        names = [(key.removeprefix(ROOM).removesuffix(ENDING), etag) for key, etag in listed if key.endswith(ENDING)]
+        names = [
+            (key.removeprefix(ROOM).removesuffix(ENDING), etag)
+            for key, etag in listed
+            if key.endswith(ENDING)
+        ]
         return sorted(((name, etag) for name, etag in names if journal.is_run(name)), reverse=True)
 
     def get(self, run: str) -> SharedRun | None:
@@ -78,11 +85,15 @@ class Shelf:
         return SharedRun(run, found.body[:size], entries, found.etag)
 
     def put(self, run: str, data: bytes, over: str | None) -> str | None:
-        """Write a journal over the one with this etag, or where there is none; its new etag, None if another one is there."""
+        """Write a journal over the one with this etag, or where there is none; its new etag, None
+        if another one is there.
+        """
         return self._bucket.put(_journal_key(run), data, over, patient=False)
 
     def log(self, run: str, step: str) -> tuple[bytes, str] | None:
-        """The log of a step, at most LOG_MOST bytes of it, and its etag; None if it is not there. Raises CloudError, Refused."""
+        """The log of a step, at most LOG_MOST bytes of it, and its etag; None if it is not there.
+        Raises CloudError, Refused.
+        """
         found = self._bucket.get(_log_key(run, step), LOG_MOST + len(CUT))
         return None if found is None else (found.body, found.etag)
 
@@ -92,7 +103,9 @@ class Shelf:
         return self._bucket.put(_log_key(run, step), shown, over, patient=False)
 
     def at_work(self, run: str, lock: str) -> bool:
-        """Whether whoever holds this lock does so for the run, and has renewed it. Raises CloudError, Refused."""
+        """Whether whoever holds this lock does so for the run, and has renewed it. Raises
+        CloudError, Refused.
+        """
         found = self._bucket.get(key_of(lock), BODY_MOST)
         if found is None:
             return False
@@ -102,14 +115,20 @@ class Shelf:
 
 
 def last_writer(entries: Sequence[Entry]) -> Mapping[str, Any]:
-    """The facts of the process that wrote last, as it says itself; none if no line says so. Pure."""
+    """The facts of the process that wrote last, as it says itself; none if no line says so.
+    Pure.
+    """
     return next((entry.facts for entry in reversed(entries) if "pid" in entry.facts), {})
 
 
 def place_of(entries: Sequence[Entry]) -> Place | None:
     """The place of a run's first job, None if it has none that can be read. Pure."""
     jobs = entries[0].facts.get("jobs") if entries else None
-    place = jobs[0].get("place") if isinstance(jobs, list) and jobs and isinstance(jobs[0], dict) else None
+    place = (
+        jobs[0].get("place")
+        if isinstance(jobs, list) and jobs and isinstance(jobs[0], dict)
+        else None
+    )
     try:
         return msgspec.convert(place, Place)
     except msgspec.ValidationError:

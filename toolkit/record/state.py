@@ -1,4 +1,6 @@
-"""Where one project's runs, locks and records lie on this machine: a folder that nobody else can write to."""
+"""Where one project's runs, locks and records lie on this machine: a folder that nobody else can
+write to.
+"""
 
 import hashlib
 import os
@@ -37,8 +39,10 @@ class Store(Struct, frozen=True):
 
 
 def open_store(project: str | None, root: str, endpoint: str | None = None) -> Store:
-    """The state of the project of that name; if it has none, of the repository at `root`. Runs, locks and records of another endpoint than
-    AWS's own are kept apart. Raises StateDamaged, FileProblem."""
+    """The state of the project of that name; if it has none, of the repository at `root`. Runs,
+    locks and records of another endpoint than AWS's own are kept apart. Raises StateDamaged,
+    FileProblem.
+    """
     above, name = _place(project, root, endpoint)
     try:
         os.makedirs(os.path.dirname(above), exist_ok=True)
@@ -55,7 +59,9 @@ def existing(project: str | None, root: str, endpoint: str | None = None) -> Sto
 
 
 def forget(endpoint: str) -> None:
-    """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises StateDamaged, FileProblem."""
+    """Delete all that is kept of an endpoint that is no more, of every project: a sandbox's. Raises
+    StateDamaged, FileProblem.
+    """
     above = os.path.abspath(files.state_folder())
     if not os.path.lexists(above):
         return
@@ -72,20 +78,34 @@ def _place(project: str | None, root: str, endpoint: str | None) -> tuple[str, s
     """The folder of all projects, and the name of this one's."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"
-    digest = hashlib.sha256(os.fsencode(f"project {project}" if project else f"root {real}")).hexdigest()[:8]
+    digest = hashlib.sha256(
+        os.fsencode(f"project {project}" if project else f"root {real}")
+    ).hexdigest()[:8]
     key = re.sub(r"[^A-Za-z0-9_-]+", "-", named)[:40].strip("-") or "project"
     return os.path.abspath(files.state_folder()), f"{key}-{digest}{_of_endpoint(endpoint)}"
 
 
 def _of_endpoint(endpoint: str | None) -> str:
-    """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before the @ never has one."""
+    """How a folder's name says which endpoint it is of: nothing for AWS's own. What stands before
+    the @ never has one.
+    """
     return "" if endpoint is None else f"@{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 def file_name(*parts: str | None) -> str:
-    """Any words as the name of a file: those of other words have another one, and the words can be told from it."""
-    name = quote("/".join(NONE if part is None else part for part in parts), safe="@", errors="surrogateescape")
-    return name if len(name) <= _LONG else f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    """Any words as the name of a file: those of other words have another one, and the words can be
+    told from it.
+    """
+    name = quote(
+        "/".join(NONE if part is None else part for part in parts),
+        safe="@",
+        errors="surrogateescape",
+    )
+    return (
+        name
+        if len(name) <= _LONG
+        else f"{name[:_LONG]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    )
 
 
 def words(name: str) -> str:

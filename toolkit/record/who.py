@@ -1,4 +1,6 @@
-"""Which process did it, and whether it is still there: a number alone may belong to another one after a restart."""
+"""Which process did it, and whether it is still there: a number alone may belong to another one
+after a restart.
+"""
 
 import getpass
 import os
@@ -9,7 +11,9 @@ from msgspec import Struct
 
 
 class Process(Struct, frozen=True):
-    """One process of one machine. `boot` and `started` are opaque, and empty where the system does not tell."""
+    """One process of one machine. `boot` and `started` are opaque, and empty where the system does
+    not tell.
+    """
 
     host: str
     boot: str
@@ -25,7 +29,8 @@ def this() -> Process:
 def alive(process: Process) -> bool | None:
     """Whether a process still runs; None if that cannot be known from here.
 
-    Two machines may have one name: only the same start of the same machine, and the same container of it, counts as here.
+    Two machines may have one name: only the same start of the same machine, and the same container
+    of it, counts as here.
     """
     boot = _boot()
     if process.pid <= 0 or not boot or (process.host, process.boot) != (socket.gethostname(), boot):
@@ -45,7 +50,13 @@ def alive(process: Process) -> bool | None:
 def facts() -> dict[str, Any]:
     """The facts by which a journal's line tells who wrote it."""
     process = this()
-    return {"user": user(), "host": process.host, "pid": process.pid, "boot": process.boot, "started": process.started}
+    return {
+        "user": user(),
+        "host": process.host,
+        "pid": process.pid,
+        "boot": process.boot,
+        "started": process.started,
+    }
 
 
 def user() -> str:

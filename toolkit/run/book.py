@@ -1,4 +1,6 @@
-"""What outlives the process that carries out a run: its journal, a log for each step, and what is live from now on."""
+"""What outlives the process that carries out a run: its journal, a log for each step, and what is
+live from now on.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -20,14 +22,27 @@ BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
 
 
 class Papers:
-    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place, `places` where that really is: with the
-    account and region that rules.toml may have left to AWS's own settings."""
+    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place,
+    `places` where that really is: with the account and region that rules.toml may have left to
+    AWS's own settings.
+    """
 
     def __init__(
-        self, store: Store, journal: Journal, ledgers: Mapping[str, Ledger], places: Mapping[str, Place], clock: Clock,
+        self,
+        store: Store,
+        journal: Journal,
+        ledgers: Mapping[str, Ledger],
+        places: Mapping[str, Place],
+        clock: Clock,
         redact: Callable[[str], str],
-    ) -> None:  # fmt: skip
-        self._store, self.journal, self._ledgers, self._clock, self._redact = store, journal, ledgers, clock, redact
+    ) -> None:
+        self._store, self.journal, self._ledgers, self._clock, self._redact = (
+            store,
+            journal,
+            ledgers,
+            clock,
+            redact,
+        )
         self._places = places
 
     def log(self, step: str) -> StepLog:
@@ -37,7 +52,8 @@ class Papers:
     def begins(self, job: Job) -> None:
         """Write down that what is live is about to change. Raises FileProblem, CloudError.
 
-        A record that cannot be read leaves its target unknown to everybody anyway, until it is repaired.
+        A record that cannot be read leaves its target unknown to everybody anyway, until it is
+        repaired.
         """
         begun = self._entry(job, BEGUN, _version_of(job))
         try:
@@ -45,7 +61,9 @@ class Papers:
         except AnotherProject:
             raise
         except (StateDamaged, Refused):
-            self.journal.append("note", job.step, **{IN_RECORD: False})  # so that this machine does not rely on it
+            self.journal.append(
+                "note", job.step, **{IN_RECORD: False}
+            )  # so that this machine does not rely on it
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
@@ -71,7 +89,9 @@ class Papers:
             target=job.target,
             environment=place.environment,
             region=place.region,
-            version=version if len(version.split()) == 1 else "",  # others may write the tags that name it
+            version=(
+                version if len(version.split()) == 1 else ""
+            ),  # others may write the tags that name it
             commit=runs.commit,
             fingerprint=runs.fingerprint or "",
             run=job.run,

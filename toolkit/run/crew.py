@@ -10,10 +10,16 @@ class Crew:
     """At most `parallel` steps at a time, each begun the moment it may."""
 
     def __init__(
-        self, schedule: Schedule, work: Callable[[str], bool], skip: Callable[[str, str], None], stopped: Callable[[], bool],
-        parallel: int, fail_fast: bool,
-    ) -> None:  # fmt: skip
-        """`work` does a step and says whether it went well; `skip` is told of a step that never begins, and of the one it waited for.
+        self,
+        schedule: Schedule,
+        work: Callable[[str], bool],
+        skip: Callable[[str, str], None],
+        stopped: Callable[[], bool],
+        parallel: int,
+        fail_fast: bool,
+    ) -> None:
+        """`work` does a step and says whether it went well; `skip` is told of a step that never
+        begins, and of the one it waited for.
 
         Nothing is begun any more once `stopped`, which never takes that back.
         """
@@ -25,7 +31,8 @@ class Crew:
         self._problem: BaseException | None = None
 
     def carry_out(self) -> list[str]:
-        """Returns when everything that begins has ended: the steps that were not begun because of `close`, `stopped` or `fail_fast`.
+        """Returns when everything that begins has ended: the steps that were not begun because of
+        `close`, `stopped` or `fail_fast`.
 
         Raises the first thing that `work` or `skip` raised, after all the others have ended.
         """
@@ -63,7 +70,9 @@ class Crew:
         return None if self._over() else self._schedule.next()
 
     def _serve(self, first: str) -> None:
-        """One thread's life: its first step, then whatever may begin next. Nothing that it meets leaves `carry_out` waiting for it."""
+        """One thread's life: its first step, then whatever may begin next. Nothing that it meets
+        leaves `carry_out` waiting for it.
+        """
         step: str | None = first
         try:
             while step is not None:

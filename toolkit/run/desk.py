@@ -1,4 +1,6 @@
-"""Where one step's doings are written down: its journal lines, its log, and what the person sees of it."""
+"""Where one step's doings are written down: its journal lines, its log, and what the person sees of
+it.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -44,15 +46,28 @@ class Log(Protocol):
 
 
 class Desk:
-    """`targets.base.Report` for one step. `fenced` raises LockLost once the step's lock is no longer ours."""
+    """`targets.base.Report` for one step. `fenced` raises LockLost once the step's lock is no
+    longer ours.
+    """
 
     def __init__(
-        self, job: Job, journal: Journal, log: Log, listener: Listener, stop: Stop, clock: Clock, fenced: Callable[[], None],
-        receipt: Mapping[str, Any] | None = None, acted: bool = False, redact: Callable[[str], str] = str,
+        self,
+        job: Job,
+        journal: Journal,
+        log: Log,
+        listener: Listener,
+        stop: Stop,
+        clock: Clock,
+        fenced: Callable[[], None],
+        receipt: Mapping[str, Any] | None = None,
+        acted: bool = False,
+        redact: Callable[[str], str] = str,
         begins: Callable[[], None] = _nothing,
-    ) -> None:  # fmt: skip
-        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees it. `begins` is called once, before the
-        first call that changes what runs is written down; where it raises, that call is not made."""
+    ) -> None:
+        """`redact` takes the secrets out of what AWS and other programs say, before anybody sees
+        it. `begins` is called once, before the first call that changes what runs is written down;
+        where it raises, that call is not made.
+        """
         self._job, self._journal, self._log, self._listener = job, journal, log, listener
         self._stop, self._clock, self._fenced = stop, clock, fenced
         self._receipt: dict[str, Any] = dict(receipt or {})
@@ -99,15 +114,23 @@ class Desk:
         self._acted_before, self.acted = self.acted, True
 
     def prepare(self, call: str, **what: str) -> None:
-        """The same of a call after which everything that runs is as it was: an upload, a revision that nothing uses yet."""
+        """The same of a call after which everything that runs is as it was: an upload, a revision
+        that nothing uses yet.
+        """
         self._intend(call, what, {"prepares": True})
         self.prepared = True
 
     def _intend(self, call: str, what: Mapping[str, str], more: Mapping[str, Any]) -> None:
         self._stop.check()
         self._fenced()
-        self._written(lambda: self._journal.append("intent", self._job.step, call=call, token=self._job.token, what=what, **more))
-        self._log.write(f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip())
+        self._written(
+            lambda: self._journal.append(
+                "intent", self._job.step, call=call, token=self._job.token, what=what, **more
+            )
+        )
+        self._log.write(
+            f"-> {call} {' '.join(f'{name}={value}' for name, value in what.items())}".rstrip()
+        )
 
     def _written(self, write: Callable[[], None]) -> None:
         """Where the disk does not take it, the run is to stop. Raises FileProblem."""
@@ -122,7 +145,9 @@ class Desk:
         self.acted = self._acted_before
 
     def keep(self, **facts: Any) -> None:
-        """Write down what the cloud answered. A full disk is given time: the effect is there and must not be forgotten."""
+        """Write down what the cloud answered. A full disk is given time: the effect is there and
+        must not be forgotten.
+        """
         self._receipt.update(facts)
         until = self._clock.elapsed() + PATIENCE_S
         while True:
@@ -132,7 +157,9 @@ class Desk:
             except FileProblem as problem:
                 self._stop.ask(problem=problem)
                 if self._clock.elapsed() >= until:
-                    self._listener.told(self._job.step, f"could not be written down: {self._job.step} {facts}")
+                    self._listener.told(
+                        self._job.step, f"could not be written down: {self._job.step} {facts}"
+                    )
                     raise
                 self._clock.wait(1.0)
 
@@ -149,11 +176,15 @@ class Desk:
         self._stop.check()
 
     def fenced(self) -> None:
-        """Raises LockLost if the target is no longer ours: what was seen of it since may be somebody else's."""
+        """Raises LockLost if the target is no longer ours: what was seen of it since may be
+        somebody else's.
+        """
         self._fenced()
 
     def ask(self, question: Callable[[], Found]) -> Found:
-        """What a question that changes nothing is answered with. Raises Stopped as soon as the run is to stop, answered or not."""
+        """What a question that changes nothing is answered with. Raises Stopped as soon as the run
+        is to stop, answered or not.
+        """
         return self._stop.unless(question)
 
     def wait(self, seconds: float) -> None:

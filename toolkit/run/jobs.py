@@ -15,8 +15,12 @@ from toolkit.model import Environment, Job, Place, Target, Version
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def places(environment: Environment | None, profile: str | None, region: str | None) -> tuple[Place, ...]:
-    """Where an environment's targets are deployed: each of its regions, or the one that was asked for. Raises Refused."""
+def places(
+    environment: Environment | None, profile: str | None, region: str | None
+) -> tuple[Place, ...]:
+    """Where an environment's targets are deployed: each of its regions, or the one that was asked
+    for. Raises Refused.
+    """
     if environment is None:
         return (Place(profile=profile, region=region),)
     if region and environment.regions and region not in environment.regions:
@@ -26,7 +30,14 @@ def places(environment: Environment | None, profile: str | None, region: str | N
         )
     regions: tuple[str | None, ...] = (region,) if region else environment.regions or (None,)
     return tuple(
-        Place(environment.name, one, environment.account, profile or environment.profile, environment.protected, environment.store)
+        Place(
+            environment.name,
+            one,
+            environment.account,
+            profile or environment.profile,
+            environment.protected,
+            environment.store,
+        )
         for one in regions
     )
 
@@ -37,7 +48,9 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
 
 
 def filled(settings: Any, variables: Mapping[str, str]) -> Any:
-    """The settings with every `{name}` of a known variable replaced. Raises Refused where a name is none then."""
+    """The settings with every `{name}` of a known variable replaced. Raises Refused where a name is
+    none then.
+    """
 
     def within(value: Any) -> Any:
         if isinstance(value, str):
@@ -51,13 +64,26 @@ def filled(settings: Any, variables: Mapping[str, str]) -> Any:
     except msgspec.ValidationError as problem:
         used = set(_VARIABLE.findall(repr(settings)))
         empty = sorted(name for name in used & variables.keys() if not variables[name].strip())
-        what = f"`{{{empty[0]}}}` is empty, and a name needs it" if empty else f"a setting is not valid: {problem}"
-        raise Refused(f"{what}, once the variables are filled in", "fill it in in rules.toml, under `vars` of the environment") from None
+        what = (
+            f"`{{{empty[0]}}}` is empty, and a name needs it"
+            if empty
+            else f"a setting is not valid: {problem}"
+        )
+        raise Refused(
+            f"{what}, once the variables are filled in",
+            "fill it in in rules.toml, under `vars` of the environment",
+        ) from None
 
 
 def known(version: Version) -> dict[str, str]:
-    """The variables that every target has, whatever its environment: what is deployed; none where that is not known."""
-    return {name: value for name, value in (("commit", version.commit), ("version", version.name)) if value}
+    """The variables that every target has, whatever its environment: what is deployed; none where
+    that is not known.
+    """
+    return {
+        name: value
+        for name, value in (("commit", version.commit), ("version", version.name))
+        if value
+    }
 
 
 def name(target: str, place: Place, several: bool) -> str:
@@ -66,15 +92,25 @@ def name(target: str, place: Place, several: bool) -> str:
 
 
 def token(run: str, step: str, fingerprint: str) -> str:
-    """What AWS knows a step's calls by: letters and digits, the same for the same run, step and content."""
+    """What AWS knows a step's calls by: letters and digits, the same for the same run, step and
+    content.
+    """
     return hashlib.sha256(f"{run}\0{step}\0{fingerprint}".encode()).hexdigest()[:24]
 
 
 def make(
-    run: str, wanted: Sequence[Target], where: Sequence[Place], variables: Mapping[str, str], versions: Mapping[str, Version],
-    needs: Mapping[str, Sequence[str]], action: str, wishes: Mapping[str, Any],
-) -> tuple[Job, ...]:  # fmt: skip
-    """The jobs of these targets in these places. `needs` names, for each target, those of the others that it waits for, in one region."""
+    run: str,
+    wanted: Sequence[Target],
+    where: Sequence[Place],
+    variables: Mapping[str, str],
+    versions: Mapping[str, Version],
+    needs: Mapping[str, Sequence[str]],
+    action: str,
+    wishes: Mapping[str, Any],
+) -> tuple[Job, ...]:
+    """The jobs of these targets in these places. `needs` names, for each target, those of the
+    others that it waits for, in one region.
+    """
     several = len(where) > 1
     return tuple(
         Job(
@@ -83,7 +119,10 @@ def make(
             kind=target.kind,
             action=action,
             place=place,
-            settings=filled(target.settings, {"region": place.region or "", **variables, **known(versions[target.name])}),
+            settings=filled(
+                target.settings,
+                {"region": place.region or "", **variables, **known(versions[target.name])},
+            ),
             version=versions[target.name],
             run=run,
             token=token(run, name(target.name, place, several), versions[target.name].fingerprint),
@@ -97,15 +136,29 @@ def make(
     )
 
 
-def imagined(wanted: Sequence[Target], where: Sequence[Place], variables: Mapping[str, str]) -> tuple[Job, ...]:
-    """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they may need."""
+def imagined(
+    wanted: Sequence[Target], where: Sequence[Place], variables: Mapping[str, str]
+) -> tuple[Job, ...]:
+    """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they
+    may need.
+    """
     names = [target.name for target in wanted]
-    return make("", wanted, where, variables, dict.fromkeys(names, Version("", None, "")), dict.fromkeys(names, ()), "deploy", {})
+    return make(
+        "",
+        wanted,
+        where,
+        variables,
+        dict.fromkeys(names, Version("", None, "")),
+        dict.fromkeys(names, ()),
+        "deploy",
+        {},
+    )
 
 
 def may_answer_for(job: Job, other: Job) -> bool:
-    """Whether, at an address that both name, the other one's program may answer just as well: it is the same target in another region, or
-    the first has no program of its own. Pure."""
+    """Whether, at an address that both name, the other one's program may answer just as well: it is
+    the same target in another region, or the first has no program of its own. Pure.
+    """
     if other.target == job.target:
         return other.place.region != job.place.region
     return targets.kind(other.kind).program and not targets.kind(job.kind).program

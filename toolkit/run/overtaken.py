@@ -1,4 +1,6 @@
-"""Whether what a step has put there still runs, or somebody else has put something else there since."""
+"""Whether what a step has put there still runs, or somebody else has put something else there
+since.
+"""
 
 from toolkit.errors import Superseded
 from toolkit.model import Job, Live
@@ -10,18 +12,27 @@ CONTENT = ("task definition", "sha256")
 
 
 def check(job: Job, kind: Kind, put: Live, world: World) -> None:
-    """Look whether `put` still runs, or nothing does. Raises Superseded if something else does, CloudError for a look that failed."""
+    """Look whether `put` still runs, or nothing does. Raises Superseded if something else does,
+    CloudError for a look that failed.
+    """
     now = kind.live(job, world)
     if now is not None and not same(put, now):
         raise Superseded(what=named(now, "something else"), target=job.target)
 
 
 def same(before: Live, now: Live) -> bool:
-    """Whether nothing was deployed in between: by content where both name it, else by what was written on it, and when. Pure."""
+    """Whether nothing was deployed in between: by content where both name it, else by what was
+    written on it, and when. Pure.
+    """
     content = [key for key in CONTENT if key in before.detail and key in now.detail]
     if content:
         return all(before.detail[key] == now.detail[key] for key in content)
-    return (before.version, before.fingerprint, before.run, before.since) == (now.version, now.fingerprint, now.run, now.since)
+    return (before.version, before.fingerprint, before.run, before.since) == (
+        now.version,
+        now.fingerprint,
+        now.run,
+        now.since,
+    )
 
 
 def named(live: Live, otherwise: str) -> str:

@@ -1,4 +1,6 @@
-"""How often the cloud is looked at: often at first, and every step at the same moments, so that equal reads become one call."""
+"""How often the cloud is looked at: often at first, and every step at the same moments, so that
+equal reads become one call.
+"""
 
 import random
 
@@ -9,15 +11,20 @@ SLOWEST_S = 30.0
 
 
 class Pace:
-    """A grid of moments, a second apart and each a little off, that all the steps of a run share."""
+    """A grid of moments, a second apart and each a little off, that all the steps of a run
+    share.
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def until_next(self, now: float, waited: float, refused: int = 0) -> float:
-        """Seconds until the next look, for a step that has been waiting for `waited` seconds and was refused `refused` looks in a row."""
+        """Seconds until the next look, for a step that has been waiting for `waited` seconds and
+        was refused `refused` looks in a row.
+        """
         if refused:
-            slower = FIRST_S * 2 ** min(refused, 5) * random.Random(f"{self._seed} {now}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            chance = random.Random(f"{self._seed} {now}")  # noqa: S311 (to spread load)
+            slower = FIRST_S * 2 ** min(refused, 5) * chance.uniform(1 - JITTER, 1 + JITTER)
             return float(min(slower, SLOWEST_S))
         interval = FIRST_S if waited < 30 else LATER_S if waited < 600 else LATE_S
         moment = int(now / interval + 1) * interval

@@ -6,10 +6,19 @@ from heapq import heappop, heappush
 
 
 class Schedule:
-    """The steps that wait, those that may begin (the one with the longest way to go first), and those that never will."""
+    """The steps that wait, those that may begin (the one with the longest way to go first), and
+    those that never will.
+    """
 
-    def __init__(self, needs: Mapping[str, Collection[str]], estimates: Mapping[str, float], done: Iterable[str] = ()) -> None:
-        """`needs` has every step; `done` are those of an earlier process that went well. Raises graphlib.CycleError."""
+    def __init__(
+        self,
+        needs: Mapping[str, Collection[str]],
+        estimates: Mapping[str, float],
+        done: Iterable[str] = (),
+    ) -> None:
+        """`needs` has every step; `done` are those of an earlier process that went well. Raises
+        graphlib.CycleError.
+        """
         self._missing = {step: set(needed) for step, needed in needs.items()}
         self._dependents: dict[str, list[str]] = {step: [] for step in needs}
         for step, needed in needs.items():
@@ -17,7 +26,9 @@ class Schedule:
                 self._dependents[other].append(step)
         self._weight: dict[str, float] = {}
         for step in reversed(list(TopologicalSorter(needs).static_order())):
-            self._weight[step] = estimates[step] + max((self._weight[other] for other in self._dependents[step]), default=0)
+            self._weight[step] = estimates[step] + max(
+                (self._weight[other] for other in self._dependents[step]), default=0
+            )
         self._ready: list[tuple[float, str]] = []
         self._waiting = set(needs)
         for step in needs:
@@ -42,7 +53,9 @@ class Schedule:
             self._offer(other)
 
     def failed(self, step: str) -> list[str]:
-        """It did not go well: the steps that now never begin, each after those that it waited for."""
+        """It did not go well: the steps that now never begin, each after those that it waited
+        for.
+        """
         skipped: list[str] = []
         waiting = [step]
         while waiting:
@@ -54,7 +67,9 @@ class Schedule:
         return skipped
 
     def retire(self, step: str) -> list[str]:
-        """It ended in an earlier process, and not well: the steps that wait for it, and never begin either."""
+        """It ended in an earlier process, and not well: the steps that wait for it, and never begin
+        either.
+        """
         self._take(step)
         return self.failed(step)
 

@@ -1,4 +1,6 @@
-"""What a journal says of a run that its process left: which steps ended, which are open, which were never begun. Pure."""
+"""What a journal says of a run that its process left: which steps ended, which are open, which were
+never begun. Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -29,18 +31,29 @@ class Left(Struct, frozen=True):
 
     @property
     def open(self) -> tuple[Job, ...]:
-        """The jobs that are not over. One that undoes another is no part of it before that is known to be wanted."""
+        """The jobs that are not over. One that undoes another is no part of it before that is known
+        to be wanted.
+        """
         return tuple(job for job in self.jobs if job.step not in self.done and self._wanted(job))
 
     def _wanted(self, job: Job) -> bool:
         other = self.done.get(job.undoes)
-        return not job.undoes or job.step in self.begun or (other is not None and other.has_to_give_way)
+        return (
+            not job.undoes
+            or job.step in self.begun
+            or (other is not None and other.has_to_give_way)
+        )
 
 
 def left(entries: Sequence[Entry], now: datetime, path: str) -> Left:
-    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense; Refused where nothing was ever begun."""
+    """What is left of a run. Raises StateDamaged for a journal that is whole, but makes no sense;
+    Refused where nothing was ever begun.
+    """
     if not entries:
-        raise Refused("its process ended before anything was begun", "nothing was changed: run the command itself again")
+        raise Refused(
+            "its process ended before anything was begun",
+            "nothing was changed: run the command itself again",
+        )
     try:
         return _left(entries, now, path)
     except (TypeError, ValueError, AttributeError, KeyError, msgspec.ValidationError) as problem:
@@ -61,7 +74,9 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
             facts, jobs = entry.facts, _jobs(entry.facts, path)
             continue
         if entry.state in ("intent", "accepted", "outcome") and (step not in jobs or step in done):
-            raise ValueError(f"line {entry.n} is of a step that {'is over' if step in done else 'is not there'}")
+            raise ValueError(
+                f"line {entry.n} is of a step that {'is over' if step in done else 'is not there'}"
+            )
         if entry.state == "intent":
             if entry.facts.get("token") != jobs[step].token:
                 raise ValueError(f"line {entry.n} has the token of another step")
@@ -76,7 +91,11 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
         elif entry.state == "end":
             ended = True
     begun = {
-        step: Begun(receipt, max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0, step in acted)
+        step: Begun(
+            receipt,
+            max((now - since[step]).total_seconds(), 0.0) if step in since else 0.0,
+            step in acted,
+        )
         for step, receipt in receipts.items()
         if step not in done
     }
@@ -84,10 +103,16 @@ def _left(entries: Iterable[Entry], now: datetime, path: str) -> Left:
 
 
 def _jobs(facts: Mapping[str, Any], path: str) -> dict[str, Job]:
-    """The steps of a run, each once, and none that waits for itself or for one that is not there. Raises ValueError, StateDamaged."""
+    """The steps of a run, each once, and none that waits for itself or for one that is not there.
+    Raises ValueError, StateDamaged.
+    """
     found = [unpack(one, path) for one in facts["jobs"]]
     jobs = {job.step: job for job in found}
-    if not found or len(jobs) < len(found) or any(need not in jobs for job in found for need in job.needs):
+    if (
+        not found
+        or len(jobs) < len(found)
+        or any(need not in jobs for job in found for need in job.needs)
+    ):
         raise ValueError("its steps do not fit together")
     TopologicalSorter({job.step: job.needs for job in found}).prepare()
     return jobs
@@ -97,10 +122,17 @@ def _outcome(job: Job, entry: Entry) -> Outcome:
     word, took = entry.facts["verdict"], entry.facts.get("took_s", 0.0)
     if word not in ENDS or not isinstance(took, (int, float)):
         raise ValueError(f"line {entry.n} is no end of a step")
-    # Journals of the version before say of what is live and not good that it has failed, and is `unverified`.
+    # Journals of the version before say of what is live and not good that it has failed, and is
+    # `unverified`.
     verdict = Verdict.UNHEALTHY if entry.facts.get("unverified") is True else Verdict(word)
     untouched, live = entry.facts.get("untouched") is True, entry.facts.get("live")
     return Outcome(
-        job.step, job.target, verdict, str(entry.facts.get("cause", "")), str(entry.facts.get("next", "")), took_s=took,
-        untouched=untouched, live=None if live is None else msgspec.convert(live, Live),
-    )  # fmt: skip
+        job.step,
+        job.target,
+        verdict,
+        str(entry.facts.get("cause", "")),
+        str(entry.facts.get("next", "")),
+        took_s=took,
+        untouched=untouched,
+        live=None if live is None else msgspec.convert(live, Live),
+    )

@@ -33,15 +33,23 @@ from toolkit.targets.base import Kind
 APPLIES = 2
 """How often a step is applied with its one token, if the cloud says that nothing of it is there."""
 SURE_S = {"absent": 10.0, "unknown": 30.0}
-"""How far apart, in seconds, the first and the last look have to be that say so, all in a row, before it counts.
+"""How far apart, in seconds, the first and the last look have to be that say so, all in a row,
+before it counts.
 
-AWS may take a while to show what it has accepted."""
+AWS may take a while to show what it has accepted.
+"""
 SIGNED_OUT = (Expired, NoCredentials, SourceProblem, BadConfig)
-"""After one of these nothing can be asked before a person has done something: the run ends here, and `resume` goes on with it."""
+"""After one of these nothing can be asked before a person has done something: the run ends here,
+and `resume` goes on with it.
+"""
 BLIND = 3
-"""How many looks in a row may be refused for want of a permission; a new policy takes effect after a moment."""
+"""How many looks in a row may be refused for want of a permission; a new policy takes effect after
+a moment.
+"""
 LEAST_S = 300.0
-"""How long a step that an earlier process began is watched at least, in seconds: its deadline may be over by now."""
+"""How long a step that an earlier process began is watched at least, in seconds: its deadline may
+be over by now.
+"""
 
 
 BAKING = "baking_since"
@@ -58,11 +66,15 @@ def unchecked(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
 
 
 Verify = Callable[[Job, Outcome, Desk], Outcome]
-"""Whether a step that went well passes its checks: the outcome, which is no longer good if it does not. Raises Stopped."""
+"""Whether a step that went well passes its checks: the outcome, which is no longer good if it does
+not. Raises Stopped.
+"""
 
 
 class Walk(Struct, frozen=True):
-    """What every step of a run walks with. `still` raises StalePlan where a job's files are no longer those that it is to deploy."""
+    """What every step of a run walks with. `still` raises StalePlan where a job's files are no
+    longer those that it is to deploy.
+    """
 
     world: World
     pace: Pace
@@ -72,12 +84,20 @@ class Walk(Struct, frozen=True):
 
 
 def carry_out(
-    job: Job, kind: Kind, desk: Desk, walk: Walk, resumed: bool = False, waited_s: float = 0.0, undone: Live | None = None
-) -> Outcome:  # fmt: skip
-    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier process began it `waited_s` seconds ago;
-    `undone`: what this step is to replace, and nothing else.
+    job: Job,
+    kind: Kind,
+    desk: Desk,
+    walk: Walk,
+    resumed: bool = False,
+    waited_s: float = 0.0,
+    undone: Live | None = None,
+) -> Outcome:
+    """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier
+    process began it `waited_s` seconds ago; `undone`: what this step is to replace, and nothing
+    else.
 
-    Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may still be at work.
+    Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may
+    still be at work.
     """
     clock = walk.world.clock
     began = clock.elapsed()
@@ -101,7 +121,8 @@ def carry_out(
     except Superseded as problem:
         outcome = replace(_failed(job, problem), verdict=Verdict.SUPERSEDED)
     except ToolkitError as problem:
-        # What a step is to undo is live, and not well: that is gone on with, also where nothing was begun yet.
+        # What a step is to undo is live, and not well: that is gone on with, also where nothing was
+        # begun yet.
         goes_on = desk.acted or bool(job.undoes)
         nobody_knows = goes_on and problem.is_unanswered and not isinstance(problem, NotAllowed)
         outcome = _stopped(job, desk, problem) if nobody_knows else _failed(job, problem)
@@ -109,22 +130,34 @@ def carry_out(
 
 
 def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
-    """The outcome that its checks make of it. Raises Stopped where nothing was changed that would have to be checked."""
+    """The outcome that its checks make of it. Raises Stopped where nothing was changed that would
+    have to be checked.
+    """
     try:
         return walk.verify(job, outcome, desk)
     except Stopped:
         if outcome.verdict is not Verdict.SUCCEEDED:
             raise
-        cause = "it is live, and its bake was not over" if BAKING in desk.receipt else "it is live, and its checks were not done"
+        cause = (
+            "it is live, and its bake was not over"
+            if BAKING in desk.receipt
+            else "it is live, and its checks were not done"
+        )
         if isinstance(walk.stop.problem, Preempted):
             cause = f"{cause}: {walk.stop.problem}"
-        return replace(outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True)
+        return replace(
+            outcome, verdict=Verdict.IN_DOUBT, cause=cause, next="toolkit resume", open=True
+        )
 
 
-def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None) -> Outcome:
-    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was begun before is looked for first.
+def _applied(
+    job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None
+) -> Outcome:
+    """Apply and follow, and once more if nothing came of it; after that nobody knows. What was
+    begun before is looked for first.
 
-    What only prepares and is not answered is tried once more, too; after that it has failed, and changed nothing.
+    What only prepares and is not answered is tried once more, too; after that it has failed, and
+    changed nothing.
     """
     lost = ""
     for attempt in range(APPLIES):
@@ -140,12 +173,15 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
                 if not desk.acted:
                     if attempt or not desk.prepared:
                         raise  # nothing that runs was changed, so that nothing is in doubt
-                    # There is nothing to look at yet. What was made already is found by the step's token, once AWS shows it.
+                    # There is nothing to look at yet. What was made already is found by the step's
+                    # token, once AWS shows it.
                     desk.phase(f"trying once more: {problem}")
                     desk.wait(SURE_S["absent"])
                     continue
                 lost = f"{problem}, and nothing of it is to be seen"
-                desk.phase(f"looking what became of it: {problem}")  # an answer was lost, perhaps not more than that
+                desk.phase(
+                    f"looking what became of it: {problem}"
+                )  # an answer was lost, perhaps not more than that
         outcome = _follow(job, kind, desk, walk, until)
         if outcome is not None:
             return outcome
@@ -154,7 +190,8 @@ def _applied(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed
 
 
 def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outcome | None:
-    """Look again and again, until it has ended or its time is over. None: nothing of it is there, and has not been for a while.
+    """Look again and again, until it has ended or its time is over. None: nothing of it is there,
+    and has not been for a while.
 
     A look that fails says nothing of the step.
     """
@@ -180,7 +217,9 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
             told = _tell(desk, seen, told)
             if seen.state != state:
                 state, since = seen.state, clock.elapsed()
-            if state != "running" and (seen.sure or state not in SURE_S or asked - since >= SURE_S[state]):
+            if state != "running" and (
+                seen.sure or state not in SURE_S or asked - since >= SURE_S[state]
+            ):
                 return None if state == "absent" else _ended(job, seen, told)
             if seen.doomed and not abandoned:
                 abandoned = True
@@ -192,7 +231,9 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
 
 
 def _abandon(job: Job, kind: Kind, desk: Desk, walk: Walk) -> None:
-    """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it is watched until then."""
+    """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it
+    is watched until then.
+    """
     try:
         kind.abandon(job, desk.receipt, walk.world, desk)
     except SIGNED_OUT:
@@ -222,32 +263,58 @@ def _ended(job: Job, seen: Seen, told: str) -> Outcome:
         verdict = seen.verdict or (Verdict.SUCCEEDED if done else Verdict.FAILED)
         cause = seen.cause if done else told or seen.cause
         return Outcome(
-            job.step, job.target, verdict, cause, seen.next, seen.log, seen.outputs, live=seen.live, untouched=seen.untouched
-        )  # fmt: skip
+            job.step,
+            job.target,
+            verdict,
+            cause,
+            seen.next,
+            seen.log,
+            seen.outputs,
+            live=seen.live,
+            untouched=seen.untouched,
+        )
     cause = told or seen.cause or "AWS does not say what became of it"
-    return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, seen.next or "toolkit resume", open=True)
+    return Outcome(
+        job.step, job.target, Verdict.IN_DOUBT, cause, seen.next or "toolkit resume", open=True
+    )
 
 
 def _too_late(job: Job, state: str, told: str) -> Outcome:
     minutes = f"{job.deadline_s // 60} min" if job.deadline_s >= 60 else f"{job.deadline_s} s"
-    cause = f"still running in AWS after {minutes}" if state == "running" else f"its end was not seen in {minutes}"
+    cause = (
+        f"still running in AWS after {minutes}"
+        if state == "running"
+        else f"its end was not seen in {minutes}"
+    )
     cause += "; nothing was stopped" + (f"; {told}" if told else "")
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
 
 
 def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
-    """It was let go, and is left open: in doubt where something may have been changed that nobody has seen the end of."""
+    """It was let go, and is left open: in doubt where something may have been changed that nobody
+    has seen the end of.
+    """
     way = "toolkit resume"
     if isinstance(problem, SIGNED_OUT):
-        way = problem.next if isinstance(problem, Expired) else f"{problem.next}; then go on: toolkit resume"
+        way = (
+            problem.next
+            if isinstance(problem, Expired)
+            else f"{problem.next}; then go on: toolkit resume"
+        )
     if desk.acted or (job.undoes and problem):
         cause = str(problem) if problem else "still running in AWS"
         if isinstance(problem, Preempted):
             cause = f"{problem}; what runs in AWS was left to that"
         return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, way, open=True)
     that_runs = " that runs" if desk.prepared else ""
-    cause = f"{problem}; nothing{that_runs} was changed" if problem else f"stopped before anything{that_runs} was changed"
-    return Outcome(job.step, job.target, Verdict.CANCELLED, cause, way if problem else "", open=True)
+    cause = (
+        f"{problem}; nothing{that_runs} was changed"
+        if problem
+        else f"stopped before anything{that_runs} was changed"
+    )
+    return Outcome(
+        job.step, job.target, Verdict.CANCELLED, cause, way if problem else "", open=True
+    )
 
 
 def _failed(job: Job, problem: ToolkitError) -> Outcome:

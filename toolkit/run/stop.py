@@ -28,7 +28,9 @@ class Stop:
         return self.event.is_set()
 
     def ask(self, signal: int | None = None, problem: ToolkitError | None = None) -> None:
-        """Start nothing new from now on, because of a signal or of a problem that all steps share."""
+        """Start nothing new from now on, because of a signal or of a problem that all steps
+        share.
+        """
         if not self.asked:
             self.problem = problem
         self.signal = self.signal or signal
@@ -46,7 +48,9 @@ class Stop:
         self.check()
 
     def unless(self, ask: Callable[[], Found]) -> Found:
-        """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself then: it must change nothing."""
+        """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself
+        then: it must change nothing.
+        """
         asked = Aside(ask)
         while True:
             self.check()

@@ -1,1 +1,3 @@
-"""The embedded AWS, in an environment and a process of its own, so that every command can be tried without an account."""
+"""The embedded AWS, in an environment and a process of its own, so that every command can be tried
+without an account.
+"""

@@ -1,4 +1,6 @@
-"""The one sandbox of a person: what is remembered of it, and the environment that commands are to run in."""
+"""The one sandbox of a person: what is remembered of it, and the environment that commands are to
+run in.
+"""
 
 import fcntl
 import os
@@ -50,12 +52,18 @@ def load() -> Box | None:
 
 
 def save(box: Box) -> None:
-    """Remember it, with the files in which AWS's own tools look for profiles. Raises FileProblem."""
+    """Remember it, with the files in which AWS's own tools look for profiles. Raises
+    FileProblem.
+    """
     default = {"default": next(iter(box.profiles.values()), (provision.ACCOUNT, box.region))}
     profiles = {**default, **box.profiles, "sandbox": default["default"]}
-    config = [f"[{name if name == 'default' else f'profile {name}'}]\nregion = {region}\n" for name, (_, region) in profiles.items()]
+    config = [
+        f"[{name if name == 'default' else f'profile {name}'}]\nregion = {region}\n"
+        for name, (_, region) in profiles.items()
+    ]
     secrets = [
-        f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {box.server.token}\n" for name, (account, _) in profiles.items()
+        f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = {box.server.token}\n"
+        for name, (account, _) in profiles.items()
     ]
     files.write(os.path.join(folder(), "aws-config"), "\n".join(config).encode(), mode=0o600)
     files.write(os.path.join(folder(), "aws-credentials"), "\n".join(secrets).encode(), mode=0o600)
@@ -67,17 +75,25 @@ def alone() -> Iterator[None]:
     """Nobody else starts or ends it meanwhile. Raises FileProblem."""
     try:
         files.own_state()
-        descriptor = os.open(f"{folder()}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            f"{folder()}.lock",
+            os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            0o600,
+        )
         file = open(descriptor, "w")  # noqa: SIM115 (closed below)
     except OSError as problem:
-        raise FileProblem(path=f"{folder()}.lock", reason=problem.strerror or str(problem)) from None
+        raise FileProblem(
+            path=f"{folder()}.lock", reason=problem.strerror or str(problem)
+        ) from None
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
-    """The running sandbox, and whether it was started for this. Raises ProgramFailed, FileProblem, StateDamaged."""
+    """The running sandbox, and whether it was started for this. Raises ProgramFailed, FileProblem,
+    StateDamaged.
+    """
     box = load()
     if box is not None and server.runs(box.server) and server.answers(box.server):
         return box, False
@@ -88,7 +104,11 @@ def up(region: str, tell: Callable[[str], None]) -> tuple[Box, bool]:
     files.own_state("sandbox")
     # What was exported before means this one again.
     port, token = (box.server.port, box.server.token) if box is not None else (0, None)
-    started = Box(server.start(python, folder(), region, port=port, token=token), datetime.now(UTC).isoformat(timespec="seconds"), region)
+    started = Box(
+        server.start(python, folder(), region, port=port, token=token),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        region,
+    )
     save(started)
     return started, True
 
@@ -104,11 +124,18 @@ def down() -> bool:
     return ran
 
 
-def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell: Callable[[str], None]) -> Box:
-    """Make what is wanted and not there yet; the box that knows of it. Raises CloudError, ProgramFailed."""
+def fill(
+    box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell: Callable[[str], None]
+) -> Box:
+    """Make what is wanted and not there yet; the box that knows of it. Raises CloudError,
+    ProgramFailed.
+    """
     wanted = tuple(wanted)
     named = {part.place.profile: part.place for part in wanted if part.place.profile}
-    own = {_profile(place): place for place in (*(part.place for part in wanted), provision.MIRROR_PLACE)}
+    own = {
+        _profile(place): place
+        for place in (*(part.place for part in wanted), provision.MIRROR_PLACE)
+    }
     places = {**own, **named}
     profiles = {name: (place.account or "", place.region or "") for name, place in places.items()}
     box = msgspec.structs.replace(box, profiles={**profiles, **box.profiles, **profiles})
@@ -119,9 +146,14 @@ def fill(box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell
         clouds = {name: Aws(name, place.region) for name, place in own.items()}
         made = provision.make(wanted, lambda place: clouds[_profile(place)], registry, tell)
         provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], registry)
-        provision.settle((part for part in wanted if _key(part) not in known), lambda place: clouds[_profile(place)])
+        provision.settle(
+            (part for part in wanted if _key(part) not in known),
+            lambda place: clouds[_profile(place)],
+        )
     there = {**known, **{(one.account, one.region, one.what, one.name): one for one in made}}
-    box = msgspec.structs.replace(box, made=tuple(there.values()), hosts={**provision.hosts(wanted), **box.hosts})
+    box = msgspec.structs.replace(
+        box, made=tuple(there.values()), hosts={**provision.hosts(wanted), **box.hosts}
+    )
     server.name_hosts(box.server, box.hosts)
     save(box)
     return box
@@ -136,7 +168,9 @@ def empty(box: Box) -> Box:
 
 
 def variables(box: Box, place: Place | None = None) -> dict[str, str]:
-    """The environment in which AWS means the sandbox, and nothing else; in `place`, where a command names none itself."""
+    """The environment in which AWS means the sandbox, and nothing else; in `place`, where a command
+    names none itself.
+    """
     account = (place.account if place else None) or provision.ACCOUNT
     region = (place.region if place else None) or box.region
     return {
@@ -151,7 +185,9 @@ def variables(box: Box, place: Place | None = None) -> dict[str, str]:
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "TOOLKIT_CONNECT_TO": ",".join(f"{host}=127.0.0.1:{box.server.port}" for host in box.hosts),
-        "TOOLKIT_BUILDER": "built-in",  # an engine would ask the internet for the base images, and build for real what only seems to run
+        # An engine would ask the internet for the base images, and build for real what only seems
+        # to run.
+        "TOOLKIT_BUILDER": "built-in",
         "TOOLKIT_BASE_MIRROR": f"127.0.0.1:{box.server.port}/{provision.MIRROR}",
     }
 
@@ -176,5 +212,7 @@ def _key(part: provision.Part) -> tuple[str, str, str, str]:
 
 
 def _profile(place: Place) -> str:
-    """A profile of the sandbox's own for an account and region: what rules.toml names may be the same for several."""
+    """A profile of the sandbox's own for an account and region: what rules.toml names may be the
+    same for several.
+    """
     return f"sandbox-{place.account}-{place.region}"

@@ -1,7 +1,8 @@
-"""A container engine that needs none: it really runs an image's program, as a process with the image's files, environment and folder.
+"""A container engine that needs none: it really runs an image's program, as a process with the
+image's files, environment and folder.
 
-Nothing is isolated; it is for a person's own images. Standard library only, for it runs in the emulator's process. The names are
-those of the `docker` package, as far as the emulator uses them.
+Nothing is isolated; it is for a person's own images. Standard library only, for it runs in the
+emulator's process. The names are those of the `docker` package, as far as the emulator uses them.
 """
 
 import os
@@ -25,7 +26,9 @@ PULL_S, START_S = 0.1, 0.15
 """How long a pull and a start take at least, so that their states can be seen."""
 
 SLOWEST_S, LONG_S = 20.0, 10.0
-"""The longest pause before a crashing program is started again, and after how long a program no longer counts as crashing."""
+"""The longest pause before a crashing program is started again, and after how long a program no
+longer counts as crashing.
+"""
 
 CHUNK = 1 << 20
 SHELL = "/bin/sh"
@@ -43,7 +46,9 @@ while wait $program; code=$?; kill -0 $program 2>/dev/null; do :; done
 kill -KILL $guard
 exit $code
 """
-"""Runs the program, and ends with everything in its group when the pipe at 3 is closed: when the emulator is gone, however it went."""
+"""Runs the program, and ends with everything in its group when the pipe at 3 is closed: when the
+emulator is gone, however it went.
+"""
 
 
 class DockerException(Exception):
@@ -63,7 +68,9 @@ class ImageNotFound(NotFound):
 
 
 class Image(NamedTuple):
-    """An image of the store: its manifest's digest, the `config` part of its configuration, and its layers."""
+    """An image of the store: its manifest's digest, the `config` part of its configuration, and its
+    layers.
+    """
 
     id: str
     config: Mapping[str, Any]
@@ -91,8 +98,9 @@ class Images:
 
 
 class Containers:
-    """What was started and not yet removed. `network` is the part of the loopback that its tasks get addresses of, `secret` what they
-    sign their own calls of AWS with."""
+    """What was started and not yet removed. `network` is the part of the loopback that its tasks
+    get addresses of, `secret` what they sign their own calls of AWS with.
+    """
 
     def __init__(self, find: Callable[[str], Image], network: str, secret: str = "") -> None:
         self._find, self._network, self.secret = find, network, secret
@@ -129,8 +137,14 @@ class Containers:
         return made
 
     def ended(self, container: "Container") -> None:
-        """A program has ended; whether by itself and at once decides how soon the same is started again."""
-        crashed = container.code != 0 and not container.stopped and time.monotonic() - container.since < LONG_S
+        """A program has ended; whether by itself and at once decides how soon the same is started
+        again.
+        """
+        crashed = (
+            container.code != 0
+            and not container.stopped
+            and time.monotonic() - container.since < LONG_S
+        )
         self._crashes[container.what] = self._crashes.get(container.what, 0) + 1 if crashed else 0
 
     def forget(self, container: "Container") -> None:
@@ -144,11 +158,17 @@ class Containers:
         return 0.0 if crashes < 4 else min(0.25 * 2.0 ** (crashes - 4), SLOWEST_S)
 
     def _address(self) -> str:
-        """A loopback address that no other task has: several may want the same port. The lock is held."""
+        """A loopback address that no other task has: several may want the same port. The lock is
+        held.
+        """
         if not sys.platform.startswith("linux"):
             return "127.0.0.1"  # elsewhere only this one is there
         taken = {one.address for one in self._there.values()}
-        return next(found for found in (f"{self._network}.{last}" for last in range(2, 255)) if found not in taken)
+        return next(
+            found
+            for found in (f"{self._network}.{last}" for last in range(2, 255))
+            if found not in taken
+        )
 
 
 class Client:
@@ -175,7 +195,11 @@ class Container:
         self.stopped, self.since = False, time.monotonic()
         self._image, self._options, self._owner = image, options, owner
         self._folder = tempfile.mkdtemp(prefix="task-")
-        self._log = os.open(os.path.join(self._folder, "log"), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._log = os.open(
+            os.path.join(self._folder, "log"),
+            os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            0o600,
+        )
         weakref.finalize(self, os.close, self._log)  # as long as anybody may read it
         self._done = Event()
         self._pid = 0
@@ -191,20 +215,25 @@ class Container:
         os.mkdir(root)
         try:
             layers.unpack(self._image.layers, root)
-            argv, folder, env = command(self._image.config, signing(self._options, self._owner.secret), root, self.address)
+            argv, folder, env = command(
+                self._image.config, signing(self._options, self._owner.secret), root, self.address
+            )
             os.makedirs(folder, exist_ok=True)
         except (layers.BadLayer, OSError) as problem:
             raise APIError(f"failed to register layer: {problem}") from None
         self.since = time.monotonic()
         self._pid = os.posix_spawn(
-            SHELL, [SHELL, "-c", _GUARD, SHELL, folder, *argv], env, setsid=True,
+            SHELL,
+            [SHELL, "-c", _GUARD, SHELL, folder, *argv],
+            env,
+            setsid=True,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, self._log, 1),
                 (os.POSIX_SPAWN_DUP2, self._log, 2),
                 (os.POSIX_SPAWN_DUP2, self._owner.lifeline, 3),
             ],
-        )  # fmt: skip
+        )
         Thread(target=self._collect, daemon=True).start()
 
     @property
@@ -242,7 +271,9 @@ class Container:
             self._done.wait(0.05)
 
     def _written(self, at: int) -> bytes:
-        """What is in the log from there on. By its descriptor: the file itself may be removed by now."""
+        """What is in the log from there on. By its descriptor: the file itself may be removed by
+        now.
+        """
         found = bytearray()
         while chunk := os.pread(self._log, CHUNK, at + len(found)):
             found += chunk
@@ -272,9 +303,13 @@ class Container:
         self._owner.forget(self)
 
     def _collect(self) -> None:
-        """Wait for the end. The id of the group is ours until it is collected, so that nobody else's is ended."""
+        """Wait for the end. The id of the group is ours until it is collected, so that nobody
+        else's is ended.
+        """
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-        with suppress(ProcessLookupError, PermissionError):  # nothing else is left in it; macOS says EPERM then
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # nothing else is left in it; macOS says EPERM then
             os.killpg(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -284,30 +319,55 @@ class Container:
 
 
 def signing(options: Mapping[str, Any], secret: str) -> Mapping[str, Any]:
-    """A task's options with an access key of its account: where the emulator tells it to ask for one, it gets one that is not known."""
+    """A task's options with an access key of its account: where the emulator tells it to ask for
+    one, it gets one that is not known.
+    """
     given = dict(options.get("environment") or {})
-    account = str((options.get("labels") or {}).get("com.amazonaws.ecs.task-arn", "")).split(":")[4:5]
+    account = str((options.get("labels") or {}).get("com.amazonaws.ecs.task-arn", "")).split(":")[
+        4:5
+    ]
     if not account or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in given:
         return options
     for name in ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"):
         given.pop(name, None)
-    return {**options, "environment": {"AWS_ACCESS_KEY_ID": account[0], "AWS_SECRET_ACCESS_KEY": secret, **given}}
+    return {
+        **options,
+        "environment": {"AWS_ACCESS_KEY_ID": account[0], "AWS_SECRET_ACCESS_KEY": secret, **given},
+    }
 
 
-def command(config: Mapping[str, Any], options: Mapping[str, Any], root: str, address: str) -> tuple[list[str], str, dict[str, str]]:
-    """What to run: arguments, folder and environment, with the image's own paths below `root`. Raises APIError."""
+def command(
+    config: Mapping[str, Any], options: Mapping[str, Any], root: str, address: str
+) -> tuple[list[str], str, dict[str, str]]:
+    """What to run: arguments, folder and environment, with the image's own paths below `root`.
+    Raises APIError.
+    """
     given = {str(name): str(value) for name, value in (options.get("environment") or {}).items()}
     own = dict(one.partition("=")[::2] for one in config.get("Env") or ())
-    env = {**own, **{name: value.replace("host.docker.internal", "127.0.0.1") for name, value in given.items()}}
-    env = {name: os.pathsep.join(_moved(part, root) for part in value.split(os.pathsep)) for name, value in env.items()}
+    env = {
+        **own,
+        **{
+            name: value.replace("host.docker.internal", "127.0.0.1")
+            for name, value in given.items()
+        },
+    }
+    env = {
+        name: os.pathsep.join(_moved(part, root) for part in value.split(os.pathsep))
+        for name, value in env.items()
+    }
     if "HOST" in env:
         env["HOST"] = address
     path = os.pathsep.join((os.path.dirname(python()), os.environ.get("PATH", os.defpath)))
     env |= {"PATH": path, "HOME": root, "HOSTNAME": address}
-    words = [*(config.get("Entrypoint") or ()), *(options.get("command") or config.get("Cmd") or ())]
+    words = [
+        *(config.get("Entrypoint") or ()),
+        *(options.get("command") or config.get("Cmd") or ()),
+    ]
     if not words:
         raise APIError("no command specified")
-    folder = os.path.join(root, os.path.normpath("/" + (config.get("WorkingDir") or "")).lstrip("/"))
+    folder = os.path.join(
+        root, os.path.normpath("/" + (config.get("WorkingDir") or "")).lstrip("/")
+    )
     program = _program(words[0], own.get("PATH", "/usr/local/bin:/usr/bin:/bin"), root)
     return [program, *(_moved(word, root) for word in words[1:])], folder, env
 
@@ -328,7 +388,9 @@ def _program(name: str, path: str, root: str) -> str:
 
 
 def python() -> str:
-    """The Python that the emulator's environment was made with: without that environment's packages."""
+    """The Python that the emulator's environment was made with: without that environment's
+    packages.
+    """
     version = sysconfig.get_python_version()
     for name in (f"python{version}", "python3", "python"):
         found = os.path.join(sys.base_prefix, "bin", name)

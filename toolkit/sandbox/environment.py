@@ -1,6 +1,8 @@
-"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is no dependency of toolkit.
+"""The emulator's own Python environment: its pins must not hold back those of toolkit, so it is no
+dependency of toolkit.
 
-It is made on first use, from the hashed list beside this file, and again when the list or the Python changes.
+It is made on first use, from the hashed list beside this file, and again when the list or the
+Python changes.
 """
 
 import fcntl
@@ -17,12 +19,23 @@ from toolkit.ports import files, process
 LOCK = os.path.join(os.path.dirname(__file__), "requirements.txt")
 PATIENCE_S = 600.0
 
-_KEPT = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_KEPT = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 """What pip may need to reach a package index, besides its own PIP_*."""
 
 
 def python(cache: str, tell: Callable[[str], None]) -> str:
-    """The interpreter that has the emulator, set up below the folder `cache` if it is not there. Raises ProgramFailed, FileProblem."""
+    """The interpreter that has the emulator, set up below the folder `cache` if it is not there.
+    Raises ProgramFailed, FileProblem.
+    """
     wanted = hashlib.sha256(sys.version.encode() + files.read(LOCK)).hexdigest()[:16]
     folder = os.path.join(cache, f"sandbox-{wanted}")
     program, ready = os.path.join(folder, "bin", "python"), os.path.join(folder, "ready")
@@ -51,11 +64,20 @@ def _make(folder: str, program: str, cache: str) -> None:
     pip = [program, "-m", "pip"]
     _clear(folder)
     if process.run([sys.executable, "-m", "venv", folder], cache, _environment(), PATIENCE_S).code:
-        # Debian's python3 without python3-venv has no pip to put into an environment: ours fills it from outside.
+        # Debian's python3 without python3-venv has no pip to put into an environment: ours fills it
+        # from outside.
         _clear(folder)
         _run("venv", [sys.executable, "-m", "venv", "--without-pip", folder], cache)
         pip = [sys.executable, "-m", "pip", "--python", program]
-    wanted = ["install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", LOCK]
+    wanted = [
+        "install",
+        "-qq",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        LOCK,
+    ]
     _run("pip", [*pip, *wanted], cache)
 
 
@@ -72,5 +94,9 @@ def _run(name: str, argv: list[str], cache: str, **more: str) -> None:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("PIP_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith("PIP_")
+    }
     return process.child_environment(**kept, **more)

@@ -1,8 +1,10 @@
-"""Who may talk to the sandbox: it runs programs as the person who started it. Standard library only, for it runs in the emulator's process.
+"""Who may talk to the sandbox: it runs programs as the person who started it. Standard library
+only, for it runs in the emulator's process.
 
-Whoever is logged in on this machine can connect to its loopback, and so can every web page. So all that acts, or tells, asks for a
-signature or a password that only the owner can make: what cannot be told is refused. The answers of the person's own services, which
-listen on the loopback anyway, are open, and reach nothing but those services.
+Whoever is logged in on this machine can connect to its loopback, and so can every web page. So all
+that acts, or tells, asks for a signature or a password that only the owner can make: what cannot be
+told is refused. The answers of the person's own services, which listen on the loopback anyway, are
+open, and reach nothing but those services.
 """
 
 import hashlib
@@ -12,9 +14,14 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 MIRROR = "mirror/"
-"""Repositories that everybody may read, and that belong to no account of a person: the empty bases of images."""
+"""Repositories that everybody may read, and that belong to no account of a person: the empty bases
+of images.
+"""
 
-_OURS = re.compile(r"(?:127\.0\.0\.1|localhost|(?:[\w-]+\.)+(?:localhost|amazonaws\.com|cloudfront\.net|on\.aws))(?::\d+)?", re.IGNORECASE)
+_OURS = re.compile(
+    r"(?:127\.0\.0\.1|localhost|(?:[\w-]+\.)+(?:localhost|amazonaws\.com|cloudfront\.net|on\.aws))(?::\d+)?",
+    re.IGNORECASE,
+)
 _PASSWORD = re.compile(r"AWS:(sandbox-([0-9]{12})-([a-z0-9-]+)-[0-9a-f]{64})")
 
 
@@ -39,12 +46,16 @@ def proof(secret: str, nonce: str) -> str:
 
 def password(secret: str, account: str, region: str) -> str:
     """The registry's password of an account and region, as `aws ecr get-login-password` has it."""
-    made = hmac.new(secret.encode(), f"registry {account} {region}".encode(), hashlib.sha256).hexdigest()
+    made = hmac.new(
+        secret.encode(), f"registry {account} {region}".encode(), hashlib.sha256
+    ).hexdigest()
     return f"sandbox-{account}-{region}-{made}"
 
 
 def registry(secret: str, login: str | None) -> tuple[str, str] | None:
-    """The account and region whose registry a request may use, None if it says nothing that is known. `login` is USER:PASSWORD."""
+    """The account and region whose registry a request may use, None if it says nothing that is
+    known. `login` is USER:PASSWORD.
+    """
     known = _PASSWORD.fullmatch(login or "")
     if known and hmac.compare_digest(known[1], password(secret, known[2], known[3])):
         return known[2], known[3]
@@ -52,6 +63,8 @@ def registry(secret: str, login: str | None) -> tuple[str, str] | None:
 
 
 def readable(method: str, path: str) -> bool:
-    """Whether everybody may ask the registry for this: the bases are read by a builder that has no password for them."""
+    """Whether everybody may ask the registry for this: the bases are read by a builder that has no
+    password for them.
+    """
     plain = unquote(path)
     return method in ("GET", "HEAD") and plain.startswith(f"/v2/{MIRROR}") and ".." not in plain

@@ -1,4 +1,6 @@
-"""The few images that the sandbox brings itself: stubs of bases, and the one that runs before the first deploy."""
+"""The few images that the sandbox brings itself: stubs of bases, and the one that runs before the
+first deploy.
+"""
 
 import base64
 import gzip
@@ -28,7 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"sandbox: nothing deployed\\n")
 
-http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+address = (os.environ["HOST"], int(os.environ["PORT"]))
+http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 """
 """What the first image answers to everything."""
 
@@ -53,28 +56,42 @@ class Image(Struct, frozen=True):
 
 
 def image(
-    files: Mapping[str, str], command: Sequence[str], env: Mapping[str, str], labels: Mapping[str, str] | None = None,
+    files: Mapping[str, str],
+    command: Sequence[str],
+    env: Mapping[str, str],
+    labels: Mapping[str, str] | None = None,
     architecture: str = "amd64",
-) -> Image:  # fmt: skip
+) -> Image:
     """An image of these files (path -> text) that runs this command; the same every time."""
     layer = _tar(files)
     packed = gzip.compress(layer, mtime=0)
     config = {
-        "architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
-        "config": {"Cmd": [*command], "Env": [f"{name}={value}" for name, value in env.items()], "Labels": {**(labels or {})}},
-    }  # fmt: skip
+        "architecture": architecture,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+        "config": {
+            "Cmd": [*command],
+            "Env": [f"{name}={value}" for name, value in env.items()],
+            "Labels": {**(labels or {})},
+        },
+    }
     described = json.dumps(config, sort_keys=True).encode()
     manifest = {
-        "schemaVersion": 2, "mediaType": MANIFEST,
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
         "config": _descriptor("application/vnd.oci.image.config.v1+json", described),
         "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", packed)],
-    }  # fmt: skip
-    return Image({_digest(packed): packed, _digest(described): described}, json.dumps(manifest, sort_keys=True).encode())
+    }
+    return Image(
+        {_digest(packed): packed, _digest(described): described},
+        json.dumps(manifest, sort_keys=True).encode(),
+    )
 
 
 def first(port: int) -> Image:
     """What a service runs until something is deployed: it answers on `port`."""
-    env = {"HOST": "0.0.0.0", "PORT": str(port), "PYTHONUNBUFFERED": "1"}  # noqa: S104 (the engine gives each task an address)
+    everywhere = "0.0.0.0"  # noqa: S104 (the engine gives each task an address)
+    env = {"HOST": everywhere, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     return image({"app/first.py": ANSWER}, ["python", "/app/first.py"], env)
 
 
@@ -85,24 +102,51 @@ def stub(name: str, architecture: str) -> Image:
 
 
 def push(to: Registry, repository: str, tag: str, pushed: Image, account: str, region: str) -> str:
-    """Push to the sandbox's registry; the digest. The repository has to be there. Raises ProgramFailed."""
+    """Push to the sandbox's registry; the digest. The repository has to be there. Raises
+    ProgramFailed.
+    """
     headers = _login(to, account, region)
     for digest, blob in pushed.blobs.items():
         _send(to.port, "POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", blob, headers)
-    _send(to.port, "PUT", f"/v2/{repository}/manifests/{tag}", pushed.manifest, {**headers, "Content-Type": MANIFEST})
+    _send(
+        to.port,
+        "PUT",
+        f"/v2/{repository}/manifests/{tag}",
+        pushed.manifest,
+        {**headers, "Content-Type": MANIFEST},
+    )
     return pushed.digest
 
 
-def push_stub(to: Registry, repository: str, tag: str, name: str, account: str, region: str) -> None:
-    """Push a base image for every kind of machine that a Dockerfile may ask for. Raises ProgramFailed."""
+def push_stub(
+    to: Registry, repository: str, tag: str, name: str, account: str, region: str
+) -> None:
+    """Push a base image for every kind of machine that a Dockerfile may ask for. Raises
+    ProgramFailed.
+    """
     listed = []
     for architecture in ("amd64", "arm64"):
         pushed = stub(name, architecture)
         digest = push(to, repository, pushed.digest, pushed, account, region)
         platform = {"os": "linux", "architecture": architecture}
-        listed.append({"mediaType": MANIFEST, "digest": digest, "size": len(pushed.manifest), "platform": platform})
-    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, sort_keys=True).encode()
-    _send(to.port, "PUT", f"/v2/{repository}/manifests/{tag}", index, {**_login(to, account, region), "Content-Type": INDEX})
+        listed.append(
+            {
+                "mediaType": MANIFEST,
+                "digest": digest,
+                "size": len(pushed.manifest),
+                "platform": platform,
+            }
+        )
+    index = json.dumps(
+        {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, sort_keys=True
+    ).encode()
+    _send(
+        to.port,
+        "PUT",
+        f"/v2/{repository}/manifests/{tag}",
+        index,
+        {**_login(to, account, region), "Content-Type": INDEX},
+    )
 
 
 def _login(to: Registry, account: str, region: str) -> dict[str, str]:
@@ -121,7 +165,10 @@ def _send(port: int, method: str, path: str, body: bytes, headers: Mapping[str, 
     finally:
         connection.close()
     if answer.status != 201:
-        raise ProgramFailed(program="the sandbox's registry", reason=f"{answer.status} {said.decode('utf-8', 'replace')[:200]}")
+        raise ProgramFailed(
+            program="the sandbox's registry",
+            reason=f"{answer.status} {said.decode('utf-8', 'replace')[:200]}",
+        )
 
 
 def _tar(files: Mapping[str, str]) -> bytes:

@@ -1,4 +1,5 @@
-"""The files of an image: its layers, unpacked one over the other. Standard library only, for it runs in the emulator's process.
+"""The files of an image: its layers, unpacked one over the other. Standard library only, for it
+runs in the emulator's process.
 
 An image is a stranger's: nothing is written outside of the folder, and not without end.
 """
@@ -53,7 +54,14 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
             os.mkdir(path)
     elif member.issym():
         target = member.linkname
-        found = _inside(root, target if target.startswith("/") else os.path.join(os.path.dirname(member.name), target))
+        found = _inside(
+            root,
+            (
+                target
+                if target.startswith("/")
+                else os.path.join(os.path.dirname(member.name), target)
+            ),
+        )
         _remove(path)
         os.symlink(os.path.relpath(found, folder), path)
     elif member.isfile() or member.islnk():
@@ -72,7 +80,9 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
 
 
 def _inside(root: str, name: str) -> str:
-    """A member's path below the root: as in an engine, `/` is the image's own root. Raises BadLayer for one above it."""
+    """A member's path below the root: as in an engine, `/` is the image's own root. Raises BadLayer
+    for one above it.
+    """
     path = os.path.normpath(os.path.join(root, name.lstrip("/")))
     if path != root and not path.startswith(root + os.sep):
         raise BadLayer(f"{name!r} lies outside")

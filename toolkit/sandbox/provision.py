@@ -1,4 +1,6 @@
-"""What the targets of a rules.toml need to be there, worked out (pure), and then made in the emulator. Made twice is made once."""
+"""What the targets of a rules.toml need to be there, worked out (pure), and then made in the
+emulator. Made twice is made once.
+"""
 
 import hashlib
 import io
@@ -53,7 +55,9 @@ class Part(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """One thing that is there now. `url` is where it answers, for a service behind its load balancer."""
+    """One thing that is there now. `url` is where it answers, for a service behind its load
+    balancer.
+    """
 
     environment: str
     account: str
@@ -64,11 +68,15 @@ class Made(Struct, frozen=True):
 
 
 def places(rules: Rules) -> tuple[Place, ...]:
-    """Every region of every environment, with an account in any case; one place for a rules.toml without environments. Raises Refused."""
+    """Every region of every environment, with an account in any case; one place for a rules.toml
+    without environments. Raises Refused.
+    """
     found = list(rules.environments.values()) or [Environment("")]
     for one in found:
         if one.profile and not re.fullmatch(r"[^\[\]\r\n=;#]+", one.profile):
-            raise Refused(f"environment {one.name} has a profile that no AWS configuration can name")
+            raise Refused(
+                f"environment {one.name} has a profile that no AWS configuration can name"
+            )
     return tuple(
         Place(one.name, region, one.account or ACCOUNT, one.profile, one.protected, one.store)
         for one in found
@@ -77,13 +85,18 @@ def places(rules: Rules) -> tuple[Place, ...]:
 
 
 def parts(
-    rules: Rules, kind: Callable[[str], Kind], fill: Callable[[Any, Mapping[str, str]], Any], text: Callable[[str], str | None],
-    bare: bool = False, more: Callable[[Environment | None], Iterable[Wanted]] = lambda environment: (),
-) -> tuple[Part, ...]:  # fmt: skip
-    """What has to be there for each target in each place, each thing once. `bare` leaves services and functions to stacks.
+    rules: Rules,
+    kind: Callable[[str], Kind],
+    fill: Callable[[Any, Mapping[str, str]], Any],
+    text: Callable[[str], str | None],
+    bare: bool = False,
+    more: Callable[[Environment | None], Iterable[Wanted]] = lambda environment: (),
+) -> tuple[Part, ...]:
+    """What has to be there for each target in each place, each thing once. `bare` leaves services
+    and functions to stacks.
 
-    `fill` puts an environment's variables into settings; `text` gives a file of the repository, None if it is not there; `more` is what
-    has to be there in an environment besides.
+    `fill` puts an environment's variables into settings; `text` gives a file of the repository,
+    None if it is not there; `more` is what has to be there in an environment besides.
     """
     found: dict[tuple[Place, str, str], Part] = {}
 
@@ -96,7 +109,10 @@ def parts(
         if place.store:
             want(place, Wanted("bucket", place.store.removeprefix("s3://").partition("/")[0]), 0)
         for target in rules.targets.values():
-            settings = fill(target.settings, {"region": place.region or "", **(environment.vars if environment else {})})
+            settings = fill(
+                target.settings,
+                {"region": place.region or "", **(environment.vars if environment else {})},
+            )
             for one in kind(target.kind).wanted(settings):
                 want(place, one, exposed(_dockerfile(target, kind, text)))
         for one in more(environment):
@@ -104,15 +120,21 @@ def parts(
     return tuple(found.values())
 
 
-def bases(rules: Rules, kind: Callable[[str], Kind], text: Callable[[str], str | None]) -> tuple[Name, ...]:
-    """The base images of everything that is built; a Dockerfile that cannot be read is for the deploy to tell of."""
+def bases(
+    rules: Rules, kind: Callable[[str], Kind], text: Callable[[str], str | None]
+) -> tuple[Name, ...]:
+    """The base images of everything that is built; a Dockerfile that cannot be read is for the
+    deploy to tell of.
+    """
     found: dict[Name, None] = {}
     for target in rules.targets.values():
         try:
             parsed = parse(_dockerfile(target, kind, text))
             known = global_args(parsed, {}, platform(None))
             names = [stage.base for stage in stages(parsed, known, platform(None))]
-            found |= {base_name(one): None for one in names if isinstance(one, str) and one != "scratch"}
+            found |= {
+                base_name(one): None for one in names if isinstance(one, str) and one != "scratch"
+            }
         except Refused:
             continue
     return tuple(found)
@@ -124,35 +146,62 @@ def exposed(dockerfile: str) -> int:
     return int(found[1]) if found and 0 < int(found[1]) < 65536 else 8080
 
 
-def _dockerfile(target: Target, kind: Callable[[str], Kind], text: Callable[[str], str | None]) -> str:
+def _dockerfile(
+    target: Target, kind: Callable[[str], Kind], text: Callable[[str], str | None]
+) -> str:
     built = kind(target.kind).dockerfile(target.settings)
     return (text(built[1]) or "") if built else ""
 
 
 def make(
-    wanted: Iterable[Part], clouds: Callable[[Place], Aws], registry: images.Registry, tell: Callable[[str], None]
+    wanted: Iterable[Part],
+    clouds: Callable[[Place], Aws],
+    registry: images.Registry,
+    tell: Callable[[str], None],
 ) -> tuple[Made, ...]:
-    """Make what is not there yet; everything that was asked for. Raises CloudError, ProgramFailed."""
+    """Make what is not there yet; everything that was asked for. Raises CloudError,
+    ProgramFailed.
+    """
     found = []
     for part in wanted:
         place = part.place
         address = MAKERS[part.what.what](clouds(place), part, registry)
-        found.append(Made(place.environment or "", place.account or "", place.region or "", part.what.what, part.what.name, address))
+        found.append(
+            Made(
+                place.environment or "",
+                place.account or "",
+                place.region or "",
+                part.what.what,
+                part.what.name,
+                address,
+            )
+        )
         tell(f"{part.what.what} {part.what.name} in {place.account} {place.region}")
     return tuple(found)
 
 
 def hosts(wanted: Iterable[Part]) -> dict[str, str]:
-    """Host -> the path of the service that answers for it. A host that two environments name belongs to the first."""
+    """Host -> the path of the service that answers for it. A host that two environments name
+    belongs to the first.
+    """
     found: dict[str, str] = {}
     for part in wanted:
-        for host in part.what.detail.get("hosts", "").lower().split() if part.what.what == "service" else ():
-            found.setdefault(host, f"/_service/{part.place.account}/{part.place.region}/{part.what.detail['cluster']}/{part.what.name}")
+        for host in (
+            part.what.detail.get("hosts", "").lower().split() if part.what.what == "service" else ()
+        ):
+            found.setdefault(
+                host,
+                f"/_service/{part.place.account}/{part.place.region}/{part.what.detail['cluster']}/{part.what.name}",
+            )
     return found
 
 
-def settle(wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: float = SETTLE_S) -> None:
-    """Wait until the services' first deployments are over: nobody shall find the sandbox at work. Raises CloudError."""
+def settle(
+    wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: float = SETTLE_S
+) -> None:
+    """Wait until the services' first deployments are over: nobody shall find the sandbox at work.
+    Raises CloudError.
+    """
     waiting = [part for part in wanted if part.what.what == "service"]
     until = time.monotonic() + patience_s
     while waiting and time.monotonic() < until:
@@ -162,17 +211,28 @@ def settle(wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: f
 
 
 def _at_work(aws: Aws, part: Part) -> bool:
-    found = aws.read("ecs", "describe_services", cluster=part.what.detail["cluster"], services=[part.what.name])["services"]
-    return any(one["rolloutState"] == "IN_PROGRESS" for service in found for one in service["deployments"] if one["status"] == "PRIMARY")
+    found = aws.read(
+        "ecs", "describe_services", cluster=part.what.detail["cluster"], services=[part.what.name]
+    )["services"]
+    return any(
+        one["rolloutState"] == "IN_PROGRESS"
+        for service in found
+        for one in service["deployments"]
+        if one["status"] == "PRIMARY"
+    )
 
 
 def mirror(names: Iterable[Name], cloud: Aws, registry: images.Registry) -> None:
-    """Put a stub in the place of each base image. One that is named by its digest cannot be stood in for. Raises CloudError."""
+    """Put a stub in the place of each base image. One that is named by its digest cannot be stood
+    in for. Raises CloudError.
+    """
     account, region = MIRROR_PLACE.account or "", MIRROR_PLACE.region or ""
     for name in names:
         if not name.reference.startswith("sha256:"):
             repository = f"{MIRROR}/{name.repository}"
-            _unless_there("RepositoryAlreadyExistsException", partial(_repository, cloud, repository))
+            _unless_there(
+                "RepositoryAlreadyExistsException", partial(_repository, cloud, repository)
+            )
             images.push_stub(registry, repository, name.reference, name.repository, account, region)
 
 
@@ -187,9 +247,17 @@ def make_repository(aws: Aws, part: Part, registry: images.Registry) -> str:
 
 
 def make_bucket(aws: Aws, part: Part, registry: images.Registry) -> str:
-    """An empty bucket. Names are the same for all accounts: one that two environments name belongs to the first."""
-    where: dict[str, Any] = {} if aws.region_name == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
-    _unless_there("BucketAlready", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where))
+    """An empty bucket. Names are the same for all accounts: one that two environments name belongs
+    to the first.
+    """
+    where: dict[str, Any] = (
+        {}
+        if aws.region_name == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": aws.region_name}}
+    )
+    _unless_there(
+        "BucketAlready", lambda: aws.write("s3", "create_bucket", Bucket=part.what.name, **where)
+    )
     return ""
 
 
@@ -202,57 +270,117 @@ def make_function(aws: Aws, part: Part, registry: images.Registry) -> str:
 
     def create() -> None:
         made = aws.write(
-            "lambda", "create_function", FunctionName=name, Runtime="python3.12", Role=role, Handler="handler.handler", Publish=True,
-            Code={"ZipFile": packed.getvalue()}, Tags=PROVISIONAL,
-        )  # fmt: skip
-        aws.write("lambda", "create_alias", FunctionName=name, Name=part.what.detail["alias"], FunctionVersion=made["Version"])
+            "lambda",
+            "create_function",
+            FunctionName=name,
+            Runtime="python3.12",
+            Role=role,
+            Handler="handler.handler",
+            Publish=True,
+            Code={"ZipFile": packed.getvalue()},
+            Tags=PROVISIONAL,
+        )
+        aws.write(
+            "lambda",
+            "create_alias",
+            FunctionName=name,
+            Name=part.what.detail["alias"],
+            FunctionVersion=made["Version"],
+        )
 
     _unless_there("ResourceConflictException", create)
     return ""
 
 
 def make_bootstrap(aws: Aws, part: Part, registry: images.Registry) -> str:
-    """What `cdk bootstrap` leaves behind, as far as an assembly speaks of it: a bucket, a repository, roles, and the version."""
+    """What `cdk bootstrap` leaves behind, as far as an assembly speaks of it: a bucket, a
+    repository, roles, and the version.
+    """
     start, where = f"cdk-{part.what.name}", f"{part.place.account}-{part.place.region}"
     make_bucket(aws, Part(part.place, Wanted("bucket", f"{start}-assets-{where}")), registry)
-    make_repository(aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), registry)
-    anybody = {"Effect": "Allow", "Principal": {"AWS": "*", "Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    make_repository(
+        aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), registry
+    )
+    anybody = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*", "Service": "cloudformation.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
     for role in ("deploy", "file-publishing", "image-publishing", "lookup", "cfn-exec"):
         create = partial(
-            aws.write, "iam", "create_role", RoleName=f"{start}-{role}-role-{where}",
+            aws.write,
+            "iam",
+            "create_role",
+            RoleName=f"{start}-{role}-role-{where}",
             AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]}),
-        )  # fmt: skip
+        )
         _unless_there("EntityAlreadyExists", create)
-    aws.write("ssm", "put_parameter", Name=f"/cdk-bootstrap/{part.what.name}/version", Value="30", Type="String", Overwrite=True)
+    aws.write(
+        "ssm",
+        "put_parameter",
+        Name=f"/cdk-bootstrap/{part.what.name}/version",
+        Value="30",
+        Type="String",
+        Overwrite=True,
+    )
     return ""
 
 
 def make_service(aws: Aws, part: Part, registry: images.Registry) -> str:
-    """A service of one task behind a load balancer, which says that nothing is deployed; its address."""
+    """A service of one task behind a load balancer, which says that nothing is deployed; its
+    address.
+    """
     detail, place = part.what.detail, part.place
     cluster, repository = detail["cluster"], detail["repository"]
     aws.write("ecs", "create_cluster", clusterName=cluster)
-    there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])["services"]
+    there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])[
+        "services"
+    ]
     address = f"http://127.0.0.1:{registry.port}/_service/{place.account}/{place.region}/{cluster}/{part.what.name}/"
     if any(one["status"] == "ACTIVE" for one in there):
         return address
     _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
-    images.push(registry, repository, "latest", images.first(part.port), place.account or "", place.region or "")
+    images.push(
+        registry,
+        repository,
+        "latest",
+        images.first(part.port),
+        place.account or "",
+        place.region or "",
+    )
     group = _balancer(aws, balancer(place, part.what.name), part.port)
     aws.write(
-        "ecs", "create_service", cluster=cluster, serviceName=part.what.name, taskDefinition=_definition(aws, part), desiredCount=1,
-        launchType="FARGATE", tags=[{"key": key, "value": value} for key, value in PROVISIONAL.items()],
-        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-sandbox"], "assignPublicIp": "ENABLED"}},
-        loadBalancers=[{"targetGroupArn": group, "containerName": detail["container"], "containerPort": part.port}],
-        deploymentConfiguration={
-            "minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        "ecs",
+        "create_service",
+        cluster=cluster,
+        serviceName=part.what.name,
+        taskDefinition=_definition(aws, part),
+        desiredCount=1,
+        launchType="FARGATE",
+        tags=[{"key": key, "value": value} for key, value in PROVISIONAL.items()],
+        networkConfiguration={
+            "awsvpcConfiguration": {"subnets": ["subnet-sandbox"], "assignPublicIp": "ENABLED"}
         },
-    )  # fmt: skip
+        loadBalancers=[
+            {
+                "targetGroupArn": group,
+                "containerName": detail["container"],
+                "containerPort": part.port,
+            }
+        ],
+        deploymentConfiguration={
+            "minimumHealthyPercent": 100,
+            "maximumPercent": 200,
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+        },
+    )
     return address
 
 
 def balancer(place: Place, service: str) -> str:
-    """A load balancer's name for a service: at most 32 characters, and different in every environment and region."""
+    """A load balancer's name for a service: at most 32 characters, and different in every
+    environment and region.
+    """
     whole = f"{place.environment or 'sandbox'}-{place.region}-{service}"
     digest = hashlib.sha256(whole.encode()).hexdigest()[:6]
     plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{place.environment or 'sandbox'}-{service}").strip("-")
@@ -261,34 +389,65 @@ def balancer(place: Place, service: str) -> str:
 
 def _definition(aws: Aws, part: Part) -> str:
     """The task definition of the first image. Its logs go where those of the deployed ones will."""
-    where = f"{part.place.account}.dkr.ecr.{part.place.region}.amazonaws.com/{part.what.detail['repository']}:latest"
+    host = f"{part.place.account}.dkr.ecr.{part.place.region}.amazonaws.com"
+    where = f"{host}/{part.what.detail['repository']}:latest"
     logs = {
-        "awslogs-group": f"/ecs/{part.what.name}", "awslogs-region": part.place.region, "awslogs-stream-prefix": "ecs",
+        "awslogs-group": f"/ecs/{part.what.name}",
+        "awslogs-region": part.place.region,
+        "awslogs-stream-prefix": "ecs",
         "awslogs-create-group": "true",
-    }  # fmt: skip
+    }
     container = {
-        "name": part.what.detail["container"], "image": where, "essential": True, "portMappings": [{"containerPort": part.port}],
+        "name": part.what.detail["container"],
+        "image": where,
+        "essential": True,
+        "portMappings": [{"containerPort": part.port}],
         "logConfiguration": {"logDriver": "awslogs", "options": logs},
-    }  # fmt: skip
+    }
     made = aws.write(
-        "ecs", "register_task_definition", family=part.what.name, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256",
-        memory="512", containerDefinitions=[container],
-    )  # fmt: skip
+        "ecs",
+        "register_task_definition",
+        family=part.what.name,
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        containerDefinitions=[container],
+    )
     return str(made["taskDefinition"]["taskDefinitionArn"])
 
 
 def _balancer(aws: Aws, name: str, port: int) -> str:
     """A load balancer with one listener; its target group."""
-    made = aws.write("elbv2", "create_load_balancer", Name=name, Subnets=["subnet-sandbox"])["LoadBalancers"][0]
-    groups = aws.write("elbv2", "create_target_group", Name=name, Protocol="HTTP", Port=port, TargetType="ip", VpcId="vpc-sandbox")
+    made = aws.write("elbv2", "create_load_balancer", Name=name, Subnets=["subnet-sandbox"])[
+        "LoadBalancers"
+    ][0]
+    groups = aws.write(
+        "elbv2",
+        "create_target_group",
+        Name=name,
+        Protocol="HTTP",
+        Port=port,
+        TargetType="ip",
+        VpcId="vpc-sandbox",
+    )
     group = str(groups["TargetGroups"][0]["TargetGroupArn"])
     action = [{"Type": "forward", "TargetGroupArn": group}]
-    aws.write("elbv2", "create_listener", LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=action)
+    aws.write(
+        "elbv2",
+        "create_listener",
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=action,
+    )
     return group
 
 
 def _unless_there(code: str, create: Callable[[], Any]) -> None:
-    """Create it; an error whose code begins like this says that it is there already, which is as good."""
+    """Create it; an error whose code begins like this says that it is there already, which is as
+    good.
+    """
     try:
         create()
     except CloudError as problem:
@@ -300,9 +459,14 @@ def make_table(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A table with the key `id`."""
     key = {"AttributeName": "id"}
     create = partial(
-        aws.write, "dynamodb", "create_table", TableName=part.what.name, BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{**key, "AttributeType": "S"}], KeySchema=[{**key, "KeyType": "HASH"}],
-    )  # fmt: skip
+        aws.write,
+        "dynamodb",
+        "create_table",
+        TableName=part.what.name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{**key, "AttributeType": "S"}],
+        KeySchema=[{**key, "KeyType": "HASH"}],
+    )
     _unless_there("ResourceInUseException", create)
     return ""
 
@@ -315,7 +479,12 @@ def make_queue(aws: Aws, part: Part, registry: images.Registry) -> str:
 
 def make_parameter(aws: Aws, part: Part, registry: images.Registry) -> str:
     """A parameter that says `sandbox`."""
-    _unless_there("ParameterAlreadyExists", partial(aws.write, "ssm", "put_parameter", Name=part.what.name, Value="sandbox", Type="String"))
+    _unless_there(
+        "ParameterAlreadyExists",
+        partial(
+            aws.write, "ssm", "put_parameter", Name=part.what.name, Value="sandbox", Type="String"
+        ),
+    )
     return ""
 
 

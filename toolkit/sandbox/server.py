@@ -1,4 +1,6 @@
-"""The emulator as a process: of its own session, on the loopback only, remembered in a file so that any later command finds it."""
+"""The emulator as a process: of its own session, on the loopback only, remembered in a file so that
+any later command finds it.
+"""
 
 import hmac
 import json
@@ -17,7 +19,9 @@ from toolkit.ports import files, process
 from toolkit.sandbox import guard, signature
 
 OWNER = "000000000000"
-"""The access key that commands about the sandbox itself are signed with: an account's number, as all of its keys."""
+"""The access key that commands about the sandbox itself are signed with: an account's number, as
+all of its keys.
+"""
 
 ENGINE = os.path.join(os.path.dirname(__file__), "engine.py")
 READY_S, END_S = 30.0, 5.0
@@ -25,9 +29,11 @@ READY_S, END_S = 30.0, 5.0
 
 
 class Server(Struct, frozen=True):
-    """A process that was started. `born` is when, in the system's own words: with it a pid cannot be mistaken for another process.
+    """A process that was started. `born` is when, in the system's own words: with it a pid cannot
+    be mistaken for another process.
 
-    `token` is the secret key of its accounts' access keys: who knows it may do everything there, so nobody but its owner reads it.
+    `token` is the secret key of its accounts' access keys: who knows it may do everything there, so
+    nobody but its owner reads it.
     """
 
     pid: int
@@ -48,12 +54,18 @@ class Server(Struct, frozen=True):
 
 
 def start(
-    python: str, folder: str, region: str, enforce: bool = False, port: int = 0, tied: bool = False, token: str | None = None
+    python: str,
+    folder: str,
+    region: str,
+    enforce: bool = False,
+    port: int = 0,
+    tied: bool = False,
+    token: str | None = None,
 ) -> Server:
     """Start the emulator with files in `folder`, and wait until it answers. Raises ProgramFailed.
 
-    `enforce`: IAM policies count. `port` and `token` are those it had before, else any. `tied`: it ends when this process does, however
-    that ends.
+    `enforce`: IAM policies count. `port` and `token` are those it had before, else any. `tied`: it
+    ends when this process does, however that ends.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     named = os.path.join(folder, "port")
@@ -61,19 +73,28 @@ def start(
         os.unlink(named)
     token, log = token or secrets.token_urlsafe(30), os.path.join(folder, "log")
     env = process.child_environment(
-        TOOLKIT_SANDBOX_SECRET=token, TOOLKIT_SANDBOX_PORT=str(port), MINISTACK_REGION=region, AUTH="true" if enforce else "false",
-        TOOLKIT_SANDBOX_TIED="1" if tied else "", LOG_LEVEL="WARNING", PYTHONUNBUFFERED="1", TMPDIR=folder,
-    )  # fmt: skip
+        TOOLKIT_SANDBOX_SECRET=token,
+        TOOLKIT_SANDBOX_PORT=str(port),
+        MINISTACK_REGION=region,
+        AUTH="true" if enforce else "false",
+        TOOLKIT_SANDBOX_TIED="1" if tied else "",
+        LOG_LEVEL="WARNING",
+        PYTHONUNBUFFERED="1",
+        TMPDIR=folder,
+    )
     # The pipe's other end is ours as long as we live, and nobody else's.
     given = os.pipe()[0] if tied else os.open(os.devnull, os.O_RDONLY)
     pid = os.posix_spawn(
-        python, [python, "-I", ENGINE, folder], env, setsid=True,
+        python,
+        [python, "-I", ENGINE, folder],
+        env,
+        setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, given, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
-    )  # fmt: skip
+    )
     os.close(given)
     born = _born(pid) or ""
     until = time.monotonic() + READY_S
@@ -97,7 +118,9 @@ def answers(server: Server) -> bool:
     nonce = secrets.token_hex(16)
     found = _ask(server, "GET", f"/_toolkit/proof/{nonce}")
     proof = found.get("proof") if found is not None else None
-    return isinstance(proof, str) and hmac.compare_digest(proof.encode(), guard.proof(server.token, nonce).encode())
+    return isinstance(proof, str) and hmac.compare_digest(
+        proof.encode(), guard.proof(server.token, nonce).encode()
+    )
 
 
 def empty(server: Server) -> None:
@@ -107,7 +130,9 @@ def empty(server: Server) -> None:
 
 
 def name_hosts(server: Server, hosts: Mapping[str, str]) -> None:
-    """Host -> the path of the service that answers for it; those of before are forgotten. Raises ProgramFailed."""
+    """Host -> the path of the service that answers for it; those of before are forgotten. Raises
+    ProgramFailed.
+    """
     if _ask(server, "POST", "/_toolkit/hosts", json.dumps(dict(hosts)).encode()) is None:
         raise ProgramFailed(program="the sandbox", reason=f"it did not answer; see {server.log}")
 
@@ -123,7 +148,9 @@ def end(server: Server) -> None:
 
 
 def _ask(server: Server, method: str, path: str, body: bytes = b"") -> dict[str, object] | None:
-    """The JSON that it answers, None if it does not, or refuses. No proxy is asked: it is this machine."""
+    """The JSON that it answers, None if it does not, or refuses. No proxy is asked: it is this
+    machine.
+    """
     host = f"127.0.0.1:{server.port}"
     headers = signature.sign(method, host, path, body, OWNER, server.token, datetime.now(UTC))
     connection = HTTPConnection("127.0.0.1", server.port, timeout=READY_S)
@@ -139,7 +166,9 @@ def _ask(server: Server, method: str, path: str, body: bytes = b"") -> dict[str,
 
 
 def _born(pid: int) -> str | None:
-    """When a process was started, None if there is none (any more). One that has ended and waits for us is collected."""
+    """When a process was started, None if there is none (any more). One that has ended and waits
+    for us is collected.
+    """
     try:
         if os.waitpid(pid, os.WNOHANG)[0] == pid:
             return None
@@ -154,5 +183,7 @@ def _born(pid: int) -> str | None:
             return None
     except ProcessLookupError:
         return None
-    done = process.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], os.sep, process.child_environment())
+    done = process.run(
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], os.sep, process.child_environment()
+    )
     return done.out.decode().strip() or None

@@ -1,4 +1,6 @@
-"""AWS's signatures, version 4, made and verified: who signs knows the secret key. Standard library only: the emulator runs it, too."""
+"""AWS's signatures, version 4, made and verified: who signs knows the secret key. Standard library
+only: the emulator runs it, too.
+"""
 
 import base64
 import hashlib
@@ -23,12 +25,42 @@ _AS_SENT = ("s3", "s3express")
 """Services that sign a path as it is sent. All others normalize it and encode it once more."""
 
 _OLD_PARTS = {
-    "accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
-    "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
-    "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type",
-    "response-expires", "restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId",
-    "versioning", "versions", "website",
-}  # fmt: skip
+    "accelerate",
+    "acl",
+    "analytics",
+    "cors",
+    "defaultObjectAcl",
+    "delete",
+    "inventory",
+    "lifecycle",
+    "location",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "partNumber",
+    "policy",
+    "replication",
+    "requestPayment",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "restore",
+    "select",
+    "select-type",
+    "storageClass",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+}
 """Parts of a query that an S3 address of the old kind (signature version 2) signs."""
 _OLD_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
 
@@ -44,7 +76,9 @@ class Fault(StrEnum):
 
 
 class Request(NamedTuple):
-    """What is signed of a request. `path` and `query` are as sent; names of headers are in lower case."""
+    """What is signed of a request. `path` and `query` are as sent; names of headers are in lower
+    case.
+    """
 
     method: str
     path: bytes
@@ -65,8 +99,11 @@ class _Claim(NamedTuple):
     lasts: timedelta | None
 
 
-def fault(request: Request, secret: Callable[[str], str | None], body: bytes, now: datetime) -> Fault | None:
-    """What is wrong with a request's signature, None if whoever signed it knows the secret of the key that it names.
+def fault(
+    request: Request, secret: Callable[[str], str | None], body: bytes, now: datetime
+) -> Fault | None:
+    """What is wrong with a request's signature, None if whoever signed it knows the secret of the
+    key that it names.
 
     `secret` gives the secret of an access key, None for an unknown one. What is unclear is refused.
     """
@@ -81,9 +118,14 @@ def fault(request: Request, secret: Callable[[str], str | None], body: bytes, no
     if not isinstance(claim, _Claim):
         return claim
     named = {name for name, _ in request.headers}
-    # As in AWS, the host and whatever may change what a request means has to be signed, above all where an address is handed on.
+    # As in AWS, the host and whatever may change what a request means has to be signed, above all
+    # where an address is handed on.
     must = {"host", *(name for name in named if name.startswith("x-amz-"))}
-    if not must <= set(claim.signed) or not set(claim.signed) <= named or claim.date != claim.time[:8]:
+    if (
+        not must <= set(claim.signed)
+        or not set(claim.signed) <= named
+        or claim.date != claim.time[:8]
+    ):
         return Fault.INCOMPLETE
     known = secret(claim.key)
     if known is None:
@@ -91,7 +133,9 @@ def fault(request: Request, secret: Callable[[str], str | None], body: bytes, no
     own = claim.lasts is not None
     content = headers.get("x-amz-content-sha256")
     if content is None:
-        content = UNSIGNED if own and claim.service in _AS_SENT else hashlib.sha256(body).hexdigest()
+        content = (
+            UNSIGNED if own and claim.service in _AS_SENT else hashlib.sha256(body).hexdigest()
+        )
     elif re.fullmatch(r"[0-9a-f]{64}", content) and content != hashlib.sha256(body).hexdigest():
         return Fault.WRONG
     wanted = _signature(request, claim, known, content)
@@ -101,9 +145,16 @@ def fault(request: Request, secret: Callable[[str], str | None], body: bytes, no
 
 
 def sign(
-    method: str, host: str, path: str, body: bytes, key: str, secret: str, now: datetime, region: str = "us-east-1",
+    method: str,
+    host: str,
+    path: str,
+    body: bytes,
+    key: str,
+    secret: str,
+    now: datetime,
+    region: str = "us-east-1",
     service: str = "execute-api",
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """The headers that a request needs; the path has no query."""
     time = now.astimezone(UTC).strftime(_TIME)
     content = hashlib.sha256(body).hexdigest()
@@ -112,7 +163,10 @@ def sign(
     request = Request(method, path.encode(), b"", [*headers.items()])
     scope = f"{key}/{claim.date}/{region}/{service}/aws4_request"
     signature = _signature(request, claim, secret, content)
-    said = f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(claim.signed)}, Signature={signature}"
+    said = (
+        f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(claim.signed)},"
+        f" Signature={signature}"
+    )
     return {**headers, "authorization": said}
 
 
@@ -120,9 +174,17 @@ def _from_header(headers: Mapping[str, str]) -> _Claim | Fault:
     algorithm, _, rest = headers["authorization"].partition(" ")
     if algorithm != ALGORITHM:
         return Fault.UNSIGNED
-    fields = {name.strip(): value for name, _, value in (part.partition("=") for part in rest.split(","))}
+    fields = {
+        name.strip(): value for name, _, value in (part.partition("=") for part in rest.split(","))
+    }
     signed = fields.get("SignedHeaders", "")
-    claim = _claim(fields.get("Credential", ""), signed, fields.get("Signature", ""), headers.get("x-amz-date", ""), None)
+    claim = _claim(
+        fields.get("Credential", ""),
+        signed,
+        fields.get("Signature", ""),
+        headers.get("x-amz-date", ""),
+        None,
+    )
     return claim if isinstance(claim, Fault) or "x-amz-date" in claim.signed else Fault.INCOMPLETE
 
 
@@ -136,16 +198,31 @@ def _from_query(query: Mapping[str, str]) -> _Claim | Fault:
     if lasts > LONGEST:
         return Fault.INCOMPLETE
     signed = query.get("X-Amz-SignedHeaders", "")
-    return _claim(query.get("X-Amz-Credential", ""), signed, query["X-Amz-Signature"], query.get("X-Amz-Date", ""), lasts)
+    return _claim(
+        query.get("X-Amz-Credential", ""),
+        signed,
+        query["X-Amz-Signature"],
+        query.get("X-Amz-Date", ""),
+        lasts,
+    )
 
 
-def _claim(credential: str, signed: str, signature: str, time: str, lasts: timedelta | None) -> _Claim | Fault:
+def _claim(
+    credential: str, signed: str, signature: str, time: str, lasts: timedelta | None
+) -> _Claim | Fault:
     scope = credential.split("/")
-    if len(scope) != 5 or scope[4] != "aws4_request" or not all(scope) or not re.fullmatch(r"[0-9a-f]{64}", signature):
+    if (
+        len(scope) != 5
+        or scope[4] != "aws4_request"
+        or not all(scope)
+        or not re.fullmatch(r"[0-9a-f]{64}", signature)
+    ):
         return Fault.INCOMPLETE
     if _moment(time) is None:
         return Fault.INCOMPLETE
-    return _Claim(scope[0], scope[1], scope[2], scope[3], tuple(signed.split(";")), signature, time, lasts)
+    return _Claim(
+        scope[0], scope[1], scope[2], scope[3], tuple(signed.split(";")), signature, time, lasts
+    )
 
 
 def _time_fault(claim: _Claim, now: datetime) -> Fault | None:
@@ -180,7 +257,9 @@ def _signature(request: Request, claim: _Claim, secret: str, content: str) -> st
     key = f"AWS4{secret}".encode()
     for part in (claim.date, claim.region, claim.service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.digest(key, "\n".join([ALGORITHM, claim.time, scope, digest]).encode(), "sha256").hex()
+    return hmac.digest(
+        key, "\n".join([ALGORITHM, claim.time, scope, digest]).encode(), "sha256"
+    ).hex()
 
 
 def _path(sent: bytes, service: str) -> str:
@@ -202,12 +281,18 @@ def _parts(query: bytes) -> Iterable[tuple[str, str]]:
     for part in query.split(b"&"):
         if part:
             name, _, value = part.partition(b"=")
-            yield unquote_to_bytes(name).decode("utf-8", "surrogateescape"), unquote_to_bytes(value).decode("utf-8", "surrogateescape")
+            yield (
+                unquote_to_bytes(name).decode("utf-8", "surrogateescape"),
+                unquote_to_bytes(value).decode("utf-8", "surrogateescape"),
+            )
 
 
 def _query(query: bytes) -> str:
     pairs = [
-        (quote(name, safe=_PLAIN, errors="surrogateescape"), quote(value, safe=_PLAIN, errors="surrogateescape"))
+        (
+            quote(name, safe=_PLAIN, errors="surrogateescape"),
+            quote(value, safe=_PLAIN, errors="surrogateescape"),
+        )
         for name, value in _parts(query)
         if name != "X-Amz-Signature"
     ]
@@ -218,8 +303,12 @@ def _header(headers: Iterable[tuple[str, str]], name: str) -> str:
     return ",".join(" ".join(value.split()) for known, value in headers if known == name)
 
 
-def _old_fault(request: Request, query: Mapping[str, str], secret: Callable[[str], str | None], now: datetime) -> Fault | None:
-    """The same for an S3 address of the old kind, which boto3 still makes in older regions. It signs no host, so only ours will do."""
+def _old_fault(
+    request: Request, query: Mapping[str, str], secret: Callable[[str], str | None], now: datetime
+) -> Fault | None:
+    """The same for an S3 address of the old kind, which boto3 still makes in older regions. It
+    signs no host, so only ours will do.
+    """
     headers = dict(request.headers)
     host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
     if not query.keys() <= _OLD_PARTS | _OLD_OWN or host not in ("127.0.0.1", "localhost"):
@@ -234,9 +323,16 @@ def _old_fault(request: Request, query: Mapping[str, str], secret: Callable[[str
     if parts:
         resource += "?" + "&".join(f"{name}={value}" if value else name for name, value in parts)
     expires = query.get("Expires", "")
-    lines = [request.method, headers.get("content-md5", ""), headers.get("content-type", ""), expires]
+    lines = [
+        request.method,
+        headers.get("content-md5", ""),
+        headers.get("content-type", ""),
+        expires,
+    ]
     lines += [*(f"{name}:{value}" for name, value in sorted(amz.items())), resource]
-    wanted = base64.b64encode(hmac.digest(known.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1"))
+    wanted = base64.b64encode(
+        hmac.digest(known.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1")
+    )
     if not hmac.compare_digest(wanted, query["Signature"].encode("utf-8", "replace")):
         return Fault.WRONG
     if not re.fullmatch(r"[0-9]{1,11}", expires, re.ASCII) or int(expires) < now.timestamp():

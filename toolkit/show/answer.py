@@ -7,14 +7,27 @@ from typing import Any
 from toolkit.errors import Exit
 from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
-from toolkit.show.text import clipped, count, duration, line, listing, quote, shortened, with_command, wrapped
+from toolkit.show.text import (
+    clipped,
+    count,
+    duration,
+    line,
+    listing,
+    quote,
+    shortened,
+    with_command,
+    wrapped,
+)
 
 WIDTH = 80
 UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed"
 
 
-def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()) -> str:
-    """The whole answer: what was compared, the table, what was left out, and the recommendation last.
+def text(
+    answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()
+) -> str:
+    """The whole answer: what was compared, the table, what was left out, and the recommendation
+    last.
 
     Verbose it has every step's reasons, and `people`: lines about who changed what.
     """
@@ -22,7 +35,9 @@ def text(answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequ
 
 
 def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
-    yield from (part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width))
+    yield from (
+        part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width)
+    )
     yield from wrapped(compared(answer.base, answer.head), width)
     yield from wrapped(summary(answer), width)
     for name, standing in answer.standings.items():
@@ -37,32 +52,52 @@ def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> 
         yield from why(answer, width)
         yield from (*people, *([""] if people else []))
     yield from _left_out(answer, width)
-    yield from (part for note in answer.notes for part in with_command(f"note: {line(note)}", width))
+    yield from (
+        part for note in answer.notes for part in with_command(f"note: {line(note)}", width)
+    )
     if not answer.refusal:
         yield from _recommended(answer, width)
 
 
 def first_steps(answer: Answer) -> tuple[Step, ...]:
-    """The steps that are shown one by one: those that something calls for. Targets of which no deploy is recorded are only listed, where
-    it can be told what the changes call for."""
+    """The steps that are shown one by one: those that something calls for. Targets of which no
+    deploy is recorded are only listed, where it can be told what the changes call for.
+    """
     return answer.plan.steps if answer.first is None else answer.first.steps
 
 
 def behind(name: str, standing: Standing) -> str:
-    """That deploying HEAD takes something out of what is live, and what; or that nobody can say that it does not."""
+    """That deploying HEAD takes something out of what is live, and what; or that nobody can say
+    that it does not.
+    """
     live = standing.live[:7]
     if standing.direction is Direction.UNKNOWN:
         return f"{name}: live is {live}, which is not in this clone: this may go back"
-    where = "ahead of your HEAD" if standing.direction is Direction.BEHIND else "with what your HEAD does not have"
-    return f"{name}: live is {live}, {where}: this goes back and takes {count(len(standing.lost), 'commit')} out"
+    where = (
+        "ahead of your HEAD"
+        if standing.direction is Direction.BEHIND
+        else "with what your HEAD does not have"
+    )
+    return (
+        f"{name}: live is {live}, {where}: this goes back and takes"
+        f" {count(len(standing.lost), 'commit')} out"
+    )
 
 
 def _recommended(answer: Answer, width: int) -> Iterator[str]:
-    """The commands: the smallest for what changed, and where nothing is known of other targets, what makes sure of all of them."""
+    """The commands: the smallest for what changed, and where nothing is known of other targets,
+    what makes sure of all of them.
+    """
     plan, first = answer.plan, answer.first
-    unknown = [name for name in answer.unrecorded if first is None or name not in _covered(answer, first)]
+    unknown = [
+        name for name in answer.unrecorded if first is None or name not in _covered(answer, first)
+    ]
     if first is not None and unknown and first.steps:
-        yield f"For these changes, about {duration(first.estimate_s)}:" if first.estimate_s else "For these changes:"
+        yield (
+            f"For these changes, about {duration(first.estimate_s)}:"
+            if first.estimate_s
+            else "For these changes:"
+        )
         yield f"  {line(first.recommendation)}"
     if first is None or not unknown:
         yield _heading(answer)
@@ -73,7 +108,9 @@ def _recommended(answer: Answer, width: int) -> Iterator[str]:
         names = ", ".join(unknown)
         sure = "deploy everything, " if first is not None else ""
         sure += "ask AWS what is live, or record what you know"
-        yield from wrapped(f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width)
+        yield from wrapped(
+            f"Nothing is known of {names}: no deploy is recorded. To be sure, {sure}:", width
+        )
         if first is not None:
             yield f"  {line(plan.recommendation)}"
         yield f"  toolkit diff live{answer.options}"
@@ -82,11 +119,15 @@ def _recommended(answer: Answer, width: int) -> Iterator[str]:
 
 def _covered(answer: Answer, plan: Plan) -> set[str]:
     """The targets that a plan deploys, groups written out."""
-    return {name for step in plan.steps for name in (step.target, *answer.covered.get(step.target, ()))}
+    return {
+        name for step in plan.steps for name in (step.target, *answer.covered.get(step.target, ()))
+    }
 
 
 def _heading(answer: Answer) -> str:
-    """What stands above the recommendation: how long it takes, beside a full deploy; or that there is nothing to do."""
+    """What stands above the recommendation: how long it takes, beside a full deploy; or that there
+    is nothing to do.
+    """
     plan = answer.plan
     if not plan.steps:
         unmatched = answer.impact.unmatched
@@ -97,7 +138,11 @@ def _heading(answer: Answer) -> str:
         )
     if not plan.estimate_s:
         return "Recommended:"
-    full = f" (a full deploy: {duration(plan.full_estimate_s)})" if plan.full_estimate_s != plan.estimate_s else ""
+    full = (
+        f" (a full deploy: {duration(plan.full_estimate_s)})"
+        if plan.full_estimate_s != plan.estimate_s
+        else ""
+    )
     return f"Recommended, about {duration(plan.estimate_s)}{full}:"
 
 
@@ -123,21 +168,40 @@ def summary(answer: Answer) -> str:
     """How many files changed, where those changes stand, and on what."""
     head, touched = answer.head, answer.impact.touched
     origins = Counter(one.change.origin for one in touched)
-    kinds = ", ".join(f"{origins[name]:,} {name}" for name in ("committed", "staged", "unstaged", "untracked") if origins[name])
-    on = f" on {quote(head.branch)}" if head.branch else f" at {head.commit[:7]}" if head.commit else ""
+    kinds = ", ".join(
+        f"{origins[name]:,} {name}"
+        for name in ("committed", "staged", "unstaged", "untracked")
+        if origins[name]
+    )
+    on = (
+        f" on {quote(head.branch)}"
+        if head.branch
+        else f" at {head.commit[:7]}"
+        if head.commit
+        else ""
+    )
     unlooked = ", uncommitted files not looked at" if head.commit and head.dirty is None else ""
     where = f", environment {answer.environment}" if answer.environment else ""
-    return f"{count(len(touched), 'file')} changed{on}{f' ({kinds})' if kinds else ''}{unlooked}{where}."
+    return (
+        f"{count(len(touched), 'file')}"
+        f" changed{on}{f' ({kinds})' if kinds else ''}{unlooked}{where}."
+    )
 
 
 def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
-        yield from (part for one in step.because for part in with_command(f"  because {line(one)}", width, "    "))
+        yield from (
+            part
+            for one in step.because
+            for part in with_command(f"  because {line(one)}", width, "    ")
+        )
         for name in _names(answer, step):
             if name in answer.failed_before:
-                yield from wrapped(f"  but {line(f'{name}: {answer.failed_before[name]}')}", width, "    ")
+                yield from wrapped(
+                    f"  but {line(f'{name}: {answer.failed_before[name]}')}", width, "    "
+                )
         if step.needs:
             yield f"  after {', '.join(step.needs)}"
         yield ""
@@ -149,7 +213,11 @@ def _table(answer: Answer, width: int) -> str:
     rows = [_row(answer, step) for step in steps]
     space = room(rows, headers, 3, width)
     fitted = [_fitted(*_reason(answer, step), space) for step in steps]
-    return table(headers, [(*row[:3], reason, *row[4:]) for row, reason in zip(rows, fitted, strict=True)], right=(2,))
+    return table(
+        headers,
+        [(*row[:3], reason, *row[4:]) for row, reason in zip(rows, fitted, strict=True)],
+        right=(2,),
+    )
 
 
 def _fitted(reason: str, is_path: bool, space: int) -> str:
@@ -167,7 +235,14 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     files = len({reason.path for reason in reasons if reason.path})
     command = (step.command or "by hand").removeprefix("toolkit ")
     estimate = duration(step.estimate_s) if step.estimate_s else "-"
-    return step.target, answer.states[step.target], str(files), _reason(answer, step)[0], command, estimate
+    return (
+        step.target,
+        answer.states[step.target],
+        str(files),
+        _reason(answer, step)[0],
+        command,
+        estimate,
+    )
 
 
 def _reason(answer: Answer, step: Step) -> tuple[str, bool]:
@@ -183,7 +258,13 @@ def _reason(answer: Answer, step: Step) -> tuple[str, bool]:
     if path is not None:
         return quote(path), True
     # nothing that changed, but what is live, or that nothing is known of it
-    return next((line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons), "unknown, so due"), False
+    return (
+        next(
+            (line(reason.rule.removeprefix(f"{step.target}: ")) for reason in reasons),
+            "unknown, so due",
+        ),
+        False,
+    )
 
 
 def _reasons(answer: Answer, name: str) -> tuple[Reason, ...]:
@@ -198,20 +279,29 @@ def _left_out(answer: Answer, width: int) -> Iterator[str]:
     yield from (part for one in by_hand(answer) for part in wrapped(one, width))
     unmatched, ignored = answer.impact.unmatched, answer.impact.ignored
     if unmatched:
-        policy = f"falls back to {answer.rules.unmatched}" if answer.rules.unmatched not in ("warn", "fail") else "no rule says what to do"
+        policy = (
+            f"falls back to {answer.rules.unmatched}"
+            if answer.rules.unmatched not in ("warn", "fail")
+            else "no rule says what to do"
+        )
         yield f"unmatched: {count(len(unmatched), 'path')} ({policy})"
         yield from (f"  {one}" for one in listing(unmatched, 10))
     if ignored:
         yield f"ignored: {count(len(ignored), 'path')}"
     for check in answer.plan.checks:
         reasons = answer.impact.checks[check]
-        yield f"{check}: called for by {quote(reasons[0].path)}" + (f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else "")
+        yield f"{check}: called for by {quote(reasons[0].path)}" + (
+            f" and {len(reasons) - 1:,} more" if len(reasons) > 1 else ""
+        )
 
 
 def by_hand(answer: Answer) -> list[str]:
     """What only a person can deploy, with the instructions, also where it is part of a group."""
     told = answer.instructions
-    return [f"by hand: {name}" + (f": {line(said)}" if (said := told.get(name)) else "") for name in answer.plan.by_hand]
+    return [
+        f"by hand: {name}" + (f": {line(said)}" if (said := told.get(name)) else "")
+        for name in answer.plan.by_hand
+    ]
 
 
 def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
@@ -224,13 +314,21 @@ def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
 
 
 def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
-    """Where the judges come from, and what differs here; None where rules.toml itself is trusted."""
+    """Where the judges come from, and what differs here; None where rules.toml itself is
+    trusted.
+    """
     if not trust.ref:
         return None
     differences = [
-        {"what": one.what, "here": one.here, "trusted": one.trusted, "effect": str(one.effect)} for one in trust.about(environment)
+        {"what": one.what, "here": one.here, "trusted": one.trusted, "effect": str(one.effect)}
+        for one in trust.about(environment)
     ]
-    return {"ref": trust.ref, "commit": trust.commit or None, "allowed": trust.allowed, "differences": differences}
+    return {
+        "ref": trust.ref,
+        "commit": trust.commit or None,
+        "allowed": trust.allowed,
+        "differences": differences,
+    }
 
 
 def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
@@ -247,7 +345,11 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             "name": base.name,
             "commit": base.commits[0] if base.commits else None,
             "chosen": base.chosen,
-            **({"targets": {name: list(commits) for name, commits in base.each.items()}} if base.each else {}),
+            **(
+                {"targets": {name: list(commits) for name, commits in base.each.items()}}
+                if base.each
+                else {}
+            ),
         },
         "head": {"commit": head.commit, "branch": head.branch, "dirty": head.dirty},
         "environment": answer.environment,
@@ -268,7 +370,10 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
         "unmatched": impact.unmatched,
         "states": answer.states,
         "impact": {
-            name: [{"path": one.path, "rule": one.rule, "pattern": one.pattern, "line": one.line} for one in reasons]
+            name: [
+                {"path": one.path, "rule": one.rule, "pattern": one.pattern, "line": one.line}
+                for one in reasons
+            ]
             for name, reasons in impact.targets.items()
         },
         "plan": {
@@ -288,13 +393,15 @@ def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
             "full_estimate_s": plan.full_estimate_s,
         },
         "unrecorded": answer.unrecorded,
-        "first": None
-        if answer.first is None
-        else {
-            "targets": [step.target for step in answer.first.steps],
-            "estimate_s": answer.first.estimate_s,
-            "recommendation": answer.first.recommendation,
-        },
+        "first": (
+            None
+            if answer.first is None
+            else {
+                "targets": [step.target for step in answer.first.steps],
+                "estimate_s": answer.first.estimate_s,
+                "recommendation": answer.first.recommendation,
+            }
+        ),
         "standings": {
             name: {
                 "direction": standing.direction,

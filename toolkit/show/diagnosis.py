@@ -21,7 +21,9 @@ class Program(Struct, frozen=True):
 
 
 class Uncovered(Protocol):
-    """Files that a Dockerfile's line copies and no rule sends to its app, or `ignore` hides (adopt/coverage.py)."""
+    """Files that a Dockerfile's line copies and no rule sends to its app, or `ignore` hides
+    (adopt/coverage.py).
+    """
 
     @property
     def dockerfile(self) -> str: ...
@@ -40,7 +42,9 @@ class Uncovered(Protocol):
 
 
 class Images(Struct, frozen=True):
-    """Every Dockerfile with the targets that are built from it, those that rules.toml names in vain, and what the rules forget."""
+    """Every Dockerfile with the targets that are built from it, those that rules.toml names in
+    vain, and what the rules forget.
+    """
 
     dockerfiles: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
@@ -56,15 +60,22 @@ class Images(Struct, frozen=True):
 def program(name: str, version: str | None, needed: bool) -> Program:
     """A program with a remark on its version."""
     if version is None:
-        return Program(name, None, "not found" + (", and toolkit needs it" if needed else ""), needed)
+        return Program(
+            name, None, "not found" + (", and toolkit needs it" if needed else ""), needed
+        )
     if name == "git" and not _is_safe(version):
-        return Program(name, version, "it lacks the security fixes of 2024: use 2.39.4, 2.45.1 or later")
+        return Program(
+            name, version, "it lacks the security fixes of 2024: use 2.39.4, 2.45.1 or later"
+        )
     return Program(name, version or None, "" if version else "it does not tell its version")
 
 
 def _is_safe(version: str) -> bool:
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _FIXED) or numbers[:2] > (2, 45)
+    return any(numbers[:2] == fixed[:2] and numbers >= fixed for fixed in _FIXED) or numbers[:2] > (
+        2,
+        45,
+    )
 
 
 def text(programs: Sequence[Program], images: Images | None, file: str | None) -> str:
@@ -80,7 +91,9 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         return
     yield from (f"{quote(path)}: {_owners(names)}" for path, names in images.dockerfiles.items())
     yield from (
-        f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or git ignores it" for path in images.missing
+        f"{quote(path)}: {line(file or 'rules.toml')} names it, but there is no such file, or git"
+        " ignores it"
+        for path in images.missing
     )
     yield from (_uncovered(missed) for missed in images.uncovered)
     for name, paths in images.generated.items():
@@ -109,29 +122,57 @@ def _owners(names: Sequence[str]) -> str:
 
 
 def document(programs: Sequence[Program], images: Images | None, code: int) -> dict[str, Any]:
-    """The same for programs. Without a repository `dockerfiles` and `uncovered` are null: nobody looked."""
+    """The same for programs. Without a repository `dockerfiles` and `uncovered` are null: nobody
+    looked.
+    """
     return {
         "toolkit": 1,
         "command": "doctor",
         "status": "failed" if code else "done",
         "exit": int(code),
-        "programs": [{"name": one.name, "version": one.version, "remark": one.remark} for one in programs],
-        "dockerfiles": None if images is None else [{"path": path, "targets": names} for path, names in images.dockerfiles.items()],
-        "missing": None if images is None else images.missing,
-        "generated": None if images is None else {name: list(paths) for name, paths in images.generated.items()},
-        "incomplete": None if images is None else {name: {"problem": what, "fix": fix} for name, (what, fix) in images.incomplete.items()},
-        "unprepared": None if images is None else {name: {"problem": what, "fix": fix} for name, (what, fix) in images.unprepared.items()},
-        "uncovered": None
-        if images is None
-        else [
-            {
-                "dockerfile": one.dockerfile,
-                "line": one.line,
-                "source": one.source,
-                "files": one.count,
-                "example": one.example,
-                "ignored": one.ignored,
-            }
-            for one in images.uncovered
+        "programs": [
+            {"name": one.name, "version": one.version, "remark": one.remark} for one in programs
         ],
+        "dockerfiles": (
+            None
+            if images is None
+            else [{"path": path, "targets": names} for path, names in images.dockerfiles.items()]
+        ),
+        "missing": None if images is None else images.missing,
+        "generated": (
+            None
+            if images is None
+            else {name: list(paths) for name, paths in images.generated.items()}
+        ),
+        "incomplete": (
+            None
+            if images is None
+            else {
+                name: {"problem": what, "fix": fix}
+                for name, (what, fix) in images.incomplete.items()
+            }
+        ),
+        "unprepared": (
+            None
+            if images is None
+            else {
+                name: {"problem": what, "fix": fix}
+                for name, (what, fix) in images.unprepared.items()
+            }
+        ),
+        "uncovered": (
+            None
+            if images is None
+            else [
+                {
+                    "dockerfile": one.dockerfile,
+                    "line": one.line,
+                    "source": one.source,
+                    "files": one.count,
+                    "example": one.example,
+                    "ignored": one.ignored,
+                }
+                for one in images.uncovered
+            ]
+        ),
     }

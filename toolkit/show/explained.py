@@ -9,7 +9,9 @@ from toolkit.show.text import line, quote
 
 
 def text(found: Explained, last: Commit | None, file: str, own: bool = False) -> str:
-    """The path, where it goes, and each rule with hit or miss. `own` says that it is rules.toml itself."""
+    """The path, where it goes, and each rule with hit or miss. `own` says that it is rules.toml
+    itself.
+    """
     return "\n".join(_lines(found, last, file, own))
 
 
@@ -26,7 +28,10 @@ def _lines(found: Explained, last: Commit | None, file: str, own: bool) -> Itera
     for verdict in sorted(found.verdicts, key=lambda verdict: not verdict.hit):
         calls = ", ".join((*verdict.deploy, *verdict.run))
         arrow = f" -> {calls}" if verdict.hit else ""
-        yield line(f"  {'hit ' if verdict.hit else 'miss'}  {file}:{verdict.line or '?'}  {verdict.rule}: {verdict.why}{arrow}")
+        yield line(
+            f"  {'hit ' if verdict.hit else 'miss'}  {file}:{verdict.line or '?'}  {verdict.rule}:"
+            f" {verdict.why}{arrow}"
+        )
 
 
 def _outcome(found: Explained, file: str) -> str:
@@ -34,10 +39,14 @@ def _outcome(found: Explained, file: str) -> str:
     if found.ignored is not None:
         return line(f"ignored, by {found.ignored.pattern} ({file}:{found.ignored.line or '?'})")
     if found.targets:
-        return f"deploys {', '.join(found.targets)}" + (f", runs {', '.join(checks)}" if checks else "")
+        return f"deploys {', '.join(found.targets)}" + (
+            f", runs {', '.join(checks)}" if checks else ""
+        )
     if checks:
         return f"runs {', '.join(checks)}"
-    return f"no rule matches; falls back to {found.fallback}" if found.fallback else "no rule matches"
+    return (
+        f"no rule matches; falls back to {found.fallback}" if found.fallback else "no rule matches"
+    )
 
 
 def document(found: Sequence[Explained], last: Sequence[Commit | None]) -> dict[str, Any]:
@@ -53,12 +62,24 @@ def document(found: Sequence[Explained], last: Sequence[Commit | None]) -> dict[
 
 def _document(found: Explained, last: Commit | None) -> dict[str, Any]:
     rules = [
-        {"rule": one.rule, "hit": one.hit, "pattern": one.pattern, "line": one.line, "why": one.why, "deploy": one.deploy, "run": one.run}
+        {
+            "rule": one.rule,
+            "hit": one.hit,
+            "pattern": one.pattern,
+            "line": one.line,
+            "why": one.why,
+            "deploy": one.deploy,
+            "run": one.run,
+        }
         for one in found.verdicts
     ]
     return {
         "path": found.path,
-        "ignored": None if found.ignored is None else {"pattern": found.ignored.pattern, "line": found.ignored.line},
+        "ignored": (
+            None
+            if found.ignored is None
+            else {"pattern": found.ignored.pattern, "line": found.ignored.line}
+        ),
         "targets": found.targets,
         "built_from_it": found.users,
         "dropped": [{"target": name, "covers": narrower} for name, narrower in found.dropped],
@@ -69,4 +90,9 @@ def _document(found: Explained, last: Commit | None) -> dict[str, Any]:
 
 
 def _commit(last: Commit) -> dict[str, str]:
-    return {"commit": last.id, "author": last.author, "when": last.when.isoformat(), "summary": last.summary}
+    return {
+        "commit": last.id,
+        "author": last.author,
+        "when": last.when.isoformat(),
+        "summary": last.summary,
+    }

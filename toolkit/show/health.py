@@ -1,4 +1,6 @@
-"""How everything is, as people and programs read it: a table, and under it each problem once, with its cause and the next command."""
+"""How everything is, as people and programs read it: a table, and under it each problem once, with
+its cause and the next command.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,19 +19,45 @@ BAD = ("failing", "unknown", "warning")
 """What has to be told, the worst first."""
 MOST_NAMES = 6
 ORDER = (
-    "service", "stack", "function", "bucket", "deployment", "alias", "index", "distribution", "errors", "targets", "tasks", "image",
-    "certificate", "drift", "alarms", "record",
-)  # fmt: skip
+    "service",
+    "stack",
+    "function",
+    "bucket",
+    "deployment",
+    "alias",
+    "index",
+    "distribution",
+    "errors",
+    "targets",
+    "tasks",
+    "image",
+    "certificate",
+    "drift",
+    "alarms",
+    "record",
+)
 
 
-def text(checkups: Sequence[Checkup], notes: Sequence[str], took_s: float, now: datetime, width: int = WIDTH, verbose: bool = False) -> str:
+def text(
+    checkups: Sequence[Checkup],
+    notes: Sequence[str],
+    took_s: float,
+    now: datetime,
+    width: int = WIDTH,
+    verbose: bool = False,
+) -> str:
     """The whole answer."""
     return "\n".join(_lines(checkups, notes, took_s, now, width, verbose))
 
 
 def _lines(
-    checkups: Sequence[Checkup], notes: Sequence[str], took_s: float, now: datetime, width: int, verbose: bool
-) -> Iterator[str]:  # fmt: skip
+    checkups: Sequence[Checkup],
+    notes: Sequence[str],
+    took_s: float,
+    now: datetime,
+    width: int,
+    verbose: bool,
+) -> Iterator[str]:
     names = Names(checkups)
     headers = ("target", "status", "live", "since", "detail")
     rows = [
@@ -57,12 +85,16 @@ class Names:
 
     def of(self, one: Checkup) -> str:
         """`prod app@eu-west-1`."""
-        name = f"{one.environment} {one.name}" if self._environments and one.environment else one.name
+        name = (
+            f"{one.environment} {one.name}" if self._environments and one.environment else one.name
+        )
         return f"{name}@{one.region}" if self._regions and one.region else name
 
 
 def detail(one: Checkup) -> str:
-    """The most important words on it: of what is wrong, else of the first things that were looked at."""
+    """The most important words on it: of what is wrong, else of the first things that were looked
+    at.
+    """
     worst = [sign for sign in ordered(one.signs) if sign.status == one.status and sign.detail]
     if one.status != "ok":
         more = f" (+{len(worst) - 1})" if len(worst) > 1 else ""
@@ -71,9 +103,13 @@ def detail(one: Checkup) -> str:
 
 
 def ordered(signs: Sequence[Sign]) -> list[Sign]:
-    """The thing itself first, then what it stands on; addresses last. They come in as they are answered."""
+    """The thing itself first, then what it stands on; addresses last. They come in as they are
+    answered.
+    """
     last = len(ORDER)
-    return sorted(signs, key=lambda sign: (ORDER.index(sign.what) if sign.what in ORDER else last, sign.what))
+    return sorted(
+        signs, key=lambda sign: (ORDER.index(sign.what) if sign.what in ORDER else last, sign.what)
+    )
 
 
 def _live(one: Checkup) -> str:
@@ -81,7 +117,11 @@ def _live(one: Checkup) -> str:
     if one.live is None:
         return "-"
     version = one.live.version or "?"
-    short = version[:7] if one.live.commit and version.startswith(one.live.commit) else clipped(version, 10)
+    short = (
+        version[:7]
+        if one.live.commit and version.startswith(one.live.commit)
+        else clipped(version, 10)
+    )
     commit = one.live.commit
     more = commit and version != commit and version.startswith(commit)
     dirty = "+" if more and not version.startswith(f"{commit}-generated-") else ""
@@ -90,7 +130,11 @@ def _live(one: Checkup) -> str:
 
 def _since(one: Checkup) -> str | None:
     signs = [sign.since for sign in ordered(one.signs) if sign.status == one.status and sign.since]
-    return signs[0] if signs and one.status != "ok" else (one.live.since if one.live else next(iter(signs), None))
+    return (
+        signs[0]
+        if signs and one.status != "ok"
+        else (one.live.since if one.live else next(iter(signs), None))
+    )
 
 
 def age(since: str | None, now: datetime) -> str:
@@ -113,19 +157,33 @@ def _signs(checkups: Sequence[Checkup], names: Names, now: datetime, width: int)
         yield line(names.of(one))
         for sign in ordered(one.signs):
             when = age(sign.since, now)
-            yield from wrapped(f"  {line(sign.what)}: {sign.status}, {line(sign.detail)}{f' ({when})' if when else ''}", width, "    ")
+            yield from wrapped(
+                f"  {line(sign.what)}: {sign.status},"
+                f" {line(sign.detail)}{f' ({when})' if when else ''}",
+                width,
+                "    ",
+            )
     yield ""
 
 
 def _problems(
-    word: str, checkups: Sequence[Checkup], names: Names, now: datetime, width: int, told: set[tuple[str, str]]
-) -> Iterator[str]:  # fmt: skip
-    """Each problem once, with all that have it; of one that was `told` with a worse word, only who else has it."""
+    word: str,
+    checkups: Sequence[Checkup],
+    names: Names,
+    now: datetime,
+    width: int,
+    told: set[tuple[str, str]],
+) -> Iterator[str]:
+    """Each problem once, with all that have it; of one that was `told` with a worse word, only who
+    else has it.
+    """
     whose: dict[tuple[str, str], list[tuple[str, Sign]]] = {}
     for one in checkups:
         for sign in ordered(one.signs):
             if sign.status == word:
-                whose.setdefault((sign.cause or sign.detail, sign.next), []).append((names.of(one), sign))
+                whose.setdefault((sign.cause or sign.detail, sign.next), []).append(
+                    (names.of(one), sign)
+                )
     for (cause, next_), found in whose.items():
         said = list(dict.fromkeys(name for name, _ in found))
         more = f" and {len(said) - MOST_NAMES} more" if len(said) > MOST_NAMES else ""
@@ -146,30 +204,51 @@ def _problems(
 def summary(checkups: Sequence[Checkup], took_s: float) -> str:
     """The last line."""
     words = [one.status for one in checkups]
-    others = [f"{words.count(word)} {word}" for word in ("failing", "unknown", "warning") if word in words]
+    others = [
+        f"{words.count(word)} {word}" for word in ("failing", "unknown", "warning") if word in words
+    ]
     due = sum(one.state == "due" for one in checkups)
-    behind = f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`" if due else ""
+    behind = (
+        f"; {count(due, 'target is', 'targets are')} due, see `toolkit diff live`" if due else ""
+    )
     return f"{', '.join((f'{words.count(GOOD)} {GOOD}', *others))} in {took(took_s)}{behind}."
 
 
 def document(looked: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
-        "toolkit": 1, "command": "health", "status": looked.status, "exit": int(looked.exit), "environments": list(looked.environments),
-        "took_s": looked.took_s, "notes": [*looked.first, *looked.notes], "checkups": [_checkup(one) for one in looked.checkups],
-    }  # fmt: skip
+        "toolkit": 1,
+        "command": "health",
+        "status": looked.status,
+        "exit": int(looked.exit),
+        "environments": list(looked.environments),
+        "took_s": looked.took_s,
+        "notes": [*looked.first, *looked.notes],
+        "checkups": [_checkup(one) for one in looked.checkups],
+    }
 
 
 def _checkup(one: Checkup) -> dict[str, Any]:
     return {
-        "name": one.name, "kind": one.kind, "environment": one.environment, "region": one.region, "status": one.status,
-        "state": one.state or None, "live": None if one.live is None else live(one.live),
+        "name": one.name,
+        "kind": one.kind,
+        "environment": one.environment,
+        "region": one.region,
+        "status": one.status,
+        "state": one.state or None,
+        "live": None if one.live is None else live(one.live),
         "signs": [
-            {"what": sign.what, "status": sign.status, "detail": sign.detail, "since": sign.since, "cause": sign.cause or None,
-             "next": sign.next or None}
+            {
+                "what": sign.what,
+                "status": sign.status,
+                "detail": sign.detail,
+                "since": sign.since,
+                "cause": sign.cause or None,
+                "next": sign.next or None,
+            }
             for sign in ordered(one.signs)
         ],
-    }  # fmt: skip
+    }
 
 
 def cases(checkups: Sequence[Checkup]) -> list[Case]:
@@ -177,10 +256,15 @@ def cases(checkups: Sequence[Checkup]) -> list[Case]:
     verdicts = {"ok": "passed", "warning": "passed", "failing": "failed", "unknown": "error"}
     return [
         Case(
-            f"health {one.environment}" if one.environment else "health", f"{one.name}@{one.region}" if one.region else one.name,
-            verdicts[one.status], message=detail(one) if one.status in ("failing", "unknown") else "",
-            text="\n".join(f"{sign.what}: {sign.status}: {sign.cause or sign.detail}; next: {sign.next or '-'}" for sign in one.signs
-                           if sign.status in ("failing", "unknown")),
+            f"health {one.environment}" if one.environment else "health",
+            f"{one.name}@{one.region}" if one.region else one.name,
+            verdicts[one.status],
+            message=detail(one) if one.status in ("failing", "unknown") else "",
+            text="\n".join(
+                f"{sign.what}: {sign.status}: {sign.cause or sign.detail}; next: {sign.next or '-'}"
+                for sign in one.signs
+                if sign.status in ("failing", "unknown")
+            ),
         )
         for one in checkups
-    ]  # fmt: skip
+    ]

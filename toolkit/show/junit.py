@@ -1,4 +1,6 @@
-"""Results as JUnit's XML, which CI systems draw. Whatever comes from outside is text in it, never markup."""
+"""Results as JUnit's XML, which CI systems draw. Whatever comes from outside is text in it, never
+markup.
+"""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ _ILLEGAL = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class Case(Struct, frozen=True):
-    """One thing that was looked at. `verdict` is passed, failed, error (nobody knows) or skipped; `message` is a line, `text` the rest."""
+    """One thing that was looked at. `verdict` is passed, failed, error (nobody knows) or skipped;
+    `message` is a line, `text` the rest.
+    """
 
     suite: str
     name: str
@@ -32,10 +36,18 @@ def xml(name: str, cases: Sequence[Case]) -> bytes:
         inside = ElementTree.SubElement(root, "testsuite", _counts(own) | {"name": _clean(suite)})
         for case in own:
             made = ElementTree.SubElement(
-                inside, "testcase", {"classname": _clean(suite), "name": _clean(case.name), "time": f"{case.took_s:.3f}"}
+                inside,
+                "testcase",
+                {
+                    "classname": _clean(suite),
+                    "name": _clean(case.name),
+                    "time": f"{case.took_s:.3f}",
+                },
             )
             if case.verdict in _INSIDE:
-                told = ElementTree.SubElement(made, _INSIDE[case.verdict], {"message": _clean(case.message)})
+                told = ElementTree.SubElement(
+                    made, _INSIDE[case.verdict], {"message": _clean(case.message)}
+                )
                 told.text = _clean(case.text)
     ElementTree.indent(root)
     found: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -45,9 +57,12 @@ def xml(name: str, cases: Sequence[Case]) -> bytes:
 def _counts(cases: Sequence[Case]) -> dict[str, str]:
     verdicts = [case.verdict for case in cases]
     return {
-        "tests": str(len(cases)), "failures": str(verdicts.count("failed")), "errors": str(verdicts.count("error")),
-        "skipped": str(verdicts.count("skipped")), "time": f"{sum(case.took_s for case in cases):.3f}",
-    }  # fmt: skip
+        "tests": str(len(cases)),
+        "failures": str(verdicts.count("failed")),
+        "errors": str(verdicts.count("error")),
+        "skipped": str(verdicts.count("skipped")),
+        "time": f"{sum(case.took_s for case in cases):.3f}",
+    }
 
 
 def _clean(text: str) -> str:

@@ -12,10 +12,21 @@ def text(one: Touched) -> str:
     if one.verdict != "matched":
         fallback = f", falls back to {', '.join(one.targets)}" if one.targets else ""
         return f"{quote(one.change.path)}: {one.verdict}{fallback}"
-    return f"{quote(one.change.path)}: {', '.join(one.targets) or 'nothing to deploy'} ({line(', '.join(one.rules))})"
+    return (
+        f"{quote(one.change.path)}: {', '.join(one.targets) or 'nothing to deploy'}"
+        f" ({line(', '.join(one.rules))})"
+    )
 
 
 def document(touched: Iterable[Touched]) -> dict[str, Any]:
     """The same for programs."""
-    paths = [{"path": one.change.path, "verdict": one.verdict, "targets": one.targets, "rules": one.rules} for one in touched]
+    paths = [
+        {
+            "path": one.change.path,
+            "verdict": one.verdict,
+            "targets": one.targets,
+            "rules": one.rules,
+        }
+        for one in touched
+    ]
     return {"toolkit": 1, "command": "rules match", "status": "done", "exit": 0, "paths": paths}

@@ -12,7 +12,10 @@ def lines(target: str, commits: Sequence[Commit]) -> Iterator[str]:
         return
     authors = list(dict.fromkeys(commit.author for commit in commits))
     since = min(commit.when for commit in commits)
-    yield f"{target}: {count(len(commits), 'commit')} by {line(', '.join(authors[:5]))} since {since:%Y-%m-%d}"
+    yield (
+        f"{target}: {count(len(commits), 'commit')} by {line(', '.join(authors[:5]))} since"
+        f" {since:%Y-%m-%d}"
+    )
     yield from (f"  {one(commit)}" for commit in commits[:5])
 
 

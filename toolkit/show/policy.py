@@ -15,7 +15,11 @@ def policy(statements: Sequence[Statement]) -> str:
             "Effect": "Allow",
             "Action": list(one.actions),
             "Resource": list(one.resources),
-            **({"Condition": {test: dict(pairs) for test, pairs in one.conditions.items()}} if one.conditions else {}),
+            **(
+                {"Condition": {test: dict(pairs) for test, pairs in one.conditions.items()}}
+                if one.conditions
+                else {}
+            ),
         }
         for at, one in enumerate(statements, 1)
     ]
@@ -28,6 +32,18 @@ def text(statements: Sequence[Statement], width: int = 80) -> str:
     for one in statements:
         lines += wrapped(line(one.why), width)
         lines += [part for action in one.actions for part in wrapped(f"  {action}", width)]
-        lines += [part for resource in one.resources for part in wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))]
-        lines += [f"    if {test} {key} = {line(value)}" for test, pairs in one.conditions.items() for key, value in pairs.items()]
-    return "\n".join([*lines, "", "As a policy document: toolkit permissions --json"]) if lines else "No target needs anything."
+        lines += [
+            part
+            for resource in one.resources
+            for part in wrapped(f"    on {line(resource)}", max(width, len(resource) + 7))
+        ]
+        lines += [
+            f"    if {test} {key} = {line(value)}"
+            for test, pairs in one.conditions.items()
+            for key, value in pairs.items()
+        ]
+    return (
+        "\n".join([*lines, "", "As a policy document: toolkit permissions --json"])
+        if lines
+        else "No target needs anything."
+    )

@@ -35,7 +35,9 @@ class Recorded(Protocol):
 
 
 class Row(Protocol):
-    """What is recorded of one target in one place. `name` has the region, where there are several."""
+    """What is recorded of one target in one place. `name` has the region, where there are
+    several.
+    """
 
     @property
     def name(self) -> str: ...
@@ -55,7 +57,9 @@ class Row(Protocol):
 SET = "set"
 """Where a record comes from that a person has made."""
 EARLIER, NOTHING = "older toolkit", "not recorded"
-"""Who deployed what is unknown: an earlier version of toolkit has recorded something, or nobody has."""
+"""Who deployed what is unknown: an earlier version of toolkit has recorded something, or nobody
+has.
+"""
 
 
 def text(rows: Sequence[Row], width: int) -> str:
@@ -67,7 +71,10 @@ def text(rows: Sequence[Row], width: int) -> str:
     space = room(lines, headers, 4, width)
     shown = [table(headers, [(*cells[:4], clipped(cells[4], space)) for cells in lines])]
     if any(row.good is None and row.earlier for row in rows):
-        shown.append("An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff live")
+        shown.append(
+            "An earlier version of toolkit recorded some of them. See what is live:\n  toolkit diff"
+            " live"
+        )
     for row in rows:
         if row.problem:
             shown.append("\n".join(with_command(f"{line(row.name)}: {line(row.problem)}", width)))
@@ -81,7 +88,9 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
     if row.good is None:
         return target, "unknown", "-", "-", EARLIER if row.earlier else NOTHING
     good = row.good
-    remark = f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
+    remark = (
+        f"{good.who}; its last deploy: {row.last.verdict}" if row.last is not None else good.who
+    )
     run = "set by hand" if good.origin == SET else good.run
     return target, short(good), line(good.when[:16].replace("T", " ")), line(run), line(remark)
 
@@ -97,17 +106,26 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     targets = [
         {
-            "target": row.target, "problem": row.problem or None, "earlier": row.earlier, "good": _record(row.good),
+            "target": row.target,
+            "problem": row.problem or None,
+            "earlier": row.earlier,
+            "good": _record(row.good),
             "last": _record(row.last),
         }
         for row in rows
-    ]  # fmt: skip
+    ]
     return {"toolkit": 1, "command": "record show", "status": "ok", "exit": 0, "targets": targets}
 
 
 def set_document(records: Sequence[Recorded]) -> dict[str, Any]:
     """What was recorded, for programs."""
-    return {"toolkit": 1, "command": "record set", "status": "ok", "exit": 0, "records": [_record(record) for record in records]}
+    return {
+        "toolkit": 1,
+        "command": "record set",
+        "status": "ok",
+        "exit": 0,
+        "records": [_record(record) for record in records],
+    }
 
 
 def recorded(records: Sequence[Recorded]) -> list[str]:
@@ -115,12 +133,25 @@ def recorded(records: Sequence[Recorded]) -> list[str]:
     lines = []
     for record in records:
         where = f"{line(record.account or '-')} {line(record.region or '-')}"
-        lines.append(f"{line(record.target)}: recorded as live at {line(record.version[:12])} in {where}")
+        lines.append(
+            f"{line(record.target)}: recorded as live at {line(record.version[:12])} in {where}"
+        )
     return lines
 
 
 def _record(record: Recorded | None) -> dict[str, Any] | None:
     if record is None:
         return None
-    names = ("target", "environment", "account", "region", "version", "commit", "run", "when", "verdict", "who")
+    names = (
+        "target",
+        "environment",
+        "account",
+        "region",
+        "version",
+        "commit",
+        "run",
+        "when",
+        "verdict",
+        "who",
+    )
     return {name: getattr(record, name) for name in names}

@@ -10,11 +10,19 @@ from toolkit.show.text import count, duration, line, quote
 
 def json_line(one: Replayed) -> str:
     """One commit."""
-    return json.dumps({"commit": one.commit, "targets": one.targets, "run": one.run, "unmatched": len(one.unmatched)})
+    return json.dumps(
+        {
+            "commit": one.commit,
+            "targets": one.targets,
+            "run": one.run,
+            "unmatched": len(one.unmatched),
+        }
+    )
 
 
 def text(found: Tally, revisions: str, ends: Sequence[Commit] = ()) -> str:
-    """Totals, the targets with how often, what narrow deploys saved, and where unmatched changes pile up.
+    """Totals, the targets with how often, what narrow deploys saved, and where unmatched changes
+    pile up.
 
     `ends` are the newest and the oldest commit.
     """
@@ -23,16 +31,29 @@ def text(found: Tally, revisions: str, ends: Sequence[Commit] = ()) -> str:
 
 def _lines(found: Tally, revisions: str, ends: Sequence[Commit]) -> Iterator[str]:
     commits, rest = count(found.commits, "commit"), found.commits - found.deploying
-    yield f"{commits} of {quote(revisions)} (first parents): {found.deploying:,} call for a deploy, {rest:,} for none."
+    yield (
+        f"{commits} of {quote(revisions)} (first parents): {found.deploying:,} call for a deploy,"
+        f" {rest:,} for none."
+    )
     if ends:
-        yield line(f"From {ends[-1].when:%Y-%m-%d} ({ends[-1].author}) to {ends[0].when:%Y-%m-%d} ({ends[0].author}).")
+        yield line(
+            f"From {ends[-1].when:%Y-%m-%d} ({ends[-1].author}) to {ends[0].when:%Y-%m-%d}"
+            f" ({ends[0].author})."
+        )
     if found.targets:
         yield ""
-        yield table(("target", "commits", "share", "estimate"), [_row(*row, found) for row in found.targets], right=(1, 2, 3))
+        yield table(
+            ("target", "commits", "share", "estimate"),
+            [_row(*row, found) for row in found.targets],
+            right=(1, 2, 3),
+        )
     if found.full_s:
         saved = found.full_s - found.narrow_s
         yield ""
-        yield f"Narrow deploys: {duration(found.narrow_s)}. Full deploys for the same commits: {duration(found.full_s)}."
+        yield (
+            f"Narrow deploys: {duration(found.narrow_s)}. Full deploys for the same commits:"
+            f" {duration(found.full_s)}."
+        )
         yield f"Saved: {duration(saved)} ({saved / found.full_s:.0%})."
     for name, number in found.checks:
         yield f"{name}: {count(number, 'commit')}"
@@ -43,4 +64,9 @@ def _lines(found: Tally, revisions: str, ends: Sequence[Commit]) -> Iterator[str
 
 
 def _row(name: str, number: int, seconds: int, found: Tally) -> tuple[str, str, str, str]:
-    return name, f"{number:,}", f"{number / found.commits:.0%}", duration(seconds) if seconds else "-"
+    return (
+        name,
+        f"{number:,}",
+        f"{number / found.commits:.0%}",
+        duration(seconds) if seconds else "-",
+    )

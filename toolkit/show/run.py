@@ -28,7 +28,9 @@ def place(jobs: Sequence[Job]) -> str:
     """Where the jobs act: `dev (account 111111111111, eu-west-1)`."""
     first = jobs[0].place
     regions = ", ".join(dict.fromkeys(job.place.region for job in jobs if job.place.region))
-    inside = ", ".join(part for part in (f"account {first.account}" if first.account else "", regions) if part)
+    inside = ", ".join(
+        part for part in (f"account {first.account}" if first.account else "", regions) if part
+    )
     name = first.environment or "your AWS account"
     return line(f"{name} ({inside})" if inside else name)
 
@@ -41,20 +43,37 @@ def version(job: Job) -> str:
     return line(name)
 
 
-def intention(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> list[str]:
-    """What is about to happen, before anybody is asked. `standby` is what happens only where a step does not pass its checks."""
+def intention(
+    jobs: Sequence[Job],
+    previews: Mapping[str, Preview],
+    width: int = WIDTH,
+    standby: Sequence[Job] = (),
+) -> list[str]:
+    """What is about to happen, before anybody is asked. `standby` is what happens only where a step
+    does not pass its checks.
+    """
     doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
     lines = wrapped(f"{doing} to {place(jobs)}:", width)
     wide = max(len(job.step) for job in jobs)
     idle = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
-        about = "nothing to do" if job.step in idle else f"about {duration(job.estimate_s)}" if job.estimate_s else ""
+        about = (
+            "nothing to do"
+            if job.step in idle
+            else f"about {duration(job.estimate_s)}"
+            if job.estimate_s
+            else ""
+        )
         lines.append(f"  {job.step:<{wide}}  {version(job)}  {about}".rstrip())
     lines += [
         part
         for job in standby
         if job.undoes not in idle
-        for part in wrapped(f"  {job.undoes} goes back to {version(job)} if it does not pass its checks", width, "    ")
+        for part in wrapped(
+            f"  {job.undoes} goes back to {version(job)} if it does not pass its checks",
+            width,
+            "    ",
+        )
     ]
     lines += [part for one in warnings(jobs, previews) for part in wrapped(one, width)]
     return lines
@@ -71,9 +90,18 @@ def warnings(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[str]:
     ]
 
 
-def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = WIDTH, standby: Sequence[Job] = ()) -> str:
+def dry_run(
+    jobs: Sequence[Job],
+    previews: Mapping[str, Preview],
+    width: int = WIDTH,
+    standby: Sequence[Job] = (),
+) -> str:
     """Every call that would change something, in order, with the parameters that matter."""
-    lines = [*intention(jobs, previews, width, standby), "", "Nothing was changed. These calls would be made:"]
+    lines = [
+        *intention(jobs, previews, width, standby),
+        "",
+        "Nothing was changed. These calls would be made:",
+    ]
     users = sharing(jobs, previews)
     for job in jobs:
         preview = previews.get(job.step)
@@ -84,7 +112,11 @@ def dry_run(jobs: Sequence[Job], previews: Mapping[str, Preview], width: int = W
         elif preview.unchanged:
             lines.append("  none: it is live already")
         else:
-            lines += [part for call in preview.calls for part in wrapped(f"  {_call(call)}{_shared(call, job, users)}", width, "      ")]
+            lines += [
+                part
+                for call in preview.calls
+                for part in wrapped(f"  {_call(call)}{_shared(call, job, users)}", width, "      ")
+            ]
     return "\n".join(lines)
 
 
@@ -114,11 +146,15 @@ def _shared(call: Call, job: Job, users: Users) -> str:
 
 
 def _call(call: Call) -> str:
-    return " ".join((line(call.name), *(f"{name}={line(value)}" for name, value in call.what.items())))
+    return " ".join(
+        (line(call.name), *(f"{name}={line(value)}" for name, value in call.what.items()))
+    )
 
 
 def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str, Any]]:
-    """The same for programs. `for` are the steps that a call is made for, where one makes it for several."""
+    """The same for programs. `for` are the steps that a call is made for, where one makes it for
+    several.
+    """
     users = sharing(jobs, previews)
     return [
         {
@@ -129,7 +165,11 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
             "needs": job.needs,
             "unchanged": job.step in previews and previews[job.step].unchanged,
             "warnings": previews[job.step].warnings if job.step in previews else (),
-            "calls": [_document(call, users) for call in previews[job.step].calls] if job.step in previews else None,
+            "calls": (
+                [_document(call, users) for call in previews[job.step].calls]
+                if job.step in previews
+                else None
+            ),
         }
         for job in jobs
     ]
@@ -143,13 +183,19 @@ def _document(call: Call, users: Users) -> dict[str, Any]:
 def ended(outcome: Outcome) -> str:
     """One step's end in a line, without its name."""
     word = WORDS.get(outcome.verdict) or line(outcome.verdict)
-    took = f" in {duration(round(outcome.took_s))}" if outcome.verdict in TIMED and outcome.took_s >= 1 else ""
+    took = (
+        f" in {duration(round(outcome.took_s))}"
+        if outcome.verdict in TIMED and outcome.took_s >= 1
+        else ""
+    )
     cause = f": {line(outcome.cause)}" if outcome.cause else ""
     return f"{word}{took}{cause}"
 
 
 def text(ran: Ran, jobs: Sequence[Job], width: int = WIDTH) -> str:
-    """The end of a run: the table if there are several steps, then what did not go well, and what to do next."""
+    """The end of a run: the table if there are several steps, then what did not go well, and what
+    to do next.
+    """
     return "\n".join(_lines(ran, {job.step: job for job in jobs}, width))
 
 
@@ -157,7 +203,9 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
     several = sum(not job.undoes for job in jobs.values()) > 1
     if several:
         rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
-        rows += [(line(step), "not started", version(jobs[step]), "", "") for step in ran.not_started]
+        rows += [
+            (line(step), "not started", version(jobs[step]), "", "") for step in ran.not_started
+        ]
         headers = ("step", "verdict", "version", "took", "cause")
         space = room(rows, headers, 4, width)
         yield table(headers, [(*row[:4], shortened(line(row[4]), space)) for row in rows])
@@ -169,7 +217,12 @@ def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
 
 def _row(outcome: Outcome, jobs: Mapping[str, Job]) -> tuple[str, str, str, str]:
     took = duration(round(outcome.took_s)) if outcome.took_s >= 0.5 else ""
-    return line(outcome.step), WORDS.get(outcome.verdict, outcome.verdict), version(jobs[outcome.step]), took
+    return (
+        line(outcome.step),
+        WORDS.get(outcome.verdict, outcome.verdict),
+        version(jobs[outcome.step]),
+        took,
+    )
 
 
 def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[str]:
@@ -178,7 +231,9 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
         yield f"{name}{line(key)} = {line(value)}"
     if outcome.verdict in GOOD:
         if job.undoes:
-            yield from wrapped(f"{line(job.target)} {version(job)} was put back: {ended(outcome)}", width)
+            yield from wrapped(
+                f"{line(job.target)} {version(job)} was put back: {ended(outcome)}", width
+            )
         elif not several:
             yield from wrapped(f"{line(outcome.step)} {version(job)}: {ended(outcome)}", width)
         elif outcome.cause:
@@ -196,11 +251,19 @@ def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
     planned = [outcome for outcome in ran.outcomes if not jobs[outcome.step].undoes]
     good = sum(outcome.verdict in GOOD for outcome in planned)
     rest = len(planned) + sum(not jobs[step].undoes for step in ran.not_started)
-    back = [jobs[outcome.step] for outcome in ran.outcomes if jobs[outcome.step].undoes and outcome.verdict in GOOD]
+    back = [
+        jobs[outcome.step]
+        for outcome in ran.outcomes
+        if jobs[outcome.step].undoes and outcome.verdict in GOOD
+    ]
     again = "".join(f"; {line(job.target)} is back at {version(job)}" for job in back)
     took = f" in {duration(round(ran.took_s))}" if ran.took_s >= 1 else ""
     is_open = bool(ran.not_started) or any(outcome.open for outcome in ran.outcomes)
-    more = "; go on with `toolkit resume`" if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open) else ""
+    more = (
+        "; go on with `toolkit resume`"
+        if ran.status == Verdict.IN_DOUBT or (ran.status == Verdict.CANCELLED and is_open)
+        else ""
+    )
     if ran.status == Verdict.CANCELLED and not is_open:
         more = "; nothing was changed"
     left = f"; left out: {line(', '.join(target for target, _ in ran.left))}" if ran.left else ""
@@ -245,18 +308,39 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
 
 def live(found: Live) -> dict[str, Any]:
     """What runs, for programs."""
-    return {"version": found.version, "commit": found.commit, "run": found.run, "since": found.since, "detail": dict(found.detail)}
+    return {
+        "version": found.version,
+        "commit": found.commit,
+        "run": found.run,
+        "since": found.since,
+        "detail": dict(found.detail),
+    }
 
 
-def open_steps(jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> list[dict[str, Any]]:
+def open_steps(
+    jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """What `resume` would do with each step, for programs."""
-    return [{"step": job.step, "target": job.target, "region": job.place.region, "next": _next(job, done, begun)} for job in jobs]
+    return [
+        {
+            "step": job.step,
+            "target": job.target,
+            "region": job.place.region,
+            "next": _next(job, done, begun),
+        }
+        for job in jobs
+    ]
 
 
-def still_open(run: str, jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
+def still_open(
+    run: str, jobs: Sequence[Job], done: Mapping[str, Outcome], begun: Mapping[str, Any]
+) -> str:
     """What `resume` would do with each step."""
     rows = [(line(job.step), version(job), line(_next(job, done, begun))) for job in jobs]
-    return f"Run {line(run)} is open. Nothing was changed. Going on with it means:\n\n{table(('step', 'version', 'next'), rows)}"
+    return (
+        f"Run {line(run)} is open. Nothing was changed. Going on with it"
+        f" means:\n\n{table(('step', 'version', 'next'), rows)}"
+    )
 
 
 def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> str:
@@ -266,5 +350,9 @@ def _next(job: Job, done: Mapping[str, Outcome], begun: Mapping[str, Any]) -> st
         return "look in AWS what became of it"
     undone = done.get(job.undoes)
     if job.undoes and (undone is None or not undone.has_to_give_way):
-        return f"nothing, unless {job.undoes} does not pass its checks" if undone is None else "nothing"
+        return (
+            f"nothing, unless {job.undoes} does not pass its checks"
+            if undone is None
+            else "nothing"
+        )
     return "do it"

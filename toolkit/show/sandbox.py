@@ -36,8 +36,17 @@ def unsets(names: Iterable[str]) -> str:
 
 def state(url: str, since: str, made: Iterable[Made]) -> str:
     """Where it answers, since when, and what is in it."""
-    rows = [f"  {one.what:<10} {quote(one.name)}  {one.account} {one.region}{'  ' + one.url if one.url else ''}" for one in made]
-    return "\n".join([f"the sandbox is up at {url} since {since}", *(rows or ["  nothing was made for a rules.toml"])])
+    rows = [
+        f"  {one.what:<10} {quote(one.name)}  {one.account}"
+        f" {one.region}{'  ' + one.url if one.url else ''}"
+        for one in made
+    ]
+    return "\n".join(
+        [
+            f"the sandbox is up at {url} since {since}",
+            *(rows or ["  nothing was made for a rules.toml"]),
+        ]
+    )
 
 
 def document(verb: str, status: str, exit: int, **more: Any) -> dict[str, Any]:

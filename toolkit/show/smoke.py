@@ -1,4 +1,6 @@
-"""What checks found, as people and programs read it: a table, and under it each failure with what was expected."""
+"""What checks found, as people and programs read it: a table, and under it each failure with what
+was expected.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,12 +26,20 @@ def took(seconds: float) -> str:
     return f"{seconds:.1f}s" if seconds < 60 else duration(round(seconds))
 
 
-def text(results: Sequence[Result], environment: str | None, took_s: float, width: int = WIDTH, verbose: bool = False) -> str:
+def text(
+    results: Sequence[Result],
+    environment: str | None,
+    took_s: float,
+    width: int = WIDTH,
+    verbose: bool = False,
+) -> str:
     """The whole answer."""
     return "\n".join(_lines(results, environment, took_s, width, verbose))
 
 
-def _lines(results: Sequence[Result], environment: str | None, took_s: float, width: int, verbose: bool) -> Iterator[str]:
+def _lines(
+    results: Sequence[Result], environment: str | None, took_s: float, width: int, verbose: bool
+) -> Iterator[str]:
     for at in dict.fromkeys(one.at for one in results):
         if at:
             yield clipped(f"{line(at)}:", width)
@@ -46,13 +56,18 @@ def _lines(results: Sequence[Result], environment: str | None, took_s: float, wi
 def _table(results: Sequence[Result], width: int) -> str:
     """What was asked at one place."""
     headers = ("check", "result", "asked", "took")
-    rows = [(line(one.check), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "") for one in results]
+    rows = [
+        (line(one.check), WORDS[one.status], line(one.asks), took(one.took_s) if one.tries else "")
+        for one in results
+    ]
     space = room(rows, headers, 2, width)
     return table(headers, [(*row[:2], clipped(row[2], space), row[3]) for row in rows])
 
 
 def problem(result: Result, width: int = WIDTH) -> Iterator[str]:
-    """One that did not pass: what was asked, what was expected (-) and what came (+), the answer's beginning, and what to do."""
+    """One that did not pass: what was asked, what was expected (-) and what came (+), the answer's
+    beginning, and what to do.
+    """
     tries = f" ({count(result.tries, 'try', 'tries')})" if result.tries > 1 else ""
     often = f", {result.detail}" if result.detail.endswith(" passed") else ""
     yield from wrapped(f"{line(name(result))}: {line(result.asks)}{tries}{often}", width)
@@ -88,19 +103,35 @@ def summary(results: Sequence[Result], environment: str | None, took_s: float) -
 def document(smoked: Any) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     return {
-        "toolkit": 1, "command": "smoke-test", "status": smoked.status, "exit": int(smoked.exit), "environment": smoked.environment,
-        "took_s": smoked.took_s, "checks": [result(one) for one in smoked.results],
-    }  # fmt: skip
+        "toolkit": 1,
+        "command": "smoke-test",
+        "status": smoked.status,
+        "exit": int(smoked.exit),
+        "environment": smoked.environment,
+        "took_s": smoked.took_s,
+        "checks": [result(one) for one in smoked.results],
+    }
 
 
 def result(one: Result) -> dict[str, Any]:
     """One result for programs."""
     return {
-        "check": one.check, "at": one.at or None, "status": one.status, "asked": one.asks, "cause": one.cause or None,
-        "next": one.next or None, "took_s": one.took_s, "tries": one.tries, "detail": one.detail or None, "log": one.log or None,
-        "expected": [{"what": miss.what, "expected": miss.wanted, "got": miss.found} for miss in one.misses],
-        "answer": list(one.shown), "figures": dict(one.figures) or None,
-    }  # fmt: skip
+        "check": one.check,
+        "at": one.at or None,
+        "status": one.status,
+        "asked": one.asks,
+        "cause": one.cause or None,
+        "next": one.next or None,
+        "took_s": one.took_s,
+        "tries": one.tries,
+        "detail": one.detail or None,
+        "log": one.log or None,
+        "expected": [
+            {"what": miss.what, "expected": miss.wanted, "got": miss.found} for miss in one.misses
+        ],
+        "answer": list(one.shown),
+        "figures": dict(one.figures) or None,
+    }
 
 
 def cases(results: Sequence[Result], environment: str | None) -> list[Case]:
@@ -108,11 +139,15 @@ def cases(results: Sequence[Result], environment: str | None) -> list[Case]:
     verdicts = {"unknown": "error"}
     return [
         Case(
-            f"smoke-test {environment}" if environment else "smoke-test", name(one), verdicts.get(one.status, one.status), one.took_s,
-            one.cause, "\n".join(problem(one)) if one.status in ("failed", "unknown") else "",
+            f"smoke-test {environment}" if environment else "smoke-test",
+            name(one),
+            verdicts.get(one.status, one.status),
+            one.took_s,
+            one.cause,
+            "\n".join(problem(one)) if one.status in ("failed", "unknown") else "",
         )
         for one in results
-    ]  # fmt: skip
+    ]
 
 
 def listed(checks: Sequence[Check], width: int = WIDTH) -> str:

@@ -8,7 +8,9 @@ from toolkit.show.text import count, line, quote
 
 
 class Coverage(Protocol):
-    """How many tracked files are matched, ignored or neither, and the folders with most of the last."""
+    """How many tracked files are matched, ignored or neither, and the folders with most of the
+    last.
+    """
 
     @property
     def matched(self) -> int: ...
@@ -20,18 +22,40 @@ class Coverage(Protocol):
     def folders(self) -> tuple[tuple[str, int], ...]: ...
 
 
-def text(found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, written: str | None) -> str:
+def text(
+    found: Sequence[str],
+    questions: Sequence[str],
+    covered: Coverage,
+    rules: Rules,
+    written: str | None,
+) -> str:
     """What was found, how much of it the draft covers, what to fill in, and what to do next."""
     return "\n".join(_lines(found, questions, covered, rules, written))
 
 
-def _lines(found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, written: str | None) -> Iterator[str]:
-    yield "Found:" if found else "Found nothing that toolkit understands; the draft has no targets yet."
+def _lines(
+    found: Sequence[str],
+    questions: Sequence[str],
+    covered: Coverage,
+    rules: Rules,
+    written: str | None,
+) -> Iterator[str]:
+    yield (
+        "Found:"
+        if found
+        else "Found nothing that toolkit understands; the draft has no targets yet."
+    )
     yield from (f"  {line(one)}" for one in found)
     if written:
-        yield f"Wrote {quote(written)}: {count(len(rules.targets), 'target')}, {count(len(rules.rules), 'rule')}."
+        yield (
+            f"Wrote {quote(written)}: {count(len(rules.targets), 'target')},"
+            f" {count(len(rules.rules), 'rule')}."
+        )
     total = covered.matched + covered.ignored + covered.unmatched
-    shares = f"{covered.matched:,} match a rule, {covered.ignored:,} are ignored, {covered.unmatched:,} neither"
+    shares = (
+        f"{covered.matched:,} match a rule, {covered.ignored:,} are ignored, {covered.unmatched:,}"
+        " neither"
+    )
     yield f"Of {count(total, 'tracked file')} {shares}."
     yield from (f"  {number:>6,}  {quote(folder)}" for folder, number in covered.folders)
     if questions:
@@ -42,7 +66,12 @@ def _lines(found: Sequence[str], questions: Sequence[str], covered: Coverage, ru
 
 
 def document(
-    found: Sequence[str], questions: Sequence[str], covered: Coverage, rules: Rules, text: str, written: str | None
+    found: Sequence[str],
+    questions: Sequence[str],
+    covered: Coverage,
+    rules: Rules,
+    text: str,
+    written: str | None,
 ) -> dict[str, Any]:
     """The same for programs."""
     return {

@@ -1,4 +1,6 @@
-"""Words for people. Whatever comes from outside is quoted, so that no file name can move a cursor or forge a line."""
+"""Words for people. Whatever comes from outside is quoted, so that no file name can move a cursor
+or forge a line.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,14 +16,19 @@ _BIDI = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"
 
 
 def quote(name: str) -> str:
-    """A foreign string as it is if it is plain, else in quotes with escapes, so that a person can tell it apart and paste it.
+    """A foreign string as it is if it is plain, else in quotes with escapes, so that a person can
+    tell it apart and paste it.
 
-    Bytes that are not UTF-8 become `\\xNN`. What a CI system takes for a command at the start of a line (`::error::`)
-    or anywhere in it (`##vso[`) is quoted, too.
+    Bytes that are not UTF-8 become `\\xNN`. What a CI system takes for a command at the start of a
+    line (`::error::`) or anywhere in it (`##vso[`) is quoted, too.
     """
-    plain = name.isprintable() and not (name[:1] in (" ", '"') or name[-1:] == " " or name.startswith("::") or _COMMAND.search(name))
+    plain = name.isprintable() and not (
+        name[:1] in (" ", '"') or name[-1:] == " " or name.startswith("::") or _COMMAND.search(name)
+    )
     if plain and not name.isascii():
-        plain = not any(bidirectional(char) in _BIDI or category(char) == "Zs" for char in name if char > "\x7f")
+        plain = not any(
+            bidirectional(char) in _BIDI or category(char) == "Zs" for char in name if char > "\x7f"
+        )
     if plain and name:
         return name
     return '"' + _disarmed("".join(map(_escaped, name))) + '"'
@@ -35,17 +42,30 @@ def _escaped(char: str) -> str:
     if char.isprintable() and bidirectional(char) not in _BIDI:
         return char
     code = ord(char)
-    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}"
+        if code < 0x80
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
 
 
 def line(text: str) -> str:
-    """A whole sentence that may hold foreign words: harmless in one line of a terminal, and in several when it is broken between words."""
-    shown = "".join(char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char) for char in text)
+    """A whole sentence that may hold foreign words: harmless in one line of a terminal, and in
+    several when it is broken between words.
+    """
+    shown = "".join(
+        char if char.isprintable() and bidirectional(char) not in _BIDI else _escaped(char)
+        for char in text
+    )
     return _WORKFLOW.sub(r"\\x3a:", _disarmed(shown))
 
 
 def harmless(text: str) -> str:
-    """Several lines without what moves a cursor or rewrites what is there: the last look before a terminal, whoever forgot to quote."""
+    """Several lines without what moves a cursor or rewrites what is there: the last look before a
+    terminal, whoever forgot to quote.
+    """
     return _CONTROL.sub(lambda found: _escaped(found[0]), text)
 
 
@@ -55,7 +75,9 @@ def _disarmed(text: str) -> str:
 
 
 def clipped(text: str, width: int) -> str:
-    """Shortened in the middle, since both ends of a path tell more than its middle: whole folders go first."""
+    """Shortened in the middle, since both ends of a path tell more than its middle: whole folders
+    go first.
+    """
     if len(text) <= width:
         return text
     first, *rest = text.split("/")
@@ -65,7 +87,9 @@ def clipped(text: str, width: int) -> str:
         if len(shorter) <= width:
             return shorter
     left = max((width - 3) // 3, 0)
-    return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
+    return (
+        f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}" if width > 6 else text[:width]
+    )
 
 
 def shortened(sentence: str, width: int) -> str:
@@ -79,7 +103,9 @@ def shortened(sentence: str, width: int) -> str:
 
 
 def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
-    """A sentence in lines of at most `width`, broken between words only (a path is never broken)."""
+    """A sentence in lines of at most `width`, broken between words only (a path is never
+    broken).
+    """
     if len(sentence) <= width:
         return [sentence]
     lines = [sentence[: len(sentence) - len(sentence.lstrip(" "))]]
@@ -93,7 +119,9 @@ def wrapped(sentence: str, width: int, indent: str = "  ") -> list[str]:
 
 
 def with_command(sentence: str, width: int, indent: str = "  ") -> list[str]:
-    """The same of a sentence that may end in a command of ours, which stands whole on a line of its own then: it can be pasted."""
+    """The same of a sentence that may end in a command of ours, which stands whole on a line of its
+    own then: it can be pasted.
+    """
     before, mark, command = sentence.rpartition(": toolkit ")
     if not mark or len(sentence) <= width:
         return wrapped(sentence, width, indent)
@@ -130,14 +158,36 @@ def error(problem: ToolkitError, advised: Callable[[str], str] = str) -> list[st
     else:
         lines = [line(problem.template.format(**_facts(problem)))]
     hint = line(advised(problem.hint.format(**_facts(problem))))
-    return [f"error: {lines[0]}", *(f"       {one}" for one in lines[1:]), *([f"hint: {hint}"] if hint else [])]
+    return [
+        f"error: {lines[0]}",
+        *(f"       {one}" for one in lines[1:]),
+        *([f"hint: {hint}"] if hint else []),
+    ]
 
 
-_SENTENCES = frozenset((
-    "problem", "next", "reason", "fetch", "profile", "option", "where", "what", "call", "owner", "since", "command", "denied", "off",
-))  # fmt: skip
+_SENTENCES = frozenset(
+    (
+        "problem",
+        "next",
+        "reason",
+        "fetch",
+        "profile",
+        "option",
+        "where",
+        "what",
+        "call",
+        "owner",
+        "since",
+        "command",
+        "denied",
+        "off",
+    )
+)
 
 
 def _facts(problem: ToolkitError) -> dict[str, str]:
     """Names are quoted; sentences of our own or of git's are only made harmless."""
-    return {name: line(fact) if name in _SENTENCES else quote(fact) for name, fact in problem.facts.items()}
+    return {
+        name: line(fact) if name in _SENTENCES else quote(fact)
+        for name, fact in problem.facts.items()
+    }

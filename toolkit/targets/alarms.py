@@ -10,22 +10,37 @@ from toolkit.ports.aws.client import Aws
 
 LONGEST = 200
 """So many characters of an alarm's reason are told."""
-STATEMENT = Statement("see which alarms ring; for composite ones AWS knows no narrower resource", ("cloudwatch:DescribeAlarms",))
+STATEMENT = Statement(
+    "see which alarms ring; for composite ones AWS knows no narrower resource",
+    ("cloudwatch:DescribeAlarms",),
+)
 """What a kind that looks at alarms needs."""
 
 About = Callable[[Alarm], bool] | Mapping[str, str]
-"""Whether an alarm that nobody has named is about the thing: by dimensions, of which one of its metrics must have all."""
+"""Whether an alarm that nobody has named is about the thing: by dimensions, of which one of its
+metrics must have all.
+"""
 
 
 def signs(aws: Aws, named: Sequence[str], about: About) -> list[Sign]:
-    """A sign for each alarm that rings and is `named` or about the thing, and for each named one that tells nothing; one `ok` if there are
-    named ones and all are well. None for somebody who has named none, where none rings. Raises CloudError."""
+    """A sign for each alarm that rings and is `named` or about the thing, and for each named one
+    that tells nothing; one `ok` if there are named ones and all are well. None for somebody who has
+    named none, where none rings. Raises CloudError.
+    """
     ringing = alarms.in_alarm(aws)
     return told(named, alarms.named(aws, named) if named else {}, ringing, about)
 
 
-def told(named: Sequence[str], known: Mapping[str, Alarm], ringing: Sequence[Alarm], about: About, also: Sequence[str] = ()) -> list[Sign]:
-    """The same, of what was read; `known` are those of the `named` ones, and of those that AWS itself names (`also`), that are there."""
+def told(
+    named: Sequence[str],
+    known: Mapping[str, Alarm],
+    ringing: Sequence[Alarm],
+    about: About,
+    also: Sequence[str] = (),
+) -> list[Sign]:
+    """The same, of what was read; `known` are those of the `named` ones, and of those that AWS
+    itself names (`also`), that are there.
+    """
     wanted = dict.fromkeys((*named, *also))
     rings = {one.name: one for one in ringing if one.name in wanted or _is_about(one, about)}
     rings |= {name: one for name, one in known.items() if one.state == "ALARM"}
@@ -33,31 +48,58 @@ def told(named: Sequence[str], known: Mapping[str, Alarm], ringing: Sequence[Ala
     for name in wanted:
         if name not in rings and name not in known:
             found.append(
-                _absent(name, "correct `alarms` in rules.toml" if name in named else "create it, or take its name out of the service")
+                _absent(
+                    name,
+                    (
+                        "correct `alarms` in rules.toml"
+                        if name in named
+                        else "create it, or take its name out of the service"
+                    ),
+                )
             )
         elif name not in rings and known[name].state != "OK":
             found.append(_silent(known[name]))
     if wanted and not found:
-        found.append(Sign("alarms", "ok", f"{len(wanted)} alarm{'' if len(wanted) == 1 else 's'} OK"))
+        found.append(
+            Sign("alarms", "ok", f"{len(wanted)} alarm{'' if len(wanted) == 1 else 's'} OK")
+        )
     return found
 
 
 def _is_about(alarm: Alarm, about: About) -> bool:
-    """One that only scales is nobody's trouble: a service that has little to do rings for fewer tasks."""
+    """One that only scales is nobody's trouble: a service that has little to do rings for fewer
+    tasks.
+    """
     return not alarm.scales and (alarm.about(about) if isinstance(about, Mapping) else about(alarm))
 
 
 def _rings(alarm: Alarm) -> Sign:
-    return Sign(f"alarm {alarm.name}", "failing", "ALARM", alarm.since, _clipped(alarm.reason) or "it rings", _history(alarm.name))
+    return Sign(
+        f"alarm {alarm.name}",
+        "failing",
+        "ALARM",
+        alarm.since,
+        _clipped(alarm.reason) or "it rings",
+        _history(alarm.name),
+    )
 
 
 def _silent(alarm: Alarm) -> Sign:
     cause = _clipped(alarm.reason) or "it has not enough data"
-    return Sign(f"alarm {alarm.name}", "warning", "insufficient data", alarm.since, cause, _history(alarm.name))
+    return Sign(
+        f"alarm {alarm.name}",
+        "warning",
+        "insufficient data",
+        alarm.since,
+        cause,
+        _history(alarm.name),
+    )
 
 
 def _absent(name: str, command: str) -> Sign:
-    return Sign(f"alarm {name}", "failing", "missing", cause=f"there is no alarm {name}", next=command)
+    return Sign(
+        f"alarm {name}", "failing", "missing", cause=f"there is no alarm {name}", next=command
+    )
 
 
 def _history(name: str) -> str:

@@ -1,4 +1,6 @@
-"""A container image that runs as an ECS service. What it takes to deploy one is in the folder `ecs`."""
+"""A container image that runs as an ECS service. What it takes to deploy one is in the folder
+`ecs`.
+"""
 
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -33,11 +35,18 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the image is built."""
 
     context: Annotated[base.Folder, Meta(description="The folder that is sent to the build.")] = "."
-    dockerfile: Annotated[base.Folder | None, Meta(description="The Dockerfile; the one in the context if not given.")] = None
+    dockerfile: Annotated[
+        base.Folder | None, Meta(description="The Dockerfile; the one in the context if not given.")
+    ] = None
     platform: Annotated[base.Text | None, Meta(description="For example `linux/amd64`.")] = None
     target: Annotated[base.Text | None, Meta(description="The stage to build.")] = None
     args: Annotated[
-        Mapping[str, str], Meta(description="Build arguments. No secrets. `{commit}` and `{version}` stand for what is built.")
+        Mapping[str, str],
+        Meta(
+            description=(
+                "Build arguments. No secrets. `{commit}` and `{version}` stand for what is built."
+            )
+        ),
     ] = {}
 
 
@@ -48,32 +57,62 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     service: Annotated[base.Text, Meta(description="The ECS service's name.")]
     repository: Annotated[
         base.Text,
-        Meta(description="The ECR repository's name; `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME` or an ARN for another account's."),
+        Meta(
+            description=(
+                "The ECR repository's name; `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME` or an ARN"
+                " for another account's."
+            )
+        ),
     ]
-    build: Annotated[Build | None, Meta(description="How the image is built; without it an existing image is deployed.")] = None
+    build: Annotated[
+        Build | None,
+        Meta(description="How the image is built; without it an existing image is deployed."),
+    ] = None
     container: Annotated[
         base.Text | None,
-        Meta(description="The container that gets the image, else all with one of the repository; targets of one service name their own."),
+        Meta(
+            description=(
+                "The container that gets the image, else all with one of the repository; targets of"
+                " one service name their own."
+            )
+        ),
     ] = None
-    env: Annotated[Mapping[str, str], Meta(description="Environment variables to set in the container. No secrets.")] = {}
-    secrets: Annotated[Mapping[str, str], Meta(description="Variable -> ARN of a secret or parameter, never a value.")] = {}
+    env: Annotated[
+        Mapping[str, str],
+        Meta(description="Environment variables to set in the container. No secrets."),
+    ] = {}
+    secrets: Annotated[
+        Mapping[str, str],
+        Meta(description="Variable -> ARN of a secret or parameter, never a value."),
+    ] = {}
     min_tasks: Annotated[
         int,
         Meta(
             ge=0,
-            description="`health` calls it failing if fewer tasks are wanted of the service, and a deploy is unhealthy if none are;"
-            " 0 for one that may be scaled to none.",
+            description=(
+                "`health` calls it failing if fewer tasks are wanted of the service, and a deploy"
+                " is unhealthy if none are; 0 for one that may be scaled to none."
+            ),
         ),
     ] = 1
     roles: Annotated[
-        tuple[base.Role, ...], Meta(description="The names of the task's roles, with their paths: `permissions` allows no others.")
+        tuple[base.Role, ...],
+        Meta(
+            description=(
+                "The names of the task's roles, with their paths: `permissions` allows no others."
+            )
+        ),
     ] = ()
 
 
 def dockerfile(settings: Settings) -> tuple[str, str] | None:
     """Its context and Dockerfile, if toolkit builds it."""
     build = settings.build
-    return None if build is None else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+    return (
+        None
+        if build is None
+        else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
+    )
 
 
 def inputs(settings: Settings) -> Inputs:
@@ -83,23 +122,31 @@ def inputs(settings: Settings) -> Inputs:
         return Inputs()
     context, file = found
     ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
-    return Inputs(files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),))
+    return Inputs(
+        files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
+    )
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
-    """Its repository, and the service with its cluster; what is deployed there is an update of the service."""
+    """Its repository, and the service with its cluster; what is deployed there is an update of the
+    service.
+    """
     hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in settings.health)
     detail = {
-        "cluster": settings.cluster, "repository": settings.repository, "container": settings.container or "app",
+        "cluster": settings.cluster,
+        "repository": settings.repository,
+        "container": settings.container or "app",
         "hosts": " ".join(host for host in hosts if host),
-    }  # fmt: skip
+    }
     return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
 
 
 def writes(settings: Settings) -> tuple[Written, ...]:
     """The service's task, or the one container of it that is named."""
     cluster = settings.cluster.rpartition(":cluster/")[2]
-    return (Written("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),)
+    return (
+        Written("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),
+    )
 
 
 def command(target: str, settings: Settings) -> str | None:
@@ -113,21 +160,29 @@ def services() -> tuple[str, ...]:
 
 
 def preview(job: Job, world: "World") -> Preview:
-    """Image, service and task definition are looked at; what ECS would refuse, or could not run, is refused here."""
+    """Image, service and task definition are looked at; what ECS would refuse, or could not run, is
+    refused here.
+    """
     from toolkit.targets.ecs import survey
 
     return survey.preview(job, world)
 
 
 def apply(job: Job, world: "World", report: base.Report) -> None:
-    """Build and push the image unless it is there, register a task definition with it, move the service to that."""
+    """Build and push the image unless it is there, register a task definition with it, move the
+    service to that.
+    """
     from toolkit.targets.ecs import release
 
     release.apply(job, world, report)
 
 
-def observe(job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
-    """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image, and their targets are healthy."""
+def observe(
+    job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
+) -> Seen:
+    """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image, and
+    their targets are healthy.
+    """
     from toolkit.targets.ecs import watch
 
     return watch.observe(job, receipt, world, before)
@@ -141,7 +196,9 @@ def abandon(job: Job, receipt: Mapping[str, Any], world: "World", report: base.R
 
 
 def live(job: Job, world: "World") -> Live | None:
-    """What runs, from the tags of the running task definition: they are the truth, for they change in the moment the image does."""
+    """What runs, from the tags of the running task definition: they are the truth, for they change
+    in the moment the image does.
+    """
     from toolkit.targets.ecs import watch
 
     return watch.live(job, world)

@@ -1,8 +1,10 @@
-"""What a kind must offer. A kind is a module; its settings are a struct, so that they are checked when rules.toml is loaded.
+"""What a kind must offer. A kind is a module; its settings are a struct, so that they are checked
+when rules.toml is loaded.
 
-A deploy of one target is four questions to its kind. `preview` (reads only) says what would be done and refuses what can be known
-to fail. `apply` does it, up to the point where the cloud has taken over. `observe` (reads only) says how that went, again and again,
-and after a crash from the journal's facts alone. `abandon` stops what can no longer succeed.
+A deploy of one target is four questions to its kind. `preview` (reads only) says what would be done
+and refuses what can be known to fail. `apply` does it, up to the point where the cloud has taken
+over. `observe` (reads only) says how that went, again and again, and after a crash from the
+journal's facts alone. `abandon` stops what can no longer succeed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +19,23 @@ if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
     from toolkit.ports.world import World
 
 Text = Annotated[str, Meta(min_length=1)]
-Duration = Annotated[str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')]
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s@]+$", description="An http or https address, without a user name.")]
-Folder = Annotated[str, Meta(min_length=1, pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))", description="A path from the repository's root.")]
+Duration = Annotated[
+    str, Meta(pattern=r"^(?=.)(?:\d+h)?(?:\d+m)?(?:\d+s)?$", description='A time such as "1m30s".')
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s@]+$", description="An http or https address, without a user name."
+    ),
+]
+Folder = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))",
+        description="A path from the repository's root.",
+    ),
+]
 
 
 Role = Annotated[str, Meta(pattern=r"^[\w+=,.@/-]{1,576}$", description="The name of an IAM role.")]
@@ -30,19 +46,39 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Watched(Settings, frozen=True, kw_only=True):
-    """The settings of a kind that can be looked at when it is live. They say how to look, never what is deployed."""
+    """The settings of a kind that can be looked at when it is live. They say how to look, never
+    what is deployed.
+    """
 
-    health: Annotated[tuple[Url, ...], Meta(description="Addresses that must answer: after a deploy, and for `health`.")] = ()
-    alarms: Annotated[tuple[Text, ...], Meta(description="CloudWatch alarms that are about it, besides those that name it.")] = ()
-    checks: Annotated[tuple[Text, ...], Meta(description="The checks, by name or tag, that decide about a deploy of it.")] = ()
+    health: Annotated[
+        tuple[Url, ...],
+        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
+    ] = ()
+    alarms: Annotated[
+        tuple[Text, ...],
+        Meta(description="CloudWatch alarms that are about it, besides those that name it."),
+    ] = ()
+    checks: Annotated[
+        tuple[Text, ...],
+        Meta(description="The checks, by name or tag, that decide about a deploy of it."),
+    ] = ()
     settle: Annotated[
         Duration,
         Meta(
-            description="The grace period: how long addresses, checks and alarms may be wrong after a deploy."
-            " With `alarms` all of it is waited for: they take a while to ring."
+            description=(
+                "The grace period: how long addresses, checks and alarms may be wrong after a"
+                " deploy. With `alarms` all of it is waited for: they take a while to ring."
+            )
         ),
     ] = "1m"
-    bake: Annotated[Duration, Meta(description="How long it has to stay good after that: addresses, checks, alarms, and what runs.")] = "0s"
+    bake: Annotated[
+        Duration,
+        Meta(
+            description=(
+                "How long it has to stay good after that: addresses, checks, alarms, and what runs."
+            )
+        ),
+    ] = "0s"
 
 
 LOOKING = (*Watched.__struct_fields__, "min_tasks", "roles")
@@ -69,22 +105,31 @@ class Report(Protocol):
         """A line that the person has to see at once."""
 
     def intend(self, call: str, **what: str) -> None:
-        """Write down that this call comes next. To be said right before each call that changes something outside of this machine.
+        """Write down that this call comes next. To be said right before each call that changes
+        something outside of this machine.
 
         Raises Stopped or LockLost if it must not be made any more.
         """
 
     def prepare(self, call: str, **what: str) -> None:
-        """The same for a call after which everything that runs is as it was: an upload, a revision that nothing uses yet."""
+        """The same for a call after which everything that runs is as it was: an upload, a revision
+        that nothing uses yet.
+        """
 
     def turned_away(self) -> None:
-        """To be said where the cloud has refused the last call that was intended, so that it certainly had no effect."""
+        """To be said where the cloud has refused the last call that was intended, so that it
+        certainly had no effect.
+        """
 
     def keep(self, **facts: Any) -> None:
-        """Write down what the cloud answered: JSON values, no secrets. They are in `receipt` from now on."""
+        """Write down what the cloud answered: JSON values, no secrets. They are in `receipt` from
+        now on.
+        """
 
     def consent(self, question: str, flag: str) -> None:
-        """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it names the flag that says yes in advance."""
+        """Ask a person, default No. Raises Refused if the answer is no, or nobody is there; it
+        names the flag that says yes in advance.
+        """
 
     def check(self) -> None:
         """Raises Stopped if the run is to stop: for work on this machine that takes long."""
@@ -103,11 +148,17 @@ class Kind(Protocol):
     deadline_s: int
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
     program: bool
-    """Whether what answers at its `health` addresses is its own program, also where another target names the same address."""
+    """Whether what answers at its `health` addresses is its own program, also where another target
+    names the same address.
+    """
     by_image: bool
-    """Whether an image that a person names can be deployed in place of what lies in the working tree."""
+    """Whether an image that a person names can be deployed in place of what lies in the working
+    tree.
+    """
     restores_with: str
-    """What its command needs besides, with a space before it, to put back what somebody has changed outside of toolkit."""
+    """What its command needs besides, with a space before it, to put back what somebody has changed
+    outside of toolkit.
+    """
     Settings: Any
     """The struct that its settings are checked with."""
 
@@ -118,29 +169,40 @@ class Kind(Protocol):
         """The targets that a target of this kind covers."""
 
     def dockerfile(self, settings: Any) -> tuple[str, str] | None:
-        """The build context and the Dockerfile that it is built from, from the repository's root; None if it is built otherwise."""
+        """The build context and the Dockerfile that it is built from, from the repository's root;
+        None if it is built otherwise.
+        """
 
     def inputs(self, settings: Any) -> Inputs:
-        """What it is built from, besides what its rules match. Pure: settings may hold variables that are not filled in yet."""
+        """What it is built from, besides what its rules match. Pure: settings may hold variables
+        that are not filled in yet.
+        """
 
     def linked(self, path: str, text: str) -> tuple[str, ...]:
-        """The files and folders that one of its inputs' `files` refers to, from the repository's root. Pure; for any text."""
+        """The files and folders that one of its inputs' `files` refers to, from the repository's
+        root. Pure; for any text.
+        """
 
     def wanted(self, settings: Any) -> tuple[Wanted, ...]:
         """What the sandbox has to make before it can be deployed there."""
 
     def writes(self, settings: Any) -> tuple[Written, ...]:
-        """What it changes, by name, as rules.toml has it: two targets must not change the same. Pure."""
+        """What it changes, by name, as rules.toml has it: two targets must not change the same.
+        Pure.
+        """
 
     def instructions(self, settings: Any) -> str | None:
         """What a person has to do, where only a person can deploy it."""
 
     def sources(self, settings: Any) -> tuple[str, ...]:
-        """The files and folders, from the repository's root, that say which images its deploy builds besides `dockerfile`: a CDK app, a
-        template."""
+        """The files and folders, from the repository's root, that say which images its deploy
+        builds besides `dockerfile`: a CDK app, a template.
+        """
 
     def aliases(self, settings: Any) -> tuple[str, ...]:
-        """What it is called where it is deployed, if a person may name it so on the command line, too."""
+        """What it is called where it is deployed, if a person may name it so on the command line,
+        too.
+        """
 
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
@@ -149,28 +211,43 @@ class Kind(Protocol):
         """Why this version of toolkit cannot deploy it, None if it can."""
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
-        """Why an older version of it cannot be put back by `rollback`, and what to do instead; None if it can."""
+        """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
+        if it can.
+        """
 
-    def kept(self, job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
-        """Of each of these good deploys (`detail` of its record), whether what it put there can be put back still. Reads only.
+    def kept(
+        self, job: Job, details: Sequence[Mapping[str, str]], world: "World"
+    ) -> tuple[bool | None, ...]:
+        """Of each of these good deploys (`detail` of its record), whether what it put there can be
+        put back still. Reads only.
 
         False where something that it needs is gone, None where nobody could tell.
         """
 
     def services(self) -> tuple[str, ...]:
-        """The AWS services that it calls, in boto3's names, so that their clients can be made beforehand."""
+        """The AWS services that it calls, in boto3's names, so that their clients can be made
+        beforehand.
+        """
 
     def preview(self, job: Job, world: "World") -> Preview:
-        """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for what is known to fail."""
+        """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for
+        what is known to fail.
+        """
 
     def apply(self, job: Job, world: "World", report: Report) -> None:
-        """Make the calls of the preview, each after `report.intend`, until the cloud has accepted. Calls that were made before with this
-        job's token are found and not made again. Raises ToolkitError where the cloud refuses."""
+        """Make the calls of the preview, each after `report.intend`, until the cloud has accepted.
+        Calls that were made before with this job's token are found and not made again. Raises
+        ToolkitError where the cloud refuses.
+        """
 
-    def observe(self, job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
-        """How it stands, from the job, what was kept, and the cloud; never a guess: `unknown` where that is not enough.
+    def observe(
+        self, job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
+    ) -> Seen:
+        """How it stands, from the job, what was kept, and the cloud; never a guess: `unknown` where
+        that is not enough.
 
-        `before` is what was seen last by this process. Raises CloudError for a look that failed, which says nothing of the step.
+        `before` is what was seen last by this process. Raises CloudError for a look that failed,
+        which says nothing of the step.
         """
 
     def abandon(self, job: Job, receipt: Mapping[str, Any], world: "World", report: Report) -> None:
@@ -180,10 +257,12 @@ class Kind(Protocol):
         """What runs now, read from the cloud; None if nothing does."""
 
     def health(self, job: Job, world: "World", tell: Tell) -> Live | None:
-        """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that is known; returns what runs.
+        """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
+        is known; returns what runs.
 
-        It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises CloudError: what could not be looked
-        at is told as `unknown` with the reason (signs.py). An address of `health` is no part of it.
+        It is stopped waiting for at a deadline; what was not told by then is unknown. Never raises
+        CloudError: what could not be looked at is told as `unknown` with the reason (signs.py). An
+        address of `health` is no part of it.
         """
 
     def permissions(self, job: Job) -> tuple[Statement, ...]:
@@ -260,7 +339,9 @@ def reversible(settings: Settings) -> tuple[str, str] | None:
     return None
 
 
-def never_kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+def never_kept(
+    job: Job, details: Sequence[Mapping[str, str]], world: "World"
+) -> tuple[bool | None, ...]:
     """For a kind of which no older version is kept."""
     return tuple(False for _ in details)
 

@@ -34,7 +34,9 @@ class Settings(base.Watched, frozen=True, kw_only=True):
 
     function: Annotated[base.Text, Meta(description="The function's name.")]
     source: Annotated[base.Folder, Meta(description="The folder that is packed.")]
-    alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = "live"
+    alias: Annotated[base.Text, Meta(description="The alias that is moved to the new version.")] = (
+        "live"
+    )
 
 
 def runnable(settings: Settings) -> str | None:
@@ -55,7 +57,12 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
 def writes(settings: Settings) -> tuple[Written, ...]:
     """The function's code, whichever alias is moved to it."""
     words = settings.function.split(":")
-    return (Written("function", words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0]),)
+    return (
+        Written(
+            "function",
+            words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0],
+        ),
+    )
 
 
 def services() -> tuple[str, ...]:

@@ -33,7 +33,9 @@ permissions = base.no_permissions
 class Settings(base.Settings, frozen=True, kw_only=True):
     """Several targets under one name, such as the full infrastructure."""
 
-    members: Annotated[tuple[base.Text, ...], Meta(min_length=1, description="The targets that it covers.")]
+    members: Annotated[
+        tuple[base.Text, ...], Meta(min_length=1, description="The targets that it covers.")
+    ]
 
 
 def members(settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""Looking at something live: several questions side by side, each answer told when it comes, and none of them taken for good by silence."""
+"""Looking at something live: several questions side by side, each answer told when it comes, and
+none of them taken for good by silence.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -12,7 +14,9 @@ Question = Callable[[], Iterable[Sign]]
 
 
 def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
-    """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the sign if it cannot be answered."""
+    """Ask side by side, and wait for all. A question has a name (`targets`), which stands in the
+    sign if it cannot be answered.
+    """
     *others, last = questions
     asked = [Spare(partial(_ask, tell, what, question)) for what, question in others]
     for thread in asked:
@@ -29,13 +33,22 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
     except ToolkitError as problem:
         tell(unknown(what, problem))
     except Exception as bug:
-        tell(Sign(what, "unknown", cause=f"a bug in toolkit: {type(bug).__name__}", next="please report it"))
+        tell(
+            Sign(
+                what,
+                "unknown",
+                cause=f"a bug in toolkit: {type(bug).__name__}",
+                next="please report it",
+            )
+        )
 
 
 def unknown(what: str, problem: ToolkitError) -> Sign:
     """It could not be looked at, and why not."""
     unasked = problem.exit == Exit.CREDENTIALS
-    return Sign(what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked)
+    return Sign(
+        what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked
+    )
 
 
 def _short(problem: ToolkitError) -> str:

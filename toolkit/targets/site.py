@@ -34,7 +34,9 @@ class Settings(base.Watched, frozen=True, kw_only=True):
 
     source: Annotated[base.Folder, Meta(description="The folder with the built site.")]
     bucket: Annotated[base.Text, Meta(description="The bucket's name.")]
-    distribution: Annotated[base.Text | None, Meta(description="The CloudFront distribution's id.")] = None
+    distribution: Annotated[
+        base.Text | None, Meta(description="The CloudFront distribution's id.")
+    ] = None
 
 
 def runnable(settings: Settings) -> str | None:
@@ -58,7 +60,9 @@ def writes(settings: Settings) -> tuple[Written, ...]:
 
 
 def services() -> tuple[str, ...]:
-    """S3, CloudFront, and CloudWatch for its alarms. ACM is called in another region, by some sites only."""
+    """S3, CloudFront, and CloudWatch for its alarms. ACM is called in another region, by some sites
+    only.
+    """
     return ("s3", "cloudfront", "cloudwatch")
 
 

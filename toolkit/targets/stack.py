@@ -33,15 +33,32 @@ class Settings(base.Watched, frozen=True, kw_only=True):
     """One CloudFormation stack, from a CDK app or from a plain template."""
 
     stack: Annotated[base.Text, Meta(description="The stack's name.")]
-    cdk: Annotated[base.Folder | None, Meta(description="The folder with cdk.json. Either this or `template`.")] = None
-    template: Annotated[base.Folder | None, Meta(description="The template's file. Either this or `cdk`.")] = None
-    context: Annotated[Mapping[str, str], Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them.")] = {}
-    parameters: Annotated[Mapping[str, str], Meta(description="Template parameters. No secrets: use a dynamic reference.")] = {}
+    cdk: Annotated[
+        base.Folder | None, Meta(description="The folder with cdk.json. Either this or `template`.")
+    ] = None
+    template: Annotated[
+        base.Folder | None, Meta(description="The template's file. Either this or `cdk`.")
+    ] = None
+    context: Annotated[
+        Mapping[str, str],
+        Meta(description="Context values for the CDK app, as `cdk -c name=value` gives them."),
+    ] = {}
+    parameters: Annotated[
+        Mapping[str, str],
+        Meta(description="Template parameters. No secrets: use a dynamic reference."),
+    ] = {}
     pass_env: Annotated[
         tuple[Variable, ...],
-        Meta(description='Variables of your environment that the CDK app is given: names, or beginnings of names such as "TEAM_*".'),
+        Meta(
+            description=(
+                "Variables of your environment that the CDK app is given: names, or beginnings of"
+                ' names such as "TEAM_*".'
+            )
+        ),
     ] = ()
-    outputs: Annotated[tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")] = ()
+    outputs: Annotated[
+        tuple[str, ...], Meta(description="The outputs that may be shown after a deploy.")
+    ] = ()
 
 
 def problem(settings: Settings) -> str | None:
@@ -64,7 +81,9 @@ def inputs(settings: Settings) -> Inputs:
 
 
 def linked(path: str, text: str) -> tuple[str, ...]:
-    """The local files and folders that a template names: code, nested templates, what it includes."""
+    """The local files and folders that a template names: code, nested templates, what it
+    includes.
+    """
     from toolkit.targets.cloudformation import references
 
     return references.local(path, text)
@@ -78,7 +97,9 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
 def writes(settings: Settings) -> tuple[Written, ...]:
     """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
     name = settings.stack
-    return (Written("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),)
+    return (
+        Written("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),
+    )
 
 
 def sources(settings: Settings) -> tuple[str, ...]:
@@ -102,7 +123,9 @@ def services() -> tuple[str, ...]:
 
 
 def preview(job: Job, world: "World") -> Preview:
-    """What would be done: the template is read or synthesized, and compared with what the stack has."""
+    """What would be done: the template is read or synthesized, and compared with what the stack
+    has.
+    """
     from toolkit.targets.cloudformation import preview
 
     return preview.preview(job, world)
@@ -115,7 +138,9 @@ def apply(job: Job, world: "World", report: base.Report) -> None:
     deploy.apply(job, world, report)
 
 
-def observe(job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None) -> Seen:
+def observe(
+    job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
+) -> Seen:
     """How it stands, by the stack's events that bear our token."""
     from toolkit.targets.cloudformation import watch
 

@@ -1,4 +1,6 @@
-"""A check that something of AWS is there and can be reached with these credentials: a bucket, table, queue, topic, parameter or secret."""
+"""A check that something of AWS is there and can be reached with these credentials: a bucket,
+table, queue, topic, parameter or secret.
+"""
 
 from time import monotonic
 from typing import Annotated
@@ -18,7 +20,10 @@ class Settings(base.Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(?:bucket|table|queue|topic|parameter|secret):\S+$",
-            description="`bucket:NAME`, `table:NAME`, `queue:NAME`, `topic:NAME`, `parameter:NAME` or `secret:NAME`.",
+            description=(
+                "`bucket:NAME`, `table:NAME`, `queue:NAME`, `topic:NAME`, `parameter:NAME` or"
+                " `secret:NAME`."
+            ),
         ),
     ]
 
@@ -40,9 +45,13 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     what, _, name = settings.aws.partition(":")
     began = monotonic()
     try:
-        detail = Aside(lambda: presence.look(around.aws(around.place), what, name, around.place.account)).within(around.seconds)
+        detail = Aside(
+            lambda: presence.look(around.aws(around.place), what, name, around.place.account)
+        ).within(around.seconds)
     except Late:
-        raise Unreachable(call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s") from None
+        raise Unreachable(
+            call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s"
+        ) from None
     return base.Answer(monotonic() - began, detail=detail)
 
 

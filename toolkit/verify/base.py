@@ -1,4 +1,6 @@
-"""What a sort of check must offer. A sort is a module; its settings are a struct, so that they are checked when rules.toml is loaded."""
+"""What a sort of check must offer. A sort is a module; its settings are a struct, so that they are
+checked when rules.toml is loaded.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -17,17 +19,26 @@ if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
 Text = Annotated[str, Meta(min_length=1)]
 Captures = Annotated[
     Mapping[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text],
-    Meta(description="Name -> where in the answer its value is: a JSON path such as `$.token`, `header:NAME`, `cookie:NAME` or `body`."),
+    Meta(
+        description=(
+            "Name -> where in the answer its value is: a JSON path such as `$.token`,"
+            " `header:NAME`, `cookie:NAME` or `body`."
+        )
+    ),
 ]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The settings of one sort; `tags`, `needs`, `timeout` and the like are common to all and read apart."""
+    """The settings of one sort; `tags`, `needs`, `timeout` and the like are common to all and read
+    apart.
+    """
 
 
 class Around(Struct, frozen=True):
-    """What a check is asked with. `base` is the address that a path is put behind, `seconds` the time for one try; `stopped` says that
-    nobody waits any more. `root` is the folder of rules.toml, `log` where a child's output goes."""
+    """What a check is asked with. `base` is the address that a path is put behind, `seconds` the
+    time for one try; `stopped` says that nobody waits any more. `root` is the folder of rules.toml,
+    `log` where a child's output goes.
+    """
 
     policy: "Policy"
     aws: "Callable[[Place], Aws]"
@@ -41,7 +52,9 @@ class Around(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What came back: the conditions that do not hold, the values that were captured, and the answer's first lines for people."""
+    """What came back: the conditions that do not hold, the values that were captured, and the
+    answer's first lines for people.
+    """
 
     took_s: float
     misses: tuple[Miss, ...] = ()
@@ -66,10 +79,14 @@ class Sort(Protocol):
         """Whether it asks a path, and so each of an environment's `urls`."""
 
     def host(self, settings: Any) -> str:
-        """The host that it asks, as far as its settings say so; empty if they do not, or nothing is asked over the network."""
+        """The host that it asks, as far as its settings say so; empty if they do not, or nothing is
+        asked over the network.
+        """
 
     def ask(self, settings: Any, around: Around) -> Answer:
-        """Ask once; every name in the settings stands for its value by now. Raises ProbeError, CloudError, ProgramFailed for no answer."""
+        """Ask once; every name in the settings stands for its value by now. Raises ProbeError,
+        CloudError, ProgramFailed for no answer.
+        """
 
 
 def no_problem(settings: Any) -> str | None:

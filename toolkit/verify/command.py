@@ -1,4 +1,6 @@
-"""A suite that is there already, run as a child: newman, pytest, anything that exits with 0 where all is well."""
+"""A suite that is there already, run as a child: newman, pytest, anything that exits with 0 where
+all is well.
+"""
 
 import os
 from collections import deque
@@ -21,13 +23,23 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     """A program that must end with exit code 0."""
 
     command: Annotated[
-        tuple[base.Text, ...], Meta(min_length=1, description='The program and its arguments: `["npx", "newman", "run", "x.json"]`.')
+        tuple[base.Text, ...],
+        Meta(
+            min_length=1,
+            description='The program and its arguments: `["npx", "newman", "run", "x.json"]`.',
+        ),
     ]
     folder: Annotated[
         str,
-        Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$", description="Where it runs, from the folder of rules.toml."),
+        Meta(
+            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
+            description="Where it runs, from the folder of rules.toml.",
+        ),
     ] = "."
-    env: Annotated[Mapping[str, str], Meta(description='Environment variables for it, such as `{ BASE_URL = "{url}" }`.')] = {}
+    env: Annotated[
+        Mapping[str, str],
+        Meta(description='Environment variables for it, such as `{ BASE_URL = "{url}" }`.'),
+    ] = {}
 
 
 problem = base.no_problem
@@ -41,21 +53,35 @@ def asks(settings: Settings) -> str:
 
 
 def ask(settings: Settings, around: base.Around) -> base.Answer:
-    """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is what is run."""
+    """Run it to its end, or to the end of its time. It is no shell: what is written in `command` is
+    what is run.
+    """
     from toolkit.ports import files, process
 
     folder = os.path.join(around.root, settings.folder)
-    if not files.is_inside(os.path.join(folder, ""), around.root) and os.path.realpath(folder) != os.path.realpath(around.root):
-        raise ProbeRefused("`folder` leads out of the folder of rules.toml", "correct `folder` of the check")
+    if not files.is_inside(os.path.join(folder, ""), around.root) and os.path.realpath(
+        folder
+    ) != os.path.realpath(around.root):
+        raise ProbeRefused(
+            "`folder` leads out of the folder of rules.toml", "correct `folder` of the check"
+        )
     program = settings.command[0]
-    found = os.path.join(folder, program) if program.startswith(("./", "../")) else process.which(program)
+    found = (
+        os.path.join(folder, program)
+        if program.startswith(("./", "../"))
+        else process.which(program)
+    )
     if found is None or not os.path.exists(found):
         raise ProbeRefused(f"{program} is not on PATH", "install it where toolkit runs")
     began, last = monotonic(), deque[str](maxlen=LAST)
     try:
-        child = process.Talking([found, *settings.command[1:]], folder, process.child_environment(**settings.env))
+        child = process.Talking(
+            [found, *settings.command[1:]], folder, process.child_environment(**settings.env)
+        )
     except OSError as problem:
-        raise ProbeRefused(f"{program} could not be started: {problem.strerror or problem}") from None
+        raise ProbeRefused(
+            f"{program} could not be started: {problem.strerror or problem}"
+        ) from None
     for line in child.lines():
         if line is not None:
             text = line.decode("utf-8", "replace")
@@ -68,4 +94,9 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
             child.stop()
             raise ProbeError(f"it did not end within {around.seconds:.3g} s")
     misses = () if child.code == 0 else (Miss("exit code", "0", str(child.code)),)
-    return base.Answer(monotonic() - began, misses, shown=tuple(last) if misses else (), detail=f"exit code {child.code}")
+    return base.Answer(
+        monotonic() - began,
+        misses,
+        shown=tuple(last) if misses else (),
+        detail=f"exit code {child.code}",
+    )

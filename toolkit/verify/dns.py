@@ -12,7 +12,9 @@ from toolkit.verify import base
 class Addresses(Struct, frozen=True, forbid_unknown_fields=True):
     """What the name must stand for."""
 
-    addresses: Annotated[tuple[str, ...], Meta(description="These addresses and no others; any if not given.")] = ()
+    addresses: Annotated[
+        tuple[str, ...], Meta(description="These addresses and no others; any if not given.")
+    ] = ()
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):
@@ -43,5 +45,13 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     began = monotonic()
     found = dns.addresses(settings.dns, around.policy, around.seconds)
     wanted = tuple(sorted(settings.expect.addresses))
-    misses = () if not wanted or wanted == found else (Miss("addresses", ", ".join(wanted), ", ".join(found)),)
-    return base.Answer(monotonic() - began, misses, detail=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""))
+    misses = (
+        ()
+        if not wanted or wanted == found
+        else (Miss("addresses", ", ".join(wanted), ", ".join(found)),)
+    )
+    return base.Answer(
+        monotonic() - began,
+        misses,
+        detail=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""),
+    )

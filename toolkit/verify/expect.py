@@ -17,11 +17,20 @@ LONGEST = 300
 """Characters of a JSON path."""
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _LIST = re.compile(r"\[[^\[\]]*,[^\[\]]*\]")
-_TYPES = {"null": type(None), "boolean": bool, "number": (int, float), "string": str, "array": list, "object": dict}
+_TYPES = {
+    "null": type(None),
+    "boolean": bool,
+    "number": (int, float),
+    "string": str,
+    "array": list,
+    "object": dict,
+}
 
 
 class Want(Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition. All that is given must hold; a plain value instead of such a table is `equals`."""
+    """A condition. All that is given must hold; a plain value instead of such a table is
+    `equals`.
+    """
 
     equals: Any = UNSET
     not_: Any = msgspec.field(default=UNSET, name="not")
@@ -37,19 +46,38 @@ class Want(Struct, frozen=True, forbid_unknown_fields=True):
 class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     """What an answer must be like."""
 
-    status: Annotated[int | tuple[int, ...] | None, Meta(description="The status, or one of several; any 2xx if not given.")] = None
-    headers: Annotated[Mapping[str, Any], Meta(description='Header -> a value, or a condition such as `{ like = "text/*" }`.')] = {}
+    status: Annotated[
+        int | tuple[int, ...] | None,
+        Meta(description="The status, or one of several; any 2xx if not given."),
+    ] = None
+    headers: Annotated[
+        Mapping[str, Any],
+        Meta(description='Header -> a value, or a condition such as `{ like = "text/*" }`.'),
+    ] = {}
     json: Annotated[
         Mapping[str, Any],
-        Meta(description="JSON path -> a value, or a table of conditions: equals, not, min, max, length, contains, like, exists, type."),
+        Meta(
+            description=(
+                "JSON path -> a value, or a table of conditions: equals, not, min, max, length,"
+                " contains, like, exists, type."
+            )
+        ),
     ] = {}
     body: Annotated[Any, Meta(description="Text that the body must hold, or a condition.")] = None
-    within: Annotated[str | None, Meta(description='How long it may take at most, such as `"800ms"` or `"2s"`.')] = None
+    within: Annotated[
+        str | None, Meta(description='How long it may take at most, such as `"800ms"` or `"2s"`.')
+    ] = None
 
 
 def milliseconds(text: str) -> int | None:
     """`800ms`, `2s` in milliseconds, None if it is neither."""
-    number, unit = (text[:-2], 1) if text.endswith("ms") else (text[:-1], 1000) if text.endswith("s") else ("", 0)
+    number, unit = (
+        (text[:-2], 1)
+        if text.endswith("ms")
+        else (text[:-1], 1000)
+        if text.endswith("s")
+        else ("", 0)
+    )
     return int(number) * unit if number.isascii() and number.isdigit() and len(number) < 7 else None
 
 
@@ -69,7 +97,10 @@ def _wrong_want(one: Any) -> str | None:
         found = want(one)
     except msgspec.ValidationError as error:
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(Want))
-        return f"{str(error).partition(' - at')[0]} (a condition may have {known}; to expect a table, write {{ equals = … }})"
+        return (
+            f"{str(error).partition(' - at')[0]} (a condition may have {known}; to expect a table,"
+            " write { equals = … })"
+        )
     if found.type is not UNSET and found.type not in _TYPES:
         return f"{found.type!r} is no type of JSON; there are {', '.join(_TYPES)}"
     return None
@@ -85,20 +116,33 @@ def wrong_path(path: str) -> str | None:
     from jsonpath.exceptions import JSONPathError
 
     if _endless(path):
-        return f"{path!r} could take for ever on a hostile answer: only one `..` and one list, and neither `..` nor `$` in a filter"
+        return (
+            f"{path!r} could take for ever on a hostile answer: only one `..` and one list, and"
+            " neither `..` nor `$` in a filter"
+        )
     try:
         _compiled(path)
     except (JSONPathError, RecursionError) as error:
         hint = "; it begins with `$`: `$.status`" if not path.startswith("$") else ""
-        return f"{path!r} is no JSON path: {str(error).splitlines()[0] or type(error).__name__}{hint}"
+        return (
+            f"{path!r} is no JSON path: {str(error).splitlines()[0] or type(error).__name__}{hint}"
+        )
     return None
 
 
 def _endless(path: str) -> bool:
-    """Whether there are answers of a few kilobytes on which a path takes more than a few steps for each value in them."""
+    """Whether there are answers of a few kilobytes on which a path takes more than a few steps for
+    each value in them.
+    """
     bare = _QUOTED.sub("''", path)
     before, _, inside = bare.partition("?")
-    return len(path) > LONGEST or before.count("..") > 1 or ".." in inside or "$" in inside or len(_LIST.findall(bare)) > 1
+    return (
+        len(path) > LONGEST
+        or before.count("..") > 1
+        or ".." in inside
+        or "$" in inside
+        or len(_LIST.findall(bare)) > 1
+    )
 
 
 def _compiled(path: str) -> Any:
@@ -112,7 +156,8 @@ def _compiled(path: str) -> Any:
 
 
 def at(content: Found, path: str) -> Any:
-    """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there is none, or nobody can tell.
+    """What is at a JSON path: the value, a list of all if there may be several, or UNSET if there
+    is none, or nobody can tell.
 
     Raises ProbeError for what is no path with the values that were put into it.
     """
@@ -139,7 +184,9 @@ def of_value(what: str, value: Any, wanted: Want) -> Iterator[Miss]:
     """The parts of a condition that do not hold for a value; UNSET is one that is not there."""
     if value is UNSET or not wanted.exists:
         if (value is not UNSET) != wanted.exists:
-            yield Miss(what, shown_want(wanted), "nothing is there" if value is UNSET else shown(value))
+            yield Miss(
+                what, shown_want(wanted), "nothing is there" if value is UNSET else shown(value)
+            )
         return
     if not all(_holds(wanted, value)):
         yield Miss(what, shown_want(wanted), shown(value))
@@ -186,7 +233,9 @@ def _contains(value: Any, part: Any) -> bool:
 def of_headers(headers: Sequence[tuple[str, str]], wanted: Mapping[str, Any]) -> Iterator[Miss]:
     """The header conditions that do not hold; of several headers of one name one has to fit."""
     for name, one in wanted.items():
-        values: list[Any] = [value for key, value in headers if key.lower() == name.lower()] or [UNSET]
+        values: list[Any] = [value for key, value in headers if key.lower() == name.lower()] or [
+            UNSET
+        ]
         misses = [list(of_value(f"header {name}", value, want(one))) for value in values]
         if all(misses):
             yield misses[0][0]
@@ -195,7 +244,9 @@ def of_headers(headers: Sequence[tuple[str, str]], wanted: Mapping[str, Any]) ->
 def of_body(text: str, wanted: Any) -> Iterator[Miss]:
     """The conditions on a body's text; a plain text is one that it must hold."""
     if wanted is not None:
-        yield from of_value("body", text, Want(contains=wanted) if isinstance(wanted, str) else want(wanted))
+        yield from of_value(
+            "body", text, Want(contains=wanted) if isinstance(wanted, str) else want(wanted)
+        )
 
 
 def of_status(status: int, wanted: int | tuple[int, ...] | None) -> Iterator[Miss]:
@@ -204,7 +255,11 @@ def of_status(status: int, wanted: int | tuple[int, ...] | None) -> Iterator[Mis
         if not 200 <= status < 300:
             yield Miss("status", "2xx", str(status))
     elif status not in ((wanted,) if isinstance(wanted, int) else wanted):
-        yield Miss("status", str(wanted) if isinstance(wanted, int) else " or ".join(map(str, wanted)), str(status))
+        yield Miss(
+            "status",
+            str(wanted) if isinstance(wanted, int) else " or ".join(map(str, wanted)),
+            str(status),
+        )
 
 
 def of_time(took_s: float, within: str | None) -> Iterator[Miss]:
@@ -228,7 +283,9 @@ def text(body: bytes) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for people, in one line. It is cut where nothing in it is secret any more (`verify.tries`)."""
+    """A value for people, in one line. It is cut where nothing in it is secret any more
+    (`verify.tries`).
+    """
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -237,9 +294,14 @@ def shown_want(wanted: Want) -> str:
     if not wanted.exists:
         return "nothing"
     words = {
-        "equals": (wanted.equals, "{}"), "not": (wanted.not_, "not {}"), "min": (wanted.min, "at least {}"),
-        "max": (wanted.max, "at most {}"), "length": (wanted.length, "{} items"), "contains": (wanted.contains, "{} in it"),
-        "like": (wanted.like, "like {}"), "type": (wanted.type, "a value of type {}"),
-    }  # fmt: skip
+        "equals": (wanted.equals, "{}"),
+        "not": (wanted.not_, "not {}"),
+        "min": (wanted.min, "at least {}"),
+        "max": (wanted.max, "at most {}"),
+        "length": (wanted.length, "{} items"),
+        "contains": (wanted.contains, "{} in it"),
+        "like": (wanted.like, "like {}"),
+        "type": (wanted.type, "a value of type {}"),
+    }
     said = [form.format(shown(value)) for value, form in words.values() if value is not UNSET]
     return ", ".join(said) or "something"

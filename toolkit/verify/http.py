@@ -1,4 +1,6 @@
-"""A check of an HTTP address: method, headers and body; expected status, headers, content and time; values for later checks."""
+"""A check of an HTTP address: method, headers and body; expected status, headers, content and time;
+values for later checks.
+"""
 
 import json
 import re
@@ -26,7 +28,10 @@ Request = Annotated[
     str,
     Meta(
         pattern=r"^[A-Z]{3,10} (?:/|https?://|\{)[^\s]*$",
-        description="A method and an address: `GET https://api.example.com/health`, or a path that is put behind each of `urls`.",
+        description=(
+            "A method and an address: `GET https://api.example.com/health`, or a path that is put"
+            " behind each of `urls`."
+        ),
     ),
 ]
 
@@ -56,7 +61,8 @@ def wrong_captures(captures: Mapping[str, str]) -> str | None:
     for name, where in captures.items():
         if not _WHERE.fullmatch(where):
             return (
-                f"capture.{name}: {where!r} is no place in an answer; write a JSON path (`$.token`), `header:NAME`, `cookie:NAME` or `body`"
+                f"capture.{name}: {where!r} is no place in an answer; write a JSON path"
+                " (`$.token`), `header:NAME`, `cookie:NAME` or `body`"
             )
         wrong = expect.wrong_path(where) if where.startswith("$") else None
         if wrong:
@@ -83,10 +89,17 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     """Send it once, and judge what comes back."""
     from toolkit.ports.net import http
 
-    answered = http.ask(asked(settings, around.base), around.policy, around.seconds, around.jar, settings.follow)
+    answered = http.ask(
+        asked(settings, around.base), around.policy, around.seconds, around.jar, settings.follow
+    )
     values, missing = _captured(settings.capture, answered)
-    misses = (*_misses(settings.expect, answered), *(missing if not _unexpected(settings.expect, answered) else ()))
-    return base.Answer(answered.took_s, misses, values, lines(answered.body) if misses else (), _detail(answered))
+    misses = (
+        *_misses(settings.expect, answered),
+        *(missing if not _unexpected(settings.expect, answered) else ()),
+    )
+    return base.Answer(
+        answered.took_s, misses, values, lines(answered.body) if misses else (), _detail(answered)
+    )
 
 
 def asked(settings: Settings, where: str) -> "Asked":
@@ -96,8 +109,15 @@ def asked(settings: Settings, where: str) -> "Asked":
     method, _, address = settings.http.partition(" ")
     url = where.rstrip("/") + address if base.is_path(address) else address
     body, kind = _content(settings)
-    headers = {"User-Agent": _AGENT, "Accept": "*/*", **({"Content-Type": kind} if kind else {}), **settings.headers}
-    return http.Asked(method, url, headers, body, frozenset(name.lower() for name in settings.headers))  # any of them may hold a token
+    headers = {
+        "User-Agent": _AGENT,
+        "Accept": "*/*",
+        **({"Content-Type": kind} if kind else {}),
+        **settings.headers,
+    }
+    return http.Asked(
+        method, url, headers, body, frozenset(name.lower() for name in settings.headers)
+    )  # any of them may hold a token
 
 
 def _content(settings: Settings) -> tuple[bytes | None, str]:
@@ -106,11 +126,17 @@ def _content(settings: Settings) -> tuple[bytes | None, str]:
         return msgspec.json.encode(settings.json), "application/json"
     if settings.form is not None:
         return urlencode(settings.form).encode(), "application/x-www-form-urlencoded"
-    return (None, "") if settings.body is None else (settings.body.encode(), "text/plain; charset=utf-8")
+    return (
+        (None, "")
+        if settings.body is None
+        else (settings.body.encode(), "text/plain; charset=utf-8")
+    )
 
 
 def _misses(wanted: Expect, answered: "Answered") -> Iterator[Miss]:
-    """What does not hold; the content of an answer with a wrong status is not looked at, for it is another thing."""
+    """What does not hold; the content of an answer with a wrong status is not looked at, for it is
+    another thing.
+    """
     wrong = list(expect.of_status(answered.status, wanted.status))
     yield from wrong
     yield from expect.of_time(answered.took_s, wanted.within)
@@ -131,16 +157,28 @@ def of_content(body: bytes, wanted: Mapping[str, Any], cut: bool = False) -> Ite
         return
     content = expect.parsed(body)
     if content is UNSET:
-        found = "more than is read of it" if cut else expect.shown(expect.text(body)) if body else "nothing"
+        found = (
+            "more than is read of it"
+            if cut
+            else expect.shown(expect.text(body))
+            if body
+            else "nothing"
+        )
         yield Miss("body", "JSON", found)
     else:
         yield from expect.of_json(content, wanted)
 
 
-def _captured(wanted: Mapping[str, str], answered: "Answered") -> tuple[dict[str, str], tuple[Miss, ...]]:
+def _captured(
+    wanted: Mapping[str, str], answered: "Answered"
+) -> tuple[dict[str, str], tuple[Miss, ...]]:
     content = expect.parsed(answered.body)
     found = {name: _value(where, answered, content) for name, where in wanted.items()}
-    missing = tuple(Miss(where, f"a value for {{{name}}}", "nothing is there") for name, where in wanted.items() if found[name] is None)
+    missing = tuple(
+        Miss(where, f"a value for {{{name}}}", "nothing is there")
+        for name, where in wanted.items()
+        if found[name] is None
+    )
     return {name: value for name, value in found.items() if value is not None}, missing
 
 
@@ -171,31 +209,49 @@ def _cookie(name: str, answered: "Answered") -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """A captured value as text that can be sent, None if there is none: JSON may have halves of characters, which cannot."""
+    """A captured value as text that can be sent, None if there is none: JSON may have halves of
+    characters, which cannot.
+    """
     if value is UNSET or value is None:
         return None
-    found = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    found = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    )
     return found.encode("utf-8", "replace").decode()
 
 
 def lines(body: bytes) -> tuple[str, ...]:
-    """The first lines of an answer, for people. They are cut where nothing in them is secret any more (`verify.tries`)."""
+    """The first lines of an answer, for people. They are cut where nothing in them is secret any
+    more (`verify.tries`).
+    """
     found = expect.text(body).splitlines()
     return (*found[:LINES], *(("...",) if len(found) > LINES else ()))
 
 
 def _detail(answered: "Answered") -> str:
     went = (
-        f" after {len(answered.redirects)} redirects" if len(answered.redirects) > 1 else " after a redirect" if answered.redirects else ""
+        f" after {len(answered.redirects)} redirects"
+        if len(answered.redirects) > 1
+        else " after a redirect"
+        if answered.redirects
+        else ""
     )
     return f"{answered.status} in {answered.took_s * 1000:.0f}ms{went}"
 
 
 def reachable(url: str, around: base.Around) -> tuple["Answered", Any]:
-    """The answer of a health address, and the JSON in it (UNSET if it is none). Raises ProbeError, also for a status that is not 2xx."""
+    """The answer of a health address, and the JSON in it (UNSET if it is none). Raises ProbeError,
+    also for a status that is not 2xx.
+    """
     from toolkit.ports.net import http
 
-    answered = http.ask(http.Asked("GET", url, {"User-Agent": _AGENT, "Accept": "*/*"}), around.policy, around.seconds)
+    answered = http.ask(
+        http.Asked("GET", url, {"User-Agent": _AGENT, "Accept": "*/*"}),
+        around.policy,
+        around.seconds,
+    )
     for miss in expect.of_status(answered.status, None):
         raise ProbeError(f"it answers with status {miss.found}")
     return answered, expect.parsed(answered.body)

@@ -8,12 +8,15 @@ from toolkit.errors import Refused
 from toolkit.model import Check, Place
 
 Spot = tuple[str, Place, str]
-"""Where a check is done: its base address, the place, and what to call that where there are several."""
+"""Where a check is done: its base address, the place, and what to call that where there are
+several.
+"""
 
 
 class Task(Struct, frozen=True):
-    """One check at one place. `needs` are tasks that have to have passed, `after` such that only come first; `gives` are those of them that
-    give it values."""
+    """One check at one place. `needs` are tasks that have to have passed, `after` such that only
+    come first; `gives` are those of them that give it values.
+    """
 
     name: str
     check: Check
@@ -30,8 +33,11 @@ class Task(Struct, frozen=True):
         return self.needs | self.after | self.gives
 
 
-def closure(wanted: Collection[str], checks: Mapping[str, Check], waits: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """The wanted checks, and all that they need, in the file's order; with what cleans up after them.
+def closure(
+    wanted: Collection[str], checks: Mapping[str, Check], waits: Mapping[str, Collection[str]]
+) -> tuple[str, ...]:
+    """The wanted checks, and all that they need, in the file's order; with what cleans up after
+    them.
 
     `waits` has what each check needs; of what cleans up only what gives it values.
     """
@@ -48,57 +54,90 @@ def closure(wanted: Collection[str], checks: Mapping[str, Check], waits: Mapping
 
 
 def here(
-    names: Sequence[str], checks: Mapping[str, Check], waits: Mapping[str, Collection[str]], environment: str | None
+    names: Sequence[str],
+    checks: Mapping[str, Check],
+    waits: Mapping[str, Collection[str]],
+    environment: str | None,
 ) -> tuple[str, ...]:
-    """Those that are for an environment. Raises Refused if one of them waits for one that is not."""
-    fit = {name for name in names if not checks[name].environments or environment in checks[name].environments}
+    """Those that are for an environment. Raises Refused if one of them waits for one that is
+    not.
+    """
+    fit = {
+        name
+        for name in names
+        if not checks[name].environments or environment in checks[name].environments
+    }
     for name in fit:
         for other in sorted(set(waits[name]) - fit):
             if other in names:
                 raise Refused(
-                    f"check {name} waits for {other}, which is not for environment {environment}", "give both the same `environments`"
+                    f"check {name} waits for {other}, which is not for environment {environment}",
+                    "give both the same `environments`",
                 )
     return tuple(name for name in names if name in fit)
 
 
 def tasks(
-    names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str], urls: Sequence[str], places: Sequence[Place],
+    names: Sequence[str],
+    checks: Mapping[str, Check],
+    givers: Mapping[str, str],
+    urls: Sequence[str],
+    places: Sequence[Place],
     unchosen: Sequence[str] | None = None,
-) -> tuple[Task, ...]:  # fmt: skip
-    """Each check at each base address (what asks a path, or uses what such a check has captured), or in each region (what asks AWS), or
-    once. `unchosen` are the environments that there are, if none of them was chosen. Raises Refused where there is no base address."""
+) -> tuple[Task, ...]:
+    """Each check at each base address (what asks a path, or uses what such a check has captured),
+    or in each region (what asks AWS), or once. `unchosen` are the environments that there are, if
+    none of them was chosen. Raises Refused where there is no base address.
+    """
     based = _based(names, checks, givers)
     for name in names:
         if name in based and not urls:
-            raise Refused(f"check {name} asks {checks[name].asks!r}, and {_no_address(unchosen)[0]}", _no_address(unchosen)[1])
-    made: dict[str, list[Spot]] = {name: list(_spots(checks[name], name in based, urls, places)) for name in names}
+            raise Refused(
+                f"check {name} asks {checks[name].asks!r}, and {_no_address(unchosen)[0]}",
+                _no_address(unchosen)[1],
+            )
+    made: dict[str, list[Spot]] = {
+        name: list(_spots(checks[name], name in based, urls, places)) for name in names
+    }
 
     def task(name: str, base: str, place: Place, at: str) -> Task:
-        needs, after, gives = (frozenset(_of(one, base, made, based)) for one in _groups(checks[name], givers, names))
+        needs, after, gives = (
+            frozenset(_of(one, base, made, based)) for one in _groups(checks[name], givers, names)
+        )
         return Task(_name(name, at), checks[name], place, base, needs, after, gives, at)
 
     return tuple(task(name, *spot) for name in names for spot in made[name])
 
 
-def _groups(check: Check, givers: Mapping[str, str], names: Collection[str]) -> tuple[list[str], list[str], list[str]]:
+def _groups(
+    check: Check, givers: Mapping[str, str], names: Collection[str]
+) -> tuple[list[str], list[str], list[str]]:
     """What it needs, what only comes before it, and what gives it values."""
     needed = [other for other in check.needs if other in names]
     giving = sorted({givers[name] for name in check.uses if givers.get(name) in names})
     return ([], needed, giving) if check.always else (needed, [], giving)
 
 
-def _of(others: Sequence[str], base: str, made: Mapping[str, list[Spot]], based: Collection[str]) -> Iterator[str]:
-    """The tasks of these checks that a task at `base` has to do with: those at the same address, all of them if it has none."""
+def _of(
+    others: Sequence[str], base: str, made: Mapping[str, list[Spot]], based: Collection[str]
+) -> Iterator[str]:
+    """The tasks of these checks that a task at `base` has to do with: those at the same address,
+    all of them if it has none.
+    """
     for other in others:
         for there, _, at in made[other]:
             if not base or other not in based or there == base:
                 yield _name(other, at)
 
 
-def _based(names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str]) -> set[str]:
+def _based(
+    names: Sequence[str], checks: Mapping[str, Check], givers: Mapping[str, str]
+) -> set[str]:
     found = {name for name in names if checks[name].based}
     while True:
-        more = {name for name in names if any(givers.get(used) in found for used in checks[name].uses)} - found
+        more = {
+            name for name in names if any(givers.get(used) in found for used in checks[name].uses)
+        } - found
         if not more:
             return found
         found |= more
@@ -110,10 +149,15 @@ def _no_address(unchosen: Sequence[str] | None) -> tuple[str, str]:
         return "the environment has no `urls`", "add them to it, or say --url ADDRESS"
     if not unchosen:
         return "rules.toml has no environment with `urls`", "add one, or say --url ADDRESS"
-    return "no environment was chosen", f"choose one with --env ({', '.join(unchosen[:8])}), or say --url ADDRESS"
+    return (
+        "no environment was chosen",
+        f"choose one with --env ({', '.join(unchosen[:8])}), or say --url ADDRESS",
+    )
 
 
-def _spots(check: Check, based: bool, urls: Sequence[str], places: Sequence[Place]) -> Iterator[Spot]:
+def _spots(
+    check: Check, based: bool, urls: Sequence[str], places: Sequence[Place]
+) -> Iterator[Spot]:
     """Base address, place, and what to call it where there are several."""
     if based:
         for url in urls:

@@ -9,7 +9,10 @@ from toolkit.model import Miss
 from toolkit.verify import base, expect
 from toolkit.verify.http import lines
 
-Port = Annotated[str, Meta(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?:\d{1,5}|\{[A-Za-z_][A-Za-z0-9_]*\})$")]
+Port = Annotated[
+    str,
+    Meta(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?:\d{1,5}|\{[A-Za-z_][A-Za-z0-9_]*\})$"),
+]
 
 
 class Bytes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,7 +27,9 @@ class Settings(base.Settings, frozen=True, kw_only=True):
 
     tcp: Annotated[Port, Meta(description="`host:port`.")]
     send: Annotated[str | None, Meta(description="What to send.")] = None
-    expect: Annotated[Bytes, Meta(description="What the answer must be like; an open port is enough without it.")] = Bytes()
+    expect: Annotated[
+        Bytes, Meta(description="What the answer must be like; an open port is enough without it.")
+    ] = Bytes()
 
 
 based = base.never_based
@@ -59,8 +64,17 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
 
     host, port = split(settings.tcp)
     wanted = settings.expect
-    fits = None if wanted.body is None else lambda data: not any(expect.of_body(expect.text(data), wanted.body))
+    fits = (
+        None
+        if wanted.body is None
+        else lambda data: not any(expect.of_body(expect.text(data), wanted.body))
+    )
     sent = None if settings.send is None else settings.send.encode()
     data, took_s = tcp.talk(host, port, around.policy, around.seconds, sent, fits)
-    misses: tuple[Miss, ...] = (*expect.of_body(expect.text(data), wanted.body), *expect.of_time(took_s, wanted.within))
-    return base.Answer(took_s, misses, shown=lines(data) if misses else (), detail=f"open, {took_s * 1000:.0f}ms")
+    misses: tuple[Miss, ...] = (
+        *expect.of_body(expect.text(data), wanted.body),
+        *expect.of_time(took_s, wanted.within),
+    )
+    return base.Answer(
+        took_s, misses, shown=lines(data) if misses else (), detail=f"open, {took_s * 1000:.0f}ms"
+    )

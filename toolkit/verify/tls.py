@@ -47,5 +47,19 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     found = tls.look(host, port, around.policy, around.seconds)
     days = (found.ends - datetime.now(UTC)).days
     wanted = settings.expect.days
-    misses = () if days >= wanted else (Miss("certificate", f"good for {wanted} days", f"ends in {days} days, on {found.ends:%Y-%m-%d}"),)
-    return base.Answer(monotonic() - began, misses, detail=f"certificate until {found.ends:%Y-%m-%d}, by {found.issuer}")
+    misses = (
+        ()
+        if days >= wanted
+        else (
+            Miss(
+                "certificate",
+                f"good for {wanted} days",
+                f"ends in {days} days, on {found.ends:%Y-%m-%d}",
+            ),
+        )
+    )
+    return base.Answer(
+        monotonic() - began,
+        misses,
+        detail=f"certificate until {found.ends:%Y-%m-%d}, by {found.issuer}",
+    )

@@ -15,14 +15,18 @@ from toolkit.verify.values import Veil, filled
 FIRST_S, LAST_S = 0.5, 5.0
 """The pause before the second try, and the longest one."""
 LEAST_S = 0.5
-"""With less time than this for another try, the one before it has the last word: it says more than that there was no time."""
+"""With less time than this for another try, the one before it has the last word: it says more than
+that there was no time.
+"""
 CUT_OFF = "the time for all checks was over before it answered"
 LONGEST = 200
 """So many characters of a value, or of a line of an answer, are told."""
 
 
 class Tried(Struct, frozen=True):
-    """The result, and the values that were captured. `late` says that no answer came while there was time."""
+    """The result, and the values that were captured. `late` says that no answer came while there
+    was time.
+    """
 
     result: Result
     values: Mapping[str, str] = {}
@@ -30,9 +34,16 @@ class Tried(Struct, frozen=True):
 
 
 def carry_out(
-    check: Check, sort: Sort, known: Mapping[str, str], around: Around, veil: Veil, until: float, wait: Callable[[float], None]
+    check: Check,
+    sort: Sort,
+    known: Mapping[str, str],
+    around: Around,
+    veil: Veil,
+    until: float,
+    wait: Callable[[float], None],
 ) -> Tried:
-    """Try it, and again for `retry_s` seconds, but never after `until` (of time.monotonic). `wait` returns early when all is to stop.
+    """Try it, and again for `retry_s` seconds, but never after `until` (of time.monotonic). `wait`
+    returns early when all is to stop.
 
     A value that it captures is hidden from then on, in this result, too.
     """
@@ -40,17 +51,36 @@ def carry_out(
     try:
         settings = filled(check.settings, known)
     except KeyError as problem:
-        return Tried(Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value"))
+        return Tried(
+            Result(check.name, "failed", check.asks, cause=f"{{{problem.args[0]}}} has no value")
+        )
     except (ValueError, OverflowError):  # what they say holds the values
-        return Tried(Result(check.name, "failed", check.asks, cause="with the values that stand in it, it is nothing that can be asked"))
+        return Tried(
+            Result(
+                check.name,
+                "failed",
+                check.asks,
+                cause="with the values that stand in it, it is nothing that can be asked",
+            )
+        )
     before: Tried | None = None
     end, tries = min(began + check.retry_s, until - min(check.timeout_s, LEAST_S)), 0
     while True:
         tries += 1
         left = until - monotonic()
-        found = _tried(check, sort, settings, replace(around, seconds=max(min(check.timeout_s, left), 0.001)), veil)
-        if left < check.timeout_s and found.late:  # not its own time was over: an answer before says more, and without one nobody knows
-            found = before or replace(found, result=replace(found.result, status="unknown", cause=CUT_OFF, next=""))
+        found = _tried(
+            check,
+            sort,
+            settings,
+            replace(around, seconds=max(min(check.timeout_s, left), 0.001)),
+            veil,
+        )
+        if (
+            left < check.timeout_s and found.late
+        ):  # not its own time was over: an answer before says more, and without one nobody knows
+            found = before or replace(
+                found, result=replace(found.result, status="unknown", cause=CUT_OFF, next="")
+            )
         before = found
         if found.result.status == "passed" or monotonic() >= end or around.stopped():
             took = found.result.took_s if found.result.status == "passed" else monotonic() - began
@@ -72,7 +102,9 @@ def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) 
         return Tried(Result(check.name, "failed", veil.over(asks), cause=cause))
     except Exception as bug:  # what comes after it may have to clean up
         cause = f"a bug in toolkit: {type(bug).__name__}"
-        return Tried(Result(check.name, "unknown", veil.over(asks), cause=cause, next="please report it"))
+        return Tried(
+            Result(check.name, "unknown", veil.over(asks), cause=cause, next="please report it")
+        )
     for name, value in answer.values.items():
         veil.hide(name, value)
     return Tried(_judged(check, asks, answer, veil), answer.values)
@@ -80,25 +112,46 @@ def _tried(check: Check, sort: Sort, settings: Any, around: Around, veil: Veil) 
 
 def _judged(check: Check, asks: str, answer: Answer, veil: Veil) -> Result:
     misses = hidden(answer.misses, veil)
-    first = f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
+    first = (
+        f"{misses[0].what}: expected {misses[0].wanted}, got {misses[0].found}" if misses else ""
+    )
     return Result(
-        check.name, "failed" if misses else "passed", veil.over(asks), cause=first, misses=misses,
-        shown=tuple(_brief(one, veil) for one in answer.shown), detail=veil.over(answer.detail), took_s=answer.took_s,
-    )  # fmt: skip
+        check.name,
+        "failed" if misses else "passed",
+        veil.over(asks),
+        cause=first,
+        misses=misses,
+        shown=tuple(_brief(one, veil) for one in answer.shown),
+        detail=veil.over(answer.detail),
+        took_s=answer.took_s,
+    )
 
 
 def hidden(misses: Iterable[Miss], veil: Veil) -> tuple[Miss, ...]:
     """What does not hold, without secrets."""
-    return tuple(Miss(*(_brief(words, veil) for words in (miss.what, miss.wanted, miss.found))) for miss in misses)
+    return tuple(
+        Miss(*(_brief(words, veil) for words in (miss.what, miss.wanted, miss.found)))
+        for miss in misses
+    )
 
 
 def _brief(text: str, veil: Veil) -> str:
-    """A text without secrets, and then not too long: half a secret could not be told from any other text."""
+    """A text without secrets, and then not too long: half a secret could not be told from any other
+    text.
+    """
     found = veil.over(text)
     return found if len(found) <= LONGEST else f"{found[: LONGEST - 3]}..."
 
 
 def _unanswered(check: Check, asks: str, problem: ToolkitError, veil: Veil) -> Result:
-    """That the live system does not answer as it must was seen. Whatever else kept the question from being answered leaves it unknown."""
+    """That the live system does not answer as it must was seen. Whatever else kept the question
+    from being answered leaves it unknown.
+    """
     status = "failed" if problem.is_observed else "unknown"
-    return Result(check.name, status, veil.over(asks), cause=veil.over(str(problem)), next=veil.over(problem.next))
+    return Result(
+        check.name,
+        status,
+        veil.over(asks),
+        cause=veil.over(str(problem)),
+        next=veil.over(problem.next),
+    )

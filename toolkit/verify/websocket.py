@@ -14,8 +14,12 @@ from toolkit.verify.http import as_text, lines, of_content, wrong_captures
 class Message(Struct, frozen=True, forbid_unknown_fields=True):
     """What one of the messages must be like."""
 
-    json: Annotated[Mapping[str, Any], Meta(description="JSON path -> a value, or a table of conditions.")] = {}
-    body: Annotated[Any, Meta(description="Text that the message must hold, or a condition.")] = None
+    json: Annotated[
+        Mapping[str, Any], Meta(description="JSON path -> a value, or a table of conditions.")
+    ] = {}
+    body: Annotated[Any, Meta(description="Text that the message must hold, or a condition.")] = (
+        None
+    )
     within: Annotated[str | None, Meta(description="How long it may take to come.")] = None
 
 
@@ -26,12 +30,20 @@ class Settings(base.Settings, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(?:/|wss?://|\{)[^\s]*$",
-            description="An address: `wss://api.example.com/live`, or a path that is put behind each of `urls`.",
+            description=(
+                "An address: `wss://api.example.com/live`, or a path that is put behind each of"
+                " `urls`."
+            ),
         ),
     ]
     headers: Annotated[Mapping[str, str], Meta(description="Headers to send.")] = {}
-    send: Annotated[tuple[str, ...], Meta(description="Messages to send, one after the other.")] = ()
-    expect: Annotated[Message | None, Meta(description="What one of the messages must be like; connecting is enough without it.")] = None
+    send: Annotated[
+        tuple[str, ...], Meta(description="Messages to send, one after the other.")
+    ] = ()
+    expect: Annotated[
+        Message | None,
+        Meta(description="What one of the messages must be like; connecting is enough without it."),
+    ] = None
     capture: base.Captures = field(default_factory=dict)
 
 
@@ -39,7 +51,9 @@ def problem(settings: Settings) -> str | None:
     """What is wrong with conditions and captures."""
     wanted = settings.expect
     if wanted is None:
-        return "`capture` needs `expect`: which message has the value?" if settings.capture else None
+        return (
+            "`capture` needs `expect`: which message has the value?" if settings.capture else None
+        )
     if any(not where.startswith("$") and where != "body" for where in settings.capture.values()):
         return "from a message only a JSON path or `body` can be captured"
     judged = expect.Expect(json=wanted.json, body=wanted.body, within=wanted.within)
@@ -70,16 +84,29 @@ def ask(settings: Settings, around: base.Around) -> base.Answer:
     wanted = settings.expect
     fits = None if wanted is None else lambda message: not _misses(wanted, message)
     try:
-        seen, took_s = websocket.talk(url, around.policy, around.seconds, settings.headers, settings.send, fits)
+        seen, took_s = websocket.talk(
+            url, around.policy, around.seconds, settings.headers, settings.send, fits
+        )
     except websocket.NotSeen as problem:
         if wanted is None or not problem.seen:
             raise
         last = problem.seen[-1]
-        hidden = {name: value for name, value in _values(settings.capture, last).items() if value is not None}
-        return base.Answer(problem.took_s, tuple(_misses(wanted, last)), hidden, lines(_bytes(last)), str(problem))
+        hidden = {
+            name: value
+            for name, value in _values(settings.capture, last).items()
+            if value is not None
+        }
+        return base.Answer(
+            problem.took_s, tuple(_misses(wanted, last)), hidden, lines(_bytes(last)), str(problem)
+        )
     late = () if wanted is None else tuple(expect.of_time(took_s, wanted.within))
     values = _captured(settings.capture, seen[-1]) if settings.capture else {}
-    return base.Answer(took_s, late, values, detail=f"{len(seen)} messages in {took_s * 1000:.0f}ms" if seen else "connected")
+    return base.Answer(
+        took_s,
+        late,
+        values,
+        detail=f"{len(seen)} messages in {took_s * 1000:.0f}ms" if seen else "connected",
+    )
 
 
 def _misses(wanted: Message, message: str | bytes) -> list[Miss]:
@@ -100,7 +127,11 @@ def _values(wanted: Mapping[str, str], message: str | bytes) -> dict[str, str | 
     data = _bytes(message)
     content = expect.parsed(data)
     return {
-        name: expect.text(data) if where == "body" else as_text(UNSET if content is UNSET else expect.at(content, where))
+        name: (
+            expect.text(data)
+            if where == "body"
+            else as_text(UNSET if content is UNSET else expect.at(content, where))
+        )
         for name, where in wanted.items()
     }
 

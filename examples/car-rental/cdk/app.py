@@ -1,7 +1,8 @@
 """The infrastructure as three stacks, so that each can be deployed without the others.
 
-Context: `-c suffix=-prod` tells environments in one account apart, `-c image_tag=…` is the backend image that it starts
-with. No stack names an account or a region and nothing is looked up, so that this runs offline.
+Context: `-c suffix=-prod` tells environments in one account apart, `-c image_tag=…` is the backend
+image that it starts with. No stack names an account or a region and nothing is looked up, so that
+this runs offline.
 """
 
 import aws_cdk as cdk

@@ -1,8 +1,9 @@
 """Build the site: python build.py [--api-base URL] [--login-base URL]
 
-Every asset gets a name with a digest of its content, so that a browser may keep it for ever and an old page never
-meets a new script. A reference is part of the content of the file that holds it: a new picture renames the style sheet
-that shows it. The pages keep their names and come last, so that none ever names an asset that is not there yet.
+Every asset gets a name with a digest of its content, so that a browser may keep it for ever and an
+old page never meets a new script. A reference is part of the content of the file that holds it: a
+new picture renames the style sheet that shows it. The pages keep their names and come last, so that
+none ever names an asset that is not there yet.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Site:
         self._under_way: list[str] = []
 
     def build(self) -> dict[str, bytes]:
-        """Name and content of every published file, in the order in which they are to be written."""
+        """Name and content of every published file, in the order in which they are to be
+        written.
+        """
         pages = [name for name in self._sources if name.endswith(".html")]
         assets = [self._asset(name) for name in self._sources if name not in pages]
         return dict(assets) | {page: self._page(page) for page in pages}
@@ -70,7 +73,9 @@ def _is_published(path: Path) -> bool:
 
 
 def write(files: dict[str, bytes], target: Path) -> None:
-    """Replace the target folder; the whole site is built by now, so a defect in a source cannot cost the old one."""
+    """Replace the target folder; the whole site is built by now, so a defect in a source cannot
+    cost the old one.
+    """
     shutil.rmtree(target, ignore_errors=True)
     for name, content in files.items():
         path = target / name

@@ -1,4 +1,6 @@
-"""The built site: nothing missing, nothing stale, and names that change exactly when the content does."""
+"""The built site: nothing missing, nothing stale, and names that change exactly when the content
+does.
+"""
 
 import contextlib
 import importlib.util
@@ -51,7 +53,12 @@ class BuildTest(unittest.TestCase):
         self.assertEqual(self.build(**files), self.build(**files))
 
     def test_a_new_picture_renames_all_that_shows_it_and_nothing_else(self):
-        files = {"index_html": '<link href="a.css">', "a_css": "url('b.svg')", "b_svg": "<svg/>", "c_js": "1"}
+        files = {
+            "index_html": '<link href="a.css">',
+            "a_css": "url('b.svg')",
+            "b_svg": "<svg/>",
+            "c_js": "1",
+        }
         before = self.build(**files)
         after = self.build(**files | {"b_svg": "<svg></svg>"})
         kept = [re.sub(r"\..*\.", ".", name) for name in before.keys() & after.keys()]

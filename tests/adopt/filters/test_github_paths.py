@@ -11,11 +11,68 @@ from toolkit.adopt.filters.github_paths import from_github, from_paths, from_pat
 from toolkit.adopt.filters.pieces import Inexact
 from toolkit.impact.matcher import Matcher
 
-_NAMES = ("a", "b", "ab", "aab", ".a", "a.", "a.ts", "x.test.ts", ".ts", "[ab]", "{a,b}", "é", "!a", "+", "?", "^")
-_PATHS = ["/".join(names) for length in (1, 2, 3) for names in product(_NAMES[: (16, 11, 6)[length - 1]], repeat=length)]
+_NAMES = (
+    "a",
+    "b",
+    "ab",
+    "aab",
+    ".a",
+    "a.",
+    "a.ts",
+    "x.test.ts",
+    ".ts",
+    "[ab]",
+    "{a,b}",
+    "é",
+    "!a",
+    "+",
+    "?",
+    "^",
+)
+_PATHS = [
+    "/".join(names)
+    for length in (1, 2, 3)
+    for names in product(_NAMES[: (16, 11, 6)[length - 1]], repeat=length)
+]
 
-_PARTS = ["*", "**", "**/", "/", "a", "b", ".", ".ts", "?", "+", "[ab]", "[a-c]", "[^a]", "[^a-c]", "{a,b}", r"\*", r"\?", "é", "!", "***"]
-_SIMPLE = ["a/**", "**", "b/**", "*.ts", "**/*.ts", "a/b/**", "a/*", "**.ts", "a", "a?", "[ab]/**", "/a", "b/a", ".*"]
+_PARTS = [
+    "*",
+    "**",
+    "**/",
+    "/",
+    "a",
+    "b",
+    ".",
+    ".ts",
+    "?",
+    "+",
+    "[ab]",
+    "[a-c]",
+    "[^a]",
+    "[^a-c]",
+    "{a,b}",
+    r"\*",
+    r"\?",
+    "é",
+    "!",
+    "***",
+]
+_SIMPLE = [
+    "a/**",
+    "**",
+    "b/**",
+    "*.ts",
+    "**/*.ts",
+    "a/b/**",
+    "a/*",
+    "**.ts",
+    "a",
+    "a?",
+    "[ab]/**",
+    "/a",
+    "b/a",
+    ".*",
+]
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
@@ -45,7 +102,11 @@ def _matched(*rules: tuple[str, ...]) -> set[str]:
     return {path for path in _PATHS if matcher.match(path)}
 
 
-@given(st.lists(st.sampled_from(_PARTS), min_size=1, max_size=6).map("".join).filter(lambda text: text[0] != "!"))
+@given(
+    st.lists(st.sampled_from(_PARTS), min_size=1, max_size=6)
+    .map("".join)
+    .filter(lambda text: text[0] != "!")
+)
 def test_a_pattern_that_can_be_said_matches_what_its_regular_expression_does(pattern: str) -> None:
     found = _said(pattern)
     if found is None:
@@ -60,16 +121,32 @@ def test_in_paths_the_last_pattern_that_matches_decides(items: list[tuple[bool, 
     said = from_paths([f"{'!' * negative}{pattern}" for negative, pattern in items])
     expected = set()
     for path in _PATHS:
-        verdicts = [not negative for negative, pattern in items if _expression(pattern).fullmatch(path)]
+        verdicts = [
+            not negative for negative, pattern in items if _expression(pattern).fullmatch(path)
+        ]
         expected |= {path} if verdicts and verdicts[-1] else set()
     assert said.inexact == ()
     assert _matched(*said.rules) == expected
 
 
-@given(st.lists(st.tuples(st.sampled_from([False, False, True]), st.sampled_from(_SIMPLE)), min_size=1, max_size=4))
-def test_in_paths_ignore_a_path_counts_unless_a_pattern_matches_it(items: list[tuple[bool, str]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([False, False, True]), st.sampled_from(_SIMPLE)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_in_paths_ignore_a_path_counts_unless_a_pattern_matches_it(
+    items: list[tuple[bool, str]],
+) -> None:
     said = from_paths_ignore([f"{'!' * negative}{pattern}" for negative, pattern in items])
-    expected = {path for path in _PATHS if not any(bool(_expression(pattern).fullmatch(path)) != negative for negative, pattern in items)}
+    expected = {
+        path
+        for path in _PATHS
+        if not any(
+            bool(_expression(pattern).fullmatch(path)) != negative for negative, pattern in items
+        )
+    }
     if said.inexact:
         assert said.rules == ()
     else:
@@ -93,12 +170,29 @@ def test_in_paths_ignore_a_path_counts_unless_a_pattern_matches_it(items: list[t
         ("./a", ()),
     ],
 )
-def test_a_pattern_is_written_in_the_form_that_is_exact(pattern: str, ours: tuple[str, ...]) -> None:
+def test_a_pattern_is_written_in_the_form_that_is_exact(
+    pattern: str, ours: tuple[str, ...]
+) -> None:
     assert from_github(pattern) == ours
 
 
 @pytest.mark.parametrize(
-    "pattern", ["[0-9]+", "a+b", "a++", "**+", "a???", "[", "[]", "[!a]", "[é]", "a\\", "a?" * 20, "a**/" * 200 + "b", "x" * 2000]
+    "pattern",
+    [
+        "[0-9]+",
+        "a+b",
+        "a++",
+        "**+",
+        "a???",
+        "[",
+        "[]",
+        "[!a]",
+        "[é]",
+        "a\\",
+        "a?" * 20,
+        "a**/" * 200 + "b",
+        "x" * 2000,
+    ],
 )
 def test_what_cannot_be_said_is_refused(pattern: str) -> None:
     with pytest.raises(Inexact):

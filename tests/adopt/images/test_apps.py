@@ -40,14 +40,26 @@ def test_images_for_development_are_left_out_where_there_are_others() -> None:
 
 
 def test_names_are_given_once() -> None:
-    found = Surveyed({"a/api/Dockerfile": COPY_ALL, "b/api/Dockerfile": COPY_ALL, "a/api/x": "", "b/api/x": ""})
+    found = Surveyed(
+        {"a/api/Dockerfile": COPY_ALL, "b/api/Dockerfile": COPY_ALL, "a/api/x": "", "b/api/x": ""}
+    )
     assert list(found.targets) == ["api", "api-2"]
-    assert [rule.name for rule in found.survey.draft.rules] == ["App code (api)", "App code (api-2)"]
+    assert [rule.name for rule in found.survey.draft.rules] == [
+        "App code (api)",
+        "App code (api-2)",
+    ]
 
 
 def test_a_compose_file_tells_the_folder_of_the_build() -> None:
     compose = "services: {x: {build: {context: .., dockerfile: docker/Dockerfile}}}"
-    found = Surveyed({"docker/Dockerfile": "FROM x\nCOPY src .\n", "docker/compose.yml": compose, "src/a": "", "docker/src/b": ""})
+    found = Surveyed(
+        {
+            "docker/Dockerfile": "FROM x\nCOPY src .\n",
+            "docker/compose.yml": compose,
+            "src/a": "",
+            "docker/src/b": "",
+        }
+    )
     assert found.setting("app", "build") == {"context": ".", "dockerfile": "docker/Dockerfile"}
     assert (found.due("src/a"), found.due("docker/src/b")) == (["app"], "unmatched")
 
@@ -85,13 +97,23 @@ def test_only_what_takes_something_away_is_excluded() -> None:
 
 
 def test_a_list_of_what_is_let_in_narrows_the_rule() -> None:
-    tree = {**TREE, "api/.dockerignore": "*\n!src\n!package.json\nsrc/gen", "api/package.json": "", "api/src/gen/a": ""}
-    (rule,) = Surveyed({path: text for path, text in tree.items() if "test" not in path}).survey.draft.rules
+    tree = {
+        **TREE,
+        "api/.dockerignore": "*\n!src\n!package.json\nsrc/gen",
+        "api/package.json": "",
+        "api/src/gen/a": "",
+    }
+    (rule,) = Surveyed(
+        {path: text for path, text in tree.items() if "test" not in path}
+    ).survey.draft.rules
     assert rule.paths == ("api/src/**", "api/package.json", FILES, "!api/src/gen/**")
 
 
 def test_sources_are_written_as_they_are_in_git() -> None:
-    dockerfile = "FROM x\nCOPY package.json yarn.lock* ./\nCOPY src/ lib ./\nCOPY src/a.py /\nCOPY conf/*.ini /\n"
+    dockerfile = (
+        "FROM x\nCOPY package.json yarn.lock* ./\nCOPY src/ lib ./\nCOPY src/a.py /\nCOPY"
+        " conf/*.ini /\n"
+    )
     tree = {f"api/{path}": "" for path in ("package.json", "src/a.py", "lib/b.py", "conf/x.ini")}
     (rule,) = Surveyed({"api/Dockerfile": dockerfile, **tree}).survey.draft.rules
     assert rule.paths == (
@@ -105,9 +127,15 @@ def test_sources_are_written_as_they_are_in_git() -> None:
     )
 
 
-@pytest.mark.parametrize("source", ["target/*.jar", "target/app.jar", "dist", "dist/", "build/libs/x.jar"])
+@pytest.mark.parametrize(
+    "source", ["target/*.jar", "target/app.jar", "dist", "dist/", "build/libs/x.jar"]
+)
 def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str) -> None:
-    tree = {"api/Dockerfile": f"FROM x\nCOPY {source} /x\n", "api/src/main/java/A.java": "", "api/src/test/java/ATest.java": ""}
+    tree = {
+        "api/Dockerfile": f"FROM x\nCOPY {source} /x\n",
+        "api/src/main/java/A.java": "",
+        "api/src/test/java/ATest.java": "",
+    }
     found = Surveyed({**tree, "other/a": ""})
     assert found.due("api/src/main/java/A.java") == ["api"]
     assert found.due("api/src/test/java/ATest.java") == "ignored"
@@ -117,16 +145,27 @@ def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str)
 
 def test_an_image_of_the_whole_repository_is_said() -> None:
     found = Surveyed({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
-    assert "Dockerfile copies the whole repository, so nearly every change calls for `app`" in found.questions
+    assert (
+        "Dockerfile copies the whole repository, so nearly every change calls for `app`"
+        in found.questions
+    )
     assert found.due("any/thing") == ["app"]
     assert found.due("e2e/x") == "smoke-test"
 
 
 def test_tests_are_known_by_what_is_in_them() -> None:
-    tree = {"api/Dockerfile": COPY_ALL, "api/test_mail.py": "def send(): ...", "api/test/page.py": "", "api/tests.py": ""}
+    tree = {
+        "api/Dockerfile": COPY_ALL,
+        "api/test_mail.py": "def send(): ...",
+        "api/test/page.py": "",
+        "api/tests.py": "",
+    }
     found = Surveyed(tree)
     assert [found.due(path) for path in tree] == [["api"]] * 4
-    assert Surveyed({**tree, "api/test_mail.py": "def test_send(): ..."}).due("api/test_mail.py") == "ignored"
+    assert (
+        Surveyed({**tree, "api/test_mail.py": "def test_send(): ..."}).due("api/test_mail.py")
+        == "ignored"
+    )
 
 
 def test_a_dockerfile_that_cannot_be_read_is_said() -> None:
@@ -142,14 +181,22 @@ def test_names_with_special_characters_are_taken_literally() -> None:
     assert found.due("app/i/a.py") == "unmatched"
 
 
-@pytest.mark.parametrize("path", ["api/.dockerignore", "api/Dockerfile.dockerignore", "api/Dockerfile"])
+@pytest.mark.parametrize(
+    "path", ["api/.dockerignore", "api/Dockerfile.dockerignore", "api/Dockerfile"]
+)
 def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
-    assert Surveyed({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(path) == ["api"]
+    assert Surveyed({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(path) == [
+        "api"
+    ]
 
 
-@pytest.mark.parametrize("path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"])
+@pytest.mark.parametrize(
+    "path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"]
+)
 def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
-    found = Surveyed({"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""})
+    found = Surveyed(
+        {"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""}
+    )
     assert found.due(path) == ["api"]
     assert found.due("notes/a.md") == "ignored"
     assert found.survey.draft.rules[0].paths == (
@@ -160,4 +207,7 @@ def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
 
 def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:
     found = Surveyed({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
-    assert {str(found.due(f"a,[b]/{name}")) for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")} == {"['x-y']"}
+    assert {
+        str(found.due(f"a,[b]/{name}"))
+        for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")
+    } == {"['x-y']"}

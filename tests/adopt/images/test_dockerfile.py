@@ -106,7 +106,12 @@ def test_a_bind_mount_is_a_source(mount: str, expected: list[str]) -> None:
 
 def test_a_line_is_continued_over_comments_and_empty_lines() -> None:
     text = "FROM x\n\nCOPY a \\\n  # why b\n\n  b \\  \n  c/ \\\n d/\nCOPY e f\n"
-    assert [(one.source, one.line) for one in sources(text)] == [("a", 3), ("b", 3), ("c/", 3), ("e", 9)]
+    assert [(one.source, one.line) for one in sources(text)] == [
+        ("a", 3),
+        ("b", 3),
+        ("c/", 3),
+        ("e", 9),
+    ]
 
 
 def test_two_escapes_at_the_end_do_not_continue_a_line() -> None:
@@ -120,7 +125,10 @@ def test_the_escape_directive_changes_what_continues_a_line() -> None:
 
 def test_the_escape_directive_counts_only_at_the_very_top() -> None:
     assert [one.source for one in sources("\n# escape=`\nFROM x\nCOPY a \\\n b c\n")] == ["a", "b"]
-    assert [one.source for one in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")] == ["a", "b"]
+    assert [
+        one.source
+        for one in sources("# syntax=docker/dockerfile:1\n# escape=`\nFROM x\nCOPY a `\n b c\n")
+    ] == ["a", "b"]
 
 
 def test_a_heredoc_is_no_source_and_its_lines_are_no_instructions() -> None:
@@ -145,7 +153,9 @@ COPY last /x
 
 
 def test_a_dash_lets_go_of_the_tabs_before_the_end_of_a_heredoc() -> None:
-    assert [one.source for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")] == ["b"]
+    assert [
+        one.source for one in sources("FROM x\nCOPY <<-A /x\n\tCOPY not/me /x\n\tA\nCOPY b c\n")
+    ] == ["b"]
     assert [one.source for one in sources("FROM x\nCOPY <<A /x\nCOPY b c\n\tA\n")] == ["b"]
 
 
@@ -190,7 +200,9 @@ def test_a_variable_counts_with_what_the_file_says(text: str, expected: list[str
         ("ENV B=$A\nCOPY ${B:+src} y", "**", "src"),
     ],
 )
-def test_a_variable_that_nobody_knows_widens_the_source(line: str, pattern: str, inside: str) -> None:
+def test_a_variable_that_nobody_knows_widens_the_source(
+    line: str, pattern: str, inside: str
+) -> None:
     (found,) = sources(f"FROM x\n{line}\n")
     assert found.uncertain
     assert found.patterns[0] == pattern
@@ -209,7 +221,10 @@ def test_a_stage_inherits_from_the_stage_it_starts_from_only() -> None:
 
 
 def test_all_stages_count() -> None:
-    assert patterns("FROM x AS a\nCOPY p/ .\nFROM y\nCOPY --from=a /p /p\nCOPY q/ .\n") == ["p/**", "q/**"]
+    assert patterns("FROM x AS a\nCOPY p/ .\nFROM y\nCOPY --from=a /p /p\nCOPY q/ .\n") == [
+        "p/**",
+        "q/**",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,12 +236,17 @@ def test_all_stages_count() -> None:
         ("COPY --exclude=**/*.md */src /x", ()),
     ],
 )
-def test_an_exclude_counts_where_it_is_sure_what_it_means(line: str, without: tuple[str, ...]) -> None:
+def test_an_exclude_counts_where_it_is_sure_what_it_means(
+    line: str, without: tuple[str, ...]
+) -> None:
     assert sources(f"FROM x\n{line}\n")[0].without == without
 
 
 def test_carriage_returns_and_a_byte_order_mark_are_no_part_of_it() -> None:
-    assert sources("\ufeffFROM x\r\nCOPY a \\\r\n b /c\r\n") == (CopySource("a", 2, ("a", "a/**")), CopySource("b", 2, ("b", "b/**")))
+    assert sources("\ufeffFROM x\r\nCOPY a \\\r\n b /c\r\n") == (
+        CopySource("a", 2, ("a", "a/**")),
+        CopySource("b", 2, ("b", "b/**")),
+    )
 
 
 def test_values_that_double_themselves_come_to_an_end() -> None:
@@ -235,7 +255,14 @@ def test_values_that_double_themselves_come_to_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["RUN cat <<X\n" * 20_000, "COPY ${" * 20_000, 'ENV A="' + "\\" * 100_000, "COPY [" + "[" * 100_000 + " x"], ids=range(4)
+    "text",
+    [
+        "RUN cat <<X\n" * 20_000,
+        "COPY ${" * 20_000,
+        'ENV A="' + "\\" * 100_000,
+        "COPY [" + "[" * 100_000 + " x",
+    ],
+    ids=range(4),
 )
 def test_hostile_texts_take_no_time(text: str) -> None:
     sources("FROM x\n" + text)
@@ -243,9 +270,32 @@ def test_hostile_texts_take_no_time(text: str) -> None:
 
 dockerish = st.lists(
     st.one_of(
-        st.sampled_from(["FROM x AS y", "COPY", "ADD", "RUN", "ARG", "ENV", "ONBUILD", "--from=", "--mount="]),
+        st.sampled_from(
+            ["FROM x AS y", "COPY", "ADD", "RUN", "ARG", "ENV", "ONBUILD", "--from=", "--mount="]
+        ),
         st.sampled_from(["<<EOF", "EOF", "\\", "\n", "#"]),
-        st.sampled_from(["${A:-b}", "$A", "A=b", "[", "]", '"', "'", "**", "*", "?", "..", "/", "!", "{", "# escape=`", "`", "\r\n", "\0"]),
+        st.sampled_from(
+            [
+                "${A:-b}",
+                "$A",
+                "A=b",
+                "[",
+                "]",
+                '"',
+                "'",
+                "**",
+                "*",
+                "?",
+                "..",
+                "/",
+                "!",
+                "{",
+                "# escape=`",
+                "`",
+                "\r\n",
+                "\0",
+            ]
+        ),
         st.text(max_size=5),
     ),
     max_size=40,
@@ -260,13 +310,24 @@ def test_any_text_gives_patterns_that_our_dialect_takes(text: str) -> None:
             assert len(alternatives(pattern)) < 100
 
 
-segment = st.text("ab*?.-", min_size=1, max_size=4).filter(lambda one: one not in (".", "..") and not one.startswith("--"))
-names = st.lists(st.text("ab.-", min_size=1, max_size=3).filter(lambda one: one not in (".", "..")), min_size=1, max_size=4).map("/".join)
+segment = st.text("ab*?.-", min_size=1, max_size=4).filter(
+    lambda one: one not in (".", "..") and not one.startswith("--")
+)
+names = st.lists(
+    st.text("ab.-", min_size=1, max_size=3).filter(lambda one: one not in (".", "..")),
+    min_size=1,
+    max_size=4,
+).map("/".join)
 
 
 def by_filepath_match(pattern: list[str], path: list[str]) -> bool:
     """Go's filepath.Match on a path or a folder above it, by the book."""
-    regex = "/".join("".join("[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in one) for one in pattern)
+    regex = "/".join(
+        "".join(
+            "[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in one
+        )
+        for one in pattern
+    )
     return any(re.fullmatch(regex, "/".join(path[:deep])) for deep in range(1, len(path) + 1))
 
 
@@ -274,7 +335,9 @@ def by_filepath_match(pattern: list[str], path: list[str]) -> bool:
 def test_a_source_matches_what_go_matches(source: list[str], path: str) -> None:
     if "**" in source:
         return
-    assert matches(patterns(f"FROM x\nCOPY {'/'.join(source)} /x\n"), path) == by_filepath_match(source, path.split("/"))
+    assert matches(patterns(f"FROM x\nCOPY {'/'.join(source)} /x\n"), path) == by_filepath_match(
+        source, path.split("/")
+    )
 
 
 # --- .dockerignore
@@ -335,7 +398,9 @@ def test_only_what_surely_stays_out_is_excluded(text: str, expected: tuple[str, 
         ("", None),
     ],
 )
-def test_a_list_that_shuts_out_all_is_known_by_what_it_lets_in(text: str, expected: tuple[str, ...] | None) -> None:
+def test_a_list_that_shuts_out_all_is_known_by_what_it_lets_in(
+    text: str, expected: tuple[str, ...] | None
+) -> None:
     assert allowed(text) == expected
 
 
@@ -350,7 +415,9 @@ some_path = st.lists(st.sampled_from(["a", "b", "ab", "x.md", "a.md"]), min_size
 
 
 @given(st.lists(ignore_line, max_size=5).map("\n".join), some_path)
-def test_what_is_excluded_is_out_and_what_is_let_in_is_all_that_is_in(text: str, path: list[str]) -> None:
+def test_what_is_excluded_is_out_and_what_is_let_in_is_all_that_is_in(
+    text: str, path: list[str]
+) -> None:
     out, one = keeps_out(text), "/".join(path)
     assert not matches(excluded(text), one) or out(one)
     let_in = allowed(text)
@@ -367,13 +434,31 @@ def test_any_text_is_a_dockerignore(text: str) -> None:
 # --- which folder it is built in
 
 
-@pytest.mark.parametrize("path", ["Dockerfile", "a/Dockerfile", "Dockerfile.api", "api.Dockerfile", "a/dockerfile", "Containerfile"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Dockerfile",
+        "a/Dockerfile",
+        "Dockerfile.api",
+        "api.Dockerfile",
+        "a/dockerfile",
+        "Containerfile",
+    ],
+)
 def test_a_dockerfile_is_known_by_its_name(path: str) -> None:
     assert is_dockerfile(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["Dockerfile.dockerignore", "Dockerfile.j2", "Dockerfile.old", "MyDockerfile", "dockerfiles/a", "src/dockerfile_parser.py"]
+    "path",
+    [
+        "Dockerfile.dockerignore",
+        "Dockerfile.j2",
+        "Dockerfile.old",
+        "MyDockerfile",
+        "dockerfiles/a",
+        "src/dockerfile_parser.py",
+    ],
 )
 def test_other_names_are_no_dockerfile(path: str) -> None:
     assert not is_dockerfile(path)
@@ -397,7 +482,9 @@ def test_a_compose_file_is_known_by_its_name() -> None:
         ("a/Dockerfile", "COPY x y z/", ["a/x", "x", "y"], ""),
     ],
 )
-def test_a_context_is_where_the_sources_are(dockerfile: str, text: str, paths: list[str], context: str) -> None:
+def test_a_context_is_where_the_sources_are(
+    dockerfile: str, text: str, paths: list[str], context: str
+) -> None:
     assert contexts({dockerfile: f"FROM x\n{text}\n"}, paths, {}) == {dockerfile: context}
 
 
@@ -413,15 +500,31 @@ def test_a_context_is_where_the_sources_are(dockerfile: str, text: str, paths: l
 )
 def test_a_compose_file_says_it_best(build: str, dockerfile: str, context: str) -> None:
     compose = f"services:\n  x:\n    {build}\n"
-    assert contexts({dockerfile: "FROM x\nCOPY a b\n"}, ["a", dockerfile], {"deploy/compose.yaml": compose}) == {dockerfile: context}
+    assert contexts(
+        {dockerfile: "FROM x\nCOPY a b\n"}, ["a", dockerfile], {"deploy/compose.yaml": compose}
+    ) == {dockerfile: context}
 
 
-@pytest.mark.parametrize("build", ["", "services: 3", "a: b: c", "services: {x: {build: https://x.y/z.git}}", "services: {x: {build: /a}}"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        "",
+        "services: 3",
+        "a: b: c",
+        "services: {x: {build: https://x.y/z.git}}",
+        "services: {x: {build: /a}}",
+    ],
+)
 def test_a_compose_file_that_says_nothing_is_passed_over(build: str) -> None:
-    assert contexts({"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": build}) == {"a/Dockerfile": "a"}
+    assert contexts({"a/Dockerfile": "FROM x\nCOPY b c\n"}, ["a/b"], {"compose.yml": build}) == {
+        "a/Dockerfile": "a"
+    }
 
 
 def test_the_ignore_file_of_a_dockerfile_goes_before_that_of_its_context() -> None:
-    assert ignore_file("a/Dockerfile", "a", {"a/.dockerignore", "a/Dockerfile.dockerignore"}) == "a/Dockerfile.dockerignore"
+    assert (
+        ignore_file("a/Dockerfile", "a", {"a/.dockerignore", "a/Dockerfile.dockerignore"})
+        == "a/Dockerfile.dockerignore"
+    )
     assert ignore_file("a/Dockerfile", "", {"a/.dockerignore", ".dockerignore"}) == ".dockerignore"
     assert ignore_file("a/Dockerfile", "", {"a/.dockerignore"}) is None

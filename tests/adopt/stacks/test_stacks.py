@@ -16,13 +16,23 @@ SCRIPT = "import * as cdk from 'aws-cdk-lib';\n"
 
 def python(app: str, stacks: str = "class ApiStack(Stack):\n    pass\n", **more: str) -> Surveyed:
     """A CDK app in Python: its app.py, one file of stacks, and other files by path."""
-    files = {"cdk/cdk.json": '{"app": "python3 app.py"}', "cdk/app.py": PYTHON + app, "cdk/stacks.py": PYTHON + stacks}
+    files = {
+        "cdk/cdk.json": '{"app": "python3 app.py"}',
+        "cdk/app.py": PYTHON + app,
+        "cdk/stacks.py": PYTHON + stacks,
+    }
     return Surveyed({**files, **more})
 
 
-def script(app: str, stacks: str = "export class ApiStack extends cdk.Stack { }", **more: str) -> Surveyed:
+def script(
+    app: str, stacks: str = "export class ApiStack extends cdk.Stack { }", **more: str
+) -> Surveyed:
     """The same in TypeScript."""
-    files = {"cdk/cdk.json": "{}", "cdk/bin/app.ts": SCRIPT + app, "cdk/lib/stacks.ts": SCRIPT + stacks}
+    files = {
+        "cdk/cdk.json": "{}",
+        "cdk/bin/app.ts": SCRIPT + app,
+        "cdk/lib/stacks.ts": SCRIPT + stacks,
+    }
     return Surveyed({**files, **more})
 
 
@@ -43,7 +53,10 @@ def names(found: Surveyed) -> list[str]:
         ("ApiStack(app, 'Shop' + '-' + region)", "Shop-{region}"),
         ("ApiStack(app, f'Shop{suffix}')", "Shop{suffix}"),
         ("ApiStack(app, f'Shop-{config.stage}')", "Shop-{stage}"),
-        ("stage = app.node.try_get_context('env') or 'dev'\nApiStack(app, f'Shop-{stage}')", "Shop-{env}"),
+        (
+            "stage = app.node.try_get_context('env') or 'dev'\nApiStack(app, f'Shop-{stage}')",
+            "Shop-{env}",
+        ),
         ("ApiStack(app, f'Shop-{os.environ[\"STAGE\"]}')", "Shop-{stage}"),
         ("for x in 'ab':\n    ApiStack(app, f'Shop-{x}')", "Shop-{x}"),
         ("ApiStack(app, name())", "ApiStack"),
@@ -60,13 +73,22 @@ def test_a_stack_in_python_is_called_what_the_code_says(app: str, name: str) -> 
         ("new ApiStack(app, 'Shop');", "Shop"),
         ('new stacks.ApiStack(app, "Shop", { env });', "Shop"),
         ("new ApiStack(app, 'Id', { stackName: 'Shop' })", "Shop"),
-        ("new ApiStack(app, 'Id', { env: { region: 'x' }, stackName: `Shop-${stage}` })", "Shop-{stage}"),
+        (
+            "new ApiStack(app, 'Id', { env: { region: 'x' }, stackName: `Shop-${stage}` })",
+            "Shop-{stage}",
+        ),
         ("const NAME = 'Shop';\nnew ApiStack(app, NAME)", "Shop"),
         ("let name = 'Shop';\nif (x) { let name = 'b' }\nnew ApiStack(app, name)", "{name}"),
         ("new ApiStack(app, /* id, */ 'Shop' /* , */, {})", "Shop"),
         ("new ApiStack(\n  app,\n  `Shop${props.suffix}`,\n)", "Shop{suffix}"),
         ("new ApiStack(app, `Shop-${process.env.STAGE}`)", "Shop-{stage}"),
-        ("const stage = app.node.tryGetContext('env') ?? 'dev';\nnew ApiStack(app, `Shop-${stage}`)", "Shop-{env}"),
+        (
+            (
+                "const stage = app.node.tryGetContext('env') ?? 'dev';\nnew ApiStack(app,"
+                " `Shop-${stage}`)"
+            ),
+            "Shop-{env}",
+        ),
         ("const stage = x.y || 'dev';\nnew ApiStack(app, 'Shop-' + stage)", "Shop-{y}"),
         ("new ApiStack(app, name())", "ApiStack"),
         ("new cdk.Stack(app, 'Shop')", "Shop"),
@@ -110,7 +132,10 @@ def test_other_classes_are_no_stacks(stacks: str) -> None:
 
 
 def test_code_in_comments_and_strings_is_no_code() -> None:
-    app = "// new ApiStack(app, 'A')\n/* new ApiStack(app, 'B') */\nconst x = \"new ApiStack(app, 'C')\";\nnew ApiStack(app, 'D') // '\n"
+    app = (
+        "// new ApiStack(app, 'A')\n/* new ApiStack(app, 'B') */\nconst x = \"new ApiStack(app,"
+        " 'C')\";\nnew ApiStack(app, 'D') // '\n"
+    )
     assert names(script(app)) == ["D"]
 
 
@@ -124,7 +149,10 @@ def test_tests_and_compiled_files_are_left_out() -> None:
 
 
 def test_python_of_another_time_is_read_by_how_it_looks() -> None:
-    found = python("print 'old'\nApiStack(app, 'Shop-dev')\n", "class ApiStack(Stack):\n    pass\nprint 'old'\n")
+    found = python(
+        "print 'old'\nApiStack(app, 'Shop-dev')\n",
+        "class ApiStack(Stack):\n    pass\nprint 'old'\n",
+    )
     assert names(found) == ["Shop-dev"]
     assert "cdk/app.py: could not be read" in found.found
 
@@ -134,13 +162,21 @@ def test_python_of_another_time_is_read_by_how_it_looks() -> None:
     [
         ("net = NetStack(app, 'net')\nApiStack(app, 'api', vpc=net.vpc)", ("net",)),
         ("self.net = NetStack(app, 'net')\nApiStack(app, 'api', self.net.vpc)", ("net",)),
-        ("net = NetStack(app, 'net')\napi = ApiStack(app, 'api')\napi.add_dependency(net)", ("net",)),
+        (
+            "net = NetStack(app, 'net')\napi = ApiStack(app, 'api')\napi.add_dependency(net)",
+            ("net",),
+        ),
         ("net = NetStack(app, 'net')\nApiStack(app, 'api')", ()),
         ("NetStack(app, 'net')\nApiStack(app, 'api', vpc=net.vpc)", ()),
     ],
 )
 def test_a_stack_in_python_needs_what_it_is_given(app: str, needs: tuple[str, ...]) -> None:
-    assert python(app, "class NetStack(Stack): pass\nclass ApiStack(Stack): pass\n").setting("api", "needs") == needs
+    assert (
+        python(app, "class NetStack(Stack): pass\nclass ApiStack(Stack): pass\n").setting(
+            "api", "needs"
+        )
+        == needs
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,12 +184,21 @@ def test_a_stack_in_python_needs_what_it_is_given(app: str, needs: tuple[str, ..
     [
         "const net = new NetStack(app, 'net'); new ApiStack(app, 'api', { vpc: net.vpc });",
         "this.net = new NetStack(app, 'net'); new ApiStack(app, 'api', { vpc: this.net.vpc });",
-        "let net;\nif (x) { net = new NetStack(app, 'net') }\nconst api = new ApiStack(app, 'api'); if (net) { api.addDependency(net) }",
-        "const net: NetStack = new NetStack(app, 'net');\nconst api = new ApiStack(app, 'api');\napi.addDependency(net);",
+        (
+            "let net;\nif (x) { net = new NetStack(app, 'net') }\nconst api = new ApiStack(app,"
+            " 'api'); if (net) { api.addDependency(net) }"
+        ),
+        (
+            "const net: NetStack = new NetStack(app, 'net');\nconst api = new ApiStack(app,"
+            " 'api');\napi.addDependency(net);"
+        ),
     ],
 )
 def test_a_stack_in_typescript_needs_what_it_is_given(app: str) -> None:
-    found = script(app, "export class NetStack extends cdk.Stack { }\nexport class ApiStack extends cdk.Stack { }")
+    found = script(
+        app,
+        "export class NetStack extends cdk.Stack { }\nexport class ApiStack extends cdk.Stack { }",
+    )
     assert found.setting("api", "needs") == ("net",)
 
 
@@ -164,16 +209,22 @@ def test_stacks_that_come_after_each_other_make_no_circle() -> None:
 
 
 def test_the_same_stack_for_each_environment_is_one_target() -> None:
-    found = python("ApiStack(app, 'Shop-dev')\nApiStack(app, 'Shop-staging')\nApiStack(app, 'Shop-prod')\n")
+    found = python(
+        "ApiStack(app, 'Shop-dev')\nApiStack(app, 'Shop-staging')\nApiStack(app, 'Shop-prod')\n"
+    )
     assert names(found) == ["Shop-{stage}"]
     environments = found.rules.environments
-    assert {name: one.vars for name, one in environments.items()} == {name: {"stage": name} for name in ("dev", "prod", "staging")}
+    assert {name: one.vars for name, one in environments.items()} == {
+        name: {"stage": name} for name in ("dev", "prod", "staging")
+    }
     assert environments["prod"].protected
     assert not environments["dev"].protected
 
 
 def test_the_environment_that_is_meant_by_default_is_not_a_protected_one() -> None:
-    assert python("ApiStack(app, 'Shop-live')\nApiStack(app, 'Shop-qa')\n").rules.environment == "qa"
+    assert (
+        python("ApiStack(app, 'Shop-live')\nApiStack(app, 'Shop-qa')\n").rules.environment == "qa"
+    )
 
 
 def test_environments_in_capitals_keep_their_spelling() -> None:
@@ -184,7 +235,8 @@ def test_environments_in_capitals_keep_their_spelling() -> None:
 
 def test_environments_in_two_spellings_stay_apart() -> None:
     found = script(
-        "new AStack(app, 'a-dev'); new AStack(app, 'a-prod'); new BStack(app, 'WebDev'); new BStack(app, 'WebProd');",
+        "new AStack(app, 'a-dev'); new AStack(app, 'a-prod'); new BStack(app, 'WebDev'); new"
+        " BStack(app, 'WebProd');",
         "export class AStack extends cdk.Stack { } export class BStack extends cdk.Stack { }",
     )
     assert names(found) == ["a-dev", "a-prod", "WebDev", "WebProd"]
@@ -197,14 +249,19 @@ def test_stacks_of_one_class_that_are_no_environments_stay_apart() -> None:
 
 def test_a_stack_in_a_stage_is_called_after_the_stage() -> None:
     app = "Deploy(app, 'Beta')\nDeploy(app, 'Gamma')\n"
-    stacks = "class ApiStack(Stack): pass\nclass Deploy(Stage):\n    def __init__(self):\n        ApiStack(self, 'Shop')\n"
+    stacks = (
+        "class ApiStack(Stack): pass\nclass Deploy(Stage):\n    def __init__(self):\n       "
+        " ApiStack(self, 'Shop')\n"
+    )
     assert names(python(app, stacks)) == ["Beta-Shop", "Gamma-Shop"]
 
 
 SPLIT = {
     "cdk/cdk.json": "{}",
-    "cdk/app.py": PYTHON + "from net import NetStack\nfrom api import ApiStack\nfrom web import WebStack\n"
-    "net = NetStack(app, 'net')\nApiStack(app, 'api', net=net)\nWebStack(app, 'web')\n",
+    "cdk/app.py": (
+        PYTHON + "from net import NetStack\nfrom api import ApiStack\nfrom web import WebStack\n"
+        "net = NetStack(app, 'net')\nApiStack(app, 'api', net=net)\nWebStack(app, 'web')\n"
+    ),
     "cdk/net.py": PYTHON + "class NetStack(Stack): pass\n",
     "cdk/api.py": PYTHON + "class ApiStack(Stack): pass\n",
     "cdk/web.py": PYTHON + "class WebStack(Stack): pass\n",
@@ -221,7 +278,9 @@ def test_a_file_calls_for_its_stack_and_those_that_need_it() -> None:
 
 
 def test_a_file_that_another_stack_imports_calls_for_both() -> None:
-    found = Surveyed({**SPLIT, "cdk/web.py": PYTHON + "from api import LIMIT\nclass WebStack(Stack): pass\n"})
+    found = Surveyed(
+        {**SPLIT, "cdk/web.py": PYTHON + "from api import LIMIT\nclass WebStack(Stack): pass\n"}
+    )
     assert found.due("cdk/api.py") == ["api", "web"]
 
 
@@ -252,7 +311,13 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
         "src/a.ts": "export class Stack { }",
     }
     found = Surveyed(tree)
-    assert found.due("lib/api.ts") == found.due("bin/app.ts") == found.due("cdk.json") == found.due("package.json") == ["shop"]
+    assert (
+        found.due("lib/api.ts")
+        == found.due("bin/app.ts")
+        == found.due("cdk.json")
+        == found.due("package.json")
+        == ["shop"]
+    )
     assert found.due("src/a.ts") == "unmatched"
 
 
@@ -268,7 +333,9 @@ def test_an_app_in_the_root_owns_its_code_and_not_the_rest() -> None:
         (("Stack", "{x}"), ["stack", "stack-2"]),
     ],
 )
-def test_a_target_is_called_what_tells_its_stack_from_the_others(stacks: tuple[str, str], targets: list[str]) -> None:
+def test_a_target_is_called_what_tells_its_stack_from_the_others(
+    stacks: tuple[str, str], targets: list[str]
+) -> None:
     found = python("".join(f"ApiStack(app, f'{name}')\n" for name in stacks))
     assert [name for name, kind in found.targets.items() if kind == "stack"] == targets
 
@@ -280,7 +347,9 @@ def test_two_apps_are_two_groups() -> None:
     assert found.due("more/app.py") == ["infra-2"]
 
 
-@pytest.mark.parametrize(("path", "language"), [("cdk/src/A.java", "Java"), ("cdk/A.cs", "C#"), ("cdk/main.go", "Go")])
+@pytest.mark.parametrize(
+    ("path", "language"), [("cdk/src/A.java", "Java"), ("cdk/A.cs", "C#"), ("cdk/main.go", "Go")]
+)
 def test_an_app_in_another_language_is_for_a_person(path: str, language: str) -> None:
     found = Surveyed({"cdk/cdk.json": "{}", path: "x"})
     assert found.targets == {"infra": "manual"}
@@ -296,7 +365,10 @@ def test_a_config_that_cannot_be_read_is_said(text: str) -> None:
 
 
 def test_account_and_region_are_taken_where_there_is_one() -> None:
-    found = script("const env = { account: '111111111111', region: 'eu-west-1' }; new ApiStack(app, 'Shop', { env });")
+    found = script(
+        "const env = { account: '111111111111', region: 'eu-west-1' }; new ApiStack(app, 'Shop', {"
+        " env });"
+    )
     assert found.rules.environments["dev"].account == "111111111111"
     assert found.rules.environments["dev"].regions == ("eu-west-1",)
     assert "account" not in found.questions
@@ -304,7 +376,8 @@ def test_account_and_region_are_taken_where_there_is_one() -> None:
 
 def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
     found = script(
-        "new ApiStack(app, 'a', { env: { region: 'us-east-1' } }); new ApiStack(app, 'b', { env: { region: process.env.REGION } });"
+        "new ApiStack(app, 'a', { env: { region: 'us-east-1' } }); new ApiStack(app, 'b', { env: {"
+        " region: process.env.REGION } });"
     )
     assert found.rules.environments["dev"].regions == ()
     assert "account and regions" in found.questions
@@ -317,7 +390,10 @@ def test_a_region_that_only_some_stacks_are_given_is_asked_for() -> None:
         python("name = os.environ.get('NAME', 'shop')\nApiStack(app, f'{name}-api')"),
         python("name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')"),
         script("const name = process.env.NAME || 'shop'; new ApiStack(app, `${name}-api`)"),
-        script("const name = app.node.tryGetContext('name') ?? 'shop'; new ApiStack(app, `${name}-api`)"),
+        script(
+            "const name = app.node.tryGetContext('name') ?? 'shop'; new ApiStack(app,"
+            " `${name}-api`)"
+        ),
         script("new ApiStack(app, `${props.name ?? other.name ?? 'shop'}-api`)"),
     ],
     ids=range(6),
@@ -330,7 +406,9 @@ def test_a_variable_is_what_the_code_falls_back_to(found: Surveyed) -> None:
 
 def test_the_context_goes_before_what_the_code_falls_back_to() -> None:
     more = {"cdk/cdk.json": '{"context": {"name": "other"}}'}
-    found = python("name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')", **more)
+    found = python(
+        "name = app.node.try_get_context('name') or 'shop'\nApiStack(app, f'{name}-api')", **more
+    )
     assert found.rules.environments["dev"].vars == {"name": "other"}
 
 
@@ -356,7 +434,10 @@ LAMBDA = {"lambda/x/handler.py": "", "lambda/y/handler.py": ""}
     ],
 )
 def test_a_folder_in_python_is_found_however_it_is_written(path: str) -> None:
-    stacks = f"HERE = os.path.dirname(__file__)\nclass ApiStack(Stack):\n    def __init__(self):\n        Code.from_asset({path})\n"
+    stacks = (
+        "HERE = os.path.dirname(__file__)\nclass ApiStack(Stack):\n    def __init__(self):\n      "
+        f"  Code.from_asset({path})\n"
+    )
     found = python("ApiStack(app, 'Shop')", stacks, **LAMBDA)
     assert found.due("lambda/x/handler.py") == ["shop"]
     assert found.due("lambda/y/handler.py") == "unmatched"
@@ -380,16 +461,24 @@ def test_a_folder_in_python_is_found_however_it_is_written(path: str) -> None:
 )
 def test_a_folder_in_typescript_is_found_however_it_is_written(path: str) -> None:
     root = "const ROOT = path.join(__dirname, '..', '..');\n"
-    stacks = root + f"class ApiStack extends cdk.Stack {{ f() {{ lambda.Code.fromAsset({path}, {{}}) }} }}"
+    stacks = (
+        root
+        + f"class ApiStack extends cdk.Stack {{ f() {{ lambda.Code.fromAsset({path}, {{}}) }} }}"
+    )
     found = script("new ApiStack(app, 'Shop')", stacks, **LAMBDA)
     assert found.due("lambda/x/handler.py") == ["shop"]
     assert found.due("lambda/y/handler.py") == "unmatched"
 
 
-@pytest.mark.parametrize("path", ["sys.argv[1]", "'../' + name()", "'../../outside'", "'dist'", "X"])
+@pytest.mark.parametrize(
+    "path", ["sys.argv[1]", "'../' + name()", "'../../outside'", "'dist'", "X"]
+)
 def test_a_folder_that_cannot_be_known_is_asked_for(path: str) -> None:
     stacks = f"class ApiStack(Stack):\n    def __init__(self):\n        Code.from_asset({path})\n"
-    assert "which rule shall name its source?" in python("ApiStack(app, 'Shop')", stacks, **LAMBDA).questions
+    assert (
+        "which rule shall name its source?"
+        in python("ApiStack(app, 'Shop')", stacks, **LAMBDA).questions
+    )
 
 
 def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
@@ -397,8 +486,15 @@ def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
         {
             **SPLIT,
             **LAMBDA,
-            "cdk/parts.py": PYTHON + "class Login(Construct):\n    def f(self): Code.from_asset('../lambda/x')\n",
-            "cdk/api.py": PYTHON + "from parts import Login\nclass ApiStack(Stack):\n    def f(self): Login(self, 'L')\n",
+            "cdk/parts.py": (
+                PYTHON
+                + "class Login(Construct):\n    def f(self): Code.from_asset('../lambda/x')\n"
+            ),
+            "cdk/api.py": (
+                PYTHON
+                + "from parts import Login\nclass ApiStack(Stack):\n    def f(self): Login(self,"
+                " 'L')\n"
+            ),
         }
     )
     assert found.due("lambda/x/handler.py") == ["api"]
@@ -406,27 +502,36 @@ def test_a_folder_belongs_to_the_stack_whose_construct_deploys_it() -> None:
 
 def test_what_stands_below_a_class_is_no_part_of_it() -> None:
     stacks = (
-        "class AStack extends cdk.Stack { f() { lambda.Code.fromAsset('../lambda/x') } }\nclass BStack extends cdk.Stack { }\n"
-        "new AStack(app, 'a'); new BStack(app, 'b');\n"
+        "class AStack extends cdk.Stack { f() { lambda.Code.fromAsset('../lambda/x') } }\nclass"
+        " BStack extends cdk.Stack { }\nnew AStack(app, 'a'); new BStack(app, 'b');\n"
     )
-    assert Surveyed({"cdk/cdk.json": "{}", "cdk/app.ts": SCRIPT + stacks, **LAMBDA}).due("lambda/x/handler.py") == ["a"]
+    assert Surveyed({"cdk/cdk.json": "{}", "cdk/app.ts": SCRIPT + stacks, **LAMBDA}).due(
+        "lambda/x/handler.py"
+    ) == ["a"]
 
 
 def test_a_folder_of_nobody_in_particular_calls_for_all() -> None:
-    found = Surveyed({**SPLIT, **LAMBDA, "cdk/parts.py": PYTHON + "CODE = Code.from_asset('../lambda/x')\n"})
+    found = Surveyed(
+        {**SPLIT, **LAMBDA, "cdk/parts.py": PYTHON + "CODE = Code.from_asset('../lambda/x')\n"}
+    )
     assert found.due("lambda/x/handler.py") == ["api", "net", "web"]
 
 
 def test_a_function_is_bundled_with_what_it_imports() -> None:
     tree = {
         "functions/login/index.ts": "import { a } from '../shared/a';\nimport x from 'lodash';",
-        "functions/shared/a.ts": "export * from '../../base/b.js';\nconst c = require('../../libs/c');",
+        "functions/shared/a.ts": (
+            "export * from '../../base/b.js';\nconst c = require('../../libs/c');"
+        ),
         "base/b.ts": "",
         "libs/c/index.ts": "",
         "functions/other/index.ts": "",
         "package-lock.json": "{}",
     }
-    stacks = "class ApiStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry: '../functions/login/index.ts' }) } }"
+    stacks = (
+        "class ApiStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry:"
+        " '../functions/login/index.ts' }) } }"
+    )
     found = script("new ApiStack(app, 'Shop')", stacks, **tree)
     called = {path: found.due(path) for path in tree}
     assert called.pop("functions/other/index.ts") == "unmatched"
@@ -451,30 +556,51 @@ IMAGE = {
 )
 def test_an_image_that_a_stack_builds_is_no_app(call: str) -> None:
     stacks = f"class ApiStack(Stack):\n    def f(self):\n        {call}\n"
-    found = python("ApiStack(app, 'Shop')", stacks, **{path: text for path, text in IMAGE.items() if "other" not in path})
+    found = python(
+        "ApiStack(app, 'Shop')",
+        stacks,
+        **{path: text for path, text in IMAGE.items() if "other" not in path},
+    )
     assert found.targets == {"shop": "stack"}
     assert found.due("api/src/a.py") == found.due("api/Dockerfile") == ["shop"]
     assert found.due("api/notes.txt") == "unmatched"
 
 
 def test_an_image_may_have_another_dockerfile() -> None:
-    stacks = "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../api', { file: 'other.Dockerfile' }) } }"
+    stacks = (
+        "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../api', { file:"
+        " 'other.Dockerfile' }) } }"
+    )
     found = script("new ApiStack(app, 'Shop')", stacks, **IMAGE)
     assert found.due("api/notes.txt") == ["shop"]
     assert found.targets == {"api": "app", "shop": "stack"}
 
 
 def test_an_image_of_the_whole_repository_takes_no_site_with_it() -> None:
-    stacks = "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../', { file: 'api/Dockerfile' }) } }"
-    tree = {"api/Dockerfile": "FROM x\nCOPY api/src .\n", "api/src/a.ts": "", "web/build.py": "", "web/index.html": ""}
+    stacks = (
+        "class ApiStack extends cdk.Stack { f() { ecs.ContainerImage.fromAsset('../', { file:"
+        " 'api/Dockerfile' }) } }"
+    )
+    tree = {
+        "api/Dockerfile": "FROM x\nCOPY api/src .\n",
+        "api/src/a.ts": "",
+        "web/build.py": "",
+        "web/index.html": "",
+    }
     found = script("new ApiStack(app, 'Shop')", stacks, **tree)
     assert found.targets == {"web": "site", "shop": "stack"}
     assert (found.due("api/src/a.ts"), found.due("web/a")) == (["shop"], ["web"])
 
 
 def test_a_site_that_a_stack_uploads_is_its_own() -> None:
-    stacks = "class ApiStack(Stack):\n    def f(self):\n        s3deploy.Source.asset('../web/dist')\n"
-    site = {"web/package.json": '{"devDependencies": {"vite": "5"}}', "web/index.html": "", "web/src/a.ts": ""}
+    stacks = (
+        "class ApiStack(Stack):\n    def f(self):\n        s3deploy.Source.asset('../web/dist')\n"
+    )
+    site = {
+        "web/package.json": '{"devDependencies": {"vite": "5"}}',
+        "web/index.html": "",
+        "web/src/a.ts": "",
+    }
     found = python("ApiStack(app, 'Shop')", stacks, **site)
     assert found.targets == {"shop": "stack"}
     assert found.due("web/src/a.ts") == ["shop"]
@@ -491,12 +617,17 @@ def test_a_site_that_a_stack_uploads_is_its_own() -> None:
 )
 def test_an_app_needs_the_stack_that_runs_containers(service: str, needs: tuple[str, ...]) -> None:
     web = PYTHON + f"class WebStack(Stack):\n    def f(self):\n        {service}\n"
-    found = Surveyed({**SPLIT, "cdk/web.py": web, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""})
+    found = Surveyed(
+        {**SPLIT, "cdk/web.py": web, "backend/Dockerfile": "FROM x\nCOPY a .\n", "backend/a": ""}
+    )
     assert found.setting("backend", "needs") == needs
 
 
 def test_the_names_of_another_stack_are_not_the_apps() -> None:
-    named = "class {0}(Stack):\n    def f(self):\n        {1}(self, 'S', service_name='{2}', cluster_name=f'{{x}}{{{{y}}}}')\n"
+    named = (
+        "class {0}(Stack):\n    def f(self):\n        {1}(self, 'S', service_name='{2}',"
+        " cluster_name=f'{{x}}{{{{y}}}}')\n"
+    )
     web = PYTHON + named.format("WebStack", "ecs.FargateService", "mine")
     found = Surveyed(
         {
@@ -507,7 +638,10 @@ def test_the_names_of_another_stack_are_not_the_apps() -> None:
             "backend/a": "",
         }
     )
-    assert (found.setting("backend", "service"), found.setting("backend", "cluster")) == ("mine", "shop")
+    assert (found.setting("backend", "service"), found.setting("backend", "cluster")) == (
+        "mine",
+        "shop",
+    )
 
 
 def test_an_app_needs_the_stack_that_is_called_for_it_where_no_code_tells() -> None:
@@ -521,9 +655,35 @@ def test_an_app_needs_the_stack_that_is_called_for_it_where_no_code_tells() -> N
 codeish = st.lists(
     st.one_of(
         st.sampled_from(
-            ["class A extends Stack {", "new A(app, 'x'", "`${", "}", ")", "(", "'", '"', "/*", "*/", "//", "\n", "[", "]", ","]
+            [
+                "class A extends Stack {",
+                "new A(app, 'x'",
+                "`${",
+                "}",
+                ")",
+                "(",
+                "'",
+                '"',
+                "/*",
+                "*/",
+                "//",
+                "\n",
+                "[",
+                "]",
+                ",",
+            ]
         ),
-        st.sampled_from(["class A(Stack):\n ", "A(app, f'{x}')", "x = x + x", "Code.from_asset(x)", "const x = ", "path.join(", "entry:"]),
+        st.sampled_from(
+            [
+                "class A(Stack):\n ",
+                "A(app, f'{x}')",
+                "x = x + x",
+                "Code.from_asset(x)",
+                "const x = ",
+                "path.join(",
+                "entry:",
+            ]
+        ),
         st.text(max_size=5),
     ),
     max_size=40,
@@ -550,7 +710,9 @@ def test_any_text_can_be_read(text: str) -> None:
         "a." * 100_000,
         "x.fromAsset(" * 30_000,
         "entry: path.join(" * 20_000,
-        "const a0 = b + b;" + "".join(f"const a{at + 1} = a{at} + a{at};" for at in range(500)) + "X.fromAsset(a500)",
+        "const a0 = b + b;"
+        + "".join(f"const a{at + 1} = a{at} + a{at};" for at in range(500))
+        + "X.fromAsset(a500)",
     ],
     ids=range(11),
 )
@@ -561,7 +723,9 @@ def test_hostile_scripts_take_no_time(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a0 = '../x'\n" + "".join(f"a{at + 1} = a{at} + a{at}\n" for at in range(500)) + "Code.from_asset(a500)",
+        "a0 = '../x'\n"
+        + "".join(f"a{at + 1} = a{at} + a{at}\n" for at in range(500))
+        + "Code.from_asset(a500)",
         "(" * 10_000,
         "-" * 100_000 + "1",
         "a = b\nb = a\nCode.from_asset(a)",
@@ -579,15 +743,21 @@ TWO = "new ApiStack(app, 'Api'); new WebStack(app, 'Web');"
 BUNDLED = """
 import { tag } from './tags';
 export class WebStack extends cdk.Stack { }
-export class ApiStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry: 'lambda/login/index.ts' }) } }
+export class ApiStack extends cdk.Stack {
+  f() { new NodejsFunction(this, 'F', { entry: 'lambda/login/index.ts' }) }
+}
 """
 LOGIN = {"cdk/lambda/login/index.ts": "import { tag } from '../../lib/tags'", "cdk/lib/tags.ts": ""}
 
 
 @pytest.mark.parametrize("folder", ["cdk/", ""])
 def test_the_libraries_of_the_whole_app_call_for_every_stack(folder: str) -> None:
-    found = script(TWO, BUNDLED, **LOGIN, **{f"{folder}package.json": "{}", f"{folder}package-lock.json": "{}"})
-    assert found.due(f"{folder}package-lock.json") == found.due(f"{folder}package.json") == ["infra"]
+    found = script(
+        TWO, BUNDLED, **LOGIN, **{f"{folder}package.json": "{}", f"{folder}package-lock.json": "{}"}
+    )
+    assert (
+        found.due(f"{folder}package-lock.json") == found.due(f"{folder}package.json") == ["infra"]
+    )
     assert found.due("cdk/lambda/login/new.ts") == ["api"]
 
 
@@ -597,22 +767,53 @@ def test_what_the_code_of_the_stacks_imports_is_not_one_functions_own() -> None:
 
 
 def test_an_image_of_everything_does_not_take_the_app_for_one_stack() -> None:
-    stacks = "class WebStack extends cdk.Stack { }\nclass ApiStack extends cdk.Stack { f() { ContainerImage.fromAsset('..') } }"
-    found = script(TWO, stacks, Dockerfile="FROM x\nCOPY . .\n", **{"src/a.ts": "", "cdk/package-lock.json": "{}"})
+    stacks = (
+        "class WebStack extends cdk.Stack { }\nclass ApiStack extends cdk.Stack { f() {"
+        " ContainerImage.fromAsset('..') } }"
+    )
+    found = script(
+        TWO,
+        stacks,
+        Dockerfile="FROM x\nCOPY . .\n",
+        **{"src/a.ts": "", "cdk/package-lock.json": "{}"},
+    )
     assert found.due("src/a.ts") == ["api"]
-    assert found.due("cdk/bin/app.ts") == found.due("cdk/package-lock.json") == found.due("cdk/lib/new.ts") == ["infra"]
+    assert (
+        found.due("cdk/bin/app.ts")
+        == found.due("cdk/package-lock.json")
+        == found.due("cdk/lib/new.ts")
+        == ["infra"]
+    )
 
 
 def test_an_app_in_the_root_shares_what_its_stacks_import() -> None:
-    one = "import * as cdk from 'aws-cdk-lib';\nimport { a } from '../common/a';\nexport class OneStack extends cdk.Stack { }"
-    two = SCRIPT + "export class TwoStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry: 'lambda/i.ts' }) } }"
+    one = (
+        "import * as cdk from 'aws-cdk-lib';\nimport { a } from '../common/a';\nexport class"
+        " OneStack extends cdk.Stack { }"
+    )
+    two = (
+        SCRIPT
+        + "export class TwoStack extends cdk.Stack { f() { new NodejsFunction(this, 'F', { entry:"
+        " 'lambda/i.ts' }) } }"
+    )
     app = SCRIPT + "new OneStack(app, 'One'); new TwoStack(app, 'Two')"
-    tree = {"cdk.json": "{}", "package-lock.json": "{}", "bin/app.ts": app, "lib/one.ts": one, "lib/two.ts": two, "common/a.ts": ""}
-    found = Surveyed({**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"})
+    tree = {
+        "cdk.json": "{}",
+        "package-lock.json": "{}",
+        "bin/app.ts": app,
+        "lib/one.ts": one,
+        "lib/two.ts": two,
+        "common/a.ts": "",
+    }
+    found = Surveyed(
+        {**tree, "lambda/i.ts": "import { a } from '../common/a'", "lambda/package.json": "{}"}
+    )
     assert found.due("common/a.ts") == found.due("package-lock.json") == ["infra"]
     assert found.due("lambda/package.json") == found.due("lambda/i.ts") == ["two"]
 
 
 def test_code_that_only_speaks_of_stacks_is_still_its_functions_own() -> None:
-    found = script(TWO, BUNDLED, **{**LOGIN, "cdk/lambda/login/index.ts": "const cdk = new StackTrace()"})
+    found = script(
+        TWO, BUNDLED, **{**LOGIN, "cdk/lambda/login/index.ts": "const cdk = new StackTrace()"}
+    )
     assert found.due("cdk/lambda/login/index.ts") == ["api"]

@@ -77,13 +77,22 @@ def test_a_sam_template_is_one_stack_with_the_name_of_its_configuration() -> Non
 
 def test_without_a_configuration_the_name_is_asked_for() -> None:
     found = Surveyed({path: text for path, text in TREE.items() if not path.endswith(".toml")})
-    assert "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)" in found.questions
+    assert (
+        "targets.sam.stack: the name of the stack of sam/template.yaml (drafted as `shop`)"
+        in found.questions
+    )
 
 
 def test_parameters_without_a_default_are_asked_for_by_name() -> None:
-    template = "AWSTemplateFormatVersion: '2010-09-09'\nParameters:\n  Size: {Type: String}\n  Age: {Type: Number, Default: 1}\n"
+    template = (
+        "AWSTemplateFormatVersion: '2010-09-09'\nParameters:\n  Size: {Type: String}\n  Age: {Type:"
+        " Number, Default: 1}\n"
+    )
     template += "  Vpc: {Type: 'AWS::EC2::VPC::Id'}\nResources:\n  Q: {Type: AWS::SQS::Queue}\n"
-    asked = "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no default"
+    asked = (
+        "targets.queues.parameters: infra/queues.yaml needs values for Size, Vpc, which have no"
+        " default"
+    )
     assert asked in Surveyed({"infra/queues.yaml": template}).questions
     plain = template.replace("Size: {Type: String}", "Size: {Type: String, Default: ''}").replace(
         "Vpc:", "X: {Type: String, Default: ''}\n  Y:"
@@ -94,23 +103,41 @@ def test_parameters_without_a_default_are_asked_for_by_name() -> None:
 
 def test_code_that_is_not_in_git_is_asked_for() -> None:
     found = Surveyed({"template.yaml": SAM, "machine.asl.json": ""})
-    assert "template.yaml deploys login, which is not in git: which rule shall name its source?" in found.questions
+    assert (
+        "template.yaml deploys login, which is not in git: which rule shall name its source?"
+        in found.questions
+    )
 
 
 def test_code_that_a_parameter_names_is_elsewhere() -> None:
-    found = Surveyed({**TREE, "sam/template.yaml": SAM.replace("login/", "!Ref Where") + "Parameters: {Where: {Type: String}}\n"})
+    found = Surveyed(
+        {
+            **TREE,
+            "sam/template.yaml": (
+                SAM.replace("login/", "!Ref Where") + "Parameters: {Where: {Type: String}}\n"
+            ),
+        }
+    )
     assert "not in git" not in found.questions
 
 
 def test_code_in_the_folder_of_the_template_is_the_whole_folder() -> None:
-    found = Surveyed({"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""})
+    found = Surveyed(
+        {"sam/template.yaml": SAM.replace("login/", "."), "sam/any.py": "", "b.py": ""}
+    )
     assert found.due("sam/any.py") == ["sam"]
     assert found.due("b.py") == "unmatched"
 
 
 def plain(**properties: object) -> str:
-    kinds = {"ClusterName": "AWS::ECS::Cluster", "ServiceName": "AWS::ECS::Service", "RepositoryName": "AWS::ECR::Repository"}
-    resources = {key: {"Type": kinds[key], "Properties": {key: value}} for key, value in properties.items()}
+    kinds = {
+        "ClusterName": "AWS::ECS::Cluster",
+        "ServiceName": "AWS::ECS::Service",
+        "RepositoryName": "AWS::ECR::Repository",
+    }
+    resources = {
+        key: {"Type": kinds[key], "Properties": {key: value}} for key, value in properties.items()
+    }
     parameters = {"Env": {"Type": "String"}, "Given": {"Type": "String", "Default": "given"}}
     return json.dumps({"Parameters": parameters, "Resources": resources})
 
@@ -133,9 +160,14 @@ def test_a_name_that_cannot_be_known_is_asked_for(value: object) -> None:
 
 
 NESTED = {
-    "infra/root.yaml": "AWSTemplateFormatVersion: x\nResources:\n  A:\n    Type: AWS::CloudFormation::Stack\n"
-    "    Properties: {TemplateURL: parts/a.yaml}\n",
-    "infra/parts/a.yaml": "Resources:\n  B:\n    Type: AWS::CloudFormation::Stack\n    Properties: {TemplateURL: ../root.yaml}\n",
+    "infra/root.yaml": (
+        "AWSTemplateFormatVersion: x\nResources:\n  A:\n    Type: AWS::CloudFormation::Stack\n"
+        "    Properties: {TemplateURL: parts/a.yaml}\n"
+    ),
+    "infra/parts/a.yaml": (
+        "Resources:\n  B:\n    Type: AWS::CloudFormation::Stack\n    Properties: {TemplateURL:"
+        " ../root.yaml}\n"
+    ),
 }
 
 
@@ -167,13 +199,18 @@ def test_other_documents_are_no_templates(path: str, text: str) -> None:
 
 
 def test_a_template_that_cannot_be_read_is_said() -> None:
-    assert Surveyed({"a.yaml": "AWSTemplateFormatVersion: x\n\t- :\n"}).found.startswith("a.yaml: could not be read (")
+    assert Surveyed({"a.yaml": "AWSTemplateFormatVersion: x\n\t- :\n"}).found.startswith(
+        "a.yaml: could not be read ("
+    )
 
 
 def test_two_templates_are_told_apart_by_their_files() -> None:
     topic = "Resources:\n  B:\n    Type: AWS::SNS::Topic\n"
     found = Surveyed({"infra/network.yaml": topic, "infra/data/template.yaml": topic})
-    assert [one.settings["stack"] for one in found.survey.draft.targets] == ["shop-data", "shop-network"]
+    assert [one.settings["stack"] for one in found.survey.draft.targets] == [
+        "shop-data",
+        "shop-network",
+    ]
     assert list(found.targets) == ["data", "network"]
 
 
@@ -199,21 +236,47 @@ PLAIN = "AWSTemplateFormatVersion: '2010-09-09'\nResources: {Topic: {Type: AWS::
 
 def test_templates_that_would_be_called_the_same_are_called_after_their_paths() -> None:
     found = Surveyed({"a/x/cfn.yaml": PLAIN, "b/x/cfn.yaml": PLAIN, "c/other.yaml": PLAIN})
-    names = {target.settings["template"]: target.settings["stack"] for target in found.survey.draft.targets}
-    assert names == {"a/x/cfn.yaml": "shop-a-x-cfn", "b/x/cfn.yaml": "shop-b-x-cfn", "c/other.yaml": "shop-other"}
+    names = {
+        target.settings["template"]: target.settings["stack"]
+        for target in found.survey.draft.targets
+    }
+    assert names == {
+        "a/x/cfn.yaml": "shop-a-x-cfn",
+        "b/x/cfn.yaml": "shop-b-x-cfn",
+        "c/other.yaml": "shop-other",
+    }
 
 
 def test_templates_whose_configuration_says_the_same_name_are_asked_about() -> None:
     config = "version = 0.1\n[default.deploy.parameters]\nstack_name = 'shop-login'\n"
-    found = Surveyed({"a/template.yaml": SAM, "a/samconfig.toml": config, "b/template.yaml": SAM, "b/samconfig.toml": config})
+    found = Surveyed(
+        {
+            "a/template.yaml": SAM,
+            "a/samconfig.toml": config,
+            "b/template.yaml": SAM,
+            "b/samconfig.toml": config,
+        }
+    )
     first, second = (target.settings["stack"] for target in found.survey.draft.targets)
     assert (first, second != first) == ("shop-login", True)
     assert "`shop-login` is what login deploys" in found.questions
 
 
 def test_a_template_and_a_cdk_stack_of_one_name_are_drafted_apart() -> None:
-    program = "import * as cdk from 'aws-cdk-lib';\nconst app = new cdk.App();\nnew cdk.Stack(app, 'shop-queue');\n"
-    found = Surveyed({"cdk.json": '{"app": "npx ts-node bin/app.ts"}', "bin/app.ts": program, "queue.yaml": PLAIN, "other.yaml": PLAIN})
-    names = [target.settings["stack"] for target in found.survey.draft.targets if target.kind == "stack"]
+    program = (
+        "import * as cdk from 'aws-cdk-lib';\nconst app = new cdk.App();\nnew cdk.Stack(app,"
+        " 'shop-queue');\n"
+    )
+    found = Surveyed(
+        {
+            "cdk.json": '{"app": "npx ts-node bin/app.ts"}',
+            "bin/app.ts": program,
+            "queue.yaml": PLAIN,
+            "other.yaml": PLAIN,
+        }
+    )
+    names = [
+        target.settings["stack"] for target in found.survey.draft.targets if target.kind == "stack"
+    ]
     assert len(names) == len(set(names))
     assert "shop-queue" in names

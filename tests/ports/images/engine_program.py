@@ -1,4 +1,6 @@
-"""What stands in for docker, podman and buildah: behaves like their command lines, and writes down how it was called."""
+"""What stands in for docker, podman and buildah: behaves like their command lines, and writes down
+how it was called.
+"""
 
 import json
 import os
@@ -29,7 +31,13 @@ def write(path: str, text: str) -> None:
 
 config = os.path.join(os.environ.get("DOCKER_CONFIG", "/none"), "config.json")
 given = sys.stdin.read()
-called = {"argv": [NAME, *WORDS], "given": given, "env": dict(os.environ), "cwd": os.getcwd(), "sid": os.getsid(0) == os.getpid()}
+called = {
+    "argv": [NAME, *WORDS],
+    "given": given,
+    "env": dict(os.environ),
+    "cwd": os.getcwd(),
+    "sid": os.getsid(0) == os.getpid(),
+}
 if os.path.exists(config):
     with open(config) as file:
         called["config"] = json.load(file)
@@ -46,7 +54,10 @@ if WORDS[0] == "build" or WORDS[:2] == ["buildx", "build"]:
         write(os.path.join(HERE, "started"), str(os.getpid()))
         time.sleep(600)
     if setting("fails"):
-        print('ERROR: failed to solve: process "/bin/sh -c make" did not complete\n------\n', file=sys.stderr)
+        print(
+            'ERROR: failed to solve: process "/bin/sh -c make" did not complete\n------\n',
+            file=sys.stderr,
+        )
         sys.exit(1)
     if setting("overtaken") == "meanwhile":
         write(os.path.join(HERE, "pushed"), "")
@@ -59,9 +70,16 @@ if WORDS[0] == "build" or WORDS[:2] == ["buildx", "build"]:
 if WORDS[0] == "push":
     if setting("overtaken"):
         write(os.path.join(HERE, "pushed"), "")
-        sys.exit("tag invalid: The image tag already exists and cannot be overwritten because the tag is immutable.")
+        sys.exit(
+            "tag invalid: The image tag already exists and cannot be overwritten because the tag is"
+            " immutable."
+        )
     write(os.path.join(HERE, "pushed"), "")
     if "--digestfile" in WORDS:
         write(after("--digestfile"), setting("digest"))
 if WORDS[:2] == ["image", "inspect"]:
-    print(json.dumps(["other/x@sha256:" + "9" * 64, WORDS[-1].rpartition(":")[0] + "@" + setting("digest")]))
+    print(
+        json.dumps(
+            ["other/x@sha256:" + "9" * 64, WORDS[-1].rpartition(":")[0] + "@" + setting("digest")]
+        )
+    )

@@ -1,4 +1,6 @@
-"""Two servers of few lines: a proxy that breaks connections, and a registry that answers whatever a test wants."""
+"""Two servers of few lines: a proxy that breaks connections, and a registry that answers whatever a
+test wants.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,16 @@ class Scripted:
 
             def handle_one(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                one = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
+                one = Asked(
+                    self.command, self.path, dict(self.headers.items()), self.rfile.read(length)
+                )
                 outer.asked.append(one)
                 answered = answer(one)
                 if answered is None:
                     self.close_connection = True
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
                     return
                 status, headers, body = answered
                 self.send_response(status)
@@ -100,7 +106,14 @@ def passing(url: str) -> Callable[[Asked], Answer | None]:
             if name.lower() in ("authorization", "content-type", "accept", "content-range")
         }
         with urllib3.PoolManager() as pool:
-            found = pool.request(one.method, f"{url}{one.path}", headers=kept, body=one.body, redirect=False, retries=False)
+            found = pool.request(
+                one.method,
+                f"{url}{one.path}",
+                headers=kept,
+                body=one.body,
+                redirect=False,
+                retries=False,
+            )
             told = {name: value for name, value in found.headers.items() if name.lower() in _PASSED}
             if one.method == "HEAD" and "content-length" in found.headers:
                 told["Content-Length"] = found.headers["content-length"]

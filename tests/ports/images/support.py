@@ -74,7 +74,14 @@ def entries(packed: bytes) -> dict[str, Entry]:
         for one in archive:
             file = archive.extractfile(one) if one.isreg() else None
             content = file.read() if file else b""
-            found[one.name] = Entry(_KINDS[one.type], one.mode, (one.uid, one.gid), one.linkname, content, int(one.mtime))
+            found[one.name] = Entry(
+                _KINDS[one.type],
+                one.mode,
+                (one.uid, one.gid),
+                one.linkname,
+                content,
+                int(one.mtime),
+            )
     return found
 
 
@@ -94,10 +101,18 @@ class Built(Struct, frozen=True):
     @property
     def texts(self) -> dict[str, str]:
         """Path -> content, of files only."""
-        return {path: one.content.decode() for path, one in self.files.items() if one.kind == "file"}
+        return {
+            path: one.content.decode() for path, one in self.files.items() if one.kind == "file"
+        }
 
 
-def built(tmp_path: Path, dockerfile: str, files: Mapping[str, str | bytes], log: Said | None = None, **recipe: Any) -> Built:
+def built(
+    tmp_path: Path,
+    dockerfile: str,
+    files: Mapping[str, str | bytes],
+    log: Said | None = None,
+    **recipe: Any,
+) -> Built:
     """Build in memory what needs no base image."""
     root = folder(tmp_path / "context", {"Dockerfile": dockerfile, **files})
     return built_in(root, tmp_path / "layers", log, **recipe)
@@ -110,6 +125,9 @@ def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -
     plan = planned(asked)
     context = Context(plan.folder, plan.ignore)
     image = stacked(plan, asked, context, None, log or Nothing())
-    written = [write(os.path.join(layers, str(at)), layer, context, 0, lambda: None) for at, layer in enumerate(image.layers)]
+    written = [
+        write(os.path.join(layers, str(at)), layer, context, 0, lambda: None)
+        for at, layer in enumerate(image.layers)
+    ]
     read = [entries(Path(one.path).read_bytes()) for one in written]
     return Built(image, read, written, configuration(image, written, plan.wanted, 0))

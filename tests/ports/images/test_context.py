@@ -16,7 +16,17 @@ from toolkit.ports.images.layers import write
 
 
 @pytest.mark.parametrize(
-    "link", ["/etc/hostname", "../outside", "../../etc", "sub/../../outside", "sub/../../context/in", "/", "..", "../context/in"]
+    "link",
+    [
+        "/etc/hostname",
+        "../outside",
+        "../../etc",
+        "sub/../../outside",
+        "sub/../../context/in",
+        "/",
+        "..",
+        "../context/in",
+    ],
 )
 @pytest.mark.parametrize("way", ["COPY l /x", "COPY . /x", "COPY l* /x/"])
 def test_a_link_out_of_the_context_is_refused(tmp_path: Path, link: str, way: str) -> None:
@@ -53,7 +63,10 @@ def test_the_history_of_a_repository_never_gets_into_an_image(tmp_path: Path, pa
     with pytest.raises(Refused) as error:
         built(tmp_path, "FROM scratch\nCOPY . /", {path: "x"})
     assert ".dockerignore" in error.value.facts["next"]
-    assert "Dockerfile" in built(tmp_path, "FROM scratch\nCOPY . /", {".dockerignore": "**/.git"}).files
+    assert (
+        "Dockerfile"
+        in built(tmp_path, "FROM scratch\nCOPY . /", {".dockerignore": "**/.git"}).files
+    )
 
 
 @pytest.mark.parametrize("context", ["..", "../other", "/", "none", "Dockerfile", "link"])
@@ -92,7 +105,9 @@ def _pipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("swap", [_grow, _replace, _link, _folder_link, _pipe, Path.unlink])
-def test_a_file_that_is_swapped_after_the_scan_is_an_error(tmp_path: Path, swap: Callable[[Path], None]) -> None:
+def test_a_file_that_is_swapped_after_the_scan_is_an_error(
+    tmp_path: Path, swap: Callable[[Path], None]
+) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM scratch\nCOPY d /d", "d/a": "A"})
     asked = Recipe(str(root), ".", "Dockerfile")
     plan = planned(asked)
@@ -123,8 +138,14 @@ def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path: Path) 
 
 def test_odd_names_are_names(tmp_path: Path) -> None:
     names = ["caf\udce9", "new\nline", "-rf", "ü", "sp ace", "\x1b[2K", "x" * 200]
-    made = built(tmp_path, "FROM scratch\nCOPY . /x", {f"d/{name}": name.encode("utf-8", "surrogateescape") for name in names})
-    assert {path.removeprefix("x/d/") for path in made.files if path.startswith("x/d/")} == set(names)
+    made = built(
+        tmp_path,
+        "FROM scratch\nCOPY . /x",
+        {f"d/{name}": name.encode("utf-8", "surrogateescape") for name in names},
+    )
+    assert {path.removeprefix("x/d/") for path in made.files if path.startswith("x/d/")} == set(
+        names
+    )
 
 
 def test_a_link_on_the_way_is_an_error_even_if_it_leads_to_the_same_file(tmp_path: Path) -> None:

@@ -8,8 +8,13 @@ from tests.ports.images.support import Said, built, built_in
 from toolkit.errors import Refused
 
 FILES = {
-    "a": "A", "run.sh*": "R", "src/m.py": "M", "src/deep/n.py": "N", "l -> a": "", "ld -> src": "",
-}  # fmt: skip
+    "a": "A",
+    "run.sh*": "R",
+    "src/m.py": "M",
+    "src/deep/n.py": "N",
+    "l -> a": "",
+    "ld -> src": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -53,11 +58,20 @@ def test_files_go_where_docker_puts_them(tmp_path: Path, lines: str, texts: dict
 
 
 def test_links_inside_of_a_copied_folder_stay_links(tmp_path: Path) -> None:
-    files = {"src/a": "A", "src/d/up -> ../a": "", "src/loop -> loop": "", "src/none -> nothing": "", "src/dir -> d": ""}
+    files = {
+        "src/a": "A",
+        "src/d/up -> ../a": "",
+        "src/loop -> loop": "",
+        "src/none -> nothing": "",
+        "src/dir -> d": "",
+    }
     found = built(tmp_path, "FROM scratch\nCOPY src /x", files).files
     assert {path: one.link for path, one in found.items() if one.kind == "link"} == {
-        "x/d/up": "../a", "x/loop": "loop", "x/none": "nothing", "x/dir": "d",
-    }  # fmt: skip
+        "x/d/up": "../a",
+        "x/loop": "loop",
+        "x/none": "nothing",
+        "x/dir": "d",
+    }
 
 
 def test_modes_are_644_or_755_and_owners_root(tmp_path: Path) -> None:
@@ -69,17 +83,28 @@ def test_modes_are_644_or_755_and_owners_root(tmp_path: Path) -> None:
     (root / "Dockerfile").write_text("FROM scratch\nCOPY a run.sh /x/\nCOPY src /x/src/\n")
     found = built_in(root, tmp_path / "again").files
     assert {path: (oct(one.mode), one.owner, one.mtime) for path, one in found.items()} == {
-        "x": ("0o755", (0, 0), 0), "x/a": ("0o644", (0, 0), 0), "x/run.sh": ("0o755", (0, 0), 0), "x/src": ("0o755", (0, 0), 0),
-        "x/src/m.py": ("0o644", (0, 0), 0), "x/src/deep": ("0o755", (0, 0), 0), "x/src/deep/n.py": ("0o644", (0, 0), 0),
-    }  # fmt: skip
+        "x": ("0o755", (0, 0), 0),
+        "x/a": ("0o644", (0, 0), 0),
+        "x/run.sh": ("0o755", (0, 0), 0),
+        "x/src": ("0o755", (0, 0), 0),
+        "x/src/m.py": ("0o644", (0, 0), 0),
+        "x/src/deep": ("0o755", (0, 0), 0),
+        "x/src/deep/n.py": ("0o644", (0, 0), 0),
+    }
 
 
 def test_chown_and_chmod_are_for_all_that_is_copied_and_made(tmp_path: Path) -> None:
-    found = built(tmp_path, "FROM scratch\nCOPY --chown=7:8 --chmod=0640 src /x/y\nCOPY --chown=9 a /b", FILES).files
+    found = built(
+        tmp_path, "FROM scratch\nCOPY --chown=7:8 --chmod=0640 src /x/y\nCOPY --chown=9 a /b", FILES
+    ).files
     assert {path: (oct(one.mode), one.owner) for path, one in found.items()} == {
-        "x": ("0o755", (7, 8)), "x/y": ("0o755", (7, 8)), "x/y/m.py": ("0o640", (7, 8)), "x/y/deep": ("0o640", (7, 8)),
-        "x/y/deep/n.py": ("0o640", (7, 8)), "b": ("0o644", (9, 9)),
-    }  # fmt: skip
+        "x": ("0o755", (7, 8)),
+        "x/y": ("0o755", (7, 8)),
+        "x/y/m.py": ("0o640", (7, 8)),
+        "x/y/deep": ("0o640", (7, 8)),
+        "x/y/deep/n.py": ("0o640", (7, 8)),
+        "b": ("0o644", (9, 9)),
+    }
 
 
 def test_a_workdir_is_made_for_the_user(tmp_path: Path) -> None:
@@ -93,7 +118,10 @@ def test_each_copy_is_a_layer_so_that_the_first_one_stays_the_same(tmp_path: Pat
     text = "FROM scratch\nCOPY a /app/\nCOPY src /app/src\n"
     one = built(tmp_path / "1", text, FILES)
     other = built(tmp_path / "2", text, {**FILES, "src/m.py": "changed"})
-    assert [set(layer) for layer in one.layers] == [{"app", "app/a"}, {"app/src", "app/src/m.py", "app/src/deep", "app/src/deep/n.py"}]
+    assert [set(layer) for layer in one.layers] == [
+        {"app", "app/a"},
+        {"app/src", "app/src/m.py", "app/src/deep", "app/src/deep/n.py"},
+    ]
     assert one.written[0].digest == other.written[0].digest
     assert one.written[1].digest != other.written[1].digest
 
@@ -104,17 +132,26 @@ def test_another_stage_is_copied_from_with_its_modes_and_without_its_owners(tmp_
         "FROM scratch\nCOPY --from=one /w /x\nCOPY --from=0 w/b /y\nCOPY --from=ONE /w/*.sh /z/"
     )
     found = built(tmp_path, text, FILES).files
-    assert {path: (oct(one.mode), one.owner, one.content) for path, one in found.items() if one.kind == "file"} == {
-        "x/b": ("0o600", (0, 0), b"A"), "x/run.sh": ("0o755", (0, 0), b"R"), "y": ("0o600", (0, 0), b"A"),
+    assert {
+        path: (oct(one.mode), one.owner, one.content)
+        for path, one in found.items()
+        if one.kind == "file"
+    } == {
+        "x/b": ("0o600", (0, 0), b"A"),
+        "x/run.sh": ("0o755", (0, 0), b"R"),
+        "y": ("0o600", (0, 0), b"A"),
         "z/run.sh": ("0o755", (0, 0), b"R"),
-    }  # fmt: skip
+    }
 
 
 def test_a_link_in_the_image_is_followed_where_a_copy_goes(tmp_path: Path) -> None:
     text = "FROM scratch\nCOPY fs/usr /usr\nCOPY links /\nCOPY a /bin/\nCOPY a /bin/deep/b\n"
     files = {"fs/usr/bin/x": "", "links/bin -> usr/bin": "", "links/usr/bin/y": "", "a": "A"}
     made = built(tmp_path, text, files)
-    assert [sorted(layer) for layer in made.layers[2:]] == [["usr/bin/a"], ["usr/bin/deep", "usr/bin/deep/b"]]
+    assert [sorted(layer) for layer in made.layers[2:]] == [
+        ["usr/bin/a"],
+        ["usr/bin/deep", "usr/bin/deep/b"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +169,9 @@ def test_a_link_in_the_image_is_followed_where_a_copy_goes(tmp_path: Path) -> No
         ("COPY --from=0 a /x", "no earlier stage"),
     ],
 )
-def test_what_docker_would_refuse_is_refused_with_its_line(tmp_path: Path, lines: str, words: str) -> None:
+def test_what_docker_would_refuse_is_refused_with_its_line(
+    tmp_path: Path, lines: str, words: str
+) -> None:
     files = {**FILES, "deep/deep": "", "dangling -> nothing": "", "round -> round": ""}
     with pytest.raises(Refused) as error:
         built(tmp_path, f"FROM scratch\n{lines}", files)
@@ -142,7 +181,9 @@ def test_what_docker_would_refuse_is_refused_with_its_line(tmp_path: Path, lines
 
 def test_an_env_file_is_copied_with_a_warning(tmp_path: Path) -> None:
     said = Said()
-    assert ".env.prod" in built(tmp_path, "FROM scratch\nCOPY . /", {".env.prod": "X=1"}, said).texts
+    assert (
+        ".env.prod" in built(tmp_path, "FROM scratch\nCOPY . /", {".env.prod": "X=1"}, said).texts
+    )
     assert [line for line in said.lines if "warning" in line] == [
         "warning: `/.env.prod` is in the image, and whoever may pull it can read it"
     ]

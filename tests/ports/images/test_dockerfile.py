@@ -1,4 +1,6 @@
-"""Dockerfiles are read as docker's reference says; every expected value is written from its text, not from this code."""
+"""Dockerfiles are read as docker's reference says; every expected value is written from its text,
+not from this code.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -47,19 +49,47 @@ KNOWN = {"A": "1", "EMPTY": "", "PATH_": "/x"}
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        ("$A", "1"), ("${A}", "1"), ("x${A}y", "x1y"), ("$Ab", ""), ("$A-b", "1-b"), ("$NO", ""), ("${NO}", ""), ("$", "$"), ("$$A", "$1"),
-        ("${A:-d}", "1"), ("${NO:-d}", "d"), ("${EMPTY:-d}", "d"), ("${EMPTY-d}", ""), ("${NO-d}", "d"),
-        ("${A:+s}", "s"), ("${NO:+s}", ""), ("${EMPTY:+s}", ""), ("${EMPTY+s}", "s"), ("${A:?no}", "1"),
-        ("${NO:-${A}}", "1"), ("${NO:-x${NO:-y}z}", "xyz"), ("${PATH_}/bin", "/x/bin"),
-        (r"\$A", "$A"), (r"\\$A", r"\1"), (r"a\ b", "a b"), ("'$A'", "$A"), ('"$A"', "1"), ('"a \\"b\\" \\$A \\n"', 'a "b" $A \\n'),
-        ('a"b c"\'d "e\'', 'ab cd "e'), ("${NO:-a b}", "a b"), ("", ""),
+        ("$A", "1"),
+        ("${A}", "1"),
+        ("x${A}y", "x1y"),
+        ("$Ab", ""),
+        ("$A-b", "1-b"),
+        ("$NO", ""),
+        ("${NO}", ""),
+        ("$", "$"),
+        ("$$A", "$1"),
+        ("${A:-d}", "1"),
+        ("${NO:-d}", "d"),
+        ("${EMPTY:-d}", "d"),
+        ("${EMPTY-d}", ""),
+        ("${NO-d}", "d"),
+        ("${A:+s}", "s"),
+        ("${NO:+s}", ""),
+        ("${EMPTY:+s}", ""),
+        ("${EMPTY+s}", "s"),
+        ("${A:?no}", "1"),
+        ("${NO:-${A}}", "1"),
+        ("${NO:-x${NO:-y}z}", "xyz"),
+        ("${PATH_}/bin", "/x/bin"),
+        (r"\$A", "$A"),
+        (r"\\$A", r"\1"),
+        (r"a\ b", "a b"),
+        ("'$A'", "$A"),
+        ('"$A"', "1"),
+        ('"a \\"b\\" \\$A \\n"', 'a "b" $A \\n'),
+        ('a"b c"\'d "e\'', 'ab cd "e'),
+        ("${NO:-a b}", "a b"),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_variables_and_quotes_are_filled_in(word: str, value: str) -> None:
     assert expanded(word, KNOWN) == value
 
 
-@pytest.mark.parametrize("word", ["'a", '"a', "${A", "${A:-x", "${A#x}", "${A/x/y}", "${}", "${A:}", "${NO:?say it}", '"${A'])
+@pytest.mark.parametrize(
+    "word",
+    ["'a", '"a', "${A", "${A:-x", "${A#x}", "${A/x/y}", "${}", "${A:}", "${NO:?say it}", '"${A'],
+)
 def test_what_is_not_a_word_is_an_error(word: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         expanded(word, KNOWN)
@@ -77,14 +107,27 @@ def test_another_escape_character_leaves_the_backslash_alone() -> None:
 
 @pytest.mark.parametrize(
     ("rest", "words"),
-    [("a=1 b=2", ["a=1", "b=2"]), ("a=\"x y\" b='p q'", ['a="x y"', "b='p q'"]), ("a=x\\ y\tb", ["a=x\\ y", "b"]), ("", [])],
+    [
+        ("a=1 b=2", ["a=1", "b=2"]),
+        ("a=\"x y\" b='p q'", ['a="x y"', "b='p q'"]),
+        ("a=x\\ y\tb", ["a=x\\ y", "b"]),
+        ("", []),
+    ],
 )
 def test_quotes_hold_words_together(rest: str, words: list[str]) -> None:
     assert split(rest, "\\") == words
 
 
 @pytest.mark.parametrize(
-    ("rest", "found"), [('["a", "b c"]', ["a", "b c"]), ("[]", []), ("a b", None), ("['a']", None), ('["a", 1]', None), ("[a", None)]
+    ("rest", "found"),
+    [
+        ('["a", "b c"]', ["a", "b c"]),
+        ("[]", []),
+        ("a b", None),
+        ("['a']", None),
+        ('["a", 1]', None),
+        ("[a", None),
+    ],
 )
 def test_the_exec_form_is_a_list_of_strings(rest: str, found: list[str] | None) -> None:
     assert json_list(rest) == found
@@ -97,7 +140,11 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     ("lines", "key", "value"),
     [
         ("ENV A=1 B='x y' C=\"z $A\"", "Env", [PATH, "A=1", "B=x y", "C=z "]),
-        ("ENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc", "Env", [PATH, "abc=bye", "def=hello", "ghi=bye"]),
+        (
+            "ENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc",
+            "Env",
+            [PATH, "abc=bye", "def=hello", "ghi=bye"],
+        ),
         ("ENV A a b  c", "Env", [PATH, "A=a b  c"]),
         ("ENV A=\\$B", "Env", [PATH, "A=$B"]),
         ("ENV PATH=/x:$PATH", "Env", [PATH.replace("=", "=/x:", 1)]),
@@ -117,7 +164,11 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         ("WORKDIR /.config/", "WorkingDir", "/.config"),
         ("ENV D=/d\nWORKDIR $D/e", "WorkingDir", "/d/e"),
         ("USER 1:2", "User", "1:2"),
-        ("EXPOSE 80 53/udp 8000-8002", "ExposedPorts", {"80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {}, "8002/tcp": {}}),
+        (
+            "EXPOSE 80 53/udp 8000-8002",
+            "ExposedPorts",
+            {"80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {}, "8002/tcp": {}},
+        ),
         ("ENV P=9\nEXPOSE $P", "ExposedPorts", {"9/tcp": {}}),
         ('CMD ["a", "$B"]', "Cmd", ["a", "$B"]),
         ("CMD a $B | c", "Cmd", ["/bin/sh", "-c", "a $B | c"]),
@@ -137,9 +188,13 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         ),
     ],
 )
-def test_the_configuration_is_what_docker_would_make(tmp_path: Path, lines: str, key: str, value: Any) -> None:
+def test_the_configuration_is_what_docker_would_make(
+    tmp_path: Path, lines: str, key: str, value: Any
+) -> None:
     text = f"ARG G=global\nFROM scratch\n{lines}\n"
-    made = built(tmp_path, text, {}, args={"GIVEN": "given", "UNDECLARED": "x"}, labels={"recipe": "wins"})
+    made = built(
+        tmp_path, text, {}, args={"GIVEN": "given", "UNDECLARED": "x"}, labels={"recipe": "wins"}
+    )
     assert made.config["config"][key] == value
 
 
@@ -149,7 +204,10 @@ def test_a_given_argument_wins_over_a_global_default(tmp_path: Path) -> None:
 
 
 def test_a_stage_inherits_configuration_but_not_arguments(tmp_path: Path) -> None:
-    text = 'FROM scratch AS one\nARG A=1\nENV B=b\nWORKDIR /w\nCMD ["x"]\nFROM One\nLABEL a=$A b=$B\nENTRYPOINT ["e"]'
+    text = (
+        'FROM scratch AS one\nARG A=1\nENV B=b\nWORKDIR /w\nCMD ["x"]\nFROM One\nLABEL a=$A'
+        ' b=$B\nENTRYPOINT ["e"]'
+    )
     config = built(tmp_path, text, {}).config["config"]
     assert config["Labels"] == {"a": "", "b": "b"}
     assert (config["WorkingDir"], config["Entrypoint"], "Cmd" in config) == ("/w", ["e"], False)
@@ -157,9 +215,15 @@ def test_a_stage_inherits_configuration_but_not_arguments(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("said", "told"),
-    [(None, "linux/amd64"), ("linux/arm64", "linux/arm64"), ("linux/arm64/v8", "linux/arm64"), ("arm64", "linux/arm64"),
-     ("linux/x86_64", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7")],
-)  # fmt: skip
+    [
+        (None, "linux/amd64"),
+        ("linux/arm64", "linux/arm64"),
+        ("linux/arm64/v8", "linux/arm64"),
+        ("arm64", "linux/arm64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/arm/v7", "linux/arm/v7"),
+    ],
+)
 def test_a_platform_has_one_spelling(said: str | None, told: str) -> None:
     assert str(platform(said)) == told
 
@@ -194,7 +258,9 @@ def test_a_platform_has_one_spelling(said: str | None, told: str) -> None:
         ("FROM ${NO}", ("line 2", "empty")),
     ],
 )
-def test_what_cannot_be_done_names_its_line(tmp_path: Path, lines: str, words: tuple[str, ...]) -> None:
+def test_what_cannot_be_done_names_its_line(
+    tmp_path: Path, lines: str, words: tuple[str, ...]
+) -> None:
     with pytest.raises(Refused) as error:
         built(tmp_path, f"FROM scratch\n{lines}\n", {"a": "a", "b": "b", "a.tgz": b"\x1f\x8b\x08"})
     said = f"{error.value} {error.value.facts['next']}"

@@ -61,10 +61,16 @@ def to(engines: Engines) -> Iterator[Registry]:
     """A registry that has the image as soon as an engine has pushed it."""
 
     def answer(one: Asked) -> Answer:
-        return (200, {"Docker-Content-Digest": DIGEST}, b"") if (engines.home / "pushed").exists() else (404, {}, b"")
+        return (
+            (200, {"Docker-Content-Digest": DIGEST}, b"")
+            if (engines.home / "pushed").exists()
+            else (404, {}, b"")
+        )
 
     with scripted(answer) as server:
-        yield Registry("1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD))
+        yield Registry(
+            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD)
+        )
 
 
 @pytest.fixture
@@ -72,7 +78,13 @@ def recipe(tmp_path: Path) -> Recipe:
     text = "FROM x\nARG DECLARED\nRUN <<EOF\nmake\nEOF\n"
     root = folder(tmp_path / "repository", {"backend/Dockerfile": text, "backend/a": ""})
     return Recipe(
-        str(root), "backend", "backend/Dockerfile", "linux/arm64", "app", {"DECLARED": "1", "OTHER": "2"}, {"toolkit:commit": "abc"}
+        str(root),
+        "backend",
+        "backend/Dockerfile",
+        "linux/arm64",
+        "app",
+        {"DECLARED": "1", "OTHER": "2"},
+        {"toolkit:commit": "abc"},
     )
 
 
@@ -82,15 +94,28 @@ def server(registry: Registry) -> str:
 
 def options(recipe: Recipe) -> list[str]:
     return [
-        "--file", f"{recipe.root}/backend/Dockerfile", "--platform", "linux/arm64", "--target", "app", "--build-arg", "DECLARED=1",
-        "--label", "toolkit:commit=abc", f"{recipe.root}/backend",
-    ]  # fmt: skip
+        "--file",
+        f"{recipe.root}/backend/Dockerfile",
+        "--platform",
+        "linux/arm64",
+        "--target",
+        "app",
+        "--build-arg",
+        "DECLARED=1",
+        "--label",
+        "toolkit:commit=abc",
+        f"{recipe.root}/backend",
+    ]
 
 
-def test_docker_builds_and_pushes_with_buildx(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_docker_builds_and_pushes_with_buildx(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker")
     said = Said()
-    assert builder().build_and_push(recipe, to, "v1", said) == Pushed(DIGEST, f"{to.host}/app@{DIGEST}")
+    assert builder().build_and_push(recipe, to, "v1", said) == Pushed(
+        DIGEST, f"{to.host}/app@{DIGEST}"
+    )
     argv = engines.called("docker", "buildx", "build")["argv"]
     assert argv[3:5] == ["--push", "--progress=plain"]
     assert argv[7:] == ["--tag", f"{server(to)}/app:v1", *options(recipe)]
@@ -98,26 +123,53 @@ def test_docker_builds_and_pushes_with_buildx(engines: Engines, to: Registry, re
     assert "#1 building" in said.lines
 
 
-def test_docker_without_buildx_builds_and_then_pushes(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_docker_without_buildx_builds_and_then_pushes(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker", old="yes")
     assert builder().build_and_push(recipe, to, "v1", Said()).digest == DIGEST
     image = f"{server(to)}/app:v1"
-    assert engines.called("docker", "build")["argv"] == ["docker", "build", "--tag", image, *options(recipe)]
+    assert engines.called("docker", "build")["argv"] == [
+        "docker",
+        "build",
+        "--tag",
+        image,
+        *options(recipe),
+    ]
     assert engines.called("docker", "push")["argv"] == ["docker", "push", image]
 
 
 @pytest.mark.parametrize("name", ["podman", "buildah"])
-def test_podman_and_buildah_build_sign_in_and_push(engines: Engines, to: Registry, recipe: Recipe, name: str) -> None:
+def test_podman_and_buildah_build_sign_in_and_push(
+    engines: Engines, to: Registry, recipe: Recipe, name: str
+) -> None:
     engines.install(name)
     assert builder(name).build_and_push(recipe, to, "v1", Said()).digest == DIGEST
     image = f"{server(to)}/app:v1"
-    assert engines.called(name, "build")["argv"] == [name, "build", "--tag", image, *options(recipe)]
+    assert engines.called(name, "build")["argv"] == [
+        name,
+        "build",
+        "--tag",
+        image,
+        *options(recipe),
+    ]
     assert engines.called(name, "login")["argv"] == [
-        name, "login", "--tls-verify=false", "--username", "AWS", "--password-stdin", server(to),
-    ]  # fmt: skip
+        name,
+        "login",
+        "--tls-verify=false",
+        "--username",
+        "AWS",
+        "--password-stdin",
+        server(to),
+    ]
     push = engines.called(name, "push")["argv"]
-    assert (push[2:4], push[5:]) == (["--tls-verify=false", "--digestfile"], [image, f"docker://{image}"])
-    assert "REGISTRY_AUTH_FILE" not in engines.called(name, "build")["env"], "bases are pulled with the person's own login"
+    assert (push[2:4], push[5:]) == (
+        ["--tls-verify=false", "--digestfile"],
+        [image, f"docker://{image}"],
+    )
+    assert "REGISTRY_AUTH_FILE" not in engines.called(name, "build")["env"], (
+        "bases are pulled with the person's own login"
+    )
 
 
 @pytest.mark.parametrize("name", ["docker", "podman", "buildah"])
@@ -139,14 +191,31 @@ def test_the_password_is_on_standard_input_only_and_nothing_of_it_stays(
 
 
 @pytest.mark.parametrize(
-    ("name", "own"), [("docker", {"DOCKER_HOST", "DOCKER_CONTEXT"}), ("podman", {"XDG_RUNTIME_DIR", "STORAGE_DRIVER"})]
+    ("name", "own"),
+    [
+        ("docker", {"DOCKER_HOST", "DOCKER_CONTEXT"}),
+        ("podman", {"XDG_RUNTIME_DIR", "STORAGE_DRIVER"}),
+    ],
 )
 def test_an_engine_knows_a_few_variables(
-    engines: Engines, to: Registry, recipe: Recipe, name: str, own: set[str], monkeypatch: pytest.MonkeyPatch
+    engines: Engines,
+    to: Registry,
+    recipe: Recipe,
+    name: str,
+    own: set[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """S32."""
     engines.install(name)
-    for variable in ("AWS_SECRET_ACCESS_KEY", "LD_LIBRARY_PATH", "GIT_DIR", "PYTHONPATH", "DOCKER_DEFAULT_PLATFORM", *own, "https_proxy"):
+    for variable in (
+        "AWS_SECRET_ACCESS_KEY",
+        "LD_LIBRARY_PATH",
+        "GIT_DIR",
+        "PYTHONPATH",
+        "DOCKER_DEFAULT_PLATFORM",
+        *own,
+        "https_proxy",
+    ):
         monkeypatch.setenv(variable, "/x")
     builder(name).build_and_push(recipe, to, "v1", Said())
     always = {
@@ -163,7 +232,11 @@ def test_an_engine_knows_a_few_variables(
         "NO_PROXY",
     }
     always |= {"http_proxy", "https_proxy", "no_proxy", "LC_CTYPE"}  # LC_CTYPE: Python's own
-    ours = {"DOCKER_CONFIG", "BUILDX_NO_DEFAULT_ATTESTATIONS"} if name == "docker" else {"REGISTRY_AUTH_FILE"}
+    ours = (
+        {"DOCKER_CONFIG", "BUILDX_NO_DEFAULT_ATTESTATIONS"}
+        if name == "docker"
+        else {"REGISTRY_AUTH_FILE"}
+    )
     for one in engines.calls:
         assert set(one["env"]) <= always | ours | own
     assert own | {"https_proxy"} <= set(engines.called(name, "login")["env"])
@@ -174,16 +247,28 @@ def test_docker_keeps_the_settings_of_the_person_but_not_our_login(
     engines: Engines, to: Registry, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines.install("docker")
-    mine = {"auths": {"hub": {"auth": "x"}}, "credsStore": "desktop", "currentContext": "colima", "HttpHeaders": {"a": "b"}}
-    home = folder(tmp_path / "docker", {"config.json": json.dumps(mine), "contexts/meta/x": "", "cli-plugins/docker-buildx": ""})
+    mine = {
+        "auths": {"hub": {"auth": "x"}},
+        "credsStore": "desktop",
+        "currentContext": "colima",
+        "HttpHeaders": {"a": "b"},
+    }
+    home = folder(
+        tmp_path / "docker",
+        {"config.json": json.dumps(mine), "contexts/meta/x": "", "cli-plugins/docker-buildx": ""},
+    )
     monkeypatch.setenv("DOCKER_CONFIG", str(home))
     builder("docker").build_and_push(recipe, to, "v1", Said())
     found = engines.called("docker", "login")["config"]
-    assert found == {key: mine[key] for key in ("auths", "credsStore", "currentContext")} | {"credHelpers": {server(to): ""}}
+    assert found == {key: mine[key] for key in ("auths", "credsStore", "currentContext")} | {
+        "credHelpers": {server(to): ""}
+    }
     assert json.loads((home / "config.json").read_text()) == mine
 
 
-def test_programs_in_the_working_directory_are_not_run(engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_in_the_working_directory_are_not_run(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """S9."""
     for place in (tmp_path / "here", tmp_path / "here/sub"):
         for name in ("docker", "podman", "buildah"):
@@ -215,11 +300,17 @@ def test_an_engine_that_was_asked_for_and_cannot_be_used_is_refused(engines: Eng
         builder("kaniko")
 
 
-def test_a_failed_build_tells_its_last_words(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_a_failed_build_tells_its_last_words(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker", fails="yes")
     with pytest.raises(ProgramFailed) as error:
         builder().build_and_push(recipe, to, "v1", Said())
-    assert str(error.value) == 'docker buildx failed: ERROR: failed to solve: process "/bin/sh -c make" did not complete'
+    assert (
+        str(error.value)
+        == 'docker buildx failed: ERROR: failed to solve: process "/bin/sh -c make" did not'
+        " complete"
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +326,9 @@ def test_the_reason_is_the_last_line_that_says_something(said: list[str], why: s
     assert reason(said, 1) == why
 
 
-def test_a_run_that_is_to_stop_ends_the_program(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_a_run_that_is_to_stop_ends_the_program(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker", slow="yes")
 
     class Stops(Said):
@@ -249,7 +342,9 @@ def test_a_run_that_is_to_stop_ends_the_program(engines: Engines, to: Registry, 
         os.kill(int((engines.home / "started").read_text()), 0)
 
 
-def test_a_tag_that_is_taken_is_refused_before_the_build(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_a_tag_that_is_taken_is_refused_before_the_build(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker")
     (engines.home / "pushed").touch()
     with pytest.raises(Refused, match="has this tag already"):
@@ -257,7 +352,9 @@ def test_a_tag_that_is_taken_is_refused_before_the_build(engines: Engines, to: R
     assert [one["argv"][1] for one in engines.calls] == ["version"]
 
 
-@pytest.mark.parametrize(("name", "old"), [("docker", ""), ("docker", "yes"), ("podman", ""), ("buildah", "")])
+@pytest.mark.parametrize(
+    ("name", "old"), [("docker", ""), ("docker", "yes"), ("podman", ""), ("buildah", "")]
+)
 @pytest.mark.parametrize("overtaken", ["at the push", "meanwhile"])
 def test_a_tag_that_somebody_else_takes_during_the_build_is_told_as_that(
     engines: Engines, to: Registry, recipe: Recipe, name: str, old: str, overtaken: str
@@ -284,24 +381,36 @@ def labelled(labels: object) -> Callable[[Asked], Answer]:
 @pytest.mark.parametrize(
     ("labels", "alike"),
     [
-        ({"toolkit:commit": "abc", "more": "x"}, True), ({"toolkit:commit": "abd"}, False), ({}, False), (None, False), (["x"], False),
+        ({"toolkit:commit": "abc", "more": "x"}, True),
+        ({"toolkit:commit": "abd"}, False),
+        ({}, False),
+        (None, False),
+        (["x"], False),
     ],
-)  # fmt: skip
-def test_whose_labels_are_ours_was_built_from_the_same(recipe: Recipe, engines: Engines, labels: object, alike: bool) -> None:
+)
+def test_whose_labels_are_ours_was_built_from_the_same(
+    recipe: Recipe, engines: Engines, labels: object, alike: bool
+) -> None:
     engines.install("podman")
     with scripted(labelled(labels)) as server:
-        to = Registry("1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD))
+        to = Registry(
+            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD)
+        )
         assert builder().alike(to, "v1", recipe) is alike
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])
-def test_what_the_engine_says_must_be_what_the_registry_has(engines: Engines, to: Registry, recipe: Recipe, name: str) -> None:
+def test_what_the_engine_says_must_be_what_the_registry_has(
+    engines: Engines, to: Registry, recipe: Recipe, name: str
+) -> None:
     engines.install(name, digest="sha256:" + "e" * 64)
     with pytest.raises(Refused, match="but the registry has sha256:ddd"):
         builder(name).build_and_push(recipe, to, "v1", Said())
 
 
-def test_an_engine_that_names_no_digest_has_failed(engines: Engines, to: Registry, recipe: Recipe) -> None:
+def test_an_engine_that_names_no_digest_has_failed(
+    engines: Engines, to: Registry, recipe: Recipe
+) -> None:
     engines.install("docker", digest="")
     with pytest.raises(ProgramFailed, match="which digest"):
         builder().build_and_push(recipe, to, "v1", Said())

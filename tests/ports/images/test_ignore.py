@@ -1,4 +1,6 @@
-"""A .dockerignore as docker's reference describes it: last match wins, patterns start at the root, folders take their content along."""
+"""A .dockerignore as docker's reference describes it: last match wins, patterns start at the root,
+folders take their content along.
+"""
 
 from pathlib import Path
 
@@ -74,7 +76,13 @@ def test_what_stays_out_is_not_copied(tmp_path: Path) -> None:
         "out/in/y": "",
     }
     made = built(tmp_path, "FROM scratch\nCOPY . /x/", files)
-    assert set(made.texts) == {"x/.dockerignore", "x/Dockerfile", "x/a.py", "x/b/d", "x/out/in/keep"}
+    assert set(made.texts) == {
+        "x/.dockerignore",
+        "x/Dockerfile",
+        "x/a.py",
+        "x/b/d",
+        "x/out/in/keep",
+    }
 
 
 def test_a_source_that_stays_out_is_not_there(tmp_path: Path) -> None:
@@ -83,7 +91,10 @@ def test_a_source_that_stays_out_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_ignore_file_of_the_dockerfile_wins(tmp_path: Path) -> None:
-    root = folder(tmp_path, {"Dockerfile": "FROM scratch", "Dockerfile.dockerignore": "a", ".dockerignore": "b"})
+    root = folder(
+        tmp_path,
+        {"Dockerfile": "FROM scratch", "Dockerfile.dockerignore": "a", ".dockerignore": "b"},
+    )
     ignore = planned(Recipe(str(root), ".", "Dockerfile")).ignore
     assert (ignore.keeps_out("a"), ignore.keeps_out("b")) == (True, False)
     (root / "Dockerfile.dockerignore").unlink()

@@ -13,8 +13,15 @@ from tests.ports.images.support import built, built_in, entries, folder
 from toolkit.ports.images.builtin import epoch
 
 NAME = st.text("abc.-_ é", min_size=1, max_size=6).filter(lambda name: name not in (".", ".."))
-FILES = st.dictionaries(st.lists(NAME, min_size=1, max_size=3).map("/".join), st.binary(max_size=2000), min_size=1, max_size=8).filter(
-    lambda files: not any(f"{one}/" in f"{other}/" and one != other for one in files for other in files)
+FILES = st.dictionaries(
+    st.lists(NAME, min_size=1, max_size=3).map("/".join),
+    st.binary(max_size=2000),
+    min_size=1,
+    max_size=8,
+).filter(
+    lambda files: (
+        not any(f"{one}/" in f"{other}/" and one != other for one in files for other in files)
+    )
 )
 
 
@@ -36,14 +43,21 @@ def test_neither_order_on_disk_nor_time_nor_mode_bits_change_the_digest(
             os.utime(path, (chance.randrange(10**9),) * 2)
         made = built_in(root, root / "layers")
         digests.add((made.written[0].digest, made.written[0].diff_id))
-        assert {path: one.content for path, one in made.files.items() if one.kind == "file"} == {f"x/{n}": b for n, b in files.items()}
+        assert {path: one.content for path, one in made.files.items() if one.kind == "file"} == {
+            f"x/{n}": b for n, b in files.items()
+        }
     assert len(digests) == 1
 
 
 def test_the_bytes_are_those_of_every_machine(tmp_path: Path) -> None:
     """Of the tar, that is: what a compressor makes of it may change with zlib."""
-    made = built(tmp_path, "FROM scratch\nCOPY d /d\n", {"d/a": "hello\n", "d/b*": "x", "d/l -> a": ""})
-    assert made.written[0].diff_id == "sha256:d247087406af6472952af0be1e29ac83478d55a7afd511c342eb836fac0c22d0"
+    made = built(
+        tmp_path, "FROM scratch\nCOPY d /d\n", {"d/a": "hello\n", "d/b*": "x", "d/l -> a": ""}
+    )
+    assert (
+        made.written[0].diff_id
+        == "sha256:d247087406af6472952af0be1e29ac83478d55a7afd511c342eb836fac0c22d0"
+    )
 
 
 def test_the_header_of_gzip_says_nothing_of_this_machine(tmp_path: Path) -> None:
@@ -66,6 +80,9 @@ def test_everything_is_of_1970_or_of_source_date_epoch(tmp_path: Path) -> None:
     assert {one.mtime for one in entries(Path(made.written[0].path).read_bytes()).values()} == {0}
 
 
-@pytest.mark.parametrize(("said", "seconds"), [(None, 0), ("", 0), ("1700000000", 1_700_000_000), ("soon", 0), ("-5", 0), ("²", 0)])
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(None, 0), ("", 0), ("1700000000", 1_700_000_000), ("soon", 0), ("-5", 0), ("²", 0)],
+)
 def test_source_date_epoch_is_a_number_of_seconds(said: str | None, seconds: int) -> None:
     assert epoch(said) == seconds

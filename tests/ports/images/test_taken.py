@@ -1,4 +1,6 @@
-"""Which files of a context go into an image: never fewer than the builder really takes, and no more where a Dockerfile is plain."""
+"""Which files of a context go into an image: never fewer than the builder really takes, and no more
+where a Dockerfile is plain.
+"""
 
 import shutil
 import tempfile
@@ -94,17 +96,28 @@ def test_a_hostile_dockerfile_is_read_in_a_moment() -> None:
 
 
 NAMES = ("a", "b", "d/c", "d/g", "d/e/h", "f.txt")
-WORDS = st.sampled_from(("a", "b", "d", "d/", "d/c", "d/e", ".", "*", "d/*", "*.txt", "l", "l/c", "?", "[ab]"))
-LINES = st.lists(st.tuples(st.sampled_from(("COPY", "ADD")), st.lists(WORDS, min_size=1, max_size=3)), max_size=3)
-IGNORES = st.lists(st.sampled_from(("a", "d", "d/c", "**/h", "*", "!a", "!d/c", "!d", "d/*", "!**/g", "*.txt")), max_size=4)
+WORDS = st.sampled_from(
+    ("a", "b", "d", "d/", "d/c", "d/e", ".", "*", "d/*", "*.txt", "l", "l/c", "?", "[ab]")
+)
+LINES = st.lists(
+    st.tuples(st.sampled_from(("COPY", "ADD")), st.lists(WORDS, min_size=1, max_size=3)), max_size=3
+)
+IGNORES = st.lists(
+    st.sampled_from(("a", "d", "d/c", "**/h", "*", "!a", "!d/c", "!d", "d/*", "!**/g", "*.txt")),
+    max_size=4,
+)
 
 
 @settings(max_examples=150)
 @given(lines=LINES, ignored=IGNORES)
-def test_what_the_built_in_builder_takes_is_what_counts(lines: list[tuple[str, list[str]]], ignored: list[str]) -> None:
+def test_what_the_built_in_builder_takes_is_what_counts(
+    lines: list[tuple[str, list[str]]], ignored: list[str]
+) -> None:
     made = Path(tempfile.mkdtemp())
     try:
-        text = "FROM scratch\n" + "".join(f"{word} {' '.join(sources)} /{at}/\n" for at, (word, sources) in enumerate(lines))
+        text = "FROM scratch\n" + "".join(
+            f"{word} {' '.join(sources)} /{at}/\n" for at, (word, sources) in enumerate(lines)
+        )
         files = {name: f"content of {name}" for name in NAMES}
         root = folder(made / "context", {"Dockerfile": text, "l -> d": "", **files})
         (root / ".dockerignore").write_text("\n".join(["Dockerfile", ".dockerignore", *ignored]))

@@ -22,7 +22,10 @@ def words(one: Talking) -> list[bytes]:
 
 
 def test_output_and_complaints_come_in_lines_and_in_order(tmp_path: Path) -> None:
-    one = talking("import os; os.write(1, b'a\\nb'); os.write(2, b'c\\r\\nd\\re\\n'); os.write(1, b'end')", tmp_path)
+    one = talking(
+        "import os; os.write(1, b'a\\nb'); os.write(2, b'c\\r\\nd\\re\\n'); os.write(1, b'end')",
+        tmp_path,
+    )
     assert words(one) == [b"a", b"bc", b"d", b"e", b"end"]
     assert one.code == 0
 
@@ -48,7 +51,10 @@ def test_silence_is_told(tmp_path: Path) -> None:
 
 
 def test_it_is_ended_politely_first(tmp_path: Path) -> None:
-    script = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(7))\nprint('ready')\ntime.sleep(600)"
+    script = (
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_:"
+        " sys.exit(7))\nprint('ready')\ntime.sleep(600)"
+    )
     one = talking(script, tmp_path)
     lines = one.lines(0.01)
     while next(lines) != b"ready":
@@ -58,8 +64,14 @@ def test_it_is_ended_politely_first(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_listen_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    deaf = "import signal, time\nfor n in (2, 15): signal.signal(n, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(600)"
-    script = f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-S', '-c', {deaf!r}])\nprint(child.pid)\n{deaf}"
+    deaf = (
+        "import signal, time\nfor n in (2, 15): signal.signal(n, signal.SIG_IGN)\nprint('ready',"
+        " flush=True)\ntime.sleep(600)"
+    )
+    script = (
+        "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-S', '-c',"
+        f" {deaf!r}])\nprint(child.pid)\n{deaf}"
+    )
     one = talking(script, tmp_path)
     found: list[bytes] = []
     lines = one.lines(0.01)
@@ -83,7 +95,10 @@ def test_one_that_does_not_listen_is_killed_with_all_that_it_started(tmp_path: P
 
 
 def test_a_child_that_was_left_behind_does_not_hold_us_up(tmp_path: Path) -> None:
-    script = "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)']).pid)"
+    script = (
+        "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-S', '-c', 'import time;"
+        " time.sleep(600)']).pid)"
+    )
     (pid,) = words(talking(script, tmp_path))
     os.kill(int(pid), signal.SIGKILL)
 

@@ -1,1 +1,3 @@
-"""Tests of the probes: hostile addresses, hostile answers, and certificates that are not to be trusted."""
+"""Tests of the probes: hostile addresses, hostile answers, and certificates that are not to be
+trusted.
+"""

@@ -1,4 +1,6 @@
-"""Servers on the loopback that behave badly, a recorder of connections, and certificates of an authority of our own."""
+"""Servers on the loopback that behave badly, a recorder of connections, and certificates of an
+authority of our own.
+"""
 
 import socket
 import ssl
@@ -67,8 +69,9 @@ Script = Callable[[Peer], None]
 
 
 class Raw:
-    """A server whose script has every connection; `heads` are the requests that scripts of `answering` have read,
-    `said` is for a script that says what its test wants."""
+    """A server whose script has every connection; `heads` are the requests that scripts of
+    `answering` have read, `said` is for a script that says what its test wants.
+    """
 
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.connections = 0
@@ -112,7 +115,9 @@ class Raw:
     def _serve(self, sock: socket.socket, same: socket.socket) -> None:
         with suppress(OSError):  # a client that has left, or does not trust us
             if self._context:
-                wrapped = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                wrapped = self._context.wrap_socket(
+                    sock, server_side=True, do_handshake_on_connect=False
+                )
                 sock = wrapped
                 wrapped.do_handshake()
             self._script(Peer(sock, same, self._over))
@@ -122,7 +127,9 @@ class Raw:
 
 
 def answering(answer: Callable[[str], bytes], context: ssl.SSLContext | None = None) -> Raw:
-    """A server that gives the bytes that `answer` makes of a request's head, and keeps the heads."""
+    """A server that gives the bytes that `answer` makes of a request's head, and keeps the
+    heads.
+    """
     server: Raw
 
     def script(peer: Peer) -> None:
@@ -136,8 +143,16 @@ def answering(answer: Callable[[str], bytes], context: ssl.SSLContext | None = N
 
 def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes:
     """An answer with its length."""
-    said = {"Content-Length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return f"HTTP/1.1 {status}\r\n".encode() + b"".join(f"{name}: {value}\r\n".encode() for name, value in said.items()) + b"\r\n" + body
+    said = {
+        "Content-Length": str(len(body)),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    return (
+        f"HTTP/1.1 {status}\r\n".encode()
+        + b"".join(f"{name}: {value}\r\n".encode() for name, value in said.items())
+        + b"\r\n"
+        + body
+    )
 
 
 def redirect(location: str, status: int = 302, **headers: str) -> bytes:
@@ -171,7 +186,13 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
     def found(host: object, port: object, *_: object, **__: object) -> list[Any]:
         return [
-            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 0, 0, 0) if ":" in one else (one, 0))
+            (
+                socket.AF_INET6 if ":" in one else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (one, 0, 0, 0) if ":" in one else (one, 0),
+            )
             for one in addresses
         ]
 
@@ -191,10 +212,17 @@ class Authority:
         monkeypatch.setenv("SSL_CERT_FILE", str(self._file))
         monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
-    def context(self, *names: str, begins: timedelta = timedelta(days=-90), ends: timedelta = timedelta(days=90)) -> ssl.SSLContext:
+    def context(
+        self,
+        *names: str,
+        begins: timedelta = timedelta(days=-90),
+        ends: timedelta = timedelta(days=90),
+    ) -> ssl.SSLContext:
         """A server with a certificate for these names."""
         now = datetime.now(UTC)
-        cert = self._ca.issue_cert(*(names or ("127.0.0.1",)), not_before=now + begins, not_after=now + ends)
+        cert = self._ca.issue_cert(
+            *(names or ("127.0.0.1",)), not_before=now + begins, not_after=now + ends
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         cert.configure_cert(context)
         return context

@@ -1,4 +1,6 @@
-"""How a host is reached: no connection to what is refused, no second look-up, an end at the deadline."""
+"""How a host is reached: no connection to what is refused, no second look-up, an end at the
+deadline.
+"""
 
 import socket
 import ssl
@@ -43,7 +45,14 @@ def test_a_number_that_means_the_metadata_is_refused_whatever_the_policy(spy: Sp
 
 @pytest.mark.parametrize(
     "addresses",
-    [("127.0.0.1",), ("1.1.1.1", "127.0.0.1"), ("::1", "1.1.1.1"), ("1.1.1.1", "169.254.169.254"), ("::ffff:10.0.0.1",), ("fe80::1%2",)],
+    [
+        ("127.0.0.1",),
+        ("1.1.1.1", "127.0.0.1"),
+        ("::1", "1.1.1.1"),
+        ("1.1.1.1", "169.254.169.254"),
+        ("::ffff:10.0.0.1",),
+        ("fe80::1%2",),
+    ],
 )
 def test_a_name_with_one_forbidden_address_is_refused_and_nothing_is_connected_to(
     spy: Spy, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
@@ -61,29 +70,47 @@ def test_a_host_that_is_not_listed_is_not_even_looked_up(monkeypatch: pytest.Mon
         dial("a.example.org", 80, EVERY, within(5))
 
 
-def test_a_name_is_looked_up_once_and_connected_to_by_number(spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_looked_up_once_and_connected_to_by_number(
+    spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Raw(lambda peer: peer.hang()) as server:
         looked_up: list[object] = []
 
         def once(host: object, *_: object, **__: object) -> list[object]:
             looked_up.append(host)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1" if len(looked_up) == 1 else "127.0.0.2", 0))]
+            return [
+                (
+                    socket.AF_INET,
+                    socket.SOCK_STREAM,
+                    6,
+                    "",
+                    ("127.0.0.1" if len(looked_up) == 1 else "127.0.0.2", 0),
+                )
+            ]
 
         monkeypatch.setattr(socket, "getaddrinfo", once)
-        with dial("a.example.com", server.port, Policy(("a.example.com",), private=True), within(5)) as sock:
+        with dial(
+            "a.example.com", server.port, Policy(("a.example.com",), private=True), within(5)
+        ) as sock:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert looked_up == ["a.example.com"]
         assert spy.connected == [("127.0.0.1", server.port)]
 
 
-def test_the_next_address_is_tried_if_the_first_does_not_answer(spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_address_is_tried_if_the_first_does_not_answer(
+    spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Raw(lambda peer: peer.hang()) as server:
         resolving(monkeypatch, "127.0.0.9", "127.0.0.1")
-        dial("a.example.com", server.port, Policy(("a.example.com",), private=True), within(5)).close()
+        dial(
+            "a.example.com", server.port, Policy(("a.example.com",), private=True), within(5)
+        ).close()
         assert [address for address, _ in spy.connected] == ["127.0.0.9", "127.0.0.1"]
 
 
-def test_a_host_with_something_instead_goes_there_whatever_the_port(spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_with_something_instead_goes_there_whatever_the_port(
+    spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked up"))
     with Raw(lambda peer: peer.hang()) as server:
         policy = Policy((), instead={"api.example.com": ("127.0.0.1", server.port)})
@@ -94,7 +121,12 @@ def test_a_host_with_something_instead_goes_there_whatever_the_port(spy: Spy, mo
 
 def test_what_stands_instead_may_not_be_the_metadata(spy: Spy) -> None:
     with pytest.raises(ProbeRefused):
-        dial("a.example.com", 80, Policy((), instead={"a.example.com": ("169.254.169.254", 80)}), within(5))
+        dial(
+            "a.example.com",
+            80,
+            Policy((), instead={"a.example.com": ("169.254.169.254", 80)}),
+            within(5),
+        )
     assert not spy.connected
 
 
@@ -114,9 +146,15 @@ def test_a_resolver_that_hangs_does_not_pass_the_deadline(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(socket.EAI_NONAME, "the name a.example.com is not known here"), (socket.EAI_AGAIN, "resolver does not answer")]
+    ("number", "words"),
+    [
+        (socket.EAI_NONAME, "the name a.example.com is not known here"),
+        (socket.EAI_AGAIN, "resolver does not answer"),
+    ],
 )
-def test_a_name_that_is_not_found_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
+def test_a_name_that_is_not_found_is_told_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
     def unknown(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(number, "some words")
 
@@ -130,8 +168,16 @@ def test_a_port_where_nothing_listens_is_told_with_host_and_port() -> None:
         port = free.getsockname()[1]
     with pytest.raises(ProbeError, match=f"^nothing listens at 127.0.0.1:{port}$"):
         dial("127.0.0.1", port, HERE, within(5))
-    with pytest.raises(ProbeError, match=f"^nothing listens at 127.0.0.1:{port}, which stands for a.example.com:80$"):
-        dial("a.example.com", 80, Policy((), instead={"a.example.com": ("127.0.0.1", port)}), within(5))
+    with pytest.raises(
+        ProbeError,
+        match=f"^nothing listens at 127.0.0.1:{port}, which stands for a.example.com:80$",
+    ):
+        dial(
+            "a.example.com",
+            80,
+            Policy((), instead={"a.example.com": ("127.0.0.1", port)}),
+            within(5),
+        )
 
 
 def test_a_host_that_takes_no_connection_is_given_up_at_the_deadline() -> None:
@@ -164,7 +210,9 @@ def test_a_line_ends_a_wait_at_the_deadline_and_its_thread_with_it() -> None:
     assert threading.active_count() == before
 
 
-def shaken(server: Raw, host: str = "127.0.0.1", seconds: float = 5.0) -> tuple[datetime, str | None]:
+def shaken(
+    server: Raw, host: str = "127.0.0.1", seconds: float = 5.0
+) -> tuple[datetime, str | None]:
     """When the certificate ends, and the protocol."""
     deadline, policy = within(seconds), Policy((), instead={host: ("127.0.0.1", server.port)})
     with Line(dial(host, 443, policy, deadline), deadline) as line:
@@ -172,7 +220,9 @@ def shaken(server: Raw, host: str = "127.0.0.1", seconds: float = 5.0) -> tuple[
         return certificate_ends(sock), sock.version()
 
 
-def test_a_certificate_that_is_trusted_tells_when_it_ends(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_is_trusted_tells_when_it_ends(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority.trust(monkeypatch)
     with Raw(lambda peer: peer.hang(), authority.context(ends=timedelta(days=3))) as server:
         ends, protocol = shaken(server)
@@ -193,31 +243,47 @@ def test_a_certificate_is_for_the_name_of_the_host_and_not_of_what_stands_instea
         assert asked == ["api.example.com"]
 
 
-def test_an_expired_certificate_tells_since_when(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_certificate_tells_since_when(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority.trust(monkeypatch)
     with Raw(lambda peer: peer.hang(), authority.context(ends=timedelta(days=-2))) as server:
         day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
-        with pytest.raises(ProbeError, match=rf"^the certificate of 127.0.0.1 has expired on {day} \d\d:\d\d UTC$"):
+        with pytest.raises(
+            ProbeError, match=rf"^the certificate of 127.0.0.1 has expired on {day} \d\d:\d\d UTC$"
+        ):
             shaken(server)
 
 
-def test_a_certificate_of_the_future_tells_from_when(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_of_the_future_tells_from_when(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority.trust(monkeypatch)
     with Raw(lambda peer: peer.hang(), authority.context(begins=timedelta(days=2))) as server:
         day = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
-        with pytest.raises(ProbeError, match=rf"^the certificate of 127.0.0.1 is not valid yet, but from {day} \d\d:\d\d UTC$"):
+        with pytest.raises(
+            ProbeError,
+            match=rf"^the certificate of 127.0.0.1 is not valid yet, but from {day} \d\d:\d\d UTC$",
+        ):
             shaken(server)
 
 
-def test_a_certificate_for_another_name_tells_which(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_for_another_name_tells_which(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority.trust(monkeypatch)
     with Raw(lambda peer: peer.hang(), authority.context("www.example.com", "10.0.0.1")) as server:
         for host in ("api.example.com", "127.0.0.1"):
-            with pytest.raises(ProbeError, match=f"^the certificate is not for {host}, but for www.example.com, 10.0.0.1$"):
+            with pytest.raises(
+                ProbeError,
+                match=f"^the certificate is not for {host}, but for www.example.com, 10.0.0.1$",
+            ):
                 shaken(server, host)
 
 
-def test_an_issuer_that_is_not_trusted_is_told(authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_issuer_that_is_not_trusted_is_told(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     authority.trust(monkeypatch)
     other = Authority(tmp_path)
     with (
@@ -228,7 +294,10 @@ def test_an_issuer_that_is_not_trusted_is_told(authority: Authority, monkeypatch
 
 
 def test_what_does_not_speak_tls_is_told() -> None:
-    with Raw(lambda peer: peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server, pytest.raises(ProbeError, match="does not speak TLS"):
+    with (
+        Raw(lambda peer: peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server,
+        pytest.raises(ProbeError, match="does not speak TLS"),
+    ):
         shaken(server)
 
 
@@ -240,7 +309,10 @@ def test_old_tls_is_told(authority: Authority, monkeypatch: pytest.MonkeyPatch) 
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with Raw(lambda peer: peer.hang(), context) as server, pytest.raises(ProbeError, match="speaks no version of TLS that is still good"):
+    with (
+        Raw(lambda peer: peer.hang(), context) as server,
+        pytest.raises(ProbeError, match="speaks no version of TLS that is still good"),
+    ):
         shaken(server)
 
 
@@ -248,7 +320,10 @@ def test_old_tls_is_told(authority: Authority, monkeypatch: pytest.MonkeyPatch) 
 def test_a_handshake_that_is_broken_off_is_told(rudely: bool) -> None:
     with (
         Raw(lambda peer: peer.reset() if rudely else None) as server,
-        pytest.raises(ProbeError, match=r"^127\.0\.0\.1\S*(, which stands for \S+)? has closed the connection$"),
+        pytest.raises(
+            ProbeError,
+            match=r"^127\.0\.0\.1\S*(, which stands for \S+)? has closed the connection$",
+        ),
     ):
         shaken(server)
 
@@ -269,11 +344,16 @@ class Leaving(socket.socket):
 
 
 def test_a_socket_that_is_gone_is_not_spoken_to_in_clear_text() -> None:
-    """The ssl module takes a socket that is not connected any more for one that is not connected yet, and does not encrypt."""
+    """The ssl module takes a socket that is not connected any more for one that is not connected
+    yet, and does not encrypt.
+    """
     with Raw(lambda peer: peer.hang()) as server:
         sock = dial("127.0.0.1", server.port, HERE, within(5))
         sock.close()
         with pytest.raises(ProbeError):
             encrypted(sock, "127.0.0.1", within(5))
-    with Leaving() as sock, pytest.raises(ProbeError, match=r"^127.0.0.1 has closed the connection$"):
+    with (
+        Leaving() as sock,
+        pytest.raises(ProbeError, match=r"^127.0.0.1 has closed the connection$"),
+    ):
         encrypted(sock, "127.0.0.1", within(5))

@@ -1,4 +1,6 @@
-"""What an HTTP address answers: hostile addresses, redirects and answers, all stopped at the cap or the deadline."""
+"""What an HTTP address answers: hostile addresses, redirects and answers, all stopped at the cap or
+the deadline.
+"""
 
 import gzip
 import time
@@ -12,20 +14,51 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ports.net.servers import HERE, Authority, Peer, Raw, Spy, answer, answering, bomb, measured, redirect, resolving
+from tests.ports.net.servers import (
+    HERE,
+    Authority,
+    Peer,
+    Raw,
+    Spy,
+    answer,
+    answering,
+    bomb,
+    measured,
+    redirect,
+    resolving,
+)
 from toolkit.errors import ProbeError, ProbeRefused
 from toolkit.ports.net.http import MOST_BODY, Asked, ask
 from toolkit.ports.net.policy import Policy
 
-SECRETS = {"Authorization": "Bearer canary", "Cookie": "session=canary", "X-Api-Key": "canary", "Accept": "text/plain"}
+SECRETS = {
+    "Authorization": "Bearer canary",
+    "Cookie": "session=canary",
+    "X-Api-Key": "canary",
+    "Accept": "text/plain",
+}
 MEGABYTE = 1 << 20
 
 
 PIECES = (
-    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 301 \r\n", b"\r\n", b"\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"5", b"-1",
-    b"\xff", b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n", b"Set-Cookie: a=b; Max-Age=\r\n", b" folded\r\n", b": \r\n",
-    b"x" * 70000, gzip.compress(b"hello"), b"\x78\x9c",
-)  # fmt: skip
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.0 301 \r\n",
+    b"\r\n",
+    b"\n",
+    b"Content-Length: ",
+    b"Transfer-Encoding: chunked\r\n",
+    b"5",
+    b"-1",
+    b"\xff",
+    b"Content-Encoding: gzip\r\n",
+    b"Content-Encoding: deflate\r\n",
+    b"Set-Cookie: a=b; Max-Age=\r\n",
+    b" folded\r\n",
+    b": \r\n",
+    b"x" * 70000,
+    gzip.compress(b"hello"),
+    b"\x78\x9c",
+)
 """What answers are made of, for answers that are none."""
 
 
@@ -47,7 +80,12 @@ def get(url: str, **headers: str) -> Asked:
 
 def at(**servers: Raw) -> Policy:
     """`a=server`: a.example.com is there."""
-    return Policy((), instead={f"{name}.example.com": ("127.0.0.1", server.port) for name, server in servers.items()})
+    return Policy(
+        (),
+        instead={
+            f"{name}.example.com": ("127.0.0.1", server.port) for name, server in servers.items()
+        },
+    )
 
 
 # What may be asked
@@ -66,11 +104,22 @@ def test_an_answer_has_status_headers_body_and_time() -> None:
 
 def test_a_request_is_as_it_was_asked_for() -> None:
     with answering(lambda head: answer()) as server:
-        ask(Asked("POST", f"{server.url}/ü/%C3%BC?q=ä b".replace(" ", "+"), {"X-One": "ö"}, b"content"), HERE, 5)
+        ask(
+            Asked(
+                "POST", f"{server.url}/ü/%C3%BC?q=ä b".replace(" ", "+"), {"X-One": "ö"}, b"content"
+            ),
+            HERE,
+            5,
+        )
         ask(Asked("PUT", "http://a.example.com"), at(a=server), 5)
     first, second = (head.split("\r\n") for head in server.heads)
     assert first[0] == "POST /%C3%BC/%C3%BC?q=%C3%A4+b HTTP/1.1"
-    assert {f"Host: 127.0.0.1:{server.port}", "Accept-Encoding: identity", "Content-Length: 7", "X-One: Ã¶"} <= set(first)
+    assert {
+        f"Host: 127.0.0.1:{server.port}",
+        "Accept-Encoding: identity",
+        "Content-Length: 7",
+        "X-One: Ã¶",
+    } <= set(first)
     assert second[0] == "PUT / HTTP/1.1"
     assert len([line for line in second if line.lower().startswith("host:")]) == 1
     assert {"Host: a.example.com", "Content-Length: 0"} <= set(second)
@@ -108,9 +157,21 @@ def test_a_request_is_as_it_was_asked_for() -> None:
         "http:///path",
     ],
 )
-def test_a_hostile_address_is_refused_with_no_connection_made(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_a_hostile_address_is_refused_with_no_connection_made(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     """S18. All of these hosts are on the list, as a rules file that names them would have it."""
-    listed = ("127.0.0.1", "::1", "::ffff:169.254.169.254", "169.254.169.254", "2852039166", "2130706433", "0177.0.0.1", "0x7f.1", "0")
+    listed = (
+        "127.0.0.1",
+        "::1",
+        "::ffff:169.254.169.254",
+        "169.254.169.254",
+        "2852039166",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f.1",
+        "0",
+    )
     spy, names = Spy(monkeypatch), url.startswith("http://flip")
     if names:
         resolving(monkeypatch, "127.0.0.1")
@@ -133,7 +194,9 @@ def test_a_hostile_address_is_refused_with_no_connection_made(monkeypatch: pytes
         get("http://127.0.0.1/", transfer_encoding="chunked"),
     ],
 )
-def test_a_request_that_is_more_than_it_seems_is_refused(monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
+def test_a_request_that_is_more_than_it_seems_is_refused(
+    monkeypatch: pytest.MonkeyPatch, asked: Asked
+) -> None:
     spy = Spy(monkeypatch)
     with pytest.raises(ProbeRefused):
         ask(asked, HERE, 5)
@@ -141,7 +204,12 @@ def test_a_request_that_is_more_than_it_seems_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_refusal_never_tells_the_query() -> None:
-    for url in ("http://a.example.com/?canary", "file:///?canary", "http://u:canary@a.example.com/", "http://a.example.com:x/?canary"):
+    for url in (
+        "http://a.example.com/?canary",
+        "file:///?canary",
+        "http://u:canary@a.example.com/",
+        "http://a.example.com:x/?canary",
+    ):
         with pytest.raises(ProbeRefused) as found:
             ask(get(url), HERE, 5)
         assert "canary" not in f"{found.value}{found.value.facts}"
@@ -171,14 +239,27 @@ def test_a_silent_host_is_left_at_the_deadline() -> None:
 
 
 def test_headers_byte_by_byte_end_at_the_deadline() -> None:
-    stopped(lambda peer: peer.drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 80), r"^no answer within 0.4 s$")
+    stopped(
+        lambda peer: peer.drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 80),
+        r"^no answer within 0.4 s$",
+    )
 
 
 def test_one_continue_after_the_other_ends_at_the_deadline() -> None:
-    stopped(lambda peer: peer.drip(b"HTTP/1.1 100 Continue\r\n\r\n", 0.001), r"^no answer within 0.4 s$")
+    stopped(
+        lambda peer: peer.drip(b"HTTP/1.1 100 Continue\r\n\r\n", 0.001), r"^no answer within 0.4 s$"
+    )
 
 
-@pytest.mark.parametrize("how", ["Content-Length: 1000", "Transfer-Encoding: chunked", "X: until it closes", "Content-Encoding: gzip"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "Content-Length: 1000",
+        "Transfer-Encoding: chunked",
+        "X: until it closes",
+        "Content-Encoding: gzip",
+    ],
+)
 def test_a_body_byte_by_byte_ends_at_the_deadline(how: str) -> None:
     """S20."""
 
@@ -191,7 +272,10 @@ def test_a_body_byte_by_byte_ends_at_the_deadline(how: str) -> None:
 
 
 def test_a_request_that_nobody_reads_ends_at_the_deadline() -> None:
-    with Raw(lambda peer: peer.hang()) as server, pytest.raises(ProbeError, match=r"^no answer within 0.3 s$"):
+    with (
+        Raw(lambda peer: peer.hang()) as server,
+        pytest.raises(ProbeError, match=r"^no answer within 0.3 s$"),
+    ):
         ask(Asked("POST", server.url, {}, bytes(32 * MEGABYTE)), HERE, 0.3)
 
 
@@ -221,7 +305,10 @@ def pouring(head: bytes, block: bytes, times: int = 1 << 30) -> Callable[[Peer],
 )
 def test_an_endless_body_is_cut_and_costs_nothing(head: bytes, block: bytes) -> None:
     """S20: endless, 1 GB, and chunks of an impossible size."""
-    with Raw(pouring(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", block)) as server, measured() as peak:
+    with (
+        Raw(pouring(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", block)) as server,
+        measured() as peak,
+    ):
         found = ask(get(server.url), HERE, 10)
         assert peak() < 2 * MEGABYTE
     assert found.cut
@@ -233,7 +320,10 @@ def test_an_endless_body_is_cut_and_costs_nothing(head: bytes, block: bytes) -> 
 def test_a_gzip_bomb_is_cut_and_costs_nothing(encoding: str) -> None:
     """S20. 64 MB in 64 KB, and a stream of it that does not end."""
     packed = bomb(64) if encoding != "deflate" else zlib.compress(bytes(64 * MEGABYTE), 9)
-    with answering(lambda head: answer(packed, Content_Encoding=encoding)) as server, measured() as peak:
+    with (
+        answering(lambda head: answer(packed, Content_Encoding=encoding)) as server,
+        measured() as peak,
+    ):
         found = ask(get(server.url), HERE, 10)
         assert peak() < 2 * MEGABYTE
     assert found.cut
@@ -242,8 +332,13 @@ def test_a_gzip_bomb_is_cut_and_costs_nothing(encoding: str) -> None:
 
 
 def test_a_packed_stream_of_nothing_is_cut() -> None:
-    begin, empty = zlib.compressobj(9, zlib.DEFLATED, 31).flush(zlib.Z_SYNC_FLUSH), b"\x00\x00\x00\xff\xff" * 1000
-    with Raw(pouring(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + begin, empty)) as server:
+    begin, empty = (
+        zlib.compressobj(9, zlib.DEFLATED, 31).flush(zlib.Z_SYNC_FLUSH),
+        b"\x00\x00\x00\xff\xff" * 1000,
+    )
+    with Raw(
+        pouring(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + begin, empty)
+    ) as server:
         found = ask(get(server.url), HERE, 10)
     assert (found.cut, found.body) == (True, b"")
     assert found.took_s < 2
@@ -254,7 +349,10 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)])
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)],
+)
 def test_a_packed_answer_is_unpacked(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     with answering(lambda head: answer(pack(b"hello" * 100), Content_Encoding=encoding)) as server:
         found = ask(get(server.url), HERE, 5)
@@ -263,11 +361,17 @@ def test_a_packed_answer_is_unpacked(encoding: str, pack: Callable[[bytes], byte
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b"hello", "not the gzip that it says"), (gzip.compress(b"hello", mtime=0)[:-9], "in the middle of its")],
+    [
+        (b"hello", "not the gzip that it says"),
+        (gzip.compress(b"hello", mtime=0)[:-9], "in the middle of its"),
+    ],
     ids=["no gzip", "cut off"],
 )
 def test_a_broken_packed_answer_is_told(body: bytes, words: str) -> None:
-    with answering(lambda head: answer(body, Content_Encoding="gzip")) as server, pytest.raises(ProbeError, match=words):
+    with (
+        answering(lambda head: answer(body, Content_Encoding="gzip")) as server,
+        pytest.raises(ProbeError, match=words),
+    ):
         ask(get(server.url), HERE, 5)
 
 
@@ -280,12 +384,20 @@ def test_a_body_of_just_the_cap_is_whole_and_one_byte_more_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified"), ("HEAD", "404 Not Found")]
+    ("method", "status"),
+    [
+        ("HEAD", "200 OK"),
+        ("GET", "204 No Content"),
+        ("GET", "304 Not Modified"),
+        ("HEAD", "404 Not Found"),
+    ],
 )
 def test_an_answer_without_a_body_is_not_waited_for(method: str, status: str) -> None:
     def script(peer: Peer) -> None:
         peer.head()
-        peer.say(f"HTTP/1.1 {status}\r\nContent-Length: 1000\r\nContent-Encoding: gzip\r\n\r\n".encode())
+        peer.say(
+            f"HTTP/1.1 {status}\r\nContent-Length: 1000\r\nContent-Encoding: gzip\r\n\r\n".encode()
+        )
         peer.hang()
 
     with Raw(script) as server:
@@ -298,14 +410,26 @@ def test_an_answer_without_a_body_is_not_waited_for(method: str, status: str) ->
     ("said", "words"),
     [
         (b"", "127.0.0.1:PORT has closed the connection"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "has closed the connection before the end of its answer"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "before the end of its answer"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "before the end of its answer"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+            "has closed the connection before the end of its answer",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+            "before the end of its answer",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "before the end of its answer",
+        ),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "127.0.0.1:PORT does not speak HTTP"),
         (b"HTTP/2 x\r\n\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 9999 No\r\n\r\n", "does not speak HTTP"),
         (b"\x00\xff" * 100, "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "the headers of the answer of 127.0.0.1:PORT are too long or too many"),
+        (
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+            "the headers of the answer of 127.0.0.1:PORT are too long or too many",
+        ),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000 + b"\r\n\r\n", "too long or too many"),
         (b"HTTP/1.1 " + b"2" * 70000, "too long or too many|does not speak HTTP"),
     ],
@@ -315,14 +439,22 @@ def test_what_is_no_answer_is_told_in_plain_words(said: bytes, words: str) -> No
         peer.head()
         peer.say(said)
 
-    with Raw(script) as server, pytest.raises(ProbeError, match=words.replace("PORT", str(server.port))) as found:
+    with (
+        Raw(script) as server,
+        pytest.raises(ProbeError, match=words.replace("PORT", str(server.port))) as found,
+    ):
         ask(get(f"{server.url}/?canary"), HERE, 5)
     assert "canary" not in str(found.value)
 
 
-@given(st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=9)), max_size=12), st.sampled_from([b"", *PIECES]))
+@given(
+    st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=9)), max_size=12),
+    st.sampled_from([b"", *PIECES]),
+)
 @settings(max_examples=60)
-def test_whatever_bytes_come_it_is_an_answer_or_told(server: Raw, parts: list[bytes], first: bytes) -> None:
+def test_whatever_bytes_come_it_is_an_answer_or_told(
+    server: Raw, parts: list[bytes], first: bytes
+) -> None:
     server.said = first + b"".join(parts)
     try:
         found = ask(get(server.url), HERE, 5, CookieJar(), follow=False)
@@ -336,12 +468,17 @@ def test_a_reset_is_told_in_plain_words() -> None:
         peer.head()
         peer.reset()
 
-    with Raw(script) as server, pytest.raises(ProbeError, match=f"^127.0.0.1:{server.port} has closed the connection$"):
+    with (
+        Raw(script) as server,
+        pytest.raises(ProbeError, match=f"^127.0.0.1:{server.port} has closed the connection$"),
+    ):
         ask(get(server.url), HERE, 5)
 
 
 def test_a_folded_header_is_one_line() -> None:
-    with answering(lambda head: b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n") as server:
+    with answering(
+        lambda head: b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"
+    ) as server:
         assert ask(get(server.url), HERE, 5).header("X") == "a b"
 
 
@@ -349,7 +486,11 @@ def test_a_folded_header_is_one_line() -> None:
 
 
 def test_a_redirect_within_an_origin_takes_everything_along() -> None:
-    with answering(lambda head: redirect("/there?x=1", 307) if head.startswith("POST /here") else answer(b"there")) as server:
+    with answering(
+        lambda head: (
+            redirect("/there?x=1", 307) if head.startswith("POST /here") else answer(b"there")
+        )
+    ) as server:
         found = ask(Asked("POST", f"{server.url}/here", SECRETS, b"content"), HERE, 5)
     assert found.body == b"there"
     assert found.url == f"{server.url}/there?x=1"
@@ -361,20 +502,45 @@ def test_a_redirect_within_an_origin_takes_everything_along() -> None:
 
 @pytest.mark.parametrize(
     ("method", "status", "then"),
-    [("POST", 301, "GET"), ("POST", 302, "GET"), ("POST", 303, "GET"), ("PUT", 303, "GET"), ("PUT", 302, "PUT"), ("HEAD", 303, "HEAD"),
-     ("POST", 307, "POST"), ("POST", 308, "POST"), ("GET", 302, "GET")],
-)  # fmt: skip
+    [
+        ("POST", 301, "GET"),
+        ("POST", 302, "GET"),
+        ("POST", 303, "GET"),
+        ("PUT", 303, "GET"),
+        ("PUT", 302, "PUT"),
+        ("HEAD", 303, "HEAD"),
+        ("POST", 307, "POST"),
+        ("POST", 308, "POST"),
+        ("GET", 302, "GET"),
+    ],
+)
 def test_a_redirect_changes_the_method_as_browsers_do(method: str, status: int, then: str) -> None:
-    with answering(lambda head: redirect("there", status) if "/here" in head else answer()) as server:
-        ask(Asked(method, f"{server.url}/here", {"Content-Type": "text/plain"}, None if method == "HEAD" else b"content"), HERE, 5)
+    with answering(
+        lambda head: redirect("there", status) if "/here" in head else answer()
+    ) as server:
+        ask(
+            Asked(
+                method,
+                f"{server.url}/here",
+                {"Content-Type": "text/plain"},
+                None if method == "HEAD" else b"content",
+            ),
+            HERE,
+            5,
+        )
     assert server.heads[1].startswith(f"{then} /there ")
     assert ("Content-Type" in server.heads[1]) == (method == then)
 
 
 def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
     """S19."""
-    with answering(lambda head: answer(b"there")) as other, answering(lambda head: redirect("http://b.example.com/")) as server:
-        asked = Asked("POST", "http://a.example.com/", SECRETS, b"content", frozenset(["x-api-key"]))
+    with (
+        answering(lambda head: answer(b"there")) as other,
+        answering(lambda head: redirect("http://b.example.com/")) as server,
+    ):
+        asked = Asked(
+            "POST", "http://a.example.com/", SECRETS, b"content", frozenset(["x-api-key"])
+        )
         found = ask(asked, at(a=server, b=other), 5)
     assert (found.body, found.url) == (b"there", "http://b.example.com/")
     assert server.heads[0].count("canary") == 3
@@ -388,7 +554,9 @@ def test_another_port_is_another_host_and_the_way_back_has_no_credentials_either
     first: Raw
     with (
         answering(lambda head: redirect(f"{first.url}/back")) as other,
-        answering(lambda head: answer(b"back") if "/back" in head else redirect(other.url)) as first,
+        answering(
+            lambda head: answer(b"back") if "/back" in head else redirect(other.url)
+        ) as first,
     ):
         assert ask(Asked("GET", first.url, {"Authorization": "canary"}), HERE, 5).body == b"back"
     assert "canary" not in other.heads[0] + first.heads[1]
@@ -399,7 +567,10 @@ def test_content_is_never_sent_to_another_host(status: int) -> None:
     with (
         answering(lambda head: answer()) as other,
         answering(lambda head: redirect("http://b.example.com/?canary", status)) as server,
-        pytest.raises(ProbeRefused, match=r"redirects to b.example.com:80, which is not allowed for a request with content") as found,
+        pytest.raises(
+            ProbeRefused,
+            match=r"redirects to b.example.com:80, which is not allowed for a request with content",
+        ) as found,
     ):
         ask(Asked("POST", "http://a.example.com/", {}, b"content"), at(a=server, b=other), 5)
     assert "canary" not in str(found.value)
@@ -409,7 +580,10 @@ def test_content_is_never_sent_to_another_host(status: int) -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("http://169.254.169.254/latest/meta-data?canary", "it redirects to 169.254.169.254:80, which is not allowed"),
+        (
+            "http://169.254.169.254/latest/meta-data?canary",
+            "it redirects to 169.254.169.254:80, which is not allowed",
+        ),
         ("http://[::ffff:169.254.169.254]/", "it redirects to "),
         ("http://2852039166/", "it redirects to 2852039166:80, which is not allowed"),
         ("//evil.example.org/?canary", "it redirects to evil.example.org:80, which is not allowed"),
@@ -421,15 +595,22 @@ def test_content_is_never_sent_to_another_host(status: int) -> None:
         ("data:text/plain,canary", "it redirects to data:, which is not allowed"),
         ("http://[::1", "it redirects to an address that cannot be read"),
         ("http://a.example.com:0/?canary", "it redirects to where nothing is asked"),
-        ("http://inside.example.com/", "inside.example.com is at 169.254.169.254, which is a link-local address"),
+        (
+            "http://inside.example.com/",
+            "inside.example.com is at 169.254.169.254, which is a link-local address",
+        ),
     ],
 )
-def test_a_redirect_to_where_nothing_is_asked_is_refused(monkeypatch: pytest.MonkeyPatch, location: str, words: str) -> None:
+def test_a_redirect_to_where_nothing_is_asked_is_refused(
+    monkeypatch: pytest.MonkeyPatch, location: str, words: str
+) -> None:
     """S18: also the metadata of a cloud machine, by number and by name."""
     resolving(monkeypatch, "169.254.169.254")
     spy = Spy(monkeypatch)
     with answering(lambda head: redirect(location)) as server:
-        policy = Policy(("inside.example.com",), True, {"a.example.com": ("127.0.0.1", server.port)})
+        policy = Policy(
+            ("inside.example.com",), True, {"a.example.com": ("127.0.0.1", server.port)}
+        )
         with pytest.raises(ProbeRefused, match=words) as found:
             ask(get("http://a.example.com/"), policy, 5)
     assert "canary" not in str(found.value)
@@ -437,7 +618,9 @@ def test_a_redirect_to_where_nothing_is_asked_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_location_may_hold_spaces_and_bytes_of_any_kind() -> None:
-    with answering(lambda head: redirect(" /a b/é\x01 ") if "GET / " in head else answer(b"there")) as server:
+    with answering(
+        lambda head: redirect(" /a b/é\x01 ") if "GET / " in head else answer(b"there")
+    ) as server:
         assert ask(get(server.url), HERE, 5).body == b"there"
     assert server.heads[1].startswith("GET /a%20b/%C3%A9%01 ")
 
@@ -447,12 +630,17 @@ def test_a_circle_is_told_and_so_are_too_many_redirects() -> None:
         with pytest.raises(ProbeError, match=f"it redirects in a circle: 127.0.0.1:{server.port}"):
             ask(get(server.url), HERE, 5)
         assert server.connections == 6
-    with answering(lambda head: redirect(f"{head.split()[1]}x")) as server, pytest.raises(ProbeError, match="redirects more than 5 times"):
+    with (
+        answering(lambda head: redirect(f"{head.split()[1]}x")) as server,
+        pytest.raises(ProbeError, match="redirects more than 5 times"),
+    ):
         ask(get(server.url), HERE, 5)
 
 
 def test_five_redirects_are_followed() -> None:
-    with answering(lambda head: redirect(f"{head.split()[1]}x") if "xxxxx" not in head else answer(b"there")) as server:
+    with answering(
+        lambda head: redirect(f"{head.split()[1]}x") if "xxxxx" not in head else answer(b"there")
+    ) as server:
         found = ask(get(server.url), HERE, 5)
     assert found.body == b"there"
     assert len(found.redirects) == 5
@@ -483,7 +671,11 @@ def test_the_content_of_a_redirect_is_not_read() -> None:
 def test_a_redirect_that_is_not_to_be_followed_is_the_answer() -> None:
     with answering(lambda head: redirect("file:///etc/passwd")) as server:
         found = ask(get(server.url), HERE, 5, follow=False)
-    assert (found.status, found.header("Location"), found.redirects) == (302, "file:///etc/passwd", ())
+    assert (found.status, found.header("Location"), found.redirects) == (
+        302,
+        "file:///etc/passwd",
+        (),
+    )
 
 
 # Cookies
@@ -491,12 +683,25 @@ def test_a_redirect_that_is_not_to_be_followed_is_the_answer() -> None:
 
 def test_a_jar_keeps_the_cookies_of_every_answer_and_gives_them_to_their_host_only() -> None:
     def first(head: str) -> bytes:
-        return redirect("/next", Set_Cookie="one=1; Path=/") if "GET / " in head else redirect("http://b.example.com/", Set_Cookie="two=2")
+        return (
+            redirect("/next", Set_Cookie="one=1; Path=/")
+            if "GET / " in head
+            else redirect("http://b.example.com/", Set_Cookie="two=2")
+        )
 
     jar = CookieJar()
-    with answering(lambda head: answer(Set_Cookie="three=3; Domain=a.example.com")) as other, answering(first) as server:
+    with (
+        answering(lambda head: answer(Set_Cookie="three=3; Domain=a.example.com")) as other,
+        answering(first) as server,
+    ):
         ask(get("http://a.example.com/"), at(a=server, b=other), 5, jar)
-        ask(get("http://a.example.com/next", Accept="*/*"), at(a=server, b=other), 5, jar, follow=False)
+        ask(
+            get("http://a.example.com/next", Accept="*/*"),
+            at(a=server, b=other),
+            5,
+            jar,
+            follow=False,
+        )
     assert sorted(f"{cookie.name}={cookie.value}" for cookie in jar) == ["one=1", "two=2"]
     assert "Cookie: one=1\r\n" in server.heads[1]
     assert "Cookie" not in other.heads[0]
@@ -533,11 +738,15 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
 
 
 def test_an_encrypted_answer_tells_when_its_certificate_ends(authority: Authority) -> None:
-    with answering(lambda head: answer(b"hello"), authority.context("a.example.com", ends=timedelta(days=5))) as server:
+    with answering(
+        lambda head: answer(b"hello"), authority.context("a.example.com", ends=timedelta(days=5))
+    ) as server:
         found = ask(get("https://a.example.com/"), at(a=server), 5)
     assert (found.body, found.url) == (b"hello", "https://a.example.com/")
     assert found.certificate_ends is not None
-    assert abs(found.certificate_ends - datetime.now(UTC) - timedelta(days=5)) < timedelta(minutes=1)
+    assert abs(found.certificate_ends - datetime.now(UTC) - timedelta(days=5)) < timedelta(
+        minutes=1
+    )
     assert "Host: a.example.com\r\n" in server.heads[0]
 
 
@@ -563,10 +772,14 @@ def test_an_encrypted_body_byte_by_byte_ends_at_the_deadline(authority: Authorit
         assert 0.45 < time.monotonic() - began < 4
 
 
-def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(authority: Authority) -> None:
+def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(
+    authority: Authority,
+) -> None:
     with (
         answering(lambda head: answer(b"plain")) as plain,
-        answering(lambda head: redirect(plain.url, Set_Cookie="one=1"), authority.context()) as server,
+        answering(
+            lambda head: redirect(plain.url, Set_Cookie="one=1"), authority.context()
+        ) as server,
     ):
         assert ask(get(server.url), HERE, 5).body == b"plain"
         jar = CookieJar()
@@ -576,6 +789,8 @@ def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(autho
             (Asked("GET", server.url, {"X-Key": "canary"}, None, frozenset(["x-key"])), None),
             (get(server.url), jar),
         ):
-            with pytest.raises(ProbeRefused, match=f"it redirects to 127.0.0.1:{plain.port} without encryption"):
+            with pytest.raises(
+                ProbeRefused, match=f"it redirects to 127.0.0.1:{plain.port} without encryption"
+            ):
                 ask(asked, HERE, 5, cookies)
     assert plain.connections == 1

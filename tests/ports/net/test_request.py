@@ -8,9 +8,40 @@ from toolkit.errors import ProbeRefused
 from toolkit.ports.net.request import Asked, check, onward, where
 
 PIECES = st.sampled_from(
-    ["http://", "https://", "//", "/", "\\", "@", ":", "?", "#", "%", "[", "]", "[::1]", "a.example.com", "b.example.com", "127.0.0.1",
-     "80", "file:", "javascript:", ".", "..", " ", "\t", "\r\n", "\x00", "é", "ａ", "。", "℀", "\ud800", "\u2028"],
-)  # fmt: skip
+    [
+        "http://",
+        "https://",
+        "//",
+        "/",
+        "\\",
+        "@",
+        ":",
+        "?",
+        "#",
+        "%",
+        "[",
+        "]",
+        "[::1]",
+        "a.example.com",
+        "b.example.com",
+        "127.0.0.1",
+        "80",
+        "file:",
+        "javascript:",
+        ".",
+        "..",
+        " ",
+        "\t",
+        "\r\n",
+        "\x00",
+        "é",
+        "ａ",
+        "。",
+        "℀",
+        "\ud800",
+        "\u2028",
+    ],
+)
 TEXT = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=40))
 LATIN = TEXT.map(lambda text: text.encode("utf-8", "replace").decode("latin-1"))
 
@@ -28,10 +59,25 @@ def test_whatever_is_written_as_an_address_is_one_or_refused(url: str) -> None:
     assert where(found.url) == found
 
 
-@given(TEXT, LATIN, st.sampled_from([301, 302, 303, 307, 308]), st.sampled_from(["GET", "POST", "PUT", "HEAD"]))
-def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(url: str, location: str, status: int, method: str) -> None:
-    headers = {"AUTHORIZATION": "1", "cookie": "1", "Proxy-Authorization": "1", "X-Mine": "1", "Accept": "1"}
-    asked = Asked(method, f"https://a.example.com/{url.strip()}", headers, b"content", frozenset(["x-mine"]))
+@given(
+    TEXT,
+    LATIN,
+    st.sampled_from([301, 302, 303, 307, 308]),
+    st.sampled_from(["GET", "POST", "PUT", "HEAD"]),
+)
+def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(
+    url: str, location: str, status: int, method: str
+) -> None:
+    headers = {
+        "AUTHORIZATION": "1",
+        "cookie": "1",
+        "Proxy-Authorization": "1",
+        "X-Mine": "1",
+        "Accept": "1",
+    }
+    asked = Asked(
+        method, f"https://a.example.com/{url.strip()}", headers, b"content", frozenset(["x-mine"])
+    )
     try:
         check(asked)
         found = onward(asked, status, location)
@@ -47,7 +93,12 @@ def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(url: str, locat
 @pytest.mark.parametrize(
     ("url", "at", "named", "target"),
     [
-        ("HTTPS://Bücher.example:8443/a?secret", "xn--bcher-kva.example:8443", "xn--bcher-kva.example:8443", "/a?secret"),
+        (
+            "HTTPS://Bücher.example:8443/a?secret",
+            "xn--bcher-kva.example:8443",
+            "xn--bcher-kva.example:8443",
+            "/a?secret",
+        ),
         ("http://[0:0::1]", "[::1]:80", "[::1]", "/"),
         ("http://a.example.com.:80?x#y", "a.example.com:80", "a.example.com", "/?x"),
         ("http://１２７.0.0.1/", "127.0.0.1:80", "127.0.0.1", "/"),

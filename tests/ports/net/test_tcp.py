@@ -25,7 +25,9 @@ def test_a_port_answers_what_is_wanted() -> None:
         peer.hang()
 
     with Raw(script) as server:
-        found, took = tcp.talk("127.0.0.1", server.port, HERE, 5, b"PING\r\n", lambda data: b"\n" in data)
+        found, took = tcp.talk(
+            "127.0.0.1", server.port, HERE, 5, b"PING\r\n", lambda data: b"\n" in data
+        )
     assert found == b"+PONG\r\n"
     assert took < 1
 
@@ -57,7 +59,10 @@ def test_an_endless_answer_is_cut() -> None:
             peer.say(bytes(1 << 16))
 
     with Raw(script) as server:
-        assert len(tcp.talk("127.0.0.1", server.port, HERE, 5, None, lambda data: False)[0]) == tcp.MOST_BYTES
+        assert (
+            len(tcp.talk("127.0.0.1", server.port, HERE, 5, None, lambda data: False)[0])
+            == tcp.MOST_BYTES
+        )
 
 
 def test_a_silent_port_is_left_at_the_deadline() -> None:
@@ -70,31 +75,49 @@ def test_a_silent_port_is_left_at_the_deadline() -> None:
 
 def test_a_port_that_is_not_allowed_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy(monkeypatch)
-    for talk in (lambda: tcp.talk("127.0.0.1", 22, Policy(("127.0.0.1",)), 5, None, None), lambda: tls.look("::1", 22, HERE, 5)):
+    for talk in (
+        lambda: tcp.talk("127.0.0.1", 22, Policy(("127.0.0.1",)), 5, None, None),
+        lambda: tls.look("::1", 22, HERE, 5),
+    ):
         with pytest.raises(ProbeRefused):
             talk()
     assert not spy.connected
 
 
-def test_a_certificate_tells_end_issuer_names_and_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_tells_end_issuer_names_and_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = Authority(tmp_path)
     authority.trust(monkeypatch)
-    with Raw(lambda peer: peer.hang(), authority.context("127.0.0.1", "a.example.com", ends=timedelta(days=3))) as server:
+    with Raw(
+        lambda peer: peer.hang(),
+        authority.context("127.0.0.1", "a.example.com", ends=timedelta(days=3)),
+    ) as server:
         found = tls.look("127.0.0.1", server.port, HERE, 5)
     assert abs(found.ends - datetime.now(UTC) - timedelta(days=3)) < timedelta(minutes=1)
-    assert (found.issuer, set(found.names), found.protocol) == ("Example Trust", {"127.0.0.1", "a.example.com"}, "TLSv1.3")
+    assert (found.issuer, set(found.names), found.protocol) == (
+        "Example Trust",
+        {"127.0.0.1", "a.example.com"},
+        "TLSv1.3",
+    )
 
 
 def test_addresses_are_told_in_order_even_private_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy(monkeypatch)
     resolving(monkeypatch, "9.9.9.9", "10.0.0.1", "10.0.0.1", "2001:DB8:0::1")
-    assert dns.addresses("A.example.com", Policy(("a.example.com",)), 5) == ("10.0.0.1", "2001:db8::1", "9.9.9.9")
+    assert dns.addresses("A.example.com", Policy(("a.example.com",)), 5) == (
+        "10.0.0.1",
+        "2001:db8::1",
+        "9.9.9.9",
+    )
     assert not spy.connected
 
 
 def test_a_name_is_told_as_what_stands_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, "9.9.9.9")
-    assert dns.addresses("a.example.com", Policy((), instead={"a.example.com": ("127.0.0.1", 80)}), 5) == ("127.0.0.1",)
+    assert dns.addresses(
+        "a.example.com", Policy((), instead={"a.example.com": ("127.0.0.1", 80)}), 5
+    ) == ("127.0.0.1",)
 
 
 def test_a_name_that_is_not_listed_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:

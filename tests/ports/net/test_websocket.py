@@ -11,14 +11,26 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from tests.ports.net.servers import HERE, Authority, Peer, Raw, Spy, answer, answering, redirect, resolving
+from tests.ports.net.servers import (
+    HERE,
+    Authority,
+    Peer,
+    Raw,
+    Spy,
+    answer,
+    answering,
+    redirect,
+    resolving,
+)
 from toolkit.errors import ProbeError, ProbeRefused
 from toolkit.ports.net.policy import Policy
 from toolkit.ports.net.websocket import MOST_BYTES, NotSeen, talk
 
 
 @contextmanager
-def speaking(handler: Callable[[ServerConnection], None], context: SSLContext | None = None) -> Iterator[int]:
+def speaking(
+    handler: Callable[[ServerConnection], None], context: SSLContext | None = None
+) -> Iterator[int]:
     """A WebSocket server; its port."""
 
     def handled(connection: ServerConnection) -> None:
@@ -56,14 +68,23 @@ def silent(connection: ServerConnection) -> None:
 
 def test_messages_come_until_the_wanted_one() -> None:
     with speaking(echoing) as port:
-        seen, took = talk(f"ws://127.0.0.1:{port}/a", HERE, 5, {}, ("one", "two", "three"), lambda message: message == "two")
+        seen, took = talk(
+            f"ws://127.0.0.1:{port}/a",
+            HERE,
+            5,
+            {},
+            ("one", "two", "three"),
+            lambda message: message == "two",
+        )
     assert seen == ("one", "two")
     assert took < 2
 
 
 def test_bytes_are_messages_as_well() -> None:
     with speaking(lambda connection: connection.send(b"\x00\x01")) as port:
-        assert talk(f"ws://127.0.0.1:{port}/a", HERE, 5, {}, (), lambda message: message == b"\x00\x01")[0] == (b"\x00\x01",)
+        assert talk(
+            f"ws://127.0.0.1:{port}/a", HERE, 5, {}, (), lambda message: message == b"\x00\x01"
+        )[0] == (b"\x00\x01",)
 
 
 def test_connecting_is_enough_if_nothing_is_wanted() -> None:
@@ -86,16 +107,30 @@ def test_headers_and_host_are_those_that_were_asked_for() -> None:
     def handler(connection: ServerConnection) -> None:
         assert connection.request is not None
         headers = connection.request.headers
-        asked.append((connection.request.path, headers["Host"], headers["Authorization"], headers["User-Agent"]))
+        asked.append(
+            (
+                connection.request.path,
+                headers["Host"],
+                headers["Authorization"],
+                headers["User-Agent"],
+            )
+        )
 
     with speaking(handler) as port:
         policy = Policy((), instead={"a.example.com": ("127.0.0.1", port)})
         talk("ws://a.example.com/live?x=1", policy, 5, {"Authorization": "Bearer one"}, (), None)
-        talk("ws://a.example.com/", policy, 5, {"Authorization": "x", "user-agent": "mine"}, (), None)
-    assert asked == [("/live?x=1", "a.example.com", "Bearer one", "toolkit"), ("/", "a.example.com", "x", "mine")]
+        talk(
+            "ws://a.example.com/", policy, 5, {"Authorization": "x", "user-agent": "mine"}, (), None
+        )
+    assert asked == [
+        ("/live?x=1", "a.example.com", "Bearer one", "toolkit"),
+        ("/", "a.example.com", "x", "mine"),
+    ]
 
 
-def test_an_encrypted_one_is_told_by_the_name_of_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encrypted_one_is_told_by_the_name_of_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = Authority(tmp_path)
     authority.trust(monkeypatch)
     asked: list[str] = []
@@ -106,14 +141,22 @@ def test_an_encrypted_one_is_told_by_the_name_of_its_host(tmp_path: Path, monkey
         echoing(connection)
 
     with speaking(handler, authority.context("a.example.com")) as port:
-        policy = Policy((), instead={"a.example.com": ("127.0.0.1", port), "b.example.com": ("127.0.0.1", port)})
-        assert talk("wss://a.example.com/", policy, 5, {}, ("hello",), lambda message: True)[0] == ("hello",)
+        policy = Policy(
+            (), instead={"a.example.com": ("127.0.0.1", port), "b.example.com": ("127.0.0.1", port)}
+        )
+        assert talk("wss://a.example.com/", policy, 5, {}, ("hello",), lambda message: True)[0] == (
+            "hello",
+        )
         assert asked == ["a.example.com"]
-        with pytest.raises(ProbeError, match=r"^the certificate is not for b.example.com, but for a.example.com$"):
+        with pytest.raises(
+            ProbeError, match=r"^the certificate is not for b.example.com, but for a.example.com$"
+        ):
             talk("wss://b.example.com/", policy, 5, {}, (), None)
 
 
-def not_seen(url: str, words: str, seconds: float = 5.0, send: tuple[str, ...] = (), most: int = 100) -> NotSeen:
+def not_seen(
+    url: str, words: str, seconds: float = 5.0, send: tuple[str, ...] = (), most: int = 100
+) -> NotSeen:
     with pytest.raises(NotSeen, match=words) as found:
         talk(url, HERE, seconds, {}, send, lambda message: False, most)
     return found.value
@@ -121,7 +164,9 @@ def not_seen(url: str, words: str, seconds: float = 5.0, send: tuple[str, ...] =
 
 def test_the_messages_that_came_instead_are_told_at_the_deadline() -> None:
     with speaking(echoing) as port:
-        found = not_seen(f"ws://127.0.0.1:{port}", r"^no message as expected within 0.4 s$", 0.4, ("one", "two"))
+        found = not_seen(
+            f"ws://127.0.0.1:{port}", r"^no message as expected within 0.4 s$", 0.4, ("one", "two")
+        )
     assert found.seen == ("one", "two")
     assert 0.35 < found.took_s < 1
 
@@ -135,7 +180,9 @@ def test_a_silent_one_is_left_at_the_deadline() -> None:
 
 def test_too_many_messages_are_not_waited_for() -> None:
     with speaking(counting) as port:
-        found = not_seen(f"ws://127.0.0.1:{port}", r"^none of the first 10 messages is as expected$", most=10)
+        found = not_seen(
+            f"ws://127.0.0.1:{port}", r"^none of the first 10 messages is as expected$", most=10
+        )
     assert found.seen == tuple(str(one) for one in range(1, 11))
 
 
@@ -145,7 +192,9 @@ def test_a_close_is_told_with_its_code_and_reason() -> None:
         connection.close(4001, "go away")
 
     with speaking(handler) as port:
-        found = not_seen(f"ws://127.0.0.1:{port}", f"^127.0.0.1:{port} has closed the connection: 4001 go away$")
+        found = not_seen(
+            f"ws://127.0.0.1:{port}", f"^127.0.0.1:{port} has closed the connection: 4001 go away$"
+        )
     assert found.seen == ("hello",)
 
 
@@ -162,7 +211,10 @@ def test_a_refused_handshake_tells_its_status() -> None:
         (answer(b"no"), 200),
     ):
         with answering(lambda head, said=said: said) as server:  # type: ignore[misc]
-            with pytest.raises(ProbeError, match=f"^127.0.0.1:{server.port} has refused the handshake with status {status}$"):
+            with pytest.raises(
+                ProbeError,
+                match=f"^127.0.0.1:{server.port} has refused the handshake with status {status}$",
+            ):
                 talk(f"ws://127.0.0.1:{server.port}/?canary", HERE, 5, {}, (), None)
             assert server.connections == 1
 
@@ -187,7 +239,9 @@ def test_what_is_no_websocket_is_told(said: bytes, words: str) -> None:
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_a_handshake_that_does_not_end_is_left_at_the_deadline(scheme: str) -> None:
     def script(peer: Peer) -> None:
-        peer.drip(b"HTTP/1.1 101 Switching\r\n" if scheme == "ws" else b"\x16\x03\x03\x40\x00" + bytes(64))
+        peer.drip(
+            b"HTTP/1.1 101 Switching\r\n" if scheme == "ws" else b"\x16\x03\x03\x40\x00" + bytes(64)
+        )
 
     before = threading.active_count()
     with Raw(script) as server:
@@ -200,15 +254,32 @@ def test_a_handshake_that_does_not_end_is_left_at_the_deadline(scheme: str) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/", "file:///etc/passwd", "ws://127.0.0.1/", "ws://[::ffff:169.254.169.254]/", "wss://flip.example.com/",
-     "ws://u:p@a.example.com/", "ws://2130706433/", "ws://a.example.com/\r\nX: y"],
-)  # fmt: skip
-def test_a_hostile_address_is_refused_with_no_connection_made(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    [
+        "http://127.0.0.1/",
+        "file:///etc/passwd",
+        "ws://127.0.0.1/",
+        "ws://[::ffff:169.254.169.254]/",
+        "wss://flip.example.com/",
+        "ws://u:p@a.example.com/",
+        "ws://2130706433/",
+        "ws://a.example.com/\r\nX: y",
+    ],
+)
+def test_a_hostile_address_is_refused_with_no_connection_made(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     if "flip" in url:
         resolving(monkeypatch, "127.0.0.1")
     spy = Spy(monkeypatch)
     with pytest.raises(ProbeRefused):
-        talk(url, Policy(("127.0.0.1", "*.example.com", "::ffff:169.254.169.254", "2130706433")), 5, {}, (), None)
+        talk(
+            url,
+            Policy(("127.0.0.1", "*.example.com", "::ffff:169.254.169.254", "2130706433")),
+            5,
+            {},
+            (),
+            None,
+        )
     assert not spy.connected
 
 

@@ -1,6 +1,7 @@
 """The endpoint as a process: `python -m tests.support.aws --state-file FILE`.
 
-Once it listens, FILE holds its `url` and `pid`. It ends with SIGTERM, SIGINT, or with the process that has the other end of its stdin.
+Once it listens, FILE holds its `url` and `pid`. It ends with SIGTERM, SIGINT, or with the process
+that has the other end of its stdin.
 """
 
 import argparse
@@ -18,7 +19,12 @@ from tests.support.aws.server import Endpoint
 def main() -> int:
     """Serve until told to end."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.aws")
-    parser.add_argument("--state-file", required=True, type=Path, help="where to write the url and the pid once it listens")
+    parser.add_argument(
+        "--state-file",
+        required=True,
+        type=Path,
+        help="where to write the url and the pid once it listens",
+    )
     parser.add_argument("--account", default="1" * 12)
     parser.add_argument("--region", default="eu-west-1")
     said = parser.parse_args()

@@ -18,8 +18,12 @@ def client(service: str, read_s: float = 10, retries: Any = ONCE, region: str | 
 
 
 @lru_cache(maxsize=16)
-def _client(service: str, read_s: float, retries: tuple[tuple[str, Any], ...], region: str | None, url: str) -> Any:
-    """Made once for an endpoint: reading a service's model takes longer than all calls of a test."""
+def _client(
+    service: str, read_s: float, retries: tuple[tuple[str, Any], ...], region: str | None, url: str
+) -> Any:
+    """Made once for an endpoint: reading a service's model takes longer than all calls of a
+    test.
+    """
     config = Config(retries=dict(retries), read_timeout=read_s, connect_timeout=5)
     return boto3.Session(region_name=region).client(service, config=config, endpoint_url=url)
 
@@ -28,5 +32,8 @@ def refused(call: Any, *args: Any, **params: Any) -> dict[str, Any]:
     """The error of a call that has to fail: Code, Message and status."""
     with pytest.raises(ClientError) as caught:
         call(*args, **params)
-    found: dict[str, Any] = {**caught.value.response["Error"], "status": caught.value.response["ResponseMetadata"]["HTTPStatusCode"]}
+    found: dict[str, Any] = {
+        **caught.value.response["Error"],
+        "status": caught.value.response["ResponseMetadata"]["HTTPStatusCode"],
+    }
     return found

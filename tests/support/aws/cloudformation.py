@@ -1,14 +1,18 @@
 """CloudFormation: stacks, change sets and events that go as a test wants.
 
-    cloud = aws_endpoint.cloudformation
-    cloud.stack("api", "UPDATE_COMPLETE", resources={"Service": "AWS::ECS::Service"}, template="{}", parameters={}, tags={}, outputs={})
-    cloud.next_change_set("complete", changes=[cloud.change("Service", "AWS::ECS::Service", "Modify", Replacement="False")], looks=1)
-    cloud.next_change_set("no_changes")       # also no_updates, early_validation (validations=[…]), warn, failed, nested_failed, never
-    cloud.next("rollback", failing="Service", reason="…", looks=1)       # success, rollback, rollback_failed, failed, never
+    cloud = aws_endpoint.cloudformation cloud.stack("api", "UPDATE_COMPLETE", resources={"Service":
+    "AWS::ECS::Service"}, template="{}", parameters={}, tags={}, outputs={})
+    cloud.next_change_set("complete", changes=[cloud.change("Service", "AWS::ECS::Service",
+    "Modify", Replacement="False")], looks=1)
+    cloud.next_change_set("no_changes")       # also no_updates, early_validation (validations=[…]),
+      warn, failed, nested_failed, never
+    cloud.next("rollback", failing="Service", reason="…", looks=1)       # success, rollback,
+      rollback_failed, failed, never
 
-`next` is for whatever is done next to a stack: the execution of a change set, DeleteStack, ContinueUpdateRollback, RollbackStack.
-Set `cloud.stacks["api"].status` for any state, `.drift` (DriftInformation) for what a check of drift has found.
-A look is one DescribeStacks or DescribeStackEvents of the stack.
+`next` is for whatever is done next to a stack: the execution of a change set, DeleteStack,
+ContinueUpdateRollback, RollbackStack. Set `cloud.stacks["api"].status` for any state, `.drift`
+(DriftInformation) for what a check of drift has found. A look is one DescribeStacks or
+DescribeStackEvents of the stack.
 """
 
 import copy
@@ -18,13 +22,31 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.support.aws.stacks import CHANGE_SETS, REASONS, STACK, WARN, ChangeSet, Course, Resource, Script, Stack
+from tests.support.aws.stacks import (
+    CHANGE_SETS,
+    REASONS,
+    STACK,
+    WARN,
+    ChangeSet,
+    Course,
+    Resource,
+    Script,
+    Stack,
+)
 from tests.support.aws.wire import AwsError, Misuse
 
 if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
 
-FIXED = frozenset(("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED"))
+FIXED = frozenset(
+    (
+        "ROLLBACK_COMPLETE",
+        "ROLLBACK_FAILED",
+        "CREATE_FAILED",
+        "DELETE_FAILED",
+        "UPDATE_ROLLBACK_FAILED",
+    )
+)
 """States of a stack that no update starts from."""
 
 
@@ -41,12 +63,20 @@ class CloudFormation:
     # For tests
 
     def stack(
-        self, name: str, status: str = "CREATE_COMPLETE", resources: dict[str, str] | None = None, template: str = "{}",
-        parameters: dict[str, str] | None = None, tags: dict[str, str] | None = None, outputs: dict[str, str] | None = None,
-    ) -> Stack:  # fmt: skip
+        self,
+        name: str,
+        status: str = "CREATE_COMPLETE",
+        resources: dict[str, str] | None = None,
+        template: str = "{}",
+        parameters: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+        outputs: dict[str, str] | None = None,
+    ) -> Stack:
         """A stack that is there, in any state; `resources` are types by logical id."""
         arn = self._endpoint.arn("cloudformation", f"stack/{name}/{self._uuid()}", self._region)
-        made = Stack(name, arn, status, self.now(), "", template, parameters or {}, tags or {}, outputs or {})
+        made = Stack(
+            name, arn, status, self.now(), "", template, parameters or {}, tags or {}, outputs or {}
+        )
         for logical, kind in (resources or {}).items():
             physical = f"{name}-{logical}-{self.token('physical', 12).upper()}"
             made.resources[logical] = Resource(kind, physical, "CREATE_COMPLETE", self.now())
@@ -55,31 +85,68 @@ class CloudFormation:
         return made
 
     def next(self, kind: str = "success", stack: str = "", **more: Any) -> Course:
-        """How the next operation goes, on a stack or on any. `seconds` and `looks`: between two steps. `failing`, `reason`: which
-        resource fails, and why; `nested`: it is a nested stack, in which this resource fails. `own`: no
-        resource fails, the stack itself does for this reason. `stale`: for how many reads of
-        DescribeStacks the old status is shown. `cleanup`: whether there is a CLEANUP_IN_PROGRESS. `outputs`: the stack's afterwards."""
+        """How the next operation goes, on a stack or on any. `seconds` and `looks`: between two
+        steps. `failing`, `reason`: which resource fails, and why; `nested`: it is a nested stack,
+        in which this resource fails. `own`: no resource fails, the stack itself does for this
+        reason. `stale`: for how many reads of DescribeStacks the old status is shown. `cleanup`:
+        whether there is a CLEANUP_IN_PROGRESS. `outputs`: the stack's afterwards.
+        """
         course = Course(kind, **more)
         (self.stacks[stack].courses if stack else self._courses).append(course)
         return course
 
     def next_change_set(
-        self, plan: str = "complete", changes: list[dict[str, Any]] | None = None, stack: str = "", reason: str = "",
-        validations: list[dict[str, Any]] | None = None, seconds: float = 0.0, looks: int = 0,
-    ) -> None:  # fmt: skip
-        """How the next change set comes out: one of CHANGE_SETS, after so many seconds and looks at it. `validations` are members of
-        the events of an early validation, `reason` replaces the usual words."""
+        self,
+        plan: str = "complete",
+        changes: list[dict[str, Any]] | None = None,
+        stack: str = "",
+        reason: str = "",
+        validations: list[dict[str, Any]] | None = None,
+        seconds: float = 0.0,
+        looks: int = 0,
+    ) -> None:
+        """How the next change set comes out: one of CHANGE_SETS, after so many seconds and looks at
+        it. `validations` are members of the events of an early validation, `reason` replaces the
+        usual words.
+        """
         if plan not in CHANGE_SETS:
             raise Misuse(f"there is no change set {plan}: {', '.join(CHANGE_SETS)}")
-        said = {"plan": plan, "changes": changes, "reason": reason, "validations": validations or [], "seconds": seconds, "looks": looks}
+        said = {
+            "plan": plan,
+            "changes": changes,
+            "reason": reason,
+            "validations": validations or [],
+            "seconds": seconds,
+            "looks": looks,
+        }
         (self.stacks[stack].planned if stack else self._plans).append(said)
 
-    def change(self, logical: str, kind: str = "AWS::ECS::Service", action: str = "Modify", **more: Any) -> dict[str, Any]:
+    def change(
+        self, logical: str, kind: str = "AWS::ECS::Service", action: str = "Modify", **more: Any
+    ) -> dict[str, Any]:
         """One change of a change set; `more` are members of ResourceChange."""
-        details = [{"Target": {"Attribute": "Properties", "Name": "TaskDefinition", "RequiresRecreation": "Never"}, "Evaluation": "Static"}]
-        found: dict[str, Any] = {"Action": action, "LogicalResourceId": logical, "ResourceType": kind}
+        details = [
+            {
+                "Target": {
+                    "Attribute": "Properties",
+                    "Name": "TaskDefinition",
+                    "RequiresRecreation": "Never",
+                },
+                "Evaluation": "Static",
+            }
+        ]
+        found: dict[str, Any] = {
+            "Action": action,
+            "LogicalResourceId": logical,
+            "ResourceType": kind,
+        }
         if action == "Modify":
-            found |= {"Replacement": "False", "Scope": ["Properties"], "Details": details, "PhysicalResourceId": f"physical-{logical}"}
+            found |= {
+                "Replacement": "False",
+                "Scope": ["Properties"],
+                "Details": details,
+                "PhysicalResourceId": f"physical-{logical}",
+            }
         return {"Type": "Resource", "ResourceChange": found | more}
 
     # For scripts
@@ -92,16 +159,30 @@ class CloudFormation:
         """A name that looks random."""
         return self._endpoint.token(kind, length)
 
-    def event(self, stack: Stack, logical: str, kind: str, status: str, reason: str, physical: str) -> None:
+    def event(
+        self, stack: Stack, logical: str, kind: str, status: str, reason: str, physical: str
+    ) -> None:
         """One event, newest first."""
         said = {
-            "StackId": stack.arn, "EventId": f"{logical}-{self._uuid()}", "StackName": stack.name, "LogicalResourceId": logical,
-            "PhysicalResourceId": physical, "ResourceType": kind, "Timestamp": self.now(), "ResourceStatus": status,
-            "ResourceStatusReason": reason, "ClientRequestToken": stack.token, "OperationId": stack.operation,
-        }  # fmt: skip
-        stack.events.insert(0, {key: value for key, value in said.items() if value not in ("", None)})
+            "StackId": stack.arn,
+            "EventId": f"{logical}-{self._uuid()}",
+            "StackName": stack.name,
+            "LogicalResourceId": logical,
+            "PhysicalResourceId": physical,
+            "ResourceType": kind,
+            "Timestamp": self.now(),
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+            "ClientRequestToken": stack.token,
+            "OperationId": stack.operation,
+        }
+        stack.events.insert(
+            0, {key: value for key, value in said.items() if value not in ("", None)}
+        )
 
-    def changed(self, stack: Stack, logical: str, kind: str, status: str, reason: str, physical: str) -> None:
+    def changed(
+        self, stack: Stack, logical: str, kind: str, status: str, reason: str, physical: str
+    ) -> None:
         """A resource has a new status."""
         stack.resources[logical] = Resource(kind, physical, status, self.now(), reason)
         self.event(stack, logical, kind, status, reason, physical)
@@ -117,23 +198,47 @@ class CloudFormation:
         if kind == "CREATE" and (stack is None or stack.status == "REVIEW_IN_PROGRESS"):
             stack = stack or self.stack(params["StackName"], "REVIEW_IN_PROGRESS")
         elif kind == "CREATE" and stack is not None:
-            words = f"Stack [{stack.name}] already exists and cannot be created again with the changeSet [{name}]."
+            words = (
+                f"Stack [{stack.name}] already exists and cannot be created again with the"
+                f" changeSet [{name}]."
+            )
             raise AwsError("ValidationError", words)
         elif stack is None or stack.status == "REVIEW_IN_PROGRESS":
             raise AwsError("ValidationError", f"Stack [{params['StackName']}] does not exist")
         elif stack.busy or stack.status in FIXED:
-            raise AwsError("ValidationError", f"Stack:{stack.arn} is in {stack.status} state and can not be updated.")
+            raise AwsError(
+                "ValidationError",
+                f"Stack:{stack.arn} is in {stack.status} state and can not be updated.",
+            )
         found = stack.change_sets.get(name)
         if found is not None:
-            if found.asked.get("ClientToken") and found.asked.get("ClientToken") == params.get("ClientToken"):
+            if found.asked.get("ClientToken") and found.asked.get("ClientToken") == params.get(
+                "ClientToken"
+            ):
                 return {"Id": found.arn, "StackId": stack.arn}
             raise AwsError("AlreadyExistsException", f"ChangeSet {name} already exists")
         queue = stack.planned or self._plans
-        plan = queue.pop(0) if queue else {"plan": "complete", "changes": None, "reason": "", "validations": [], "seconds": 0.0, "looks": 0}
+        plan = (
+            queue.pop(0)
+            if queue
+            else {
+                "plan": "complete",
+                "changes": None,
+                "reason": "",
+                "validations": [],
+                "seconds": 0.0,
+                "looks": 0,
+            }
+        )
         if plan["changes"] is None:
-            plan = {**plan, "changes": [self.change("Service", action="Modify" if kind == "UPDATE" else "Add")]}
+            plan = {
+                **plan,
+                "changes": [self.change("Service", action="Modify" if kind == "UPDATE" else "Add")],
+            }
         arn = self._endpoint.arn("cloudformation", f"changeSet/{name}/{self._uuid()}", self._region)
-        made = ChangeSet(name, arn, kind, self.now(), copy.deepcopy(params), operation=self._uuid(), **plan)
+        made = ChangeSet(
+            name, arn, kind, self.now(), copy.deepcopy(params), operation=self._uuid(), **plan
+        )
         stack.change_sets[name] = made
         return {"Id": made.arn, "StackId": stack.arn}
 
@@ -145,12 +250,19 @@ class CloudFormation:
         start = int(params.get("NextToken", 0))
         changes = found.changes if found.status == "CREATE_COMPLETE" else []
         answer: dict[str, Any] = {
-            "ChangeSetName": found.name, "ChangeSetId": found.arn, "StackId": stack.arn, "StackName": stack.name,
-            "CreationTime": found.created, "ExecutionStatus": found.execution, "Status": found.status,
+            "ChangeSetName": found.name,
+            "ChangeSetId": found.arn,
+            "StackId": stack.arn,
+            "StackName": stack.name,
+            "CreationTime": found.created,
+            "ExecutionStatus": found.execution,
+            "Status": found.status,
             "Changes": changes[start : start + 100],
-            "Parameters": found.asked.get("Parameters", []), "Tags": found.asked.get("Tags", []),
-            "Capabilities": found.asked.get("Capabilities", []), "IncludeNestedStacks": found.asked.get("IncludeNestedStacks", False),
-        }  # fmt: skip
+            "Parameters": found.asked.get("Parameters", []),
+            "Tags": found.asked.get("Tags", []),
+            "Capabilities": found.asked.get("Capabilities", []),
+            "IncludeNestedStacks": found.asked.get("IncludeNestedStacks", False),
+        }
         reason = self._why(found, bool(params.get("IncludePropertyValues")))
         answer |= {"StatusReason": reason} if reason else {}
         return answer | ({"NextToken": str(start + 100)} if start + 100 < len(changes) else {})
@@ -163,12 +275,17 @@ class CloudFormation:
         return {
             "Summaries": [
                 {
-                    "StackId": stack.arn, "StackName": stack.name, "ChangeSetId": each.arn, "ChangeSetName": each.name,
-                    "Status": each.status, "ExecutionStatus": each.execution, "CreationTime": each.created,
+                    "StackId": stack.arn,
+                    "StackName": stack.name,
+                    "ChangeSetId": each.arn,
+                    "ChangeSetName": each.name,
+                    "Status": each.status,
+                    "ExecutionStatus": each.execution,
+                    "CreationTime": each.created,
                 }
                 for each in stack.change_sets.values()
             ]
-        }  # fmt: skip
+        }
 
     def execute_change_set(self, params: dict[str, Any]) -> dict[str, Any]:
         """ExecuteChangeSet. The same token again is the same execution."""
@@ -179,16 +296,32 @@ class CloudFormation:
         if token and token == found.token:
             return {}
         if found.execution != "AVAILABLE":
-            words = f"ChangeSet [{found.arn}] cannot be executed in its current execution status of [{found.execution}]"
+            words = (
+                f"ChangeSet [{found.arn}] cannot be executed in its current execution status of"
+                f" [{found.execution}]"
+            )
             raise AwsError("InvalidChangeSetStatus", words)
         if stack.busy:
-            raise AwsError("ValidationError", f"Stack:{stack.arn} is in {stack.status} state and can not be updated.")
+            raise AwsError(
+                "ValidationError",
+                f"Stack:{stack.arn} is in {stack.status} state and can not be updated.",
+            )
         for other in stack.change_sets.values():
             other.execution = "EXECUTE_COMPLETE" if other is found else "OBSOLETE"
         found.token = token
         kind = "CREATE_STACK" if found.kind == "CREATE" else "UPDATE_STACK"
-        stack.capabilities, stack.role = list(found.asked.get("Capabilities", [])), found.asked.get("RoleARN", "")
-        Script(self, stack).begin(self._uuid(), kind, token, self._course(stack), found.changes, lambda: self._took(stack, found))
+        stack.capabilities, stack.role = (
+            list(found.asked.get("Capabilities", [])),
+            found.asked.get("RoleARN", ""),
+        )
+        Script(self, stack).begin(
+            self._uuid(),
+            kind,
+            token,
+            self._course(stack),
+            found.changes,
+            lambda: self._took(stack, found),
+        )
         return {}
 
     def delete_change_set(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -220,31 +353,51 @@ class CloudFormation:
         if not start:
             stack.looks += 1
         found = stack.events[start : start + 100]
-        return {"StackEvents": found} | ({"NextToken": str(start + 100)} if start + 100 < len(stack.events) else {})
+        return {"StackEvents": found} | (
+            {"NextToken": str(start + 100)} if start + 100 < len(stack.events) else {}
+        )
 
     def describe_events(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeEvents: the validations of a change set, or the events of a stack's operation."""
         if "ChangeSetName" in params:
             stack, found = self._change_set(params)
             self._mature(found)
-            base: dict[str, Any] = {"StackId": stack.arn, "OperationId": found.operation, "OperationType": "CREATE_CHANGESET"}
+            base: dict[str, Any] = {
+                "StackId": stack.arn,
+                "OperationId": found.operation,
+                "OperationType": "CREATE_CHANGESET",
+            }
             usual = {
-                "EventType": "VALIDATION_ERROR", "ValidationName": "PROPERTY_VALIDATION", "ValidationFailureMode": "FAIL",
-                "ValidationStatus": "FAILED", "ValidationStatusReason": "extraneous key [Imagee] is not permitted",
-                "ValidationPath": "/Resources/Service/Properties/Imagee", "LogicalResourceId": "Service",
+                "EventType": "VALIDATION_ERROR",
+                "ValidationName": "PROPERTY_VALIDATION",
+                "ValidationFailureMode": "FAIL",
+                "ValidationStatus": "FAILED",
+                "ValidationStatusReason": "extraneous key [Imagee] is not permitted",
+                "ValidationPath": "/Resources/Service/Properties/Imagee",
+                "LogicalResourceId": "Service",
                 "ResourceType": "AWS::ECS::Service",
-            }  # fmt: skip
+            }
             chosen = found.validations or ([{}] if found.plan == "early_validation" else [])
             base["Timestamp"] = self.now()
-            return {"OperationEvents": [{**base, "EventId": f"validation-{n}", **usual, **each} for n, each in enumerate(chosen)]}
+            return {
+                "OperationEvents": [
+                    {**base, "EventId": f"validation-{n}", **usual, **each}
+                    for n, each in enumerate(chosen)
+                ]
+            }
         stack = self._stack(params)
         failed = params.get("Filters", {}).get("FailedEvents", False)
-        events = [each for each in stack.events if params.get("OperationId") in (None, each.get("OperationId"))]
+        events = [
+            each
+            for each in stack.events
+            if params.get("OperationId") in (None, each.get("OperationId"))
+        ]
         kept = [each for each in events if not failed or each["ResourceStatus"].endswith("_FAILED")]
         gone = ("StackName", "EventId")
         return {
             "OperationEvents": [
-                {key: value for key, value in each.items() if key not in gone} | {"EventId": each["EventId"], "EventType": "STACK_EVENT"}
+                {key: value for key, value in each.items() if key not in gone}
+                | {"EventId": each["EventId"], "EventType": "STACK_EVENT"}
                 for each in kept
             ]
         }
@@ -256,13 +409,18 @@ class CloudFormation:
         return {
             "StackResources": [
                 {
-                    "StackName": stack.name, "StackId": stack.arn, "LogicalResourceId": logical, "PhysicalResourceId": each.physical,
-                    "ResourceType": each.kind, "Timestamp": each.updated, "ResourceStatus": each.status,
+                    "StackName": stack.name,
+                    "StackId": stack.arn,
+                    "LogicalResourceId": logical,
+                    "PhysicalResourceId": each.physical,
+                    "ResourceType": each.kind,
+                    "Timestamp": each.updated,
+                    "ResourceStatus": each.status,
                 }
                 for logical, each in stack.resources.items()
                 if params.get("LogicalResourceId") in (None, logical)
             ]
-        }  # fmt: skip
+        }
 
     def list_stack_resources(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListStackResources in pages of a hundred."""
@@ -271,19 +429,28 @@ class CloudFormation:
         start = int(params.get("NextToken", 0))
         every = [
             {
-                "LogicalResourceId": logical, "PhysicalResourceId": each.physical, "ResourceType": each.kind, "ResourceStatus": each.status,
+                "LogicalResourceId": logical,
+                "PhysicalResourceId": each.physical,
+                "ResourceType": each.kind,
+                "ResourceStatus": each.status,
                 "LastUpdatedTimestamp": each.updated,
             }
             for logical, each in stack.resources.items()
-        ]  # fmt: skip
+        ]
         more = {"NextToken": str(start + 100)} if start + 100 < len(every) else {}
         return {"StackResourceSummaries": every[start : start + 100], **more}
 
     def get_template(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetTemplate of a stack or of a change set."""
         if "ChangeSetName" in params:
-            return {"TemplateBody": self._template(self._change_set(params)[1].asked), "StagesAvailable": ["Original"]}
-        return {"TemplateBody": self._stack(params).template, "StagesAvailable": ["Original", "Processed"]}
+            return {
+                "TemplateBody": self._template(self._change_set(params)[1].asked),
+                "StagesAvailable": ["Original"],
+            }
+        return {
+            "TemplateBody": self._stack(params).template,
+            "StagesAvailable": ["Original", "Processed"],
+        }
 
     def get_template_summary(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetTemplateSummary of a template or of a stack's."""
@@ -291,23 +458,40 @@ class CloudFormation:
         found = _parsed(text)
         types = [each["Type"] for each in found.get("Resources", {}).values()]
         parameters = [
-            {"ParameterKey": key, "ParameterType": each.get("Type", "String"), "NoEcho": bool(each.get("NoEcho", False))}
+            {
+                "ParameterKey": key,
+                "ParameterType": each.get("Type", "String"),
+                "NoEcho": bool(each.get("NoEcho", False)),
+            }
             | ({"DefaultValue": str(each["Default"])} if "Default" in each else {})
             for key, each in found.get("Parameters", {}).items()
         ]
         answer: dict[str, Any] = {"Parameters": parameters, "ResourceTypes": types}
         transforms = found.get("Transform", [])
         if transforms:
-            answer["DeclaredTransforms"] = transforms if isinstance(transforms, list) else [transforms]
-        roles = [each for each in found.get("Resources", {}).values() if each["Type"].startswith("AWS::IAM::")]
+            answer["DeclaredTransforms"] = (
+                transforms if isinstance(transforms, list) else [transforms]
+            )
+        roles = [
+            each
+            for each in found.get("Resources", {}).values()
+            if each["Type"].startswith("AWS::IAM::")
+        ]
         if roles:
-            named = any(key.endswith("Name") for each in roles for key in each.get("Properties", {}))
+            named = any(
+                key.endswith("Name") for each in roles for key in each.get("Properties", {})
+            )
             answer["Capabilities"] = ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]
         return answer
 
     def validate_template(self, params: dict[str, Any]) -> dict[str, Any]:
         """ValidateTemplate."""
-        return {"Parameters": [{"ParameterKey": key} for key in _parsed(self._template(params)).get("Parameters", {})]}
+        return {
+            "Parameters": [
+                {"ParameterKey": key}
+                for key in _parsed(self._template(params)).get("Parameters", {})
+            ]
+        }
 
     def delete_stack(self, params: dict[str, Any]) -> dict[str, Any]:
         """DeleteStack; one that is not there is deleted already."""
@@ -319,20 +503,35 @@ class CloudFormation:
             words = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
             raise AwsError("ValidationError", words)
         Script(self, stack).begin(
-            self._uuid(), "DELETE_STACK", params.get("ClientRequestToken", ""), self._course(stack), [], lambda: self._took_away(stack)
+            self._uuid(),
+            "DELETE_STACK",
+            params.get("ClientRequestToken", ""),
+            self._course(stack),
+            [],
+            lambda: self._took_away(stack),
         )
         self._play(stack)
         return {}
 
     def continue_update_rollback(self, params: dict[str, Any]) -> dict[str, Any]:
         """ContinueUpdateRollback."""
-        self._back(params, ("UPDATE_ROLLBACK_FAILED",), "CONTINUE_ROLLBACK", "UPDATE_ROLLBACK_IN_PROGRESS", "continued rolling back")
+        self._back(
+            params,
+            ("UPDATE_ROLLBACK_FAILED",),
+            "CONTINUE_ROLLBACK",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "continued rolling back",
+        )
         return {}
 
     def rollback_stack(self, params: dict[str, Any]) -> dict[str, Any]:
         """RollbackStack, after a failure without a rollback."""
         stack = self._stack(params)
-        first = "ROLLBACK_IN_PROGRESS" if stack.status == "CREATE_FAILED" else "UPDATE_ROLLBACK_IN_PROGRESS"
+        first = (
+            "ROLLBACK_IN_PROGRESS"
+            if stack.status == "CREATE_FAILED"
+            else "UPDATE_ROLLBACK_IN_PROGRESS"
+        )
         self._back(params, ("CREATE_FAILED", "UPDATE_FAILED"), "ROLLBACK", first, "rolled back")
         return {"StackId": stack.arn, "OperationId": stack.operation}
 
@@ -341,9 +540,18 @@ class CloudFormation:
         stack = self._stack(params)
         self._play(stack)
         if stack.status != "UPDATE_IN_PROGRESS":
-            raise AwsError("ValidationError", "CancelUpdateStack cannot be called from current stack status")
+            raise AwsError(
+                "ValidationError", "CancelUpdateStack cannot be called from current stack status"
+            )
         token = params.get("ClientRequestToken", "")
-        Script(self, stack).roll_back("UPDATE_STACK", token, stack.operation, "User Initiated", Course(), "UPDATE_ROLLBACK_IN_PROGRESS")
+        Script(self, stack).roll_back(
+            "UPDATE_STACK",
+            token,
+            stack.operation,
+            "User Initiated",
+            Course(),
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+        )
         return {}
 
     # Helpers
@@ -358,7 +566,9 @@ class CloudFormation:
 
     def _known(self, named: str) -> Stack | None:
         if named.startswith("arn:"):
-            return next((each for each in [*self.stacks.values(), *self._gone] if each.arn == named), None)
+            return next(
+                (each for each in [*self.stacks.values(), *self._gone] if each.arn == named), None
+            )
         return self.stacks.get(named)
 
     def _stack(self, params: dict[str, Any]) -> Stack:
@@ -371,14 +581,21 @@ class CloudFormation:
         named = params["ChangeSetName"]
         for stack in self.stacks.values():
             for each in stack.change_sets.values():
-                if named == each.arn or (named == each.name and params.get("StackName") in (stack.name, stack.arn)):
+                if named == each.arn or (
+                    named == each.name and params.get("StackName") in (stack.name, stack.arn)
+                ):
                     return stack, each
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{named}] does not exist", 404)
 
     def _mature(self, found: ChangeSet) -> None:
         """What has become of a change set by now."""
         passed = (self.now() - found.created).total_seconds()
-        if found.status != "CREATE_IN_PROGRESS" or found.plan == "never" or passed < found.seconds or found.seen < found.looks:
+        if (
+            found.status != "CREATE_IN_PROGRESS"
+            or found.plan == "never"
+            or passed < found.seconds
+            or found.seen < found.looks
+        ):
             return
         if found.plan in ("complete", "warn"):
             found.status = "CREATE_COMPLETE"
@@ -388,11 +605,17 @@ class CloudFormation:
 
     def _why(self, found: ChangeSet, values: bool) -> str:
         if found.plan == "warn" and found.status == "CREATE_COMPLETE":
-            return WARN.format(found.changes[0]["ResourceChange"]["LogicalResourceId"]) if values else ""
+            return (
+                WARN.format(found.changes[0]["ResourceChange"]["LogicalResourceId"])
+                if values
+                else ""
+            )
         if found.status != "FAILED":
             return ""
         if found.plan == "nested_failed" and not found.reason:
-            child = self._endpoint.arn("cloudformation", f"changeSet/{found.name}-nested/{found.operation}", self._region)
+            child = self._endpoint.arn(
+                "cloudformation", f"changeSet/{found.name}-nested/{found.operation}", self._region
+            )
             return f"Nested change set {child} was not successfully created: Currently in FAILED."
         return found.reason or REASONS[found.plan]
 
@@ -400,7 +623,11 @@ class CloudFormation:
         """A change set has been executed."""
         if "TemplateBody" in found.asked or "TemplateURL" in found.asked:
             stack.template = self._template(found.asked)
-        given = {each["ParameterKey"]: each["ParameterValue"] for each in found.asked.get("Parameters", []) if "ParameterValue" in each}
+        given = {
+            each["ParameterKey"]: each["ParameterValue"]
+            for each in found.asked.get("Parameters", [])
+            if "ParameterValue" in each
+        }
         stack.parameters = {**stack.parameters, **given}
         stack.tags = {each["Key"]: each["Value"] for each in found.asked.get("Tags", [])}
         for change in found.changes:
@@ -412,13 +639,20 @@ class CloudFormation:
         self._gone.append(stack)
         del self.stacks[stack.name]
 
-    def _back(self, params: dict[str, Any], states: tuple[str, ...], kind: str, first: str, word: str) -> None:
+    def _back(
+        self, params: dict[str, Any], states: tuple[str, ...], kind: str, first: str, word: str
+    ) -> None:
         stack = self._stack(params)
         self._play(stack)
         if stack.status not in states:
-            raise AwsError("ValidationError", f"Stack:{stack.arn} is in {stack.status} state and can not be {word}.")
+            raise AwsError(
+                "ValidationError",
+                f"Stack:{stack.arn} is in {stack.status} state and can not be {word}.",
+            )
         token = params.get("ClientRequestToken", "")
-        Script(self, stack).roll_back(kind, token, self._uuid(), "User Initiated", self._course(stack), first)
+        Script(self, stack).roll_back(
+            kind, token, self._uuid(), "User Initiated", self._course(stack), first
+        )
 
     def _play(self, stack: Stack) -> None:
         Script(self, stack).play()
@@ -435,16 +669,33 @@ class CloudFormation:
     def _said(self, stack: Stack) -> dict[str, Any]:
         status = stack.old if stack.stale else stack.status
         found: dict[str, Any] = {
-            "StackId": stack.arn, "StackName": stack.name, "CreationTime": stack.created, "LastUpdatedTime": stack.updated,
-            "DeletionTime": stack.deleted, "StackStatus": status, "StackStatusReason": stack.reason or None, "DisableRollback": False,
-            "Capabilities": stack.capabilities, "RoleARN": stack.role or None, "EnableTerminationProtection": stack.protected,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()],
+            "StackId": stack.arn,
+            "StackName": stack.name,
+            "CreationTime": stack.created,
+            "LastUpdatedTime": stack.updated,
+            "DeletionTime": stack.deleted,
+            "StackStatus": status,
+            "StackStatusReason": stack.reason or None,
+            "DisableRollback": False,
+            "Capabilities": stack.capabilities,
+            "RoleARN": stack.role or None,
+            "EnableTerminationProtection": stack.protected,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in stack.parameters.items()
+            ],
             "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
-            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()],
-            "ParentId": stack.parent or None, "RootId": stack.parent or None, "DriftInformation": stack.drift or None,
-        }  # fmt: skip
+            "Outputs": [
+                {"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()
+            ],
+            "ParentId": stack.parent or None,
+            "RootId": stack.parent or None,
+            "DriftInformation": stack.drift or None,
+        }
         if stack.operation and not stack.stale:
-            found["LastOperations"] = [{"OperationType": stack.operation_type, "OperationId": stack.operation}]
+            found["LastOperations"] = [
+                {"OperationType": stack.operation_type, "OperationId": stack.operation}
+            ]
         return found
 
 
@@ -455,7 +706,11 @@ class _Loader(yaml.SafeLoader):
 def _tagged(loader: Any, suffix: str, node: Any) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_scalar(node)
-    return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else loader.construct_mapping(node)
+    return (
+        loader.construct_sequence(node)
+        if isinstance(node, yaml.SequenceNode)
+        else loader.construct_mapping(node)
+    )
 
 
 _Loader.add_multi_constructor("!", _tagged)

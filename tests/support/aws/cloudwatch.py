@@ -18,29 +18,54 @@ class CloudWatch:
         self.composites: dict[str, dict[str, Any]] = {}
 
     def alarm(
-        self, name: str, state: str = "OK", reason: str = "", dimensions: dict[str, str] | None = None, composite: bool = False,
-        since: datetime | None = None, **more: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        state: str = "OK",
+        reason: str = "",
+        dimensions: dict[str, str] | None = None,
+        composite: bool = False,
+        since: datetime | None = None,
+        **more: Any,
+    ) -> None:
         """Set an alarm; `more` are members of MetricAlarm or CompositeAlarm."""
         now = since or self._endpoint.clock.now()
         found: dict[str, Any] = {
-            "AlarmName": name, "AlarmArn": self._endpoint.arn("cloudwatch", f"alarm:{name}", self._region), "StateValue": state,
-            "StateReason": reason or f"Threshold crossed: {name}", "StateUpdatedTimestamp": now, "StateTransitionedTimestamp": now,
-        }  # fmt: skip
+            "AlarmName": name,
+            "AlarmArn": self._endpoint.arn("cloudwatch", f"alarm:{name}", self._region),
+            "StateValue": state,
+            "StateReason": reason or f"Threshold crossed: {name}",
+            "StateUpdatedTimestamp": now,
+            "StateTransitionedTimestamp": now,
+        }
         if not composite and "Metrics" not in more:
-            found["Dimensions"] = [{"Name": key, "Value": value} for key, value in (dimensions or {}).items()]
+            found["Dimensions"] = [
+                {"Name": key, "Value": value} for key, value in (dimensions or {}).items()
+            ]
         (self.composites if composite else self.alarms)[name] = found | more
 
     def describe_alarms(self, params: dict[str, Any]) -> dict[str, Any]:
-        """DescribeAlarms by state or by names, page by page; composite ones are told only if they are asked for."""
+        """DescribeAlarms by state or by names, page by page; composite ones are told only if they
+        are asked for.
+        """
         if len(params.get("AlarmNames", ())) > 100:
             raise AwsError("ValidationError", "AlarmNames must not have more than 100 elements.")
         types = params.get("AlarmTypes") or ["MetricAlarm"]
         every = [("MetricAlarms", one) for one in self.alarms.values() if "MetricAlarm" in types]
-        every += [("CompositeAlarms", one) for one in self.composites.values() if "CompositeAlarm" in types]
+        every += [
+            ("CompositeAlarms", one)
+            for one in self.composites.values()
+            if "CompositeAlarm" in types
+        ]
         names, state = params.get("AlarmNames"), params.get("StateValue")
-        found = [(kind, one) for kind, one in every if state in (None, one["StateValue"]) and (not names or one["AlarmName"] in names)]
+        found = [
+            (kind, one)
+            for kind, one in every
+            if state in (None, one["StateValue"]) and (not names or one["AlarmName"] in names)
+        ]
         start, most = int(params.get("NextToken") or 0), params.get("MaxRecords", 50)
         page = found[start : start + most]
-        answer: dict[str, Any] = {key: [one for kind, one in page if kind == key] for key in ("MetricAlarms", "CompositeAlarms")}
+        answer: dict[str, Any] = {
+            key: [one for kind, one in page if kind == key]
+            for key in ("MetricAlarms", "CompositeAlarms")
+        }
         return answer | ({"NextToken": str(start + most)} if start + most < len(found) else {})

@@ -1,13 +1,14 @@
-"""The endpoint in a process of its own, and how a test drives it: JSON by POST to `/_script/<verb>`.
+"""The endpoint in a process of its own, and how a test drives it: JSON by POST to
+`/_script/<verb>`.
 
 with apart(tmp_path) as remote:                         # or the fixture `aws_process`
-    remote.do("ecr", "image", "backend", "v1")          # any method of a service's state, see the package's docstring
-    remote.do("ecs", "service", "api", "127.0.0.1:1/backend:v1", desired=2)
-    remote.do("ecs", "next", "breaker", cause="pull", looks=1)
-    remote.fault("ecs:UpdateService", kind="reset", when="after")
-    child = Popen([...], env={**os.environ, **remote.environment})
-    assert remote.calls().applied("ecs:UpdateService") == 1
-    assert remote.get("ecs", "clusters", "main", "services", "api", "latest", "status") == "SUCCESSFUL"
+    remote.do("ecr", "image", "backend", "v1")          # any method of a service's state, see the
+      package's docstring
+    remote.do("ecs", "service", "api", "127.0.0.1:1/backend:v1", desired=2) remote.do("ecs", "next",
+    "breaker", cause="pull", looks=1) remote.fault("ecs:UpdateService", kind="reset", when="after")
+    child = Popen([...], env={**os.environ, **remote.environment}) assert
+    remote.calls().applied("ecs:UpdateService") == 1 assert remote.get("ecs", "clusters", "main",
+    "services", "api", "latest", "status") == "SUCCESSFUL"
 """
 
 import contextlib
@@ -41,7 +42,15 @@ def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
         given = json.loads(asked.body or b"{}")
         said = {"ok": plain(_done(endpoint, verb, given))}
         status = 200
-    except (Misuse, AwsError, KeyError, TypeError, ValueError, AttributeError, StopIteration) as problem:
+    except (
+        Misuse,
+        AwsError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        StopIteration,
+    ) as problem:
         said, status = {"problem": f"{type(problem).__name__}: {problem}"}, 400
     return Answer(status, {"Content-Type": "application/json"}, json.dumps(said).encode())
 
@@ -63,7 +72,11 @@ def _done(endpoint: "Endpoint", verb: str, given: dict[str, Any]) -> Any:
     elif verb == "problems":
         return endpoint.problems
     elif verb == "answer":
-        said = AwsError(given["code"], given["message"], given.get("status", 400)) if "code" in given else given["answer"]
+        said = (
+            AwsError(given["code"], given["message"], given.get("status", 400))
+            if "code" in given
+            else given["answer"]
+        )
         endpoint.on(given["service"], given["operation"], said)
     elif verb == "do":
         with endpoint.lock:
@@ -101,7 +114,9 @@ def _step(found: Any, step: str | int) -> Any:
 
 
 def plain(value: Any, depth: int = 6) -> Any:
-    """A value as JSON has it: structs as objects, times as text, content as its length; None for what cannot be said."""
+    """A value as JSON has it: structs as objects, times as text, content as its length; None for
+    what cannot be said.
+    """
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, datetime):
@@ -111,11 +126,17 @@ def plain(value: Any, depth: int = 6) -> Any:
     if depth == 0 or callable(value) or isinstance(value, type(RLock())):
         return None
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else " ".join(map(str, key)): plain(item, depth - 1) for key, item in value.items()}
+        return {
+            key if isinstance(key, str) else " ".join(map(str, key)): plain(item, depth - 1)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple, set)):
         return [plain(item, depth - 1) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name), depth - 1) for each in dataclasses.fields(value)}
+        return {
+            each.name: plain(getattr(value, each.name), depth - 1)
+            for each in dataclasses.fields(value)
+        }
     return None
 
 
@@ -123,14 +144,23 @@ def environment(endpoint_url: str, region: str = "eu-west-1") -> dict[str, str]:
     """What a process must have in its environment to talk to an endpoint and to nothing else."""
     nowhere = "/nonexistent/toolkit-tests"
     return {
-        "AWS_ENDPOINT_URL": endpoint_url, "AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "secret-of-the-scripted-endpoint",
-        "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": nowhere,
-        "AWS_SHARED_CREDENTIALS_FILE": nowhere, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "111111111111",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-scripted-endpoint",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere,
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
 
 
 class Remote:
-    """An endpoint in another process. Every method raises Misuse for what the other side refuses."""
+    """An endpoint in another process. Every method raises Misuse for what the other side
+    refuses.
+    """
 
     def __init__(self, url: str, region: str = "eu-west-1") -> None:
         self.url, self.host = url, url.removeprefix("http://")
@@ -140,7 +170,9 @@ class Remote:
         """One request to the script."""
         connection = HTTPConnection(self.host, timeout=30)
         try:
-            connection.request("POST", f"/_script/{verb}", json.dumps(given), {"Connection": "close"})
+            connection.request(
+                "POST", f"/_script/{verb}", json.dumps(given), {"Connection": "close"}
+            )
             said = json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -149,18 +181,29 @@ class Remote:
         return said["ok"]
 
     def do(self, service: str, method: str, *args: Any, region: str = "", **named: Any) -> Any:
-        """Call a method of a service's state: `do("ecs", "next", "breaker", cause="pull")`; its result as JSON has it."""
+        """Call a method of a service's state: `do("ecs", "next", "breaker", cause="pull")`; its
+        result as JSON has it.
+        """
         return self.ask("do", service=service, method=method, args=args, named=named, region=region)
 
     def get(self, *path: str | int) -> Any:
-        """What is at a path from the endpoint on: `get("ecs", "clusters", "main", "services", "api", "desired")`."""
+        """What is at a path from the endpoint on: `get("ecs", "clusters", "main", "services",
+        "api", "desired")`.
+        """
         return self.ask("get", path=path)
 
     def set(self, value: Any, *path: str | int) -> None:
         """Set what is at a path: `set("222222222222", "account")`."""
         self.ask("set", path=path, value=value)
 
-    def fault(self, operation: str, times: int | None = 1, kind: str = "500", when: str = "before", **more: Any) -> None:
+    def fault(
+        self,
+        operation: str,
+        times: int | None = 1,
+        kind: str = "500",
+        when: str = "before",
+        **more: Any,
+    ) -> None:
         """As `Endpoint.fault`."""
         self.ask("fault", operation=operation, times=times, kind=kind, when=when, **more)
 
@@ -175,7 +218,14 @@ class Remote:
     def on(self, service: str, operation: str, said: dict[str, Any] | AwsError) -> None:
         """As `Endpoint.on`, without functions."""
         if isinstance(said, AwsError):
-            self.ask("answer", service=service, operation=operation, code=said.code, message=said.message, status=said.status)
+            self.ask(
+                "answer",
+                service=service,
+                operation=operation,
+                code=said.code,
+                message=said.message,
+                status=said.status,
+            )
         else:
             self.ask("answer", service=service, operation=operation, answer=said)
 
@@ -185,7 +235,9 @@ class Remote:
 
     def calls(self) -> Calls:
         """All requests so far; content is only its length."""
-        return Calls(Call(**{**call, "at": datetime.fromisoformat(call["at"])}) for call in self.ask("calls"))
+        return Calls(
+            Call(**{**call, "at": datetime.fromisoformat(call["at"])}) for call in self.ask("calls")
+        )
 
     def problems(self) -> list[str]:
         """Mistakes of the endpoint, or of the test."""
@@ -195,10 +247,14 @@ class Remote:
 
 @contextlib.contextmanager
 def apart(folder: Path, *arguments: str) -> Iterator[Remote]:
-    """An endpoint as a process of its own, until the block is left. Raises Misuse if it does not start, or made mistakes."""
+    """An endpoint as a process of its own, until the block is left. Raises Misuse if it does not
+    start, or made mistakes.
+    """
     state = folder / f"aws-{time.monotonic_ns()}.json"
     command = [sys.executable, "-m", "tests.support.aws", "--state-file", str(state), *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE
+    ) as child:
         try:
             remote = Remote(_started(child, state))
             yield remote

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 
 
 def digest_of(content: bytes) -> str:
@@ -35,7 +38,9 @@ class Image:
     def size(self) -> int:
         """Bytes of its layers and its configuration."""
         said = json.loads(self.manifest)
-        return sum(part.get("size", 0) for part in [*said.get("layers", ()), said.get("config", {})])
+        return sum(
+            part.get("size", 0) for part in [*said.get("layers", ()), said.get("config", {})]
+        )
 
 
 @dataclass
@@ -61,7 +66,9 @@ class Repository:
 
 
 class Ecr:
-    """Repositories by name, those of another account by `ACCOUNT/NAME`. `password` is what GetAuthorizationToken gives, and /v2/ wants."""
+    """Repositories by name, those of another account by `ACCOUNT/NAME`. `password` is what
+    GetAuthorizationToken gives, and /v2/ wants.
+    """
 
     def __init__(self, endpoint: "Endpoint", region: str) -> None:
         self._endpoint, self._region = endpoint, region
@@ -80,11 +87,23 @@ class Ecr:
         return self.repositories[name]
 
     def image(self, repository: str, *tags: str, content: str = "") -> Image:
-        """An image that was pushed before, with a manifest of its own; the same content has the same digest."""
+        """An image that was pushed before, with a manifest of its own; the same content has the
+        same digest.
+        """
         said = (content or tags[0]).encode()
-        layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": 1000, "digest": digest_of(said)}
-        config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 200, "digest": digest_of(b"config " + said)}
-        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}).encode()
+        layer = {
+            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+            "size": 1000,
+            "digest": digest_of(said),
+        }
+        config = {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "size": 200,
+            "digest": digest_of(b"config " + said),
+        }
+        manifest = json.dumps(
+            {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+        ).encode()
         return self.push(self.repository(repository), manifest, MANIFEST, *tags)
 
     def digest(self, image: str) -> str | None:
@@ -104,10 +123,15 @@ class Ecr:
         for tag in tags:
             taken = repository.found(tag)
             if taken is not None and repository.immutable and taken.digest != digest:
-                words = f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten "
+                words = (
+                    f"The image tag '{tag}' already exists in the '{repository.name}' repository"
+                    " and cannot be overwritten "
+                )
                 words += "because the tag is immutable."
                 raise AwsError("ImageTagAlreadyExistsException", words)
-        image = repository.images.setdefault(digest, Image(digest, manifest, media_type, self._endpoint.clock.now()))
+        image = repository.images.setdefault(
+            digest, Image(digest, manifest, media_type, self._endpoint.clock.now())
+        )
         for tag in tags:
             for other in repository.images.values():
                 other.tags = [each for each in other.tags if each != tag]
@@ -120,7 +144,10 @@ class Ecr:
         """CreateRepository."""
         name = params["repositoryName"]
         if name in self.repositories:
-            raise AwsError("RepositoryAlreadyExistsException", f"The repository with name '{name}' already exists in the registry")
+            raise AwsError(
+                "RepositoryAlreadyExistsException",
+                f"The repository with name '{name}' already exists in the registry",
+            )
         made = self.repository(name, params.get("imageTagMutability") == "IMMUTABLE")
         made.tags = {each["Key"]: each["Value"] for each in params.get("tags", ())}
         made.scanned = bool(params.get("imageScanningConfiguration", {}).get("scanOnPush"))
@@ -128,31 +155,51 @@ class Ecr:
 
     def list_tags_for_resource(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTagsForResource."""
-        repository = next(each for each in self.repositories.values() if each.arn == params["resourceArn"])
+        repository = next(
+            each for each in self.repositories.values() if each.arn == params["resourceArn"]
+        )
         return {"tags": [{"Key": key, "Value": value} for key, value in repository.tags.items()]}
 
     def get_lifecycle_policy(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetLifecyclePolicy."""
         repository = self._found(params)
         if not repository.lifecycle:
-            raise AwsError("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository")
+            raise AwsError(
+                "LifecyclePolicyNotFoundException",
+                "Lifecycle policy does not exist for the repository",
+            )
         return {"repositoryName": repository.name, "lifecyclePolicyText": repository.lifecycle}
 
     def put_lifecycle_policy(self, params: dict[str, Any]) -> dict[str, Any]:
         """PutLifecyclePolicy."""
         self._found(params).lifecycle = params["lifecyclePolicyText"]
-        return {"repositoryName": params["repositoryName"], "lifecyclePolicyText": params["lifecyclePolicyText"]}
+        return {
+            "repositoryName": params["repositoryName"],
+            "lifecyclePolicyText": params["lifecyclePolicyText"],
+        }
 
     def describe_repositories(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeRepositories."""
         names = params.get("repositoryNames", list(self.repositories))
-        return {"repositories": [self._described(self._found({**params, "repositoryName": name})) for name in names]}
+        return {
+            "repositories": [
+                self._described(self._found({**params, "repositoryName": name})) for name in names
+            ]
+        }
 
     def get_authorization_token(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetAuthorizationToken: for the endpoint itself, which is the registry."""
         token = base64.b64encode(f"AWS:{self.password}".encode()).decode()
         ends = self._endpoint.clock.now() + timedelta(hours=12)
-        return {"authorizationData": [{"authorizationToken": token, "expiresAt": ends, "proxyEndpoint": self._endpoint.url}]}
+        return {
+            "authorizationData": [
+                {
+                    "authorizationToken": token,
+                    "expiresAt": ends,
+                    "proxyEndpoint": self._endpoint.url,
+                }
+            ]
+        }
 
     def describe_images(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeImages; ImageNotFoundException as AWS says it."""
@@ -168,13 +215,17 @@ class Ecr:
             images = list(repository.images.values())
         start, most = int(params.get("nextToken", 0)), params.get("maxResults", 100)
         found = [self._detail(repository, image) for image in images[start : start + most]]
-        return {"imageDetails": found} | ({"nextToken": str(start + most)} if start + most < len(images) else {})
+        return {"imageDetails": found} | (
+            {"nextToken": str(start + most)} if start + most < len(images) else {}
+        )
 
     def list_images(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListImages."""
         found = []
         for image in self._found(params).images.values():
-            found += [{"imageDigest": image.digest, "imageTag": tag} for tag in image.tags] or [{"imageDigest": image.digest}]
+            found += [{"imageDigest": image.digest, "imageTag": tag} for tag in image.tags] or [
+                {"imageDigest": image.digest}
+            ]
         return {"imageIds": found}
 
     def batch_get_image(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +235,13 @@ class Ecr:
         for each in params["imageIds"]:
             image = self._image(repository, each)
             if image is None:
-                failures.append({"imageId": each, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"})
+                failures.append(
+                    {
+                        "imageId": each,
+                        "failureCode": "ImageNotFound",
+                        "failureReason": "Requested image not found",
+                    }
+                )
                 continue
             images.append(self._whole(repository, image, {"imageDigest": image.digest} | each))
         return {"images": images, "failures": failures}
@@ -192,13 +249,27 @@ class Ecr:
     def put_image(self, params: dict[str, Any]) -> dict[str, Any]:
         """PutImage: a tag for a manifest that is there, or a new one."""
         repository = self._found(params)
-        manifest, tags = params["imageManifest"].encode(), [params["imageTag"]] if "imageTag" in params else []
+        manifest, tags = (
+            params["imageManifest"].encode(),
+            ([params["imageTag"]] if "imageTag" in params else []),
+        )
         known = repository.images.get(digest_of(manifest))
         if known is not None and set(tags) <= set(known.tags):
-            raise AwsError("ImageAlreadyExistsException", f"Image with digest '{known.digest}' and tag '{tags}' already exists")
-        said = params.get("imageManifestMediaType") or json.loads(manifest).get("mediaType", MANIFEST)
+            raise AwsError(
+                "ImageAlreadyExistsException",
+                f"Image with digest '{known.digest}' and tag '{tags}' already exists",
+            )
+        said = params.get("imageManifestMediaType") or json.loads(manifest).get(
+            "mediaType", MANIFEST
+        )
         image = self.push(repository, manifest, said, *tags)
-        return {"image": self._whole(repository, image, {"imageDigest": image.digest} | ({"imageTag": tags[0]} if tags else {}))}
+        return {
+            "image": self._whole(
+                repository,
+                image,
+                {"imageDigest": image.digest} | ({"imageTag": tags[0]} if tags else {}),
+            )
+        }
 
     def batch_delete_image(self, params: dict[str, Any]) -> dict[str, Any]:
         """BatchDeleteImage: a tag, or an image with all its tags."""
@@ -207,7 +278,13 @@ class Ecr:
         for each in params["imageIds"]:
             image = self._image(repository, each)
             if image is None:
-                failures.append({"imageId": each, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"})
+                failures.append(
+                    {
+                        "imageId": each,
+                        "failureCode": "ImageNotFound",
+                        "failureReason": "Requested image not found",
+                    }
+                )
                 continue
             gone.append({"imageDigest": image.digest} | each)
             image.tags = [tag for tag in image.tags if tag != each.get("imageTag")]
@@ -219,7 +296,10 @@ class Ecr:
         name, registry = params["repositoryName"], params.get("registryId", self._endpoint.account)
         name = name if registry == self._endpoint.account else f"{registry}/{name}"
         if name not in self.repositories:
-            words = f"The repository with name '{params['repositoryName']}' does not exist in the registry with id '{registry}'"
+            words = (
+                f"The repository with name '{params['repositoryName']}' does not exist in the"
+                f" registry with id '{registry}'"
+            )
             raise AwsError("RepositoryNotFoundException", words)
         return self.repositories[name]
 
@@ -228,27 +308,41 @@ class Ecr:
         return image if image is None or wanted.get("imageTag") in (None, *image.tags) else None
 
     def _missing(self, repository: Repository, wanted: dict[str, str]) -> str:
-        said = ", ".join(f"{key}:'{wanted.get(key, 'null')}'" for key in ("imageDigest", "imageTag"))
+        said = ", ".join(
+            f"{key}:'{wanted.get(key, 'null')}'" for key in ("imageDigest", "imageTag")
+        )
         return (
-            f"The image with imageId {{{said}}} does not exist within the repository with name '{repository.name}' "
-            f"in the registry with id '{self._endpoint.account}'"
+            f"The image with imageId {{{said}}} does not exist within the repository with name"
+            f" '{repository.name}' in the registry with id '{self._endpoint.account}'"
         )
 
     def _described(self, repository: Repository) -> dict[str, Any]:
         return {
-            "repositoryArn": repository.arn, "registryId": self._endpoint.account, "repositoryName": repository.name,
-            "repositoryUri": repository.uri, "imageTagMutability": "IMMUTABLE" if repository.immutable else "MUTABLE",
-        }  # fmt: skip
+            "repositoryArn": repository.arn,
+            "registryId": self._endpoint.account,
+            "repositoryName": repository.name,
+            "repositoryUri": repository.uri,
+            "imageTagMutability": "IMMUTABLE" if repository.immutable else "MUTABLE",
+        }
 
     def _detail(self, repository: Repository, image: Image) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "registryId": self._endpoint.account, "repositoryName": repository.name, "imageDigest": image.digest,
-            "imageSizeInBytes": image.size, "imagePushedAt": image.pushed, "imageManifestMediaType": image.media_type,
-        }  # fmt: skip
+            "registryId": self._endpoint.account,
+            "repositoryName": repository.name,
+            "imageDigest": image.digest,
+            "imageSizeInBytes": image.size,
+            "imagePushedAt": image.pushed,
+            "imageManifestMediaType": image.media_type,
+        }
         return found | ({"imageTags": list(image.tags)} if image.tags else {})
 
-    def _whole(self, repository: Repository, image: Image, image_id: dict[str, str]) -> dict[str, Any]:
+    def _whole(
+        self, repository: Repository, image: Image, image_id: dict[str, str]
+    ) -> dict[str, Any]:
         return {
-            "registryId": self._endpoint.account, "repositoryName": repository.name, "imageId": image_id,
-            "imageManifest": image.manifest.decode(), "imageManifestMediaType": image.media_type,
-        }  # fmt: skip
+            "registryId": self._endpoint.account,
+            "repositoryName": repository.name,
+            "imageId": image_id,
+            "imageManifest": image.manifest.decode(),
+            "imageManifestMediaType": image.media_type,
+        }

@@ -14,16 +14,38 @@ from tests.support.aws.wire import AwsError, faults_of, model
 if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
 
-REGISTERED = ("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy")
+REGISTERED = (
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+)
 DEFAULTS: dict[str, Any] = {
-    "cpu": 0, "portMappings": [], "essential": True, "environment": [], "mountPoints": [], "volumesFrom": [], "systemControls": [],
-}  # fmt: skip
+    "cpu": 0,
+    "portMappings": [],
+    "essential": True,
+    "environment": [],
+    "mountPoints": [],
+    "volumesFrom": [],
+    "systemControls": [],
+}
 """What ECS adds to each container definition."""
 NEW_DEPLOYMENT = (
-    "capacityProviderStrategy", "networkConfiguration", "platformVersion", "loadBalancers", "serviceRegistries", "volumeConfigurations",
-    "serviceConnectConfiguration", "enableExecuteCommand",
-)  # fmt: skip
-"""What of UpdateService begins a deployment if it changes, beside taskDefinition and forceNewDeployment."""
+    "capacityProviderStrategy",
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "volumeConfigurations",
+    "serviceConnectConfiguration",
+    "enableExecuteCommand",
+)
+"""What of UpdateService begins a deployment if it changes, beside taskDefinition and
+forceNewDeployment.
+"""
 
 
 @dataclass
@@ -52,7 +74,9 @@ class Cluster:
 
 @dataclass
 class Service:
-    """A service; its rollouts are oldest first. `settings` are members of a described service that nothing here looks into."""
+    """A service; its rollouts are oldest first. `settings` are members of a described service that
+    nothing here looks into.
+    """
 
     name: str
     arn: str
@@ -92,7 +116,9 @@ class Errand:
 
 
 class Ecs:
-    """One region. `history` is on, unsupported or denied: whether there are service deployments, or only `deployments[]`."""
+    """One region. `history` is on, unsupported or denied: whether there are service deployments, or
+    only `deployments[]`.
+    """
 
     def __init__(self, endpoint: "Endpoint", region: str) -> None:
         self.endpoint, self.region = endpoint, region
@@ -109,47 +135,102 @@ class Ecs:
     def cluster(self, name: str = "main") -> Cluster:
         """A cluster, made on first use."""
         if name not in self.clusters:
-            self.clusters[name] = Cluster(name, self.endpoint.arn("ecs", f"cluster/{name}", self.region))
+            self.clusters[name] = Cluster(
+                name, self.endpoint.arn("ecs", f"cluster/{name}", self.region)
+            )
         return self.clusters[name]
 
-    def definition(self, family: str, image: str, container: str = "app", tags: dict[str, str] | None = None, **more: Any) -> Definition:
-        """Register a task definition for Fargate with one container; `more` replaces members of the request."""
-        logging = {"awslogs-group": f"/ecs/{family}", "awslogs-region": self.region, "awslogs-stream-prefix": "ecs"}
+    def definition(
+        self,
+        family: str,
+        image: str,
+        container: str = "app",
+        tags: dict[str, str] | None = None,
+        **more: Any,
+    ) -> Definition:
+        """Register a task definition for Fargate with one container; `more` replaces members of the
+        request.
+        """
+        logging = {
+            "awslogs-group": f"/ecs/{family}",
+            "awslogs-region": self.region,
+            "awslogs-stream-prefix": "ecs",
+        }
         asked: dict[str, Any] = {
-            "family": family, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
+            "family": family,
+            "networkMode": "awsvpc",
+            "requiresCompatibilities": ["FARGATE"],
+            "cpu": "256",
+            "memory": "512",
             "executionRoleArn": f"arn:aws:iam::{self.endpoint.account}:role/execution",
             "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
-            "containerDefinitions": [{
-                "name": container, "image": image, "essential": True, "portMappings": [{"containerPort": 8080, "protocol": "tcp"}],
-                "logConfiguration": {"logDriver": "awslogs", "options": logging},
-            }],
-        }  # fmt: skip
+            "containerDefinitions": [
+                {
+                    "name": container,
+                    "image": image,
+                    "essential": True,
+                    "portMappings": [{"containerPort": 8080, "protocol": "tcp"}],
+                    "logConfiguration": {"logDriver": "awslogs", "options": logging},
+                }
+            ],
+        }
         if tags:
             asked["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
         asked |= more
-        if found := faults_of(model("ecs").operation_model("RegisterTaskDefinition").input_shape, asked):
+        if found := faults_of(
+            model("ecs").operation_model("RegisterTaskDefinition").input_shape, asked
+        ):
             raise AwsError("InvalidParameterException", found)
         arn = self.register_task_definition(asked)["taskDefinition"]["taskDefinitionArn"]
         return self.definitions[arn]
 
     def service(
-        self, name: str, image: str = "", cluster: str = "main", desired: int = 1, breaker: bool = True, group: str = "",
-        definition: str = "", strategy: str = "", tags: dict[str, str] | None = None, container: str = "app", **more: Any,
-    ) -> Service:  # fmt: skip
-        """A service that is deployed and steady, with its tasks; `group` is the name of a target group, `more` members of CreateService."""
-        found = self.definitions[definition] if definition else self.definition(name, image or f"{name}:latest", container)
+        self,
+        name: str,
+        image: str = "",
+        cluster: str = "main",
+        desired: int = 1,
+        breaker: bool = True,
+        group: str = "",
+        definition: str = "",
+        strategy: str = "",
+        tags: dict[str, str] | None = None,
+        container: str = "app",
+        **more: Any,
+    ) -> Service:
+        """A service that is deployed and steady, with its tasks; `group` is the name of a target
+        group, `more` members of CreateService.
+        """
+        found = (
+            self.definitions[definition]
+            if definition
+            else self.definition(name, image or f"{name}:latest", container)
+        )
         configuration: dict[str, Any] = {"maximumPercent": 200, "minimumHealthyPercent": 100}
         configuration["deploymentCircuitBreaker"] = {"enable": breaker, "rollback": breaker}
         if strategy:
             configuration["strategy"] = strategy
-        network = {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}
+        network = {
+            "subnets": ["subnet-1"],
+            "securityGroups": ["sg-1"],
+            "assignPublicIp": "DISABLED",
+        }
         asked: dict[str, Any] = {
-            "cluster": cluster, "serviceName": name, "taskDefinition": found.arn, "desiredCount": desired, "launchType": "FARGATE",
-            "networkConfiguration": {"awsvpcConfiguration": network}, "deploymentConfiguration": configuration,
-        }  # fmt: skip
+            "cluster": cluster,
+            "serviceName": name,
+            "taskDefinition": found.arn,
+            "desiredCount": desired,
+            "launchType": "FARGATE",
+            "networkConfiguration": {"awsvpcConfiguration": network},
+            "deploymentConfiguration": configuration,
+        }
         if group:
             target = self.endpoint.at(self.region, "elbv2").group(group)
-            balancer = {"targetGroupArn": target.arn, "containerName": container, "containerPort": target.port}
+            balancer = {
+                "targetGroupArn": target.arn,
+                "containerName": container,
+                "containerPort": target.port,
+            }
             asked["loadBalancers"] = [balancer]
         if tags:
             asked["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
@@ -160,30 +241,49 @@ class Ecs:
 
     def find(self, name: str, cluster: str = "") -> Service:
         """A service by its name alone, if the cluster is not said. Raises KeyError."""
-        return next(each for each in self._services() if each.name == name and cluster in ("", each.cluster.name))
+        return next(
+            each
+            for each in self._services()
+            if each.name == name and cluster in ("", each.cluster.name)
+        )
 
     def next(self, kind: str = "success", service: str = "", **more: Any) -> Outcome:
-        """What becomes of the next deployment, of a service or of any; one after the other if said more than once.
+        """What becomes of the next deployment, of a service or of any; one after the other if said
+        more than once.
 
-        `seconds` and `looks`: when (of a success in all, else between two steps). `cause`, `exit_code`, `failures`, `log`: how tasks
-        fail. `reason`: of a rollback. `rollback`: successful or failed, also of one that is asked for. `hidden`: for how many reads
-        the deployment cannot be seen. `stage`, `timeout_minutes`, `timeout_action`: of a pause. `foreign`: the task definition that
-        overtakes it.
+        `seconds` and `looks`: when (of a success in all, else between two steps). `cause`,
+        `exit_code`, `failures`, `log`: how tasks fail. `reason`: of a rollback. `rollback`:
+        successful or failed, also of one that is asked for. `hidden`: for how many reads the
+        deployment cannot be seen. `stage`, `timeout_minutes`, `timeout_action`: of a pause.
+        `foreign`: the task definition that overtakes it.
         """
         outcome = Outcome(kind, **more)
         (self.find(service).outcomes if service else self.outcomes).append(outcome)
         return outcome
 
     def next_task(
-        self, exit_code: int | None = 0, seconds: float = 0.0, cause: str = "", log: Sequence[str] = (), refused: str = ""
+        self,
+        exit_code: int | None = 0,
+        seconds: float = 0.0,
+        cause: str = "",
+        log: Sequence[str] = (),
+        refused: str = "",
     ) -> None:
-        """How the next task of RunTask goes; `refused` is the reason of a failure in its answer (`RESOURCE:MEMORY`)."""
+        """How the next task of RunTask goes; `refused` is the reason of a failure in its answer
+        (`RESOURCE:MEMORY`).
+        """
         self.errands.append(Errand(seconds, exit_code, cause, tuple(log), refused))
 
     def foreign_update(self, service: Service, definition: str = "") -> Rollout:
-        """Somebody else deploys: this task definition, or a copy of the running one with another image."""
+        """Somebody else deploys: this task definition, or a copy of the running one with another
+        image.
+        """
         if not definition:
-            asked = {key: value for key, value in self.definitions[service.definition].body.items() if key not in REGISTERED}
+            asked = {
+                key: value
+                for key, value in self.definitions[service.definition].body.items()
+                if key not in REGISTERED
+            }
             asked = copy.deepcopy(asked)
             asked["containerDefinitions"][0]["image"] += "-foreign"
             definition = self.register_task_definition(asked)["taskDefinition"]["taskDefinitionArn"]
@@ -202,12 +302,16 @@ class Ecs:
     def event(self, service: Service, words: str) -> None:
         """An event of the service, newest first."""
         message = f"(service {service.name}) {words}"
-        service.events.insert(0, {"id": self.token("event", 36), "createdAt": self.now(), "message": message})
+        service.events.insert(
+            0, {"id": self.token("event", 36), "createdAt": self.now(), "message": message}
+        )
         del service.events[100:]
 
     def task_words(self, service: Service, rollout: Rollout) -> str:
         """The tasks of a deployment as events name them."""
-        tasks = [task for task in service.cluster.tasks.values() if task.get("startedBy") == rollout.id]
+        tasks = [
+            task for task in service.cluster.tasks.values() if task.get("startedBy") == rollout.id
+        ]
         return " ".join(f"(task {task['taskArn'].rpartition('/')[2]})" for task in tasks)
 
     def launch(self, service: Service, rollout: Rollout) -> None:
@@ -228,7 +332,9 @@ class Ecs:
         for other in service.rollouts:
             if other is not rollout and other.place:
                 other.place, other.running, other.pending = "", 0, 0
-                self.stop_tasks(service, other.id, f"Scaling activity initiated by (deployment {rollout.id})")
+                self.stop_tasks(
+                    service, other.id, f"Scaling activity initiated by (deployment {rollout.id})"
+                )
 
     def stop_tasks(self, service: Service, started_by: str, reason: str) -> None:
         """Stop the tasks of a deployment."""
@@ -249,8 +355,11 @@ class Ecs:
         definition = self.definitions[rollout.definition].body
         image = definition["containerDefinitions"][0]["image"]
         if cause == "place":
-            self.event(service, "was unable to place a task because no container instance met all of its requirements. "
-                       "Reason: No Container Instances were found in your cluster.")  # fmt: skip
+            self.event(
+                service,
+                "was unable to place a task because no container instance met all of its"
+                " requirements. Reason: No Container Instances were found in your cluster.",
+            )
             return
         sick = self._running(service, rollout.id)
         task = sick[0] if sick else self._replica(service, rollout)
@@ -258,15 +367,20 @@ class Ecs:
         if not sick:
             self.event(service, f"has started 1 tasks: (task {task_id}).")
         self._log(task, definition, outcome.log)
-        said = failure(cause, image, outcome.exit_code, rollout.group, self.region, self.endpoint.account)
+        said = failure(
+            cause, image, outcome.exit_code, rollout.group, self.region, self.endpoint.account
+        )
         self._stop(task, *said)
         code, reason = said[:2]
         self._deregister(task)
         if sick:
             self.sicken(service, rollout)
         if cause == "unhealthy" and rollout.group:
-            self.event(service, f"(port 8080) is unhealthy in (target-group {rollout.group}) due to "
-                       "(reason Health checks failed with these codes: [500]).")  # fmt: skip
+            self.event(
+                service,
+                f"(port 8080) is unhealthy in (target-group {rollout.group}) due to "
+                "(reason Health checks failed with these codes: [500]).",
+            )
         if code == "TaskFailedToStart":
             self.event(service, f"(task {task_id}) failed to start: {reason}")
 
@@ -282,7 +396,12 @@ class Ecs:
         for name in params.get("clusters", ["default"]):
             cluster = self.clusters.get(_last(name))
             if cluster is None:
-                failures.append({"arn": self.endpoint.arn("ecs", f"cluster/{_last(name)}", self.region), "reason": "MISSING"})
+                failures.append(
+                    {
+                        "arn": self.endpoint.arn("ecs", f"cluster/{_last(name)}", self.region),
+                        "reason": "MISSING",
+                    }
+                )
             else:
                 found.append(self._cluster_said(cluster))
         return {"clusters": found, "failures": failures}
@@ -301,16 +420,27 @@ class Ecs:
         tags = asked.pop("tags", [])
         family = asked["family"]
         revision = 1 + sum(1 for each in self.definitions.values() if each.body["family"] == family)
-        asked["containerDefinitions"] = [{**copy.deepcopy(DEFAULTS), **each} for each in asked["containerDefinitions"]]
+        asked["containerDefinitions"] = [
+            {**copy.deepcopy(DEFAULTS), **each} for each in asked["containerDefinitions"]
+        ]
         asked.setdefault("volumes", [])
         asked.setdefault("placementConstraints", [])
         arn = self.endpoint.arn("ecs", f"task-definition/{family}:{revision}", self.region)
-        compatible = ["EC2", "FARGATE"] if "FARGATE" in asked.get("requiresCompatibilities", ()) else ["EXTERNAL", "EC2"]
+        compatible = (
+            ["EC2", "FARGATE"]
+            if "FARGATE" in asked.get("requiresCompatibilities", ())
+            else ["EXTERNAL", "EC2"]
+        )
         body = {
-            **asked, "taskDefinitionArn": arn, "revision": revision, "status": "ACTIVE", "registeredAt": self.now(),
-            "registeredBy": f"arn:aws:iam::{self.endpoint.account}:user/deployer", "compatibilities": compatible,
+            **asked,
+            "taskDefinitionArn": arn,
+            "revision": revision,
+            "status": "ACTIVE",
+            "registeredAt": self.now(),
+            "registeredBy": f"arn:aws:iam::{self.endpoint.account}:user/deployer",
+            "compatibilities": compatible,
             "requiresAttributes": [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}],
-        }  # fmt: skip
+        }
         self.definitions[arn] = Definition(body, tags)
         return {"taskDefinition": body} | ({"tags": tags} if tags else {})
 
@@ -319,20 +449,32 @@ class Ecs:
         found = self._definition(params["taskDefinition"])
         if found is None:
             raise AwsError("ClientException", "Unable to describe task definition.")
-        return {"taskDefinition": found.body} | ({"tags": found.tags} if "TAGS" in params.get("include", ()) else {})
+        return {"taskDefinition": found.body} | (
+            {"tags": found.tags} if "TAGS" in params.get("include", ()) else {}
+        )
 
     def list_task_definitions(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListTaskDefinitions: ACTIVE ones unless said."""
         status, family = params.get("status", "ACTIVE"), params.get("familyPrefix")
-        found = [each for each in self.definitions.values() if each.body["status"] == status and family in (None, each.body["family"])]
-        found.sort(key=lambda each: (each.body["family"], each.body["revision"]), reverse=params.get("sort") == "DESC")
+        found = [
+            each
+            for each in self.definitions.values()
+            if each.body["status"] == status and family in (None, each.body["family"])
+        ]
+        found.sort(
+            key=lambda each: (each.body["family"], each.body["revision"]),
+            reverse=params.get("sort") == "DESC",
+        )
         return _page([each.arn for each in found], params, "taskDefinitionArns")
 
     def deregister_task_definition(self, params: dict[str, Any]) -> dict[str, Any]:
         """DeregisterTaskDefinition: INACTIVE from now on."""
         found = self._definition(params["taskDefinition"])
         if found is None or ":" not in params["taskDefinition"]:
-            raise AwsError("InvalidParameterException" if found else "ClientException", "Unable to describe task definition.")
+            raise AwsError(
+                "InvalidParameterException" if found else "ClientException",
+                "Unable to describe task definition.",
+            )
         found.body |= {"status": "INACTIVE", "deregisteredAt": self.now()}
         return {"taskDefinition": found.body}
 
@@ -345,7 +487,9 @@ class Ecs:
     def describe_services(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeServices: one look at each of them."""
         if len(params["services"]) > 10:
-            raise AwsError("InvalidParameterException", "Services cannot have more than 10 elements.")
+            raise AwsError(
+                "InvalidParameterException", "Services cannot have more than 10 elements."
+            )
         cluster = self._cluster(params)
         found, failures = [], []
         for name in params["services"]:
@@ -361,20 +505,39 @@ class Ecs:
 
     def list_services(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListServices."""
-        return _page([each.arn for each in self._cluster(params).services.values()], params, "serviceArns")
+        return _page(
+            [each.arn for each in self._cluster(params).services.values()], params, "serviceArns"
+        )
 
     def update_service(self, params: dict[str, Any]) -> dict[str, Any]:
-        """UpdateService: begins a deployment if it changes what tasks are like, or if that is forced."""
+        """UpdateService: begins a deployment if it changes what tasks are like, or if that is
+        forced.
+        """
         service = self._service(params)
         if service.status != "ACTIVE":
             raise AwsError("ServiceNotActiveException", "Service was not ACTIVE.")
         self._play(service)
-        changed = [key for key in NEW_DEPLOYMENT if key in params and params[key] != service.settings.get(key)]
-        definition = self._usable(params["taskDefinition"]).arn if "taskDefinition" in params else service.definition
+        changed = [
+            key
+            for key in NEW_DEPLOYMENT
+            if key in params and params[key] != service.settings.get(key)
+        ]
+        definition = (
+            self._usable(params["taskDefinition"]).arn
+            if "taskDefinition" in params
+            else service.definition
+        )
         service.desired = params.get("desiredCount", service.desired)
         if "deploymentConfiguration" in params:
             service.configuration = {**service.configuration, **params["deploymentConfiguration"]}
-        apart = ("cluster", "service", "taskDefinition", "desiredCount", "deploymentConfiguration", "forceNewDeployment")
+        apart = (
+            "cluster",
+            "service",
+            "taskDefinition",
+            "desiredCount",
+            "deploymentConfiguration",
+            "forceNewDeployment",
+        )
         service.settings |= {key: value for key, value in params.items() if key not in apart}
         if definition != service.definition or params.get("forceNewDeployment") or changed:
             self._deploy(service, definition, self._outcome(service))
@@ -382,14 +545,22 @@ class Ecs:
             service.latest.desired = service.desired
             self.settle(service, service.latest)
             for task in self._running(service, service.latest.id)[service.desired :]:
-                self._stop(task, "ServiceSchedulerInitiated", f"Scaling activity initiated by (deployment {service.latest.id})", 143)
+                self._stop(
+                    task,
+                    "ServiceSchedulerInitiated",
+                    f"Scaling activity initiated by (deployment {service.latest.id})",
+                    143,
+                )
         return {"service": self._said(service, True, seen=True)}
 
     def delete_service(self, params: dict[str, Any]) -> dict[str, Any]:
         """DeleteService: INACTIVE at once, tasks stopped."""
         service = self._service(params)
         if service.desired and not params.get("force"):
-            raise AwsError("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+            raise AwsError(
+                "InvalidParameterException",
+                "The service cannot be stopped while it is scaled above 0.",
+            )
         for rollout in service.rollouts:
             self.stop_tasks(service, rollout.id, "Task stopped: service deleted")
             rollout.place, rollout.steps = "", []
@@ -406,8 +577,14 @@ class Ecs:
         wanted, between = params.get("status"), params.get("createdAt", {})
         found = [
             {
-                "serviceDeploymentArn": each.arn, "serviceArn": service.arn, "clusterArn": service.cluster.arn, "createdAt": each.created,
-                "startedAt": each.started, "finishedAt": each.finished, "targetServiceRevisionArn": each.revision, "status": each.status,
+                "serviceDeploymentArn": each.arn,
+                "serviceArn": service.arn,
+                "clusterArn": service.cluster.arn,
+                "createdAt": each.created,
+                "startedAt": each.started,
+                "finishedAt": each.finished,
+                "targetServiceRevisionArn": each.revision,
+                "status": each.status,
                 "statusReason": each.status_reason or None,
             }
             for each in reversed(service.rollouts)
@@ -415,7 +592,7 @@ class Ecs:
             and (not wanted or each.status in wanted)
             and ("after" not in between or each.created > between["after"])
             and ("before" not in between or each.created < between["before"])
-        ]  # fmt: skip
+        ]
         self._looked(service)
         return _page(found, params, "serviceDeployments")
 
@@ -423,7 +600,10 @@ class Ecs:
         """DescribeServiceDeployments: one look at each of their services."""
         self._historical("DescribeServiceDeployments")
         if len(params["serviceDeploymentArns"]) > 20:
-            raise AwsError("InvalidParameterException", "serviceDeploymentArns cannot have more than 20 elements.")
+            raise AwsError(
+                "InvalidParameterException",
+                "serviceDeploymentArns cannot have more than 20 elements.",
+            )
         found, failures = [], []
         looked = {}
         for arn in params["serviceDeploymentArns"]:
@@ -442,9 +622,21 @@ class Ecs:
     def describe_service_revisions(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeServiceRevisions: what ran, with the images' digests."""
         self._historical("DescribeServiceRevisions")
-        known = {rollout.revision: (service, rollout) for service in self._services() for rollout in service.rollouts}
-        found = [self._revision_said(*known[arn]) for arn in params["serviceRevisionArns"] if arn in known]
-        missing = [{"arn": arn, "reason": "MISSING"} for arn in params["serviceRevisionArns"] if arn not in known]
+        known = {
+            rollout.revision: (service, rollout)
+            for service in self._services()
+            for rollout in service.rollouts
+        }
+        found = [
+            self._revision_said(*known[arn])
+            for arn in params["serviceRevisionArns"]
+            if arn in known
+        ]
+        missing = [
+            {"arn": arn, "reason": "MISSING"}
+            for arn in params["serviceRevisionArns"]
+            if arn not in known
+        ]
         return {"serviceRevisions": found, "failures": missing}
 
     def stop_service_deployment(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -455,11 +647,16 @@ class Ecs:
             raise AwsError("ServiceDeploymentNotFoundException", "Service deployment not found.")
         self._play(service)
         if not rollout.open or rollout.status == "ROLLBACK_IN_PROGRESS":
-            raise AwsError("ConflictException", f"Service deployment cannot be stopped in status {rollout.status}.")
+            raise AwsError(
+                "ConflictException",
+                f"Service deployment cannot be stopped in status {rollout.status}.",
+            )
         if params.get("stopType", "ROLLBACK") == "ABORT":
             Script(self, service, rollout).abort()
         else:
-            Script(self, service, rollout).roll_back("Service deployment rollback requested by the user.")
+            Script(self, service, rollout).roll_back(
+                "Service deployment rollback requested by the user."
+            )
         return {"serviceDeploymentArn": rollout.arn}
 
     def continue_service_deployment(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -469,7 +666,14 @@ class Ecs:
         if service is None or rollout is None:
             raise AwsError("ServiceDeploymentNotFoundException", "Service deployment not found.")
         self._play(service)
-        hook = next((hook for hook in rollout.hooks if hook["hookId"] == params["hookId"] and hook["status"] == "AWAITING_ACTION"), None)
+        hook = next(
+            (
+                hook
+                for hook in rollout.hooks
+                if hook["hookId"] == params["hookId"] and hook["status"] == "AWAITING_ACTION"
+            ),
+            None,
+        )
         if hook is None:
             raise AwsError("InvalidParameterException", "The hook is not awaiting an action.")
         Script(self, service, rollout).answer_hook(hook, params.get("action", "CONTINUE"))
@@ -512,7 +716,13 @@ class Ecs:
                 failures.append({"arn": wanted, "reason": "MISSING"})
                 continue
             self._run_on(task)
-            found.append({key: value for key, value in task.items() if key != "tags" or "TAGS" in params.get("include", ())})
+            found.append(
+                {
+                    key: value
+                    for key, value in task.items()
+                    if key != "tags" or "TAGS" in params.get("include", ())
+                }
+            )
         return {"tasks": found, "failures": failures}
 
     def run_task(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -528,7 +738,13 @@ class Ecs:
         made = []
         for _ in range(params.get("count", 1)):
             group = params.get("group", f"family:{definition.body['family']}")
-            task = self._task(cluster, definition.arn, params.get("startedBy", ""), group, params.get("launchType", "FARGATE"))
+            task = self._task(
+                cluster,
+                definition.arn,
+                params.get("startedBy", ""),
+                group,
+                params.get("launchType", "FARGATE"),
+            )
             task |= {key: params[key] for key in ("overrides", "tags") if key in params}
             self._running_errands[task["taskArn"]] = (errand, self.now())
             made.append(task)
@@ -539,7 +755,10 @@ class Ecs:
     def stop_task(self, params: dict[str, Any]) -> dict[str, Any]:
         """StopTask."""
         cluster = self._cluster(params)
-        task = next((task for arn, task in cluster.tasks.items() if _last(arn) == _last(params["task"])), None)
+        task = next(
+            (task for arn, task in cluster.tasks.items() if _last(arn) == _last(params["task"])),
+            None,
+        )
         if task is None:
             raise AwsError("InvalidParameterException", "The referenced task was not found.")
         if task["lastStatus"] != "STOPPED":
@@ -566,7 +785,9 @@ class Ecs:
     # Helpers: finding
 
     def _services(self) -> list[Service]:
-        return [service for cluster in self.clusters.values() for service in cluster.services.values()]
+        return [
+            service for cluster in self.clusters.values() for service in cluster.services.values()
+        ]
 
     def _cluster(self, params: dict[str, Any]) -> Cluster:
         found = self.clusters.get(_last(params.get("cluster", "default")))
@@ -623,7 +844,9 @@ class Ecs:
         if self.history == "denied":
             raise denied("ecs", operation, self.endpoint.account)
         if self.history == "unsupported":
-            raise AwsError("UnsupportedFeatureException", "The feature is not supported in this region.")
+            raise AwsError(
+                "UnsupportedFeatureException", "The feature is not supported in this region."
+            )
 
     # Helpers: deployments
 
@@ -639,15 +862,31 @@ class Ecs:
         name = params["serviceName"]
         if name in cluster.services and cluster.services[name].status == "ACTIVE":
             raise AwsError("InvalidParameterException", "Creation of service was not idempotent.")
-        apart = ("cluster", "serviceName", "taskDefinition", "desiredCount", "deploymentConfiguration", "tags", "clientToken", "role")
+        apart = (
+            "cluster",
+            "serviceName",
+            "taskDefinition",
+            "desiredCount",
+            "deploymentConfiguration",
+            "tags",
+            "clientToken",
+            "role",
+        )
         settings = {key: value for key, value in params.items() if key not in apart}
         settings.setdefault("deploymentController", {"type": "ECS"})
         settings.setdefault("schedulingStrategy", "REPLICA")
         settings.setdefault("launchType", "FARGATE")
         made = Service(
-            name, self.endpoint.arn("ecs", f"service/{cluster.name}/{name}", self.region), cluster, definition.arn if definition else "",
-            params.get("desiredCount", 1), self.now(), params.get("deploymentConfiguration", {}), settings, list(params.get("tags", [])),
-        )  # fmt: skip
+            name,
+            self.endpoint.arn("ecs", f"service/{cluster.name}/{name}", self.region),
+            cluster,
+            definition.arn if definition else "",
+            params.get("desiredCount", 1),
+            self.now(),
+            params.get("deploymentConfiguration", {}),
+            settings,
+            list(params.get("tags", [])),
+        )
         cluster.services[name] = made
         self._deploy(made, made.definition, outcome)
         return made
@@ -660,10 +899,21 @@ class Ecs:
         source = self._serving(service) or (done[-1] if done else None)
         rollout = Rollout(
             f"ecs-svc/{number % 10**19:019d}",
-            self.endpoint.arn("ecs", f"service-deployment/{place}/{self.endpoint.token('service deployment', 21)}", self.region),
-            self.endpoint.arn("ecs", f"service-revision/{place}/{number % 10**19:019d}", self.region),
-            definition, self.now(), service.desired, outcome, copy.deepcopy(service.configuration), source,
-        )  # fmt: skip
+            self.endpoint.arn(
+                "ecs",
+                f"service-deployment/{place}/{self.endpoint.token('service deployment', 21)}",
+                self.region,
+            ),
+            self.endpoint.arn(
+                "ecs", f"service-revision/{place}/{number % 10**19:019d}", self.region
+            ),
+            definition,
+            self.now(),
+            service.desired,
+            outcome,
+            copy.deepcopy(service.configuration),
+            source,
+        )
         for other in service.rollouts:
             if other.open:
                 Script(self, service, other).overtake()
@@ -688,16 +938,27 @@ class Ecs:
 
     def _serving(self, service: Service) -> Rollout | None:
         """The deployment that a rollback would return to."""
-        return next((each for each in reversed(service.rollouts) if each.place and each.state == "COMPLETED"), None)
+        return next(
+            (
+                each
+                for each in reversed(service.rollouts)
+                if each.place and each.state == "COMPLETED"
+            ),
+            None,
+        )
 
     def _group(self, service: Service, rollout: Rollout) -> str:
-        """The target group of its tasks: with blue/green, the one that the deployment before has not."""
+        """The target group of its tasks: with blue/green, the one that the deployment before has
+        not.
+        """
         if not service.balanced:
             return ""
         first = service.balanced[0]
         other = first.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
         before = rollout.source.group if rollout.source else None
-        return str(other if other and before == first["targetGroupArn"] else first["targetGroupArn"])
+        return str(
+            other if other and before == first["targetGroupArn"] else first["targetGroupArn"]
+        )
 
     def _play(self, service: Service) -> None:
         for rollout in list(service.rollouts):
@@ -718,40 +979,82 @@ class Ecs:
 
     def _running(self, service: Service, started_by: str) -> list[dict[str, Any]]:
         tasks = service.cluster.tasks.values()
-        return [task for task in tasks if task.get("startedBy") == started_by and task["desiredStatus"] == "RUNNING"]
+        return [
+            task
+            for task in tasks
+            if task.get("startedBy") == started_by and task["desiredStatus"] == "RUNNING"
+        ]
 
     def _replica(self, service: Service, rollout: Rollout) -> dict[str, Any]:
         """One more task of a deployment."""
         launch_type = service.settings.get("launchType", "FARGATE")
-        return self._task(service.cluster, rollout.definition, rollout.id, f"service:{service.name}", launch_type)
+        return self._task(
+            service.cluster, rollout.definition, rollout.id, f"service:{service.name}", launch_type
+        )
 
-    def _task(self, cluster: Cluster, definition: str, started_by: str, group: str, launch_type: str) -> dict[str, Any]:
+    def _task(
+        self, cluster: Cluster, definition: str, started_by: str, group: str, launch_type: str
+    ) -> dict[str, Any]:
         """A task that is about to start."""
         body = self.definitions[definition].body
         number, task_id = self.endpoint.number("address"), self.token("task", 32)
-        address, attachment = f"10.0.{number // 250}.{number % 250 + 4}", self.token("attachment", 32)
+        address, attachment = (
+            f"10.0.{number // 250}.{number % 250 + 4}",
+            self.token("attachment", 32),
+        )
         arn = self.endpoint.arn("ecs", f"task/{cluster.name}/{task_id}", self.region)
         containers = []
         for each in body["containerDefinitions"]:
             container = {
-                "name": each["name"], "image": each["image"], "lastStatus": "PENDING", "taskArn": arn, "healthStatus": "UNKNOWN",
-                "containerArn": self.endpoint.arn("ecs", f"container/{cluster.name}/{task_id}/{self.token('container', 32)}", self.region),
+                "name": each["name"],
+                "image": each["image"],
+                "lastStatus": "PENDING",
+                "taskArn": arn,
+                "healthStatus": "UNKNOWN",
+                "containerArn": self.endpoint.arn(
+                    "ecs",
+                    f"container/{cluster.name}/{task_id}/{self.token('container', 32)}",
+                    self.region,
+                ),
                 "networkInterfaces": [{"attachmentId": attachment, "privateIpv4Address": address}],
-            }  # fmt: skip
+            }
             digest = self.endpoint.at(self.region, "ecr").digest(each["image"])
             containers.append(container | ({"imageDigest": digest} if digest else {}))
-        details = [{"name": "subnetId", "value": "subnet-1"}, {"name": "privateIPv4Address", "value": address}]
+        details = [
+            {"name": "subnetId", "value": "subnet-1"},
+            {"name": "privateIPv4Address", "value": address},
+        ]
         made: dict[str, Any] = {
-            "taskArn": arn, "clusterArn": cluster.arn, "taskDefinitionArn": definition, "containers": containers, "group": group,
-            "lastStatus": "PENDING", "desiredStatus": "RUNNING", "createdAt": self.now(), "launchType": launch_type, "version": 1,
-            "attachments": [{"id": attachment, "type": "ElasticNetworkInterface", "status": "ATTACHED", "details": details}],
-        }  # fmt: skip
+            "taskArn": arn,
+            "clusterArn": cluster.arn,
+            "taskDefinitionArn": definition,
+            "containers": containers,
+            "group": group,
+            "lastStatus": "PENDING",
+            "desiredStatus": "RUNNING",
+            "createdAt": self.now(),
+            "launchType": launch_type,
+            "version": 1,
+            "attachments": [
+                {
+                    "id": attachment,
+                    "type": "ElasticNetworkInterface",
+                    "status": "ATTACHED",
+                    "details": details,
+                }
+            ],
+        }
         cluster.tasks[arn] = made | ({"startedBy": started_by} if started_by else {})
         return cluster.tasks[arn]
 
     def _run(self, task: dict[str, Any]) -> None:
         if task["lastStatus"] != "RUNNING":
-            task |= {"lastStatus": "RUNNING", "connectivity": "CONNECTED", "startedAt": self.now(), "healthStatus": "UNKNOWN"}
+            task |= {
+                "lastStatus": "RUNNING",
+                "connectivity": "CONNECTED",
+                "startedAt": self.now(),
+                "healthStatus": "UNKNOWN",
+            }
             for container in task["containers"]:
                 container["lastStatus"] = "RUNNING"
 
@@ -761,9 +1064,16 @@ class Ecs:
             for key in [key for key in group.targets if key[0] == address]:
                 del group.targets[key]
 
-    def _stop(self, task: dict[str, Any], code: str, reason: str, exit_code: int | None, own: str = "") -> None:
+    def _stop(
+        self, task: dict[str, Any], code: str, reason: str, exit_code: int | None, own: str = ""
+    ) -> None:
         now = self.now()
-        task |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stopCode": code, "stoppedReason": reason}
+        task |= {
+            "lastStatus": "STOPPED",
+            "desiredStatus": "STOPPED",
+            "stopCode": code,
+            "stoppedReason": reason,
+        }
         task |= {"stoppingAt": now, "executionStoppedAt": now, "stoppedAt": now}
         for container in task["containers"]:
             container["lastStatus"] = "STOPPED"
@@ -782,23 +1092,42 @@ class Ecs:
         if passed >= errand.seconds:
             self._log(task, definition, errand.log)
             image = definition["containerDefinitions"][0]["image"]
-            found = ("EssentialContainerExited", "Essential container in task exited", errand.exit_code, "")
+            found = (
+                "EssentialContainerExited",
+                "Essential container in task exited",
+                errand.exit_code,
+                "",
+            )
             if errand.cause:
-                found = failure(errand.cause, image, errand.exit_code or 1, "", self.region, self.endpoint.account)
+                found = failure(
+                    errand.cause,
+                    image,
+                    errand.exit_code or 1,
+                    "",
+                    self.region,
+                    self.endpoint.account,
+                )
             self._stop(task, *found)
         elif passed >= errand.seconds / 2 and task["lastStatus"] != "RUNNING":
             self._run(task)
 
-    def _target(self, service: Service, rollout: Rollout, task: dict[str, Any], state: str, reason: str) -> None:
+    def _target(
+        self, service: Service, rollout: Rollout, task: dict[str, Any], state: str, reason: str
+    ) -> None:
         if rollout.group:
-            self.endpoint.at(self.region, "elbv2").health(rollout.group, _address(task), state, reason)
+            self.endpoint.at(self.region, "elbv2").health(
+                rollout.group, _address(task), state, reason
+            )
 
-    def _log(self, task: dict[str, Any], definition: dict[str, Any], lines: tuple[str, ...]) -> None:
+    def _log(
+        self, task: dict[str, Any], definition: dict[str, Any], lines: tuple[str, ...]
+    ) -> None:
         """What the first container said, where its task definition sends it."""
         container = definition["containerDefinitions"][0]
         options = container.get("logConfiguration", {}).get("options", {})
         if lines and "awslogs-group" in options:
-            stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{_last(task['taskArn'])}"
+            prefix = options.get("awslogs-stream-prefix", "ecs")
+            stream = f"{prefix}/{container['name']}/{_last(task['taskArn'])}"
             self.endpoint.at(self.region, "logs").put(options["awslogs-group"], stream, *lines)
 
     # Helpers: saying
@@ -806,76 +1135,157 @@ class Ecs:
     def _cluster_said(self, cluster: Cluster) -> dict[str, Any]:
         running = sum(task["lastStatus"] == "RUNNING" for task in cluster.tasks.values())
         return {
-            "clusterArn": cluster.arn, "clusterName": cluster.name, "status": "ACTIVE", "runningTasksCount": running,
+            "clusterArn": cluster.arn,
+            "clusterName": cluster.name,
+            "status": "ACTIVE",
+            "runningTasksCount": running,
             "activeServicesCount": len(cluster.services),
-        }  # fmt: skip
+        }
 
     def _said(self, service: Service, tags: bool, seen: bool = False) -> dict[str, Any]:
         """A service as it is described; `seen` shows also what cannot be seen yet."""
         hidden = [] if seen else [rollout for rollout in service.rollouts if rollout.hidden]
         visible = [rollout for rollout in service.rollouts if rollout not in hidden]
         there = [rollout for rollout in reversed(visible) if rollout.place]
-        primary = next((rollout for rollout in there if rollout.place == "PRIMARY"), there[0] if there else None)
-        deployments = [self._entry(rollout, "PRIMARY" if hidden and rollout is primary else rollout.place, service) for rollout in there]
+        primary = next(
+            (rollout for rollout in there if rollout.place == "PRIMARY"),
+            there[0] if there else None,
+        )
+        deployments = [
+            self._entry(
+                rollout, "PRIMARY" if hidden and rollout is primary else rollout.place, service
+            )
+            for rollout in there
+        ]
         deployments.sort(key=lambda each: each["status"] != "PRIMARY")
-        settings = {key: value for key, value in service.settings.items() if key in model("ecs").shape_for("Service").members}
+        settings = {
+            key: value
+            for key, value in service.settings.items()
+            if key in model("ecs").shape_for("Service").members
+        }
         answer: dict[str, Any] = {
-            **settings, "serviceArn": service.arn, "serviceName": service.name, "clusterArn": service.cluster.arn, "status": service.status,
-            "desiredCount": service.desired, "runningCount": sum(each["runningCount"] for each in deployments),
-            "pendingCount": sum(each["pendingCount"] for each in deployments), "deployments": deployments, "events": list(service.events),
-            "taskDefinition": primary.definition if hidden and primary else service.definition, "createdAt": service.created,
-            "deploymentConfiguration": service.configuration, "createdBy": f"arn:aws:iam::{self.endpoint.account}:user/deployer",
-            "roleArn": f"arn:aws:iam::{self.endpoint.account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
-        }  # fmt: skip
+            **settings,
+            "serviceArn": service.arn,
+            "serviceName": service.name,
+            "clusterArn": service.cluster.arn,
+            "status": service.status,
+            "desiredCount": service.desired,
+            "runningCount": sum(each["runningCount"] for each in deployments),
+            "pendingCount": sum(each["pendingCount"] for each in deployments),
+            "deployments": deployments,
+            "events": list(service.events),
+            "taskDefinition": primary.definition if hidden and primary else service.definition,
+            "createdAt": service.created,
+            "deploymentConfiguration": service.configuration,
+            "createdBy": f"arn:aws:iam::{self.endpoint.account}:user/deployer",
+            "roleArn": (
+                f"arn:aws:iam::{self.endpoint.account}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+            ),
+        }
         if self.history == "on" and visible:
             answer["currentServiceDeployment"] = visible[-1].arn
-            answer["currentServiceRevisions"] = [self._share(rollout, brief=True) for rollout in there]
+            answer["currentServiceRevisions"] = [
+                self._share(rollout, brief=True) for rollout in there
+            ]
         return answer | ({"tags": service.tags} if tags and service.tags else {})
 
     def _entry(self, rollout: Rollout, place: str, service: Service) -> dict[str, Any]:
         """An entry of `deployments`."""
         found: dict[str, Any] = {
-            "id": rollout.id, "status": place, "taskDefinition": rollout.definition, "createdAt": rollout.created,
-            "desiredCount": rollout.desired if place == "PRIMARY" else rollout.running, "runningCount": rollout.running,
-            "pendingCount": rollout.pending, "failedTasks": rollout.failed, "updatedAt": rollout.updated, "rolloutState": rollout.state,
-            "rolloutStateReason": rollout.reason, "launchType": service.settings.get("launchType", "FARGATE"),
-        }  # fmt: skip
+            "id": rollout.id,
+            "status": place,
+            "taskDefinition": rollout.definition,
+            "createdAt": rollout.created,
+            "desiredCount": rollout.desired if place == "PRIMARY" else rollout.running,
+            "runningCount": rollout.running,
+            "pendingCount": rollout.pending,
+            "failedTasks": rollout.failed,
+            "updatedAt": rollout.updated,
+            "rolloutState": rollout.state,
+            "rolloutStateReason": rollout.reason,
+            "launchType": service.settings.get("launchType", "FARGATE"),
+        }
         return found
 
     def _share(self, rollout: Rollout, brief: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "arn": rollout.revision, "requestedTaskCount": rollout.desired, "runningTaskCount": rollout.running,
+            "arn": rollout.revision,
+            "requestedTaskCount": rollout.desired,
+            "runningTaskCount": rollout.running,
             "pendingTaskCount": rollout.pending,
-        }  # fmt: skip
-        return found if brief else found | {"requestedTestTrafficWeight": 0.0, "requestedProductionTrafficWeight": rollout.weight}
+        }
+        return (
+            found
+            if brief
+            else found
+            | {
+                "requestedTestTrafficWeight": 0.0,
+                "requestedProductionTrafficWeight": rollout.weight,
+            }
+        )
 
     def _deployment_said(self, service: Service, rollout: Rollout) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "serviceDeploymentArn": rollout.arn, "serviceArn": service.arn, "clusterArn": service.cluster.arn, "createdAt": rollout.created,
-            "startedAt": rollout.started, "finishedAt": rollout.finished, "stoppedAt": rollout.stopped, "updatedAt": rollout.updated,
-            "targetServiceRevision": self._share(rollout), "status": rollout.status, "deploymentConfiguration": rollout.configuration,
-            "statusReason": rollout.status_reason or None, "lifecycleStage": rollout.stage or None, "rollback": rollout.rolled or None,
-            "lifecycleHookDetails": rollout.hooks or None, "sourceServiceRevisions": [],
-            "deploymentCircuitBreaker": {"status": rollout.breaker, "failureCount": rollout.failed, "threshold": rollout.threshold},
-        }  # fmt: skip
+            "serviceDeploymentArn": rollout.arn,
+            "serviceArn": service.arn,
+            "clusterArn": service.cluster.arn,
+            "createdAt": rollout.created,
+            "startedAt": rollout.started,
+            "finishedAt": rollout.finished,
+            "stoppedAt": rollout.stopped,
+            "updatedAt": rollout.updated,
+            "targetServiceRevision": self._share(rollout),
+            "status": rollout.status,
+            "deploymentConfiguration": rollout.configuration,
+            "statusReason": rollout.status_reason or None,
+            "lifecycleStage": rollout.stage or None,
+            "rollback": rollout.rolled or None,
+            "lifecycleHookDetails": rollout.hooks or None,
+            "sourceServiceRevisions": [],
+            "deploymentCircuitBreaker": {
+                "status": rollout.breaker,
+                "failureCount": rollout.failed,
+                "threshold": rollout.threshold,
+            },
+        }
         if rollout.source is not None:
-            found["sourceServiceRevisions"] = [self._share(rollout.source) | {"requestedProductionTrafficWeight": 100.0 - rollout.weight}]
-        names = rollout.configuration.get("alarms", {}).get("alarmNames", ["too-many-errors"] if rollout.alarms == "TRIGGERED" else [])
+            found["sourceServiceRevisions"] = [
+                self._share(rollout.source)
+                | {"requestedProductionTrafficWeight": 100.0 - rollout.weight}
+            ]
+        names = rollout.configuration.get("alarms", {}).get(
+            "alarmNames", ["too-many-errors"] if rollout.alarms == "TRIGGERED" else []
+        )
         triggered = names if rollout.alarms == "TRIGGERED" else []
-        return found | {"alarms": {"status": rollout.alarms, "alarmNames": names, "triggeredAlarmNames": triggered}}
+        return found | {
+            "alarms": {
+                "status": rollout.alarms,
+                "alarmNames": names,
+                "triggeredAlarmNames": triggered,
+            }
+        }
 
     def _revision_said(self, service: Service, rollout: Rollout) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "serviceRevisionArn": rollout.revision, "serviceArn": service.arn, "clusterArn": service.cluster.arn,
-            "taskDefinition": rollout.definition, "createdAt": rollout.created, "containerImages": rollout.images,
-            "launchType": service.settings.get("launchType", "FARGATE"), "loadBalancers": service.balanced,
-        }  # fmt: skip
+            "serviceRevisionArn": rollout.revision,
+            "serviceArn": service.arn,
+            "clusterArn": service.cluster.arn,
+            "taskDefinition": rollout.definition,
+            "createdAt": rollout.created,
+            "containerImages": rollout.images,
+            "launchType": service.settings.get("launchType", "FARGATE"),
+            "loadBalancers": service.balanced,
+        }
         if "networkConfiguration" in service.settings:
             found["networkConfiguration"] = service.settings["networkConfiguration"]
         if rollout.group:
             resolved = {"targetGroupArn": rollout.group}
-            rule = service.balanced[0].get("advancedConfiguration", {}).get("productionListenerRule")
-            found["resolvedConfiguration"] = {"loadBalancers": [resolved | ({"productionListenerRule": rule} if rule else {})]}
+            rule = (
+                service.balanced[0].get("advancedConfiguration", {}).get("productionListenerRule")
+            )
+            found["resolvedConfiguration"] = {
+                "loadBalancers": [resolved | ({"productionListenerRule": rule} if rule else {})]
+            }
         return found
 
 
@@ -889,4 +1299,6 @@ def _address(task: dict[str, Any]) -> str:
 
 def _page(found: list[Any], params: dict[str, Any], key: str) -> dict[str, Any]:
     start, most = int(params.get("nextToken") or 0), params.get("maxResults", 100)
-    return {key: found[start : start + most]} | ({"nextToken": str(start + most)} if start + most < len(found) else {})
+    return {key: found[start : start + most]} | (
+        {"nextToken": str(start + most)} if start + most < len(found) else {}
+    )

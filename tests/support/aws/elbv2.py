@@ -1,4 +1,6 @@
-"""Target groups and the health of their targets. A service of ECS registers its tasks here by itself."""
+"""Target groups and the health of their targets. A service of ECS registers its tasks here by
+itself.
+"""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -53,20 +55,32 @@ class Elbv2:
         """A target group, made on first use."""
         found = next((group for group in self.groups.values() if group.name == name), None)
         if found is None:
-            arn = self._endpoint.arn("elasticloadbalancing", f"targetgroup/{name}/{self._endpoint.token('group', 16)}", self._region)
-            balancer = self._endpoint.arn("elasticloadbalancing", f"loadbalancer/app/{name}/{self._endpoint.token('lb', 16)}", self._region)
+            arn = self._endpoint.arn(
+                "elasticloadbalancing",
+                f"targetgroup/{name}/{self._endpoint.token('group', 16)}",
+                self._region,
+            )
+            balancer = self._endpoint.arn(
+                "elasticloadbalancing",
+                f"loadbalancer/app/{name}/{self._endpoint.token('lb', 16)}",
+                self._region,
+            )
             found = self.groups[arn] = Group(name, arn, port, target_type, balancers=[balancer])
         return found
 
     def health(self, group: str, address: str, state: str, reason: str = "") -> None:
-        """Set the health of one target: initial, healthy, unhealthy, unused, draining, unavailable."""
+        """Set the health of one target: initial, healthy, unhealthy, unused, draining,
+        unavailable.
+        """
         found = self.group(group) if group not in self.groups else self.groups[group]
         found.targets[address, found.port] = Target(state, reason)
 
     def describe_target_health(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeTargetHealth; a target that is asked for and not there is `unused`."""
         group = self._found(params["TargetGroupArn"])
-        asked = params.get("Targets") or [{"Id": address, "Port": port} for address, port in group.targets]
+        asked = params.get("Targets") or [
+            {"Id": address, "Port": port} for address, port in group.targets
+        ]
         keys = [(each["Id"], each.get("Port", group.port)) for each in asked]
         return {"TargetHealthDescriptions": [self._described(group, key) for key in keys]}
 
@@ -80,14 +94,22 @@ class Elbv2:
         return {
             "TargetGroups": [
                 {
-                    "TargetGroupArn": group.arn, "TargetGroupName": group.name, "Protocol": "HTTP", "Port": group.port,
-                    "TargetType": group.target_type, "LoadBalancerArns": group.balancers, "HealthCheckPath": group.path,
-                    "HealthCheckIntervalSeconds": 30, "HealthCheckTimeoutSeconds": 5, "HealthyThresholdCount": 5,
-                    "UnhealthyThresholdCount": 2, "Matcher": {"HttpCode": "200"},
+                    "TargetGroupArn": group.arn,
+                    "TargetGroupName": group.name,
+                    "Protocol": "HTTP",
+                    "Port": group.port,
+                    "TargetType": group.target_type,
+                    "LoadBalancerArns": group.balancers,
+                    "HealthCheckPath": group.path,
+                    "HealthCheckIntervalSeconds": 30,
+                    "HealthCheckTimeoutSeconds": 5,
+                    "HealthyThresholdCount": 5,
+                    "UnhealthyThresholdCount": 2,
+                    "Matcher": {"HttpCode": "200"},
                 }
                 for group in found
             ]
-        }  # fmt: skip
+        }
 
     def _found(self, arn: str) -> Group:
         if arn not in self.groups:
@@ -99,4 +121,8 @@ class Elbv2:
         health = {"State": target.state}
         if target.reason:
             health |= {"Reason": target.reason, "Description": WORDS.get(target.reason, "")}
-        return {"Target": {"Id": key[0], "Port": key[1]}, "HealthCheckPort": "traffic-port", "TargetHealth": health}
+        return {
+            "Target": {"Id": key[0], "Port": key[1]},
+            "HealthCheckPort": "traffic-port",
+            "TargetHealth": health,
+        }

@@ -15,8 +15,9 @@ KINDS = ("throttle", "500", "502", "503", "504", "expired", "denied", "error", "
 
 @dataclass
 class Call:
-    """A request that arrived. `outcome` is ok, the error's code, or the kind of fault that ate the answer; `applied` how often the
-    operation had its effect."""
+    """A request that arrived. `outcome` is ok, the error's code, or the kind of fault that ate the
+    answer; `applied` how often the operation had its effect.
+    """
 
     service: str
     operation: str
@@ -38,8 +39,14 @@ class Calls(list[Call]):
     """All requests in the order in which they arrived."""
 
     def of(self, *names: str) -> list[Call]:
-        """Those of these operations: `UpdateService`, `update_service`, `ecs:UpdateService` or `ecs:*`."""
-        return [call for call in list(self) if any(matches(name, call.service, call.operation) for name in names)]
+        """Those of these operations: `UpdateService`, `update_service`, `ecs:UpdateService` or
+        `ecs:*`.
+        """
+        return [
+            call
+            for call in list(self)
+            if any(matches(name, call.service, call.operation) for name in names)
+        ]
 
     def count(self, *names: str) -> int:  # type: ignore[override]
         """How many arrived."""
@@ -56,7 +63,9 @@ class Calls(list[Call]):
 
 @dataclass
 class Fault:
-    """One kind of trouble for the next `times` calls of an operation (None: for ever), after `skip` that pass."""
+    """One kind of trouble for the next `times` calls of an operation (None: for ever), after `skip`
+    that pass.
+    """
 
     operation: str
     kind: str
@@ -114,17 +123,24 @@ class Faults:
     def hit(self, service: str, operation: str) -> Fault | None:
         """The fault for this call, if any: the first that was scripted and is not used up."""
         with self._lock:
-            return next((f for f in self._faults if matches(f.operation, service, operation) and f.due()), None)
+            return next(
+                (f for f in self._faults if matches(f.operation, service, operation) and f.due()),
+                None,
+            )
 
     def latency(self, service: str, operation: str) -> float:
         """By how many seconds this answer is late; what was said last counts."""
         with self._lock:
-            found = [seconds for name, seconds in self._latencies if matches(name, service, operation)]
+            found = [
+                seconds for name, seconds in self._latencies if matches(name, service, operation)
+            ]
         return found[-1] if found else 0.0
 
 
 def matches(pattern: str, service: str, operation: str) -> bool:
-    """Whether `ecs:UpdateService`, `UpdateService`, `update_service`, `ecs:*` or `*` means this operation."""
+    """Whether `ecs:UpdateService`, `UpdateService`, `update_service`, `ecs:*` or `*` means this
+    operation.
+    """
     wanted, _, name = pattern.rpartition(":")
     return wanted in ("", service) and name.replace("_", "").lower() in ("*", operation.lower())
 
@@ -135,15 +151,34 @@ def as_error(fault: Fault, asked: Asked, account: str) -> AwsError | None:
     if fault.kind == "throttle":
         if service == "s3":
             return AwsError("SlowDown", "Please reduce your request rate.", 503)
-        code = "Throttling" if service in ("cloudformation", "elbv2", "sts", "iam") else "ThrottlingException"
+        code = (
+            "Throttling"
+            if service in ("cloudformation", "elbv2", "sts", "iam")
+            else "ThrottlingException"
+        )
         return AwsError(code, "Rate exceeded")
     if fault.kind in ("500", "502", "503", "504"):
-        names = {"500": "InternalFailure", "502": "BadGateway", "503": "ServiceUnavailable", "504": "GatewayTimeout"}
+        names = {
+            "500": "InternalFailure",
+            "502": "BadGateway",
+            "503": "ServiceUnavailable",
+            "504": "GatewayTimeout",
+        }
         names |= {"500": "ServerException"} if service in ("ecs", "ecr") else {}
-        return AwsError(names[fault.kind], "Service Unavailable. Please try again later.", int(fault.kind))
+        return AwsError(
+            names[fault.kind], "Service Unavailable. Please try again later.", int(fault.kind)
+        )
     if fault.kind == "expired":
-        code = "ExpiredToken" if service in ("s3", "sts", "cloudformation", "elbv2", "iam") else "ExpiredTokenException"
-        return AwsError(code, "The security token included in the request is expired", 403 if code == "ExpiredToken" else 400)
+        code = (
+            "ExpiredToken"
+            if service in ("s3", "sts", "cloudformation", "elbv2", "iam")
+            else "ExpiredTokenException"
+        )
+        return AwsError(
+            code,
+            "The security token included in the request is expired",
+            403 if code == "ExpiredToken" else 400,
+        )
     if fault.kind == "denied":
         return denied(service, operation, account, fault.resource or resources(asked.params))
     if fault.kind == "error":
@@ -154,10 +189,15 @@ def as_error(fault: Fault, asked: Asked, account: str) -> AwsError | None:
 def denied(service: str, operation: str, account: str, resource: str = "*") -> AwsError:
     """Access denied, in AWS's words."""
     prefix = {"elbv2": "elasticloadbalancing"}.get(service, service)
-    action = {"ListObjectsV2": "ListBucket", "HeadObject": "GetObject", "HeadBucket": "ListBucket"}.get(operation, operation)
+    action = {
+        "ListObjectsV2": "ListBucket",
+        "HeadObject": "GetObject",
+        "HeadBucket": "ListBucket",
+    }.get(operation, operation)
     sentence = (
-        f"User: arn:aws:iam::{account}:user/deployer is not authorized to perform: {prefix}:{action} on resource: {resource} "
-        f"because no identity-based policy allows the {prefix}:{action} action"
+        f"User: arn:aws:iam::{account}:user/deployer is not authorized to perform:"
+        f" {prefix}:{action} on resource: {resource} because no identity-based policy allows the"
+        f" {prefix}:{action} action"
     )
     if service in ("s3", "sts", "cloudformation", "elbv2", "iam"):
         return AwsError("AccessDenied", sentence, 403)

@@ -15,4 +15,8 @@ class Sts:
     def get_caller_identity(self, params: dict[str, Any]) -> dict[str, Any]:
         """GetCallerIdentity."""
         account = self._endpoint.account
-        return {"UserId": "AIDASCRIPTEDENDPOINT1", "Account": account, "Arn": f"arn:aws:iam::{account}:user/deployer"}
+        return {
+            "UserId": "AIDASCRIPTEDENDPOINT1",
+            "Account": account,
+            "Arn": f"arn:aws:iam::{account}:user/deployer",
+        }

@@ -45,8 +45,15 @@ class Logs:
         end = min(start + limit, len(events))
         if side == "b":
             end = min(int(given), len(events))
-        page = [{"timestamp": at, "message": line, "ingestionTime": at} for at, line in events[start:end]]
-        return {"events": page, "nextForwardToken": f"f/{end:020d}", "nextBackwardToken": f"b/{start:020d}"}
+        page = [
+            {"timestamp": at, "message": line, "ingestionTime": at}
+            for at, line in events[start:end]
+        ]
+        return {
+            "events": page,
+            "nextForwardToken": f"f/{end:020d}",
+            "nextBackwardToken": f"b/{start:020d}",
+        }
 
     def filter_log_events(self, params: dict[str, Any]) -> dict[str, Any]:
         """FilterLogEvents with a plain word or a quoted text as pattern."""
@@ -54,11 +61,18 @@ class Logs:
         names = [
             name
             for name in sorted(group)
-            if name in params.get("logStreamNames", [name]) and name.startswith(params.get("logStreamNamePrefix", ""))
+            if name in params.get("logStreamNames", [name])
+            and name.startswith(params.get("logStreamNamePrefix", ""))
         ]
         pattern = params.get("filterPattern", "").strip('"')
         found: list[dict[str, Any]] = [
-            {"logStreamName": name, "timestamp": at, "message": line, "ingestionTime": at, "eventId": f"{n:056d}"}
+            {
+                "logStreamName": name,
+                "timestamp": at,
+                "message": line,
+                "ingestionTime": at,
+                "eventId": f"{n:056d}",
+            }
             for name in names
             for n, (at, line) in enumerate(self._between(group[name], params))
             if pattern in line
@@ -71,30 +85,49 @@ class Logs:
     def describe_log_streams(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeLogStreams by name, or by the time of the last event."""
         group = self._group(params)
-        names = [name for name in sorted(group) if name.startswith(params.get("logStreamNamePrefix", ""))]
+        names = [
+            name for name in sorted(group) if name.startswith(params.get("logStreamNamePrefix", ""))
+        ]
         if params.get("orderBy") == "LastEventTime":
             names.sort(key=lambda name: group[name].events[-1][0] if group[name].events else 0)
         if params.get("descending"):
             names.reverse()
         start, limit = int(params.get("nextToken", 0)), int(params.get("limit", 50))
         page = [self._described(params, name, group[name]) for name in names[start : start + limit]]
-        return {"logStreams": page} | ({"nextToken": str(start + limit)} if start + limit < len(names) else {})
+        return {"logStreams": page} | (
+            {"nextToken": str(start + limit)} if start + limit < len(names) else {}
+        )
 
     def describe_log_groups(self, params: dict[str, Any]) -> dict[str, Any]:
         """DescribeLogGroups."""
-        names = [name for name in sorted(self.groups) if name.startswith(params.get("logGroupNamePrefix", ""))]
-        arns = {name: self._endpoint.arn("logs", f"log-group:{name}:*", self._region) for name in names}
+        names = [
+            name
+            for name in sorted(self.groups)
+            if name.startswith(params.get("logGroupNamePrefix", ""))
+        ]
+        arns = {
+            name: self._endpoint.arn("logs", f"log-group:{name}:*", self._region) for name in names
+        }
         return {"logGroups": [{"logGroupName": name, "arn": arns[name]} for name in names]}
 
     def _described(self, params: dict[str, Any], name: str, stream: Stream) -> dict[str, Any]:
-        found: dict[str, Any] = {"logStreamName": name, "creationTime": stream.created, "storedBytes": 0}
+        found: dict[str, Any] = {
+            "logStreamName": name,
+            "creationTime": stream.created,
+            "storedBytes": 0,
+        }
         if stream.events:
-            found |= {"firstEventTimestamp": stream.events[0][0], "lastEventTimestamp": stream.events[-1][0]}
+            found |= {
+                "firstEventTimestamp": stream.events[0][0],
+                "lastEventTimestamp": stream.events[-1][0],
+            }
             found["lastIngestionTime"] = stream.events[-1][0]
         return found
 
     def _group(self, params: dict[str, Any]) -> dict[str, Stream]:
-        name = params.get("logGroupName") or params.get("logGroupIdentifier", "").partition("log-group:")[2].removesuffix(":*")
+        name = params.get("logGroupName") or params.get("logGroupIdentifier", "").partition(
+            "log-group:"
+        )[2].removesuffix(":*")
         if name not in self.groups:
             raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
         return self.groups[name]

@@ -1,7 +1,7 @@
 """The registry's own HTTP interface, so that a real push works: blobs and manifests in memory.
 
-Its calls are recorded, and can be spoiled, as `registry:GetBase`, `HeadBlob`, `GetBlob`, `StartUpload`, `PatchUpload`, `PutUpload`,
-`HeadManifest`, `GetManifest` and `PutManifest`.
+Its calls are recorded, and can be spoiled, as `registry:GetBase`, `HeadBlob`, `GetBlob`,
+`StartUpload`, `PatchUpload`, `PutUpload`, `HeadManifest`, `GetManifest` and `PutManifest`.
 """
 
 import base64
@@ -15,12 +15,19 @@ from tests.support.aws.wire import Answer, Asked, AwsError
 if TYPE_CHECKING:
     from tests.support.aws.server import Endpoint
 
-_PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<what>blobs/uploads|blobs|manifests)(?:/(?P<reference>[^/]*))?$")
+_PATH = re.compile(
+    r"/v2/(?P<name>.+?)/(?P<what>blobs/uploads|blobs|manifests)(?:/(?P<reference>[^/]*))?$"
+)
 _VERBS = {
-    ("HEAD", "blobs"): "HeadBlob", ("GET", "blobs"): "GetBlob", ("POST", "blobs/uploads"): "StartUpload",
-    ("PATCH", "blobs/uploads"): "PatchUpload", ("PUT", "blobs/uploads"): "PutUpload", ("HEAD", "manifests"): "HeadManifest",
-    ("GET", "manifests"): "GetManifest", ("PUT", "manifests"): "PutManifest",
-}  # fmt: skip
+    ("HEAD", "blobs"): "HeadBlob",
+    ("GET", "blobs"): "GetBlob",
+    ("POST", "blobs/uploads"): "StartUpload",
+    ("PATCH", "blobs/uploads"): "PatchUpload",
+    ("PUT", "blobs/uploads"): "PutUpload",
+    ("HEAD", "manifests"): "HeadManifest",
+    ("GET", "manifests"): "GetManifest",
+    ("PUT", "manifests"): "PutManifest",
+}
 
 
 def is_ours(asked: Asked) -> bool:
@@ -39,7 +46,12 @@ def understand(asked: Asked) -> None:
     if found is None or verb is None:
         raise AwsError("UNSUPPORTED", f"{asked.method} {asked.path}", 405)
     asked.operation = verb
-    asked.params = {"repository": found["name"], "reference": found["reference"] or "", **asked.query, "bytes": len(asked.body)}
+    asked.params = {
+        "repository": found["name"],
+        "reference": found["reference"] or "",
+        **asked.query,
+        "bytes": len(asked.body),
+    }
 
 
 def error(problem: AwsError) -> Answer:
@@ -53,14 +65,18 @@ def answer(endpoint: "Endpoint", asked: Asked) -> Answer:
     ecr = _signed_in(endpoint, asked)
     if ecr is None:
         said = error(AwsError("UNAUTHORIZED", "authentication required", 401))
-        said.headers["WWW-Authenticate"] = f'Basic realm="{endpoint.url}/",service="ecr.amazonaws.com"'
+        said.headers["WWW-Authenticate"] = (
+            f'Basic realm="{endpoint.url}/",service="ecr.amazonaws.com"'
+        )
         return said
     if asked.operation == "GetBase":
         return Answer(200, {"Docker-Distribution-Api-Version": "registry/2.0"})
     name, reference = asked.params["repository"], asked.params["reference"]
     repository = ecr.repositories.get(name)
     if repository is None:
-        raise AwsError("NAME_UNKNOWN", f"The repository with name '{name}' does not exist in the registry", 404)
+        raise AwsError(
+            "NAME_UNKNOWN", f"The repository with name '{name}' does not exist in the registry", 404
+        )
     if asked.operation.endswith("Manifest"):
         return _manifest(ecr, repository, reference, asked)
     if asked.operation.endswith("Blob"):
@@ -82,7 +98,11 @@ def _blob(repository: Repository, digest: str) -> Answer:
     if digest not in repository.blobs:
         raise AwsError("BLOB_UNKNOWN", "blob unknown to registry", 404)
     content = repository.blobs[digest]
-    headers = {"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream", "Content-Length": str(len(content))}
+    headers = {
+        "Docker-Content-Digest": digest,
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(len(content)),
+    }
     return Answer(200, headers, content)
 
 
@@ -108,13 +128,17 @@ def _upload(endpoint: "Endpoint", repository: Repository, upload: str, asked: As
 
 
 def _made(repository: Repository, digest: str) -> Answer:
-    return Answer(201, {"Location": f"/v2/{repository.name}/blobs/{digest}", "Docker-Content-Digest": digest})
+    return Answer(
+        201, {"Location": f"/v2/{repository.name}/blobs/{digest}", "Docker-Content-Digest": digest}
+    )
 
 
 def _going_on(endpoint: "Endpoint", repository: Repository, upload: str) -> Answer:
     size = len(repository.uploads[upload])
     location = f"{endpoint.url}/v2/{repository.name}/blobs/uploads/{upload}"
-    return Answer(202, {"Location": location, "Docker-Upload-UUID": upload, "Range": f"0-{max(size - 1, 0)}"})
+    return Answer(
+        202, {"Location": location, "Docker-Upload-UUID": upload, "Range": f"0-{max(size - 1, 0)}"}
+    )
 
 
 def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: Asked) -> Answer:
@@ -122,13 +146,22 @@ def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: Asked) ->
         image = repository.found(reference)
         if image is None:
             raise AwsError("MANIFEST_UNKNOWN", "Requested image not found", 404)
-        headers = {"Docker-Content-Digest": image.digest, "Content-Type": image.media_type, "Content-Length": str(len(image.manifest))}
+        headers = {
+            "Docker-Content-Digest": image.digest,
+            "Content-Type": image.media_type,
+            "Content-Length": str(len(image.manifest)),
+        }
         return Answer(200, headers, image.manifest)
     said = json.loads(asked.body)
     media_type = asked.headers.get("content-type") or said.get("mediaType", MANIFEST)
-    parts = [each["digest"] for each in [*said.get("layers", ()), *([said["config"]] if "config" in said else ())]]
+    parts = [
+        each["digest"]
+        for each in [*said.get("layers", ()), *([said["config"]] if "config" in said else ())]
+    ]
     if media_type in INDEXES:
-        missing = [each["digest"] for each in said["manifests"] if each["digest"] not in repository.images]
+        missing = [
+            each["digest"] for each in said["manifests"] if each["digest"] not in repository.images
+        ]
     else:
         missing = [digest for digest in parts if digest not in repository.blobs]
     if missing:
@@ -140,4 +173,10 @@ def _manifest(ecr: Ecr, repository: Repository, reference: str, asked: Asked) ->
         image = ecr.push(repository, asked.body, media_type, *(() if by_digest else (reference,)))
     except AwsError as problem:
         raise AwsError("TAG_INVALID", problem.message, 400) from None
-    return Answer(201, {"Location": f"/v2/{repository.name}/manifests/{image.digest}", "Docker-Content-Digest": image.digest})
+    return Answer(
+        201,
+        {
+            "Location": f"/v2/{repository.name}/manifests/{image.digest}",
+            "Docker-Content-Digest": image.digest,
+        },
+    )

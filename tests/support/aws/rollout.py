@@ -1,9 +1,12 @@
-"""What becomes of a deployment of an ECS service: its state, and the scripts by which it changes over looks or seconds."""
+"""What becomes of a deployment of an ECS service: its state, and the scripts by which it changes
+over looks or seconds.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.support.aws.wire import Misuse
@@ -12,14 +15,46 @@ if TYPE_CHECKING:
     from tests.support.aws.ecs import Ecs, Service
 
 STAGES = (
-    "RECONCILE_SERVICE", "PRE_SCALE_UP", "SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT",
-    "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP",
-)  # fmt: skip
-OPEN = frozenset(("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"))
-KINDS = ("success", "fail", "breaker", "alarm", "stopped", "superseded", "pause", "blue_green", "canary", "linear", "never")
+    "RECONCILE_SERVICE",
+    "PRE_SCALE_UP",
+    "SCALE_UP",
+    "POST_SCALE_UP",
+    "TEST_TRAFFIC_SHIFT",
+    "POST_TEST_TRAFFIC_SHIFT",
+    "PRODUCTION_TRAFFIC_SHIFT",
+    "POST_PRODUCTION_TRAFFIC_SHIFT",
+    "BAKE_TIME",
+    "CLEAN_UP",
+)
+OPEN = frozenset(
+    ("PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+)
+KINDS = (
+    "success",
+    "fail",
+    "breaker",
+    "alarm",
+    "stopped",
+    "superseded",
+    "pause",
+    "blue_green",
+    "canary",
+    "linear",
+    "never",
+)
 CAUSES = (
-    "pull", "pull_denied", "exit", "oom", "exec_format", "secret", "log_group", "unhealthy", "container_unhealthy", "spot", "place",
-)  # fmt: skip
+    "pull",
+    "pull_denied",
+    "exit",
+    "oom",
+    "exec_format",
+    "secret",
+    "log_group",
+    "unhealthy",
+    "container_unhealthy",
+    "spot",
+    "place",
+)
 
 
 @dataclass
@@ -64,7 +99,9 @@ class Step:
 
 @dataclass
 class Rollout:
-    """A deployment: an entry of `deployments` and a ServiceDeployment in one. `place` is PRIMARY, ACTIVE, or empty once it is gone."""
+    """A deployment: an entry of `deployments` and a ServiceDeployment in one. `place` is PRIMARY,
+    ACTIVE, or empty once it is gone.
+    """
 
     id: str
     arn: str
@@ -130,8 +167,13 @@ class Script:
         outcome, rollout = self._outcome, self._rollout
         rollout.since = rollout.created
         gap: dict[str, Any] = {"seconds": outcome.seconds, "looks": outcome.looks}
-        strategy = {"blue_green": "BLUE_GREEN", "canary": "CANARY", "linear": "LINEAR"}.get(outcome.kind)
-        if outcome.kind == "pause" and rollout.configuration.get("strategy", "ROLLING") == "ROLLING":
+        strategy = {"blue_green": "BLUE_GREEN", "canary": "CANARY", "linear": "LINEAR"}.get(
+            outcome.kind
+        )
+        if (
+            outcome.kind == "pause"
+            and rollout.configuration.get("strategy", "ROLLING") == "ROLLING"
+        ):
             strategy = "BLUE_GREEN"
         if strategy:
             rollout.configuration = {**rollout.configuration, "strategy": strategy}
@@ -142,7 +184,11 @@ class Script:
         elif outcome.kind == "alarm":
             rollout.steps = [Step(self._start), Step(self._serve, **gap), Step(self._alarm, **gap)]
         elif outcome.kind == "stopped":
-            rollout.steps = [Step(self._start), Step(self._stop_asked, **gap), Step(self._stop, **gap)]
+            rollout.steps = [
+                Step(self._start),
+                Step(self._stop_asked, **gap),
+                Step(self._stop, **gap),
+            ]
         elif outcome.kind == "superseded":
             rollout.steps = [Step(self._start), Step(self._overtaken, **gap)]
         elif rollout.configuration.get("strategy", "ROLLING") != "ROLLING":
@@ -150,8 +196,10 @@ class Script:
         else:
             first, rest = outcome.looks // 2, outcome.looks - outcome.looks // 2
             rollout.steps = [
-                Step(self._start), Step(self._serve, outcome.seconds / 2, first), Step(self._succeed, outcome.seconds / 2, rest)
-            ]  # fmt: skip
+                Step(self._start),
+                Step(self._serve, outcome.seconds / 2, first),
+                Step(self._succeed, outcome.seconds / 2, rest),
+            ]
 
     def play(self) -> None:
         """Do what is due."""
@@ -173,7 +221,10 @@ class Script:
         rollout, outcome = self._rollout, self._outcome
         rollout.waiting = False
         rollout.since, rollout.looks = self._ecs.now(), 0
-        rollout.steps = [Step(lambda: self._rolling_back(reason)), Step(self._rolled_back, outcome.seconds, outcome.looks)]
+        rollout.steps = [
+            Step(lambda: self._rolling_back(reason)),
+            Step(self._rolled_back, outcome.seconds, outcome.looks),
+        ]
         rollout.status, rollout.status_reason = "ROLLBACK_REQUESTED", reason
 
     def abort(self) -> None:
@@ -204,7 +255,11 @@ class Script:
         if self._outcome.kind not in ("fail", "breaker"):
             self._ecs.launch(self._service, rollout)
             if rollout.desired:
-                self._ecs.event(self._service, f"has started {rollout.desired} tasks: {self._ecs.task_words(self._service, rollout)}.")
+                self._ecs.event(
+                    self._service,
+                    f"has started {rollout.desired} tasks:"
+                    f" {self._ecs.task_words(self._service, rollout)}.",
+                )
 
     def _serve(self) -> None:
         """The new tasks run and are healthy."""
@@ -227,13 +282,22 @@ class Script:
         breaker = rollout.configuration.get("deploymentCircuitBreaker", {})
         armed = outcome.kind == "breaker" or bool(breaker.get("enable"))
         if outcome.kind == "breaker" and not breaker.get("enable"):
-            rollout.configuration = {**rollout.configuration, "deploymentCircuitBreaker": {**breaker, "enable": True, "rollback": True}}
+            rollout.configuration = {
+                **rollout.configuration,
+                "deploymentCircuitBreaker": {**breaker, "enable": True, "rollback": True},
+            }
         if rollout.desired == 0:
             return [Step(self._succeed, **gap)]
         failures = outcome.failures if outcome.failures is not None else rollout.threshold
-        first = [Step(self._sicken, **gap)] if outcome.cause in ("unhealthy", "container_unhealthy") else []
+        first = (
+            [Step(self._sicken, **gap)]
+            if outcome.cause in ("unhealthy", "container_unhealthy")
+            else []
+        )
         steps = [*first, *(Step(self._fail_one, **gap) for _ in range(failures))]
-        return [*steps, Step(self._trip, **gap)] if armed and failures >= rollout.threshold else steps
+        return (
+            [*steps, Step(self._trip, **gap)] if armed and failures >= rollout.threshold else steps
+        )
 
     def _sicken(self) -> None:
         """The tasks run, and are not healthy."""
@@ -248,18 +312,33 @@ class Script:
     def _trip(self) -> None:
         rollout = self._rollout
         rollout.breaker = "TRIGGERED"
-        self._ecs.event(self._service, f"(deployment {rollout.id}) deployment failed: tasks failed to start.")
-        if rollout.configuration["deploymentCircuitBreaker"].get("rollback") and rollout.source is not None:
-            self._rolling_back("Service deployment rolled back because the circuit breaker threshold was exceeded.")
+        self._ecs.event(
+            self._service, f"(deployment {rollout.id}) deployment failed: tasks failed to start."
+        )
+        if (
+            rollout.configuration["deploymentCircuitBreaker"].get("rollback")
+            and rollout.source is not None
+        ):
+            self._rolling_back(
+                "Service deployment rolled back because the circuit breaker threshold was exceeded."
+            )
             rollout.steps = [Step(self._rolled_back, self._outcome.seconds, self._outcome.looks)]
             return
-        rollout.state, rollout.reason = "FAILED", "ECS deployment circuit breaker: tasks failed to start."
-        rollout.status, rollout.status_reason = "STOPPED", "Service deployment stopped because the circuit breaker threshold was exceeded."
+        rollout.state, rollout.reason = (
+            "FAILED",
+            "ECS deployment circuit breaker: tasks failed to start.",
+        )
+        rollout.status, rollout.status_reason = (
+            "STOPPED",
+            "Service deployment stopped because the circuit breaker threshold was exceeded.",
+        )
         rollout.stopped = rollout.finished = rollout.since
 
     def _alarm(self) -> None:
         self._rollout.alarms = "TRIGGERED"
-        self._rolling_back("Service deployment rolled back because one or more CloudWatch alarms were triggered.")
+        self._rolling_back(
+            "Service deployment rolled back because one or more CloudWatch alarms were triggered."
+        )
         self._rollout.steps = [Step(self._rolled_back, self._outcome.seconds, self._outcome.looks)]
 
     def _rolling_back(self, reason: str) -> None:
@@ -268,7 +347,11 @@ class Script:
         rollout.status, rollout.status_reason = "ROLLBACK_IN_PROGRESS", said
         rollout.rolled = {"reason": said, "startedAt": rollout.since}
         rollout.state, rollout.pending = "FAILED", 0
-        rollout.reason = "ECS deployment circuit breaker: tasks failed to start." if rollout.breaker == "TRIGGERED" else said
+        rollout.reason = (
+            "ECS deployment circuit breaker: tasks failed to start."
+            if rollout.breaker == "TRIGGERED"
+            else said
+        )
         if source is None:
             return
         rollout.rolled["serviceRevisionArn"] = source.revision
@@ -288,14 +371,21 @@ class Script:
         rollout.status, rollout.stage = "ROLLBACK_SUCCESSFUL", ""
         rollout.finished = rollout.since
         rollout.place, rollout.running = "", 0
-        self._ecs.stop_tasks(self._service, rollout.id, "Scaling activity initiated by (deployment " + rollout.id + ")")
+        self._ecs.stop_tasks(
+            self._service,
+            rollout.id,
+            "Scaling activity initiated by (deployment " + rollout.id + ")",
+        )
         if source is not None:
             self._ecs.settle(self._service, source)
             source.state, source.reason = "COMPLETED", f"ECS deployment {source.id} completed."
         self._ecs.event(self._service, "has reached a steady state.")
 
     def _stop_asked(self) -> None:
-        self._rollout.status, self._rollout.status_reason = "STOP_REQUESTED", "Service deployment stop requested by the user."
+        self._rollout.status, self._rollout.status_reason = (
+            "STOP_REQUESTED",
+            "Service deployment stop requested by the user.",
+        )
 
     def _stop(self) -> None:
         rollout = self._rollout
@@ -310,15 +400,19 @@ class Script:
         """Blue/green and its relatives: stage by stage, with a pause where a hook wants one."""
         outcome, rollout = self._outcome, self._rollout
         rollout.weight = 0.0
-        hooks = [hook for hook in rollout.configuration.get("lifecycleHooks", ()) if hook.get("targetType") == "PAUSE"]
+        hooks = [
+            hook
+            for hook in rollout.configuration.get("lifecycleHooks", ())
+            if hook.get("targetType") == "PAUSE"
+        ]
         pauses = {stage for hook in hooks for stage in hook.get("lifecycleStages", ())}
         if outcome.kind == "pause":
             pauses.add(outcome.stage)
         steps = [Step(self._start)]
         for number, stage in enumerate(STAGES):
-            steps.append(Step(lambda stage=stage: self._enter(stage), **gap if number else {}))  # type: ignore[misc]
+            steps.append(Step(partial(self._enter, stage), **gap if number else {}))
             if stage == "PRODUCTION_TRAFFIC_SHIFT":
-                steps += [Step(lambda weight=weight: self._shift(weight), **gap) for weight in self._weights()]  # type: ignore[misc]
+                steps += [Step(partial(self._shift, weight), **gap) for weight in self._weights()]
             if stage in pauses:
                 steps.append(Step(self._pause))
         return [*steps, Step(self._succeed, **gap)]
@@ -350,11 +444,15 @@ class Script:
         said = timeouts[0] if timeouts else {}
         minutes = said.get("timeoutInMinutes", outcome.timeout_minutes)
         rollout.waiting = True
-        rollout.hooks.append({
-            "hookId": self._ecs.token("hook", 32), "targetType": "PAUSE", "status": "AWAITING_ACTION",
-            "expiresAt": (rollout.since or self._ecs.now()) + timedelta(minutes=minutes),
-            "timeoutAction": said.get("action", outcome.timeout_action),
-        })  # fmt: skip
+        rollout.hooks.append(
+            {
+                "hookId": self._ecs.token("hook", 32),
+                "targetType": "PAUSE",
+                "status": "AWAITING_ACTION",
+                "expiresAt": (rollout.since or self._ecs.now()) + timedelta(minutes=minutes),
+                "timeoutAction": said.get("action", outcome.timeout_action),
+            }
+        )
 
     def answer_hook(self, hook: dict[str, Any], action: str, timed_out: bool = False) -> None:
         """Go on after a pause, or back."""

@@ -36,7 +36,9 @@ class Bucket:
 
 
 class S3:
-    """Buckets by name. `conflicts` is how many of the next conditional writes meet another one at the same moment (409)."""
+    """Buckets by name. `conflicts` is how many of the next conditional writes meet another one at
+    the same moment (409).
+    """
 
     def __init__(self, endpoint: "Endpoint", region: str) -> None:
         self._endpoint = endpoint
@@ -48,12 +50,16 @@ class S3:
     def bucket(self, name: str, owner: str | None = None) -> Bucket:
         """A bucket, made on first use; of the endpoint's account if nobody is named."""
         if name not in self.buckets:
-            self.buckets[name] = Bucket(name, owner or self._endpoint.account, self._endpoint.region)
+            self.buckets[name] = Bucket(
+                name, owner or self._endpoint.account, self._endpoint.region
+            )
         return self.buckets[name]
 
     def put(self, bucket: str, key: str, body: bytes, **headers: str) -> Object:
         """An object that was there before."""
-        made = Object(body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', self._now(), headers)
+        made = Object(
+            body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', self._now(), headers
+        )
         self.bucket(bucket).objects[key] = made
         return made
 
@@ -62,7 +68,9 @@ class S3:
     def create_bucket(self, params: dict[str, Any]) -> dict[str, Any]:
         """CreateBucket."""
         if params["Bucket"] in self.buckets:
-            words = "Your previous request to create the named bucket succeeded and you already own it."
+            words = (
+                "Your previous request to create the named bucket succeeded and you already own it."
+            )
             raise AwsError("BucketAlreadyOwnedByYou", words, 409)
         self.bucket(params["Bucket"])
         return {"Location": "/" + params["Bucket"]}
@@ -80,9 +88,15 @@ class S3:
         bucket, key, body = self._bucket(params), params["Key"], params.get("Body", b"")
         self._conditions(bucket, params)
         self._checked(params, body)
-        made = self.put(bucket.name, key, body, **{name: params[name] for name in KEPT if name in params})
+        made = self.put(
+            bucket.name, key, body, **{name: params[name] for name in KEPT if name in params}
+        )
         made.metadata = dict(params.get("Metadata", {}))
-        sums = {name: value for name, value in params.items() if name.startswith("Checksum") and name != "ChecksumAlgorithm"}
+        sums = {
+            name: value
+            for name, value in params.items()
+            if name.startswith("Checksum") and name != "ChecksumAlgorithm"
+        }
         return {"ETag": made.etag, **sums}
 
     def get_object(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -118,24 +132,38 @@ class S3:
     def copy_object(self, params: dict[str, Any]) -> dict[str, Any]:
         """CopyObject within the endpoint."""
         source = params["CopySource"]
-        name, _, key = (f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else source).lstrip("/").partition("/")
+        name, _, key = (
+            (f"{source['Bucket']}/{source['Key']}" if isinstance(source, dict) else source)
+            .lstrip("/")
+            .partition("/")
+        )
         found = self._object({"Bucket": name, "Key": key})
         replaced = params.get("MetadataDirective") == "REPLACE"
-        headers = {each: params[each] for each in KEPT if each in params} if replaced else found.headers
+        headers = (
+            {each: params[each] for each in KEPT if each in params} if replaced else found.headers
+        )
         made = self.put(self._bucket(params).name, params["Key"], found.body, **headers)
         made.metadata = dict(params.get("Metadata", {})) if replaced else dict(found.metadata)
         return {"CopyObjectResult": {"ETag": made.etag, "LastModified": made.modified}}
 
     def list_objects_v2(self, params: dict[str, Any]) -> dict[str, Any]:
         """ListObjectsV2 with prefix, delimiter and pages."""
-        bucket, prefix, most = self._bucket(params), params.get("Prefix", ""), int(params.get("MaxKeys", 1000))
+        bucket, prefix, most = (
+            self._bucket(params),
+            params.get("Prefix", ""),
+            int(params.get("MaxKeys", 1000)),
+        )
         after = params.get("ContinuationToken") or params.get("StartAfter", "")
         delimiter = params.get("Delimiter", "")
         contents: list[dict[str, Any]] = []
         folders: list[str] = []
         last = ""
         for key in sorted(key for key in bucket.objects if key.startswith(prefix) and key > after):
-            folder = prefix + key[len(prefix) :].split(delimiter)[0] + delimiter if delimiter and delimiter in key[len(prefix) :] else ""
+            folder = (
+                prefix + key[len(prefix) :].split(delimiter)[0] + delimiter
+                if delimiter and delimiter in key[len(prefix) :]
+                else ""
+            )
             if folder and folder in folders:
                 last = key
                 continue
@@ -146,12 +174,29 @@ class S3:
                 folders.append(folder)
             else:
                 found = bucket.objects[key]
-                contents.append({"Key": key, "LastModified": found.modified, "ETag": found.etag, "Size": len(found.body)})
-        cut = any(key > last for key in bucket.objects if key.startswith(prefix)) and len(contents) + len(folders) == most
-        answer: dict[str, Any] = {"Name": bucket.name, "Prefix": prefix, "KeyCount": len(contents) + len(folders), "IsTruncated": cut}
+                contents.append(
+                    {
+                        "Key": key,
+                        "LastModified": found.modified,
+                        "ETag": found.etag,
+                        "Size": len(found.body),
+                    }
+                )
+        cut = (
+            any(key > last for key in bucket.objects if key.startswith(prefix))
+            and len(contents) + len(folders) == most
+        )
+        answer: dict[str, Any] = {
+            "Name": bucket.name,
+            "Prefix": prefix,
+            "KeyCount": len(contents) + len(folders),
+            "IsTruncated": cut,
+        }
         answer |= {"MaxKeys": most} | ({"NextContinuationToken": last} if cut else {})
         answer |= {"Contents": contents} if contents else {}
-        return answer | ({"CommonPrefixes": [{"Prefix": folder} for folder in folders]} if folders else {})
+        return answer | (
+            {"CommonPrefixes": [{"Prefix": folder} for folder in folders]} if folders else {}
+        )
 
     def _now(self) -> datetime:
         return self._endpoint.clock.now().replace(microsecond=0)
@@ -182,24 +227,46 @@ class S3:
         found = bucket.objects.get(params["Key"])
         if self.conflicts > 0:
             self.conflicts -= 1
-            words = "The conditional request cannot succeed due to a conflicting operation against this resource."
+            words = (
+                "The conditional request cannot succeed due to a conflicting operation against this"
+                " resource."
+            )
             raise AwsError("ConditionalRequestConflict", words, 409)
         if "IfNoneMatch" in params and found is not None:
             raise _unmet()
         if "IfMatch" in params and found is None:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
-        if "IfMatch" in params and found is not None and params["IfMatch"].strip('"') != found.etag.strip('"'):
+        if (
+            "IfMatch" in params
+            and found is not None
+            and params["IfMatch"].strip('"') != found.etag.strip('"')
+        ):
             raise _unmet()
 
     def _checked(self, params: dict[str, Any], body: bytes) -> None:
-        sums = {"ChecksumSHA256": hashlib.sha256(body).digest(), "ContentMD5": hashlib.md5(body, usedforsecurity=False).digest()}
-        if any(name in params and params[name] != base64.b64encode(right).decode() for name, right in sums.items()):
-            raise AwsError("BadDigest", "The checksum you specified did not match what we received.")
+        sums = {
+            "ChecksumSHA256": hashlib.sha256(body).digest(),
+            "ContentMD5": hashlib.md5(body, usedforsecurity=False).digest(),
+        }
+        if any(
+            name in params and params[name] != base64.b64encode(right).decode()
+            for name, right in sums.items()
+        ):
+            raise AwsError(
+                "BadDigest", "The checksum you specified did not match what we received."
+            )
 
     def _said(self, found: Object) -> dict[str, Any]:
-        said = {"ETag": found.etag, "LastModified": found.modified, "ContentLength": len(found.body), **found.headers}
+        said = {
+            "ETag": found.etag,
+            "LastModified": found.modified,
+            "ContentLength": len(found.body),
+            **found.headers,
+        }
         return said | ({"Metadata": found.metadata} if found.metadata else {})
 
 
 def _unmet() -> AwsError:
-    return AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
+    return AwsError(
+        "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412
+    )

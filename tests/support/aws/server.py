@@ -26,8 +26,15 @@ from tests.support.aws.wire import Answer, Asked, AwsError, Misuse
 
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]
 SERVICES = {
-    "ecs": Ecs, "ecr": Ecr, "sts": Sts, "elbv2": Elbv2, "logs": Logs, "s3": S3, "cloudformation": CloudFormation, "cloudwatch": CloudWatch,
-}  # fmt: skip
+    "ecs": Ecs,
+    "ecr": Ecr,
+    "sts": Sts,
+    "elbv2": Elbv2,
+    "logs": Logs,
+    "s3": S3,
+    "cloudformation": CloudFormation,
+    "cloudwatch": CloudWatch,
+}
 GLOBAL = frozenset(("s3",))
 """Services whose state is the same in all regions."""
 
@@ -55,7 +62,12 @@ class Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
         if self.problems and kind is None:
             raise Misuse("; ".join(self.problems))
@@ -105,7 +117,9 @@ class Endpoint:
         return found
 
     def at(self, region: str, service: str) -> Any:
-        """The state of a service in a region, made on first use. Raises Misuse for a service without one."""
+        """The state of a service in a region, made on first use. Raises Misuse for a service
+        without one.
+        """
         if service not in SERVICES:
             raise Misuse(f"{service} has no state here; answer it with `on`")
         where = "" if service in GLOBAL else region
@@ -119,13 +133,26 @@ class Endpoint:
         with self.lock:
             return [region for region, name in self._state if name == service]
 
-    def on(self, service: str, operation: str, answer: Mapping[str, Any] | AwsError | Handler) -> None:
-        """Answer an operation of any service of botocore: always so, with this error, or by a function of the parameters."""
+    def on(
+        self, service: str, operation: str, answer: Mapping[str, Any] | AwsError | Handler
+    ) -> None:
+        """Answer an operation of any service of botocore: always so, with this error, or by a
+        function of the parameters.
+        """
         name = wire.named(service, operation)
         self._handlers[service, name] = answer if callable(answer) else lambda params: _said(answer)
 
-    def fault(self, operation: str, times: int | None = 1, kind: str = "500", when: str = "before", **more: Any) -> Fault:
-        """Spoil the next `times` calls (None: all) of an operation; see the package's docstring. Returns it, for `.hits`."""
+    def fault(
+        self,
+        operation: str,
+        times: int | None = 1,
+        kind: str = "500",
+        when: str = "before",
+        **more: Any,
+    ) -> Fault:
+        """Spoil the next `times` calls (None: all) of an operation; see the package's docstring.
+        Returns it, for `.hits`.
+        """
         return self.faults.add(Fault(operation, kind, times, when, **more))
 
     def latency(self, seconds: float, operation: str = "*") -> None:
@@ -186,7 +213,9 @@ class Endpoint:
             with connection, connection.makefile("rb") as incoming, contextlib.suppress(OSError):
                 if self._closing.is_set():
                     return
-                while (asked := _read(connection, incoming)) is not None and self._answer(connection, asked):
+                while (asked := _read(connection, incoming)) is not None and self._answer(
+                    connection, asked
+                ):
                     pass
         finally:
             self._open.discard(connection)
@@ -213,11 +242,23 @@ class Endpoint:
             else:
                 asked.understand()
         except AwsError as problem:
-            self.calls.append(Call(asked.service, asked.operation, {}, self.clock.now(), asked.key, asked.region, outcome=problem.code))
+            self.calls.append(
+                Call(
+                    asked.service,
+                    asked.operation,
+                    {},
+                    self.clock.now(),
+                    asked.key,
+                    asked.region,
+                    outcome=problem.code,
+                )
+            )
             return wire.error(asked.service, problem, request_id, asked.method), None
         except Exception:
             return self._own_fault(asked, request_id), None
-        call = Call(asked.service, asked.operation, asked.params, self.clock.now(), asked.key, asked.region)
+        call = Call(
+            asked.service, asked.operation, asked.params, self.clock.now(), asked.key, asked.region
+        )
         with self.lock:
             self.calls.append(call)
         fault = self.faults.hit(call.service, call.operation)
@@ -235,7 +276,11 @@ class Endpoint:
             answer = Answer(500, {})
         if instead is not None:
             call.outcome = instead.code
-            made = registry.error(instead) if call.service == "registry" else wire.error(call.service, instead, request_id, asked.method)
+            made = (
+                registry.error(instead)
+                if call.service == "registry"
+                else wire.error(call.service, instead, request_id, asked.method)
+            )
             return made, None
         if fault.kind == "duplicate":
             return answer, None
@@ -265,8 +310,17 @@ class Endpoint:
         own = self._handlers.get((asked.service, asked.operation))
         shape = wire.model(asked.service).operation_model(asked.operation).input_shape
         if shape is not None and (found := wire.faults_of(shape, asked.params)):
-            codes = {"ecs": "InvalidParameterException", "ecr": "InvalidParameterException", "logs": "InvalidParameterException"}
-            codes |= {"cloudformation": "ValidationError", "elbv2": "ValidationError", "sts": "ValidationError", "s3": "InvalidRequest"}
+            codes = {
+                "ecs": "InvalidParameterException",
+                "ecr": "InvalidParameterException",
+                "logs": "InvalidParameterException",
+            }
+            codes |= {
+                "cloudformation": "ValidationError",
+                "elbv2": "ValidationError",
+                "sts": "ValidationError",
+                "s3": "InvalidRequest",
+            }
             raise AwsError(codes.get(asked.service, "ValidationException"), found)
         if own is not None:
             return own(asked.params)
@@ -274,17 +328,26 @@ class Endpoint:
 
         name = xform_name(asked.operation)
         if asked.service not in SERVICES or not hasattr(SERVICES[asked.service], name):
-            raise Misuse(f"{asked.service} {asked.operation} is not offered here; answer it with `on`")
+            raise Misuse(
+                f"{asked.service} {asked.operation} is not offered here; answer it with `on`"
+            )
         with self.lock:
             handler: Handler = getattr(self.at(asked.region or self.region, asked.service), name)
             return handler(asked.params)
 
     def _own_fault(self, asked: Asked, request_id: str) -> Answer:
-        """A bug of the endpoint or of the test: told to the client, and raised when the endpoint is left."""
+        """A bug of the endpoint or of the test: told to the client, and raised when the endpoint is
+        left.
+        """
         said = traceback.format_exc().strip().splitlines()
-        self.problems.append(f"{asked.service} {asked.operation}: {said[-1]} ({said[-3].strip() if len(said) > 2 else ''})")
+        self.problems.append(
+            f"{asked.service} {asked.operation}: {said[-1]}"
+            f" ({said[-3].strip() if len(said) > 2 else ''})"
+        )
         problem = AwsError("ScriptedEndpointMisuse", said[-1], 501)
-        return wire.error(asked.service if asked.service != "registry" else "", problem, request_id, asked.method)
+        return wire.error(
+            asked.service if asked.service != "registry" else "", problem, request_id, asked.method
+        )
 
     def _spoil(self, connection: socket.socket, answer: Answer, fault: Fault) -> None:
         released = self._released
@@ -337,10 +400,25 @@ def _read(connection: socket.socket, incoming: Any) -> Asked | None:
 
 
 def _head(answer: Answer, clock: Clock, close: bool = False) -> bytes:
-    words = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden"}
-    headers = {"Date": format_datetime(clock.now(), usegmt=True), "Content-Length": str(len(answer.body)), **answer.headers}
+    words = {
+        200: "OK",
+        201: "Created",
+        202: "Accepted",
+        204: "No Content",
+        304: "Not Modified",
+        400: "Bad Request",
+        403: "Forbidden",
+    }
+    headers = {
+        "Date": format_datetime(clock.now(), usegmt=True),
+        "Content-Length": str(len(answer.body)),
+        **answer.headers,
+    }
     headers["Connection"] = "close" if close else "keep-alive"
-    lines = [f"HTTP/1.1 {answer.status} {words.get(answer.status, 'Status')}", *(f"{key}: {value}" for key, value in headers.items())]
+    lines = [
+        f"HTTP/1.1 {answer.status} {words.get(answer.status, 'Status')}",
+        *(f"{key}: {value}" for key, value in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 

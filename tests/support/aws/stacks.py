@@ -1,4 +1,6 @@
-"""What becomes of a stack and of a change set: their state, and the scripts by which they change over looks or seconds."""
+"""What becomes of a stack and of a change set: their state, and the scripts by which they change
+over looks or seconds.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,18 +13,37 @@ if TYPE_CHECKING:
     from tests.support.aws.cloudformation import CloudFormation
 
 KINDS = ("success", "rollback", "rollback_failed", "failed", "never")
-CHANGE_SETS = ("complete", "no_changes", "no_updates", "early_validation", "warn", "failed", "nested_failed", "never")
+CHANGE_SETS = (
+    "complete",
+    "no_changes",
+    "no_updates",
+    "early_validation",
+    "warn",
+    "failed",
+    "nested_failed",
+    "never",
+)
 STACK = "AWS::CloudFormation::Stack"
 REASONS = {
-    "no_changes": "The submitted information didn't contain changes. Submit different information to create a change set.",
+    "no_changes": (
+        "The submitted information didn't contain changes. Submit different information to create a"
+        " change set."
+    ),
     "no_updates": "No updates are to be performed.",
-    "early_validation": "The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To troubleshoot Early "
-    "Validation errors, use the DescribeEvents API for detailed failure information.",
-    "failed": "Transform AWS::Serverless-2016-10-31 failed with: Invalid Serverless Application Specification document.",
+    "early_validation": (
+        "The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]. To"
+        " troubleshoot Early Validation errors, use the DescribeEvents API for detailed failure"
+        " information."
+    ),
+    "failed": (
+        "Transform AWS::Serverless-2016-10-31 failed with: Invalid Serverless Application"
+        " Specification document."
+    ),
 }
 WARN = (
-    "[WARN] --include-property-values option can return incomplete ChangeSet data because: ChangeSet creation failed for resource [{}] "
-    "because: Template error: every Fn::GetAtt object requires two non-empty parameters"
+    "[WARN] --include-property-values option can return incomplete ChangeSet data because:"
+    " ChangeSet creation failed for resource [{}] because: Template error: every Fn::GetAtt object"
+    " requires two non-empty parameters"
 )
 
 
@@ -34,7 +55,10 @@ class Course:
     seconds: float = 0.0
     looks: int = 0
     failing: str = ""
-    reason: str = 'Resource handler returned message: "Invalid request" (RequestToken: 1, HandlerErrorCode: InvalidRequest)'
+    reason: str = (
+        'Resource handler returned message: "Invalid request" (RequestToken: 1, HandlerErrorCode:'
+        " InvalidRequest)"
+    )
     nested: str = ""
     own: str = ""
     stale: int = 0
@@ -146,7 +170,15 @@ class Script:
             stack.looks, stack.since = 0, due if step.seconds else now
             step.do()
 
-    def begin(self, operation: str, kind: str, token: str, course: Course, changes: list[dict[str, Any]], done: Callable[[], None]) -> None:
+    def begin(
+        self,
+        operation: str,
+        kind: str,
+        token: str,
+        course: Course,
+        changes: list[dict[str, Any]],
+        done: Callable[[], None],
+    ) -> None:
         """An operation: CREATE, UPDATE or DELETE, as the course says. `done` is for its success."""
         stack = self._stack
         stack.old, stack.stale = stack.status, course.stale
@@ -157,7 +189,9 @@ class Script:
         if verb == "UPDATE":
             stack.updated = self._cloud.now()
         steps: list[Callable[[], None]] = []
-        failing = course.failing or (changes[-1]["ResourceChange"]["LogicalResourceId"] if changes else "Service")
+        failing = course.failing or (
+            changes[-1]["ResourceChange"]["LogicalResourceId"] if changes else "Service"
+        )
         for change in changes:
             one = replace(course, kind="success") if course.own else course
             steps += self._resource(verb, change["ResourceChange"], one, failing)
@@ -169,8 +203,12 @@ class Script:
             steps += self._failure(verb, course, failing)
         stack.steps = [Step(do, course.seconds, course.looks) for do in steps]
 
-    def roll_back(self, kind: str, token: str, operation: str, reason: str, course: Course, first: str) -> None:
-        """An operation that leads back: ContinueUpdateRollback, RollbackStack, CancelUpdateStack."""
+    def roll_back(
+        self, kind: str, token: str, operation: str, reason: str, course: Course, first: str
+    ) -> None:
+        """An operation that leads back: ContinueUpdateRollback, RollbackStack,
+        CancelUpdateStack.
+        """
         stack = self._stack
         stack.operation, stack.operation_type, stack.token = operation, kind, token
         stack.since, stack.looks = self._cloud.now(), 0
@@ -185,39 +223,67 @@ class Script:
         self._stack.status, self._stack.reason = status, reason
         self._cloud.event(self._stack, self._stack.name, STACK, status, reason, self._stack.arn)
 
-    def _resource(self, verb: str, change: dict[str, Any], course: Course, failing: str) -> list[Callable[[], None]]:
+    def _resource(
+        self, verb: str, change: dict[str, Any], course: Course, failing: str
+    ) -> list[Callable[[], None]]:
         """The events of one resource."""
         logical, kind = change["LogicalResourceId"], change["ResourceType"]
-        verb = {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE", "Import": "IMPORT"}.get(change["Action"], verb)
-        physical = change.get("PhysicalResourceId") or f"{self._stack.name}-{logical}-{self._cloud.token('physical', 12).upper()}"
+        verb = {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE", "Import": "IMPORT"}.get(
+            change["Action"], verb
+        )
+        physical = (
+            change.get("PhysicalResourceId")
+            or f"{self._stack.name}-{logical}-{self._cloud.token('physical', 12).upper()}"
+        )
         end, reason = f"{verb}_COMPLETE", ""
         if course.kind in ("rollback", "rollback_failed", "failed") and logical == failing:
             end, reason = f"{verb}_FAILED", course.reason
             if course.nested:
                 return self._nested(verb, logical, physical, course)
         return [
-            lambda: self._cloud.changed(self._stack, logical, kind, f"{verb}_IN_PROGRESS", "", physical),
+            lambda: self._cloud.changed(
+                self._stack, logical, kind, f"{verb}_IN_PROGRESS", "", physical
+            ),
             lambda: self._cloud.changed(self._stack, logical, kind, end, reason, physical),
         ]
 
-    def _nested(self, verb: str, logical: str, physical: str, course: Course) -> list[Callable[[], None]]:
+    def _nested(
+        self, verb: str, logical: str, physical: str, course: Course
+    ) -> list[Callable[[], None]]:
         """A nested stack whose resource `nested` fails."""
         cloud, stack = self._cloud, self._stack
-        child = cloud.stack(f"{stack.name}-{logical}-{cloud.token('nested', 12).upper()}", f"{verb}_IN_PROGRESS")
+        child = cloud.stack(
+            f"{stack.name}-{logical}-{cloud.token('nested', 12).upper()}", f"{verb}_IN_PROGRESS"
+        )
         child.parent = stack.arn
         word = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted"}[verb]
         back = "UPDATE_ROLLBACK_IN_PROGRESS" if verb == "UPDATE" else "ROLLBACK_IN_PROGRESS"
         why = f"The following resource(s) failed to {verb.lower()}: [{course.nested}]. "
 
         def fail() -> None:
-            cloud.changed(child, course.nested, "AWS::ECS::Service", f"{verb}_FAILED", course.reason, course.nested.lower())
+            cloud.changed(
+                child,
+                course.nested,
+                "AWS::ECS::Service",
+                f"{verb}_FAILED",
+                course.reason,
+                course.nested.lower(),
+            )
             Script(cloud, child).becomes(back, why)
-            words = f"Embedded stack {child.arn} was not successfully {word}. Currently in {back} with reason: {why}"
+            words = (
+                f"Embedded stack {child.arn} was not successfully {word}. Currently in {back} with"
+                f" reason: {why}"
+            )
             cloud.changed(stack, logical, STACK, f"{verb}_FAILED", words, child.arn)
 
-        return [lambda: cloud.changed(stack, logical, STACK, f"{verb}_IN_PROGRESS", "", child.arn), fail]
+        return [
+            lambda: cloud.changed(stack, logical, STACK, f"{verb}_IN_PROGRESS", "", child.arn),
+            fail,
+        ]
 
-    def _success(self, verb: str, course: Course, done: Callable[[], None]) -> list[Callable[[], None]]:
+    def _success(
+        self, verb: str, course: Course, done: Callable[[], None]
+    ) -> list[Callable[[], None]]:
         def end() -> None:
             done()
             if course.outputs is not None:
@@ -233,7 +299,11 @@ class Script:
         if course.kind == "failed" or verb == "DELETE":
             return [lambda: self.becomes(f"{verb}_FAILED", why)]
         start = "UPDATE_ROLLBACK" if verb == "UPDATE" else "ROLLBACK"
-        steps: list[Callable[[], None]] = [lambda: self.becomes(f"{start}_IN_PROGRESS", course.own or f"{why}Rollback requested by user.")]
+        steps: list[Callable[[], None]] = [
+            lambda: self.becomes(
+                f"{start}_IN_PROGRESS", course.own or f"{why}Rollback requested by user."
+            )
+        ]
         if course.kind == "rollback_failed":
             return [*steps, lambda: self.becomes(f"{start}_FAILED", why)]
         if verb == "UPDATE" and course.cleanup:

@@ -17,13 +17,25 @@ class Pusher:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._host = endpoint.host
-        self._token = client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        self._token = client("ecr").get_authorization_token()["authorizationData"][0][
+            "authorizationToken"
+        ]
 
-    def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/octet-stream", token: str | None = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "application/octet-stream",
+        token: str | None = None,
+    ) -> Any:
         """Status, headers and body."""
         connection = HTTPConnection(self._host, timeout=10)
         try:
-            headers = {"Authorization": f"Basic {self._token if token is None else token}", "Content-Type": kind}
+            headers = {
+                "Authorization": f"Basic {self._token if token is None else token}",
+                "Content-Type": kind,
+            }
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
@@ -40,8 +52,14 @@ class Pusher:
 
     def manifest(self, name: str, tag: str, layer: bytes, config: bytes = b"{}") -> tuple[int, str]:
         """Push a manifest; status and digest."""
-        said = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": digest_of(config), "size": len(config)}}
-        text = json.dumps(said | {"layers": [{"digest": digest_of(layer), "size": len(layer)}]}).encode()
+        said = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"digest": digest_of(config), "size": len(config)},
+        }
+        text = json.dumps(
+            said | {"layers": [{"digest": digest_of(layer), "size": len(layer)}]}
+        ).encode()
         return self.ask("PUT", f"/v2/{name}/manifests/{tag}", text, MANIFEST)[0], digest_of(text)
 
 
@@ -55,13 +73,24 @@ def test_a_real_push_can_be_described_and_pulled(aws_endpoint: Endpoint) -> None
     status, digest = pusher.manifest("team/backend", "v1", b"layer")
 
     assert status == 201
-    found = client("ecr").describe_images(repositoryName="team/backend", imageIds=[{"imageTag": "v1"}])["imageDetails"][0]
-    assert (found["imageDigest"], found["imageTags"], found["imageSizeInBytes"]) == (digest, ["v1"], 7)
+    found = client("ecr").describe_images(
+        repositoryName="team/backend", imageIds=[{"imageTag": "v1"}]
+    )["imageDetails"][0]
+    assert (found["imageDigest"], found["imageTags"], found["imageSizeInBytes"]) == (
+        digest,
+        ["v1"],
+        7,
+    )
     status, headers, body = pusher.ask("GET", "/v2/team/backend/manifests/v1")
     assert (status, headers["Docker-Content-Digest"], digest_of(body)) == (200, digest, digest)
     assert pusher.ask("GET", f"/v2/team/backend/blobs/{digest_of(b'layer')}")[2] == b"layer"
     assert pusher.ask("HEAD", f"/v2/team/backend/blobs/{digest_of(b'none')}")[0] == 404
-    assert pusher.ask("POST", f"/v2/team/backend/blobs/uploads/?digest={digest_of(b'other')}", b"layer")[0] == 400
+    assert (
+        pusher.ask(
+            "POST", f"/v2/team/backend/blobs/uploads/?digest={digest_of(b'other')}", b"layer"
+        )[0]
+        == 400
+    )
     assert aws_endpoint.calls.count("registry:PutManifest") == 2
 
 
@@ -95,12 +124,16 @@ def test_an_immutable_tag_stays_where_it_is(aws_endpoint: Endpoint) -> None:
 
     assert pusher.manifest("backend", "v1", b"layer")[0] == 400
     manifest = json.dumps({"schemaVersion": 2, "layers": []})
-    again = refused(client("ecr").put_image, repositoryName="backend", imageManifest=manifest, imageTag="v1")
+    again = refused(
+        client("ecr").put_image, repositoryName="backend", imageManifest=manifest, imageTag="v1"
+    )
     assert again["Code"] == "ImageTagAlreadyExistsException"
     assert repository.found("v1") is first
 
 
-def test_a_missing_image_is_an_error_of_describe_and_a_failure_of_get(aws_endpoint: Endpoint) -> None:
+def test_a_missing_image_is_an_error_of_describe_and_a_failure_of_get(
+    aws_endpoint: Endpoint,
+) -> None:
     image = aws_endpoint.ecr.image("backend", "v1")
     ecr = client("ecr")
     wanted = {"repositoryName": "backend", "imageIds": [{"imageTag": "v2"}]}
@@ -109,8 +142,12 @@ def test_a_missing_image_is_an_error_of_describe_and_a_failure_of_get(aws_endpoi
     assert missing["Code"] == "ImageNotFoundException"
     assert "imageTag:'v2'" in missing["Message"]
     assert ecr.batch_get_image(**wanted)["failures"][0]["failureCode"] == "ImageNotFound"
-    assert refused(ecr.describe_images, repositoryName="none")["Code"] == "RepositoryNotFoundException"
-    found = ecr.batch_get_image(repositoryName="backend", imageIds=[{"imageDigest": image.digest}])["images"][0]
+    assert (
+        refused(ecr.describe_images, repositoryName="none")["Code"] == "RepositoryNotFoundException"
+    )
+    found = ecr.batch_get_image(repositoryName="backend", imageIds=[{"imageDigest": image.digest}])[
+        "images"
+    ][0]
     assert digest_of(found["imageManifest"].encode()) == image.digest
 
 
@@ -121,13 +158,18 @@ def test_a_conditional_write_takes_a_key_once(aws_endpoint: Endpoint) -> None:
 
     etag = s3.put_object(**item, Body=b"a", IfNoneMatch="*")["ETag"]
     assert refused(s3.put_object, **item, Body=b"b", IfNoneMatch="*") | {"Message": ""} == {
-        "Code": "PreconditionFailed", "Message": "", "status": 412
-    }  # fmt: skip
+        "Code": "PreconditionFailed",
+        "Message": "",
+        "status": 412,
+    }
     renewed = s3.put_object(**item, Body=b"b", IfMatch=etag)["ETag"]
     assert refused(s3.put_object, **item, Body=b"c", IfMatch=etag)["status"] == 412
     assert refused(s3.delete_object, **item, IfMatch=etag)["status"] == 412
     aws_endpoint.s3.conflicts = 1
-    assert refused(s3.put_object, **item, Body=b"c", IfMatch=renewed)["Code"] == "ConditionalRequestConflict"
+    assert (
+        refused(s3.put_object, **item, Body=b"c", IfMatch=renewed)["Code"]
+        == "ConditionalRequestConflict"
+    )
     assert s3.get_object(**item)["Body"].read() == b"b"
     s3.delete_object(**item, IfMatch=renewed)
     assert refused(s3.get_object, **item)["Code"] == "NoSuchKey"
@@ -139,7 +181,10 @@ def test_a_bucket_of_somebody_else_is_not_touched(aws_endpoint: Endpoint) -> Non
     aws_endpoint.s3.bucket("theirs", owner="222222222222")
     s3 = client("s3")
 
-    assert refused(s3.put_object, Bucket="ours", Key="k", ExpectedBucketOwner="222222222222")["status"] == 403
+    assert (
+        refused(s3.put_object, Bucket="ours", Key="k", ExpectedBucketOwner="222222222222")["status"]
+        == 403
+    )
     assert refused(s3.get_object, Bucket="theirs", Key="k")["status"] == 403
     assert refused(s3.head_bucket, Bucket="none")["status"] == 404
     s3.put_object(Bucket="ours", Key="k", ExpectedBucketOwner="111111111111")
@@ -150,8 +195,13 @@ def test_keys_are_listed_in_pages_and_folders(aws_endpoint: Endpoint) -> None:
         aws_endpoint.s3.put("b", key, b"x")
     s3 = client("s3")
 
-    pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket="b", PaginationConfig={"PageSize": 3}))
-    assert [[each["Key"] for each in page["Contents"]] for page in pages] == [["a/1", "a/2", "b/1"], ["c"]]
+    pages = list(
+        s3.get_paginator("list_objects_v2").paginate(Bucket="b", PaginationConfig={"PageSize": 3})
+    )
+    assert [[each["Key"] for each in page["Contents"]] for page in pages] == [
+        ["a/1", "a/2", "b/1"],
+        ["c"],
+    ]
     found = s3.list_objects_v2(Bucket="b", Delimiter="/")
     assert [each["Prefix"] for each in found["CommonPrefixes"]] == ["a/", "b/"]
     assert [each["Key"] for each in found["Contents"]] == ["c"]
@@ -164,13 +214,20 @@ def test_a_log_is_read_on_from_a_token(aws_endpoint: Endpoint) -> None:
     stream = {"logGroupName": "/ecs/api", "logStreamName": "ecs/app/1"}
 
     first = logs.get_log_events(**stream, startFromHead=True, limit=2)
-    rest = logs.get_log_events(**stream, startFromHead=True, limit=2, nextToken=first["nextForwardToken"])
-    none = logs.get_log_events(**stream, startFromHead=True, limit=2, nextToken=rest["nextForwardToken"])
+    rest = logs.get_log_events(
+        **stream, startFromHead=True, limit=2, nextToken=first["nextForwardToken"]
+    )
+    none = logs.get_log_events(
+        **stream, startFromHead=True, limit=2, nextToken=rest["nextForwardToken"]
+    )
     last = logs.get_log_events(**stream, limit=2)
 
     said = [[event["message"] for event in page["events"]] for page in (first, rest, none, last)]
     assert said == [["one", "two"], ["three"], [], ["two", "three"]]
     assert none["nextForwardToken"] == rest["nextForwardToken"]
-    assert refused(logs.get_log_events, logGroupName="none", logStreamName="x")["Code"] == "ResourceNotFoundException"
+    assert (
+        refused(logs.get_log_events, logGroupName="none", logStreamName="x")["Code"]
+        == "ResourceNotFoundException"
+    )
     found = logs.filter_log_events(logGroupName="/ecs/api", filterPattern='"thr"')["events"]
     assert [event["message"] for event in found] == ["three"]

@@ -1,4 +1,6 @@
-"""Requests and answers in the bytes of each protocol, by botocore's models: a test of these is boto3 itself."""
+"""Requests and answers in the bytes of each protocol, by botocore's models: a test of these is
+boto3 itself.
+"""
 
 import base64
 import json
@@ -16,22 +18,46 @@ from botocore.loaders import Loader  # type: ignore[import-untyped]
 from botocore.model import OperationModel, ServiceModel, Shape  # type: ignore[import-untyped]
 
 SIGNED_AS = {
-    "elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "sts": "sts", "iam": "iam", "cloudformation": "cloudformation", "s3": "s3",
-    "ecs": "ecs", "ecr": "ecr", "logs": "logs", "secretsmanager": "secretsmanager", "ssm": "ssm", "lambda": "lambda", "rds": "rds",
-    "cloudfront": "cloudfront", "application-autoscaling": "application-autoscaling", "codebuild": "codebuild", "states": "stepfunctions",
+    "elasticloadbalancing": "elbv2",
+    "monitoring": "cloudwatch",
+    "sts": "sts",
+    "iam": "iam",
+    "cloudformation": "cloudformation",
+    "s3": "s3",
+    "ecs": "ecs",
+    "ecr": "ecr",
+    "logs": "logs",
+    "secretsmanager": "secretsmanager",
+    "ssm": "ssm",
+    "lambda": "lambda",
+    "rds": "rds",
+    "cloudfront": "cloudfront",
+    "application-autoscaling": "application-autoscaling",
+    "codebuild": "codebuild",
+    "states": "stepfunctions",
     "acm": "acm",
-}  # fmt: skip
+}
 """The service of a signature's scope, where a request does not name it otherwise."""
-BEYOND = frozenset((
-    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "PRE_PRODUCTION_TRAFFIC_SHIFT",
-    "REVIEW_IN_PROGRESS",
-))  # fmt: skip
-"""Words that AWS says though its model does not have them: in stack events, and as a stage of a deployment."""
-_SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+BEYOND = frozenset(
+    (
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "REVIEW_IN_PROGRESS",
+    )
+)
+"""Words that AWS says though its model does not have them: in stack events, and as a stage of a
+deployment.
+"""
+_SCOPE = re.compile(
+    r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+)
 
 
 class AwsError(Exception):
-    """What a service answers instead of a result; `members` are further fields of the error, for S3 its headers."""
+    """What a service answers instead of a result; `members` are further fields of the error, for S3
+    its headers.
+    """
 
     def __init__(self, code: str, message: str, status: int = 400, **members: Any) -> None:
         super().__init__(f"{code}: {message}")
@@ -39,7 +65,9 @@ class AwsError(Exception):
 
 
 class Misuse(Exception):
-    """A handler of the endpoint answered what the real service cannot say, or a test asked for what is not there."""
+    """A handler of the endpoint answered what the real service cannot say, or a test asked for what
+    is not there.
+    """
 
 
 @cache
@@ -50,7 +78,9 @@ def model(service: str) -> Any:
 
 @cache
 def operations(service: str) -> Mapping[str, str]:
-    """Operation by its name in lower case without underscores: `describe_services` and `DescribeServices` are the same."""
+    """Operation by its name in lower case without underscores: `describe_services` and
+    `DescribeServices` are the same.
+    """
     return {name.lower(): name for name in model(service).operation_names}
 
 
@@ -64,15 +94,25 @@ def named(service: str, name: str) -> str:
 
 @cache
 def protocol(service: str) -> str:
-    """What the installed boto3 speaks to this service: json to CloudWatch too, though its model names CBOR first."""
+    """What the installed boto3 speaks to this service: json to CloudWatch too, though its model
+    names CBOR first.
+    """
     return str(model(service).resolved_protocol)
 
 
 @cache
 def _targets() -> Mapping[str, str]:
     """Services by the prefix of X-Amz-Target."""
-    found = {"AmazonEC2ContainerServiceV20141113": "ecs", "AmazonEC2ContainerRegistry_V20150921": "ecr", "Logs_20140328": "logs"}
-    found |= {"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "GraniteServiceVersion20100801": "cloudwatch"}
+    found = {
+        "AmazonEC2ContainerServiceV20141113": "ecs",
+        "AmazonEC2ContainerRegistry_V20150921": "ecr",
+        "Logs_20140328": "logs",
+    }
+    found |= {
+        "secretsmanager": "secretsmanager",
+        "AmazonSSM": "ssm",
+        "GraniteServiceVersion20100801": "cloudwatch",
+    }
     return found
 
 
@@ -114,7 +154,10 @@ class Asked:
 
     def _known(self) -> None:
         if not self.service or self.operation not in model(self.service).operation_names:
-            raise AwsError("UnknownOperationException", f"nobody here knows {self.service or self._signed} {self.operation}")
+            raise AwsError(
+                "UnknownOperationException",
+                f"nobody here knows {self.service or self._signed} {self.operation}",
+            )
 
     def _operation(self) -> Any:
         return model(self.service).operation_model(self.operation)
@@ -126,9 +169,17 @@ class Asked:
                 self.operation = route.name
                 break
         else:
-            raise AwsError("MethodNotAllowed", f"{self.method} {self.path} is no operation of {self.service}", 405)
+            raise AwsError(
+                "MethodNotAllowed",
+                f"{self.method} {self.path} is no operation of {self.service}",
+                405,
+            )
         shape = self._operation().input_shape
-        self.params = _from_rest(shape, values, self.query, self.headers, self.body) if shape is not None else {}
+        self.params = (
+            _from_rest(shape, values, self.query, self.headers, self.body)
+            if shape is not None
+            else {}
+        )
 
 
 class _Route:
@@ -140,19 +191,39 @@ class _Route:
         self.fixed = dict(parse_qsl(query, keep_blank_values=True))
         shape = operation.input_shape
         members = shape.members.items() if shape is not None else ()
-        places = {name: (m.serialization.get("location"), m.serialization.get("name", name)) for name, m in members}
+        places = {
+            name: (m.serialization.get("location"), m.serialization.get("name", name))
+            for name, m in members
+        }
         required = shape.required_members if shape is not None else ()
-        self.needs_query = [places[name][1] for name in required if places[name][0] == "querystring"]
-        self.needs_headers = [places[name][1].lower() for name in required if places[name][0] == "header"]
-        pattern = re.sub(r"\\\{(\w+)(\\\+)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", re.escape(path))
+        self.needs_query = [
+            places[name][1] for name in required if places[name][0] == "querystring"
+        ]
+        self.needs_headers = [
+            places[name][1].lower() for name in required if places[name][0] == "header"
+        ]
+        pattern = re.sub(
+            r"\\\{(\w+)(\\\+)?\\\}",
+            lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})",
+            re.escape(path),
+        )
         self._path = re.compile(f"{pattern}/?$" if "+" not in path else f"{pattern}$")
-        self.weight = (len(self.fixed) + len(self.needs_query) + len(self.needs_headers), path.count("{"))
+        self.weight = (
+            len(self.fixed) + len(self.needs_query) + len(self.needs_headers),
+            path.count("{"),
+        )
 
-    def match(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str] | None:
+    def match(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> dict[str, str] | None:
         """The values in the path, None if the request is for another operation."""
-        if method != self.method or any(query.get(key) != value for key, value in self.fixed.items()):
+        if method != self.method or any(
+            query.get(key) != value for key, value in self.fixed.items()
+        ):
             return None
-        if any(key not in query for key in self.needs_query) or any(key not in headers for key in self.needs_headers):
+        if any(key not in query for key in self.needs_query) or any(
+            key not in headers for key in self.needs_headers
+        ):
             return None
         found = self._path.match(path)
         return {key: unquote(value) for key, value in found.groupdict().items()} if found else None
@@ -160,7 +231,9 @@ class _Route:
 
 @cache
 def _routes(service: str) -> list[_Route]:
-    every = [_Route(model(service).operation_model(name)) for name in model(service).operation_names]
+    every = [
+        _Route(model(service).operation_model(name)) for name in model(service).operation_names
+    ]
     return sorted(every, key=lambda route: route.weight, reverse=True)
 
 
@@ -173,7 +246,11 @@ def _moment(given: Any) -> datetime:
     text = str(given)
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
-    return parsedate_to_datetime(text) if "," in text else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (
+        parsedate_to_datetime(text)
+        if "," in text
+        else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    )
 
 
 def _scalar(shape: Any, text: str) -> Any:
@@ -223,11 +300,20 @@ def _from_form(shape: Any, prefix: str, form: Mapping[str, str]) -> Any:
                 found[name] = _from_form(member, at, form)
         return found
     if kind == "list":
-        return [_from_form(shape.member, f"{_items(shape, prefix)}.{n}", form) for n in _numbers(_items(shape, prefix), form)]
+        return [
+            _from_form(shape.member, f"{_items(shape, prefix)}.{n}", form)
+            for n in _numbers(_items(shape, prefix), form)
+        ]
     if kind == "map":
         start = prefix if shape.serialization.get("flattened") else f"{prefix}.entry"
-        key, value = shape.key.serialization.get("name", "key"), shape.value.serialization.get("name", "value")
-        return {form[f"{start}.{n}.{key}"]: _from_form(shape.value, f"{start}.{n}.{value}", form) for n in _numbers(start, form)}
+        key, value = (
+            shape.key.serialization.get("name", "key"),
+            shape.value.serialization.get("name", "value"),
+        )
+        return {
+            form[f"{start}.{n}.{key}"]: _from_form(shape.value, f"{start}.{n}.{value}", form)
+            for n in _numbers(start, form)
+        }
     return _scalar(shape, form[prefix])
 
 
@@ -240,7 +326,13 @@ def _items(shape: Any, prefix: str) -> str:
 
 def _numbers(prefix: str, form: Mapping[str, str]) -> list[int]:
     start = prefix + "."
-    return sorted({int(rest.split(".")[0]) for key in form if key.startswith(start) and (rest := key[len(start) :])[:1].isdigit()})
+    return sorted(
+        {
+            int(rest.split(".")[0])
+            for key in form
+            if key.startswith(start) and (rest := key[len(start) :])[:1].isdigit()
+        }
+    )
 
 
 def _given(shape: Any, at: str, form: Mapping[str, str]) -> bool:
@@ -250,7 +342,13 @@ def _given(shape: Any, at: str, form: Mapping[str, str]) -> bool:
     return any(key.startswith(start) for key in form)
 
 
-def _from_rest(shape: Any, uri: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def _from_rest(
+    shape: Any,
+    uri: Mapping[str, str],
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    body: bytes,
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     payload = shape.serialization.get("payload")
     inside = []
@@ -267,7 +365,9 @@ def _from_rest(shape: Any, uri: Mapping[str, str], query: Mapping[str, str], hea
             found[name] = text.split(",") if member.type_name == "list" else _scalar(member, text)
         elif place == "headers":
             start = own.lower()
-            found[name] = {key[len(start) :]: value for key, value in headers.items() if key.startswith(start)}
+            found[name] = {
+                key[len(start) :]: value for key, value in headers.items() if key.startswith(start)
+            }
         elif place is None and name == payload and member.type_name == "blob":
             found[name] = body
         elif place is None and name == payload and body:
@@ -275,9 +375,14 @@ def _from_rest(shape: Any, uri: Mapping[str, str], query: Mapping[str, str], hea
         elif place is None and not payload:
             inside.append(name)
     if inside and body and headers.get("content-type", "").startswith("application/json"):
-        found |= {name: value for name, value in _from_json(shape, json.loads(body)).items() if name in inside}
+        found |= {
+            name: value
+            for name, value in _from_json(shape, json.loads(body)).items()
+            if name in inside
+        }
     elif inside and body:
-        found |= {name: value for name, value in _from_xml(shape, Xml.fromstring(body)).items() if name in inside}  # noqa: S314
+        read = _from_xml(shape, Xml.fromstring(body))  # noqa: S314 (the client is ours)
+        found |= {name: value for name, value in read.items() if name in inside}
     return found
 
 
@@ -300,13 +405,19 @@ def _from_xml(shape: Any, node: Any) -> Any:
 
 
 def _tag(member: Any, name: str) -> str:
-    if member.type_name == "list" and member.serialization.get("flattened") and member.member.serialization.get("name"):
+    if (
+        member.type_name == "list"
+        and member.serialization.get("flattened")
+        and member.member.serialization.get("name")
+    ):
         return str(member.member.serialization["name"])
     return str(member.serialization.get("name", name))
 
 
 def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
-    """What a value has that its shape does not allow, None if nothing: unknown and missing members, wrong types, unknown words."""
+    """What a value has that its shape does not allow, None if nothing: unknown and missing members,
+    wrong types, unknown words.
+    """
     kind = shape.type_name
     if kind == "structure":
         if getattr(shape, "is_document_type", False):
@@ -319,25 +430,50 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
         for name, value in given.items():
             if name not in shape.members:
                 return f"{f'{at}.' if at else ''}{name} is unknown"
-            if value is not None and (found := faults_of(shape.members[name], value, f"{at}.{name}" if at else name)):
+            if value is not None and (
+                found := faults_of(shape.members[name], value, f"{at}.{name}" if at else name)
+            ):
                 return found
         return None
     if kind == "list":
         if not isinstance(given, (list, tuple)):
             return f"{at} is no list"
-        return next((found for n, item in enumerate(given) if (found := faults_of(shape.member, item, f"{at}[{n}]"))), None)
+        return next(
+            (
+                found
+                for n, item in enumerate(given)
+                if (found := faults_of(shape.member, item, f"{at}[{n}]"))
+            ),
+            None,
+        )
     if kind == "map":
         if not isinstance(given, Mapping):
             return f"{at} is no map"
-        return next((found for key, item in given.items() if (found := faults_of(shape.value, item, f"{at}.{key}"))), None)
+        return next(
+            (
+                found
+                for key, item in given.items()
+                if (found := faults_of(shape.value, item, f"{at}.{key}"))
+            ),
+            None,
+        )
     right: Any = {
-        "string": str, "integer": int, "long": int, "double": (int, float), "float": (int, float), "boolean": bool,
-        "timestamp": datetime, "blob": (bytes, bytearray),
-    }[kind]  # fmt: skip
+        "string": str,
+        "integer": int,
+        "long": int,
+        "double": (int, float),
+        "float": (int, float),
+        "boolean": bool,
+        "timestamp": datetime,
+        "blob": (bytes, bytearray),
+    }[kind]
     if not isinstance(given, right) or (isinstance(given, bool) and kind != "boolean"):
         return f"{at} is no {kind}"
     if kind == "string" and shape.enum and given not in shape.enum and given not in BEYOND:
-        return f"Value '{given}' at '{at}' failed to satisfy constraint: Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        return (
+            f"Value '{given}' at '{at}' failed to satisfy constraint: Member must satisfy enum"
+            f" value set: [{', '.join(shape.enum)}]"
+        )
     return None
 
 
@@ -347,12 +483,16 @@ def faults_of(shape: Any, given: Any, at: str = "") -> str | None:
 class Answer:
     """Status, headers and body; `code` is an error's code, empty for a result."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"", code: str = "") -> None:
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes = b"", code: str = ""
+    ) -> None:
         self.status, self.headers, self.body, self.code = status, dict(headers), body, code
 
 
 def result(service: str, operation: str, given: Mapping[str, Any], request_id: str) -> Answer:
-    """A handler's answer in the service's protocol. Raises Misuse for what the model does not have."""
+    """A handler's answer in the service's protocol. Raises Misuse for what the model does not
+    have.
+    """
     asked: OperationModel = model(service).operation_model(operation)
     shape: Shape = asked.output_shape
     if shape is not None and (found := faults_of(shape, given)):
@@ -360,21 +500,42 @@ def result(service: str, operation: str, given: Mapping[str, Any], request_id: s
     spoken = protocol(service)
     headers = {"x-amzn-RequestId": request_id}
     if spoken == "json":
-        headers["Content-Type"] = f"application/x-amz-json-{model(service).metadata.get('jsonVersion', '1.1')}"
-        return Answer(200, headers, json.dumps(_to_json(shape, given) if shape is not None else {}).encode())
-    if spoken == "rest-json" and (shape is None or not any(m.serialization.get("location") for m in shape.members.values())):
+        headers["Content-Type"] = (
+            f"application/x-amz-json-{model(service).metadata.get('jsonVersion', '1.1')}"
+        )
+        return Answer(
+            200, headers, json.dumps(_to_json(shape, given) if shape is not None else {}).encode()
+        )
+    if spoken == "rest-json" and (
+        shape is None or not any(m.serialization.get("location") for m in shape.members.values())
+    ):
         status = int(asked.http.get("responseCode", 200))
-        return Answer(status, headers | {"Content-Type": "application/json"}, json.dumps(_to_json(shape, given) if shape else {}).encode())
+        return Answer(
+            status,
+            headers | {"Content-Type": "application/json"},
+            json.dumps(_to_json(shape, given) if shape else {}).encode(),
+        )
     if spoken == "query":
-        wrapper = shape.serialization.get("resultWrapper", f"{operation}Result") if shape is not None else f"{operation}Result"
+        wrapper = (
+            shape.serialization.get("resultWrapper", f"{operation}Result")
+            if shape is not None
+            else f"{operation}Result"
+        )
         inner = "".join(_to_xml(shape, given)) if shape is not None else ""
+        namespace = model(service).metadata.get("xmlNamespace", "")
         text = (
-            f'<{operation}Response xmlns="{model(service).metadata.get("xmlNamespace", "")}"><{wrapper}>{inner}</{wrapper}>'
+            f'<{operation}Response xmlns="{namespace}"><{wrapper}>{inner}</{wrapper}>'
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
         )
         return Answer(200, {**headers, "Content-Type": "text/xml"}, text.encode())
     if spoken == "rest-xml":
-        return _rest_answer(shape, given, {**headers, "x-amz-request-id": request_id}, int(asked.http.get("responseCode", 200)), operation)
+        return _rest_answer(
+            shape,
+            given,
+            {**headers, "x-amz-request-id": request_id},
+            int(asked.http.get("responseCode", 200)),
+            operation,
+        )
     raise Misuse(f"{spoken}, which {service} speaks, is not spoken here")
 
 
@@ -388,16 +549,28 @@ def error(service: str, problem: AwsError, request_id: str, method: str = "POST"
             f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(problem.code)}</Code>"
             f"<Message>{escape(problem.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         )
-        return Answer(problem.status, {**headers, "Content-Type": "text/xml"}, text.encode(), problem.code)
+        return Answer(
+            problem.status, {**headers, "Content-Type": "text/xml"}, text.encode(), problem.code
+        )
     if spoken == "rest-xml":
         text = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(problem.code)}</Code>'
             f"<Message>{escape(problem.message)}</Message><RequestId>{request_id}</RequestId><HostId>host</HostId></Error>"
         )
         content = b"" if method == "HEAD" else text.encode()
-        return Answer(problem.status, {**headers, "Content-Type": "application/xml", **problem.members}, content, problem.code)
+        return Answer(
+            problem.status,
+            {**headers, "Content-Type": "application/xml", **problem.members},
+            content,
+            problem.code,
+        )
     body = {"__type": problem.code, "message": problem.message, **problem.members}
-    return Answer(problem.status, {**headers, "Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode(), problem.code)
+    return Answer(
+        problem.status,
+        {**headers, "Content-Type": "application/x-amz-json-1.1"},
+        json.dumps(body).encode(),
+        problem.code,
+    )
 
 
 def _written(shape: Any, moment: datetime, default: str) -> Any:
@@ -456,16 +629,27 @@ def _element(shape: Any, tag: str, value: Any) -> str:
     if kind == "structure":
         inner = "".join(_to_xml(shape, value))
     elif kind == "list":
-        inner = "".join(_element(shape.member, shape.member.serialization.get("name", "member"), item) for item in value)
+        inner = "".join(
+            _element(shape.member, shape.member.serialization.get("name", "member"), item)
+            for item in value
+        )
     elif kind == "map":
-        key, own = shape.key.serialization.get("name", "key"), shape.value.serialization.get("name", "value")
-        inner = "".join(f"<entry>{_element(shape.key, key, k)}{_element(shape.value, own, v)}</entry>" for k, v in value.items())
+        key, own = (
+            shape.key.serialization.get("name", "key"),
+            shape.value.serialization.get("name", "value"),
+        )
+        inner = "".join(
+            f"<entry>{_element(shape.key, key, k)}{_element(shape.value, own, v)}</entry>"
+            for k, v in value.items()
+        )
     else:
         inner = escape(_text(shape, value))
     return f"<{tag}>{inner}</{tag}>"
 
 
-def _rest_answer(shape: Any, given: Mapping[str, Any], headers: dict[str, str], status: int, operation: str) -> Answer:
+def _rest_answer(
+    shape: Any, given: Mapping[str, Any], headers: dict[str, str], status: int, operation: str
+) -> Answer:
     if shape is None:
         return Answer(status, headers)
     payload = shape.serialization.get("payload")
@@ -479,7 +663,9 @@ def _rest_answer(shape: Any, given: Mapping[str, Any], headers: dict[str, str], 
         if place == "header":
             headers[member.serialization.get("name", name)] = _text(member, value, "rfc822")
         elif place == "headers":
-            headers |= {member.serialization.get("name", "") + key: str(item) for key, item in value.items()}
+            headers |= {
+                member.serialization.get("name", "") + key: str(item) for key, item in value.items()
+            }
         elif name == payload and member.type_name == "blob":
             body = bytes(value)
             headers.setdefault("Content-Type", "binary/octet-stream")
@@ -487,12 +673,21 @@ def _rest_answer(shape: Any, given: Mapping[str, Any], headers: dict[str, str], 
             body = _document(_tag(member, name), "".join(_to_xml(member, value)))
         else:
             inside[name] = value
-    if inside or (not payload and any("location" not in m.serialization for m in shape.members.values())):
-        root = shape.serialization.get("resultWrapper") or shape.serialization.get("name") or f"{operation}Result"
+    if inside or (
+        not payload and any("location" not in m.serialization for m in shape.members.values())
+    ):
+        root = (
+            shape.serialization.get("resultWrapper")
+            or shape.serialization.get("name")
+            or f"{operation}Result"
+        )
         body = _document(root, "".join(_to_xml(shape, inside)))
         headers["Content-Type"] = "application/xml"
     return Answer(status, headers, body)
 
 
 def _document(root: str, inner: str) -> bytes:
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inner}</{root}>'.encode()
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}'
+        f' xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inner}</{root}>'.encode()
+    )

@@ -1,8 +1,10 @@
-"""GitHub's `on.<event>.paths` and `paths-ignore` in ours, as nektos/act's published reading has them.
+"""GitHub's `on.<event>.paths` and `paths-ignore` in ours, as nektos/act's published reading has
+them.
 
-A pattern there is a regular expression in disguise: `?` and `+` repeat what stands before them, braces and parentheses are plain
-characters, and `dir/**` does not match `dir`. The order of the patterns counts there and never here, so that a list becomes
-several rules: each pattern that includes, with the exclusions that come after it.
+A pattern there is a regular expression in disguise: `?` and `+` repeat what stands before them,
+braces and parentheses are plain characters, and `dir/**` does not match `dir`. The order of the
+patterns counts there and never here, so that a list becomes several rules: each pattern that
+includes, with the exclusions that come after it.
 """
 
 import re
@@ -19,13 +21,20 @@ MOST = 64
 LONGEST = 1024
 """The most characters of a pattern."""
 
-_TOKEN = re.compile(r"\\(?P<escaped>.)|(?P<folders>\*\*/)|(?P<deep>\*\*)|(?P<star>\*)|\[(?P<set>[^\]]*)\]|(?P<char>[^\\\[])", re.DOTALL)
-_MEMBER = re.compile(r"(?P<low>[A-Z\[\\^_`a-z0-9])-(?P<high>[A-Z\[\\^_`a-z0-9])(?!-)|[A-Z\[\\^_`a-z0-9]")
+_TOKEN = re.compile(
+    r"\\(?P<escaped>.)|(?P<folders>\*\*/)|(?P<deep>\*\*)|(?P<star>\*)|\[(?P<set>[^\]]*)\]|(?P<char>[^\\\[])",
+    re.DOTALL,
+)
+_MEMBER = re.compile(
+    r"(?P<low>[A-Z\[\\^_`a-z0-9])-(?P<high>[A-Z\[\\^_`a-z0-9])(?!-)|[A-Z\[\\^_`a-z0-9]"
+)
 _PLAIN = {"folders": FOLDERS, "deep": DEEP, "star": STAR}
 
 
 class Said(Struct, frozen=True):
-    """A list of patterns in ours: the paths of each rule, the patterns that no path can match, and those that cannot be said, with why."""
+    """A list of patterns in ours: the paths of each rule, the patterns that no path can match, and
+    those that cannot be said, with why.
+    """
 
     rules: tuple[tuple[str, ...], ...]
     dead: tuple[str, ...] = ()
@@ -33,7 +42,9 @@ class Said(Struct, frozen=True):
 
 
 def from_github(pattern: str) -> tuple[str, ...]:
-    """Our patterns whose union is one of GitHub's (without a leading `!`); none if no path can match. Raises Inexact."""
+    """Our patterns whose union is one of GitHub's (without a leading `!`); none if no path can
+    match. Raises Inexact.
+    """
     if len(pattern) > LONGEST:
         raise Inexact(f"it has more than {LONGEST} characters")
     options = [_options(piece, times) for piece, times in _absorbed(list(_repeated(pattern)))]
@@ -42,7 +53,11 @@ def from_github(pattern: str) -> tuple[str, ...]:
         alternatives *= len(option)
         if alternatives > MOST:
             raise Inexact(f"its `?` stand for more than {MOST} patterns")
-    return spelled(settled for chosen in product(*options) for settled in _settled(tuple(piece for one in chosen for piece in one)))
+    return spelled(
+        settled
+        for chosen in product(*options)
+        for settled in _settled(tuple(piece for one in chosen for piece in one))
+    )
 
 
 def from_paths(patterns: Sequence[str]) -> Said:
@@ -56,16 +71,25 @@ def from_paths(patterns: Sequence[str]) -> Said:
             excluded.update((f"!{one}", None) for one in reversed(found))
         elif found:
             rules.setdefault(tuple(reversed(excluded)), []).extend(reversed(found))
-    return read.said((*dict.fromkeys(reversed(found)), *exclusions) for exclusions, found in reversed(rules.items()))
+    return read.said(
+        (*dict.fromkeys(reversed(found)), *exclusions)
+        for exclusions, found in reversed(rules.items())
+    )
 
 
 def from_paths_ignore(patterns: Sequence[str]) -> Said:
-    """`paths-ignore`: a path counts unless a pattern matches it; a pattern with `!` matches what the rest of it does not."""
+    """`paths-ignore`: a path counts unless a pattern matches it; a pattern with `!` matches what
+    the rest of it does not.
+    """
     read = _Reader()
-    ignored = dict.fromkeys(f"!{one}" for pattern in patterns if not pattern.startswith("!") for one in read(pattern))
+    ignored = dict.fromkeys(
+        f"!{one}" for pattern in patterns if not pattern.startswith("!") for one in read(pattern)
+    )
     kept = [(pattern, read(pattern)) for pattern in patterns if pattern.startswith("!")]
     if len({found for _, found in kept}) > 1:
-        read.inexact += [(pattern, "more than one `!` has to match at once") for pattern, found in kept if found]
+        read.inexact += [
+            (pattern, "more than one `!` has to match at once") for pattern, found in kept if found
+        ]
     elif not kept:
         return read.said([tuple(ignored) or ("**",)])
     elif kept[0][1]:
@@ -120,7 +144,9 @@ def _tokens(pattern: str) -> Iterator[re.Match[str]]:
     while at < len(pattern):
         found = _TOKEN.match(pattern, at)
         if found is None:
-            raise Inexact("it ends in a backslash or has a `[` that is never closed, which GitHub refuses")
+            raise Inexact(
+                "it ends in a backslash or has a `[` that is never closed, which GitHub refuses"
+            )
         yield found
         at = found.end()
 
@@ -137,7 +163,10 @@ def _class(content: str) -> str:
     while at < len(content):
         found = _MEMBER.match(content, at)
         if found is None or (found["low"] and found["low"] > found["high"]):
-            raise Inexact("its character class has more than letters, digits and ranges of them, which GitHub refuses")
+            raise Inexact(
+                "its character class has more than letters, digits and ranges of them, which GitHub"
+                " refuses"
+            )
         members.append(found[0])
         at = found.end()
     if not members:
@@ -150,7 +179,9 @@ def _class(content: str) -> str:
 
 
 def _absorbed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without the repetitions that a star beside them stands for anyway; a slash is never repeated in a path."""
+    """Without the repetitions that a star beside them stands for anyway; a slash is never repeated
+    in a path.
+    """
     pieces = ["", *(piece for piece, _ in found), ""]
     absorbed = []
     for at, (piece, times) in enumerate(found, 1):
@@ -166,7 +197,9 @@ def _options(piece: str, times: str) -> list[Pieces]:
 
 
 def _settled(pieces: Pieces) -> Iterator[Pieces]:
-    """A `**/` in the middle of a segment is nothing, or any characters and a slash: said without it."""
+    """A `**/` in the middle of a segment is nothing, or any characters and a slash: said without
+    it.
+    """
     for at, piece in enumerate(pieces):
         if piece == FOLDERS and at and pieces[at - 1] not in ("/", DEEP, FOLDERS):
             before, after = pieces[:at], pieces[at + 1 :]

@@ -1,17 +1,33 @@
-"""picomatch's patterns in ours: the dialect of dorny/paths-filter, which is picomatch 2.3.1 with `{dot: true}`.
+"""picomatch's patterns in ours: the dialect of dorny/paths-filter, which is picomatch 2.3.1 with
+`{dot: true}`.
 
-Ours was modelled on it, so that most patterns stay as they are. The difference is in what its regular expressions do beside what its
-documentation says, measured by comparison with the real one (tests/data/picomatch.json.gz): a `**` is only whole folders between
-slashes, and otherwise any characters or a plain `*`, by what follows it; `[!a]` is no negation; `(a|b)` is a group. What would need
-more than a union of our patterns is Inexact, and so are shapes where picomatch has a bug that nobody can have meant.
+Ours was modelled on it, so that most patterns stay as they are. The difference is in what its
+regular expressions do beside what its documentation says, measured by comparison with the real one
+(tests/data/picomatch.json.gz): a `**` is only whole folders between slashes, and otherwise any
+characters or a plain `*`, by what follows it; `[!a]` is no negation; `(a|b)` is a group. What would
+need more than a union of our patterns is Inexact, and so are shapes where picomatch has a bug that
+nobody can have meant.
 
-Two differences stay: `*` and `**` match a newline here, and a path that reads like a pattern with wildcards is not matched for that.
+Two differences stay: `*` and `**` match a newline here, and a path that reads like a pattern with
+wildcards is not matched for that.
 """
 
 import re
 from collections.abc import Iterable
 
-from toolkit.adopt.filters.pieces import ANY, DEEP, FOLDERS, STAR, TREE, Inexact, Pieces, literal, one_of, same, spelled
+from toolkit.adopt.filters.pieces import (
+    ANY,
+    DEEP,
+    FOLDERS,
+    STAR,
+    TREE,
+    Inexact,
+    Pieces,
+    literal,
+    one_of,
+    same,
+    spelled,
+)
 from toolkit.impact.glob import PatternError, alternatives, regex
 
 __all__ = ["Inexact", "from_picomatch"]
@@ -37,7 +53,9 @@ _WHOLE = {"***": "*", "**/**": "**", "**/**/**": "**"}
 _CROSSING = re.compile(r"\*\*((?:\.\w+)+)", re.ASCII)
 _NO_MAGIC_GROUP = re.compile(r"[/()\[\]{}\"]|^[*!]")
 _REBUILT_WRONG = re.compile(r"[@!$^|\\()]|[^/*?}\],+]\.")
-"""Where picomatch loses characters, or backslashes of dots, of a pattern that has a range or a named class."""
+"""Where picomatch loses characters, or backslashes of dots, of a pattern that has a range or a
+named class.
+"""
 _RANGE = re.compile(r"([A-Za-z0-9])\.\.([A-Za-z0-9])")
 _IN_CLASS = re.compile(
     r"\[:(?P<posix>alnum|alpha|digit|lower|upper|word|xdigit):\]|(?P<low>[A-Za-z0-9])-(?P<high>[A-Za-z0-9])|[^\\/\[\]^\U00010000-\U0010ffff-]"
@@ -47,15 +65,18 @@ _IN_CLASS = re.compile(
 def from_picomatch(pattern: str) -> tuple[str, ...]:
     """Our patterns whose union matches what picomatch matches; none if no path of git can match.
 
-    For a negation (`!a`, which matches all that `a` does not) they are those of `a`, each with its `!`. For a pattern with one
-    `!(…)`, what it leaves out comes after what it includes, each with its `!`. Raises Inexact.
+    For a negation (`!a`, which matches all that `a` does not) they are those of `a`, each with its
+    `!`. For a pattern with one `!(…)`, what it leaves out comes after what it includes, each with
+    its `!`. Raises Inexact.
     """
     body = pattern.removeprefix("./")
     if not negates(pattern):
         try:
             found = _meant(body, fast=pattern[:1] in (".", "*"), negated=False)
             return (*found, *_itself(pattern, found))
-        except _NeverClosed:  # the regular expression is broken, so that only the path of this very name matches
+        except (
+            _NeverClosed
+        ):  # the regular expression is broken, so that only the path of this very name matches
             return spelled([tuple(pattern)])
     if body.startswith("!!"):
         raise Inexact("it has more than one `!`")
@@ -97,18 +118,30 @@ def _meant(body: str, fast: bool, negated: bool) -> tuple[str, ...]:
 
 
 def _without(text: str) -> tuple[str, ...]:
-    """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less what that must not be.
+    """A pattern with one `!(…)` that starts a segment: what it would be with a star there, less
+    what that must not be.
 
-    picomatch looks at the rest of the path only where nothing, or nothing but an extension, follows; elsewhere what it leaves out is
-    all that *begins* so. Where folders follow, and those before may be more or fewer, that can happen at several places: Inexact.
+    picomatch looks at the rest of the path only where nothing, or nothing but an extension,
+    follows; elsewhere what it leaves out is all that *begins* so. Where folders follow, and those
+    before may be more or fewer, that can happen at several places: Inexact.
     """
     before, _, rest = text.partition("!(")
     inner, closed, after = rest.partition(")")
-    simple = closed and not re.search(r"[()/{}\[\]\\]", inner) and not re.search(r"^[^./\w-]|[()]", after)
+    simple = (
+        closed
+        and not re.search(r"[()/{}\[\]\\]", inner)
+        and not re.search(r"^[^./\w-]|[()]", after)
+    )
     starts = before == "" or before.endswith("/")
     several = "/" in after and re.search(r"\*\*|[{(]", before)
     magic = "*" in inner and re.fullmatch(r"\.[^/.]*[*?][^/.]*", after)
-    if not simple or not starts or several or magic or any(set(one) <= {"*"} for one in inner.split("|")):
+    if (
+        not simple
+        or not starts
+        or several
+        or magic
+        or any(set(one) <= {"*"} for one in inner.split("|"))
+    ):
         raise Inexact("`!(…)` cannot be said at this place, or with this in it")
     if "/" in after:
         left_out = f"{before}@({inner})**"
@@ -123,16 +156,22 @@ def _without(text: str) -> tuple[str, ...]:
 
 
 def _alternatives(text: str) -> tuple[str, ...]:
-    return spelled(one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces))
+    return spelled(
+        one for pieces in _Parser(text, group_free=False).parse() for one in _settled(pieces)
+    )
 
 
 def _itself(text: str, patterns: tuple[str, ...]) -> Iterable[str]:
-    """picomatch also matches the path that reads like the pattern: `app/(auth)/page.tsx`, `[...slug].tsx`."""
+    """picomatch also matches the path that reads like the pattern: `app/(auth)/page.tsx`,
+    `[...slug].tsx`.
+    """
     if not re.search(r"[\[(]", text) or re.search(r"[*?\\]|\{.*,", text) or text.startswith("./"):
         return
     pattern = literal(text)
     try:
-        known = any(re.fullmatch(regex(plain), text) for one in patterns for plain in alternatives(one))
+        known = any(
+            re.fullmatch(regex(plain), text) for one in patterns for plain in alternatives(one)
+        )
         alternatives(pattern)
     except PatternError:
         return
@@ -172,7 +211,9 @@ class _Parser:
             raise Inexact("it has a control character")
 
     def _sequence(self, at: int, ends: str) -> tuple[list[Pieces], int]:
-        """The alternatives from `at` to one of the characters in `ends`, or to the end; and where that is."""
+        """The alternatives from `at` to one of the characters in `ends`, or to the end; and where
+        that is.
+        """
         if self.braces + self.parentheses > DEEPEST:
             raise Inexact(f"more than {DEEPEST} braces and parentheses are inside each other")
         found: list[Pieces] = [()]
@@ -216,7 +257,13 @@ class _Parser:
 
     def _escape(self, at: int) -> tuple[list[Pieces], int]:
         char = self.text[at + 1 : at + 2]
-        if not char or char.isalnum() or char in "\\/_" or ord(char) > 127 or self.text[at + 2 : at + 3] == char:
+        if (
+            not char
+            or char.isalnum()
+            or char in "\\/_"
+            or ord(char) > 127
+            or self.text[at + 2 : at + 3] == char
+        ):
             raise Inexact("a backslash stands before something that needs none")
         return [(char,)], at + 2
 
@@ -247,7 +294,9 @@ class _Parser:
         return [(STAR if before in ("", "/") else _LAX,)], stop
 
     def _globstar(self, at: int) -> tuple[list[Pieces], int]:
-        """`**`: whole folders between slashes; any characters at the edge of a group; else one star."""
+        """`**`: whole folders between slashes; any characters at the edge of a group; else one
+        star.
+        """
         text, stop = self.text, at + 2
         starts, opens = at == 0 or text[at - 1] == "/", self._opens(at)
         if not (starts or opens):
@@ -261,13 +310,21 @@ class _Parser:
             return [(DEEP,) if at > 1 and self._star_before(at - 1) else (TREE,)], stop
         if starts and following == "/":
             return [(FOLDERS,) if text[stop + 1 :] else (FOLDERS, "/")], stop + 1
-        kept = following in ("/", "", ")", "{") or (self.braces and following in (",", "}")) or text.startswith("@(", stop)
+        kept = (
+            following in ("/", "", ")", "{")
+            or (self.braces and following in (",", "}"))
+            or text.startswith("@(", stop)
+        )
         return [(DEEP if kept else _LAX,)], stop
 
     def _opens(self, at: int) -> bool:
-        """Whether this is the edge of a group: after a parenthesis or, inside braces, after a brace or a comma."""
+        """Whether this is the edge of a group: after a parenthesis or, inside braces, after a brace
+        or a comma.
+        """
         before = self.text[max(at - 2, 0) : at]
-        return before[:1] != "\\" and (before[-1:] in ("(", ")") or (before[-1:] in ("{", "}", ",") and self.braces > 0))
+        return before[:1] != "\\" and (
+            before[-1:] in ("(", ")") or (before[-1:] in ("{", "}", ",") and self.braces > 0)
+        )
 
     def _star_before(self, at: int) -> bool:
         return self.text[at - 1] == "*" and self.text[at - 2 : at - 1] != "\\"
@@ -283,7 +340,9 @@ class _Parser:
         while stop < len(text) and text[stop] != "]":
             found = _IN_CLASS.match(text, stop)
             last = text.startswith("-]", stop) or (text[stop] == "-" and stop == inner)
-            if not (found or last) or (found and found["low"] and not found["low"] <= found["high"]):
+            if not (found or last) or (
+                found and found["low"] and not found["low"] <= found["high"]
+            ):
                 raise Inexact("it has an unusual character class")
             posix |= bool(found and found["posix"])
             stop = found.end() if found else stop + 1
@@ -294,8 +353,12 @@ class _Parser:
 
     @staticmethod
     def _class(written: str) -> list[Pieces]:
-        """A class as ours; with a `!`, which only ours takes for a negation or a reason not to match the text itself."""
-        options: list[Pieces] = [(one_of(f"[\\{written[1:]}" if written.startswith("[!") else written),)]
+        """A class as ours; with a `!`, which only ours takes for a negation or a reason not to
+        match the text itself.
+        """
+        options: list[Pieces] = [
+            (one_of(f"[\\{written[1:]}" if written.startswith("[!") else written),)
+        ]
         if "!" in written and not re.search(r"[-*+?.^${}(|)\[\]]", written[1:-1]):
             options.append(tuple(written))
         return options
@@ -351,7 +414,9 @@ def _settled(pieces: Pieces) -> Iterable[Pieces]:
 
 
 def _after_dot(pieces: Pieces, at: int) -> list[Pieces]:
-    """What may follow a dot in braces whose star shall neither stand for nothing nor for one more dot."""
+    """What may follow a dot in braces whose star shall neither stand for nothing nor for one more
+    dot.
+    """
     rest = pieces[at + 1 :]
     if at < 2 or pieces[at - 2] in ("/", FOLDERS):  # `.` and `..` are no names anyway
         return [(STAR, *rest)]

@@ -1,7 +1,9 @@
-"""A foreign pattern, taken apart into pieces without alternatives, and spelled in our dialect (impact/glob.py).
+"""A foreign pattern, taken apart into pieces without alternatives, and spelled in our dialect
+(impact/glob.py).
 
-Both CI dialects have a `.*` that crosses folders at any place, which ours only has as a whole segment or inside one. How that is
-written depends on what stands beside it, and on one fact of git: no path has an empty, a `.` or a `..` segment.
+Both CI dialects have a `.*` that crosses folders at any place, which ours only has as a whole
+segment or inside one. How that is written depends on what stands beside it, and on one fact of git:
+no path has an empty, a `.` or a `..` segment.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,12 +42,16 @@ class Inexact(ValueError):
 
 
 def one_of(written: str) -> str:
-    """The piece that is one character of several, by how our dialect writes it: `[a-z]`, `{a,b}`."""
+    """The piece that is one character of several, by how our dialect writes it: `[a-z]`,
+    `{a,b}`.
+    """
     return f"\0{written}"
 
 
 def spelled(found: Iterable[Pieces]) -> tuple[str, ...]:
-    """Our patterns whose union is the union of these; none where no path can match. Raises Inexact."""
+    """Our patterns whose union is the union of these; none where no path can match. Raises
+    Inexact.
+    """
     patterns: dict[str, None] = {}
     for count, pieces in enumerate(found):
         if count >= MOST:
@@ -67,7 +73,9 @@ def literal(text: str) -> str:
 def same(pattern: str, patterns: Sequence[str]) -> bool:
     """Whether our dialect reads one pattern as it reads these together."""
     try:
-        return set(alternatives(pattern)) == {plain for one in patterns for plain in alternatives(one)}
+        return set(alternatives(pattern)) == {
+            plain for one in patterns for plain in alternatives(one)
+        }
     except PatternError:
         return False
 
@@ -127,11 +135,15 @@ def _guarded(text: str) -> str:
 
 
 def _deep(pieces: Pieces, at: int) -> str:
-    """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is empty."""
+    """`.*`, by what stands beside it. Beside a slash it is at least one whole segment: none is
+    empty.
+    """
     starts = at == 0 or pieces[at - 1] == "/"
     ends = at + 1 == len(pieces) or pieces[at + 1] == "/"
     if not (starts and ends) or len(pieces) == 1:
         return "**"
     if at + 1 < len(pieces):
         return "*/**"
-    return "**" if at > 1 and pieces[at - 2] == STAR else "**/*"  # `x*/**` wants something below, `x/**` does not
+    return (
+        "**" if at > 1 and pieces[at - 2] == STAR else "**/*"
+    )  # `x*/**` wants something below, `x/**` does not

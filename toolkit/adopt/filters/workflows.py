@@ -1,7 +1,9 @@
-"""CI path filters -> the draft of a rules.toml: dorny/paths-filter, and `on.<event>.paths` and `paths-ignore` of workflows.
+"""CI path filters -> the draft of a rules.toml: dorny/paths-filter, and `on.<event>.paths` and
+`paths-ignore` of workflows.
 
-Each filter becomes a target that a person deploys, and the rules that make it due on exactly the commits where the filter says yes.
-What cannot be said exactly stands as a comment beside the rest, is counted, and is never guessed.
+Each filter becomes a target that a person deploys, and the rules that make it due on exactly the
+commits where the filter says yes. What cannot be said exactly stands as a comment beside the rest,
+is counted, and is never guessed.
 """
 
 import re
@@ -31,7 +33,9 @@ Rules = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
 
 class Imported(Struct, frozen=True):
-    """The draft, what of the filters it does not hold (in words), and how many filters there were."""
+    """The draft, what of the filters it does not hold (in words), and how many filters there
+    were.
+    """
 
     draft: Draft
     inexact: tuple[str, ...]
@@ -39,7 +43,9 @@ class Imported(Struct, frozen=True):
 
 
 class _Filter(Struct, frozen=True):
-    """One filter. `names` are the names its target may have, best first; `problems` are patterns that cannot be said, with why."""
+    """One filter. `names` are the names its target may have, best first; `problems` are patterns
+    that cannot be said, with why.
+    """
 
     file: str
     label: str
@@ -92,7 +98,9 @@ def _events(file: str, events: object) -> Iterator[_Filter]:
     found: dict[tuple[object, ...], list[str]] = {}
     for event, settings in events.items():
         if isinstance(settings, Mapping):
-            lists: tuple[object, ...] = tuple(_listed(settings.get(key)) if key in settings else None for key in _EVENT_KEYS)
+            lists: tuple[object, ...] = tuple(
+                _listed(settings.get(key)) if key in settings else None for key in _EVENT_KEYS
+            )
             if lists != (None, None):
                 found.setdefault(lists, []).append(str(event))
     for lists, names in found.items():
@@ -101,32 +109,52 @@ def _events(file: str, events: object) -> Iterator[_Filter]:
         yield _event(file, (stem, own) if len(found) == 1 else (own,), names, lists)
 
 
-def _event(file: str, names: tuple[str, ...], events: list[str], lists: tuple[object, ...]) -> _Filter:
+def _event(
+    file: str, names: tuple[str, ...], events: list[str], lists: tuple[object, ...]
+) -> _Filter:
     included, ignored = lists
     key = _EVENT_KEYS[included is None]
     label = ", ".join(f"on.{event}.{key}" for event in events)
     patterns = ignored if included is None else included
     if included is not None and ignored is not None:
-        return _Filter(file, label, names, problems=("GitHub refuses `paths` and `paths-ignore` together",))
+        return _Filter(
+            file, label, names, problems=("GitHub refuses `paths` and `paths-ignore` together",)
+        )
     if not isinstance(patterns, tuple):
         return _Filter(file, label, names, problems=("it is no list of patterns",))
     said = from_paths(patterns) if key == "paths" else from_paths_ignore(patterns)
     return _Filter(
-        file, label, names, patterns, tuple((paths, ()) for paths in said.rules), _problems(said, key), tuple(_dead(said.dead))
-    )  # fmt: skip
+        file,
+        label,
+        names,
+        patterns,
+        tuple((paths, ()) for paths in said.rules),
+        _problems(said, key),
+        tuple(_dead(said.dead)),
+    )
 
 
 def _listed(value: object) -> tuple[str, ...] | str:
     """The patterns under a key; a word in the place of what is no list of strings."""
     values = [value] if isinstance(value, str) else value
-    if isinstance(values, list) and values and all(isinstance(one, str) and one for one in values) and len(values) <= MOST_ITEMS:
+    if (
+        isinstance(values, list)
+        and values
+        and all(isinstance(one, str) and one for one in values)
+        and len(values) <= MOST_ITEMS
+    ):
         return tuple(values)
     return "unreadable"
 
 
 def _problems(said: Said, key: str) -> tuple[str, ...]:
-    excluding = {pattern for pattern, _ in said.inexact if pattern.startswith("!") == (key == "paths")}
-    return tuple(f"pattern `{pattern}`: {why}{_WIDER if pattern in excluding else ''}" for pattern, why in said.inexact)
+    excluding = {
+        pattern for pattern, _ in said.inexact if pattern.startswith("!") == (key == "paths")
+    }
+    return tuple(
+        f"pattern `{pattern}`: {why}{_WIDER if pattern in excluding else ''}"
+        for pattern, why in said.inexact
+    )
 
 
 def _dead(patterns: Sequence[str]) -> Iterator[str]:
@@ -138,17 +166,25 @@ def _dead(patterns: Sequence[str]) -> Iterator[str]:
 
 
 def _steps(file: str, document: Mapping[object, object]) -> Iterator[_Filter]:
-    """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a composite action."""
+    """The filters of every step that uses dorny/paths-filter, in all jobs of a workflow, or in a
+    composite action.
+    """
     jobs = document.get("jobs")
     for job in [*(jobs.values() if isinstance(jobs, Mapping) else ()), document.get("runs")]:
         steps = job.get("steps") if isinstance(job, Mapping) else None
         for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, Mapping) and str(step.get("uses", "")).lower().startswith("dorny/paths-filter@"):
+            if isinstance(step, Mapping) and str(step.get("uses", "")).lower().startswith(
+                "dorny/paths-filter@"
+            ):
                 yield from _step(file, step.get("with"))
 
 
 def _step(file: str, given: object) -> Iterator[_Filter]:
-    inputs = {str(key).lower(): value for key, value in given.items()} if isinstance(given, Mapping) else {}
+    inputs = (
+        {str(key).lower(): value for key, value in given.items()}
+        if isinstance(given, Mapping)
+        else {}
+    )
     text = inputs.get("filters")
     quantifier = inputs.get("predicate-quantifier") or "some"
     problem = ""
@@ -176,7 +212,10 @@ def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
     """One named filter of dorny/paths-filter."""
     label = f"filter `{name}`"
     own = _name(name)
-    names = (name if _TARGET.fullmatch(name) and len(name) <= _LONGEST_NAME else own, _name(f"{_stem(file)}-{own}"))
+    names = (
+        name if _TARGET.fullmatch(name) and len(name) <= _LONGEST_NAME else own,
+        _name(f"{_stem(file)}-{own}"),
+    )
     notes: list[str] = []
     try:
         items = list(_items(value, notes))
@@ -185,11 +224,15 @@ def _dorny(file: str, name: str, value: object, quantifier: str) -> _Filter:
     reader = _Reader(quantifier)
     rules = reader.rules(items)
     patterns = tuple(dict.fromkeys(pattern for item in items for pattern in item.patterns))
-    return _Filter(file, label, names, patterns, rules, tuple(reader.problems), (*notes, *_dead(reader.dead)))
+    return _Filter(
+        file, label, names, patterns, rules, tuple(reader.problems), (*notes, *_dead(reader.dead))
+    )
 
 
 def _items(value: object, notes: list[str]) -> Iterator[_Item]:
-    """The items of a filter, with its lists inside lists written out. Raises ValueError for what the action would not take."""
+    """The items of a filter, with its lists inside lists written out. Raises ValueError for what
+    the action would not take.
+    """
     waiting, seen = [value], 0
     while waiting:
         one = waiting.pop()
@@ -209,8 +252,14 @@ def _items(value: object, notes: list[str]) -> Iterator[_Item]:
 
 def _patterns(value: object) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values) or len(values) > MOST_ITEMS:
-        raise ValueError("a status stands before something that is neither a pattern nor a list of patterns")
+    if (
+        not isinstance(values, list)
+        or not all(isinstance(one, str) for one in values)
+        or len(values) > MOST_ITEMS
+    ):
+        raise ValueError(
+            "a status stands before something that is neither a pattern nor a list of patterns"
+        )
     return tuple(values)
 
 
@@ -219,13 +268,19 @@ def _statuses(key: str, notes: list[str]) -> Iterator[str]:
     yield from (status for status in STATUSES[:3] if status in words)
     for word in words:
         if word in _NEVER_IN_A_DIFF:
-            notes.append(f"`{word}` is left out: a rename is a deleted and an added path, there as here")
+            notes.append(
+                f"`{word}` is left out: a rename is a deleted and an added path, there as here"
+            )
         elif word not in STATUSES[:3]:
-            notes.append(f"`{word}` is left out: the action knows no such status, so that it never matches")
+            notes.append(
+                f"`{word}` is left out: the action knows no such status, so that it never matches"
+            )
 
 
 class _Reader:
-    """Translates the items of one filter, and remembers what could not be said and what can never match."""
+    """Translates the items of one filter, and remembers what could not be said and what can never
+    match.
+    """
 
     def __init__(self, quantifier: str) -> None:
         self.quantifier = quantifier
@@ -234,7 +289,9 @@ class _Reader:
         self._read: dict[str, tuple[str, ...] | None] = {}
 
     def rules(self, items: Sequence[_Item]) -> Rules:
-        """The rules of a filter: what it says of each status, put together again where it says the same."""
+        """The rules of a filter: what it says of each status, put together again where it says the
+        same.
+        """
         said: dict[tuple[str, ...], list[str]] = {}
         for status in STATUSES:
             counting = [item for item in items if status in item.statuses]
@@ -252,7 +309,9 @@ class _Reader:
         elif self.quantifier == "some":
             yield from self._some(items)
         else:
-            yield from self._some_with_excludes([pattern for item in items for pattern in item.patterns])
+            yield from self._some_with_excludes(
+                [pattern for item in items for pattern in item.patterns]
+            )
 
     def _some(self, items: Sequence[_Item]) -> Iterator[tuple[str, ...]]:
         """Each pattern stands for itself: a `!` alone matches all that the rest of it does not."""
@@ -269,9 +328,13 @@ class _Reader:
     def _some_with_excludes(self, patterns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """Any of the patterns that include, and none of those that exclude."""
         found = {pattern: self._patterns(pattern) or () for pattern in patterns}
-        excluded = dict.fromkeys(one for pattern in found if negates(pattern) for one in found[pattern])
+        excluded = dict.fromkeys(
+            one for pattern in found if negates(pattern) for one in found[pattern]
+        )
         included = [paths for pattern, paths in found.items() if paths and not negates(pattern)]
-        together = dict.fromkeys(one for paths in included if not paths[-1].startswith("!") for one in paths)
+        together = dict.fromkeys(
+            one for paths in included if not paths[-1].startswith("!") for one in paths
+        )
         if together:
             yield (*together, *excluded)
         yield from ((*paths, *excluded) for paths in included if paths[-1].startswith("!"))
@@ -282,23 +345,36 @@ class _Reader:
         excluded: dict[str, None] = {}
         for item in items:
             found = [self._patterns(pattern) for pattern in item.patterns]
-            if any(paths == ("**",) or (paths == () and negates(one)) for one, paths in zip(item.patterns, found, strict=True)):
+            if any(
+                paths == ("**",) or (paths == () and negates(one))
+                for one, paths in zip(item.patterns, found, strict=True)
+            ):
                 continue  # it matches everything
             if len(found) == 1 and negates(item.patterns[0]):
                 excluded.update(dict.fromkeys(found[0] or ()))
             elif None in found:
                 return  # without what includes, this would be far more than what the filter counts
-            elif len(found) > 1 and any(one.startswith("!") for paths in found for one in paths or ()):
-                self._cannot(item.patterns[0], "it stands in a list of which one has to match, beside or as one that excludes")
+            elif len(found) > 1 and any(
+                one.startswith("!") for paths in found for one in paths or ()
+            ):
+                self._cannot(
+                    item.patterns[0],
+                    "it stands in a list of which one has to match, beside or as one that excludes",
+                )
                 return
             else:
                 every = dict.fromkeys(one for paths in found for one in paths or ())
-                included[tuple(one for one in every if not one.startswith("!"))] = item.patterns[0] if found else ""
+                included[tuple(one for one in every if not one.startswith("!"))] = (
+                    item.patterns[0] if found else ""
+                )
                 excluded.update((one, None) for one in every if one.startswith("!"))
         if () in included:
             return
         if len(included) > 1:
-            self._cannot(list(included.values())[1], "it has to match together with another pattern (predicate-quantifier: every)")
+            self._cannot(
+                list(included.values())[1],
+                "it has to match together with another pattern (predicate-quantifier: every)",
+            )
         else:
             yield (*next(iter(included), ()), *excluded) or ("**",)
 
@@ -309,7 +385,10 @@ class _Reader:
                 self._read[pattern] = _translated(pattern)
             except Inexact as error:
                 self._read[pattern] = None
-                self._cannot(pattern, str(error) + (_WIDER if negates(pattern) and self.quantifier != "some" else ""))
+                self._cannot(
+                    pattern,
+                    str(error) + (_WIDER if negates(pattern) and self.quantifier != "some" else ""),
+                )
             if self._read[pattern] == ():
                 self.dead.append(pattern)
         return self._read[pattern]
@@ -328,7 +407,9 @@ def _translated(pattern: str) -> tuple[str, ...]:
     return from_picomatch(pattern)
 
 
-def _merged(said: Mapping[tuple[str, ...], Sequence[str]]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+def _merged(
+    said: Mapping[tuple[str, ...], Sequence[str]],
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The rules, with those that only include and count the same statuses as one."""
     together: dict[tuple[str, ...], dict[str, None]] = {}
     apart = []
@@ -359,15 +440,30 @@ def _drafted(found: Sequence[_Filter], unread: Sequence[str]) -> Imported:
         name = _free(filters[0].names, {target.name for target in targets})
         targets.append(_target(name, filters))
         rules += _rules(name, filters[0])
-    comment = (*_opening(len(targets)), *unread, *(line for one in nothing for line in (f"{one.source}: nothing is imported", *_said(one))))
-    inexact = (*unread, *(f"{one.source}: {problem}" for one in found for problem in one.problems or _silent(one)))
-    return Imported(Draft("imported", tuple(targets), tuple(rules), comment=comment), inexact, len(found))
+    comment = (
+        *_opening(len(targets)),
+        *unread,
+        *(line for one in nothing for line in (f"{one.source}: nothing is imported", *_said(one))),
+    )
+    inexact = (
+        *unread,
+        *(f"{one.source}: {problem}" for one in found for problem in one.problems or _silent(one)),
+    )
+    return Imported(
+        Draft("imported", tuple(targets), tuple(rules), comment=comment), inexact, len(found)
+    )
 
 
 def _opening(targets: int) -> Iterator[str]:
     if targets:
-        yield "Imported from CI path filters: each target is due on the commits where its filter says yes."
-        yield "Every `kind` is `manual`: choose how each target is deployed, and remove those that are only tests."
+        yield (
+            "Imported from CI path filters: each target is due on the commits where its filter says"
+            " yes."
+        )
+        yield (
+            "Every `kind` is `manual`: choose how each target is deployed, and remove those that"
+            " are only tests."
+        )
 
 
 def _silent(one: _Filter) -> Iterator[str]:
@@ -381,11 +477,18 @@ def _target(name: str, filters: Sequence[_Filter]) -> DraftTarget:
     instructions = "Say here how it is deployed, or choose another kind."
     if first.problems:
         instructions = f"Its rules are incomplete: see the comment above. {instructions}"
-    return DraftTarget(name, "manual", {"instructions": instructions}, comment=(*(one.source for one in filters), *_said(first)))
+    return DraftTarget(
+        name,
+        "manual",
+        {"instructions": instructions},
+        comment=(*(one.source for one in filters), *_said(first)),
+    )
 
 
 def _said(one: _Filter) -> Iterator[str]:
-    """The comment on a filter: its patterns if they are not in the rules as they stand, and what was left out."""
+    """The comment on a filter: its patterns if they are not in the rules as they stand, and what
+    was left out.
+    """
     written = {path for paths, _ in one.rules for path in paths}
     if not written.issuperset(one.patterns):
         yield f"its patterns there: {'  '.join(one.patterns)}"
@@ -396,14 +499,24 @@ def _said(one: _Filter) -> Iterator[str]:
 
 def _rules(name: str, one: _Filter) -> Iterator[DraftRule]:
     for number, (paths, changes) in enumerate(one.rules, 1):
-        yield DraftRule(name if number == 1 else f"{name} ({number})", paths, (name,), changes=changes, comment=_inverted(one, paths))
+        yield DraftRule(
+            name if number == 1 else f"{name} ({number})",
+            paths,
+            (name,),
+            changes=changes,
+            comment=_inverted(one, paths),
+        )
 
 
 def _inverted(one: _Filter, paths: Sequence[str]) -> tuple[str, ...]:
     """What has to be said of a rule that only excludes."""
     if not all(path.startswith("!") for path in paths):
         return ()
-    there = "" if one.label.startswith("on.") else "; in dorny/paths-filter a `!` pattern matches all other files"
+    there = (
+        ""
+        if one.label.startswith("on.")
+        else "; in dorny/paths-filter a `!` pattern matches all other files"
+    )
     return (f"Everything but what these patterns name{there}.",)
 
 
@@ -425,9 +538,15 @@ def _stem(file: str) -> str:
 
 def _name(text: str) -> str:
     """A text as one segment of a target's name: odd characters become `-`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-") or "filter"
+    return (
+        re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:_LONGEST_NAME].rstrip("-") or "filter"
+    )
 
 
 def _key(value: object) -> object:
     """A YAML scalar as JavaScript would write it as a key."""
-    return {None: "null", True: "true", False: "false"}.get(value, value) if value is None or isinstance(value, bool) else value
+    return (
+        {None: "null", True: "true", False: "false"}.get(value, value)
+        if value is None or isinstance(value, bool)
+        else value
+    )

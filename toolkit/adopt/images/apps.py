@@ -1,4 +1,6 @@
-"""Dockerfiles become apps: what each image takes from the repository, and the ECS service that it most likely belongs to."""
+"""Dockerfiles become apps: what each image takes from the repository, and the ECS service that it
+most likely belongs to.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from posixpath import basename, dirname
@@ -16,15 +18,40 @@ from toolkit.adopt.quiet import tests_in
 from toolkit.adopt.tree import Tree
 from toolkit.impact.matcher import Matcher
 
-_NOT_DEPLOYED = {"dev", "devel", "development", "local", "test", "tests", "testing", "ci", "debug", "lint", "e2e", "devcontainer"}
+_NOT_DEPLOYED = {
+    "dev",
+    "devel",
+    "development",
+    "local",
+    "test",
+    "tests",
+    "testing",
+    "ci",
+    "debug",
+    "lint",
+    "e2e",
+    "devcontainer",
+}
 _ALONE = "app"
 """What the image of a repository that is one app is called."""
 
-_SAYS_NOTHING = {"docker", ".docker", "deploy", "deployment", "build", "container", "image", "prod", "production"}
+_SAYS_NOTHING = {
+    "docker",
+    ".docker",
+    "deploy",
+    "deployment",
+    "build",
+    "container",
+    "image",
+    "prod",
+    "production",
+}
 
 
 class Image(Struct, frozen=True):
-    """What one Dockerfile is built from: patterns (`!` for what stays out), the tests beside it, and sources that are not in git."""
+    """What one Dockerfile is built from: patterns (`!` for what stays out), the tests beside it,
+    and sources that are not in git.
+    """
 
     dockerfile: str
     context: str
@@ -39,11 +66,18 @@ class Image(Struct, frozen=True):
 
 
 def image(tree: Tree, dockerfile: str, context: str) -> Image:
-    """The patterns of all that goes into an image: its sources, its Dockerfile, and the two files that may be its .dockerignore."""
+    """The patterns of all that goes into an image: its sources, its Dockerfile, and the two files
+    that may be its .dockerignore.
+    """
     ignore = ignore_file(dockerfile, context, tree)
     ignored = (tree.read(ignore) if ignore else None) or ""
-    taken = [(source, *_in_git(tree, context, source, allowed(ignored))) for source in sources(tree.read(dockerfile) or "")]
-    always = one_of((dockerfile, f"{dockerfile}.dockerignore", joined(context, ".dockerignore")))  # there or not: they count once made
+    taken = [
+        (source, *_in_git(tree, context, source, allowed(ignored)))
+        for source in sources(tree.read(dockerfile) or "")
+    ]
+    always = one_of(
+        (dockerfile, f"{dockerfile}.dockerignore", joined(context, ".dockerignore"))
+    )  # there or not: they count once made
     positive = simplest([*(pattern for _, patterns, _ in taken for pattern in patterns), *always])
     tests = tests_in(tree, context)
     out = [within(context, one) for one in excluded(ignored)]
@@ -64,7 +98,13 @@ def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> 
     return together(
         (
             *parts,
-            Part(found=tuple(f"{path}: an image for development or tests, left out" for path in texts if path not in deployed)),
+            Part(
+                found=tuple(
+                    f"{path}: an image for development or tests, left out"
+                    for path in texts
+                    if path not in deployed
+                )
+            ),
             Part(found=tuple(f"{path}: could not be read" for path in mine if path not in texts)),
         )
     )
@@ -73,7 +113,9 @@ def apps(tree: Tree, names: Names, stacks: Sequence[Stack], taken: Set[str]) -> 
 def _app(made: Image, names: Names, stacks: Sequence[Stack], several: bool) -> Part:
     name = names.new(_name(made))
     home = _home(name, [stack for stack in stacks if stack.containers])
-    known = {word: _named(home, word, name, several) for word in ("cluster", "service", "repository")}
+    known = {
+        word: _named(home, word, name, several) for word in ("cluster", "service", "repository")
+    }
     guesses = {"cluster": names.project, "service": name, "repository": f"{names.project}-{name}"}
     if made.context == "" and name == _ALONE:
         guesses |= {"service": names.project, "repository": names.project}
@@ -89,10 +131,21 @@ def _app(made: Image, names: Names, stacks: Sequence[Stack], several: bool) -> P
                 (f"The image of {made.dockerfile}.",),
             ),
         ),
-        rules=(DraftRule(f"App code ({name})" if several else "App code", made.patterns, (name,), comment=_comment(made)),),
+        rules=(
+            DraftRule(
+                f"App code ({name})" if several else "App code",
+                made.patterns,
+                (name,),
+                comment=_comment(made),
+            ),
+        ),
         found=(f"{made.dockerfile}: an image; app `{name}`",),
         questions=(
-            *(f"targets.{name}.{word}: {_ASKED[word]} (drafted as `{settings[word]}`)" for word in guesses if not known[word]),
+            *(
+                f"targets.{name}.{word}: {_ASKED[word]} (drafted as `{settings[word]}`)"
+                for word in guesses
+                if not known[word]
+            ),
             *_about(made, name),
         ),
         tests=made.tests,
@@ -109,20 +162,30 @@ _ASKED = {
 def _about(made: Image, name: str) -> Iterator[str]:
     for source in made.built:
         yield (
-            f"{made.dockerfile} copies `{source}`, which is not in git: which files is it built from? "
-            f"Until the rule says so, more files call for `{name}` than need be"
+            f"{made.dockerfile} copies `{source}`, which is not in git: which files is it built"
+            f" from? Until the rule says so, more files call for `{name}` than need be"
         )
     if "**" in made.patterns:
-        yield f"{made.dockerfile} copies the whole repository, so nearly every change calls for `{name}`: narrow the rule or .dockerignore"
+        yield (
+            f"{made.dockerfile} copies the whole repository, so nearly every change calls for"
+            f" `{name}`: narrow the rule or .dockerignore"
+        )
 
 
 def _comment(made: Image) -> tuple[str, ...]:
-    return (f"What {made.dockerfile} copies.", *(f"`{one}` is not in git; this stands for what it is built from." for one in made.built))
+    return (
+        f"What {made.dockerfile} copies.",
+        *(f"`{one}` is not in git; this stands for what it is built from." for one in made.built),
+    )
 
 
 def _home(name: str, stacks: Sequence[Stack]) -> Stack | None:
     """The one stack that runs containers, or the one among several that is called like the app."""
-    alike = stacks if len(stacks) == 1 else [one for one in stacks if name in one.target.name or one.target.name in name]
+    alike = (
+        stacks
+        if len(stacks) == 1
+        else [one for one in stacks if name in one.target.name or one.target.name in name]
+    )
     return alike[0] if len(alike) == 1 else None
 
 
@@ -136,9 +199,17 @@ def _named(home: Stack | None, word: str, name: str, several: bool) -> str | Non
 
 def _name(made: Image) -> str:
     """After `Dockerfile.worker`, else after the folder, unless that says nothing."""
-    words = [word for word in basename(made.dockerfile).split(".") if word and word.lower() not in ("dockerfile", "containerfile")]
+    words = [
+        word
+        for word in basename(made.dockerfile).split(".")
+        if word and word.lower() not in ("dockerfile", "containerfile")
+    ]
     told = [word for word in words if word.lower() not in _SAYS_NOTHING | _NOT_DEPLOYED]
-    folders = [one for one in (*reversed(dirname(made.dockerfile).split("/")), basename(made.context)) if one.lower() not in _SAYS_NOTHING]
+    folders = [
+        one
+        for one in (*reversed(dirname(made.dockerfile).split("/")), basename(made.context))
+        if one.lower() not in _SAYS_NOTHING
+    ]
     return next((one for one in (*told, *folders) if slug(one)), _ALONE)
 
 
@@ -146,15 +217,26 @@ def _is_aside(dockerfile: str) -> bool:
     return bool(_NOT_DEPLOYED & set(basename(dockerfile).lower().split(".")))
 
 
-def _in_git(tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...] | None) -> tuple[tuple[str, ...], bool]:
-    """A source as patterns from the root, and whether it has to be built first: then the nearest folder that is there counts."""
+def _in_git(
+    tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], bool]:
+    """A source as patterns from the root, and whether it has to be built first: then the nearest
+    folder that is there counts.
+    """
     if source.patterns == ("**",):
         wanted = [within(context, one) for one in (("**",) if let_in is None else let_in)]
-        return tuple(literal(lead) if (lead := plain_lead(one)) in tree else one for one in wanted), False
+        return (
+            tuple(literal(lead) if (lead := plain_lead(one)) in tree else one for one in wanted),
+            False,
+        )
     path = within(context, source.patterns[0].removesuffix("/**"))
     lead = plain_lead(path)
     if lead != path:
-        wild = (path,) if _names_files(tree, path) else tuple(within(context, one) for one in source.patterns)
+        wild = (
+            (path,)
+            if _names_files(tree, path)
+            else tuple(within(context, one) for one in source.patterns)
+        )
         return (wild, False) if tree.is_folder(lead) else ((below(tree.nearest(lead)),), True)
     if path in tree:
         return (literal(path),), False
@@ -162,15 +244,21 @@ def _in_git(tree: Tree, context: str, source: CopySource, let_in: tuple[str, ...
 
 
 def _names_files(tree: Tree, pattern: str) -> bool:
-    """Whether a pattern like `package*.json` is one for files: it ends in an extension, and no folder here is called so."""
+    """Whether a pattern like `package*.json` is one for files: it ends in an extension, and no
+    folder here is called so.
+    """
     _, dot, extension = pattern.rpartition("/")[2].rpartition(".")
     if not dot or not extension.isalnum():
         return False
     files, inside = Matcher([[pattern]]), Matcher([[f"{pattern}/**"]])
-    return not any(inside.match(path) and not files.match(path) for path in tree.below(plain_lead(pattern)))
+    return not any(
+        inside.match(path) and not files.match(path) for path in tree.below(plain_lead(pattern))
+    )
 
 
-def _that_matter(paths: Iterable[str], positive: Sequence[str], negative: Iterable[str], always: Sequence[str]) -> list[str]:
+def _that_matter(
+    paths: Iterable[str], positive: Sequence[str], negative: Iterable[str], always: Sequence[str]
+) -> list[str]:
     """The exclusions that take something away from these paths, and nothing that has to stay."""
     asked = list(negative)
     kept = Matcher([always])

@@ -1,4 +1,6 @@
-"""What a .dockerignore keeps out of an image: order counts there, `!` takes back in, and the root is the build context."""
+"""What a .dockerignore keeps out of an image: order counts there, `!` takes back in, and the root
+is the build context.
+"""
 
 from collections.abc import Callable
 
@@ -9,7 +11,9 @@ from toolkit.impact.matcher import Matcher
 
 
 class Line(Struct, frozen=True):
-    """One line: our patterns for it and for what lies below, whether it takes back in, and whether the patterns say just that."""
+    """One line: our patterns for it and for what lies below, whether it takes back in, and whether
+    the patterns say just that.
+    """
 
     patterns: tuple[str, ...]
     back: bool
@@ -26,38 +30,50 @@ def ignore_lines(text: str) -> tuple[Line, ...]:
     for raw in text.removeprefix("\ufeff").replace("\0", "").split("\n"):
         line = "" if raw.startswith("#") else raw.strip()
         back = line.startswith("!")
-        path = "/".join(one for one in line.removeprefix("!").strip().split("/") if one not in ("", "."))
+        path = "/".join(
+            one for one in line.removeprefix("!").strip().split("/") if one not in ("", ".")
+        )
         if path:
             found.append(_line(path, back))
     return tuple(found)
 
 
 def excluded(text: str) -> tuple[str, ...]:
-    """Patterns, relative to the context, of what surely stays out. A rule may add each as `!pattern`.
+    """Patterns, relative to the context, of what surely stays out. A rule may add each as
+    `!pattern`.
 
-    Left away, so that more is kept: what our dialect cannot say, and what a later `!` may take back in.
+    Left away, so that more is kept: what our dialect cannot say, and what a later `!` may take back
+    in.
     """
     lines = ignore_lines(text)
     backs = [(at, line) for at, line in enumerate(lines) if line.back]
     return tuple(
         pattern
         for at, line in enumerate(lines)
-        if not line.back and line.exact and all(later < at or _apart(line, back) for later, back in backs)
+        if not line.back
+        and line.exact
+        and all(later < at or _apart(line, back) for later, back in backs)
         for pattern in line.patterns
     )
 
 
 def allowed(text: str) -> tuple[str, ...] | None:
-    """For a list that shuts everything out first: patterns of all that it may let back in. None for other lists."""
+    """For a list that shuts everything out first: patterns of all that it may let back in. None for
+    other lists.
+    """
     lines = ignore_lines(text)
-    last = max((at for at, line in enumerate(lines) if line.everything and not line.back), default=None)
+    last = max(
+        (at for at, line in enumerate(lines) if line.everything and not line.back), default=None
+    )
     if last is None:
         return None
     return tuple(pattern for line in lines[last + 1 :] if line.back for pattern in line.patterns)
 
 
 def keeps_out(text: str) -> Callable[[str], bool]:
-    """Whether a path of the context stays out: the last line that matches it, or a folder above it, decides."""
+    """Whether a path of the context stays out: the last line that matches it, or a folder above it,
+    decides.
+    """
     lines = ignore_lines(text)
     matcher = Matcher(line.patterns if line.back or line.exact else () for line in lines)
 

@@ -1,6 +1,8 @@
-"""A Dockerfile as instructions: continued lines joined, comments and heredocs left out, words expanded.
+"""A Dockerfile as instructions: continued lines joined, comments and heredocs left out, words
+expanded.
 
-The rules are those of BuildKit's parser, odd ones included, because a line that is read otherwise is a source that is missed.
+The rules are those of BuildKit's parser, odd ones included, because a line that is read otherwise
+is a source that is missed.
 """
 
 import json
@@ -25,7 +27,9 @@ _NAME = re.compile(r"\w+", re.ASCII)
 
 
 class Instruction(Struct, frozen=True):
-    """One instruction: its keyword in capitals, the rest as written, and the line where it starts."""
+    """One instruction: its keyword in capitals, the rest as written, and the line where it
+    starts.
+    """
 
     keyword: str
     rest: str
@@ -41,7 +45,9 @@ class Instruction(Struct, frozen=True):
 
 
 def escape_of(text: str) -> str:
-    """The character that continues a line: a backslash, or what `# escape=` at the very top says."""
+    """The character that continues a line: a backslash, or what `# escape=` at the very top
+    says.
+    """
     for line in _lines(text):
         directive = _DIRECTIVE.match(line)
         if not directive:
@@ -72,7 +78,9 @@ def is_heredoc(word: str) -> bool:
 
 
 def words(rest: str) -> list[str]:
-    """The arguments of COPY and ADD: a JSON list, or split at white space (quotes do not hold words together there)."""
+    """The arguments of COPY and ADD: a JSON list, or split at white space (quotes do not hold words
+    together there).
+    """
     if rest.startswith("["):
         try:
             listed = json.loads(rest)
@@ -84,15 +92,20 @@ def words(rest: str) -> list[str]:
 
 
 def expanded(word: str, value: Callable[[str], str | None], escape: str = "\\") -> str:
-    """A word with its quotes and escapes taken off and its variables filled in; UNKNOWN where that cannot be known.
+    """A word with its quotes and escapes taken off and its variables filled in; UNKNOWN where that
+    cannot be known.
 
-    `value` gives a variable's value, UNKNOWN parts in it, and None for one that is not set as far as anybody knows.
+    `value` gives a variable's value, UNKNOWN parts in it, and None for one that is not set as far
+    as anybody knows.
     """
     return _Word(word, value, escape).read()
 
 
 def _lines(text: str) -> list[str]:
-    return [line.removesuffix("\r") for line in text.removeprefix("\ufeff").replace("\0", "").split("\n")]
+    return [
+        line.removesuffix("\r")
+        for line in text.removeprefix("\ufeff").replace("\0", "").split("\n")
+    ]
 
 
 def _joined(lines: list[str], at: int, escape: str) -> tuple[list[str], int]:
@@ -125,7 +138,9 @@ class _Terminators:
         self._at: dict[bool, dict[str, list[int]]] = {}
 
     def after(self, name: str, tabs: bool, at: int) -> int | None:
-        """The line after the first one from `at` on that is `name` (behind tabs, if those are let go)."""
+        """The line after the first one from `at` on that is `name` (behind tabs, if those are let
+        go).
+        """
         places = self._places(tabs).get(name, [])
         found = bisect_right(places, at - 1)
         return places[found] + 1 if found < len(places) else None
@@ -139,7 +154,11 @@ class _Terminators:
 
 
 def _after_heredocs(one: Instruction, ends: _Terminators, at: int) -> int:
-    if one.keyword not in ("ADD", "COPY", "RUN", "ONBUILD") or "<<" not in one.rest or one.flags()[1].startswith("["):
+    if (
+        one.keyword not in ("ADD", "COPY", "RUN", "ONBUILD")
+        or "<<" not in one.rest
+        or one.flags()[1].startswith("[")
+    ):
         return at
     for chomp, *names in _HEREDOC.findall(one.rest):
         at = ends.after("".join(names), bool(chomp), at) or at
@@ -171,7 +190,11 @@ class _Word:
             return self._variable(depth)
         if char == self.escape:
             following = self._next()
-            return following if not quoted or following in ('"', "$", self.escape) else char + following
+            return (
+                following
+                if not quoted or following in ('"', "$", self.escape)
+                else char + following
+            )
         if quoted:
             return char
         if char == "'":

@@ -1,4 +1,6 @@
-"""A CDK app becomes stacks, a group of them, and rules: for a stack's own file, for the code it deploys, for the rest of the folder."""
+"""A CDK app becomes stacks, a group of them, and rules: for a stack's own file, for the code it
+deploys, for the rest of the folder.
+"""
 
 import json
 import re
@@ -15,7 +17,13 @@ from toolkit.adopt.quiet import looks_like_test, tests_in
 from toolkit.adopt.stacks.bundles import MANIFESTS, reached
 from toolkit.adopt.stacks.code import CodeFile, plain
 from toolkit.adopt.stacks.deployed_code import deployed_code
-from toolkit.adopt.stacks.program import Deployed, Program, closure, looks_like_containers, one_for_all_stages
+from toolkit.adopt.stacks.program import (
+    Deployed,
+    Program,
+    closure,
+    looks_like_containers,
+    one_for_all_stages,
+)
 from toolkit.adopt.stacks.python_code import read_python, read_python_loosely
 from toolkit.adopt.stacks.script_code import read_script
 from toolkit.adopt.stacks.shared import own_manifests, without_shared
@@ -32,7 +40,9 @@ _IMPORTS_CDK = re.compile(r"aws[-_]cdk|constructs?\Z", re.IGNORECASE)
 
 
 class App(Struct, frozen=True):
-    """One CDK app: its folder, what its code says, its stacks, and the target of each (by the stack's name)."""
+    """One CDK app: its folder, what its code says, its stacks, and the target of each (by the
+    stack's name).
+    """
 
     folder: str
     program: Program
@@ -49,30 +59,52 @@ class App(Struct, frozen=True):
 def cdk_apps(tree: Tree, names: Names) -> Part:
     """All CDK apps of the repository."""
     folders = [dirname(path) for path in tree.candidates if basename(path) == "cdk.json"]
-    return together(_part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders)
+    return together(
+        _part(tree, names, folder, [one for one in folders if one != folder]) for folder in folders
+    )
 
 
 def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
     config = joined(folder, "cdk.json")
     context, command, problem = _config(tree, config)
-    files, unread = _files(tree, folder, command, [one for one in others if one.startswith(f"{folder}/") or not folder])
+    files, unread = _files(
+        tree, folder, command, [one for one in others if one.startswith(f"{folder}/") or not folder]
+    )
     program = Program(files)
     stacks, stages = one_for_all_stages(program.stacks())
     found = (*((problem,) if problem else ()), *unread)
     if not stacks:
         return together((Part(found=found), _unknown(tree, names, folder)))
     named = [one.name for one in stacks]
-    app = App(folder, program, tuple(stacks), {name: names.short(name, named) for name in named}, program.needs(stacks))
+    app = App(
+        folder,
+        program,
+        tuple(stacks),
+        {name: names.short(name, named) for name in named},
+        program.needs(stacks),
+    )
     group = names.new("infra") if len(stacks) > 1 else ""
     listed = ", ".join(f"`{one}`" for one in app.every)
-    code = deployed_code(tree, folder, program, {one.class_name: _targets_of(app, one.class_name) for one in stacks}, app.every)
+    code = deployed_code(
+        tree,
+        folder,
+        program,
+        {one.class_name: _targets_of(app, one.class_name) for one in stacks},
+        app.every,
+    )
     rest = _rest(tree, app, (group,) if group else app.every)
     narrow = without_shared(tree, folder, _code(app), rest, code.rules) if group else code.rules
-    whole = DraftTarget(group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",))
+    whole = DraftTarget(
+        group, "group", {"members": list(app.every)}, comment=(f"All stacks of {config}.",)
+    )
     described = [_stack(app, one) for one in stacks]
     return together(
         (
-            Part(found=found, variables={name: value for file in files for name, value in file.defaults.items()} | context),
+            Part(
+                found=found,
+                variables={name: value for file in files for name, value in file.defaults.items()}
+                | context,
+            ),
             Part(
                 stacks=tuple(described),
                 targets=(*(one.target for one in described), *((whole,) if group else ())),
@@ -84,13 +116,21 @@ def _part(tree: Tree, names: Names, folder: str, others: Sequence[str]) -> Part:
                 accounts=frozenset(one for file in files for one in file.accounts),
                 tests=tests_in(tree, folder) if folder else (),
             ),
-            Part(found=code.found, questions=code.questions, taken=code.taken, tests=code.tests, images=code.images),
+            Part(
+                found=code.found,
+                questions=code.questions,
+                taken=code.taken,
+                tests=code.tests,
+                images=code.images,
+            ),
         )
     )
 
 
 def _config(tree: Tree, path: str) -> tuple[dict[str, str], str, str | None]:
-    """The strings of an app's context, the command that runs it, and what is wrong with its cdk.json."""
+    """The strings of an app's context, the command that runs it, and what is wrong with its
+    cdk.json.
+    """
     try:
         config = json.loads(tree.read(path) or "")
     except (ValueError, RecursionError):
@@ -98,21 +138,38 @@ def _config(tree: Tree, path: str) -> tuple[dict[str, str], str, str | None]:
     context = config.get("context", {}) if isinstance(config, dict) else None
     if not isinstance(context, dict):
         return {}, "", f"{path}: could not be read"
-    strings = {name.lower(): value for name, value in context.items() if isinstance(value, str) and plain(value) is not None}
+    strings = {
+        name.lower(): value
+        for name, value in context.items()
+        if isinstance(value, str) and plain(value) is not None
+    }
     return strings, str(config.get("app", "")), None
 
 
-def _files(tree: Tree, folder: str, command: str, others: Sequence[str]) -> tuple[list[CodeFile], list[str]]:
-    """The app's code, without its tests and other apps, and what could not be read. What the command's file imports comes first."""
+def _files(
+    tree: Tree, folder: str, command: str, others: Sequence[str]
+) -> tuple[list[CodeFile], list[str]]:
+    """The app's code, without its tests and other apps, and what could not be read. What the
+    command's file imports comes first.
+    """
     listed = [
         path
         for path in tree.below(folder)
-        if path.endswith((".py", *_SCRIPTS)) and not _is_aside(tree, path, folder) and not any(path.startswith(f"{one}/") for one in others)
+        if path.endswith((".py", *_SCRIPTS))
+        and not _is_aside(tree, path, folder)
+        and not any(path.startswith(f"{one}/") for one in others)
     ]
-    entries = [path for word in command.split() for end in ("", ".py", ".ts") if (path := normpath(joined(folder, word) + end)) in tree]
+    entries = [
+        path
+        for word in command.split()
+        for end in ("", ".py", ".ts")
+        if (path := normpath(joined(folder, word) + end)) in tree
+    ]
     first = {path: at for at, path in enumerate(reached(tree, entries, folder))}
     files, unread = [], []
-    for path in sorted(listed, key=lambda one: (first.get(one, len(first)), one.count("/"), one))[:MOST_CODE]:
+    for path in sorted(listed, key=lambda one: (first.get(one, len(first)), one.count("/"), one))[
+        :MOST_CODE
+    ]:
         text = tree.read(path)
         if text is None or not _OF_CDK.search(text):
             continue
@@ -122,7 +179,10 @@ def _files(tree: Tree, folder: str, command: str, others: Sequence[str]) -> tupl
         try:
             files.append(read_python(path, text, folder))
         except ValueError as error:
-            unread.append(f"{path}: could not be read ({error}); its stacks are guessed from how its lines look")
+            unread.append(
+                f"{path}: could not be read ({error}); its stacks are guessed from how its lines"
+                " look"
+            )
             files.append(read_python_loosely(path, text))
     return files, unread
 
@@ -130,7 +190,11 @@ def _files(tree: Tree, folder: str, command: str, others: Sequence[str]) -> tupl
 def _is_aside(tree: Tree, path: str, folder: str) -> bool:
     """Tests, declarations, and what a compiler wrote beside its source."""
     inner = path[len(folder) :].strip("/").split("/")
-    if path.endswith(".d.ts") or looks_like_test(path) or {"test", "tests", "__tests__"} & set(inner[:-1]):
+    if (
+        path.endswith(".d.ts")
+        or looks_like_test(path)
+        or {"test", "tests", "__tests__"} & set(inner[:-1])
+    ):
         return True
     return path.endswith(".js") and f"{path[:-3]}.ts" in tree
 
@@ -144,12 +208,19 @@ def _stack(app: App, one: Deployed) -> Stack:
         tuple(app.targets[name] for name in app.needs[one.name]),
         (f"{one.class_name} in {one.home}.",),
     )
-    runs = app.program.runs_containers(one) if by_calls else looks_like_containers(f"{one.class_name} {one.name}")
+    runs = (
+        app.program.runs_containers(one)
+        if by_calls
+        else looks_like_containers(f"{one.class_name} {one.name}")
+    )
     return Stack(target, runs, app.program.values(one))
 
 
 def _unsure(app: App, one: Deployed) -> str:
-    return f"targets.{app.targets[one.name]}.stack: the stack's name, which {one.maker} computes (drafted as `{one.name}`)"
+    return (
+        f"targets.{app.targets[one.name]}.stack: the stack's name, which {one.maker} computes"
+        f" (drafted as `{one.name}`)"
+    )
 
 
 def _targets_of(app: App, kind: str) -> tuple[str, ...]:
@@ -162,13 +233,20 @@ def _own_files(app: App) -> list[DraftRule]:
     grouped: dict[tuple[str, ...], list[str]] = {}
     for path, touched in reasons.items():
         if touched and len(touched) < len(app.stacks):
-            grouped.setdefault(tuple(one for one in app.every if one in touched), []).append(literal(path))
-    return [DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets, ships=False) for targets, paths in grouped.items()]
+            grouped.setdefault(tuple(one for one in app.every if one in touched), []).append(
+                literal(path)
+            )
+    return [
+        DraftRule(f"Stack {', '.join(targets)}", tuple(paths), targets, ships=False)
+        for targets, paths in grouped.items()
+    ]
 
 
 def _touched(app: App, path: str) -> set[str]:
-    """The targets that a change of a stack's file can touch: its stacks, those that are given something of theirs, and those
-    whose files import it. None at all stands for every one: the file makes stacks, or something else imports it."""
+    """The targets that a change of a stack's file can touch: its stacks, those that are given
+    something of theirs, and those whose files import it. None at all stands for every one: the file
+    makes stacks, or something else imports it.
+    """
     makers = {one.maker for one in app.stacks}
     touched_files, waiting = {path}, [path]
     while waiting:
@@ -189,26 +267,45 @@ def _importers(files: Sequence[CodeFile], path: str, makers: set[str]) -> list[s
     defined = next(frozenset(one.bases) for one in files if one.path == path)
     stem = basename(path).rpartition(".")[0]
     words = defined | {basename(dirname(path)) if stem in ("index", "__init__") else stem}
-    return [one.path for one in files if one.path != path and one.path not in makers and one.imports & words and (one.bases or one.calls)]
+    return [
+        one.path
+        for one in files
+        if one.path != path
+        and one.path not in makers
+        and one.imports & words
+        and (one.bases or one.calls)
+    ]
 
 
 def _rest(tree: Tree, app: App, deploy: tuple[str, ...]) -> DraftRule:
-    """The rest of the folder, which may touch every stack. For an app in the root: the folders and files of its code."""
+    """The rest of the folder, which may touch every stack. For an app in the root: the folders and
+    files of its code.
+    """
     manifests = own_manifests(tree, app.folder, _code(app))
     if app.folder:
         above = [literal(path) for path in manifests if not path.startswith(f"{app.folder}/")]
         tests = [f"!{one}" for one in tests_in(tree, app.folder)]
         return DraftRule("Infrastructure", (below(app.folder), *above, *tests), deploy, ships=False)
     code = reached(tree, _code(app), "")
-    files = [path for path in tree.paths if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)]
+    files = [
+        path
+        for path in tree.paths
+        if "/" not in path and (path in code or path.startswith("cdk.") or path in _ROOT_FILES)
+    ]
     folders = [below(dirname(path)) for path in code if dirname(path)]
-    return DraftRule("Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False)
+    return DraftRule(
+        "Infrastructure", simplest([*folders, *map(literal, files)]), deploy, ships=False
+    )
 
 
 def _code(app: App) -> list[str]:
     """The files of an app that make something of the CDK's."""
     ours = {path for one in app.stacks for path in (one.home, one.maker)}
-    return [one.path for one in app.program.files if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))]
+    return [
+        one.path
+        for one in app.program.files
+        if one.path in ours or any(map(_IMPORTS_CDK.match, one.imports))
+    ]
 
 
 def _unknown(tree: Tree, names: Names, folder: str) -> Part:
@@ -216,12 +313,27 @@ def _unknown(tree: Tree, names: Names, folder: str) -> Part:
     config, name = joined(folder, "cdk.json"), names.new("infra")
     endings = {path[path.rfind(".") :] for path in tree.below(folder)}
     language = next((word for ending, word in _OTHER_LANGUAGES.items() if ending in endings), None)
-    told = f"a CDK app in {language}, which is not read" if language else "a CDK app; no stack was found in it"
-    manual = DraftTarget(name, "manual", {"instructions": f"cd {folder or '.'} && cdk deploy --all"}, comment=(f"{config}: {told}.",))
-    rest = [below(folder)] if folder else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
+    told = (
+        f"a CDK app in {language}, which is not read"
+        if language
+        else "a CDK app; no stack was found in it"
+    )
+    manual = DraftTarget(
+        name,
+        "manual",
+        {"instructions": f"cd {folder or '.'} && cdk deploy --all"},
+        comment=(f"{config}: {told}.",),
+    )
+    rest = (
+        [below(folder)]
+        if folder
+        else [literal(path) for path in tree.paths if "/" not in path and path.startswith("cdk.")]
+    )
     return Part(
         targets=(manual,),
         rules=(DraftRule("Infrastructure", tuple(rest), (name,), ships=False),),
         found=(f"{config}: {told}",),
-        questions=(f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",),
+        questions=(
+            f"targets.{name}: {config} is {told}: name its stacks as targets of kind `stack`",
+        ),
     )

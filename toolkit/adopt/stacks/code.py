@@ -1,4 +1,6 @@
-"""What the code of a CDK app says of its stacks, in the words of no language: two readers fill this in."""
+"""What the code of a CDK app says of its stacks, in the words of no language: two readers fill this
+in.
+"""
 
 import re
 from collections.abc import Mapping
@@ -45,8 +47,10 @@ VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 class Made(Struct, frozen=True):
-    """An object that the code makes: its class, its name (`Api{suffix}`; None if computed), the variable that holds it, the
-    variables that it is given, the class in whose code it is made, and whether that code is its scope (`self`, `this`)."""
+    """An object that the code makes: its class, its name (`Api{suffix}`; None if computed), the
+    variable that holds it, the variables that it is given, the class in whose code it is made, and
+    whether that code is its scope (`self`, `this`).
+    """
 
     class_name: str
     name: str | None
@@ -57,7 +61,9 @@ class Made(Struct, frozen=True):
 
 
 class Asset(Struct, frozen=True):
-    """A path that is deployed with a stack: `what` is path, image or entry; `path` is None if it is computed."""
+    """A path that is deployed with a stack: `what` is path, image or entry; `path` is None if it is
+    computed.
+    """
 
     what: str
     path: str | None
@@ -67,8 +73,10 @@ class Asset(Struct, frozen=True):
 
 
 class CodeFile(Struct, frozen=True):
-    """One file. `bases`: class -> the names it extends; `calls`: class -> the names called in it; `values`: class, word, name;
-    `after`: variables of stacks, a later and an earlier one; `defaults`: variable -> what it is if nothing else says so."""
+    """One file. `bases`: class -> the names it extends; `calls`: class -> the names called in it;
+    `values`: class, word, name; `after`: variables of stacks, a later and an earlier one;
+    `defaults`: variable -> what it is if nothing else says so.
+    """
 
     path: str
     bases: Mapping[str, tuple[str, ...]] = {}
@@ -85,7 +93,9 @@ class CodeFile(Struct, frozen=True):
 
 
 def from_root(path: str, folder: str) -> str | None:
-    """A path as code writes it, relative to `folder` unless it starts with `/` (our root), from the repository's root."""
+    """A path as code writes it, relative to `folder` unless it starts with `/` (our root), from the
+    repository's root.
+    """
     if "\0" in path or len(path) > LONGEST_TEXT:
         return None
     found = normpath(path.lstrip("/") if path.startswith("/") else joined(folder, path))
@@ -101,6 +111,11 @@ def folder_of(path: str) -> str:
 
 def plain(text: str | None) -> str | None:
     """A name as it may stand in rules.toml: short, printable, and with no braces of its own."""
-    if text is None or len(text) > LONGEST_TEXT or not text.isprintable() or set(VARIABLE.sub("", text)) & set("{}"):
+    if (
+        text is None
+        or len(text) > LONGEST_TEXT
+        or not text.isprintable()
+        or set(VARIABLE.sub("", text)) & set("{}")
+    ):
         return None
     return text

@@ -1,4 +1,6 @@
-"""The code that stacks deploy themselves (Lambda folders, images built by the CDK, sites it uploads), as rules."""
+"""The code that stacks deploy themselves (Lambda folders, images built by the CDK, sites it
+uploads), as rules.
+"""
 
 from collections.abc import Mapping, Sequence
 from posixpath import join as joined
@@ -14,8 +16,16 @@ from toolkit.adopt.stacks.program import Program
 from toolkit.adopt.tree import Tree
 
 
-def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str, tuple[str, ...]], every: Sequence[str]) -> Part:
-    """Rules for the assets of an app: `owners` are the targets of each stack class, `every` those of the whole app."""
+def deployed_code(
+    tree: Tree,
+    folder: str,
+    program: Program,
+    owners: Mapping[str, tuple[str, ...]],
+    every: Sequence[str],
+) -> Part:
+    """Rules for the assets of an app: `owners` are the targets of each stack class, `every` those
+    of the whole app.
+    """
     patterns: dict[tuple[str, ...], list[str]] = {}
     tests: dict[tuple[str, ...], list[str]] = {}
     taken: set[str] = set()
@@ -26,17 +36,31 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
         for asset in file.assets:
             where = _where(tree, folder, asset)
             if where is None:
-                what = f"{asset.path}, which is not in git" if asset.path else "a folder that it computes"
-                questions.append(f"{file.path}:{asset.line} deploys {what}: which rule shall name its source?")
+                what = (
+                    f"{asset.path}, which is not in git"
+                    if asset.path
+                    else "a folder that it computes"
+                )
+                questions.append(
+                    f"{file.path}:{asset.line} deploys {what}: which rule shall name its source?"
+                )
                 continue
             targets = _targets(program, asset, file.path, owners, every)
             patterns.setdefault(targets, []).extend(_patterns(tree, where, asset))
-            tests.setdefault(targets, []).extend(tests_in(tree, where) if where and tree.is_folder(where) else ())
+            tests.setdefault(targets, []).extend(
+                tests_in(tree, where) if where and tree.is_folder(where) else ()
+            )
             dockerfile = joined(where, asset.dockerfile or "Dockerfile")
             taken.add(dockerfile if asset.what == "image" else where)
-            images += [StackImage(dockerfile, where, targets)] if asset.what == "image" and dockerfile in tree else []
+            images += (
+                [StackImage(dockerfile, where, targets)]
+                if asset.what == "image" and dockerfile in tree
+                else []
+            )
             listed = ", ".join(f"`{one}`" for one in targets)
-            found.append(f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}")
+            found.append(
+                f"{file.path}:{asset.line}: deploys {where or 'the whole repository'} with {listed}"
+            )
     return Part(
         rules=tuple(_rule(targets, patterns[targets], tests[targets]) for targets in patterns),
         found=tuple(dict.fromkeys(found)),
@@ -48,7 +72,9 @@ def deployed_code(tree: Tree, folder: str, program: Program, owners: Mapping[str
 
 
 def _where(tree: Tree, folder: str, asset: Asset) -> str | None:
-    """What an asset is made of: the path itself, or the nearest folder above what has to be built first (but not the app)."""
+    """What an asset is made of: the path itself, or the nearest folder above what has to be built
+    first (but not the app).
+    """
     if asset.path is None:
         return None
     found = tree.nearest(asset.path)
@@ -56,9 +82,23 @@ def _where(tree: Tree, folder: str, asset: Asset) -> str | None:
     return None if above_app and found != asset.path else found
 
 
-def _targets(program: Program, asset: Asset, path: str, owners: Mapping[str, tuple[str, ...]], every: Sequence[str]) -> tuple[str, ...]:
-    """The stacks in whose code an asset stands, or whose code makes the object that has it; all, if none can be seen to."""
-    kinds = [kind for kind in owners if (asset.within in program.reach(kind) if asset.within else program.homes.get(kind) == path)]
+def _targets(
+    program: Program,
+    asset: Asset,
+    path: str,
+    owners: Mapping[str, tuple[str, ...]],
+    every: Sequence[str],
+) -> tuple[str, ...]:
+    """The stacks in whose code an asset stands, or whose code makes the object that has it; all, if
+    none can be seen to.
+    """
+    kinds = [
+        kind
+        for kind in owners
+        if (
+            asset.within in program.reach(kind) if asset.within else program.homes.get(kind) == path
+        )
+    ]
     mine = {target for kind in kinds for target in owners[kind]}
     return tuple(one for one in every if one in mine) or tuple(every)
 
@@ -73,4 +113,8 @@ def _patterns(tree: Tree, where: str, asset: Asset) -> tuple[str, ...]:
 
 
 def _rule(targets: tuple[str, ...], patterns: Sequence[str], tests: Sequence[str]) -> DraftRule:
-    return DraftRule(f"Code of {', '.join(targets)}", (*simplest(patterns), *(f"!{one}" for one in dict.fromkeys(tests))), targets)
+    return DraftRule(
+        f"Code of {', '.join(targets)}",
+        (*simplest(patterns), *(f"!{one}" for one in dict.fromkeys(tests))),
+        targets,
+    )

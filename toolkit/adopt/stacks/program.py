@@ -1,4 +1,6 @@
-"""Which stacks does the code of a CDK app make, what do they need of each other, and which code is whose?"""
+"""Which stacks does the code of a CDK app make, what do they need of each other, and which code is
+whose?
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +20,9 @@ _STAGE = re.compile(
 
 
 class Deployed(Struct, frozen=True):
-    """A stack: its name (`sure` or a guess), its class, the object in the code, the files that make it and define its class."""
+    """A stack: its name (`sure` or a guess), its class, the object in the code, the files that make
+    it and define its class.
+    """
 
     name: str
     sure: bool
@@ -56,7 +60,11 @@ class Program:
             found, waiting = {kind}, [kind]
             while waiting:
                 one = waiting.pop()
-                near = {name for name in (*self.bases.get(one, ()), *self.calls.get(one, ())) if name in self.bases} - found
+                near = {
+                    name
+                    for name in (*self.bases.get(one, ()), *self.calls.get(one, ()))
+                    if name in self.bases
+                } - found
                 found |= near
                 waiting += near
             self._reach[kind] = frozenset(found)
@@ -64,7 +72,11 @@ class Program:
 
     def runs_containers(self, one: Deployed) -> bool:
         """Whether a stack makes an ECS service, by what it calls."""
-        return any(_RUNS_CONTAINERS.search(name) for kind in self.reach(one.class_name) for name in self.calls.get(kind, ()))
+        return any(
+            _RUNS_CONTAINERS.search(name)
+            for kind in self.reach(one.class_name)
+            for name in self.calls.get(kind, ())
+        )
 
     def values(self, one: Deployed) -> dict[str, tuple[str, ...]]:
         """What a stack names: cluster, service, repository, bucket."""
@@ -77,11 +89,15 @@ class Program:
         return {word: tuple(dict.fromkeys(names)) for word, names in found.items()}
 
     def needs(self, stacks: Sequence[Deployed]) -> dict[str, tuple[str, ...]]:
-        """Stack name -> the names of those that it is given something of, or comes after. Without circles."""
+        """Stack name -> the names of those that it is given something of, or comes after. Without
+        circles.
+        """
         needs: dict[str, list[str]] = {one.name: [] for one in stacks}
         held: dict[tuple[str, str], str] = {}
         for one in stacks:
-            needs[one.name] = sorted({name for use in one.made.uses if (name := held.get((one.maker, use)))})
+            needs[one.name] = sorted(
+                {name for use in one.made.uses if (name := held.get((one.maker, use)))}
+            )
             if one.made.variable:
                 held[one.maker, one.made.variable] = one.name
         for file in self.files:
@@ -92,7 +108,9 @@ class Program:
         return {name: tuple(names) for name, names in needs.items()}
 
     def is_stack(self, kind: str) -> bool:
-        """Whether a class is a stack: by what it extends, or by its name where its source is elsewhere."""
+        """Whether a class is a stack: by what it extends, or by its name where its source is
+        elsewhere.
+        """
         return self._extends(kind, "Stack", set())
 
     def _extends(self, kind: str, root: str, seen: set[str]) -> bool:
@@ -107,11 +125,18 @@ class Program:
         if not self.is_stack(made.class_name) or (not known and not plain(made.name)):
             return
         name, sure = plain(made.name) or made.class_name, bool(plain(made.name))
-        one = Deployed(name, sure, made.class_name, made, maker, self.homes.get(made.class_name, maker))
+        one = Deployed(
+            name, sure, made.class_name, made, maker, self.homes.get(made.class_name, maker)
+        )
         if not (made.inside and made.within):
             yield one
         elif self._extends(made.within, "Stage", set()):
-            stages = [plain(stage.name) for file in self.files for stage in file.made if stage.class_name == made.within]
+            stages = [
+                plain(stage.name)
+                for file in self.files
+                for stage in file.made
+                if stage.class_name == made.within
+            ]
             yield from (replace(one, name=f"{stage}-{name}") for stage in stages if stage)
             yield from [] if any(stages) else [replace(one, sure=False)]
         else:
@@ -133,8 +158,12 @@ def looks_like_containers(name: str) -> bool:
     return bool(_NAMED_FOR_CONTAINERS.search(name))
 
 
-def one_for_all_stages(stacks: Sequence[Deployed]) -> tuple[list[Deployed], dict[str, dict[str, str]]]:
-    """`Api-dev` and `Api-prod` of one class are one stack, `Api-{stage}`, in two environments: environment -> its variables."""
+def one_for_all_stages(
+    stacks: Sequence[Deployed],
+) -> tuple[list[Deployed], dict[str, dict[str, str]]]:
+    """`Api-dev` and `Api-prod` of one class are one stack, `Api-{stage}`, in two environments:
+    environment -> its variables.
+    """
     groups: dict[tuple[str, str], dict[str, Deployed]] = {}
     for one in stacks:
         words = _STAGE.findall(one.name)
@@ -142,7 +171,9 @@ def one_for_all_stages(stacks: Sequence[Deployed]) -> tuple[list[Deployed], dict
             groups.setdefault((one.class_name, _STAGE.sub("{stage}", one.name)), {})[words[0]] = one
     merged = {key: group for key, group in groups.items() if len(group) > 1}
     spelt = {word for group in merged.values() for word in group}
-    if len({word.lower() for word in spelt}) < len(spelt):  # `Dev` here and `dev` there: one variable cannot be both
+    if len({word.lower() for word in spelt}) < len(
+        spelt
+    ):  # `Dev` here and `dev` there: one variable cannot be both
         return list(stacks), {}
     names = {one.name: name for (_, name), group in merged.items() for one in group.values()}
     found: dict[str, Deployed] = {}

@@ -29,11 +29,24 @@ DEEPEST = 40
 _Find = Callable[[ast.expr, int], str | None]
 
 _LOOKUPS = {"try_get_context", "get_context", "getenv", "get"}
-_SAME_PATH = {"str", "Path", "PurePath", "abspath", "realpath", "normpath", "fspath", "resolve", "absolute", "as_posix"}
+_SAME_PATH = {
+    "str",
+    "Path",
+    "PurePath",
+    "abspath",
+    "realpath",
+    "normpath",
+    "fspath",
+    "resolve",
+    "absolute",
+    "as_posix",
+}
 
 
 def read_python(path: str, text: str, folder: str) -> CodeFile:
-    """What the file says, for an app whose cdk.json is in `folder`. Raises ValueError if it is not Python."""
+    """What the file says, for an app whose cdk.json is in `folder`. Raises ValueError if it is not
+    Python.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -48,19 +61,32 @@ class _Reader:
         self.path, self.folder = path, folder
         self.nodes = list(_in_classes(tree))
         self.values = _Values(path, folder, [node for node, _ in self.nodes])
-        self.variables = {id(value): name for node, _ in self.nodes for name, value in _assigned(node)}
+        self.variables = {
+            id(value): name for node, _ in self.nodes for name, value in _assigned(node)
+        }
 
     def read(self) -> CodeFile:
         calls = [(node, within) for node, within in self.nodes if isinstance(node, ast.Call)]
         names: dict[str, set[str]] = {}
         for call, within in calls:
             names.setdefault(within, set()).add(_last_name(call.func))
-        few = [(call, within, {one.arg: one.value for one in call.keywords if one.arg}) for call, within in calls[:MOST_NAMED]]
+        few = [
+            (call, within, {one.arg: one.value for one in call.keywords if one.arg})
+            for call, within in calls[:MOST_NAMED]
+        ]
         return CodeFile(
             self.path,
-            bases={node.name: tuple(map(_last_name, node.bases)) for node, _ in self.nodes if isinstance(node, ast.ClassDef)},
+            bases={
+                node.name: tuple(map(_last_name, node.bases))
+                for node, _ in self.nodes
+                if isinstance(node, ast.ClassDef)
+            },
             calls={within: frozenset(found) for within, found in names.items()},
-            made=tuple(self._made(*one) for one in few if (one[0].args or "scope" in one[2]) and _last_name(one[0].func)[:1].isupper()),
+            made=tuple(
+                self._made(*one)
+                for one in few
+                if (one[0].args or "scope" in one[2]) and _last_name(one[0].func)[:1].isupper()
+            ),
             assets=tuple(asset for one in few for asset in self._assets(*one)),
             imports=frozenset(name for node, _ in self.nodes for name in _imported(node)),
             values=tuple(value for one in few for value in self._named(*one)),
@@ -72,9 +98,18 @@ class _Reader:
 
     def _made(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Made:
         positional = dict(zip(("scope", "id"), call.args, strict=False))
-        name = given.get("stack_name") or positional.get("id") or given.get("construct_id") or given.get("id")
+        name = (
+            given.get("stack_name")
+            or positional.get("id")
+            or given.get("construct_id")
+            or given.get("id")
+        )
         inner = [node for one in (*call.args, *given.values()) for node in ast.walk(one)]
-        own = (node.attr for node in inner if isinstance(node, ast.Attribute) and _last_name(node.value) == "self")
+        own = (
+            node.attr
+            for node in inner
+            if isinstance(node, ast.Attribute) and _last_name(node.value) == "self"
+        )
         return Made(
             _last_name(call.func),
             self.values.text(name) if name else None,
@@ -102,8 +137,12 @@ class _Reader:
         raw = self.values.path(value) if value is not None else None
         return None if raw is None else from_root(raw, self.folder)
 
-    def _named(self, call: ast.Call, within: str, given: dict[str, ast.expr]) -> Iterator[tuple[str, str, str]]:
-        named = [(STACK_VALUES[name], value) for name, value in given.items() if name in STACK_VALUES]
+    def _named(
+        self, call: ast.Call, within: str, given: dict[str, ast.expr]
+    ) -> Iterator[tuple[str, str, str]]:
+        named = [
+            (STACK_VALUES[name], value) for name, value in given.items() if name in STACK_VALUES
+        ]
         if _last_name(call.func) in REPOSITORY_LOOKUPS and len(call.args) > 2:
             named.append(("repository", call.args[2]))
         for word, value in named:
@@ -113,7 +152,9 @@ class _Reader:
 
 
 class _Values:
-    """What an expression comes to, as far as this file tells. A name that is assigned more than once is not followed."""
+    """What an expression comes to, as far as this file tells. A name that is assigned more than
+    once is not followed.
+    """
 
     def __init__(self, path: str, folder: str, nodes: list[ast.AST]) -> None:
         self.file, self.folder = f"/{path}", folder
@@ -126,12 +167,16 @@ class _Values:
         self._paths: dict[str, str | None] = {}
 
     def text(self, node: ast.expr, depth: int = 0) -> str | None:
-        """A string with `{name}` for what is only known when the app runs; None where not even that can be said."""
+        """A string with `{name}` for what is only known when the app runs; None where not even that
+        can be said.
+        """
         found = self._text(node, depth) if depth < DEEPEST else None
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
     def path(self, node: ast.expr, depth: int = 0) -> str | None:
-        """A path: from `/`, which is the repository's root, where `__file__` is part of it, else as written."""
+        """A path: from `/`, which is the repository's root, where `__file__` is part of it, else as
+        written.
+        """
         found = self._path(node, depth) if depth < DEEPEST else None
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
@@ -156,12 +201,16 @@ class _Values:
                 return _variable(name)
             case ast.Call(func=ast.Name(id="str"), args=[value]):
                 return self.text(value, depth + 1)
-            case ast.Call(args=[ast.Constant(value=str() as name), *others]) if _last_name(node.func) in _LOOKUPS:
+            case ast.Call(args=[ast.Constant(value=str() as name), *others]) if (
+                _last_name(node.func) in _LOOKUPS
+            ):
                 return self._with_default(_variable(name), others[-1] if others else None)
         return None
 
     def _with_default(self, found: str | None, other: ast.expr | None) -> str | None:
-        """What was found, remembering what it is where the environment or the context does not say."""
+        """What was found, remembering what it is where the environment or the context does not
+        say.
+        """
         hole = VARIABLE.fullmatch(found or "")
         if hole and isinstance(other, ast.Constant) and isinstance(other.value, str):
             self.defaults.setdefault(hole[1], other.value)
@@ -185,7 +234,10 @@ class _Values:
                 return self._joined([left, right], depth)
             case ast.Attribute(value=value, attr="parent"):
                 return self._above(value, 1, depth)
-            case ast.Subscript(value=ast.Attribute(value=value, attr="parents"), slice=ast.Constant(value=int() as levels)):
+            case ast.Subscript(
+                value=ast.Attribute(value=value, attr="parents"),
+                slice=ast.Constant(value=int() as levels),
+            ):
                 return self._above(value, levels + 1, depth)
             case ast.Call(func=func, args=args):
                 return self._called(func, args, depth)
@@ -216,9 +268,13 @@ class _Values:
             found = dirname(found) if found is not None else None
         return found
 
-    def _remembered(self, memory: dict[str, str | None], name: str, depth: int, find: _Find) -> str | None:
+    def _remembered(
+        self, memory: dict[str, str | None], name: str, depth: int, find: _Find
+    ) -> str | None:
         if name not in memory:
-            memory[name] = None  # while it is looked for: a name that stands for itself is not known
+            memory[name] = (
+                None  # while it is looked for: a name that stands for itself is not known
+            )
             value = self.assigned.get(name)
             memory[name] = find(value, depth + 1) if value is not None else None
         return memory[name]
@@ -235,21 +291,38 @@ def _in_classes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AnnAssign)
+        else []
+    )
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
     for target in targets:
         if value is not None and isinstance(target, ast.Name | ast.Attribute):
             yield _last_name(target), value
 
 
-def _literals(calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str) -> frozenset[str]:
+def _literals(
+    calls: list[tuple[ast.Call, str, dict[str, ast.expr]]], argument: str
+) -> frozenset[str]:
     """The values of an argument; one that is computed counts as an empty one."""
     given = (one[argument] for _, _, one in calls if argument in one)
-    return frozenset(one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else "" for one in given)
+    return frozenset(
+        one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else ""
+        for one in given
+    )
 
 
 def _last_name(node: ast.AST | None) -> str:
-    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return (
+        node.id
+        if isinstance(node, ast.Name)
+        else node.attr
+        if isinstance(node, ast.Attribute)
+        else ""
+    )
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
@@ -285,7 +358,14 @@ def read_python_loosely(path: str, text: str) -> CodeFile:
     made = []
     for found in islice(_LOOSE_CALL.finditer(text), MOST_NAMED):
         name = plain(next(one for one in found.groups()[2:] if one))
-        within = max((one for one in classes if one[0] < found.start()), default=(0, "", ""))[1] if found[2] == "self" else ""
+        within = (
+            max((one for one in classes if one[0] < found.start()), default=(0, "", ""))[1]
+            if found[2] == "self"
+            else ""
+        )
         made.append(Made(found[1], name, "", frozenset(), within, found[2] == "self"))
-    bases = {name: tuple(one.strip().rpartition(".")[2] for one in listed.split(",")) for _, name, listed in classes}
+    bases = {
+        name: tuple(one.strip().rpartition(".")[2] for one in listed.split(","))
+        for _, name, listed in classes
+    }
     return CodeFile(path, bases=bases, made=tuple(made))

@@ -1,4 +1,6 @@
-"""Reads a TypeScript or JavaScript file of a CDK app, by its brackets and a few linear regular expressions. Nothing is run."""
+"""Reads a TypeScript or JavaScript file of a CDK app, by its brackets and a few linear regular
+expressions. Nothing is run.
+"""
 
 import re
 from bisect import bisect_right
@@ -24,7 +26,9 @@ from toolkit.adopt.stacks.code import (
 DEEPEST = 40
 """How deep an expression is followed."""
 
-_QUOTED = r"{0}[^{0}\\\n]*(?:\\.[^{0}\\\n]*)*(?:{0}|(?=\n)|\\?\Z)"  # the end of the text ends a string, so that it never has to back off
+_QUOTED = (  # the end of the text ends a string, so that it never has to back off
+    r"{0}[^{0}\\\n]*(?:\\.[^{0}\\\n]*)*(?:{0}|(?=\n)|\\?\Z)"
+)
 _STRING = rf"""{_QUOTED.format("'")}|{_QUOTED.format('"')}|`[^`\\]*(?:\\.[^`\\]*)*(?:`|\\?\Z)"""
 _COMMENT = r"//[^\n]*|/\*(?:.*?\*/|.*\Z)"
 _SKIPPED = re.compile(f"({_COMMENT})|({_STRING})", re.DOTALL)
@@ -33,7 +37,9 @@ _NEW = re.compile(r"\bnew\s+(?:\w+\.)?(\w+)\s*\(")
 _HELD = re.compile(r"\b(\w+)\s*(?::[^=;\n]{1,100})?(?<![=!<>])=\s*\Z")
 _CONSTANT = re.compile(r"\b(?:const|let|var)\s+(\w+)\s*(?::[^=;\n]{1,100})?=(?!=)")
 _CALL = re.compile(rf"\b(\w+)\s*\.\s*({'|'.join((*ASSET_CALLS, *REPOSITORY_LOOKUPS))})\s*\(")
-_ARGUMENT = re.compile(rf"\b({'|'.join((*ASSET_ARGUMENTS, *STACK_VALUES, 'region', 'account'))})\s*:")
+_ARGUMENT = re.compile(
+    rf"\b({'|'.join((*ASSET_ARGUMENTS, *STACK_VALUES, 'region', 'account'))})\s*:"
+)
 _AFTER = re.compile(r"\b(\w+)\s*\.\s*addDependency\s*\(\s*(?:this\.)?(\w+)")
 _IMPORT = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]([^'"\n]{1,300})['"]""")
 _IMPORTED = re.compile(r"\bimport\s*(?:type\s*)?(?:\w+\s*,\s*)?\{([^{}]{0,2000})\}")
@@ -52,10 +58,14 @@ def read_script(path: str, text: str, folder: str) -> CodeFile:
 
 
 class _Outline:
-    """A text without comments, and with strings blanked in `bare` (same length): where each bracket closes, and its commas."""
+    """A text without comments, and with strings blanked in `bare` (same length): where each bracket
+    closes, and its commas.
+    """
 
     def __init__(self, text: str) -> None:
-        self.text = _SKIPPED.sub(lambda found: _blank(found[0]) if found[1] is not None else found[0], text)
+        self.text = _SKIPPED.sub(
+            lambda found: _blank(found[0]) if found[1] is not None else found[0], text
+        )
         self.bare = _SKIPPED.sub(lambda found: _blank(found[0]), text)
         self.close: dict[int, int] = {}
         self.commas: dict[int, list[int]] = {}
@@ -71,14 +81,18 @@ class _Outline:
                 self.close[waiting.pop()] = at
 
     def arguments(self, opening: int) -> list[str]:
-        """What stands between the brackets, split at its own commas; nothing if it is never closed."""
+        """What stands between the brackets, split at its own commas; nothing if it is never
+        closed.
+        """
         if opening not in self.close:
             return []
         bounds = [opening, *self.commas.get(opening, [])[:20], self.close[opening]]
         return [self.text[a + 1 : min(b, a + 2000)].strip() for a, b in pairwise(bounds)]
 
     def expression(self, at: int) -> str:
-        """The expression that starts at `at`, up to a comma, a semicolon, a closing bracket or the end of a line that ends it."""
+        """The expression that starts at `at`, up to a comma, a semicolon, a closing bracket or the
+        end of a line that ends it.
+        """
         end = at
         while end < min(len(self.bare), at + LONGEST_TEXT):
             char = self.bare[end]
@@ -92,7 +106,9 @@ class _Reader:
     def __init__(self, path: str, text: str, folder: str) -> None:
         self.path, self.folder = path, folder
         self.outline = _Outline(text)
-        self.classes = [(found.start(), found[1], found[2]) for found in _few(_CLASS, self.outline.bare)]
+        self.classes = [
+            (found.start(), found[1], found[2]) for found in _few(_CLASS, self.outline.bare)
+        ]
         self.starts = [start for start, _, _ in self.classes]
         self.ends = [self._end(start) for start in self.starts]
         self.lines = [found.start() for found in re.finditer("\n", text)]
@@ -132,7 +148,9 @@ class _Reader:
     def _made(self, found: re.Match[str]) -> Made:
         given = self.outline.arguments(found.end() - 1)
         named = re.search(r"\bstackName\s*:", given[2]) if len(given) > 2 else None
-        written = _upto_comma(given[2][named.end() :]) if named else given[1] if len(given) > 1 else None
+        written = (
+            _upto_comma(given[2][named.end() :]) if named else given[1] if len(given) > 1 else None
+        )
         before = _HELD.search(self.outline.bare, max(0, found.start() - 200), found.start())
         return Made(
             found[1],
@@ -147,26 +165,48 @@ class _Reader:
         for found in _few(_CALL, self.outline.bare):
             receiver, called = found[1], found[2]
             given = self.outline.arguments(found.end() - 1)
-            if called not in ASSET_CALLS or not given or (called == "asset" and receiver != "Source"):
+            if (
+                called not in ASSET_CALLS
+                or not given
+                or (called == "asset" and receiver != "Source")
+            ):
                 continue
             what = "image" if "Image" in receiver else ASSET_CALLS[called]
             yield self._asset(what, given[0], given[1:], found.start())
         for name, found in arguments:
             if name in ASSET_ARGUMENTS:
-                asset = self._asset(ASSET_ARGUMENTS[name], self.outline.expression(found.end()), [], found.start())
+                asset = self._asset(
+                    ASSET_ARGUMENTS[name], self.outline.expression(found.end()), [], found.start()
+                )
                 if asset.path is not None:
                     yield asset
 
     def _asset(self, what: str, value: str, options: list[str], at: int) -> Asset:
         raw = self.values.path(value)
-        file = re.search(r"""\bfile\s*:\s*['"`]([^'"`\n]{1,200})['"`]""", options[0]) if options else None
+        file = (
+            re.search(r"""\bfile\s*:\s*['"`]([^'"`\n]{1,200})['"`]""", options[0])
+            if options
+            else None
+        )
         path = None if raw is None else from_root(raw, self.folder)
-        return Asset(what, path, file[1] if file else None, self._within(at), bisect_right(self.lines, at) + 1)
+        return Asset(
+            what,
+            path,
+            file[1] if file else None,
+            self._within(at),
+            bisect_right(self.lines, at) + 1,
+        )
 
     def _named(self, arguments: list[tuple[str, re.Match[str]]]) -> Iterator[tuple[str, str, str]]:
-        written = [(STACK_VALUES[name], self.outline.expression(found.end()), found) for name, found in arguments if name in STACK_VALUES]
+        written = [
+            (STACK_VALUES[name], self.outline.expression(found.end()), found)
+            for name, found in arguments
+            if name in STACK_VALUES
+        ]
         for found in _few(_CALL, self.outline.bare):
-            given = self.outline.arguments(found.end() - 1) if found[2] in REPOSITORY_LOOKUPS else []
+            given = (
+                self.outline.arguments(found.end() - 1) if found[2] in REPOSITORY_LOOKUPS else []
+            )
             if len(given) > 2:
                 written.append(("repository", given[2], found))
         for word, value, found in written:
@@ -176,32 +216,52 @@ class _Reader:
 
     def _literals(self, arguments: list[tuple[str, re.Match[str]]], name: str) -> frozenset[str]:
         """The values of an argument; one that is computed counts as an empty one."""
-        written = (_LITERAL.fullmatch(self.outline.expression(found.end())) for argument, found in arguments if argument == name)
+        written = (
+            _LITERAL.fullmatch(self.outline.expression(found.end()))
+            for argument, found in arguments
+            if argument == name
+        )
         return frozenset(found[2] or "" if found else "" for found in written)
 
 
 class _Values:
-    """What an expression comes to, as far as this file tells. A name that is declared more than once is not followed."""
+    """What an expression comes to, as far as this file tells. A name that is declared more than
+    once is not followed.
+    """
 
     def __init__(self, path: str, folder: str, outline: _Outline) -> None:
         self.here, self.folder = folder_of(path), folder
         self.declared: dict[str, str | None] = {}
         for found in _few(_CONSTANT, outline.bare):
-            self.declared[found[1]] = None if found[1] in self.declared else outline.expression(found.end())
+            self.declared[found[1]] = (
+                None if found[1] in self.declared else outline.expression(found.end())
+            )
         self.defaults: dict[str, str] = {}
         self._texts: dict[str, str | None] = {}
         self._paths: dict[str, str | None] = {}
 
     def text(self, written: str, depth: int = 0) -> str | None:
-        """A string with `{name}` for what is only known when the app runs; None where not even that can be said."""
+        """A string with `{name}` for what is only known when the app runs; None where not even that
+        can be said.
+        """
         parts = _split(written) if depth < DEEPEST else []
-        found = self._piece(written.strip(), depth) if len(parts) == 1 else _together(parts, lambda one: self.text(one, depth + 1))
+        found = (
+            self._piece(written.strip(), depth)
+            if len(parts) == 1
+            else _together(parts, lambda one: self.text(one, depth + 1))
+        )
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
     def path(self, written: str, depth: int = 0) -> str | None:
-        """A path: from `/`, which is the repository's root, where `__dirname` is part of it, else as written."""
+        """A path: from `/`, which is the repository's root, where `__dirname` is part of it, else
+        as written.
+        """
         parts = _split(written) if depth < DEEPEST else []
-        found = self._step(written.strip(), depth) if len(parts) == 1 else _together(parts, lambda one: self.path(one, depth + 1))
+        found = (
+            self._step(written.strip(), depth)
+            if len(parts) == 1
+            else _together(parts, lambda one: self.path(one, depth + 1))
+        )
         return found if found is None or len(found) <= LONGEST_TEXT else None
 
     def _piece(self, written: str, depth: int) -> str | None:
@@ -218,11 +278,17 @@ class _Values:
         dotted = _DOTTED.fullmatch(written)
         if not dotted:
             return None
-        known = self._remembered(self._texts, dotted[1], depth, self.text) if dotted[1] == dotted[0] else None
+        known = (
+            self._remembered(self._texts, dotted[1], depth, self.text)
+            if dotted[1] == dotted[0]
+            else None
+        )
         return _variable(dotted[1]) if known is None else known
 
     def _with_default(self, options: list[str], depth: int) -> str | None:
-        """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context does not say."""
+        """The first of `a ?? b || 'c'`, remembering what it is where the environment or the context
+        does not say.
+        """
         found = self.text(options[0], depth + 1)
         hole, literal = VARIABLE.fullmatch(found or ""), _LITERAL.fullmatch(options[-1].strip())
         if hole and literal and literal[2]:
@@ -248,9 +314,17 @@ class _Values:
         found = [self.path(part, depth + 1) for part in parts if part]
         return None if None in found or not found else joined(*(one or "" for one in found))
 
-    def _remembered(self, memory: dict[str, str | None], name: str, depth: int, find: Callable[[str, int], str | None]) -> str | None:
+    def _remembered(
+        self,
+        memory: dict[str, str | None],
+        name: str,
+        depth: int,
+        find: Callable[[str, int], str | None],
+    ) -> str | None:
         if name not in memory:
-            memory[name] = None  # while it is looked for: a name that stands for itself is not known
+            memory[name] = (
+                None  # while it is looked for: a name that stands for itself is not known
+            )
             value = self.declared.get(name)
             memory[name] = find(value, depth + 1) if value else None
         return memory[name]

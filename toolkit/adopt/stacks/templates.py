@@ -21,7 +21,9 @@ from toolkit.adopt.tree import Tree
 
 _ENDINGS = (".yaml", ".yml", ".json", ".template")
 _LOOKS_RIGHT = re.compile(r"AWSTemplateFormatVersion|AWS::")
-_NOT_TEMPLATES = re.compile(r"(?:\A|/)(?:\.github|\.circleci|\.vscode)/|(?:package(?:-lock)?|tsconfig|cdk|cdk\.context)\.json\Z")
+_NOT_TEMPLATES = re.compile(
+    r"(?:\A|/)(?:\.github|\.circleci|\.vscode)/|(?:package(?:-lock)?|tsconfig|cdk|cdk\.context)\.json\Z"
+)
 _LOCAL_CODE = ("CodeUri", "ContentUri", "Code", "Content", "DefinitionUri")
 _NESTED = ("TemplateURL", "Location")
 _VALUES = {
@@ -30,13 +32,17 @@ _VALUES = {
     ("AWS::ECR::Repository", "RepositoryName"): "repository",
     ("AWS::S3::Bucket", "BucketName"): "bucket",
 }
-_PARAMETERS = re.compile(r"(?:\A|[._-])param(?:eter)?s?\.(?:json|ya?ml|toml|ini|env)\Z", re.IGNORECASE)
+_PARAMETERS = re.compile(
+    r"(?:\A|[._-])param(?:eter)?s?\.(?:json|ya?ml|toml|ini|env)\Z", re.IGNORECASE
+)
 _OF_PARAMETERS = {"param", "params", "parameter", "parameters"}
 _HOLE = re.compile(r"\$\{(\w+)\}")
 
 
 class Template(Struct, frozen=True):
-    """One template: its resources as type and properties, its parameters' defaults, and whether it is SAM's."""
+    """One template: its resources as type and properties, its parameters' defaults, and whether it
+    is SAM's.
+    """
 
     path: str
     serverless: bool
@@ -50,14 +56,27 @@ class Template(Struct, frozen=True):
 
 def templates(tree: Tree, names: Names) -> Part:
     """A stack for each template that no other one nests."""
-    read = {path: _template(path, tree.read(path) or "") for path in tree.candidates if _may_be(path)}
+    read = {
+        path: _template(path, tree.read(path) or "") for path in tree.candidates if _may_be(path)
+    }
     good = [one for one in read.values() if isinstance(one, Template)]
     nested = {inner for one in good for inner in _nested(tree, one)}
     single = len([one for one in good if one.path not in nested]) == 1
     outer = [one for one in good if one.path not in nested]
     called = _stack_names(tree, names.project, outer, single)
     parts = [_part(tree, names, one, good, called[one.path]) for one in outer]
-    return together((*parts, Part(found=tuple(f"{path}: could not be read ({one})" for path, one in read.items() if isinstance(one, str)))))
+    return together(
+        (
+            *parts,
+            Part(
+                found=tuple(
+                    f"{path}: could not be read ({one})"
+                    for path, one in read.items()
+                    if isinstance(one, str)
+                )
+            ),
+        )
+    )
 
 
 def _may_be(path: str) -> bool:
@@ -65,7 +84,9 @@ def _may_be(path: str) -> bool:
 
 
 def _template(path: str, text: str) -> Template | str | None:
-    """The template in a text; None if it is none, and what is wrong with it if it cannot be read."""
+    """The template in a text; None if it is none, and what is wrong with it if it cannot be
+    read.
+    """
     if not _LOOKS_RIGHT.search(text):
         return None
     try:
@@ -78,12 +99,18 @@ def _template(path: str, text: str) -> Template | str | None:
     listed = tuple(
         (kind, _mapping(one.get("Properties")), _mapping(one.get("Metadata")))
         for one in resources.values()
-        if isinstance(one, dict) and isinstance(kind := one.get("Type"), str) and kind.startswith(("AWS::", "Custom::", "Alexa::"))
+        if isinstance(one, dict)
+        and isinstance(kind := one.get("Type"), str)
+        and kind.startswith(("AWS::", "Custom::", "Alexa::"))
     )
     if not listed:
         return None
     parameters = _mapping(document.get("Parameters"))
-    defaults = {name: one["Default"] for name, one in parameters.items() if isinstance(one, dict) and isinstance(one.get("Default"), str)}
+    defaults = {
+        name: one["Default"]
+        for name, one in parameters.items()
+        if isinstance(one, dict) and isinstance(one.get("Default"), str)
+    }
     return Template(
         path,
         "AWS::Serverless" in str(document.get("Transform", ""))[:1000],
@@ -91,16 +118,26 @@ def _template(path: str, text: str) -> Template | str | None:
         frozenset(map(str, (*resources, *parameters))),
         defaults,
         _mapping(_mapping(document.get("Globals")).get("Function")),
-        tuple(sorted(str(name) for name, one in parameters.items() if isinstance(one, dict) and "Default" not in one)),
+        tuple(
+            sorted(
+                str(name)
+                for name, one in parameters.items()
+                if isinstance(one, dict) and "Default" not in one
+            )
+        ),
     )
 
 
 def _stack_names(tree: Tree, project: str, outer: list[Template], single: bool) -> dict[str, str]:
-    """What each template's stack is probably called. Those that would be called the same are called after their whole paths."""
+    """What each template's stack is probably called. Those that would be called the same are called
+    after their whole paths.
+    """
     found: dict[str, str] = {}
     for one in outer:
         word = _word(one)
-        found[one.path] = _configured_name(tree, one) or (project if single or not word else f"{project}-{word}")
+        found[one.path] = _configured_name(tree, one) or (
+            project if single or not word else f"{project}-{word}"
+        )
     several = {name for name, number in Counter(found.values()).items() if number > 1}
     for one in outer:
         if found[one.path] in several and _configured_name(tree, one) is None:
@@ -113,35 +150,77 @@ def _part(tree: Tree, names: Names, one: Template, every: list[Template], guess:
     word = _word(one)
     target = names.short(named or word or guess)
     inside = _with_nested(tree, one, every)
-    patterns = [pattern for part in inside for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))]
+    patterns = [
+        pattern
+        for part in inside
+        for pattern in (literal(part.path), *_parameters(tree, part, every), *_code(tree, part))
+    ]
     folders = sorted({folder for part in inside for folder in _folders(tree, part) if folder})
     tests = tuple(test for folder in folders for test in tests_in(tree, folder))
-    missing = tuple(f"{one.path} deploys {path}, which is not in git: which rule shall name its source?" for path in _missing(tree, one))
+    missing = tuple(
+        f"{one.path} deploys {path}, which is not in git: which rule shall name its source?"
+        for path in _missing(tree, one)
+    )
     kind = "a SAM template" if one.serverless else "a CloudFormation template"
     comment = (f"From {one.path}." + (" `sam build` comes first." if one.serverless else ""),)
     return Part(
         stacks=(
             Stack(
-                DraftTarget(target, "stack", {"stack": guess, "template": one.path}, comment=comment),
-                any(resource == "AWS::ECS::Service" for part in inside for resource, _, _ in part.resources),
+                DraftTarget(
+                    target, "stack", {"stack": guess, "template": one.path}, comment=comment
+                ),
+                any(
+                    resource == "AWS::ECS::Service"
+                    for part in inside
+                    for resource, _, _ in part.resources
+                ),
                 _values(inside),
             ),
         ),
-        targets=(DraftTarget(target, "stack", {"stack": guess, "template": one.path}, comment=comment),),
-        rules=(DraftRule(f"Stack {target}", (*simplest(patterns), *(f"!{test}" for test in tests)), (target,)),),
-        found=(f"{one.path}: {kind}; stack `{target}`", *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders)),
+        targets=(
+            DraftTarget(target, "stack", {"stack": guess, "template": one.path}, comment=comment),
+        ),
+        rules=(
+            DraftRule(
+                f"Stack {target}", (*simplest(patterns), *(f"!{test}" for test in tests)), (target,)
+            ),
+        ),
+        found=(
+            f"{one.path}: {kind}; stack `{target}`",
+            *(f"{one.path}: deploys {folder} with `{target}`" for folder in folders),
+        ),
         questions=(
-            *(() if named else (f"targets.{target}.stack: the name of the stack of {one.path} (drafted as `{guess}`)",)),
             *(
-                (f"targets.{target}.parameters: {one.path} needs values for {', '.join(one.required)}, which have no default",)
+                ()
+                if named
+                else (
+                    (
+                        f"targets.{target}.stack: the name of the stack of {one.path} (drafted as"
+                        f" `{guess}`)"
+                    ),
+                )
+            ),
+            *(
+                (
+                    (
+                        f"targets.{target}.parameters: {one.path} needs values for"
+                        f" {', '.join(one.required)}, which have no default"
+                    ),
+                )
                 if one.required
                 else ()
             ),
             *missing,
         ),
-        taken=frozenset((*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))),
+        taken=frozenset(
+            (*folders, *(dockerfile for part in inside for dockerfile in _dockerfiles(tree, part)))
+        ),
         tests=tests,
-        images=tuple(StackImage(path, dirname(path), (target,)) for part in inside for path in _dockerfiles(tree, part)),
+        images=tuple(
+            StackImage(path, dirname(path), (target,))
+            for part in inside
+            for path in _dockerfiles(tree, part)
+        ),
     )
 
 
@@ -152,14 +231,28 @@ def _configured_name(tree: Tree, one: Template) -> str | None:
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
     default = _mapping(config.get("default"))
-    found = (_mapping(_mapping(default.get(command)).get("parameters")).get("stack_name") for command in ("deploy", "global"))
-    return next((name for name in found if isinstance(name, str) and name and plain(name) and "{" not in name), None)
+    found = (
+        _mapping(_mapping(default.get(command)).get("parameters")).get("stack_name")
+        for command in ("deploy", "global")
+    )
+    return next(
+        (
+            name
+            for name in found
+            if isinstance(name, str) and name and plain(name) and "{" not in name
+        ),
+        None,
+    )
 
 
 def _word(one: Template) -> str:
     """What a template is called: after its file, or after its folder where that says nothing."""
     stem = basename(one.path).partition(".")[0]
-    return stem if stem not in ("template", "main", "stack", "cloudformation") else basename(dirname(one.path))
+    return (
+        stem
+        if stem not in ("template", "main", "stack", "cloudformation")
+        else basename(dirname(one.path))
+    )
 
 
 def _nested(tree: Tree, one: Template) -> Iterator[str]:
@@ -193,12 +286,18 @@ def _code(tree: Tree, one: Template) -> Iterator[str]:
 
 
 def _parameters(tree: Tree, one: Template, every: list[Template]) -> Iterator[str]:
-    """The files of parameters beside a template: those that are called like it, and those that are called like none of its neighbours."""
+    """The files of parameters beside a template: those that are called like it, and those that are
+    called like none of its neighbours.
+    """
     home = dirname(one.path)
-    stems = {basename(other.path).partition(".")[0] for other in every if dirname(other.path) == home}
+    stems = {
+        basename(other.path).partition(".")[0] for other in every if dirname(other.path) == home
+    }
     for path in tree.below(home):
         folder, _, rest = path[len(home) :].lstrip("/").rpartition("/")
-        if folder.split("/")[0].lower() not in _OF_PARAMETERS and (folder or not _PARAMETERS.search(rest)):
+        if folder.split("/")[0].lower() not in _OF_PARAMETERS and (
+            folder or not _PARAMETERS.search(rest)
+        ):
             continue
         called = [stem for stem in stems if re.match(rf"{re.escape(stem)}(?:[._-]|\Z)", rest)]
         if not called or max(called, key=len) == basename(one.path).partition(".")[0]:
@@ -211,7 +310,9 @@ def _folders(tree: Tree, one: Template) -> Iterator[str]:
 
 
 def _paths(tree: Tree, one: Template) -> Iterator[str]:
-    """The tracked files and folders that resources name; one that has to be built first counts as the folder above it."""
+    """The tracked files and folders that resources name; one that has to be built first counts as
+    the folder above it.
+    """
     for path in _named_paths(one):
         if path in tree or tree.is_folder(path):
             yield path
@@ -235,20 +336,36 @@ def _named_paths(one: Template) -> Iterator[str]:
         is_function = kind == "AWS::Serverless::Function"
         given = {**one.common, **properties} if is_function else properties
         if "InlineCode" not in given and not (is_function and given.get("PackageType") == "Image"):
-            yield from (path for key in _LOCAL_CODE if (path := _local(one, given.get(key))) is not None)
+            yield from (
+                path for key in _LOCAL_CODE if (path := _local(one, given.get(key))) is not None
+            )
 
 
 def _dockerfiles(tree: Tree, one: Template) -> Iterator[str]:
     """The Dockerfiles of functions that are images."""
     for _, _, metadata in one.resources:
-        folder, name = _local(one, metadata.get("DockerContext")), metadata.get("Dockerfile", "Dockerfile")
-        if folder is not None and isinstance(name, str) and (path := normpath(joined(folder, name))) in tree:
+        folder, name = (
+            _local(one, metadata.get("DockerContext")),
+            metadata.get("Dockerfile", "Dockerfile"),
+        )
+        if (
+            folder is not None
+            and isinstance(name, str)
+            and (path := normpath(joined(folder, name))) in tree
+        ):
             yield path
 
 
 def _local(one: Template, value: object) -> str | None:
     """A path of this repository that a property names, relative to its template."""
-    if not isinstance(value, str) or not value or "://" in value or "${" in value or len(value) > 400 or value in one.names:
+    if (
+        not isinstance(value, str)
+        or not value
+        or "://" in value
+        or "${" in value
+        or len(value) > 400
+        or value in one.names
+    ):
         return None
     path = normpath(joined(dirname(one.path), value))
     if path.startswith("/") or path.split("/")[0] == "..":

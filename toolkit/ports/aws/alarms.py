@@ -18,8 +18,9 @@ _SCALING = ":scalingPolicy:"
 class Alarm(Struct, frozen=True):
     """An alarm. `state` is OK, ALARM or INSUFFICIENT_DATA, `since` when it came to be that.
 
-    `dimensions` are those of all its metrics together; `metrics` has them one by one, for two metrics may differ in one. A composite
-    alarm has none. `scales` says that all it does is to call for more or fewer tasks: it rings in the best of times.
+    `dimensions` are those of all its metrics together; `metrics` has them one by one, for two
+    metrics may differ in one. A composite alarm has none. `scales` says that all it does is to call
+    for more or fewer tasks: it rings in the best of times.
     """
 
     name: str
@@ -36,13 +37,19 @@ class Alarm(Struct, frozen=True):
 
 
 def in_alarm(aws: Aws) -> list[Alarm]:
-    """All alarms of the region that ring. All who ask at one moment cost one call (a page). Raises CloudError."""
-    found: list[Alarm] = aws.gathered((_CALL, "ALARM"), "ALARM", NAMES_A_CALL, lambda _: {"ALARM": _read(aws, StateValue="ALARM")})
+    """All alarms of the region that ring. All who ask at one moment cost one call (a page). Raises
+    CloudError.
+    """
+    found: list[Alarm] = aws.gathered(
+        (_CALL, "ALARM"), "ALARM", NAMES_A_CALL, lambda _: {"ALARM": _read(aws, StateValue="ALARM")}
+    )
     return found
 
 
 def named(aws: Aws, names: Sequence[str]) -> dict[str, Alarm]:
-    """The alarms of these names, without those that are not there. A hundred names at one moment are one call. Raises CloudError."""
+    """The alarms of these names, without those that are not there. A hundred names at one moment
+    are one call. Raises CloudError.
+    """
     wanted = sorted(set(names))
 
     def read(keys: Sequence[str]) -> Mapping[str, Alarm]:
@@ -56,21 +63,45 @@ def _read(aws: Aws, **params: Any) -> list[Alarm]:
     found: list[Alarm] = []
     token: dict[str, str] = {}
     while True:
-        answer = aws.read("cloudwatch", "describe_alarms", AlarmTypes=list(_TYPES), MaxRecords=NAMES_A_CALL, **params, **token)
-        found += [_alarm(one) for kind in ("MetricAlarms", "CompositeAlarms") for one in answer.get(kind) or ()]
+        answer = aws.read(
+            "cloudwatch",
+            "describe_alarms",
+            AlarmTypes=list(_TYPES),
+            MaxRecords=NAMES_A_CALL,
+            **params,
+            **token,
+        )
+        found += [
+            _alarm(one)
+            for kind in ("MetricAlarms", "CompositeAlarms")
+            for one in answer.get(kind) or ()
+        ]
         if not answer.get("NextToken"):
             return found
         token = {"NextToken": answer["NextToken"]}
 
 
 def _alarm(found: Mapping[str, Any]) -> Alarm:
-    metrics = [found, *((one.get("MetricStat") or {}).get("Metric") or {} for one in found.get("Metrics") or ())]
-    each = tuple({str(part["Name"]): str(part["Value"]) for part in one["Dimensions"]} for one in metrics if one.get("Dimensions"))
+    metrics = [
+        found,
+        *((one.get("MetricStat") or {}).get("Metric") or {} for one in found.get("Metrics") or ()),
+    ]
+    each = tuple(
+        {str(part["Name"]): str(part["Value"]) for part in one["Dimensions"]}
+        for one in metrics
+        if one.get("Dimensions")
+    )
     merged = {name: value for one in reversed(each) for name, value in one.items()}
     actions = found.get("AlarmActions") or ()
-    when: datetime | None = found.get("StateTransitionedTimestamp") or found.get("StateUpdatedTimestamp")
+    when: datetime | None = found.get("StateTransitionedTimestamp") or found.get(
+        "StateUpdatedTimestamp"
+    )
     return Alarm(
-        str(found["AlarmName"]), str(found.get("StateValue", "")), " ".join(str(found.get("StateReason") or "").split()),
-        when.astimezone(UTC).isoformat() if when is not None else None, merged, each,
+        str(found["AlarmName"]),
+        str(found.get("StateValue", "")),
+        " ".join(str(found.get("StateReason") or "").split()),
+        when.astimezone(UTC).isoformat() if when is not None else None,
+        merged,
+        each,
         bool(actions) and all(_SCALING in str(one) for one in actions),
-    )  # fmt: skip
+    )

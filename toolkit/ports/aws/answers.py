@@ -1,7 +1,8 @@
-"""What AWS answers, held against its own models: what is missing or of another type is unknown, and never read as something else.
+"""What AWS answers, held against its own models: what is missing or of another type is unknown, and
+never read as something else.
 
-An emulator, a proxy or a service that is not well may answer anything. botocore lets most of it through: a text where a list is wanted
-becomes a list of letters, and null is simply not there.
+An emulator, a proxy or a service that is not well may answer anything. botocore lets most of it
+through: a text where a list is wanted becomes a list of letters, and null is simply not there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,27 +22,56 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
         "services[].deployments[].runningCount",
     ),
     "ecs:DescribeTasks": ("tasks[].taskArn", "tasks[].lastStatus"),
-    "ecs:DescribeServiceDeployments": ("serviceDeployments[].serviceDeploymentArn", "serviceDeployments[].status"),
-    "ecs:ListServiceDeployments": ("serviceDeployments[].serviceDeploymentArn", "serviceDeployments[].status"),
+    "ecs:DescribeServiceDeployments": (
+        "serviceDeployments[].serviceDeploymentArn",
+        "serviceDeployments[].status",
+    ),
+    "ecs:ListServiceDeployments": (
+        "serviceDeployments[].serviceDeploymentArn",
+        "serviceDeployments[].status",
+    ),
     "cloudformation:DescribeStacks": ("Stacks[].StackName", "Stacks[].StackStatus"),
     "cloudformation:DescribeChangeSet": ("Status",),
-    "cloudformation:DescribeStackResources": ("StackResources[].LogicalResourceId", "StackResources[].ResourceStatus"),
+    "cloudformation:DescribeStackResources": (
+        "StackResources[].LogicalResourceId",
+        "StackResources[].ResourceStatus",
+    ),
     "cloudformation:GetTemplate": ("TemplateBody",),
     "cloudwatch:DescribeAlarms": ("MetricAlarms[].AlarmName", "MetricAlarms[].StateValue"),
     "lambda:GetFunctionConfiguration": ("Version",),
     "elbv2:DescribeTargetHealth": ("TargetHealthDescriptions[].TargetHealth.State",),
 }
-"""What an answer has to say so that "0 of 0", "not there" and "nothing rings" are what AWS says, and not what it left out."""
+"""What an answer has to say so that "0 of 0", "not there" and "nothing rings" are what AWS says,
+and not what it left out.
+"""
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    "structure": (dict,), "map": (dict,), "list": (list,), "string": (str,), "character": (str,), "boolean": (bool,),
-    "integer": (int,), "long": (int,), "float": (int, float, str), "double": (int, float, str), "blob": (str, bytes),
+    "structure": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "string": (str,),
+    "character": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float, str),
+    "double": (int, float, str),
+    "blob": (str, bytes),
     "timestamp": (int, float, str),
-}  # fmt: skip
-_WORDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+}
+_WORDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
 
 
 class Answer(dict[str, Any]):
-    """A part of an answer. What is not in it and is asked for by name is an answer that was not expected. Raises Unexpected then."""
+    """A part of an answer. What is not in it and is asked for by name is an answer that was not
+    expected. Raises Unexpected then.
+    """
 
     __slots__ = ("call", "path")
 
@@ -59,7 +89,9 @@ class Answer(dict[str, Any]):
 def read(found: Any, call: str, path: str = "") -> Any:
     """An answer of which every part is an `Answer`."""
     if isinstance(found, dict):
-        return Answer({name: read(value, call, f"{path}{name}.") for name, value in found.items()}, call, path)
+        return Answer(
+            {name: read(value, call, f"{path}{name}.") for name, value in found.items()}, call, path
+        )
     if isinstance(found, list):
         return [read(value, call, f"{path[:-1]}[{at}].") for at, value in enumerate(found)]
     return found
@@ -69,13 +101,21 @@ def wrong(shape: Any, found: Any, path: str = "") -> str:
     """What is wrong with a JSON answer by botocore's model of it, empty if nothing is."""
     kind: str = shape.type_name
     if not _fits(kind, found):
-        return "" if getattr(shape, "is_document_type", False) else f"{path[:-1] or 'it'} is {_said(found)}, not {_WORDS[_TYPES[kind][0]]}"
+        return (
+            ""
+            if getattr(shape, "is_document_type", False)
+            else f"{path[:-1] or 'it'} is {_said(found)}, not {_WORDS[_TYPES[kind][0]]}"
+        )
     if kind == "structure":
         return _wrong_member(shape, found, path)
     if kind == "list":
         parts = (wrong(shape.member, one, f"{path[:-1]}[{at}].") for at, one in enumerate(found))
     elif kind == "map":
-        parts = (wrong(shape.value, one, f"{path}{name}.") for name, one in found.items() if one is not None)
+        parts = (
+            wrong(shape.value, one, f"{path}{name}.")
+            for name, one in found.items()
+            if one is not None
+        )
     else:
         return ""
     return next((said for said in parts if said), "")
@@ -86,7 +126,9 @@ def _fits(kind: str, found: Any) -> bool:
         return True
     if isinstance(found, bool):
         return kind == "boolean"
-    return isinstance(found, _TYPES[kind]) or (kind in ("integer", "long") and isinstance(found, float) and found.is_integer())
+    return isinstance(found, _TYPES[kind]) or (
+        kind in ("integer", "long") and isinstance(found, float) and found.is_integer()
+    )
 
 
 def _wrong_member(shape: Any, value: Mapping[str, Any], path: str) -> str:
@@ -115,7 +157,9 @@ def impossible(found: Any, path: str = "") -> str:
 
 
 def lacking(found: Mapping[str, Any], call: str) -> str:
-    """The first thing that an answer to this call has to say, and does not; empty if it says all."""
+    """The first thing that an answer to this call has to say, and does not; empty if it says
+    all.
+    """
     for needed in NEEDED.get(call, ()):
         if missing := next(_lacking(found, needed.split("."), ""), ""):
             return missing

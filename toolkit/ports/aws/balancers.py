@@ -8,7 +8,9 @@ from toolkit.ports.aws.ecs import part
 
 
 class Health(Struct, frozen=True):
-    """What a target group says of one target. `state` is initial, healthy, unhealthy, draining, unused or unavailable."""
+    """What a target group says of one target. `state` is initial, healthy, unhealthy, draining,
+    unused or unavailable.
+    """
 
     id: str
     port: int
@@ -33,8 +35,11 @@ def health(aws: Aws, group: str) -> list[Health]:
     found = part(answer, "TargetHealthDescriptions", "elasticloadbalancing:DescribeTargetHealth")
     return [
         Health(
-            one["Target"]["Id"], int(one["Target"].get("Port", 0)), one["TargetHealth"]["State"],
-            one["TargetHealth"].get("Reason", ""), one["TargetHealth"].get("Description", ""),
+            one["Target"]["Id"],
+            int(one["Target"].get("Port", 0)),
+            one["TargetHealth"]["State"],
+            one["TargetHealth"].get("Reason", ""),
+            one["TargetHealth"].get("Description", ""),
         )
         for one in found
-    ]  # fmt: skip
+    ]

@@ -1,7 +1,8 @@
 """One account and region of AWS: calls with bounded time and attempts, and errors in our own terms.
 
-Reads and calls that carry a token of ours are tried up to five times. A write without a token is tried once: whether a lost answer
-stood for an effect is for the kind's `observe` to find out, never for a retry.
+Reads and calls that carry a token of ours are tried up to five times. A write without a token is
+tried once: whether a lost answer stood for an effect is for the kind's `observe` to find out, never
+for a retry.
 """
 
 import json
@@ -27,45 +28,82 @@ Found = TypeVar("Found")
 CONNECT_S, READ_S = 5, 20
 """How long a connection may take to be made, and how long it may be silent."""
 CALL_S = 60.0
-"""How long a call may take with all its attempts: an answer that comes byte by byte is never silent."""
+"""How long a call may take with all its attempts: an answer that comes byte by byte is never
+silent.
+"""
 LEAST_RATE = 50_000
 """Bytes a second that an upload or a download may take besides."""
 ATTEMPTS = 5
 POOL = 64
 WINDOW_S, WINDOWS = 0.02, 8
-"""Equal reads wait for each other, so that they become one call: as long as another one comes within this time, but no longer than so
-many times that."""
+"""Equal reads wait for each other, so that they become one call: as long as another one comes
+within this time, but no longer than so many times that.
+"""
 COMING_S = 1.0
 """How long they wait at most while it is known that more are coming."""
 
-_THROTTLING = frozenset((
-    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequestsException",
-    "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete",
-    "EC2ThrottledException", "ProvisionedThroughputExceededException", "TransactionInProgressException",
-))  # fmt: skip
-_EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"))
+_THROTTLING = frozenset(
+    (
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "SlowDown",
+        "PriorRequestNotComplete",
+        "EC2ThrottledException",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+    )
+)
+_EXPIRED = frozenset(
+    ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
+)
 _NO_KEY = "it does not know the access key or the session token"
 _NOT_A_PAIR = "the secret access key does not belong to the access key"
 _UNKNOWN = {
-    "InvalidClientTokenId": _NO_KEY, "UnrecognizedClientException": _NO_KEY, "InvalidAccessKeyId": _NO_KEY,
-    "SignatureDoesNotMatch": _NOT_A_PAIR, "InvalidSignatureException": _NOT_A_PAIR, "IncompleteSignature": _NOT_A_PAIR,
-    "MissingAuthenticationToken": "they are missing", "MissingAuthenticationTokenException": "they are missing",
-    "OptInRequired": "the account has not opted in to this service or region", "AuthFailure": "",
-}  # fmt: skip
+    "InvalidClientTokenId": _NO_KEY,
+    "UnrecognizedClientException": _NO_KEY,
+    "InvalidAccessKeyId": _NO_KEY,
+    "SignatureDoesNotMatch": _NOT_A_PAIR,
+    "InvalidSignatureException": _NOT_A_PAIR,
+    "IncompleteSignature": _NOT_A_PAIR,
+    "MissingAuthenticationToken": "they are missing",
+    "MissingAuthenticationTokenException": "they are missing",
+    "OptInRequired": "the account has not opted in to this service or region",
+    "AuthFailure": "",
+}
 """What is wrong with the credentials, in our words where AWS's do not help."""
 _CLOCK = re.compile("Signature (expired|not yet current): ")
-_DENIED = frozenset(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "Forbidden", "403"))
+_DENIED = frozenset(
+    (
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "UnauthorizedException",
+        "Forbidden",
+        "403",
+    )
+)
 _OF_A_POLICY = re.compile(r"explicit deny in an? (?P<policy>[a-z -]+ policy)")
 _ADDRESS = re.compile(r"(https?://[^\s?]+)\?\S*")
 _BARE = r"\1"
 """An address without what follows the question mark: signatures."""
-_WHO_WHAT = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
+_WHO_WHAT = re.compile(
+    r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?"
+)
 
 
 class Aws:
     """The calls of one profile and region. Safe to use from several threads."""
 
-    def __init__(self, profile: str | None = None, region: str | None = None, person: "Person | None" = None) -> None:
+    def __init__(
+        self, profile: str | None = None, region: str | None = None, person: "Person | None" = None
+    ) -> None:
         """`person`: whoever can be asked for an MFA code."""
         self.profile, self.region = profile, region
         self._person = person or Person()
@@ -74,17 +112,26 @@ class Aws:
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
         self._gathered: dict[Hashable, _Gathering] = {}
-        self._coming, self._counting = 0, Lock()  # not the other lock: it is held while a program gives credentials
+        self._coming, self._counting = (
+            0,
+            Lock(),
+        )  # not the other lock: it is held while a program gives credentials
 
     def read(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """An answer of AWS. Raises CloudError."""
         return self._call(service, operation, params, once=False)
 
-    def write(self, service: str, operation: str, /, tokened: bool = False, **params: Any) -> dict[str, Any]:
-        """Change something. `tokened` says that the parameters make a repetition harmless. Raises CloudError."""
+    def write(
+        self, service: str, operation: str, /, tokened: bool = False, **params: Any
+    ) -> dict[str, Any]:
+        """Change something. `tokened` says that the parameters make a repetition harmless. Raises
+        CloudError.
+        """
         return self._call(service, operation, params, once=not tokened)
 
-    def streamed(self, service: str, operation: str, most: int, /, **params: Any) -> tuple[dict[str, Any], bytes]:
+    def streamed(
+        self, service: str, operation: str, most: int, /, **params: Any
+    ) -> tuple[dict[str, Any], bytes]:
         """An answer, and the first `most` bytes of its body. Raises CloudError."""
         answer = self._call(service, operation, params, once=False)
         body = answer["Body"]
@@ -95,7 +142,9 @@ class Aws:
         finally:
             body.close()
 
-    def pages(self, service: str, operation: str, key: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+    def pages(
+        self, service: str, operation: str, key: str, /, **params: Any
+    ) -> Iterator[dict[str, Any]]:
         """The items under `key` of all pages, fetched as they are asked for. Raises CloudError."""
         client = self._client(service, once=False)
         try:
@@ -103,22 +152,37 @@ class Aws:
             while (page := _within(CALL_S, lambda: next(found, None))) is not None:
                 page = _checked(page, service, operation)
                 if key not in page and service != "s3":  # S3 leaves out what is empty
-                    raise errors.Unexpected(call=f"{service}:{_camel(operation)}", reason=f"{key} is missing")
+                    raise errors.Unexpected(
+                        call=f"{service}:{_camel(operation)}", reason=f"{key} is missing"
+                    )
                 yield from page.get(key) or ()
         except GeneratorExit:
             raise
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
 
-    def gathered(self, group: Hashable, key: str, most: int, read: Callable[[Sequence[str]], Mapping[str, Any]], windows: int = 1) -> Any:
-        """What `read` says of one key, None if it leaves it out: calls at the same moment are made as one, of at most `most` keys.
+    def gathered(
+        self,
+        group: Hashable,
+        key: str,
+        most: int,
+        read: Callable[[Sequence[str]], Mapping[str, Any]],
+        windows: int = 1,
+    ) -> Any:
+        """What `read` says of one key, None if it leaves it out: calls at the same moment are made
+        as one, of at most `most` keys.
 
         Where they come after other answers, the moment is `windows` times as long.
         """
         return self.gathered_all(group, (key,), most, read, windows)[key]
 
     def gathered_all(
-        self, group: Hashable, keys: Sequence[str], most: int, read: Callable[[Sequence[str]], Mapping[str, Any]], windows: int = 1
+        self,
+        group: Hashable,
+        keys: Sequence[str],
+        most: int,
+        read: Callable[[Sequence[str]], Mapping[str, Any]],
+        windows: int = 1,
     ) -> dict[str, Any]:
         """The same for several keys, which are asked for at one moment."""
         joined: list[tuple[str, _Gathering]] = []
@@ -140,7 +204,9 @@ class Aws:
 
     @contextmanager
     def more_coming(self) -> Iterator[None]:
-        """While it lasts, reads that are gathered wait for those that are still to come: a slow machine starts them late."""
+        """While it lasts, reads that are gathered wait for those that are still to come: a slow
+        machine starts them late.
+        """
         with self._counting:
             self._coming += 1
         try:
@@ -150,7 +216,9 @@ class Aws:
                 self._coming -= 1
 
     def warm(self, *services: str) -> None:
-        """Make clients before they are needed: reading a service's model takes longer than a call."""
+        """Make clients before they are needed: reading a service's model takes longer than a
+        call.
+        """
         for service in services:
             self._client(service, once=False)
 
@@ -160,7 +228,11 @@ class Aws:
 
     def members(self, service: str, operation: str) -> frozenset[str]:
         """The parameters that an operation takes, by the installed model."""
-        return frozenset(self._client(service, once=False).meta.service_model.operation_model(operation).input_shape.members)
+        return frozenset(
+            self._client(service, once=False)
+            .meta.service_model.operation_model(operation)
+            .input_shape.members
+        )
 
     def endpoint(self, service: str) -> str:
         """The address that calls go to."""
@@ -179,7 +251,8 @@ class Aws:
         return str(self.read("sts", "get_caller_identity")["Account"])
 
     def sign_in(self) -> None:
-        """Get credentials here and now, in this thread, so that whatever asks for a code can be answered; nothing where nobody is there.
+        """Get credentials here and now, in this thread, so that whatever asks for a code can be
+        answered; nothing where nobody is there.
 
         Raises CloudError.
         """
@@ -188,7 +261,9 @@ class Aws:
                 self._get_credentials()
 
     def expiry(self) -> float | None:
-        """In how many seconds the credentials end, None if they do not or do not say. Raises CloudError."""
+        """In how many seconds the credentials end, None if they do not or do not say. Raises
+        CloudError.
+        """
         self._sign_in()
         ends = getattr(self._sessions().get_credentials(), "_expiry_time", None)
         if ends is None:
@@ -198,9 +273,11 @@ class Aws:
         return float((ends - datetime.now(UTC)).total_seconds())
 
     def _sign_in(self) -> None:
-        """Have credentials, if there are any. Whoever asks for them at one moment shares one attempt; a later one is a new attempt.
+        """Have credentials, if there are any. Whoever asks for them at one moment shares one
+        attempt; a later one is a new attempt.
 
-        The lock is not held meanwhile: a program that gives credentials may hang. Raises CloudError.
+        The lock is not held meanwhile: a program that gives credentials may hang. Raises
+        CloudError.
         """
         with self._lock:
             attempt, mine = self._signing_in, self._signing_in is None
@@ -227,7 +304,9 @@ class Aws:
         except Exception as problem:
             with self._lock:
                 if self._session is session:
-                    self._session = None  # its sources remember half of what they did: the next attempt begins with new ones
+                    # its sources remember half of what they did: the next attempt begins with new
+                    # ones
+                    self._session = None
             raise self._unusable(problem) from None
 
     def _sessions(self) -> Any:
@@ -238,8 +317,11 @@ class Aws:
         """The one session; the lock is held."""
         if self._session is None:
             try:
-                # boto3 knows AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI know this one, too
-                self._session = _session(self.profile, self.region or os.environ.get("AWS_REGION"), self._person)
+                # boto3 knows AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI know this one,
+                # too
+                self._session = _session(
+                    self.profile, self.region or os.environ.get("AWS_REGION"), self._person
+                )
             except Exception as problem:
                 raise self._unusable(problem) from None
         return self._session
@@ -257,9 +339,13 @@ class Aws:
             from botocore.config import Config  # type: ignore[import-untyped]
 
             config = Config(
-                connect_timeout=CONNECT_S, read_timeout=READ_S, tcp_keepalive=True, max_pool_connections=POOL,
-                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS}, user_agent=_user_agent(session),
-            )  # fmt: skip
+                connect_timeout=CONNECT_S,
+                read_timeout=READ_S,
+                tcp_keepalive=True,
+                max_pool_connections=POOL,
+                retries={"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS},
+                user_agent=_user_agent(session),
+            )
             try:
                 made = session.client(service, config=config, region_name=region)
             except Exception as problem:
@@ -271,10 +357,14 @@ class Aws:
             self._clients[service, once] = made
             return made
 
-    def _call(self, service: str, operation: str, params: dict[str, Any], once: bool) -> dict[str, Any]:
+    def _call(
+        self, service: str, operation: str, params: dict[str, Any], once: bool
+    ) -> dict[str, Any]:
         client = self._client(service, once)
         try:
-            answer: dict[str, Any] = _within(CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params))
+            answer: dict[str, Any] = _within(
+                CALL_S + _size(params) / LEAST_RATE, lambda: getattr(client, operation)(**params)
+            )
             return _checked(answer, service, operation)
         except Exception as problem:
             raise self._translated(problem, service, operation) from None
@@ -283,20 +373,28 @@ class Aws:
         """What an error says of the profile, and of the option for it."""
         if not self.profile:
             return {"profile": "", "option": ""}
-        return {"profile": f" of profile {self.profile}", "option": f" --profile {shlex.quote(self.profile)}"}
+        return {
+            "profile": f" of profile {self.profile}",
+            "option": f" --profile {shlex.quote(self.profile)}",
+        }
 
     def _unusable(self, problem: Exception) -> Exception:
-        """What AWS's files and variables on this machine, or a source of credentials, are wrong with: no call was made."""
+        """What AWS's files and variables on this machine, or a source of credentials, are wrong
+        with: no call was made.
+        """
         known = self._known(problem, "credentials")
         if known is not None:
             return known
         if isinstance(problem, OSError) and isinstance(problem.filename, str):
             return errors.BadConfig(f"{problem.filename}: {problem.strerror}")
-        return errors.BadConfig(_ADDRESS.sub(_BARE, (str(problem).splitlines() or [type(problem).__name__])[0]))
+        return errors.BadConfig(
+            _ADDRESS.sub(_BARE, (str(problem).splitlines() or [type(problem).__name__])[0])
+        )
 
     def _translated(self, problem: Exception, service: str, operation: str) -> Exception:
-        """What a call ended with, in our terms. botocore reads each answer by its model, and trips over one of another form: that is
-        no bug of ours."""
+        """What a call ended with, in our terms. botocore reads each answer by its model, and trips
+        over one of another form: that is no bug of ours.
+        """
         call = f"{service}:{_camel(operation)}"
         known = self._known(problem, call)
         if known is not None:
@@ -304,7 +402,9 @@ class Aws:
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
         if isinstance(problem, BotoCoreError):
-            return errors.CloudError(call=call, reason=_ADDRESS.sub(_BARE, str(problem).splitlines()[0]))
+            return errors.CloudError(
+                call=call, reason=_ADDRESS.sub(_BARE, str(problem).splitlines()[0])
+            )
         return errors.Unexpected(call=call, reason=f"it cannot be read ({type(problem).__name__})")
 
     def _known(self, problem: Exception, call: str) -> Exception | None:
@@ -324,10 +424,23 @@ class Aws:
         if isinstance(problem, (boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError)):
             return errors.Expired(**whose)
         if isinstance(problem, _TooSlow):
-            return errors.Unreachable(call=call, reason=f"it took longer than {problem.seconds:g} s")
+            return errors.Unreachable(
+                call=call, reason=f"it took longer than {problem.seconds:g} s"
+            )
         if isinstance(problem, boto.HTTPClientError) and "Invalid header value" in str(problem):
-            return errors.BadConfig("the keys have a line end or a character that no key has: they were not copied exactly")
-        if isinstance(problem, (boto.HTTPClientError, boto.EndpointConnectionError, boto.ConnectionError, boto.IncompleteReadError)):
+            return errors.BadConfig(
+                "the keys have a line end or a character that no key has: they were not copied"
+                " exactly"
+            )
+        if isinstance(
+            problem,
+            (
+                boto.HTTPClientError,
+                boto.EndpointConnectionError,
+                boto.ConnectionError,
+                boto.IncompleteReadError,
+            ),
+        ):
             return errors.Unreachable(call=call, reason=_why(problem))
         if isinstance(problem, ResponseParserError):
             return errors.Unexpected(call=call, reason="it cannot be read")
@@ -337,10 +450,14 @@ class Aws:
             name = getattr(problem, "kwargs", {}).get("region_name", "")
             return errors.NoRegion(str(name))
         if wrong := _settings(problem, boto):
-            return errors.BadConfig(wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list")
+            return errors.BadConfig(
+                wrong, "list-profiles" if isinstance(problem, boto.ProfileNotFound) else "list"
+            )
         return None
 
-    def _refusal(self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]) -> errors.CloudError:
+    def _refusal(
+        self, response: Mapping[str, Any], call: str, whose: Mapping[str, str]
+    ) -> errors.CloudError:
         found = response.get("Error", {})
         code, message = str(found.get("Code", "")), " ".join(str(found.get("Message", "")).split())
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -354,20 +471,26 @@ class Aws:
         elif code == "RequestTimeTooSkewed" or _CLOCK.search(message):
             problem = errors.WrongClock(off=_off(response), call=call)
         elif code in _UNKNOWN:
-            problem = errors.CredentialsProblem(call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})")
+            problem = errors.CredentialsProblem(
+                call=call, reason=f"{_UNKNOWN[code] or _ADDRESS.sub(_BARE, message)} ({code})"
+            )
         elif status >= 500:
             problem = errors.Unwell(call=call, reason=f"{status} {code}")
         else:
             message = _ADDRESS.sub(_BARE, message)
-            problem = errors.CloudError(call=call, reason=f"{code}: {message}" if code not in message else message)
+            problem = errors.CloudError(
+                call=call, reason=f"{code}: {message}" if code not in message else message
+            )
         problem.aws_code = code
         return problem
 
 
 class Person:
-    """Whoever can be asked for the code of an MFA device, or nobody. `ask` shows a question and returns the answer.
+    """Whoever can be asked for the code of an MFA device, or nobody. `ask` shows a question and
+    returns the answer.
 
-    A question is only asked while somebody waits for it: never under a progress line, and never against a deadline of ours.
+    A question is only asked while somebody waits for it: never under a progress line, and never
+    against a deadline of ours.
     """
 
     def __init__(self, ask: sources.Ask | None = None, asked: bool = False) -> None:
@@ -406,13 +529,18 @@ class Person:
             whose = f"profile {profile}" if profile else "the role to assume"
             option = f" --profile {shlex.quote(profile)}" if profile else ""
             why = "this is not a terminal" if self._ask is None else "it was not given before"
-            raise errors.NeedsCode(whose=whose, why=why, next=f"sign in first, in a terminal: aws sts get-caller-identity{option}")
+            raise errors.NeedsCode(
+                whose=whose,
+                why=why,
+                next=f"sign in first, in a terminal: aws sts get-caller-identity{option}",
+            )
         return self._ask(question)
 
 
 class _Roles:
-    """Roles that were assumed, kept where the AWS CLI keeps them: one code signs in for both, until they expire. A disk that takes nothing
-    only costs another code."""
+    """Roles that were assumed, kept where the AWS CLI keeps them: one code signs in for both, until
+    they expire. A disk that takes nothing only costs another code.
+    """
 
     def __init__(self, here: dict[str, Any], shared: Any) -> None:
         self._here, self._shared = here, shared
@@ -439,13 +567,24 @@ def _session(profile: str | None, region: str | None, person: Person | None = No
         """Finds the models of services."""
 
         def list_available_services(self, type_name: str) -> list[str]:
-            """The services that have a folder. botocore looks into each of 400 for a file of the type, and again for the next type;
-            whether the one that is asked for has such a file shows when it is loaded."""
-            return sorted({name for path in self.search_paths if os.path.isdir(path) for name in os.listdir(path)})
+            """The services that have a folder. botocore looks into each of 400 for a file of the
+            type, and again for the next type; whether the one that is asked for has such a file
+            shows when it is loaded.
+            """
+            return sorted(
+                {
+                    name
+                    for path in self.search_paths
+                    if os.path.isdir(path)
+                    for name in os.listdir(path)
+                }
+            )
 
     core = botocore.session.Session()
     also = core.get_config_variable("data_path")
-    core.register_component("data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else []))
+    core.register_component(
+        "data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else [])
+    )
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     _watch_sources(core, profile, person or Person())
     return session
@@ -461,10 +600,14 @@ def _watch_sources(core: Any, profile: str | None, person: Person) -> None:
         return process.Bounded(argv, person.seconds, person.answers)
 
     sources.guard(resolver, popen)
-    role = next((one for one in resolver.providers if getattr(one, "METHOD", "") == "assume-role"), None)
+    role = next(
+        (one for one in resolver.providers if getattr(one, "METHOD", "") == "assume-role"), None
+    )
     if role is not None:
         shared: Any = {}
-        if "mfa_serial" in endpoint.settings_text() and endpoint.endpoint(profile) is None:  # what an emulator gave is nothing for AWS
+        if (
+            "mfa_serial" in endpoint.settings_text() and endpoint.endpoint(profile) is None
+        ):  # what an emulator gave is nothing for AWS
             shared = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))
         role.cache = _Roles(person.roles, shared)
         named = profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE")
@@ -472,12 +615,16 @@ def _watch_sources(core: Any, profile: str | None, person: Person) -> None:
 
 
 def _user_agent(session: Any) -> str:
-    """How AWS's logs name us. botocore would put it together anew for each call, which takes a tenth of the call's time."""
+    """How AWS's logs name us. botocore would put it together anew for each call, which takes a
+    tenth of the call's time.
+    """
     return f"toolkit/{__version__} {session._session.user_agent()}"
 
 
 def check_account(aws: Aws, place: Place) -> None:
-    """Raises WrongAccount if the credentials are for another account than the place's, CloudError."""
+    """Raises WrongAccount if the credentials are for another account than the place's,
+    CloudError.
+    """
     if place.account:
         same_account(aws.account(), place)
 
@@ -485,7 +632,9 @@ def check_account(aws: Aws, place: Place) -> None:
 def same_account(found: str, place: Place) -> None:
     """The same where the account is known already. Raises WrongAccount."""
     if place.account and found != place.account:
-        raise errors.WrongAccount(found=found, environment=place.environment or "", wanted=place.account)
+        raise errors.WrongAccount(
+            found=found, environment=place.environment or "", wanted=place.account
+        )
 
 
 class _TooSlow(Exception):
@@ -497,8 +646,12 @@ class _TooSlow(Exception):
 
 
 def _within(seconds: float, do: Callable[[], Found]) -> Found:
-    """What `do` gives, or raises. Raises _TooSlow if it takes longer: what became of a lost answer is found out like that of any other."""
-    if isinstance(current_thread(), Spare):  # a thread more for each of a hundred calls would cost a tenth of their time
+    """What `do` gives, or raises. Raises _TooSlow if it takes longer: what became of a lost answer
+    is found out like that of any other.
+    """
+    if isinstance(
+        current_thread(), Spare
+    ):  # a thread more for each of a hundred calls would cost a tenth of their time
         return do()
     try:
         return Aside(do).within(seconds)
@@ -513,10 +666,14 @@ def _size(params: Mapping[str, Any]) -> int:
 
 
 def _denied(message: str, call: str) -> errors.NotAllowed:
-    """Which action on which resource, as AWS's sentence has it; a deny is told, for no permission mends it."""
+    """Which action on which resource, as AWS's sentence has it; a deny is told, for no permission
+    mends it.
+    """
     who, policy = _WHO_WHAT.search(message), _OF_A_POLICY.search(message)
     action, resource = (who["action"], who["resource"] or "*") if who else (call, "*")
-    return errors.NotAllowed(action, resource.strip("\"'"), f": a {policy['policy']} denies it" if policy else "")
+    return errors.NotAllowed(
+        action, resource.strip("\"'"), f": a {policy['policy']} denies it" if policy else ""
+    )
 
 
 def _off(response: Mapping[str, Any]) -> str:
@@ -529,24 +686,40 @@ def _off(response: Mapping[str, Any]) -> str:
     except (KeyError, ValueError):
         return "wrong"
     seconds = (datetime.now(UTC) - said.astimezone(UTC)).total_seconds()
-    return f"{abs(seconds) / 60:.0f} min {'fast' if seconds > 0 else 'slow'}" if abs(seconds) >= 60 else "wrong"
+    return (
+        f"{abs(seconds) / 60:.0f} min {'fast' if seconds > 0 else 'slow'}"
+        if abs(seconds) >= 60
+        else "wrong"
+    )
 
 
 def _settings(problem: Exception, boto: Any) -> str:
-    """What is wrong with AWS's files and variables on this machine; empty if it is something else. What a credential process has
-    said is not repeated: it may be a secret."""
+    """What is wrong with AWS's files and variables on this machine; empty if it is something else.
+    What a credential process has said is not repeated: it may be a secret.
+    """
     facts = getattr(problem, "kwargs", {})
     if isinstance(problem, boto.ProfileNotFound):
         return f"there is no profile {facts.get('profile')}"
     if isinstance(problem, boto.PartialCredentialsError):
-        return f"{facts.get('cred_var')} is missing in the credentials (found by: {facts.get('provider')})"
+        return (
+            f"{facts.get('cred_var')} is missing in the credentials (found by:"
+            f" {facts.get('provider')})"
+        )
     if isinstance(problem, boto.CredentialRetrievalError):
-        return f"no credentials come from {str(facts.get('provider', '')).replace('custom-process', 'credential_process')}"
+        return (
+            "no credentials come from"
+            f" {str(facts.get('provider', '')).replace('custom-process', 'credential_process')}"
+        )
     if isinstance(problem, boto.ConfigParseError):
         return f"{facts.get('path')} cannot be read"
     if isinstance(problem, ValueError) and str(problem).startswith("Invalid endpoint"):
         return "AWS_ENDPOINT_URL is no address"
-    known = (boto.ConfigNotFound, boto.InvalidConfigError, boto.SSOError, boto.UnknownCredentialError)
+    known = (
+        boto.ConfigNotFound,
+        boto.InvalidConfigError,
+        boto.SSOError,
+        boto.UnknownCredentialError,
+    )
     return _ADDRESS.sub(_BARE, str(problem).splitlines()[0]) if isinstance(problem, known) else ""
 
 
@@ -573,14 +746,17 @@ class _Gathering:
             return True
 
     def wait_for_more(self, window_s: float, coming: Callable[[], bool]) -> None:
-        """Give the others a moment: until none of them comes for a while and no more are `coming`, or no more find room."""
+        """Give the others a moment: until none of them comes for a while and no more are `coming`,
+        or no more find room.
+        """
         began = monotonic()
         latest = began + WINDOWS * window_s
         with self._changed:
             while len(self._keys) < self._most:
                 now = monotonic()
                 if coming() and now < began + COMING_S:
-                    # they begin to come when it is known of all: a window more for those that were not given time to run yet
+                    # they begin to come when it is known of all: a window more for those that were
+                    # not given time to run yet
                     self._last, latest = now + window_s, now + WINDOWS * window_s
                 left = min(self._last + window_s, latest) - now
                 if left <= 0:
@@ -609,8 +785,10 @@ class _Gathering:
 
 
 def _whole(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
-    """Raises botocore's IncompleteReadError for an answer that was cut off. botocore itself takes half a JSON object for an empty one:
-    a service that was not described would look like one that is not there. HEAD tells the length of what it does not send."""
+    """Raises botocore's IncompleteReadError for an answer that was cut off. botocore itself takes
+    half a JSON object for an empty one: a service that was not described would look like one that
+    is not there. HEAD tells the length of what it does not send.
+    """
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
     sent = operation_model.http.get("method") != "HEAD" and isinstance(body, bytes)
     if sent and length is not None and length.isdigit() and len(body) < int(length):
@@ -624,11 +802,18 @@ class _WrongAnswer(Exception):
 
 
 def _modelled(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
-    """Raises _WrongAnswer for JSON that is not what the model says: botocore would make something else of it."""
+    """Raises _WrongAnswer for JSON that is not what the model says: botocore would make something
+    else of it.
+    """
     shape, body = operation_model.output_shape, response_dict["body"]
     model = operation_model.service_model
     protocol = getattr(model, "resolved_protocol", None) or model.protocol
-    if response_dict["status_code"] >= 300 or shape is None or protocol not in ("json", "rest-json") or not isinstance(body, bytes):
+    if (
+        response_dict["status_code"] >= 300
+        or shape is None
+        or protocol not in ("json", "rest-json")
+        or not isinstance(body, bytes)
+    ):
         return
     if not body or getattr(shape, "serialization", {}).get("payload"):
         return
@@ -658,7 +843,9 @@ def _camel(operation: str) -> str:
 
 
 def _why(problem: Exception) -> str:
-    """The kind of network trouble, with the host's name only: paths and queries may hold signatures."""
+    """The kind of network trouble, with the host's name only: paths and queries may hold
+    signatures.
+    """
     facts = getattr(problem, "kwargs", {})
     host = _host(str(facts.get("endpoint_url", "")))
     if type(problem).__name__ == "EndpointConnectionError":
@@ -669,14 +856,18 @@ def _why(problem: Exception) -> str:
         "ReadTimeoutError": f"{host} was silent for {READ_S} s",
         "ConnectionClosedError": f"{host} has closed the connection",
         "IncompleteReadError": "the answer was cut off",
-        "SSLError": f"no encrypted connection to {host} (its certificate, AWS_CA_BUNDLE, or a proxy)",
+        "SSLError": (
+            f"no encrypted connection to {host} (its certificate, AWS_CA_BUNDLE, or a proxy)"
+        ),
         "ProxyConnectionError": "the proxy does not let it through",
     }
     return words.get(type(problem).__name__, type(problem).__name__)
 
 
 def _is_address(url: str) -> bool:
-    """Whether an address can be called. botocore looks at some of it, and fails in its own way at the call."""
+    """Whether an address can be called. botocore looks at some of it, and fails in its own way at
+    the call.
+    """
     try:
         split = urlsplit(url)
         return bool(split.hostname) and (split.port or 0) >= 0

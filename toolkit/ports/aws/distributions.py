@@ -1,4 +1,6 @@
-"""CloudFront's distributions, and the certificates that they show, without what else is configured: headers for an origin may be secret."""
+"""CloudFront's distributions, and the certificates that they show, without what else is configured:
+headers for an origin may be secret.
+"""
 
 from datetime import datetime
 
@@ -9,7 +11,9 @@ from toolkit.ports.aws.client import Aws
 
 
 class Distribution(Struct, frozen=True):
-    """A distribution. `status` is Deployed or InProgress, `certificate` the ARN of ACM's certificate, empty if it shows another one."""
+    """A distribution. `status` is Deployed or InProgress, `certificate` the ARN of ACM's
+    certificate, empty if it shows another one.
+    """
 
     id: str
     enabled: bool
@@ -20,8 +24,10 @@ class Distribution(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate. `status` is ISSUED, EXPIRED, REVOKED, PENDING_VALIDATION …, `renewal` how ACM's own renewal stands, with the reason
-    if it failed; empty if there was none. `imported` says that ACM does not renew it."""
+    """A certificate. `status` is ISSUED, EXPIRED, REVOKED, PENDING_VALIDATION …, `renewal` how
+    ACM's own renewal stands, with the reason if it failed; empty if there was none. `imported` says
+    that ACM does not renew it.
+    """
 
     domain: str
     status: str
@@ -41,7 +47,12 @@ def distribution(aws: Aws, name: str) -> Distribution | None:
     config = found["DistributionConfig"]
     shown = (config.get("ViewerCertificate") or {}).get("ACMCertificateArn") or ""
     return Distribution(
-        name, bool(config["Enabled"]), str(found["Status"]), found.get("LastModifiedTime"), str(found["DomainName"]), str(shown)
+        name,
+        bool(config["Enabled"]),
+        str(found["Status"]),
+        found.get("LastModifiedTime"),
+        str(found["DomainName"]),
+        str(shown),
     )
 
 
@@ -62,7 +73,13 @@ def certificate(aws: Aws, arn: str) -> Certificate | None:
             return None
         raise
     renewed = found.get("RenewalSummary") or {}
-    renewal = ": ".join(str(renewed[key]) for key in ("RenewalStatus", "RenewalStatusReason") if renewed.get(key))
+    renewal = ": ".join(
+        str(renewed[key]) for key in ("RenewalStatus", "RenewalStatusReason") if renewed.get(key)
+    )
     return Certificate(
-        str(found.get("DomainName", "")), str(found.get("Status", "")), found.get("NotAfter"), renewal, found.get("Type") == "IMPORTED"
+        str(found.get("DomainName", "")),
+        str(found.get("Status", "")),
+        found.get("NotAfter"),
+        renewal,
+        found.get("Type") == "IMPORTED",
     )

@@ -1,6 +1,8 @@
-"""Where calls of a profile go when that is not AWS itself: an emulator, a proxy, another cloud's S3.
+"""Where calls of a profile go when that is not AWS itself: an emulator, a proxy, another cloud's
+S3.
 
-Says what botocore would do, from the same variables and files, without loading it: `diff` asks each time.
+Says what botocore would do, from the same variables and files, without loading it: `diff` asks each
+time.
 """
 
 import os
@@ -31,7 +33,9 @@ SERVICES = {
 }
 """Every service that is called, and its name in AWS's variables and files."""
 DEPLOYED = ("cloudformation", "ecr", "ecs", "elbv2", "lambda", "s3", "sts")
-"""Those that say where a deploy lands. An emulated queue that a check reads does not make a service another one."""
+"""Those that say where a deploy lands. An emulated queue that a check reads does not make a service
+another one.
+"""
 
 _IGNORE = "ignore_configured_endpoint_urls"
 _SUFFIX = (
@@ -42,23 +46,34 @@ _OWN = re.compile(
     r"(?:vpce-[0-9a-z-]+\.)?(?:acm|cloudformation|cloudfront|monitoring|dynamodb|(?:api\.)?ecr|ecs|elasticloadbalancing|lambda|logs|s3"
     rf"|secretsmanager|sns|sqs|ssm|sts)(?:-fips)?(?:\.dualstack)?(?:\.[a-z]+(?:-[a-z]+)+-\d+(?:\.vpce)?|\.aws(?:-[a-z]+)*-global)?\.{_SUFFIX}"
 )
-"""The hosts of AWS's own services, VPC endpoints among them. What customers run there (`.elb.`, `.compute.`) is none of them."""
+"""The hosts of AWS's own services, VPC endpoints among them. What customers run there (`.elb.`,
+`.compute.`) is none of them.
+"""
 
 
 def endpoint(profile: str | None, services: Iterable[str] = DEPLOYED) -> str | None:
-    """Where calls to any of `services` go, None if to AWS itself: the same text for the same places, without a password.
+    """Where calls to any of `services` go, None if to AWS itself: the same text for the same
+    places, without a password.
 
-    Where they go to several, the one for all comes first: `http://127.0.0.1:4566, s3 AWS`. Raises BadConfig if a file that sets
-    an endpoint cannot be read.
+    Where they go to several, the one for all comes first: `http://127.0.0.1:4566, s3 AWS`. Raises
+    BadConfig if a file that sets an endpoint cannot be read.
     """
     general, special = addresses(profile, services)
     parts = [general] if general else []
-    parts += [f"{service} {address or 'AWS'}" for service, address in special.items() if address != general]
+    parts += [
+        f"{service} {address or 'AWS'}"
+        for service, address in special.items()
+        if address != general
+    ]
     return ", ".join(parts) or None
 
 
-def addresses(profile: str | None, services: Iterable[str] = SERVICES) -> tuple[str, dict[str, str]]:
-    """The address that is set for all services, and that of each of `services`; empty for AWS's own. Raises BadConfig."""
+def addresses(
+    profile: str | None, services: Iterable[str] = SERVICES
+) -> tuple[str, dict[str, str]]:
+    """The address that is set for all services, and that of each of `services`; empty for AWS's
+    own. Raises BadConfig.
+    """
     env = os.environ
     text = settings_text()
     in_files = "endpoint_url" in text
@@ -71,7 +86,12 @@ def addresses(profile: str | None, services: Iterable[str] = SERVICES) -> tuple[
     special = {}
     for service in services:
         name = SERVICES[service]
-        address = env.get(f"AWS_ENDPOINT_URL_{name.upper()}") or everything or files.of_service(name) or filed
+        address = (
+            env.get(f"AWS_ENDPOINT_URL_{name.upper()}")
+            or everything
+            or files.of_service(name)
+            or filed
+        )
         special[service] = _shown(address)
     return _shown(everything or filed), special
 
@@ -82,14 +102,22 @@ def everywhere(profile: str | None) -> str | None:
 
 
 def region(profile: str | None) -> str | None:
-    """The region that calls of a profile go to where rules.toml names none; None if nothing says it. Raises BadConfig."""
+    """The region that calls of a profile go to where rules.toml names none; None if nothing says
+    it. Raises BadConfig.
+    """
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return named or _Files(profile, "region" in settings_text()).value("region") or None
 
 
 def is_special() -> bool:
-    """Whether AWS's variables and files may say anything of endpoints, or of credentials that a person is asked for."""
-    return may_ask() or "endpoint_url" in settings_text() or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
+    """Whether AWS's variables and files may say anything of endpoints, or of credentials that a
+    person is asked for.
+    """
+    return (
+        may_ask()
+        or "endpoint_url" in settings_text()
+        or any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ)
+    )
 
 
 def may_ask() -> bool:
@@ -124,7 +152,9 @@ def _paths() -> tuple[str, str]:
 
 
 def settings_text() -> str:
-    """Both files in small letters, to see whether they are worth being parsed: most set no endpoint."""
+    """Both files in small letters, to see whether they are worth being parsed: most set no
+    endpoint.
+    """
     texts = []
     for path in _paths():
         try:
@@ -143,14 +173,21 @@ class _Files:
         self._profile: Mapping[str, str] = {}
         self._services: Mapping[str, Mapping[str, str]] = {}
         if read:
-            self._read(profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE") or "default")
+            self._read(
+                profile
+                or os.environ.get("AWS_DEFAULT_PROFILE")
+                or os.environ.get("AWS_PROFILE")
+                or "default"
+            )
 
     def value(self, name: str) -> str:
         """A setting of the profile, empty if there is none."""
         return self._profile.get(name, "")
 
     def of_service(self, name: str) -> str:
-        """The address that the profile's `services` section has for one service, empty if there is none."""
+        """The address that the profile's `services` section has for one service, empty if there is
+        none.
+        """
         section = self._services.get(self._profile.get("services", ""), {})
         for line in section.get(name, "").splitlines():
             key, _, value = line.partition("=")

@@ -1,4 +1,6 @@
-"""Lambda: functions and their aliases, without what they are configured with: an environment's values may be secret."""
+"""Lambda: functions and their aliases, without what they are configured with: an environment's
+values may be secret.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,8 +17,8 @@ LAMBDA = "lambda"
 class Function(Struct, frozen=True):
     """A function, or one version of it. `modified` is Lambda's time, None if that cannot be read.
 
-    `state` is Pending, Active, Inactive or Failed, `update` (how the last change went) Successful, InProgress or Failed; empty if Lambda
-    says nothing of it.
+    `state` is Pending, Active, Inactive or Failed, `update` (how the last change went) Successful,
+    InProgress or Failed; empty if Lambda says nothing of it.
     """
 
     name: str
@@ -31,7 +33,9 @@ class Function(Struct, frozen=True):
 
 
 class Alias(Struct, frozen=True):
-    """An alias, the version that it points to, and the share (0 to 1) of its calls that goes to other versions."""
+    """An alias, the version that it points to, and the share (0 to 1) of its calls that goes to
+    other versions.
+    """
 
     name: str
     version: str
@@ -39,15 +43,28 @@ class Alias(Struct, frozen=True):
 
 
 def function(aws: Aws, name: str, qualifier: str = "") -> Function | None:
-    """A function, or the version that an alias points to; None if there is none. Raises CloudError."""
-    found = _found(aws, "get_function_configuration", FunctionName=name, **({"Qualifier": qualifier} if qualifier else {}))
+    """A function, or the version that an alias points to; None if there is none. Raises
+    CloudError.
+    """
+    found = _found(
+        aws,
+        "get_function_configuration",
+        FunctionName=name,
+        **({"Qualifier": qualifier} if qualifier else {}),
+    )
     if found is None:
         return None
     return Function(
-        name, str(found.get("Version", "")), str(found.get("Description", "")), str(found.get("CodeSha256", "")),
-        _moment(str(found.get("LastModified", ""))), str(found.get("State", "")), _reason(found, "StateReason"),
-        str(found.get("LastUpdateStatus", "")), _reason(found, "LastUpdateStatusReason"),
-    )  # fmt: skip
+        name,
+        str(found.get("Version", "")),
+        str(found.get("Description", "")),
+        str(found.get("CodeSha256", "")),
+        _moment(str(found.get("LastModified", ""))),
+        str(found.get("State", "")),
+        _reason(found, "StateReason"),
+        str(found.get("LastUpdateStatus", "")),
+        _reason(found, "LastUpdateStatusReason"),
+    )
 
 
 def alias(aws: Aws, function_name: str, name: str) -> Alias | None:
@@ -55,7 +72,11 @@ def alias(aws: Aws, function_name: str, name: str) -> Alias | None:
     found = _found(aws, "get_alias", FunctionName=function_name, Name=name)
     if found is None:
         return None
-    return Alias(name, str(found["FunctionVersion"]), (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {})
+    return Alias(
+        name,
+        str(found["FunctionVersion"]),
+        (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {},
+    )
 
 
 def _found(aws: Aws, operation: str, **params: str) -> dict[str, Any] | None:

@@ -1,11 +1,17 @@
 """The parts of AWS that know nothing of each other: ARNs and addresses name them. Pure."""
 
 _PARTITIONS = (
-    ("cn-", "aws-cn", "amazonaws.com.cn"), ("us-gov-", "aws-us-gov", "amazonaws.com"), ("us-iso-", "aws-iso", "c2s.ic.gov"),
-    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"), ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"), ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
     ("eusc-", "aws-eusc", "amazonaws.eu"),
-)  # fmt: skip
-"""How its regions begin, how ARNs call it, and what its addresses end with; the usual part is none of these."""
+)
+"""How its regions begin, how ARNs call it, and what its addresses end with; the usual part is none
+of these.
+"""
 
 
 def partition(region: str | None) -> str:

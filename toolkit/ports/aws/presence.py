@@ -1,4 +1,6 @@
-"""Whether something of AWS is there: one look each, or one for several where AWS has a call for that."""
+"""Whether something of AWS is there: one look each, or one for several where AWS has a call for
+that.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,13 +18,22 @@ ACTIONS = {
 }
 """What IAM has to allow for each."""
 
-_GONE = frozenset((
-    "404", "NoSuchBucket", "NotFound", "ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
-))  # fmt: skip
+_GONE = frozenset(
+    (
+        "404",
+        "NoSuchBucket",
+        "NotFound",
+        "ResourceNotFoundException",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+    )
+)
 
 
 def look(aws: Aws, what: str, name: str, owner: str | None) -> str:
-    """A few words on something that is there. Raises Missing, CloudError; KeyError for what nobody knows."""
+    """A few words on something that is there. Raises Missing, CloudError; KeyError for what nobody
+    knows.
+    """
     try:
         return _LOOKS[what](aws, name, owner)
     except CloudError as problem:
@@ -42,7 +53,9 @@ def _bucket(aws: Aws, name: str, owner: str | None) -> str:
     except CloudError as problem:
         if problem.aws_code != "400":
             raise
-        aws.read("s3", "list_objects_v2", Bucket=name, MaxKeys=1, **of)  # an answer to HEAD has no words for why: expired credentials
+        aws.read(
+            "s3", "list_objects_v2", Bucket=name, MaxKeys=1, **of
+        )  # an answer to HEAD has no words for why: expired credentials
     return "there"
 
 
@@ -55,8 +68,15 @@ def _table(aws: Aws, name: str, owner: str | None) -> str:
 
 
 def _queue(aws: Aws, name: str, owner: str | None) -> str:
-    url = aws.read("sqs", "get_queue_url", QueueName=name, **({"QueueOwnerAWSAccountId": owner} if owner else {}))["QueueUrl"]
-    found = aws.read("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    url = aws.read(
+        "sqs",
+        "get_queue_url",
+        QueueName=name,
+        **({"QueueOwnerAWSAccountId": owner} if owner else {}),
+    )["QueueUrl"]
+    found = aws.read(
+        "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
     waiting = (found.get("Attributes") or {}).get("ApproximateNumberOfMessages", "0")
     return f"{waiting} messages waiting"
 
@@ -70,11 +90,16 @@ def _topic(aws: Aws, name: str, owner: str | None) -> str:
 
 
 def _topics(aws: Aws) -> Mapping[str, bool]:
-    return {str(one["TopicArn"]).rpartition(":")[2]: True for one in aws.pages("sns", "list_topics", "Topics")}
+    return {
+        str(one["TopicArn"]).rpartition(":")[2]: True
+        for one in aws.pages("sns", "list_topics", "Topics")
+    }
 
 
 def _parameter(aws: Aws, name: str, owner: str | None) -> str:
-    found = aws.gathered("ssm:GetParameters", name, PARAMETERS_A_CALL, lambda names: _parameters(aws, names))
+    found = aws.gathered(
+        "ssm:GetParameters", name, PARAMETERS_A_CALL, lambda names: _parameters(aws, names)
+    )
     if not found:
         raise _missing(aws, "parameter", name)
     return f"version {found}"
@@ -89,10 +114,17 @@ def _parameters(aws: Aws, names: Sequence[str]) -> Mapping[str, int]:
 def _secret(aws: Aws, name: str, owner: str | None) -> str:
     found = aws.read("secretsmanager", "describe_secret", SecretId=name)
     if found.get("DeletedDate"):
-        raise CloudError(call="secretsmanager:DescribeSecret", reason=f"secret {name} is to be deleted")
+        raise CloudError(
+            call="secretsmanager:DescribeSecret", reason=f"secret {name} is to be deleted"
+        )
     return "there"
 
 
 _LOOKS: Mapping[str, Callable[[Aws, str, str | None], str]] = {
-    "bucket": _bucket, "table": _table, "queue": _queue, "topic": _topic, "parameter": _parameter, "secret": _secret,
-}  # fmt: skip
+    "bucket": _bucket,
+    "table": _table,
+    "queue": _queue,
+    "topic": _topic,
+    "parameter": _parameter,
+    "secret": _secret,
+}

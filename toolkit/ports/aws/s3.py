@@ -1,4 +1,6 @@
-"""One bucket as a place for small shared files: reads with the server's own time, and writes under a condition."""
+"""One bucket as a place for small shared files: reads with the server's own time, and writes under
+a condition.
+"""
 
 import re
 from collections.abc import Iterator
@@ -17,21 +19,27 @@ _GONE = frozenset(("NoSuchKey", "404", "NotFound"))
 
 
 def region(aws: Aws, bucket: str, owner: str | None) -> str | None:
-    """Where a bucket is; None if there is none. `owner` is the account that has to own it, None if nobody knows.
+    """Where a bucket is; None if there is none. `owner` is the account that has to own it, None if
+    nobody knows.
 
-    Raises NotAllowed also for a bucket of somebody else, CloudError with the code 301 for one in a region that S3 does not name.
+    Raises NotAllowed also for a bucket of somebody else, CloudError with the code 301 for one in a
+    region that S3 does not name.
     """
     found = _head(aws, "head_bucket", bucket, owner)
     return None if found is None else str(found.get("BucketRegion") or aws.region_name)
 
 
 def modified(aws: Aws, bucket: str, owner: str | None, key: str) -> datetime | None:
-    """When an object was written, by the server's time; None if it is not there, or its bucket is not. Raises CloudError."""
+    """When an object was written, by the server's time; None if it is not there, or its bucket is
+    not. Raises CloudError.
+    """
     found = _head(aws, "head_object", bucket, owner, Key=key)
     return None if found is None else found["LastModified"]
 
 
-def _head(aws: Aws, operation: str, bucket: str, owner: str | None, **more: str) -> dict[str, Any] | None:
+def _head(
+    aws: Aws, operation: str, bucket: str, owner: str | None, **more: str
+) -> dict[str, Any] | None:
     whose = {"ExpectedBucketOwner": owner} if owner else {}
     try:
         return aws.read("s3", operation, Bucket=bucket, **whose, **more)
@@ -42,7 +50,9 @@ def _head(aws: Aws, operation: str, bucket: str, owner: str | None, **more: str)
 
 
 class Object(Struct, frozen=True):
-    """What lies under a key. `modified` and `now` are both the server's time, so that their difference is true on any machine."""
+    """What lies under a key. `modified` and `now` are both the server's time, so that their
+    difference is true on any machine.
+    """
 
     body: bytes
     etag: str
@@ -51,24 +61,34 @@ class Object(Struct, frozen=True):
 
 
 class Bucket:
-    """The objects below `s3://bucket/prefix`. `owner` is the account that has to own the bucket, None if nobody knows."""
+    """The objects below `s3://bucket/prefix`. `owner` is the account that has to own the bucket,
+    None if nobody knows.
+    """
 
     def __init__(self, aws: Aws, address: str, owner: str | None = None) -> None:
         found = _ADDRESS.fullmatch(address)
         if found is None:
-            raise errors.Refused(f"{address} is no address of a store", "write it as s3://bucket/prefix")
+            raise errors.Refused(
+                f"{address} is no address of a store", "write it as s3://bucket/prefix"
+            )
         self._aws, self._name = aws, found["bucket"]
         self._prefix = f"{found['prefix']}/" if found["prefix"] else ""
-        self._common: dict[str, Any] = {"Bucket": self._name} | ({"ExpectedBucketOwner": owner} if owner else {})
+        self._common: dict[str, Any] = {"Bucket": self._name} | (
+            {"ExpectedBucketOwner": owner} if owner else {}
+        )
 
     def address(self, key: str) -> str:
         """How a person names an object."""
         return f"s3://{self._name}/{self._prefix}{key}"
 
     def get(self, key: str, most: int) -> Object | None:
-        """An object with at most `most` and one more of its bytes; None if it is not there. Raises CloudError."""
+        """An object with at most `most` and one more of its bytes; None if it is not there. Raises
+        CloudError.
+        """
         try:
-            answer, body = self._aws.streamed("s3", "get_object", most + 1, **self._common, Key=self._prefix + key)
+            answer, body = self._aws.streamed(
+                "s3", "get_object", most + 1, **self._common, Key=self._prefix + key
+            )
         except errors.CloudError as problem:
             if problem.aws_code in _GONE:
                 return None
@@ -77,15 +97,24 @@ class Bucket:
         return Object(body, str(answer["ETag"]), answer["LastModified"], now)
 
     def put(self, key: str, body: bytes, match: str | None, patient: bool = True) -> str | None:
-        """Write an object over the one with the etag `match`, or where there is none if that is None; the new etag.
+        """Write an object over the one with the etag `match`, or where there is none if that is
+        None; the new etag.
 
-        None if the condition does not hold; also if it did, and only the answer to the first of several attempts was lost: look who
-        wrote it. `patient` allows several attempts. Raises CloudError.
+        None if the condition does not hold; also if it did, and only the answer to the first of
+        several attempts was lost: look who wrote it. `patient` allows several attempts. Raises
+        CloudError.
         """
         condition = {"IfNoneMatch": "*"} if match is None else {"IfMatch": match}
         try:
             answer = self._aws.write(
-                "s3", "put_object", patient, **self._common, **condition, Key=self._prefix + key, Body=body, ContentType="application/json"
+                "s3",
+                "put_object",
+                patient,
+                **self._common,
+                **condition,
+                Key=self._prefix + key,
+                Body=body,
+                ContentType="application/json",
             )
         except errors.CloudError as problem:
             if problem.aws_code in _TOO_LATE or problem.aws_code in _GONE:
@@ -96,7 +125,9 @@ class Bucket:
     def now(self) -> datetime:
         """The time by the server's clock. Raises CloudError."""
         try:
-            answer = self._aws.read("s3", "list_objects_v2", **self._common, Prefix=self._prefix, MaxKeys=1)
+            answer = self._aws.read(
+                "s3", "list_objects_v2", **self._common, Prefix=self._prefix, MaxKeys=1
+            )
         except errors.CloudError as problem:
             raise self._explained(problem) from None
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -104,7 +135,9 @@ class Bucket:
     def delete(self, key: str, match: str) -> bool:
         """Delete an object if it still has this etag; whether it had. Raises CloudError."""
         try:
-            self._aws.write("s3", "delete_object", True, **self._common, IfMatch=match, Key=self._prefix + key)
+            self._aws.write(
+                "s3", "delete_object", True, **self._common, IfMatch=match, Key=self._prefix + key
+            )
         except errors.CloudError as problem:
             if problem.aws_code in _TOO_LATE or problem.aws_code in _GONE:
                 return False
@@ -114,7 +147,9 @@ class Bucket:
     def keys(self, below: str) -> Iterator[str]:
         """The keys that begin with `below`. Raises CloudError."""
         try:
-            for item in self._aws.pages("s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below):
+            for item in self._aws.pages(
+                "s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below
+            ):
                 yield str(item["Key"]).removeprefix(self._prefix)
         except errors.CloudError as problem:
             raise self._explained(problem) from None
@@ -122,7 +157,9 @@ class Bucket:
     def listed(self, below: str) -> Iterator[tuple[str, str]]:
         """The keys that begin with `below`, each with its object's etag. Raises CloudError."""
         try:
-            for item in self._aws.pages("s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below):
+            for item in self._aws.pages(
+                "s3", "list_objects_v2", "Contents", **self._common, Prefix=self._prefix + below
+            ):
                 yield str(item["Key"]).removeprefix(self._prefix), str(item.get("ETag", ""))
         except errors.CloudError as problem:
             raise self._explained(problem) from None
@@ -134,7 +171,11 @@ class Bucket:
         if problem.aws_code == "NotImplemented":
             return self.unfit()
         if isinstance(problem, errors.NotAllowed) and problem.facts["resource"] == "*":
-            known = errors.NotAllowed(problem.facts["action"], f"s3://{self._name}/{self._prefix}*", problem.facts["denied"])
+            known = errors.NotAllowed(
+                problem.facts["action"],
+                f"s3://{self._name}/{self._prefix}*",
+                problem.facts["denied"],
+            )
             known.aws_code = problem.aws_code
             return known
         return problem
@@ -142,5 +183,6 @@ class Bucket:
     def unfit(self) -> errors.Refused:
         """The error for a store that knows no conditional writes: a lock in it would be none."""
         return errors.Refused(
-            f"the store s3://{self._name} does not do conditional writes", "use a bucket of Amazon S3, or leave `store` out of rules.toml"
+            f"the store s3://{self._name} does not do conditional writes",
+            "use a bucket of Amazon S3, or leave `store` out of rules.toml",
         )

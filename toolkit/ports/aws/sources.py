@@ -1,8 +1,9 @@
 """Where credentials come from, and what is wrong with it.
 
-botocore asks files, variables, programs and addresses for credentials. Each of them can answer anything, and botocore lets most of what
-is wrong through as it is: a KeyError, a JSONDecodeError, an OSError. So each source is asked behind a guard, and whatever comes through it
-is a problem of that source, never a bug.
+botocore asks files, variables, programs and addresses for credentials. Each of them can answer
+anything, and botocore lets most of what is wrong through as it is: a KeyError, a JSONDecodeError,
+an OSError. So each source is asked behind a guard, and whatever comes through it is a problem of
+that source, never a bug.
 """
 
 import re
@@ -33,11 +34,19 @@ _WHERE = {
 }
 """What a source is called, by botocore's name for it."""
 _NEXT = {
-    "env": "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN again",
+    "env": (
+        "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are temporary, AWS_SESSION_TOKEN"
+        " again"
+    ),
     "sso": "sign in: aws sso login{option}",
     "login": "sign in: aws login{option}",
-    "assume-role-with-web-identity": "check AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's lines of these names",
-    "container-role": "check AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, and the task's role",
+    "assume-role-with-web-identity": (
+        "check AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's lines of these names"
+    ),
+    "container-role": (
+        "check AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, and"
+        " the task's role"
+    ),
     "iam-role": "check the instance's role; AWS_EC2_METADATA_DISABLED=true asks it no more",
     "shared-credentials-file": "set the keys again: aws configure{option}",
     "config-file": "set the keys again: aws configure{option}",
@@ -45,7 +54,11 @@ _NEXT = {
 _ASK_THE_CLI = "see what the AWS CLI says: aws sts get-caller-identity{option}"
 _NAME = re.compile(r"[\w.-]+")
 _PARAMETER = re.compile(r"parameter:? \"?(\w+)")
-_KEYS = (("access_key", "access key"), ("secret_key", "secret access key"), ("token", "session token"))
+_KEYS = (
+    ("access_key", "access key"),
+    ("secret_key", "secret access key"),
+    ("token", "session token"),
+)
 _EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException", "RequestExpired"))
 
 Known = Callable[[Exception, str], Exception | None]
@@ -67,13 +80,17 @@ class BadKeys(Exception):
 
 
 def guard(resolver: Any, popen: Callable[..., Any]) -> None:
-    """Put each source of botocore's resolver behind the guard. `popen` starts the programs that give credentials, with a deadline."""
+    """Put each source of botocore's resolver behind the guard. `popen` starts the programs that
+    give credentials, with a deadline.
+    """
     for provider in resolver.providers:
         _guard(provider, popen)
         builder = getattr(provider, "_profile_provider_builder", None)
         if builder is not None:  # it makes the sources of the profile that a role is assumed from
             make = builder.providers
-            builder.providers = lambda *args, make=make, **more: [_guard(one, popen) for one in make(*args, **more)]
+            builder.providers = lambda *args, make=make, **more: [
+                _guard(one, popen) for one in make(*args, **more)
+            ]
         sourcer = getattr(provider, "_credential_sourcer", None)
         for other in getattr(sourcer, "_providers", ()):
             _guard(other, popen)
@@ -111,7 +128,9 @@ def _guarded(source: str, do: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(source: str, keys: Any) -> Any:
-    """The keys, if they can be sent. Raises SourceFailed: AWS would only say that a signature is wrong, or the network that a header is."""
+    """The keys, if they can be sent. Raises SourceFailed: AWS would only say that a signature is
+    wrong, or the network that a header is.
+    """
     for name, words in _KEYS:
         value = getattr(keys, name, None)
         if not value and name == "token":
@@ -120,9 +139,17 @@ def _checked(source: str, keys: Any) -> Any:
             wrong = "missing" if value is None else "empty" if value == "" else "not a text"
             raise SourceFailed(source, BadKeys(f"the {words} is {wrong}"))
         if bad := next((letter for letter in value if not "!" <= letter <= "~"), None):
-            kind = "a line end" if bad in "\r\n" else "a space" if bad.isspace() else "a character that no key has"
+            kind = (
+                "a line end"
+                if bad in "\r\n"
+                else "a space"
+                if bad.isspace()
+                else "a character that no key has"
+            )
             where = "in it" if value.strip() == value else "before or after it"
-            raise SourceFailed(source, BadKeys(f"the {words} has {kind} {where}: it was not copied exactly"))
+            raise SourceFailed(
+                source, BadKeys(f"the {words} has {kind} {where}: it was not copied exactly")
+            )
     return keys
 
 
@@ -134,7 +161,9 @@ def told(failed: SourceFailed, boto: Any, whose: Mapping[str, str], known: Known
     if isinstance(problem, RuntimeError):  # new ones were fetched, which had expired as well
         return errors.Expired(**whose, next=next_)
     if isinstance(problem, boto.RefreshWithMFAUnsupportedError):
-        return errors.Expired(**whose, next="run it again in a terminal: a new MFA code is asked for")
+        return errors.Expired(
+            **whose, next="run it again in a terminal: a new MFA code is asked for"
+        )
     if isinstance(problem, boto.ClientError):
         return _refused(problem, source, whose, next_, known)
     if isinstance(problem, (boto.SSOTokenLoadError, boto.NoCredentialsError)):
@@ -149,17 +178,30 @@ def told(failed: SourceFailed, boto: Any, whose: Mapping[str, str], known: Known
     return errors.SourceProblem(**whose, reason=_reason(where, problem, boto), next=next_)
 
 
-def _refused(problem: Any, source: str, whose: Mapping[str, str], next_: str, known: Known) -> Exception:
+def _refused(
+    problem: Any, source: str, whose: Mapping[str, str], next_: str, known: Known
+) -> Exception:
     """AWS answered a question for credentials with an error."""
     error = problem.response.get("Error", {})
     code, message = str(error.get("Code", "")), " ".join(str(error.get("Message", "")).split())
     if code in _EXPIRED:
-        return errors.Expired(**whose, next=_ASK_THE_CLI.format(option=whose["option"]) if source not in _NEXT else next_)
+        return errors.Expired(
+            **whose,
+            next=_ASK_THE_CLI.format(option=whose["option"]) if source not in _NEXT else next_,
+        )
     told_so = known(problem, "")
     if isinstance(told_so, errors.Unreachable | errors.WrongClock):
         return told_so
-    if source == "assume-role" and "MultiFactorAuthentication" in message and "one time pass code" in message:
-        return errors.SourceProblem(**whose, reason="the MFA code was not accepted", next="wait for the next code, and run it again")
+    if (
+        source == "assume-role"
+        and "MultiFactorAuthentication" in message
+        and "one time pass code" in message
+    ):
+        return errors.SourceProblem(
+            **whose,
+            reason="the MFA code was not accepted",
+            next="wait for the next code, and run it again",
+        )
     call = f"{_WHERE.get(source, source)}: {problem.operation_name} was refused"
     return errors.SourceProblem(**whose, reason=f"{call}: {code}: {message}", next=next_)
 
@@ -197,8 +239,12 @@ def _retrieval(where: str, said: str) -> str:
     """botocore puts what the program wrote to stderr in the same place as its own words."""
     if missing := re.fullmatch(r"Missing required key in response: '(\w+)'", said):
         return f"{where}: {missing[1]} is missing"
-    if re.fullmatch(r"Unsupported version '.*' for credential process provider, supported versions: 1", said):
+    if re.fullmatch(
+        r"Unsupported version '.*' for credential process provider, supported versions: 1", said
+    ):
         return f"{where}: Version is not 1"
-    if missing := re.fullmatch(r"Credential refresh failed, response did not contain: ([\w, ]+)", said):
+    if missing := re.fullmatch(
+        r"Credential refresh failed, response did not contain: ([\w, ]+)", said
+    ):
         return f"{where}: {missing[1]} is missing"
     return f"{where} failed"

@@ -1,4 +1,6 @@
-"""Container images: built by docker, podman or buildah where they are usable, else by ourselves, and pushed to a registry."""
+"""Container images: built by docker, podman or buildah where they are usable, else by ourselves,
+and pushed to a registry.
+"""
 
 import os
 from typing import Any
@@ -6,7 +8,18 @@ from typing import Any
 from toolkit.errors import Refused
 from toolkit.ports.images.types import BUILT_IN, Builder, Log, Pushed, Recipe, Registry, Secret
 
-__all__ = ["BUILT_IN", "Builder", "Log", "Pushed", "Recipe", "Registry", "Secret", "builder", "check_recipe", "image_config"]
+__all__ = [
+    "BUILT_IN",
+    "Builder",
+    "Log",
+    "Pushed",
+    "Recipe",
+    "Registry",
+    "Secret",
+    "builder",
+    "check_recipe",
+    "image_config",
+]
 
 ENGINES = ("docker", "podman", "buildah")
 
@@ -28,12 +41,17 @@ def builder(name: str | None = None) -> Builder:
             return Docker(found) if one == "docker" else Containers(found)
         if name is not None:
             problem = "does not answer" if found else "is not installed"
-            raise Refused(f"{one} {problem}", f"see `{one} info`, or use another builder" if found else f"install {one}")
+            raise Refused(
+                f"{one} {problem}",
+                f"see `{one} info`, or use another builder" if found else f"install {one}",
+            )
     return BuiltIn()
 
 
 def check_recipe(recipe: Recipe, builder_name: str) -> None:
-    """See without the network whether a builder can make this. Raises Refused naming the line and what to install."""
+    """See without the network whether a builder can make this. Raises Refused naming the line and
+    what to install.
+    """
     from toolkit.ports.images import builtin
 
     if builder_name == BUILT_IN:
@@ -41,13 +59,18 @@ def check_recipe(recipe: Recipe, builder_name: str) -> None:
         return
     builtin.dockerfile_text(recipe)
     if not os.path.isdir(os.path.join(recipe.root, recipe.context)):
-        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+        raise Refused(
+            f"the build context `{recipe.context}` is no folder of this repository",
+            "correct `build.context` in rules.toml",
+        )
 
 
 def image_config(registry: Registry, digest: str) -> dict[str, Any]:
-    """What an image says of itself: `architecture`, `os`, `labels` and `platforms`, which are several for an index of images.
+    """What an image says of itself: `architecture`, `os`, `labels` and `platforms`, which are
+    several for an index of images.
 
-    `digest` may be a tag. Of an index the first image speaks. Raises Missing if there is no such image.
+    `digest` may be a tag. Of an index the first image speaks. Raises Missing if there is no such
+    image.
     """
     from toolkit.ports.images.bases import described
     from toolkit.ports.images.registry import connected

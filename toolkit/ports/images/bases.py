@@ -65,12 +65,20 @@ class Fetch(Protocol):
 
 
 def name(words: str) -> Name:
-    """A name with all that docker leaves out: `python` is docker.io/library/python:latest. Raises Refused."""
+    """A name with all that docker leaves out: `python` is docker.io/library/python:latest. Raises
+    Refused.
+    """
     rest, _, digest = words.partition("@")
     first, slash, after = rest.partition("/")
-    host, path = (first, after) if slash and ("." in first or ":" in first or first == "localhost") else (_HUB, rest)
+    host, path = (
+        (first, after)
+        if slash and ("." in first or ":" in first or first == "localhost")
+        else (_HUB, rest)
+    )
     path, _, tag = path.partition(":")
-    if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", path) or (digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
+    if not re.fullmatch(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*", path) or (
+        digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
+    ):
         raise Refused(f"`{words}` is no name of an image")
     if tag and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
         raise Refused(f"`{words}` is no name of an image")
@@ -80,63 +88,106 @@ def name(words: str) -> Name:
 
 
 def source(wanted: Name, mirror: str | None, host: str | None, address: str | None) -> Source:
-    """Where a base image is read: the mirror if there is one, else the registry that the image goes to. Raises Refused.
+    """Where a base image is read: the mirror if there is one, else the registry that the image goes
+    to. Raises Refused.
 
-    With `host` None, as long as nobody knows where the image goes, any registry but the public one may still be it.
+    With `host` None, as long as nobody knows where the image goes, any registry but the public one
+    may still be it.
     """
     if mirror:
-        server, _, path = mirror.removeprefix("https://").removeprefix("http://").strip("/").partition("/")
-        plain = is_loopback(server.rpartition(":")[0] or server) and not mirror.startswith("https://")
+        server, _, path = (
+            mirror.removeprefix("https://").removeprefix("http://").strip("/").partition("/")
+        )
+        plain = is_loopback(server.rpartition(":")[0] or server) and not mirror.startswith(
+            "https://"
+        )
         repository = "/".join(one for one in (path, wanted.repository) if one)
-        return Source(server, f"{'http' if plain else 'https'}://{server}", repository, wanted.reference)
+        return Source(
+            server, f"{'http' if plain else 'https'}://{server}", repository, wanted.reference
+        )
     if wanted.host == host or (host is None and wanted.host != _HUB):
-        return Source(wanted.host, address or f"https://{wanted.host}", wanted.repository, wanted.reference)
+        return Source(
+            wanted.host, address or f"https://{wanted.host}", wanted.repository, wanted.reference
+        )
     raise Refused(
-        f"the built-in builder cannot get the base image {wanted.host}/{wanted.repository}:{wanted.reference}".replace(
-            ":sha256:", "@sha256:"
-        ),
-        f"{ENGINES}; or copy it into the registry of the app and name it in FROM; or set {MIRROR}=HOST/PATH",
+        "the built-in builder cannot get the base image"
+        f" {wanted.host}/{wanted.repository}:{wanted.reference}".replace(":sha256:", "@sha256:"),
+        f"{ENGINES}; or copy it into the registry of the app and name it in FROM; or set"
+        f" {MIRROR}=HOST/PATH",
     )
 
 
 def read(client: Client, found: Source, wanted: Platform) -> Base:
-    """A base image of a platform. Raises Refused if there is none, or one that cannot be built upon."""
+    """A base image of a platform. Raises Refused if there is none, or one that cannot be built
+    upon.
+    """
     manifest = client.manifest(found.repository, found.reference)
     if manifest is None:
-        raise Refused(f"there is no base image {found.host}/{found.repository}:{found.reference}", "correct FROM, or copy the image there")
+        raise Refused(
+            f"there is no base image {found.host}/{found.repository}:{found.reference}",
+            "correct FROM, or copy the image there",
+        )
     manifest = one_of(client, found.repository, manifest, wanted)
     document = manifest.document
     image = client.document(found.repository, document["config"]["digest"])
     if (image.get("os"), image.get("architecture")) != (wanted.os, wanted.architecture):
-        raise Refused(f"the base image {found.repository} is for {image.get('os')}/{image.get('architecture')}, not for {wanted}")
-    layers = [{**one, "mediaType": _MEDIA_TYPES.get(one["mediaType"], "")} for one in document["layers"]]
+        raise Refused(
+            f"the base image {found.repository} is for"
+            f" {image.get('os')}/{image.get('architecture')}, not for {wanted}"
+        )
+    layers = [
+        {**one, "mediaType": _MEDIA_TYPES.get(one["mediaType"], "")} for one in document["layers"]
+    ]
     if not all(one["mediaType"] for one in layers):
         raise Refused(f"the base image {found.repository} has layers that are not gzip", ENGINES)
     if len(image["rootfs"]["diff_ids"]) != len(layers):
-        raise Refused(f"the base image {found.repository} does not agree with itself about its layers")
-    return Base(found, image, tuple({key: one[key] for key in ("mediaType", "digest", "size")} for one in layers))
+        raise Refused(
+            f"the base image {found.repository} does not agree with itself about its layers"
+        )
+    return Base(
+        found,
+        image,
+        tuple({key: one[key] for key in ("mediaType", "digest", "size")} for one in layers),
+    )
 
 
-def one_of(client: Client, repository: str, manifest: Manifest, wanted: Platform | None) -> Manifest:
-    """The image of a platform out of an index; what is no index is the image. With None, the first image there is."""
+def one_of(
+    client: Client, repository: str, manifest: Manifest, wanted: Platform | None
+) -> Manifest:
+    """The image of a platform out of an index; what is no index is the image. With None, the first
+    image there is.
+    """
     if manifest.media_type not in INDEXES:
         return manifest
-    listed = [one for one in manifest.document.get("manifests", []) if (one.get("platform") or {}).get("os") != "unknown"]
+    listed = [
+        one
+        for one in manifest.document.get("manifests", [])
+        if (one.get("platform") or {}).get("os") != "unknown"
+    ]
     fit = [one for one in listed if wanted is None or _fits(one.get("platform") or {}, wanted)]
     found = client.manifest(repository, fit[0]["digest"]) if fit else None
     if found is None:
-        raise Refused(f"there is no {wanted or 'image'} in {client.host}/{repository}", "build for another platform")
+        raise Refused(
+            f"there is no {wanted or 'image'} in {client.host}/{repository}",
+            "build for another platform",
+        )
     return found
 
 
 def _fits(said: dict[str, Any], wanted: Platform) -> bool:
-    variant = "" if (said.get("architecture"), said.get("variant")) == ("arm64", "v8") else said.get("variant") or ""
+    variant = (
+        ""
+        if (said.get("architecture"), said.get("variant")) == ("arm64", "v8")
+        else said.get("variant") or ""
+    )
     fits = (said.get("os"), said.get("architecture")) == (wanted.os, wanted.architecture)
     return fits and (not wanted.variant or variant == wanted.variant)
 
 
 def nodes(base: Base, fetch: Fetch, check: Callable[[], None]) -> dict[str, Node]:
-    """The files of a base image: COPY has to know which folders and links are there. Kept in the cache, by layer."""
+    """The files of a base image: COPY has to know which folders and links are there. Kept in the
+    cache, by layer.
+    """
     found: dict[str, Node] = {}
     for layer in base.layers:
         listed = _kept(layer["digest"])
@@ -152,12 +203,18 @@ Entry = tuple[str, str, str]
 
 
 def _apply(found: dict[str, Node], listed: list[Entry]) -> None:
-    """Lay one layer over those below: `.wh.x` takes x away, `.wh..wh..opq` all that was in its folder."""
+    """Lay one layer over those below: `.wh.x` takes x away, `.wh..wh..opq` all that was in its
+    folder.
+    """
     for path, _, _ in listed:
         if basename(path).startswith(".wh."):
             whole = basename(path) == ".wh..wh..opq"
-            gone = dirname(path) if whole else join(dirname(path), basename(path).removeprefix(".wh."))
-            for one in [one for one in found if one.startswith(f"{gone}/") or (one == gone and not whole)]:
+            gone = (
+                dirname(path) if whole else join(dirname(path), basename(path).removeprefix(".wh."))
+            )
+            for one in [
+                one for one in found if one.startswith(f"{gone}/") or (one == gone and not whole)
+            ]:
                 del found[one]
     for path, kind, link in listed:
         if not basename(path).startswith(".wh."):
@@ -169,7 +226,11 @@ def _apply(found: dict[str, Node], listed: list[Entry]) -> None:
 
 def _listed(path: str, packed: bool, check: Callable[[], None]) -> Iterator[Entry]:
     try:
-        with open(path, "rb") as file, gzip.open(file) if packed else file as raw, tarfile.open(fileobj=raw, mode="r|") as archive:
+        with (
+            open(path, "rb") as file,
+            gzip.open(file) if packed else file as raw,
+            tarfile.open(fileobj=raw, mode="r|") as archive,
+        ):
             for count, one in enumerate(archive):
                 check()
                 if count > _MOST_ENTRIES:
@@ -209,7 +270,9 @@ def _keep(digest: str, listed: list[Entry]) -> None:
 
 
 def described(client: Client, repository: str, reference: str) -> dict[str, Any]:
-    """What an image says of itself; of an index, its first image, and the platforms of all. Raises Missing."""
+    """What an image says of itself; of an index, its first image, and the platforms of all. Raises
+    Missing.
+    """
     manifest = client.manifest(repository, reference)
     if manifest is None:
         raise Missing(what="image", name=f"{repository}@{reference}", where=f" in {client.host}")
@@ -221,5 +284,9 @@ def described(client: Client, repository: str, reference: str) -> dict[str, Any]
         "architecture": image.get("architecture", ""),
         "os": image.get("os", ""),
         "labels": (image.get("config") or {}).get("Labels") or {},
-        "platforms": [f"{one.get('os')}/{one.get('architecture')}" for one in said if one.get("os") != "unknown"],
+        "platforms": [
+            f"{one.get('os')}/{one.get('architecture')}"
+            for one in said
+            if one.get("os") != "unknown"
+        ],
     }

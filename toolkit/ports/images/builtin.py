@@ -1,4 +1,6 @@
-"""The built-in builder: for Dockerfiles that only copy. It needs no other program, and the same files give the same digest."""
+"""The built-in builder: for Dockerfiles that only copy. It needs no other program, and the same
+files give the same digest.
+"""
 
 import json
 import os
@@ -41,7 +43,9 @@ class Plan(Struct, frozen=True):
 
 
 class Stacked(Struct, frozen=True):
-    """A stage when it is done: configuration, layers (those of its base by descriptor, its own by files), history, and the tree."""
+    """A stage when it is done: configuration, layers (those of its base by descriptor, its own by
+    files), history, and the tree.
+    """
 
     config: dict[str, Any]
     author: str
@@ -71,7 +75,9 @@ class BuiltIn:
     name = BUILT_IN
 
     def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
-        """Build and push. Raises Refused, before anything is sent, if this needs an engine or something is not to be copied."""
+        """Build and push. Raises Refused, before anything is sent, if this needs an engine or
+        something is not to be copied.
+        """
         log.phase("reading the Dockerfile")
         plan = planned(recipe)
         with ExitStack() as open_:
@@ -83,10 +89,14 @@ class BuiltIn:
             log.phase("packing layers")
             mtime = epoch(os.environ.get("SOURCE_DATE_EPOCH"))
             written = [
-                write(os.path.join(folder, f"layer-{at}"), layer, context, mtime, log.check) for at, layer in enumerate(image.layers)
+                write(os.path.join(folder, f"layer-{at}"), layer, context, mtime, log.check)
+                for at, layer in enumerate(image.layers)
             ]
             for one in written:
-                log.log(f"a layer of {one.files} {'file' if one.files == 1 else 'files'}, {size(one.size)}")
+                log.log(
+                    f"a layer of {one.files} {'file' if one.files == 1 else 'files'},"
+                    f" {size(one.size)}"
+                )
             return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
 
     def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
@@ -103,11 +113,15 @@ class _Clients:
         self._others: dict[str, Client] = {}
 
     def of(self, source: bases.Source) -> Client:
-        """The client of a base image's registry: the target's own, with its credentials, if it is the same one."""
+        """The client of a base image's registry: the target's own, with its credentials, if it is
+        the same one.
+        """
         if source.address == self.target.address:
             return self.target
         if source.address not in self._others:
-            self._others[source.address] = Client(source.address, source.host, "", None, self._check)
+            self._others[source.address] = Client(
+                source.address, source.host, "", None, self._check
+            )
         return self._others[source.address]
 
     def fetch(self, base: Base, digest: str) -> str:
@@ -124,7 +138,9 @@ class _Clients:
 
 
 def check(recipe: Recipe) -> None:
-    """See, without the network, that the built-in builder can do this: raises Refused naming what it cannot, and what to install."""
+    """See, without the network, that the built-in builder can do this: raises Refused naming what
+    it cannot, and what to install.
+    """
     plan = planned(recipe)
     context = Context(plan.folder, plan.ignore)
     mirror = os.environ.get(bases.MIRROR)
@@ -147,31 +163,45 @@ def planned(recipe: Recipe) -> Plan:
 
 
 def context_folder(recipe: Recipe) -> str:
-    """The build context, with all links followed. Raises Refused if it is no folder of the repository."""
+    """The build context, with all links followed. Raises Refused if it is no folder of the
+    repository.
+    """
     root = os.path.realpath(recipe.root)
     folder = os.path.realpath(os.path.join(root, recipe.context))
     if os.path.commonpath([root, folder]) != root or not os.path.isdir(folder):
-        raise Refused(f"the build context `{recipe.context}` is no folder of this repository", "correct `build.context` in rules.toml")
+        raise Refused(
+            f"the build context `{recipe.context}` is no folder of this repository",
+            "correct `build.context` in rules.toml",
+        )
     return folder
 
 
 def dockerfile_text(recipe: Recipe) -> str:
-    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the repository's."""
+    """The Dockerfile. Raises Refused if it is not there, FileProblem if it is not the
+    repository's.
+    """
     path = os.path.join(recipe.root, recipe.dockerfile)
     if not os.path.lexists(path):
-        raise Refused(f"there is no Dockerfile `{recipe.dockerfile}`", "correct `build.dockerfile` in rules.toml")
+        raise Refused(
+            f"there is no Dockerfile `{recipe.dockerfile}`",
+            "correct `build.dockerfile` in rules.toml",
+        )
     return _text(recipe, path)
 
 
 def dockerignore_text(recipe: Recipe) -> str:
-    """What is kept out of the context: by the Dockerfile's own .dockerignore, else by that of the context. Raises FileProblem."""
+    """What is kept out of the context: by the Dockerfile's own .dockerignore, else by that of the
+    context. Raises FileProblem.
+    """
     own = os.path.join(recipe.root, f"{recipe.dockerfile}.dockerignore")
     path = own if os.path.lexists(own) else os.path.join(context_folder(recipe), ".dockerignore")
     return _text(recipe, path) if os.path.lexists(path) else ""
 
 
 def epoch(said: str | None) -> int:
-    """The time of everything in an image, in seconds since 1970: what SOURCE_DATE_EPOCH says, else 0."""
+    """The time of everything in an image, in seconds since 1970: what SOURCE_DATE_EPOCH says, else
+    0.
+    """
     return int(said) if said and said.isascii() and said.isdecimal() else 0
 
 
@@ -182,13 +212,22 @@ def _text(recipe: Recipe, path: str) -> str:
     return found.decode("utf-8", "surrogateescape")
 
 
-def stacked(plan: Plan, recipe: Recipe, context: Context, clients: _Clients | None, log: Log) -> Stacked:
+def stacked(
+    plan: Plan, recipe: Recipe, context: Context, clients: _Clients | None, log: Log
+) -> Stacked:
     """Follow the stages in order. Without clients, base images are taken for empty."""
     done: dict[int, Stacked] = {}
     for stage in plan.stages:
         log.check()
         start = _start(stage, done, clients, log)
-        made = evaluate(stage, plan.every, start.config if start.tree.whole else None, plan.known, recipe.args, plan.parsed.escape)
+        made = evaluate(
+            stage,
+            plan.every,
+            start.config if start.tree.whole else None,
+            plan.known,
+            recipe.args,
+            plan.parsed.escape,
+        )
         done[stage.number] = _follow(start, made, done, context, log)
     last = done[plan.stages[-1].number]
     for layer in last.layers:
@@ -199,12 +238,19 @@ def stacked(plan: Plan, recipe: Recipe, context: Context, clients: _Clients | No
     return Stacked(config, last.author, last.base, last.layers, last.history, last.tree)
 
 
-def _start(stage: Stage, done: Mapping[int, Stacked], clients: _Clients | None, log: Log) -> Stacked:
+def _start(
+    stage: Stage, done: Mapping[int, Stacked], clients: _Clients | None, log: Log
+) -> Stacked:
     """What a stage begins with."""
     if isinstance(stage.base, int):
         before = done[stage.base]
         return Stacked(
-            dict(before.config), before.author, before.base, before.layers, before.history, Tree(before.tree.nodes, before.tree.whole)
+            dict(before.config),
+            before.author,
+            before.base,
+            before.layers,
+            before.history,
+            Tree(before.tree.nodes, before.tree.whole),
         )
     if stage.base == "scratch" or clients is None:
         return Stacked({}, "", None, (), (), Tree(whole=stage.base == "scratch"))
@@ -214,38 +260,66 @@ def _start(stage: Stage, done: Mapping[int, Stacked], clients: _Clients | None, 
     log.phase(f"reading the base image {stage.base}")
     base = bases.read(clients.of(source), source, stage.platform)
     tree = Tree(bases.nodes(base, clients.fetch, log.check))
-    return Stacked(dict(base.image.get("config") or {}), base.image.get("author", ""), base, (), (), tree)
+    return Stacked(
+        dict(base.image.get("config") or {}), base.image.get("author", ""), base, (), (), tree
+    )
 
 
-def _follow(start: Stacked, made: Made, done: Mapping[int, Stacked], context: Context, log: Log) -> Stacked:
+def _follow(
+    start: Stacked, made: Made, done: Mapping[int, Stacked], context: Context, log: Log
+) -> Stacked:
     """Make the copies of a stage; each is a layer of its own."""
     layers, history = list(start.layers), list(start.history)
     for step in made.steps:
         if isinstance(step.does, Copy):
             copy = step.does
-            found = start.tree.copy(copy, FromContext(context) if copy.origin is None else done[copy.origin].tree)
+            found = start.tree.copy(
+                copy, FromContext(context) if copy.origin is None else done[copy.origin].tree
+            )
             _no_archives(copy, found, context)
             if not found:
-                log.log(f"warning: line {copy.one.line}: no file matches `{' '.join(copy.sources)}`; nothing is copied")
+                log.log(
+                    f"warning: line {copy.one.line}: no file matches `{' '.join(copy.sources)}`;"
+                    " nothing is copied"
+                )
         elif isinstance(step.does, Folder):
             start.tree.make(step.does)
         layer = start.tree.layer()
         layers += [layer] if layer else []
         history.append((step.words, bool(layer)))
-    return Stacked(dict(made.config), made.author or start.author, start.base, tuple(layers), tuple(history), start.tree)
+    return Stacked(
+        dict(made.config),
+        made.author or start.author,
+        start.base,
+        tuple(layers),
+        tuple(history),
+        start.tree,
+    )
 
 
 def _no_archives(copy: Copy, sources: list[Node], context: Context) -> None:
-    """ADD unpacks an archive that it is given by name, and an engine decides by its first bytes whether it is one."""
+    """ADD unpacks an archive that it is given by name, and an engine decides by its first bytes
+    whether it is one.
+    """
     for path in [node.source for node in sources if copy.unpacks and node.source is not None]:
         with open(context.open(path), "rb") as file:
             head = file.read(512)
         if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
-            raise copy.one.refuse(f"`{path}` is an archive, which ADD unpacks", f"write COPY to copy it as it is, or {ENGINES}")
+            raise copy.one.refuse(
+                f"`{path}` is an archive, which ADD unpacks",
+                f"write COPY to copy it as it is, or {ENGINES}",
+            )
 
 
 def _push(
-    image: Stacked, written: list[Written], wanted: Platform, mtime: int, registry: Registry, tag: str, clients: _Clients, log: Log
+    image: Stacked,
+    written: list[Written],
+    wanted: Platform,
+    mtime: int,
+    registry: Registry,
+    tag: str,
+    clients: _Clients,
+    log: Log,
 ) -> Pushed:
     config = _json(configuration(image, written, wanted, mtime))
     manifest = _json(_manifest(image, written, config))
@@ -279,8 +353,12 @@ def _push(
     return pushed(registry, digest)
 
 
-def _packed_otherwise(target: Client, registry: Registry, found: str | None, config: bytes, log: Log) -> Pushed:
-    """The image that has our tag, if it has the very same content: another zlib packs layers otherwise. Raises TagTaken."""
+def _packed_otherwise(
+    target: Client, registry: Registry, found: str | None, config: bytes, log: Log
+) -> Pushed:
+    """The image that has our tag, if it has the very same content: another zlib packs layers
+    otherwise. Raises TagTaken.
+    """
     manifest = target.manifest(registry.repository, found) if found else None
     part = (manifest.document.get("config") if manifest else None) or {}
     if found is None or not isinstance(part, dict) or part.get("digest") != digest_of(config):
@@ -289,11 +367,15 @@ def _packed_otherwise(target: Client, registry: Registry, found: str | None, con
     return pushed(registry, found)
 
 
-def _send_layers(image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log) -> int:
+def _send_layers(
+    image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log
+) -> int:
     """How many layers had to be sent."""
     sent = 0
     for layer in image.base.layers if image.base else ():
-        sent += _copy_layer(image.base, layer["digest"], clients, repository, log) if image.base else 0
+        sent += (
+            _copy_layer(image.base, layer["digest"], clients, repository, log) if image.base else 0
+        )
     for one in written:
         log.phase(f"pushing {size(one.size)}")
         sent += clients.target.upload(repository, one.digest, one.path)
@@ -311,7 +393,9 @@ def _copy_layer(base: Base, digest: str, clients: _Clients, repository: str, log
     return clients.target.upload(repository, digest, clients.fetch(base, digest))
 
 
-def configuration(image: Stacked, written: list[Written], wanted: Platform, mtime: int) -> dict[str, Any]:
+def configuration(
+    image: Stacked, written: list[Written], wanted: Platform, mtime: int
+) -> dict[str, Any]:
     """The image's configuration. Pure: what is built when, where and by whom is not in it."""
     created = datetime.fromtimestamp(mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     below = image.base.image if image.base else {}
@@ -320,7 +404,13 @@ def configuration(image: Stacked, written: list[Written], wanted: Platform, mtim
     if sum(not one.get("empty_layer") for one in history) != count:
         history = [{"created_by": "the base image"}] * count
     for words, makes_layer in image.history:
-        history.append({"created": created, "created_by": words, **({} if makes_layer else {"empty_layer": True})})
+        history.append(
+            {
+                "created": created,
+                "created_by": words,
+                **({} if makes_layer else {"empty_layer": True}),
+            }
+        )
     return {
         **{key: value for key, value in below.items() if key in ("os.version", "os.features")},
         "architecture": wanted.architecture,
@@ -328,8 +418,16 @@ def configuration(image: Stacked, written: list[Written], wanted: Platform, mtim
         **({"variant": wanted.variant} if wanted.variant else {}),
         **({"author": image.author} if image.author else {}),
         "created": created,
-        "config": {key: value for key, value in image.config.items() if value not in (None, "", [], {})},
-        "rootfs": {"type": "layers", "diff_ids": [*(below["rootfs"]["diff_ids"] if below else []), *(one.diff_id for one in written)]},
+        "config": {
+            key: value for key, value in image.config.items() if value not in (None, "", [], {})
+        },
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [
+                *(below["rootfs"]["diff_ids"] if below else []),
+                *(one.diff_id for one in written),
+            ],
+        },
         "history": history,
     }
 

@@ -1,4 +1,6 @@
-"""The files of a build context: found once without following a link, opened later only if they still are what was found."""
+"""The files of a build context: found once without following a link, opened later only if they
+still are what was found.
+"""
 
 import os
 import re
@@ -17,7 +19,9 @@ _WILD = re.compile(r"[*?\[\\]")
 
 
 class Found(Struct, frozen=True):
-    """One thing in the context. `mark` tells whether a file that is opened later is the same: device, inode, size, time of change."""
+    """One thing in the context. `mark` tells whether a file that is opened later is the same:
+    device, inode, size, time of change.
+    """
 
     form: str
     """file, folder, link or other."""
@@ -27,7 +31,9 @@ class Found(Struct, frozen=True):
 
 
 class Context:
-    """What a COPY may take: everything below a folder that .dockerignore does not keep out. Paths are relative to it, `""` is itself."""
+    """What a COPY may take: everything below a folder that .dockerignore does not keep out. Paths
+    are relative to it, `""` is itself.
+    """
 
     def __init__(self, folder: str, ignore: Ignore) -> None:
         self.folder = folder
@@ -54,16 +60,22 @@ class Context:
             folder = dirname(folder)
 
     def sources(self, pattern: str) -> list[str]:
-        """The paths that a COPY source stands for, sorted. Raises Refused if it has no wildcard and is not there."""
+        """The paths that a COPY source stands for, sorted. Raises Refused if it has no wildcard and
+        is not there.
+        """
         path = inside(pattern)
         if not is_wild(path):
             if self.followed(path) is None:
-                raise Refused(f"`{pattern}` is not in the build context, or .dockerignore keeps it out")
+                raise Refused(
+                    f"`{pattern}` is not in the build context, or .dockerignore keeps it out"
+                )
             return [path]
         return matching(self.found, path)
 
     def followed(self, path: str) -> str | None:
-        """The path with every link on the way replaced by what it leads to, as COPY does for its sources; None if it is not there."""
+        """The path with every link on the way replaced by what it leads to, as COPY does for its
+        sources; None if it is not there.
+        """
 
         def target(at: str) -> str | None:
             found = self.found[at]
@@ -72,13 +84,17 @@ class Context:
         return follow(path, self.found, target)
 
     def target(self, path: str, found: Found) -> str:
-        """Where a link leads, from the context's root. Raises Refused if that is outside of it, were it only on the way."""
+        """Where a link leads, from the context's root. Raises Refused if that is outside of it,
+        were it only on the way.
+        """
         at = [one for one in dirname(path).split("/") if one]
         for part in found.link.split("/"):
             if part == ".." and at:
                 at.pop()
             elif part == ".." or found.link.startswith("/"):
-                raise Refused(f"`{path}` is a link to `{found.link}`, which is not in the build context")
+                raise Refused(
+                    f"`{path}` is a link to `{found.link}`, which is not in the build context"
+                )
             elif part not in ("", "."):
                 at.append(part)
         return "/".join(at)
@@ -102,11 +118,15 @@ class Context:
             self.target(path, found)
 
     def open(self, path: str) -> int:
-        """A descriptor of a file that is still what was found. Raises Refused if it is another one, or a link has come in between."""
+        """A descriptor of a file that is still what was found. Raises Refused if it is another one,
+        or a link has come in between.
+        """
         try:
             descriptor = open_below(self.folder, path, os.O_NONBLOCK)
         except OSError as error:
-            raise Refused(f"`{path}` has changed since the build began: {error.strerror}", "build again") from None
+            raise Refused(
+                f"`{path}` has changed since the build began: {error.strerror}", "build again"
+            ) from None
         if _mark(os.fstat(descriptor)) != self.found[path].mark:
             os.close(descriptor)
             raise Refused(f"`{path}` has changed since the build began", "build again")
@@ -143,7 +163,9 @@ def matching(paths: Iterable[str], pattern: str) -> list[str]:
 
 
 def follow(path: str, there: Container[str], target: Callable[[str], str | None]) -> str | None:
-    """Walk a path through links. `target` says where a link leads, from the root, None for what is no link. None if it leads nowhere."""
+    """Walk a path through links. `target` says where a link leads, from the root, None for what is
+    no link. None if it leads nowhere.
+    """
     done, rest, links = "", [one for one in path.split("/") if one], 0
     while rest:
         at = join(done, rest.pop(0))
@@ -161,7 +183,14 @@ def follow(path: str, there: Container[str], target: Callable[[str], str | None]
 
 
 def _mark(status: os.stat_result) -> tuple[int, ...]:
-    return (stat.S_IFMT(status.st_mode), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return (
+        stat.S_IFMT(status.st_mode),
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def _listed(root: str, folder: str) -> list[tuple[str, Found]]:
@@ -170,7 +199,10 @@ def _listed(root: str, folder: str) -> list[tuple[str, Found]]:
     except OSError as error:
         raise Refused(f"`{folder or root}` cannot be read: {error.strerror}") from None
     try:
-        return sorted(((name, _look(descriptor, folder, name)) for name in os.listdir(descriptor)), key=lambda one: one[0])
+        return sorted(
+            ((name, _look(descriptor, folder, name)) for name in os.listdir(descriptor)),
+            key=lambda one: one[0],
+        )
     finally:
         os.close(descriptor)
 
@@ -181,7 +213,10 @@ def _look(descriptor: int, folder: str, name: str) -> Found:
         if stat.S_ISLNK(status.st_mode):
             return Found("link", link=os.readlink(name, dir_fd=descriptor))
     except OSError as error:
-        raise Refused(f"`{join(folder, name)}` has changed since the build began: {error.strerror}", "build again") from None
+        raise Refused(
+            f"`{join(folder, name)}` has changed since the build began: {error.strerror}",
+            "build again",
+        ) from None
     if stat.S_ISDIR(status.st_mode):
         return Found("folder")
     if stat.S_ISREG(status.st_mode):

@@ -1,4 +1,6 @@
-"""A Dockerfile as instructions, and words with their variables filled in. The rules are those of BuildKit's parser."""
+"""A Dockerfile as instructions, and words with their variables filled in. The rules are those of
+BuildKit's parser.
+"""
 
 import json
 import re
@@ -19,7 +21,9 @@ _NAME = re.compile(r"[A-Za-z_]\w*|\d", re.ASCII)
 
 
 class Instruction(Struct, frozen=True):
-    """One instruction: its keyword in capitals, the flags before its arguments, the rest as written, and the line where it starts."""
+    """One instruction: its keyword in capitals, the flags before its arguments, the rest as
+    written, and the line where it starts.
+    """
 
     keyword: str
     flags: Mapping[str, str]
@@ -39,10 +43,14 @@ class Parsed(Struct, frozen=True):
 
 
 def parse(text: str) -> Parsed:
-    """The instructions in order. What stands in a heredoc is taken for more of them: see `no_heredocs`."""
+    """The instructions in order. What stands in a heredoc is taken for more of them: see
+    `no_heredocs`.
+    """
     lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
     escape = _escape(lines)
-    return Parsed(tuple(_instruction(line, words) for line, words in _joined(lines, escape)), escape)
+    return Parsed(
+        tuple(_instruction(line, words) for line, words in _joined(lines, escape)), escape
+    )
 
 
 def json_list(rest: str) -> list[str] | None:
@@ -57,7 +65,9 @@ def json_list(rest: str) -> list[str] | None:
 
 
 def split(rest: str, escape: str) -> list[str]:
-    """Words as ENV, LABEL and ARG have them: quotes hold together what white space would part. They are still in the words."""
+    """Words as ENV, LABEL and ARG have them: quotes hold together what white space would part. They
+    are still in the words.
+    """
     found, word, quote, at = [], "", "", 0
     while at < len(rest):
         char = rest[at]
@@ -75,7 +85,9 @@ def split(rest: str, escape: str) -> list[str]:
 
 
 def expanded(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
-    """A word with its quotes and escapes taken off and its variables filled in; one that is not set is empty. Raises ValueError."""
+    """A word with its quotes and escapes taken off and its variables filled in; one that is not set
+    is empty. Raises ValueError.
+    """
     return _Word(word, variables, escape).read()
 
 
@@ -94,7 +106,9 @@ def _escape(lines: list[str]) -> str:
 
 
 def _joined(lines: list[str], escape: str) -> Iterator[tuple[int, str]]:
-    """Lines that are continued become one, with the number of the first. Comments and empty lines between them are nothing."""
+    """Lines that are continued become one, with the number of the first. Comments and empty lines
+    between them are nothing.
+    """
     start, parts = 0, ""
     for number, line in enumerate(lines, 1):
         if line.lstrip().startswith("#") or not line.strip():
@@ -115,8 +129,15 @@ def _joined(lines: list[str], escape: str) -> Iterator[tuple[int, str]]:
 def no_heredocs(parsed: Parsed) -> None:
     """Raises Refused for a Dockerfile with a heredoc, which only an engine understands."""
     for one in parsed.instructions:
-        if one.keyword in ("ADD", "COPY", "RUN") and not one.rest.startswith("[") and _HEREDOC.search(one.rest):
-            raise one.refuse("a heredoc is not understood here", "write a file and copy it, or install docker, podman or buildah")
+        if (
+            one.keyword in ("ADD", "COPY", "RUN")
+            and not one.rest.startswith("[")
+            and _HEREDOC.search(one.rest)
+        ):
+            raise one.refuse(
+                "a heredoc is not understood here",
+                "write a file and copy it, or install docker, podman or buildah",
+            )
 
 
 def _instruction(line: int, words: str) -> Instruction:
@@ -156,7 +177,11 @@ class _Word:
             return self._variable(depth, quoted)
         if char == self._escape:
             following = self._next()
-            return following if not quoted or following in ('"', "$", self._escape) else char + following
+            return (
+                following
+                if not quoted or following in ('"', "$", self._escape)
+                else char + following
+            )
         if quoted or char not in "\"'":
             return char
         if char == "'":

@@ -14,15 +14,30 @@ from toolkit.ports.images.stages import Stage, args, expand, named
 ENGINES = "install docker, podman or buildah"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHELL = ["/bin/sh", "-c"]
-_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_NS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([A-Za-z]+))?")
-_TIMES = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"}
+_TIMES = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
+}
 
 Owner = tuple[int, int]
 
 
 class Copy(Struct, frozen=True):
-    """One COPY or ADD. `dest` is absolute, with a slash at its end if it has to be a folder; `origin` is another stage's number."""
+    """One COPY or ADD. `dest` is absolute, with a slash at its end if it has to be a folder;
+    `origin` is another stage's number.
+    """
 
     sources: tuple[str, ...]
     dest: str
@@ -42,7 +57,9 @@ class Folder(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """One instruction as the image's history tells it, and what it does to the files, if anything."""
+    """One instruction as the image's history tells it, and what it does to the files, if
+    anything.
+    """
 
     words: str
     does: Copy | Folder | None = None
@@ -57,7 +74,9 @@ class Made(Struct, frozen=True):
 
 
 class _Unsure(dict[str, str]):
-    """The variables of a stage whose base image has not been read: remembers that one was asked for that is not known."""
+    """The variables of a stage whose base image has not been read: remembers that one was asked for
+    that is not known.
+    """
 
     missed = False
 
@@ -74,7 +93,8 @@ def evaluate(
     given: Mapping[str, str],
     escape: str,
 ) -> Made:
-    """Follow a stage's instructions from its base's configuration. Raises Refused for what only an engine can do.
+    """Follow a stage's instructions from its base's configuration. Raises Refused for what only an
+    engine can do.
 
     With `base` None it is not known yet: instructions that depend on it say nothing.
     """
@@ -96,7 +116,12 @@ class _Evaluation:
         given: Mapping[str, str],
         escape: str,
     ) -> None:
-        self._others, self._known, self._given, self._escape = others[: stage.number], known, given, escape
+        self._others, self._known, self._given, self._escape = (
+            others[: stage.number],
+            known,
+            given,
+            escape,
+        )
         self.config: dict[str, Any] = dict(base or {})
         self._sure, self._missed = base is not None, False
         self.author = ""
@@ -111,7 +136,9 @@ class _Evaluation:
     def follow(self, one: Instruction) -> None:
         meaning = _MEANINGS.get(one.keyword)
         if meaning is None:
-            raise one.refuse("the built-in builder only copies files", f"{ENGINES} to build this image")
+            raise one.refuse(
+                "the built-in builder only copies files", f"{ENGINES} to build this image"
+            )
         if one.keyword not in ("COPY", "ADD", "HEALTHCHECK") and one.flags:
             raise one.refuse(f"--{min(one.flags)} is not understood")
         self._missed = False
@@ -123,7 +150,9 @@ class _Evaluation:
             does = None
         if one.keyword != "ARG":
             flags = "".join(f"--{name}={value} " for name, value in one.flags.items())
-            self.steps.append(Step(f"{one.keyword} {flags}{one.rest}", None if self._missed else does))
+            self.steps.append(
+                Step(f"{one.keyword} {flags}{one.rest}", None if self._missed else does)
+            )
 
     def _expand(self, one: Instruction, word: str) -> str:
         variables = {**self._args, **self._env}
@@ -139,7 +168,9 @@ class _Evaluation:
         self.config["Env"] = [f"{name}={value}" for name, value in self._env.items()]
 
     def arg(self, one: Instruction) -> None:
-        for name, value in args(one, {**self._args, **self._env}, self._given, self._known, self._escape):
+        for name, value in args(
+            one, {**self._args, **self._env}, self._given, self._known, self._escape
+        ):
             if value is not None:
                 self._args[name] = value
 
@@ -177,7 +208,12 @@ class _Evaluation:
         return self.config.get("WorkingDir") or "/"
 
     def copy(self, one: Instruction) -> Copy:
-        unknown = set(one.flags) - {"chown", "chmod", "link", *(["from"] if one.keyword == "COPY" else [])}
+        unknown = set(one.flags) - {
+            "chown",
+            "chmod",
+            "link",
+            *(["from"] if one.keyword == "COPY" else []),
+        }
         if unknown:
             raise one.refuse(f"--{min(unknown)} is not understood by the built-in builder", ENGINES)
         words = json_list(one.rest)
@@ -187,25 +223,42 @@ class _Evaluation:
         *sources, dest = words
         if len(sources) > 1 and not _is_folder(dest):
             raise one.refuse(f"with several sources, the destination `{dest}` must end with /")
-        if one.keyword == "ADD" and any(re.match(r"[a-z][a-z0-9+.-]*://|git@", source, re.IGNORECASE) for source in sources):
+        if one.keyword == "ADD" and any(
+            re.match(r"[a-z][a-z0-9+.-]*://|git@", source, re.IGNORECASE) for source in sources
+        ):
             raise one.refuse("it fetches from the network", f"download it beforehand, or {ENGINES}")
         folder = _absolute(self._folder(), dest)
         dest = folder if not _is_folder(dest) or folder == "/" else f"{folder}/"
-        return Copy(tuple(sources), dest, self._origin(one), self._chown(one), self._chmod(one), one.keyword == "ADD", one)
+        return Copy(
+            tuple(sources),
+            dest,
+            self._origin(one),
+            self._chown(one),
+            self._chmod(one),
+            one.keyword == "ADD",
+            one,
+        )
 
     def _origin(self, one: Instruction) -> int | None:
         if "from" not in one.flags:
             return None
         stage = named(self._others, one.flags["from"])
         if stage is None:
-            raise one.refuse(f"`{one.flags['from']}` is no earlier stage of this Dockerfile, and images are not copied from", ENGINES)
+            raise one.refuse(
+                f"`{one.flags['from']}` is no earlier stage of this Dockerfile, and images are not"
+                " copied from",
+                ENGINES,
+            )
         return stage.number
 
     def _chown(self, one: Instruction) -> Owner:
         said = self._expand(one, one.flags.get("chown", "0:0"))
         owner = _owner(said)
         if owner is None:
-            raise one.refuse(f"--chown={said}: names are only known inside of the image", f"write numbers, such as 1000:1000, or {ENGINES}")
+            raise one.refuse(
+                f"--chown={said}: names are only known inside of the image",
+                f"write numbers, such as 1000:1000, or {ENGINES}",
+            )
         return owner
 
     def _chmod(self, one: Instruction) -> int | None:
@@ -237,7 +290,9 @@ class _Evaluation:
             first, last = int(found[1]), int(found[2] or found[1])
             if not first <= last <= 65535:
                 raise one.refuse(f"`{word}` is no port")
-            ports |= {f"{port}/{(found[3] or 'tcp').lower()}": {} for port in range(first, last + 1)}
+            ports |= {
+                f"{port}/{(found[3] or 'tcp').lower()}": {} for port in range(first, last + 1)
+            }
         self.config["ExposedPorts"] = ports
 
     def volume(self, one: Instruction) -> None:
@@ -245,7 +300,10 @@ class _Evaluation:
         paths = [self._expand(one, word) for word in (one.rest.split() if words is None else words)]
         if not paths or not all(paths):
             raise one.refuse("it needs a folder")
-        self.config["Volumes"] = {**(self.config.get("Volumes") or {}), **{path: {} for path in paths}}
+        self.config["Volumes"] = {
+            **(self.config.get("Volumes") or {}),
+            **{path: {} for path in paths},
+        }
 
     def cmd(self, one: Instruction) -> None:
         self.config["Cmd"] = self._command(one)
@@ -259,7 +317,11 @@ class _Evaluation:
 
     def _command(self, one: Instruction, rest: str | None = None) -> list[str]:
         words = json_list(one.rest if rest is None else rest)
-        return [*(self.config.get("Shell") or _SHELL), one.rest if rest is None else rest] if words is None else words
+        return (
+            [*(self.config.get("Shell") or _SHELL), one.rest if rest is None else rest]
+            if words is None
+            else words
+        )
 
     def shell(self, one: Instruction) -> None:
         words = json_list(one.rest)
@@ -274,10 +336,16 @@ class _Evaluation:
             return
         unknown = set(one.flags) - {*_TIMES, "retries"}
         if kind.upper() != "CMD" or not rest or unknown:
-            raise one.refuse("it is written `HEALTHCHECK [--interval=30s …] CMD command`, or `HEALTHCHECK NONE`")
+            raise one.refuse(
+                "it is written `HEALTHCHECK [--interval=30s …] CMD command`, or `HEALTHCHECK NONE`"
+            )
         words = json_list(rest)
         check: dict[str, Any] = {"Test": ["CMD-SHELL", rest] if words is None else ["CMD", *words]}
-        check |= {_TIMES[name]: _duration(one, value) for name, value in one.flags.items() if name in _TIMES}
+        check |= {
+            _TIMES[name]: _duration(one, value)
+            for name, value in one.flags.items()
+            if name in _TIMES
+        }
         if "retries" in one.flags:
             if not one.flags["retries"].isdecimal():
                 raise one.refuse(f"--retries={one.flags['retries']} is no number")
@@ -301,7 +369,11 @@ def _owner(words: str) -> Owner | None:
     """`1000:1000`, or `1000` for both; None if it names somebody else than root."""
     user, _, group = words.partition(":")
     found = ["0" if one == "root" else one for one in (user, group or user)]
-    return (int(found[0]), int(found[1])) if all(one.isdecimal() and one.isascii() for one in found) else None
+    return (
+        (int(found[0]), int(found[1]))
+        if all(one.isdecimal() and one.isascii() for one in found)
+        else None
+    )
 
 
 def _duration(one: Instruction, words: str) -> int:
@@ -333,4 +405,8 @@ _MEANINGS: Mapping[str, Callable[[_Evaluation, Instruction], Copy | Folder | Non
 
 def merged_labels(config: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     """The configuration with the recipe's labels, which win."""
-    return {**config, "Labels": {**(config.get("Labels") or {}), **labels}} if labels or config.get("Labels") else dict(config)
+    return (
+        {**config, "Labels": {**(config.get("Labels") or {}), **labels}}
+        if labels or config.get("Labels")
+        else dict(config)
+    )

@@ -1,4 +1,6 @@
-"""A .dockerignore as docker reads it, which is not as git reads a .gitignore: every pattern starts at the context's root."""
+"""A .dockerignore as docker reads it, which is not as git reads a .gitignore: every pattern starts
+at the context's root.
+"""
 
 import re
 from posixpath import normpath
@@ -9,16 +11,21 @@ from toolkit.errors import Refused
 
 
 class Wild:
-    """A pattern of Go's filepath.Match, which `matches` a path in a time that grows with both lengths, and no faster.
+    """A pattern of Go's filepath.Match, which `matches` a path in a time that grows with both
+    lengths, and no faster.
 
-    Its wildcards may stand for anything, so a search that goes back would try every split of a path between them. Instead all places
-    of the pattern that a path's first characters can lead to are kept at once, as the bits of a number.
+    Its wildcards may stand for anything, so a search that goes back would try every split of a path
+    between them. Instead all places of the pattern that a path's first characters can lead to are
+    kept at once, as the bits of a number.
     """
 
     def __init__(self, pattern: str, deep: bool = True) -> None:
         self._parts = parts = _parts(pattern, deep)
         self._end = 1 << len(parts)
-        self._stay = {kind: sum(1 << at for at, part in enumerate(parts) if part == kind) for kind in (STAR, DEEP, FOLDERS)}
+        self._stay = {
+            kind: sum(1 << at for at, part in enumerate(parts) if part == kind)
+            for kind in (STAR, DEEP, FOLDERS)
+        }
         self._start = self._closed(1)
         self._known: dict[str, int] = {}
 
@@ -107,9 +114,14 @@ STAR, DEEP, FOLDERS = "*", "**", "**/"
 
 
 def _parts(pattern: str, deep: bool) -> list[str]:
-    """A pattern as wildcards, and regular expressions for one character each; `**` crosses folders only if `deep`. Raises re.error."""
+    """A pattern as wildcards, and regular expressions for one character each; `**` crosses folders
+    only if `deep`. Raises re.error.
+    """
     if deep and re.fullmatch(r"\*\*[^/*?\[\]\\][^*?\[\]\\]*", pattern):
-        return [DEEP, *(re.escape(char) for char in pattern[2:])]  # docker's own exception: `**x` is everything that ends in x
+        return [
+            DEEP,
+            *(re.escape(char) for char in pattern[2:]),
+        ]  # docker's own exception: `**x` is everything that ends in x
     found: list[str] = []
     at = 0
     while at < len(pattern):
@@ -136,11 +148,17 @@ def _parts(pattern: str, deep: bool) -> list[str]:
             at += 1
         else:
             found.append(re.escape(char))
-    return [part for at, part in enumerate(found) if part not in (STAR, DEEP, FOLDERS) or found[at - 1 : at] != [part]]
+    return [
+        part
+        for at, part in enumerate(found)
+        if part not in (STAR, DEEP, FOLDERS) or found[at - 1 : at] != [part]
+    ]
 
 
 def _end_of_class(pattern: str, at: int) -> int:
-    """Where a `[` is closed; the first character of a class may not be the closing one in Go either."""
+    """Where a `[` is closed; the first character of a class may not be the closing one in Go
+    either.
+    """
     while at < len(pattern) and pattern[at] != "]":
         at += 1 + (pattern[at] == "\\")
     if at >= len(pattern):

@@ -1,4 +1,6 @@
-"""Layers as bytes: the same files give the same bytes, in whatever order the disk has them, whoever they belong to there."""
+"""Layers as bytes: the same files give the same bytes, in whatever order the disk has them, whoever
+they belong to there.
+"""
 
 import hashlib
 import os
@@ -31,8 +33,12 @@ class Written(Struct, frozen=True):
     files: int
 
 
-def write(path: str, nodes: Mapping[str, Node], context: Context, mtime: int, check: Callable[[], None]) -> Written:
-    """Write a layer to a file. Raises Refused if a file has changed since the context was looked at, and what `check` raises."""
+def write(
+    path: str, nodes: Mapping[str, Node], context: Context, mtime: int, check: Callable[[], None]
+) -> Written:
+    """Write a layer to a file. Raises Refused if a file has changed since the context was looked
+    at, and what `check` raises.
+    """
     with open(path, "wb") as file:
         sink = _Sink(file)
         for name in sorted(nodes):
@@ -61,7 +67,11 @@ class _Sink:
 
     def end(self) -> None:
         self.write(bytes(2 * tarfile.BLOCKSIZE))
-        self._out(self._deflate.flush() + self._crc.to_bytes(4, "little") + (self._count & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._out(
+            self._deflate.flush()
+            + self._crc.to_bytes(4, "little")
+            + (self._count & 0xFFFFFFFF).to_bytes(4, "little")
+        )
 
     def digest(self) -> str:
         return f"sha256:{self._packed.hexdigest()}"
@@ -74,7 +84,9 @@ class _Sink:
         self._file.write(data)
 
 
-def _add(sink: _Sink, name: str, node: Node, context: Context, mtime: int, check: Callable[[], None]) -> None:
+def _add(
+    sink: _Sink, name: str, node: Node, context: Context, mtime: int, check: Callable[[], None]
+) -> None:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = _TYPES[node.form], node.link
     info.mode = 0o777 if node.form == "link" else node.mode

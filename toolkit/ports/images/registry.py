@@ -1,4 +1,6 @@
-"""An image registry over HTTP, as the OCI distribution specification has it. Nothing of an address but its host is ever told."""
+"""An image registry over HTTP, as the OCI distribution specification has it. Nothing of an address
+but its host is ever told.
+"""
 
 import base64
 import hashlib
@@ -68,16 +70,26 @@ def digest_of(data: bytes) -> str:
 
 
 class Client:
-    """One registry. `check` raises when the run is to stop; it is asked before each request and while bytes flow."""
+    """One registry. `check` raises when the run is to stop; it is asked before each request and
+    while bytes flow.
+    """
 
-    def __init__(self, address: str, host: str, user: str, password: Secret | None, check: Callable[[], None]) -> None:
+    def __init__(
+        self, address: str, host: str, user: str, password: Secret | None, check: Callable[[], None]
+    ) -> None:
         import urllib3
 
         self._address, self._hosts = address.rstrip("/"), {host, urlsplit(address).netloc}
         self.host = host
         self._check = check
-        self._credentials = Secret(base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()) if password else None
-        self._pool: urllib3.PoolManager = _pool(self._address, urllib3.Timeout(connect=CONNECT_S, read=READ_S))
+        self._credentials = (
+            Secret(base64.b64encode(f"{user}:{password.reveal()}".encode()).decode())
+            if password
+            else None
+        )
+        self._pool: urllib3.PoolManager = _pool(
+            self._address, urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+        )
 
     @property
     def address(self) -> str:
@@ -93,11 +105,19 @@ class Client:
         return self._tried(lambda: self._has(repository, digest))
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """What a tag or digest stands for, checked against its digest; None if there is no such image."""
+        """What a tag or digest stands for, checked against its digest; None if there is no such
+        image.
+        """
 
         def get() -> Manifest | None:
             url = f"{self._url(repository)}/manifests/{reference}"
-            answer = self._ask("GET", url, "say what an image is made of", headers={"Accept": _ACCEPT}, streamed=True)
+            answer = self._ask(
+                "GET",
+                url,
+                "say what an image is made of",
+                headers={"Accept": _ACCEPT},
+                streamed=True,
+            )
             try:
                 if answer.status == 404:
                     return None
@@ -107,8 +127,13 @@ class Client:
             said = answer.headers.get("Docker-Content-Digest") or digest_of(body)
             wanted = reference if reference.startswith("sha256:") else said
             if digest_of(body) != wanted:
-                raise Refused(f"the registry {self.host} has answered with another manifest than the one of its digest")
-            media_type = answer.headers.get("Content-Type", "").partition(";")[0] or json.loads(body).get("mediaType", MANIFEST)
+                raise Refused(
+                    f"the registry {self.host} has answered with another manifest than the one of"
+                    " its digest"
+                )
+            media_type = answer.headers.get("Content-Type", "").partition(";")[0] or json.loads(
+                body
+            ).get("mediaType", MANIFEST)
             return Manifest(body, media_type, wanted)
 
         return self._tried(get)
@@ -118,7 +143,9 @@ class Client:
 
         def head() -> str | None:
             url = f"{self._url(repository)}/manifests/{reference}"
-            answer = self._ask("HEAD", url, "say what a tag stands for", headers={"Accept": _ACCEPT})
+            answer = self._ask(
+                "HEAD", url, "say what a tag stands for", headers={"Accept": _ACCEPT}
+            )
             if answer.status == 404:
                 return None
             return answer.headers.get("Docker-Content-Digest")
@@ -136,7 +163,10 @@ class Client:
             with self._blob(repository, digest) as answer:
                 body = self._document(answer)
             if digest_of(body) != digest:
-                raise Refused(f"the registry {self.host} has answered with other bytes than those of their digest")
+                raise Refused(
+                    f"the registry {self.host} has answered with other bytes than those of their"
+                    " digest"
+                )
             found = json.loads(body)
             return found if isinstance(found, dict) else {}
 
@@ -160,9 +190,18 @@ class Client:
         return self._tried(get)
 
     def mount(self, repository: str, digest: str, origin: str) -> bool:
-        """Have a blob of another repository of the same registry without sending it; False if the registry does not want to."""
+        """Have a blob of another repository of the same registry without sending it; False if the
+        registry does not want to.
+        """
         url = f"{self._url(repository)}/blobs/uploads/?mount={digest}&from={quote(origin, safe='')}"
-        return self._tried(lambda: self._ask("POST", url, "take a layer from another repository", (400, 403, 404, 405)).status == 201)
+        return self._tried(
+            lambda: (
+                self._ask(
+                    "POST", url, "take a layer from another repository", (400, 403, 404, 405)
+                ).status
+                == 201
+            )
+        )
 
     def upload(self, repository: str, digest: str, path: str) -> bool:
         """Send a file as a blob unless it is there already; whether it was sent."""
@@ -170,9 +209,14 @@ class Client:
         def send() -> bool:
             if self._has(repository, digest):
                 return False
-            answer = self._ask("POST", f"{self._url(repository)}/blobs/uploads/", "take a layer", (404,))
+            answer = self._ask(
+                "POST", f"{self._url(repository)}/blobs/uploads/", "take a layer", (404,)
+            )
             if answer.status == 404:
-                raise Refused(f"there is no repository `{repository}` in {self.host}", "create it, or correct `repository` in rules.toml")
+                raise Refused(
+                    f"there is no repository `{repository}` in {self.host}",
+                    "create it, or correct `repository` in rules.toml",
+                )
             where = self._location(answer)
             size = os.path.getsize(path)
             with open(path, "rb") as file:
@@ -180,28 +224,60 @@ class Client:
                 while size > MONOLITHIC and start < size:
                     count = min(PART, size - start)
                     range_ = f"{start}-{start + count - 1}"
-                    headers = {"Content-Length": str(count), "Content-Type": "application/octet-stream", "Content-Range": range_}
-                    where = self._location(self._ask("PATCH", where, "take a layer", (), self._body(file, count), headers))
+                    headers = {
+                        "Content-Length": str(count),
+                        "Content-Type": "application/octet-stream",
+                        "Content-Range": range_,
+                    }
+                    where = self._location(
+                        self._ask(
+                            "PATCH", where, "take a layer", (), self._body(file, count), headers
+                        )
+                    )
                     start += count
-                headers = {"Content-Length": str(size - start), "Content-Type": "application/octet-stream"}
-                last = f"{where}{'&' if urlsplit(where).query else '?'}digest={quote(digest, safe='')}"
-                answer = self._ask("PUT", last, "take a layer", (), self._body(file, size - start), headers)
+                headers = {
+                    "Content-Length": str(size - start),
+                    "Content-Type": "application/octet-stream",
+                }
+                last = (
+                    f"{where}{'&' if urlsplit(where).query else '?'}digest={quote(digest, safe='')}"
+                )
+                answer = self._ask(
+                    "PUT", last, "take a layer", (), self._body(file, size - start), headers
+                )
             if answer.headers.get("Docker-Content-Digest", digest) != digest:
-                raise Refused(f"the registry {self.host} has kept a layer under another digest than it was sent with")
+                raise Refused(
+                    f"the registry {self.host} has kept a layer under another digest than it was"
+                    " sent with"
+                )
             return True
 
         return self._tried(send)
 
     def put_manifest(self, repository: str, tag: str, body: bytes) -> None:
-        """Give an image its tag. Raises Refused if the tag stands for another image already and may not be moved."""
+        """Give an image its tag. Raises Refused if the tag stands for another image already and may
+        not be moved.
+        """
         headers = {"Content-Type": MANIFEST, "Content-Length": str(len(body))}
-        self._tried(lambda: self._ask("PUT", f"{self._url(repository)}/manifests/{tag}", "take the image", (), iter([body]), headers))
+        self._tried(
+            lambda: self._ask(
+                "PUT",
+                f"{self._url(repository)}/manifests/{tag}",
+                "take the image",
+                (),
+                iter([body]),
+                headers,
+            )
+        )
 
     def _url(self, repository: str) -> str:
         return f"{self._address}/v2/{repository}"
 
     def _has(self, repository: str, digest: str) -> bool:
-        return self._ask("HEAD", f"{self._url(repository)}/blobs/{digest}", "say what it has").status == 200
+        return (
+            self._ask("HEAD", f"{self._url(repository)}/blobs/{digest}", "say what it has").status
+            == 200
+        )
 
     def _tried(self, do: Callable[[], T]) -> T:
         """Content is known by its digest, so that any of these may be done again."""
@@ -218,7 +294,9 @@ class Client:
 
     @contextmanager
     def _blob(self, repository: str, digest: str) -> Iterator["BaseHTTPResponse"]:
-        """A blob as it comes. Registries send the asker elsewhere for it: there without credentials."""
+        """A blob as it comes. Registries send the asker elsewhere for it: there without
+        credentials.
+        """
         url = f"{self._url(repository)}/blobs/{digest}"
         for _ in range(_REDIRECTS + 1):
             answer = self._ask("GET", url, "give a layer", streamed=True)
@@ -247,7 +325,10 @@ class Client:
         for chunk in self._flow(answer):
             body += chunk
             if len(body) > _LARGEST_DOCUMENT:
-                raise self._failed("say what an image is made of", f"its answer is larger than {_LARGEST_DOCUMENT >> 20} MiB")
+                raise self._failed(
+                    "say what an image is made of",
+                    f"its answer is larger than {_LARGEST_DOCUMENT >> 20} MiB",
+                )
         return body
 
     def _body(self, file: Any, count: int) -> Iterator[bytes]:
@@ -257,7 +338,9 @@ class Client:
             yield chunk
 
     def _location(self, answer: "BaseHTTPResponse") -> str:
-        """Where an upload goes on, or a download is. Never from https to http, and never said aloud: such addresses are signed."""
+        """Where an upload goes on, or a download is. Never from https to http, and never said
+        aloud: such addresses are signed.
+        """
         said = answer.headers.get("Location")
         if not said:
             raise self._failed("take a layer", "it does not say where to")
@@ -283,12 +366,31 @@ class Client:
 
         self._check()
         ours = url.startswith(f"{self._address}/")
-        sent = {**(headers or {}), **({"Authorization": f"Basic {self._credentials.reveal()}"} if ours and self._credentials else {})}
+        sent = {
+            **(headers or {}),
+            **(
+                {"Authorization": f"Basic {self._credentials.reveal()}"}
+                if ours and self._credentials
+                else {}
+            ),
+        }
         try:
-            answer = self._pool.request(method, url, headers=sent, body=body, redirect=False, retries=False, preload_content=not streamed)
+            answer = self._pool.request(
+                method,
+                url,
+                headers=sent,
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=not streamed,
+            )
         except urllib3.exceptions.HTTPError as error:
             raise _Again(self._failed(call, _words(error))) from None
-        if answer.status < 400 or answer.status in fine or (answer.status == 404 and method in ("GET", "HEAD")):
+        if (
+            answer.status < 400
+            or answer.status in fine
+            or (answer.status == 404 and method in ("GET", "HEAD"))
+        ):
             return answer
         try:
             raise self._problem(answer, call)
@@ -317,7 +419,8 @@ def taken() -> TagTaken:
     """The error of a tag that stands for something else."""
     return TagTaken(
         "somebody has pushed another image under this tag, and a tag is not moved",
-        "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or commit and deploy again",
+        "see what it is with `aws ecr describe-images`; deploy it with --no-build --image TAG, or"
+        " commit and deploy again",
     )
 
 
@@ -327,7 +430,9 @@ def connected(registry: Registry, check: Callable[[], None]) -> Client:
 
 
 def _told(answer: "BaseHTTPResponse") -> tuple[str, str]:
-    """The registry's own code and words, without whatever follows a question mark: that is where signatures are."""
+    """The registry's own code and words, without whatever follows a question mark: that is where
+    signatures are.
+    """
     import urllib3
 
     try:
@@ -349,17 +454,25 @@ def _words(error: Exception) -> str:
         known.ConnectTimeoutError: f"no connection within {CONNECT_S:g} s",
         known.ProxyError: "the proxy does not let it through",
     }
-    return next((words for kind, words in told.items() if isinstance(error, kind)), "the connection broke")
+    return next(
+        (words for kind, words in told.items() if isinstance(error, kind)), "the connection broke"
+    )
 
 
 def _pool(address: str, timeout: Any) -> Any:
-    """Connections, through the proxy that the environment names; certificates as the system or AWS_CA_BUNDLE has them."""
+    """Connections, through the proxy that the environment names; certificates as the system or
+    AWS_CA_BUNDLE has them.
+    """
     from urllib.request import getproxies, proxy_bypass
 
     import urllib3
 
     split = urlsplit(address)
-    options: dict[str, Any] = {"timeout": timeout, "ca_certs": os.environ.get("AWS_CA_BUNDLE"), "maxsize": 2}
+    options: dict[str, Any] = {
+        "timeout": timeout,
+        "ca_certs": os.environ.get("AWS_CA_BUNDLE"),
+        "maxsize": 2,
+    }
     proxy = getproxies().get(split.scheme)
     if proxy and not is_loopback(split.hostname or "") and not proxy_bypass(split.netloc):
         return urllib3.ProxyManager(proxy, **options)

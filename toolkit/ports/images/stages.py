@@ -22,7 +22,9 @@ class Platform(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """One FROM and what follows it. `base` is the name of an image, or the number of an earlier stage."""
+    """One FROM and what follows it. `base` is the name of an image, or the number of an earlier
+    stage.
+    """
 
     number: int
     name: str
@@ -41,12 +43,19 @@ def platform(words: str | None) -> Platform:
         raise Refused(f"`{words}` is no platform", "a platform is written like linux/arm64")
     architecture = _ARCHITECTURES.get(parts[1], parts[1])
     variant = parts[2] if len(parts) == 3 else ""
-    return Platform(parts[0], architecture, "" if (architecture, variant) == ("arm64", "v8") else variant)
+    return Platform(
+        parts[0], architecture, "" if (architecture, variant) == ("arm64", "v8") else variant
+    )
 
 
 def declared(parsed: Parsed) -> Set[str]:
     """The names of all build arguments that an ARG declares."""
-    found = [word.partition("=")[0] for one in parsed.instructions if one.keyword == "ARG" for word in split(one.rest, parsed.escape)]
+    found = [
+        word.partition("=")[0]
+        for one in parsed.instructions
+        if one.keyword == "ARG"
+        for word in split(one.rest, parsed.escape)
+    ]
     return frozenset(found)
 
 
@@ -54,7 +63,11 @@ def global_args(parsed: Parsed, given: Mapping[str, str], wanted: Platform) -> d
     """What the ARGs before the first FROM, and docker itself, say of the build."""
     known: dict[str, str] = {}
     for side in ("TARGET", "BUILD"):
-        known |= {f"{side}PLATFORM": str(wanted), f"{side}OS": wanted.os, f"{side}ARCH": wanted.architecture}
+        known |= {
+            f"{side}PLATFORM": str(wanted),
+            f"{side}OS": wanted.os,
+            f"{side}ARCH": wanted.architecture,
+        }
         known[f"{side}VARIANT"] = wanted.variant
     for one in parsed.instructions:
         if one.keyword == "FROM":
@@ -67,9 +80,15 @@ def global_args(parsed: Parsed, given: Mapping[str, str], wanted: Platform) -> d
 
 
 def args(
-    one: Instruction, variables: Mapping[str, str], given: Mapping[str, str], known: Mapping[str, str], escape: str
+    one: Instruction,
+    variables: Mapping[str, str],
+    given: Mapping[str, str],
+    known: Mapping[str, str],
+    escape: str,
 ) -> Iterator[tuple[str, str | None]]:
-    """What one ARG declares: what was given, else its default, else what is known already; None if it is nothing of these."""
+    """What one ARG declares: what was given, else its default, else what is known already; None if
+    it is nothing of these.
+    """
     words = split(one.rest, escape)
     if not words:
         raise one.refuse("it needs a name")
@@ -90,12 +109,16 @@ def expand(one: Instruction, word: str, variables: Mapping[str, str], escape: st
 
 
 def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[Stage, ...]:
-    """The stages in order. Raises Refused for a Dockerfile without any, or a FROM that says nothing."""
+    """The stages in order. Raises Refused for a Dockerfile without any, or a FROM that says
+    nothing.
+    """
     found: list[Stage] = []
     starts = [at for at, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
     if not starts:
         raise Refused("the Dockerfile has no FROM")
-    for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(parsed.instructions)], strict=True)):
+    for number, (start, end) in enumerate(
+        zip(starts, [*starts[1:], len(parsed.instructions)], strict=True)
+    ):
         one = parsed.instructions[start]
         words = one.rest.split()
         named = len(words) == 3 and words[1].lower() == "as"
@@ -106,11 +129,29 @@ def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[
             raise one.refuse(f"--{min(unknown)} is not understood")
         base = expand(one, words[0], known, parsed.escape)
         if not base:
-            raise one.refuse(f"`{words[0]}` is empty: one of its arguments has no value", "give the ARG before it a default")
-        where = platform(expand(one, one.flags["platform"], known, parsed.escape)) if "platform" in one.flags else wanted
-        earlier = next((stage.number for stage in found if stage.name and stage.name == base.lower()), None)
+            raise one.refuse(
+                f"`{words[0]}` is empty: one of its arguments has no value",
+                "give the ARG before it a default",
+            )
+        where = (
+            platform(expand(one, one.flags["platform"], known, parsed.escape))
+            if "platform" in one.flags
+            else wanted
+        )
+        earlier = next(
+            (stage.number for stage in found if stage.name and stage.name == base.lower()), None
+        )
         inside = parsed.instructions[start + 1 : end]
-        found.append(Stage(number, words[2].lower() if named else "", base if earlier is None else earlier, where, one, inside))
+        found.append(
+            Stage(
+                number,
+                words[2].lower() if named else "",
+                base if earlier is None else earlier,
+                where,
+                one,
+                inside,
+            )
+        )
     return tuple(found)
 
 
@@ -121,7 +162,9 @@ def named(found: Sequence[Stage], name: str) -> Stage | None:
 
 
 def needed(found: Sequence[Stage], target: str | None) -> tuple[Stage, ...]:
-    """The stages that an image is made of, in order; the last one is the image. Raises Refused for a target that is not there."""
+    """The stages that an image is made of, in order; the last one is the image. Raises Refused for
+    a target that is not there.
+    """
     last = found[-1] if target is None else named(found, target)
     if last is None:
         raise Refused(f"the Dockerfile has no stage `{target}`")
@@ -139,6 +182,10 @@ def _asked(found: Sequence[Stage], stage: Stage) -> Iterator[int]:
     if isinstance(stage.base, int):
         yield stage.base
     for one in stage.instructions:
-        other = named(found[: stage.number], one.flags["from"]) if one.keyword == "COPY" and "from" in one.flags else None
+        other = (
+            named(found[: stage.number], one.flags["from"])
+            if one.keyword == "COPY" and "from" in one.flags
+            else None
+        )
         if other:
             yield other.number

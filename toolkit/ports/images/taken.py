@@ -61,7 +61,9 @@ def copied(text: str, stage: str | None, args: Mapping[str, str]) -> tuple[str, 
         return EVERYTHING
     try:
         syntax = _SYNTAX.match(text)
-        if syntax and not syntax[1].startswith(("docker/dockerfile", "docker.io/docker/dockerfile")):
+        if syntax and not syntax[1].startswith(
+            ("docker/dockerfile", "docker.io/docker/dockerfile")
+        ):
             return EVERYTHING
         parsed = parse(text)
         no_heredocs(parsed)
@@ -113,7 +115,10 @@ def _of(one: Instruction, variables: _Variables, parsed: Parsed) -> Iterator[str
 def _mounts(text: str) -> Iterator[str]:
     """What `RUN --mount=type=bind` shows to a command, in all stages."""
     for mount in re.findall(r"--mount=(\S+)", text):
-        fields = {name.lower(): value for name, _, value in (field.partition("=") for field in mount.strip("\"'").split(","))}
+        fields = {
+            name.lower(): value
+            for name, _, value in (field.partition("=") for field in mount.strip("\"'").split(","))
+        }
         if fields.get("type", "bind") == "bind" and "from" not in fields:
             source = fields.get("source") or fields.get("src") or "."
             yield "" if "$" in source else inside(source)
@@ -160,7 +165,9 @@ class Taken:
     ones.
     """
 
-    def __init__(self, root: str, context: str, dockerfile: str, stage: str | None, args: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: str, context: str, dockerfile: str, stage: str | None, args: Mapping[str, str]
+    ) -> None:
         self.root, self.context = root, context
         text = files.text_inside(root, dockerfile, _LARGEST)
         self.sources = EVERYTHING if text is None else copied(text, stage, args)
@@ -179,7 +186,11 @@ class Taken:
 
     def enters(self, folder: str) -> bool:
         """Whether anything in a folder of the context may go into the build."""
-        return not folder or not self._ignores or not all(one.keeps_out(folder) and not one.takes_back for one in self._ignores)
+        return (
+            not folder
+            or not self._ignores
+            or not all(one.keeps_out(folder) and not one.takes_back for one in self._ignores)
+        )
 
     def folders(self) -> tuple[str, ...]:
         """The files and folders of the context to look in, from its root: the sources, or all of it
@@ -218,7 +229,9 @@ def _ignores(root: str, context: str, dockerfile: str) -> Iterator[Ignore]:
     own = files.text_inside(root, f"{dockerfile}.dockerignore", _LARGEST)
     shared = files.text_inside(root, os.path.join(context, ".dockerignore"), _LARGEST)
     theirs = files.text_inside(root, os.path.join(context, ".containerignore"), _LARGEST)
-    for text in dict.fromkeys((own if own is not None else shared or "", *([theirs] if theirs is not None else []))):
+    for text in dict.fromkeys(
+        (own if own is not None else shared or "", *([theirs] if theirs is not None else []))
+    ):
         try:
             yield parse_ignore(text)
         except Refused:

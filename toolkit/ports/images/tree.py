@@ -1,4 +1,6 @@
-"""The files of an image while it is put together: what each COPY adds, with docker's rules for where it goes."""
+"""The files of an image while it is put together: what each COPY adds, with docker's rules for
+where it goes.
+"""
 
 from collections.abc import Iterator, Mapping
 from posixpath import basename, dirname, join, normpath
@@ -13,7 +15,9 @@ from toolkit.ports.images.evaluate import ENGINES, Copy, Folder, Owner
 
 
 class Node(Struct, frozen=True):
-    """One thing in an image. A file's content is `source`, a path in the build context; None is what a base image has brought."""
+    """One thing in an image. A file's content is `source`, a path in the build context; None is
+    what a base image has brought.
+    """
 
     form: str
     """file, folder or link."""
@@ -48,7 +52,9 @@ class FromContext:
         found = self._context.found[path]
         self._context.allowed(path, found)
         mode = 0o644 if found.form == "file" and not found.executable else 0o755
-        return Node(found.form, mode, link=found.link, source=path if found.form == "file" else None)
+        return Node(
+            found.form, mode, link=found.link, source=path if found.form == "file" else None
+        )
 
     def inside_of(self, folder: str) -> Iterator[str]:
         """All paths below a folder."""
@@ -58,7 +64,8 @@ class FromContext:
 class Tree:
     """The files of a stage. It is a supply, too, for the stages after it.
 
-    It is not `whole` while its base image has not been read; then nothing is refused that could depend on that.
+    It is not `whole` while its base image has not been read; then nothing is refused that could
+    depend on that.
     """
 
     def __init__(self, nodes: Mapping[str, Node] | None = None, whole: bool = True) -> None:
@@ -72,7 +79,9 @@ class Tree:
         return added
 
     def sources(self, pattern: str) -> list[str]:
-        """The paths that a source stands for. Raises Refused if it has no wildcard and is not there."""
+        """The paths that a source stands for. Raises Refused if it has no wildcard and is not
+        there.
+        """
         path = inside(pattern)
         if not is_wild(path):
             if self.followed(path) is not None:
@@ -86,10 +95,16 @@ class Tree:
         return follow(path, self.nodes, self._leads)
 
     def take(self, path: str) -> Node:
-        """What is at a path; Refused for a base image's own files, which this builder has never seen."""
+        """What is at a path; Refused for a base image's own files, which this builder has never
+        seen.
+        """
         node = self.nodes[path]
         if node.form == "file" and node.source is None:
-            raise Refused(f"`/{path}` belongs to a base image; only files of the build context can be copied between stages", ENGINES)
+            raise Refused(
+                f"`/{path}` belongs to a base image; only files of the build context can be copied"
+                " between stages",
+                ENGINES,
+            )
         return node
 
     def inside_of(self, folder: str) -> Iterator[str]:
@@ -102,16 +117,29 @@ class Tree:
         path = self._real(folder.path)
         if not self._is_folder(path):
             if folder.owner is None and self.whole:
-                raise folder.one.refuse("the folder belongs to the USER, whom only the image knows by this name", "write USER as numbers")
+                raise folder.one.refuse(
+                    "the folder belongs to the USER, whom only the image knows by this name",
+                    "write USER as numbers",
+                )
             self._make(path, folder.owner or (0, 0))
 
     def copy(self, copy: Copy, supply: Supply) -> list[Node]:
         """Follow one COPY; what its sources stand for. Raises Refused naming its line."""
         try:
             found = [path for source in copy.sources for path in supply.sources(source)]
-            one_name = self.whole and not copy.dest.endswith("/") and not self._is_folder(self._real(copy.dest))
-            if len(found) > 1 and one_name and any(self._taken(supply, path).form != "folder" for path in found):
-                raise Refused(f"{len(found)} files match, so the destination `{copy.dest}` must end with /")
+            one_name = (
+                self.whole
+                and not copy.dest.endswith("/")
+                and not self._is_folder(self._real(copy.dest))
+            )
+            if (
+                len(found) > 1
+                and one_name
+                and any(self._taken(supply, path).form != "folder" for path in found)
+            ):
+                raise Refused(
+                    f"{len(found)} files match, so the destination `{copy.dest}` must end with /"
+                )
             return [self._copy(copy, supply, path) for path in found]
         except Refused as error:
             raise copy.one.refuse(error.facts["problem"], error.facts["next"]) from None
@@ -133,7 +161,9 @@ class Tree:
             return node
         self._make(dest, copy.owner)
         for one in supply.inside_of(real or ""):
-            self._put(join(dest, one[len(real) + 1 :] if real else one), _as_asked(supply.take(one), copy))
+            self._put(
+                join(dest, one[len(real) + 1 :] if real else one), _as_asked(supply.take(one), copy)
+            )
         return node
 
     def _put(self, path: str, node: Node) -> None:
@@ -143,14 +173,18 @@ class Tree:
         self.nodes[path] = self._layer[path] = node
 
     def _make(self, path: str, owner: Owner) -> None:
-        """A folder and those above it, where they are not there yet; what is there keeps its mode."""
+        """A folder and those above it, where they are not there yet; what is there keeps its
+        mode.
+        """
         above = ""
         for part in [one for one in path.split("/") if one]:
             above = join(above, part)
             if above not in self.nodes:
                 self._put(above, Node("folder", owner=owner))
             elif self.nodes[above].form != "folder":
-                raise Refused(f"`/{above}` is a {self.nodes[above].form}, so there can be no folder")
+                raise Refused(
+                    f"`/{above}` is a {self.nodes[above].form}, so there can be no folder"
+                )
 
     def _is_folder(self, path: str) -> bool:
         return path in self.nodes and self.nodes[path].form == "folder"
@@ -164,7 +198,9 @@ class Tree:
 
     def _leads(self, at: str) -> str | None:
         node = self.nodes[at]
-        return normpath(join("/", dirname(at), node.link)).lstrip("/") if node.form == "link" else None
+        return (
+            normpath(join("/", dirname(at), node.link)).lstrip("/") if node.form == "link" else None
+        )
 
 
 def _as_asked(node: Node, copy: Copy) -> Node:

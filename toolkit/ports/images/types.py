@@ -37,7 +37,8 @@ class Secret:
 
 
 class Recipe(Struct, frozen=True):
-    """What is to be built. `context` and `dockerfile` are paths from `root`; `platform` is `linux/arm64`, None for the builder's own.
+    """What is to be built. `context` and `dockerfile` are paths from `root`; `platform` is
+    `linux/arm64`, None for the builder's own.
 
     Of `args` only those are passed on that the Dockerfile declares with ARG.
     """
@@ -52,7 +53,9 @@ class Recipe(Struct, frozen=True):
 
 
 class Registry(Struct, frozen=True):
-    """Where it goes. `host` is what image names say, `address` where to connect: they differ in the sandbox."""
+    """Where it goes. `host` is what image names say, `address` where to connect: they differ in the
+    sandbox.
+    """
 
     host: str
     address: str
@@ -87,11 +90,14 @@ class Builder(Protocol):
     name: str
 
     def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
-        """Build, push under this tag, and see that the registry has just that. Raises TagTaken where another image has the tag,
-        ToolkitError, and whatever `log.check` raises."""
+        """Build, push under this tag, and see that the registry has just that. Raises TagTaken
+        where another image has the tag, ToolkitError, and whatever `log.check` raises.
+        """
 
     def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
-        """Whether an image that has the tag was built from the very same, though its digest is another one."""
+        """Whether an image that has the tag was built from the very same, though its digest is
+        another one.
+        """
 
 
 def pushed(registry: Registry, digest: str) -> Pushed:

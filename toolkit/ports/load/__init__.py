@@ -1,4 +1,6 @@
-"""A small load, made by locust in a child of its own: its green threads want a process for themselves."""
+"""A small load, made by locust in a child of its own: its green threads want a process for
+themselves.
+"""
 
 import json
 import os
@@ -22,7 +24,9 @@ START_S = 30.0
 
 
 class Figures(Struct, frozen=True):
-    """What a load came to. Times are milliseconds, of answers that were as expected; `errors` is how many were not, `first` the first."""
+    """What a load came to. Times are milliseconds, of answers that were as expected; `errors` is
+    how many were not, `first` the first.
+    """
 
     requests: int
     errors: int
@@ -46,17 +50,44 @@ class Figures(Struct, frozen=True):
 def there() -> None:
     """Raises Refused where locust is not installed."""
     if find_spec("locust") is None:
-        raise Refused("--load needs locust, which is not installed", "pip install locust, beside toolkit")
+        raise Refused(
+            "--load needs locust, which is not installed", "pip install locust, beside toolkit"
+        )
 
 
-def run(given: bytes, users: int, seconds: int, log: Callable[[str], None], stopped: Callable[[], bool]) -> Figures:
-    """Ask as `given` says (user.py reads it), `users` at a time. Raises ProbeError where no figures come of it."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+def run(
+    given: bytes, users: int, seconds: int, log: Callable[[str], None], stopped: Callable[[], bool]
+) -> Figures:
+    """Ask as `given` says (user.py reads it), `users` at a time. Raises ProbeError where no figures
+    come of it.
+    """
+    root = os.path.dirname(
+        os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    )
     argv = [
-        sys.executable, "-m", "locust", "-f", USER, "--headless", "--users", str(users), "--spawn-rate", str(users),
-        "--run-time", f"{seconds}s", "--stop-timeout", "10", "--exit-code-on-error", "0", "--loglevel", "WARNING", "--skip-log",
-    ]  # fmt: skip
-    env = process.child_environment(**{SWITCH: "1", "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"})
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        USER,
+        "--headless",
+        "--users",
+        str(users),
+        "--spawn-rate",
+        str(users),
+        "--run-time",
+        f"{seconds}s",
+        "--stop-timeout",
+        "10",
+        "--exit-code-on-error",
+        "0",
+        "--loglevel",
+        "WARNING",
+        "--skip-log",
+    ]
+    env = process.child_environment(
+        **{SWITCH: "1", "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
     child, until = process.Talking(argv, root, env, given), monotonic() + seconds + START_S
     found: Figures | None = None
     for line in child.lines():

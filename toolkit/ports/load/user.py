@@ -1,4 +1,5 @@
-"""What locust loads in the child: one request, as standard input describes it, through the same careful probe as every check.
+"""What locust loads in the child: one request, as standard input describes it, through the same
+careful probe as every check.
 
 Nothing happens where it is only imported: locust changes the sockets of its process.
 """
@@ -28,9 +29,12 @@ if os.environ.get(SWITCH) == "1":
 
     GIVEN = json.loads(sys.stdin.buffer.read())
     ASKED = http.Asked(
-        GIVEN["method"], GIVEN["url"], GIVEN["headers"], GIVEN["body"].encode("latin-1") if GIVEN["body"] is not None else None,
+        GIVEN["method"],
+        GIVEN["url"],
+        GIVEN["headers"],
+        GIVEN["body"].encode("latin-1") if GIVEN["body"] is not None else None,
         frozenset(GIVEN["secret_headers"]),
-    )  # fmt: skip
+    )
     POLICY, STATUS = _policy(GIVEN["policy"]), frozenset(GIVEN["status"])
     TIMES: list[float] = []
     BAD: list[str] = []
@@ -54,17 +58,26 @@ if os.environ.get(SWITCH) == "1":
             took = (time.monotonic() - began) * 1000
             (BAD.append(problem) if problem else TIMES.append(took))
             self.environment.events.request.fire(
-                request_type=ASKED.method, name="check", response_time=took, response_length=0, context={},
+                request_type=ASKED.method,
+                name="check",
+                response_time=took,
+                response_length=0,
+                context={},
                 exception=Exception(problem) if problem else None,
-            )  # fmt: skip
+            )
 
     @events.quitting.add_listener  # type: ignore[untyped-decorator]
     def tell(**_: Any) -> None:
         """The figures, in a line that nobody else writes."""
         times = sorted(TIMES)
         figures = {
-            "requests": len(TIMES) + len(BAD), "errors": len(BAD), "seconds": time.monotonic() - BEGAN, "first": BAD[0] if BAD else "",
-            **{f"p{share}": round(load.percentile(times, share / 100), 2) for share in (50, 95, 99)},
-        }  # fmt: skip
+            "requests": len(TIMES) + len(BAD),
+            "errors": len(BAD),
+            "seconds": time.monotonic() - BEGAN,
+            "first": BAD[0] if BAD else "",
+            **{
+                f"p{share}": round(load.percentile(times, share / 100), 2) for share in (50, 95, 99)
+            },
+        }
         sys.stdout.write(MARK + json.dumps(figures) + "\n")
         sys.stdout.flush()

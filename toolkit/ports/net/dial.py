@@ -1,4 +1,6 @@
-"""How is a host reached? Every address is vetted before it is connected to, and everything ends at the deadline."""
+"""How is a host reached? Every address is vetted before it is connected to, and everything ends at
+the deadline.
+"""
 
 import os
 import socket
@@ -17,7 +19,14 @@ from msgspec import Struct
 
 from toolkit.errors import NoWay, ProbeError
 from toolkit.ports.aside import Aside, Late
-from toolkit.ports.net.policy import Policy, ascii_name, check_address, check_host, instead_of, literal
+from toolkit.ports.net.policy import (
+    Policy,
+    ascii_name,
+    check_address,
+    check_host,
+    instead_of,
+    literal,
+)
 
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for."""
@@ -29,7 +38,9 @@ _LEAST_S = 0.001
 
 
 class Deadline(Struct, frozen=True):
-    """When a probe is over: `at` in seconds of `time.monotonic`, and the `seconds` that it was given, for people."""
+    """When a probe is over: `at` in seconds of `time.monotonic`, and the `seconds` that it was
+    given, for people.
+    """
 
     at: float
     seconds: float
@@ -50,7 +61,9 @@ def within(seconds: float) -> Deadline:
 
 def late(deadline: Deadline, begun: bool = False) -> ProbeError:
     """What to raise at the deadline; `begun` if a part of the answer has come."""
-    return ProbeError(f"{'the answer did not end' if begun else 'no answer'} within {deadline.seconds:.3g} s")
+    return ProbeError(
+        f"{'the answer did not end' if begun else 'no answer'} within {deadline.seconds:.3g} s"
+    )
 
 
 def shown(host: str, port: int) -> str:
@@ -76,13 +89,17 @@ def failed(error: OSError, at: str, deadline: Deadline, begun: bool = False) -> 
 
 
 class Line:
-    """A connected socket that is shut down at the deadline, whatever somebody is waiting for. It is closed at the end of its `with`."""
+    """A connected socket that is shut down at the deadline, whatever somebody is waiting for. It is
+    closed at the end of its `with`.
+    """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         sock.settimeout(None)
         self.sock = sock
         self._deadline = deadline
-        self._end = sock.dup()  # stays the same connection when `sock` is wrapped for TLS or closed by others
+        self._end = (
+            sock.dup()
+        )  # stays the same connection when `sock` is wrapped for TLS or closed by others
         self._timer = Timer(deadline.left(), self._cut)
         self._timer.daemon = True
 
@@ -90,7 +107,12 @@ class Line:
         self._timer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._timer.cancel()
         self._timer.join()
         self._cut()
@@ -110,7 +132,8 @@ class Line:
 def dial(host: str, port: int, policy: Policy, deadline: Deadline) -> socket.socket:
     """A connection to a host that is allowed, at an address that is allowed.
 
-    One forbidden address among several refuses the host. Raises ProbeRefused before any connection is made; ProbeError.
+    One forbidden address among several refuses the host. Raises ProbeRefused before any connection
+    is made; ProbeError.
     """
     check_host(host, policy)
     there = instead_of(host, policy)
@@ -121,7 +144,9 @@ def dial(host: str, port: int, policy: Policy, deadline: Deadline) -> socket.soc
     if there is None:
         return _connected(addresses, port, at, deadline)
     instead = shown(*there)
-    return _connected(addresses, there[1], at if instead == at else f"{instead}, which stands for {at}", deadline)
+    return _connected(
+        addresses, there[1], at if instead == at else f"{instead}, which stands for {at}", deadline
+    )
 
 
 def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
@@ -130,12 +155,18 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     if literal(name):
         return (name,)
     try:
-        found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(deadline.left())
+        found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(
+            deadline.left()
+        )
     except Late:
         raise NoWay(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
     except OSError as error:
         raise _unknown(error, name) from None
-    addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)))
+    addresses = tuple(
+        dict.fromkeys(
+            str(one[4][0]) for one in found if one[0] in (socket.AF_INET, socket.AF_INET6)
+        )
+    )
     if not addresses:
         raise ProbeError(f"the name {name} has no address")
     return addresses
@@ -154,7 +185,9 @@ def _connected(addresses: Sequence[str], port: int, at: str, deadline: Deadline)
     for tried, address in enumerate(addresses):
         if deadline.over():
             raise late(deadline)
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(
+            socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM
+        )
         try:
             sock.settimeout(max(_LEAST_S, deadline.left() / (len(addresses) - tried)))
             sock.connect((address, port))
@@ -174,12 +207,16 @@ def trusted() -> ssl.SSLContext:
 
 @cache
 def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Kept, for reading all certificates takes longer than many a probe; the ssl module itself looks at the variables."""
+    """Kept, for reading all certificates takes longer than many a probe; the ssl module itself
+    looks at the variables.
+    """
     return ssl.create_default_context()
 
 
 def encrypted(sock: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
-    """Shake hands over a connected socket, which is used up. A `Line` around it makes it end at the deadline. Raises ProbeError."""
+    """Shake hands over a connected socket, which is used up. A `Line` around it makes it end at the
+    deadline. Raises ProbeError.
+    """
     name, wrapped = ascii_name(host), None
     peer: Any = None
     try:
@@ -193,7 +230,9 @@ def encrypted(sock: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSock
 
 
 def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> ProbeError:
-    """Why no hands were shaken with a host, in plain words. `peer` is the vetted address that was connected to."""
+    """Why no hands were shaken with a host, in plain words. `peer` is the vetted address that was
+    connected to.
+    """
     if not isinstance(error, ssl.SSLCertVerificationError) or deadline.over():
         return failed(error, host, deadline)
     code = error.verify_code
@@ -201,14 +240,26 @@ def unencrypted(error: OSError, host: str, peer: Any, deadline: Deadline) -> Pro
         when = _seen(peer, host, deadline).get("notAfter" if code == _EXPIRED else "notBefore")
         day = f"{_moment(when):%Y-%m-%d %H:%M} UTC" if when else ""
         if code == _EXPIRED:
-            return ProbeError(f"the certificate of {host} has expired" + (f" on {day}" if day else ""))
-        return ProbeError(f"the certificate of {host} is not valid yet" + (f", but from {day}" if day else ""))
+            return ProbeError(
+                f"the certificate of {host} has expired" + (f" on {day}" if day else "")
+            )
+        return ProbeError(
+            f"the certificate of {host} is not valid yet" + (f", but from {day}" if day else "")
+        )
     if code in (_WRONG_NAME, _WRONG_IP):
         names = names_in(_seen(peer, host, deadline))
-        of = f", but for {', '.join(names[:_MOST_NAMES])}{', ...' if len(names) > _MOST_NAMES else ''}" if names else ""
+        of = (
+            ", but for"
+            f" {', '.join(names[:_MOST_NAMES])}{', ...' if len(names) > _MOST_NAMES else ''}"
+            if names
+            else ""
+        )
         return ProbeError(f"the certificate is not for {host}{of}")
     if code in _SELF_SIGNED:
-        return ProbeError(f"the certificate of {host} is self-signed, or its issuer is, and that is not trusted here")
+        return ProbeError(
+            f"the certificate of {host} is self-signed, or its issuer is, and that is not trusted"
+            " here"
+        )
     if code in (20, 21):
         return ProbeError(f"the certificate of {host} is from an issuer that is not known here")
     return ProbeError(f"the certificate of {host} is not accepted: {error.verify_message}")
@@ -219,7 +270,13 @@ def _handshake(error: ssl.SSLError, at: str) -> str:
     reason = (error.reason or "").replace("_", " ").lower()
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "unexpected eof" in reason:
         return f"{at} has closed the connection"
-    if reason in ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol"):
+    if reason in (
+        "wrong version number",
+        "packet length too long",
+        "record layer failure",
+        "http request",
+        "unknown protocol",
+    ):
         return f"{at} does not speak TLS"
     if reason in ("unsupported protocol", "tlsv1 alert protocol version"):
         return f"{at} speaks no version of TLS that is still good"
@@ -227,14 +284,17 @@ def _handshake(error: ssl.SSLError, at: str) -> str:
 
 
 def _seen(peer: Any, host: str, deadline: Deadline) -> Mapping[str, Any]:
-    """The certificate of the same address, looked at a second time without its name and its times, which the ssl module tells of
-    no certificate that it has refused. Empty if that fails."""
+    """The certificate of the same address, looked at a second time without its name and its times,
+    which the ssl module tells of no certificate that it has refused. Empty if that fails.
+    """
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_flags |= _NO_CHECK_TIME
     try:
         with Line(_connected(peer[:1], peer[1], host, deadline), deadline) as line:
-            line.sock = wrapped = context.wrap_socket(line.sock, server_hostname=host, do_handshake_on_connect=False)
+            line.sock = wrapped = context.wrap_socket(
+                line.sock, server_hostname=host, do_handshake_on_connect=False
+            )
             wrapped.do_handshake()
             return wrapped.getpeercert() or {}
     except (OSError, ProbeError):
@@ -248,7 +308,11 @@ def certificate_ends(sock: ssl.SSLSocket) -> datetime:
 
 def names_in(certificate: Mapping[str, Any]) -> tuple[str, ...]:
     """The names and addresses that a certificate, as `getpeercert` has it, is for."""
-    return tuple(str(value) for sort, value in certificate.get("subjectAltName", ()) if sort in ("DNS", "IP Address"))
+    return tuple(
+        str(value)
+        for sort, value in certificate.get("subjectAltName", ())
+        if sort in ("DNS", "IP Address")
+    )
 
 
 def _moment(words: str) -> datetime:

@@ -9,7 +9,8 @@ from toolkit.ports.net.policy import Policy, check_host, instead_of
 def addresses(host: str, policy: Policy, seconds: float) -> tuple[str, ...]:
     """Its addresses as text, sorted as such; what stands `instead` of it is all that is told then.
 
-    Nothing is connected to, so that they may be private. Raises ProbeRefused for a host that is not on the list; ProbeError.
+    Nothing is connected to, so that they may be private. Raises ProbeRefused for a host that is not
+    on the list; ProbeError.
     """
     check_host(host, policy)
     there = instead_of(host, policy)

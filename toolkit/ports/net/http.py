@@ -1,18 +1,37 @@
-"""What does an HTTP address answer? One request and the redirects that follow from it, with an end to bytes and time."""
+"""What does an HTTP address answer? One request and the redirects that follow from it, with an end
+to bytes and time.
+"""
 
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected, UnknownProtocol
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    RemoteDisconnected,
+    UnknownProtocol,
+)
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from toolkit.errors import ErrorClass, ProbeError, ProbeRefused
-from toolkit.ports.net.dial import Deadline, Line, certificate_ends, dial, failed, late, trusted, within
+from toolkit.ports.net.dial import (
+    Deadline,
+    Line,
+    certificate_ends,
+    dial,
+    failed,
+    late,
+    trusted,
+    within,
+)
 from toolkit.ports.net.policy import Policy, check_host, is_never
 from toolkit.ports.net.request import NO_VALUE, REDIRECTS, Asked, Where, check, onward, where
 
@@ -31,8 +50,10 @@ _FOLDED = re.compile(r"[\r\n]+[ \t]*")
 
 
 class Answered(Struct, frozen=True):
-    """An answer. `cut` says that `body` is only its beginning; `took_s` is from before connecting to the end of the body, redirects
-    included; `url` is where it ended, `redirects` the addresses that it was sent on to."""
+    """An answer. `cut` says that `body` is only its beginning; `took_s` is from before connecting
+    to the end of the body, redirects included; `url` is where it ended, `redirects` the addresses
+    that it was sent on to.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -49,7 +70,9 @@ class Answered(Struct, frozen=True):
 
 
 class _Heard(Struct, frozen=True):
-    """What one address answered. `onward` is where it redirects to, `cookies` whether it was sent any."""
+    """What one address answered. `onward` is where it redirects to, `cookies` whether it was sent
+    any.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -60,8 +83,15 @@ class _Heard(Struct, frozen=True):
     certificate_ends: datetime | None
 
 
-def ask(asked: Asked, policy: Policy, seconds: float, jar: "CookieJar | None" = None, follow: bool = True) -> Answered:
-    """Ask once, and follow redirects. `seconds` are for all of it; `jar` sends its cookies and keeps those of every answer.
+def ask(
+    asked: Asked,
+    policy: Policy,
+    seconds: float,
+    jar: "CookieJar | None" = None,
+    follow: bool = True,
+) -> Answered:
+    """Ask once, and follow redirects. `seconds` are for all of it; `jar` sends its cookies and
+    keeps those of every answer.
 
     Raises ProbeRefused for what may not be asked, ProbeError if there is no whole answer in time.
     """
@@ -76,8 +106,11 @@ def ask(asked: Asked, policy: Policy, seconds: float, jar: "CookieJar | None" = 
         if heard.onward is None:
             break
         if len(redirects) == MOST_REDIRECTS:
-            raise ProbeError(f"it redirects in a circle: {where(asked.url).at}" if len(set(redirects)) < len(redirects)
-                             else f"it redirects more than {MOST_REDIRECTS} times")  # fmt: skip
+            raise ProbeError(
+                f"it redirects in a circle: {where(asked.url).at}"
+                if len(set(redirects)) < len(redirects)
+                else f"it redirects more than {MOST_REDIRECTS} times"
+            )
         with _from_an_answer():
             asked = onward(asked, heard.status, heard.onward, heard.cookies)
             _check_redirect(where(asked.url), policy)
@@ -112,7 +145,9 @@ def _check_redirect(there: Where, policy: Policy) -> None:
         raise ProbeRefused(f"it redirects to {there.at}, which is not allowed", next_) from None
 
 
-def _exchange(asked: Asked, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool) -> _Heard:
+def _exchange(
+    asked: Asked, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool
+) -> _Heard:
     there = where(asked.url)
     with Line(dial(there.host, there.port, policy, deadline), deadline) as line:
         ends = certificate_ends(line.encrypt(there.host)) if there.scheme == "https" else None
@@ -123,7 +158,9 @@ def _exchange(asked: Asked, policy: Policy, deadline: Deadline, jar: "CookieJar 
         try:
             cookies = _send(connection, asked, there, jar)
             response = connection.getresponse()
-            if deadline.over():  # what was cut off in the middle of the headers passes for their end
+            if (
+                deadline.over()
+            ):  # what was cut off in the middle of the headers passes for their end
                 raise late(deadline)
             return _heard(response, there, asked, jar, follow, cookies, ends, deadline)
         except OSError as error:
@@ -155,9 +192,15 @@ def _send(connection: HTTPConnection, asked: Asked, there: Where, jar: "CookieJa
 
 
 def _heard(
-    response: HTTPResponse, there: Where, asked: Asked, jar: "CookieJar | None", follow: bool, cookies: bool, ends: datetime | None,
+    response: HTTPResponse,
+    there: Where,
+    asked: Asked,
+    jar: "CookieJar | None",
+    follow: bool,
+    cookies: bool,
+    ends: datetime | None,
     deadline: Deadline,
-) -> _Heard:  # fmt: skip
+) -> _Heard:
     headers = tuple((name, _FOLDED.sub(" ", value)) for name, value in response.getheaders())
     if jar is not None:
         _keep_cookies(response, asked, jar)
@@ -171,10 +214,14 @@ def _heard(
 
 
 def _read(response: HTTPResponse, there: Where, deadline: Deadline) -> bytes:
-    """The body, or one byte more of it than is kept. Raises ProbeError if it ended before it was whole."""
+    """The body, or one byte more of it than is kept. Raises ProbeError if it ended before it was
+    whole.
+    """
     found = bytearray()
     while len(found) <= MOST_BODY:
-        part = response.read1(MOST_BODY + 1 - len(found))  # not `read`, which believes in chunks of -1 bytes
+        part = response.read1(
+            MOST_BODY + 1 - len(found)
+        )  # not `read`, which believes in chunks of -1 bytes
         if not part:
             break
         found += part
@@ -186,11 +233,15 @@ def _read(response: HTTPResponse, there: Where, deadline: Deadline) -> bytes:
 
 
 def unpacked(packed: bytes, encoding: str, cut: bool) -> tuple[bytes, bool]:
-    """The content of an answer, and whether there is more of it. `cut` says that `packed` is only a beginning. Raises ProbeError."""
+    """The content of an answer, and whether there is more of it. `cut` says that `packed` is only a
+    beginning. Raises ProbeError.
+    """
     how = encoding.strip().lower()
     if not packed or how not in (*_GZIP, "deflate"):
         return packed, False
-    wrapped = how in _GZIP or packed[0] & 0x0F == 8  # what is called deflate comes with zlib's header or without
+    wrapped = (
+        how in _GZIP or packed[0] & 0x0F == 8
+    )  # what is called deflate comes with zlib's header or without
     stream = zlib.decompressobj(47 if wrapped else -15)
     try:
         found = stream.decompress(packed, MOST_BODY + 1)
@@ -223,7 +274,9 @@ def _cookies(asked: Asked, jar: "CookieJar | None") -> str | None:
 
 
 def _keep_cookies(response: HTTPResponse, asked: Asked, jar: "CookieJar") -> None:
-    """Keep those that can be sent again: one with a folded line or a control character could be more than a cookie to somebody."""
+    """Keep those that can be sent again: one with a folded line or a control character could be
+    more than a cookie to somebody.
+    """
     found = response.headers.get_all("Set-Cookie") or []
     del response.headers["Set-Cookie"]
     for one in found:

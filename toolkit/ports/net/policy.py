@@ -22,7 +22,10 @@ _NEVER = tuple(
     for network, words in (
         ("0.0.0.0/8", "an unspecified address"),
         ("169.254.0.0/16", "a link-local address"),
-        ("fd00:ec2::/32", "an address for the services of a cloud machine"),  # EC2's metadata, credentials of EKS, resolver, clock
+        (
+            "fd00:ec2::/32",
+            "an address for the services of a cloud machine",
+        ),  # EC2's metadata, credentials of EKS, resolver, clock
         ("fd20:ce::254/128", "an address for the metadata of a cloud machine"),  # Google
         ("100.100.100.200/32", "an address for the metadata of a cloud machine"),  # Alibaba
         ("168.63.129.16/32", "an address for the metadata of a cloud machine"),  # Azure
@@ -32,16 +35,20 @@ _NEVER = tuple(
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 _ISATAP = 0x5EFE
-"""Bits 32 to 63 of an address with an IPv4 address behind them, but for the bit that says whether that one is unique."""
+"""Bits 32 to 63 of an address with an IPv4 address behind them, but for the bit that says whether
+that one is unique.
+"""
 _ISATAP_UNIQUE = 0x02000000
 
 
 class Policy(Struct, frozen=True):
     """Which addresses may be probed.
 
-    `hosts`: exact names, IP addresses, or `*.example.com` for one or more labels before it; case and a dot at the end do not matter.
-    `private`: whether loopback and private addresses may be reached. `instead`: host -> address and port to connect to in its place,
-    whatever the port; said by the person outside of the repository, so such a host is allowed and its address may be private.
+    `hosts`: exact names, IP addresses, or `*.example.com` for one or more labels before it; case
+    and a dot at the end do not matter. `private`: whether loopback and private addresses may be
+    reached. `instead`: host -> address and port to connect to in its place, whatever the port; said
+    by the person outside of the repository, so such a host is allowed and its address may be
+    private.
     """
 
     hosts: tuple[str, ...]
@@ -50,7 +57,8 @@ class Policy(Struct, frozen=True):
 
 
 def ascii_name(host: str) -> str:
-    """A host as it is compared and resolved: lower case, IDNA in ASCII, no dot at the end; an IP address in its shortest form.
+    """A host as it is compared and resolved: lower case, IDNA in ASCII, no dot at the end; an IP
+    address in its shortest form.
 
     Raises ProbeRefused for what is neither.
     """
@@ -70,7 +78,9 @@ def ascii_name(host: str) -> str:
 
 
 def literal(host: str) -> Ip | None:
-    """The IP address that a host is written as; None for a name, and for an address with a scope (`fe80::1%eth0`)."""
+    """The IP address that a host is written as; None for a name, and for an address with a scope
+    (`fe80::1%eth0`).
+    """
     try:
         return None if "%" in host else ip_address(host)
     except ValueError:
@@ -91,12 +101,18 @@ def check_host(host: str, policy: Policy) -> None:
 
 
 def check_address(ip: str, host: str, policy: Policy) -> None:
-    """Raises ProbeRefused for an address that a host must not lead to: some never, private ones unless the policy says so."""
+    """Raises ProbeRefused for an address that a host must not lead to: some never, private ones
+    unless the policy says so.
+    """
     try:
         address = ip_address(ip.partition("%")[0])
     except ValueError:
         raise ProbeRefused(f"{ip[:_LONGEST_NAME]!r} is not an address") from None
-    at = str(address) if ascii_name(host) == str(address) else f"host {ascii_name(host)} is at {address}, which"
+    at = (
+        str(address)
+        if ascii_name(host) == str(address)
+        else f"host {ascii_name(host)} is at {address}, which"
+    )
     there = instead_of(host, policy)
     private = policy.private or (there is not None and ip_address(there[0]) == address)
     for one in _meant(address):
@@ -115,7 +131,9 @@ def is_never(host: str) -> bool:
 
 
 def parse_instead(text: str) -> Mapping[str, tuple[str, int]]:
-    """`api.example.com=127.0.0.1:8080,web.example.com=[::1]:8443`, with commas or spaces between. Raises UsageError."""
+    """`api.example.com=127.0.0.1:8080,web.example.com=[::1]:8443`, with commas or spaces between.
+    Raises UsageError.
+    """
     return dict(_pair(word) for word in split(r"[\s,]+", text) if word)
 
 
@@ -124,17 +142,28 @@ def _pair(word: str) -> tuple[str, tuple[str, int]]:
     address, _, port = there.rpartition(":")
     bracketed = address.startswith("[") and address.endswith("]")
     ip = literal("127.0.0.1" if address == "localhost" else address[1:-1] if bracketed else address)
-    good = ip is not None and bracketed == (ip.version == 6) and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+    good = (
+        ip is not None
+        and bracketed == (ip.version == 6)
+        and port.isascii()
+        and port.isdigit()
+        and 0 < int(port[:6]) < 65536
+    )
     try:
         if ip is not None and good:
             return ascii_name(host), (str(ip), int(port))
     except ProbeRefused:
         pass
-    raise UsageError(f"{CONNECT_TO}: {word!r} is not HOST=ADDRESS:PORT", "write it like `api.example.com=127.0.0.1:8080`")
+    raise UsageError(
+        f"{CONNECT_TO}: {word!r} is not HOST=ADDRESS:PORT",
+        "write it like `api.example.com=127.0.0.1:8080`",
+    )
 
 
 def _covers(one: str, name: str) -> bool:
-    """Whether an entry of the list is for a host; a star never stands for a part of an IP address."""
+    """Whether an entry of the list is for a host; a star never stands for a part of an IP
+    address.
+    """
     if not one.startswith("*."):
         return _same(one, name)
     try:
@@ -151,7 +180,9 @@ def _same(one: str, name: str) -> bool:
 
 
 def _meant(ip: Ip) -> Iterator[Ip]:
-    """The addresses that are reached by one: itself, or the IPv4 address that is inside of it, or both where that depends on the way."""
+    """The addresses that are reached by one: itself, or the IPv4 address that is inside of it, or
+    both where that depends on the way.
+    """
     if isinstance(ip, IPv4Address):
         yield ip
         return

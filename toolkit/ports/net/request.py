@@ -1,4 +1,6 @@
-"""What may be asked for at all, and what is left of it when an answer sends it on to another address? Nothing here touches the network."""
+"""What may be asked for at all, and what is left of it when an answer sends it on to another
+address? Nothing here touches the network.
+"""
 
 from collections.abc import Mapping, Sequence
 from re import compile as pattern
@@ -16,7 +18,18 @@ CREDENTIALS = frozenset(("authorization", "cookie", "proxy-authorization"))
 REDIRECTS = (301, 302, 303, 307, 308)
 _OF_CONTENT = "content-"
 _OURS = frozenset(
-    ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive", "proxy-connection")
+    (
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+    )
 )
 """Headers that say how the request is framed, and to whom it goes."""
 _TOKEN = pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
@@ -26,7 +39,9 @@ NO_VALUE = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Asked(Struct, frozen=True):
-    """A request. `secret_headers` are the names, in lower case, of headers that hold credentials besides those that always do."""
+    """A request. `secret_headers` are the names, in lower case, of headers that hold credentials
+    besides those that always do.
+    """
 
     method: str
     url: str
@@ -69,7 +84,9 @@ class Where(Struct, frozen=True):
 
 
 def where(url: str, schemes: Sequence[str] = HTTP) -> Where:
-    """An address in its parts. Raises ProbeRefused, which never tells the whole address: it may hold secrets."""
+    """An address in its parts. Raises ProbeRefused, which never tells the whole address: it may
+    hold secrets.
+    """
     if _CONTROL.search(url):
         raise ProbeRefused("the address has a space or a control character in it")
     try:
@@ -78,8 +95,11 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> Where:
     except ValueError:
         raise ProbeRefused("the address cannot be read") from None
     if parts.scheme not in schemes:
-        raise ProbeRefused(f"{parts.scheme[:20] + ':' if parts.scheme else 'an address without a scheme'} is not allowed here",
-                           f"use {' or '.join(f'{scheme}://' for scheme in schemes)}")  # fmt: skip
+        raise ProbeRefused(
+            f"{parts.scheme[:20] + ':' if parts.scheme else 'an address without a scheme'} is not"
+            " allowed here",
+            f"use {' or '.join(f'{scheme}://' for scheme in schemes)}",
+        )
     if "@" in parts.netloc:
         raise ProbeRefused("the address has a user name in it", "send credentials in a header")
     if not host:
@@ -103,36 +123,55 @@ def check_headers(headers: Mapping[str, str]) -> None:
         if not _TOKEN.fullmatch(name):
             raise ProbeRefused(f"{name!r} is no name of a header")
         if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
-            raise ProbeRefused(f"the header {name} cannot be set: it follows from the address and the content")
+            raise ProbeRefused(
+                f"the header {name} cannot be set: it follows from the address and the content"
+            )
         if NO_VALUE.search(value):
             raise ProbeRefused(f"the header {name} has a control character in its value")
 
 
 def onward(asked: Asked, status: int, location: str, cookies: bool = False) -> Asked:
-    """The request that a redirect leads to; `cookies` says that there were some besides the headers.
+    """The request that a redirect leads to; `cookies` says that there were some besides the
+    headers.
 
-    Within one origin (scheme, host, port) everything goes along. Another one gets no credentials and no content. Raises ProbeRefused.
+    Within one origin (scheme, host, port) everything goes along. Another one gets no credentials
+    and no content. Raises ProbeRefused.
     """
     before = where(asked.url)
     after = _target(before.url, location)
     method = _method(asked.method, status)
     headers, body = dict(asked.headers), asked.body
     if method != asked.method:
-        headers, body = {name: value for name, value in headers.items() if not name.lower().startswith(_OF_CONTENT)}, None
+        headers, body = (
+            {
+                name: value
+                for name, value in headers.items()
+                if not name.lower().startswith(_OF_CONTENT)
+            },
+            None,
+        )
     if after.origin != before.origin:
         hidden = CREDENTIALS | {name.lower() for name in asked.secret_headers}
         secret = {name for name in headers if name.lower() in hidden}
         if before.scheme == "https" and after.scheme == "http" and (secret or cookies):
-            raise ProbeRefused(f"it redirects to {after.at} without encryption, which is not allowed for a request with credentials")
+            raise ProbeRefused(
+                f"it redirects to {after.at} without encryption, which is not allowed for a request"
+                " with credentials"
+            )
         if body is not None:
-            raise ProbeRefused(f"it redirects to {after.at}, which is not allowed for a request with content", "ask that address itself")
+            raise ProbeRefused(
+                f"it redirects to {after.at}, which is not allowed for a request with content",
+                "ask that address itself",
+            )
         headers = {name: value for name, value in headers.items() if name not in secret}
     return replace(asked, method=method, url=after.url, headers=headers, body=body)
 
 
 def _target(url: str, location: str) -> Where:
     """Where a redirect leads to; bytes that are not ASCII have come as Latin-1."""
-    quoted = "".join(char if "!" <= char <= "~" else f"%{ord(char) & 0xFF:02X}" for char in location.strip(" \t"))
+    quoted = "".join(
+        char if "!" <= char <= "~" else f"%{ord(char) & 0xFF:02X}" for char in location.strip(" \t")
+    )
     try:
         joined = urljoin(url, quoted)
         scheme = urlsplit(joined).scheme

@@ -11,12 +11,19 @@ _CHUNK = 8 << 10
 
 
 def talk(
-    host: str, port: int, policy: Policy, seconds: float, send: bytes | None, wanted: Callable[[bytes], bool] | None
+    host: str,
+    port: int,
+    policy: Policy,
+    seconds: float,
+    send: bytes | None,
+    wanted: Callable[[bytes], bool] | None,
 ) -> tuple[bytes, float]:
-    """Connect, send, and receive until `wanted` is true of all that has come; the bytes, and how many seconds it took.
+    """Connect, send, and receive until `wanted` is true of all that has come; the bytes, and how
+    many seconds it took.
 
-    Without `wanted` nothing is waited for. The bytes may be other than wanted: the other side has closed, MOST_BYTES are there, or the
-    time is over. Raises ProbeRefused; ProbeError if there is no connection, or not a single byte in time.
+    Without `wanted` nothing is waited for. The bytes may be other than wanted: the other side has
+    closed, MOST_BYTES are there, or the time is over. Raises ProbeRefused; ProbeError if there is
+    no connection, or not a single byte in time.
     """
     began, deadline, at, found = monotonic(), within(seconds), shown(host, port), bytearray()
     with Line(dial(host, port, policy, deadline), deadline) as line:

@@ -11,7 +11,9 @@ from toolkit.ports.net.policy import Policy
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate that is trusted and fits. `ends` is in UTC, `names` are those that it is for, `protocol` is such as `TLSv1.3`."""
+    """A certificate that is trusted and fits. `ends` is in UTC, `names` are those that it is for,
+    `protocol` is such as `TLSv1.3`.
+    """
 
     ends: datetime
     issuer: str
@@ -20,13 +22,17 @@ class Certificate(Struct, frozen=True):
 
 
 def look(host: str, port: int, policy: Policy, seconds: float) -> Certificate:
-    """Shake hands once. Raises ProbeRefused; ProbeError for a certificate that is not to be trusted, and for no answer."""
+    """Shake hands once. Raises ProbeRefused; ProbeError for a certificate that is not to be
+    trusted, and for no answer.
+    """
     trusted()  # reading the certificates is not the other side's time
     deadline = within(seconds)
     with Line(dial(host, port, policy, deadline), deadline) as line:
         sock = line.encrypt(host)
         found: Mapping[str, Any] = sock.getpeercert() or {}
-        return Certificate(certificate_ends(sock), _issuer(found), names_in(found), sock.version() or "")
+        return Certificate(
+            certificate_ends(sock), _issuer(found), names_in(found), sock.version() or ""
+        )
 
 
 def _issuer(certificate: Mapping[str, Any]) -> str:

@@ -33,13 +33,20 @@ class NotSeen(ProbeError):
 
 
 def talk(
-    url: str, policy: Policy, seconds: float, headers: Mapping[str, str], send: Sequence[str],
-    wanted: Callable[[Message], bool] | None, most: int = 100,
-) -> tuple[tuple[Message, ...], float]:  # fmt: skip
-    """Connect, send all, and receive until `wanted` is true of a message; the messages, the wanted one last, and the seconds it took.
+    url: str,
+    policy: Policy,
+    seconds: float,
+    headers: Mapping[str, str],
+    send: Sequence[str],
+    wanted: Callable[[Message], bool] | None,
+    most: int = 100,
+) -> tuple[tuple[Message, ...], float]:
+    """Connect, send all, and receive until `wanted` is true of a message; the messages, the wanted
+    one last, and the seconds it took.
 
-    Without `wanted` nothing is waited for. Raises ProbeRefused; NotSeen if the deadline, the other side's close or `most` messages come
-    first; ProbeError if it does not even come to a conversation.
+    Without `wanted` nothing is waited for. Raises ProbeRefused; NotSeen if the deadline, the other
+    side's close or `most` messages come first; ProbeError if it does not even come to a
+    conversation.
     """
     from websockets.exceptions import ConnectionClosed
 
@@ -54,15 +61,21 @@ def talk(
         try:
             found = _converse(connection, deadline, send, wanted, most, seen)
         except (ConnectionClosed, TimeoutError) as error:
-            raise NotSeen(_why(error, seen, there, deadline), tuple(seen), monotonic() - began) from None
+            raise NotSeen(
+                _why(error, seen, there, deadline), tuple(seen), monotonic() - began
+            ) from None
         took = monotonic() - began
     if not found:
         raise NotSeen(f"none of the first {most} messages is as expected", tuple(seen), took)
     return tuple(seen), took
 
 
-def _opened(end: ExitStack, there: Where, sock: socket, headers: Mapping[str, str], deadline: Deadline) -> "ClientConnection":
-    """Shake hands; the connection is closed with `end`. TLS is the package's as well, for it needs to know of it, with what we trust."""
+def _opened(
+    end: ExitStack, there: Where, sock: socket, headers: Mapping[str, str], deadline: Deadline
+) -> "ClientConnection":
+    """Shake hands; the connection is closed with `end`. TLS is the package's as well, for it needs
+    to know of it, with what we trust.
+    """
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
 
@@ -71,22 +84,43 @@ def _opened(end: ExitStack, there: Where, sock: socket, headers: Mapping[str, st
     peer: Any = None
     try:
         peer = sock.getpeername()
-        return end.enter_context(connect(
-            there.url, sock=sock, ssl=secure, server_hostname=there.host if secure else None, proxy=None, compression=None,
-            additional_headers=dict(headers), user_agent_header=agent, max_size=MOST_BYTES, open_timeout=deadline.left(),
-            close_timeout=CLOSE_S, ping_interval=None,
-        ))  # fmt: skip
+        return end.enter_context(
+            connect(
+                there.url,
+                sock=sock,
+                ssl=secure,
+                server_hostname=there.host if secure else None,
+                proxy=None,
+                compression=None,
+                additional_headers=dict(headers),
+                user_agent_header=agent,
+                max_size=MOST_BYTES,
+                open_timeout=deadline.left(),
+                close_timeout=CLOSE_S,
+                ping_interval=None,
+            )
+        )
     except OSError as error:
-        raise (unencrypted(error, there.host, peer, deadline) if secure else failed(error, there.at, deadline)) from None
+        raise (
+            unencrypted(error, there.host, peer, deadline)
+            if secure
+            else failed(error, there.at, deadline)
+        ) from None
     except (WebSocketException, ValueError) as error:
         raise _refused(error, there, deadline) from None
 
 
 def _converse(
-    connection: "ClientConnection", deadline: Deadline, send: Sequence[str], wanted: Callable[[Message], bool] | None, most: int,
+    connection: "ClientConnection",
+    deadline: Deadline,
+    send: Sequence[str],
+    wanted: Callable[[Message], bool] | None,
+    most: int,
     seen: list[Message],
-) -> bool:  # fmt: skip
-    """Send and receive; whether the wanted message has come. Raises ConnectionClosed, TimeoutError."""
+) -> bool:
+    """Send and receive; whether the wanted message has come. Raises ConnectionClosed,
+    TimeoutError.
+    """
     for message in send:
         connection.send(message)
     while wanted is not None and len(seen) < most:
@@ -96,24 +130,38 @@ def _converse(
     return wanted is None
 
 
-def _why(error: "ConnectionClosed | TimeoutError", seen: Sequence[Message], there: Where, deadline: Deadline) -> str:
+def _why(
+    error: "ConnectionClosed | TimeoutError",
+    seen: Sequence[Message],
+    there: Where,
+    deadline: Deadline,
+) -> str:
     """Why the wanted message has not come."""
     if isinstance(error, TimeoutError) or deadline.over():
         return f"no message{' as expected' if seen else ''} within {deadline.seconds:.3g} s"
     if error.rcvd is not None:
-        return f"{there.at} has closed the connection: {error.rcvd.code}{f' {error.rcvd.reason}' if error.rcvd.reason else ''}"
+        return (
+            f"{there.at} has closed the connection:"
+            f" {error.rcvd.code}{f' {error.rcvd.reason}' if error.rcvd.reason else ''}"
+        )
     if error.sent is not None:  # by the package, for what it received
-        return f"{there.at} has sent what is no good message: {error.sent.reason or error.sent.code}"
+        return (
+            f"{there.at} has sent what is no good message: {error.sent.reason or error.sent.code}"
+        )
     return f"{there.at} has closed the connection"
 
 
 def _refused(error: Exception, there: Where, deadline: Deadline) -> ProbeError:
-    """Why no conversation has come about. A redirect is refused as well, and the package wraps its status into errors of other kinds."""
+    """Why no conversation has come about. A redirect is refused as well, and the package wraps its
+    status into errors of other kinds.
+    """
     from websockets.exceptions import InvalidStatus
 
     status = error if isinstance(error, InvalidStatus) else error.__context__
     if isinstance(status, InvalidStatus):
-        return ProbeError(f"{there.at} has refused the handshake with status {status.response.status_code}")
+        return ProbeError(
+            f"{there.at} has refused the handshake with status {status.response.status_code}"
+        )
     if deadline.over():
         return late(deadline)
     if isinstance(error.__cause__, EOFError | OSError):

@@ -1,1 +1,3 @@
-"""How one stack is deployed: where its template comes from, what a change set would do, the calls, and what comes of them."""
+"""How one stack is deployed: where its template comes from, what a change set would do, the calls,
+and what comes of them.
+"""

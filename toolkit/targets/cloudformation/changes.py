@@ -1,4 +1,6 @@
-"""What a change set would do, in words, the most dangerous first. Values of properties are looked at and never shown. Pure."""
+"""What a change set would do, in words, the most dangerous first. Values of properties are looked
+at and never shown. Pure.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -8,25 +10,65 @@ from msgspec import Struct
 
 WIDTH = 78
 
-HOLDS_DATA = frozenset((
-    "AWS::Backup::BackupVault", "AWS::Cassandra::Table", "AWS::Cognito::UserPool", "AWS::DocDB::DBCluster", "AWS::DynamoDB::GlobalTable",
-    "AWS::DynamoDB::Table", "AWS::EC2::Volume", "AWS::ECR::Repository", "AWS::EFS::FileSystem", "AWS::ElastiCache::CacheCluster",
-    "AWS::ElastiCache::ReplicationGroup", "AWS::Elasticsearch::Domain", "AWS::FSx::FileSystem", "AWS::KMS::Key", "AWS::Kinesis::Stream",
-    "AWS::Logs::LogGroup", "AWS::MSK::Cluster", "AWS::Neptune::DBCluster", "AWS::OpenSearchService::Domain", "AWS::RDS::DBCluster",
-    "AWS::RDS::DBInstance", "AWS::Redshift::Cluster", "AWS::S3::Bucket", "AWS::SecretsManager::Secret", "AWS::SQS::Queue",
-    "AWS::Timestream::Table",
-))  # fmt: skip
+HOLDS_DATA = frozenset(
+    (
+        "AWS::Backup::BackupVault",
+        "AWS::Cassandra::Table",
+        "AWS::Cognito::UserPool",
+        "AWS::DocDB::DBCluster",
+        "AWS::DynamoDB::GlobalTable",
+        "AWS::DynamoDB::Table",
+        "AWS::EC2::Volume",
+        "AWS::ECR::Repository",
+        "AWS::EFS::FileSystem",
+        "AWS::ElastiCache::CacheCluster",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::Elasticsearch::Domain",
+        "AWS::FSx::FileSystem",
+        "AWS::KMS::Key",
+        "AWS::Kinesis::Stream",
+        "AWS::Logs::LogGroup",
+        "AWS::MSK::Cluster",
+        "AWS::Neptune::DBCluster",
+        "AWS::OpenSearchService::Domain",
+        "AWS::RDS::DBCluster",
+        "AWS::RDS::DBInstance",
+        "AWS::Redshift::Cluster",
+        "AWS::S3::Bucket",
+        "AWS::SecretsManager::Secret",
+        "AWS::SQS::Queue",
+        "AWS::Timestream::Table",
+    )
+)
 """Types whose resources cannot be made again with what was in them."""
 
-REVISIONS = frozenset((
-    "AWS::ApiGateway::Deployment", "AWS::ApiGatewayV2::Deployment", "AWS::ECS::TaskDefinition", "AWS::Lambda::LayerVersion",
-    "AWS::Lambda::Version",
-))  # fmt: skip
-"""Types that are never changed but replaced: a new one is the normal way, and nobody has to agree."""
+REVISIONS = frozenset(
+    (
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGatewayV2::Deployment",
+        "AWS::ECS::TaskDefinition",
+        "AWS::Lambda::LayerVersion",
+        "AWS::Lambda::Version",
+    )
+)
+"""Types that are never changed but replaced: a new one is the normal way, and nobody has to
+agree.
+"""
 
 _GRANTS = {
-    "AWS::IAM::Role": ("AssumeRolePolicyDocument", "ManagedPolicyArns", "Policies", "PermissionsBoundary"),
-    "AWS::IAM::User": ("ManagedPolicyArns", "Policies", "Groups", "PermissionsBoundary", "LoginProfile"),
+    "AWS::IAM::Role": (
+        "AssumeRolePolicyDocument",
+        "ManagedPolicyArns",
+        "Policies",
+        "PermissionsBoundary",
+    ),
+    "AWS::IAM::User": (
+        "ManagedPolicyArns",
+        "Policies",
+        "Groups",
+        "PermissionsBoundary",
+        "LoginProfile",
+    ),
     "AWS::IAM::Group": ("ManagedPolicyArns", "Policies"),
     "AWS::IAM::Policy": ("PolicyDocument", "Roles", "Users", "Groups"),
     "AWS::IAM::RolePolicy": ("PolicyDocument", "RoleName"),
@@ -37,7 +79,13 @@ _GRANTS = {
     "AWS::IAM::AccessKey": ("UserName",),
     "AWS::IAM::OIDCProvider": ("ClientIdList", "Url"),
     "AWS::IAM::SAMLProvider": ("SamlMetadataDocument",),
-    "AWS::Lambda::Permission": ("Principal", "Action", "FunctionName", "SourceArn", "SourceAccount"),
+    "AWS::Lambda::Permission": (
+        "Principal",
+        "Action",
+        "FunctionName",
+        "SourceArn",
+        "SourceAccount",
+    ),
     "AWS::Lambda::Url": ("AuthType",),
 }
 """The properties that say who may do what."""
@@ -59,11 +107,15 @@ _INGRESS = {"AWS::EC2::SecurityGroup": "SecurityGroupIngress", "AWS::EC2::Securi
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 Properties = Callable[[str], tuple[Any, Any]]
-"""Logical id -> its properties before and after; None where they are not known, an empty mapping where it is not there."""
+"""Logical id -> its properties before and after; None where they are not known, an empty mapping
+where it is not there.
+"""
 
 
 class Effect(Struct, frozen=True):
-    """What happens to one resource. `does` is the verb that a person reads; `broadens` why it lets somebody do more, empty if not."""
+    """What happens to one resource. `does` is the verb that a person reads; `broadens` why it lets
+    somebody do more, empty if not.
+    """
 
     name: str
     type: str
@@ -83,20 +135,39 @@ class Effect(Struct, frozen=True):
         return self.does == "deletes"
 
 
-_ORDER = ("deletes", "replaces", "may replace", "lets go of", "imports", "renews", "changes", "adds", "tags")
+_ORDER = (
+    "deletes",
+    "replaces",
+    "may replace",
+    "lets go of",
+    "imports",
+    "renews",
+    "changes",
+    "adds",
+    "tags",
+)
 
 
-def effects(changes: Iterable[Mapping[str, Any]], known: Properties, within: str = "") -> list[Effect]:
-    """What the changes of one change set do, the most dangerous first. `within` is the path of nested stacks, ending in a slash."""
-    found = [_effect(one["ResourceChange"], known, within) for one in changes if one.get("ResourceChange")]
+def effects(
+    changes: Iterable[Mapping[str, Any]], known: Properties, within: str = ""
+) -> list[Effect]:
+    """What the changes of one change set do, the most dangerous first. `within` is the path of
+    nested stacks, ending in a slash.
+    """
+    found = [
+        _effect(one["ResourceChange"], known, within)
+        for one in changes
+        if one.get("ResourceChange")
+    ]
     return sorted(found, key=rank)
 
 
 def predicted(before: Any, after: Any) -> list[Effect]:
-    """What a deploy would do by the two templates alone, before there is a change set; `before` is empty for a new stack.
+    """What a deploy would do by the two templates alone, before there is a change set; `before` is
+    empty for a new stack.
 
-    What replaces a resource only CloudFormation knows: of what both have, no more is said than that it changes. Nothing for a template that
-    cannot be read here.
+    What replaces a resource only CloudFormation knows: of what both have, no more is said than that
+    it changes. Nothing for a template that cannot be read here.
     """
     if not isinstance(after, Mapping) or not isinstance(before, Mapping):
         return []
@@ -106,7 +177,10 @@ def predicted(before: Any, after: Any) -> list[Effect]:
         was, will = old.get(name), new.get(name)
         if was == will:
             continue
-        found: dict[str, Any] = {"LogicalResourceId": name, "ResourceType": str((will or was or {}).get("Type", ""))}
+        found: dict[str, Any] = {
+            "LogicalResourceId": name,
+            "ResourceType": str((will or was or {}).get("Type", "")),
+        }
         if was is None:
             found["Action"] = "Add"
         elif will is None:
@@ -126,7 +200,11 @@ def predicted(before: Any, after: Any) -> list[Effect]:
 
 def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     found = template.get("Resources")
-    return {str(name): one for name, one in found.items() if isinstance(one, Mapping)} if isinstance(found, Mapping) else {}
+    return (
+        {str(name): one for name, one in found.items() if isinstance(one, Mapping)}
+        if isinstance(found, Mapping)
+        else {}
+    )
 
 
 def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -134,7 +212,9 @@ def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, 
     before, after = was.get("Properties") or {}, will.get("Properties") or {}
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return []
-    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+    names = [
+        name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)
+    ]
     return [{"Target": {"Name": str(name)}} for name in names]
 
 
@@ -157,7 +237,9 @@ def lines(found: Iterable[Effect]) -> list[str]:
 
 
 def questions(stack: str, found: Iterable[Effect]) -> list[tuple[str, str, str]]:
-    """What a person has to agree to: the question, the wish that answers it in advance, and its flag."""
+    """What a person has to agree to: the question, the wish that answers it in advance, and its
+    flag.
+    """
     every = list(found)
     asked = []
     deleted = [one for one in every if one.deletes]
@@ -167,9 +249,17 @@ def questions(stack: str, found: Iterable[Effect]) -> list[tuple[str, str, str]]
         asked.append((f"{stack}: delete {_named(deleted)}?", "allow_delete", "--allow-delete"))
     if replaced:
         may = "" if any(one.does == "replaces" for one in replaced) else "maybe "
-        asked.append((f"{stack}: {may}replace {_named(replaced)}?", "allow_replace", "--allow-replace"))
+        asked.append(
+            (f"{stack}: {may}replace {_named(replaced)}?", "allow_replace", "--allow-replace")
+        )
     if broad:
-        asked.append((f"{stack}: let {_named(broad)} allow more than before?", "allow_broadening", "--allow-broadening"))
+        asked.append(
+            (
+                f"{stack}: let {_named(broad)} allow more than before?",
+                "allow_broadening",
+                "--allow-broadening",
+            )
+        )
     return asked
 
 
@@ -206,17 +296,38 @@ def _cut(text: str, most: int) -> str:
 def _effect(change: Mapping[str, Any], known: Properties, within: str) -> Effect:
     kind, logical = str(change.get("ResourceType", "")), str(change.get("LogicalResourceId", ""))
     scope = set(change.get("Scope") or ())
-    touched = tuple(sorted({str(one["Target"]["Name"]) for one in change.get("Details") or () if one.get("Target", {}).get("Name")}))
+    touched = tuple(
+        sorted(
+            {
+                str(one["Target"]["Name"])
+                for one in change.get("Details") or ()
+                if one.get("Target", {}).get("Name")
+            }
+        )
+    )
     does = _does(change, kind, scope)
     policy = str(change.get("PolicyAction", ""))
-    gone = does in ("deletes", "replaces", "may replace") and policy not in ("Retain", "ReplaceAndRetain", "Snapshot", "ReplaceAndSnapshot")
+    gone = does in ("deletes", "replaces", "may replace") and policy not in (
+        "Retain",
+        "ReplaceAndRetain",
+        "Snapshot",
+        "ReplaceAndSnapshot",
+    )
     before, after = _properties(change, known, logical)
-    broadens = "" if does in ("deletes", "lets go of", "tags") else _broadens(kind, touched, does == "adds", before, after)
+    broadens = (
+        ""
+        if does in ("deletes", "lets go of", "tags")
+        else _broadens(kind, touched, does == "adds", before, after)
+    )
     return Effect(within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched)
 
 
 def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
-    action, replacement, policy = change.get("Action"), change.get("Replacement"), str(change.get("PolicyAction", ""))
+    action, replacement, policy = (
+        change.get("Action"),
+        change.get("Replacement"),
+        str(change.get("PolicyAction", "")),
+    )
     if action == "Add":
         return "adds"
     if action == "Import":
@@ -233,12 +344,17 @@ def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
 
 
 def _properties(change: Mapping[str, Any], known: Properties, logical: str) -> tuple[Any, Any]:
-    """The properties before and after: what CloudFormation resolved, else what the templates say."""
+    """The properties before and after: what CloudFormation resolved, else what the templates
+    say.
+    """
     before, after = known(logical)
     resolved = (_context(change.get("BeforeContext")), _context(change.get("AfterContext")))
     if change.get("Action") == "Add":
         before = {}
-    return (before if resolved[0] is None else resolved[0], after if resolved[1] is None else resolved[1])
+    return (
+        before if resolved[0] is None else resolved[0],
+        after if resolved[1] is None else resolved[1],
+    )
 
 
 def _context(text: Any) -> Any:
@@ -254,7 +370,11 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
     if kind in _GRANTS and (new or not touched or set(touched) & set(_GRANTS[kind])):
         if new or before is None or after is None:
             return "grants permissions"
-        gained = any(_gains(before.get(name), after.get(name)) for name in _GRANTS[kind] if name != "PermissionsBoundary")
+        gained = any(
+            _gains(before.get(name), after.get(name))
+            for name in _GRANTS[kind]
+            if name != "PermissionsBoundary"
+        )
         unbound = before.get("PermissionsBoundary") != after.get("PermissionsBoundary")
         return "grants permissions" if gained or unbound else ""
     if kind in _RESOURCE_POLICIES and (new or not touched or _RESOURCE_POLICIES[kind] in touched):
@@ -264,13 +384,17 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
         if _open(after.get(name)) and not _open(before.get(name)):
             return "open to everybody"
         return "grants permissions" if not new and _gains(before.get(name), after.get(name)) else ""
-    if kind in _INGRESS and (new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched):
+    if kind in _INGRESS and (
+        new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched
+    ):
         return _opened(_INGRESS[kind], before, after)
     return ""
 
 
 def _gains(before: Any, after: Any) -> bool:
-    """Whether a policy has a statement, a list an entry, that was not there: or lost one that denied something."""
+    """Whether a policy has a statement, a list an entry, that was not there: or lost one that
+    denied something.
+    """
     was, now = _parts(before), _parts(after)
     allowed = {text for text, denies in now.items() if not denies}
     denied = {text for text, denies in was.items() if denies}
@@ -292,7 +416,11 @@ def _parts(value: Any) -> dict[str, bool]:
         return {text: denies for one in value for text, denies in _parts(one).items()}
     if value is None:
         return {}
-    return {json.dumps(value, sort_keys=True, default=str): isinstance(value, Mapping) and value.get("Effect") == "Deny"}
+    return {
+        json.dumps(value, sort_keys=True, default=str): (
+            isinstance(value, Mapping) and value.get("Effect") == "Deny"
+        )
+    }
 
 
 def _open(policy: Any) -> bool:
@@ -315,7 +443,9 @@ def _opened(name: str, before: Any, after: Any) -> str:
 
 
 def _sources(rules: Any) -> set[tuple[str, str]]:
-    """Where a security group lets traffic in from, and the rule; `?` where the template does not say it in plain words."""
+    """Where a security group lets traffic in from, and the rule; `?` where the template does not
+    say it in plain words.
+    """
     found = set()
     for rule in rules if isinstance(rules, list) else [rules] if rules else []:
         text = json.dumps(rule, sort_keys=True, default=str)

@@ -1,4 +1,6 @@
-"""Deploy one stack: bring it into a state that can be updated, make a change set, show it, and execute it."""
+"""Deploy one stack: bring it into a state that can be updated, make a change set, show it, and
+execute it.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -9,7 +11,15 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.base import Report
-from toolkit.targets.cloudformation import changes, compare, deployed, follow, sources, states, watch
+from toolkit.targets.cloudformation import (
+    changes,
+    compare,
+    deployed,
+    follow,
+    sources,
+    states,
+    watch,
+)
 from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Mend, Stack
 from toolkit.targets.cloudformation.watch import change_set_name, stack_name
@@ -28,7 +38,9 @@ def apply(job: Job, world: World, report: Report) -> None:
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
-    """Whether an earlier process has executed the change set; only its answer may have been lost."""
+    """Whether an earlier process has executed the change set; only its answer may have been
+    lost.
+    """
     kept = report.receipt
     if kept.get("executed") or kept.get("unchanged"):
         return True
@@ -39,13 +51,23 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
     else:
         done = str(found.get("ExecutionStatus", "")).startswith("EXECUTE_")
     if done:
-        facts = {"stack_id": found["StackId"], "change_set": found["ChangeSetId"], "created": _time(found)} if found else {}
+        facts = (
+            {
+                "stack_id": found["StackId"],
+                "change_set": found["ChangeSetId"],
+                "created": _time(found),
+            }
+            if found
+            else {}
+        )
         report.keep(executed=True, **facts)
     return done
 
 
 class _Deploy:
-    """One deploy of one stack, from its template to the moment when CloudFormation has taken over."""
+    """One deploy of one stack, from its template to the moment when CloudFormation has taken
+    over.
+    """
 
     def __init__(self, job: Job, world: World, report: Report, found: sources.Source) -> None:
         self.job, self.world, self.report, self.found = job, world, report, found
@@ -80,10 +102,15 @@ class _Deploy:
                 return
             if self._agreed_and_executed(stack, new, made):
                 return
-        raise Refused(f"stack {self.found.name} changed twice while its change was being shown", "see who else deploys it, then try again")
+        raise Refused(
+            f"stack {self.found.name} changed twice while its change was being shown",
+            "see who else deploys it, then try again",
+        )
 
     def _is_same(self, stack: Stack, summary: Mapping[str, Any]) -> bool:
-        return compare.is_same(self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary)
+        return compare.is_same(
+            self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary
+        )
 
     # --- a state that can be updated
 
@@ -111,12 +138,23 @@ class _Deploy:
         mark = follow.from_now(self.aws, str(stack["StackId"]))
         self.report.intend(mend.call, stack=self.found.name)
         token = f"{self.job.token}-{mend.token}"
-        self.aws.write(CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token)
+        self.aws.write(
+            CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token
+        )
         self.report.keep(mended=mend.call)
         self._wait_for(stack, f"waiting for {mend.call}", mark, token, str(stack["StackStatus"]))
 
-    def _wait_for(self, stack: Stack, words: str, mark: follow.Mark, token: str | None = None, more_than: str = "") -> None:
-        """Wait until the operation on a stack is over; its events go to the log. `more_than` is the state from before it."""
+    def _wait_for(
+        self,
+        stack: Stack,
+        words: str,
+        mark: follow.Mark,
+        token: str | None = None,
+        more_than: str = "",
+    ) -> None:
+        """Wait until the operation on a stack is over; its events go to the log. `more_than` is the
+        state from before it.
+        """
         self.report.phase(words)
 
         def over() -> str | None:
@@ -127,7 +165,9 @@ class _Deploy:
             for line in lines:
                 self.report.log(line)
             busy = status.endswith("_IN_PROGRESS")
-            seen = not more_than or status != more_than or (mark.status and follow.ended(mark.status))
+            seen = (
+                not more_than or status != more_than or (mark.status and follow.ended(mark.status))
+            )
             return status if not busy and seen else None
 
         self._poll(over)
@@ -138,12 +178,16 @@ class _Deploy:
         """It was mended and is where it was."""
         status, name = str(stack["StackStatus"]), self.found.name
         if status != "UPDATE_ROLLBACK_FAILED":
-            raise Refused(f"stack {name} is {status} again", f"see why: aws cloudformation describe-stack-events --stack-name {name}")
+            raise Refused(
+                f"stack {name} is {status} again",
+                f"see why: aws cloudformation describe-stack-events --stack-name {name}",
+            )
         failed = states.failed_in(self.aws, stack)
         raise Refused(
-            f"the rollback of {name} is stuck at {', '.join(failed) or 'a resource of a nested stack'}",
-            f"mend the cause, or leave them out: aws cloudformation continue-update-rollback --stack-name {name}"
-            f" --resources-to-skip {' '.join(failed)}",
+            f"the rollback of {name} is stuck at"
+            f" {', '.join(failed) or 'a resource of a nested stack'}",
+            "mend the cause, or leave them out: aws cloudformation continue-update-rollback"
+            f" --stack-name {name} --resources-to-skip {' '.join(failed)}",
         )
 
     # --- the change set
@@ -155,7 +199,9 @@ class _Deploy:
             sources.upload(self.aws, self.found, asset, self.report)
         return compare.summary(self.aws, self.found, uploaded=True)
 
-    def _request(self, stack: Stack | None, new: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(
+        self, stack: Stack | None, new: bool, summary: Mapping[str, Any]
+    ) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
         digest = deployed.digest(self.found.text)
         marks = templates.marks(self.job.version, self.job.run, digest)
@@ -173,26 +219,45 @@ class _Deploy:
             request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
         return {**request, "RoleARN": self.found.role} if self.found.role else request
 
-    def _with_running_images(self, stack: Stack, parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The parameters of a change set, where those that name an image which deploy-app has put live since have its name."""
+    def _with_running_images(
+        self, stack: Stack, parameters: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The parameters of a change set, where those that name an image which deploy-app has put
+        live since have its name.
+        """
         running = compare.running_images(self.aws, self.found, stack)
         for name, value in running.items():
             self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
         return [
-            {"ParameterKey": one["ParameterKey"], "ParameterValue": running[one["ParameterKey"]]} if one["ParameterKey"] in running else one
+            (
+                {
+                    "ParameterKey": one["ParameterKey"],
+                    "ParameterValue": running[one["ParameterKey"]],
+                }
+                if one["ParameterKey"] in running
+                else one
+            )
             for one in parameters
         ]
 
     def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
-        """Whether a template that looks things up elsewhere still means what it did: only a change set with the tags of before can tell."""
+        """Whether a template that looks things up elsewhere still means what it did: only a change
+        set with the tags of before can tell.
+        """
         probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.found.tags, {})}
-        made = self._created(probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe")
+        made = self._created(
+            probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe"
+        )
         failed = made["Status"] == "FAILED"
         self._remove(made, False)
         return failed and _says_no_change(made)
 
-    def _change_set(self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool) -> dict[str, Any] | None:
-        """A change set that can be executed, None if there is nothing to change. Raises CloudError where it fails."""
+    def _change_set(
+        self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool
+    ) -> dict[str, Any] | None:
+        """A change set that can be executed, None if there is nothing to change. Raises CloudError
+        where it fails.
+        """
         name = change_set_name(self.job.token, attempt)
         made = self._created(request, name, self.job.token + (f"-{attempt + 1}" if attempt else ""))
         if made["Status"] != "FAILED":
@@ -207,13 +272,25 @@ class _Deploy:
         raise CloudError(call="cloudformation:CreateChangeSet", reason=reasons[0])
 
     def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
-        """A change set of this name, made now or before, once it is finished. Its id is kept before anything else is done with it."""
+        """A change set of this name, made now or before, once it is finished. Its id is kept before
+        anything else is done with it.
+        """
         self.report.phase("comparing")
         self.report.prepare(
-            "cloudformation:CreateChangeSet", stack=self.found.name, change_set=name, type=str(request["ChangeSetType"])
-        )  # fmt: skip
+            "cloudformation:CreateChangeSet",
+            stack=self.found.name,
+            change_set=name,
+            type=str(request["ChangeSetType"]),
+        )
         try:
-            answer = self.aws.write(CFN, "create_change_set", tokened=True, **request, ChangeSetName=name, ClientToken=token)
+            answer = self.aws.write(
+                CFN,
+                "create_change_set",
+                tokened=True,
+                **request,
+                ChangeSetName=name,
+                ClientToken=token,
+            )
             where, stack_id = str(answer["Id"]), str(answer["StackId"])
         except CloudError as problem:
             if problem.aws_code != "AlreadyExistsException":
@@ -228,11 +305,17 @@ class _Deploy:
 
     def _finished(self, where: str) -> dict[str, Any] | None:
         found = cfn.change_set(self.aws, where)
-        return None if found is None or found["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS") else found
+        return (
+            None
+            if found is None or found["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS")
+            else found
+        )
 
     def _why(self, made: Mapping[str, Any]) -> list[str]:
         """Why a change set failed: at least one line. A nested one has the reason in itself."""
-        reason = " ".join(str(made.get("StatusReason") or "the change set failed without a reason").split())
+        reason = " ".join(
+            str(made.get("StatusReason") or "the change set failed without a reason").split()
+        )
         if "AWS::EarlyValidation" in reason:
             return cfn.refused_validations(self.aws, str(made["ChangeSetId"])) or [reason]
         nested = next((word.rstrip(".,") for word in reason.split() if ":changeSet/" in word), None)
@@ -243,24 +326,41 @@ class _Deploy:
         return [reason]
 
     def _remove(self, made: Mapping[str, Any], with_stack: bool) -> None:
-        """Take away a change set that is not going to be executed, and the empty stack that was made for it."""
+        """Take away a change set that is not going to be executed, and the empty stack that was
+        made for it.
+        """
         name, stack = str(made["ChangeSetName"]), str(made["StackId"])
         try:
-            self.report.prepare("cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name)
-            self.aws.write(CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"])
+            self.report.prepare(
+                "cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name
+            )
+            self.aws.write(
+                CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"]
+            )
             now = cfn.stack(self.aws, stack) if with_stack else None
             if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
                 self.report.prepare("cloudformation:DeleteStack", stack=self.found.name)
-                self.aws.write(CFN, "delete_stack", tokened=True, StackName=stack, ClientRequestToken=f"{self.job.token}-x")
+                self.aws.write(
+                    CFN,
+                    "delete_stack",
+                    tokened=True,
+                    StackName=stack,
+                    ClientRequestToken=f"{self.job.token}-x",
+                )
         except CloudError as problem:
-            self.report.tell(f"change set {name} was not executed and could not be removed: {problem}")
+            self.report.tell(
+                f"change set {name} was not executed and could not be removed: {problem}"
+            )
 
     # --- its execution
 
     def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
         """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
         effects = self._effects(made, stack, new)
-        sent = {"template": deployed.digest(self.found.text), "artifacts": sources.artifacts(self.found)}
+        sent = {
+            "template": deployed.digest(self.found.text),
+            "artifacts": sources.artifacts(self.found),
+        }
         self.report.keep(resources=len(made["Changes"]), created=_time(made), **sent)
         with _Named(self.report, str(made["ChangeSetName"])):
             try:
@@ -272,13 +372,17 @@ class _Deploy:
             self._protect(stack)
             return self._execute(made)
 
-    def _effects(self, made: Mapping[str, Any], stack: Stack | None, new: bool) -> list[changes.Effect]:
+    def _effects(
+        self, made: Mapping[str, Any], stack: Stack | None, new: bool
+    ) -> list[changes.Effect]:
         before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
         found = changes.effects(made["Changes"], compare.known(before, self.found.template))
         for change in made["Changes"]:
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
             if inner:
-                found += self._nested(str(inner), f"{change['ResourceChange']['LogicalResourceId']}/")
+                found += self._nested(
+                    str(inner), f"{change['ResourceChange']['LogicalResourceId']}/"
+                )
         return sorted(found, key=changes.rank)
 
     def _nested(self, where: str, within: str) -> list[changes.Effect]:
@@ -287,13 +391,19 @@ class _Deploy:
         for change in made.get("Changes") or ():
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
             if inner:
-                found += self._nested(str(inner), f"{within}{change['ResourceChange']['LogicalResourceId']}/")
+                found += self._nested(
+                    str(inner), f"{within}{change['ResourceChange']['LogicalResourceId']}/"
+                )
         return found
 
     def _agree(self, stack: Stack | None, new: bool, effects: list[changes.Effect]) -> None:
         self.report.phase("to be agreed to")
         touched = {one.name for one in effects}
-        for line in [] if new or stack is None else compare.images_put_back(self.aws, self.found, stack, touched):
+        for line in (
+            []
+            if new or stack is None
+            else compare.images_put_back(self.aws, self.found, stack, touched)
+        ):
             self.report.tell(line)
         for line in changes.lines(effects):
             self.report.tell(line)
@@ -302,20 +412,40 @@ class _Deploy:
                 self.report.consent(question, flag)
 
     def _protect(self, stack: Stack | None) -> None:
-        """Switch termination protection on where the CDK app wants it; it is never switched off from here."""
+        """Switch termination protection on where the CDK app wants it; it is never switched off
+        from here.
+        """
         if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
             self.report.prepare("cloudformation:UpdateTerminationProtection", stack=self.found.name)
             self.aws.write(
-                CFN, "update_termination_protection", tokened=True, StackName=self.found.name, EnableTerminationProtection=True
-            )  # fmt: skip
+                CFN,
+                "update_termination_protection",
+                tokened=True,
+                StackName=self.found.name,
+                EnableTerminationProtection=True,
+            )
 
     def _execute(self, made: Mapping[str, Any]) -> bool:
         where = str(made["ChangeSetId"])
-        self.report.intend("cloudformation:ExecuteChangeSet", stack=self.found.name, change_set=str(made["ChangeSetName"]))
+        self.report.intend(
+            "cloudformation:ExecuteChangeSet",
+            stack=self.found.name,
+            change_set=str(made["ChangeSetName"]),
+        )
         try:
-            self.aws.write(CFN, "execute_change_set", tokened=True, ChangeSetName=where, ClientRequestToken=self.job.token)
+            self.aws.write(
+                CFN,
+                "execute_change_set",
+                tokened=True,
+                ChangeSetName=where,
+                ClientRequestToken=self.job.token,
+            )
         except CloudError as problem:
-            if problem.aws_code not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException", "ChangeSetNotFound"):
+            if problem.aws_code not in (
+                "InvalidChangeSetStatus",
+                "InvalidChangeSetStatusException",
+                "ChangeSetNotFound",
+            ):
                 raise
             now = cfn.change_set(self.aws, where)
             if now is None or not str(now.get("ExecutionStatus", "")).startswith("EXECUTE_"):
@@ -338,7 +468,9 @@ class _Deploy:
                 return found
             now = clock.elapsed()
             if now >= self.until:
-                words = f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min"
+                words = (
+                    f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min"
+                )
                 raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
 
@@ -354,17 +486,29 @@ class _Named:
 
     def __exit__(self, kind: object, problem: object, trace: object) -> None:
         if isinstance(problem, Stopped):
-            self._report.tell(f"change set {self._name} was not executed; `toolkit resume` goes on with it")
+            self._report.tell(
+                f"change set {self._name} was not executed; `toolkit resume` goes on with it"
+            )
 
 
 def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
     """See targets/base.py."""
     aws = world.aws(job.place)
     stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
-    if stack is None or stack["StackStatus"] != "UPDATE_IN_PROGRESS" or not watch.executed(job, aws, str(stack["StackId"]), receipt):
+    if (
+        stack is None
+        or stack["StackStatus"] != "UPDATE_IN_PROGRESS"
+        or not watch.executed(job, aws, str(stack["StackId"]), receipt)
+    ):
         return
     report.intend("cloudformation:CancelUpdateStack", stack=stack_name(job))
-    aws.write(CFN, "cancel_update_stack", tokened=True, StackName=stack["StackId"], ClientRequestToken=f"{job.token}-c")
+    aws.write(
+        CFN,
+        "cancel_update_stack",
+        tokened=True,
+        StackName=stack["StackId"],
+        ClientRequestToken=f"{job.token}-c",
+    )
 
 
 def _says_no_change(made: Mapping[str, Any]) -> bool:

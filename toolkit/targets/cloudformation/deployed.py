@@ -1,6 +1,8 @@
-"""What a stack was made of, as digests that can be computed again from GetTemplate and DescribeStacks. Pure.
+"""What a stack was made of, as digests that can be computed again from GetTemplate and
+DescribeStacks. Pure.
 
-Tags are no part of it: another tool that deploys the same template takes ours away, and changes nothing.
+Tags are no part of it: another tool that deploys the same template takes ours away, and changes
+nothing.
 """
 
 import hashlib
@@ -23,15 +25,20 @@ def of(
     whole: bool = False,
     given: Collection[str] = (),
 ) -> Deployed:
-    """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what puts it back.
+    """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what
+    puts it back.
 
-    A value that is masked is no part of the digest: nobody can read it back. Only values that rules.toml has `given`, or the template has
-    as defaults, are kept: what somebody else has put into a stack may be a secret, and is put back as the previous value. Nothing is known
-    where the answer has no template.
+    A value that is masked is no part of the digest: nobody can read it back. Only values that
+    rules.toml has `given`, or the template has as defaults, are kept: what somebody else has put
+    into a stack may be a secret, and is put back as the previous value. Nothing is known where the
+    answer has no template.
     """
     if not isinstance(body, (str, Mapping)):
         return Deployed()
-    values = {str(one["ParameterKey"]): str(one.get("ParameterValue", "")) for one in stack.get("Parameters") or ()}
+    values = {
+        str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
+        for one in stack.get("Parameters") or ()
+    }
     known = {name: value for name, value in values.items() if value != MASKED}
     found = hashlib.sha256(digest(body).encode())
     found.update(json.dumps(known, sort_keys=True).encode("utf-8", "surrogatepass"))
@@ -42,11 +49,15 @@ def of(
     for name, value in known.items():
         if name in given or defaults.get(name) == value:
             kept[name] = value
-    return Deployed(template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept)
+    return Deployed(
+        template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept
+    )
 
 
 def digest(body: Any) -> str:
-    """The digest of a template. JSON counts by what it says; YAML by its lines, without the blanks at their ends."""
+    """The digest of a template. JSON counts by what it says; YAML by its lines, without the blanks
+    at their ends.
+    """
     parsed = templates.parsed(body) if isinstance(body, str) else body
     if isinstance(parsed, Mapping):
         plain = json.dumps(parsed, sort_keys=True, default=str)

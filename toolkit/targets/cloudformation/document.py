@@ -1,7 +1,9 @@
-"""A template as data, with where each of its values stands, so that a value can be replaced and all else stays as it was written. Pure.
+"""A template as data, with where each of its values stands, so that a value can be replaced and all
+else stays as it was written. Pure.
 
-What a text can do to its reader is bounded: its depth, and how many values its aliases stand for. CloudFormation's short functions
-(`!Sub x`) become mappings of their own name, so that nobody takes what they are about for a plain value.
+What a text can do to its reader is bounded: its depth, and how many values its aliases stand for.
+CloudFormation's short functions (`!Sub x`) become mappings of their own name, so that nobody takes
+what they are about for a plain value.
 """
 
 import json
@@ -20,14 +22,18 @@ Path = tuple[str | int, ...]
 
 
 class Document(Struct, frozen=True):
-    """A template: `text` as it was written, `data` what it says. `spans` are where its values stand in the text, None for JSON."""
+    """A template: `text` as it was written, `data` what it says. `spans` are where its values stand
+    in the text, None for JSON.
+    """
 
     text: str
     data: Mapping[str, Any]
     spans: Mapping[Path, tuple[int, int]] | None
 
     def replaced(self, values: Mapping[Path, Any]) -> str:
-        """The text with other values in these places: JSON is written again, in YAML each value is put where the old one stands."""
+        """The text with other values in these places: JSON is written again, in YAML each value is
+        put where the old one stands.
+        """
         if not values:
             return self.text
         if self.spans is None:
@@ -39,14 +45,18 @@ class Document(Struct, frozen=True):
                 holder[path[-1]] = value
             return json.dumps(data, indent=1)
         text = self.text
-        spans = {self.spans[path]: value for path, value in values.items()}  # an alias is written once
+        spans = {
+            self.spans[path]: value for path, value in values.items()
+        }  # an alias is written once
         for (start, end), value in sorted(spans.items(), reverse=True):
             text = f"{text[:start]}{json.dumps(value)}{text[end:]}"
         return text
 
 
 def read(text: str) -> Document:
-    """A template's text, JSON or YAML. Raises ValueError, in one line, for what is neither, or no mapping."""
+    """A template's text, JSON or YAML. Raises ValueError, in one line, for what is neither, or no
+    mapping.
+    """
     try:
         data = json.loads(text)
         spans = None
@@ -64,14 +74,18 @@ def _yaml(text: str) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
     try:
         depth = 0
         for event in yaml.parse(text, loader):  # the composer does not survive a deep text
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                event, yaml.CollectionEndEvent
+            )
             if depth > DEEPEST:
                 raise ValueError(f"more than {DEEPEST} lists and mappings are inside each other")
         node = yaml.compose(text, loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         said = getattr(error, "problem", None) or str(error)
-        raise ValueError((f"line {mark.line + 1}: " if mark else "") + " ".join(str(said).split())) from None
+        raise ValueError(
+            (f"line {mark.line + 1}: " if mark else "") + " ".join(str(said).split())
+        ) from None
     reader = _Reader()
     return (None if node is None else reader.plain(node, (), 0)), reader.spans
 
@@ -86,7 +100,9 @@ class _Reader:
         """A node's value; everything that is no list and no mapping is its text."""
         self.spans[path] = (node.start_mark.index, node.end_mark.index)
         if len(self.spans) > MOST_VALUES or depth > DEEPEST:
-            raise ValueError(f"its aliases stand for more than {MOST_VALUES} values, or for themselves")
+            raise ValueError(
+                f"its aliases stand for more than {MOST_VALUES} values, or for themselves"
+            )
         if node.tag.startswith("!"):
             name = node.tag if node.tag == "!Ref" else f"Fn::{node.tag[1:]}"
             inner = (*path, "Ref" if name == "!Ref" else name)
@@ -97,5 +113,10 @@ class _Reader:
         if isinstance(node.value, str):
             return node.value if node.tag != "tag:yaml.org,2002:null" else None
         if node.id == "mapping":
-            return {str(key.value): self.plain(value, (*path, str(key.value)), depth + 1) for key, value in node.value}
-        return [self.plain(value, (*path, number), depth + 1) for number, value in enumerate(node.value)]
+            return {
+                str(key.value): self.plain(value, (*path, str(key.value)), depth + 1)
+                for key, value in node.value
+            }
+        return [
+            self.plain(value, (*path, number), depth + 1) for number, value in enumerate(node.value)
+        ]

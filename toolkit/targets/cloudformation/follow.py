@@ -1,4 +1,6 @@
-"""A stack's events, read from where the last look ended, become lines, a phase and the first real cause."""
+"""A stack's events, read from where the last look ended, become lines, a phase and the first real
+cause.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -13,22 +15,38 @@ from toolkit.ports.aws.client import Aws
 
 STACK = "AWS::CloudFormation::Stack"
 MOST = 3000
-"""How many events are searched for the beginning of an operation: its own can be a few for each of 500 resources."""
+"""How many events are searched for the beginning of an operation: its own can be a few for each of
+500 resources.
+"""
 _SLACK = timedelta(seconds=5)
-"""A nested stack's first event may bear an earlier time than the event of its parent that tells of it."""
+"""A nested stack's first event may bear an earlier time than the event of its parent that tells of
+it.
+"""
 
-_BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
+_BEGINNINGS = (
+    "CREATE_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+    "IMPORT_IN_PROGRESS",
+)
 _NOT_A_CAUSE = (
-    "Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled", "The following resource(s) failed",
-    "Nested stack", "Embedded stack", "User Initiated", "Rollback requested by user",
-)  # fmt: skip
+    "Resource creation cancelled",
+    "Resource update cancelled",
+    "Resource deletion cancelled",
+    "The following resource(s) failed",
+    "Nested stack",
+    "Embedded stack",
+    "User Initiated",
+    "Rollback requested by user",
+)
 
 
 class Mark(Struct, frozen=True):
     """How far one stack has been read, and what of it matters for the next look.
 
-    `status` is the stack's own newest one in the operation, empty as long as nothing was seen of it; `reason` the newest that went with
-    one of its states. `cause` is the first reason that tells of more than another failure.
+    `status` is the stack's own newest one in the operation, empty as long as nothing was seen of
+    it; `reason` the newest that went with one of its states. `cause` is the first reason that tells
+    of more than another failure.
     """
 
     last: str = ""
@@ -45,7 +63,9 @@ class Mark(Struct, frozen=True):
 
 
 def since(when: object) -> Mark:
-    """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if nobody knows one."""
+    """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if
+    nobody knows one.
+    """
     return Mark(began=datetime.fromisoformat(when) - _SLACK) if isinstance(when, str) else Mark()
 
 
@@ -56,9 +76,11 @@ def from_now(aws: Aws, stack_id: str) -> Mark:
 
 
 def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
-    """What is new in a stack since `mark`: a new mark, and a line for each event. Raises CloudError.
+    """What is new in a stack since `mark`: a new mark, and a line for each event. Raises
+    CloudError.
 
-    Only the operation with this client request token counts, and with None whatever is the newest one. Nested stacks are followed.
+    Only the operation with this client request token counts, and with None whatever is the newest
+    one. Nested stacks are followed.
     """
     found = list(reversed(list(_new(aws, stack_id, token, mark))))
     lines: list[str] = []
@@ -73,25 +95,37 @@ def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, 
         inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
         lines += more
     cause = next((one.cause for one in inner.values() if one.cause), "")
-    now = replace(now, inner=inner, cause=now.cause or cause, last=found[-1]["EventId"] if found else now.last)
+    now = replace(
+        now, inner=inner, cause=now.cause or cause, last=found[-1]["EventId"] if found else now.last
+    )
     return now, tuple(lines)
 
 
 def _look_inside(aws: Aws, stack_id: str, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
-    """A nested stack: not read again once it has come to rest, and only from the beginning of its parent's operation."""
+    """A nested stack: not read again once it has come to rest, and only from the beginning of its
+    parent's operation.
+    """
     if ended(mark.status) and "ROLLBACK" not in mark.status and not mark.status.endswith("FAILED"):
         return mark, ()
     return look(aws, stack_id, None, mark)
 
 
 def ended(status: str) -> bool:
-    """Whether a stack's status is one that it stays in by itself. What is cleaned up after it counts as its end."""
-    return bool(status) and (not status.endswith("_IN_PROGRESS") or status.endswith("_COMPLETE_CLEANUP_IN_PROGRESS"))
+    """Whether a stack's status is one that it stays in by itself. What is cleaned up after it
+    counts as its end.
+    """
+    return bool(status) and (
+        not status.endswith("_IN_PROGRESS") or status.endswith("_COMPLETE_CLEANUP_IN_PROGRESS")
+    )
 
 
 def _new(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> Iterable[dict[str, Any]]:
-    """The events since the mark, newest first: without one, back to the beginning of the operation."""
-    for count, event in enumerate(takewhile(lambda one: one["EventId"] != mark.last, cfn.events(aws, stack_id))):
+    """The events since the mark, newest first: without one, back to the beginning of the
+    operation.
+    """
+    for count, event in enumerate(
+        takewhile(lambda one: one["EventId"] != mark.last, cfn.events(aws, stack_id))
+    ):
         if mark.began is not None and event["Timestamp"] < mark.began:
             return
         yield event
@@ -107,11 +141,19 @@ def _is_own(event: Mapping[str, Any], stack_id: str) -> bool:
 
 
 def _ours(event: Mapping[str, Any], token: str | None, mark: Mark) -> bool:
-    """Whether an event belongs to the operation: by its token, or because that one was running (who cancels it brings another token)."""
-    return token is None or event.get("ClientRequestToken") == token or (bool(mark.status) and not ended(mark.status))
+    """Whether an event belongs to the operation: by its token, or because that one was running (who
+    cancels it brings another token).
+    """
+    return (
+        token is None
+        or event.get("ClientRequestToken") == token
+        or (bool(mark.status) and not ended(mark.status))
+    )
 
 
-def _taken(mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | None) -> tuple[Mark, str]:
+def _taken(
+    mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | None
+) -> tuple[Mark, str]:
     """One event more, oldest first."""
     if not _ours(event, token, mark):
         return mark, ""
@@ -120,38 +162,61 @@ def _taken(mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | Non
         if status == "REVIEW_IN_PROGRESS":
             return mark, ""
         began = mark.began or event["Timestamp"]
-        fresh = replace(mark, done=frozenset(), failed=(), busy=()) if "ROLLBACK_IN_PROGRESS" in status else mark
+        fresh = (
+            replace(mark, done=frozenset(), failed=(), busy=())
+            if "ROLLBACK_IN_PROGRESS" in status
+            else mark
+        )
         cause = mark.cause or _own_cause(event)
-        return replace(fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began), _line(event)
+        return replace(
+            fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began
+        ), _line(event)
     busy = tuple(one for one in mark.busy if one != name)
     if status.endswith("_IN_PROGRESS"):
         return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
-    failed = tuple(one for one in mark.failed if one != name) + ((name,) if status.endswith("_FAILED") else ())
-    return replace(mark, busy=busy, done=mark.done | {name}, failed=failed, cause=mark.cause or _cause(event)), _line(event)
+    failed = tuple(one for one in mark.failed if one != name) + (
+        (name,) if status.endswith("_FAILED") else ()
+    )
+    return replace(
+        mark, busy=busy, done=mark.done | {name}, failed=failed, cause=mark.cause or _cause(event)
+    ), _line(event)
 
 
-def _nested(found: Iterable[Mapping[str, Any]], stack_id: str, token: str | None) -> list[tuple[str, datetime]]:
+def _nested(
+    found: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
+) -> list[tuple[str, datetime]]:
     """Nested stacks that events tell of, and since when."""
     return [
         (str(one["PhysicalResourceId"]), one["Timestamp"])
         for one in found
-        if one.get("ResourceType") == STACK and str(one.get("PhysicalResourceId") or "").startswith("arn:") and not _is_own(one, stack_id)
+        if one.get("ResourceType") == STACK
+        and str(one.get("PhysicalResourceId") or "").startswith("arn:")
+        and not _is_own(one, stack_id)
         and (token is None or one.get("ClientRequestToken") == token)
-    ]  # fmt: skip
+    ]
 
 
 def _cause(event: Mapping[str, Any]) -> str:
     """Why a resource failed, empty if it did not, or only because another one had."""
     reason = _reason(event)
-    if not str(event.get("ResourceStatus", "")).endswith("_FAILED") or any(reason.startswith(one) for one in _NOT_A_CAUSE):
+    if not str(event.get("ResourceStatus", "")).endswith("_FAILED") or any(
+        reason.startswith(one) for one in _NOT_A_CAUSE
+    ):
         return ""
-    return f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {reason or event.get('ResourceStatus')}"
+    return (
+        f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}):"
+        f" {reason or event.get('ResourceStatus')}"
+    )
 
 
 def _own_cause(event: Mapping[str, Any]) -> str:
-    """Why the stack itself failed where no resource has: an export that is in use, or is missing, is told of nowhere else."""
+    """Why the stack itself failed where no resource has: an export that is in use, or is missing,
+    is told of nowhere else.
+    """
     status, reason = str(event.get("ResourceStatus", "")), _reason(event)
-    if not (status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status) or any(reason.startswith(one) for one in _NOT_A_CAUSE):
+    if not (status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status) or any(
+        reason.startswith(one) for one in _NOT_A_CAUSE
+    ):
         return ""
     return reason
 
@@ -161,7 +226,9 @@ def _reason(event: Mapping[str, Any]) -> str:
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed, or is rolled back for it."""
+    """`AWS::SQS::Queue Jobs CREATE_FAILED: …`; a reason only where something failed, or is rolled
+    back for it.
+    """
     status = str(event.get("ResourceStatus", ""))
     detail = f" ({event['DetailedStatus']})" if event.get("DetailedStatus") else ""
     tells = status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status

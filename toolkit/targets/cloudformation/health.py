@@ -1,4 +1,6 @@
-"""How a stack is now, from its description; its events are read only where that tells of trouble."""
+"""How a stack is now, from its description; its events are read only where that tells of
+trouble.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,9 +23,14 @@ ROLLED_BACK = {"UPDATE_ROLLBACK_COMPLETE": "update", "IMPORT_ROLLBACK_COMPLETE":
 """A state in which a stack is whole, but not as somebody wanted it, and what that was."""
 
 _DOING = {
-    "CREATE_": "created", "UPDATE_ROLLBACK_": "rolled back", "UPDATE_": "updated", "ROLLBACK_": "rolled back", "DELETE_": "deleted",
-    "IMPORT_ROLLBACK_": "rolled back", "IMPORT_": "changed by an import",
-}  # fmt: skip
+    "CREATE_": "created",
+    "UPDATE_ROLLBACK_": "rolled back",
+    "UPDATE_": "updated",
+    "ROLLBACK_": "rolled back",
+    "DELETE_": "deleted",
+    "IMPORT_ROLLBACK_": "rolled back",
+    "IMPORT_": "changed by an import",
+}
 
 
 def look(job: Job, world: World, tell: Tell) -> Live | None:
@@ -52,7 +59,9 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
 
 
 def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
-    """With the digest of what it is made of, if that can be read: it tells whether another tool has changed more than the tags."""
+    """With the digest of what it is made of, if that can be read: it tells whether another tool has
+    changed more than the tags.
+    """
     try:
         return compared(aws, stack) or live
     except CloudError:
@@ -61,17 +70,34 @@ def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
 
 def absent(job: Job) -> Sign:
     """There is nothing."""
-    return Sign("stack", "failing", "missing", cause=f"there is no stack {stack_name(job)}", next=_deploy(job))
+    return Sign(
+        "stack",
+        "failing",
+        "missing",
+        cause=f"there is no stack {stack_name(job)}",
+        next=_deploy(job),
+    )
 
 
 def drift(stack: Stack) -> Sign | None:
-    """What was found when somebody last had CloudFormation compare a stack with its template; None if that is nothing to mend."""
+    """What was found when somebody last had CloudFormation compare a stack with its template; None
+    if that is nothing to mend.
+    """
     found = stack.get("DriftInformation") or {}
     if found.get("StackDriftStatus") != "DRIFTED":
         return None
     shown = "--stack-resource-drift-status-filters MODIFIED DELETED"
-    command = f"aws cloudformation describe-stack-resource-drifts --stack-name {stack['StackName']} {shown}"
-    return Sign("drift", "warning", "drifted", cause=f"somebody changed it by hand ({_checked(stack, found)})", next=command)
+    command = (
+        f"aws cloudformation describe-stack-resource-drifts --stack-name {stack['StackName']}"
+        f" {shown}"
+    )
+    return Sign(
+        "drift",
+        "warning",
+        "drifted",
+        cause=f"somebody changed it by hand ({_checked(stack, found)})",
+        next=command,
+    )
 
 
 def _checked(stack: Stack, found: dict[str, Any]) -> str:
@@ -84,55 +110,105 @@ def _checked(stack: Stack, found: dict[str, Any]) -> str:
 
 
 def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
-    """The sign of a stack that is there. Raises no CloudError: a state is known also where its cause is not."""
+    """The sign of a stack that is there. Raises no CloudError: a state is known also where its
+    cause is not.
+    """
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     at = _moment(stack).isoformat()
     events = f"aws cloudformation describe-stack-events --stack-name {name}"
     if status == "REVIEW_IN_PROGRESS":
-        return Sign("stack", "warning", status, at, "it was never created: there is only a change set", _deploy(job))
+        return Sign(
+            "stack",
+            "warning",
+            status,
+            at,
+            "it was never created: there is only a change set",
+            _deploy(job),
+        )
     if status.endswith("_IN_PROGRESS"):
         began = _began(aws, stack, job.deadline_s, now)
         late = (now - began).total_seconds() > job.deadline_s
         if late or not status.endswith(CLEANUP):
-            return _busy(name, status, began, events, late, _cause(aws, stack) if "ROLLBACK" in status else "")
+            return _busy(
+                name,
+                status,
+                began,
+                events,
+                late,
+                _cause(aws, stack) if "ROLLBACK" in status else "",
+            )
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
         return Sign("stack", "ok", f"{status}{_in_sync(stack)}", at)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        return Sign("stack", "warning", status, at, cause, remedies.after(why, _deploy(job)) if why else _deploy(job))
+        return Sign(
+            "stack",
+            "warning",
+            status,
+            at,
+            cause,
+            remedies.after(why, _deploy(job)) if why else _deploy(job),
+        )
     if state in MENDS:
         cause = _cause(aws, stack) or _reason(stack)
-        return Sign("stack", "failing", status, at, cause, remedies.after(cause, _deploy(job, MENDS[state].flag)))
+        return Sign(
+            "stack",
+            "failing",
+            status,
+            at,
+            cause,
+            remedies.after(cause, _deploy(job, MENDS[state].flag)),
+        )
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
-        return Sign("stack", "failing", status, at, mark.cause or _reason(stack), deletion(name, mark.failed))
+        return Sign(
+            "stack",
+            "failing",
+            status,
+            at,
+            mark.cause or _reason(stack),
+            deletion(name, mark.failed),
+        )
     return Sign("stack", "failing", status, at, _reason(stack), events)
 
 
 def _busy(name: str, status: str, began: datetime, events: str, late: bool, why: str) -> Sign:
     """An operation runs on it, and perhaps for too long."""
-    doing = next((words for prefix, words in _DOING.items() if status.startswith(prefix)), "changed")
+    doing = next(
+        (words for prefix, words in _DOING.items() if status.startswith(prefix)), "changed"
+    )
     if status.endswith(CLEANUP):
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
         return Sign("stack", "warning", status, began.isoformat(), cause, events)
-    command = f"aws cloudformation cancel-update-stack --stack-name {name}" if status == "UPDATE_IN_PROGRESS" else events
-    return Sign("stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command)
+    command = (
+        f"aws cloudformation cancel-update-stack --stack-name {name}"
+        if status == "UPDATE_IN_PROGRESS"
+        else events
+    )
+    return Sign(
+        "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
+    )
 
 
 def _began(aws: Aws, stack: Stack, deadline_s: int, now: datetime) -> datetime:
-    """Since when a stack is in its state. Its description has when the last update began, which can be long before a deletion or the second
-    try of a rollback did: events are asked where it seems late."""
+    """Since when a stack is in its state. Its description has when the last update began, which can
+    be long before a deletion or the second try of a rollback did: events are asked where it seems
+    late.
+    """
     described = _moment(stack)
     if (now - described).total_seconds() <= deadline_s:
         return described
     stack_id = str(stack["StackId"])
     try:
         for event in islice(cfn.events(aws, stack_id), follow.MOST):
-            if event.get("PhysicalResourceId") == stack_id and event.get("ResourceType") == follow.STACK:
+            if (
+                event.get("PhysicalResourceId") == stack_id
+                and event.get("ResourceType") == follow.STACK
+            ):
                 return _utc(event["Timestamp"])
     except CloudError:
         return described
@@ -153,12 +229,19 @@ def _cause(aws: Aws, stack: Stack) -> str:
 
 def _reason(stack: Stack) -> str:
     """What the description says, where the events tell of no resource."""
-    return " ".join(str(stack.get("StackStatusReason") or "").split()) or f"it is {stack['StackStatus']}"
+    return (
+        " ".join(str(stack.get("StackStatusReason") or "").split())
+        or f"it is {stack['StackStatus']}"
+    )
 
 
 def _in_sync(stack: Stack) -> str:
     found = stack.get("DriftInformation") or {}
-    return f", as its template says ({_checked(stack, found)})" if found.get("StackDriftStatus") == "IN_SYNC" else ""
+    return (
+        f", as its template says ({_checked(stack, found)})"
+        if found.get("StackDriftStatus") == "IN_SYNC"
+        else ""
+    )
 
 
 def _deploy(job: Job, flag: str = "") -> str:

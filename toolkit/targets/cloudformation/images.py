@@ -8,20 +8,41 @@ _SUBSTITUTED = re.compile(r"\$\{([A-Za-z][A-Za-z0-9]*)\}")
 SERVICE, DEFINITION = "AWS::ECS::Service", "AWS::ECS::TaskDefinition"
 
 
-def values(account: str, region: str, partition: str, suffix: str, stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def values(
+    account: str,
+    region: str,
+    partition: str,
+    suffix: str,
+    stack: str,
+    parameters: Mapping[str, str],
+) -> dict[str, str]:
     """What a Ref means before anything is made: pseudo parameters and parameters."""
-    pseudo = {"AccountId": account, "Region": region, "Partition": partition, "URLSuffix": suffix, "StackName": stack}
+    pseudo = {
+        "AccountId": account,
+        "Region": region,
+        "Partition": partition,
+        "URLSuffix": suffix,
+        "StackName": stack,
+    }
     return {**{f"AWS::{name}": value for name, value in pseudo.items()}, **parameters}
 
 
 def defaults(template: Mapping[str, Any]) -> dict[str, str]:
     """The parameters' default values."""
     declared = template.get("Parameters") or {}
-    return {name: str(one["Default"]) for name, one in declared.items() if isinstance(one, Mapping) and "Default" in one}
+    return {
+        name: str(one["Default"])
+        for name, one in declared.items()
+        if isinstance(one, Mapping) and "Default" in one
+    }
 
 
-def wanted(template: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, tuple[str, dict[str, str | None]]]:
-    """Service -> its task definition and, by container, its image; the names are the template's. An image is None if it cannot be told."""
+def wanted(
+    template: Mapping[str, Any], known: Mapping[str, str]
+) -> dict[str, tuple[str, dict[str, str | None]]]:
+    """Service -> its task definition and, by container, its image; the names are the template's. An
+    image is None if it cannot be told.
+    """
     resources = template.get("Resources") or {}
     found = {}
     for name, one in resources.items():
@@ -32,17 +53,28 @@ def wanted(template: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, t
         target = resources.get(logical, {})
         if isinstance(logical, str) and target.get("Type") == DEFINITION:
             containers = (target.get("Properties") or {}).get("ContainerDefinitions") or ()
-            found[name] = (logical, {str(each.get("Name")): text(each.get("Image"), known) for each in containers})
+            found[name] = (
+                logical,
+                {str(each.get("Name")): text(each.get("Image"), known) for each in containers},
+            )
     return found
 
 
 def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
-    """Container -> its image as the template says it, of a service's task definition; empty if that cannot be told."""
+    """Container -> its image as the template says it, of a service's task definition; empty if that
+    cannot be told.
+    """
     resources = template.get("Resources") or {}
     definition = (resources.get(service, {}).get("Properties") or {}).get("TaskDefinition")
     logical = definition.get("Ref") if isinstance(definition, Mapping) else None
-    containers = (resources.get(logical, {}).get("Properties") or {}).get("ContainerDefinitions") or () if isinstance(logical, str) else ()
-    return {str(each.get("Name")): each.get("Image") for each in containers if isinstance(each, Mapping)}
+    containers = (
+        (resources.get(logical, {}).get("Properties") or {}).get("ContainerDefinitions") or ()
+        if isinstance(logical, str)
+        else ()
+    )
+    return {
+        str(each.get("Name")): each.get("Image") for each in containers if isinstance(each, Mapping)
+    }
 
 
 def refers_to(value: Any) -> set[str]:
@@ -54,7 +86,11 @@ def refers_to(value: Any) -> set[str]:
             if verb == "Fn::Sub" and isinstance(pattern, str):
                 named |= set(_SUBSTITUTED.findall(pattern))
         return named.union(*(refers_to(inner) for inner in value.values()))
-    return set[str]().union(*(refers_to(inner) for inner in value)) if isinstance(value, list) else set()
+    return (
+        set[str]().union(*(refers_to(inner) for inner in value))
+        if isinstance(value, list)
+        else set()
+    )
 
 
 def text(value: Any, known: Mapping[str, str]) -> str | None:
@@ -105,8 +141,15 @@ def _filled(told: Any, known: Mapping[str, str]) -> str | None:
     return found
 
 
-def older(service: str, new: Mapping[str, str | None], live: Mapping[str, str], same: Iterable[tuple[str, str]]) -> list[str]:
-    """What to say where a stack would run other images than those that are live. `same` are pairs of names of one image."""
+def older(
+    service: str,
+    new: Mapping[str, str | None],
+    live: Mapping[str, str],
+    same: Iterable[tuple[str, str]],
+) -> list[str]:
+    """What to say where a stack would run other images than those that are live. `same` are pairs
+    of names of one image.
+    """
     equal = set(same)
     said = []
     for container, image in sorted(live.items()):

@@ -1,7 +1,9 @@
-"""Local code and nested templates of a template, packaged by content as `aws cloudformation package` does: each is put into a bucket under
-its digest, and the template is given that address instead.
+"""Local code and nested templates of a template, packaged by content as `aws cloudformation
+package` does: each is put into a bucket under its digest, and the template is given that address
+instead.
 
-What is left out of an archive decides nothing: caches of Python, git's folder, and what `sam build` made.
+What is left out of an archive decides nothing: caches of Python, git's folder, and what `sam build`
+made.
 """
 
 import hashlib
@@ -38,8 +40,10 @@ class Form(StrEnum):
 
 
 class Property(Struct, frozen=True):
-    """A property that may name a local file or folder. `bucket` and `key` are what its parts are called; `zipped`: a file is put into an
-    archive, too; `code`: a program, whose packages have to be in it."""
+    """A property that may name a local file or folder. `bucket` and `key` are what its parts are
+    called; `zipped`: a file is put into an archive, too; `code`: a program, whose packages have to
+    be in it.
+    """
 
     type: str
     path: tuple[str, ...]
@@ -50,7 +54,9 @@ class Property(Struct, frozen=True):
     code: bool = False
 
 
-def _parts(type: str, path: tuple[str, ...], prefix: str, zipped: bool = False, code: bool = False) -> Property:
+def _parts(
+    type: str, path: tuple[str, ...], prefix: str, zipped: bool = False, code: bool = False
+) -> Property:
     return Property(type, path, Form.PARTS, f"{prefix}Bucket", f"{prefix}Key", zipped, code)
 
 
@@ -95,7 +101,9 @@ class Bucket(Struct, frozen=True):
 
 
 class Local(Struct, frozen=True):
-    """A value of a template that names a local file or folder: where it stands, and the resource that it belongs to."""
+    """A value of a template that names a local file or folder: where it stands, and the resource
+    that it belongs to.
+    """
 
     at: Path
     of: str
@@ -118,10 +126,12 @@ class Packaged(Struct, frozen=True):
 
 
 def packaged(root: str, template: str, text: str, bucket: Callable[[], Bucket]) -> Packaged:
-    """A template of the repository with all that it names locally. `bucket` says where that goes, and is asked only if there is any.
+    """A template of the repository with all that it names locally. `bucket` says where that goes,
+    and is asked only if there is any.
 
-    Raises Refused for what is not there, leaves the repository, or has to be built first, and FileProblem. A text that cannot be read is
-    left as it is: CloudFormation says what is wrong with it.
+    Raises Refused for what is not there, leaves the repository, or has to be built first, and
+    FileProblem. A text that cannot be read is left as it is: CloudFormation says what is wrong with
+    it.
     """
     try:
         found = document.read(text)
@@ -131,16 +141,27 @@ def packaged(root: str, template: str, text: str, bucket: Callable[[], Bucket]) 
     named = list(_locals(found))
     if not named:
         return Packaged(text, ())
-    lacking = [] if _is_built(template) else [why for local in named if (why := _to_build(root, template, local))]
+    lacking = (
+        []
+        if _is_built(template)
+        else [why for local in named if (why := _to_build(root, template, local))]
+    )
     if lacking:
         built = os.path.join(os.path.dirname(template), BUILT, "template.yaml")
         if not os.path.isfile(os.path.join(root, built)):
             raise Refused(f"{template}: {lacking[0]}", f"run: {_sam_build(template)}")
         newer = _newer(root, template, named, built)
         if newer:
-            raise Refused(f"{newer} has changed since `sam build` made {built}", f"run: {_sam_build(template)}")
+            raise Refused(
+                f"{newer} has changed since `sam build` made {built}",
+                f"run: {_sam_build(template)}",
+            )
         made = packaged(root, built, _text(root, built), bucket)
-        return Packaged(made.text, made.assets, (f"{template} is deployed as `sam build` has made it: {built}", *made.notes))
+        return Packaged(
+            made.text,
+            made.assets,
+            (f"{template} is deployed as `sam build` has made it: {built}", *made.notes),
+        )
     return _Packager(root, bucket()).package(template, found, named, (template,))
 
 
@@ -152,7 +173,12 @@ def _refuse_images(template: str, found: Document) -> None:
         properties, metadata = known.get("Properties"), known.get("Metadata")
         is_function = known.get("Type") == "AWS::Serverless::Function"
         has_image = isinstance(properties, Mapping) and bool(properties.get("ImageUri"))
-        if is_function and not has_image and isinstance(metadata, Mapping) and ("Dockerfile" in metadata or "DockerContext" in metadata):
+        if (
+            is_function
+            and not has_image
+            and isinstance(metadata, Mapping)
+            and ("Dockerfile" in metadata or "DockerContext" in metadata)
+        ):
             raise Refused(
                 f"{template}: {name} is an image, which toolkit does not build for a stack",
                 f"deploy it with SAM's own CLI: {_sam_build(template)}, then sam deploy --guided",
@@ -165,8 +191,12 @@ class _Packager:
     def __init__(self, root: str, bucket: Bucket) -> None:
         self._root, self._bucket = root, bucket
 
-    def package(self, template: str, found: Document, named: list[Local], outer: tuple[str, ...]) -> Packaged:
-        """A template whose local values are known. `outer` are the templates that it is nested in, and itself."""
+    def package(
+        self, template: str, found: Document, named: list[Local], outer: tuple[str, ...]
+    ) -> Packaged:
+        """A template whose local values are known. `outer` are the templates that it is nested in,
+        and itself.
+        """
         assets: list[cdk.Asset] = []
         values: dict[Path, Any] = {}
         for local in named:
@@ -179,13 +209,17 @@ class _Packager:
             asset = self._asset(local, path)
             assets.append(asset)
             parts = {local.known.bucket: asset.bucket, local.known.key: asset.key}
-            values[local.at] = parts if local.known.form is Form.PARTS else f"s3://{asset.bucket}/{asset.key}"
+            values[local.at] = (
+                parts if local.known.form is Form.PARTS else f"s3://{asset.bucket}/{asset.key}"
+            )
         return Packaged(found.replaced(values), tuple(dict.fromkeys(assets)))
 
     def _nested(self, template: str, local: Local, outer: tuple[str, ...]) -> list[cdk.Asset]:
         """The assets of a nested template; its own text is the last of them."""
         if template in outer or len(outer) == DEEPEST:
-            raise Refused(f"{outer[-1]}: {local.words} nests {template} in itself", "take one of them out")
+            raise Refused(
+                f"{outer[-1]}: {local.words} nests {template} in itself", "take one of them out"
+            )
         text = _text(self._root, template)
         try:
             found = document.read(text)
@@ -207,9 +241,15 @@ class _Packager:
 def _locals(found: Document) -> Iterator[Local]:
     """Every value of a template that names a local file or folder."""
     yield from _of_resources(found.data.get("Resources"), ("Resources",))
-    function = (found.data.get("Globals") or {}).get("Function") if isinstance(found.data.get("Globals"), Mapping) else None
+    function = (
+        (found.data.get("Globals") or {}).get("Function")
+        if isinstance(found.data.get("Globals"), Mapping)
+        else None
+    )
     if isinstance(function, Mapping):
-        yield from _of_property(_GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {})
+        yield from _of_property(
+            _GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {}
+        )
     yield from _includes(found.data, ())
 
 
@@ -221,10 +261,14 @@ def _of_resources(resources: Any, at: Path) -> Iterator[Local]:
         properties = resource.get("Properties") if isinstance(resource, Mapping) else None
         for known in PROPERTIES if isinstance(properties, Mapping) else ():
             if resource.get("Type") == known.type:
-                yield from _of_property(known, name, properties, (*at, name, "Properties"), resource)
+                yield from _of_property(
+                    known, name, properties, (*at, name, "Properties"), resource
+                )
 
 
-def _of_property(known: Property, name: str, holder: Any, at: Path, resource: Mapping[str, Any]) -> Iterator[Local]:
+def _of_property(
+    known: Property, name: str, holder: Any, at: Path, resource: Mapping[str, Any]
+) -> Iterator[Local]:
     value = holder
     for step in known.path:
         value = value.get(step) if isinstance(value, Mapping) else None
@@ -233,11 +277,19 @@ def _of_property(known: Property, name: str, holder: Any, at: Path, resource: Ma
 
 
 def _includes(value: Any, at: Path) -> Iterator[Local]:
-    """`Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}`, wherever it stands."""
+    """`Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}`, wherever it
+    stands.
+    """
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if key == "Fn::Transform" and isinstance(inner, Mapping) and inner.get("Name") == "AWS::Include":
-                yield from _of_property(_INCLUDED, "AWS::Include", inner.get("Parameters"), (*at, key, "Parameters"), {})
+            if (
+                key == "Fn::Transform"
+                and isinstance(inner, Mapping)
+                and inner.get("Name") == "AWS::Include"
+            ):
+                yield from _of_property(
+                    _INCLUDED, "AWS::Include", inner.get("Parameters"), (*at, key, "Parameters"), {}
+                )
             else:
                 yield from _includes(inner, (*at, key))
     elif isinstance(value, list):
@@ -249,18 +301,27 @@ def _inside(root: str, template: str, local: Local) -> str:
     """The absolute path of what a template names, relative to its own folder. Raises Refused."""
     path = os.path.normpath(os.path.join(root, os.path.dirname(template), local.value))
     if not files.is_inside(path, root) and os.path.realpath(path) != os.path.realpath(root):
-        raise Refused(f"{template}: {local.words} names {local.value}, which is outside of the repository", "put it into the repository")
+        raise Refused(
+            f"{template}: {local.words} names {local.value}, which is outside of the repository",
+            "put it into the repository",
+        )
     files.within(root, path)
     wanted = os.path.isfile(path) if local.known.form is Form.TEMPLATE else os.path.exists(path)
     if not wanted:
-        raise Refused(f"{template}: {local.words} names {local.value}, which is not there", "correct it in the template, or make it first")
+        raise Refused(
+            f"{template}: {local.words} names {local.value}, which is not there",
+            "correct it in the template, or make it first",
+        )
     return path
 
 
 def _text(root: str, template: str) -> str:
     text = files.text_inside(root, template, templates.LONGEST)
     if text is None:
-        raise NoTemplate(path=template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+        raise NoTemplate(
+            path=template,
+            reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
+        )
     return text
 
 
@@ -283,12 +344,18 @@ def _sam_build(template: str) -> str:
     """The command that builds a template, into the folder beside it."""
     folder, name = os.path.split(template)
     if not folder:
-        return "sam build" if name in ("template.yaml", "template.yml") else f"sam build --template-file {name}"
+        return (
+            "sam build"
+            if name in ("template.yaml", "template.yml")
+            else f"sam build --template-file {name}"
+        )
     return f"sam build --template-file {template} --build-dir {os.path.join(folder, BUILT)}"
 
 
 def _to_build(root: str, template: str, local: Local) -> str:
-    """Why a program cannot be packaged as it lies there, empty if it can: its packages would not be in it."""
+    """Why a program cannot be packaged as it lies there, empty if it can: its packages would not be
+    in it.
+    """
     if not local.known.code:
         return ""
     metadata = local.resource.get("Metadata")
@@ -315,7 +382,9 @@ def _needs_project(root: str, path: str) -> bool:
         project = tomllib.loads("\n".join(_lines(root, path))).get("project")
     except (tomllib.TOMLDecodeError, RecursionError):
         return True
-    return isinstance(project, dict) and bool(project.get("dependencies")) and not _has_installed(path)
+    return (
+        isinstance(project, dict) and bool(project.get("dependencies")) and not _has_installed(path)
+    )
 
 
 def _needs_node(root: str, path: str) -> bool:
@@ -357,22 +426,33 @@ _MANIFESTS: Mapping[str, Callable[[str, str], bool]] = {
     "go.mod": _always,
     "Cargo.toml": _always,
 }
-"""The file that names a program's packages, and whether they still have to be installed. Compiled languages always have to be built."""
+"""The file that names a program's packages, and whether they still have to be installed. Compiled
+languages always have to be built.
+"""
 
 
 def _lines(root: str, path: str) -> list[str]:
-    """The lines of a file of the repository. Raises FileProblem, also for a link that leads out of it."""
-    return [line.strip() for line in files.read_inside(root, path, 1 << 20).decode("utf-8", "replace").splitlines()]
+    """The lines of a file of the repository. Raises FileProblem, also for a link that leads out of
+    it.
+    """
+    return [
+        line.strip()
+        for line in files.read_inside(root, path, 1 << 20).decode("utf-8", "replace").splitlines()
+    ]
 
 
 def _newer(root: str, template: str, named: list[Local], built: str) -> str:
-    """A file that is newer than what was built of it, from the repository's root; empty if there is none.
+    """A file that is newer than what was built of it, from the repository's root; empty if there is
+    none.
 
-    A file counts from when it was last changed or put there, whichever is later: a checkout makes all of them new, and what was built
-    before is then built again.
+    A file counts from when it was last changed or put there, whichever is later: a checkout makes
+    all of them new, and what was built before is then built again.
     """
     made = os.stat(os.path.join(root, built)).st_mtime_ns
-    for path in (os.path.join(root, template), *(_inside(root, template, local) for local in named)):
+    for path in (
+        os.path.join(root, template),
+        *(_inside(root, template, local) for local in named),
+    ):
         for _, each in cdk.files_of(path, cdk.NO_CODE):
             found = os.stat(each)
             if stat.S_ISREG(found.st_mode) and max(found.st_mtime_ns, found.st_ctime_ns) > made:

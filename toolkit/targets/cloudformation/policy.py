@@ -8,12 +8,27 @@ from toolkit.targets import alarms
 from toolkit.targets.cloudformation.watch import stack_name
 
 _STACK = (
-    "DescribeStacks", "DescribeStackEvents", "DescribeStackResources", "DescribeEvents", "GetTemplate", "CreateChangeSet",
-    "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DeleteStack", "RollbackStack", "ContinueUpdateRollback",
-    "CancelUpdateStack", "TagResource",
-)  # fmt: skip
+    "DescribeStacks",
+    "DescribeStackEvents",
+    "DescribeStackResources",
+    "DescribeEvents",
+    "GetTemplate",
+    "CreateChangeSet",
+    "DescribeChangeSet",
+    "ExecuteChangeSet",
+    "DeleteChangeSet",
+    "DeleteStack",
+    "RollbackStack",
+    "ContinueUpdateRollback",
+    "CancelUpdateStack",
+    "TagResource",
+)
 
-_NESTED = ("cloudformation:DescribeStackEvents", "cloudformation:DescribeEvents", "cloudformation:DescribeStackResources")
+_NESTED = (
+    "cloudformation:DescribeStackEvents",
+    "cloudformation:DescribeEvents",
+    "cloudformation:DescribeStackResources",
+)
 QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
 """The context key by which a CDK app names another bootstrap, and the one that is meant without."""
 
@@ -27,7 +42,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
     whose = (
         "what is in the stack is made by the CDK's execution role"
         if job.settings.cdk
-        else "what is in the stack is made with the caller's own permissions, which have to be added"
+        else (
+            "what is in the stack is made with the caller's own permissions, which have to be added"
+        )
     )
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     found = [
@@ -36,34 +53,55 @@ def statements(job: Job) -> tuple[Statement, ...]:
             tuple(f"cloudformation:{action}" for action in actions),
             (f"{own}stack/{name}/*", f"{own}changeSet/tk-*"),
         ),
-        Statement("read what its nested stacks say; AWS chooses the end of their names", _NESTED, (f"{own}stack/{name}-*/*",)),
         Statement(
-            "read a template's parameters before there is a stack, and watch several stacks with one call",
+            "read what its nested stacks say; AWS chooses the end of their names",
+            _NESTED,
+            (f"{own}stack/{name}-*/*",),
+        ),
+        Statement(
+            "read a template's parameters before there is a stack, and watch several stacks with"
+            " one call",
             ("cloudformation:GetTemplateSummary", "cloudformation:DescribeStacks"),
         ),
     ]
     named = job.settings.context.get(QUALIFIER, USUAL)
     qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
     found += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
-    return (*found, *_images(arn, region, account), *((alarms.STATEMENT,) if job.settings.alarms else ()))
+    return (
+        *found,
+        *_images(arn, region, account),
+        *((alarms.STATEMENT,) if job.settings.alarms else ()),
+    )
 
 
 def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]:
     bucket = f"{arn}:s3:::cdk-{qualifier}-assets-{account}-{region}"
     role = f"{arn}:iam::{account}:role/cdk-{qualifier}-cfn-exec-role-{account}-{region}"
     version = f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
-    service = f"cloudformation.{suffix(region)}" if region.startswith("cn-") else "cloudformation.amazonaws.com"
+    service = (
+        f"cloudformation.{suffix(region)}"
+        if region.startswith("cn-")
+        else "cloudformation.amazonaws.com"
+    )
     return [
         Statement(
-            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set {QUALIFIER} in `context`)",
-            ("ssm:GetParameter",), (version,),
+            f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set"
+            f" {QUALIFIER} in `context`)",
+            ("ssm:GetParameter",),
+            (version,),
         ),
-        Statement("upload assets and templates", ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (bucket, f"{bucket}/*")),
         Statement(
-            "have CloudFormation use the CDK's execution role", ("iam:PassRole",), (role,),
+            "upload assets and templates",
+            ("s3:GetObject", "s3:ListBucket", "s3:PutObject"),
+            (bucket, f"{bucket}/*"),
+        ),
+        Statement(
+            "have CloudFormation use the CDK's execution role",
+            ("iam:PassRole",),
+            (role,),
             {"StringEquals": {"iam:PassedToService": service}},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _store(job: Job, arn: str) -> list[Statement]:
@@ -74,7 +112,11 @@ def _store(job: Job, arn: str) -> list[Statement]:
     below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
     why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"
-    return [Statement(why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", *keys))]
+    return [
+        Statement(
+            why, ("s3:GetObject", "s3:ListBucket", "s3:PutObject"), (f"{arn}:s3:::{bucket}", *keys)
+        )
+    ]
 
 
 def _images(arn: str, region: str, account: str) -> list[Statement]:
@@ -82,7 +124,10 @@ def _images(arn: str, region: str, account: str) -> list[Statement]:
         Statement(
             "warn before a stack puts an older image back than the one that runs",
             ("ecs:DescribeServices", "ecr:DescribeImages"),
-            (f"{arn}:ecs:{region}:{account}:service/*", f"{arn}:ecr:{region}:{account}:repository/*"),
+            (
+                f"{arn}:ecs:{region}:{account}:service/*",
+                f"{arn}:ecr:{region}:{account}:repository/*",
+            ),
         ),
         Statement("the same: task definitions cannot be narrowed", ("ecs:DescribeTaskDefinition",)),
     ]

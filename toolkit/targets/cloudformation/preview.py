@@ -22,19 +22,34 @@ def preview(job: Job, world: World) -> Preview:
     if stack is not None:
         states.refuse_hopeless(aws, stack)
     mend = MENDS.get(status)
-    new = stack is None or status == "REVIEW_IN_PROGRESS" or (mend is not None and mend.operation == "delete_stack")
+    new = (
+        stack is None
+        or status == "REVIEW_IN_PROGRESS"
+        or (mend is not None and mend.operation == "delete_stack")
+    )
     summary = compare.summary(aws, found, uploaded=False)
     parameters = compare.parameters(found, summary, None if new else stack)
-    body = None if stack is None or status == "REVIEW_IN_PROGRESS" else cfn.template(aws, str(stack["StackId"]))
+    body = (
+        None
+        if stack is None or status == "REVIEW_IN_PROGRESS"
+        else cfn.template(aws, str(stack["StackId"]))
+    )
     live = None if stack is None else watch.compared(aws, stack, body)
     warnings = [*found.warnings, *sources.environment(job, world)]
     same = stack is not None and not new and compare.is_same(found, body, stack, summary)
     forced = bool(job.wishes.get("force"))
     if same and stack is not None and not watch.is_marked(stack) and not forced:
-        warnings.append(f"stack {found.name} does not have toolkit's tags; to put them there: toolkit deploy-stack {job.target} --force")
+        warnings.append(
+            f"stack {found.name} does not have toolkit's tags; to put them there: toolkit"
+            f" deploy-stack {job.target} --force"
+        )
     if same and not forced and not compare.may_mean_more(found, summary):
         return Preview((), tuple(warnings), unchanged=True, live=live)
-    warnings += [states.busy(status)] if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" else []
+    warnings += (
+        [states.busy(status)]
+        if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+        else []
+    )
     if mend is not None and stack is not None:
         states.refuse_protected(stack, mend)
         warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")
@@ -42,27 +57,61 @@ def preview(job: Job, world: World) -> Preview:
         warnings += compare.images_put_back(aws, found, stack, None)
     warnings += _to_agree(job, aws, found, summary, None if new else stack)
     calls = [Call(mend.call, {"stack": found.name})] if mend else []
-    calls += [Call("s3:PutObject", {"bucket": one.bucket, "key": one.key}) for one in sources.to_upload(aws, found)]
-    calls.append(Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new)))
+    calls += [
+        Call("s3:PutObject", {"bucket": one.bucket, "key": one.key})
+        for one in sources.to_upload(aws, found)
+    ]
+    calls.append(
+        Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new))
+    )
     if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
         calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
-    calls.append(Call("cloudformation:ExecuteChangeSet", {"stack": found.name, "change_set": change_set_name(job.token)}))
+    calls.append(
+        Call(
+            "cloudformation:ExecuteChangeSet",
+            {"stack": found.name, "change_set": change_set_name(job.token)},
+        )
+    )
     return Preview(tuple(calls), tuple(warnings), live=live)
 
 
-def _to_agree(job: Job, aws: Aws, found: sources.Source, summary: Mapping[str, Any], stack: Stack | None) -> list[str]:
-    """What somebody will be asked, as far as the templates tell; the change set has the last word. `stack` is None for a new one."""
+def _to_agree(
+    job: Job, aws: Aws, found: sources.Source, summary: Mapping[str, Any], stack: Stack | None
+) -> list[str]:
+    """What somebody will be asked, as far as the templates tell; the change set has the last word.
+    `stack` is None for a new one.
+    """
     before: Any = {} if stack is None else cfn.template(aws, str(stack["StackId"]))
     questions = changes.questions(found.name, changes.predicted(before, found.template))
     iam = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(summary.get("Capabilities") or ())
     if stack is None and found.template is None and iam:  # it is YAML, and brings roles or policies
-        questions = [(f"{found.name}: let its IAM resources allow more than before?", "allow_broadening", "--allow-broadening")]
-    return [f"{question} {flag} says yes in advance" for question, wish, flag in questions if not job.wishes.get(wish)]
+        questions = [
+            (
+                f"{found.name}: let its IAM resources allow more than before?",
+                "allow_broadening",
+                "--allow-broadening",
+            )
+        ]
+    return [
+        f"{question} {flag} says yes in advance"
+        for question, wish, flag in questions
+        if not job.wishes.get(wish)
+    ]
 
 
-def _what(job: Job, found: sources.Source, summary: Mapping[str, Any], parameters: list[dict[str, Any]], new: bool) -> dict[str, str]:
+def _what(
+    job: Job,
+    found: sources.Source,
+    summary: Mapping[str, Any],
+    parameters: list[dict[str, Any]],
+    new: bool,
+) -> dict[str, str]:
     """The parameters of CreateChangeSet that matter, without the values of the template's."""
-    what = {"stack": found.name, "change_set": change_set_name(job.token), "type": "CREATE" if new else "UPDATE"}
+    what = {
+        "stack": found.name,
+        "change_set": change_set_name(job.token),
+        "type": "CREATE" if new else "UPDATE",
+    }
     what["capabilities"] = ",".join(compare.capabilities(summary)) or "none"
     what["parameters"] = ",".join(str(one["ParameterKey"]) for one in parameters) or "none"
     if found.role:

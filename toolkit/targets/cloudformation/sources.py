@@ -1,4 +1,6 @@
-"""Where a stack's template comes from: a file of the repository, or a CDK app; and what has to lie in S3 before it is deployed."""
+"""Where a stack's template comes from: a file of the repository, or a CDK app; and what has to lie
+in S3 before it is deployed.
+"""
 
 import functools
 import hashlib
@@ -25,7 +27,9 @@ BOOTSTRAP = "cdk-hnb659fds-assets-{account}-{region}"
 
 
 class Source(Struct, frozen=True):
-    """Everything that a change set is made of. `template` is the parsed text if it is JSON; `url` is there if it is too long to be sent."""
+    """Everything that a change set is made of. `template` is the parsed text if it is JSON; `url`
+    is there if it is too long to be sent.
+    """
 
     name: str
     account: str
@@ -46,24 +50,40 @@ class Source(Struct, frozen=True):
         """How CloudFormation is given the template."""
         if self.stored is None:
             return {"TemplateBody": self.text}
-        return {"TemplateURL": f"https://s3.{self.region}.{suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"}
+        return {
+            "TemplateURL": (
+                f"https://s3.{self.region}.{suffix(self.region)}/{self.stored.bucket}/{self.stored.key}"
+            )
+        }
 
 
 def load(job: Job, world: World, log: cdk.Log) -> Source:
-    """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to fail."""
+    """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to
+    fail.
+    """
     aws = world.aws(job.place)
     account, region = aws.account(), aws.region_name
     same_account(account, job.place)
-    found = _from_cdk(job, world, aws, account, region, log) if job.settings.cdk else _from_file(job, world, aws, account, region)
+    found = (
+        _from_cdk(job, world, aws, account, region, log)
+        if job.settings.cdk
+        else _from_file(job, world, aws, account, region)
+    )
     if len(found.text.encode()) > templates.LONGEST:
-        raise Refused(f"the template of {found.name} is longer than 1 MB", "split it into nested stacks")
+        raise Refused(
+            f"the template of {found.name} is longer than 1 MB", "split it into nested stacks"
+        )
     return found
 
 
 def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: cdk.Log) -> Source:
     settings = job.settings
-    app = cdk.App(world.root, settings.cdk, job.place, account, region, settings.context, settings.pass_env)
-    found = cdk.artifact(cdk.synthesized(app, world.cache, log), stack_name(job), account, region, cdk.is_strict(app))
+    app = cdk.App(
+        world.root, settings.cdk, job.place, account, region, settings.context, settings.pass_env
+    )
+    found = cdk.artifact(
+        cdk.synthesized(app, world.cache, log), stack_name(job), account, region, cdk.is_strict(app)
+    )
     _refuse_without_bootstrap(aws, found, job, account, region)
     text = found.template
     stored = None
@@ -73,16 +93,29 @@ def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: 
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
         stored = cdk.Asset("template", "", "text", *found.stored, text)
     return Source(
-        found.name, account, region, text, templates.parsed(text), {**found.parameters, **settings.parameters}, found.tags, found.role,
-        found.protected, found.assets, stored, found.warnings,
-    )  # fmt: skip
+        found.name,
+        account,
+        region,
+        text,
+        templates.parsed(text),
+        {**found.parameters, **settings.parameters},
+        found.tags,
+        found.role,
+        found.protected,
+        found.assets,
+        stored,
+        found.warnings,
+    )
 
 
 def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> Source:
     settings = job.settings
     text = files.text_inside(world.root, settings.template, templates.LONGEST)
     if text is None:
-        raise NoTemplate(path=settings.template, reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository")
+        raise NoTemplate(
+            path=settings.template,
+            reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
+        )
     where = functools.cache(lambda: _store(job, aws, account, region))
     made = packaging.packaged(world.root, settings.template, text, where)
     stored = None
@@ -91,13 +124,25 @@ def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> S
         key = f"{bucket.prefix}templates/{hashlib.sha256(made.text.encode()).hexdigest()}.template"
         stored = cdk.Asset("template", "", "text", bucket.name, key, made.text)
     return Source(
-        stack_name(job), account, region, made.text, templates.parsed(made.text), settings.parameters, {}, None, False, made.assets, stored,
+        stack_name(job),
+        account,
+        region,
+        made.text,
+        templates.parsed(made.text),
+        settings.parameters,
+        {},
+        None,
+        False,
+        made.assets,
+        stored,
         made.notes,
-    )  # fmt: skip
+    )
 
 
 def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
-    """Where long templates and packages go: the environment's store, else what `cdk bootstrap` made. Raises Refused."""
+    """Where long templates and packages go: the environment's store, else what `cdk bootstrap`
+    made. Raises Refused.
+    """
     found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.place.store or "")
     if found:
         return _bucket(found[1], f"{found[2]}/" if found[2] else "", region)
@@ -122,12 +167,24 @@ def environment(job: Job, world: World) -> list[str]:
     if not job.settings.cdk:
         return []
     place, settings = job.place, job.settings
-    app = cdk.App(world.root, settings.cdk, place, place.account or "", place.region or "", settings.context, settings.pass_env)
+    app = cdk.App(
+        world.root,
+        settings.cdk,
+        place,
+        place.account or "",
+        place.region or "",
+        settings.context,
+        settings.pass_env,
+    )
     return cdk.not_handed_on(app)
 
 
-def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: str, region: str) -> None:
-    """The roles and the bucket that a CDK app counts on are there if the version of their stack is."""
+def _refuse_without_bootstrap(
+    aws: Aws, found: cdk.Artifact, job: Job, account: str, region: str
+) -> None:
+    """The roles and the bucket that a CDK app counts on are there if the version of their stack
+    is.
+    """
     if found.bootstrap is None:
         return
     parameter, wanted = found.bootstrap
@@ -138,31 +195,42 @@ def _refuse_without_bootstrap(aws: Aws, found: cdk.Artifact, job: Job, account: 
             raise cdk.not_bootstrapped(account, region, job.place.profile, parameter) from None
         raise
     except ValueError:
-        raise Unexpected(call="ssm:GetParameter", reason=f"the version in {parameter} is no number") from None
+        raise Unexpected(
+            call="ssm:GetParameter", reason=f"the version in {parameter} is no number"
+        ) from None
     if version < wanted:
         raise Refused(
-            f"the CDK bootstrap of account {account} in {region} has version {version}, the app needs {wanted}",
+            f"the CDK bootstrap of account {account} in {region} has version {version}, the app"
+            f" needs {wanted}",
             f"run: {cdk.bootstrap_command(account, region, job.place.profile, parameter)}",
         )
 
 
 def artifacts(found: Source) -> dict[str, str]:
-    """What was built for a stack: the name of each asset and its key, which holds its content's digest."""
+    """What was built for a stack: the name of each asset and its key, which holds its content's
+    digest.
+    """
     made: dict[str, str] = {}
     for asset in found.assets:
-        made[asset.key if asset.name in made else asset.name] = asset.key  # two assets may be called the same
+        made[asset.key if asset.name in made else asset.name] = (
+            asset.key
+        )  # two assets may be called the same
     return made
 
 
 def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
-    """What is not in its bucket yet. A key holds its content's digest, so that what is there is right. Raises CloudError."""
+    """What is not in its bucket yet. A key holds its content's digest, so that what is there is
+    right. Raises CloudError.
+    """
     wanted = [*found.assets, *([found.stored] if found.stored else [])]
     return [one for one in wanted if not _is_there(aws, one, found.account)]
 
 
 def _is_there(aws: Aws, asset: cdk.Asset, account: str) -> bool:
     try:
-        aws.read("s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account)
+        aws.read(
+            "s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account
+        )
     except CloudError as problem:
         if problem.aws_code in ("404", "NoSuchKey", "NotFound"):
             return False
@@ -171,7 +239,9 @@ def _is_there(aws: Aws, asset: cdk.Asset, account: str) -> bool:
 
 
 def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
-    """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError, Stopped."""
+    """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError,
+    Stopped.
+    """
     with tempfile.TemporaryFile() as body:
         if asset.packaging == "text":
             body.write(asset.text.encode())
@@ -183,9 +253,15 @@ def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
         report.prepare("s3:PutObject", bucket=asset.bucket, key=asset.key)
         try:
             aws.write(
-                "s3", "put_object", tokened=True, Bucket=asset.bucket, Key=asset.key, Body=body, ContentLength=size,
+                "s3",
+                "put_object",
+                tokened=True,
+                Bucket=asset.bucket,
+                Key=asset.key,
+                Body=body,
+                ContentLength=size,
                 ExpectedBucketOwner=found.account,
-            )  # fmt: skip
+            )
         except CloudError as problem:
             if problem.aws_code == "NoSuchBucket":
                 raise Missing(what="bucket", name=asset.bucket, where="") from None

@@ -13,13 +13,21 @@ Stack = Mapping[str, Any]
 """A stack as DescribeStacks has it."""
 
 CFN = "cloudformation"
-UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
+UPDATABLE = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "IMPORT_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
 WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 """A stack in one of these is what its template says."""
 
 
 class Mend(Struct, frozen=True):
-    """How a stack that cannot be updated is brought to where it can be, after a person has agreed."""
+    """How a stack that cannot be updated is brought to where it can be, after a person has
+    agreed.
+    """
 
     operation: str
     question: str
@@ -37,11 +45,27 @@ class Mend(Struct, frozen=True):
 _AGAIN = ("recreate", "--recreate", "d")
 _BACK = ("continue_rollback", "--continue-rollback", "r")
 MENDS = {
-    "ROLLBACK_COMPLETE": Mend("delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN),
-    "ROLLBACK_FAILED": Mend("delete_stack", "its creation failed, and so did its rollback: delete {stack} and create it again?", *_AGAIN),
-    "CREATE_FAILED": Mend("delete_stack", "its creation failed half-way: delete {stack} with all that is in it, and create it?", *_AGAIN),
-    "UPDATE_FAILED": Mend("rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK),
-    "UPDATE_ROLLBACK_FAILED": Mend("continue_update_rollback", "its last rollback got stuck: continue the rollback of {stack}?", *_BACK),
+    "ROLLBACK_COMPLETE": Mend(
+        "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
+    ),
+    "ROLLBACK_FAILED": Mend(
+        "delete_stack",
+        "its creation failed, and so did its rollback: delete {stack} and create it again?",
+        *_AGAIN,
+    ),
+    "CREATE_FAILED": Mend(
+        "delete_stack",
+        "its creation failed half-way: delete {stack} with all that is in it, and create it?",
+        *_AGAIN,
+    ),
+    "UPDATE_FAILED": Mend(
+        "rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK
+    ),
+    "UPDATE_ROLLBACK_FAILED": Mend(
+        "continue_update_rollback",
+        "its last rollback got stuck: continue the rollback of {stack}?",
+        *_BACK,
+    ),
 }
 
 
@@ -51,11 +75,15 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
     if status == "DELETE_FAILED":
         left = failed_in(aws, stack)
         raise Refused(
-            f"stack {name} was to be deleted, and could not be: {', '.join(left) or 'see its events'}",
+            f"stack {name} was to be deleted, and could not be:"
+            f" {', '.join(left) or 'see its events'}",
             f"delete it for good first: {deletion(name, left)}",
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
-        raise Refused(f"stack {name} is {status}, which toolkit cannot mend", f"see aws cloudformation describe-stacks --stack-name {name}")
+        raise Refused(
+            f"stack {name} is {status}, which toolkit cannot mend",
+            f"see aws cloudformation describe-stacks --stack-name {name}",
+        )
 
 
 def refuse_protected(stack: Stack, mend: Mend) -> None:
@@ -64,12 +92,15 @@ def refuse_protected(stack: Stack, mend: Mend) -> None:
         name = stack["StackName"]
         raise Refused(
             f"stack {name} is {stack['StackStatus']} and protected against deletion",
-            f"aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {name}",
+            "aws cloudformation update-termination-protection --no-enable-termination-protection"
+            f" --stack-name {name}",
         )
 
 
 def deletion(name: str, left: tuple[str, ...]) -> str:
-    """The command that deletes a stack whose deletion has failed, without the resources that it failed at."""
+    """The command that deletes a stack whose deletion has failed, without the resources that it
+    failed at.
+    """
     how = f"--retain-resources {' '.join(left)}" if left else "--deletion-mode FORCE_DELETE_STACK"
     return f"aws cloudformation delete-stack --stack-name {name} {how}"
 

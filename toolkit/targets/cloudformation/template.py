@@ -12,20 +12,33 @@ INLINE = 51_200
 """Bytes of a template that fit into a call; a longer one has to lie in S3."""
 LONGEST = 1_000_000
 
-VERSION, COMMIT, FINGERPRINT, RUN = "toolkit:version", "toolkit:commit", "toolkit:fingerprint", "toolkit:run"
+VERSION, COMMIT, FINGERPRINT, RUN = (
+    "toolkit:version",
+    "toolkit:commit",
+    "toolkit:fingerprint",
+    "toolkit:run",
+)
 SETTINGS, TEMPLATE = "toolkit:settings", "toolkit:template"
 OURS = (VERSION, COMMIT, FINGERPRINT, RUN, SETTINGS, TEMPLATE)
 
 _LOOKS_SECRET = re.compile(
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE"
+    r" KEY-----|\bxox[abprs]-|\bgh[pousr]_\w{20,}|://[^/\s:@]+:[^/\s@]+@"
 )
-_SECRET_NAME = re.compile(r"(?i)(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)_?-?key)$")
+_SECRET_NAME = re.compile(
+    r"(?i)(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)_?-?key)$"
+)
 _REFERENCE = re.compile(r"\{\{resolve:(?:secretsmanager|ssm-secure|ssm):[^}]+\}\}")
-_HINT = "put it into Secrets Manager and give a dynamic reference: {{resolve:secretsmanager:NAME:SecretString:KEY}}"
+_HINT = (
+    "put it into Secrets Manager and give a dynamic reference:"
+    " {{resolve:secretsmanager:NAME:SecretString:KEY}}"
+)
 
 
 def parsed(text: str) -> dict[str, Any] | None:
-    """The template if it is JSON, None if it is YAML: what CloudFormation's own tags mean is for CloudFormation to say."""
+    """The template if it is JSON, None if it is YAML: what CloudFormation's own tags mean is for
+    CloudFormation to say.
+    """
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -34,7 +47,9 @@ def parsed(text: str) -> dict[str, Any] | None:
 
 
 def refuse_secrets(given: Mapping[str, str], declared: Iterable[Mapping[str, Any]]) -> None:
-    """Raise Refused if a parameter's value looks like a credential: it would stand in rules.toml and in every change set."""
+    """Raise Refused if a parameter's value looks like a credential: it would stand in rules.toml
+    and in every change set.
+    """
     hidden = {str(one.get("ParameterKey")) for one in declared if one.get("NoEcho")}
     for name, value in given.items():
         if _LOOKS_SECRET.search(value):
@@ -45,9 +60,12 @@ def refuse_secrets(given: Mapping[str, str], declared: Iterable[Mapping[str, Any
 
 
 def parameters(
-    given: Mapping[str, str], declared: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]] | None
+    given: Mapping[str, str],
+    declared: Iterable[Mapping[str, Any]],
+    before: Iterable[Mapping[str, Any]] | None,
 ) -> list[dict[str, Any]]:
-    """The parameters of a change set: what is given, and the previous value of what is not. `before` is None for a new stack.
+    """The parameters of a change set: what is given, and the previous value of what is not.
+    `before` is None for a new stack.
 
     Raises Refused for one that the template does not have, and for one without any value.
     """
@@ -55,18 +73,42 @@ def parameters(
     unknown = sorted(given.keys() - known.keys())
     if unknown:
         has = ", ".join(sorted(known)) or "none"
-        raise Refused(f"the template has no parameter {', '.join(unknown)}", f"it has {has}; correct `parameters` in rules.toml")
+        raise Refused(
+            f"the template has no parameter {', '.join(unknown)}",
+            f"it has {has}; correct `parameters` in rules.toml",
+        )
     previous = {str(one["ParameterKey"]) for one in before or ()}
-    lacking = [name for name, one in known.items() if name not in given and name not in previous and "DefaultValue" not in one]
+    lacking = [
+        name
+        for name, one in known.items()
+        if name not in given and name not in previous and "DefaultValue" not in one
+    ]
     if lacking:
-        raise Refused(f"parameter {', '.join(sorted(lacking))} has no value", "add it to `parameters` in rules.toml")
-    made = [{"ParameterKey": name, "ParameterValue": given[name]} for name in known if name in given]
-    return made + [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name not in given and name in previous]
+        raise Refused(
+            f"parameter {', '.join(sorted(lacking))} has no value",
+            "add it to `parameters` in rules.toml",
+        )
+    made = [
+        {"ParameterKey": name, "ParameterValue": given[name]} for name in known if name in given
+    ]
+    return made + [
+        {"ParameterKey": name, "UsePreviousValue": True}
+        for name in known
+        if name not in given and name in previous
+    ]
 
 
-def tags(before: Iterable[Mapping[str, str]], own: Mapping[str, str], ours: Mapping[str, str]) -> list[dict[str, str]]:
-    """All tags of a stack: those that it has, the app's own, and ours (without any, those that it has). AWS removes what is left out."""
-    kept = {one["Key"]: one["Value"] for one in before if not one["Key"].startswith("aws:") and not (ours and one["Key"] in OURS)}
+def tags(
+    before: Iterable[Mapping[str, str]], own: Mapping[str, str], ours: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """All tags of a stack: those that it has, the app's own, and ours (without any, those that it
+    has). AWS removes what is left out.
+    """
+    kept = {
+        one["Key"]: one["Value"]
+        for one in before
+        if not one["Key"].startswith("aws:") and not (ours and one["Key"] in OURS)
+    }
     return [{"Key": key, "Value": value} for key, value in sorted({**kept, **own, **ours}.items())]
 
 
@@ -87,11 +129,20 @@ def marks(version: Version, run: str, template: str) -> dict[str, str]:
 
 
 def same(
-    text: str, deployed: Any, given: Mapping[str, str], summary: Mapping[str, Any], stack: Mapping[str, Any], own: Mapping[str, str]
+    text: str,
+    deployed: Any,
+    given: Mapping[str, str],
+    summary: Mapping[str, Any],
+    stack: Mapping[str, Any],
+    own: Mapping[str, str],
 ) -> bool:
-    """Whether a deploy would send what the stack has: template, parameters and tags. What they mean may still differ: `may_mean_more`."""
+    """Whether a deploy would send what the stack has: template, parameters and tags. What they mean
+    may still differ: `may_mean_more`.
+    """
     same_text = parsed(text) == deployed if isinstance(deployed, dict) else text == deployed
-    before = {one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters") or ()}
+    before = {
+        one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters") or ()
+    }
     declared = {one["ParameterKey"] for one in summary.get("Parameters") or ()}
     masked = {one["ParameterKey"] for one in summary.get("Parameters") or () if one.get("NoEcho")}
     has = {one["Key"]: one["Value"] for one in stack.get("Tags") or ()}
@@ -104,22 +155,28 @@ def same(
 
 
 def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str]) -> bool:
-    """Whether what is the same can mean something else today: nested stacks, modules, transforms, values of SSM, masked parameters.
+    """Whether what is the same can mean something else today: nested stacks, modules, transforms,
+    values of SSM, masked parameters.
 
-    A secret is no such value: CloudFormation compares the reference to it. CDK marks its own version parameter with `[cdk:skip]`: it
-    decides nothing.
+    A secret is no such value: CloudFormation compares the reference to it. CDK marks its own
+    version parameter with `[cdk:skip]`: it decides nothing.
     """
     kinds = summary.get("ResourceTypes") or ()
     looked_up = [
-        one for one in summary.get("Parameters") or ()
-        if str(one.get("ParameterType", "")).startswith("AWS::SSM::") and "[cdk:skip]" not in str(one.get("Description", ""))
-    ]  # fmt: skip
+        one
+        for one in summary.get("Parameters") or ()
+        if str(one.get("ParameterType", "")).startswith("AWS::SSM::")
+        and "[cdk:skip]" not in str(one.get("Description", ""))
+    ]
     return bool(
         "AWS::CloudFormation::Stack" in kinds
         or any(str(one).endswith("::MODULE") for one in kinds)
         or summary.get("DeclaredTransforms")
         or looked_up
-        or any(one.get("NoEcho") and one["ParameterKey"] in given for one in summary.get("Parameters") or ())
+        or any(
+            one.get("NoEcho") and one["ParameterKey"] in given
+            for one in summary.get("Parameters") or ()
+        )
         or "{{resolve:ssm:" in text
         or "Fn::Transform" in text
         or "!Transform" in text
@@ -129,16 +186,26 @@ def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str
 def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
     """A summary of a template that is too long to be sent, as far as it can be read here."""
     listed, made = template.get("Parameters"), template.get("Resources")
-    declared = {name: one for name, one in listed.items() if isinstance(one, Mapping)} if isinstance(listed, Mapping) else {}
+    declared = (
+        {name: one for name, one in listed.items() if isinstance(one, Mapping)}
+        if isinstance(listed, Mapping)
+        else {}
+    )
     resources = made.values() if isinstance(made, Mapping) else ()
     transform = template.get("Transform")
     return {
         "Parameters": [
-            {"ParameterKey": name, "ParameterType": one.get("Type"), "NoEcho": str(one.get("NoEcho")).lower() == "true"}
+            {
+                "ParameterKey": name,
+                "ParameterType": one.get("Type"),
+                "NoEcho": str(one.get("NoEcho")).lower() == "true",
+            }
             | ({"DefaultValue": str(one["Default"])} if "Default" in one else {})
             | {"Description": str(one.get("Description", ""))}
             for name, one in declared.items()
         ],
-        "ResourceTypes": sorted({str(one.get("Type")) for one in resources if isinstance(one, Mapping)}),
+        "ResourceTypes": sorted(
+            {str(one.get("Type")) for one in resources if isinstance(one, Mapping)}
+        ),
         "DeclaredTransforms": [transform] if isinstance(transform, str) else list(transform or ()),
     }

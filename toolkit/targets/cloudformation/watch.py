@@ -1,4 +1,6 @@
-"""What became of a deploy, from the stack's own events: those of our operation, whatever has happened to the stack since."""
+"""What became of a deploy, from the stack's own events: those of our operation, whatever has
+happened to the stack since.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +12,31 @@ from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.ports.world import World
 from toolkit.targets.cloudformation import deployed, follow, remedies
-from toolkit.targets.cloudformation.template import COMMIT, FINGERPRINT, OURS, RUN, SETTINGS, TEMPLATE, VERSION
+from toolkit.targets.cloudformation.template import (
+    COMMIT,
+    FINGERPRINT,
+    OURS,
+    RUN,
+    SETTINGS,
+    TEMPLATE,
+    VERSION,
+)
 
-SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "IMPORT_COMPLETE")
-ROLLED_BACK = ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+SUCCEEDED = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "IMPORT_COMPLETE",
+)
+ROLLED_BACK = (
+    "ROLLBACK_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+)
 _STALE = 5
-"""How often the description of a stack may lag behind its events before its outputs are left out."""
+"""How often the description of a stack may lag behind its events before its outputs are left
+out.
+"""
 _NEXT = {
     "ROLLBACK_COMPLETE": " --recreate",
     "ROLLBACK_FAILED": " --recreate",
@@ -26,7 +47,9 @@ _NEXT = {
 
 
 def stack_name(job: Job) -> str:
-    """The stack's name in CloudFormation. CDK writes a stage's stack with a slash and names it with a dash."""
+    """The stack's name in CloudFormation. CDK writes a stage's stack with a slash and names it with
+    a dash.
+    """
     return str(job.settings.stack).replace("/", "-")
 
 
@@ -46,55 +69,105 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         if stack is None:
             return Seen("absent")
         stack_id = str(stack["StackId"])
-    mark = before.mark if before is not None and isinstance(before.mark, follow.Mark) else follow.since(receipt.get("created"))
+    mark = (
+        before.mark
+        if before is not None and isinstance(before.mark, follow.Mark)
+        else follow.since(receipt.get("created"))
+    )
     mark, lines = follow.look(aws, stack_id, job.token, mark)
     if not mark.status:
         return _unseen(job, receipt, aws, stack_id, mark)
     if not follow.ended(mark.status):
         total = int(receipt.get("resources") or 0)
-        return Seen("running", phase=follow.phase(mark, total), cause=mark.cause, lines=lines, mark=mark)
+        return Seen(
+            "running", phase=follow.phase(mark, total), cause=mark.cause, lines=lines, mark=mark
+        )
     if mark.status in SUCCEEDED:
         return _succeeded(job, aws, stack_id, receipt, mark, lines)
     verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
     cause = mark.cause or mark.reason or mark.status
-    return Seen("failed", verdict, mark.status, cause, remedies.after(cause, command), lines=lines, mark=mark)
+    return Seen(
+        "failed",
+        verdict,
+        mark.status,
+        cause,
+        remedies.after(cause, command),
+        lines=lines,
+        mark=mark,
+    )
 
 
 def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> bool:
     """Whether the stack's events tell of our operation."""
-    return bool(follow.look(aws, stack_id, job.token, follow.since(receipt.get("created")))[0].status)
+    return bool(
+        follow.look(aws, stack_id, job.token, follow.since(receipt.get("created")))[0].status
+    )
 
 
-def _unseen(job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: follow.Mark) -> Seen:
+def _unseen(
+    job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: follow.Mark
+) -> Seen:
     """There is no event of ours: nothing was begun, or it cannot be seen yet."""
-    running = Seen("running", phase=follow.phase(mark, 0), mark=follow.since(receipt.get("created")))
+    running = Seen(
+        "running", phase=follow.phase(mark, 0), mark=follow.since(receipt.get("created"))
+    )
     if receipt.get("executed"):
         if cfn.stack(aws, stack_id) is None:
-            return Seen("unknown", cause="the stack is gone, and what became of the change set with it", next="toolkit resume")
+            return Seen(
+                "unknown",
+                cause="the stack is gone, and what became of the change set with it",
+                next="toolkit resume",
+            )
         return running
-    found = cfn.change_set(aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id)
+    found = cfn.change_set(
+        aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id
+    )
     status = str((found or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
-        return Seen("failed", Verdict.FAILED, cause=str((found or {}).get("StatusReason") or "the change set could not be executed"))
+        return Seen(
+            "failed",
+            Verdict.FAILED,
+            cause=str((found or {}).get("StatusReason") or "the change set could not be executed"),
+        )
     return running if status.startswith("EXECUTE_") else Seen("absent")
 
 
 def _succeeded(
-    job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any], mark: follow.Mark, lines: tuple[str, ...]
-) -> Seen:  # fmt: skip
-    """It has ended well. The stack's description can lag behind its events, and then shows the outputs of before."""
+    job: Job,
+    aws: Aws,
+    stack_id: str,
+    receipt: Mapping[str, Any],
+    mark: follow.Mark,
+    lines: tuple[str, ...],
+) -> Seen:
+    """It has ended well. The stack's description can lag behind its events, and then shows the
+    outputs of before.
+    """
     stack = cfn.watched_stack(aws, stack_id)
-    fresh = stack is not None and _tags(stack).get(RUN) == job.run and stack.get("StackStatus") in SUCCEEDED
+    fresh = (
+        stack is not None
+        and _tags(stack).get(RUN) == job.run
+        and stack.get("StackStatus") in SUCCEEDED
+    )
     if not fresh and mark.stale < _STALE:
-        return Seen("running", phase="reading the outputs", lines=lines, mark=replace(mark, stale=mark.stale + 1))
+        return Seen(
+            "running",
+            phase="reading the outputs",
+            lines=lines,
+            mark=replace(mark, stale=mark.stale + 1),
+        )
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
     now = _made(job, aws, stack, receipt) if fresh and stack is not None else None
-    return Seen("done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark)
+    return Seen(
+        "done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark
+    )
 
 
 def _made(job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Live | None:
-    """What is live now, with what puts it back. Of a template that is another one than was sent nothing is said: somebody was faster."""
+    """What is live now, with what puts it back. Of a template that is another one than was sent
+    nothing is said: somebody was faster.
+    """
     now = tagged(stack)
     if now is None:
         return None
@@ -107,7 +180,9 @@ def _made(job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, An
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
-    found = {str(one["OutputKey"]): str(one.get("OutputValue", "")) for one in stack.get("Outputs") or ()}
+    found = {
+        str(one["OutputKey"]): str(one.get("OutputValue", "")) for one in stack.get("Outputs") or ()
+    }
     return {name: found[name] for name in allowed if name in found}
 
 
@@ -119,7 +194,9 @@ def live(job: Job, world: World) -> Live | None:
 
 
 def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | None:
-    """What runs in a stack, with the digest of its template and parameters. `body` is the template if it has been read already."""
+    """What runs in a stack, with the digest of its template and parameters. `body` is the template
+    if it has been read already.
+    """
     now = tagged(stack)
     if now is None or (now.version is None and not follow.ended(str(stack["StackStatus"]))):
         return now
@@ -134,9 +211,18 @@ def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | Non
 
 
 def tagged(stack: Mapping[str, Any]) -> Live | None:
-    """What our tags say of a stack. While an operation runs on it nobody knows which version will be live."""
+    """What our tags say of a stack. While an operation runs on it nobody knows which version will
+    be live.
+    """
     status = str(stack["StackStatus"])
-    if status in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "CREATE_IN_PROGRESS"):
+    if status in (
+        "REVIEW_IN_PROGRESS",
+        "ROLLBACK_COMPLETE",
+        "DELETE_COMPLETE",
+        "CREATE_FAILED",
+        "ROLLBACK_FAILED",
+        "CREATE_IN_PROGRESS",
+    ):
         return None
     detail = {"stack": str(stack["StackId"]), "status": status}
     if not follow.ended(status):
@@ -144,7 +230,12 @@ def tagged(stack: Mapping[str, Any]) -> Live | None:
     tags = {key: value for key, value in _tags(stack).items() if key in OURS}
     since = stack.get("LastUpdatedTime") or stack.get("CreationTime")
     return Live(
-        tags.get(VERSION), tags.get(COMMIT), tags.get(FINGERPRINT), tags.get(RUN), since.isoformat() if since is not None else None, detail
+        tags.get(VERSION),
+        tags.get(COMMIT),
+        tags.get(FINGERPRINT),
+        tags.get(RUN),
+        since.isoformat() if since is not None else None,
+        detail,
     )
 
 

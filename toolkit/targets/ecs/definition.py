@@ -1,7 +1,8 @@
-"""Task definitions: which containers are meant, and the revision that differs in what was asked for only.
+"""Task definitions: which containers are meant, and the revision that differs in what was asked for
+only.
 
-Shapes are AWS's, with tags as a mapping. All that comes from a running definition is foreign: what has no name is ignored. Nothing
-here prints an environment's values.
+Shapes are AWS's, with tags as a mapping. All that comes from a running definition is foreign: what
+has no name is ignored. Nothing here prints an environment's values.
 """
 
 import hashlib
@@ -17,10 +18,20 @@ Shape = Mapping[str, Any]
 MARK = "toolkit:"
 """What the tags of ours begin with: version, commit, fingerprint, definition, run and token."""
 
-DESCRIBED = frozenset((
-    "taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy", "deregisteredAt",
-    "deleteRequestedAt", "tags",
-))  # fmt: skip
+DESCRIBED = frozenset(
+    (
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+        "deleteRequestedAt",
+        "tags",
+    )
+)
 """What says who registered a definition and when, and what AWS adds: nothing of how it runs."""
 
 
@@ -33,7 +44,11 @@ def named(listed: object) -> list[dict[str, Any]]:
     """The entries of a list that have a name; none where it is no list."""
     if not isinstance(listed, (list, tuple)):
         return []
-    return [dict(one) for one in listed if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]]
+    return [
+        dict(one)
+        for one in listed
+        if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]
+    ]
 
 
 def names(definition: Shape) -> list[str]:
@@ -46,25 +61,39 @@ def image_of(definition: Shape, container: str) -> str:
     return str(part(definition, container).get("image") or "")
 
 
-def containers(definition: Shape, wanted: str | None, repository: RepositoryName) -> tuple[str, ...]:
-    """The containers that get the image: the one that is named, the only one, or all with an image of the repository."""
+def containers(
+    definition: Shape, wanted: str | None, repository: RepositoryName
+) -> tuple[str, ...]:
+    """The containers that get the image: the one that is named, the only one, or all with an image
+    of the repository.
+    """
     known = names(definition)
     if wanted is not None:
         if wanted in known:
             return (wanted,)
-        raise Refused(f"the task has no container {wanted}, but {_listed(known)}", "correct `container` in rules.toml")
+        raise Refused(
+            f"the task has no container {wanted}, but {_listed(known)}",
+            "correct `container` in rules.toml",
+        )
     if len(known) == 1:
         return (known[0],)
     ours = of_repository(definition, repository)
     if not ours:
-        why = f"the task has several containers ({_listed(known)}), and none has an image of {repository.name}"
+        why = (
+            f"the task has several containers ({_listed(known)}), and none has an image of"
+            f" {repository.name}"
+        )
         raise Refused(why, "say which one gets the image: `container` in rules.toml")
     return ours
 
 
 def of_repository(definition: Shape, repository: RepositoryName) -> tuple[str, ...]:
-    """The containers with an image of the repository; one of the same name in another account counts only where there is no better."""
-    alike = [one for one in names(definition) if _path(image_of(definition, one)) == repository.name]
+    """The containers with an image of the repository; one of the same name in another account
+    counts only where there is no better.
+    """
+    alike = [
+        one for one in names(definition) if _path(image_of(definition, one)) == repository.name
+    ]
     exact = [one for one in alike if repository.may_be(registry_of(image_of(definition, one)))]
     return tuple(exact or alike)
 
@@ -104,15 +133,33 @@ def tag_of(image: str) -> str | None:
 
 
 def revised(
-    definition: Shape, members: Collection[str], moved: Collection[str], image: str, env: Mapping[str, str], secrets: Mapping[str, str]
+    definition: Shape,
+    members: Collection[str],
+    moved: Collection[str],
+    image: str,
+    env: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What to register: `members` of a definition, with the image and the variables of the containers that are `moved` changed.
+    """What to register: `members` of a definition, with the image and the variables of the
+    containers that are `moved` changed.
 
-    `members` are what the call takes by the installed model: a list of what it does not take would break with each new field.
+    `members` are what the call takes by the installed model: a list of what it does not take would
+    break with each new field.
     """
-    kept = {key: value for key, value in definition.items() if key in members and value is not None and key != "tags"}
-    kept["containerDefinitions"] = [_with(one, image, env, secrets) if one["name"] in moved else _plain(one) for one in parts(definition)]
-    kept["tags"] = {key: value for key, value in definition["tags"].items() if not key.lower().startswith("aws:")}
+    kept = {
+        key: value
+        for key, value in definition.items()
+        if key in members and value is not None and key != "tags"
+    }
+    kept["containerDefinitions"] = [
+        _with(one, image, env, secrets) if one["name"] in moved else _plain(one)
+        for one in parts(definition)
+    ]
+    kept["tags"] = {
+        key: value
+        for key, value in definition["tags"].items()
+        if not key.lower().startswith("aws:")
+    }
     return kept
 
 
@@ -121,7 +168,9 @@ def _plain(one: Shape) -> dict[str, Any]:
     return {**one, **{key: named(one[key]) for key in ("environment", "secrets") if key in one}}
 
 
-def _with(one: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, Any]:
+def _with(
+    one: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, str]
+) -> dict[str, Any]:
     """A variable is either a value or a secret: naming it as one takes it out of the other."""
     changed = {**_plain(one), "image": image}
     if env or secrets:
@@ -130,14 +179,22 @@ def _with(one: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, 
     return changed
 
 
-def _set(listed: object, key: str, wanted: Mapping[str, str], elsewhere: Mapping[str, str]) -> list[dict[str, Any]]:
+def _set(
+    listed: object, key: str, wanted: Mapping[str, str], elsewhere: Mapping[str, str]
+) -> list[dict[str, Any]]:
     rest = dict(wanted)
-    kept = [{**one, key: rest.pop(one["name"])} if one["name"] in rest else one for one in named(listed) if one["name"] not in elsewhere]
+    kept = [
+        {**one, key: rest.pop(one["name"])} if one["name"] in rest else one
+        for one in named(listed)
+        if one["name"] not in elsewhere
+    ]
     return kept + [{"name": name, key: value} for name, value in rest.items()]
 
 
 def equal(definition: Shape, request: Shape) -> bool:
-    """Whether registering `request` would only make a copy: tags say who deployed, not what, and the order of variables says nothing."""
+    """Whether registering `request` would only make a copy: tags say who deployed, not what, and
+    the order of variables says nothing.
+    """
 
     wanted = content(request)
     return {key: value for key, value in content(definition).items() if key in request} == wanted
@@ -148,9 +205,15 @@ def _sorted(listed: object) -> list[dict[str, Any]]:
 
 
 def content(definition: Shape) -> dict[str, Any]:
-    """All that says how it runs, so that equal ones are equal: no defaults, no order where order says nothing, images by digest."""
-    kept: dict[str, Any] = _without_defaults({key: value for key, value in definition.items() if key not in DESCRIBED})
-    kept["containerDefinitions"] = sorted((_container(one) for one in parts(definition)), key=lambda one: str(one["name"]))
+    """All that says how it runs, so that equal ones are equal: no defaults, no order where order
+    says nothing, images by digest.
+    """
+    kept: dict[str, Any] = _without_defaults(
+        {key: value for key, value in definition.items() if key not in DESCRIBED}
+    )
+    kept["containerDefinitions"] = sorted(
+        (_container(one) for one in parts(definition)), key=lambda one: str(one["name"])
+    )
     if isinstance(kept.get("requiresCompatibilities"), list):
         kept["requiresCompatibilities"] = sorted(map(str, kept["requiresCompatibilities"]))
     return kept
@@ -158,7 +221,9 @@ def content(definition: Shape) -> dict[str, Any]:
 
 def _container(one: Shape) -> dict[str, Any]:
     image = str(one.get("image") or "")
-    kept: dict[str, Any] = _without_defaults({key: value for key, value in one.items() if key != "cpu" or value})
+    kept: dict[str, Any] = _without_defaults(
+        {key: value for key, value in one.items() if key != "cpu" or value}
+    )
     kept["image"] = digest_of(image) or image
     for key in ("environment", "secrets"):
         if key in kept:
@@ -167,16 +232,24 @@ def _container(one: Shape) -> dict[str, Any]:
 
 
 def _without_defaults(value: Any) -> Any:
-    """Without what is false or empty: AWS adds such members by itself, and more of them every year."""
+    """Without what is false or empty: AWS adds such members by itself, and more of them every
+    year.
+    """
     if isinstance(value, Mapping):
         plain = {str(key): _without_defaults(one) for key, one in value.items()}
-        return {key: one for key, one in plain.items() if one is not None and one is not False and one not in ("", [], {})}
+        return {
+            key: one
+            for key, one in plain.items()
+            if one is not None and one is not False and one not in ("", [], {})
+        }
     return [_without_defaults(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def digest(definition: Shape) -> str:
     """The digest of how a definition runs: the same for a copy of it."""
-    return hashlib.sha256(json.dumps(content(definition), sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content(definition), sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def artifacts(definition: Shape) -> dict[str, str]:
@@ -204,7 +277,9 @@ def whose(definition: Shape) -> str:
 
 
 def architecture(definition: Shape) -> str | None:
-    """The platform that its tasks run on, as builders say it (`linux/arm64`); None if it is not Linux."""
+    """The platform that its tasks run on, as builders say it (`linux/arm64`); None if it is not
+    Linux.
+    """
     runtime = _mapping(definition.get("runtimePlatform"))
     if not str(runtime.get("operatingSystemFamily", "LINUX")).startswith("LINUX"):
         return None
@@ -212,7 +287,9 @@ def architecture(definition: Shape) -> str | None:
 
 
 def log_stream(one: Shape, task: str) -> tuple[str, str] | None:
-    """The log group and stream that a container of a task (its id) writes to; None if that cannot be known."""
+    """The log group and stream that a container of a task (its id) writes to; None if that cannot
+    be known.
+    """
     configured = _mapping(one.get("logConfiguration"))
     options = _mapping(configured.get("options"))
     group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")

@@ -9,22 +9,35 @@ from msgspec import Struct
 Shape = Mapping[str, Any]
 
 CRASHES, UNHEALTHY = 2, 3
-"""So many tasks may exit, or fail their health checks, without a healthy one beside them, before it counts as never going to work."""
+"""So many tasks may exit, or fail their health checks, without a healthy one beside them, before it
+counts as never going to work.
+"""
 
-_TRANSIENT_CODES = ("SpotInterruption", "TerminationNotice", "InfrastructureHealth", "UserInitiated")
+_TRANSIENT_CODES = (
+    "SpotInterruption",
+    "TerminationNotice",
+    "InfrastructureHealth",
+    "UserInitiated",
+)
 _TRANSIENT = re.compile(
-    r"throttl|rate exceeded|too ?many ?requests|capacity|timed? ?out|i/o timeout|deadline exceeded|connection (?:reset|refused)"
+    r"throttl|rate exceeded|too ?many ?requests|capacity|timed? ?out|i/o timeout|deadline"
+    r" exceeded|connection (?:reset|refused)"
     r"|temporar|unexpected EOF|50[0-4] |internal server error|no space left",
     re.IGNORECASE,
 )
 _FOR_GOOD = re.compile(
-    r"CannotPull(?:Container|ECRContainer|Image)\w*|ImageNotFound|pull access denied|manifest unknown", re.IGNORECASE
-)  # fmt: skip
+    r"CannotPull(?:Container|ECRContainer|Image)\w*|ImageNotFound|pull access denied|manifest"
+    r" unknown",
+    re.IGNORECASE,
+)
 _KINDS = (
     ("image", _FOR_GOOD),
     (
         "configuration",
-        re.compile(r"exec format error|CannotStartContainer|CannotCreateContainer|executable file not found|invalid reference"),
+        re.compile(
+            r"exec format error|CannotStartContainer|CannotCreateContainer|executable file not"
+            r" found|invalid reference"
+        ),
     ),
     ("secret", re.compile(r"secrets? |secretsmanager|ssm[: ]|parameter", re.IGNORECASE)),
     ("configuration", re.compile(r"ResourceInitializationError")),
@@ -33,7 +46,9 @@ _NOT_A_FAILURE = ("Scaling activity initiated by",)
 
 
 class Failure(Struct, frozen=True):
-    """One stopped task. `sort` is image, secret, configuration, crash, unhealthy, transient or other; `cause` is one line."""
+    """One stopped task. `sort` is image, secret, configuration, crash, unhealthy, transient or
+    other; `cause` is one line.
+    """
 
     task: str
     sort: str
@@ -63,7 +78,11 @@ def failure(task: Shape) -> Failure | None:
 def _kind(code: str, words: str) -> str | None:
     if code in _TRANSIENT_CODES:
         return "transient"
-    if "failed ELB health checks" in words or "failed container health checks" in words or "failed health checks" in words:
+    if (
+        "failed ELB health checks" in words
+        or "failed container health checks" in words
+        or "failed health checks" in words
+    ):
         return "unhealthy"
     if code == "EssentialContainerExited" and "exec format error" not in words:
         return "crash"
@@ -79,9 +98,15 @@ def _kind(code: str, words: str) -> str | None:
 
 
 def _guilty(containers: Iterable[Shape]) -> Shape | None:
-    """The container to blame: one that says why, else one that ended badly, else one that ended at all."""
+    """The container to blame: one that says why, else one that ended badly, else one that ended at
+    all.
+    """
     ended = [one for one in containers if one.get("reason") or one.get("exitCode") is not None]
-    return max(ended, key=lambda one: (bool(one.get("reason")), one.get("exitCode") not in (None, 0)), default=None)
+    return max(
+        ended,
+        key=lambda one: (bool(one.get("reason")), one.get("exitCode") not in (None, 0)),
+        default=None,
+    )
 
 
 def _cause(kind: str, why: str, guilty: Shape | None) -> str:
@@ -91,7 +116,10 @@ def _cause(kind: str, why: str, guilty: Shape | None) -> str:
         how = "ended without an exit code" if code is None else f"exited with code {code}"
         return f"container {guilty['name']} {how}" + (f": {said}" if said else "")
     more = said if said and said not in why and why not in said else ""
-    return ": ".join(part for part in (said if why and why in said else why, more) if part) or "a task stopped without a reason"
+    return (
+        ": ".join(part for part in (said if why and why in said else why, more) if part)
+        or "a task stopped without a reason"
+    )
 
 
 def _line(text: object) -> str:
@@ -99,7 +127,9 @@ def _line(text: object) -> str:
 
 
 def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
-    """The failure that says that the deployment cannot succeed; None while it still may. `healthy`: a task of it serves."""
+    """The failure that says that the deployment cannot succeed; None while it still may. `healthy`:
+    a task of it serves.
+    """
     found = list(failures)
     for one in found:
         if one.sort in ("image", "secret", "configuration"):

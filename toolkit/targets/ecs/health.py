@@ -1,4 +1,6 @@
-"""How an app is now: its service, the last deployment, the tasks that failed, its image, what is behind its load balancers, its alarms."""
+"""How an app is now: its service, the last deployment, the tasks that failed, its image, what is
+behind its load balancers, its alarms.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +33,9 @@ SOON_S = 2.0
 _SET_BACK = ("deployment failed", "rolling back to")
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 _SLACK = timedelta(seconds=10)
-"""The deployment that a rollback begins may be this much younger than the event that tells of it."""
+"""The deployment that a rollback begins may be this much younger than the event that tells of
+it.
+"""
 _NO_PLACE = "unable to place a task"
 _STEADY = "has reached a steady state"
 
@@ -42,15 +46,21 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     signs.ask(
         tell,
         [
-            ("service", looking.service), ("tasks", looking.tasks), ("alarms", looking.alarms), ("image", looking.image),
-            ("targets", looking.targets), ("deployment", looking.deployment),
+            ("service", looking.service),
+            ("tasks", looking.tasks),
+            ("alarms", looking.alarms),
+            ("image", looking.image),
+            ("targets", looking.targets),
+            ("deployment", looking.deployment),
         ],
-    )  # fmt: skip
+    )
     return looking.live
 
 
 class _Looking:
-    """The questions, and what they have from each other. None for a service says that there is nothing more to tell of it."""
+    """The questions, and what they have from each other. None for a service says that there is
+    nothing more to tell of it.
+    """
 
     def __init__(self, job: Job, world: World) -> None:
         self.job, self.world, self.aws = job, world, world.aws(job.place)
@@ -73,14 +83,20 @@ class _Looking:
                 yield _gone(Missing(what="ECS service", name=self.settings.service, where=where))
                 return
             self._service.set_result(found if found["status"] == "ACTIVE" else None)
-        short = found["status"] == "ACTIVE" and not complete(found) and (not moving(found) or reading.stuck(found))
+        short = (
+            found["status"] == "ACTIVE"
+            and not complete(found)
+            and (not moving(found) or reading.stuck(found))
+        )
         yield standing(self.job, found, self._worst(found) if short else None)
 
     def tasks(self) -> Iterator[Sign]:
         """Which of its tasks have failed."""
         with _answered(self._stopped):
             try:
-                self._stopped.set_result(ecs.stopped(self.aws, self.settings.cluster, self.settings.service))
+                self._stopped.set_result(
+                    ecs.stopped(self.aws, self.settings.cluster, self.settings.service)
+                )
             except ToolkitError:
                 if self._service.result() is not None:  # without a service, that is what is told
                     raise
@@ -97,13 +113,23 @@ class _Looking:
         own = own_alarms(service)
         names = (*self.settings.alarms, *own)
         known = cloudwatch.named(self.aws, names) if names else {}
-        yield from alarms.told(self.settings.alarms, known, ringing, about(self.settings.cluster, self.settings.service, service), own)
+        yield from alarms.told(
+            self.settings.alarms,
+            known,
+            ringing,
+            about(self.settings.cluster, self.settings.service, service),
+            own,
+        )
 
     def image(self) -> Iterator[Sign]:
         """What runs, and whether its image is still there."""
         with _answered(self._definition):
             service = self._service.result()
-            arn = None if service is None else serving(service).get("taskDefinition") or service.get("taskDefinition")
+            arn = (
+                None
+                if service is None
+                else serving(service).get("taskDefinition") or service.get("taskDefinition")
+            )
             if service is None or arn is None:
                 return
             found = ecs.definition(self.aws, str(arn))
@@ -116,16 +142,28 @@ class _Looking:
         if serving(service):
             self.live = survey.live_from(found, self.settings, serving(service))
             if self.live.doubt:
-                yield Sign("version", "warning", "several images", cause=self.live.doubt, next=f"toolkit deploy-app {self.job.target}")
+                yield Sign(
+                    "version",
+                    "warning",
+                    "several images",
+                    cause=self.live.doubt,
+                    next=f"toolkit deploy-app {self.job.target}",
+                )
         names = (*moved, *definitions.left(found, moved, repository))
         for name in names:
-            yield from self._image(found, name, "image" if len(names) == 1 else f"image of {name}", name in moved)
+            yield from self._image(
+                found, name, "image" if len(names) == 1 else f"image of {name}", name in moved
+            )
 
     def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Sign]:
-        """Whether a container's image is still there, and which it is; nothing of one that is not in the target's repository."""
+        """Whether a container's image is still there, and which it is; nothing of one that is not
+        in the target's repository.
+        """
         image, wants = definitions.image_of(definition, name), ecr.named(self.settings.repository)
         theirs = ecr.registry_of(image)
-        elsewhere = theirs is not None and theirs[1] != self.aws.region_name and wants.region != theirs[1]
+        elsewhere = (
+            theirs is not None and theirs[1] != self.aws.region_name and wants.region != theirs[1]
+        )
         if elsewhere or definitions.repository_of(image).partition("/")[2] != wants.name:
             return
         wanted = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
@@ -133,9 +171,21 @@ class _Looking:
         try:
             condition = ecr.condition(survey.registry_of(self.job, self.world), asked, wanted)
         except Missing as problem:
-            yield Sign(what, "failing", "missing", cause=f"{problem}: a new task could not start", next=problem.hint)
+            yield Sign(
+                what,
+                "failing",
+                "missing",
+                cause=f"{problem}: a new task could not start",
+                next=problem.hint,
+            )
             return
-        yield kept(self.job, wanted, condition, what, "" if moved else f", left as it is: `container` is {self.settings.container}")
+        yield kept(
+            self.job,
+            wanted,
+            condition,
+            what,
+            "" if moved else f", left as it is: `container` is {self.settings.container}",
+        )
 
     def targets(self) -> Iterator[Sign]:
         """Whether its tasks answer."""
@@ -153,7 +203,9 @@ class _Looking:
             yield answering(what, names[0], int(service["desiredCount"]), targets, moving(service))
 
     def deployment(self) -> Iterator[Sign]:
-        """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's to tell."""
+        """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
+        to tell.
+        """
         service = self._service.result()
         now = reading.primary(service) if service is not None else {}
         if service is None or not now:
@@ -169,7 +221,9 @@ class _Looking:
         yield deployed(self.job, service, said, newest, failure, group)
 
     def _newest(self, service: Shape) -> Shape | None:
-        """The newest service deployment; None if nobody can tell. What ECS calls the current one may be the one before."""
+        """The newest service deployment; None if nobody can tell. What ECS calls the current one
+        may be the one before.
+        """
         current = service.get("currentServiceDeployment")
         found = ecs.deployment(self.aws, str(current)) if current else None
         if found is not None and found.get("status") != "SUCCESSFUL":
@@ -189,7 +243,9 @@ class _Looking:
         return failures.worst(
             one
             for one, task in found
-            if one is not None and one.sort != "transient" and (since is None or _at(task, "createdAt", since) >= since)
+            if one is not None
+            and one.sort != "transient"
+            and (since is None or _at(task, "createdAt", since) >= since)
         )
 
     def _group(self, failure: Failure | None) -> str | None:
@@ -235,7 +291,13 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
     settings: Settings = job.settings
     if service["status"] != "ACTIVE":
         cause = f"service {settings.service} is {service['status']}: it is being deleted"
-        return Sign("service", "failing", str(service["status"]), cause=cause, next="wait for it, then create it again")
+        return Sign(
+            "service",
+            "failing",
+            str(service["status"]),
+            cause=cause,
+            next="wait for it, then create it again",
+        )
     desired, running = int(service.get("desiredCount", 0)), int(service.get("runningCount", 0))
     detail = f"{min(running, desired)} of {desired} tasks running"
     if desired < settings.min_tasks:
@@ -245,19 +307,29 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
     if running >= desired:
         return Sign("service", "ok", detail)
     if moving(service) and not reading.stuck(service):
-        return Sign("service", "warning", detail, cause="a deployment is in progress", next=_wait(job))
-    return Sign("service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job))
+        return Sign(
+            "service", "warning", detail, cause="a deployment is in progress", next=_wait(job)
+        )
+    return Sign(
+        "service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job)
+    )
 
 
 def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Sign:
-    """The sign of a service that somebody, or something, has scaled to fewer tasks than it may have."""
+    """The sign of a service that somebody, or something, has scaled to fewer tasks than it may
+    have.
+    """
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
     fix = reading.scaling(service, settings.cluster, settings.service, settings.min_tasks)
-    return Sign("service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix)
+    return Sign(
+        "service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix
+    )
 
 
 def short_of_tasks(service: Shape, failure: Failure | None) -> str:
-    """Why a service runs too few: no task can tell that there was no place for it, and of all else a task tells most."""
+    """Why a service runs too few: no task can tell that there was no place for it, and of all else
+    a task tells most.
+    """
     event = trouble(service)
     if failure is not None and _NO_PLACE not in event:
         return failure.cause
@@ -294,8 +366,14 @@ def moving(service: Shape) -> bool:
 
 
 def serving(service: Shape) -> Shape:
-    """The deployment whose tasks serve, or the task set, where another program deploys; empty if nothing runs."""
-    sets = [one for one in service.get("taskSets") or () if one.get("status") == "PRIMARY" and one.get("runningCount")]
+    """The deployment whose tasks serve, or the task set, where another program deploys; empty if
+    nothing runs.
+    """
+    sets = [
+        one
+        for one in service.get("taskSets") or ()
+        if one.get("status") == "PRIMARY" and one.get("runningCount")
+    ]
     return reading.serving(service) or next(iter(sets), {})
 
 
@@ -303,25 +381,37 @@ def serving(service: Shape) -> Shape:
 
 
 def set_back(service: Shape) -> Shape | None:
-    """The event that a deployment failed or was taken back, if none was begun since. A service that is whole shows it nowhere else."""
+    """The event that a deployment failed or was taken back, if none was begun since. A service that
+    is whole shows it nowhere else.
+    """
     began = _moment(reading.primary(service).get("createdAt"))
     for event in service.get("events") or ():
         if any(words in str(event.get("message", "")) for words in _SET_BACK):
             when = _moment(event.get("createdAt"))
-            return None if when is not None and began is not None and began - when > _SLACK else dict(event)
+            return (
+                None
+                if when is not None and began is not None and began - when > _SLACK
+                else dict(event)
+            )
     return None
 
 
 def outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
-    """Whether ECS shows one that was complete before the last one was begun: the last one cannot be seen then."""
+    """Whether ECS shows one that was complete before the last one was begun: the last one cannot be
+    seen then.
+    """
     if newest.get("status") != "SUCCESSFUL":
         return False
     began, back = _moment(newest.get("createdAt")), _moment((event or {}).get("createdAt"))
-    return reading.primary(service).get("rolloutState") not in (None, "COMPLETED") or bool(began and back and began < back)
+    return reading.primary(service).get("rolloutState") not in (None, "COMPLETED") or bool(
+        began and back and began < back
+    )
 
 
 def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: str) -> Reading:
-    """What became of the last deployment: by itself, else by the service and the event that it was taken back."""
+    """What became of the last deployment: by itself, else by the service and the event that it was
+    taken back.
+    """
     now = reading.primary(service)
     sought = Sought(str(now.get("taskDefinition", "")), now.get("id"))
     if newest is not None:
@@ -331,37 +421,95 @@ def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: s
         said = Reading("complete")  # what has ended since is no part of it
     if event is None or said.state not in ("complete", "running"):
         return said
-    return Reading("reverted" if said.state == "complete" else "reverting", said.phase, _words(event))
+    return Reading(
+        "reverted" if said.state == "complete" else "reverting", said.phase, _words(event)
+    )
 
 
-def deployed(job: Job, service: Shape, said: Reading, newest: Shape | None, failure: Failure | None, group: str | None) -> Sign:
-    """The sign of the last deployment. `failure` is of a task that it has started; `group` is where that one's log is."""
+def deployed(
+    job: Job,
+    service: Shape,
+    said: Reading,
+    newest: Shape | None,
+    failure: Failure | None,
+    group: str | None,
+) -> Sign:
+    """The sign of the last deployment. `failure` is of a task that it has started; `group` is where
+    that one's log is.
+    """
     now = reading.primary(service)
     began = _moment((newest or now).get("createdAt"))
-    ended = _moment((newest or {}).get("finishedAt")) or _moment((newest or now).get("updatedAt")) or began
+    ended = (
+        _moment((newest or {}).get("finishedAt"))
+        or _moment((newest or now).get("updatedAt"))
+        or began
+    )
     since = _iso(began)
     if said.state == "complete":
-        return Sign("deployment", "ok", f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed", since)
+        return Sign(
+            "deployment",
+            "ok",
+            f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed",
+            since,
+        )
     why = failure.cause if failure is not None and not _by_an_alarm(newest) else said.cause
     if said.state == "running":
         if reading.stuck(service):
-            cause = f"its tasks fail: {failure.cause}" if failure is not None else "its tasks fail, and none runs"
-            return Sign("deployment", "failing", said.phase, since, cause, mend(job, failure, group))
+            cause = (
+                f"its tasks fail: {failure.cause}"
+                if failure is not None
+                else "its tasks fail, and none runs"
+            )
+            return Sign(
+                "deployment", "failing", said.phase, since, cause, mend(job, failure, group)
+            )
         when = f" since {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
-        return Sign("deployment", "warning", said.phase, since, f"a deployment is in progress{when}", said.next or _wait(job))
+        return Sign(
+            "deployment",
+            "warning",
+            said.phase,
+            since,
+            f"a deployment is in progress{when}",
+            said.next or _wait(job),
+        )
     again = f"toolkit deploy-app {job.target}"
     if said.state == "reverting":
-        return Sign("deployment", "warning", "rolling back", since, _because("the last deployment is being rolled back", why), _wait(job))
+        return Sign(
+            "deployment",
+            "warning",
+            "rolling back",
+            since,
+            _because("the last deployment is being rolled back", why),
+            _wait(job),
+        )
     if said.state == "reverted":
-        return Sign("deployment", "warning", "rolled back", _iso(ended), _because("the last deployment was rolled back", why), again)
+        return Sign(
+            "deployment",
+            "warning",
+            "rolled back",
+            _iso(ended),
+            _because("the last deployment was rolled back", why),
+            again,
+        )
     if said.state == "stopped":
-        return Sign("deployment", "failing", "stopped", _iso(ended), _because("the last deployment was stopped", why), again)
+        return Sign(
+            "deployment",
+            "failing",
+            "stopped",
+            _iso(ended),
+            _because("the last deployment was stopped", why),
+            again,
+        )
     cause = _because("the last deployment failed", why)
-    return Sign("deployment", "failing", said.state, _iso(ended), cause, f"toolkit rollback {job.target}")
+    return Sign(
+        "deployment", "failing", said.state, _iso(ended), cause, f"toolkit rollback {job.target}"
+    )
 
 
 def _by_an_alarm(newest: Shape | None) -> bool:
-    """Whether it was an alarm that took it back. Else, also where a person did, its tasks tell most."""
+    """Whether it was an alarm that took it back. Else, also where a person did, its tasks tell
+    most.
+    """
     return bool(((newest or {}).get("alarms") or {}).get("triggeredAlarmNames"))
 
 
@@ -373,14 +521,20 @@ def _because(what: str, why: str) -> str:
 
 
 def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, Shape]]:
-    """The tasks that failed since the last deployment was begun: what it has replaced, or mended, is over."""
+    """The tasks that failed since the last deployment was begun: what it has replaced, or mended,
+    is over.
+    """
     now = reading.primary(service)
     began = _moment(now.get("createdAt"))
     found: list[tuple[Failure, Shape]] = []
     for task in stopped:
         if began is not None and _at(task, "stoppedAt", began) < began:
             continue
-        if began is not None and _at(task, "createdAt", began) < began and task.get("taskDefinitionArn") != now.get("taskDefinition"):
+        if (
+            began is not None
+            and _at(task, "createdAt", began) < began
+            and task.get("taskDefinitionArn") != now.get("taskDefinition")
+        ):
             continue
         failure = failures.failure(task)
         if failure is not None:
@@ -388,24 +542,42 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
     return found
 
 
-def failing(job: Job, service: Shape, found: Sequence[tuple[Failure, Shape]], group: str | None) -> Sign:
-    """The sign of the tasks that failed in the last hour. That one was interrupted, and is replaced, is no trouble."""
+def failing(
+    job: Job, service: Shape, found: Sequence[tuple[Failure, Shape]], group: str | None
+) -> Sign:
+    """The sign of the tasks that failed in the last hour. That one was interrupted, and is
+    replaced, is no trouble.
+    """
     worst = failures.worst(one for one, _ in found)
     if worst is None:
         return Sign("tasks", "ok", "no task failed in the last hour")
     whole = complete(service)
     if worst.sort == "transient" and whole:
-        return Sign("tasks", "ok", f"{_tasks(len(found))} interrupted in the last hour and replaced")
-    first = min((when for _, task in found if (when := _moment(task.get("stoppedAt"))) is not None), default=None)
+        return Sign(
+            "tasks", "ok", f"{_tasks(len(found))} interrupted in the last hour and replaced"
+        )
+    first = min(
+        (when for _, task in found if (when := _moment(task.get("stoppedAt"))) is not None),
+        default=None,
+    )
     detail = f"{_tasks(len(found))} failed in the last hour"
-    return Sign("tasks", "warning" if whole else "failing", detail, _iso(first), worst.cause, mend(job, worst, group))
+    return Sign(
+        "tasks",
+        "warning" if whole else "failing",
+        detail,
+        _iso(first),
+        worst.cause,
+        mend(job, worst, group),
+    )
 
 
 def mend(job: Job, failure: Failure | None, group: str | None) -> str:
     """What to do about tasks that fail; `group` is the log group of the one that tells most."""
     again = f"toolkit deploy-app {job.target}"
     if failure is not None and failure.sort == "image":
-        return f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
     if failure is not None and failure.sort == "secret":
         return f"create the secret, or let the task's execution role read it, then `{again}`"
     return f"aws logs tail {group} --since 1h" if group else _ask(job)
@@ -422,14 +594,24 @@ def kept(job: Job, wanted: str, condition: str | None, what: str = "image", more
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
         return Sign(what, "ok", f"{_brief(wanted)} is in ECR{more}")
-    state, where = ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
+    state, where = (
+        ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
+    )
     cause = f"its image is {where} in ECR: a new task could not start"
-    return Sign(what, "failing", f"{_brief(wanted)} is {state}", cause=cause, next=f"toolkit deploy-app {job.target}")
+    return Sign(
+        what,
+        "failing",
+        f"{_brief(wanted)} is {state}",
+        cause=cause,
+        next=f"toolkit deploy-app {job.target}",
+    )
 
 
 def undefined(job: Job, arn: str) -> Sign:
     """The task definition of what runs was deleted."""
-    cause = f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
+    cause = (
+        f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
+    )
     return Sign("image", "failing", "missing", cause=cause, next=f"toolkit deploy-app {job.target}")
 
 
@@ -441,25 +623,33 @@ def _brief(wanted: str) -> str:
 
 
 def groups(service: Shape) -> list[tuple[str, ...]]:
-    """The ARNs of its target groups: with blue/green two in one, of which now one and now the other has the tasks."""
+    """The ARNs of its target groups: with blue/green two in one, of which now one and now the other
+    has the tasks.
+    """
     found: dict[tuple[str, ...], None] = {}
     for one in serving(service).get("loadBalancers") or service.get("loadBalancers") or ():
         other = (one.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
-        names = tuple(dict.fromkeys(str(name) for name in (one.get("targetGroupArn"), other) if name))
+        names = tuple(
+            dict.fromkeys(str(name) for name in (one.get("targetGroupArn"), other) if name)
+        )
         if names:
             found[names] = None
     return list(found)
 
 
 def answering(what: str, group: str, desired: int, targets: Sequence[Health], busy: bool) -> Sign:
-    """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in progress."""
+    """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in
+    progress.
+    """
     healthy = [one for one in targets if one.answers]
     others = [one for one in targets if not one.answers and one.state != "draining"]
     detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
     if len(healthy) >= desired:
         return Sign(what, "ok", detail)
     reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") or one.state for one in others)
-    cause = "; ".join(reasons) or ("no target is registered" if not healthy else "the other tasks are not registered")
+    cause = "; ".join(reasons) or (
+        "no target is registered" if not healthy else "the other tasks are not registered"
+    )
     soon = busy and bool(others) and all(one.state == "initial" for one in others)
     command = f"aws elbv2 describe-target-health --target-group-arn {group}"
     return Sign(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
@@ -482,16 +672,24 @@ def own_alarms(service: Shape) -> tuple[str, ...]:
 def about(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
     """Whether an alarm is about this service, or about a target group of its."""
     wanted = [{"ClusterName": cluster, "ServiceName": name}]
-    wanted += [{"TargetGroup": one.rpartition(":")[2]} for names in groups(service) for one in names]
+    wanted += [
+        {"TargetGroup": one.rpartition(":")[2]} for names in groups(service) for one in names
+    ]
     return lambda alarm: any(alarm.about(dimensions) for dimensions in wanted)
 
 
 def _ask(job: Job) -> str:
-    return f"aws ecs describe-services --cluster {job.settings.cluster} --services {job.settings.service}"
+    return (
+        f"aws ecs describe-services --cluster {job.settings.cluster} --services"
+        f" {job.settings.service}"
+    )
 
 
 def _wait(job: Job) -> str:
-    return f"aws ecs wait services-stable --cluster {job.settings.cluster} --services {job.settings.service}"
+    return (
+        f"aws ecs wait services-stable --cluster {job.settings.cluster} --services"
+        f" {job.settings.service}"
+    )
 
 
 def _moment(found: Any) -> datetime | None:

@@ -1,4 +1,6 @@
-"""The IAM statements that a deploy needs: a service, a repository, and no more where IAM can tell them apart."""
+"""The IAM statements that a deploy needs: a service, a repository, and no more where IAM can tell
+them apart.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,21 @@ if TYPE_CHECKING:
 
 _READ_IMAGES = ("ecr:DescribeRepositories", "ecr:DescribeImages")
 _MAKE = (
-    "ecr:CreateRepository", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource", "ecr:PutLifecyclePolicy", "ecr:TagResource",
-)  # fmt: skip
+    "ecr:CreateRepository",
+    "ecr:GetLifecyclePolicy",
+    "ecr:ListTagsForResource",
+    "ecr:PutLifecyclePolicy",
+    "ecr:TagResource",
+)
 _PUSH = (
-    "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
-    "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
-)  # fmt: skip
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+)
 
 
 def arn(place: Place, service: str, resource: str) -> str:
@@ -29,11 +40,15 @@ def arn(place: Place, service: str, resource: str) -> str:
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
-    """For one target in one place. Pure: names of roles and log groups, which only the task definition knows, stay open."""
+    """For one target in one place. Pure: names of roles and log groups, which only the task
+    definition knows, stay open.
+    """
     settings: Settings = job.settings
     place, cluster, service = job.place, settings.cluster, settings.service
     wanted = ecr.named(settings.repository)
-    registry = replace(place, account=wanted.account or place.account, region=wanted.region or place.region)
+    registry = replace(
+        place, account=wanted.account or place.account, region=wanted.region or place.region
+    )
     repository = arn(registry, "ecr", f"repository/{wanted.name}")
     own = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(place, "ecs", f"cluster/{cluster}")}}
@@ -41,36 +56,73 @@ def statements(job: Job) -> tuple[Statement, ...]:
         Statement("see which images there are", _READ_IMAGES, (repository,)),
         Statement(
             "see the service, move it, and follow its deployments",
-            ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"), (arn(place, "ecs", f"service/{own}"),),
+            ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"),
+            (arn(place, "ecs", f"service/{own}"),),
         ),
         Statement(
             "follow a deployment, and stop one that cannot succeed",
-            ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"), (arn(place, "ecs", f"service-deployment/{own}/*"),),
+            ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
+            (arn(place, "ecs", f"service-deployment/{own}/*"),),
         ),
-        Statement("see what a deployment deploys", ("ecs:DescribeServiceRevisions",), (arn(place, "ecs", f"service-revision/{own}/*"),)),
-        Statement("find the tasks of the service; AWS knows no narrower resource", ("ecs:ListTasks",), ("*",), in_cluster),
-        Statement("see why tasks stopped", ("ecs:DescribeTasks",), (arn(place, "ecs", f"task/{cluster}/*"),)),
+        Statement(
+            "see what a deployment deploys",
+            ("ecs:DescribeServiceRevisions",),
+            (arn(place, "ecs", f"service-revision/{own}/*"),),
+        ),
+        Statement(
+            "find the tasks of the service; AWS knows no narrower resource",
+            ("ecs:ListTasks",),
+            ("*",),
+            in_cluster,
+        ),
+        Statement(
+            "see why tasks stopped",
+            ("ecs:DescribeTasks",),
+            (arn(place, "ecs", f"task/{cluster}/*"),),
+        ),
         Statement(
             "copy the task definition; AWS knows no narrower resource",
             ("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
         ),
         Statement(
-            "tag the task definition with what it deploys", ("ecs:TagResource",), (arn(place, "ecs", "task-definition/*:*"),),
+            "tag the task definition with what it deploys",
+            ("ecs:TagResource",),
+            (arn(place, "ecs", "task-definition/*:*"),),
             {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
         ),
         Statement(
-            f"hand the task's roles on to ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
-            ("iam:PassRole",), tuple(arn(place, "iam", f"role/{role}") for role in settings.roles or ("*",)),
+            "hand the task's roles on to"
+            f" ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
+            ("iam:PassRole",),
+            tuple(arn(place, "iam", f"role/{role}") for role in settings.roles or ("*",)),
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
-        Statement("see whether new tasks answer; AWS knows no narrower resource", ("elasticloadbalancing:DescribeTargetHealth",)),
-        Statement("show the last lines of a task that failed", ("logs:GetLogEvents",), (arn(place, "logs", "log-group:*:log-stream:*"),)),
+        Statement(
+            "see whether new tasks answer; AWS knows no narrower resource",
+            ("elasticloadbalancing:DescribeTargetHealth",),
+        ),
+        Statement(
+            "show the last lines of a task that failed",
+            ("logs:GetLogEvents",),
+            (arn(place, "logs", "log-group:*:log-stream:*"),),
+        ),
         alarms.STATEMENT,
-    ]  # fmt: skip
+    ]
     if settings.build is not None:
         found[1:1] = [
-            Statement("sign in to the registry; AWS knows no narrower resource", ("ecr:GetAuthorizationToken",)),
+            Statement(
+                "sign in to the registry; AWS knows no narrower resource",
+                ("ecr:GetAuthorizationToken",),
+            ),
             Statement("push the image", _PUSH, (repository,)),
-            *([] if wanted.account else [Statement("make the repository where it is not there (--create)", _MAKE, (repository,))]),
+            *(
+                []
+                if wanted.account
+                else [
+                    Statement(
+                        "make the repository where it is not there (--create)", _MAKE, (repository,)
+                    )
+                ]
+            ),
         ]
     return tuple(found)

@@ -1,4 +1,6 @@
-"""Who put there what a service runs: toolkit, as it is recorded, a stack, or somebody else; and what they changed. Pure."""
+"""Who put there what a service runs: toolkit, as it is recorded, a stack, or somebody else; and
+what they changed. Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -25,7 +27,9 @@ class Origin(StrEnum):
     EARLIER = "earlier"
     """A deploy before the newest good one put it there: somebody has moved the service back."""
     LATER = "later"
-    """A deploy after the newest good one put it there, or a run of toolkit that is recorded elsewhere."""
+    """A deploy after the newest good one put it there, or a run of toolkit that is recorded
+    elsewhere.
+    """
     STACK = "stack"
     """A CloudFormation stack put it there: it says how the tasks run, and toolkit which image."""
     FOREIGN = "foreign"
@@ -39,7 +43,9 @@ GIVING_WAY = (Origin.EARLIER, Origin.FOREIGN, Origin.UNKNOWN)
 
 
 def origin(running: Shape, recorded: Recorded | None) -> Origin:
-    """Whose a task definition is. By its ARN, whose content nobody can change, or by what it says: a mere copy is as good."""
+    """Whose a task definition is. By its ARN, whose content nobody can change, or by what it says:
+    a mere copy is as good.
+    """
     if recorded is None:
         return Origin.UNRECORDED
     content = definitions.digest(running)
@@ -60,11 +66,15 @@ def origin(running: Shape, recorded: Recorded | None) -> Origin:
 
 def of_a_stack(definition: Shape) -> bool:
     """Whether CloudFormation registered it: nobody else can write tags that begin with `aws:`."""
-    return _STACK_TAG in definition["tags"] or str(definition.get("registeredBy", "")).endswith(_STACK_SESSION)
+    return _STACK_TAG in definition["tags"] or str(definition.get("registeredBy", "")).endswith(
+        _STACK_SESSION
+    )
 
 
 def changes(before: Shape, after: Shape) -> list[str]:
-    """What differs between two task definitions, in words. Of variables only the names are told, never a value."""
+    """What differs between two task definitions, in words. Of variables only the names are told,
+    never a value.
+    """
     told: list[str] = []
     old, new = _by_name(before), _by_name(after)
     several = len(old | new) > 1
@@ -75,16 +85,26 @@ def changes(before: Shape, after: Shape) -> list[str]:
             start = f"container {name}: " if several else ""
             told += [f"{start}{words}" for words in _of_container(old[name], new[name])]
     outer_old, outer_new = _outer(before), _outer(after)
-    different = sorted(key for key in outer_old.keys() | outer_new.keys() if outer_old.get(key) != outer_new.get(key))
+    different = sorted(
+        key
+        for key in outer_old.keys() | outer_new.keys()
+        if outer_old.get(key) != outer_new.get(key)
+    )
     return told + _names("", different, "changed")
 
 
 def _by_name(definition: Shape) -> dict[str, Shape]:
-    return {str(one["name"]): one for one in definitions.content(definition)["containerDefinitions"]}
+    return {
+        str(one["name"]): one for one in definitions.content(definition)["containerDefinitions"]
+    }
 
 
 def _outer(definition: Shape) -> dict[str, Any]:
-    return {key: value for key, value in definitions.content(definition).items() if key != "containerDefinitions"}
+    return {
+        key: value
+        for key, value in definitions.content(definition).items()
+        if key != "containerDefinitions"
+    }
 
 
 def _of_container(old: Shape, new: Shape) -> list[str]:
@@ -94,9 +114,15 @@ def _of_container(old: Shape, new: Shape) -> list[str]:
         theirs = {one["name"]: one for one in definitions.named(new.get(key))}
         told += _names(noun, [name for name in theirs if name not in mine], "added")
         told += _names(noun, [name for name in mine if name not in theirs], "removed")
-        told += _names(noun, [name for name in mine if name in theirs and mine[name] != theirs[name]], "changed")
+        told += _names(
+            noun,
+            [name for name in mine if name in theirs and mine[name] != theirs[name]],
+            "changed",
+        )
     others = (old.keys() | new.keys()) - set(_VARIABLES)
-    return told + _names("", sorted(key for key in others if old.get(key) != new.get(key)), "changed")
+    return told + _names(
+        "", sorted(key for key in others if old.get(key) != new.get(key)), "changed"
+    )
 
 
 def _names(noun: str, names: Sequence[str], verb: str) -> list[str]:

@@ -1,4 +1,6 @@
-"""What ECS says of a deployment, in our words, by the service deployment, and where there is none by `deployments` of the service."""
+"""What ECS says of a deployment, in our words, by the service deployment, and where there is none
+by `deployments` of the service.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +27,9 @@ _STAGES = {
 
 
 class Reading(Struct, frozen=True):
-    """`state` is unseen, running, complete, reverting, reverted, failed, stopped or superseded. `failed` counts tasks."""
+    """`state` is unseen, running, complete, reverting, reverted, failed, stopped or superseded.
+    `failed` counts tasks.
+    """
 
     state: str
     phase: str = ""
@@ -35,7 +39,9 @@ class Reading(Struct, frozen=True):
 
 
 class Sought(Struct, frozen=True):
-    """What tells a deployment of ours from others: its task definition, its id if that is known, and what was there before it."""
+    """What tells a deployment of ours from others: its task definition, its id if that is known,
+    and what was there before it.
+    """
 
     definition: str
     id: str | None = None
@@ -45,11 +51,15 @@ class Sought(Struct, frozen=True):
 
 def primary(service: Shape) -> Shape:
     """The deployment that a service moves to, or has moved to; empty if there is none."""
-    return next((one for one in service.get("deployments") or () if one.get("status") == "PRIMARY"), {})
+    return next(
+        (one for one in service.get("deployments") or () if one.get("status") == "PRIMARY"), {}
+    )
 
 
 def own(service: Shape, sought: Sought) -> Shape | None:
-    """Our deployment among those of the service. A definition that was live before tells nothing without an id."""
+    """Our deployment among those of the service. A definition that was live before tells nothing
+    without an id.
+    """
     for one in service.get("deployments") or ():
         if sought.id is not None:
             if one["id"] == sought.id:
@@ -63,14 +73,22 @@ def steady(service: Shape) -> bool:
     """Whether the last deployment of a service is complete and runs as many tasks as it should."""
     one = primary(service)
     complete = one.get("rolloutState") in (None, "COMPLETED")
-    return complete and one.get("runningCount", 0) >= one.get("desiredCount", 0) and not _others_run(service, one)
+    return (
+        complete
+        and one.get("runningCount", 0) >= one.get("desiredCount", 0)
+        and not _others_run(service, one)
+    )
 
 
 def _others_run(service: Shape, one: Shape) -> bool:
     """Old tasks still run. Where `rolloutState` is told, ECS decides whether that matters."""
     if one.get("rolloutState") is not None:
         return False
-    return any(other.get("runningCount", 0) for other in service.get("deployments") or () if other["id"] != one.get("id"))
+    return any(
+        other.get("runningCount", 0)
+        for other in service.get("deployments") or ()
+        if other["id"] != one.get("id")
+    )
 
 
 def stuck(service: Shape) -> bool:
@@ -87,22 +105,34 @@ def by_service(service: Shape, sought: Sought) -> Reading:
         return _as_primary(service, mine, failed)
     if mine is None and now.get("id") in (None, sought.before):
         return Reading("unseen", "ECS does not show the deployment yet")
-    return _left(service, sought, "" if mine is None else str(mine.get("rolloutStateReason") or ""), failed)
+    return _left(
+        service, sought, "" if mine is None else str(mine.get("rolloutStateReason") or ""), failed
+    )
 
 
 def _left(service: Shape, sought: Sought, cause: str, failed: int) -> Reading:
     """The service moves elsewhere: back to what it was on, or to what somebody else wants."""
     now = primary(service)
     if now.get("taskDefinition") != sought.previous:
-        return Reading("superseded", cause=f"another deployment replaced it: {_revision(now.get('taskDefinition', ''))}", failed=failed)
+        return Reading(
+            "superseded",
+            cause=f"another deployment replaced it: {_revision(now.get('taskDefinition', ''))}",
+            failed=failed,
+        )
     if now.get("rolloutState") == "IN_PROGRESS":
-        return Reading("reverting", f"rolling back to {_revision(now['taskDefinition'])}", cause, failed=failed)
+        return Reading(
+            "reverting", f"rolling back to {_revision(now['taskDefinition'])}", cause, failed=failed
+        )
     return Reading("reverted", cause=cause, failed=failed)
 
 
 def _as_primary(service: Shape, mine: Shape, failed: int) -> Reading:
     if mine.get("rolloutState") == "FAILED":
-        return Reading("failed", cause=str(mine.get("rolloutStateReason") or "ECS gave the deployment up"), failed=failed)
+        return Reading(
+            "failed",
+            cause=str(mine.get("rolloutStateReason") or "ECS gave the deployment up"),
+            failed=failed,
+        )
     if steady(service):
         return Reading("complete", failed=failed)
     return Reading("running", counted(mine), failed=failed)
@@ -115,22 +145,39 @@ def counted(mine: Shape) -> str:
 
 
 def by_deployment(found: Shape, service: Shape, sought: Sought, target: str) -> Reading:
-    """What a service deployment, which is ours, says. `target` is the name that a person rolls back by."""
+    """What a service deployment, which is ours, says. `target` is the name that a person rolls back
+    by.
+    """
     mine = own(service, sought)
-    failed = max(int((found.get("deploymentCircuitBreaker") or {}).get("failureCount") or 0), int((mine or {}).get("failedTasks", 0)))
+    failed = max(
+        int((found.get("deploymentCircuitBreaker") or {}).get("failureCount") or 0),
+        int((mine or {}).get("failedTasks", 0)),
+    )
     status = str(found.get("status", ""))
     why = _why(found)
     elsewhere = primary(service).get("taskDefinition") not in (None, sought.definition)
     if status == "SUCCESSFUL":
-        return _left(service, sought, "it was complete, and then taken back", failed) if elsewhere else Reading("complete", failed=failed)
+        return (
+            _left(service, sought, "it was complete, and then taken back", failed)
+            if elsewhere
+            else Reading("complete", failed=failed)
+        )
     if status in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
         return Reading("reverting", "rolling back", why, failed=failed)
     if status == "ROLLBACK_SUCCESSFUL":
         return Reading("reverted", cause=why, failed=failed)
     if status == "ROLLBACK_FAILED":
-        return Reading("failed", cause=f"ECS could not roll back: {why or 'it does not say why'}", failed=failed)
+        return Reading(
+            "failed",
+            cause=f"ECS could not roll back: {why or 'it does not say why'}",
+            failed=failed,
+        )
     if status == "STOPPED":
-        return _left(service, sought, why, failed) if elsewhere else Reading("stopped", cause=why or "somebody stopped it", failed=failed)
+        return (
+            _left(service, sought, why, failed)
+            if elsewhere
+            else Reading("stopped", cause=why or "somebody stopped it", failed=failed)
+        )
     if status == "STOP_REQUESTED":
         return Reading("running", "being stopped", why, failed=failed)
     pause = _pause(found, target)
@@ -150,11 +197,21 @@ def _pause(found: Shape, target: str) -> Reading | None:
     for hook in found.get("lifecycleHookDetails") or ():
         if hook.get("targetType") == "PAUSE" and hook.get("status") == "AWAITING_ACTION":
             ends = hook.get("expiresAt")
-            until = f" until {_clock(ends)}, then ECS will {str(hook.get('timeoutAction') or 'ROLLBACK').lower()}" if ends else ""
-            command = (
-                f"aws ecs continue-service-deployment --service-deployment-arn {found['serviceDeploymentArn']} --hook-id {hook['hookId']}"
+            until = (
+                f" until {_clock(ends)}, then ECS will"
+                f" {str(hook.get('timeoutAction') or 'ROLLBACK').lower()}"
+                if ends
+                else ""
             )
-            return Reading("running", f"waits for approval{until}", next=f"{command} --action CONTINUE, or `toolkit rollback {target}`")
+            command = (
+                "aws ecs continue-service-deployment --service-deployment-arn"
+                f" {found['serviceDeploymentArn']} --hook-id {hook['hookId']}"
+            )
+            return Reading(
+                "running",
+                f"waits for approval{until}",
+                next=f"{command} --action CONTINUE, or `toolkit rollback {target}`",
+            )
     return None
 
 
@@ -166,7 +223,10 @@ def _stage(found: Shape, mine: Shape | None) -> str:
     configured = found.get("deploymentConfiguration") or {}
     strategy = STRATEGIES.get(str(configured.get("strategy", "")))
     wanted = found.get("targetServiceRevision") or {}
-    count = mine or {"runningCount": wanted.get("runningTaskCount", 0), "desiredCount": wanted.get("requestedTaskCount", 0)}
+    count = mine or {
+        "runningCount": wanted.get("runningTaskCount", 0),
+        "desiredCount": wanted.get("requestedTaskCount", 0),
+    }
     words = [counted(count)]
     stage = str(found.get("lifecycleStage") or "")
     if strategy and stage:
@@ -176,16 +236,27 @@ def _stage(found: Shape, mine: Shape | None) -> str:
         weight = wanted.get("requestedProductionTrafficWeight")
         words += [f"{weight:g} % of the traffic"] if weight is not None else []
     breaker = found.get("deploymentCircuitBreaker") or {}
-    if breaker.get("failureCount") and breaker.get("threshold") and breaker.get("status") != "DISABLED":
-        words.append(f"the circuit breaker counts {breaker['failureCount']} of {breaker['threshold']} failures")
+    if (
+        breaker.get("failureCount")
+        and breaker.get("threshold")
+        and breaker.get("status") != "DISABLED"
+    ):
+        words.append(
+            f"the circuit breaker counts {breaker['failureCount']} of {breaker['threshold']}"
+            " failures"
+        )
     return ", ".join(words)
 
 
 def serving(service: Shape) -> Shape:
-    """The deployment whose tasks serve: the last complete one, while the next is not; empty if nothing runs."""
+    """The deployment whose tasks serve: the last complete one, while the next is not; empty if
+    nothing runs.
+    """
     running = [one for one in service.get("deployments") or () if one.get("runningCount", 0)]
     complete = [one for one in running if one.get("rolloutState") in (None, "COMPLETED")]
-    return next(iter(sorted(complete or running, key=lambda one: one.get("status") != "PRIMARY")), {})
+    return next(
+        iter(sorted(complete or running, key=lambda one: one.get("status") != "PRIMARY")), {}
+    )
 
 
 def _revision(arn: str) -> str:

@@ -1,4 +1,6 @@
-"""The calls that change something, each once: what was done before with the job's token is found and not done again."""
+"""The calls that change something, each once: what was done before with the job's token is found
+and not done again.
+"""
 
 import hashlib
 import json
@@ -34,7 +36,9 @@ HANDFUL = 5
 BACKOFF_S = (1, 2, 4, 8)
 """How long to wait before a call is repeated that AWS has turned away for being one too many."""
 LOOK_AGAIN_S = 10
-"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has accepted."""
+"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has
+accepted.
+"""
 BETWEEN_LOOKS_S = 3
 
 
@@ -50,18 +54,26 @@ def apply(job: Job, world: World, report: Report) -> None:
     if ground.absent or job.wishes.get("create"):
         ground = _with_repository(job, world, ground, report)
     digest = ground.digest or _built(job, world, ground, report)
-    report.keep(digest=digest, container=ground.container, containers=survey.moved(job, ground, digest))
+    report.keep(
+        digest=digest, container=ground.container, containers=survey.moved(job, ground, digest)
+    )
     ground = _free(job, world, ground, report, digest)
     way = _way(job, aws, ground, digest)
     for line in survey.about_what_runs(job, ground, way):
-        report.tell(f"warning: {line}")  # it may have come since somebody agreed, and is not undone without a word
+        report.tell(
+            f"warning: {line}"
+        )  # it may have come since somebody agreed, and is not undone without a word
     if way.act == "unchanged":
         report.keep(task_definition=ground.service["taskDefinition"], unchanged=True)
         return
     if way.act == "attach":
         _keep_joined(report, ground)
         return
-    arn = ground.base["taskDefinitionArn"] if way.act == "reuse" else _registered(job, aws, ground, way.request, report)
+    arn = (
+        ground.base["taskDefinitionArn"]
+        if way.act == "reuse"
+        else _registered(job, aws, ground, way.request, report)
+    )
     report.keep(task_definition=arn)
     _moved(job, aws, arn, report)
 
@@ -75,22 +87,30 @@ def _stamp(when: datetime | None) -> str | None:
 
 
 def _adopted(job: Job, report: Report, ground: Ground) -> bool:
-    """Whether the service is on our task definition already: the call was made before, and its answer was lost."""
+    """Whether the service is on our task definition already: the call was made before, and its
+    answer was lost.
+    """
     primary = reading.primary(ground.service)
     ours = definitions.mark(ground.running, "token") == job.token
     if not ours and report.receipt.get("before"):
         moved = primary.get("id") != report.receipt["before"]
         ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
     if ours:
-        containers = definitions.containers(ground.running, job.settings.container, ecr.named(job.settings.repository))
+        containers = definitions.containers(
+            ground.running, job.settings.container, ecr.named(job.settings.repository)
+        )
         image = definitions.image_of(ground.running, containers[0])
-        report.keep(digest=definitions.digest_of(image), container=containers[0], containers=containers)
+        report.keep(
+            digest=definitions.digest_of(image), container=containers[0], containers=containers
+        )
         _keep_joined(report, ground)
     return ours
 
 
 def _keep_joined(report: Report, ground: Ground) -> None:
-    """Keep the deployment that the service is on: it was begun by a call that this process did not make."""
+    """Keep the deployment that the service is on: it was begun by a call that this process did not
+    make.
+    """
     primary = reading.primary(ground.service)
     report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"))
     if "before" not in report.receipt:
@@ -124,18 +144,25 @@ def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
     settings: Settings = job.settings
     found, build = dockerfile(settings), settings.build
     if found is None or build is None:
-        raise Refused(f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG")
+        raise Refused(
+            f"{job.target} has no `build` in rules.toml", "name an existing image with --image TAG"
+        )
     context, file = found
     platform = survey.platform(job, ground)
     how = [context, file, platform, build.target, sorted(build.args.items())]
     labels = {BUILT: hashlib.sha256(json.dumps(how).encode()).hexdigest()[:16]}
     if job.version.commit:
-        labels |= {"org.opencontainers.image.revision": job.version.commit, "toolkit.commit": job.version.commit}
+        labels |= {
+            "org.opencontainers.image.revision": job.version.commit,
+            "toolkit.commit": job.version.commit,
+        }
     return Recipe(world.root, context, file, platform, build.target, dict(build.args), labels)
 
 
 def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> Ground:
-    """Make the repository if it is not there, and give it the policy that it lacks if it is one that this run has made."""
+    """Make the repository if it is not there, and give it the policy that it lacks if it is one
+    that this run has made.
+    """
     registry, name = survey.registry_of(job, world), ecr.named(job.settings.repository)
     create, lifecycle = survey.create_calls(job.settings)
 
@@ -145,7 +172,9 @@ def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> 
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
         made = ecr.repository(registry, name)
-        if ecr.tags(registry, made["repositoryArn"]).get("toolkit:run") == job.run and not ecr.has_lifecycle(registry, name):
+        if ecr.tags(registry, made["repositoryArn"]).get(
+            "toolkit:run"
+        ) == job.run and not ecr.has_lifecycle(registry, name):
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
 
@@ -154,14 +183,25 @@ def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> 
 
 
 def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
-    """The digest of the image, which is built and pushed by one step of the run for all that get it."""
+    """The digest of the image, which is built and pushed by one step of the run for all that get
+    it.
+    """
     from toolkit.ports.images import builder
 
     wanted, by = recipe(job, world, ground), builder(job.wishes.get("builder"))
     uri = str(ground.repository["repositoryUri"])
-    key = ("image", job.run, uri, ground.tag, by.name, msgspec.json.encode(wanted, order="deterministic"))
+    key = (
+        "image",
+        job.run,
+        uri,
+        ground.tag,
+        by.name,
+        msgspec.json.encode(wanted, order="deterministic"),
+    )
     report.phase(f"building image {ground.tag}")
-    made = world.shared.once(key, job.step, lambda: _pushed(job, world, ground, by, wanted, report), report.check)
+    made = world.shared.once(
+        key, job.step, lambda: _pushed(job, world, ground, by, wanted, report), report.check
+    )
     if made.by != job.step:
         report.log(f"image {ground.tag} was built by step {made.by}, which gets the same one")
     report.keep(image=f"{uri}@{made.value}")
@@ -178,8 +218,12 @@ def registry(job: Job, world: World, ground: Ground) -> "Registry":
     return Registry(host, ecr.address(aws, host), name, user, Secret(password))
 
 
-def _pushed(job: Job, world: World, ground: Ground, by: "Builder", wanted: "Recipe", report: Report) -> str:
-    """Build and push. The digest that the repository has for the tag: of our image, or of an equal one that somebody else has pushed."""
+def _pushed(
+    job: Job, world: World, ground: Ground, by: "Builder", wanted: "Recipe", report: Report
+) -> str:
+    """Build and push. The digest that the repository has for the tag: of our image, or of an equal
+    one that somebody else has pushed.
+    """
     aws, where = survey.registry_of(job, world), registry(job, world, ground)
     call = survey.push_call(ground)
     report.prepare(call.name, **call.what)
@@ -193,10 +237,14 @@ def _pushed(job: Job, world: World, ground: Ground, by: "Builder", wanted: "Reci
     if found is not None and found == mine:
         return found
     if found is not None and by.alike(where, found, wanted):
-        report.log(f"somebody else has pushed an image of the same commit that was built in the same way: {found} is taken")
+        report.log(
+            "somebody else has pushed an image of the same commit that was built in the same way:"
+            f" {found} is taken"
+        )
         return found
     raise problem or TagTaken(
-        f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but {mine} was pushed",
+        f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but"
+        f" {mine} was pushed",
         "somebody else pushes the same tag; run it again",
     )
 
@@ -211,14 +259,26 @@ def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
 
 
 def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -> Ground:
-    """Wait until no other deployment is in progress, and look again. Raises Refused at the job's deadline."""
+    """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
+    deadline.
+    """
     aws, settings = world.aws(job.place), job.settings
     began = world.clock.elapsed()
-    while ground.busy and _way(job, aws, ground, digest).act != "attach" and not survey.replaces(job, ground):
+    while (
+        ground.busy
+        and _way(job, aws, ground, digest).act != "attach"
+        and not survey.replaces(job, ground)
+    ):
         who = definitions.whose(ground.running)
         if world.clock.elapsed() - began > job.deadline_s:
-            raise Refused(f"a deployment of service {settings.service} by {who} is still in progress", "replace it: --in-progress replace")
-        report.phase(f"waiting for the deployment of {ecs.revision_of(ground.service['taskDefinition'])} by {who}")
+            raise Refused(
+                f"a deployment of service {settings.service} by {who} is still in progress",
+                "replace it: --in-progress replace",
+            )
+        report.phase(
+            f"waiting for the deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
+            f" {who}"
+        )
         report.wait(BETWEEN_LOOKS_S)
         ground = survey.survey(job, world)
     return ground
@@ -232,10 +292,12 @@ def _registered(job: Job, aws: Aws, ground: Ground, request: Shape, report: Repo
         return found
     call = survey.register_call(ground, request, job.settings, job.action == survey.ROLLBACK)
     return _once(
-        report, call, report.prepare,
+        report,
+        call,
+        report.prepare,
         do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
         find=lambda: _with_token(job, aws, family),
-    )  # fmt: skip
+    )
 
 
 def _with_token(job: Job, aws: Aws, family: str) -> str | None:
@@ -254,21 +316,37 @@ def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
     settings: Settings = job.settings
     service, when = ecs.service_now(aws, settings.cluster, settings.service)
     if service is None:
-        raise Missing(what="ECS service", name=settings.service, where=f" in cluster {settings.cluster} ({aws.region_name})")
+        raise Missing(
+            what="ECS service",
+            name=settings.service,
+            where=f" in cluster {settings.cluster} ({aws.region_name})",
+        )
     before, force = reading.primary(service).get("id"), bool(job.wishes.get("force"))
     sought = reading.Sought(arn, before=before)
     report.keep(before=before, previous=service["taskDefinition"], started_at=_stamp(when))
     report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
     mine = _once(
-        report, survey.update_call(settings, arn, force), report.intend,
+        report,
+        survey.update_call(settings, arn, force),
+        report.intend,
         do=lambda: reading.primary(ecs.update(aws, settings.cluster, settings.service, arn, force)),
-        find=lambda: reading.own(ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought),
-    )  # fmt: skip
+        find=lambda: reading.own(
+            ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought
+        ),
+    )
     report.keep(deployment=mine.get("id"))
 
 
-def _once(report: Report, call: Call, intend: Callable[..., None], do: Callable[[], T], find: Callable[[], T | None]) -> T:
-    """Make a call that no token protects. Turned away is made again; a lost answer is looked for, and never made again here."""
+def _once(
+    report: Report,
+    call: Call,
+    intend: Callable[..., None],
+    do: Callable[[], T],
+    find: Callable[[], T | None],
+) -> T:
+    """Make a call that no token protects. Turned away is made again; a lost answer is looked for,
+    and never made again here.
+    """
     for pause in (*BACKOFF_S, None):
         intend(call.name, **call.what)
         try:
@@ -284,7 +362,9 @@ def _once(report: Report, call: Call, intend: Callable[..., None], do: Callable[
 
 
 def _sought(report: Report, call: Call, find: Callable[[], T | None], problem: CloudError) -> T:
-    """What a call without an answer has done, looked for twice: at once, and after AWS has had time to show it."""
+    """What a call without an answer has done, looked for twice: at once, and after AWS has had time
+    to show it.
+    """
     report.phase(f"no answer to {call.name}: looking what it did")
     for pause in (LOOK_AGAIN_S, None):
         with suppress(CloudError):  # a look that fails says nothing of the call
@@ -300,7 +380,9 @@ def _intend(report: Report, call: Call) -> None:
 
 
 def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
-    """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody else has moved it since."""
+    """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody
+    else has moved it since.
+    """
     from toolkit.targets.ecs import watch
 
     aws, settings = world.aws(job.place), job.settings

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Shape = Mapping[str, Any]
 
 SURE_S = 10
-"""What is not there twice, this far apart, is not there: AWS may show what it has accepted seconds later."""
+"""What is not there twice, this far apart, is not there: AWS may show what it has accepted seconds
+later.
+"""
 TASKS_EVERY_S = 5
 """How often stopped tasks are looked for while nothing points to them."""
 CLOCKS_S = 5
@@ -31,7 +33,9 @@ LAST_LINES = 20
 
 
 class Mark(Struct, frozen=True):
-    """What the next look wants to know of this one. `doubt` is when something was first not there, on our clock."""
+    """What the next look wants to know of this one. `doubt` is when something was first not there,
+    on our clock.
+    """
 
     arn: str | None = None
     revision: str | None = None
@@ -46,7 +50,9 @@ class Mark(Struct, frozen=True):
     next: str = ""
     waiting: str = ""
     whole: datetime | None = None
-    """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of it."""
+    """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of
+    it.
+    """
     done: bool = False
     """Whether a look before has said that it is done."""
 
@@ -75,7 +81,9 @@ class Look(Struct, frozen=True):
 
 
 def started(receipt: Mapping[str, Any]) -> datetime | None:
-    """When the service was about to be moved, on AWS's clock; a few seconds earlier, for clocks differ."""
+    """When the service was about to be moved, on AWS's clock; a few seconds earlier, for clocks
+    differ.
+    """
     said = receipt.get("started_at")
     return datetime.fromisoformat(said) - timedelta(seconds=CLOCKS_S) if said else None
 
@@ -86,7 +94,11 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     mark = before.mark if before is not None and isinstance(before.mark, Mark) else Mark()
     service = ecs.service(aws, settings.cluster, settings.service)
     if service is None or service["status"] != "ACTIVE":
-        gone = Seen("failed", Verdict.FAILED, cause=f"service {settings.service} is gone: somebody deletes it")
+        gone = Seen(
+            "failed",
+            Verdict.FAILED,
+            cause=f"service {settings.service} is gone: somebody deletes it",
+        )
         return _in_doubt(world, mark, f"service {settings.service} is not there", gone)
     look = Look(job, receipt, world, aws, service, Sought(""), mark)
     if receipt.get("reverted"):
@@ -95,8 +107,12 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     if definition is None:
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
-        return Seen("absent", phase="the service was not moved", sure=True)  # what was before is kept right before that
-    sought = Sought(definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous"))
+        return Seen(
+            "absent", phase="the service was not moved", sure=True
+        )  # what was before is kept right before that
+    sought = Sought(
+        definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous")
+    )
     look = replace(look, sought=sought)
     if receipt.get("unchanged"):
         return _unchanged(look)
@@ -106,10 +122,19 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
 def _unchanged(look: Look) -> Seen:
     """Nothing had to be done, if that is so still: somebody may go on with it later."""
     if look.service["taskDefinition"] != look.sought.definition:
-        cause = f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now: somebody else has deployed it"
+        cause = (
+            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
+            " somebody else has deployed it"
+        )
         return Seen("failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark)
     runs = live(look.job, look.world)
-    seen = Seen("done", Verdict.UNCHANGED, "this version runs already", cause="; ".join(runs.notes) if runs else "", live=runs)
+    seen = Seen(
+        "done",
+        Verdict.UNCHANGED,
+        "this version runs already",
+        cause="; ".join(runs.notes) if runs else "",
+        live=runs,
+    )
     return seen if look.service.get("desiredCount") else _idle(look, seen)
 
 
@@ -123,23 +148,45 @@ def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
 
 
 def _not_begun(look: Look) -> Seen:
-    """The service was not moved, for that comes after the task definition was kept. Was one registered?"""
+    """The service was not moved, for that comes after the task definition was kept. Was one
+    registered?
+    """
     family = ecs.family_of(look.service["taskDefinition"])
     for arn in ecs.newest_revisions(look.aws, family, 5):
         found = ecs.definition(look.aws, arn)
         if found is not None and definitions.mark(found, "token") == look.job.token:
-            return Seen("absent", phase=f"{ecs.revision_of(arn)} is registered, the service was not moved", sure=True)
-    return _in_doubt(look.world, look.mark, "nothing was registered", Seen("absent", phase="nothing was begun", sure=True))
+            return Seen(
+                "absent",
+                phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
+                sure=True,
+            )
+    return _in_doubt(
+        look.world,
+        look.mark,
+        "nothing was registered",
+        Seen("absent", phase="nothing was begun", sure=True),
+    )
 
 
 def _watched(look: Look) -> Seen:
     found = _own_deployment(look)
     if found is not None:
         target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
-        look = replace(look, mark=replace(look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None))
+        look = replace(
+            look,
+            mark=replace(
+                look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None
+            ),
+        )
         said = reading.by_deployment(found, look.service, look.sought, look.job.target)
-        if said.state == "stopped":  # the service was read first: what replaced us may have come in between
-            look = replace(look, service=ecs.service(look.aws, look.settings.cluster, look.settings.service) or look.service)
+        if (
+            said.state == "stopped"
+        ):  # the service was read first: what replaced us may have come in between
+            look = replace(
+                look,
+                service=ecs.service(look.aws, look.settings.cluster, look.settings.service)
+                or look.service,
+            )
             said = reading.by_deployment(found, look.service, look.sought, look.job.target)
     else:
         said = reading.by_service(look.service, look.sought)
@@ -147,8 +194,13 @@ def _watched(look: Look) -> Seen:
         return _unseen(look)
     if said.state == "complete" and look.mark.whole is None:
         mine = reading.own(look.service, look.sought) or {}
-        look = replace(look, mark=replace(look.mark, whole=(found or {}).get("finishedAt") or mine.get("updatedAt")))
-    look = replace(look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None))
+        look = replace(
+            look,
+            mark=replace(look.mark, whole=(found or {}).get("finishedAt") or mine.get("updatedAt")),
+        )
+    look = replace(
+        look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None)
+    )
     lines, events = _events(look)
     look = replace(look, mark=replace(look.mark, events=events))
     if look.receipt.get("reverted"):
@@ -161,15 +213,27 @@ def _unseen(look: Look) -> Seen:
     settings = look.settings
     if look.sought.id is None:
         return _in_doubt(
-            look.world, look.mark, "the deployment does not show", Seen("absent", phase="the service was not moved", sure=True)
+            look.world,
+            look.mark,
+            "the deployment does not show",
+            Seen("absent", phase="the service was not moved", sure=True),
         )
-    cause = f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again, and the new deployment is gone"
+    cause = (
+        f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
+        " and the new deployment is gone"
+    )
     ended = _ended(look, Reading("reverted", cause=cause))
-    return ended if look.mark.seen else _in_doubt(look.world, look.mark, "ECS does not show the deployment yet", ended)
+    return (
+        ended
+        if look.mark.seen
+        else _in_doubt(look.world, look.mark, "ECS does not show the deployment yet", ended)
+    )
 
 
 def _own_deployment(look: Look) -> Shape | None:
-    """Our service deployment: the one that was ours before, or one whose revision has our task definition."""
+    """Our service deployment: the one that was ours before, or one whose revision has our task
+    definition.
+    """
     known = look.receipt.get("reverted") or look.mark.arn
     if known:
         return ecs.deployment(look.aws, known)
@@ -177,14 +241,22 @@ def _own_deployment(look: Look) -> Shape | None:
     return None if arn is None else ecs.deployment(look.aws, arn)
 
 
-def own_deployment_arn(aws: Aws, job: Job, service: Shape, receipt: Mapping[str, Any]) -> str | None:
-    """The ARN of the service deployment that moves the service to our task definition, begun since we asked; None if ECS shows none."""
+def own_deployment_arn(
+    aws: Aws, job: Job, service: Shape, receipt: Mapping[str, Any]
+) -> str | None:
+    """The ARN of the service deployment that moves the service to our task definition, begun since
+    we asked; None if ECS shows none.
+    """
     wanted, since = receipt.get("task_definition"), started(receipt)
     for arn in _candidates(aws, job, service, since):
         found = ecs.deployment(aws, arn)
-        if found is None or (since is not None and found.get("createdAt") is not None and found["createdAt"] < since):
+        if found is None or (
+            since is not None and found.get("createdAt") is not None and found["createdAt"] < since
+        ):
             continue
-        revision = ecs.revision(aws, str((found.get("targetServiceRevision") or {}).get("arn") or ""))
+        revision = ecs.revision(
+            aws, str((found.get("targetServiceRevision") or {}).get("arn") or "")
+        )
         if revision is not None and revision.get("taskDefinition") == wanted:
             return arn
     return None
@@ -197,7 +269,11 @@ def _candidates(aws: Aws, job: Job, service: Shape, since: datetime | None) -> I
         yield str(current)
     if since is not None:
         found = ecs.deployments_since(aws, job.settings.cluster, job.settings.service, since) or ()
-        yield from (str(one["serviceDeploymentArn"]) for one in found[:5] if one["serviceDeploymentArn"] != current)
+        yield from (
+            str(one["serviceDeploymentArn"])
+            for one in found[:5]
+            if one["serviceDeploymentArn"] != current
+        )
 
 
 def _events(look: Look) -> tuple[list[str], frozenset[str]]:
@@ -205,9 +281,11 @@ def _events(look: Look) -> tuple[list[str], frozenset[str]]:
     found = {str(one["id"]): one for one in look.service.get("events") or ()}
     since = look.since
     new = [
-        one for id, one in found.items()
-        if id not in look.mark.events and (since is None or one.get("createdAt") is None or one["createdAt"] >= since)
-    ]  # fmt: skip
+        one
+        for id, one in found.items()
+        if id not in look.mark.events
+        and (since is None or one.get("createdAt") is None or one["createdAt"] >= since)
+    ]
     return [str(one["message"]) for one in reversed(new)], look.mark.events | found.keys()
 
 
@@ -215,7 +293,14 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
     if said.state == "complete":
         return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
     if said.state == "superseded":
-        return Seen("failed", Verdict.SUPERSEDED, cause=said.cause, next=_ask_aws(look), lines=tuple(lines), mark=look.mark)
+        return Seen(
+            "failed",
+            Verdict.SUPERSEDED,
+            cause=said.cause,
+            next=_ask_aws(look),
+            lines=tuple(lines),
+            mark=look.mark,
+        )
     look = _with_trouble(look, said, lines)
     if said.state in ("reverted", "failed", "stopped"):
         return _with_lines(_ended(look, said), lines)
@@ -223,25 +308,44 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
         look = _with_targets(look)
     mark = look.mark
     found, phase = mark.failure, said.phase
-    if found is not None and found.sort in _MAY_PASS:  # a cause is what it ends by, and this may yet succeed
+    if (
+        found is not None and found.sort in _MAY_PASS
+    ):  # a cause is what it ends by, and this may yet succeed
         phase = f"{phase}, {found.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
     return Seen(
-        "running", phase=phase, cause=_cause(look) or said.cause, next=said.next or mark.next, log=mark.log, lines=tuple(lines),
-        doomed=said.state == "running" and mark.hopeless, mark=mark,
-    )  # fmt: skip
+        "running",
+        phase=phase,
+        cause=_cause(look) or said.cause,
+        next=said.next or mark.next,
+        log=mark.log,
+        lines=tuple(lines),
+        doomed=said.state == "running" and mark.hopeless,
+        mark=mark,
+    )
 
 
 def _stayed(look: Look) -> Seen:
-    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it, and says that all is well."""
+    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
+    and says that all is well.
+    """
     whole = look.mark.whole
     for failure, task in _failures(look, False):
         stopped = task.get("stoppedAt")
-        if failure.sort in _MAY_PASS or (whole is not None and stopped is not None and stopped < whole):
+        if failure.sort in _MAY_PASS or (
+            whole is not None and stopped is not None and stopped < whole
+        ):
             continue
         look = _explained(look, failure, False)
-        return Seen("failed", Verdict.UNHEALTHY, cause=failure.cause, next=look.mark.next, log=look.mark.log, mark=look.mark)
+        return Seen(
+            "failed",
+            Verdict.UNHEALTHY,
+            cause=failure.cause,
+            next=look.mark.next,
+            log=look.mark.log,
+            mark=look.mark,
+        )
     return _proven(look)
 
 
@@ -253,7 +357,11 @@ def _cause(look: Look) -> str:
     found = look.mark.failure
     if found is None or found.sort in _MAY_PASS:
         return ""
-    return f"{found.cause}: {look.mark.waiting}" if found.sort == "unhealthy" and look.mark.waiting else found.cause
+    return (
+        f"{found.cause}: {look.mark.waiting}"
+        if found.sort == "unhealthy" and look.mark.waiting
+        else found.cause
+    )
 
 
 def _with_lines(seen: Seen, lines: Sequence[str]) -> Seen:
@@ -261,24 +369,37 @@ def _with_lines(seen: Seen, lines: Sequence[str]) -> Seen:
 
 
 def _ended(look: Look, said: Reading) -> Seen:
-    """It did not succeed. What a task said is nearer to the cause than what ECS says of the deployment."""
+    """It did not succeed. What a task said is nearer to the cause than what ECS says of the
+    deployment.
+    """
     if look.mark.failure is None and said.state != "stopped":
         look = _with_trouble(look, said, ("failed",))
     mark = look.mark
-    cause = _cause(look) or (mark.failure.cause if mark.failure else said.cause) or "ECS took it back and does not say why"
+    cause = (
+        _cause(look)
+        or (mark.failure.cause if mark.failure else said.cause)
+        or "ECS took it back and does not say why"
+    )
     verdict = Verdict.ROLLED_BACK if said.state == "reverted" else Verdict.FAILED
-    return Seen("failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark)
+    return Seen(
+        "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
+    )
 
 
 def _ask_aws(look: Look) -> str:
-    return f"aws ecs describe-services --cluster {look.settings.cluster} --services {look.settings.service}"
+    return (
+        f"aws ecs describe-services --cluster {look.settings.cluster} --services"
+        f" {look.settings.service}"
+    )
 
 
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
 def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
-    """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a while."""
+    """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a
+    while.
+    """
     mark, now = look.mark, look.world.clock.elapsed()
     mine = reading.own(look.service, look.sought) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
@@ -289,42 +410,61 @@ def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
     found = _failures(look, said.failed > 0)
     look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, said.failed)))
     one = failures.hopeless((failure for failure, _ in found), healthy=False)
-    if one is not None and one.sort in ("crash", "unhealthy") and _survived(look, [task for _, task in found]):
+    if (
+        one is not None
+        and one.sort in ("crash", "unhealthy")
+        and _survived(look, [task for _, task in found])
+    ):
         one = None
     shown = one or failures.worst(failure for failure, _ in found)
     return look if shown is None else _explained(look, shown, one is not None)
 
 
 def _failures(look: Look, expected: bool) -> list[tuple[Failure, Shape]]:
-    """The stopped tasks of our deployment that failed. Some are only listed without their service."""
-    for of in ({"serviceName": look.settings.service}, {"family": ecs.family_of(look.sought.definition)}):
+    """The stopped tasks of our deployment that failed. Some are only listed without their
+    service.
+    """
+    for of in (
+        {"serviceName": look.settings.service},
+        {"family": ecs.family_of(look.sought.definition)},
+    ):
         tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
         judged = [(failures.failure(task), task) for task in tasks if _is_ours(look, task)]
-        found: list[tuple[Failure, Shape]] = [(failure, task) for failure, task in judged if failure is not None]
+        found: list[tuple[Failure, Shape]] = [
+            (failure, task) for failure, task in judged if failure is not None
+        ]
         if found or not expected:
             return found
     return []
 
 
 def _is_ours(look: Look, task: Shape) -> bool:
-    """By the deployment that started it, where that is told; a definition may have been deployed before."""
+    """By the deployment that started it, where that is told; a definition may have been deployed
+    before.
+    """
     if task.get("taskDefinitionArn") != look.sought.definition:
         return False
     by, mine = str(task.get("startedBy", "")), reading.own(look.service, look.sought)
     ids = {look.sought.id, (mine or {}).get("id")} - {None}
     if by.startswith("ecs-svc/") and ids:
         return by in ids
-    return look.since is None or task.get("createdAt") is None or bool(task["createdAt"] >= look.since)
+    return (
+        look.since is None or task.get("createdAt") is None or bool(task["createdAt"] >= look.since)
+    )
 
 
 def _survived(look: Look, failed: Sequence[Shape]) -> bool:
     """Whether a task of ours is healthy, or runs since before the first of these failed."""
     first = min((task["stoppedAt"] for task in failed if task.get("stoppedAt")), default=None)
-    for task in ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service):
+    for task in ecs.tasks(
+        look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service
+    ):
         if not _is_ours(look, task) or task.get("lastStatus") != "RUNNING":
             continue
         began = task.get("startedAt")
-        if task.get("healthStatus") == "HEALTHY" or (first is not None and began is not None and began <= first):
+        if task.get("healthStatus") == "HEALTHY" or (
+            first is not None and began is not None and began <= first
+        ):
             return True
     return False
 
@@ -336,22 +476,34 @@ def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
         return replace(look, mark=replace(mark, hopeless=hopeless))
     definition = ecs.definition(look.aws, look.sought.definition) or {}
     part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
-    stream = definitions.log_stream(part, failure.id) if part and failure.sort in ("crash", "unhealthy", "configuration") else None
+    stream = (
+        definitions.log_stream(part, failure.id)
+        if part and failure.sort in ("crash", "unhealthy", "configuration")
+        else None
+    )
     lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
     next = _mend(look, failure, stream[0] if stream else None)
-    return replace(look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next))
+    return replace(
+        look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next)
+    )
 
 
 def _logs_of(look: Look, part: Shape) -> Aws:
     """A container may write its log in another region."""
     region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
-    return look.aws if not region or region == look.aws.region_name else look.world.clouds(look.job.place.profile, str(region))
+    return (
+        look.aws
+        if not region or region == look.aws.region_name
+        else look.world.clouds(look.job.place.profile, str(region))
+    )
 
 
 def _mend(look: Look, failure: Failure, group: str | None) -> str:
     again = f"toolkit deploy-app {look.job.target}"
     if failure.sort == "image":
-        return f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
     if failure.sort == "secret":
         return f"create the secret, or let the task's execution role read it, then `{again}`"
     return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
@@ -362,7 +514,9 @@ def _with_targets(look: Look) -> Look:
     mine = reading.own(look.service, look.sought) or {}
     if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
         return look
-    return replace(look, mark=replace(look.mark, waiting=_unproven_targets(look, _tasks_of_ours(look))))
+    return replace(
+        look, mark=replace(look.mark, waiting=_unproven_targets(look, _tasks_of_ours(look)))
+    )
 
 
 def _tasks_of_ours(look: Look) -> list[Shape]:
@@ -375,22 +529,45 @@ def _revision(look: Look) -> Shape:
 
 
 def _unproven_targets(look: Look, tasks: Sequence[Shape]) -> str:
-    """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none does."""
-    resolved = (_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers") or look.service.get("loadBalancers") or ()
+    """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none
+    does.
+    """
+    resolved = (
+        (_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers")
+        or look.service.get("loadBalancers")
+        or ()
+    )
     addresses = {str(one["privateIpv4Address"]) for task in tasks for one in _interfaces(task)}
     desired = int(look.service.get("desiredCount", 0))
-    for group in dict.fromkeys(str(one["targetGroupArn"]) for one in resolved if one.get("targetGroupArn")):
-        targets = [one for one in balancers.health(look.aws, group) if not addresses or one.id in addresses]
-        healthy = [one for one in targets if one.state == "healthy" or one.reason == "Target.HealthCheckDisabled"]
+    for group in dict.fromkeys(
+        str(one["targetGroupArn"]) for one in resolved if one.get("targetGroupArn")
+    ):
+        targets = [
+            one for one in balancers.health(look.aws, group) if not addresses or one.id in addresses
+        ]
+        healthy = [
+            one
+            for one in targets
+            if one.state == "healthy" or one.reason == "Target.HealthCheckDisabled"
+        ]
         if len(healthy) < desired:
-            reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") for one in targets if one not in healthy and one.reason)
+            reasons = dict.fromkeys(
+                f"{one.reason}: {one.words}".strip(": ")
+                for one in targets
+                if one not in healthy and one.reason
+            )
             why = f" ({'; '.join(reasons)})" if reasons else ""
             return f"{len(healthy)} of {desired} targets healthy{why}"
     return ""
 
 
 def _interfaces(task: Shape) -> list[Shape]:
-    return [one for part in task.get("containers") or () for one in part.get("networkInterfaces") or () if one.get("privateIpv4Address")]
+    return [
+        one
+        for part in task.get("containers") or ()
+        for one in part.get("networkInterfaces") or ()
+        if one.get("privateIpv4Address")
+    ]
 
 
 def _proven(look: Look) -> Seen:
@@ -399,7 +576,11 @@ def _proven(look: Look) -> Seen:
         return _idle(look, _done(look, "complete"))
     revision, wanted, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
     images = _images(revision.get("containerImages"), "containerName", moved)
-    tasks = _tasks_of_ours(look) if look.service.get("loadBalancers") or not any(digest for _, digest in images) else []
+    tasks = (
+        _tasks_of_ours(look)
+        if look.service.get("loadBalancers") or not any(digest for _, digest in images)
+        else []
+    )
     for task in tasks:
         images += _images(task.get("containers"), "name", moved)
     for name, digest in images:
@@ -409,14 +590,19 @@ def _proven(look: Look) -> Seen:
     try:
         waiting = _unproven_targets(look, tasks)
     except NotAllowed as problem:
-        return replace(_done(look, "complete"), lines=(f"warning: whether the targets are healthy is not known: {problem}",))
+        return replace(
+            _done(look, "complete"),
+            lines=(f"warning: whether the targets are healthy is not known: {problem}",),
+        )
     if waiting:
         return Seen("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
     return _done(look, "complete")
 
 
 def _idle(look: Look, seen: Seen) -> Seen:
-    """How a step ended after which nothing runs: nobody has seen that this version is any good. `min_tasks = 0` says that this is meant."""
+    """How a step ended after which nothing runs: nobody has seen that this version is any good.
+    `min_tasks = 0` says that this is meant.
+    """
     settings = look.settings
     words = f"the desired count of {settings.service} is 0: nothing runs"
     seen = replace(seen, phase=words, cause=words, lines=(f"warning: {words}",))
@@ -438,8 +624,14 @@ def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
     """Container -> digest, of those that have got the image."""
-    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, (list, tuple)) else []
-    return [(str(one[key]), str(one.get("imageDigest") or "")) for one in found if one.get(key) in moved]
+    found = (
+        [one for one in listed if isinstance(one, Mapping)]
+        if isinstance(listed, (list, tuple))
+        else []
+    )
+    return [
+        (str(one[key]), str(one.get("imageDigest") or "")) for one in found if one.get(key) in moved
+    ]
 
 
 def _done(look: Look, phase: str) -> Seen:
@@ -456,18 +648,28 @@ def _back(look: Look, said: Reading) -> Seen:
         return Seen("running", phase=said.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
-    if said.state in ("reverted", "superseded") and definitions.digest_of(image) == look.receipt.get("digest"):
+    if said.state in ("reverted", "superseded") and definitions.digest_of(
+        image
+    ) == look.receipt.get("digest"):
         return (
             _done(look, "the version before is back")
             if reading.steady(look.service)
             else Seen("running", phase="rolling back", mark=look.mark)
         )
     cause = said.cause or "the deployment was over before it could be stopped"
-    return Seen("failed", Verdict.FAILED, cause=cause, next=f"toolkit rollback {look.job.target}", mark=look.mark)
+    return Seen(
+        "failed",
+        Verdict.FAILED,
+        cause=cause,
+        next=f"toolkit rollback {look.job.target}",
+        mark=look.mark,
+    )
 
 
 def live(job: Job, world: World) -> Live | None:
-    """What runs, from the tags of the task definition whose tasks serve; None if nothing does. Raises Missing."""
+    """What runs, from the tags of the task definition whose tasks serve; None if nothing does.
+    Raises Missing.
+    """
     aws, settings = world.aws(job.place), job.settings
     service = survey.deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
     serving = reading.serving(service)
@@ -476,5 +678,7 @@ def live(job: Job, world: World) -> Live | None:
         return None
     found = survey.live_from(definition, settings, serving)
     now = reading.primary(service)
-    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get("taskDefinition")
+    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get(
+        "taskDefinition"
+    )
     return replace(found, moving=moving)

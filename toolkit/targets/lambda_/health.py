@@ -1,4 +1,6 @@
-"""How a Lambda function is now: its state, the version behind its alias, how many of its calls fail, and its alarms."""
+"""How a Lambda function is now: its state, the version behind its alias, how many of its calls
+fail, and its alarms.
+"""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +32,9 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     def pointed() -> Iterator[Sign]:
         found = functions.alias(aws, name, alias)
         if found is None:
-            if functions.function(aws, name) is not None:  # without a function, that is what is told
+            if (
+                functions.function(aws, name) is not None
+            ):  # without a function, that is what is told
                 yield unaliased(name, alias)
             return
         version = functions.function(aws, name, found.version)
@@ -39,25 +43,33 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
 
     def errors() -> Iterator[Sign]:
         end = world.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
-        counted = metrics.sums(aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end)
+        counted = metrics.sums(
+            aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
+        )
         yield rate(name, *counted)
 
     def ringing() -> list[Sign]:
         return alarms.signs(aws, job.settings.alarms, {"FunctionName": name})
 
-    signs.ask(tell, [("function", state), ("alias", pointed), ("errors", errors), ("alarms", ringing)])
+    signs.ask(
+        tell, [("function", state), ("alias", pointed), ("errors", errors), ("alarms", ringing)]
+    )
     return running[0] if running else None
 
 
 def absent(name: str) -> Sign:
     """There is nothing."""
     command = "deploy the stack that it is in, or correct `function` in rules.toml"
-    return Sign("function", "failing", "missing", cause=f"there is no function {name}", next=command)
+    return Sign(
+        "function", "failing", "missing", cause=f"there is no function {name}", next=command
+    )
 
 
 def unaliased(name: str, alias: str) -> Sign:
     """There is a function, and nobody calls it by the alias."""
-    command = f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
+    command = (
+        f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
+    )
     return Sign("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
 
 
@@ -67,15 +79,40 @@ def standing(found: Function) -> Sign:
     wait = f"aws lambda wait function-updated-v2 --function-name {found.name}"
     mend = "mend what Lambda names, and deploy the stack that it is in again"
     if found.state == "Failed":
-        return Sign("function", "failing", "Failed", since, found.reason or "it cannot be called", mend)
+        return Sign(
+            "function", "failing", "Failed", since, found.reason or "it cannot be called", mend
+        )
     if found.update == "Failed":
-        return Sign("function", "failing", "last update failed", since, found.update_reason or "its last update failed", mend)
+        return Sign(
+            "function",
+            "failing",
+            "last update failed",
+            since,
+            found.update_reason or "its last update failed",
+            mend,
+        )
     if found.state == "Inactive":
-        return Sign("function", "warning", "Inactive", since, found.reason or "nobody has called it for long", "nothing: a call wakes it")
+        return Sign(
+            "function",
+            "warning",
+            "Inactive",
+            since,
+            found.reason or "nobody has called it for long",
+            "nothing: a call wakes it",
+        )
     if found.state not in ("Active", ""):
-        return Sign("function", "warning", found.state, since, found.reason or f"it is {found.state}", wait)
+        return Sign(
+            "function", "warning", found.state, since, found.reason or f"it is {found.state}", wait
+        )
     if found.update == "InProgress":
-        return Sign("function", "warning", "being updated", since, found.update_reason or "an update of it is not complete", wait)
+        return Sign(
+            "function",
+            "warning",
+            "being updated",
+            since,
+            found.update_reason or "an update of it is not complete",
+            wait,
+        )
     return Sign("function", "ok", found.state, since)
 
 
@@ -84,19 +121,44 @@ def routed(name: str, alias: Alias, version: Function | None) -> Sign:
     detail = f"{alias.name} -> version {alias.version}"
     if version is None:
         command = f"aws lambda list-versions-by-function --function-name {name}"
-        return Sign("alias", "failing", detail, cause=f"there is no version {alias.version}", next=command)
+        return Sign(
+            "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
+        )
     found, since = standing(version), _iso(version.modified)
     if found.status != "ok":
-        return Sign("alias", found.status, detail, since, f"version {alias.version}: {found.cause}", found.next)
-    shares = [f"{share * 100:g} % of the calls go to version {other}" for other, share in alias.others.items() if share]
+        return Sign(
+            "alias",
+            found.status,
+            detail,
+            since,
+            f"version {alias.version}: {found.cause}",
+            found.next,
+        )
+    shares = [
+        f"{share * 100:g} % of the calls go to version {other}"
+        for other, share in alias.others.items()
+        if share
+    ]
     if shares:
-        command = f"aws lambda update-alias --function-name {name} --name {alias.name} --routing-config AdditionalVersionWeights={{}}"
-        return Sign("alias", "warning", detail, since, "; ".join(shares), f"to send all to version {alias.version}: {command}")
+        command = (
+            f"aws lambda update-alias --function-name {name} --name {alias.name} --routing-config"
+            " AdditionalVersionWeights={}"
+        )
+        return Sign(
+            "alias",
+            "warning",
+            detail,
+            since,
+            "; ".join(shares),
+            f"to send all to version {alias.version}: {command}",
+        )
     return Sign("alias", "ok", detail, since)
 
 
 def rate(name: str, failed: float, calls: float) -> Sign:
-    """How many calls of the last hour have failed. CloudWatch may know of an error before it knows of its call."""
+    """How many calls of the last hour have failed. CloudWatch may know of an error before it knows
+    of its call.
+    """
     calls = max(failed, calls)
     if not calls:
         return Sign("errors", "ok", "no calls in the last hour")
@@ -105,7 +167,14 @@ def rate(name: str, failed: float, calls: float) -> Sign:
     if share < WARNING:
         return Sign("errors", "ok", detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
-    return Sign("errors", "failing" if share >= FAILING else "warning", detail, None, cause, f"aws logs tail /aws/lambda/{name} --since 1h")
+    return Sign(
+        "errors",
+        "failing" if share >= FAILING else "warning",
+        detail,
+        None,
+        cause,
+        f"aws logs tail /aws/lambda/{name} --since 1h",
+    )
 
 
 def live(name: str, alias: Alias, version: Function | None) -> Live:
@@ -115,7 +184,12 @@ def live(name: str, alias: Alias, version: Function | None) -> Live:
         return Live(alias.version, detail=detail)
     found = _VERSION.fullmatch(version.description)
     shown = found[0] if found else alias.version
-    return Live(shown, found["commit"] if found else None, since=_iso(version.modified), detail={**detail, "sha256": version.sha256})
+    return Live(
+        shown,
+        found["commit"] if found else None,
+        since=_iso(version.modified),
+        detail={**detail, "sha256": version.sha256},
+    )
 
 
 def _counted(number: float, word: str) -> str:

@@ -12,8 +12,11 @@ def statements(job: Job) -> tuple[Statement, ...]:
     return (
         Statement(
             f"see how function {name} is, and which version runs",
-            ("lambda:GetAlias", "lambda:GetFunctionConfiguration"), (function, f"{function}:*"),
+            ("lambda:GetAlias", "lambda:GetFunctionConfiguration"),
+            (function, f"{function}:*"),
         ),
-        Statement("count its calls and errors: metrics cannot be narrowed", ("cloudwatch:GetMetricData",)),
+        Statement(
+            "count its calls and errors: metrics cannot be narrowed", ("cloudwatch:GetMetricData",)
+        ),
         alarms.STATEMENT,
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""How a static site is now: its bucket, its first page, its distribution with its certificate, and its alarms."""
+"""How a static site is now: its bucket, its first page, its distribution with its certificate, and
+its alarms.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,9 @@ from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 
 SOON = timedelta(days=30)
-"""ACM begins to renew a certificate 45 days or more before its end: with less left than this, that does not go by itself."""
+"""ACM begins to renew a certificate 45 days or more before its end: with less left than this, that
+does not go by itself.
+"""
 _PERMISSIONS = "see what is needed: toolkit permissions --json"
 
 
@@ -32,12 +36,18 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     def page() -> Iterator[Sign]:
         try:
             when = s3.modified(aws, bucket, owner, "index.html")
-            if when is not None or s3.region(aws, bucket, owner) is not None:  # without a bucket, that is what is told
+            if (
+                when is not None or s3.region(aws, bucket, owner) is not None
+            ):  # without a bucket, that is what is told
                 yield index(bucket, str(job.settings.source), when)
         except CloudError as problem:
             yield hidden("index", bucket, problem, "s3:GetObject")
 
-    questions: list[tuple[str, signs.Question]] = [("bucket", there), ("index", page), ("alarms", lambda: _ringing(job, world))]
+    questions: list[tuple[str, signs.Question]] = [
+        ("bucket", there),
+        ("index", page),
+        ("alarms", lambda: _ringing(job, world)),
+    ]
     if job.settings.distribution:
         questions.append(("distribution", lambda: _served(job, world)))
     signs.ask(tell, questions)
@@ -52,40 +62,73 @@ def _served(job: Job, world: World) -> Iterator[Sign]:
     if seen is None or not seen.certificate:
         return
     try:
-        shown = distributions.certificate(world.clouds(job.place.profile, distributions.region(seen.certificate)), seen.certificate)
+        shown = distributions.certificate(
+            world.clouds(job.place.profile, distributions.region(seen.certificate)),
+            seen.certificate,
+        )
         yield certified(seen.certificate, shown, world.clock.now())
     except ToolkitError as problem:
         yield signs.unknown("certificate", problem)
 
 
 def _ringing(job: Job, world: World) -> list[Sign]:
-    """The alarms of the bucket, and those of the distribution, which CloudFront has in one region only."""
+    """The alarms of the bucket, and those of the distribution, which CloudFront has in one region
+    only.
+    """
     aws, named, name = world.aws(job.place), job.settings.alarms, job.settings.distribution
     bucket = {"BucketName": str(job.settings.bucket)}
     home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
-    each = [aws, *([world.clouds(job.place.profile, home)] if name and home != aws.region_name else [])]
-    known = {key: alarm for one in each for key, alarm in (port.named(one, named) if named else {}).items()}
+    each = [
+        aws,
+        *([world.clouds(job.place.profile, home)] if name and home != aws.region_name else []),
+    ]
+    known = {
+        key: alarm
+        for one in each
+        for key, alarm in (port.named(one, named) if named else {}).items()
+    }
     rings = [alarm for one in each for alarm in port.in_alarm(one)]
-    return alarms.told(named, known, rings, lambda alarm: alarm.about(bucket) or bool(name and alarm.about({"DistributionId": str(name)})))
+    return alarms.told(
+        named,
+        known,
+        rings,
+        lambda alarm: (
+            alarm.about(bucket) or bool(name and alarm.about({"DistributionId": str(name)}))
+        ),
+    )
 
 
 def found(bucket: str, region: str | None) -> Sign:
     """Whether there is a bucket."""
     if region is None:
         command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
-        return Sign("bucket", "failing", "missing", cause=f"there is no bucket {bucket}", next=command)
+        return Sign(
+            "bucket", "failing", "missing", cause=f"there is no bucket {bucket}", next=command
+        )
     return Sign("bucket", "ok", f"{bucket} in {region}")
 
 
 def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Sign:
-    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or its policy is too narrow."""
+    """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
+    its policy is too narrow.
+    """
     if isinstance(problem, NotAllowed):
-        cause = f"bucket {bucket} belongs to another account, or these credentials may not {action} on it"
+        cause = (
+            f"bucket {bucket} belongs to another account, or these credentials may not {action}"
+            " on it"
+        )
         return Sign(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
-        command = f"set `regions` of the environment to its own: aws s3api get-bucket-location --bucket {bucket}"
+        command = (
+            "set `regions` of the environment to its own: aws s3api get-bucket-location --bucket"
+            f" {bucket}"
+        )
         return Sign(
-            what, "unknown", "in another region", cause=f"bucket {bucket} is in another region, and S3 does not say where", next=command
+            what,
+            "unknown",
+            "in another region",
+            cause=f"bucket {bucket} is in another region, and S3 does not say where",
+            next=command,
         )
     return signs.unknown(what, problem)
 
@@ -93,7 +136,13 @@ def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Sign:
 def index(bucket: str, source: str, modified: datetime | None) -> Sign:
     """Whether the site has a first page."""
     if modified is None:
-        return Sign("index", "failing", "missing", cause="it has no index.html", next=f"aws s3 sync {quote(source)} s3://{bucket}")
+        return Sign(
+            "index",
+            "failing",
+            "missing",
+            cause="it has no index.html",
+            next=f"aws s3 sync {quote(source)} s3://{bucket}",
+        )
     return Sign("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
 
 
@@ -101,36 +150,82 @@ def distributed(name: str, seen: Distribution | None) -> Sign:
     """Whether CloudFront serves the site."""
     if seen is None:
         command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
-        return Sign("distribution", "failing", "missing", cause=f"there is no distribution {name}", next=command)
+        return Sign(
+            "distribution",
+            "failing",
+            "missing",
+            cause=f"there is no distribution {name}",
+            next=command,
+        )
     since = seen.changed.astimezone(UTC).isoformat() if seen.changed is not None else None
     if not seen.enabled:
-        command = f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
-        return Sign("distribution", "failing", "disabled", since, "it is disabled: CloudFront answers nobody", command)
+        command = (
+            f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
+        )
+        return Sign(
+            "distribution",
+            "failing",
+            "disabled",
+            since,
+            "it is disabled: CloudFront answers nobody",
+            command,
+        )
     if seen.status != "Deployed":
         return Sign(
-            "distribution", "warning", seen.status, since, "it is being changed", f"aws cloudfront wait distribution-deployed --id {name}"
+            "distribution",
+            "warning",
+            seen.status,
+            since,
+            "it is being changed",
+            f"aws cloudfront wait distribution-deployed --id {name}",
         )
     return Sign("distribution", "ok", f"{seen.domain} deployed", since)
 
 
 def certified(arn: str, seen: Certificate | None, now: datetime) -> Sign:
-    """For how long browsers accept its certificate. One that ends soon is still a good one: only its end is a failure."""
+    """For how long browsers accept its certificate. One that ends soon is still a good one: only
+    its end is a failure.
+    """
     where = f"--certificate-arn {arn} --region {distributions.region(arn)}"
     if seen is None:
-        return Sign("certificate", "failing", "missing", cause=f"there is no certificate {arn}", next="give the distribution another one")
-    command = f"import a new one: aws acm import-certificate {where}" if seen.imported else f"aws acm describe-certificate {where}"
-    what, ends = f"the certificate of {seen.domain}", seen.expires.astimezone(UTC) if seen.expires is not None else None
+        return Sign(
+            "certificate",
+            "failing",
+            "missing",
+            cause=f"there is no certificate {arn}",
+            next="give the distribution another one",
+        )
+    command = (
+        f"import a new one: aws acm import-certificate {where}"
+        if seen.imported
+        else f"aws acm describe-certificate {where}"
+    )
+    what, ends = (
+        f"the certificate of {seen.domain}",
+        (seen.expires.astimezone(UTC) if seen.expires is not None else None),
+    )
     if ends is not None and ends <= now:
-        return Sign("certificate", "failing", "expired", ends.isoformat(), f"{what} ended on {ends:%Y-%m-%d}{_renewal(seen)}", command)
+        return Sign(
+            "certificate",
+            "failing",
+            "expired",
+            ends.isoformat(),
+            f"{what} ended on {ends:%Y-%m-%d}{_renewal(seen)}",
+            command,
+        )
     if seen.status != "ISSUED":
-        return Sign("certificate", "failing", seen.status, None, f"{what} is {seen.status}", command)
+        return Sign(
+            "certificate", "failing", seen.status, None, f"{what} is {seen.status}", command
+        )
     if ends is None:
         return Sign("certificate", "ok", "issued")
     left = _days(ends - now)
     detail = f"until {ends:%Y-%m-%d}, {left} left"
     if ends - now >= SOON:
         return Sign("certificate", "ok", detail)
-    return Sign("certificate", "warning", detail, None, f"{what} ends in {left}{_renewal(seen)}", command)
+    return Sign(
+        "certificate", "warning", detail, None, f"{what} ends in {left}{_renewal(seen)}", command
+    )
 
 
 def _renewal(seen: Certificate) -> str:

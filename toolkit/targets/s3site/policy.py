@@ -16,8 +16,14 @@ def statements(job: Job) -> tuple[Statement, ...]:
     if name:
         found += [
             Statement(
-                f"see how distribution {name} is", ("cloudfront:GetDistribution",), (f"{arn}:cloudfront::{account}:distribution/{name}",)
+                f"see how distribution {name} is",
+                ("cloudfront:GetDistribution",),
+                (f"{arn}:cloudfront::{account}:distribution/{name}",),
             ),
-            Statement("see when its certificate ends", ("acm:DescribeCertificate",), (f"{arn}:acm:*:{account}:certificate/*",)),
+            Statement(
+                "see when its certificate ends",
+                ("acm:DescribeCertificate",),
+                (f"{arn}:acm:*:{account}:certificate/*",),
+            ),
         ]
     return (*found, alarms.STATEMENT)

@@ -53,7 +53,10 @@ class ApiTest(unittest.TestCase):
         return self.call("POST", "/bookings", {"car_id": car, "from": in_days(first), "to": in_days(last)}, token)
 
     def test_health_tells_what_is_running(self):
-        self.assertEqual(self.call("GET", "/health"), (200, {"status": "ok", "version": "1.2.3", "commit": "abc123"}))
+        self.assertEqual(
+            self.call("GET", "/health"),
+            (200, {"status": "ok", "version": "1.2.3", "commit": "abc123"}),
+        )
 
     def test_cars(self):
         status, content = self.call("GET", "/cars")
@@ -81,7 +84,11 @@ class ApiTest(unittest.TestCase):
     def test_a_booking_needs_a_token(self):
         for header in ("", "Bearer", "Bearer forged.token", f"Basic {self.log_in()}"):
             with self.subTest(header=header[:12]):
-                for method, path in (("POST", "/bookings"), ("GET", "/bookings/1"), ("DELETE", "/bookings/1")):
+                for method, path in (
+                    ("POST", "/bookings"),
+                    ("GET", "/bookings/1"),
+                    ("DELETE", "/bookings/1"),
+                ):
                     self.assertEqual(self.send(method, path, headers={"Authorization": header})[0], 401)
 
     def test_a_booking_that_makes_no_sense(self):
@@ -93,7 +100,12 @@ class ApiTest(unittest.TestCase):
         self.assertEqual(self.call("POST", "/bookings", {}, token)[0], 404)
 
     def test_wrong_login(self):
-        for form in ({}, {"user": "demo"}, {"user": "demo", "password": "no"}, {"user": 1, "password": "\ud800"}):
+        for form in (
+            {},
+            {"user": "demo"},
+            {"user": "demo", "password": "no"},
+            {"user": 1, "password": "\ud800"},
+        ):
             with self.subTest(form=form):
                 self.assertEqual(self.call("POST", "/login", form), (401, {"error": "wrong user or password"}))
 
@@ -108,7 +120,12 @@ class ApiTest(unittest.TestCase):
                 self.assertEqual(self.send("POST", "/login", headers={"Content-Length": length})[0], status)
 
     def test_unknown_paths(self):
-        for method, path in (("GET", "/"), ("GET", "/nothing"), ("POST", "/cars"), ("GET", "/cars/city/doors")):
+        for method, path in (
+            ("GET", "/"),
+            ("GET", "/nothing"),
+            ("POST", "/cars"),
+            ("GET", "/cars/city/doors"),
+        ):
             with self.subTest(method=method, path=path):
                 self.assertEqual(self.call(method, path), (404, {"error": f"nothing answers {method} {path}"}))
 

@@ -21,14 +21,18 @@ class CarRentalApiStack(Stack):
             rest_api_name=id,
             cloud_watch_role=False,
             default_cors_preflight_options=apigateway.CorsOptions(
-                allow_origins=apigateway.Cors.ALL_ORIGINS, allow_methods=["POST"], allow_headers=["Content-Type"]
+                allow_origins=apigateway.Cors.ALL_ORIGINS,
+                allow_methods=["POST"],
+                allow_headers=["Content-Type"],
             ),
         )
         login = apigateway.LambdaIntegration(self._login_function(token_secret))
         api.root.add_resource("login").add_method("POST", login)
 
     def _login_function(self, token_secret: secretsmanager.ISecret) -> lambda_.Function:
-        """The template holds a reference to the secret; CloudFormation puts the value in when it deploys."""
+        """The template holds a reference to the secret; CloudFormation puts the value in when it
+        deploys.
+        """
         return lambda_.Function(
             self,
             "LoginFunction",

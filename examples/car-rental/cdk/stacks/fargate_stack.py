@@ -31,11 +31,12 @@ class CarRentalFargateStack(Stack):
         service.target_group.set_attribute("deregistration_delay.timeout_seconds", "10")
 
     def _task(self, suffix: str, image_tag: str, token_secret: secretsmanager.ISecret) -> ecs.FargateTaskDefinition:
-        """The repository is older than this stack, because an image has to be there before the service can start.
+        """The repository is older than this stack, because an image has to be there before the
+        service can start.
 
-        Version and commit are part of the image: a deploy of another image leaves the settings here as they are. And a
-        deploy of this stack leaves the image as it is: `toolkit deploy-stack` gives the parameter the tag that
-        `toolkit deploy-app` put live.
+        Version and commit are part of the image: a deploy of another image leaves the settings here
+        as they are. And a deploy of this stack leaves the image as it is: `toolkit deploy-stack`
+        gives the parameter the tag that `toolkit deploy-app` put live.
         """
         tag = CfnParameter(self, "ImageTag", default=image_tag, description="The tag of the backend's image")
         repository = ecr.Repository.from_repository_name(self, "Repository", f"car-rental-backend{suffix}")
@@ -54,7 +55,9 @@ class CarRentalFargateStack(Stack):
     def _service(
         self, suffix: str, cluster: ecs.Cluster, task: ecs.FargateTaskDefinition
     ) -> patterns.ApplicationLoadBalancedFargateService:
-        """One task, because bookings live in its memory. The new one has to be healthy before the old one goes."""
+        """One task, because bookings live in its memory. The new one has to be healthy before the
+        old one goes.
+        """
         return patterns.ApplicationLoadBalancedFargateService(
             self,
             "Backend",

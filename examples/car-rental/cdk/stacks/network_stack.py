@@ -18,7 +18,9 @@ class CarRentalNetworkStack(Stack):
         )
 
     def _network(self) -> ec2.Vpc:
-        """Two public subnets. A NAT gateway would cost more than the rest; security groups keep visitors out."""
+        """Two public subnets. A NAT gateway would cost more than the rest; security groups keep
+        visitors out.
+        """
         return ec2.Vpc(
             self,
             "Vpc",

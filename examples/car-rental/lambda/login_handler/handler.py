@@ -1,7 +1,8 @@
 """POST /login behind API Gateway: checks the demo user and issues a token that the backend accepts.
 
-It repeats the few lines of car_rental.auth that make a token, because the function and the image are deployed apart:
-shared code would make every change of it a deploy of both. The test beside this file checks that the backend agrees.
+It repeats the few lines of car_rental.auth that make a token, because the function and the image
+are deployed apart: shared code would make every change of it a deploy of both. The test beside this
+file checks that the backend agrees.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def _is_demo_user(form: dict[str, Any]) -> bool:
 
 
 def _same(given: object, expected: str) -> bool:
-    """Compare in constant time, so that the time taken does not tell how much of a guess was right."""
+    """Compare in constant time, so that the time taken does not tell how much of a guess was
+    right.
+    """
     return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 

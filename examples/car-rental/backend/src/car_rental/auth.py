@@ -1,6 +1,7 @@
 """Bearer tokens: the claims and an HMAC over them, so that a token needs no store to be checked.
 
-The login Lambda issues the same tokens (lambda/login_handler/handler.py); a test there holds the two together.
+The login Lambda issues the same tokens (lambda/login_handler/handler.py); a test there holds the
+two together.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def verify(token: str, secret: bytes, now: float) -> str | None:
 
 
 def same(given: object, expected: str) -> bool:
-    """Compare in constant time, so that the time taken does not tell how much of a guess was right."""
+    """Compare in constant time, so that the time taken does not tell how much of a guess was
+    right.
+    """
     return isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 

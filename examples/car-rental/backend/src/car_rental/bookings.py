@@ -12,7 +12,9 @@ LONGEST_RENTAL = 30
 
 @dataclass(frozen=True)
 class Period:
-    """The days from `start` up to, but not including, `end`: a car that comes back can leave again the same day."""
+    """The days from `start` up to, but not including, `end`: a car that comes back can leave again
+    the same day.
+    """
 
     start: date
     end: date
@@ -38,7 +40,9 @@ class Taken(Exception):
 
 
 def parse_period(start: object, end: object, today: date) -> Period:
-    """Two ISO dates as a period that can be booked; a ValueError says, for the customer to read, why it cannot."""
+    """Two ISO dates as a period that can be booked; a ValueError says, for the customer to read,
+    why it cannot.
+    """
     period = Period(_parse_date("from", start), _parse_date("to", end))
     if period.days < 1:
         raise ValueError("'to' must be later than 'from'")
@@ -72,7 +76,9 @@ class Bookings:
         return booking
 
     def find(self, booking_id: str, customer: str) -> Booking | None:
-        """A customer's own booking. Somebody else's does not exist, as far as the customer can tell."""
+        """A customer's own booking. Somebody else's does not exist, as far as the customer can
+        tell.
+        """
         booking = self._by_id.get(booking_id)
         return booking if booking and booking.customer == customer else None
 

@@ -23,7 +23,8 @@ class Config:
 def from_environment(env: Mapping[str, str]) -> Config:
     """Take what is set, and a default for the rest; an empty variable counts as not set.
 
-    Without TOKEN_SECRET every start makes up its own: safe, and enough as long as this process alone issues tokens.
+    Without TOKEN_SECRET every start makes up its own: safe, and enough as long as this process
+    alone issues tokens.
     """
     return Config(
         host=env.get("HOST") or Config.host,

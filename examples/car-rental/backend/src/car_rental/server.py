@@ -1,4 +1,6 @@
-"""The API over HTTP: reads a request off the socket, writes the response back, stops when it is told to."""
+"""The API over HTTP: reads a request off the socket, writes the response back, stops when it is
+told to.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LARGEST_BODY = 64 * 1024
 
 
 class Server(ThreadingHTTPServer):
-    """One thread a request, and one request a connection: closing waits for those under way and for nothing else."""
+    """One thread a request, and one request a connection: closing waits for those under way and for
+    nothing else.
+    """
 
     daemon_threads = False
     request_queue_size = 128
