@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from threading import Lock
 
-from toolkit.run.crew import Crew
 from toolkit.run.schedule import Schedule
+from toolkit.run.workers import WorkerPool
 
 Plan = Mapping[str, tuple[str, ...]]
 """Each step, and those that it waits for."""
@@ -87,7 +87,7 @@ def _timed(
     plan: Plan, takes: Mapping[str, float], work: Callable[[str], bool], parallel: int
 ) -> float:
     start = time.perf_counter()
-    crew = Crew(
+    crew = WorkerPool(
         Schedule(plan, takes), work, lambda step, other: None, lambda: False, parallel, False
     )
     assert crew.carry_out() == []

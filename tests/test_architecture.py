@@ -21,11 +21,11 @@ MAY_IMPORT = {
     "ports": {"model", "errors"},
     "changes": {"model", "errors", "ports"},
     "targets": {"model", "errors", "ports"},
-    "adopt": {"model", "errors", "impact"},
+    "init": {"model", "errors", "impact"},
     "record": {"model", "errors", "ports"},
     "run": {"model", "errors", "ports", "record", "targets"},
     "sandbox": {"model", "errors", "ports"},
-    "verify": {"model", "errors", "ports"},
+    "checks": {"model", "errors", "ports"},
     "flow": {
         "model",
         "errors",
@@ -36,7 +36,7 @@ MAY_IMPORT = {
         "targets",
         "record",
         "run",
-        "verify",
+        "checks",
     },
     "cli": {
         "model",
@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "ports",
         "targets",
         "show",
-        "adopt",
+        "init",
         "record",
         "run",
         "sandbox",
@@ -61,7 +61,7 @@ MAY_IMPORT = {
 (its version).
 """
 
-PURE = ("impact", "plan", "show", "adopt")
+PURE = ("impact", "plan", "show", "init")
 EFFECTS = {
     "os",
     "sys",
@@ -86,13 +86,13 @@ ONE_FILE |= {
 ONE_FILE |= {
     "rich": "cli/progress.py",
     "botocore": "ports/aws/client.py",
-    "jsonpath": "verify/expect.py",
+    "jsonpath": "checks/expect.py",
     "locust": "ports/load/user.py",
 }
 ONE_FILE |= {"websockets": "ports/net/websocket.py"}
 
 
-YAML = {"adopt/documents.py", "targets/cloudformation/document.py"}
+YAML = {"init/documents.py", "targets/cloudformation/document.py"}
 """One reads data, the other where it stands."""
 
 

@@ -1,12 +1,12 @@
 """What was deployed is compared by content, and only by what both sides know."""
 
-from toolkit.model import Deployed
+from toolkit.model import DeployedState
 
 
 def test_equal_digests_are_the_same() -> None:
     assert (
-        Deployed(definition="d", artifacts={"app": "a"}).same(
-            Deployed(definition="d", artifacts={"app": "a"})
+        DeployedState(definition="d", artifacts={"app": "a"}).same(
+            DeployedState(definition="d", artifacts={"app": "a"})
         )
         is True
     )
@@ -14,8 +14,8 @@ def test_equal_digests_are_the_same() -> None:
 
 def test_another_definition_is_not_the_same() -> None:
     assert (
-        Deployed(definition="d", artifacts={"app": "a"}).same(
-            Deployed(definition="e", artifacts={"app": "a"})
+        DeployedState(definition="d", artifacts={"app": "a"}).same(
+            DeployedState(definition="e", artifacts={"app": "a"})
         )
         is False
     )
@@ -23,13 +23,13 @@ def test_another_definition_is_not_the_same() -> None:
 
 def test_another_artifact_is_not_the_same() -> None:
     assert (
-        Deployed(definition="d", artifacts={"app": "a"}).same(
-            Deployed(definition="d", artifacts={"app": "b"})
+        DeployedState(definition="d", artifacts={"app": "a"}).same(
+            DeployedState(definition="d", artifacts={"app": "b"})
         )
         is False
     )
 
 
 def test_digests_of_which_neither_side_has_both_say_nothing() -> None:
-    assert Deployed(definition="d").same(Deployed(template="t")) is None
-    assert Deployed().same(Deployed()) is None
+    assert DeployedState(definition="d").same(DeployedState(template="t")) is None
+    assert DeployedState().same(DeployedState()) is None

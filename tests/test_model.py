@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from toolkit import model
-from toolkit.model import Change, Impact, Touched
+from toolkit.model import Change, ChangeMatch, Impact
 
 CLASSES = [
     one for _, one in inspect.getmembers(model, inspect.isclass) if one.__module__ == model.__name__
@@ -39,7 +39,9 @@ def test_two_changes_of_the_same_path_are_equal() -> None:
 def test_an_impact_lists_its_paths_by_verdict() -> None:
     verdicts = ("matched", "unmatched", "ignored", "rules", "unmatched")
     impact = Impact(
-        tuple(Touched(Change(str(at), "added"), (), (), one) for at, one in enumerate(verdicts)),
+        tuple(
+            ChangeMatch(Change(str(at), "added"), (), (), one) for at, one in enumerate(verdicts)
+        ),
         {},
         {},
     )

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from toolkit import flow
-from toolkit.adopt.draft import toml
-from toolkit.adopt.filters.workflows import imported
 from toolkit.impact.touch import RuleBook
+from toolkit.init.draft import toml
+from toolkit.init.filters.workflows import imported
 from toolkit.model import Change
 
 _ORACLE = Path(__file__).parents[2] / "shared" / "oracle"

@@ -178,7 +178,7 @@ class ToolkitError(Exception):
     @property
     def template(self) -> str:
         """The message, with a name in braces for each fact."""
-        return (type(self).__doc__ or "").strip()
+        return " ".join((type(self).__doc__ or "").split())
 
     def __str__(self) -> str:
         return self.template.format(**self.facts)

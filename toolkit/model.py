@@ -206,7 +206,7 @@ class Checks(Struct, frozen=True):
     secrets: Mapping[str, Secret] = {}
 
 
-class Effect(StrEnum):
+class JudgeEffect(StrEnum):
     """What follows from a judge that is another one here than at the trusted base: see
     JudgeDifference.
     """
@@ -230,7 +230,7 @@ class JudgeDifference(Struct, frozen=True):
     what: str
     here: str | None
     trusted: str | None
-    effect: Effect
+    effect: JudgeEffect
     environment: str | None = None
 
 
@@ -256,13 +256,13 @@ class Trust(Struct, frozen=True):
     def is_due(self, environment: str | None) -> bool:
         """Whether every target of an environment counts as due, whatever is recorded."""
         return not self.allowed and any(
-            one.effect is not Effect.TOLD for one in self.about(environment)
+            one.effect is not JudgeEffect.TOLD for one in self.about(environment)
         )
 
     def is_refused(self, environment: str | None) -> bool:
         """Whether nothing may be changed in an environment before somebody agrees."""
         return not self.allowed and any(
-            one.effect is Effect.CONSENT for one in self.about(environment)
+            one.effect is JudgeEffect.CONSENT for one in self.about(environment)
         )
 
 
@@ -322,7 +322,7 @@ class Reason(Struct, frozen=True, gc=False):
     line: int | None
 
 
-class Touched(Struct, frozen=True, gc=False):
+class ChangeMatch(Struct, frozen=True, gc=False):
     """What the rules make of one change. `verdict` is `matched`, `ignored`, `unmatched` or `rules`
     (rules.toml itself).
     """
@@ -338,7 +338,7 @@ class Impact(Struct, frozen=True):
     only old rules name.
     """
 
-    touched: tuple[Touched, ...]
+    touched: tuple[ChangeMatch, ...]
     targets: Mapping[str, tuple[Reason, ...]]
     checks: Mapping[str, tuple[Reason, ...]]
     removed: tuple[str, ...] = ()
@@ -416,7 +416,7 @@ class Standing(Struct, frozen=True):
         return bool(self.lost) or self.direction is Direction.UNKNOWN
 
 
-class Answer(Struct, frozen=True):
+class DiffResult(Struct, frozen=True):
     """What `toolkit diff` found. `states` holds due, clean or unknown for every target; `refusal`
     says why nothing is recommended.
 
@@ -481,7 +481,7 @@ class Explained(Struct, frozen=True):
     users: tuple[str, ...] = ()
 
 
-class Finding(Struct, frozen=True):
+class LintFinding(Struct, frozen=True):
     """One thing worth a look. `code` is dead-rule, dead-pattern, dead-exclusion, shadowed-rule,
     ignored-rule, overlap or generated.
     """
@@ -495,7 +495,7 @@ class Finding(Struct, frozen=True):
 class Lint(Struct, frozen=True):
     """The findings, and the files that no rule owns, by folder, the fullest first."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
     files: int
     unowned: tuple[tuple[str, int], ...]
 
@@ -536,7 +536,7 @@ class Commit(Struct, frozen=True):
     summary: str
 
 
-class Place(Struct, frozen=True):
+class Location(Struct, frozen=True):
     """Where a step acts: one region of an environment. What rules.toml does not say is None; AWS's
     own settings decide then.
     """
@@ -585,7 +585,7 @@ class Job(Struct, frozen=True):
     target: str
     kind: str
     action: str
-    place: Place
+    location: Location = field(name="place")
     settings: Any
     version: Version
     run: str
@@ -595,11 +595,11 @@ class Job(Struct, frozen=True):
     deadline_s: int = 3600
     wishes: Mapping[str, Any] = {}
     undoes: str = ""
-    recorded: "Recorded | None" = None
+    recorded: "RecordedDeploy | None" = None
     """What the record said before; None where nothing is recorded."""
 
 
-class Deployed(Struct, frozen=True):
+class DeployedState(Struct, frozen=True):
     """What is live, as digests that can be computed again from the provider's answers: this, and
     not the version's name, says whether something was changed since.
 
@@ -616,7 +616,7 @@ class Deployed(Struct, frozen=True):
     body: str = ""
     parameters: Mapping[str, str | None] = {}
 
-    def same(self, other: "Deployed") -> bool | None:
+    def same(self, other: "DeployedState") -> bool | None:
         """Whether the other is the very same, None where nothing is known of both. Only what both
         know is compared.
         """
@@ -633,7 +633,7 @@ class Deployed(Struct, frozen=True):
         return True if known else None
 
 
-class Recorded(Struct, frozen=True):
+class RecordedDeploy(Struct, frozen=True):
     """What the record said of a target when a run was prepared: its newest good deploy.
 
     `detail` and `deployed` (without its body) are those of that deploy; `earlier` and `later` are
@@ -643,14 +643,14 @@ class Recorded(Struct, frozen=True):
 
     run: str = ""
     version: str = ""
-    deployed: Deployed = Deployed()
+    deployed: DeployedState = DeployedState()
     detail: Mapping[str, str] = {}
     earlier: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     problem: str = ""
 
 
-class Live(Struct, frozen=True):
+class LiveVersion(Struct, frozen=True):
     """What runs for a target, as far as it was observed. `detail` names it in the cloud's terms:
     image, digest, task definition.
 
@@ -665,14 +665,14 @@ class Live(Struct, frozen=True):
     since: str | None = None
     detail: Mapping[str, str] = {}
     settings: str | None = None
-    deployed: Deployed = Deployed()
+    deployed: DeployedState = DeployedState()
     moving: bool = False
     """Whether something else is being put in its place right now."""
     doubt: str = ""
     notes: tuple[str, ...] = ()
 
 
-class Call(Struct, frozen=True):
+class PlannedCall(Struct, frozen=True):
     """One call that changes something, with the parameters that matter: what --dry-run prints.
 
     `once`: of several steps of a run that need the very same call, one makes it for all.
@@ -688,13 +688,13 @@ class Preview(Struct, frozen=True):
     change.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[PlannedCall, ...]
     warnings: tuple[str, ...] = ()
     unchanged: bool = False
-    live: Live | None = None
+    live: LiveVersion | None = None
 
 
-class Seen(Struct, frozen=True):
+class Observation(Struct, frozen=True):
     """What the cloud says of a step.
 
     `state` is absent, running, done, failed or unknown; `verdict` says more where it is done or
@@ -716,12 +716,12 @@ class Seen(Struct, frozen=True):
     outputs: Mapping[str, str] = {}
     doomed: bool = False
     sure: bool = False
-    live: Live | None = None
+    live: LiveVersion | None = None
     mark: Any = None
     untouched: bool = False
 
 
-class Sign(Struct, frozen=True):
+class Finding(Struct, frozen=True):
     """One thing that was looked at: what it is, how it is (a word of CONDITIONS), and that in a few
     words.
 
@@ -739,7 +739,7 @@ class Sign(Struct, frozen=True):
     unasked: bool = False
 
 
-class Miss(Struct, frozen=True):
+class Mismatch(Struct, frozen=True):
     """One expectation that does not hold: of what, and both sides in a line each."""
 
     what: str
@@ -761,7 +761,7 @@ class Result(Struct, frozen=True):
     at: str = ""
     cause: str = ""
     next: str = ""
-    misses: tuple[Miss, ...] = ()
+    misses: tuple[Mismatch, ...] = ()
     shown: tuple[str, ...] = ()
     detail: str = ""
     took_s: float = 0.0
@@ -770,7 +770,7 @@ class Result(Struct, frozen=True):
     figures: Mapping[str, float] = {}
 
 
-class Checkup(Struct, frozen=True):
+class HealthReport(Struct, frozen=True):
     """How one thing is in one place: a target, a check, or the credentials (`kind` says which),
     with all that was looked at.
 
@@ -782,8 +782,8 @@ class Checkup(Struct, frozen=True):
     kind: str
     environment: str | None
     region: str | None
-    signs: tuple[Sign, ...]
-    live: Live | None = None
+    signs: tuple[Finding, ...]
+    live: LiveVersion | None = None
     state: str = ""
 
     @property
@@ -804,7 +804,7 @@ class Statement(Struct, frozen=True):
     conditions: Mapping[str, Mapping[str, str]] = {}
 
 
-class Wanted(Struct, frozen=True):
+class Provision(Struct, frozen=True):
     """What has to be there before a target can be deployed: the sandbox makes it, elsewhere it is
     somebody's. `what` is a word of sandbox/provision.py: repository, service, bucket, function or
     bootstrap (of CDK).
@@ -815,7 +815,7 @@ class Wanted(Struct, frozen=True):
     detail: Mapping[str, str] = {}
 
 
-class Written(Struct, frozen=True):
+class Resource(Struct, frozen=True):
     """One thing that a deploy of a target changes: what it is ("stack"), its name, and the part of
     it; None is all of it.
     """
@@ -824,7 +824,7 @@ class Written(Struct, frozen=True):
     name: str
     part: str | None = None
 
-    def meets(self, other: "Written") -> bool:
+    def meets(self, other: "Resource") -> bool:
         """Whether both change the same thing, or a part that is in the other."""
         same_thing = (self.what, self.name) == (other.what, other.name)
         return same_thing and (None in (self.part, other.part) or self.part == other.part)
@@ -848,7 +848,7 @@ class Outcome(Struct, frozen=True):
     took_s: float = 0.0
     adopted: bool = False
     open: bool = False
-    live: Live | None = None
+    live: LiveVersion | None = None
     untouched: bool = False
 
     @property
@@ -857,7 +857,7 @@ class Outcome(Struct, frozen=True):
         return self.verdict is Verdict.UNHEALTHY and not self.untouched
 
 
-class Ran(Struct, frozen=True):
+class RunResult(Struct, frozen=True):
     """How a run ended. `status` is succeeded, unchanged, failed, partial, in-doubt or cancelled.
 
     `left` are targets that it could not deploy at all, each with the reason.

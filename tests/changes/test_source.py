@@ -16,7 +16,7 @@ APP = "backend/src/app.py"
 
 def of(repo: Repo, base: str = "HEAD", **request: bool) -> dict[str, str | None]:
     git = Git.open(str(repo.path))
-    asked = flow.Request(folder=str(repo.path), base=base, **request)  # type: ignore[arg-type]
+    asked = flow.DiffRequest(folder=str(repo.path), base=base, **request)  # type: ignore[arg-type]
     return source.of(flow.diff(asked, git), git.root)
 
 
@@ -121,7 +121,7 @@ def test_a_comparison_of_commits_has_no_working_tree(repo: Repo) -> None:
 
 
 def test_without_a_repository_there_is_no_tree(repo: Repo) -> None:
-    request = flow.Request(folder=str(repo.path), given=())
+    request = flow.DiffRequest(folder=str(repo.path), given=())
     found = source.of(flow.diff(request, None), None)
     assert (found["head"], found["tree"]) == (None, None)
 

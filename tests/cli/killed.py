@@ -23,7 +23,7 @@ import pytest
 from tests.run.simulated import Hurried
 from tests.support.aws import Remote, apart
 from tests.support.repo import Repo
-from toolkit.cli import world
+from toolkit.cli import ports
 from toolkit.cli.main import run
 from toolkit.record import history
 from toolkit.record.history import Summary
@@ -218,21 +218,21 @@ class Town:
 def main() -> None:
     """Rounds until the time is over."""
     seed, seconds, folder = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
-    pytest.MonkeyPatch().setattr(world, "Real", lambda: Hurried(TIMES))
+    pytest.MonkeyPatch().setattr(ports, "SystemClock", lambda: Hurried(TIMES))
     kills = rounds = 0
     wrong = ""
     until = time.monotonic() + seconds
     length = 0.0
     while time.monotonic() < until and not wrong:
         chance = Random(f"{seed} {rounds}")
-        place = folder / str(rounds)
-        place.mkdir()
-        with apart(place) as remote:
-            more, problem, took = round_of(Town(remote, place), length, chance)
+        location = folder / str(rounds)
+        location.mkdir()
+        with apart(location) as remote:
+            more, problem, took = round_of(Town(remote, location), length, chance)
         length = length or took
         kills, rounds = kills + more, rounds + 1
         wrong = problem and f"seed {seed}, round {rounds - 1}, {more} kills: {problem}"
-        shutil.rmtree(place)
+        shutil.rmtree(location)
     print(json.dumps({"kills": kills, "rounds": rounds, "length": length, "wrong": wrong}))
 
 

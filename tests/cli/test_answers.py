@@ -61,7 +61,7 @@ def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
     return Spoiler(monkeypatch)
 
 
-def places(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def locations(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where in a JSON value something can be changed."""
     yield path
     inside = (
@@ -72,7 +72,7 @@ def places(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         else ()
     )
     for key, value in inside:
-        yield from places(value, (*path, key))
+        yield from locations(value, (*path, key))
 
 
 def changed(found: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -96,7 +96,7 @@ def mutants(body: bytes) -> list[Callable[[bytes], bytes]]:
     found = json.loads(body)
     return [
         (lambda _, path=path, value=value: json.dumps(changed(found, path, value)).encode())  # type: ignore[misc]
-        for path in places(found)
+        for path in locations(found)
         for value in INSTEAD
         if path or value != "MISSING"
     ]

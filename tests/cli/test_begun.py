@@ -22,8 +22,8 @@ PROGRAM = """\
 import sys
 from datetime import timedelta
 from toolkit.ports import clock
-now = clock.Real.now
-clock.Real.now = lambda self: now(self) + timedelta(seconds={skew})
+now = clock.SystemClock.now
+clock.SystemClock.now = lambda self: now(self) + timedelta(seconds={skew})
 from toolkit.cli.main import run
 sys.exit(run(["deploy-stack", "queue", "--yes"]))
 """

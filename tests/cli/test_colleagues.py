@@ -64,9 +64,11 @@ class Team:
 
     def job(self, run: str = RUN) -> Job:
         version = Version("c1", "c1", "f1")
-        places = making.places(self.rules.environments["dev"], None, None)
+        locations = making.locations(self.rules.environments["dev"], None, None)
         target = self.rules.targets["web"]
-        [job] = making.make(run, [target], places, {}, {"web": version}, {"web": ()}, "deploy", {})
+        [job] = making.make(
+            run, [target], locations, {}, {"web": version}, {"web": ()}, "deploy", {}
+        )
         return job
 
     def put(
@@ -128,7 +130,9 @@ def test_history_of_an_environment_leaves_out_the_runs_of_others(team: Team) -> 
     team.repo.write({"rules.toml": RULES.replace("[targets.web]", f"{more}[targets.web]")})
     team.put()
     job = team.job("20261120-193743-bbbb")
-    team.put("20261120-193743-bbbb", replace(job, place=replace(job.place, environment="prod")))
+    team.put(
+        "20261120-193743-bbbb", replace(job, location=replace(job.location, environment="prod"))
+    )
     team.endpoint.s3.put("shared", "team/runs/20261120-193750-dddd.jsonl", b"noise\n")
 
     def listed(*words: str) -> list[str]:
@@ -243,11 +247,15 @@ def test_what_a_colleagues_run_would_do_is_told_by_a_dry_run(team: Team) -> None
 FORGED = {
     "another service": lambda job: replace(job, settings=replace(job.settings, service="prod")),
     "a variable more": lambda job: replace(job, settings=replace(job.settings, env={"EVIL": "1"})),
-    "another account": lambda job: replace(job, place=replace(job.place, account="999999999999")),
-    "another region": lambda job: replace(job, place=replace(job.place, region="us-east-1")),
-    "another store": lambda job: replace(job, place=replace(job.place, store="s3://evil/x")),
-    "another environment": lambda job: replace(job, place=replace(job.place, environment="prod")),
-    "no protection": lambda job: replace(job, place=replace(job.place, protected=True)),
+    "another account": lambda job: replace(
+        job, location=replace(job.location, account="999999999999")
+    ),
+    "another region": lambda job: replace(job, location=replace(job.location, region="us-east-1")),
+    "another store": lambda job: replace(job, location=replace(job.location, store="s3://evil/x")),
+    "another environment": lambda job: replace(
+        job, location=replace(job.location, environment="prod")
+    ),
+    "no protection": lambda job: replace(job, location=replace(job.location, protected=True)),
     "another target": lambda job: replace(job, target="other"),
     "another token": lambda job: replace(job, token="0" * 24),
     "another run": lambda job: replace(job, run="20261120-193742-zzzz"),
@@ -271,7 +279,7 @@ def test_a_run_that_wants_more_than_rules_toml_says_is_refused_before_anything_i
 
 def test_the_profile_of_the_other_machine_is_not_used_here(team: Team) -> None:
     job = team.job()
-    team.put(RUN, replace(job, place=replace(job.place, profile="adas-own")))
+    team.put(RUN, replace(job, location=replace(job.location, profile="adas-own")))
     found = team("resume", RUN, "--dry-run")
     assert found.code == 0, found.err
 
@@ -280,7 +288,7 @@ def test_what_somebody_else_agreed_to_in_advance_is_asked_again(team: Team) -> N
     job = replace(team.job(), wishes={"allow_delete": True, "recreate": True, "force": True})
     assert placed(team.rules, "mine", CONSENTS)(job).wishes == {"force": True}
     assert placed(team.rules, "mine")(job).wishes == job.wishes
-    assert placed(team.rules, "mine")(job).place.profile == "mine"
+    assert placed(team.rules, "mine")(job).location.profile == "mine"
 
 
 def test_every_consent_of_a_stack_is_one_that_is_asked_again() -> None:
@@ -305,7 +313,7 @@ def test_without_a_store_nothing_is_asked(team: Team) -> None:
 
 
 def test_the_permissions_of_a_store_cover_runs_and_logs(team: Team) -> None:
-    [objects, listing] = statements(team.job().place)
+    [objects, listing] = statements(team.job().location)
     assert {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"} <= set(objects.actions)
     assert objects.resources[0].endswith(":s3:::shared/team/*")
     assert "s3:ListBucket" in listing.actions

@@ -12,7 +12,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import Emulator
-from toolkit.model import Place, Wanted
+from toolkit.model import Location, Provision
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import provision
 
@@ -105,16 +105,16 @@ class Site:
         emulator.reset()
         self.sign_in("test", emulator.secret)
         self.root = Aws(None, REGION)
-        place = Place("dev", REGION, ACCOUNT)
+        location = Location("dev", REGION, ACCOUNT)
         detail = {"cluster": "main", "repository": "web", "container": "app"}
         wanted = (
-            Wanted("repository", "web"),
-            Wanted("service", "web", detail),
-            Wanted("bucket", "permitted"),
+            Provision("repository", "web"),
+            Provision("service", "web", detail),
+            Provision("bucket", "permitted"),
         )
-        parts = [provision.Part(place, one) for one in wanted]
-        provision.make(parts, lambda place: self.root, emulator.registry, lambda words: None)
-        provision.settle(parts, lambda place: self.root)
+        parts = [provision.PlannedPart(location, one) for one in wanted]
+        provision.make(parts, lambda location: self.root, emulator.registry, lambda words: None)
+        provision.settle(parts, lambda location: self.root)
         files = {
             "app/Dockerfile": DOCKERFILE,
             "app/main.py": MAIN,

@@ -137,7 +137,9 @@ def offered(repo: Repo, monkeypatch: pytest.MonkeyPatch, *paths: str, needs: str
     repo.commit("rules", {"rules.toml": RULES + SITE.format(needs=needs)})
     repo.write(dict.fromkeys(paths, "new\n"))
     monkeypatch.chdir(repo.path)
-    answer = flow.diff(flow.Request(folder=str(repo.path), base="HEAD"), Git.open(str(repo.path)))
+    answer = flow.diff(
+        flow.DiffRequest(folder=str(repo.path), base="HEAD"), Git.open(str(repo.path))
+    )
     return [value for _, value in choices(answer) if value.startswith(("toolkit", "by hand"))]
 
 

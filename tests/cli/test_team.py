@@ -210,12 +210,12 @@ def test_what_another_environment_has_put_into_the_same_stack_is_no_clean_answer
     team: Team,
 ) -> None:
     clone, ada = team.colleague("ada")
-    place = 'account = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://state/team"\n'
+    location = 'account = "111111111111"\nregions = ["eu-west-1"]\nstore = "s3://state/team"\n'
     clone.commit(
         "trial",
         {
             "rules.toml": RULES.replace(
-                "[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]"
+                "[targets.queue]", f"[environments.trial]\n{location}\n[targets.queue]"
             )
         },
     )
@@ -718,18 +718,18 @@ def test_a_plan_for_no_environment_is_stale_in_any(team: Team, tmp_path: Path) -
     assert (said.code, "it was made for another environment" in said.err) == (2, True), said
 
 
-@pytest.mark.parametrize(("place", "dirty"), [("plan.json", False), ("infra/plan.json", True)])
+@pytest.mark.parametrize(("location", "dirty"), [("plan.json", False), ("infra/plan.json", True)])
 def test_a_plan_that_is_written_into_what_is_deployed_is_in_the_name(
-    team: Team, place: str, dirty: bool
+    team: Team, location: str, dirty: bool
 ) -> None:
     """P11: where no rule knows it, it is no change."""
     clone, ada = team.colleague("ada")
     rules = RULES.replace('paths = ["queue.json"]', 'paths = ["queue.json", "infra/**"]')
     clone.commit("infra", {"rules.toml": rules, "infra/a": "1"})
     clone.git("push", "-q", "origin", "HEAD:main")
-    assert ada("diff", "--out", place).code == 0
+    assert ada("diff", "--out", location).code == 0
     team.ready()
-    done = ada("deploy", "--plan", place, "--yes", "--without", "page", "--json")
+    done = ada("deploy", "--plan", location, "--yes", "--without", "page", "--json")
     [step] = done.json["steps"]
     assert (done.code, "-dirty-" in step["version"]) == (0, dirty), done
 
@@ -906,14 +906,14 @@ def test_repair_without_a_name_leaves_the_records_of_another_project(
 def shared_stack(team: Team, more: str = "") -> tuple[Repo, Callable[..., Result]]:
     """Two environments of one account that deploy to the same stack."""
     clone, ada = team.colleague("ada")
-    place = 'account = "111111111111"\nregions = ["eu-west-1"]\n' + (
+    location = 'account = "111111111111"\nregions = ["eu-west-1"]\n' + (
         more or 'store = "s3://state/team"\n'
     )
     clone.commit(
         "trial",
         {
             "rules.toml": RULES.replace(
-                "[targets.queue]", f"[environments.trial]\n{place}\n[targets.queue]"
+                "[targets.queue]", f"[environments.trial]\n{location}\n[targets.queue]"
             )
         },
     )

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.repo import Repo
 from tests.support.run import ROOT, Toolkit
-from toolkit.flow.compare import Point, Points, Request, diff
-from toolkit.model import Answer, Rules
+from toolkit.flow.compare import DiffRequest, Points, RecordedBase, diff
+from toolkit.model import DiffResult, Rules
 from toolkit.ports.git import Git
 
 RULES = """\
@@ -83,18 +83,18 @@ def changed(repo: Repo, old: str, new: str) -> None:
     repo.commit("pull request", {"rules.toml": RULES.replace(old, new)})
 
 
-def clean_everywhere(repo: Repo, asked: list[str | None], **options: Any) -> Answer:
+def clean_everywhere(repo: Repo, asked: list[str | None], **options: Any) -> DiffResult:
     """The answer of `diff` where every record there is says that HEAD is live: it may be forged."""
 
     def records(how: str, rules: Rules, environment: str | None) -> Points:
         asked.append(rules.environments[environment or ""].store)
-        return {name: (Point(repo.head, ""),) for name in rules.targets}
+        return {name: (RecordedBase(repo.head, ""),) for name in rules.targets}
 
     folder = str(repo.path)
-    return diff(Request(folder, **options), Git.open(folder), records)
+    return diff(DiffRequest(folder, **options), Git.open(folder), records)
 
 
-def due(answer: Answer) -> list[str]:
+def due(answer: DiffResult) -> list[str]:
     return sorted(step.target for step in answer.plan.steps)
 
 

@@ -1,4 +1,4 @@
-// Records what picomatch 2.3.1 answers, for tests/adopt/filters/test_picomatch.py:
+// Records what picomatch 2.3.1 answers, for tests/init/filters/test_picomatch.py:
 //   npm install picomatch@2.3.1 && node record_picomatch.mjs NODE_MODULES > picomatch.json && gzip -9n picomatch.json
 // The result is {"paths": […], "answers": {pattern: the paths it matches, as a number in base 36, one bit a path}}.
 import { createRequire } from 'node:module';

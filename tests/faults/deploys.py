@@ -20,18 +20,18 @@ from msgspec import Struct
 from tests.run.simulated import Listener
 from tests.support.aws import Endpoint
 from toolkit import targets
-from toolkit.model import Job, Outcome, Place, Version
+from toolkit.model import Job, Location, Outcome, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
-from toolkit.record.journal import Entry, Journal, read
+from toolkit.ports.ports import Ports
+from toolkit.record.journal import Journal, JournalEntry, read
 from toolkit.record.state import open_store
-from toolkit.run.book import Papers
-from toolkit.run.desk import Desk
 from toolkit.run.jobs import pack
 from toolkit.run.pace import Pace
-from toolkit.run.settle import Left, left
-from toolkit.run.step import Walk, carry_out
+from toolkit.run.recover import RunState, left
+from toolkit.run.run_journal import StoredRunJournal
+from toolkit.run.step import StepContext, carry_out
+from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets import app, stack
 
@@ -132,7 +132,7 @@ class Deploy:
             Cloud(),
             open_store("faults", str(folder)),
         )
-        self.world = World(str(folder), str(folder), self.clock, lambda profile, region: self.aws)
+        self.ports = Ports(str(folder), str(folder), self.clock, lambda profile, region: self.aws)
         self.run = f"run-{name}"
         self.prepare()
         endpoint.calls.clear()
@@ -164,7 +164,7 @@ class Deploy:
             self.name,
             self.kind,
             targets.kind(self.kind).action,
-            Place("dev", REGION, ACCOUNT),
+            Location("dev", REGION, ACCOUNT),
             self.settings(),
             Version(COMMIT, COMMIT, "f" * 64),
             self.run,
@@ -183,21 +183,21 @@ class Deploy:
         found = self.left()
         return self._carried_out(journal, found.jobs[0], found)
 
-    def left(self) -> Left:
+    def left(self) -> RunState:
         """What is left on disk."""
         return left(self.entries(), self.clock.now(), "journal")
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[JournalEntry, ...]:
         """The journal."""
         return read(self.store, self.run)
 
-    def _carried_out(self, journal: Journal, job: Job, found: Left | None) -> Outcome:
+    def _carried_out(self, journal: Journal, job: Job, found: RunState | None) -> Outcome:
         begun = found.begun.get(job.step) if found else None
         self.stop = stop = Stop()
-        papers = Papers(self.store, journal, {}, {}, self.clock, lambda text: text)
+        papers = StoredRunJournal(self.store, journal, {}, {}, self.clock, lambda text: text)
         log = papers.log(job.step)
         self.listener = Listener()
-        desk = Desk(
+        desk = StepJournal(
             job,
             papers.journal,
             log,
@@ -208,7 +208,7 @@ class Deploy:
             begun.receipt if begun else None,
             begun is not None and begun.acted,
         )
-        walk = Walk(self.world, Pace(1), stop)
+        walk = StepContext(self.ports, Pace(1), stop)
         try:
             return carry_out(
                 job,

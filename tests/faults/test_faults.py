@@ -207,8 +207,10 @@ def test_a_call_that_goes_wrong_for_ever_ends_in_time_and_is_gone_on_with(
     clean = stage.deploy(kind)
     clean.begun()
     often = {call: stage.endpoint.calls.count(call) for call in CALLS[kind]}
-    places = [(call, skip) for call in CALLS[kind] for skip in range(often[call])]
-    for call, skip in places if NIGHT else Random(f"{SEED} {kind} {fault}").sample(places, SAMPLE):
+    locations = [(call, skip) for call in CALLS[kind] for skip in range(often[call])]
+    for call, skip in (
+        locations if NIGHT else Random(f"{SEED} {kind} {fault}").sample(locations, SAMPLE)
+    ):
         deploy = stage.deploy(kind)
         spoilt = stage.fault(call, None, fault, skip=skip)
         outcome = deploy.begun()

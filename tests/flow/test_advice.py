@@ -4,7 +4,7 @@ import click
 import pytest
 
 from toolkit.cli.main import cli
-from toolkit.flow.advice import COMMANDS, Same, advised, as_typed, same_place
+from toolkit.flow.advice import COMMANDS, SameOptions, advised, as_typed, same_location
 from toolkit.flow.rulebook import read_rules
 
 RULES = read_rules(
@@ -34,7 +34,7 @@ regions = ["eu-west-1"]
 def test_only_what_is_not_meant_anyway_is_said(
     named: str | None, environment: str | None, region: str | None, said: str
 ) -> None:
-    assert str(same_place(RULES, named, environment, region)) == said
+    assert str(same_location(RULES, named, environment, region)) == said
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_only_what_is_not_meant_anyway_is_said(
     ],
 )
 def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, wanted: str) -> None:
-    assert advised(text, Same(env=" --env prod")) == wanted
-    assert advised(text, Same()) == text
+    assert advised(text, SameOptions(env=" --env prod")) == wanted
+    assert advised(text, SameOptions()) == text
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,10 @@ def test_every_command_of_ours_that_acts_on_an_environment_names_it(text: str, w
     ],
 )
 def test_every_command_is_given_the_options_that_it_has(text: str, wanted: str) -> None:
-    assert advised(text, Same(" --rules r.toml", " --env prod", " --region us-east-1")) == wanted
+    assert (
+        advised(text, SameOptions(" --rules r.toml", " --env prod", " --region us-east-1"))
+        == wanted
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,16 @@ from tests.support.record import put
 from tests.targets.apps import COMMIT, Clock, Stage
 from toolkit.errors import Refused
 from toolkit.flow import alarmed, runs, verified
-from toolkit.flow.deploy import Prepared, undoing
+from toolkit.flow.deploy import PreparedRun, undoing
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import store_for
-from toolkit.model import Outcome, Preview, Ran, Rules, Version
+from toolkit.model import Outcome, Preview, Rules, RunResult, Version
 from toolkit.ports.aws import ecs
-from toolkit.ports.clock import Real
+from toolkit.ports.clock import SystemClock
 from toolkit.record.journal import read
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
-from toolkit.run.jobs import places
+from toolkit.run.jobs import locations
 from toolkit.run.step import BAKING
 from toolkit.run.stop import Stop
 
@@ -88,10 +88,10 @@ class Oven:
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
         self.stage, self.endpoint = Stage(endpoint, folder), endpoint
         self.clock = Scheduled(endpoint)
-        self.world = replace(self.stage.world, clock=self.clock)
-        self.store = store_for(self.rules(), self.world, None)
+        self.ports = replace(self.stage.ports, clock=self.clock)
+        self.store = store_for(self.rules(), self.ports, None)
         self.told = Told()
-        self.prepared: Prepared | None = None
+        self.prepared: PreparedRun | None = None
 
     def rules(
         self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = ""
@@ -101,10 +101,10 @@ class Oven:
 
     def deploy(
         self, bake: str = "0s", settle: str = "0s", settings: str = "", environment: str = ""
-    ) -> Ran:
+    ) -> RunResult:
         rules = self.rules(bake, settle, settings, environment)
         version = Version(COMMIT, COMMIT, "f" * 64)
-        where = places(rules.environments["dev"], None, None)
+        where = locations(rules.environments["dev"], None, None)
         jobs = making.make(
             RUN,
             [rules.targets["web"]],
@@ -115,10 +115,10 @@ class Oven:
             "deploy",
             {"no_build": True},
         )
-        self.prepared = Prepared(rules, jobs, {}, (), {}, undoing(jobs, rules, self.world))
-        proofs = verified.proofs(rules, jobs, self.world)
-        verify = verified.Verifier(rules, proofs, self.world, self.told.stop, self.prepared.standby)
-        request = runs.Request(
+        self.prepared = PreparedRun(rules, jobs, {}, (), {}, undoing(jobs, rules, self.ports))
+        proofs = verified.proofs(rules, jobs, self.ports)
+        verify = verified.Verifier(rules, proofs, self.ports, self.told.stop, self.prepared.standby)
+        request = runs.RunRequest(
             RUN,
             ["toolkit"],
             1,
@@ -129,23 +129,23 @@ class Oven:
             verify,
             facts={"alarms": verified.baselines(proofs)},
         )
-        return runs.start(request, self.prepared, self.world, self.told)
+        return runs.start(request, self.prepared, self.ports, self.told)
 
-    def resume(self) -> Ran:
+    def resume(self) -> RunResult:
         """Another process goes on with it."""
         assert self.prepared is not None
         self.told = Told()
-        left = runs.left_of(self.store, RUN, self.world)
+        left = runs.left_of(self.store, RUN, self.ports)
         rules = self.prepared.rules
         proofs = verified.proofs(
-            rules, left.open, self.world, str, verified.read_baselines(left.facts, "journal")
+            rules, left.open, self.ports, str, verified.read_baselines(left.facts, "journal")
         )
         standby = [job for job in left.jobs if job.undoes]
-        verify = verified.Verifier(rules, proofs, self.world, self.told.stop, standby)
-        request = runs.Request(
+        verify = verified.Verifier(rules, proofs, self.ports, self.told.stop, standby)
+        request = runs.RunRequest(
             RUN, ["toolkit", "resume"], 1, False, 0, str, lambda job: None, verify
         )
-        return runs.resume(request, self.world, self.store, self.told)
+        return runs.resume(request, self.ports, self.store, self.told)
 
     def once_live(self, seconds: float, event: Callable[[], None]) -> None:
         """Let something happen so many seconds after the new version is live."""
@@ -175,13 +175,13 @@ class Oven:
         )
         put(self.store, record)
 
-    def rolled_back(self, listener: Listener) -> Ran:
+    def rolled_back(self, listener: Listener) -> RunResult:
         """Somebody puts the old version back, from another process."""
         rules = self.rules()
         [job] = making.make(
             "20261120-100500-bbbb",
             [rules.targets["web"]],
-            places(rules.environments["dev"], None, None),
+            locations(rules.environments["dev"], None, None),
             {},
             {"web": Version("old", "0" * 40, "f0")},
             {"web": ()},
@@ -191,9 +191,11 @@ class Oven:
         told = Told()
         told.listener = listener
         command = ["toolkit", "rollback", "web"]
-        request = runs.Request(job.run, command, 1, False, 0, str, lambda job: None, preempts=True)
-        world = replace(self.world, clock=Real())
-        return runs.start(request, Prepared(rules, (job,), {}, (), {}), world, told)
+        request = runs.RunRequest(
+            job.run, command, 1, False, 0, str, lambda job: None, preempts=True
+        )
+        ports = replace(self.ports, clock=SystemClock())
+        return runs.start(request, PreparedRun(rules, (job,), {}, (), {}), ports, told)
 
     def states(self) -> list[tuple[str, str]]:
         return [
@@ -212,7 +214,7 @@ def oven(aws_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return Oven(aws_endpoint, tmp_path)
 
 
-def only(ran: Ran) -> Outcome:
+def only(ran: RunResult) -> Outcome:
     [outcome] = ran.outcomes
     return outcome
 
@@ -308,10 +310,10 @@ def test_a_deploy_of_what_runs_already_does_not_bake(oven: Oven) -> None:
         run="20261120-100001-aaaa",
         token="t2",
     )
-    proofs = verified.proofs(rules, [job], oven.world)
-    verify = verified.Verifier(rules, proofs, oven.world, oven.told.stop)
-    request = runs.Request(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
-    ran = runs.start(request, Prepared(rules, (job,), {}, (), {}), oven.world, oven.told)
+    proofs = verified.proofs(rules, [job], oven.ports)
+    verify = verified.Verifier(rules, proofs, oven.ports, oven.told.stop)
+    request = runs.RunRequest(job.run, ["toolkit"], 1, False, 0, str, lambda job: None, verify)
+    ran = runs.start(request, PreparedRun(rules, (job,), {}, (), {}), oven.ports, oven.told)
     assert (only(ran).verdict, oven.clock.elapsed() - began < 60) == ("unchanged", True)
 
 
@@ -427,7 +429,7 @@ def test_an_alarm_that_was_red_before_the_deploy_is_told_before_it_and_does_not_
     oven.endpoint.cloudwatch.alarm("errors", "ALARM")
     ran = oven.deploy(settle="20s", bake="20s", settings=ALARMS)
     assert only(ran).verdict == "succeeded"
-    proofs = verified.proofs(oven.rules(settings=ALARMS), oven.prepared.jobs, oven.world)  # type: ignore[union-attr]
+    proofs = verified.proofs(oven.rules(settings=ALARMS), oven.prepared.jobs, oven.ports)  # type: ignore[union-attr]
     previews = {"web": Preview(()), "other": Preview((), unchanged=True)}
     [warning] = verified.with_warnings(previews, {"web": next(iter(proofs.values()))})[
         "web"
@@ -466,7 +468,7 @@ def test_of_a_run_of_the_version_before_no_alarm_counts() -> None:
 
 
 def test_an_alarm_that_is_not_there_is_told_before_and_counts_once_it_is(oven: Oven) -> None:
-    proof = alarmed.Baseline(("a", "b"), frozenset("b"), frozenset("a"))
+    proof = alarmed.AlarmBaseline(("a", "b"), frozenset("b"), frozenset("a"))
     assert alarmed.warnings(proof) == [
         "alarm b is red already: it does not count",
         "there is no alarm a: it does not count as long",
@@ -619,7 +621,7 @@ def test_a_service_that_aws_says_is_not_there_has_failed(
 
 def test_a_rollback_asks_the_deploy_that_it_undoes_to_stop_and_goes_on(oven: Oven) -> None:
     oven.recorded()
-    second: list[Ran] = []
+    second: list[RunResult] = []
     threads: list[Thread] = []
     listener = Listener(None)
 

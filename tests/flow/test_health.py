@@ -14,16 +14,16 @@ from msgspec.structs import replace
 
 from tests.support.aws import AwsError, Endpoint
 from tests.targets.apps import Clock
+from toolkit.checks import addresses
 from toolkit.flow import health
 from toolkit.flow.behind import foreign
-from toolkit.flow.health import Looked, Request, look
+from toolkit.flow.health import HealthRequest, HealthResult, look
 from toolkit.flow.looking import SAYS, ask_about, compared
-from toolkit.model import Checkup, Deployed, Live, Sign, Version
+from toolkit.model import DeployedState, Finding, HealthReport, LiveVersion, Version
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
-from toolkit.verify import addresses
 
 RULES = """\
 version = 1
@@ -54,18 +54,18 @@ class Stage:
             RULES + "".join(APP.format(name=name) for name in names) + more
         )
 
-    def look(self, timeout_s: float = 20.0, environment: str | None = None) -> Looked:
+    def look(self, timeout_s: float = 20.0, environment: str | None = None) -> HealthResult:
         made: dict[tuple[str | None, str | None], Aws] = {}
-        world = World(
+        ports = Ports(
             str(self.folder),
             str(self.folder),
             Clock(self.endpoint),
-            lambda *place: made.setdefault(place, Aws(None, "eu-west-1")),
+            lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
         )
         return look(
-            Request(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
+            HealthRequest(folder=str(self.folder), timeout_s=timeout_s, environment=environment),
             None,
-            world,
+            ports,
         )
 
 
@@ -80,7 +80,7 @@ def stage(
     aws_endpoint.release()
 
 
-def of(looked: Looked, name: str) -> Checkup:
+def of(looked: HealthResult, name: str) -> HealthReport:
     return next(one for one in looked.checkups if one.name == name)
 
 
@@ -309,16 +309,16 @@ def test_what_to_do_next_is_said_for_the_environment_that_was_looked_at(stage: S
     ("others", "status"),
     [
         ((), "failing"),
-        ((Live("3e8a51c"), None), "ok"),
-        ((Live("b61f09d"),), "failing"),
-        ((Live("v1.4"),), "failing"),
+        ((LiveVersion("3e8a51c"), None), "ok"),
+        ((LiveVersion("b61f09d"),), "failing"),
+        ((LiveVersion("v1.4"),), "failing"),
     ],
 )
 def test_an_address_that_others_share_may_be_answered_by_any_of_them(
-    others: tuple[Live | None, ...], status: str
+    others: tuple[LiveVersion | None, ...], status: str
 ) -> None:
-    sign = Sign("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
-    assert compared(sign, Live("90d7db0"), others).status == status
+    sign = Finding("http://a/health", "ok", f"answers in 12ms{SAYS}3e8a51c")
+    assert compared(sign, LiveVersion("90d7db0"), others).status == status
 
 
 def test_a_rules_toml_that_names_nothing_to_look_at_is_refused(stage: Stage) -> None:
@@ -336,7 +336,7 @@ def test_a_program_that_a_check_names_is_not_started(stage: Stage) -> None:
     assert not marker.exists()
 
 
-LIVE = Live(
+LIVE = LiveVersion(
     "v2",
     "c2",
     "f2",
@@ -363,66 +363,86 @@ def record(run: str = "r2", when: str = "2026-11-27T10:05:00+00:00", **detail: s
         (LIVE, [record("r1")], "arn:web:7 is of run r2, which is not recorded here"),
         (LIVE, [record()], ""),
         (
-            Live("v2", None, None, None, None, {"task definition": "x/web:8"}),
+            LiveVersion("v2", None, None, None, None, {"task definition": "x/web:8"}),
             [record()],
             "web:8 was not put there by toolkit",
         ),
-        (Live("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}), [record()], ""),
         (
-            Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
+            LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T10:04:00+00:00", {"stack": "s"}),
+            [record()],
+            "",
+        ),
+        (
+            LiveVersion(None, detail={"stack": "s"}, deployed=DeployedState(template="t")),
             [
-                replace(record("r3"), deployed=Deployed(template="other")),
-                replace(record(), deployed=Deployed(template="t")),
+                replace(record("r3"), deployed=DeployedState(template="other")),
+                replace(record(), deployed=DeployedState(template="t")),
             ],
             "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
         ),
         (
-            Live(None, detail={"task definition": "x/web:8"}, deployed=Deployed(definition="d")),
-            [replace(record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d"))],
+            LiveVersion(
+                None, detail={"task definition": "x/web:8"}, deployed=DeployedState(definition="d")
+            ),
+            [
+                replace(
+                    record(**{"task definition": "x/web:7"}), deployed=DeployedState(definition="d")
+                )
+            ],
             "web:8 was not put there by toolkit; it is the same as what run r2 deployed",
         ),
         (
-            Live(None, detail={"task definition": "x/web:7"}, deployed=Deployed(definition="d")),
+            LiveVersion(
+                None, detail={"task definition": "x/web:7"}, deployed=DeployedState(definition="d")
+            ),
             [
                 replace(
                     record("r3", **{"task definition": "x/web:8"}),
-                    deployed=Deployed(definition="d"),
+                    deployed=DeployedState(definition="d"),
                 ),
                 replace(
-                    record(**{"task definition": "x/web:7"}), deployed=Deployed(definition="d")
+                    record(**{"task definition": "x/web:7"}), deployed=DeployedState(definition="d")
                 ),
             ],
             "another tool has taken toolkit's tags away; what runs is still what run r2 deployed",
         ),
         (
-            Live(None, detail={"stack": "s"}, deployed=Deployed(template="t")),
-            [replace(record(), deployed=Deployed(template="other")), record()],
+            LiveVersion(None, detail={"stack": "s"}, deployed=DeployedState(template="t")),
+            [replace(record(), deployed=DeployedState(template="other")), record()],
             "what runs was not put there by toolkit",
         ),
         (
-            Live("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
+            LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
             [record()],
             "it was changed at 2026-11-27 12:00, and no deploy of then is recorded",
         ),
         (
-            Live("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
+            LiveVersion("v2", "c2", "f2", "r2", "2026-11-27T12:00:00+00:00", {"stack": "s"}),
             [record(when="9999-12-31T23:59:59+00:00")],
             "",
         ),
         (
-            Live("v2", "c2", "f2", "r2", None, {"stack": "s"}, deployed=Deployed(template="other")),
-            [replace(record(), deployed=Deployed(template="t"))],
+            LiveVersion(
+                "v2",
+                "c2",
+                "f2",
+                "r2",
+                None,
+                {"stack": "s"},
+                deployed=DeployedState(template="other"),
+            ),
+            [replace(record(), deployed=DeployedState(template="t"))],
             "what runs is not what run r2 deployed: it was changed outside toolkit",
         ),
         (
-            Live("v1", "c1", "f1", "r2", None, {"stack": "s"}),
+            LiveVersion("v1", "c1", "f1", "r2", None, {"stack": "s"}),
             [record()],
             "run r2 is recorded as v2, and what it put there says v1",
         ),
     ],
 )
 def test_what_no_deploy_has_put_there_is_somebody_elses(
-    live: Live, records: list[Record], why: str
+    live: LiveVersion, records: list[Record], why: str
 ) -> None:
     assert foreign(live, records) == why
 
@@ -481,7 +501,9 @@ def test_a_short_commit_is_the_long_one_and_a_tag_cannot_be_compared(
 
 def test_the_worst_sign_is_the_word_for_it_all_and_nothing_seen_is_unknown() -> None:
     def status(*words: str) -> str:
-        return Checkup("a", "app", None, None, tuple(Sign("x", word) for word in words)).status
+        return HealthReport(
+            "a", "app", None, None, tuple(Finding("x", word) for word in words)
+        ).status
 
     assert [
         status(),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.flow.test_smoke import Site, site, words
+from toolkit.checks.load import LastLoad, misses
 from toolkit.errors import UsageError
-from toolkit.model import Load, Miss
-from toolkit.ports.load import Figures, percentile
-from toolkit.verify.load import Before, misses
+from toolkit.model import Load, Mismatch
+from toolkit.ports.load import LoadFigures, percentile
 
 assert site  # the fixture
 
@@ -100,7 +100,7 @@ def test_no_secret_is_in_the_arguments_or_the_files_of_the_child(
     assert not any(b"open-sesame-77" in path.read_bytes() for path in kept)
 
 
-FINE = Figures(requests=100, errors=0, seconds=10, p50=20, p95=40, p99=60)
+FINE = LoadFigures(requests=100, errors=0, seconds=10, p50=20, p95=40, p99=60)
 WANTED = Load(5, 10, 1.5, 0.0)
 
 
@@ -108,27 +108,29 @@ WANTED = Load(5, 10, 1.5, 0.0)
     ("before", "bad"),
     [
         (None, []),
-        (Before(20, 40, 60), []),
-        (Before(14, 27, 41), []),
+        (LastLoad(20, 40, 60), []),
+        (LastLoad(14, 27, 41), []),
         (
-            Before(13, 40, 60),
-            [Miss("p50", "at most 20ms (1.5 times the last good run's 13ms)", "20ms")],
+            LastLoad(13, 40, 60),
+            [Mismatch("p50", "at most 20ms (1.5 times the last good run's 13ms)", "20ms")],
         ),
-        (Before(16, 38, 58), []),
+        (LastLoad(16, 38, 58), []),
     ],
 )
-def test_slower_by_more_than_the_factor_is_worse(before: Before | None, bad: list[Miss]) -> None:
+def test_slower_by_more_than_the_factor_is_worse(
+    before: LastLoad | None, bad: list[Mismatch]
+) -> None:
     assert list(misses(FINE, WANTED, before)) == bad
 
 
 def test_a_few_milliseconds_more_are_no_matter_whatever_the_factor() -> None:
-    assert list(misses(Figures(100, 0, 10, 4, 5, 6), WANTED, Before(1, 1, 2))) == []
+    assert list(misses(LoadFigures(100, 0, 10, 4, 5, 6), WANTED, LastLoad(1, 1, 2))) == []
 
 
 def test_the_share_of_errors_that_is_good_is_said_in_rules_toml() -> None:
-    some = Figures(requests=100, errors=2, seconds=10, p50=1, p95=1, p99=1, first="status 503")
+    some = LoadFigures(requests=100, errors=2, seconds=10, p50=1, p95=1, p99=1, first="status 503")
     assert list(misses(some, WANTED, None)) == [
-        Miss("errors", "at most 0.0%", "2.0%, the first: status 503")
+        Mismatch("errors", "at most 0.0%", "2.0%, the first: status 503")
     ]
     assert list(misses(some, Load(5, 10, 1.5, 0.05), None)) == []
 

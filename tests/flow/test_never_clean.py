@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from tests.support.record import KnownAws
 from tests.support.repo import Repo
 from toolkit.changes import detect, fingerprint
-from toolkit.flow.compare import Request, diff
+from toolkit.flow.compare import DiffRequest, diff
 from toolkit.flow.recorded import reader
 from toolkit.flow.rulebook import load_rules, owners, rules_path, settled
 from toolkit.flow.stores import store_for
-from toolkit.model import Place
-from toolkit.ports.clock import Real
+from toolkit.model import Location
+from toolkit.ports.clock import SystemClock
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 
 RULES = """\
@@ -186,28 +186,28 @@ class Team:
     def shallow(self) -> None:
         self.clone("--depth=1")
 
-    def place(self) -> tuple[str, str]:
+    def location(self) -> tuple[str, str]:
         return self.random.choice(tuple(ENVIRONMENTS)), self.random.choice(ENDPOINTS)
 
-    def world(self, endpoint: str) -> World:
+    def ports(self, endpoint: str) -> Ports:
         if endpoint:
             self.patch.setenv("AWS_ENDPOINT_URL", endpoint)
         else:
             self.patch.delenv("AWS_ENDPOINT_URL", raising=False)
         root = str(self.repo.path)
-        return World(root, root, Real(), lambda profile, region: KnownAws(profile, region))
+        return Ports(root, root, SystemClock(), lambda profile, region: KnownAws(profile, region))
 
     def deploy(self, verdict: str = "succeeded") -> None:
-        environment, endpoint = self.place()
+        environment, endpoint = self.location()
         target = self.random.choice(tuple(TARGETS))
-        world, git = self.world(endpoint), Git.open(str(self.repo.path))
+        ports, git = self.ports(endpoint), Git.open(str(self.repo.path))
         rules = load_rules(str(self.repo.path), None, git)
         own = settled(rules, environment)
         version = fingerprint.versions(
             own, owners(rules, rules_path(rules, git)), git, detect.look(git).paths
         )[target]
-        place = Place(environment, "eu-west-1", ENVIRONMENTS[environment])
-        store = store_for(rules, world, None)
+        location = Location(environment, "eu-west-1", ENVIRONMENTS[environment])
+        store = store_for(rules, ports, None)
         self.count += 1
         record = Record(
             target,
@@ -219,12 +219,12 @@ class Team:
             f"20261120-{self.count:06}-aaaa",
             "now",
             verdict,
-            account=place.account,
+            account=location.account,
             endpoint=store.endpoint,
             settings=version.settings,
             unsure=verdict == "failed",
         )
-        open_ledger(store, place, world).put(replace(record))
+        open_ledger(store, location, ports).put(replace(record))
         key = (environment, endpoint, target)
         taken = (self.content(target), self.sizes[environment] if target == "a" else "")
         self.live[key] = taken if verdict == "succeeded" else None
@@ -236,10 +236,10 @@ class Team:
         """What `diff` says of every target, in every environment, of every endpoint."""
         for environment in ENVIRONMENTS:
             for endpoint in ENDPOINTS:
-                world = self.world(endpoint)
-                request = Request(str(self.repo.path), environment=environment)
+                ports = self.ports(endpoint)
+                request = DiffRequest(str(self.repo.path), environment=environment)
                 answer = diff(
-                    request, Git.open(str(self.repo.path)), reader(world, lambda words: None)
+                    request, Git.open(str(self.repo.path)), reader(ports, lambda words: None)
                 )
                 planned = {step.target for step in answer.plan.steps}
                 for target in TARGETS:

@@ -9,14 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.record import ACCOUNT, REGION, KnownAws, put
-from toolkit.flow.compare import Failed, Point
+from toolkit.flow.compare import FailedRun, RecordedBase
 from toolkit.flow.recorded import reader, unended
 from toolkit.flow.rulebook import read_rules
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.record import who
 from toolkit.record.journal import Journal
-from toolkit.record.ledger import BEGUN, Local, Record, Scope, Tried
+from toolkit.record.ledger import BEGUN, FailedDeploy, LocalLedger, Record, Scope
 from toolkit.record.state import Store, open_store
 
 RULES = """\
@@ -68,7 +68,7 @@ def left(store: Store, at: int, *states: str, base: int | None = None, **facts: 
     known = {} if base is None else {"recorded": {"run": run(base)}}
     job = {"step": "app", "target": "app", "place": {"environment": "dev"}, **known}
     with_end = Journal.create(
-        store, run(at), {"jobs": [job], "environment": "dev", **facts}, Real()
+        store, run(at), {"jobs": [job], "environment": "dev", **facts}, SystemClock()
     )
     for state in states:
         step = None if state == "end" else "app"
@@ -84,14 +84,14 @@ def left(store: Store, at: int, *states: str, base: int | None = None, **facts: 
     with_end.close()
 
 
-def point(store: Store) -> Point | None:
-    world = World(
+def point(store: Store) -> RecordedBase | None:
+    ports = Ports(
         store.folder,
         store.folder,
-        Real(),
+        SystemClock(),
         lambda profile, region: KnownAws(profile, region or "eu-west-1"),
     )
-    points = reader(world, lambda words: None)(
+    points = reader(ports, lambda words: None)(
         "last", read_rules(RULES.encode(), "rules.toml"), "dev"
     )
     return points["app"][0] if "app" in points else None
@@ -99,13 +99,13 @@ def point(store: Store) -> Point | None:
 
 def test_the_last_good_deploy_is_what_to_compare_with(store: Store) -> None:
     deployed(store, 1, "succeeded")
-    assert point(store) == Point(commit(1), "f1", run=run(1))
+    assert point(store) == RecordedBase(commit(1), "f1", run=run(1))
 
 
 def test_what_failed_since_may_be_live(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "failed", unsure=True)
-    assert point(store) == Point(
+    assert point(store) == RecordedBase(
         commit(1),
         "f1",
         run=run(1),
@@ -116,7 +116,7 @@ def test_what_failed_since_may_be_live(store: Store) -> None:
 def test_what_gave_way_since_to_what_ran_is_not(store: Store) -> None:
     deployed(store, 1, "succeeded")
     deployed(store, 2, "rolled-back")
-    assert point(store) == Point(commit(1), "f1", run=run(1))
+    assert point(store) == RecordedBase(commit(1), "f1", run=run(1))
 
 
 def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> None:
@@ -131,12 +131,12 @@ def test_what_gave_way_to_what_nobody_was_sure_of_leaves_it_so(store: Store) -> 
 def test_a_good_deploy_ends_all_doubt(store: Store) -> None:
     deployed(store, 2, "failed", unsure=True)
     deployed(store, 3, "succeeded")
-    assert point(store) == Point(commit(3), "f3", run=run(3))
+    assert point(store) == RecordedBase(commit(3), "f3", run=run(3))
 
 
 def test_where_only_a_failed_deploy_is_known_nothing_can_be_compared(store: Store) -> None:
     deployed(store, 1, "failed", unsure=True)
-    assert point(store) == Point(
+    assert point(store) == RecordedBase(
         None, "", unknown=f"its last deploy (run {run(1)}) ended as failed, and may be live"
     )
 
@@ -160,7 +160,7 @@ def begins(store: Store, at: int, **facts: Any) -> None:
         **facts,
     )
     placed = replace(record, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
-    Local(store, Scope()).begin(placed)
+    LocalLedger(store, Scope()).begin(placed)
 
 
 CLOCKS = pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_deploy_that_has_begun_since_may_be_live_whatever_the_clocks_say(
 ) -> None:
     deployed(store, good, "succeeded")
     begins(store, open_)
-    assert point(store) == Point(
+    assert point(store) == RecordedBase(
         commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
     )
 
@@ -185,14 +185,14 @@ def test_a_good_deploy_after_one_that_had_begun_ends_the_doubt_whatever_the_cloc
 ) -> None:
     begins(store, open_)
     deployed(store, good, "succeeded")
-    assert point(store) == Point(commit(good), f"f{good}", run=run(good))
+    assert point(store) == RecordedBase(commit(good), f"f{good}", run=run(good))
 
 
 def test_a_deploy_that_has_begun_and_ended_well_is_what_to_compare_with(store: Store) -> None:
     deployed(store, 1, "succeeded")
     begins(store, 2)
     deployed(store, 2, "succeeded")
-    assert point(store) == Point(commit(2), "f2", run=run(2))
+    assert point(store) == RecordedBase(commit(2), "f2", run=run(2))
 
 
 @pytest.mark.parametrize("before", ["succeeded", "failed"])
@@ -213,14 +213,14 @@ def test_a_deploy_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_com
     store: Store,
 ) -> None:
     begins(store, 2)
-    assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(None, "", unknown=OPEN.format(run(2)))
 
 
 def test_a_deploy_that_is_still_going_on_is_told_with_who_does_it(store: Store) -> None:
     deployed(store, 1, "succeeded")
     begins(store, 2)
     journal = Journal.create(
-        store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, Real()
+        store, run(2), {**who.facts(), "jobs": [], "environment": "dev"}, SystemClock()
     )
     found = point(store)
     journal.close()
@@ -254,7 +254,7 @@ def test_what_stands_in_place_of_a_run_is_no_command(store: Store) -> None:
 def test_a_run_that_has_begun_since_may_be_live(store: Store, good: int, open_: int) -> None:
     deployed(store, good, "succeeded")
     left(store, open_, "intent", base=good)
-    assert point(store) == Point(
+    assert point(store) == RecordedBase(
         commit(good), f"f{good}", run=run(good), since=OPEN.format(run(open_))
     )
 
@@ -263,7 +263,7 @@ def test_a_run_that_has_begun_where_nothing_is_recorded_leaves_nothing_to_compar
     store: Store,
 ) -> None:
     left(store, 2, "intent")
-    assert point(store) == Point(None, "", unknown=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(None, "", unknown=OPEN.format(run(2)))
 
 
 @CLOCKS
@@ -306,7 +306,7 @@ def test_an_open_run_of_a_version_that_records_beginnings_is_in_doubt_if_the_rec
 ) -> None:
     left(store, 2, "intent", in_record=True)
     deployed(store, 1, "succeeded")
-    assert point(store) == Point(commit(1), "f1", run=run(1))
+    assert point(store) == RecordedBase(commit(1), "f1", run=run(1))
 
 
 @pytest.mark.parametrize("states", [(), ("intent", "outcome"), ("intent", "outcome", "end")])
@@ -315,21 +315,21 @@ def test_a_run_that_has_begun_nothing_or_knows_how_that_ended_is_no_reason(
 ) -> None:
     deployed(store, 1, "succeeded")
     left(store, 2, *states)
-    assert point(store) == Point(commit(1), "f1", run=run(1))
+    assert point(store) == RecordedBase(commit(1), "f1", run=run(1))
 
 
 def test_a_run_that_was_left_before_the_last_deploy_is_no_reason(store: Store) -> None:
     deployed(store, 3, "succeeded")
     left(store, 1, "intent", base=3)
     deployed(store, 2, "succeeded")
-    assert point(store) == Point(commit(2), "f2", run=run(2))
+    assert point(store) == RecordedBase(commit(2), "f2", run=run(2))
 
 
 def test_a_run_of_a_machine_whose_clock_is_slow_may_be_live_all_the_same(store: Store) -> None:
     """Its name says that it began before the deploy that it knew of."""
     deployed(store, 5, "succeeded")
     left(store, 2, "intent", base=5)
-    assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 
 
 def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_say(
@@ -338,14 +338,14 @@ def test_a_run_is_over_once_somebody_has_deployed_after_it_whatever_the_clocks_s
     deployed(store, 5, "succeeded")
     left(store, 9, "intent", base=5)
     deployed(store, 6, "succeeded")
-    assert point(store) == Point(commit(6), "f6", run=run(6))
+    assert point(store) == RecordedBase(commit(6), "f6", run=run(6))
 
 
 def test_a_deploy_that_failed_after_it_does_not_say_that_a_run_is_over(store: Store) -> None:
     deployed(store, 5, "succeeded")
     left(store, 2, "intent", base=5)
     deployed(store, 6, "rolled-back")
-    assert point(store) == Point(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
+    assert point(store) == RecordedBase(commit(5), "f5", run=run(5), since=OPEN.format(run(2)))
 
 
 def test_a_name_in_place_of_a_commit_is_nothing_to_compare_with(store: Store) -> None:
@@ -368,7 +368,7 @@ def tried(store: Store, at: int, verdict: str, *, back: bool = False) -> None:
         run(at),
         f"2026-11-20T{at}",
         verdict,
-        tried=Tried(commit(at), f"f{at}", f"s{at}"),
+        tried=FailedDeploy(commit(at), f"f{at}", f"s{at}"),
         detail={"action": "rollback"} if back else {},
     )
     put(store, record)
@@ -389,7 +389,7 @@ def test_what_a_run_tried_that_did_not_go_well_is_known(
     tried(store, 2, verdict)
     found = point(store)
     assert found is not None
-    assert found.failed == Failed(run(2), ended, commit(2), "f2", "s2")
+    assert found.failed == FailedRun(run(2), ended, commit(2), "f2", "s2")
 
 
 def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) -> None:
@@ -412,7 +412,7 @@ def test_what_a_run_tried_is_known_after_it_has_put_back_what_ran(store: Store) 
     assert found is not None
     assert (found.run, found.failed) == (
         run(2),
-        Failed(run(2), "failed and was rolled back", commit(2), "f2", "s2"),
+        FailedRun(run(2), "failed and was rolled back", commit(2), "f2", "s2"),
     )
 
 
@@ -434,7 +434,9 @@ def test_what_was_rolled_back_later_is_known(store: Store) -> None:
     put(store, back)
     found = point(store)
     assert found is not None
-    assert found.failed == Failed(run(2), f"was rolled back by run {run(3)}", commit(2), "f2", "")
+    assert found.failed == FailedRun(
+        run(2), f"was rolled back by run {run(3)}", commit(2), "f2", ""
+    )
 
 
 def test_a_good_deploy_after_it_ends_that(store: Store) -> None:
@@ -469,7 +471,7 @@ def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, be
         "2026-11-20T2",
         "unhealthy",
         unsure=True,
-        tried=Tried(commit(2), "f2", "s2", run(2)),
+        tried=FailedDeploy(commit(2), "f2", "s2", run(2)),
     )
     put(store, bad)
     back = Record(
@@ -485,13 +487,13 @@ def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, be
         detail={"action": "rollback"},
     )
     if begun:
-        Local(store, Scope(environment="dev")).begin(
+        LocalLedger(store, Scope(environment="dev")).begin(
             replace(back, account=ACCOUNT, region=REGION, endpoint=store.endpoint)
         )
     put(store, back)
     found = point(store)
     assert found is not None
-    assert found.failed == Failed(
+    assert found.failed == FailedRun(
         run(2), f"was not good, and was rolled back by run {run(3)}", commit(2), "f2", "s2"
     )
 
@@ -499,7 +501,7 @@ def test_what_was_not_good_and_was_rolled_back_by_hand_is_known(store: Store, be
 @pytest.mark.parametrize("verdict", ["failed", "in-doubt", "cancelled"])
 def test_a_rollback_that_did_not_succeed_is_not_told_as_done(store: Store, verdict: str) -> None:
     deployed(store, 1, "succeeded")
-    tried_at_2 = Tried(commit(2), "f2", "s2", run(2))
+    tried_at_2 = FailedDeploy(commit(2), "f2", "s2", run(2))
     put(
         store,
         Record(
@@ -534,7 +536,7 @@ def test_a_rollback_that_did_not_succeed_is_not_told_as_done(store: Store, verdi
     put(store, back)
     found = point(store)
     assert found is not None
-    assert found.failed == Failed(run(2), "was not good", commit(2), "f2", "s2")
+    assert found.failed == FailedRun(run(2), "was not good", commit(2), "f2", "s2")
 
 
 def test_a_rollback_of_what_was_good_that_did_not_succeed_is_not_told_as_done(store: Store) -> None:

@@ -12,20 +12,20 @@ from tests.support.repo import RULES, Repo
 from toolkit import flow
 from toolkit.changes import detect
 from toolkit.changes.fingerprint import versions
-from toolkit.flow.compare import Failed, Point, Points, Request, diff
+from toolkit.flow.compare import DiffRequest, FailedRun, Points, RecordedBase, diff
 from toolkit.flow.recorded import point_of
 from toolkit.flow.rulebook import owners, rules_path, settled
-from toolkit.model import Answer, Live, Rules, Version
+from toolkit.model import DiffResult, LiveVersion, Rules, Version
 from toolkit.ports.git import Git
 from toolkit.show.answer import document, text
 
 
 def compared(
     repo: Repo,
-    points: Mapping[str, Point | tuple[Point, ...]],
+    points: Mapping[str, RecordedBase | tuple[RecordedBase, ...]],
     base: str | None = None,
     committed: bool = False,
-) -> Answer:
+) -> DiffResult:
     """The answer of `diff` where this is recorded."""
     found = {name: one if isinstance(one, tuple) else (one,) for name, one in points.items()}
 
@@ -33,19 +33,21 @@ def compared(
         return found
 
     return diff(
-        Request(str(repo.path), base=base, committed=committed), Git.open(str(repo.path)), records
+        DiffRequest(str(repo.path), base=base, committed=committed),
+        Git.open(str(repo.path)),
+        records,
     )
 
 
-def at(commit: str) -> Point:
-    return Point(commit, "")
+def at(commit: str) -> RecordedBase:
+    return RecordedBase(commit, "")
 
 
-def due(answer: Answer) -> list[str]:
+def due(answer: DiffResult) -> list[str]:
     return [step.target for step in answer.plan.steps]
 
 
-def everywhere(commit: str) -> dict[str, Point]:
+def everywhere(commit: str) -> dict[str, RecordedBase]:
     return dict.fromkeys(("app", "api", "fargate"), at(commit))
 
 
@@ -98,7 +100,11 @@ def test_a_commit_that_is_not_in_this_clone_makes_its_target_due_and_unknown(rep
 
 def test_what_cannot_be_compared_is_due_with_the_reason(repo: Repo) -> None:
     answer = compared(
-        repo, {**everywhere(repo.head), "app": Point(None, "", unknown="what is live is no commit")}
+        repo,
+        {
+            **everywhere(repo.head),
+            "app": RecordedBase(None, "", unknown="what is live is no commit"),
+        },
     )
     assert (due(answer), answer.plan.steps[0].because) == (
         ["app"],
@@ -115,7 +121,7 @@ def test_one_region_that_is_behind_makes_a_target_due(repo: Repo) -> None:
 def test_files_as_they_were_deployed_uncommitted_are_clean(repo: Repo) -> None:
     repo.write({"backend/src/app.py": "dirty\n"})
     content = fingerprint(repo, "app")
-    dirty = Point(repo.head, content, dirty=True, settings=version(repo, "app").settings)
+    dirty = RecordedBase(repo.head, content, dirty=True, settings=version(repo, "app").settings)
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == []
     repo.write({"backend/src/app.py": "dirtier\n"})
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
@@ -157,7 +163,7 @@ def test_what_was_deployed_uncommitted_is_clean_once_it_is_committed(
 ) -> None:
     change(repo)
     found = version(repo, "app")
-    dirty = Point(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    dirty = RecordedBase(repo.head, found.fingerprint, dirty=True, settings=found.settings)
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "as it was deployed")
     assert (found.dirty, version(repo, "app").dirty) == (True, False)
@@ -172,7 +178,7 @@ def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deploye
     """The blob is not what was on disk: with no filter it would be another deploy."""
     repo.write({"backend/src/app.py": "1\r\n2\r\n", ".gitattributes": "*.py text\n"})
     found = version(repo, "app")
-    dirty = Point(repo.head, found.fingerprint, dirty=True, settings=found.settings)
+    dirty = RecordedBase(repo.head, found.fingerprint, dirty=True, settings=found.settings)
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "without carriage returns")
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
@@ -180,7 +186,7 @@ def test_what_git_filters_when_it_is_committed_is_not_taken_for_what_was_deploye
 
 def test_the_same_uncommitted_files_with_other_settings_are_due(repo: Repo) -> None:
     repo.write({"backend/src/app.py": "dirty\n"})
-    dirty = Point(repo.head, fingerprint(repo, "app"), dirty=True)
+    dirty = RecordedBase(repo.head, fingerprint(repo, "app"), dirty=True)
     rules = (repo.path / "rules.toml").read_text()
     repo.write({"rules.toml": rules.replace('cluster = "c"', 'cluster = "d"')})
     assert due(compared(repo, {**everywhere(repo.head), "app": dirty})) == ["app"]
@@ -201,7 +207,7 @@ def test_an_uncommitted_rules_toml_is_part_of_every_version(repo: Repo, ignore: 
 
 def test_uncommitted_files_that_were_deployed_and_then_taken_back_are_due(repo: Repo) -> None:
     """The files are as committed, and so is the record's commit: but that is not what runs."""
-    dirty = Point(repo.head, "of other files", dirty=True)
+    dirty = RecordedBase(repo.head, "of other files", dirty=True)
     answer = compared(repo, {**everywhere(repo.head), "app": dirty})
     assert (due(answer), answer.states["app"]) == (["app"], "due")
 
@@ -261,7 +267,7 @@ def test_a_head_without_common_history_is_compared_with_each_targets_own_record(
 def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
     """K3: a squash merge of what was just deployed, whose branch is deleted."""
     recorded = {
-        name: Point("1" * 40, fingerprint(repo, name), settings=version(repo, name).settings)
+        name: RecordedBase("1" * 40, fingerprint(repo, name), settings=version(repo, name).settings)
         for name in everywhere("")
     }
     assert due(compared(repo, recorded)) == []
@@ -275,7 +281,7 @@ def test_the_same_content_under_another_commit_is_clean(repo: Repo) -> None:
 def test_the_same_content_is_due_after_a_later_run_that_did_not_go_well(
     repo: Repo, why: str
 ) -> None:
-    point = Point(
+    point = RecordedBase(
         repo.head, fingerprint(repo, "app"), since=why, settings=version(repo, "app").settings
     )
     assert due(compared(repo, {**everywhere(repo.head), "app": point})) == ["app"]
@@ -285,7 +291,7 @@ def test_the_same_content_with_other_settings_than_those_deployed_is_due(repo: R
     """What rules.toml says at the commit is not what was deployed: it may have been edited, or the
     environment's variables differ.
     """
-    point = Point(repo.head, fingerprint(repo, "app"), settings="of another time")
+    point = RecordedBase(repo.head, fingerprint(repo, "app"), settings="of another time")
     answer = compared(repo, {**everywhere(repo.head), "app": point})
     assert due(answer) == ["app"]
     assert answer.plan.steps[0].because == (
@@ -326,7 +332,8 @@ def test_a_newer_deploy_that_touches_nothing_of_the_target_goes_back_in_nothing(
 def test_reasons_without_a_path_are_told_in_the_table(repo: Repo) -> None:
     """J3: why a target is unknown stood in --json only."""
     answer = compared(
-        repo, {**everywhere(repo.head), "app": Point(None, "", unknown="nothing is live of it")}
+        repo,
+        {**everywhere(repo.head), "app": RecordedBase(None, "", unknown="nothing is live of it")},
     )
     assert "nothing is live of it" in text(answer)
 
@@ -389,15 +396,15 @@ def test_a_variable_of_the_environment_is_part_of_the_settings(tmp_path: Path) -
     assert due(compared(repo, everywhere(first))) == ["app"]
 
 
-def bad(repo: Repo, ended: str = "failed", **more: str) -> Failed:
+def bad(repo: Repo, ended: str = "failed", **more: str) -> FailedRun:
     """What a run of the content that is there now has recorded."""
     now = version(repo, "app")
     facts = {"version": now.name, "fingerprint": now.fingerprint, "settings": now.settings, **more}
-    return Failed("20261120-193742-x7k2", ended, **facts)
+    return FailedRun("20261120-193742-x7k2", ended, **facts)
 
 
-def after(repo: Repo, failed: Failed, first: str) -> Answer:
-    point = Point(first, "of then", settings=version(repo, "app").settings, failed=failed)
+def after(repo: Repo, failed: FailedRun, first: str) -> DiffResult:
+    point = RecordedBase(first, "of then", settings=version(repo, "app").settings, failed=failed)
     return compared(repo, {**everywhere(repo.head), "app": point})
 
 
@@ -438,13 +445,13 @@ def test_what_has_changed_since_it_failed_is_another_try(repo: Repo, what: dict[
 
 def test_a_failed_run_of_what_is_live_makes_nothing_due(repo: Repo) -> None:
     now = version(repo, "app")
-    point = Point(repo.head, now.fingerprint, settings=now.settings, failed=bad(repo))
+    point = RecordedBase(repo.head, now.fingerprint, settings=now.settings, failed=bad(repo))
     answer = compared(repo, {**everywhere(repo.head), "app": point})
     assert (due(answer), answer.failed_before, answer.notes) == ([], {}, ())
 
 
 def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo) -> None:
-    point = Point(
+    point = RecordedBase(
         None,
         "",
         unknown="its last deploy (run 20261120-193742-x7k2) ended as failed, and may be live",
@@ -459,7 +466,7 @@ def test_a_reason_without_a_path_ends_behind_a_word_in_eighty_columns(repo: Repo
 
 def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
     """D2: a container of the same image that `container` leaves out."""
-    live = Live(repo.head, repo.head, notes=("container side is left as it is",))
+    live = LiveVersion(repo.head, repo.head, notes=("container side is left as it is",))
     answer = compared(repo, {**everywhere(repo.head), "app": point_of(live)}, base="live")
     assert (due(answer), answer.notes) == ([], ("app: container side is left as it is",))
     assert "note: app: container side is left as it is" in text(answer)
@@ -470,7 +477,9 @@ def test_what_runs_beside_what_is_live_is_told(repo: Repo) -> None:
 def test_what_runs_beside_what_nobody_knows_is_told_too(
     repo: Repo, what: dict[str, str | None]
 ) -> None:
-    live = replace(Live(repo.head, repo.head, notes=("container side is left as it is",)), **what)
+    live = replace(
+        LiveVersion(repo.head, repo.head, notes=("container side is left as it is",)), **what
+    )
     answer = compared(
         repo, {**everywhere(repo.head), "app": (point_of(live), point_of(live))}, base="live"
     )

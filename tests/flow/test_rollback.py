@@ -8,13 +8,21 @@ from msgspec.structs import replace
 
 from tests.support.record import KnownAws, put
 from toolkit.errors import Refused, Unreachable, UsageError
-from toolkit.flow.deploy import Order, prepare
+from toolkit.flow.deploy import DeployRequest, prepare
 from toolkit.flow.previous import good_before
-from toolkit.flow.rollback import Candidate, Choice, at_work, candidates, choices, orders, pick
-from toolkit.model import Job, Live, Place, Preview, Version
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
-from toolkit.record.ledger import Local, Record, scope_of
+from toolkit.flow.rollback import (
+    Candidate,
+    RollbackChoice,
+    at_work,
+    candidates,
+    choices,
+    orders,
+    pick,
+)
+from toolkit.model import Job, LiveVersion, Location, Preview, Version
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
+from toolkit.record.ledger import LocalLedger, Record, scope_of
 from toolkit.record.locks import holder, open_locks
 from toolkit.record.state import open_store
 from toolkit.targets import app
@@ -39,12 +47,12 @@ class Coasts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "rules.toml").write_text(RULES)
-        self.live: dict[str, Live | Exception] = {}
+        self.live: dict[str, LiveVersion | Exception] = {}
         self.images: dict[str, bool | None] = {}
-        self.world = World(
+        self.ports = Ports(
             str(folder),
             str(folder),
-            Real(),
+            SystemClock(),
             lambda profile, region: KnownAws(profile, region or "eu"),
         )
         self.at = 0
@@ -78,31 +86,35 @@ class Coasts:
                 verdict,
                 detail,
             )
-            put(open_store("p", self.world.root), record)
-            self.live[region] = Live(version, version, detail=detail)
+            put(open_store("p", self.ports.root), record)
+            self.live[region] = LiveVersion(version, version, detail=detail)
 
-    def runs(self, job: Job, world: World) -> Live:
-        live = self.live[job.place.region or ""]
+    def runs(self, job: Job, ports: Ports) -> LiveVersion:
+        live = self.live[job.location.region or ""]
         if isinstance(live, Exception):
             raise live
         return live
 
     def kept(
-        self, job: Job, details: Sequence[Mapping[str, str]], world: World
+        self, job: Job, details: Sequence[Mapping[str, str]], ports: Ports
     ) -> tuple[bool | None, ...]:
         return tuple(self.images.get(detail["digest"], True) for detail in details)
 
-    def choice(self, busy: bool = False, region: str | None = None) -> Choice:
-        order = Order(folder=str(self.folder), targets=("app",), action="rollback", region=region)
-        return choices(order, None, self.world, busy=busy)
+    def choice(self, busy: bool = False, region: str | None = None) -> RollbackChoice:
+        order = DeployRequest(
+            folder=str(self.folder), targets=("app",), action="rollback", region=region
+        )
+        return choices(order, None, self.ports, busy=busy)
 
     def chosen(self, wanted: str | None = None, busy: bool = False) -> str:
         choice = self.choice(busy)
         return pick(choice.found, wanted, choice.back, choice.target).record.version
 
     def found(self, look: bool = True, region: str | None = None) -> list[Candidate]:
-        order = Order(folder=str(self.folder), targets=("app",), action="rollback", region=region)
-        return candidates(order, None, self.world, look)
+        order = DeployRequest(
+            folder=str(self.folder), targets=("app",), action="rollback", region=region
+        )
+        return candidates(order, None, self.ports, look)
 
     def versions(self, region: str | None = None) -> list[str]:
         return [one.record.version for one in self.found(False, region)]
@@ -155,16 +167,16 @@ def test_each_region_gets_what_was_deployed_there(coasts: Coasts) -> None:
 def test_the_steps_of_a_rollback_know_what_was_deployed_in_their_region(
     coasts: Coasts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "preview", lambda job, world: Preview(()))
+    monkeypatch.setattr(app, "preview", lambda job, ports: Preview(()))
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
-    order = Order(
+    order = DeployRequest(
         folder=str(coasts.folder),
         targets=("app",),
         action="rollback",
         **orders(pick(coasts.found(), None)),
     )
-    jobs = prepare(order, "run", None, coasts.world).jobs
+    jobs = prepare(order, "run", None, coasts.ports).jobs
     assert [(job.step, job.version.name, job.wishes["task_definition"]) for job in jobs] == [
         ("app@eu", "v1", "eu:1"),
         ("app@us", "v1", "us:1"),
@@ -210,7 +222,10 @@ def test_the_one_that_runs_in_some_regions_goes_to_the_others(coasts: Coasts) ->
     coasts.deployed("v3", "us", verdict="failed")
     assert coasts.picked() == "v2"
     coasts.deployed("v4", "eu", "us")
-    coasts.live = {"eu": Live("v2", detail={"digest": "sha256:v2-eu"}), "us": Live("v9")}
+    coasts.live = {
+        "eu": LiveVersion("v2", detail={"digest": "sha256:v2-eu"}),
+        "us": LiveVersion("v9"),
+    }
     assert coasts.picked() == "v2"
 
 
@@ -219,7 +234,7 @@ def test_where_regions_run_different_good_versions_somebody_has_to_say_which(
 ) -> None:
     coasts.deployed("v1", "eu", "us")
     coasts.deployed("v2", "eu", "us")
-    coasts.live["eu"] = Live("v1", "v1", detail={"digest": "sha256:v1-eu"})
+    coasts.live["eu"] = LiveVersion("v1", "v1", detail={"digest": "sha256:v1-eu"})
     with pytest.raises(Refused, match=r"the regions run different versions \(v2 in us, v1 in eu\)"):
         coasts.picked()
     assert (coasts.picked("v1"), coasts.picked(region="us")) == ("v1", "v1")
@@ -246,13 +261,13 @@ def test_where_the_cloud_cannot_be_asked_the_newest_good_one_is_taken_for_live(
 def test_a_shared_record_that_cannot_be_read_is_no_ground_to_choose_from(
     coasts: Coasts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Behind(Local):
+    class Behind(LocalLedger):
         behind = "s3 does not answer"
 
     coasts.deployed("v1", "eu", "us")
     monkeypatch.setattr(
         "toolkit.flow.previous.open_ledger",
-        lambda store, place, world: Behind(store, scope_of(store, place)),
+        lambda store, location, ports: Behind(store, scope_of(store, location)),
     )
     with pytest.raises(Unreachable, match="s3 does not answer"):
         coasts.found()
@@ -350,7 +365,7 @@ def test_while_a_bad_version_is_being_deployed_the_one_that_still_serves_is_what
     coasts.live = {
         region: replace(live, moving=True)
         for region, live in coasts.live.items()
-        if isinstance(live, Live)
+        if isinstance(live, LiveVersion)
     }
     assert coasts.chosen() == "v2"
 
@@ -379,7 +394,7 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
     assert ([one.gone for one in coasts.choice().found], coasts.chosen()) == ([False, None], "v1")
 
     def blind(
-        job: Job, details: Sequence[Mapping[str, str]], world: World
+        job: Job, details: Sequence[Mapping[str, str]], ports: Ports
     ) -> tuple[bool | None, ...]:
         raise Unreachable(call="ecr", reason="timed out")
 
@@ -388,20 +403,20 @@ def test_an_image_that_nobody_could_look_for_is_not_taken_for_gone(
 
 
 def test_who_is_at_work_on_a_target_is_known_by_its_lock(coasts: Coasts) -> None:
-    order = Order(folder=str(coasts.folder), targets=("app",), action="rollback")
-    locks = open_locks(open_store("p", coasts.world.root), Place("dev", "us"), coasts.world)
-    assert at_work(order, None, coasts.world) is None
+    order = DeployRequest(folder=str(coasts.folder), targets=("app",), action="rollback")
+    locks = open_locks(open_store("p", coasts.ports.root), Location("dev", "us"), coasts.ports)
+    assert at_work(order, None, coasts.ports) is None
     for action, name, known in (
         ("deploy", "app", True),
         ("", "app", True),
         ("rollback", "app", False),
         ("deploy", "api", False),
     ):
-        by = holder("run-1", "toolkit deploy app", coasts.world.clock.now(), action=action)
+        by = holder("run-1", "toolkit deploy app", coasts.ports.clock.now(), action=action)
         held = locks.take([f"dev/us/{name}"], by, 0, lambda name, by: None)
-        assert (at_work(order, None, coasts.world) is not None) is known, (action, name)
+        assert (at_work(order, None, coasts.ports) is not None) is known, (action, name)
         held.release()
-    assert at_work(order, None, coasts.world) is None
+    assert at_work(order, None, coasts.ports) is None
 
 
 def record(version: str, verdict: str = "succeeded", digest: str = "a") -> Record:

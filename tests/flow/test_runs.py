@@ -10,12 +10,12 @@ from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.errors import StalePlan, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs
-from toolkit.flow.deploy import Order, Prepared, check, still_of, undoing
+from toolkit.flow.deploy import DeployRequest, PreparedRun, check, still_of, undoing
 from toolkit.flow.rulebook import read_rules
 from toolkit.flow.stores import really
-from toolkit.model import Job, Place, Ran, Recorded, Version
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.model import Job, Location, RecordedDeploy, RunResult, Version
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.record.journal import Journal, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, open_ledger
 from toolkit.record.state import Store, open_store
@@ -29,7 +29,7 @@ JOB = Job(
     "app",
     "app",
     "deploy",
-    Place("dev"),
+    Location("dev"),
     app.Settings(cluster="c", service="s", repository="r"),
     Version("v1", "c1", "f1"),
     EARLIER,
@@ -44,12 +44,15 @@ class Told:
         self.listener, self.stop = Listener(None), Stop()
 
 
-def resumed(store: Store, world: World) -> Ran:
+def resumed(store: Store, ports: Ports) -> RunResult:
     def still(job: Job) -> None:
         raise AssertionError("it is not to be deployed")
 
     return runs.resume(
-        runs.Request(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still), world, store, Told()
+        runs.RunRequest(EARLIER, ["toolkit", "resume"], 1, False, 0, str, still),
+        ports,
+        store,
+        Told(),
     )
 
 
@@ -69,7 +72,7 @@ http = "GET https://example.com/"
 """
 
 
-def recorded_as(world: World, version: str, run: str, fingerprint: str | None = None) -> None:
+def recorded_as(ports: Ports, version: str, run: str, fingerprint: str | None = None) -> None:
     content = fingerprint or f"f-{version}"
     record = Record(
         "app",
@@ -83,34 +86,34 @@ def recorded_as(world: World, version: str, run: str, fingerprint: str | None = 
         "succeeded",
         detail={"task definition": f"td-{run}"},
     )
-    put(open_store("p", world.root), record)
+    put(open_store("p", ports.root), record)
 
 
-def prepared(world: World) -> Prepared:
+def prepared(ports: Ports) -> PreparedRun:
     rules = read_rules(RULES.encode(), "rules.toml")
     job = replace(JOB, settings=rules.targets["app"].settings, wishes={"image": "v1"})
-    job = replace(job, recorded=flow.recorded(job, rules, world))
-    return Prepared(rules, (job,), {}, (), {}, undoing((job,), rules, world))
+    job = replace(job, recorded=flow.recorded(job, rules, ports))
+    return PreparedRun(rules, (job,), {}, (), {}, undoing((job,), rules, ports))
 
 
 def test_a_step_whose_last_good_version_is_another_one_once_the_locks_are_ours_is_not_begun(
-    world: World,
+    ports: Ports,
 ) -> None:
-    recorded_as(world, "v0", "09-run")
-    found = prepared(world)
-    still = still_of(Order(folder=world.root), found, None, world)
+    recorded_as(ports, "v0", "09-run")
+    found = prepared(ports)
+    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
     still(found.jobs[0])
-    recorded_as(world, "v2", "10-run")
+    recorded_as(ports, "v2", "10-run")
     with pytest.raises(StalePlan, match="the last good version of app is another one by now"):
         still(found.jobs[0])
 
 
-def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(world: World) -> None:
-    recorded_as(world, "v0", "09-run")
-    found = replace(prepared(world), standby=())
-    still = still_of(Order(folder=world.root), found, None, world)
+def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(ports: Ports) -> None:
+    recorded_as(ports, "v0", "09-run")
+    found = replace(prepared(ports), standby=())
+    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
     still(found.jobs[0])
-    recorded_as(world, "v0", "10-run")
+    recorded_as(ports, "v0", "10-run")
     with pytest.raises(StalePlan, match="run 10-run has deployed app since this was prepared"):
         still(found.jobs[0])
 
@@ -125,13 +128,13 @@ def test_a_step_whose_target_was_deployed_since_it_was_prepared_is_not_begun(wor
     ],
 )
 def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
-    world: World, recorded: str, fingerprint: str, settings: str, refused: bool
+    ports: Ports, recorded: str, fingerprint: str, settings: str, refused: bool
 ) -> None:
-    recorded_as(world, "v0", "09-run")
-    found = replace(prepared(world), standby=())
+    recorded_as(ports, "v0", "09-run")
+    found = replace(prepared(ports), standby=())
     job = replace(found.jobs[0], version=Version("v1", "c", fingerprint, settings=settings))
-    still = still_of(Order(folder=world.root), found, None, world)
-    recorded_as(world, "v1", "10-run", recorded)
+    still = still_of(DeployRequest(folder=ports.root), found, None, ports)
+    recorded_as(ports, "v1", "10-run", recorded)
     if not refused:
         still(job)
         return
@@ -139,8 +142,8 @@ def test_a_step_whose_very_version_was_deployed_since_it_was_prepared_goes_on(
         still(job)
 
 
-def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -> None:
-    recorded_as(world, "v0", "09-run")
+def test_what_puts_a_version_back_asks_that_versions_own_address(ports: Ports) -> None:
+    recorded_as(ports, "v0", "09-run")
     rules = read_rules(
         RULES.replace('checks = ["up"]', 'health = ["https://example.com/{version}"]').encode(),
         "rules.toml",
@@ -153,7 +156,7 @@ def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -
             ),
         ),
         rules,
-        world,
+        ports,
     )
     assert (back.step, back.version.name, back.settings.health) == (
         "app:rollback",
@@ -162,46 +165,46 @@ def test_what_puts_a_version_back_asks_that_versions_own_address(world: World) -
     )
 
 
-def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(world: World) -> None:
+def test_a_stack_may_be_called_by_the_name_that_it_has_in_any_region(ports: Ports) -> None:
     stack = '[targets.net]\nkind = "stack"\nstack = "Net-{region}"\ntemplate = "net.json"\n'
     regions = '[environments.dev]\nregions = ["eu-west-1", "us-east-1"]\n'
-    (Path(world.root) / "rules.toml").write_text(f"version = 1\n{regions}{stack}")
-    check(Order(folder=world.root, targets=("Net-us-east-1",), kind="deploy-stack"), None)
+    (Path(ports.root) / "rules.toml").write_text(f"version = 1\n{regions}{stack}")
+    check(DeployRequest(folder=ports.root, targets=("Net-us-east-1",), kind="deploy-stack"), None)
     with pytest.raises(UsageError, match="no target 'Net-mars'"):
-        check(Order(folder=world.root, targets=("Net-mars",), kind="deploy-stack"), None)
+        check(DeployRequest(folder=ports.root, targets=("Net-mars",), kind="deploy-stack"), None)
 
 
 @pytest.mark.parametrize("checked", [True, False])
 def test_whether_checks_were_wanted_is_known_to_who_goes_on_with_a_run(
-    world: World, checked: bool
+    ports: Ports, checked: bool
 ) -> None:
     def still(job: Job) -> None:
         raise StalePlan("its files have changed", "")
 
     runs.start(
-        runs.Request(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
-        prepared(world),
-        world,
+        runs.RunRequest(EARLIER, ["toolkit"], 1, False, 0, str, still, checked=checked),
+        prepared(ports),
+        ports,
         Told(),
     )
-    assert read(open_store("p", world.root), EARLIER)[0].facts["checked"] is checked
+    assert read(open_store("p", ports.root), EARLIER)[0].facts["checked"] is checked
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(
+def ports(tmp_path: Path) -> Ports:
+    return Ports(
         str(tmp_path),
         str(tmp_path),
-        Real(),
+        SystemClock(),
         lambda profile, region: KnownAws(profile, region or "eu-west-1"),
     )
 
 
 @pytest.fixture
-def store(world: World) -> Store:
+def store(ports: Ports) -> Store:
     """With a run that was planned, and of which nothing was begun."""
-    found = open_store("p", world.root)
-    Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, world.clock).close()
+    found = open_store("p", ports.root)
+    Journal.create(found, EARLIER, {"jobs": [making.pack(JOB)]}, ports.clock).close()
     return found
 
 
@@ -209,9 +212,9 @@ def recorded(store: Store, verdict: str) -> None:
     put(store, Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", verdict))
 
 
-def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, world: World) -> None:
+def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, ports: Ports) -> None:
     recorded(store, "succeeded")
-    ran = resumed(store, world)
+    ran = resumed(store, ports)
     [outcome] = ran.outcomes
     assert (outcome.verdict, outcome.cause, ran.exit) == (
         "superseded",
@@ -221,22 +224,22 @@ def test_what_a_later_run_has_deployed_is_not_put_back(store: Store, world: Worl
     assert [entry.state for entry in read(store, EARLIER)] == ["run", "outcome", "note", "end"]
 
 
-def test_a_later_run_that_failed_has_deployed_nothing(store: Store, world: World) -> None:
+def test_a_later_run_that_failed_has_deployed_nothing(store: Store, ports: Ports) -> None:
     recorded(store, "rolled-back")
     with pytest.raises(
         AssertionError, match="it is not to be deployed"
     ):  # it goes on with the step
-        resumed(store, world)
+        resumed(store, ports)
 
 
-def opened(store: Store, world: World, known: str, acted: bool) -> None:
+def opened(store: Store, ports: Ports, known: str, acted: bool) -> None:
     """The run once more, as this version leaves it: what it knew when it was prepared, and whether
     it has begun to change what runs.
     """
-    job = replace(JOB, recorded=Recorded(known)) if known else JOB
+    job = replace(JOB, recorded=RecordedDeploy(known)) if known else JOB
     Path(path_of(store, EARLIER)).unlink()
     journal = Journal.create(
-        store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, world.clock
+        store, EARLIER, {"jobs": [making.pack(job)], IN_RECORD: True}, ports.clock
     )
     if acted:
         journal.append("intent", "app", call="ecs:UpdateService", token="token", what={})
@@ -248,29 +251,29 @@ def opened(store: Store, world: World, known: str, acted: bool) -> None:
 )
 @pytest.mark.parametrize(("known", "acted"), [("", True), ("08-first", True), ("08-first", False)])
 def test_what_was_deployed_since_is_not_put_back_whatever_the_clocks_say(
-    store: Store, world: World, name: str, known: str, acted: bool
+    store: Store, ports: Ports, name: str, known: str, acted: bool
 ) -> None:
     if known:
-        recorded_as(world, "v0", known)
-    opened(store, world, known, acted)
+        recorded_as(ports, "v0", known)
+    opened(store, ports, known, acted)
     put(
         store,
         Record("app", "dev", None, "v2", "c2", "f2", name, "2026-11-20T11:00:00", "succeeded"),
     )
-    [outcome] = resumed(store, world).outcomes
+    [outcome] = resumed(store, ports).outcomes
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {name} has deployed app since")
 
 
 def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above_who_took_it(
-    store: Store, world: World
+    store: Store, ports: Ports
 ) -> None:
-    recorded_as(world, "v0", "08-first")
-    opened(store, world, "08-first", acted=False)
+    recorded_as(ports, "v0", "08-first")
+    opened(store, ports, "08-first", acted=False)
     put(
         store,
         Record("app", "dev", None, "v2", "c2", "f2", LATER, "2026-11-20T11:00:00", "succeeded"),
     )
-    ledger = open_ledger(store, really(JOB.place, world), world)
+    ledger = open_ledger(store, really(JOB.location, ports), ports)
     late = Record(
         "app",
         "dev",
@@ -284,18 +287,18 @@ def test_a_run_that_lost_its_lock_before_it_changed_anything_does_not_come_above
         account=ACCOUNT,
     )
     ledger.begin(late)
-    [outcome] = resumed(store, world).outcomes
+    [outcome] = resumed(store, ports).outcomes
     assert (outcome.verdict, outcome.cause) == ("superseded", f"run {LATER} has deployed app since")
 
 
 def test_the_deploy_that_a_run_knew_is_not_said_to_have_come_since(
-    store: Store, world: World
+    store: Store, ports: Ports
 ) -> None:
     """What the run had begun is not in the record any more: another one that failed took its
     place.
     """
-    recorded_as(world, "v0", "08-first")
-    opened(store, world, "08-first", acted=True)
+    recorded_as(ports, "v0", "08-first")
+    opened(store, ports, "08-first", acted=True)
     put(
         store,
         Record(
@@ -311,16 +314,16 @@ def test_the_deploy_that_a_run_knew_is_not_said_to_have_come_since(
             unsure=True,
         ),
     )
-    [outcome] = resumed(store, world).outcomes
+    [outcome] = resumed(store, ports).outcomes
     assert outcome.verdict != "superseded"
 
 
 def test_what_the_run_knew_already_is_no_reason_to_give_up_though_its_name_is_later(
-    store: Store, world: World
+    store: Store, ports: Ports
 ) -> None:
-    recorded_as(world, "v0", LATER)
-    opened(store, world, LATER, acted=False)
+    recorded_as(ports, "v0", LATER)
+    opened(store, ports, LATER, acted=False)
     with pytest.raises(
         AssertionError, match="it is not to be deployed"
     ):  # it goes on with the step
-        resumed(store, world)
+        resumed(store, ports)

@@ -22,11 +22,11 @@ from tests.ports.net.servers import Authority, Raw, answer, answering
 from tests.support.aws import Endpoint
 from toolkit.errors import Refused, RulesError, Unreachable, UsageError, WrongAccount
 from toolkit.flow import smoke as flow
-from toolkit.flow.smoke import Request, Smoked
+from toolkit.flow.smoke import SmokeTestRequest, SmokeTestResult
 from toolkit.model import Result
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.run.stop import Stop
 
 HEAD = """\
@@ -118,18 +118,18 @@ class Site:
         stop: Stop | None = None,
         account: str = "[environments.dev]\n",
         **asked: Any,
-    ) -> Smoked:
+    ) -> SmokeTestResult:
         head = HEAD.format(url=self.url, port=self.port).replace("[environments.dev]\n", account)
         (self.folder / "rules.toml").write_text(head + checks)
-        request = Request(folder=str(self.folder), **asked)
-        world = World(
+        request = SmokeTestRequest(folder=str(self.folder), **asked)
+        ports = Ports(
             str(self.folder),
             str(self.folder),
-            Real(),
+            SystemClock(),
             lambda profile, region: Aws(profile, region or "eu-west-1"),
         )
-        stage = flow.prepare(request, None, world)
-        return flow.smoke(request, stage, world, stop or Stop(), lambda result: None)
+        stage = flow.prepare(request, None, ports)
+        return flow.smoke(request, stage, ports, stop or Stop(), lambda result: None)
 
     def one(self, checks: str, **asked: Any) -> Result:
         """The result of the last check."""
@@ -153,7 +153,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         thread.join()
 
 
-def words(smoked: Smoked) -> dict[str, str]:
+def words(smoked: SmokeTestResult) -> dict[str, str]:
     return {result.check: result.status for result in smoked.results}
 
 
@@ -311,7 +311,7 @@ always = true
 def test_a_bug_leaves_its_check_unknown_and_what_cleans_up_is_done(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.verify import tcp
+    from toolkit.checks import tcp
 
     monkeypatch.setattr(tcp, "split", lambda address: 1 / 0)
     checks = (
@@ -523,13 +523,16 @@ def test_several_base_addresses_are_asked_each_for_itself(site: Site) -> None:
     rules = HEAD.format(url=site.url, port=site.port).replace(
         f'["{site.url}"]', f'["{site.url}", "http://localhost:{site.port}"]'
     )
-    request = Request(folder=str(site.folder))
+    request = SmokeTestRequest(folder=str(site.folder))
     (site.folder / "rules.toml").write_text(rules + text)
-    world = World(
-        str(site.folder), str(site.folder), Real(), lambda profile, region: Aws(profile, region)
+    ports = Ports(
+        str(site.folder),
+        str(site.folder),
+        SystemClock(),
+        lambda profile, region: Aws(profile, region),
     )
     smoked = flow.smoke(
-        request, flow.prepare(request, None, world), world, Stop(), lambda result: None
+        request, flow.prepare(request, None, ports), ports, Stop(), lambda result: None
     )
     assert {
         (one.check, one.at.partition("//")[2].partition(":")[0], one.status)

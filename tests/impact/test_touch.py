@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.repo import RULES
 from toolkit import flow
 from toolkit.impact.touch import RuleBook, touch
-from toolkit.model import STATUSES, Change, Impact, Reason, Touched
+from toolkit.model import STATUSES, Change, ChangeMatch, Impact, Reason
 
 HEAD = """\
 version = 1
@@ -56,7 +56,7 @@ def test_a_path_calls_for_the_targets_of_every_rule_that_matches_it() -> None:
     impact = on(rules, "x/m.py")
     assert called(impact) == {"a": ["x/m.py"], "b": ["x/m.py"]}
     assert impact.touched == (
-        Touched(Change("x/m.py", "modified"), ("one", "two"), ("a", "b"), "matched"),
+        ChangeMatch(Change("x/m.py", "modified"), ("one", "two"), ("a", "b"), "matched"),
     )
 
 
@@ -126,7 +126,7 @@ def test_an_unmatched_path_is_listed_and_falls_back_if_the_rules_say_so(
     policy: str, targets: tuple[str, ...]
 ) -> None:
     impact = on(book(HEAD.replace("1\n", f'1\nunmatched = "{policy}"\n', 1)), "x")
-    assert impact.touched == (Touched(Change("x", "modified"), (), targets, "unmatched"),)
+    assert impact.touched == (ChangeMatch(Change("x", "modified"), (), targets, "unmatched"),)
     assert impact.unmatched == ["x"]
     assert impact.targets == {name: (Reason("x", "unmatched", "", 2),) for name in targets}
 

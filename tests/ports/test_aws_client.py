@@ -21,9 +21,9 @@ from toolkit.errors import (
     Unwell,
     WrongClock,
 )
-from toolkit.ports.aside import Aside
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
+from toolkit.ports.background import BackgroundTask
 
 
 @pytest.fixture
@@ -90,12 +90,14 @@ def test_a_call_of_a_thread_that_is_left_to_itself_anyway_takes_no_other_thread(
 ) -> None:
     began: list[object] = []
 
-    def counted(do: Callable[[], object]) -> Aside[object]:
+    def counted(do: Callable[[], object]) -> BackgroundTask[object]:
         began.append(do)
-        return Aside(do)
+        return BackgroundTask(do)
 
-    monkeypatch.setattr(client, "Aside", counted)
-    found = Aside(lambda: aws.read("ecs", "describe_clusters", clusters=["main"])).within(20)
+    monkeypatch.setattr(client, "BackgroundTask", counted)
+    found = BackgroundTask(lambda: aws.read("ecs", "describe_clusters", clusters=["main"])).within(
+        20
+    )
     assert (len(found["clusters"]), began) == (1, [])
     aws.read("ecs", "describe_clusters", clusters=["main"])
     assert len(began) == 1

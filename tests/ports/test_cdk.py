@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.run import ROOT
 from toolkit.errors import FileProblem, ProgramFailed, Refused, Stopped
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports import cdk, process
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -116,11 +116,11 @@ class App:
     def settings(self, **said: Any) -> None:
         (self.root / "cdk/cdk.json").write_text(json.dumps(said))
 
-    def app(self, **context: str) -> cdk.App:
-        return cdk.App(
+    def app(self, **context: str) -> cdk.CdkApp:
+        return cdk.CdkApp(
             str(self.root),
             "cdk",
-            Place("dev", REGION, ACCOUNT),
+            Location("dev", REGION, ACCOUNT),
             ACCOUNT,
             REGION,
             context,
@@ -597,16 +597,18 @@ def test_an_image_asset_is_refused_with_the_command_that_can(app: App) -> None:
     assert refused.value.facts["next"].endswith("npx cdk deploy Shop")
 
 
-@pytest.mark.parametrize("place", ["aws://222222222222/eu-west-1", "aws://111111111111/us-east-1"])
-def test_a_stack_of_another_place_is_refused(app: App, place: str) -> None:
+@pytest.mark.parametrize(
+    "location", ["aws://222222222222/eu-west-1", "aws://111111111111/us-east-1"]
+)
+def test_a_stack_of_another_place_is_refused(app: App, location: str) -> None:
     assert app.artifact(environment=f"aws://{ACCOUNT}/{REGION}").name == "Shop"
     with pytest.raises(Refused, match="puts stack Shop into account"):
-        app.artifact(environment=place)
+        app.artifact(environment=location)
 
 
 def packed(folder: Path) -> bytes:
     body = io.BytesIO()
-    cdk.pack(cdk.Asset("code", str(folder), "zip", "b", "k"), body)
+    cdk.pack(cdk.CdkAsset("code", str(folder), "zip", "b", "k"), body)
     return body.getvalue()
 
 
@@ -638,7 +640,7 @@ def test_a_link_that_leaves_an_asset_is_refused(tmp_path: Path, target: str) -> 
 def test_a_file_is_uploaded_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{}")
     body = io.BytesIO()
-    cdk.pack(cdk.Asset("t", str(tmp_path / "t.json"), "file", "b", "k"), body)
+    cdk.pack(cdk.CdkAsset("t", str(tmp_path / "t.json"), "file", "b", "k"), body)
     assert body.getvalue() == b"{}"
 
 
@@ -656,11 +658,13 @@ def test_the_example_is_the_same_by_the_cli_and_without_it(
 
     shutil.copytree(ROOT / "examples/car-rental", tmp_path / "repo")
     monkeypatch.setenv("PATH", f"{REAL}/python/bin:{os.environ['PATH']}")
-    app = cdk.App(str(tmp_path / "repo"), "cdk", Place(), ACCOUNT, REGION, {"suffix": "-prod"})
+    app = cdk.CdkApp(
+        str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"suffix": "-prod"}
+    )
     found = []
     for cli in (None, f"{REAL}/node_modules/.bin/cdk"):
         monkeypatch.setattr(process, "which", lambda name, cli=cli: cli)
-        assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent())
+        assembly = cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
         found.append(
             [
                 cdk.artifact(assembly, f"CarRental{name}Stack-prod", ACCOUNT, REGION)
@@ -716,9 +720,9 @@ def test_the_real_cdk_refuses_and_fails_as_it_says_itself(
         (folder / "node_modules" / package).symlink_to(f"{REAL}/node_modules/{package}")
 
     def artifact(name: str, mode: str) -> cdk.Artifact:
-        app = cdk.App(str(tmp_path / "repo"), "cdk", Place(), ACCOUNT, REGION, {"mode": mode})
+        app = cdk.CdkApp(str(tmp_path / "repo"), "cdk", Location(), ACCOUNT, REGION, {"mode": mode})
         return cdk.artifact(
-            cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent()), name, ACCOUNT, REGION
+            cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog()), name, ACCOUNT, REGION
         )
 
     assert [artifact(name, "plain").name for name in ("Shop", "Prod-Shop")] == ["Shop", "Prod-Shop"]

@@ -10,7 +10,7 @@ import pytest
 from tests.support.repo import RULES, Repo
 from tests.support.run import Toolkit
 from toolkit.errors import ProgramFailed
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports import cdk, cdk_packages, process
 
 PINNED = (
@@ -114,9 +114,11 @@ def test_an_app_that_fails_for_want_of_a_package_says_what_to_install(
     (bare / "cdk/requirements.txt").write_text(PINNED)
     (bare / "cdk/app.py").write_text(f"import sys\nsys.exit({line!r})\n")
     (bare / "cdk/cdk.json").write_text(f'{{"app": "{sys.executable} app.py"}}')
-    app = cdk.App(str(bare), "cdk", Place("dev", "eu-west-1", "1" * 12), "1" * 12, "eu-west-1")
+    app = cdk.CdkApp(
+        str(bare), "cdk", Location("dev", "eu-west-1", "1" * 12), "1" * 12, "eu-west-1"
+    )
     with pytest.raises(ProgramFailed) as failed:
-        cdk.synthesized(app, str(bare / "cache"), cdk.Silent())
+        cdk.synthesized(app, str(bare / "cache"), cdk.SilentLog())
     assert line in str(failed.value)
     wanted = (
         f"install what cdk/requirements.txt names: {cdk_packages.install(str(bare), 'cdk')}"

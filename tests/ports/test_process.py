@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from toolkit.ports import process
-from toolkit.ports.process import Running
+from toolkit.ports.process import StreamedProgram
 
 PYTHON = [sys.executable, "-S", "-c"]
 
 
-def running(script: str, folder: Path, given: bytes | None = None) -> Running:
-    return Running([*PYTHON, script], str(folder), process.child_environment(), given)
+def running(script: str, folder: Path, given: bytes | None = None) -> StreamedProgram:
+    return StreamedProgram([*PYTHON, script], str(folder), process.child_environment(), given)
 
 
 def program(path: Path) -> str:

@@ -38,7 +38,7 @@ from toolkit.errors import (
     Unreachable,
 )
 from toolkit.ports.aws import client, sources
-from toolkit.ports.aws.client import Aws, Person
+from toolkit.ports.aws.client import Aws, MfaPrompt
 
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY"
 KEYS = f"aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
@@ -78,10 +78,10 @@ class Machine:
         path.chmod(0o755)
         return str(path)
 
-    def read(self, profile: str | None = None, person: Person | None = None) -> dict[str, Any]:
+    def read(self, profile: str | None = None, person: MfaPrompt | None = None) -> dict[str, Any]:
         return Aws(profile, "eu-west-1", person).read("ecs", "describe_clusters", clusters=["main"])
 
-    def refused(self, profile: str | None = None, person: Person | None = None) -> ToolkitError:
+    def refused(self, profile: str | None = None, person: MfaPrompt | None = None) -> ToolkitError:
         with pytest.raises(ToolkitError) as refused:
             self.read(profile, person)
         assert refused.value.exit == Exit.CREDENTIALS
@@ -619,8 +619,10 @@ def test_a_login_that_is_damaged_or_over_says_to_sign_in(
     home = machine.folder / "home"
     machine.patch.setenv("HOME", str(home))
     token_file(home, "s" if session else "https://s", text)
-    for place in (botocore.credentials.SSOProvider, botocore.tokens.SSOTokenProvider):
-        machine.patch.setattr(place, "_SSO_TOKEN_CACHE_DIR", str(home / ".aws" / "sso" / "cache"))
+    for location in (botocore.credentials.SSOProvider, botocore.tokens.SSOTokenProvider):
+        machine.patch.setattr(
+            location, "_SSO_TOKEN_CACHE_DIR", str(home / ".aws" / "sso" / "cache")
+        )
     problem = machine.refused("x")
     assert isinstance(problem, CredentialsProblem)
     assert "aws sso login --profile x" in next_of(problem)
@@ -806,7 +808,7 @@ def test_a_code_is_asked_for_once_for_all_regions(machine: Machine) -> None:
         asked.append(question)
         return "123456"
 
-    person = Person(ask)
+    person = MfaPrompt(ask)
     for region in ("eu-west-1", "us-east-1"):
         aws = Aws("x", region, person)
         aws.sign_in()
@@ -832,7 +834,7 @@ def test_a_code_that_is_none_is_told(machine: Machine, answer: str | None, said:
             raise EOFError
         return answer
 
-    aws = Aws("x", "eu-west-1", Person(ask))
+    aws = Aws("x", "eu-west-1", MfaPrompt(ask))
     with pytest.raises(SourceProblem, match=said):
         aws.sign_in()
 
@@ -844,13 +846,13 @@ def test_a_code_that_aws_does_not_accept_is_told(machine: Machine) -> None:
         "AssumeRole", times=None, kind="error", code="AccessDenied", message=message, status=403
     )
     with pytest.raises(SourceProblem, match="the MFA code was not accepted"):
-        Aws("x", "eu-west-1", Person(lambda question: "123456")).sign_in()
+        Aws("x", "eu-west-1", MfaPrompt(lambda question: "123456")).sign_in()
 
 
 def test_a_role_that_ran_out_in_the_middle_needs_a_new_code(machine: Machine) -> None:
     machine.config(MFA)
     role_is_given(machine)
-    aws = Aws("x", "eu-west-1", Person(lambda question: "123456"))
+    aws = Aws("x", "eu-west-1", MfaPrompt(lambda question: "123456"))
     aws.sign_in()
     keys = aws._sessions().get_credentials()
     keys._expiry_time = datetime.now(UTC) - timedelta(minutes=1)
@@ -865,7 +867,7 @@ def test_a_role_of_aws_itself_is_kept_where_the_cli_keeps_it(machine: Machine) -
     role_is_given(machine)
     shared = Path.home() / ".aws" / "cli" / "cache"
     with monkey_aws(machine):
-        kept = client._session("x", "eu-west-1", Person(lambda question: "123456", asked=True))
+        kept = client._session("x", "eu-west-1", MfaPrompt(lambda question: "123456", asked=True))
     assert kept.get_credentials().get_frozen_credentials().token == "token1"
     assert [path.stat().st_mode & 0o777 for path in shared.iterdir()] == [0o600]
     with monkey_aws(machine):

@@ -15,7 +15,7 @@ from tests.record.parts import Broken, Clock, store
 from toolkit.errors import Refused
 from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
 from toolkit.record.journal import Journal, path_of
-from toolkit.record.ledger import BEGUN, Local, Record, Scope
+from toolkit.record.ledger import BEGUN, LocalLedger, Record, Scope
 from toolkit.record.state import Store
 from toolkit.record.who import facts
 
@@ -185,7 +185,7 @@ def test_no_run_yet(here: Store) -> None:
 def test_what_went_well_is_found_in_journals_and_records(here: Store) -> None:
     ran(here, "r1", outcome("app", "succeeded"), outcome("api", "succeeded"), end(0)).close()
     ran(here, "r2", outcome("app", "failed"), end(1)).close()
-    ledger = Local(here, SCOPE)
+    ledger = LocalLedger(here, SCOPE)
     for version, when, verdict in (
         ("0", "09", "succeeded"),
         ("3", "13", "succeeded"),

@@ -20,7 +20,7 @@ from tests.record.parts import NIGHT, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
 from toolkit.record import journal
 from toolkit.record.disk import Disk
-from toolkit.record.journal import Entry, Journal, new_run_id, parse, path_of, read
+from toolkit.record.journal import Journal, JournalEntry, new_run_id, parse, path_of, read
 from toolkit.record.state import Store
 from toolkit.record.who import facts
 
@@ -84,7 +84,7 @@ def put(here: Store, data: bytes) -> Path:
     return path
 
 
-def reopened(here: Store) -> tuple[Entry, ...]:
+def reopened(here: Store) -> tuple[JournalEntry, ...]:
     made = Journal.reopen(here, RUN)
     made.close()
     return made.entries

@@ -19,7 +19,7 @@ from toolkit.record import who
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import Holder, decoded, holder
 from toolkit.record.leases import EXPIRY_S, FENCE_S, RENEW_S, Lease, Leases
-from toolkit.record.locks import Held, Locks
+from toolkit.record.locks import HeldLocks, Locks
 
 APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
 KEY = f"team/locks/{APP}.lock"
@@ -41,7 +41,7 @@ def nobody(name: str, by: Holder) -> None:
     pytest.fail(f"told of {name}")
 
 
-def take(locks: Locks, id: str, timeout_s: float = 0, *names: str) -> Held:
+def take(locks: Locks, id: str, timeout_s: float = 0, *names: str) -> HeldLocks:
     return locks.take(names or (APP,), someone(id), timeout_s, lambda *_: None)
 
 
@@ -322,7 +322,7 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
     """An effect is made only after `fenced`. Once another run has made one, those before it never
     make one again.
     """
-    world, acted, problems = Lock(), list[str](), list[BaseException]()
+    ports, acted, problems = Lock(), list[str](), list[BaseException]()
     rounds = 12 * NIGHT
 
     def run(number: int, seed: int) -> None:
@@ -335,16 +335,16 @@ def test_of_many_runs_one_acts_whoever_sleeps_or_crashes(
                 try:
                     held = mine.take([APP], someone(id), 0, nobody)
                 except LockHeld:
-                    with world:
+                    with ports:
                         clock.pass_(chance.choice((1, 20, 61)))
                     continue
                 crashed = chance.random() < 0.3
                 try:
                     for _ in range(3):
-                        with world:
+                        with ports:
                             held.fenced()
                             acted.append(id)
-                        with world:
+                        with ports:
                             clock.pass_(chance.choice((0, 5, 30)))
                 except LockLost:
                     pass

@@ -25,18 +25,18 @@ from toolkit.errors import (
     StateDamaged,
     ToolkitError,
 )
-from toolkit.model import GOOD, Deployed
+from toolkit.model import GOOD, DeployedState
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.disk import Disk
 from toolkit.record.ledger import (
     BEGUN,
     KEPT,
-    Contents,
     Ledger,
-    Local,
+    LedgerContents,
+    LocalLedger,
     Record,
     Scope,
-    Shared,
+    SharedLedger,
     added,
     decoded,
     encoded,
@@ -72,8 +72,8 @@ def record(
     )
 
 
-def local(here: Store, disk: Disk | None = None) -> Local:
-    return Local(here, SCOPE, disk)
+def local(here: Store, disk: Disk | None = None) -> LocalLedger:
+    return LocalLedger(here, SCOPE, disk)
 
 
 def runs(records: Sequence[Record]) -> list[str]:
@@ -86,8 +86,8 @@ def here(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def shared(here: Store, bucket: Bucket) -> Shared:
-    return Shared(local(here), bucket)
+def shared(here: Store, bucket: Bucket) -> SharedLedger:
+    return SharedLedger(local(here), bucket)
 
 
 RECORDS = st.lists(
@@ -220,7 +220,7 @@ def test_the_end_of_a_deploy_counts_more_than_its_beginning_whatever_time_it_was
 
 
 def test_a_deploy_that_begins_on_a_copy_of_a_store_that_is_not_named_any_more_leaves_it_in_doubt(
-    here: Store, shared: Shared
+    here: Store, shared: SharedLedger
 ) -> None:
     """Others went on writing there."""
     shared.put(record("a"))
@@ -234,9 +234,9 @@ def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(
 ) -> None:
     theirs = Store(f"{here.folder}-theirs")
     Path(theirs.folder).mkdir(mode=0o700)
-    Shared(local(theirs), bucket).put(record("a"))
-    Shared(local(here), bucket).begin(begins("b"))
-    assert told(Shared(local(theirs), bucket).all().records["app"]) == [
+    SharedLedger(local(theirs), bucket).put(record("a"))
+    SharedLedger(local(here), bucket).begin(begins("b"))
+    assert told(SharedLedger(local(theirs), bucket).all().records["app"]) == [
         ("b", BEGUN, True),
         ("a", "succeeded", False),
     ]
@@ -244,7 +244,7 @@ def test_a_deploy_that_has_begun_is_known_to_all_who_share_the_bucket(
 
 
 def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_there(
-    here: Store, shared: Shared
+    here: Store, shared: SharedLedger
 ) -> None:
     local(here).put(record("a"))
     shared.begin(begins("b"))
@@ -252,7 +252,7 @@ def test_the_first_deploy_that_begins_with_a_store_takes_this_machines_record_th
 
 
 def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     shared.put(record("a"))
     shared.begin(begins("b"))
@@ -266,7 +266,9 @@ def test_an_end_that_could_not_be_sent_is_sent_when_the_next_deploy_begins(
     ]
 
 
-def test_a_deploy_whose_record_is_damaged_is_not_said_to_have_begun(shared: Shared, s3: S3) -> None:
+def test_a_deploy_whose_record_is_damaged_is_not_said_to_have_begun(
+    shared: SharedLedger, s3: S3
+) -> None:
     s3.put(KEY, b"{")
     with pytest.raises(StateDamaged):
         shared.begin(begins("b"))
@@ -286,12 +288,15 @@ ELSEWHERE = {
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_deploy_to_another_place_is_not_seen(here: Store, bucket: Bucket, name: str) -> None:
     for ledger, other in (
-        (local(here), Local(here, ELSEWHERE[name])),
-        (Shared(local(here), bucket), Shared(Local(here, ELSEWHERE[name]), bucket)),
+        (local(here), LocalLedger(here, ELSEWHERE[name])),
+        (
+            SharedLedger(local(here), bucket),
+            SharedLedger(LocalLedger(here, ELSEWHERE[name]), bucket),
+        ),
     ):
         ledger.put(record("a"))
         assert other.get("app") == ()
-        assert other.all() == Contents()
+        assert other.all() == LedgerContents()
 
 
 def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
@@ -299,8 +304,8 @@ def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
 ) -> None:
     anywhere = Scope(environment="dev")
     local(here).put(record("a"))
-    Shared(local(here), bucket).put(record("a"))
-    for ledger in (Local(here, anywhere), Shared(Local(here, anywhere), bucket)):
+    SharedLedger(local(here), bucket).put(record("a"))
+    for ledger in (LocalLedger(here, anywhere), SharedLedger(LocalLedger(here, anywhere), bucket)):
         assert runs(ledger.get("app")) == ["a"]
         ledger.put(replace(record("b"), account="222222222222"))
         with pytest.raises(
@@ -311,8 +316,8 @@ def test_where_no_account_is_named_the_only_one_counts_and_of_several_none(
         assert ledger.all().records == {}
 
 
-def test_nothing_was_deployed_yet(here: Store, shared: Shared) -> None:
-    assert local(here).all() == shared.all() == Contents()
+def test_nothing_was_deployed_yet(here: Store, shared: SharedLedger) -> None:
+    assert local(here).all() == shared.all() == LedgerContents()
 
 
 @pytest.mark.parametrize("at", range(1, 4))
@@ -329,7 +334,7 @@ def test_a_full_disk_leaves_the_record_of_before(here: Store, at: int) -> None:
 
 def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
     """The bucket's file is read again whenever somebody else was faster."""
-    ledgers: list[Ledger] = [local(here), Shared(local(here), bucket)]
+    ledgers: list[Ledger] = [local(here), SharedLedger(local(here), bucket)]
     for ledger in ledgers:
         threads = [
             Thread(target=ledger.put, args=(record(f"r{number}", target="app"),))
@@ -344,7 +349,9 @@ def test_many_writers_lose_nothing(here: Store, bucket: Bucket, s3: S3) -> None:
         assert sorted(one.n for one in found) == list(range(1, 9)) or ledger is not ledgers[0]
 
 
-def test_the_bucket_is_the_truth_and_the_copy_follows(here: Store, shared: Shared, s3: S3) -> None:
+def test_the_bucket_is_the_truth_and_the_copy_follows(
+    here: Store, shared: SharedLedger, s3: S3
+) -> None:
     shared.put(record("a"))
     s3.put(KEY, encoded(added(decoded(s3.body(KEY), "x")[0], record("b"))))
     assert [one.run for one in shared.get("app")] == ["b", "a"]
@@ -353,14 +360,16 @@ def test_the_bucket_is_the_truth_and_the_copy_follows(here: Store, shared: Share
     assert shared.behind is None
 
 
-def test_without_the_bucket_the_copy_answers_and_says_so(shared: Shared, s3: S3) -> None:
+def test_without_the_bucket_the_copy_answers_and_says_so(shared: SharedLedger, s3: S3) -> None:
     shared.put(record("a"))
     s3.refuse["GET"] = (500, "InternalError")
     assert [one.run for one in shared.get("app")] == ["a"]
     assert "s3:GetObject" in (shared.behind or "")
 
 
-def test_what_the_bucket_could_not_take_comes_with_the_next_one(shared: Shared, s3: S3) -> None:
+def test_what_the_bucket_could_not_take_comes_with_the_next_one(
+    shared: SharedLedger, s3: S3
+) -> None:
     s3.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(NotAllowed):
         shared.put(record("a"))
@@ -370,7 +379,7 @@ def test_what_the_bucket_could_not_take_comes_with_the_next_one(shared: Shared, 
 
 
 def test_a_damaged_copy_does_not_keep_a_record_from_the_bucket(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     shared.put(record("a"))
     Path(here.path(HERE, "app.json")).write_text("{")
@@ -398,7 +407,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_record_that_makes_no_sense_is_named_and_left_alone(
-    here: Store, shared: Shared, s3: S3, name: str
+    here: Store, shared: SharedLedger, s3: S3, name: str
 ) -> None:
     s3.put(KEY, HOSTILE[name])
     with pytest.raises(
@@ -410,7 +419,9 @@ def test_a_record_that_makes_no_sense_is_named_and_left_alone(
     assert s3.body(KEY) == HOSTILE[name]
 
 
-def test_a_damaged_object_costs_only_its_own_target(here: Store, shared: Shared, s3: S3) -> None:
+def test_a_damaged_object_costs_only_its_own_target(
+    here: Store, shared: SharedLedger, s3: S3
+) -> None:
     shared.put(record("a"))
     shared.put(record("b", target="api"))
     s3.put(KEY, b"{")
@@ -421,7 +432,7 @@ def test_a_damaged_object_costs_only_its_own_target(here: Store, shared: Shared,
 
 
 def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     shared.put(record("a"))
     s3.put(KEY, b"{")
@@ -432,19 +443,21 @@ def test_repair_puts_a_damaged_object_aside_and_takes_this_machines_copy(
     assert s3.body(aside) == b"{"
 
 
-def test_repair_without_a_copy_leaves_nothing_recorded(here: Store, shared: Shared, s3: S3) -> None:
+def test_repair_without_a_copy_leaves_nothing_recorded(
+    here: Store, shared: SharedLedger, s3: S3
+) -> None:
     s3.put(KEY, b"{")
     assert "nothing is recorded of it now" in shared.repair("app")
-    assert shared.all() == Contents()
+    assert shared.all() == LedgerContents()
     assert shared.repair("app") == "nothing in the store is damaged"
 
 
 def test_the_record_of_another_project_is_told_apart_from_a_damaged_one(
     here: Store, bucket: Bucket, tmp_path: Path
 ) -> None:
-    theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1"))
-    found = Shared(local(here), bucket, "shop").all()
+    found = SharedLedger(local(here), bucket, "shop").all()
     assert (list(found.damaged), list(found.foreign)) == (["app"], ["app"])
     assert runs(theirs.get("app")) == ["c1"]
 
@@ -456,9 +469,9 @@ PROGRAM = "$(touch${IFS}x)"
 def test_a_name_that_others_chose_is_quoted_in_the_command_that_repairs_it(
     here: Store, bucket: Bucket, s3: S3, tmp_path: Path
 ) -> None:
-    theirs = Shared(local(store(tmp_path / "theirs")), bucket, "crm")
+    theirs = SharedLedger(local(store(tmp_path / "theirs")), bucket, "crm")
     theirs.put(record("c1", target=PROGRAM))
-    ours = Shared(local(here), bucket, "shop")
+    ours = SharedLedger(local(here), bucket, "shop")
     with pytest.raises(AnotherProject) as refused:
         ours.get(PROGRAM)
     assert refused.value.exit == Exit.USAGE
@@ -497,13 +510,13 @@ def test_repair_on_this_machine_keeps_what_was_damaged(here: Store) -> None:
     path.write_text("{")
     local(here).repair("app")
     assert Path(f"{path}.damaged").read_text() == "{"
-    assert local(here).all() == Contents()
+    assert local(here).all() == LedgerContents()
     local(here).put(record("b"))
     assert runs(local(here).get("app")) == ["b"]
 
 
 def test_adopting_a_store_keeps_what_this_machine_recorded(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     local(here).put(record("a"))
     assert runs(shared.get("app")) == ["a"]
@@ -513,23 +526,23 @@ def test_adopting_a_store_keeps_what_this_machine_recorded(
 
 
 def test_a_copy_of_a_store_that_was_emptied_is_not_taken_for_the_record(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     shared.put(record("a"))
     s3.objects.clear()
     assert shared.get("app") == ()
-    assert shared.all() == Contents()
+    assert shared.all() == LedgerContents()
 
 
-def test_the_time_is_that_of_the_store(shared: Shared) -> None:
+def test_the_time_is_that_of_the_store(shared: SharedLedger) -> None:
     shared.put(record("a", when="1999-01-01T00:00:00+00:00"))
     assert shared.get("app")[0].when == "2026-11-20T12:00:00+00:00"
 
 
 def test_a_template_lies_beside_the_record_under_its_digest(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
-    shared.put(replace(record("a"), deployed=Deployed(template="t", body="Resources: {}\n")))
+    shared.put(replace(record("a"), deployed=DeployedState(template="t", body="Resources: {}\n")))
     [kept] = shared.get("app")
     assert (kept.deployed.body, kept.deployed.template) == ("", "t")
     assert b"Resources" not in s3.body(KEY)
@@ -543,16 +556,18 @@ def test_a_template_lies_beside_the_record_under_its_digest(
 
 def test_a_run_that_changed_nothing_records_nothing_new(here: Store) -> None:
     ledger = local(here)
-    ledger.put(replace(record("a"), version="v", deployed=Deployed(definition="d")))
-    ledger.put(replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="d")))
+    ledger.put(replace(record("a"), version="v", deployed=DeployedState(definition="d")))
+    ledger.put(
+        replace(record("b", "unchanged"), version="v", deployed=DeployedState(definition="d"))
+    )
     assert runs(ledger.get("app")) == ["a"]
 
 
 def test_a_foreign_definition_under_the_same_version_is_not_recorded_as_good(here: Store) -> None:
     ledger = local(here)
-    ledger.put(replace(record("a"), version="v", deployed=Deployed(definition="d")))
+    ledger.put(replace(record("a"), version="v", deployed=DeployedState(definition="d")))
     ledger.put(
-        replace(record("b", "unchanged"), version="v", deployed=Deployed(definition="foreign"))
+        replace(record("b", "unchanged"), version="v", deployed=DeployedState(definition="foreign"))
     )
     assert [(one.run, one.deployed.definition) for one in ledger.get("app")] == [("a", "d")]
 
@@ -587,22 +602,24 @@ OLD = {
 
 
 def test_what_an_earlier_version_recorded_is_no_record_and_can_still_be_read(
-    here: Store, shared: Shared, s3: S3
+    here: Store, shared: SharedLedger, s3: S3
 ) -> None:
     Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
     Path(here.room("live"), "dev%2Feu-west-1%2Fapi.json").write_text("{")
     s3.put("team/live/dev/eu-west-1/app.json", json.dumps(OLD).encode())
     for ledger in (local(here), shared):
-        assert ledger.all() == Contents()
+        assert ledger.all() == LedgerContents()
         [earlier] = ledger.before()["app"]
         assert (earlier.version, earlier.fingerprint, earlier.origin) == ("v1", "", "seen")
 
 
 def test_what_an_earlier_version_recorded_says_nothing_of_another_endpoint(here: Store) -> None:
     Path(here.room("live"), "dev%2Feu-west-1%2Fapp.json").write_text(json.dumps(OLD))
-    assert Local(here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")).before() == {}
-    assert Local(here, Scope(environment="prod")).before() == {}
-    assert Local(here, Scope(environment="dev", region="eu-central-1")).before() == {}
+    assert (
+        LocalLedger(here, Scope(endpoint="http://127.0.0.1:4566", environment="dev")).before() == {}
+    )
+    assert LocalLedger(here, Scope(environment="prod")).before() == {}
+    assert LocalLedger(here, Scope(environment="dev", region="eu-central-1")).before() == {}
 
 
 def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> None:
@@ -613,7 +630,7 @@ def test_a_target_whose_name_is_as_long_as_names_may_be_is_kept(here: Store) -> 
 
 
 def test_a_copy_of_a_store_that_is_not_named_any_more_is_no_record(
-    here: Store, shared: Shared
+    here: Store, shared: SharedLedger
 ) -> None:
     """Others went on writing to it."""
     shared.put(record("a"))
@@ -631,7 +648,7 @@ def test_what_this_machine_recorded_before_there_was_a_store_does_not_come_above
         local(here).put(record(run))
     theirs = Store(f"{here.folder}-theirs")
     Path(theirs.folder).mkdir(mode=0o700)
-    Shared(local(theirs), bucket).put(record("b"))
-    Shared(local(here), bucket).put(record("c"))
-    assert runs(Shared(local(theirs), bucket).get("app")) == ["c", "b"]
+    SharedLedger(local(theirs), bucket).put(record("b"))
+    SharedLedger(local(here), bucket).put(record("c"))
+    assert runs(SharedLedger(local(theirs), bucket).get("app")) == ["c", "b"]
     assert runs(local(here).get("app")) == ["c", "b"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.record.parts import NIGHT, Clock, Impatient, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.record import who
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import Holder, decoded, encoded, holder
@@ -42,8 +42,8 @@ def file_of(here: Store) -> Path:
 
 
 def test_a_lock_is_named_by_where_the_target_is() -> None:
-    assert lock_name(Place("dev", "eu-west-1"), "app") == APP
-    assert lock_name(Place(), "app") == "-/-/app"
+    assert lock_name(Location("dev", "eu-west-1"), "app") == APP
+    assert lock_name(Location(), "app") == "-/-/app"
 
 
 def test_one_run_holds_a_target_until_it_releases_it(here: Store) -> None:
@@ -318,14 +318,14 @@ def test_a_number_alone_proves_nothing(changed: dict[str, str | int], verdict: b
 RACER = """
 import os, random, sys, time
 from toolkit.errors import LockHeld
-from toolkit.ports.clock import Real
+from toolkit.ports.clock import SystemClock
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import holder
 from toolkit.record.locks import Locks
 from toolkit.record.state import Store
 folder, seed = sys.argv[1], int(sys.argv[2])
 chance = random.Random(seed)
-locks = Locks([Flocks(Store(folder))], Real())
+locks = Locks([Flocks(Store(folder))], SystemClock())
 def runs(pid):
     try:
         with open("/proc/" + pid + "/stat") as file:
@@ -335,7 +335,7 @@ def runs(pid):
 while True:
     names = chance.sample(["a/a/a", "b/b/b"], chance.randint(1, 2))
     try:
-        held = locks.take(names, holder("r", "race", Real().now()), 0, lambda *_: None)
+        held = locks.take(names, holder("r", "race", SystemClock().now()), 0, lambda *_: None)
     except LockHeld:
         time.sleep(chance.random() * 0.002)
         continue

@@ -14,13 +14,13 @@ from tests.record.parts import Impatient, someone, store
 from toolkit.errors import LockHeld, LockLost, Stopped
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, Wish, asking, decoded, encoded, wish_in
+from toolkit.record.holder import Holder, StopRequest, asking, decoded, encoded, wish_in
 from toolkit.record.leases import EXPIRY_S, RENEW_S, Lease, Leases
-from toolkit.record.locks import ROLLBACK, YIELDS_S, Held, Locks
+from toolkit.record.locks import ROLLBACK, YIELDS_S, HeldLocks, Locks
 
 APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
 KEY = f"team/locks/{APP}.lock"
-WISH = Wish("bob", "laptop", "r2", "toolkit rollback app")
+WISH = StopRequest("bob", "laptop", "r2", "toolkit rollback app")
 SOON_S = 10.0
 
 
@@ -53,20 +53,20 @@ def undoing(id: str = "2") -> Holder:
 class Ear:
     """What a holder hears, and what it does then: let everything go."""
 
-    def __init__(self, held: Held, lets_go: bool = True) -> None:
-        self.heard: list[Wish] = []
+    def __init__(self, held: HeldLocks, lets_go: bool = True) -> None:
+        self.heard: list[StopRequest] = []
         self.event = Event()
         self._held, self._lets_go = held, lets_go
         held.listen(self._hear)
 
-    def _hear(self, wish: Wish) -> None:
+    def _hear(self, wish: StopRequest) -> None:
         self.heard.append(wish)
         if self._lets_go:
             Thread(target=self._held.release).start()
         self.event.set()
 
 
-def lease_of(held: Held) -> Lease:
+def lease_of(held: HeldLocks) -> Lease:
     return held._leases[0]
 
 
@@ -107,7 +107,7 @@ def test_a_wish_is_written_once_for_each_write_makes_the_lease_last_longer(
     assert leases.ask(APP, "1", WISH)
     written = s3.body(KEY), s3.objects[KEY][2]
     clock.pass_(5)
-    assert leases.ask(APP, "1", Wish("carol", "desk", "r3", "toolkit rollback app"))
+    assert leases.ask(APP, "1", StopRequest("carol", "desk", "r3", "toolkit rollback app"))
     assert (s3.body(KEY), s3.objects[KEY][2]) == written
     held.release()
 
@@ -144,7 +144,7 @@ def test_who_undoes_gets_the_lock_once_its_holder_has_let_go(
     held = locks.take([APP], someone("1"), 0, quiet)
     ear = Ear(held)
     told: list[tuple[str, str]] = []
-    got: list[Held] = []
+    got: list[HeldLocks] = []
     taking = Thread(
         target=lambda: got.append(
             locks.take(

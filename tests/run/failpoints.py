@@ -20,16 +20,16 @@ from tests.support.record import recorded
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
 from toolkit.flow import runs
-from toolkit.flow.baked import Look, bake
-from toolkit.model import Job, Outcome, Ran, Verdict
+from toolkit.flow.baked import BakeCheck, bake
+from toolkit.model import Job, Outcome, RunResult, Verdict
 from toolkit.ports.clock import Clock
 from toolkit.record import disk, journal, ledger, locks
 from toolkit.record.flocks import Flock, Flocks
-from toolkit.record.journal import Entry, Journal
-from toolkit.record.ledger import BEGUN, Local, Record
+from toolkit.record.journal import Journal, JournalEntry
+from toolkit.record.ledger import BEGUN, LocalLedger, Record
 from toolkit.record.state import open_store
-from toolkit.run.desk import Desk
 from toolkit.run.step import always
+from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 
 Point = tuple[str, str, int]
@@ -109,10 +109,10 @@ class Setting(Struct, frozen=True):
     unproved: frozenset[str] = frozenset()
     baked: frozenset[str] = frozenset()
 
-    def verify(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    def verify(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
         """As flow.verified does."""
         if job.step in self.baked:
-            assert bake(10.0, [Look(lambda: None, 2.0)], desk, desk._clock) is None
+            assert bake(10.0, [BakeCheck(lambda: None, 2.0)], desk, desk._clock) is None
         return (
             replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
             if job.step in self.unproved
@@ -134,7 +134,7 @@ class Stage:
     def __init__(self, setting: Setting, points: Points, folder: Path, clock: Clock) -> None:
         self._setting, self._points, self._clock = setting, points, clock
         self.cloud = simulated.Cloud(folder / "cloud", self._clock.elapsed, points)
-        self._world = simulated.world(folder, self._clock, self.cloud)
+        self._ports = simulated.ports(folder, self._clock, self.cloud)
         self._run = 0
         self.listener = simulated.Listener()
         self.store = open_store(simulated.PROJECT, str(folder))
@@ -144,14 +144,14 @@ class Stage:
         """The name of the run: another one where nothing was left of the first."""
         return f"run-{self._run}"
 
-    def process(self, fatal: Point | None, full: range = range(0)) -> Ran | None:
+    def process(self, fatal: Point | None, full: range = range(0)) -> RunResult | None:
         """A process that begins the run, or goes on with what is left of it; None if it dies. The
         points it passes are in `points`.
         """
         self._points.begin(fatal, full)
         begun = self.begun()
         self.listener = simulated.Listener()
-        request = runs.Request(
+        request = runs.RunRequest(
             self.run,
             ["toolkit", "deploy"],
             self._setting.parallel,
@@ -164,11 +164,11 @@ class Stage:
         told = Told(self.listener, Stop())
         try:
             if begun:
-                return runs.resume(request, self._world, self.store, told)
+                return runs.resume(request, self._ports, self.store, told)
             wanted = simulated.prepared(
                 self.run, self._setting.needs, self._setting.settings, self._setting.unproved
             )
-            return runs.start(request, wanted, self._world, told)
+            return runs.start(request, wanted, self._ports, told)
         except Crash:
             return None
 
@@ -187,7 +187,7 @@ class Stage:
         assert not self.cloud.effects(), "something was done before the run was on disk"
         return False
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[JournalEntry, ...]:
         """The journal's lines."""
         return journal.read(self.store, self.run)
 
@@ -260,7 +260,7 @@ class Stage:
         settings = self._setting.settings[effect.target]
         return call != settings.calls[-1] or self._clock.elapsed() - effect.at >= settings.takes_s
 
-    def is_exact(self, ran: Ran | None) -> None:
+    def is_exact(self, ran: RunResult | None) -> None:
         """What an uninterrupted run would have left: each effect once, in order, each step's one
         outcome, and the record of it.
 
@@ -362,9 +362,9 @@ class Failpoints:
             "append",
             lambda found, state, step=None, **facts: (step or "run", f"append {state}"),
         )
-        self._around(Local, "put", lambda found, record: (record.target, "record"))
+        self._around(LocalLedger, "put", lambda found, record: (record.target, "record"))
         self._around(
-            Local, "begin", lambda found, record: (record.target, "record of the beginning")
+            LocalLedger, "begin", lambda found, record: (record.target, "record of the beginning")
         )
         self._around(locks.Locks, "take", lambda found, *rest: ("locks", "take"))
         self._around(Flock, "release", lambda found: (found.name, "release"))

@@ -38,16 +38,16 @@ def signalled(ctx: click.Context, /, **given: Any) -> int:
     asked = deploying.common(ctx, given)
     root = Path(asked.folder)
     clock = simulated.Hurried(TIMES)
-    world = simulated.world(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
+    ports = simulated.ports(root, clock, simulated.Cloud(root / "cloud", clock.elapsed, _point))
     prepared = simulated.prepared(RUN, simulated.DIAMOND, dict.fromkeys(simulated.DIAMOND, SLOW))
     request = deploying.request(RUN, "signalled", asked, prepared.rules, always)
     if asked.confirm == "resume":
         store = open_store(simulated.PROJECT, str(root))
         return deploying.carried_out(
-            "resume", asked, prepared.jobs, lambda told: runs.resume(request, world, store, told)
+            "resume", asked, prepared.jobs, lambda told: runs.resume(request, ports, store, told)
         )
     return deploying.carried_out(
-        "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, world, told)
+        "deploy", asked, prepared.jobs, lambda told: runs.start(request, prepared, ports, told)
     )
 
 

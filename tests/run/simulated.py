@@ -18,12 +18,23 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.model import Job, Live, Outcome, Place, Preview, Rules, Seen, Target, Verdict, Version
-from toolkit.ports.world import World
+from toolkit.model import (
+    Job,
+    LiveVersion,
+    Location,
+    Observation,
+    Outcome,
+    Preview,
+    Rules,
+    Target,
+    Verdict,
+    Version,
+)
+from toolkit.ports.ports import Ports
 from toolkit.targets import base
 
 if TYPE_CHECKING:
-    from toolkit.flow.deploy import Prepared
+    from toolkit.flow.deploy import PreparedRun
 
 KIND, PROJECT = "simulated", None
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -127,14 +138,14 @@ class Cloud:
         return found
 
 
-def preview(job: Job, world: World) -> Preview:
+def preview(job: Job, ports: Ports) -> Preview:
     """Nothing is known to fail."""
     return Preview(())
 
 
-def apply(job: Job, world: World, report: base.Report) -> None:
+def apply(job: Job, ports: Ports, report: base.Report) -> None:
     """One call after the other, those that were made before left out."""
-    settings, cloud = job.settings, _cloud(job, world)
+    settings, cloud = job.settings, _cloud(job, ports)
     for call in settings.calls:
         if call in report.receipt:
             continue
@@ -150,41 +161,43 @@ def apply(job: Job, world: World, report: base.Report) -> None:
         report.keep(**{call: job.token})
 
 
-def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None) -> Seen:
+def observe(
+    job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None = None
+) -> Observation:
     """By the last of its calls."""
-    settings, cloud = job.settings, _cloud(job, world)
+    settings, cloud = job.settings, _cloud(job, ports)
     ours = {
         one.call: one.at for one in cloud.look(job.target, settings.late_s) if one.tag == job.token
     }
     if not ours.keys() >= set(settings.calls):
-        return Seen("absent")
-    if world.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
-        return Seen("running", phase="moving")
+        return Observation("absent")
+    if ports.clock.elapsed() - ours[settings.calls[-1]] < settings.takes_s:
+        return Observation("running", phase="moving")
     if settings.fails:
-        return Seen("failed", Verdict.FAILED, cause="it was not to be")
+        return Observation("failed", Verdict.FAILED, cause="it was not to be")
     version = job.version
-    return Seen(
+    return Observation(
         "done",
         Verdict.SUCCEEDED,
-        live=Live(
+        live=LiveVersion(
             version.name, version.commit, version.fingerprint, job.run, detail={"sha256": job.token}
         ),
     )
 
 
-def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: base.Report) -> None:
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: base.Report) -> None:
     """Nothing of it is ever doomed."""
 
 
-def live(job: Job, world: World) -> Live | None:
+def live(job: Job, ports: Ports) -> LiveVersion | None:
     """What the last call put there."""
     settings = job.settings
     last = [
         one
-        for one in _cloud(job, world).look(job.target, settings.late_s)
+        for one in _cloud(job, ports).look(job.target, settings.late_s)
         if one.call == settings.calls[-1]
     ]
-    return Live(None, detail={"sha256": last[-1].tag}) if last else None
+    return LiveVersion(None, detail={"sha256": last[-1].tag}) if last else None
 
 
 def permissions(job: Job) -> tuple[()]:
@@ -192,8 +205,8 @@ def permissions(job: Job) -> tuple[()]:
     return ()
 
 
-def _cloud(job: Job, world: World) -> Cloud:
-    return cast(Cloud, world.aws(job.place))
+def _cloud(job: Job, ports: Ports) -> Cloud:
+    return cast(Cloud, ports.aws(job.location))
 
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -204,11 +217,11 @@ def prepared(
     needs: Mapping[str, Iterable[str]],
     settings: Mapping[str, Settings],
     unproved: Iterable[str] = (),
-) -> "Prepared":
+) -> "PreparedRun":
     """A run of steps of this kind, as `flow.deploy` prepares one. Those that are `unproved` have a
     version that can be put back.
     """
-    from toolkit.flow.deploy import Prepared
+    from toolkit.flow.deploy import PreparedRun
     from toolkit.run import jobs as making
 
     targets = [
@@ -222,7 +235,7 @@ def prepared(
     jobs = making.make(
         run,
         targets,
-        [Place("dev", "eu-west-1", "111111111111")],
+        [Location("dev", "eu-west-1", "111111111111")],
         {},
         versions,
         wanted,
@@ -240,7 +253,7 @@ def prepared(
         {target.name: target for target in targets},
         (),
     )
-    return Prepared(
+    return PreparedRun(
         rules, jobs, {}, (), {}, tuple(back(job) for job in jobs if job.step in unproved)
     )
 
@@ -257,9 +270,9 @@ def back(job: Job) -> Job:
     )
 
 
-def world(root: Path, clock: Any, cloud: Any) -> World:
+def ports(root: Path, clock: Any, cloud: Any) -> Ports:
     """The ports of a run: the clock, and one cloud everywhere."""
-    return World(root=str(root), cache=str(root), clock=clock, clouds=lambda profile, region: cloud)
+    return Ports(root=str(root), cache=str(root), clock=clock, clouds=lambda profile, region: cloud)
 
 
 class Impatient:

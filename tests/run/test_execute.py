@@ -24,21 +24,30 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import Job, Live, Outcome, Place, Ran, Seen, Verdict, Version
-from toolkit.ports.world import World
-from toolkit.run.desk import Desk
-from toolkit.run.execute import Begun, Execution, Orders, verdict
+from toolkit.model import (
+    Job,
+    LiveVersion,
+    Location,
+    Observation,
+    Outcome,
+    RunResult,
+    Verdict,
+    Version,
+)
+from toolkit.ports.ports import Ports
+from toolkit.run.execute import BegunStep, Execution, RunOptions, verdict
 from toolkit.run.step import Verify, unchecked
+from toolkit.run.step_journal import JournalWriter, StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Report
 
 SOON_S = 10.0
-V1 = Live("v1")
+V1 = LiveVersion("v1")
 DONE, FAILED = (
-    Seen("done", Verdict.SUCCEEDED, live=V1),
-    Seen("failed", Verdict.ROLLED_BACK, cause="it crashed"),
+    Observation("done", Verdict.SUCCEEDED, live=V1),
+    Observation("failed", Verdict.ROLLED_BACK, cause="it crashed"),
 )
-RUNNING, UNKNOWN = Seen("running"), Seen("unknown")
+RUNNING, UNKNOWN = Observation("running"), Observation("unknown")
 
 
 EXPIRED = Expired(profile="", option="")
@@ -51,27 +60,27 @@ class Kind:
 
     def __init__(
         self,
-        looks: Mapping[str, Seen | Exception],
+        looks: Mapping[str, Observation | Exception],
         acts: Mapping[str, Callable[[Report], None]],
-        runs: Live | Exception,
+        runs: LiveVersion | Exception,
     ) -> None:
         self._looks, self._acts, self._runs = looks, acts, runs
 
-    def apply(self, job: Job, world: World, report: Report) -> None:
+    def apply(self, job: Job, ports: Ports, report: Report) -> None:
         if job.step in self._acts:
             self._acts[job.step](report)
         report.intend(f"call {job.step}")
         report.keep(id=job.step)
 
     def observe(
-        self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None
-    ) -> Seen:
+        self, job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None = None
+    ) -> Observation:
         look = self._looks.get(job.step, DONE)
         if isinstance(look, Exception):
             raise look
         return look
 
-    def live(self, job: Job, world: World) -> Live:
+    def live(self, job: Job, ports: Ports) -> LiveVersion:
         if isinstance(self._runs, Exception):
             raise self._runs
         return self._runs
@@ -97,7 +106,7 @@ class Book:
         self._broken = broken
 
     @property
-    def journal(self) -> "Book":
+    def journal(self) -> JournalWriter:
         return self
 
     def append(self, state: str, step: str | None = None, **facts: Any) -> None:
@@ -134,10 +143,10 @@ class Stage:
     def __init__(
         self,
         monkeypatch: pytest.MonkeyPatch,
-        looks: Mapping[str, Seen | Exception] | None = None,
+        looks: Mapping[str, Observation | Exception] | None = None,
         acts: Mapping[str, Callable[[Report], None]] | None = None,
         book: Book | None = None,
-        runs: Live | Exception = V1,
+        runs: LiveVersion | Exception = V1,
     ) -> None:
         self.book, self.stop, self.listener, self.clock = (
             book or Book(),
@@ -156,14 +165,14 @@ class Stage:
         begun: tuple[str, ...] = (),
         unproved: tuple[str, ...] = (),
         verify: Verify = unchecked,
-    ) -> Ran:
+    ) -> RunResult:
         jobs = tuple(
             Job(
                 step,
                 step,
                 "scripted",
                 "deploy",
-                Place("dev"),
+                Location("dev"),
                 None,
                 Version("v1", "c1", "f1"),
                 "run",
@@ -175,12 +184,12 @@ class Stage:
         )
         jobs += tuple(back(job) for job in jobs if job.step in unproved)
         ends = {step: Outcome(step, step, Verdict(word)) for step, word in (done or {}).items()}
-        orders = Orders(
-            jobs, parallel, fail_fast, ends, {step: Begun({"id": step}, 5.0) for step in begun}
+        orders = RunOptions(
+            jobs, parallel, fail_fast, ends, {step: BegunStep({"id": step}, 5.0) for step in begun}
         )
-        world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
+        ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
         return Execution(
-            "run", orders, self.book, world, self.listener, self.stop, lambda: None, verify=verify
+            "run", orders, self.book, ports, self.listener, self.stop, lambda: None, verify=verify
         ).carry_out()
 
 
@@ -189,7 +198,7 @@ def wait(event: Event) -> None:
     assert event.wait(SOON_S)
 
 
-def words(ran: Ran) -> dict[str, str]:
+def words(ran: RunResult) -> dict[str, str]:
     return {outcome.step: outcome.verdict for outcome in ran.outcomes}
 
 
@@ -276,7 +285,7 @@ def test_a_signal_leaves_what_is_begun_open_and_the_rest_not_started(
     ran = stage.run()
     assert (ran.status, ran.exit, ran.not_started) == ("cancelled", 143, ("b", "c", "d"))
     assert (words(ran), stage.book.lines) == ({"a": "cancelled"}, [])
-    again = Stage(monkeypatch, {"a": Seen("running", cause="slow")})
+    again = Stage(monkeypatch, {"a": Observation("running", cause="slow")})
     again.listener.told = lambda step, text: again.stop.ask(2)  # type: ignore[method-assign]
     ran = again.run()
     assert (ran.exit, words(ran)) == (130, {"a": "in-doubt"})
@@ -498,7 +507,7 @@ def test_the_word_and_the_exit_code_of_a_run(
     assert verdict(outcomes, ["x"] * not_started, stop) == wanted
 
 
-def unproved(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+def unproved(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
     """No step but one that puts another back passes its checks."""
     return (
         outcome if job.undoes else replace(outcome, verdict=Verdict.UNHEALTHY, cause="its checks")
@@ -541,7 +550,7 @@ def test_a_stop_before_the_last_good_version_is_back_leaves_the_run_open(
 ) -> None:
     stage = Stage(monkeypatch)
 
-    def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    def stopped(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
         stage.stop.ask(2)
         return unproved(job, outcome, desk)
 
@@ -559,7 +568,7 @@ def test_a_stop_while_it_is_checked_leaves_it_in_doubt_and_says_that_it_is_live(
 ) -> None:
     stage = Stage(monkeypatch)
 
-    def stopped(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    def stopped(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
         stage.stop.ask(2)
         desk.check()
         raise AssertionError("it goes on")
@@ -587,17 +596,19 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
             "a",
             "scripted",
             "deploy",
-            Place("dev"),
+            Location("dev"),
             None,
             Version("v1", "c1", "f1"),
             "run",
             "t-a",
         ),
     )
-    orders = Orders((*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)})
-    world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
+    orders = RunOptions(
+        (*jobs, back(jobs[0])), 4, False, {"a": Outcome("a", "a", Verdict.UNHEALTHY)}
+    )
+    ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
     ran = Execution(
-        "run", orders, stage.book, world, stage.listener, stage.stop, lambda: None
+        "run", orders, stage.book, ports, stage.listener, stage.stop, lambda: None
     ).carry_out()
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
@@ -609,7 +620,7 @@ def test_going_on_with_it_puts_the_last_good_version_back(monkeypatch: pytest.Mo
 def test_what_somebody_else_has_deployed_meanwhile_is_not_rolled_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = Stage(monkeypatch, runs=Live("v9"))
+    stage = Stage(monkeypatch, runs=LiveVersion("v9"))
     ran = stage.run({"a": ()}, unproved=("a",), verify=unproved)
     assert [(one.step, one.verdict) for one in ran.outcomes] == [
         ("a", "unhealthy"),
@@ -648,21 +659,33 @@ def test_what_to_do_next_is_written_down_as_it_is_said_where_the_step_is(
 ) -> None:
     stage = Stage(
         monkeypatch,
-        {"a": Seen("failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a")},
+        {
+            "a": Observation(
+                "failed", Verdict.FAILED, cause="it crashed", next="toolkit deploy-app a"
+            )
+        },
     )
     job = Job(
-        "a", "a", "scripted", "deploy", Place("prod"), None, Version("v1", "c1", "f1"), "run", "t-a"
+        "a",
+        "a",
+        "scripted",
+        "deploy",
+        Location("prod"),
+        None,
+        Version("v1", "c1", "f1"),
+        "run",
+        "t-a",
     )
-    world = World("/", "/", stage.clock, lambda profile, region: cast(Any, None))
+    ports = Ports("/", "/", stage.clock, lambda profile, region: cast(Any, None))
     Execution(
         "run",
-        Orders((job,), 1),
+        RunOptions((job,), 1),
         stage.book,
-        world,
+        ports,
         stage.listener,
         stage.stop,
         lambda: None,
-        advise=lambda job, next: f"{next} --env {job.place.environment}",
+        advise=lambda job, next: f"{next} --env {job.location.environment}",
     ).carry_out()
     assert [facts["next"] for state, _, facts in stage.book.lines if state == "outcome"] == [
         "toolkit deploy-app a --env prod"

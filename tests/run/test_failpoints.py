@@ -12,7 +12,7 @@ import pytest
 
 from tests.run.failpoints import SETTINGS, Failpoints, Point, Points, Setting, begin
 from toolkit.errors import Exit, FileProblem
-from toolkit.model import Ran
+from toolkit.model import RunResult
 
 NIGHT = bool(os.environ.get("NIGHT"))
 PAIRS = 400
@@ -44,13 +44,13 @@ class Trial:
                     raise AssertionError(f"crashes at {fatal}: {wrong}") from wrong
             raise AssertionError(f"crashes at {fatal}: it did not come to its end")
 
-    def on_a_full_disk(self, full: range) -> tuple[Ran | None, bool, int]:
+    def on_a_full_disk(self, full: range) -> tuple[RunResult | None, bool, int]:
         """How a process ended whose disk was full for these writes, whether another one had to go
         on, and how many writes it made.
         """
         with Failpoints(self.points) as failpoints:
             stage = begin(self._setting, self._folder / str(next(self._numbers)), self.points)
-            ran: Ran | None = None
+            ran: RunResult | None = None
             with suppress(FileProblem):  # not even its first line could be written
                 ran = stage.process(None, full)
             writes = self.points.writes

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.targets.test_kinds import EVERY, LEAST, MOST, target
 from toolkit.errors import Refused
-from toolkit.model import Environment, Job, Place, Target, Version
-from toolkit.run.jobs import filled, make, pack, places, token, unpack
+from toolkit.model import Environment, Job, Location, Target, Version
+from toolkit.run.jobs import filled, locations, make, pack, token, unpack
 
 VERSION = Version("v1", "c1", "f1")
 
@@ -29,7 +29,7 @@ def environment(*regions: str) -> Environment:
 
 def made(
     found: Target,
-    where: tuple[Place, ...] = (Place("dev", "eu-west-1"),),
+    where: tuple[Location, ...] = (Location("dev", "eu-west-1"),),
     wishes: Any = None,
     **variables: str,
 ) -> tuple[Job, ...]:
@@ -92,29 +92,29 @@ def test_a_value_is_filled_in_once() -> None:
 
 
 def test_without_an_environment_there_is_one_place() -> None:
-    assert places(None, "p", "eu-west-1") == (Place(profile="p", region="eu-west-1"),)
-    assert places(None, None, None) == (Place(),)
+    assert locations(None, "p", "eu-west-1") == (Location(profile="p", region="eu-west-1"),)
+    assert locations(None, None, None) == (Location(),)
 
 
 def test_an_environment_has_a_place_for_each_of_its_regions() -> None:
-    found = places(environment("eu-west-1", "us-east-1"), None, None)
+    found = locations(environment("eu-west-1", "us-east-1"), None, None)
     assert found == tuple(
-        Place("dev", one, "111111111111", "dev-profile", True, "s3://b/p")
+        Location("dev", one, "111111111111", "dev-profile", True, "s3://b/p")
         for one in ("eu-west-1", "us-east-1")
     )
-    assert [place.region for place in places(environment(), None, None)] == [None]
+    assert [location.region for location in locations(environment(), None, None)] == [None]
 
 
 def test_one_region_and_another_profile_can_be_asked_for() -> None:
-    [found] = places(environment("eu-west-1", "us-east-1"), "mine", "us-east-1")
+    [found] = locations(environment("eu-west-1", "us-east-1"), "mine", "us-east-1")
     assert (found.region, found.profile) == ("us-east-1", "mine")
-    [found] = places(environment(), None, "us-east-1")
+    [found] = locations(environment(), None, "us-east-1")
     assert found.region == "us-east-1"
 
 
 def test_a_region_that_the_environment_does_not_have_is_refused() -> None:
     with pytest.raises(Refused, match="dev is not in us-east-1") as refused:
-        places(environment("eu-west-1"), None, "us-east-1")
+        locations(environment("eu-west-1"), None, "us-east-1")
     assert "eu-west-1" in refused.value.facts["next"]
 
 
@@ -124,7 +124,7 @@ def test_steps_of_several_regions_wait_for_those_of_their_own() -> None:
         Target(name, found.kind, found.settings, "deploy", 60)
         for name, found in (("one", one), ("two", two))
     )
-    where = tuple(Place("dev", region) for region in ("eu-west-1", "us-east-1"))
+    where = tuple(Location("dev", region) for region in ("eu-west-1", "us-east-1"))
     jobs = make(
         "run",
         [one, two],

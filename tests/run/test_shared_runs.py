@@ -18,11 +18,11 @@ from tests.run import simulated
 from tests.run.failpoints import SETTINGS, Crash, Failpoints, Point, Points, Setting, Told
 from toolkit.errors import CloudError, LockHeld, Refused, StateDamaged, Unreachable
 from toolkit.flow import runs
-from toolkit.model import Job, Place, Ran
+from toolkit.model import Job, Location, RunResult
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, mirror
-from toolkit.record.journal import Entry
-from toolkit.record.shelf import SharedRun, Shelf, common
+from toolkit.record.journal import JournalEntry
+from toolkit.record.shelf import SharedRun, SharedRuns, common
 from toolkit.record.state import Store
 from toolkit.run.step import always
 from toolkit.run.stop import Stop
@@ -121,14 +121,14 @@ class Town:
         path.mkdir(mode=0o700, exist_ok=True)
         return Store(str(path))
 
-    def shelf(self) -> Shelf:
-        return Shelf(Bucket(self.cloud, STORE, "111111111111"))  # type: ignore[arg-type]
+    def shelf(self) -> SharedRuns:
+        return SharedRuns(Bucket(self.cloud, STORE, "111111111111"))  # type: ignore[arg-type]
 
     def shared(self) -> SharedRun | None:
         return self.shelf().get(RUN)
 
-    def request(self, wait_s: int = 0) -> runs.Request:
-        return runs.Request(
+    def request(self, wait_s: int = 0) -> runs.RunRequest:
+        return runs.RunRequest(
             RUN,
             ["toolkit", "deploy"],
             1,
@@ -139,7 +139,7 @@ class Town:
             self.setting.verify,
         )
 
-    def start(self, machine: str) -> Ran:
+    def start(self, machine: str) -> RunResult:
         self.listener = simulated.Listener()
         found = simulated.prepared(
             RUN, self.setting.needs, self.setting.settings, self.setting.unproved
@@ -148,26 +148,26 @@ class Town:
             found, jobs=tuple(map(_shared, found.jobs)), standby=tuple(map(_shared, found.standby))
         )
         return self._within(
-            machine, lambda store, world, told: runs.start(self.request(), here, world, told)
+            machine, lambda store, ports, told: runs.start(self.request(), here, ports, told)
         )
 
-    def resume(self, machine: str, theirs: SharedRun | None = None, wait_s: int = 300) -> Ran:
+    def resume(self, machine: str, theirs: SharedRun | None = None, wait_s: int = 300) -> RunResult:
         self.listener = simulated.Listener()
         return self._within(
             machine,
-            lambda store, world, told: runs.resume(
-                self.request(wait_s), world, store, told, theirs
+            lambda store, ports, told: runs.resume(
+                self.request(wait_s), ports, store, told, theirs
             ),
         )
 
-    def _within(self, machine: str, do: Callable[[Store, Any, Told], Ran]) -> Ran:
+    def _within(self, machine: str, do: Callable[[Store, Any, Told], RunResult]) -> RunResult:
         store = self.store(machine)
-        world = simulated.world(self.folder / machine, self.clock, self.cloud)
+        ports = simulated.ports(self.folder / machine, self.clock, self.cloud)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runs, "store_for", lambda rules, world, profile: store)
-            return do(store, world, Told(self.listener, Stop()))
+            patch.setattr(runs, "store_for", lambda rules, ports, profile: store)
+            return do(store, ports, Told(self.listener, Stop()))
 
-    def entries(self, machine: str) -> tuple[Entry, ...]:
+    def entries(self, machine: str) -> tuple[JournalEntry, ...]:
         return journal.read(self.store(machine), RUN)
 
     def is_exact(self) -> None:
@@ -220,7 +220,7 @@ class Town:
 
 
 def _shared(job: Job) -> Job:
-    return replace(job, place=Place("dev", "eu-west-1", "111111111111", store=STORE))
+    return replace(job, location=Location("dev", "eu-west-1", "111111111111", store=STORE))
 
 
 class Eager(mirror.Mirror):
@@ -235,7 +235,7 @@ class Eager(mirror.Mirror):
         self._journal.watcher = self._at_once
         return problem
 
-    def _at_once(self, entry: Entry) -> None:
+    def _at_once(self, entry: JournalEntry) -> None:
         self._once(logs=True)
 
     def close(self) -> str | None:
@@ -254,7 +254,7 @@ class Lagging(Eager):
         self._journal.watcher = self._if_it_must
         return problem
 
-    def _if_it_must(self, entry: Entry) -> None:
+    def _if_it_must(self, entry: JournalEntry) -> None:
         if mirror.comes_first(entry, self._undoing):
             self._once()
 
@@ -346,7 +346,7 @@ def test_who_comes_back_after_its_run_was_taken_over_does_nothing_more_and_write
     tmp_path: Path,
 ) -> None:
     """The first machine sleeps between two steps; it was not killed."""
-    slept: list[Ran] = []
+    slept: list[RunResult] = []
     with mirrored_by(Eager), Failpoints(Points()):
         town = Town(tmp_path / "town", SETTINGS["tokens"])
 

@@ -97,7 +97,7 @@ def resumed(folder: Path) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def intents(folder: Path) -> list[journal.Entry]:
+def intents(folder: Path) -> list[journal.JournalEntry]:
     """What was written down as the next call."""
     return [
         entry

@@ -24,11 +24,11 @@ from toolkit.errors import (
     ToolkitError,
     Unreachable,
 )
-from toolkit.model import Job, Live, Outcome, Place, Seen, Verdict, Version
-from toolkit.ports.world import World
-from toolkit.run.desk import PATIENCE_S, Desk
+from toolkit.model import Job, LiveVersion, Location, Observation, Outcome, Verdict, Version
+from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
-from toolkit.run.step import APPLIES, LEAST_S, SURE_S, Walk, carry_out
+from toolkit.run.step import APPLIES, LEAST_S, SURE_S, StepContext, carry_out
+from toolkit.run.step_journal import PATIENCE_S, StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind, Report
 
@@ -37,7 +37,7 @@ JOB = Job(
     "app",
     "scripted",
     "deploy",
-    Place("dev"),
+    Location("dev"),
     None,
     Version("v1", "c1", "f1"),
     "run",
@@ -45,9 +45,9 @@ JOB = Job(
     deadline_s=600,
 )
 RUNNING, DONE, ABSENT = (
-    Seen("running", phase="moving"),
-    Seen("done", Verdict.SUCCEEDED, live=Live("v1")),
-    Seen("absent"),
+    Observation("running", phase="moving"),
+    Observation("done", Verdict.SUCCEEDED, live=LiveVersion("v1")),
+    Observation("absent"),
 )
 NO_ANSWER = Unreachable(call="ecs:UpdateService", reason="timed out")
 EXPIRED = Expired(profile="", option="")
@@ -82,7 +82,7 @@ class Log:
         pass
 
 
-Look = Seen | ToolkitError | Exception
+Look = Observation | ToolkitError | Exception
 
 
 class Stage:
@@ -104,7 +104,7 @@ class Stage:
         self.applied, self.abandoned = 0, 0
         self.call_s = 0.0
         self.looked: list[float] = []
-        self.befores: list[Seen | None] = []
+        self.befores: list[Observation | None] = []
         self.refusal: ToolkitError | None = None
         self.fence: LockLost | None = None
         self._looks: Iterator[Look] = chain(looks, repeat(looks[-1]))
@@ -114,13 +114,13 @@ class Stage:
         report.intend("ecs:UpdateService", service="web")
         report.keep(deployment="d1")
 
-    def apply(self, job: Job, world: World, report: Report) -> None:
+    def apply(self, job: Job, ports: Ports, report: Report) -> None:
         self.applied += 1
         self._apply(report)
 
     def observe(
-        self, job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None = None
-    ) -> Seen:
+        self, job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None = None
+    ) -> Observation:
         self.looked.append(self.clock.elapsed())
         self.befores.append(before)
         look = next(self._looks)
@@ -129,7 +129,7 @@ class Stage:
             raise look
         return look
 
-    def abandon(self, job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+    def abandon(self, job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
         self.abandoned += 1
         if self.refusal:
             raise self.refusal
@@ -140,7 +140,7 @@ class Stage:
             raise self.fence
 
     def run(self, resumed: bool = False, waited_s: float = 0.0) -> Outcome:
-        desk = Desk(
+        desk = StepJournal(
             JOB,
             self.pen,
             self.log,
@@ -151,9 +151,9 @@ class Stage:
             {} if resumed else None,
             resumed,
         )
-        world = World("/", "/", self.clock, lambda profile, region: cast(Any, None))
+        ports = Ports("/", "/", self.clock, lambda profile, region: cast(Any, None))
         return carry_out(
-            JOB, cast(Kind, self), desk, Walk(world, Pace(1), self.stop), resumed, waited_s
+            JOB, cast(Kind, self), desk, StepContext(ports, Pace(1), self.stop), resumed, waited_s
         )
 
 
@@ -165,7 +165,7 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
     stage = Stage([RUNNING, RUNNING, DONE])
     found = stage.run()
     assert of(found) == ("succeeded", False)
-    assert (stage.applied, found.live, found.adopted) == (1, Live("v1"), False)
+    assert (stage.applied, found.live, found.adopted) == (1, LiveVersion("v1"), False)
     assert stage.pen.lines == [
         ("intent", {"call": "ecs:UpdateService", "token": "token", "what": {"service": "web"}}),
         ("accepted", {"receipt": {"deployment": "d1"}}),
@@ -178,25 +178,27 @@ def test_it_is_applied_and_looked_at_until_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [
-        (Seen("done", Verdict.SUCCEEDED), ("succeeded", False)),
-        (Seen("done"), ("succeeded", False)),
-        (Seen("done", Verdict.UNCHANGED, cause="it runs already"), ("unchanged", False)),
-        (Seen("failed", Verdict.FAILED, cause="c"), ("failed", False)),
-        (Seen("failed"), ("failed", False)),
-        (Seen("failed", Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
-        (Seen("failed", Verdict.SUPERSEDED), ("superseded", False)),
-        (Seen("failed", Verdict.CANCELLED), ("cancelled", False)),
-        (Seen("unknown", cause="c"), ("in-doubt", True)),
+        (Observation("done", Verdict.SUCCEEDED), ("succeeded", False)),
+        (Observation("done"), ("succeeded", False)),
+        (Observation("done", Verdict.UNCHANGED, cause="it runs already"), ("unchanged", False)),
+        (Observation("failed", Verdict.FAILED, cause="c"), ("failed", False)),
+        (Observation("failed"), ("failed", False)),
+        (Observation("failed", Verdict.ROLLED_BACK, cause="c"), ("rolled-back", False)),
+        (Observation("failed", Verdict.SUPERSEDED), ("superseded", False)),
+        (Observation("failed", Verdict.CANCELLED), ("cancelled", False)),
+        (Observation("unknown", cause="c"), ("in-doubt", True)),
     ],
 )
-def test_the_verdict_is_what_was_seen(seen: Seen, wanted: tuple[str, bool]) -> None:
+def test_the_verdict_is_what_was_seen(seen: Observation, wanted: tuple[str, bool]) -> None:
     found = Stage([RUNNING, seen]).run()
     assert of(found) == wanted
     assert found.cause == seen.cause
 
 
-@pytest.mark.parametrize("seen", [DONE, Seen("failed", cause="c"), Seen("absent", sure=True)])
-def test_an_end_is_believed_at_the_first_look(seen: Seen) -> None:
+@pytest.mark.parametrize(
+    "seen", [DONE, Observation("failed", cause="c"), Observation("absent", sure=True)]
+)
+def test_an_end_is_believed_at_the_first_look(seen: Observation) -> None:
     stage = Stage([seen])
     stage.call_s = 0.2
     stage.run()
@@ -206,7 +208,7 @@ def test_an_end_is_believed_at_the_first_look(seen: Seen) -> None:
 @pytest.mark.parametrize("untouched", [True, False])
 def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untouched: bool) -> None:
     found = Stage(
-        [Seen("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
+        [Observation("done", Verdict.UNHEALTHY, cause="nothing runs", untouched=untouched)]
     ).run()
     assert (of(found), found.cause, found.has_to_give_way) == (
         ("unhealthy", False),
@@ -216,9 +218,9 @@ def test_what_is_live_and_not_good_gives_way_only_where_it_was_good_before(untou
 
 
 def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
-    stage = Stage([Seen("unknown", phase="looking again")] * 5 + [RUNNING, DONE])
+    stage = Stage([Observation("unknown", phase="looking again")] * 5 + [RUNNING, DONE])
     assert of(stage.run()) == ("succeeded", False)
-    stage = Stage([Seen("unknown", next="ask ada")])
+    stage = Stage([Observation("unknown", next="ask ada")])
     found = stage.run()
     assert (found.verdict, found.next, found.open) == ("in-doubt", "ask ada", True)
     assert stage.looked[-1] - stage.looked[0] >= SURE_S["unknown"]
@@ -227,8 +229,8 @@ def test_what_is_unknown_is_looked_at_again_before_it_is_in_doubt() -> None:
 def test_the_first_cause_remains_the_cause() -> None:
     stage = Stage(
         [
-            Seen("running", cause="image not found", log=("pull",)),
-            Seen("failed", Verdict.ROLLED_BACK, cause="rolled back"),
+            Observation("running", cause="image not found", log=("pull",)),
+            Observation("failed", Verdict.ROLLED_BACK, cause="rolled back"),
         ]
     )
     assert stage.run().cause == "image not found"
@@ -237,22 +239,30 @@ def test_the_first_cause_remains_the_cause() -> None:
 
 
 def test_lines_are_shown_and_written() -> None:
-    stage = Stage([Seen("running", lines=("one",)), Seen("running", lines=("two",)), DONE])
+    stage = Stage(
+        [Observation("running", lines=("one",)), Observation("running", lines=("two",)), DONE]
+    )
     stage.run()
     assert stage.listener.lines == ["one", "two"]
     assert [line for line in stage.log.lines if line in ("one", "two")] == ["one", "two"]
 
 
 def test_what_cannot_succeed_is_abandoned_once_and_watched_to_its_end() -> None:
-    doomed = Seen("running", doomed=True, cause="it crashes")
-    stage = Stage([doomed, doomed, doomed, Seen("failed", Verdict.ROLLED_BACK)])
+    doomed = Observation("running", doomed=True, cause="it crashes")
+    stage = Stage([doomed, doomed, doomed, Observation("failed", Verdict.ROLLED_BACK)])
     assert (of(stage.run()), stage.abandoned) == (("rolled-back", False), 1)
     assert stage.pen.states == ["intent", "accepted", "intent"]
 
 
 @pytest.mark.parametrize("problem", [CloudError(call="x", reason="y"), Refused("no"), NO_ANSWER])
 def test_what_may_not_be_abandoned_is_watched_to_its_end(problem: ToolkitError) -> None:
-    stage = Stage([Seen("running", doomed=True), Seen("running", doomed=True), Seen("failed")])
+    stage = Stage(
+        [
+            Observation("running", doomed=True),
+            Observation("running", doomed=True),
+            Observation("failed"),
+        ]
+    )
     stage.refusal = problem
     assert (of(stage.run()), stage.abandoned) == (("failed", False), 1)
     assert stage.listener.told_ == [("app", f"could not stop it: {problem}")]
@@ -286,7 +296,7 @@ def test_a_step_that_is_never_seen_again_is_in_doubt_after_its_time() -> None:
 
 
 def test_after_its_time_it_is_let_go_and_left_open() -> None:
-    found = Stage([Seen("running", cause="slow")]).run()
+    found = Stage([Observation("running", cause="slow")]).run()
     assert (found.verdict, found.open, found.next) == ("in-doubt", True, "toolkit resume")
     assert found.cause == "still running in AWS after 10 min; nothing was stopped; slow"
     assert found.took_s == pytest.approx(JOB.deadline_s, abs=0.1)
@@ -404,7 +414,7 @@ def test_credentials_that_expire_while_it_is_watched_stop_the_run() -> None:
 
 
 def test_credentials_that_expire_while_it_is_abandoned_stop_the_run() -> None:
-    stage = Stage([Seen("running", doomed=True)])
+    stage = Stage([Observation("running", doomed=True)])
     stage.refusal = EXPIRED
     assert (of(stage.run()), stage.stop.problem) == (("in-doubt", True), EXPIRED)
 

@@ -45,7 +45,7 @@ bucket = "car-rental-web"
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with small rules, and a state folder of its own; what is left running ends."""
     monkeypatch.setenv("TOOLKIT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("TOOLKIT_CACHE_DIR", str(CACHE))
@@ -58,13 +58,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def example(place: Path) -> Path:
+def example(location: Path) -> Path:
     """The same with the example's rules and Dockerfile: with services."""
-    (place / "backend").mkdir()
-    (place / "smoke").mkdir()
+    (location / "backend").mkdir()
+    (location / "smoke").mkdir()
     for name in ("rules.toml", "backend/Dockerfile", "smoke/checks.toml"):
-        shutil.copy(EXAMPLE / name, place / name)
-    return place
+        shutil.copy(EXAMPLE / name, location / name)
+    return location
 
 
 def sandbox(folder: Path, *args: str) -> Result:
@@ -139,15 +139,15 @@ def answers(url: str) -> bool:
     return found.stdout == b"sandbox: nothing deployed\n"
 
 
-def test_up_twice_is_one_sandbox_and_says_so(place: Path) -> None:
-    first = sandbox(place, "up")
-    again = sandbox(place, "up")
+def test_up_twice_is_one_sandbox_and_says_so(location: Path) -> None:
+    first = sandbox(location, "up")
+    again = sandbox(location, "up")
     assert (first.code, again.code) == (0, 0)
     assert first.out == again.out
     assert "already up" in again.err
 
 
-def test_a_shell_can_read_the_lines_of_up_and_of_down(place: Path) -> None:
+def test_a_shell_can_read_the_lines_of_up_and_of_down(location: Path) -> None:
     script = """
         eval "$("$@" sandbox up 2>/dev/null)"
         echo "$AWS_ACCESS_KEY_ID $AWS_ENDPOINT_URL"
@@ -157,7 +157,7 @@ def test_a_shell_can_read_the_lines_of_up_and_of_down(place: Path) -> None:
     command = ["sh", "-ec", script, "sh", sys.executable, "-m", "toolkit"]
     done = subprocess.run(
         command,
-        cwd=place,
+        cwd=location,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -167,8 +167,8 @@ def test_a_shell_can_read_the_lines_of_up_and_of_down(place: Path) -> None:
     assert lines[1:] == ["unset"]
 
 
-def test_the_account_is_that_of_the_environment_that_is_named(place: Path) -> None:
-    assert env(place, "--env", "prod")["AWS_ACCESS_KEY_ID"] == "222222222222"
+def test_the_account_is_that_of_the_environment_that_is_named(location: Path) -> None:
+    assert env(location, "--env", "prod")["AWS_ACCESS_KEY_ID"] == "222222222222"
 
 
 def test_down_ends_it_and_everything_that_it_started_and_again_is_no_error(example: Path) -> None:
@@ -221,38 +221,38 @@ def test_a_killed_one_is_told_as_not_running_takes_its_tasks_along_and_is_starte
     assert sandbox(example, "status").code == 0
 
 
-def test_a_state_file_with_a_pid_that_is_somebody_elses_by_now_does_no_harm(place: Path) -> None:
+def test_a_state_file_with_a_pid_that_is_somebody_elses_by_now_does_no_harm(location: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
     ) as stranger:
         os.makedirs(box.folder(), mode=0o700)
         stale = server.Server(stranger.pid, "1", 1, "token", box.folder())
         box.save(box.Box(stale, "2026-01-01T00:00:00+00:00", "eu-west-1"))
-        assert sandbox(place, "status").code == 1
-        assert sandbox(place, "down").code == 0
+        assert sandbox(location, "status").code == 1
+        assert sandbox(location, "down").code == 0
         assert stranger.poll() is None
         stranger.communicate(b"\n")
     assert stranger.returncode == 0
 
 
 def test_reset_empties_it_and_makes_everything_anew(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    location: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = env(place)
+    variables = env(location)
     aws = use(variables, monkeypatch, "car-rental-dev")
     where: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
     aws.write("s3", "create_bucket", Bucket="left-over", **where)
-    found = sandbox(place, "reset", "--json")
+    found = sandbox(location, "reset", "--json")
     assert found.json["env"] == variables
     names = [one["Name"] for one in aws.read("s3", "list_buckets")["Buckets"]]
     assert "left-over" not in names
     assert "car-rental-web" in names
 
 
-def test_what_holds_the_secret_is_for_nobody_else_to_read(place: Path) -> None:
+def test_what_holds_the_secret_is_for_nobody_else_to_read(location: Path) -> None:
     before = os.umask(0)
     try:
-        secret = env(place)["AWS_SECRET_ACCESS_KEY"]
+        secret = env(location)["AWS_SECRET_ACCESS_KEY"]
     finally:
         os.umask(before)
     holders = [
@@ -263,29 +263,29 @@ def test_what_holds_the_secret_is_for_nobody_else_to_read(place: Path) -> None:
     assert {path.name for path in holders} == {"sandbox.json", "aws-credentials"}
     assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
     assert Path(box.folder()).stat().st_mode & 0o777 == 0o700
-    assert secret not in sandbox(place, "status", "--json").out
+    assert secret not in sandbox(location, "status", "--json").out
 
 
 def test_the_secret_is_another_one_after_down_and_the_same_after_reset_and_a_crash(
-    place: Path,
+    location: Path,
 ) -> None:
-    first = env(place)["AWS_SECRET_ACCESS_KEY"]
-    assert sandbox(place, "reset", "--json").json["env"]["AWS_SECRET_ACCESS_KEY"] == first
+    first = env(location)["AWS_SECRET_ACCESS_KEY"]
+    assert sandbox(location, "reset", "--json").json["env"]["AWS_SECRET_ACCESS_KEY"] == first
     os.killpg(kept().server.pid, signal.SIGKILL)
-    assert env(place)["AWS_SECRET_ACCESS_KEY"] == first
-    sandbox(place, "down")
-    again = env(place)["AWS_SECRET_ACCESS_KEY"]
+    assert env(location)["AWS_SECRET_ACCESS_KEY"] == first
+    sandbox(location, "down")
+    again = env(location)["AWS_SECRET_ACCESS_KEY"]
     assert again != first
     assert len(again) >= 40
 
 
-def test_reset_without_one_is_refused(place: Path) -> None:
-    found = sandbox(place, "reset")
+def test_reset_without_one_is_refused(location: Path) -> None:
+    found = sandbox(location, "reset")
     assert found.code == 2
     assert "toolkit sandbox up" in found.err
 
 
-def test_without_rules_it_starts_empty(place: Path, tmp_path: Path) -> None:
+def test_without_rules_it_starts_empty(location: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     found = sandbox(tmp_path / "nothing", "up", "--json")
     assert (found.code, found.json["status"], found.json["provisioned"]) == (0, "started", [])

@@ -13,11 +13,11 @@ from tests.sandbox.test_engine import eventually
 from toolkit.sandbox import containers, images
 
 
-def image(program: str, **config: Any) -> containers.Image:
+def image(program: str, **config: Any) -> containers.StoredImage:
     """An image of one Python program."""
     made = images.image({"app/main.py": program}, [], {})
     layer = next(blob for blob in made.blobs.values() if blob.startswith(b"\x1f\x8b"))
-    return containers.Image(
+    return containers.StoredImage(
         made.digest, {"Cmd": ["python", "-u", "/app/main.py"], **config}, [layer]
     )
 
@@ -25,12 +25,12 @@ def image(program: str, **config: Any) -> containers.Image:
 @pytest.fixture
 def engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, containers.Image]]:
+) -> Iterator[dict[str, containers.StoredImage]]:
     """Images by name, which `run` runs; what is left of them ends."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(containers, "START_S", 0.0)
-    found: dict[str, containers.Image] = {}
-    RUNNING[:] = [containers.Containers(found.__getitem__, "127.99.99")]
+    found: dict[str, containers.StoredImage] = {}
+    RUNNING[:] = [containers.ContainerList(found.__getitem__, "127.99.99")]
     yield found
     for one in RUNNING[0].list():
         one.remove()
@@ -38,11 +38,11 @@ def engine(
     assert not list(tmp_path.iterdir())
 
 
-RUNNING: list[containers.Containers] = []
+RUNNING: list[containers.ContainerList] = []
 
 
 def run(
-    found: dict[str, containers.Image], made: containers.Image, **options: Any
+    found: dict[str, containers.StoredImage], made: containers.StoredImage, **options: Any
 ) -> containers.Container:
     found["it"] = made
     return RUNNING[0].run("it", **options)
@@ -114,7 +114,9 @@ def test_a_program_that_the_image_does_not_have_is_refused(tmp_path: Path, confi
         containers.command(config, {}, str(tmp_path), "127.0.0.2")
 
 
-def test_a_program_is_asked_to_end_and_may_say_goodbye(engine: dict[str, containers.Image]) -> None:
+def test_a_program_is_asked_to_end_and_may_say_goodbye(
+    engine: dict[str, containers.StoredImage],
+) -> None:
     program = (
         "import signal, sys\nsignal.signal(15, lambda *_:"
         " sys.exit(print('bye')))\nprint('up')\nsignal.pause()\n"
@@ -126,7 +128,7 @@ def test_a_program_is_asked_to_end_and_may_say_goodbye(engine: dict[str, contain
 
 
 def test_one_that_does_not_listen_is_ended_with_all_that_it_started(
-    engine: dict[str, containers.Image],
+    engine: dict[str, containers.StoredImage],
 ) -> None:
     program = (
         "import os, signal\nsignal.signal(15,"
@@ -142,7 +144,7 @@ def test_one_that_does_not_listen_is_ended_with_all_that_it_started(
 
 
 def test_a_log_is_read_as_it_comes_also_after_the_files_are_gone(
-    engine: dict[str, containers.Image],
+    engine: dict[str, containers.StoredImage],
 ) -> None:
     made = run(engine, image("print('one')\nprint('two', end='')\n"))
     lines = made.logs(stream=True)
@@ -152,7 +154,7 @@ def test_a_log_is_read_as_it_comes_also_after_the_files_are_gone(
     assert made.logs(tail=1) == b"two"
 
 
-def test_tasks_have_addresses_of_their_own(engine: dict[str, containers.Image]) -> None:
+def test_tasks_have_addresses_of_their_own(engine: dict[str, containers.StoredImage]) -> None:
     sleeping = image("import signal\nsignal.pause()\n")
     first, second = run(engine, sleeping), run(engine, sleeping)
     assert {first.address, second.address} == {"127.99.99.2", "127.99.99.3"}
@@ -161,7 +163,7 @@ def test_tasks_have_addresses_of_their_own(engine: dict[str, containers.Image]) 
 
 
 def test_what_keeps_crashing_is_started_more_and_more_slowly(
-    engine: dict[str, containers.Image],
+    engine: dict[str, containers.StoredImage],
 ) -> None:
     crashing, pauses = image("raise SystemExit(1)\n"), []
     for _ in range(5):

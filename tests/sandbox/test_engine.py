@@ -33,7 +33,7 @@ http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).s
 """
 
 
-def serving(version: str) -> images.Image:
+def serving(version: str) -> images.SandboxImage:
     env = {"HOST": "localhost", "PORT": "8080", "VERSION": version}
     return images.image({"app/main.py": SERVER}, ["python", "/app/main.py"], env)
 

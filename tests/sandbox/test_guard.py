@@ -23,7 +23,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from tests.sandbox.test_engine import REPOSITORY, create, define, eventually
 from tests.support.sandbox import ACCOUNT, REGION, Cloud, Emulator
-from toolkit.model import Place, Wanted
+from toolkit.model import Location, Provision
 from toolkit.ports.aws.client import Aws
 from toolkit.sandbox import guard, images, provision, server, signature
 
@@ -319,8 +319,8 @@ def test_what_is_open_for_services_opens_nothing_else(
 def test_a_service_is_open_to_everybody_under_each_of_its_names(
     stranger: Stranger, cloud: Cloud, aws: Aws
 ) -> None:
-    place, detail = (
-        Place("dev", REGION, ACCOUNT),
+    location, detail = (
+        Location("dev", REGION, ACCOUNT),
         {
             "cluster": "c",
             "repository": "app",
@@ -328,7 +328,7 @@ def test_a_service_is_open_to_everybody_under_each_of_its_names(
         },
     )
     provision.make(
-        [provision.Part(place, Wanted("service", "s", detail))],
+        [provision.PlannedPart(location, Provision("service", "s", detail))],
         lambda _: aws,
         cloud.emulator.registry,
         lambda _: None,

@@ -10,7 +10,7 @@ from tests.support.run import ROOT
 from tests.support.sandbox import Cloud
 from toolkit import flow, targets
 from toolkit.errors import Refused
-from toolkit.model import Place, Rules, Wanted
+from toolkit.model import Location, Provision, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
 from toolkit.run import jobs
@@ -28,7 +28,7 @@ def parts(loaded: Rules, bare: bool = False) -> list[tuple[str | None, str, str,
         return files.text_inside(str(EXAMPLE), path)
 
     found = provision.parts(loaded, targets.kind, jobs.filled, text, bare)
-    return [(one.place.account, one.what.what, one.what.name, one.port) for one in found]
+    return [(one.location.account, one.what.what, one.what.name, one.port) for one in found]
 
 
 def test_the_example_needs_a_service_a_repository_a_bucket_and_a_bootstrap_in_each_account() -> (
@@ -81,7 +81,7 @@ def test_each_region_gets_its_own() -> None:
         ' "site"\nsource = "d"\nbucket = "b-{suffix}"\n[environments.dev.vars]\nsuffix = "x"\n'
     )
     found = provision.parts(loaded, targets.kind, jobs.filled, lambda path: None)
-    assert [(one.place.region, one.what.name) for one in found] == [
+    assert [(one.location.region, one.what.name) for one in found] == [
         ("eu-west-1", "b-x"),
         ("us-east-1", "b-x"),
     ]
@@ -90,7 +90,7 @@ def test_each_region_gets_its_own() -> None:
 @pytest.mark.parametrize("profile", ["a]\\n[default", "a#b", "a\\nb", "a=b"])
 def test_a_profile_that_would_write_another_line_is_refused(profile: str) -> None:
     with pytest.raises(Refused, match="profile that no AWS configuration can name"):
-        provision.places(rules(f'[environments.dev]\nprofile = "{profile}"\n'))
+        provision.locations(rules(f'[environments.dev]\nprofile = "{profile}"\n'))
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_the_port_is_the_first_that_the_dockerfile_exposes(dockerfile: str, port
 def test_the_name_of_a_balancer_is_short_and_its_own_in_every_place() -> None:
     loaded = flow.read_rules((EXAMPLE / "rules.toml").read_bytes(), "rules.toml")
     names = {
-        provision.balancer(place, "a-service-with-a-rather-long-name_x")
-        for place in provision.places(loaded)
+        provision.balancer(location, "a-service-with-a-rather-long-name_x")
+        for location in provision.locations(loaded)
     }
     assert len(names) == 2
     assert all(len(name) <= 32 and name.replace("-", "").isalnum() for name in names)
@@ -126,11 +126,11 @@ def test_a_first_deployment_is_waited_for_but_not_for_ever() -> None:
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             return {"services": [{"deployments": [{"status": "PRIMARY", "rolloutState": state}]}]}
 
-    part = provision.Part(Place(), Wanted("service", "s", {"cluster": "c"}))
+    part = provision.PlannedPart(Location(), Provision("service", "s", {"cluster": "c"}))
     slow, stuck = Slow("IN_PROGRESS", "IN_PROGRESS", "COMPLETED"), Slow("IN_PROGRESS")
-    provision.settle([part], lambda place: cast(Aws, slow))
+    provision.settle([part], lambda location: cast(Aws, slow))
     assert slow.states == ["COMPLETED"]
-    provision.settle([part], lambda place: cast(Aws, stuck), patience_s=0.1)
+    provision.settle([part], lambda location: cast(Aws, stuck), patience_s=0.1)
 
 
 HOSTS = """
@@ -160,10 +160,10 @@ def test_hosts_of_health_addresses_lead_to_their_services_one_that_two_name_to_t
 
 def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) -> None:
     more = (
-        Wanted("table", "things"),
-        Wanted("queue", "jobs"),
-        Wanted("parameter", "/town/setting"),
-        Wanted("bucket", "more"),
+        Provision("table", "things"),
+        Provision("queue", "jobs"),
+        Provision("parameter", "/town/setting"),
+        Provision("bucket", "more"),
     )
     wanted = provision.parts(
         rules(""), targets.kind, jobs.filled, lambda path: None, more=lambda environment: more
@@ -171,7 +171,7 @@ def test_what_no_target_names_is_made_too_where_it_is_asked_for(cloud: Cloud) ->
     for _ in range(2):  # made twice is made once
         provision.make(
             wanted,
-            lambda place: cloud.aws(place.account or "", place.region or ""),
+            lambda location: cloud.aws(location.account or "", location.region or ""),
             cloud.emulator.registry,
             lambda line: None,
         )

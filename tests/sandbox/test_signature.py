@@ -15,7 +15,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.sandbox.signature import Fault, Request, fault, sign
+from toolkit.sandbox.signature import SignatureFault, SignedRequest, fault, sign
 
 KEY, SECRET = "111111111111", "the-secret-of-this-sandbox"
 HOST = "127.0.0.1:4566"
@@ -28,7 +28,7 @@ def known(key: str) -> str | None:
     return SECRET if key == KEY else None
 
 
-def sent(request: AWSRequest) -> Request:
+def sent(request: AWSRequest) -> SignedRequest:
     """What a server sees of what a client has signed."""
     prepared = request.prepare()
     _, _, rest = prepared.url.removeprefix("http://").partition("/")
@@ -39,7 +39,7 @@ def sent(request: AWSRequest) -> Request:
     ]
     if not any(name == "host" for name, _ in headers):
         headers.append(("host", HOST))
-    return Request(prepared.method, path.encode(), query.encode(), headers)
+    return SignedRequest(prepared.method, path.encode(), query.encode(), headers)
 
 
 def now() -> datetime:
@@ -84,17 +84,17 @@ def test_what_botocore_signs_is_verified_and_a_change_of_it_is_not(
     SIGNERS[signer]().add_auth(asked)
     request, content = sent(asked), b"" if address else body
     assert fault(request, known, content, now()) is None
-    assert fault(request, lambda key: "another", content, now()) == Fault.WRONG
-    assert fault(request, lambda key: None, content, now()) == Fault.UNKNOWN
+    assert fault(request, lambda key: "another", content, now()) == SignatureFault.WRONG
+    assert fault(request, lambda key: None, content, now()) == SignatureFault.UNKNOWN
     for changed in changes(request):
         assert fault(changed, known, content, now()) is not None
     if not address:
-        assert fault(request, known, content + b"x", now()) == Fault.WRONG
-    assert fault(request, known, content, now() + timedelta(minutes=16)) == Fault.STALE
-    assert fault(request, known, content, now() - timedelta(minutes=16)) == Fault.STALE
+        assert fault(request, known, content + b"x", now()) == SignatureFault.WRONG
+    assert fault(request, known, content, now() + timedelta(minutes=16)) == SignatureFault.STALE
+    assert fault(request, known, content, now() - timedelta(minutes=16)) == SignatureFault.STALE
 
 
-def changes(request: Request) -> Iterator[Request]:
+def changes(request: SignedRequest) -> Iterator[SignedRequest]:
     yield request._replace(method="PATCH")
     yield request._replace(path=request.path + b"x")
     yield request._replace(query=request.query + b"&x=y" if request.query else b"x=y")
@@ -112,12 +112,12 @@ def test_our_own_signature_is_the_one_of_botocore() -> None:
     SigV4Auth(Credentials(KEY, SECRET), "execute-api", "us-east-1").add_auth(asked)
     ours = sign("POST", HOST, "/_toolkit/hosts", b"{}", KEY, SECRET, now())
     assert (
-        fault(Request("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now())
+        fault(SignedRequest("POST", b"/_toolkit/hosts", b"", [*ours.items()]), known, b"{}", now())
         is None
     )
 
 
-def address(**changed: str | None) -> Request:
+def address(**changed: str | None) -> SignedRequest:
     asked = AWSRequest("GET", f"http://{HOST}/mine/key", {})
     S3SigV4QueryAuth(Credentials(KEY, SECRET), "s3", "eu-west-1", expires=60).add_auth(asked)
     request = sent(asked)
@@ -162,7 +162,7 @@ def test_a_name_that_stands_twice_in_an_address_is_refused() -> None:
     request = address()
     assert (
         fault(request._replace(query=request.query + b"&X-Amz-Expires=60"), known, b"", now())
-        == Fault.INCOMPLETE
+        == SignatureFault.INCOMPLETE
     )
 
 
@@ -172,7 +172,8 @@ def test_a_date_that_is_not_the_one_of_the_scope_is_refused() -> None:
         f"/{headers['x-amz-date'][:8]}/", "/20200101/"
     )
     assert (
-        fault(Request("GET", b"/", b"", [*headers.items()]), known, b"", now()) == Fault.INCOMPLETE
+        fault(SignedRequest("GET", b"/", b"", [*headers.items()]), known, b"", now())
+        == SignatureFault.INCOMPLETE
     )
 
 
@@ -190,7 +191,10 @@ def test_a_date_that_is_not_the_one_of_the_scope_is_refused() -> None:
 def test_garbage_is_refused_without_an_error(
     headers: list[tuple[str, str]], query: bytes, path: bytes
 ) -> None:
-    assert fault(Request("GET", path, query, headers), lambda key: SECRET, b"", now()) is not None
+    assert (
+        fault(SignedRequest("GET", path, query, headers), lambda key: SECRET, b"", now())
+        is not None
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -201,4 +205,6 @@ def test_a_garbled_header_is_refused_without_an_error(rest: str) -> None:
         ("x-amz-date", "20260101T000000Z"),
         ("authorization", f"AWS4-HMAC-SHA256 {rest}"),
     ]
-    assert fault(Request("GET", b"/", b"", headers), lambda key: SECRET, b"", now()) is not None
+    assert (
+        fault(SignedRequest("GET", b"/", b"", headers), lambda key: SECRET, b"", now()) is not None
+    )

@@ -45,9 +45,9 @@ def everywhere(content: str) -> dict[str | bytes, str | bytes]:
     name.
     """
     return {
-        place: content
+        location: content
         for name in NAMES.values()
-        for place in (name, b"backend/src/" + name, b"in/" + name + b"/file")
+        for location in (name, b"backend/src/" + name, b"in/" + name + b"/file")
     }
 
 

@@ -131,11 +131,11 @@ def test_a_planted_assembly_is_not_deployed(tmp_path: Path, spoil: Spoil) -> Non
     kept = tmp_path / "cache/cdk"
     kept.mkdir(parents=True, mode=0o700)
     spoil(kept)
-    from toolkit.model import Place
+    from toolkit.model import Location
 
-    app = cdk.App(str(root), "cdk", Place(), "111111111111", "eu-west-1")
+    app = cdk.CdkApp(str(root), "cdk", Location(), "111111111111", "eu-west-1")
     with pytest.raises(StateDamaged, match="toolkit's cache"):
-        cdk.synthesized(app, str(tmp_path / "cache"), cdk.Silent())
+        cdk.synthesized(app, str(tmp_path / "cache"), cdk.SilentLog())
 
 
 @pytest.mark.parametrize("spoil", SPOIL)

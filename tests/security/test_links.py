@@ -14,7 +14,7 @@ from tests.support.repo import Repo
 from tests.support.run import Result, Toolkit
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
 from toolkit.errors import FileProblem, Refused
-from toolkit.model import Place, Wanted
+from toolkit.model import Location, Provision
 from toolkit.ports import cdk_environment, files
 from toolkit.ports.images import engines
 from toolkit.ports.images.types import Recipe
@@ -91,15 +91,15 @@ def repo(tmp_path: Path) -> Repo:
 @pytest.fixture
 def live(cloud: Cloud) -> None:
     """What the targets name is there, so that commands come as far as the files."""
-    place, detail = (
-        Place("dev", REGION, ACCOUNT),
+    location, detail = (
+        Location("dev", REGION, ACCOUNT),
         {
             "cluster": "c",
             "repository": "app",
             "container": "main",
         },
     )
-    part = provision.Part(place, Wanted("service", "s", detail))
+    part = provision.PlannedPart(location, Provision("service", "s", detail))
     provision.make([part], lambda _: cloud.aws(), cloud.emulator.registry, lambda _: None)
 
 
@@ -253,9 +253,9 @@ def test_a_source_of_a_cdk_app_is_looked_into_only_inside_of_the_repository(
     (repo.path / ".git/hook.py").write_text("os.environ['HOOK']\n")
     (repo.path / "cdk/hook.py").symlink_to("../.git/hook.py")
     os.mkfifo(repo.path / "cdk/pipe.py")
-    assert cdk_environment.reads(str(repo.path / "cdk"), str(repo.path)) == cdk_environment.Reads(
-        frozenset({"SHARED"}), False
-    )
+    assert cdk_environment.reads(
+        str(repo.path / "cdk"), str(repo.path)
+    ) == cdk_environment.EnvironmentReads(frozenset({"SHARED"}), False)
 
 
 Make = Callable[[Path], None]

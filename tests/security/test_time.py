@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from tests.support.repo import Repo
 from tests.support.run import ROOT
-from toolkit.adopt.images.dockerignore import keeps_out
 from toolkit.errors import Refused
 from toolkit.impact import glob
 from toolkit.impact.matcher import Matcher
+from toolkit.init.images.dockerignore import keeps_out
 from toolkit.ports.images import ignore
 from toolkit.ports.images.builtin import check
 from toolkit.ports.images.context import matching
@@ -125,7 +125,7 @@ def test_a_pattern_means_what_its_regular_expression_does(
     pattern: str, path: str, deep: bool
 ) -> None:
     try:
-        wild = ignore.Wild(pattern, deep)
+        wild = ignore.Wildcard(pattern, deep)
     except re.error:
         return
     expected = re.compile("".join(MEANING.get(part, part) for part in wild._parts), re.DOTALL)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit.cli import output
-from toolkit.model import Base, Head, Job, Outcome, Place, Ran, Verdict, Version
+from toolkit.model import Base, Head, Job, Location, Outcome, RunResult, Verdict, Version
 from toolkit.record.holder import decoded, held
 from toolkit.show import answer, history, run, text
 
@@ -82,14 +82,14 @@ def test_the_fields_of_a_journal() -> None:
 
 
 def job() -> Job:
-    place = Place(EVIL, EVIL, EVIL, EVIL)
-    return Job(EVIL, EVIL, "app", "deploy", place, None, Version(EVIL, EVIL, ""), EVIL, EVIL)
+    location = Location(EVIL, EVIL, EVIL, EVIL)
+    return Job(EVIL, EVIL, "app", "deploy", location, None, Version(EVIL, EVIL, ""), EVIL, EVIL)
 
 
 def test_the_jobs_and_outcomes_of_a_run_that_is_resumed() -> None:
     one = job()
     assert harmless(run.version(one))
-    assert harmless(run.place([one]))
+    assert harmless(run.location([one]))
     assert harmless(run.still_open(EVIL, [one], {}, {}))
     outcome = Outcome(
         EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,), outputs={EVIL: EVIL}
@@ -126,8 +126,8 @@ def test_what_a_step_wrote_and_what_it_is_called(tmp_path: Path, toolkit: Toolki
 def test_a_run_as_it_is_told_at_its_end() -> None:
     one = job()
     outcome = Outcome(EVIL, EVIL, Verdict.FAILED, cause=EVIL, next=EVIL, log=(EVIL,))
-    ran = Ran(EVIL, "failed", 1, (outcome,), (), 0.0)
+    ran = RunResult(EVIL, "failed", 1, (outcome,), (), 0.0)
     assert harmless(run.text(ran, [one]))
     assert harmless(
-        run.text(Ran(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one])
+        run.text(RunResult(EVIL, "failed", 1, (outcome,), (EVIL,), 0.0, ((EVIL, EVIL),)), [one])
     )

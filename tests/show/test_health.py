@@ -7,31 +7,31 @@ from typing import Any
 
 import pytest
 
-from toolkit.model import Checkup, Live, Sign
+from toolkit.model import Finding, HealthReport, LiveVersion
 from toolkit.show import health as show
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 COMMIT = "3e8a51c47b02d9f6a1c85e40b7d3926f18ce5a04"
-OK = Sign("service", "ok", "2 of 2 tasks running")
+OK = Finding("service", "ok", "2 of 2 tasks running")
 
 
 def up(
     name: str,
-    *signs: Sign,
+    *signs: Finding,
     environment: str | None = "dev",
     region: str | None = "eu-west-1",
-    live: Live | None = None,
+    live: LiveVersion | None = None,
     state: str = "",
-) -> Checkup:
-    return Checkup(name, "app", environment, region, signs, live, state)
+) -> HealthReport:
+    return HealthReport(name, "app", environment, region, signs, live, state)
 
 
-def told(*checkups: Checkup, width: int = 80, verbose: bool = False) -> str:
+def told(*checkups: HealthReport, width: int = 80, verbose: bool = False) -> str:
     return show.text(checkups, (), 0.5, NOW, width, verbose)
 
 
 def test_a_problem_that_many_have_is_told_once_with_all_of_them() -> None:
-    bad = Sign(
+    bad = Finding(
         "credentials",
         "unknown",
         "no answer",
@@ -50,8 +50,8 @@ def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once()
         "next": "sign in: aws sso login",
     }
     text = told(
-        up("credentials", Sign("credentials", "failing", "x", **why)),
-        up("app", Sign("app", "unknown", "y", **why)),
+        up("credentials", Finding("credentials", "failing", "x", **why)),
+        up("app", Finding("app", "unknown", "y", **why)),
     )
     assert (text.count("another account"), text.count("aws sso login")) == (1, 1)
     assert "app: unknown, for the same reason\n" in text
@@ -59,8 +59,8 @@ def test_a_problem_that_some_fail_with_and_others_are_unknown_for_is_told_once()
 
 def test_the_worst_problems_are_told_first() -> None:
     text = told(
-        up("a", Sign("drift", "warning", "w", cause="warned")),
-        up("b", Sign("service", "failing", "f", cause="failed")),
+        up("a", Finding("drift", "warning", "w", cause="warned")),
+        up("b", Finding("service", "failing", "f", cause="failed")),
     )
     assert text.index("failed") < text.index("warned")
 
@@ -78,15 +78,15 @@ def test_environments_and_regions_are_named_where_there_are_several() -> None:
     ("live", "state", "said"),
     [
         (None, "", "-"),
-        (Live(COMMIT, COMMIT), "clean", "3e8a51c"),
-        (Live(COMMIT, COMMIT), "due", "3e8a51c due"),
-        (Live(f"{COMMIT}-dirty-5f0c2a9e7d31", COMMIT), "due", "3e8a51c+ due"),
-        (Live("v1.4"), "unknown", "v1.4"),
-        (Live(None), "", "?"),
+        (LiveVersion(COMMIT, COMMIT), "clean", "3e8a51c"),
+        (LiveVersion(COMMIT, COMMIT), "due", "3e8a51c due"),
+        (LiveVersion(f"{COMMIT}-dirty-5f0c2a9e7d31", COMMIT), "due", "3e8a51c+ due"),
+        (LiveVersion("v1.4"), "unknown", "v1.4"),
+        (LiveVersion(None), "", "?"),
     ],
 )
 def test_what_is_live_is_said_short_and_whether_it_is_due(
-    live: Live | None, state: str, said: str
+    live: LiveVersion | None, state: str, said: str
 ) -> None:
     row = told(up("a", OK, live=live, state=state)).splitlines()[2]
     assert row.split("  ")[2:3] == [said] or f"  {said}  " in row
@@ -94,7 +94,7 @@ def test_what_is_live_is_said_short_and_whether_it_is_due(
 
 def test_what_is_due_is_told_with_the_command_that_says_why() -> None:
     assert "1 target is due, see `toolkit diff live`" in told(
-        up("a", OK, live=Live(COMMIT, COMMIT), state="due")
+        up("a", OK, live=LiveVersion(COMMIT, COMMIT), state="due")
     )
 
 
@@ -116,7 +116,7 @@ def test_since_when_is_told_as_people_say_it(since: str | None, said: str) -> No
 
 def test_no_word_of_aws_moves_a_cursor() -> None:
     text = told(
-        up("a", Sign("service", "failing", "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex")),
+        up("a", Finding("service", "failing", "\x1b[2Jgone", cause="\x1b]0;x\x07", next="\u202ex")),
         verbose=True,
     )
     assert not [char for char in text if not char.isprintable() and char != "\n"]
@@ -124,7 +124,7 @@ def test_no_word_of_aws_moves_a_cursor() -> None:
 
 
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
-    long = Sign(
+    long = Finding(
         "service", "failing", "many words " * 20, cause="one cause " * 30, next="a command " * 20
     )
     assert max(len(line) for line in told(up("a-target-with-a-long-name", long)).splitlines()) <= 80
@@ -132,9 +132,9 @@ def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
 
 def test_details_are_those_of_the_thing_itself_whatever_came_first() -> None:
     signs = (
-        Sign("http://a/health", "ok", "answers in 9ms"),
-        Sign("image", "ok", "in ECR"),
+        Finding("http://a/health", "ok", "answers in 9ms"),
+        Finding("image", "ok", "in ECR"),
         OK,
-        Sign("deployment", "ok", "web:2 is deployed"),
+        Finding("deployment", "ok", "web:2 is deployed"),
     )
     assert show.detail(up("a", *signs)) == "2 of 2 tasks running, web:2 is deployed"

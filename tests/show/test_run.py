@@ -2,10 +2,12 @@
 
 from msgspec.structs import replace
 
-from toolkit.model import Call, Job, Outcome, Place, Preview, Verdict, Version
+from toolkit.model import Job, Location, Outcome, PlannedCall, Preview, Verdict, Version
 from toolkit.show.run import calls, dry_run, intention, open_steps
 
-JOB = Job("app", "app", "app", "deploy", Place("dev"), None, Version("v2", None, "f2"), "run", "t")
+JOB = Job(
+    "app", "app", "app", "deploy", Location("dev"), None, Version("v2", None, "f2"), "run", "t"
+)
 BACK = replace(JOB, step="app:rollback", undoes="app", version=Version("v1", None, "f1"))
 GOES_BACK = "  app goes back to v1 if it does not pass its checks"
 
@@ -28,9 +30,12 @@ def test_what_is_only_done_if_checks_fail_is_not_said_to_be_done() -> None:
 
 
 def test_a_call_that_one_step_makes_for_several_names_the_others() -> None:
-    push = Call("ecr:PutImage", {"image": "web:1"}, once=True)
+    push = PlannedCall("ecr:PutImage", {"image": "web:1"}, once=True)
     other = replace(JOB, step="worker", target="worker")
-    previews = {"app": Preview((push, Call("x:Do"))), "worker": Preview((push, Call("x:Do")))}
+    previews = {
+        "app": Preview((push, PlannedCall("x:Do"))),
+        "worker": Preview((push, PlannedCall("x:Do"))),
+    }
     lines = dry_run((JOB, other), previews, 80).splitlines()
     assert lines.count("  x:Do") == 2
     assert "  ecr:PutImage image=web:1 (once, also for worker)" in lines
@@ -42,7 +47,7 @@ def test_a_call_that_one_step_makes_for_several_names_the_others() -> None:
 
 
 def test_a_step_that_has_nothing_to_do_shares_no_call() -> None:
-    push = Call("ecr:PutImage", {"image": "web:1"}, once=True)
+    push = PlannedCall("ecr:PutImage", {"image": "web:1"}, once=True)
     other = replace(JOB, step="worker", target="worker")
     previews = {"app": Preview((push,)), "worker": Preview((push,), unchanged=True)}
     assert "  ecr:PutImage image=web:1" in dry_run((JOB, other), previews, 80).splitlines()

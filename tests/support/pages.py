@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from tests.support.run import ROOT
-from toolkit import verify
+from toolkit import checks
 from toolkit.cli.main import cli
 from toolkit.cli.rules_schema import schema
 from toolkit.sandbox import environment
@@ -299,7 +299,7 @@ def rules_reference() -> str:
                 _table(definitions["Build"]),
             ]
     parts += ["## `[[rules]]`\n", _sentence(definitions["Rule"]), _table(definitions["Rule"])]
-    for name in verify.SORTS:
+    for name in checks.SORTS:
         own = definitions[f"check-{name}"]
         parts += [f"## `[checks.NAME]` with `{name}`\n", _sentence(own), _table(own)]
         inner = definitions.get(

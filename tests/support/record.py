@@ -5,7 +5,7 @@ it.
 from msgspec.structs import replace
 
 from toolkit.ports.aws.client import Aws
-from toolkit.record.ledger import Local, Record, Scope
+from toolkit.record.ledger import LocalLedger, Record, Scope
 from toolkit.record.state import Store
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -23,9 +23,11 @@ def put(store: Store, record: Record) -> None:
     placed = replace(
         record, account=ACCOUNT, region=record.region or REGION, endpoint=store.endpoint
     )
-    Local(store, Scope()).put(placed)
+    LocalLedger(store, Scope()).put(placed)
 
 
 def recorded(store: Store, environment: str | None = None) -> dict[str, tuple[Record, ...]]:
     """All that is recorded in an environment, by target."""
-    return dict(Local(store, Scope(endpoint=store.endpoint, environment=environment)).all().records)
+    return dict(
+        LocalLedger(store, Scope(endpoint=store.endpoint, environment=environment)).all().records
+    )

@@ -25,7 +25,7 @@ class Emulator:
     def __init__(self, process: server.Server) -> None:
         self.process = process
         self.url, self.secret = process.url, process.token
-        self.registry = images.Registry(process.port, process.token)
+        self.registry = images.SandboxRegistry(process.port, process.token)
 
     def env(self, account: str = ACCOUNT, region: str = REGION) -> dict[str, str]:
         """The environment variables with which AWS tools mean this emulator and nothing else."""
@@ -44,7 +44,7 @@ class Emulator:
         self,
         repository: str,
         tag: str,
-        pushed: images.Image,
+        pushed: images.SandboxImage,
         account: str = ACCOUNT,
         region: str = REGION,
     ) -> str:

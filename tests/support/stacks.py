@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.report import Report
-from toolkit.model import Job, Place, Preview, Seen, Version
+from toolkit.model import Job, Location, Observation, Preview, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.targets import stack as kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -43,8 +43,8 @@ class Stacks:
 
     def __init__(self, folder: Path, aws: Aws, name: str = "Shop") -> None:
         self.folder, self.aws, self.name = folder, aws, name
-        self.world = World(
-            str(folder), str(folder.parent / "cache"), Real(), lambda profile, region: aws
+        self.ports = Ports(
+            str(folder), str(folder.parent / "cache"), SystemClock(), lambda profile, region: aws
         )
         self.tokens = 0
 
@@ -66,14 +66,14 @@ class Stacks:
             if "cdk" not in settings
             else {"stack": self.name}
         )
-        place = Place("dev", REGION, ACCOUNT, store=store)
+        location = Location("dev", REGION, ACCOUNT, store=store)
         version = Version("c0ffee" + "0" * 34, "c0ffee" + "0" * 34, f"print{self.tokens}")
         return Job(
             "shop",
             "shop",
             "stack",
             "deploy-stack",
-            place,
+            location,
             kind.Settings(**{**found, **settings}),
             version,
             f"run{self.tokens}",
@@ -84,23 +84,23 @@ class Stacks:
 
     def preview(self, job: Job) -> Preview:
         """What would be done."""
-        return kind.preview(job, self.world)
+        return kind.preview(job, self.ports)
 
     def apply(self, job: Job, report: Report | None = None) -> Report:
         """Apply it; everything is agreed to, if no report says otherwise."""
         found = report or Report(
             on_event=lambda event: time.sleep(0.01 if event[0] == "wait" else 0)
         )
-        kind.apply(job, self.world, found)
+        kind.apply(job, self.ports, found)
         return found
 
-    def observe(self, job: Job, report: Report, before: Seen | None = None) -> Seen:
+    def observe(self, job: Job, report: Report, before: Observation | None = None) -> Observation:
         """One look."""
-        return kind.observe(job, report.receipt, self.world, before)
+        return kind.observe(job, report.receipt, self.ports, before)
 
-    def follow(self, job: Job, report: Report) -> tuple[Seen, list[Seen]]:
+    def follow(self, job: Job, report: Report) -> tuple[Observation, list[Observation]]:
         """Look until it has ended: the last look, and all of them."""
-        seen: list[Seen] = []
+        seen: list[Observation] = []
         until = time.monotonic() + 60
         while not seen or seen[-1].state not in ENDED:
             assert time.monotonic() < until, seen[-1:]
@@ -108,7 +108,9 @@ class Stacks:
             time.sleep(0.02)
         return seen[-1], seen
 
-    def deploy(self, text: str | None = None, report: Report | None = None, **more: Any) -> Seen:
+    def deploy(
+        self, text: str | None = None, report: Report | None = None, **more: Any
+    ) -> Observation:
         """Write the template, apply it, and see how it ends."""
         if text is not None:
             self.write(text)

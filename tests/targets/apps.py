@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint
 from tests.support.report import Report
-from toolkit.model import Job, Place, Seen, Version
+from toolkit.model import Job, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.targets import app
 
 COMMIT = "a" * 40
@@ -28,7 +28,7 @@ WRITES = (
 SETTINGS: dict[str, Any] = {"cluster": "main", "service": "web", "repository": "backend"}
 
 
-class Clock(Real):
+class Clock(SystemClock):
     """Time that passes when somebody waits, at once; the endpoint's goes with it."""
 
     def __init__(self, endpoint: Endpoint | None = None) -> None:
@@ -74,23 +74,23 @@ class Stage:
         self.service = endpoint.ecs.service("web", definition=self.first.arn, **service)
         self.clock = Clock(endpoint)
         made: dict[tuple[str | None, str | None], Aws] = {}
-        self.world = World(
+        self.ports = Ports(
             str(folder),
             str(folder),
             self.clock,
-            lambda *place: made.setdefault(place, Aws(None, "eu-west-1")),
+            lambda *location: made.setdefault(location, Aws(None, "eu-west-1")),
         )
         endpoint.calls.clear()
 
     def job(self, settings: Mapping[str, Any] | None = None, **fields: Any) -> Job:
         """The step that deploys it."""
-        place = Place("dev", "eu-west-1", "111111111111")
+        location = Location("dev", "eu-west-1", "111111111111")
         found = Job(
             step="web",
             target="web",
             kind="app",
             action=app.action,
-            place=place,
+            location=location,
             version=Version(COMMIT, COMMIT, "f" * 64),
             run="r1",
             settings=app.Settings(**{**SETTINGS, **(settings or {})}),
@@ -105,29 +105,31 @@ class Stage:
     def applied(self, job: Job | None = None, report: Report | None = None) -> Report:
         """Apply once."""
         report = report or self.report()
-        app.apply(job or self.job(), self.world, report)
+        app.apply(job or self.job(), self.ports, report)
         return report
 
-    def look(self, report: Report, before: Seen | None = None, job: Job | None = None) -> Seen:
+    def look(
+        self, report: Report, before: Observation | None = None, job: Job | None = None
+    ) -> Observation:
         """Observe once."""
-        return app.observe(job or self.job(), report.receipt, self.world, before)
+        return app.observe(job or self.job(), report.receipt, self.ports, before)
 
     def watched(
         self, report: Report, job: Job | None = None, looks: int = 60, every: float = 1.0
-    ) -> list[Seen]:
+    ) -> list[Observation]:
         """Observe until it is over or absent; abandon when it is doomed, as a run does."""
-        job, seen, abandoned = job or self.job(), list[Seen](), False
+        job, seen, abandoned = job or self.job(), list[Observation](), False
         for _ in range(looks):
             seen.append(self.look(report, seen[-1] if seen else None, job))
             if seen[-1].state in ("done", "failed", "absent"):
                 return seen
             if seen[-1].doomed and not abandoned:
-                app.abandon(job, report.receipt, self.world, report)
+                app.abandon(job, report.receipt, self.ports, report)
                 abandoned = True
             self.clock.advance(every)
         return seen
 
-    def deployed(self, job: Job | None = None) -> tuple[Seen, Report]:
+    def deployed(self, job: Job | None = None) -> tuple[Observation, Report]:
         """Apply, then observe to the end."""
         report = self.applied(job)
         return self.watched(report, job)[-1], report

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.aws import Endpoint
 from toolkit.errors import NotAllowed
-from toolkit.model import Sign
+from toolkit.model import Finding
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
@@ -27,7 +27,7 @@ def aws(aws_endpoint: Endpoint) -> Aws:
     return Aws(None, "eu-west-1")
 
 
-def told(aws: Aws, *named: str) -> dict[str, Sign]:
+def told(aws: Aws, *named: str) -> dict[str, Finding]:
     """What is told of function `mail`."""
     found = alarms.signs(aws, named, MAIL)
     assert len({one.what for one in found}) == len(found)
@@ -49,7 +49,7 @@ def test_one_that_rings_is_told_with_its_reason_and_since(aws: Aws, aws_endpoint
         "it's on fire", "ALARM", "Threshold\n  crossed", MAIL, since=since
     )
     assert told(aws) == {
-        "alarm it's on fire": Sign(
+        "alarm it's on fire": Finding(
             "alarm it's on fire",
             "failing",
             "ALARM",
@@ -138,7 +138,7 @@ def test_named_ones_that_are_well_are_one_sign(aws: Aws, aws_endpoint: Endpoint)
     for name in ("a", "b"):
         aws_endpoint.cloudwatch.alarm(name)
     aws_endpoint.cloudwatch.alarm("c", composite=True)
-    assert told(aws, "a", "b", "c", "a") == {"alarms": Sign("alarms", "ok", "3 alarms OK")}
+    assert told(aws, "a", "b", "c", "a") == {"alarms": Finding("alarms", "ok", "3 alarms OK")}
     assert told(aws, "a")["alarms"].detail == "1 alarm OK"
 
 
@@ -183,7 +183,7 @@ def test_many_who_ask_at_one_moment_cost_one_call_of_each_sort(
     monkeypatch.setattr(client, "WINDOW_S", 0.2)
     for number in range(50):
         aws_endpoint.cloudwatch.alarm(f"a{number}")
-    found: list[Sign] = []
+    found: list[Finding] = []
     asking = [
         Thread(target=lambda name=f"a{number}": found.extend(alarms.signs(aws, [name], MAIL)))
         for number in range(50)

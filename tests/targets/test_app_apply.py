@@ -19,7 +19,7 @@ from toolkit.errors import (
     Unreachable,
     WrongAccount,
 )
-from toolkit.model import Job, Place, Preview, Version
+from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
 from toolkit.targets import app
 from toolkit.targets.ecs import definition as definitions
@@ -29,7 +29,7 @@ BUILD = {"build": app.Build(context="src")}
 
 
 def previewed(stage: Stage, job: Job | None = None) -> Preview:
-    return app.preview(job or stage.job(), stage.world)
+    return app.preview(job or stage.job(), stage.ports)
 
 
 def names(preview: Preview) -> list[str]:
@@ -65,7 +65,7 @@ def test_only_the_image_of_the_container_and_our_tags_change(stage: Stage) -> No
         tag["key"]: tag["value"]
         for tag in stage.endpoint.ecs.definitions[stage.service.definition].tags
     }
-    found = ecs.definition(stage.world.aws(stage.job().place), stage.service.definition)
+    found = ecs.definition(stage.ports.aws(stage.job().location), stage.service.definition)
     assert found is not None
     assert tags == {
         "team": "cars",
@@ -208,7 +208,7 @@ def test_what_was_unchanged_and_was_moved_since_by_somebody_else_is_superseded(
     job = stage.job(token="t-2", run="r2")
     _, report = stage.deployed(job)
     other = stage.service.definition = stage.first.arn
-    seen = app.observe(job, report.receipt, stage.world)
+    seen = app.observe(job, report.receipt, stage.ports)
     assert (seen.state, seen.verdict) == ("failed", "superseded")
     assert (
         seen.cause
@@ -449,7 +449,7 @@ def test_a_deployment_of_the_same_version_is_only_watched(stage: Stage) -> None:
 
 
 def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
-    job = stage.job(place=Place("dev", "eu-west-1", "222222222222"))
+    job = stage.job(location=Location("dev", "eu-west-1", "222222222222"))
     for act in (lambda: previewed(stage, job), lambda: stage.applied(job)):
         with pytest.raises(
             WrongAccount, match="account 111111111111, but environment dev is account 222222222222"
@@ -459,7 +459,7 @@ def test_the_wrong_account_changes_nothing(stage: Stage) -> None:
 
 
 def test_without_a_configured_account_none_is_asked_for(stage: Stage) -> None:
-    previewed(stage, stage.job(place=Place("dev", "eu-west-1")))
+    previewed(stage, stage.job(location=Location("dev", "eu-west-1")))
     assert not stage.endpoint.calls.count("sts:*")
 
 
@@ -492,7 +492,7 @@ def test_a_dirty_tree_is_told_and_refused_where_it_is_protected(stage: Stage) ->
         "the files are not as committed: the image is tagged c-dirty-1"
         in previewed(stage, job).warnings
     )
-    guarded = replace(job, place=replace(job.place, protected=True))
+    guarded = replace(job, location=replace(job.location, protected=True))
     for act in (lambda: previewed(stage, guarded), lambda: stage.applied(guarded)):
         with pytest.raises(Refused, match="environment dev is protected"):
             act()
@@ -664,7 +664,7 @@ def test_what_somebody_else_deploys_is_not_abandoned(stage: Stage) -> None:
     report = stage.applied()
     stage.endpoint.ecs.foreign_update(stage.service)
     stage.endpoint.calls.clear()
-    app.abandon(stage.job(), report.receipt, stage.world, report)
+    app.abandon(stage.job(), report.receipt, stage.ports, report)
     assert stage.writes == []
 
 
@@ -672,7 +672,7 @@ def test_what_may_not_be_stopped_is_moved_back(stage: Stage) -> None:
     stage.endpoint.ecs.next("never")
     report = stage.applied()
     stage.endpoint.fault("ecs:StopServiceDeployment", times=None, kind="denied")
-    app.abandon(stage.job(), report.receipt, stage.world, report)
+    app.abandon(stage.job(), report.receipt, stage.ports, report)
     assert stage.service.definition == stage.first.arn
     assert report.intents[-2:] == ["ecs:StopServiceDeployment", "ecs:UpdateService"]
     seen = stage.watched(report)[-1]

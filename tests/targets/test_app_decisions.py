@@ -51,7 +51,7 @@ def filled(shape: Any) -> Any:
 
 
 def test_every_field_of_the_installed_model_survives_a_round_trip(stage: Stage) -> None:
-    aws = stage.world.aws(stage.job().place)
+    aws = stage.ports.aws(stage.job().location)
     full = filled(model("ecs").operation_model("RegisterTaskDefinition").input_shape)
     full["family"] = "full"
     full["tags"] = [{"key": "team", "value": "cars"}, {"key": "toolkit:run", "value": "r0"}]

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from tests.support.aws import Endpoint, Outcome
 from tests.targets.apps import COMMIT, Stage
-from toolkit.model import CONDITIONS, Job, Live, Sign
+from toolkit.model import CONDITIONS, Finding, Job, LiveVersion
 from toolkit.ports.aws import client
-from toolkit.ports.aws.balancers import Health
+from toolkit.ports.aws.balancers import TargetHealth
 from toolkit.targets import app
 from toolkit.targets.ecs import health
 
@@ -30,14 +30,14 @@ BY_SERVICE = {"ClusterName": "main", "ServiceName": "web"}
 
 def told(
     stage: Stage, job: Job | None = None, **settings: Any
-) -> tuple[dict[str, Sign], Live | None]:
+) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told, by what it is about, and what runs."""
-    found: list[Sign] = []
-    live = app.health(job or stage.job(settings), stage.world, found.append)
+    found: list[Finding] = []
+    live = app.health(job or stage.job(settings), stage.ports, found.append)
     return checked(found), live
 
 
-def checked(found: list[Sign]) -> dict[str, Sign]:
+def checked(found: list[Finding]) -> dict[str, Finding]:
     """By what they are about, once it is sure that each says all that it has to."""
     assert len({one.what for one in found}) == len(found)
     for one in found:
@@ -48,7 +48,7 @@ def checked(found: list[Sign]) -> dict[str, Sign]:
     return {one.what: one for one in found}
 
 
-def words(signs: Mapping[str, Sign]) -> dict[str, str]:
+def words(signs: Mapping[str, Finding]) -> dict[str, str]:
     return {what: one.status for what, one in signs.items()}
 
 
@@ -96,7 +96,7 @@ def test_an_app_in_order_is_ok_in_every_part_and_its_version_is_what_runs(balanc
         "targets": ("ok", "2 of 2 targets healthy"),
     }
     assert live is not None
-    assert live == app.live(balanced.job(), balanced.world)
+    assert live == app.live(balanced.job(), balanced.ports)
     assert (live.version, live.commit, live.detail["digest"]) == (
         "old",
         "0" * 40,
@@ -745,17 +745,17 @@ def test_with_blue_green_either_group_may_have_the_tasks(
     stage.deployed()
     endpoint.elbv2.group("blue").targets.clear()
     assert endpoint.elbv2.group("green").targets
-    assert told(stage)[0]["targets"] == Sign("targets", "ok", "1 of 1 targets healthy")
+    assert told(stage)[0]["targets"] == Finding("targets", "ok", "1 of 1 targets healthy")
 
 
 def test_the_words_for_targets_hold_for_any_mix() -> None:
     """Pure: no more healthy ones than wanted are told, and a reason once."""
     sick = [
-        Health(f"10.0.0.{n}", 80, "unhealthy", "Target.Timeout", "Request timed out")
+        TargetHealth(f"10.0.0.{n}", 80, "unhealthy", "Target.Timeout", "Request timed out")
         for n in range(2)
     ]
-    well = [Health(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
-    assert health.answering("targets", "arn", 2, [*sick, *well], False) == Sign(
+    well = [TargetHealth(f"10.0.1.{n}", 80, "healthy") for n in range(3)]
+    assert health.answering("targets", "arn", 2, [*sick, *well], False) == Finding(
         "targets", "ok", "2 of 2 targets healthy"
     )
     found = health.answering("targets", "arn", 4, [*sick, *well], False)
@@ -869,8 +869,8 @@ def test_what_is_silent_keeps_nobody_else_waiting(
         for one in ("DescribeTargetHealth", "ListTasks")
     ]
     short(balanced)
-    found: list[Sign] = []
-    looking = Thread(target=app.health, args=(balanced.job(), balanced.world, found.append))
+    found: list[Finding] = []
+    looking = Thread(target=app.health, args=(balanced.job(), balanced.ports, found.append))
     looking.start()
     until = time.monotonic() + health.SOON_S + 3
     while (len(found) < 3 or not all(fault.hits for fault in silent)) and time.monotonic() < until:
@@ -892,8 +892,8 @@ def test_an_endpoint_that_is_silent_tells_nothing(
 ) -> None:
     monkeypatch.setattr(client, "ATTEMPTS", 1)
     silent = stage.endpoint.fault("*", times=None, kind="silent")
-    found: list[Sign] = []
-    looking = Thread(target=app.health, args=(stage.job(), stage.world, found.append))
+    found: list[Finding] = []
+    looking = Thread(target=app.health, args=(stage.job(), stage.ports, found.append))
     looking.start()
     until = time.monotonic() + 30
     while not silent.hits and time.monotonic() < until:
@@ -921,12 +921,12 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
         )
     fail(stage, count=3)
     gone = endpoint.ecs.find("s7").latest.images[0]["imageDigest"]
-    stage.world.aws(jobs[0].place).warm("ecs", "ecr", "elbv2", "cloudwatch")
+    stage.ports.aws(jobs[0].location).warm("ecs", "ecr", "elbv2", "cloudwatch")
     endpoint.latency(0.05)
     endpoint.calls.clear()
-    found: dict[str, list[Sign]] = {job.target: [] for job in jobs}
+    found: dict[str, list[Finding]] = {job.target: [] for job in jobs}
     looking = [
-        Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs
+        Thread(target=app.health, args=(job, stage.ports, found[job.target].append)) for job in jobs
     ]
     for one in looking:
         one.start()
@@ -948,7 +948,7 @@ def test_fifty_services_are_looked_at_with_as_few_calls_as_aws_allows(
     del stage.repository.images[gone]
     found = {job.target: [] for job in jobs}
     looking = [
-        Thread(target=app.health, args=(job, stage.world, found[job.target].append)) for job in jobs
+        Thread(target=app.health, args=(job, stage.ports, found[job.target].append)) for job in jobs
     ]
     for one in looking:
         one.start()

@@ -30,10 +30,10 @@ from toolkit.errors import (
 from toolkit.model import Job
 from toolkit.ports import images
 from toolkit.ports.aws import ecr, ecs
-from toolkit.ports.images import Recipe, Registry
+from toolkit.ports.images import Recipe, RegistryAddress
 from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.types import Log, Pushed
-from toolkit.ports.sharing import Shared
+from toolkit.ports.images.types import BuildLog, Pushed
+from toolkit.ports.sharing import SharedWork
 from toolkit.targets import app
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import provenance
@@ -83,7 +83,7 @@ def at_once(stage: Stage, jobs: list[Job]) -> list[Report | BaseException]:
         report = stage.report()
         together.wait()
         try:
-            app.apply(job, stage.world, report)
+            app.apply(job, stage.ports, report)
             found[job.step] = report
         except ToolkitError as problem:
             found[job.step] = problem
@@ -105,14 +105,16 @@ class Counted(BuiltIn):
         self.builds = 0
         self.before: Callable[[], None] = lambda: None
 
-    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
         self.builds += 1
         number = self.builds
         self.before()
         (Path(recipe.root) / recipe.context / "hello").write_text(f"built {number}")
         return super().build_and_push(recipe, registry, tag, log)
 
-    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         labels = images.image_config(registry, digest)["labels"]
         return all(labels.get(name) == value for name, value in recipe.labels.items())
 
@@ -145,7 +147,7 @@ def test_two_services_of_one_repository_share_one_build(
 def test_the_step_that_did_not_build_says_who_did(twins: Stage, engine: Counted) -> None:
     web, worker = (twins.report(), twins.report())
     for job, report in zip(both(twins), (web, worker), strict=True):
-        twins.world.shared.once("warm", job.step, lambda: None, report.check)
+        twins.ports.shared.once("warm", job.step, lambda: None, report.check)
     reports = at_once(twins, both(twins))
     lines = [
         line
@@ -199,7 +201,7 @@ def test_after_a_crash_behind_the_push_the_other_service_takes_the_image(
     report = Report(clock=twins.clock, on_event=on_event)
     with pytest.raises(Crash):
         twins.applied(web, report)
-    twins.world = replace(twins.world, shared=Shared())  # another process
+    twins.ports = replace(twins.ports, shared=SharedWork())  # another process
     twins.applied(web, twins.report(report.receipt))
     twins.applied(worker)
     assert (engine.builds, twins.endpoint.calls.count("registry:PutManifest")) == (1, 1)
@@ -223,7 +225,7 @@ def test_who_is_slower_takes_the_image_of_the_same_commit(
 ) -> None:
     """Another machine pushes between our look and our push."""
     twins.repository.immutable = immutable
-    other = replace(twins.world, shared=Shared())
+    other = replace(twins.ports, shared=SharedWork())
 
     def meanwhile() -> None:
         if engine.builds == 1:
@@ -242,7 +244,7 @@ def test_an_image_of_the_same_tag_that_was_built_otherwise_is_not_taken(
     twins: Stage, engine: Counted
 ) -> None:
     web, worker = both(twins)
-    other = replace(twins.world, shared=Shared())
+    other = replace(twins.ports, shared=SharedWork())
     otherwise = replace(worker.settings, build=app.Build(context="src", args={"COLOUR": "blue"}))
 
     def meanwhile() -> None:
@@ -269,12 +271,12 @@ def test_an_image_of_the_same_commit_that_another_target_builds_otherwise_is_not
     web, worker = both(twins)
     twins.applied(web)
     otherwise = replace(worker, settings=replace(worker.settings, build=build))
-    for act in (lambda: app.preview(otherwise, twins.world), lambda: twins.applied(otherwise)):
+    for act in (lambda: app.preview(otherwise, twins.ports), lambda: twins.applied(otherwise)):
         with pytest.raises(Refused, match="was built in another way"):
             act()
-    assert app.preview(worker, twins.world).warnings == ()
+    assert app.preview(worker, twins.ports).warnings == ()
     assert app.preview(
-        replace(otherwise, wishes={"image": "b" * 40}), twins.world
+        replace(otherwise, wishes={"image": "b" * 40}), twins.ports
     ).calls  # somebody says which image is meant
 
 
@@ -282,7 +284,7 @@ def test_whether_an_image_was_built_in_the_same_way_is_told_where_nobody_can_see
     twins: Stage,
 ) -> None:
     twins.endpoint.ecr.image("backend", "b" * 40)  # its layers and its configuration are not there
-    [warning] = app.preview(unbuilt(twins), twins.world).warnings
+    [warning] = app.preview(unbuilt(twins), twins.ports).warnings
     assert warning.startswith(
         f"whether image {'b' * 40} was built as rules.toml says could not be checked: "
     )
@@ -299,7 +301,7 @@ def test_an_image_that_says_nothing_of_its_build_is_taken(twins: Stage) -> None:
     twins.endpoint.ecr.push(
         twins.repository, json.dumps(manifest).encode(), found.media_type, "c" * 40
     )
-    preview = app.preview(unbuilt(twins, version=version("c" * 40)), twins.world)
+    preview = app.preview(unbuilt(twins, version=version("c" * 40)), twins.ports)
     assert (preview.warnings, [call.name for call in preview.calls]) == (
         (),
         ["ecs:RegisterTaskDefinition", "ecs:UpdateService"],
@@ -307,7 +309,7 @@ def test_an_image_that_says_nothing_of_its_build_is_taken(twins: Stage) -> None:
 
 
 def test_a_step_that_waits_for_a_build_can_be_stopped() -> None:
-    shared, entered, leave = Shared(), Barrier(2), Barrier(2)
+    shared, entered, leave = SharedWork(), Barrier(2), Barrier(2)
 
     def slow() -> str:
         entered.wait()
@@ -344,7 +346,7 @@ def run_by(stage: Stage) -> dict[str, str]:
 
 def test_all_containers_of_the_repository_get_the_image(stage: Stage) -> None:
     pair(stage)
-    preview = app.preview(stage.job(), stage.world)
+    preview = app.preview(stage.job(), stage.ports)
     assert (preview.calls[0].what["container"], preview.warnings) == ("app, worker", ())
     seen, report = stage.deployed()
     assert (seen.verdict, seen.cause) == ("succeeded", "")
@@ -369,14 +371,14 @@ def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: Stage) ->
         f"container worker has an image of backend, too ({stage.old.digest[:19]}), and is left as"
         " it is: `container` is app"
     )
-    assert left in app.preview(job, stage.world).warnings
+    assert left in app.preview(job, stage.ports).warnings
     seen, _ = stage.deployed(job)
     assert (seen.verdict, seen.cause, run_by(stage)) == (
         "succeeded",
         left,
         {"app": stage.new.digest, "worker": stage.old.digest},
     )
-    live = app.live(job, stage.world)
+    live = app.live(job, stage.ports)
     assert live is not None
     assert (live.version, live.doubt, live.notes) == (COMMIT, "", (left,))
     again = stage.job({"container": "app"}, token="t-2", run="r2")
@@ -385,7 +387,7 @@ def test_a_container_that_is_left_out_is_told_with_what_it_runs(stage: Stage) ->
 
 def test_containers_that_run_different_images_are_no_version(stage: Stage) -> None:
     pair(stage, f"{stage.repository.uri}@{stage.new.digest}")
-    live = app.live(stage.job(), stage.world)
+    live = app.live(stage.job(), stage.ports)
     assert live is not None
     assert (live.version, live.commit, live.fingerprint) == (None, None, None)
     assert (
@@ -394,7 +396,7 @@ def test_containers_that_run_different_images_are_no_version(stage: Stage) -> No
     )
     signs, _ = told(stage)
     assert (signs["version"].status, signs["version"].cause) == ("warning", live.doubt)
-    assert not app.preview(stage.job(), stage.world).unchanged
+    assert not app.preview(stage.job(), stage.ports).unchanged
     assert stage.deployed()[0].verdict == "succeeded"
     assert run_by(stage) == {"app": stage.new.digest, "worker": stage.new.digest}
 
@@ -477,7 +479,7 @@ def test_an_image_of_another_account_is_deployed(abroad: Stage, repository: str)
 
 def test_a_repository_that_only_another_account_has_is_told_as_that(abroad: Stage) -> None:
     with pytest.raises(Missing) as caught:
-        app.preview(abroad.job(), abroad.world)
+        app.preview(abroad.job(), abroad.ports)
     assert (
         str(caught.value)
         == "there is no ECR repository backend in eu-west-1: the image that runs is of"
@@ -497,7 +499,7 @@ def test_a_repository_that_another_account_does_not_open_is_told_with_the_reason
         NotAllowed,
         match=f"it is a repository of account {THEIRS}, and its policy has to allow that",
     ):
-        app.preview(abroad.job({"repository": f"{THEIR_HOST}/backend"}), abroad.world)
+        app.preview(abroad.job({"repository": f"{THEIR_HOST}/backend"}), abroad.ports)
 
 
 def test_health_asks_the_account_that_has_the_image(abroad: Stage) -> None:
@@ -562,7 +564,7 @@ MAKING = ["ecr:CreateRepository", "ecr:PutLifecyclePolicy"]
 
 def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
     with pytest.raises(Missing) as caught:
-        app.preview(unbuilt(bare), bare.world)
+        app.preview(unbuilt(bare), bare.ports)
     assert str(caught.value) == "there is no ECR repository backend in eu-west-1"
     hint = "correct its name in rules.toml, or make it: toolkit deploy-app web --create"
     assert caught.value.hint.format(**caught.value.facts) == hint
@@ -570,7 +572,7 @@ def test_without_consent_it_is_told_how_to_make_it(bare: Stage) -> None:
 
 def test_with_consent_it_is_made_so_that_tags_stay_and_versions_are_kept(bare: Stage) -> None:
     job = unbuilt(bare, wishes=CREATE)
-    preview = app.preview(job, bare.world)
+    preview = app.preview(job, bare.ports)
     assert [call.name for call in preview.calls] == [
         *MAKING,
         "ecr:PutImage",
@@ -609,7 +611,7 @@ def test_after_a_crash_it_is_found_and_finished(bare: Stage, at: str) -> None:
     report = Report(clock=bare.clock, on_event=on_event)
     with pytest.raises(Crash):
         bare.applied(job, report)
-    bare.world = replace(bare.world, shared=Shared())
+    bare.ports = replace(bare.ports, shared=SharedWork())
     bare.applied(job, bare.report(report.receipt))
     assert [bare.endpoint.calls.applied(name) for name in MAKING] == [1, 1]
     assert bare.endpoint.ecr.repositories["backend"].lifecycle

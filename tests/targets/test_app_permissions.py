@@ -8,7 +8,7 @@ from tests.support.aws import Endpoint
 from tests.targets.apps import Stage
 from tests.targets.test_app_apply import BUILD, back, unbuilt, version
 from toolkit.errors import ToolkitError
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.targets import app
 
 OTHERS = {
@@ -46,8 +46,8 @@ def everything(stage: Stage) -> set[str]:
     ecs.next("fail", cause="unhealthy", failures=5, seconds=2)
     stage.deployed(stage.job(token="t-3"))
     stage.deployed(back(stage, stage.first.arn))
-    app.live(stage.job(), stage.world)
-    app.health(stage.job(), stage.world, lambda sign: None)
+    app.live(stage.job(), stage.ports)
+    app.health(stage.job(), stage.ports, lambda sign: None)
     with pytest.raises(ToolkitError):
         stage.deployed(stage.job(version=version("x")))
     names = {
@@ -92,16 +92,23 @@ def test_nothing_is_open_that_iam_can_close(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "arn"),
+    ("location", "arn"),
     [
-        (Place(), "arn:aws:ecs:*:*:service/main/web"),
-        (Place(region="cn-north-1", account="1"), "arn:aws-cn:ecs:cn-north-1:1:service/main/web"),
-        (Place(region="us-gov-east-1"), "arn:aws-us-gov:ecs:us-gov-east-1:*:service/main/web"),
+        (Location(), "arn:aws:ecs:*:*:service/main/web"),
+        (
+            Location(region="cn-north-1", account="1"),
+            "arn:aws-cn:ecs:cn-north-1:1:service/main/web",
+        ),
+        (Location(region="us-gov-east-1"), "arn:aws-us-gov:ecs:us-gov-east-1:*:service/main/web"),
     ],
 )
-def test_what_the_environment_does_not_say_stays_open(stage: Stage, place: Place, arn: str) -> None:
+def test_what_the_environment_does_not_say_stays_open(
+    stage: Stage, location: Location, arn: str
+) -> None:
     found = {
-        action: one for one in app.permissions(stage.job(place=place)) for action in one.actions
+        action: one
+        for one in app.permissions(stage.job(location=location))
+        for action in one.actions
     }
     assert found["ecs:UpdateService"].resources == (arn,)
     assert not stage.endpoint.calls

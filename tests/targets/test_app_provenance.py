@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Refused
-from toolkit.model import Deployed, Job, Live, Recorded, Version
+from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
 from toolkit.targets import app
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import provenance
@@ -21,13 +21,13 @@ from toolkit.targets.ecs import provenance
 SECRET = "hunter2-never-shown"
 
 
-def as_recorded(live: Live | None, run: str = "r1") -> Recorded:
+def as_recorded(live: LiveVersion | None, run: str = "r1") -> RecordedDeploy:
     assert live is not None
-    return Recorded(run, live.version or "", live.deployed, live.detail)
+    return RecordedDeploy(run, live.version or "", live.deployed, live.detail)
 
 
 @pytest.fixture
-def known(stage: Stage) -> Recorded:
+def known(stage: Stage) -> RecordedDeploy:
     """What run r1 deployed, as it is recorded."""
     recorded = as_recorded(stage.deployed()[0].live)
     stage.endpoint.calls.clear()
@@ -55,7 +55,7 @@ def tampered(stage: Stage, tags: bool = False) -> str:
     return copied(stage, tags, environment=[{"name": "EXTRA", "value": SECRET}])
 
 
-def again(stage: Stage, known: Recorded | None, **fields: Any) -> Job:
+def again(stage: Stage, known: RecordedDeploy | None, **fields: Any) -> Job:
     return stage.job(recorded=known, **{"run": "r2", "token": "t-2", **fields})
 
 
@@ -66,11 +66,11 @@ def environment(stage: Stage) -> list[str]:
 @pytest.mark.parametrize("tags", [False, True])
 @pytest.mark.parametrize("wishes", [{}, {"force": True}, {"image": "old"}])
 def test_a_hand_made_change_is_told_by_name_and_gives_way(
-    stage: Stage, known: Recorded, wishes: dict[str, Any], tags: bool
+    stage: Stage, known: RecordedDeploy, wishes: dict[str, Any], tags: bool
 ) -> None:
     tampered(stage, tags)
     job = again(stage, known, wishes=wishes)
-    preview = app.preview(job, stage.world)
+    preview = app.preview(job, stage.ports)
     words = (
         "web:3 is running, but toolkit did not deploy it: variable EXTRA added; the new revision is"
         " based on web:2 of run r1, "
@@ -83,31 +83,33 @@ def test_a_hand_made_change_is_told_by_name_and_gives_way(
     assert SECRET not in repr(report.events)
 
 
-def test_a_hand_made_change_is_kept_where_somebody_says_so(stage: Stage, known: Recorded) -> None:
+def test_a_hand_made_change_is_kept_where_somebody_says_so(
+    stage: Stage, known: RecordedDeploy
+) -> None:
     tampered(stage)
     job = again(stage, known, wishes={"take_over": True, "image": "old"})
-    preview = app.preview(job, stage.world)
+    preview = app.preview(job, stage.ports)
     assert "variable EXTRA added; it is taken over" in preview.warnings[0]
     seen, _ = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", ["EXTRA"])
 
 
 def test_what_is_taken_over_is_no_longer_foreign_to_who_has_recorded_it(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     seen, _ = stage.deployed(again(stage, known, wishes={"take_over": True, "image": "old"}))
     job = again(stage, as_recorded(seen.live, "r2"), wishes={"image": "old"}, run="r3", token="t-3")
-    assert app.preview(job, stage.world).unchanged
+    assert app.preview(job, stage.ports).unchanged
 
 
 def test_without_the_definition_of_the_record_nothing_is_guessed(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     gone = known.detail["task definition"].replace("web:2", "web:99")
     job = again(stage, replace(known, detail={**known.detail, "task definition": gone}))
-    for act in (lambda: app.preview(job, stage.world), lambda: stage.applied(job)):
+    for act in (lambda: app.preview(job, stage.ports), lambda: stage.applied(job)):
         with pytest.raises(
             Refused,
             match="toolkit did not deploy it, and the task definition that it did deploy is gone",
@@ -122,7 +124,7 @@ def test_without_the_definition_of_the_record_nothing_is_guessed(
 
 
 def test_a_definition_that_was_deregistered_is_still_the_base(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     stage.endpoint.ecs.deregister_task_definition(
@@ -132,27 +134,29 @@ def test_a_definition_that_was_deregistered_is_still_the_base(
     assert environment(stage) == []
 
 
-def test_a_mere_copy_changes_nothing(stage: Stage, known: Recorded) -> None:
+def test_a_mere_copy_changes_nothing(stage: Stage, known: RecordedDeploy) -> None:
     copied(stage)
-    preview = app.preview(again(stage, known), stage.world)
+    preview = app.preview(again(stage, known), stage.ports)
     assert (preview.unchanged, preview.warnings) == (True, ())
 
 
-def test_an_old_record_knows_its_definition_by_name(stage: Stage, known: Recorded) -> None:
-    old = replace(known, deployed=Deployed())
-    assert app.preview(again(stage, old), stage.world).unchanged
+def test_an_old_record_knows_its_definition_by_name(stage: Stage, known: RecordedDeploy) -> None:
+    old = replace(known, deployed=DeployedState())
+    assert app.preview(again(stage, old), stage.ports).unchanged
     copied(stage)
-    assert app.preview(again(stage, old), stage.world).unchanged
+    assert app.preview(again(stage, old), stage.ports).unchanged
     tampered(stage)
-    assert "variable EXTRA added" in app.preview(again(stage, old), stage.world).warnings[0]
+    assert "variable EXTRA added" in app.preview(again(stage, old), stage.ports).warnings[0]
 
 
-def test_what_a_stack_has_put_there_is_the_base_and_told(stage: Stage, known: Recorded) -> None:
+def test_what_a_stack_has_put_there_is_the_base_and_told(
+    stage: Stage, known: RecordedDeploy
+) -> None:
     made = tampered(stage)
     stage.endpoint.ecs.definitions[made].tags.append(
         {"key": "aws:cloudformation:stack-name", "value": "infra"}
     )
-    preview = app.preview(again(stage, known), stage.world)
+    preview = app.preview(again(stage, known), stage.ports)
     assert preview.warnings == (
         "web:3 is running: a stack put it there since run r1; the new revision is based on it",
     )
@@ -162,33 +166,33 @@ def test_what_a_stack_has_put_there_is_the_base_and_told(stage: Stage, known: Re
 
 
 def test_what_a_colleague_has_deployed_is_the_base_though_it_is_not_recorded_here(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     theirs = stage.job(
         {"env": {"MODE": "b"}}, run="r2", token="t-2", wishes={"image": "old"}, recorded=known
     )
     assert stage.deployed(theirs)[0].verdict == "succeeded"
-    preview = app.preview(again(stage, known, run="r3", token="t-3"), stage.world)
+    preview = app.preview(again(stage, known, run="r3", token="t-3"), stage.ports)
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
 
 def test_what_a_run_that_failed_has_left_running_is_no_stranger(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     made = tampered(stage)
     preview = app.preview(
-        again(stage, replace(known, later=(made,)), wishes={"image": "old"}), stage.world
+        again(stage, replace(known, later=(made,)), wishes={"image": "old"}), stage.ports
     )
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:3")
 
 
 def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     stage.endpoint.ecs.foreign_update(stage.service, stage.first.arn)
     stage.endpoint.ecs.describe_services({"cluster": "main", "services": ["web"]})
     job = again(stage, replace(known, earlier=(stage.first.arn,)))
-    preview = app.preview(job, stage.world)
+    preview = app.preview(job, stage.ports)
     assert (
         "web:1 is running, which toolkit deployed before run r1: somebody moved the service back"
         in preview.warnings[0]
@@ -197,30 +201,32 @@ def test_a_service_that_was_moved_back_by_hand_is_told_and_moved_on(
     assert stage.deployed(job)[0].verdict == "succeeded"
 
 
-def test_a_record_that_cannot_be_read_takes_nothing_over(stage: Stage, known: Recorded) -> None:
-    broken = Recorded(problem="it is damaged")
+def test_a_record_that_cannot_be_read_takes_nothing_over(
+    stage: Stage, known: RecordedDeploy
+) -> None:
+    broken = RecordedDeploy(problem="it is damaged")
     assert app.preview(
-        again(stage, broken), stage.world
+        again(stage, broken), stage.ports
     ).unchanged  # what toolkit registered says so itself
     tampered(stage)
     with pytest.raises(
         Refused,
         match="whether toolkit deployed web:3, which is running, is not known: it is damaged",
     ):
-        app.preview(again(stage, broken), stage.world)
+        app.preview(again(stage, broken), stage.ports)
     job = again(stage, broken, wishes={"take_over": True})
     assert (
-        "is not known: it is damaged; it is taken over" in app.preview(job, stage.world).warnings[0]
+        "is not known: it is damaged; it is taken over" in app.preview(job, stage.ports).warnings[0]
     )
 
 
 def test_where_nothing_is_recorded_what_runs_is_the_base(stage: Stage) -> None:
-    preview = app.preview(again(stage, None), stage.world)
+    preview = app.preview(again(stage, None), stage.ports)
     assert (preview.warnings, preview.calls[0].what["based_on"]) == ((), "web:1")
 
 
 def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     wishes = {
@@ -230,7 +236,7 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
     }
     job = again(stage, known, action="rollback", wishes=wishes)
     assert (
-        app.preview(job, stage.world)
+        app.preview(job, stage.ports)
         .warnings[0]
         .endswith("variable EXTRA added; it gives way to web:2")
     )
@@ -243,7 +249,7 @@ def test_a_rollback_puts_the_recorded_definition_back_and_says_what_gives_way(
 
 
 def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     tampered(stage)
     wishes = {
@@ -260,10 +266,10 @@ def test_a_rollback_whose_definition_is_gone_does_not_copy_a_foreign_one(
 
 
 def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either(
-    stage: Stage, known: Recorded
+    stage: Stage, known: RecordedDeploy
 ) -> None:
     job = again(stage, known, wishes={"image": "old"})
-    assert app.preview(job, stage.world).warnings == ()
+    assert app.preview(job, stage.ports).warnings == ()
     tampered(stage)
     seen, report = stage.deployed(job)
     assert (seen.verdict, environment(stage)) == ("succeeded", [])
@@ -276,7 +282,7 @@ def test_what_changes_between_the_question_and_the_call_is_not_taken_over_either
 
 def test_what_is_live_says_what_was_deployed_without_a_value(stage: Stage) -> None:
     tampered(stage)
-    live = app.live(stage.job(), stage.world)
+    live = app.live(stage.job(), stage.ports)
     assert live is not None
     assert live.deployed.artifacts == {"app": stage.old.digest}
     assert len(live.deployed.definition) == 64
@@ -288,11 +294,11 @@ def test_the_settings_of_what_runs_are_known_until_somebody_else_copies_it_with_
 ) -> None:
     version = Version(COMMIT, COMMIT, "f" * 64, settings="5" * 64)
     stage.deployed(stage.job(version=version))
-    live = app.live(stage.job(), stage.world)
+    live = app.live(stage.job(), stage.ports)
     assert live is not None
     assert (live.fingerprint, live.settings) == ("f" * 64, "5" * 64)
     tampered(stage, tags=True)
-    copy_of_it = app.live(stage.job(), stage.world)
+    copy_of_it = app.live(stage.job(), stage.ports)
     assert copy_of_it is not None
     assert (copy_of_it.fingerprint, copy_of_it.settings) == ("f" * 64, None)
 

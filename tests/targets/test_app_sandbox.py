@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from tests.support.report import Report
 from tests.support.sandbox import ACCOUNT, REGION, Cloud
-from toolkit.model import Job, Place, Seen, Version
+from toolkit.model import Job, Location, Observation, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.sandbox import images
 from toolkit.targets import app
 
@@ -47,7 +47,7 @@ class Box:
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         self.cloud, self.folder, self.aws = cloud, folder, cloud.aws()
-        self.world = World(str(folder), str(folder), Real(), self._aws)
+        self.ports = Ports(str(folder), str(folder), SystemClock(), self._aws)
         self.aws.write("ecr", "create_repository", repositoryName="app")
         cloud.emulator.push("app", "first", images.first(8080))
         self.host, group = self._balanced()
@@ -136,7 +136,7 @@ class Box:
             target="s",
             kind="app",
             action=app.action,
-            place=Place("dev", REGION, ACCOUNT),
+            location=Location("dev", REGION, ACCOUNT),
             settings=SETTINGS,
             run=f"r-{version}",
             version=Version(version, version, "f" * 64),
@@ -145,32 +145,32 @@ class Box:
         )
         return replace(job, **fields)
 
-    def deployed(self, version: str, program: str, **fields: Any) -> Seen:
+    def deployed(self, version: str, program: str, **fields: Any) -> Observation:
         """Preview, apply and observe, as a run does."""
         backend = self.folder / "backend"
         backend.mkdir(exist_ok=True)
         (backend / "Dockerfile").write_text(DOCKERFILE)
         (backend / "main.py").write_text(program)
         job, report = self.job(version, **fields), Report()
-        expected = [call.name for call in app.preview(job, self.world).calls]
-        app.apply(job, self.world, report)
+        expected = [call.name for call in app.preview(job, self.ports).calls]
+        app.apply(job, self.ports, report)
         assert report.intents == expected
         return self.watched(job, report)
 
-    def watched(self, job: Job, report: Report) -> Seen:
+    def watched(self, job: Job, report: Report) -> Observation:
         """Observe to the end."""
         seen, until, abandoned = (
-            app.observe(job, report.receipt, self.world),
+            app.observe(job, report.receipt, self.ports),
             time.monotonic() + 60,
             False,
         )
         while seen.state not in ("done", "failed"):
             assert time.monotonic() < until, seen
             if seen.doomed and not abandoned:
-                app.abandon(job, report.receipt, self.world, report)
+                app.abandon(job, report.receipt, self.ports, report)
                 abandoned = True
             time.sleep(0.1)
-            seen = app.observe(job, report.receipt, self.world, seen)
+            seen = app.observe(job, report.receipt, self.ports, seen)
         return seen
 
 
@@ -187,7 +187,7 @@ def test_two_versions_are_deployed_a_third_fails_truthfully_and_the_first_comes_
     assert (one.state, one.verdict, box.answer()) == ("done", "succeeded", "one")
     two = box.deployed("2" * 40, ANSWERS.format(answer="two"))
     assert (two.state, two.verdict, box.answer()) == ("done", "succeeded", "two")
-    live = app.live(box.job("x"), box.world)
+    live = app.live(box.job("x"), box.ports)
     assert live is not None
     assert (live.version, live.commit, live.run) == ("2" * 40, "2" * 40, f"r-{'2' * 40}")
 

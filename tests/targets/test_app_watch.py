@@ -462,7 +462,7 @@ def test_many_apps_that_are_watched_cost_one_call_a_look(stage: Stage) -> None:
 
 
 def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> None:
-    found = app.live(stage.job(), stage.world)
+    found = app.live(stage.job(), stage.ports)
     assert found is not None
     assert (found.version, found.commit, found.run) == ("old", "0" * 40, "r0")
     assert found.detail == {
@@ -475,14 +475,14 @@ def test_what_runs_is_read_from_the_running_task_definition(stage: Stage) -> Non
 def test_while_a_deployment_goes_on_the_one_before_is_live(stage: Stage) -> None:
     stage.endpoint.ecs.next("never")
     stage.applied()
-    found = app.live(stage.job(), stage.world)
+    found = app.live(stage.job(), stage.ports)
     assert found is not None
     assert found.version == "old"
 
 
 def test_where_nothing_runs_nothing_is_live(endpoint: Endpoint, tmp_path: Path) -> None:
     stage = Stage(endpoint, tmp_path, desired=0)
-    assert app.live(stage.job(), stage.world) is None
+    assert app.live(stage.job(), stage.ports) is None
 
 
 def test_a_task_that_survives_its_neighbours_is_no_crash_loop(

@@ -18,10 +18,10 @@ from tests.support.stacks import Stacks, template
 from tests.targets.apps import Clock, Stage
 from toolkit import targets
 from toolkit.errors import CloudError, Unreachable, WrongAccount
-from toolkit.model import CONDITIONS, Job, Live, Seen, Sign
+from toolkit.model import CONDITIONS, Finding, Job, LiveVersion, Observation
 from toolkit.ports.aws import client
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.base import Kind, never
 
 IAM_ONLY = {
@@ -41,26 +41,26 @@ class Set(Struct):
     """
 
     job: Job
-    world: World
+    ports: Ports
     clock: Clock
 
 
 def _app(endpoint: Endpoint, folder: Path) -> Set:
     stage = Stage(endpoint, folder)
-    return Set(stage.job(), stage.world, stage.clock)
+    return Set(stage.job(), stage.ports, stage.clock)
 
 
 def _stack(endpoint: Endpoint, folder: Path) -> Set:
     endpoint.cloudformation.stack("Shop", "UPDATE_COMPLETE", {"Service": "AWS::SQS::Queue"})
     clock = Clock(endpoint)
     stacks = Stacks(folder, Aws(None, "eu-west-1"))
-    stacks.world = World(
+    stacks.ports = Ports(
         str(folder), str(folder / "cache"), clock, lambda profile, region: stacks.aws
     )
     stacks.write(
         template({"Service": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 5}}})
     )
-    return Set(stacks.job(), stacks.world, clock)
+    return Set(stacks.job(), stacks.ports, clock)
 
 
 STAGES: dict[str, Callable[[Endpoint, Path], Set]] = {"app": _app, "stack": _stack}
@@ -77,12 +77,12 @@ def writes(endpoint: Endpoint) -> list[str]:
     return [name for name in endpoint.calls.names() if not name.partition(":")[2].startswith(READS)]
 
 
-def watched(name: str, stage: Set, report: Report) -> list[Seen]:
+def watched(name: str, stage: Set, report: Report) -> list[Observation]:
     """Look until it has ended."""
-    seen: list[Seen] = []
+    seen: list[Observation] = []
     for _ in range(60):
         seen.append(
-            kind(name).observe(stage.job, report.receipt, stage.world, seen[-1] if seen else None)
+            kind(name).observe(stage.job, report.receipt, stage.ports, seen[-1] if seen else None)
         )
         if seen[-1].state in ("done", "failed"):
             return seen
@@ -90,13 +90,13 @@ def watched(name: str, stage: Set, report: Report) -> list[Seen]:
     return seen
 
 
-def looked(name: str, stage: Set) -> tuple[list[Sign], Live | None]:
+def looked(name: str, stage: Set) -> tuple[list[Finding], LiveVersion | None]:
     """What health tells, and what runs; whatever is not ok says why, and what next."""
-    signs: list[Sign] = []
-    live = kind(name).health(stage.job, stage.world, signs.append)
+    signs: list[Finding] = []
+    live = kind(name).health(stage.job, stage.ports, signs.append)
     assert signs
     for sign in signs:
-        assert isinstance(sign, Sign)
+        assert isinstance(sign, Finding)
         assert sign.status in CONDITIONS
         assert sign.what
         assert sign.status == "ok" or (sign.cause and sign.next), sign
@@ -128,9 +128,9 @@ def test_preview_makes_only_reads_and_says_the_writes_of_apply(
     name: str, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    preview = kind(name).preview(stage.job, stage.world)
+    preview = kind(name).preview(stage.job, stage.ports)
     assert writes(aws_endpoint) == []
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     assert [call.name for call in preview.calls] == report.intents == writes(aws_endpoint)
 
 
@@ -146,7 +146,7 @@ def test_every_write_is_intended_before_it_is_made(
         if event[0] == "intend":
             made.append(len(writes(aws_endpoint)))
 
-    kind(name).apply(stage.job, stage.world, Report(clock=stage.clock, on_event=on_event))
+    kind(name).apply(stage.job, stage.ports, Report(clock=stage.clock, on_event=on_event))
     assert made == list(range(len(made)))
 
 
@@ -164,11 +164,11 @@ def test_an_applied_job_ends_as_done_and_is_live_with_its_version(
     name: str, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     before = writes(aws_endpoint)
     seen = watched(name, stage, report)
     assert (seen[-1].state, seen[-1].verdict, seen[-1].cause) == ("done", "succeeded", "")
-    live = kind(name).live(stage.job, stage.world)
+    live = kind(name).live(stage.job, stage.ports)
     assert live is not None
     version = stage.job.version
     assert (live.version, live.commit, live.fingerprint, live.run) == (
@@ -183,10 +183,10 @@ def test_an_applied_job_ends_as_done_and_is_live_with_its_version(
 @EVERY
 def test_applied_twice_is_applied_once(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    kind(name).apply(stage.job, stage.world, Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, Report(clock=stage.clock))
     once = {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))}
     kind(name).apply(
-        stage.job, stage.world, again := Report(clock=stage.clock)
+        stage.job, stage.ports, again := Report(clock=stage.clock)
     )  # by a process that knows nothing of the first
     assert {call: aws_endpoint.calls.applied(call) for call in set(writes(aws_endpoint))} == once
     assert watched(name, stage, again)[-1].verdict in ("succeeded", "unchanged")
@@ -200,16 +200,16 @@ def test_a_lost_answer_is_found_and_not_repeated(
     stage = STAGES[name](aws_endpoint, tmp_path)
     call = [
         one
-        for one in kind(name).preview(stage.job, stage.world).calls
+        for one in kind(name).preview(stage.job, stage.ports).calls
         if not one.name.startswith("ecr:")
     ][at].name
     aws_endpoint.fault(call, kind="reset", when="after")
     report = Report(clock=stage.clock)
     try:
-        kind(name).apply(stage.job, stage.world, report)
+        kind(name).apply(stage.job, stage.ports, report)
     except Unreachable:
         stage.clock.advance(30)
-        kind(name).apply(stage.job, stage.world, report)
+        kind(name).apply(stage.job, stage.ports, report)
     assert watched(name, stage, report)[-1].verdict == "succeeded"
     tokens = {
         one.params.get("ClientToken") or one.params.get("ClientRequestToken")
@@ -228,9 +228,9 @@ def test_another_account_is_refused_before_anything_is_changed(
     stage = STAGES[name](aws_endpoint, tmp_path)
     aws_endpoint.account = "999999999999"
     with pytest.raises(WrongAccount):
-        kind(name).preview(stage.job, stage.world)
+        kind(name).preview(stage.job, stage.ports)
     with pytest.raises(CloudError):
-        kind(name).apply(stage.job, stage.world, Report(clock=stage.clock))
+        kind(name).apply(stage.job, stage.ports, Report(clock=stage.clock))
     assert writes(aws_endpoint) == []
 
 
@@ -239,17 +239,17 @@ def test_a_failed_look_says_nothing_of_the_step(
     name: str, aws_endpoint: Endpoint, tmp_path: Path
 ) -> None:
     stage = STAGES[name](aws_endpoint, tmp_path)
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     aws_endpoint.fault("*", kind="503", times=None)
     with pytest.raises(CloudError):
-        kind(name).observe(stage.job, report.receipt, stage.world)
+        kind(name).observe(stage.job, report.receipt, stage.ports)
 
 
 @EVERY
 def test_what_is_kept_survives_a_journal(name: str, aws_endpoint: Endpoint, tmp_path: Path) -> None:
     """Another process goes on from JSON alone."""
     stage = STAGES[name](aws_endpoint, tmp_path)
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     kept = json.loads(json.dumps(report.receipt))
     assert kept == report.receipt
     assert watched(name, stage, Report(kept))[-1].verdict == "succeeded"
@@ -262,11 +262,11 @@ def test_health_tells_from_reads_alone_and_all_is_ok_after_a_deploy(
     stage = STAGES[name](aws_endpoint, tmp_path)
     looked(name, stage)
     assert writes(aws_endpoint) == []
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     watched(name, stage, report)
     signs, live = looked(name, stage)
     assert {sign.status for sign in signs} == {"ok"}, signs
-    now = kind(name).live(stage.job, stage.world)
+    now = kind(name).live(stage.job, stage.ports)
     assert live is not None
     assert now is not None
     assert (
@@ -303,8 +303,8 @@ def test_the_permissions_are_statements_of_known_actions_that_cover_every_call(
             operation in session.get_service_model(prefixes.get(service, service)).operation_names
         ), action
     assert all(one.why and one.resources for one in statements)
-    kind(name).preview(stage.job, stage.world)
-    kind(name).apply(stage.job, stage.world, report := Report(clock=stage.clock))
+    kind(name).preview(stage.job, stage.ports)
+    kind(name).apply(stage.job, stage.ports, report := Report(clock=stage.clock))
     watched(name, stage, report)
     looked(name, stage)
     called = {

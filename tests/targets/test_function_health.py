@@ -16,11 +16,11 @@ import pytest
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
 from toolkit.errors import CloudError
-from toolkit.model import CONDITIONS, Job, Live, Place, Sign, Version
+from toolkit.model import CONDITIONS, Finding, Job, LiveVersion, Location, Version
 from toolkit.ports.aws import metrics
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.targets import function as kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -35,7 +35,7 @@ def job(**settings: Any) -> Job:
         "mail",
         "function",
         "deploy",
-        Place("dev", REGION, ACCOUNT),
+        Location("dev", REGION, ACCOUNT),
         found,
         Version(COMMIT, COMMIT, "print"),
         "r1",
@@ -43,11 +43,11 @@ def job(**settings: Any) -> Job:
     )
 
 
-def told(aws: Aws, **settings: Any) -> tuple[dict[str, Sign], Live | None]:
+def told(aws: Aws, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told of the function, by what it is about, and what runs."""
-    found: list[Sign] = []
+    found: list[Finding] = []
     live = kind.health(
-        job(**settings), World("", "", Real(), lambda profile, region: aws), found.append
+        job(**settings), Ports("", "", SystemClock(), lambda profile, region: aws), found.append
     )
     assert len({one.what for one in found}) == len(found)
     for one in found:
@@ -191,7 +191,7 @@ def test_errors_of_the_last_hour_are_counted_and_older_ones_are_not(aws: Aws) ->
     count(aws, "Errors", 2)
     for name in ("Errors", "Invocations"):
         count(aws, name, 5000, timedelta(minutes=70))
-    assert told(aws)[0]["errors"] == Sign("errors", "ok", "3 errors in 1,200 calls")
+    assert told(aws)[0]["errors"] == Finding("errors", "ok", "3 errors in 1,200 calls")
     count(aws, "Errors", 97)
     found = told(aws)[0]["errors"]
     assert (found.status, found.detail, found.next) == (
@@ -323,7 +323,7 @@ def test_an_alias_to_a_version_that_is_gone_is_failing(
     aws_endpoint.on("lambda", "GetFunctionConfiguration", answer)
     signs, live = told(scripted)
     assert (signs["alias"].status, signs["alias"].cause) == ("failing", "there is no version 7")
-    assert live == Live("7", detail={"function": "mail", "alias version": "7"})
+    assert live == LiveVersion("7", detail={"function": "mail", "alias version": "7"})
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from toolkit import targets
+from toolkit.checks import secrets
 from toolkit.impact import rules as rules_file
-from toolkit.model import Job, Place, Secret, Statement, Version
+from toolkit.model import Job, Location, Secret, Statement, Version
 from toolkit.ports.aws.partition import partition, suffix
 from toolkit.record.permissions import statements as record
 from toolkit.targets.app import Settings as App
 from toolkit.targets.function import Settings as Function
 from toolkit.targets.site import Settings as Site
 from toolkit.targets.stack import Settings as Stack
-from toolkit.verify import secrets
 
 REGIONS = {
     "eu-west-1": "aws",
@@ -31,8 +31,8 @@ REGIONS = {
 
 
 def job(kind: str, settings: Any, region: str | None = "eu-west-1") -> Job:
-    place = Place("dev", region, "111111111111", None, False, "s3://store/prefix")
-    return Job("x", "x", kind, "deploy", place, settings, Version("v", None, ""), "r", "t")
+    location = Location("dev", region, "111111111111", None, False, "s3://store/prefix")
+    return Job("x", "x", kind, "deploy", location, settings, Version("v", None, ""), "r", "t")
 
 
 def of(kind: str, settings: Any, region: str | None = "eu-west-1") -> tuple[Statement, ...]:
@@ -60,7 +60,7 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_arn_is_of_the_regions_own_part_of_aws(kind: str, region: str) -> None:
-    found = [*of(kind, KINDS[kind], region), *record(job(kind, KINDS[kind], region).place)]
+    found = [*of(kind, KINDS[kind], region), *record(job(kind, KINDS[kind], region).location)]
     found += secrets.permissions(Secret("a", ssm="/p"), region, "111111111111", {})
     found += secrets.permissions(Secret("a", secret="s"), region, "111111111111", {})
     arns = [one for statement in found for one in statement.resources if one != "*"]

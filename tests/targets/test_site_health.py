@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.aws import AwsError, Endpoint
 from tests.support.sandbox import Cloud
-from toolkit.model import CONDITIONS, Job, Place, Sign, Version
+from toolkit.model import CONDITIONS, Finding, Job, Location, Version
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.clock import Real
-from toolkit.ports.world import World
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
 from toolkit.targets import site as kind
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -26,7 +26,7 @@ def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
         "www",
         "site",
         "deploy",
-        Place("dev", REGION, account),
+        Location("dev", REGION, account),
         found,
         Version("v", None, "print"),
         "r1",
@@ -34,11 +34,11 @@ def job(account: str | None = ACCOUNT, **settings: Any) -> Job:
     )
 
 
-def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Sign]:
+def told(account: str | None = ACCOUNT, **settings: Any) -> dict[str, Finding]:
     """What is told of the site, by what it is about."""
-    found: list[Sign] = []
-    world = World("", "", Real(), Aws)
-    assert kind.health(job(account, **settings), world, found.append) is None
+    found: list[Finding] = []
+    ports = Ports("", "", SystemClock(), Aws)
+    assert kind.health(job(account, **settings), ports, found.append) is None
     assert len({one.what for one in found}) == len(found)
     for one in found:
         assert one.status in CONDITIONS
@@ -190,7 +190,7 @@ def renewal(status: str, **more: str) -> dict[str, Any]:
     }
 
 
-def certificate() -> Sign:
+def certificate() -> Finding:
     return told(distribution="E1")["certificate"]
 
 

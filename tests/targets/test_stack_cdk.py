@@ -87,7 +87,7 @@ def test_the_usual_bootstrap_is_told_without_a_qualifier_and_with_the_profile(
     )
     job = stacks.job(cdk="cdk")
     with pytest.raises(Missing) as missing:
-        stacks.preview(replace(job, place=replace(job.place, profile="two words")))
+        stacks.preview(replace(job, location=replace(job.location, profile="two words")))
     assert (
         missing.value.hint
         == f"run: npx cdk bootstrap aws://{ACCOUNT}/{REGION} --profile 'two words'"

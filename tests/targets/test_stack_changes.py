@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.targets.cloudformation import changes
-from toolkit.targets.cloudformation.changes import Effect
+from toolkit.targets.cloudformation.changes import ResourceChange
 
 
 def change(
@@ -34,7 +34,7 @@ def known(before: Any = None, after: Any = None) -> changes.Properties:
     return lambda name: (before, after)
 
 
-def effects(*found: dict[str, Any], before: Any = None, after: Any = None) -> list[Effect]:
+def effects(*found: dict[str, Any], before: Any = None, after: Any = None) -> list[ResourceChange]:
     return changes.effects(found, known(before, after))
 
 

@@ -100,13 +100,13 @@ def test_a_stack_that_is_not_there_is_created_with_our_tags_and_the_outputs_that
 ) -> None:
     stacks.write(ONE)
     job = stacks.job(outputs=("Url",))
-    assert kind.live(job, stacks.world) is None
+    assert kind.live(job, stacks.ports) is None
     report = stacks.apply(job)
     seen, _ = stacks.follow(job, report)
     assert (seen.state, seen.verdict) == ("done", "succeeded")
     assert seen.outputs.keys() == {"Url"}
     assert report.intents == PLAIN
-    live = kind.live(job, stacks.world)
+    live = kind.live(job, stacks.ports)
     assert live is not None
     assert seen.live is not None
     assert live.deployed.same(seen.live.deployed) is True
@@ -328,7 +328,7 @@ def test_an_update_that_fails_is_rolled_back_and_its_first_real_cause_is_told(
         for line in look.lines
         if line.startswith("Custom::Never Never UPDATE_FAILED: Custom")
     ]
-    live = kind.live(job, stacks.world)
+    live = kind.live(job, stacks.ports)
     assert live is not None
     assert live.run == "run1"
 
@@ -647,8 +647,8 @@ def test_a_doomed_update_is_cancelled(stacks: Stacks, tap: Any) -> None:
     until = time.monotonic() + 20
     while stacks.observe(job, report).phase == "waiting for CloudFormation to begin":
         assert time.monotonic() < until
-    kind.abandon(job, report.receipt, stacks.world, report)
+    kind.abandon(job, report.receipt, stacks.ports, report)
     assert report.intents[-1] == "cloudformation:CancelUpdateStack"
     assert stacks.follow(job, report)[0].verdict == "rolled-back"
-    kind.abandon(job, report.receipt, stacks.world, report)
+    kind.abandon(job, report.receipt, stacks.ports, report)
     assert report.intents.count("cloudformation:CancelUpdateStack") == 1

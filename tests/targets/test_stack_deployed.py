@@ -12,7 +12,7 @@ from tests.support.aws import Endpoint
 from tests.support.report import Report
 from tests.support.sandbox import Cloud
 from tests.support.stacks import Stacks, parameter, template
-from toolkit.model import Deployed, Seen
+from toolkit.model import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
 from toolkit.targets.cloudformation import deployed
@@ -44,13 +44,13 @@ def stacks(cloud: Cloud, tmp_path: Path) -> Stacks:
     return Stacks(tmp_path / "repo", cloud.aws())
 
 
-def made(seen: Seen) -> Deployed:
+def made(seen: Observation) -> DeployedState:
     assert seen.live is not None
     return seen.live.deployed
 
 
-def now(stacks: Stacks) -> Deployed:
-    live = kind.live(stacks.job(), stacks.world)
+def now(stacks: Stacks) -> DeployedState:
+    live = kind.live(stacks.job(), stacks.ports)
     assert live is not None
     return live.deployed
 
@@ -96,7 +96,7 @@ def test_parameters_are_a_part_of_it_and_masked_ones_are_kept_as_the_previous_va
 def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stacks: Stacks) -> None:
     first = made(stacks.deploy(ONE))
     by_hand(stacks, ONE)
-    live = kind.live(stacks.job(), stacks.world)
+    live = kind.live(stacks.job(), stacks.ports)
     assert live is not None
     assert (live.run, first.same(live.deployed)) == (None, True)
 
@@ -120,7 +120,7 @@ def test_tags_that_another_tool_took_away_are_told_and_put_back_with_force(stack
     report = Report(yes=frozenset())
     seen, _ = stacks.follow(job, stacks.apply(job, report))
     assert (seen.verdict, report.of("consent")) == ("succeeded", [])
-    after = kind.live(stacks.job(), stacks.world)
+    after = kind.live(stacks.job(), stacks.ports)
     assert after is not None
     assert (after.run, first.same(after.deployed)) == (job.run, True)
     assert stacks.preview(stacks.job()).warnings == ()
@@ -135,7 +135,7 @@ def test_a_stack_that_is_gone_is_made_again_and_never_called_unchanged(stacks: S
     stacks.aws.write("cloudformation", "delete_stack", StackName="Shop")
     while stacks.status():
         pass
-    assert kind.live(stacks.job(), stacks.world) is None
+    assert kind.live(stacks.job(), stacks.ports) is None
     assert not stacks.preview(stacks.job()).unchanged
     assert stacks.deploy(ONE).verdict == "succeeded"
 
@@ -152,7 +152,7 @@ def test_a_template_that_is_not_the_one_that_was_sent_is_not_taken_for_ours(
     while scripted.observe(job, report).state == "running":
         pass
     aws_endpoint.cloudformation.stacks["Shop"].template = WITH
-    assert made(scripted.observe(job, report)) == Deployed()
+    assert made(scripted.observe(job, report)) == DeployedState()
     aws_endpoint.cloudformation.stacks["Shop"].template = json.dumps(json.loads(ONE), indent=4)
     assert made(scripted.observe(job, report)).same(now(scripted)) is True
 
@@ -196,7 +196,7 @@ def test_templates_are_the_same_by_what_they_say(one: object, two: object, same:
 
 
 def test_a_masked_value_decides_nothing_and_any_other_does() -> None:
-    def of(**values: str) -> Deployed:
+    def of(**values: str) -> DeployedState:
         return deployed.of(
             {},
             {
@@ -210,9 +210,9 @@ def test_a_masked_value_decides_nothing_and_any_other_does() -> None:
     assert of(a="1", b="****").same(of(b="****", a="1")) is True
     assert of(a="1").same(of(a="2")) is False
     assert of(a="1").same(of(a="1", b="2")) is False
-    assert of(a="1").same(Deployed()) is None
+    assert of(a="1").same(DeployedState()) is None
 
 
 @pytest.mark.parametrize("body", [None, 5, [], False])
 def test_an_answer_without_a_template_says_nothing(body: Any) -> None:
-    assert deployed.of(body, {"Parameters": []}, {}) == Deployed()
+    assert deployed.of(body, {"Parameters": []}, {}) == DeployedState()

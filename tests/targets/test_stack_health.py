@@ -18,7 +18,7 @@ from tests.support.aws import Endpoint
 from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, queue, template
 from tests.targets.test_stack_scripted import STATES
-from toolkit.model import CONDITIONS, Deployed, Live, Sign
+from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
@@ -54,10 +54,10 @@ EVENTS = "aws cloudformation describe-stack-events --stack-name Shop"
 DEPLOY = "toolkit deploy-stack shop"
 
 
-def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Sign], Live | None]:
+def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Finding], LiveVersion | None]:
     """What is told of the stack, by what it is about, and what runs."""
-    found: list[Sign] = []
-    live = kind.health(stacks.job(**settings), stacks.world, found.append)
+    found: list[Finding] = []
+    live = kind.health(stacks.job(**settings), stacks.ports, found.append)
     assert len({one.what for one in found}) == len(found)
     for one in found:
         assert one.status in CONDITIONS
@@ -66,7 +66,7 @@ def told(stacks: Stacks, **settings: Any) -> tuple[dict[str, Sign], Live | None]
     return {one.what: one for one in found}, live
 
 
-def state(stacks: Stacks) -> Sign:
+def state(stacks: Stacks) -> Finding:
     return told(stacks)[0]["stack"]
 
 
@@ -170,7 +170,7 @@ def test_a_stack_without_our_tags_is_told_with_what_it_is_made_of(
     assert live.deployed.same(deployed.of({"Resources": {}}, {}, {})) is True
     aws_endpoint.fault("GetTemplate", times=None, kind="denied")
     signs, live = told(scripted)
-    assert (signs["stack"].status, live is not None and live.deployed) == ("ok", Deployed())
+    assert (signs["stack"].status, live is not None and live.deployed) == ("ok", DeployedState())
 
 
 def test_several_stacks_that_are_looked_at_together_are_one_call(
@@ -222,8 +222,8 @@ def test_an_operation_that_runs_is_told_since_when(
 ) -> None:
     aws_endpoint.clock.stop(datetime(2026, 3, 1, 12, 30, tzinfo=UTC))
     aws_endpoint.cloudformation.stack("Shop", status)
-    scripted.world = replace(
-        scripted.world,
+    scripted.ports = replace(
+        scripted.ports,
         clock=Moved(datetime(2026, 3, 1, 12, 30, 50, tzinfo=UTC) - datetime.now(UTC)),
     )
     found = state(scripted)
@@ -247,9 +247,9 @@ def test_an_operation_past_the_deadline_is_stuck(
     scripted: Stacks, aws_endpoint: Endpoint, status: str, command: str
 ) -> None:
     aws_endpoint.cloudformation.stack("Shop", status)
-    scripted.world = replace(scripted.world, clock=Moved(timedelta(seconds=50)))
+    scripted.ports = replace(scripted.ports, clock=Moved(timedelta(seconds=50)))
     assert state(scripted).status != "failing"
-    scripted.world = replace(scripted.world, clock=Moved(timedelta(seconds=62)))
+    scripted.ports = replace(scripted.ports, clock=Moved(timedelta(seconds=62)))
     found = state(scripted)
     assert (found.status, found.detail, found.next) == ("failing", f"{status}, stuck", command)
     assert found.cause.startswith("it is stuck: it is being ")
@@ -435,7 +435,7 @@ def tap(stacks: Stacks) -> Callable[..., str]:
 def test_no_stack_is_a_failure_that_a_deploy_mends(stacks: Stacks) -> None:
     signs, live = told(stacks)
     assert signs == {
-        "stack": Sign("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)
+        "stack": Finding("stack", "failing", "missing", cause="there is no stack Shop", next=DEPLOY)
     }
     assert live is None
 
@@ -446,7 +446,7 @@ def test_a_stack_that_was_deployed_is_ok_and_what_runs_is_returned(stacks: Stack
     assert [(one.what, one.status, one.detail) for one in signs.values()] == [
         ("stack", "ok", "CREATE_COMPLETE")
     ]
-    now = kind.live(stacks.job(), stacks.world)
+    now = kind.live(stacks.job(), stacks.ports)
     assert live is not None
     assert now is not None
     assert (live.run, live) == ("run1", replace(now, deployed=live.deployed))

@@ -17,9 +17,14 @@ from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.ports import cdk
 from toolkit.targets.cloudformation import document
-from toolkit.targets.cloudformation.packaging import PROPERTIES, Bucket, Packaged, packaged
+from toolkit.targets.cloudformation.packaging import (
+    PROPERTIES,
+    PackageBucket,
+    PackagedTemplate,
+    packaged,
+)
 
-WHERE = Bucket("b", "pre/", f"https://s3.{REGION}.amazonaws.com/b/")
+WHERE = PackageBucket("b", "pre/", f"https://s3.{REGION}.amazonaws.com/b/")
 SAM = """\
 Transform: AWS::Serverless-2016-10-31
 Resources:
@@ -42,7 +47,7 @@ class Repo:
         path.write_text(text)
         return path
 
-    def packaged(self, name: str = "template.yaml", text: str | None = None) -> Packaged:
+    def packaged(self, name: str = "template.yaml", text: str | None = None) -> PackagedTemplate:
         if text is not None:
             self.write(name, text)
         return packaged(str(self.root), name, (self.root / name).read_text(), lambda: WHERE)
@@ -126,10 +131,10 @@ def test_what_is_no_local_path_is_left_as_it_is_and_asks_for_no_bucket(
         text = json.dumps(resource(known.type, known.path, value))
         repo.write("t.json", text)
 
-        def nobody() -> Bucket:
+        def nobody() -> PackageBucket:
             raise AssertionError("no bucket is needed")
 
-        assert packaged(str(repo.root), "t.json", text, nobody) == Packaged(text, ())
+        assert packaged(str(repo.root), "t.json", text, nobody) == PackagedTemplate(text, ())
 
 
 def test_a_yaml_template_keeps_every_other_letter_of_it(repo: Repo) -> None:
@@ -142,7 +147,7 @@ def test_a_yaml_template_keeps_every_other_letter_of_it(repo: Repo) -> None:
 def test_a_short_function_is_no_path(repo: Repo, text: str) -> None:
     repo.write("src/api/app.py")
     whole = SAM.replace("src/api,", f"{text},")
-    assert repo.packaged(text=whole) == Packaged(whole, ())
+    assert repo.packaged(text=whole) == PackagedTemplate(whole, ())
 
 
 def test_crlf_and_letters_beyond_ascii_do_not_move_what_is_replaced(repo: Repo) -> None:
@@ -417,7 +422,7 @@ def test_a_function_that_sam_would_build_as_an_image_is_refused_by_name(repo: Re
     assert problem == "template.yaml: Pic is an image, which toolkit does not build for a stack"
     assert next_ == "deploy it with SAM's own CLI: sam build, then sam deploy --guided"
     built = image % ", ImageUri: 111111111111.dkr.ecr.eu-west-1.amazonaws.com/x@sha256:0"
-    assert repo.packaged(text=built) == Packaged(built, ())
+    assert repo.packaged(text=built) == PackagedTemplate(built, ())
 
 
 # --- hostile texts
@@ -450,7 +455,9 @@ ALIASES = "a: &a [x, x]\n" + "".join(
 def test_a_hostile_template_is_left_to_cloudformation_at_once(repo: Repo, text: str) -> None:
     began = time.monotonic()
     repo.root.mkdir()
-    assert packaged(str(repo.root), "template.yaml", text, lambda: WHERE) == Packaged(text, ())
+    assert packaged(str(repo.root), "template.yaml", text, lambda: WHERE) == PackagedTemplate(
+        text, ()
+    )
     assert time.monotonic() - began < 5
 
 

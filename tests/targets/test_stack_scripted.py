@@ -14,7 +14,7 @@ from tests.support.aws import Endpoint
 from tests.support.report import Crash, Report
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.errors import CloudError, NotAllowed, Refused, Throttled, Unreachable
-from toolkit.model import Sign
+from toolkit.model import Finding
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
 from toolkit.targets import stack as kind
@@ -429,10 +429,10 @@ def test_a_rollback_that_somebody_asked_for_is_told_as_that(
     assert (seen.verdict, seen.cause) == ("rolled-back", "User Initiated")
 
 
-def health(stacks: Stacks) -> Sign:
+def health(stacks: Stacks) -> Finding:
     """What `health` says of the stack."""
-    told: list[Sign] = []
-    kind.health(stacks.job(), stacks.world, told.append)
+    told: list[Finding] = []
+    kind.health(stacks.job(), stacks.ports, told.append)
     return next(sign for sign in told if sign.what == "stack")
 
 
@@ -828,15 +828,15 @@ def test_live_says_nothing_while_nobody_can_know(stacks: Stacks, aws_endpoint: E
         "Shop", "UPDATE_IN_PROGRESS", tags={"toolkit:version": "v2"}
     )
     job = stacks.job()
-    live = kind.live(job, stacks.world)
+    live = kind.live(job, stacks.ports)
     assert live is not None
     assert (live.version, live.detail["status"]) == (None, "UPDATE_IN_PROGRESS")
     made.status = "UPDATE_COMPLETE"
-    live = kind.live(job, stacks.world)
+    live = kind.live(job, stacks.ports)
     assert live is not None
     assert live.version == "v2"
     made.status = "ROLLBACK_COMPLETE"
-    assert kind.live(job, stacks.world) is None
+    assert kind.live(job, stacks.ports) is None
 
 
 def test_a_look_is_quick(stacks: Stacks, aws_endpoint: Endpoint) -> None:

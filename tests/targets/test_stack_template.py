@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
-from toolkit.model import Job, Place, Version
+from toolkit.model import Job, Location, Version
 from toolkit.targets import stack as kind
 from toolkit.targets.cloudformation import deploy, images, sources, states
 from toolkit.targets.cloudformation import template as templates
@@ -267,13 +267,13 @@ def test_an_older_image_is_told_by_short_names() -> None:
 # --- permissions
 
 
-def job(place: Place, stack: str = "Shop", **settings: Any) -> Job:
+def job(location: Location, stack: str = "Shop", **settings: Any) -> Job:
     return Job(
         "s",
         "s",
         "stack",
         "deploy-stack",
-        place,
+        location,
         kind.Settings(stack=stack, **settings),
         Version("v", None, "f"),
         "r",
@@ -282,7 +282,7 @@ def job(place: Place, stack: str = "Shop", **settings: Any) -> Job:
 
 
 def test_the_permissions_are_for_this_stack_in_this_place() -> None:
-    found = kind.permissions(job(Place("dev", REGION, ACCOUNT), cdk="cdk"))
+    found = kind.permissions(job(Location("dev", REGION, ACCOUNT), cdk="cdk"))
     actions = {action for one in found for action in one.actions}
     assert {
         "cloudformation:ExecuteChangeSet",
@@ -302,7 +302,7 @@ def test_the_permissions_are_for_this_stack_in_this_place() -> None:
 
 
 def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> None:
-    found = kind.permissions(job(Place(), template="t.yaml"))
+    found = kind.permissions(job(Location(), template="t.yaml"))
     assert not {action for one in found for action in one.actions} & {
         "iam:PassRole",
         "s3:PutObject",
@@ -314,7 +314,7 @@ def test_a_plain_template_needs_no_role_and_says_whose_permissions_count() -> No
 
 def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
     found = kind.permissions(
-        job(Place("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml")
+        job(Location("dev", REGION, ACCOUNT, store="s3://state/team"), template="t.yaml")
     )
     [store] = [one for one in found if "s3:PutObject" in one.actions]
     assert store.resources == (
@@ -328,7 +328,7 @@ def test_every_write_call_of_a_deploy_is_permitted() -> None:
     text = inspect.getsource(deploy) + inspect.getsource(sources)
     found = {
         action
-        for one in kind.permissions(job(Place(store="s3://a"), cdk="cdk"))
+        for one in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
         for action in one.actions
     }
     calls = {mend.call for mend in states.MENDS.values()} | set(
@@ -339,4 +339,4 @@ def test_every_write_call_of_a_deploy_is_permitted() -> None:
 
 
 def test_the_stack_of_a_stage_is_named_with_a_dash() -> None:
-    assert stack_name(job(Place(), "Prod/Shop", cdk="cdk")) == "Prod-Shop"
+    assert stack_name(job(Location(), "Prod/Shop", cdk="cdk")) == "Prod-Shop"

@@ -13,10 +13,10 @@ from shlex import quote
 
 from msgspec import Struct
 
-from toolkit.changes.detect import Look, changed_in_hiding
+from toolkit.changes.detect import WorkingTree, changed_in_hiding
 from toolkit.errors import GitError
 from toolkit.ports import files
-from toolkit.ports.git import GITLINK, Entry, Git
+from toolkit.ports.git import GITLINK, Git, IndexEntry
 
 LINK, PROGRAM = "120000", "100755"
 ASSUMED, SKIPPED = "assume-unchanged", "skip-worktree"
@@ -31,7 +31,7 @@ _LOCKED = b"\0GITCRYPT\0"
 _LARGEST_WITH_MARKERS = 1 << 22
 
 
-class Why(StrEnum):
+class GapReason(StrEnum):
     """Why a path is not on disk as the commit has it."""
 
     UNMERGED = "unmerged"
@@ -53,54 +53,54 @@ class Gap(Struct, frozen=True):
     """
 
     path: str
-    why: Why
+    why: GapReason
     detail: str = ""
     state: str = ""
     inside: str = ""
     top: str = ""
 
 
-def gaps(git: Git, seen: Look) -> tuple[Gap, ...]:
+def gaps(git: Git, seen: WorkingTree) -> tuple[Gap, ...]:
     """All of them, sorted by path. `seen` is what git itself says of the working tree."""
     found = {gap.path: gap for gap in _of(git, seen, "", "", 0)}
     for path in seen.paths:
         if path not in found and _has_markers(os.path.join(git.root, path)):
-            found[path] = Gap(path, Why.UNMERGED)
+            found[path] = Gap(path, GapReason.UNMERGED)
     return tuple(found[path] for path in sorted(found))
 
 
-def _of(git: Git, seen: Look | None, inside: str, top: str, depth: int) -> Iterator[Gap]:
+def _of(git: Git, seen: WorkingTree | None, inside: str, top: str, depth: int) -> Iterator[Gap]:
     """The gaps of one repository: the outer one, or a submodule that is checked out."""
     links, modes = git.is_set("core.symlinks", True), git.is_set("core.filemode", True)
-    regular: list[Entry] = []
-    hidden: list[Entry] = []
+    regular: list[IndexEntry] = []
+    hidden: list[IndexEntry] = []
     for entry in git.entries():
         path, on_disk = os.path.join(inside, entry.path), os.path.join(git.root, entry.path)
         if entry.flag in "Mm":
-            yield Gap(path, Why.UNMERGED, inside=inside, top=top)
+            yield Gap(path, GapReason.UNMERGED, inside=inside, top=top)
         elif entry.mode == GITLINK:
             yield from _submodule(git, entry, path, inside, top, depth)
         elif entry.flag in "Ss" and not os.path.lexists(on_disk):
-            yield Gap(path, Why.SPARSE, inside=inside, top=top)
+            yield Gap(path, GapReason.SPARSE, inside=inside, top=top)
         else:
             if entry.flag == "S" or entry.flag.islower():
                 hidden.append(entry)
             if entry.mode == LINK and not links and not os.path.islink(on_disk):
-                yield Gap(path, Why.SYMLINK, inside=inside, top=top)
+                yield Gap(path, GapReason.SYMLINK, inside=inside, top=top)
             elif entry.mode == PROGRAM and not modes and not os.access(on_disk, os.X_OK):
-                yield Gap(path, Why.MODE, inside=inside, top=top)
+                yield Gap(path, GapReason.MODE, inside=inside, top=top)
             if entry.mode != LINK:
                 regular.append(entry)
     how = {entry.path: ASSUMED if entry.flag == "h" else SKIPPED for entry in hidden}
     for state in changed_in_hiding(git, hidden) if seen is None else seen.hidden:
         there = files.digest(os.path.join(git.root, state.path))
         path = os.path.join(inside, state.path)
-        yield Gap(path, Why.HIDDEN, how.get(state.path, SKIPPED), there, inside, top)
+        yield Gap(path, GapReason.HIDDEN, how.get(state.path, SKIPPED), there, inside, top)
     yield from _unfiltered(git, regular, inside, top)
 
 
 def _submodule(
-    git: Git, entry: Entry, path: str, inside: str, top: str, depth: int
+    git: Git, entry: IndexEntry, path: str, inside: str, top: str, depth: int
 ) -> Iterator[Gap]:
     """What is missing of a submodule, and in it. One at another commit is a change that git tells
     of.
@@ -110,7 +110,9 @@ def _submodule(
         return  # git calls that a change
     found = _opened(folder) if depth < DEEPEST else None
     if found is None or found.head is None:
-        yield Gap(path, Why.SUBMODULE, state=str(sorted(_names(folder))), inside=inside, top=top)
+        yield Gap(
+            path, GapReason.SUBMODULE, state=str(sorted(_names(folder))), inside=inside, top=top
+        )
         return
     yield from _of(found, None, path, top or path, depth + 1)
 
@@ -135,7 +137,7 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _unfiltered(git: Git, entries: Sequence[Entry], inside: str, top: str) -> Iterator[Gap]:
+def _unfiltered(git: Git, entries: Sequence[IndexEntry], inside: str, top: str) -> Iterator[Gap]:
     """The files on disk that are still as git stores them, though .gitattributes names a filter
     that makes something else of them.
     """
@@ -150,19 +152,19 @@ def _unfiltered(git: Git, entries: Sequence[Entry], inside: str, top: str) -> It
             yield Gap(os.path.join(inside, path), why, name, ids[path], inside, top)
 
 
-def _unapplied(path: str, object_id: str, name: str, commands: dict[str, str]) -> Why | None:
+def _unapplied(path: str, object_id: str, name: str, commands: dict[str, str]) -> GapReason | None:
     """Why a file is not what its filter makes of it; None where nothing says that it is not."""
     start = files.beginning(path, 64)
     if start.startswith(_POINTERS):
-        return Why.POINTER
+        return GapReason.POINTER
     if start.startswith(_LOCKED):
-        return Why.FILTER
+        return GapReason.FILTER
     if name == "lfs" or not start:
         return None  # its content, or nothing: an empty file is one to every filter
     smudges = commands.get("process") or commands.get("smudge")
     if commands and (smudges is None or smudges.split() == ["cat"]):
         return None  # it only works on what is committed
-    return Why.FILTER if files.blob_id(path, len(object_id)) == object_id else None
+    return GapReason.FILTER if files.blob_id(path, len(object_id)) == object_id else None
 
 
 def _has_markers(path: str) -> bool:
@@ -190,19 +192,19 @@ def told(found: Sequence[Gap]) -> tuple[str, str]:
 
 def _words(gap: Gap) -> str:
     path = repr(gap.path)
-    if gap.why == Why.UNMERGED:
+    if gap.why == GapReason.UNMERGED:
         return f"{path} has an unresolved merge conflict"
-    if gap.why == Why.SUBMODULE:
+    if gap.why == GapReason.SUBMODULE:
         return f"submodule {path} is not checked out"
-    if gap.why == Why.SPARSE:
+    if gap.why == GapReason.SPARSE:
         return f"{path} is left out by a sparse checkout"
-    if gap.why == Why.POINTER:
+    if gap.why == GapReason.POINTER:
         return f"{path} is a Git LFS pointer, not the file itself"
-    if gap.why == Why.FILTER:
+    if gap.why == GapReason.FILTER:
         return f"filter {gap.detail!r} was not applied to {path}"
-    if gap.why == Why.HIDDEN:
+    if gap.why == GapReason.HIDDEN:
         return f"{path} was changed, and {gap.detail} hides that from git"
-    if gap.why == Why.SYMLINK:
+    if gap.why == GapReason.SYMLINK:
         return f"{path} is a text file instead of a symbolic link (core.symlinks is false)"
     return f"{path} is not executable (core.fileMode is false)"
 
@@ -211,20 +213,20 @@ def _fix(gap: Gap, alike: Sequence[Gap]) -> str:
     """A command that can be pasted. It is run from the repository's root."""
     git = f"git -C {quote(gap.inside)}" if gap.inside else "git"
     path = quote(os.path.relpath(gap.path, gap.inside) if gap.inside else gap.path)
-    if gap.why == Why.UNMERGED:
+    if gap.why == GapReason.UNMERGED:
         return "resolve it and commit, or abandon the merge: git merge --abort"
-    if gap.why == Why.SUBMODULE:
+    if gap.why == GapReason.SUBMODULE:
         return "git submodule update --init --recursive"
-    if gap.why == Why.SPARSE:
+    if gap.why == GapReason.SPARSE:
         return f"{git} sparse-checkout disable"
-    if gap.why == Why.POINTER:
+    if gap.why == GapReason.POINTER:
         return f"{git} lfs pull"
-    if gap.why == Why.FILTER:
+    if gap.why == GapReason.FILTER:
         again = f"rm {quote(gap.path)} && {git} checkout -- {path}"
         return f"set up filter {gap.detail!r} in git's configuration, then: {again}"
-    if gap.why == Why.HIDDEN:
+    if gap.why == GapReason.HIDDEN:
         return f"{git} update-index --no-{gap.detail} -- {path}"
-    if gap.why == Why.SYMLINK:
+    if gap.why == GapReason.SYMLINK:
         return (
             f"{git} config core.symlinks true && rm {quote(gap.path)} && {git} checkout -- {path}"
         )

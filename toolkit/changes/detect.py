@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from toolkit.errors import UsageError
 from toolkit.model import Change
 from toolkit.ports import files
-from toolkit.ports.git import GITLINK, Entry, FileState, Git, TreeChange
+from toolkit.ports.git import GITLINK, FileState, Git, IndexEntry, TreeChange
 
 _STATUS = {
     "A": "added",
@@ -25,7 +25,7 @@ _STATUS = {
 }
 
 
-class Look(Struct, frozen=True):
+class WorkingTree(Struct, frozen=True):
     """One look at the working tree: what git says of its files, submodules with uncommitted files,
     and what is changed though the index hides it from git (assume-unchanged, skip-worktree).
     """
@@ -47,23 +47,23 @@ class Look(Struct, frozen=True):
         return tuple(sorted(state.path for state in self.states if state.tree == "u"))
 
 
-def look(git: Git, without: str | None = None) -> Look:
+def look(git: Git, without: str | None = None) -> WorkingTree:
     """Look at the working tree. `without` is a file in it that does not count."""
     seen = _look(git)
     return replace(seen, states=tuple(state for state in seen.states if state.path != without))
 
 
-def _look(git: Git) -> Look:
+def _look(git: Git) -> WorkingTree:
     submodules, hidden = git.index()
     dirty = tuple(path for path in submodules if git.is_dirty_inside(path, _hides_a_change))
-    return Look(tuple(git.status()), dirty, changed_in_hiding(git, hidden))
+    return WorkingTree(tuple(git.status()), dirty, changed_in_hiding(git, hidden))
 
 
-def _hides_a_change(git: Git, hidden: Sequence[Entry]) -> bool:
+def _hides_a_change(git: Git, hidden: Sequence[IndexEntry]) -> bool:
     return bool(changed_in_hiding(git, hidden))
 
 
-def changed_in_hiding(git: Git, hidden: Sequence[Entry]) -> tuple[FileState, ...]:
+def changed_in_hiding(git: Git, hidden: Sequence[IndexEntry]) -> tuple[FileState, ...]:
     """Which of the entries that the index hides are not on disk as they are in it: git was told not
     to look, so we do.
     """
@@ -84,7 +84,7 @@ def changed_in_hiding(git: Git, hidden: Sequence[Entry]) -> tuple[FileState, ...
     )
 
 
-def _letter(path: str, entry: Entry, modes_count: bool) -> str:
+def _letter(path: str, entry: IndexEntry, modes_count: bool) -> str:
     """How a path on disk differs from its entry: D, T, M, empty if it does not, `?` if git has to
     be asked.
     """
@@ -127,7 +127,7 @@ def between(diffs: Iterable[Iterable[TreeChange]]) -> list[Change]:
 
 
 def in_work_tree(
-    committed: Iterable[Change], git: Git, bases: Sequence[str], seen: Look | None = None
+    committed: Iterable[Change], git: Git, bases: Sequence[str], seen: WorkingTree | None = None
 ) -> list[Change]:
     """The changes between the base and the working tree, which is what would be deployed.
 
@@ -164,7 +164,7 @@ def _is_doubtful(state: FileState, found: Mapping[str, Change]) -> bool:
     )
 
 
-def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
+def uncommitted(git: Git, seen: WorkingTree | None = None) -> list[Change]:
     """What differs between HEAD and the working tree."""
     seen = seen or look(git)
     found: dict[str, Change] = {}
@@ -173,7 +173,7 @@ def uncommitted(git: Git, seen: Look | None = None) -> list[Change]:
     return _sorted(_with_submodules(found, seen))
 
 
-def _with_submodules(found: dict[str, Change], seen: Look) -> Iterable[Change]:
+def _with_submodules(found: dict[str, Change], seen: WorkingTree) -> Iterable[Change]:
     """A submodule is one path; edits inside it that nobody has committed yet change what is built
     from it all the same.
 

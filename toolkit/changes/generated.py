@@ -9,29 +9,29 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from toolkit.changes.detect import Look
+from toolkit.changes.detect import WorkingTree
 from toolkit.changes.inputs import Linked, WorkTree, code, follow
 from toolkit.errors import GitError
 from toolkit.model import ImageSource, Inputs
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.ports.images.taken import Taken
+from toolkit.ports.images.taken import BuildInputs
 
 
-class Known:
+class IgnoredFiles:
     """What git knows of a working tree, each repository asked when something of it is looked at."""
 
-    def __init__(self, git: Git, seen: Look) -> None:
+    def __init__(self, git: Git, seen: WorkingTree) -> None:
         self.root = git.root
         self._tracked = set(git.files())
         self._untracked = {state.path for state in seen.states if state.index == "?"}
-        self._inside: dict[str, Known | None] = {}
+        self._inside: dict[str, IgnoredFiles | None] = {}
 
     def knows(self, path: str) -> bool:
         """Whether a path is tracked, or is one of those that make the working tree dirty."""
         return path in self._tracked or path in self._untracked
 
-    def repository(self, folder: str) -> "Known | None":
+    def repository(self, folder: str) -> "IgnoredFiles | None":
         """What git knows of a repository in a folder: a submodule, or one that stands there; None
         if it has none of its own.
         """
@@ -40,18 +40,18 @@ class Known:
         return self._inside[folder]
 
 
-def _known(folder: str) -> Known | None:
+def _known(folder: str) -> IgnoredFiles | None:
     if not os.path.lexists(os.path.join(folder, ".git")):
         return None
     try:
         git = Git.open(folder)
         same = os.path.realpath(git.root) == os.path.realpath(folder)
-        return Known(git, Look(tuple(git.status()), ())) if same else None
+        return IgnoredFiles(git, WorkingTree(tuple(git.status()), ())) if same else None
     except GitError:
         return None
 
 
-def paths(own: Inputs, linked: Linked, known: Known) -> tuple[str, ...]:
+def paths(own: Inputs, linked: Linked, known: IgnoredFiles) -> tuple[str, ...]:
     """The files that git does not know and a target's build takes, from the repository's root,
     sorted.
     """
@@ -77,11 +77,11 @@ def digest(root: str, found: Sequence[str]) -> str:
     return made.hexdigest()
 
 
-def _of_image(image: ImageSource, known: Known, tree: WorkTree) -> Iterator[str]:
+def _of_image(image: ImageSource, known: IgnoredFiles, tree: WorkTree) -> Iterator[str]:
     context, dockerfile = follow(image.context, tree)[1], follow(image.dockerfile, tree)[1]
     if context is None or dockerfile is None:
         return  # the build refuses what leads out of the repository
-    taken = Taken(known.root, context, dockerfile, image.stage, image.args)
+    taken = BuildInputs(known.root, context, dockerfile, image.stage, image.args)
     start = f"{context}/" if context else ""
 
     def counts(path: str) -> bool:
@@ -100,7 +100,7 @@ def _any(path: str) -> bool:
 
 
 def _unknown(
-    start: str, known: Known, counts: Callable[[str], bool], enters: Callable[[str], bool]
+    start: str, known: IgnoredFiles, counts: Callable[[str], bool], enters: Callable[[str], bool]
 ) -> Iterator[str]:
     """The files and links below a path (or that path itself) that git does not know, and that
     count. No link is followed.
@@ -126,7 +126,7 @@ def _unknown(
                 yield path
 
 
-def _is_known(path: str, known: Known) -> bool:
+def _is_known(path: str, known: IgnoredFiles) -> bool:
     """Whether git knows a path: the repository around it, or that of the folder that it is in."""
     if known.knows(path):
         return True

@@ -31,7 +31,7 @@ Linked = Callable[[str, str], Sequence[str]]
 """What a file refers to: its path and text -> paths (a kind's `linked`)."""
 
 
-class Tree(Protocol):
+class FileTree(Protocol):
     """The files of a commit, or of the working tree."""
 
     def prepare(self, paths: Sequence[str]) -> None:
@@ -141,7 +141,7 @@ def _text(data: bytes | None) -> str:
         return ""
 
 
-class Used(Struct, frozen=True):
+class InputTargets(Struct, frozen=True):
     """Which targets are built from which files: by path, and by folder where all in it counts."""
 
     paths: Mapping[str, frozenset[str]] = {}
@@ -159,7 +159,9 @@ class Used(Struct, frozen=True):
         return found
 
 
-def used(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree | None) -> Used:
+def used(
+    inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: FileTree | None
+) -> InputTargets:
     """Which targets are due when which files change. Without a tree no link is followed, and no
     file is read.
     """
@@ -167,13 +169,13 @@ def used(inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree 
     folders: dict[str, set[str]] = {}
     for name, path, is_folder in _reached(inputs, linked, tree):
         (folders if is_folder else paths).setdefault(path, set()).add(name)
-    return Used(
+    return InputTargets(
         {path: frozenset(names) for path, names in paths.items()},
         {path: frozenset(names) for path, names in folders.items()},
     )
 
 
-def code(own: Inputs, linked: Linked, tree: Tree) -> tuple[str, ...]:
+def code(own: Inputs, linked: Linked, tree: FileTree) -> tuple[str, ...]:
     """The folders that a target's build takes whole: its own, and those that its template names.
     Links are followed.
     """
@@ -183,7 +185,7 @@ def code(own: Inputs, linked: Linked, tree: Tree) -> tuple[str, ...]:
 
 
 def _reached(
-    inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: Tree | None
+    inputs: Mapping[str, Inputs], linked: Mapping[str, Linked], tree: FileTree | None
 ) -> Iterator[tuple[str, str, bool]]:
     """Target and path, all that count, and whether a path is a folder with all that is in it.
 
@@ -217,7 +219,7 @@ def _reached(
                 waiting += [(name, other) for other in linked[name](path, text)]
 
 
-def follow(path: str, tree: Tree | None) -> tuple[list[str], str | None]:
+def follow(path: str, tree: FileTree | None) -> tuple[list[str], str | None]:
     """Every step on the way to a path, links and folders alike, and where it leads; None outside of
     the repository.
     """

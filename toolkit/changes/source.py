@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from toolkit.changes.detect import look
 from toolkit.errors import GitError
-from toolkit.model import Answer, Rules
+from toolkit.model import DiffResult, Rules
 from toolkit.ports import files
 from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
 
 
-def of(answer: Answer, root: str | None, without: str | None = None) -> dict[str, str | None]:
+def of(answer: DiffResult, root: str | None, without: str | None = None) -> dict[str, str | None]:
     """The commit, the rules, and the uncommitted content behind an answer.
 
     `root` is the working tree, None if there is none; `without` is a path in it that does not

@@ -10,14 +10,14 @@ from contextlib import suppress
 
 from toolkit.cli import output
 from toolkit.errors import CloudError
-from toolkit.model import Place, Rules
+from toolkit.model import Location, Rules
 from toolkit.ports.aws import endpoint
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 
 
 def begin(
-    world: World | None,
+    ports: Ports | None,
     git: Git | None,
     folder: str,
     rules: str | None,
@@ -40,12 +40,12 @@ def begin(
     from toolkit.flow.trusted import load_trusted
 
     known = load_trusted(folder, rules, git, allowed)
-    begin_with(known, world, environment, profile, region, everywhere, silent, shared)
+    begin_with(known, ports, environment, profile, region, everywhere, silent, shared)
 
 
 def begin_with(
     rules: Rules,
-    world: World | None,
+    ports: Ports | None,
     environment: str | None = None,
     profile: str | None = None,
     region: str | None = None,
@@ -56,37 +56,41 @@ def begin_with(
     """The same with rules that are read already. Raises UsageError, CloudError."""
     if not endpoint.is_special():
         return
-    places = _places(rules, environment, profile, region, everywhere)
+    locations = _locations(rules, environment, profile, region, everywhere)
     elsewhere = sorted(
-        {found for place in places if (found := endpoint.everywhere(place.profile)) is not None}
+        {
+            found
+            for location in locations
+            if (found := endpoint.everywhere(location.profile)) is not None
+        }
     )
     output.elsewhere("; ".join(elsewhere) or None, silent)
-    if world is not None and endpoint.may_ask():
-        for place in places:
-            if place.store or not shared:
-                world.aws(place).sign_in()
+    if ports is not None and endpoint.may_ask():
+        for location in locations:
+            if location.store or not shared:
+                ports.aws(location).sign_in()
 
 
-def begin_with_runs(rules: Rules, world: World, silent: bool = False) -> None:
+def begin_with_runs(rules: Rules, ports: Ports, silent: bool = False) -> None:
     """The same for what looks at runs, which are of all environments. Credentials that do not work
     are told by whoever asks a bucket: this machine's own runs need none. Raises UsageError.
     """
     with suppress(CloudError):
-        begin_with(rules, world, everywhere=True, silent=silent, shared=True)
+        begin_with(rules, ports, everywhere=True, silent=silent, shared=True)
 
 
-def _places(
+def _locations(
     rules: Rules, environment: str | None, profile: str | None, region: str | None, everywhere: bool
-) -> tuple[Place, ...]:
+) -> tuple[Location, ...]:
     from toolkit.flow.rulebook import environment as chosen
-    from toolkit.run.jobs import places
+    from toolkit.run.jobs import locations
 
     every: list[str | None] = [*rules.environments] or [None]
     names = every if everywhere else [chosen(environment, rules)]
     found = [
-        place
+        location
         for name in names
-        for place in places(rules.environments.get(name) if name else None, profile, region)
+        for location in locations(rules.environments.get(name) if name else None, profile, region)
     ]
     return tuple(dict.fromkeys(found))
 

@@ -10,21 +10,21 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit.cli import account, options, output, progress, signals, world
+from toolkit.cli import account, options, output, ports, progress, signals
 from toolkit.cli.main import COMMAND_LINE
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Declined, Refused, Stopped, UsageError
 from toolkit.flow import deploy as flow
 from toolkit.flow import runs, verified
-from toolkit.flow.advice import advised, same_place
+from toolkit.flow.advice import advised, same_location
 from toolkit.flow.recorded import reader
 from toolkit.flow.rulebook import environment
 from toolkit.flow.trusted import agree, told
 from toolkit.impact.reading import seconds
-from toolkit.model import Job, Ran, Rules
+from toolkit.model import Job, Rules, RunResult
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.run.stop import Stop
 from toolkit.show import run as show
 from toolkit.show.answer import behind
@@ -35,7 +35,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PARALLEL = 8
 
 
-class Common(Struct, frozen=True):
+class DeployOptions(Struct, frozen=True):
     """The options of every command that changes something."""
 
     folder: str
@@ -196,33 +196,33 @@ def wishes(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, False)}
 
 
-class Planned(Struct, frozen=True):
+class PlanFile(Struct, frozen=True):
     """What a plan file says: the targets to deploy, and what it was drawn from."""
 
     targets: tuple[str, ...]
     source: dict[str, Any]
 
 
-def read_plan(path: str) -> Planned:
+def read_plan(path: str) -> PlanFile:
     """The plan of `toolkit diff --out`. Raises UsageError for what is none, FileProblem."""
     import json
 
     try:
         found = json.loads(files.read(path, 1 << 26))
         names = tuple(str(step["target"]) for step in found["plan"]["steps"])
-        return Planned(names, dict(found["source"]))
+        return PlanFile(names, dict(found["source"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path} is no plan", "write one with: toolkit diff --out FILE") from None
 
 
-def common(ctx: click.Context, given: dict[str, Any]) -> Common:
+def common(ctx: click.Context, given: dict[str, Any]) -> DeployOptions:
     """The common options out of a command's parameters, which lose them."""
     folder = options.enter(ctx, given.pop("folder"))
     waits = given.pop("lock_timeout")
     timeout = 0 if waits == "0" else seconds(waits)
     if timeout is None:
         raise UsageError(f"--lock-timeout {waits!r} is no time", "write it as 90s, 15m or 1h30m")
-    return Common(
+    return DeployOptions(
         folder=folder,
         rules=options.inherited(ctx, "rules", given.pop("rules")),
         env=options.inherited(ctx, "env", given.pop("env")),
@@ -248,9 +248,9 @@ def common(ctx: click.Context, given: dict[str, Any]) -> Common:
     )
 
 
-def order(asked: Common, **wanted: Any) -> flow.Order:
+def order(asked: DeployOptions, **wanted: Any) -> flow.DeployRequest:
     """What is to be done, where the common options say."""
-    return flow.Order(
+    return flow.DeployRequest(
         folder=asked.folder,
         rules=asked.rules,
         environment=asked.env,
@@ -262,7 +262,7 @@ def order(asked: Common, **wanted: Any) -> flow.Order:
     )
 
 
-def begin(asked: Common, git: Git | None, there: World) -> None:
+def begin(asked: DeployOptions, git: Git | None, there: Ports) -> None:
     """Say where AWS is, if that is elsewhere, and ask what credentials need. Raises CloudError."""
     silent = asked.quiet or asked.as_json
     account.begin(
@@ -278,7 +278,7 @@ def begin(asked: Common, git: Git | None, there: World) -> None:
     )
 
 
-def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
+def go(command: str, asked: DeployOptions, order: flow.DeployRequest, git: Git | None) -> int:
     """Prepare, ask, carry out and tell. The exit code."""
     rules = flow.check(order, git)
     if not (asked.dry_run or asked.yes or _asking(asked)):
@@ -289,7 +289,9 @@ def go(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
     return go_agreed(command, asked, replace(order, allowed=allowed), git)
 
 
-def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bool = True) -> bool:
+def may_decide(
+    rules: Rules, environment: str | None, asked: DeployOptions, changes: bool = True
+) -> bool:
     """Tell what of the judges is not as at the trusted base. Whether this rules.toml may decide all
     the same; `changes`: something is to be changed, and where only this rules.toml says where,
     somebody has to agree to that. Raises Refused.
@@ -307,9 +309,11 @@ def may_decide(rules: Rules, environment: str | None, asked: Common, changes: bo
     return True
 
 
-def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -> int:
+def go_agreed(
+    command: str, asked: DeployOptions, order: flow.DeployRequest, git: Git | None
+) -> int:
     """The same once it is clear whose rules.toml decides."""
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     begin(asked, git, there)
     run = runs.new_id(there)
     with progress.checking(asked.quiet or asked.as_json):
@@ -350,7 +354,7 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
         run, command, asked, prepared.rules, flow.still_of(order, prepared, git, there)
     )
 
-    def start(told: Told) -> Ran:
+    def start(told: TerminalControl) -> RunResult:
         verify = verified.Verifier(prepared.rules, proofs, there, told.stop, prepared.standby)
         facts = {"alarms": verified.baselines(proofs)}
         undoes = order.action == "rollback"
@@ -361,7 +365,7 @@ def go_agreed(command: str, asked: Common, order: flow.Order, git: Git | None) -
     return carried_out(command, asked, (*prepared.jobs, *prepared.standby), start)
 
 
-def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
+def agreed(asked: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Consent to what is about to be done with these jobs. Raises Refused."""
     if not (asked.yes or _asking(asked)):
         raise Refused("nobody is here to say yes", "add --yes")
@@ -369,8 +373,8 @@ def agreed(asked: Common, jobs: tuple[Job, ...]) -> None:
 
 
 def request(
-    run: str, command: str, asked: Common, rules: Rules, still: Callable[[Job], None]
-) -> runs.Request:
+    run: str, command: str, asked: DeployOptions, rules: Rules, still: Callable[[Job], None]
+) -> runs.RunRequest:
     """How the run is to be carried out. Its command line is kept in the journal: nothing secret is
     ever given there.
     """
@@ -378,10 +382,10 @@ def request(
 
     def advise(job: Job, next: str) -> str:
         return advised(
-            next, same_place(rules, asked.rules, job.place.environment, job.place.region)
+            next, same_location(rules, asked.rules, job.location.environment, job.location.region)
         )
 
-    return runs.Request(
+    return runs.RunRequest(
         run,
         ["toolkit", *words],
         asked.parallel,
@@ -394,15 +398,18 @@ def request(
     )
 
 
-class Told(Struct, frozen=True):
+class TerminalControl(Struct, frozen=True):
     """Whom a run speaks to, and how it is asked to stop."""
 
-    listener: "progress.Lines | progress.Screen"
+    listener: "progress.PlainProgress | progress.ScreenProgress"
     stop: Stop
 
 
 def carried_out(
-    command: str, asked: Common, jobs: tuple[Job, ...], run: Callable[[Told], Ran]
+    command: str,
+    asked: DeployOptions,
+    jobs: tuple[Job, ...],
+    run: Callable[[TerminalControl], RunResult],
 ) -> int:
     """The run itself, with progress and signals. The exit code."""
     stop = Stop()
@@ -426,16 +433,16 @@ def carried_out(
     with signals.handled(
         stop, told, leave
     ):  # to the last word: a signal during it must not be taken for one before the run
-        ran: Ran | None = None
+        ran: RunResult | None = None
         try:
             with suppress(Stopped):  # while it waited for a lock
-                ran = run(Told(listener, stop))
+                ran = run(TerminalControl(listener, stop))
         finally:
             listener.close()
         if ran is None:
             return _never_begun(command, asked, 128 + (stop.signal or 2))
         with suppress(
-            output.Enough
+            output.ReaderGone
         ):  # whoever reads our output has enough of it; the run has ended as it has all the same
             if asked.as_json:
                 output.document(show.document(command, ran, jobs))
@@ -444,7 +451,7 @@ def carried_out(
     return int(ran.exit)
 
 
-def _never_begun(command: str, asked: Common, code: int) -> int:
+def _never_begun(command: str, asked: DeployOptions, code: int) -> int:
     """It was stopped while it waited for a lock."""
     output.note("stopped; nothing was begun")
     if asked.as_json:
@@ -461,7 +468,7 @@ def _never_begun(command: str, asked: Common, code: int) -> int:
     return code
 
 
-def nothing(command: str, asked: Common, excluded: Sequence[str] = ()) -> int:
+def nothing(command: str, asked: DeployOptions, excluded: Sequence[str] = ()) -> int:
     """There is nothing that this run could do. `excluded` would be deployed, but for
     `--without`.
     """
@@ -484,7 +491,7 @@ def nothing(command: str, asked: Common, excluded: Sequence[str] = ()) -> int:
     return 0
 
 
-def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
+def _dry(command: str, asked: DeployOptions, prepared: flow.PreparedRun) -> int:
     if asked.as_json:
         calls = show.calls(prepared.jobs, prepared.previews)
         return output.document(
@@ -494,16 +501,16 @@ def _dry(command: str, asked: Common, prepared: flow.Prepared) -> int:
     return 0
 
 
-def _asking(asked: Common) -> bool:
+def _asking(asked: DeployOptions) -> bool:
     """Whether somebody is there to be asked."""
     return output.interactive() and not asked.as_json
 
 
-def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
+def _consent(asked: DeployOptions, jobs: tuple[Job, ...]) -> None:
     """Ask for what was not said in advance. Raises Refused."""
-    place = jobs[0].place
-    if place.protected:
-        confirm_name(str(place.environment), asked.confirm, _asking(asked))
+    location = jobs[0].location
+    if location.protected:
+        confirm_name(str(location.environment), asked.confirm, _asking(asked))
     elif not asked.yes:
         from toolkit.cli.prompt import confirm
 
@@ -511,7 +518,7 @@ def _consent(asked: Common, jobs: tuple[Job, ...]) -> None:
             raise Declined()
 
 
-def _tell_backwards(asked: Common, prepared: flow.Prepared) -> None:
+def _tell_backwards(asked: DeployOptions, prepared: flow.PreparedRun) -> None:
     """Tell what takes live commits out, once. That has a consent of its own: --yes alone is none.
     Raises Refused where nobody can be asked for it; a dry run says so.
     """
@@ -533,7 +540,7 @@ def _tell_backwards(asked: Common, prepared: flow.Prepared) -> None:
         )
 
 
-def _consent_backwards(asked: Common, prepared: flow.Prepared) -> None:
+def _consent_backwards(asked: DeployOptions, prepared: flow.PreparedRun) -> None:
     """Ask for the consent to take live commits out, which was told before. Raises Declined."""
     if not prepared.backwards or prepared.backwards_allowed or asked.allow_backwards:
         return

@@ -9,7 +9,7 @@ from toolkit import flow
 from toolkit.changes import detect
 from toolkit.cli import options, output
 from toolkit.errors import UsageError
-from toolkit.model import Answer, Change, Rules
+from toolkit.model import Change, DiffResult, Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git
 from toolkit.show import answer as show
@@ -86,11 +86,11 @@ def diff(
     if nul and paths_from is None:
         raise UsageError("-z only goes with --paths-from", "add --paths-from FILE, or leave -z out")
     git = (
-        options.place(folder)
+        options.location(folder)
         if paths_from is not None
         else Git.open(folder, bare=base is not None and ".." in base)
     )
-    request = flow.Request(
+    request = flow.DiffRequest(
         folder=folder,
         base=base,
         rules=options.inherited(ctx, "rules", rules),
@@ -128,7 +128,7 @@ def diff(
 
 
 def _reader(
-    request: flow.Request, git: Git | None, silent: bool
+    request: flow.DiffRequest, git: Git | None, silent: bool
 ) -> Callable[[str, Rules, str | None], flow.Points]:
     """What is recorded as deployed, or live, read once it is asked for."""
 
@@ -142,7 +142,7 @@ def _recorded(
     how: str,
     rules: Rules,
     environment: str | None,
-    request: flow.Request,
+    request: flow.DiffRequest,
     git: Git | None,
     silent: bool,
 ) -> flow.Points:
@@ -150,10 +150,10 @@ def _recorded(
     shared = any(one.store for one in rules.environments.values())
     if how == "last" and not shared and not os.path.isdir(files.state_folder()):
         return {}
-    from toolkit.cli import account, world
+    from toolkit.cli import account, ports
     from toolkit.flow.recorded import reader
 
-    there = world.around(Git.open(os.getcwd()), os.getcwd())
+    there = ports.around(Git.open(os.getcwd()), os.getcwd())
     account.begin(
         there if how == "live" or shared else None,
         git,
@@ -166,7 +166,7 @@ def _recorded(
     return reader(there, lambda words: output.note(f"note: {words}"))(how, rules, environment)
 
 
-def _offered(found: Answer) -> int:
+def _offered(found: DiffResult) -> int:
     """What is recommended is offered, and what was chosen is run: choosing it is the consent, but
     for a protected environment.
     """
@@ -186,7 +186,7 @@ def _offered(found: Answer) -> int:
     return 0
 
 
-def _warn(found: Answer) -> None:
+def _warn(found: DiffResult) -> None:
     """What has to be known even of an answer that is only a command."""
     for remark in found.told_first:
         output.note(f"note: {line(remark)}")
@@ -201,7 +201,7 @@ def _given(paths_from: str, nul: bool) -> tuple[Change, ...]:
     return tuple(detect.listed(data, b"\0" if nul else b"\n"))
 
 
-def _write_plan(path: str, found: Answer, git: Git | None) -> None:
+def _write_plan(path: str, found: DiffResult, git: Git | None) -> None:
     """The answer, and what it was drawn from, so that a stale plan can be told."""
     from toolkit.changes import source
     from toolkit.show.document import dumps
@@ -212,7 +212,7 @@ def _write_plan(path: str, found: Answer, git: Git | None) -> None:
     files.write(path, dumps(document).encode())
 
 
-def _people(found: Answer, git: Git) -> list[str]:
+def _people(found: DiffResult, git: Git) -> list[str]:
     """Who changed the files of each step, and since when."""
     from toolkit.show.people import lines
 

@@ -6,14 +6,14 @@ import platform
 import click
 
 from toolkit import __version__, flow, targets
-from toolkit.adopt.coverage import Uncovered, uncovered_sources
-from toolkit.adopt.images.contexts import contexts, is_compose, is_dockerfile
-from toolkit.adopt.survey import images_of_stacks
 from toolkit.changes.completeness import told
 from toolkit.changes.detect import look
 from toolkit.cli import options, output
 from toolkit.errors import Exit, GitMissing, Refused
 from toolkit.flow.contents import gaps_of, generated_of
+from toolkit.init.coverage import UncoveredSource, uncovered_sources
+from toolkit.init.images.contexts import contexts, is_compose, is_dockerfile
+from toolkit.init.survey import images_of_stacks
 from toolkit.model import Rules
 from toolkit.plan.graph import Graph
 from toolkit.ports import cdk_packages, files, programs
@@ -38,8 +38,8 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     except GitMissing:
         git = None
     found = [
-        show.Program("toolkit", __version__),
-        show.Program("python", platform.python_version()),
+        show.ProgramRow("toolkit", __version__),
+        show.ProgramRow("python", platform.python_version()),
         *_programs(),
         _builder(),
     ]
@@ -57,27 +57,27 @@ def doctor(ctx: click.Context, folder: str | None, rules: str | None, as_json: b
     return code
 
 
-def _programs() -> list[show.Program]:
+def _programs() -> list[show.ProgramRow]:
     return [show.program(name, version, needed) for name, version, needed in programs.versions()]
 
 
-def _builder() -> show.Program:
+def _builder() -> show.ProgramRow:
     """What would build images here."""
     from toolkit.ports import images
 
     try:
         name = images.builder().name
     except Refused as problem:
-        return show.Program("builder", None, str(problem), True)
+        return show.ProgramRow("builder", None, str(problem), True)
     limits = (
         "Dockerfiles that only copy; docker, podman or buildah would build all"
         if name == images.BUILT_IN
         else ""
     )
-    return show.Program("builder", name, limits)
+    return show.ProgramRow("builder", name, limits)
 
 
-def _images(rules: Rules, git: Git) -> show.Images:
+def _images(rules: Rules, git: Git) -> show.DockerfileRows:
     """Each Dockerfile with the targets that are built from it, and the sources, tracked or new,
     that their rules forget.
     """
@@ -103,7 +103,7 @@ def _images(rules: Rules, git: Git) -> show.Images:
         path: frozenset(at for at, rule in enumerate(rules.rules) if names & set(rule.deploy))
         for path, (_, names) in built.items()
     }
-    missed: tuple[Uncovered, ...] = uncovered_sources(
+    missed: tuple[UncoveredSource, ...] = uncovered_sources(
         dockerfiles,
         [rule.paths for rule in rules.rules],
         rules.ignore,
@@ -119,7 +119,7 @@ def _images(rules: Rules, git: Git) -> show.Images:
     )
     named = {path: tuple(sorted(built[path][1])) if path in built else () for path in dockerfiles}
     seen = look(git)
-    return show.Images(
+    return show.DockerfileRows(
         named,
         tuple(sorted(set(built) - set(dockerfiles))),
         missed,

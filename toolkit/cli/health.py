@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from toolkit.cli import account, options, output, progress, world
+from toolkit.cli import account, options, output, ports, progress
 from toolkit.cli.redaction import redactor
 from toolkit.errors import MEANINGS, CredentialsProblem, Exit
 from toolkit.flow import health as flow
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.show import health as show
 from toolkit.show import junit
 from toolkit.show.text import line
@@ -69,7 +69,7 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     if given["report"]:
         files.check_writable(given["report"])
     git = options.repository(request.folder)
-    there = world.around(git, request.folder)
+    there = ports.around(git, request.folder)
     with suppress(
         CredentialsProblem
     ):  # it is told in the row of the credentials; what needs none is asked all the same
@@ -93,8 +93,8 @@ def health(ctx: click.Context, /, **given: Any) -> int:
     return _reported(looked, given) or int(looked.exit)
 
 
-def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
-    return flow.Request(
+def _request(ctx: click.Context, given: dict[str, Any]) -> flow.HealthRequest:
+    return flow.HealthRequest(
         folder=options.enter(ctx, given["folder"]),
         rules=options.inherited(ctx, "rules", given["rules"]),
         environment=options.inherited(ctx, "env", given["env"]),
@@ -108,7 +108,7 @@ def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
     )
 
 
-def _reported(looked: flow.Looked, given: dict[str, Any]) -> int:
+def _reported(looked: flow.HealthResult, given: dict[str, Any]) -> int:
     """Write the report, where one is wanted. An exit code other than 0 if that fails, which is
     told.
     """
@@ -119,14 +119,14 @@ def _reported(looked: flow.Looked, given: dict[str, Any]) -> int:
     )
 
 
-def _tell(looked: flow.Looked, given: dict[str, Any]) -> None:
+def _tell(looked: flow.HealthResult, given: dict[str, Any]) -> None:
     if given["as_json"]:
         output.document(show.document(looked))
     else:
         output.say(_text(looked, given))
 
 
-def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
+def _text(looked: flow.HealthResult, given: dict[str, Any]) -> str:
     first = "".join(f"note: {line(remark)}\n" for remark in looked.first)
     if given["quiet"]:
         return first + show.summary(looked.checkups, looked.took_s)
@@ -141,7 +141,11 @@ def _text(looked: flow.Looked, given: dict[str, Any]) -> str:
 
 
 def _watched(
-    request: flow.Request, git: Git | None, there: World, given: dict[str, Any], interval_s: float
+    request: flow.HealthRequest,
+    git: Git | None,
+    there: Ports,
+    given: dict[str, Any],
+    interval_s: float,
 ) -> int:
     """Again and again. Each look is a line of JSON, or redraws the screen; on a pipe it is a table
     after the other.

@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import account, options, output, world
+from toolkit.cli import account, options, output, ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
@@ -38,7 +38,7 @@ def history(
     stores, loaded, there = (
         stores_around(folder, named, git),
         load_rules(folder, named, git),
-        world.around(git, folder),
+        ports.around(git, folder),
     )
     only = options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there, silent=as_json)

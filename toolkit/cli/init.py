@@ -5,11 +5,11 @@ import os
 import click
 
 from toolkit import flow
-from toolkit.adopt.coverage import coverage
-from toolkit.adopt.draft import toml
-from toolkit.adopt.survey import Survey, survey
 from toolkit.cli import options, output
 from toolkit.errors import FileIsThere, UsageError
+from toolkit.init.coverage import coverage
+from toolkit.init.draft import toml
+from toolkit.init.survey import Survey, survey
 from toolkit.model import Rules
 from toolkit.ports import files
 from toolkit.ports.git import Git

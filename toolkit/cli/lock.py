@@ -4,17 +4,17 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli import account, options, output, world
-from toolkit.cli.main import Lazy
+from toolkit.cli import account, options, output, ports
+from toolkit.cli.main import LazyGroup
 from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.record.locks import Locks, open_locks
-from toolkit.run.jobs import places
+from toolkit.run.jobs import locations
 from toolkit.show.text import line
 
 
-class LockGroup(Lazy):
+class LockGroup(LazyGroup):
     """The commands of `toolkit lock`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
@@ -45,11 +45,11 @@ def locks(
     named = options.inherited(ctx, "rules", rules)
     loaded = load_trusted(folder, named, git, allowed)
     name = environment(options.inherited(ctx, "env", env), loaded)
-    around = world.around(git, folder)
+    around = ports.around(git, folder)
     account.begin_with(loaded, around, name, silent=as_json, shared=True)
     for remark in told(loaded, name):
         output.note(f"note: {line(remark)}")
     if changes:
         agree(loaded, name)
-    place = places(loaded.environments.get(name) if name else None, None, None)[0]
-    return open_locks(store_for(loaded, around, place.profile), place, around)
+    location = locations(loaded.environments.get(name) if name else None, None, None)[0]
+    return open_locks(store_for(loaded, around, location.profile), location, around)

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from toolkit.cli import account, options, output, world
+from toolkit.cli import account, options, output, ports
 from toolkit.errors import Refused
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
@@ -35,7 +35,7 @@ def logs(
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
-    loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    loaded, there = load_rules(folder, named, git), ports.around(git, folder)
     options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there)
     shared, problem = colleagues.newer(run, store, loaded, there)

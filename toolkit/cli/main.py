@@ -81,7 +81,7 @@ else:  # in older versions of click it has no parameter
     _Type = click.ParamType
 
 
-class Text(_Type):
+class NonEmptyText(_Type):
     """Any text but an empty one: that is a variable of a shell or of CI that is not set, and nobody
     means it.
     """
@@ -99,13 +99,13 @@ def without_empty_texts(command: click.Command) -> click.Command:
     """
     for parameter in command.params:
         if parameter.type is click.STRING:
-            parameter.type = Text()
+            parameter.type = NonEmptyText()
     for inner in command.commands.values() if isinstance(command, click.Group) else ():
         without_empty_texts(inner)
     return command
 
 
-class Lazy(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a command's module only when the command is run or asked for help."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = COMMANDS
@@ -147,7 +147,7 @@ class Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.commands_by_name.items()])
 
 
-@click.group("toolkit", cls=Lazy, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.group("toolkit", cls=LazyGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="toolkit %(version)s")
 @click.option("-C", "folder", metavar="DIR", help="Work as if started in DIR.")
 @click.option("--rules", metavar="FILE", help="Use this rules.toml instead of looking for one.")
@@ -199,7 +199,7 @@ def run(args: list[str]) -> int:
         return output.error(
             error, _command(args), "--json" in args, lambda hint: advised(hint, same)
         )
-    except output.Enough:
+    except output.ReaderGone:
         raise BrokenPipeError from None
     except BrokenPipeError:
         raise

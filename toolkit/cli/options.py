@@ -98,7 +98,7 @@ def repository(folder: str, bare: bool = False) -> Git | None:
         return None
 
 
-def place(folder: str) -> Git | None:
+def location(folder: str) -> Git | None:
     """The repository around a folder where only its root matters; None if there is none that can be
     used.
     """

@@ -27,7 +27,7 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
-class _Elsewhere:
+class _OtherStream:
     """What the first line says while calls go to something that is not AWS."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class _Elsewhere:
         return f"endpoint: {text.line(self.endpoint or '')} (not AWS)\n" if pending else ""
 
 
-_elsewhere = _Elsewhere()
+_elsewhere = _OtherStream()
 
 
 def elsewhere(endpoint: str | None, silent: bool) -> None:
@@ -51,13 +51,13 @@ def elsewhere(endpoint: str | None, silent: bool) -> None:
         _elsewhere.endpoint, _elsewhere.pending = endpoint, endpoint is not None and not silent
 
 
-def place() -> None:
+def location() -> None:
     """Say where calls go now and on stderr: the answer is a document that has no field for it."""
     with suppress(OSError):
         sys.stderr.write(_elsewhere.first())
 
 
-class Enough(Exception):
+class ReaderGone(Exception):
     """Whoever reads our output has closed it."""
 
 
@@ -69,7 +69,7 @@ def say(answer: str) -> None:
         sys.stdout.write(f"{_elsewhere.first()}{text.harmless(answer)}\n")
     except OSError as problem:
         if _closed(problem):
-            raise Enough from None
+            raise ReaderGone from None
         raise FileProblem(path="standard output", reason=problem.strerror or str(problem)) from None
 
 

@@ -39,6 +39,6 @@ def permissions(
     account.begin_with(load_rules(folder, named, git), None, environment, region=region)
     found = flow.permissions(folder, named, environment, region, targets, git)
     if as_json:
-        output.place()
+        output.location()
     output.say(show.policy(found) if as_json else show.text(found, output.width()))
     return 0

@@ -19,7 +19,7 @@ REFRESHES = 8
 """How often a second the lines are drawn anew."""
 
 
-class Lines:
+class PlainProgress:
     """For pipes and CI: what happens, line by line, with the step's name in front."""
 
     def __init__(self, verbose: bool = False) -> None:
@@ -62,7 +62,7 @@ class Lines:
             output.note(f"[{step}] {line(text)}")
 
 
-class Quiet(Lines):
+class QuietProgress(PlainProgress):
     """For -q: only what has to be seen."""
 
     def began(self, job: Job) -> None:
@@ -75,7 +75,7 @@ class Quiet(Lines):
         """Not told: the answer says it."""
 
 
-class Screen:
+class ScreenProgress:
     """For a terminal: a line for each step that is at work, with its phase, its time against the
     estimate, and its last log line.
     """
@@ -186,7 +186,7 @@ class _Row:
         return (head + tail)[:width]
 
 
-class Counting:
+class CountProgress:
     """For many small things: how many of them are done, on a terminal; nothing elsewhere. A context
     manager.
     """
@@ -201,7 +201,7 @@ class Counting:
                 self._words(), spinner="line"
             )
 
-    def __enter__(self) -> "Counting":
+    def __enter__(self) -> "CountProgress":
         if self._status is not None:
             self._status.start()
         return self
@@ -228,7 +228,7 @@ class Counting:
         return f"{self._done} of {self._total}{failed} ..."
 
 
-class Redrawing:
+class RedrawnText:
     """A text that is drawn anew in its place on a terminal; elsewhere one after the other. A
     context manager; the last one stays.
     """
@@ -244,7 +244,7 @@ class Redrawing:
                 console=console, auto_refresh=False, screen=False, vertical_overflow="crop"
             )
 
-    def __enter__(self) -> "Redrawing":
+    def __enter__(self) -> "RedrawnText":
         if self._live is not None:
             self._live.start()
         return self
@@ -266,14 +266,14 @@ class Redrawing:
             self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
 
 
-def redrawing(silent: bool) -> Redrawing:
+def redrawing(silent: bool) -> RedrawnText:
     """The right one for where stdout goes."""
-    return Redrawing(silent)
+    return RedrawnText(silent)
 
 
-def counting(total: int, quiet: bool) -> Counting:
+def counting(total: int, quiet: bool) -> CountProgress:
     """The right one for where stderr goes."""
-    return Counting(total, quiet)
+    return CountProgress(total, quiet)
 
 
 def checking(quiet: bool) -> AbstractContextManager[object]:
@@ -285,8 +285,10 @@ def checking(quiet: bool) -> AbstractContextManager[object]:
     return Console(stderr=True, highlight=False).status("checking ...", spinner="line")
 
 
-def listener(several: bool, quiet: bool, verbose: bool) -> "Lines | Screen":
+def listener(several: bool, quiet: bool, verbose: bool) -> "PlainProgress | ScreenProgress":
     """The right one for where stderr goes."""
     if quiet:
-        return Quiet()
-    return Screen(several) if sys.stderr.isatty() and not verbose else Lines(verbose)
+        return QuietProgress()
+    return (
+        ScreenProgress(several) if sys.stderr.isatty() and not verbose else PlainProgress(verbose)
+    )

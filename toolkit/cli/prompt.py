@@ -10,7 +10,7 @@ import questionary
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 
 from toolkit.cli import output
-from toolkit.model import Answer
+from toolkit.model import DiffResult
 from toolkit.plan.build import without
 from toolkit.plan.graph import Graph
 from toolkit.show import answer as show
@@ -19,7 +19,7 @@ from toolkit.show.text import duration, line
 WHY, COPY, NOTHING = "why", "copy", "nothing"
 
 
-def choices(found: Answer) -> list[tuple[str, str]]:
+def choices(found: DiffResult) -> list[tuple[str, str]]:
     """What can be chosen, as label and value: commands stand for themselves, the recommended one
     first. What deploys the same is offered once.
     """
@@ -48,7 +48,7 @@ def choices(found: Answer) -> list[tuple[str, str]]:
     return [*labels, *more, ("nothing", NOTHING)]
 
 
-def wider(found: Answer, graph: Graph) -> list[tuple[str, list[str], int]]:
+def wider(found: DiffResult, graph: Graph) -> list[tuple[str, list[str], int]]:
     """The groups that cover every step, and everything: command, targets and seconds."""
     due = {step.target for step in found.plan.steps}
     groups = [name for name, inside in found.covered.items() if due < inside]
@@ -76,7 +76,7 @@ def _leaves(names: Iterable[str], graph: Graph) -> frozenset[str]:
     return frozenset[str]().union(*(graph.leaves(name) for name in names))
 
 
-def offer(found: Answer) -> str | None:
+def offer(found: DiffResult) -> str | None:
     """Ask, and return the command that is to be run, None for none. Ctrl-C raises
     KeyboardInterrupt.
     """

@@ -5,13 +5,13 @@ from typing import ClassVar
 import click
 
 from toolkit.cli import account, options
-from toolkit.cli.main import Lazy
-from toolkit.flow.record import Request
+from toolkit.cli.main import LazyGroup
+from toolkit.flow.record import RecordRequest
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 
 
-class RecordGroup(Lazy):
+class RecordGroup(LazyGroup):
     """The commands of `toolkit record`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {
@@ -28,14 +28,16 @@ def record() -> None:
 
 def request(
     ctx: click.Context, folder: str | None, rules: str | None, env: str | None, allowed: bool
-) -> Request:
+) -> RecordRequest:
     """Whose record is meant."""
     folder = options.enter(ctx, folder)
     named, environment = options.inherited(ctx, "rules", rules), options.inherited(ctx, "env", env)
-    return Request(folder, named, environment, allowed=allowed)
+    return RecordRequest(folder, named, environment, allowed=allowed)
 
 
-def begin(asked: Request, git: Git | None, there: World, silent: bool, shared: bool = True) -> None:
+def begin(
+    asked: RecordRequest, git: Git | None, there: Ports, silent: bool, shared: bool = True
+) -> None:
     """What comes before anything else (account.py). `shared`: no more is asked than the record's
     bucket.
     """

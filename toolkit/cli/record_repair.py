@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import options, output, ports
 from toolkit.cli.record import begin, request
 from toolkit.flow import record as flow
 from toolkit.show.text import line
@@ -36,7 +36,7 @@ def record_repair(
     """Put damaged records aside."""
     asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     begin(asked, git, there, silent=as_json)
     done = flow.repair(asked, targets, git, there)
     if as_json:

@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import options, output, ports
 from toolkit.cli.deploying import confirm_name
 from toolkit.cli.record import begin, request
 from toolkit.errors import Declined, NotAgreed
@@ -51,7 +51,7 @@ def record_set(
     """
     asked = request(ctx, folder, rules, env, allowed)
     git = Git.open(asked.folder)
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     begin(asked, git, there, silent=as_json, shared=False)
     at = git.resolve(commit)
     where = flow.where_of(asked, git)
@@ -63,12 +63,12 @@ def record_set(
             raise NotAgreed("confirmation needed, but this is not a terminal", "add --yes")
         from toolkit.cli.prompt import confirm as agreed
 
-        place = (
+        location = (
             f"{where.environment or 'this project'}"
             f" ({where.account or 'the account of these credentials'})"
         )
         if not agreed(
-            f"Record {', '.join(targets)} as live at {at[:12]} in {place}?", default=False
+            f"Record {', '.join(targets)} as live at {at[:12]} in {location}?", default=False
         ):
             raise Declined()
     records = flow.set_(asked, targets, commit, git, there)

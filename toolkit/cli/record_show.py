@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import options, output, world
+from toolkit.cli import options, output, ports
 from toolkit.cli.record import begin, request
 from toolkit.flow import record as flow
 from toolkit.show import record as show
@@ -27,7 +27,7 @@ def record_show(
     """Show what is recorded as live of each target."""
     asked = request(ctx, folder, rules, env, allowed)
     git = options.repository(asked.folder)
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     begin(asked, git, there, silent=as_json)
     lines, notes = flow.show(asked, git, there)
     for note in notes:

@@ -5,19 +5,19 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output, world
+from toolkit.cli import deploying, options, output, ports
 from toolkit.cli.redaction import redactor
 from toolkit.errors import Refused
 from toolkit.flow import colleagues, runs, verified
-from toolkit.flow.deploy import Order, files_of
+from toolkit.flow.deploy import DeployRequest, files_of
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import Ran
+from toolkit.model import RunResult
 from toolkit.record import who
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
-from toolkit.run.settle import Left
+from toolkit.run.recover import RunState
 from toolkit.show import run as show
 from toolkit.show.text import line
 
@@ -43,7 +43,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     asked = deploying.common(ctx, given)
     git = options.repository(asked.folder)
     options.known_environment(ctx, load_rules(asked.folder, asked.rules, git))
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     deploying.begin(asked, git, there)
     stores = stores_around(asked.folder, asked.rules, git)
     name = run or _newest(stores)
@@ -56,7 +56,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
             f" {line(problem)}"
         )
     if shared is not None:
-        store = store_for(rules, there, shared.room.place.profile)
+        store = store_for(rules, there, shared.room.location.profile)
     left = (
         runs.left_of(store, name, there)
         if shared is None
@@ -88,14 +88,16 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     theirs = shared is not None and not colleagues.is_ours(shared.run.entries)
     if shared is not None and theirs:
         _agreed(asked, name, shared.run.writer, left)
-    order = Order(folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed)
+    order = DeployRequest(
+        folder=asked.folder, rules=asked.rules, environment=where, allowed=allowed
+    )
     request = deploying.request(name, "resume", asked, rules, files_of(order, rules, git))
     standby = [job for job in left.jobs if job.undoes]
     unchecked = asked.no_checks or left.facts.get("checked") is False
     baselines = verified.read_baselines(left.facts, f"run {name}")
     proofs = {} if unchecked else verified.proofs(rules, left.open, there, redactor(), baselines)
 
-    def go_on(told: deploying.Told) -> Ran:
+    def go_on(told: deploying.TerminalControl) -> RunResult:
         verify = verified.Verifier(rules, proofs, there, told.stop, standby)
         placed = colleagues.placed(rules, asked.profile, deploying.CONSENTS if theirs else ())
         here = request if shared is None else replace(request, placed=placed)
@@ -106,7 +108,7 @@ def resume(ctx: click.Context, /, run: str | None, **given: Any) -> int:
     return deploying.carried_out("resume", asked, left.jobs, go_on)
 
 
-def _agreed(asked: deploying.Common, name: str, writer: str, left: Left) -> None:
+def _agreed(asked: deploying.DeployOptions, name: str, writer: str, left: RunState) -> None:
     """Somebody else's run is only gone on with if that is agreed to. Raises Refused."""
     if not asked.quiet:
         output.note(f"Run {name} was begun by {line(writer)}.")

@@ -5,7 +5,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from toolkit.cli import deploying, options, output, world
+from toolkit.cli import deploying, options, output, ports
 from toolkit.errors import Refused
 from toolkit.flow import rollback as flow
 from toolkit.flow.deploy import check
@@ -53,7 +53,7 @@ def rollback(
     where = environment(order.environment, rules)
     changes = not (asked.dry_run or as_list)
     order = replace(order, allowed=deploying.may_decide(rules, where, asked, changes))
-    there = world.around(git, asked.folder)
+    there = ports.around(git, asked.folder)
     deploying.begin(asked, git, there)
     by = None if as_list else flow.at_work(order, git, there)
     choice = flow.choices(
@@ -75,7 +75,9 @@ def rollback(
     )
 
 
-def _chosen(choice: flow.Choice, version: str | None, asked: deploying.Common) -> flow.Candidate:
+def _chosen(
+    choice: flow.RollbackChoice, version: str | None, asked: deploying.DeployOptions
+) -> flow.Candidate:
     """What was asked for, what a person picks from the list, or the last good one that is not
     live.
     """
@@ -103,7 +105,7 @@ def _chosen(choice: flow.Choice, version: str | None, asked: deploying.Common) -
     return chosen
 
 
-def _listed(choice: flow.Choice, as_json: bool) -> int:
+def _listed(choice: flow.RollbackChoice, as_json: bool) -> int:
     found = [one for one in choice.found if not one.older]
     records, gone = [one.record for one in found], [one.gone for one in found]
     if as_json:

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import click
 
-from toolkit.cli.main import Lazy
+from toolkit.cli.main import LazyGroup
 
 
-class RulesGroup(Lazy):
+class RulesGroup(LazyGroup):
     """The commands of `toolkit rules`."""
 
     commands_by_name: ClassVar[dict[str, tuple[str, str]]] = {

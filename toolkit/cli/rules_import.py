@@ -6,11 +6,11 @@ import click
 from msgspec.structs import replace
 
 from toolkit import flow
-from toolkit.adopt.documents import LONGEST
-from toolkit.adopt.draft import toml
-from toolkit.adopt.filters.workflows import imported
 from toolkit.cli import options, output
 from toolkit.errors import Exit, UsageError
+from toolkit.init.documents import LONGEST
+from toolkit.init.draft import toml
+from toolkit.init.filters.workflows import imported
 from toolkit.ports import files
 from toolkit.show.text import line
 

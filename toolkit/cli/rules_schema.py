@@ -8,11 +8,11 @@ from typing import Any
 import click
 from msgspec.json import schema_components
 
-from toolkit import targets, verify
+from toolkit import checks, targets
 from toolkit.cli import output
 from toolkit.impact.checks import CommonTable, SecretTable
 from toolkit.impact.reading import NAME
-from toolkit.impact.rules import DURATION, EnvironmentTable, FileTable, RuleTable
+from toolkit.impact.rules import DURATION, EnvironmentTable, RulesFile, RuleTable
 from toolkit.model import CHECKS, STATUSES
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,14 +29,14 @@ def schema() -> dict[str, Any]:
     """The whole file as one JSON Schema document."""
     kinds = {name: targets.kind(name).Settings for name in targets.KINDS}
     _, found = schema_components(
-        [FileTable, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}"
+        [RulesFile, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}"
     )
     definitions: dict[str, Any] = {
         "Rule": _rule(found.pop("RuleTable")),
         "Environment": found.pop("EnvironmentTable"),
         **found,
     }
-    top = definitions.pop("FileTable")
+    top = definitions.pop("RulesFile")
     for name, settings in kinds.items():
         definitions |= _kind(name, settings)
     top["properties"]["environments"] |= {
@@ -48,7 +48,7 @@ def schema() -> dict[str, Any]:
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]},
     }
-    for name in verify.SORTS:
+    for name in checks.SORTS:
         definitions |= _sort(name)
     definitions["Secret"] = schema_components([SecretTable], ref_template="#/$defs/{name}")[1][
         "SecretTable"
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "propertyNames": {"pattern": f"^{NAME}$"},
         "additionalProperties": {
-            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in verify.SORTS]
+            "oneOf": [{"$ref": f"#/$defs/check-{name}"} for name in checks.SORTS]
         },
     }
     top["properties"]["secrets"] |= {
@@ -84,7 +84,7 @@ def _sort(name: str) -> dict[str, Any]:
     refers to.
     """
     _, found = schema_components(
-        [verify.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}"
+        [checks.sort(name).Settings, CommonTable], ref_template="#/$defs/{name}"
     )
     own, common = found.pop("Settings"), found.pop("CommonTable")
     own["properties"] = {**own["properties"], **common["properties"]}

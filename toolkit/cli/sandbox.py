@@ -11,7 +11,7 @@ from toolkit import flow, targets
 from toolkit.cli import options, output
 from toolkit.errors import Exit, NoRules, Refused, Unreachable
 from toolkit.flow import checks, rulebook
-from toolkit.model import Place, Rules
+from toolkit.model import Location, Rules
 from toolkit.ports import files
 from toolkit.run import jobs
 from toolkit.sandbox import box, provision, server
@@ -147,7 +147,7 @@ def _forget(known: box.Box) -> None:
 
 def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:
     """The rules and the repository's root; without rules.toml the sandbox stays empty."""
-    git = options.place(folder)
+    git = options.location(folder)
     try:
         loaded = flow.load_rules(folder, named, git)
     except NoRules:
@@ -156,14 +156,14 @@ def _rules(folder: str, named: str | None) -> tuple[Rules | None, str]:
     return loaded, git.root if git else folder
 
 
-def _home(rules: Rules | None, named: str | None) -> Place:
+def _home(rules: Rules | None, named: str | None) -> Location:
     """The place that is meant where nothing is said. Raises UsageError for an environment that
     there is not.
     """
     if rules is None:
-        return Place(account=provision.ACCOUNT, region=provision.REGION)
-    wanted, found = rulebook.environment(named, rules), provision.places(rules)
-    return next((place for place in found if place.environment == wanted), found[0])
+        return Location(account=provision.ACCOUNT, region=provision.REGION)
+    wanted, found = rulebook.environment(named, rules), provision.locations(rules)
+    return next((location for location in found if location.environment == wanted), found[0])
 
 
 def _filled(found: box.Box, rules: Rules | None, root: str, bare: bool) -> box.Box:
@@ -192,7 +192,7 @@ def _text(root: str) -> Callable[[str], str | None]:
     return lambda path: files.text_inside(root, path)
 
 
-def _told(verb: str, status: str, found: box.Box, home: Place, as_json: bool) -> int:
+def _told(verb: str, status: str, found: box.Box, home: Location, as_json: bool) -> int:
     env = box.variables(found, home)
     if as_json:
         more: dict[str, Any] = {"env": env, "provisioned": show.rows(found.made)}

@@ -2,7 +2,7 @@
 
 import click
 
-from toolkit.cli import account, options, output, world
+from toolkit.cli import account, options, output, ports
 from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
@@ -28,7 +28,7 @@ def show(ctx: click.Context, run: str, folder: str | None, rules: str | None, as
     folder = options.enter(ctx, folder)
     git, named = options.repository(folder), options.inherited(ctx, "rules", rules)
     store = store_with(run, stores_around(folder, named, git))
-    loaded, there = load_rules(folder, named, git), world.around(git, folder)
+    loaded, there = load_rules(folder, named, git), ports.around(git, folder)
     options.known_environment(ctx, loaded)
     account.begin_with_runs(loaded, there, silent=as_json)
     shared, problem = colleagues.newer(run, store, loaded, there)

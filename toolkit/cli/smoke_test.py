@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from toolkit.cli import account, options, output, progress, signals, world
+from toolkit.cli import account, options, output, ports, progress, signals
 from toolkit.cli.redaction import redactor
 from toolkit.errors import CredentialsProblem, UsageError
 from toolkit.flow import smoke as flow
@@ -92,7 +92,7 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
         return _listed(flow.listed(request, git), given["as_json"])
     if given["report"]:
         files.check_writable(given["report"])
-    there = world.around(git, request.folder)
+    there = ports.around(git, request.folder)
     with suppress(CredentialsProblem):  # the checks that need them say so
         account.begin(
             there,
@@ -134,14 +134,14 @@ def smoke_test(ctx: click.Context, /, **given: Any) -> int:
     return int(smoked.exit)
 
 
-def _text(smoked: flow.Smoked, quiet: bool, verbose: bool) -> str:
+def _text(smoked: flow.SmokeTestResult, quiet: bool, verbose: bool) -> str:
     if quiet:
         return show.summary(smoked.results, smoked.environment, smoked.took_s)
     return show.text(smoked.results, smoked.environment, smoked.took_s, output.width(), verbose)
 
 
-def _request(ctx: click.Context, given: dict[str, Any]) -> flow.Request:
-    return flow.Request(
+def _request(ctx: click.Context, given: dict[str, Any]) -> flow.SmokeTestRequest:
+    return flow.SmokeTestRequest(
         folder=options.enter(ctx, given["folder"]),
         rules=options.inherited(ctx, "rules", given["rules"]),
         environment=options.inherited(ctx, "env", given["env"]),

@@ -7,13 +7,13 @@ after (record/): that is deploy.py. Each stage hands plain data (model.py) to th
 are the only ones that touch the world.
 """
 
-from toolkit.flow.compare import Points, Request, diff
+from toolkit.flow.compare import DiffRequest, Points, diff
 from toolkit.flow.replays import replay, tally
 from toolkit.flow.rulebook import book, command, load_rules, read_rules, rules_path, shown
 
 __all__ = [
+    "DiffRequest",
     "Points",
-    "Request",
     "book",
     "command",
     "diff",

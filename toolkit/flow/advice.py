@@ -36,7 +36,7 @@ _UNSAID = r"(?![^`,;:]* --(?:rules|env|region)\b)"
 _TYPED = r"(?s:--(?P<name>rules|env|region)(?:=(?P<value>.*))?|-e(?P<joined>.+)?)"
 
 
-class Same(Struct, frozen=True):
+class SameOptions(Struct, frozen=True):
     """The options, each behind a space, that make a command mean the same; empty where it does so
     anyway.
     """
@@ -49,21 +49,21 @@ class Same(Struct, frozen=True):
         return self.rules + self.env + self.region
 
 
-def same_place(
+def same_location(
     rules: Rules, named: str | None, environment: str | None, region: str | None = None
-) -> Same:
+) -> SameOptions:
     """What has to be said for these rules (`named` is what --rules said), this environment, and
     this region where that has several.
     """
     there = rules.environments.get(environment) if environment else None
-    return Same(
+    return SameOptions(
         f" --rules {quote(named)}" if named else "",
         f" --env {environment}" if environment not in (None, rules.environment) else "",
         f" --region {region}" if region and there is not None and len(there.regions) > 1 else "",
     )
 
 
-def as_typed(args: Sequence[str]) -> Same:
+def as_typed(args: Sequence[str]) -> SameOptions:
     """What a command line said itself: for an error that came before anything was known of the
     rules.
     """
@@ -75,10 +75,12 @@ def as_typed(args: Sequence[str]) -> Same:
         if found := re.fullmatch(_TYPED, word):
             value = found["joined"] if found["value"] is None else found["value"]
             said[found["name"] or "env"] = next(words, "") if value is None else value
-    return Same(**{name: f" --{name} {quote(value)}" for name, value in said.items() if value})
+    return SameOptions(
+        **{name: f" --{name} {quote(value)}" for name, value in said.items() if value}
+    )
 
 
-def advised(text: str, same: Same) -> str:
+def advised(text: str, same: SameOptions) -> str:
     """A text in which every command of ours means the same."""
     for names, commands in COMMANDS.items():
         said = "".join(getattr(same, name) for name in names)

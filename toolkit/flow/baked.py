@@ -8,14 +8,14 @@ from msgspec import Struct
 
 from toolkit.model import Verdict
 from toolkit.ports.clock import Clock
-from toolkit.run.desk import Desk
 from toolkit.run.step import BAKING
+from toolkit.run.step_journal import StepJournal
 
 PACE_S = 2.0
 """How often it is looked which question is due."""
 
 
-class Wrong(Struct, frozen=True):
+class BakeFailure(Struct, frozen=True):
     """Why something that is live is not good. `check` is the check that says so, `shown` what else
     there is to see.
 
@@ -32,17 +32,19 @@ class Wrong(Struct, frozen=True):
     verdict: Verdict = Verdict.UNHEALTHY
 
 
-class Look(Struct, frozen=True):
+class BakeCheck(Struct, frozen=True):
     """A question, how often it is asked, and for how many seconds it need not be asked again
     now.
     """
 
-    ask: Callable[[], Wrong | None]
+    ask: Callable[[], BakeFailure | None]
     every_s: float
     first_s: float = 0.0
 
 
-def bake(seconds: float, looks: Sequence[Look], desk: Desk, clock: Clock) -> Wrong | None:
+def bake(
+    seconds: float, looks: Sequence[BakeCheck], desk: StepJournal, clock: Clock
+) -> BakeFailure | None:
     """Wait, and look meanwhile: what is wrong as soon as something is, None if nothing was. The
     last look of each comes at the end.
 
@@ -54,7 +56,7 @@ def bake(seconds: float, looks: Sequence[Look], desk: Desk, clock: Clock) -> Wro
     if BAKING not in desk.receipt:
         desk.keep(**{BAKING: clock.now().isoformat(timespec="seconds")})
     due = [began + look.first_s for look in looks]
-    doubts: dict[int, Wrong] = {}
+    doubts: dict[int, BakeFailure] = {}
     while True:
         over = clock.elapsed() >= until
         for at, look in enumerate(looks):

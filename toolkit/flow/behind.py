@@ -10,49 +10,51 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import ToolkitError
-from toolkit.flow.compare import Point, Request, diff
+from toolkit.flow.compare import DiffRequest, RecordedBase, diff
 from toolkit.flow.looking import Subject
 from toolkit.flow.recorded import contradiction, point_of, unended, worker
 from toolkit.flow.rivals import moment
 from toolkit.flow.stores import existing_store, store_for
-from toolkit.model import Checkup, Live, Place, Rules, Sign
+from toolkit.model import Finding, HealthReport, LiveVersion, Location, Rules
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
-from toolkit.run.overtaken import CONTENT, named
+from toolkit.run.superseded import CONTENT, named
 
 SLACK = timedelta(minutes=2)
 """Two machines' clocks, and the time that a record takes to be written."""
 
 
-class Recorded(Struct, frozen=True):
+class RecordedVersions(Struct, frozen=True):
     """What was recorded in each place, by target, and what there is to say of that."""
 
-    records: Mapping[Place, Mapping[str, tuple[Record, ...]]] = {}
+    records: Mapping[Location, Mapping[str, tuple[Record, ...]]] = {}
     notes: tuple[str, ...] = ()
-    unended: Mapping[Place, Mapping[str, str]] = {}
+    unended: Mapping[Location, Mapping[str, str]] = {}
     """The targets that a run has begun to deploy, and whose end is not recorded, each in words."""
 
 
-def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorded:
+def recorded(rules: Rules, subjects: Sequence[Subject], ports: Ports) -> RecordedVersions:
     """The record of all places. Never raises for a record that cannot be read: that is a note."""
-    places = {one.place for one in subjects if one.job}
+    locations = {one.location for one in subjects if one.job}
     try:
-        shared = any(place.store for place in places)
+        shared = any(location.store for location in locations)
         find = store_for if shared else existing_store
-        each = {place: find(rules, world, place.profile) for place in places}
-        stores = {place: store for place, store in each.items() if store is not None}
-        ledgers = {place: open_ledger(store, place, world) for place, store in stores.items()}
-        contents = {place: ledger.all() for place, ledger in ledgers.items()}
+        each = {location: find(rules, ports, location.profile) for location in locations}
+        stores = {location: store for location, store in each.items() if store is not None}
+        ledgers = {
+            location: open_ledger(store, location, ports) for location, store in stores.items()
+        }
+        contents = {location: ledger.all() for location, ledger in ledgers.items()}
     except ToolkitError as problem:
-        return Recorded(notes=(f"the record of what is live cannot be read: {problem}",))
+        return RecordedVersions(notes=(f"the record of what is live cannot be read: {problem}",))
     copies = dict.fromkeys(ledger.behind for ledger in ledgers.values() if ledger.behind)
     damaged: dict[str, None] = {}
     for content in contents.values():
         for name, why in content.damaged.items():
             if name not in content.foreign or name in rules.targets:
                 damaged[why] = None
-    found = {place: content.records for place, content in contents.items()}
+    found = {location: content.records for location, content in contents.items()}
     notes = (
         *damaged,
         *(
@@ -61,28 +63,28 @@ def recorded(rules: Rules, subjects: Sequence[Subject], world: World) -> Recorde
         ),
     )
     looked_at = {one.name for one in subjects if one.job}
-    left: dict[Place, Mapping[str, str]] = {}
-    for place, records in found.items():
+    left: dict[Location, Mapping[str, str]] = {}
+    for location, records in found.items():
         wanted = {name: known for name, known in records.items() if name in looked_at}
-        left[place] = unended(wanted, worker(stores[place], place, rules, world))
-    return Recorded(found, notes, left)
+        left[location] = unended(wanted, worker(stores[location], location, rules, ports))
+    return RecordedVersions(found, notes, left)
 
 
 def against_record(
-    checkups: Sequence[Checkup], subjects: Sequence[Subject], known: Recorded
-) -> list[Checkup]:
+    checkups: Sequence[HealthReport], subjects: Sequence[Subject], known: RecordedVersions
+) -> list[HealthReport]:
     """With a sign where what runs is in no deploy that is recorded, or where the end of a deploy is
     not.
     """
-    signed: list[Checkup] = []
+    signed: list[HealthReport] = []
     for checkup, subject in zip(checkups, subjects, strict=True):
         why = (
-            known.unended.get(subject.place, {}).get(subject.name)
+            known.unended.get(subject.location, {}).get(subject.name)
             if subject.job is not None
             else None
         )
         if why:
-            sign = Sign(
+            sign = Finding(
                 "record",
                 "warning",
                 "a deploy has not ended",
@@ -91,13 +93,13 @@ def against_record(
             )
             signed.append(replace(checkup, signs=(*checkup.signs, sign)))
         else:
-            signed.append(_recorded(checkup, subject, known.records.get(subject.place, {})))
+            signed.append(_recorded(checkup, subject, known.records.get(subject.location, {})))
     return signed
 
 
 def _recorded(
-    checkup: Checkup, subject: Subject, known: Mapping[str, tuple[Record, ...]]
-) -> Checkup:
+    checkup: HealthReport, subject: Subject, known: Mapping[str, tuple[Record, ...]]
+) -> HealthReport:
     records, live = known.get(subject.name, ()), checkup.live
     if subject.job is None or live is None or not records:
         return checkup
@@ -108,7 +110,7 @@ def _recorded(
     settings = subject.job.settings
     deploys = kind.command(subject.name, settings) if kind.runnable(settings) is None else None
     command = f"{deploys}{kind.restores_with}" if deploys else "toolkit history"
-    sign = Sign(
+    sign = Finding(
         "record",
         "warning",
         "changed behind toolkit's back",
@@ -119,7 +121,7 @@ def _recorded(
     return replace(checkup, signs=(*checkup.signs, sign))
 
 
-def foreign(live: Live, records: Sequence[Record]) -> str:
+def foreign(live: LiveVersion, records: Sequence[Record]) -> str:
     """Why what runs is nothing that the record knows of, empty if it is. Pure."""
     what, content = named(live, "what runs"), [key for key in CONTENT if key in live.detail]
     ours = [record for record in records if record.run == live.run]
@@ -154,13 +156,13 @@ def foreign(live: Live, records: Sequence[Record]) -> str:
 
 
 def against_head(
-    checkups: Sequence[Checkup],
+    checkups: Sequence[HealthReport],
     folder: str,
     rules: str | None,
     git: Git | None,
     notes: list[str],
     allowed: bool = False,
-) -> list[Checkup]:
+) -> list[HealthReport]:
     """With what the live version of each target is against HEAD; empty where there is no repository
     to tell.
     """
@@ -168,14 +170,14 @@ def against_head(
         return list(checkups)
     states: dict[tuple[str | None, str], str] = {}
     for name in dict.fromkeys(checkup.environment for checkup in checkups):
-        points: dict[str, tuple[Point, ...]] = {}
+        points: dict[str, tuple[RecordedBase, ...]] = {}
         for checkup in checkups:
             if checkup.environment == name and checkup.live is not None:
                 points[checkup.name] = (*points.get(checkup.name, ()), point_of(checkup.live))
         if not points:
             continue
         try:
-            asked = Request(
+            asked = DiffRequest(
                 folder=folder,
                 rules=rules,
                 environment=name,

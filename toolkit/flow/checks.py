@@ -10,6 +10,9 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
+from toolkit.checks import secrets, select
+from toolkit.checks.base import host_of
+from toolkit.checks.values import BUILT_IN, Redactor, filled
 from toolkit.errors import (
     FileProblem,
     Problem,
@@ -24,16 +27,13 @@ from toolkit.flow.rulebook import bytes_of, sorts
 from toolkit.impact import checks as reading
 from toolkit.impact import toml
 from toolkit.impact.reading import nearest
-from toolkit.model import Checks, Environment, Place, Rules, Wanted
+from toolkit.model import Checks, Environment, Location, Provision, Rules
 from toolkit.ports import files
-from toolkit.ports.aside import Aside, Late
 from toolkit.ports.aws.client import check_account
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net.policy import Policy, parse_instead
-from toolkit.ports.world import World
-from toolkit.targets.base import Watched
-from toolkit.verify import secrets, select
-from toolkit.verify.base import host_of
-from toolkit.verify.values import BUILT_IN, Veil, filled
+from toolkit.ports.ports import Ports
+from toolkit.targets.base import WatchSettings
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
 """What is said from outside of the repository: where hosts really are, and the only hosts that may
@@ -102,7 +102,7 @@ def _check(rules: Rules, found: Checks) -> None:
             there = nearest(word, words) or (
                 "there are none" if not words else f"there are {', '.join(words[:8])}"
             )
-            at = toml.Lines(rules.text).of("targets", name, "checks")
+            at = toml.TomlLines(rules.text).of("targets", name, "checks")
             problems.append(
                 Problem(at, f"targets.{name}.checks", f"{word!r} is no check and no tag; {there}")
             )
@@ -111,7 +111,7 @@ def _check(rules: Rules, found: Checks) -> None:
 
 
 def _of(settings: object) -> tuple[str, ...]:
-    return settings.checks if isinstance(settings, Watched) else ()
+    return settings.checks if isinstance(settings, WatchSettings) else ()
 
 
 def deciding(settings: object, found: Checks) -> tuple[str, ...]:
@@ -127,18 +127,18 @@ def deciding(settings: object, found: Checks) -> tuple[str, ...]:
     return names
 
 
-class Scene(Struct, frozen=True):
+class CheckSetup(Struct, frozen=True):
     """What checks are carried out with: where, at which addresses, under which policy, and the
     values that are known. `veil` hides what is secret of them. `environments` are all that there
     are.
     """
 
     environment: str | None
-    places: tuple[Place, ...]
+    locations: tuple[Location, ...]
     urls: tuple[str, ...]
     policy: Policy
     known: Mapping[str, str]
-    veil: Veil
+    veil: Redactor
     root: str
     environments: tuple[str, ...] = ()
 
@@ -148,12 +148,12 @@ def scene(
     found: Checks,
     wanted: Sequence[str],
     environment: Environment | None,
-    places: Sequence[Place],
-    world: World,
+    locations: Sequence[Location],
+    ports: Ports,
     url: str | None = None,
     redact: Callable[[str], str] = str,
     seconds: float = SECRETS_S,
-) -> Scene:
+) -> CheckSetup:
     """Everything that these checks need, secrets included. `url` is what somebody said instead of
     the environment's `urls`; `redact` takes out of what is told what looks like a secret of
     anybody's. `seconds` is how long secrets may take to be read.
@@ -161,8 +161,8 @@ def scene(
     Raises Refused for a secret that is not there, WrongAccount, CloudError.
     """
     variables = dict(environment.vars) if environment else {}
-    _check_accounts(found, wanted, places, world, seconds)
-    hidden = _secrets(found, wanted, places, world, variables, seconds)
+    _check_accounts(found, wanted, locations, ports, seconds)
+    hidden = _secrets(found, wanted, locations, ports, variables, seconds)
     urls = (
         (url,)
         if url
@@ -175,20 +175,24 @@ def scene(
         **hidden,
         "environment": environment.name if environment else "",
     }
-    return Scene(
+    return CheckSetup(
         environment=environment.name if environment else None,
-        places=tuple(places),
+        locations=tuple(locations),
         urls=urls,
         policy=policy(rules, found, environment, url),
         known=known,
-        veil=Veil(hidden, redact),
+        veil=Redactor(hidden, redact),
         root=os.path.dirname(os.path.abspath(rules.file)),
         environments=tuple(rules.environments),
     )
 
 
 def _check_accounts(
-    found: Checks, wanted: Sequence[str], places: Sequence[Place], world: World, seconds: float
+    found: Checks,
+    wanted: Sequence[str],
+    locations: Sequence[Location],
+    ports: Ports,
+    seconds: float,
 ) -> None:
     """What is there in another account says nothing about this one, and its secrets are not for
     this one's hosts.
@@ -201,12 +205,14 @@ def _check_accounts(
     if not secret and not any(found.checks[name].sort == "aws" for name in wanted):
         return
     until = monotonic() + seconds
-    for asked in [Aside(partial(_check_account, place, world)) for place in places]:
+    for asked in [
+        BackgroundTask(partial(_check_account, location, ports)) for location in locations
+    ]:
         try:
             asked.within(until - monotonic())
         except WrongAccount:
             raise
-        except (ToolkitError, Late) as problem:
+        except (ToolkitError, Timeout) as problem:
             if secret:
                 late = Unreachable(
                     call="secrets", reason=f"whose account it is was not known within {seconds:g} s"
@@ -214,28 +220,28 @@ def _check_accounts(
                 raise problem if isinstance(problem, ToolkitError) else late from None
 
 
-def _check_account(place: Place, world: World) -> None:
-    check_account(world.aws(place), place)
+def _check_account(location: Location, ports: Ports) -> None:
+    check_account(ports.aws(location), location)
 
 
 def _secrets(
     found: Checks,
     wanted: Sequence[str],
-    places: Sequence[Place],
-    world: World,
+    locations: Sequence[Location],
+    ports: Ports,
     variables: Mapping[str, str],
     seconds: float,
 ) -> dict[str, str]:
     used = set[str]().union(*(found.checks[name].uses for name in wanted))
-    asked = {
-        name: Aside(lambda secret=secret: secrets.value(secret, world.aws(places[0]), variables))  # type: ignore[misc]
-        for name, secret in found.secrets.items()
-        if name in used
-    }
+    asked = {}
+    for name, secret in found.secrets.items():
+        if name in used:
+            read = partial(secrets.value, secret, ports.aws(locations[0]), variables)
+            asked[name] = BackgroundTask(read)
     until = monotonic() + seconds
     try:
         return {name: one.within(until - monotonic()) for name, one in asked.items()}
-    except Late:
+    except Timeout:
         raise Unreachable(
             call="secrets", reason=f"those of the checks were not read within {seconds:g} s"
         ) from None
@@ -294,20 +300,20 @@ def _named(rules: Rules, found: Checks, environment: Environment | None) -> tupl
     """The hosts that are written down for an environment: in its `urls`, in `health` of targets, in
     the addresses of checks.
     """
-    from toolkit import verify
+    from toolkit import checks
 
     variables = environment.vars if environment else {}
     hosts = {host_of(url) for url in filled(environment.urls if environment else (), variables)}
     regions = (environment.regions if environment else ()) or ("",)
     for target in rules.targets.values():
-        if isinstance(target.settings, Watched):
+        if isinstance(target.settings, WatchSettings):
             hosts |= {
                 host_of(_put(url, {"region": region, **variables}))
                 for url in target.settings.health
                 for region in regions
             }
     for check in found.checks.values():
-        hosts.add(_put(verify.sort(check.sort).host(check.settings), variables))
+        hosts.add(_put(checks.sort(check.sort).host(check.settings), variables))
     return tuple(sorted(host for host in hosts if host and "{" not in host))
 
 
@@ -350,11 +356,11 @@ def chosen(
     return names
 
 
-def tasks(found: Checks, names: Sequence[str], scene: Scene) -> tuple[select.Task, ...]:
+def tasks(found: Checks, names: Sequence[str], scene: CheckSetup) -> tuple[select.Task, ...]:
     """These checks, each where it is done. Raises Refused."""
     unchosen = scene.environments if scene.environment is None else None
     return select.tasks(
-        names, found.checks, reading.givers_of(found.checks), scene.urls, scene.places, unchosen
+        names, found.checks, reading.givers_of(found.checks), scene.urls, scene.locations, unchosen
     )
 
 
@@ -386,7 +392,7 @@ def _know(words: Sequence[str], there: tuple[str, ...], what: str) -> None:
             )
 
 
-def wanted(found: Checks, there: Environment | None) -> list[Wanted]:
+def wanted(found: Checks, there: Environment | None) -> list[Provision]:
     """What checks look for in AWS, for the sandbox to make; what cannot be made by its name alone
     is left to somebody.
     """
@@ -399,7 +405,7 @@ def wanted(found: Checks, there: Environment | None) -> list[Wanted]:
         and (not check.environments or (there and there.name in check.environments))
     ]
     named = [filled(check.settings, variables).aws.partition(":") for check in fit]
-    return [Wanted(what, name) for what, _, name in named if what in MADE]
+    return [Provision(what, name) for what, _, name in named if what in MADE]
 
 
 MADE = ("bucket", "table", "queue", "parameter")

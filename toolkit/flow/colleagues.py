@@ -14,18 +14,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
-from toolkit.flow.runs import Story, shelf_in
-from toolkit.model import Environment, Job, Place, Rules
-from toolkit.ports.aside import Aside, Late
-from toolkit.ports.world import World
+from toolkit.flow.runs import RunStory, shelf_in
+from toolkit.model import Environment, Job, Location, Rules
+from toolkit.ports.background import BackgroundTask, Timeout
+from toolkit.ports.ports import Ports
 from toolkit.record import history, mirror, who
 from toolkit.record.history import Summary
-from toolkit.record.journal import Entry, Journal
+from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.locks import lock_name
-from toolkit.record.shelf import SharedRun, Shelf, last_writer, place_of
+from toolkit.record.shelf import SharedRun, SharedRuns, last_writer, location_of
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.settle import Left, left
+from toolkit.run.recover import RunState, left
 
 WAIT_S = 20.0
 """How long the buckets may take to say what is in them, in seconds."""
@@ -37,45 +37,45 @@ BETWEEN = b"-- as the bucket has it, from another machine:\n"
 Found = TypeVar("Found")
 
 
-class Room(Struct, frozen=True):
+class SharedStore(Struct, frozen=True):
     """One bucket, and an environment that shares its runs there."""
 
-    place: Place
-    shelf: Shelf
+    location: Location
+    shelf: SharedRuns
 
 
-class Shared(Struct, frozen=True):
+class ColleagueRun(Struct, frozen=True):
     """A run as a bucket has it."""
 
-    room: Room
+    room: SharedStore
     run: SharedRun
 
 
 def rooms(
-    rules: Rules, world: World, profile: str | None = None, only: str | None = None
-) -> list[Room]:
+    rules: Rules, ports: Ports, profile: str | None = None, only: str | None = None
+) -> list[SharedStore]:
     """The buckets of all environments, or of one only, each once. Raises Refused for what is no
     address.
     """
-    found: dict[tuple[str, str | None], Room] = {}
+    found: dict[tuple[str, str | None], SharedStore] = {}
     for name, environment in rules.environments.items():
         if only not in (None, name):
             continue
-        place = _place(environment, profile)
-        shelf = shelf_in(place, world)
+        location = _location(environment, profile)
+        shelf = shelf_in(location, ports)
         if shelf is not None and environment.store is not None:
             found.setdefault(
-                (environment.store.rstrip("/"), environment.account), Room(place, shelf)
+                (environment.store.rstrip("/"), environment.account), SharedStore(location, shelf)
             )
     return list(found.values())
 
 
-def _place(environment: Environment, profile: str | None) -> Place:
-    return making.places(environment, profile, None)[0]
+def _location(environment: Environment, profile: str | None) -> Location:
+    return making.locations(environment, profile, None)[0]
 
 
 def listed(
-    rules: Rules, world: World, stores: Sequence[Store], most: int, environment: str | None = None
+    rules: Rules, ports: Ports, stores: Sequence[Store], most: int, environment: str | None = None
 ) -> tuple[list[Summary], list[str]]:
     """The newest runs of this machine and of all that share a store with it, newest first, all or
     those in an environment; and what has to be said besides: what of it could not be read. Raises
@@ -87,10 +87,10 @@ def listed(
     }
     notes: list[str] = []
     for room, theirs, problem in _asked(
-        rooms(rules, world, only=environment), lambda room: _summaries(room, world, looked)
+        rooms(rules, ports, only=environment), lambda room: _summaries(room, ports, looked)
     ):
         if problem:
-            notes.append(f"the runs in {room.place.store} could not be read: {problem}")
+            notes.append(f"the runs in {room.location.store} could not be read: {problem}")
         for one in theirs or ():
             mine = found.get(one.run)
             if mine is None or _says_more(one, mine):
@@ -110,12 +110,12 @@ def _says_more(theirs: Summary, mine: Summary) -> bool:
     return mine.host != theirs.host or (theirs.ended is not None and mine.ended is None)
 
 
-def send(rules: Rules, world: World, stores: Sequence[Store]) -> list[str]:
+def send(rules: Rules, ports: Ports, stores: Sequence[Store]) -> list[str]:
     """Send what was left of this machine's runs; what went wrong, in words."""
 
-    def shelf_of(journal: Journal) -> Shelf | None:
-        place = place_of(journal.entries)
-        return None if place is None else shelf_in(place, world)
+    def shelf_of(journal: Journal) -> SharedRuns | None:
+        location = location_of(journal.entries)
+        return None if location is None else shelf_in(location, ports)
 
     if not any(one.store for one in rules.environments.values()):
         return []
@@ -123,38 +123,38 @@ def send(rules: Rules, world: World, stores: Sequence[Store]) -> list[str]:
 
 
 def _asked(
-    places: Sequence[Room], ask: Callable[[Room], Found]
-) -> Iterator[tuple[Room, Found | None, str]]:
+    locations: Sequence[SharedStore], ask: Callable[[SharedStore], Found]
+) -> Iterator[tuple[SharedStore, Found | None, str]]:
     """What each bucket says, all asked side by side, or why it does not."""
     until = monotonic() + WAIT_S
-    asides = [(room, Aside(lambda room=room: ask(room))) for room in places]  # type: ignore[misc]
+    asides = [(room, BackgroundTask(lambda room=room: ask(room))) for room in locations]  # type: ignore[misc]
     for room, aside in asides:
         try:
             yield room, aside.within(until - monotonic()), ""
-        except Late:
+        except Timeout:
             yield room, None, f"no answer within {WAIT_S:g} s"
         except (CloudError, Refused) as problem:
             yield room, None, str(problem)
 
 
-def _summaries(room: Room, world: World, most: int) -> list[Summary]:
-    names = room.shelf.names(most, f"{world.clock.now():%Y%m}")
+def _summaries(room: SharedStore, ports: Ports, most: int) -> list[Summary]:
+    names = room.shelf.names(most, f"{ports.clock.now():%Y%m}")
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         return [
             one for one in pool.map(lambda name: _summary(room, name[0]), names) if one is not None
         ]
 
 
-def _summary(room: Room, run: str) -> Summary | None:
+def _summary(room: SharedStore, run: str) -> Summary | None:
     """One run in the bucket; a damaged one costs only itself."""
     try:
         found = room.shelf.get(run)
-        return None if found is None else told(Shared(room, found))
+        return None if found is None else told(ColleagueRun(room, found))
     except StateDamaged as problem:
         return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
 
 
-def told(shared: Shared) -> Summary:
+def told(shared: ColleagueRun) -> Summary:
     """A run in a line. Whether it is at work, its lock says. Raises CloudError, Refused."""
     found = history.summary(shared.run.run, shared.run.entries, False)
     if found.ended is None and _at_work(shared):
@@ -162,27 +162,29 @@ def told(shared: Shared) -> Summary:
     return found
 
 
-def _at_work(shared: Shared) -> bool:
+def _at_work(shared: ColleagueRun) -> bool:
     jobs = shared.run.entries[0].facts.get("jobs") if shared.run.entries else None
     first = jobs[0] if isinstance(jobs, list) and jobs and isinstance(jobs[0], dict) else {}
-    place = place_of(shared.run.entries)
-    if place is None or not isinstance(first.get("target"), str):
+    location = location_of(shared.run.entries)
+    if location is None or not isinstance(first.get("target"), str):
         return False
-    return shared.room.shelf.at_work(shared.run.run, lock_name(place, first["target"]))
+    return shared.room.shelf.at_work(shared.run.run, lock_name(location, first["target"]))
 
 
-def found_in(run: str, rules: Rules, world: World, profile: str | None = None) -> Shared | None:
+def found_in(
+    run: str, rules: Rules, ports: Ports, profile: str | None = None
+) -> ColleagueRun | None:
     """A run as a bucket has it, None if none has. Raises StateDamaged, CloudError, Refused, and
     Refused where no bucket answers in time.
     """
     problems: list[Exception] = []
-    for room in rooms(rules, world, profile):
+    for room in rooms(rules, ports, profile):
         try:
-            found = Aside(lambda room=room: room.shelf.get(run)).within(WAIT_S)  # type: ignore[misc]
-        except Late:
+            found = BackgroundTask(lambda room=room: room.shelf.get(run)).within(WAIT_S)  # type: ignore[misc]
+        except Timeout:
             problems.append(
                 Refused(
-                    f"{room.place.store} did not answer within {WAIT_S:g} s",
+                    f"{room.location.store} did not answer within {WAIT_S:g} s",
                     "check the network, and try again",
                 )
             )
@@ -191,22 +193,22 @@ def found_in(run: str, rules: Rules, world: World, profile: str | None = None) -
             problems.append(problem)
             continue
         if found is not None:
-            return Shared(room, found)
+            return ColleagueRun(room, found)
     if problems:
         raise problems[0]
     return None
 
 
 def newer(
-    run: str, store: Store, rules: Rules, world: World, profile: str | None = None
-) -> tuple[Shared | None, str]:
+    run: str, store: Store, rules: Rules, ports: Ports, profile: str | None = None
+) -> tuple[ColleagueRun | None, str]:
     """The run as a bucket has it, where this machine has none of that name or one that another
     machine has gone on with; in words, why that could not be found out where there is one here.
     Raises what `found_in` raises where there is none here.
     """
     mine = _entries_here(store, run)
     try:
-        shared = found_in(run, rules, world, profile)
+        shared = found_in(run, rules, ports, profile)
     except ToolkitError as problem:
         if mine is None:
             raise
@@ -219,7 +221,7 @@ def newer(
     return (shared if behind or apart else None), ""
 
 
-def _entries_here(store: Store, run: str) -> tuple[Entry, ...] | None:
+def _entries_here(store: Store, run: str) -> tuple[JournalEntry, ...] | None:
     from toolkit.record import journal
 
     try:
@@ -230,12 +232,12 @@ def _entries_here(store: Store, run: str) -> tuple[Entry, ...] | None:
         return ()
 
 
-def log(run: str, step: str, rules: Rules, world: World, here: bytes | None) -> bytes | None:
+def log(run: str, step: str, rules: Rules, ports: Ports, here: bytes | None) -> bytes | None:
     """What a step said: what is `here`, and what another machine has written besides. A bucket that
     does not answer adds nothing.
     """
     found = here
-    for _, theirs, _ in _asked(rooms(rules, world), lambda room: room.shelf.log(run, step)):
+    for _, theirs, _ in _asked(rooms(rules, ports), lambda room: room.shelf.log(run, step)):
         if theirs is None or (found or b"").startswith(theirs[0]):
             continue
         found = (
@@ -246,11 +248,11 @@ def log(run: str, step: str, rules: Rules, world: World, here: bytes | None) -> 
     return found
 
 
-def story(shared: Shared) -> Story:
+def story(shared: ColleagueRun) -> RunStory:
     """A run looked back at. Raises CloudError, Refused."""
     ends = {entry.step: entry.facts for entry in shared.run.entries if entry.state == "outcome"}
     summary = told(shared)
-    return Story(
+    return RunStory(
         summary,
         tuple(
             (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
@@ -259,11 +261,11 @@ def story(shared: Shared) -> Story:
     )
 
 
-def left_of(shared: Shared, rules: Rules, world: World, profile: str | None) -> Left:
+def left_of(shared: ColleagueRun, rules: Rules, ports: Ports, profile: str | None) -> RunState:
     """What is left of a colleague's run, with its jobs where this machine reaches them. Raises
     Refused where they are not what rules.toml here says, StateDamaged.
     """
-    found = left(shared.run.entries, world.clock.now(), shared.run.run)
+    found = left(shared.run.entries, ports.clock.now(), shared.run.run)
     for job in found.jobs:
         _check(job, shared, rules)
     return replace(found, jobs=tuple(placed(rules, profile)(job) for job in found.jobs))
@@ -275,29 +277,29 @@ def placed(rules: Rules, profile: str | None, consents: Sequence[str] = ()) -> C
     """
 
     def here(job: Job) -> Job:
-        environment = rules.environments.get(job.place.environment or "")
+        environment = rules.environments.get(job.location.environment or "")
         named = profile or (environment.profile if environment else None)
         wishes = {name: value for name, value in job.wishes.items() if name not in consents}
-        return replace(job, place=replace(job.place, profile=named), wishes=wishes)
+        return replace(job, location=replace(job.location, profile=named), wishes=wishes)
 
     return here
 
 
-def _check(job: Job, shared: Shared, rules: Rules) -> None:
+def _check(job: Job, shared: ColleagueRun, rules: Rules) -> None:
     """A job has to be of a target, in a place, and with the settings that rules.toml here has.
     Raises Refused.
     """
     run, facts = shared.run.run, last_writer(shared.run.entries[:1])
     environment, target = (
-        rules.environments.get(job.place.environment or ""),
+        rules.environments.get(job.location.environment or ""),
         rules.targets.get(job.target),
     )
     where = (
         next(
             (
                 one
-                for one in making.places(environment, None, None)
-                if one.region == job.place.region
+                for one in making.locations(environment, None, None)
+                if one.region == job.location.region
             ),
             None,
         )
@@ -305,13 +307,13 @@ def _check(job: Job, shared: Shared, rules: Rules) -> None:
         else None
     )
     here = (where.account, where.protected, (where.store or "").rstrip("/")) if where else None
-    there = (job.place.account, job.place.protected, (job.place.store or "").rstrip("/"))
+    there = (job.location.account, job.location.protected, (job.location.store or "").rstrip("/"))
     same = (
         target is not None and environment is not None and here == there and target.kind == job.kind
     )
     if same and target is not None and environment is not None:
         variables: Mapping[str, str] = {
-            "region": job.place.region or "",
+            "region": job.location.region or "",
             **environment.vars,
             **making.known(job.version),
         }
@@ -333,7 +335,7 @@ def _check(job: Job, shared: Shared, rules: Rules) -> None:
         )
 
 
-def settle(store: Store, shared: Shared) -> None:
+def settle(store: Store, shared: ColleagueRun) -> None:
     """Have the journal here say what became of its run elsewhere. What is not to be done now is
     left for the next time.
     """
@@ -345,6 +347,6 @@ def settle(store: Store, shared: Shared) -> None:
             journal.close()
 
 
-def is_ours(entries: Sequence[Entry]) -> bool:
+def is_ours(entries: Sequence[JournalEntry]) -> bool:
     """Whether a run was last written by this machine."""
     return last_writer(entries).get("host") in (None, who.this().host)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from toolkit.changes import base as bases
 from toolkit.changes import detect
 from toolkit.errors import GitError, RulesError, UsageError
-from toolkit.flow.advice import same_place
+from toolkit.flow.advice import same_location
 from toolkit.flow.rulebook import (
     book,
     command,
@@ -28,9 +28,9 @@ from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted, told
 from toolkit.impact.touch import RuleBook, Users, limited, merged, nobody, touch
 from toolkit.model import (
-    Answer,
     Base,
     Change,
+    DiffResult,
     Direction,
     Head,
     Impact,
@@ -46,7 +46,7 @@ from toolkit.ports import files
 from toolkit.ports.git import Git
 
 
-class Request(Struct, frozen=True):
+class DiffRequest(Struct, frozen=True):
     """What a person asked `diff` for. `given` are paths that stand in for git's answer."""
 
     folder: str
@@ -62,7 +62,7 @@ class Request(Struct, frozen=True):
     """A plan's own file, as git names it: it is no change, unless a rule knows it."""
 
 
-class Before(Struct, frozen=True):
+class FormerRules(Struct, frozen=True):
     """The rules that were in force at other points, where they differ. `unknown` says why every
     target has to count as due.
 
@@ -75,7 +75,7 @@ class Before(Struct, frozen=True):
     unknown: str | None = None
 
 
-class Failed(Struct, frozen=True):
+class FailedRun(Struct, frozen=True):
     """What a run was to deploy, and how that ended."""
 
     run: str
@@ -85,7 +85,7 @@ class Failed(Struct, frozen=True):
     settings: str
 
 
-class Point(Struct, frozen=True):
+class RecordedBase(Struct, frozen=True):
     """What is recorded of one target in one region. `unknown` says why nothing can be compared with
     it; `since`, what came after it and did not go well, so that something else may be live. One
     that is `dirty` is not just its commit. `unrecorded`: nothing was ever recorded of it there.
@@ -102,7 +102,7 @@ class Point(Struct, frozen=True):
     unrecorded: bool = False
     generated: str = ""
     """What its version's name says of the files that git ignores and its build takes."""
-    failed: Failed | None = None
+    failed: FailedRun | None = None
     notes: tuple[str, ...] = ()
     """What else there is to say of what is live."""
 
@@ -110,16 +110,16 @@ class Point(Struct, frozen=True):
 RECORDED, NOT_RECORDED = "last recorded deploy", "nothing is recorded as deployed"
 """What the targets are compared with by `last`."""
 
-UNRECORDED = Point(None, "", unknown="no deploy is recorded", unrecorded=True)
+UNRECORDED = RecordedBase(None, "", unknown="no deploy is recorded", unrecorded=True)
 
-Points = Mapping[str, tuple[Point, ...]]
+Points = Mapping[str, tuple[RecordedBase, ...]]
 """Target -> its record in each region; targets that are left out have none."""
 
 Records = Callable[[str, Rules, str | None], Points]
 """What is recorded as deployed (`last`), or what the cloud says (`live`), in an environment."""
 
 
-class Part(Struct, frozen=True):
+class Comparison(Struct, frozen=True):
     """What is compared with one base, for some of the targets (None: for all).
 
     `because` says why they are due whatever changed; `doubtful`, that nothing can be said of what
@@ -127,14 +127,14 @@ class Part(Struct, frozen=True):
     """
 
     changes: Sequence[Change]
-    before: Before
+    before: FormerRules
     leaves: frozenset[str] | None = None
     because: str | None = None
     doubtful: bool = False
     unrecorded: bool = False
 
 
-def diff(request: Request, git: Git | None, records: Records | None = None) -> Answer:
+def diff(request: DiffRequest, git: Git | None, records: Records | None = None) -> DiffResult:
     """What is out of date, why, and the narrowest plan. Without `records`, `last` and `live` are
     refused.
     """
@@ -161,7 +161,7 @@ def diff(request: Request, git: Git | None, records: Records | None = None) -> A
     return _answer(request, base, _head(git, end, seen), rules, [part], seen, users=users)
 
 
-def _rules(request: Request, git: Git) -> Rules:
+def _rules(request: DiffRequest, git: Git) -> Rules:
     """What is out of date is judged as the trusted base says; what a change calls for is not
     judged.
     """
@@ -170,21 +170,21 @@ def _rules(request: Request, git: Git) -> Rules:
     return load_rules(request.folder, request.rules, git)
 
 
-def _head(git: Git, end: str | None, seen: detect.Look | None) -> Head:
+def _head(git: Git, end: str | None, seen: detect.WorkingTree | None) -> Head:
     return Head(
         end or git.head, None if end else git.branch, None if seen is None else bool(seen.paths)
     )
 
 
 def _part(
-    request: Request,
+    request: DiffRequest,
     rules: Rules,
     base: Base,
     committed: Sequence[Change],
     git: Git,
     end: str,
-    seen: detect.Look | None,
-) -> Part:
+    seen: detect.WorkingTree | None,
+) -> Comparison:
     """The comparison with one base: with the working tree where somebody looked at it."""
     changes = committed
     if seen is not None:
@@ -194,10 +194,10 @@ def _part(
             else detect.uncommitted(git, seen)
         )
     points = base.commits if seen is not None else (*base.commits, end)
-    return Part(changes, _before(request, rules, base, points, git))
+    return Comparison(changes, _before(request, rules, base, points, git))
 
 
-def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -> Answer:
+def _diff_of_records(request: DiffRequest, rules: Rules, points: Points, git: Git) -> DiffResult:
     """Each target against what is recorded of it. One without a record is unknown, and so due."""
     head = git.require_head()
     seen = None if request.committed else detect.look(git, uncounted(request.plan, rules, git))
@@ -206,13 +206,13 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     groups: dict[tuple[str, ...], set[str]] = {}
     each = {name: points.get(name) or (UNRECORDED,) for name in leaves}
     unrecorded = frozenset(name for name in leaves if any(point.unrecorded for point in each[name]))
-    parts: list[Part] = []
+    parts: list[Comparison] = []
     failed = {
         name: words for name in leaves if (words := _failed_before(name, each[name], content))
     }
     for why in sorted({_unrecorded(each[name]) for name in unrecorded}):
         alike = frozenset(name for name in unrecorded if _unrecorded(each[name]) == why)
-        parts.append(Part((), Before(), alike, why, doubtful=True, unrecorded=True))
+        parts.append(Comparison((), FormerRules(), alike, why, doubtful=True, unrecorded=True))
     for name in leaves:
         recorded = each[name]
         if name in unrecorded:
@@ -265,7 +265,7 @@ def _diff_of_records(request: Request, rules: Rules, points: Points, git: Git) -
     )
 
 
-def _failed_before(name: str, recorded: Sequence[Point], content: "_Content") -> str:
+def _failed_before(name: str, recorded: Sequence[RecordedBase], content: "_Content") -> str:
     """Which run has deployed just what would be deployed now, and how that ended; empty where none
     has that did not go well.
     """
@@ -286,26 +286,26 @@ def _failed_before(name: str, recorded: Sequence[Point], content: "_Content") ->
     return ""
 
 
-def _covered(answer: Answer, rules: Rules) -> set[str]:
+def _covered(answer: DiffResult, rules: Rules) -> set[str]:
     """The targets that the plan deploys, groups written out."""
     graph = Graph(rules.targets)
     return set[str]().union(*(graph.leaves(step.target) for step in answer.plan.steps))
 
 
-def _unrecorded(recorded: Sequence[Point]) -> str:
+def _unrecorded(recorded: Sequence[RecordedBase]) -> str:
     return next(str(point.unknown) for point in recorded if point.unrecorded)
 
 
 def _without_comparison(
-    name: str, recorded: Sequence[Point], content: "_Content", git: Git
-) -> Part | None:
+    name: str, recorded: Sequence[RecordedBase], content: "_Content", git: Git
+) -> Comparison | None:
     """What there is to say of a target whose record no commit can be compared with; None if there
     is such a commit.
     """
     only = frozenset((name,))
     unknown = next((point.unknown for point in recorded if point.unknown), None)
     if unknown:
-        return Part((), Before(), only, f"{name}: {unknown}", doubtful=True)
+        return Comparison((), FormerRules(), only, f"{name}: {unknown}", doubtful=True)
     missing = next(
         (str(point.commit) for point in recorded if not content.holds(str(point.commit))), None
     )
@@ -316,40 +316,47 @@ def _without_comparison(
             f"{name}: its content is not what was deployed at {missing[:12]}, which is not in this"
             " clone"
         )
-        return Part((), Before(), only, because)
+        return Comparison((), FormerRules(), only, because)
     because = (
         f"{name}: its last deploy was of commit {missing[:12]}, which is not in this clone"
         f" ({git.fetch_all()})"
     )
-    return Part((), Before(), only, because, doubtful=True)
+    return Comparison((), FormerRules(), only, because, doubtful=True)
 
 
-def _besides(name: str, recorded: Sequence[Point], content: "_Content") -> Iterator[Part]:
+def _besides(
+    name: str, recorded: Sequence[RecordedBase], content: "_Content"
+) -> Iterator[Comparison]:
     """Why a target is due whatever changed since the commit of its last deploy."""
     only = frozenset((name,))
     if any(point.dirty for point in recorded):
-        yield Part(
+        yield Comparison(
             (),
-            Before(),
+            FormerRules(),
             only,
             f"{name} was deployed with files that are not as committed, and are others now",
         )
     since = next((point.since for point in recorded if point.since), None)
     if since:
-        yield Part((), Before(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
+        yield Comparison((), FormerRules(notes=(f"{name}: {since}",)), only, f"{name}: {since}")
     if any(point.settings and point.settings != content.settings(name) for point in recorded):
-        yield Part(
-            (), Before(), only, f"the settings of {name} are not those that it was deployed with"
+        yield Comparison(
+            (),
+            FormerRules(),
+            only,
+            f"the settings of {name} are not those that it was deployed with",
         )
 
 
 class _Content:
     """The content of the targets as it is now, digested when somebody asks."""
 
-    def __init__(self, request: Request, rules: Rules, git: Git, seen: detect.Look | None) -> None:
+    def __init__(
+        self, request: DiffRequest, rules: Rules, git: Git, seen: detect.WorkingTree | None
+    ) -> None:
         self._rules, self._git = rules, git
         self._named = environment(request.environment, rules)
-        self._look = seen or detect.Look((), ())
+        self._look = seen or detect.WorkingTree((), ())
         self._settings = settled(rules, self._named)
         self._versions: Mapping[str, Version] | None = None
         self._here: dict[str, bool] = {}
@@ -364,7 +371,7 @@ class _Content:
         """The digest of a target's settings."""
         return settings_digest(self._settings[name])
 
-    def same(self, name: str, recorded: Sequence[Point]) -> bool:
+    def same(self, name: str, recorded: Sequence[RecordedBase]) -> bool:
         """Whether content and settings are the very same as deployed everywhere, whatever the
         commits. Content is only compared where that says more than the commits do: where one is not
         in this clone, or what was deployed is not what it holds.
@@ -397,14 +404,14 @@ class _Content:
 
 
 def _with_first_step(
-    answer: Answer,
-    request: Request,
+    answer: DiffResult,
+    request: DiffRequest,
     rules: Rules,
-    parts: Sequence[Part],
+    parts: Sequence[Comparison],
     unrecorded: frozenset[str],
     git: Git,
-    seen: detect.Look | None,
-) -> Answer:
+    seen: detect.WorkingTree | None,
+) -> DiffResult:
     """The answer with what the changes since the default base call for, which a newcomer wants to
     see first. The plan holds all the same what nothing is known of.
     """
@@ -436,7 +443,7 @@ def _with_first_step(
     )
 
 
-def _standings(answer: Answer, points: Points, rules: Rules, git: Git) -> dict[str, Standing]:
+def _standings(answer: DiffResult, points: Points, rules: Rules, git: Git) -> dict[str, Standing]:
     """How HEAD stands to what is live of each target that is due, where it is not simply ahead."""
     from toolkit.changes.direction import standing, unanswered
 
@@ -478,14 +485,14 @@ def owns(
 
 
 def _against(
-    request: Request,
+    request: DiffRequest,
     rules: Rules,
     base: Base,
     names: Collection[str],
     git: Git,
     head: str,
-    seen: detect.Look | None,
-) -> Part:
+    seen: detect.WorkingTree | None,
+) -> Comparison:
     with ExitStack() as started:
         committed = detect.between(
             [started.enter_context(git.diff_trees(start, head)) for start in base.commits]
@@ -499,7 +506,7 @@ def _against(
     )
 
 
-def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -> Answer:
+def _diff_of_paths(request: DiffRequest, given: Sequence[Change], git: Git | None) -> DiffResult:
     """The answer for a list of paths. What rules.toml was before is not known then, which counts if
     it is on the list.
     """
@@ -509,18 +516,18 @@ def _diff_of_paths(request: Request, given: Sequence[Change], git: Git | None) -
     unknown = (
         f"{rules.file} is among the paths, and what it was before is not known" if changed else None
     )
-    before = Before(
+    before = FormerRules(
         own=frozenset((path,) if path else ()),
         unknown=unknown,
         notes=() if given else ("the list of paths is empty",),
     )
     users = used(rules, environment(request.environment, rules), git, None).by
     base = Base("paths", request.given_name, (), "--paths-from")
-    return _answer(request, base, Head(), rules, [Part(given, before)], None, users=users)
+    return _answer(request, base, Head(), rules, [Comparison(given, before)], None, users=users)
 
 
 def _users(
-    request: Request, rules: Rules, git: Git, commit: str, seen: detect.Look | None
+    request: DiffRequest, rules: Rules, git: Git, commit: str, seen: detect.WorkingTree | None
 ) -> Users:
     """The targets that are built from a path, as the files are that would be deployed. They are
     looked at when somebody asks: without a change nobody does.
@@ -536,7 +543,9 @@ def _users(
     return users
 
 
-def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], git: Git) -> Before:
+def _before(
+    request: DiffRequest, rules: Rules, base: Base, points: Sequence[str], git: Git
+) -> FormerRules:
     """The rules as they were at these commits, if they were others. What cannot be read there makes
     everything due.
 
@@ -544,26 +553,26 @@ def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], g
     a link.
     """
     if base.kind == "none":
-        return Before(unknown=base.chosen)
+        return FormerRules(unknown=base.chosen)
     path = rules_path(rules, git)
     if path is None:
-        return Before()
-    places = files.places_of_rules(path, files.relative(request.folder, git.root) or "")
+        return FormerRules()
+    locations = files.locations_of_rules(path, files.relative(request.folder, git.root) or "")
     if request.rules:  # where that file is new, the rules that were in force count
-        places = [path, *(place for place in places if place != path)]
-    found = git.blobs([(commit, place) for commit in points for place in places])
+        locations = [path, *(location for location in locations if location != path)]
+    found = git.blobs([(commit, location) for commit in points for location in locations])
     texts: dict[bytes, str] = {}
     missing: list[str] = []
     for at, commit in enumerate(points):
         there = [
-            (place, data)
-            for place, data in zip(places, found[at * len(places) :], strict=False)
+            (location, data)
+            for location, data in zip(locations, found[at * len(locations) :], strict=False)
             if data is not None
         ]
         if there:
             texts.setdefault(there[0][1].replace(b"\r\n", b"\n"), f"{there[0][0]} at {commit[:12]}")
         elif commit in base.commits:
-            missing += [commit for place in places if git.blob(commit, place) is None][:1]
+            missing += [commit for location in locations if git.blob(commit, location) is None][:1]
     texts.pop(rules.text.encode().replace(b"\r\n", b"\n"), None)
     own = frozenset((path, *(name.rpartition(" at ")[0] for name in texts.values())))
     return _books(
@@ -576,26 +585,26 @@ def _before(request: Request, rules: Rules, base: Base, points: Sequence[str], g
 
 def _books(
     rules: Rules, texts: Mapping[bytes, str], own: frozenset[str], notes: tuple[str, ...]
-) -> Before:
+) -> FormerRules:
     try:
         old = tuple(book(read_rules(data, name)) for data, name in texts.items())
     except RulesError:
-        return Before(
+        return FormerRules(
             own=own, unknown=f"{rules.file} changed, and what it was before cannot be read"
         )
     changed = (f"{rules.file} changed: its old and its new rules both count",) if old else ()
-    return Before(old, own, (*notes, *changed))
+    return FormerRules(old, own, (*notes, *changed))
 
 
 def _answer(
-    request: Request,
+    request: DiffRequest,
     base: Base,
     head: Head,
     rules: Rules,
-    parts: Sequence[Part],
-    seen: detect.Look | None,
+    parts: Sequence[Comparison],
+    seen: detect.WorkingTree | None,
     users: Users = nobody,
-) -> Answer:
+) -> DiffResult:
     named = environment(request.environment, rules)
     graph = Graph(rules.targets)
     today = RuleBook(rules, graph.covered)
@@ -603,10 +612,12 @@ def _answer(
         leaves = frozenset(name for name, target in rules.targets.items() if not target.members)
         parts = (
             *parts,
-            Part((), Before(), leaves, f"what judges a deploy differs from {rules.trust.ref}"),
+            Comparison(
+                (), FormerRules(), leaves, f"what judges a deploy differs from {rules.trust.ref}"
+            ),
         )
     impact = merged([_impact(part, today, graph, named, users) for part in parts])
-    said = str(same_place(rules, request.rules, request.environment))
+    said = str(same_location(rules, request.rules, request.environment))
     unknown = next(
         (part.before.unknown for part in parts if part.leaves is None and part.before.unknown), None
     )
@@ -620,7 +631,7 @@ def _answer(
         *(note for part in parts for note in part.before.notes),
         *_notes(base, head, rules, impact, seen),
     )
-    return Answer(
+    return DiffResult(
         base=base,
         head=head,
         environment=named,
@@ -642,7 +653,9 @@ def _answer(
     )
 
 
-def _impact(part: Part, today: RuleBook, graph: Graph, named: str | None, users: Users) -> Impact:
+def _impact(
+    part: Comparison, today: RuleBook, graph: Graph, named: str | None, users: Users
+) -> Impact:
     """What one comparison calls for, of the targets that it is for."""
     impact = touch(part.changes, today, part.before.books, part.before.own, users)
     if part.before.books:
@@ -686,7 +699,7 @@ def _resettled(
 
 
 def _notes(
-    base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.Look | None
+    base: Base, head: Head, rules: Rules, impact: Impact, seen: detect.WorkingTree | None
 ) -> Iterator[str]:
     if base.kind == "none":
         yield (

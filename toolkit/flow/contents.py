@@ -9,16 +9,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.changes import completeness, fingerprint, generated, inputs, names
-from toolkit.changes.completeness import Gap, Why
-from toolkit.changes.detect import Look
+from toolkit.changes.completeness import Gap, GapReason
+from toolkit.changes.detect import WorkingTree
 from toolkit.flow.rulebook import fallback, owners, rules_path
 from toolkit.flow.sources import inputs_of, linked_of
 from toolkit.model import Inputs, Rules, Version
 from toolkit.ports.git import Git
-from toolkit.ports.images.taken import Taken
+from toolkit.ports.images.taken import BuildInputs
 
 
-class Contents(Struct, frozen=True):
+class TargetVersions(Struct, frozen=True):
     """The version of each target. `gaps` is what of the commit is not on disk and matters to it,
     `generated` are the files that its build takes and git does not know; targets without any are
     left out.
@@ -34,10 +34,10 @@ def contents(
     rules: Rules,
     named: str | None,
     git: Git,
-    seen: Look,
+    seen: WorkingTree,
     uncommitted: Iterable[str],
     without_generated: bool = False,
-) -> Contents:
+) -> TargetVersions:
     """What would be deployed of the targets that `settings` has, from the working tree. `seen` is a
     look at it. Names `without_generated` say nothing of what git ignores: no such file is read.
     """
@@ -59,22 +59,22 @@ def contents(
         )
         for name, version in versions.items()
     }
-    return Contents(made, lacking, besides)
+    return TargetVersions(made, lacking, besides)
 
 
 def at_commit(
     settings: Mapping[str, bytes], rules: Rules, named: str | None, git: Git, commit: str
-) -> Contents:
+) -> TargetVersions:
     """What a commit holds of the targets that `settings` has, under the rules of today."""
     users = inputs.used(inputs_of(rules, named), linked_of(rules), inputs.CommitTree(git, commit))
     owned = owners(rules, rules_path(rules, git))
-    return Contents(
+    return TargetVersions(
         fingerprint.versions(settings, owned, git, (), users.by, fallback(rules), at=commit)
     )
 
 
 def generated_of(
-    rules: Rules, named: str | None, git: Git, seen: Look
+    rules: Rules, named: str | None, git: Git, seen: WorkingTree
 ) -> dict[str, tuple[str, ...]]:
     """For each target the files that its build takes and git does not know; targets without any are
     left out.
@@ -83,7 +83,9 @@ def generated_of(
     return _generated(own, own, linked_of(rules), git, seen)
 
 
-def gaps_of(rules: Rules, named: str | None, git: Git, seen: Look) -> dict[str, tuple[Gap, ...]]:
+def gaps_of(
+    rules: Rules, named: str | None, git: Git, seen: WorkingTree
+) -> dict[str, tuple[Gap, ...]]:
     """For each target what of the commit is not on disk and matters to it; targets without any are
     left out.
     """
@@ -110,12 +112,12 @@ def _generated(
     own: Mapping[str, Inputs],
     linked: Mapping[str, inputs.Linked],
     git: Git,
-    seen: Look,
+    seen: WorkingTree,
 ) -> dict[str, tuple[str, ...]]:
     takers = [name for name in wanted if own[name].images or own[name].folders or own[name].files]
     if not takers:
         return {}
-    known = generated.Known(git, seen)
+    known = generated.IgnoredFiles(git, seen)
     return {
         name: paths for name in takers if (paths := generated.paths(own[name], linked[name], known))
     }
@@ -138,7 +140,9 @@ def _named(version: Version, gaps: tuple[Gap, ...], besides: str) -> Version:
         made.update(
             f"\0{gap.path}\0{gap.why}\0{gap.detail}\0{gap.state}".encode("utf-8", "surrogateescape")
         )
-    state = names.UNMERGED if any(gap.why == Why.UNMERGED for gap in gaps) else names.INCOMPLETE
+    state = (
+        names.UNMERGED if any(gap.why == GapReason.UNMERGED for gap in gaps) else names.INCOMPLETE
+    )
     name = names.name(str(version.commit), state, made.hexdigest(), besides)
     return replace(version, name=name, fingerprint=made.hexdigest(), generated=besides)
 
@@ -149,7 +153,7 @@ def _mattering(
     own: Inputs,
     linked: inputs.Linked,
     owned: fingerprint.Owners,
-    users: inputs.Used,
+    users: inputs.InputTargets,
     git: Git,
 ) -> tuple[Gap, ...]:
     """The gaps that concern a target: its rules' files, what it is built from, and where that is
@@ -177,14 +181,14 @@ def _takes(own: Inputs, linked: inputs.Linked, git: Git) -> Callable[[Gap], bool
     """Whether a gap is in what a target's build takes."""
     tree = inputs.WorkTree(git.root)
     folders = inputs.code(own, linked, tree)
-    builds: list[Taken] = []
+    builds: list[BuildInputs] = []
     for image in own.images:
         context, dockerfile = (
             inputs.follow(image.context, tree)[1],
             inputs.follow(image.dockerfile, tree)[1],
         )
         if context is not None and dockerfile is not None:
-            builds.append(Taken(git.root, context, dockerfile, image.stage, image.args))
+            builds.append(BuildInputs(git.root, context, dockerfile, image.stage, image.args))
 
     def takes(gap: Gap) -> bool:
         if any(_is_in(gap.path, folder) or _is_in(folder, gap.path) for folder in folders):
@@ -194,13 +198,13 @@ def _takes(own: Inputs, linked: inputs.Linked, git: Git) -> Callable[[Gap], bool
     return takes
 
 
-def _in_build(gap: Gap, build: Taken) -> bool:
+def _in_build(gap: Gap, build: BuildInputs) -> bool:
     if build.context and _is_in(build.context, gap.path):
         return True  # the context is in a submodule that is not there
     if not _is_in(gap.path, build.context):
         return False
     path = gap.path[len(build.context) + 1 :] if build.context else gap.path
-    if gap.why != Why.SUBMODULE:
+    if gap.why != GapReason.SUBMODULE:
         return build.takes(path)
     below = any(_is_in(source, path) for source in build.folders())
     return build.enters(path) and (below or build.takes(path) or build.takes(f"{path}/any"))

@@ -14,19 +14,19 @@ from toolkit.changes import completeness, detect, source
 from toolkit.changes.direction import standing, unanswered
 from toolkit.changes.names import LETTERS
 from toolkit.errors import Exit, GitError, Missing, Refused, StalePlan, ToolkitError, UsageError
-from toolkit.flow.compare import Points, Records, Request, diff, owns
-from toolkit.flow.contents import Contents, at_commit, contents, digests, generated_of
+from toolkit.flow.compare import DiffRequest, Points, Records, diff, owns
+from toolkit.flow.contents import TargetVersions, at_commit, contents, digests, generated_of
 from toolkit.flow.previous import good_before, last_recorded, previous, recorded_of, records_of
 from toolkit.flow.rulebook import environment, load_rules, owners, rules_path, settled, uncounted
 from toolkit.flow.sources import used
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import (
-    Answer,
     Backwards,
+    DiffResult,
     Job,
-    Live,
+    LiveVersion,
     Preview,
-    Recorded,
+    RecordedDeploy,
     Rules,
     Standing,
     Target,
@@ -34,7 +34,7 @@ from toolkit.model import (
 )
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.run import jobs as making
 
@@ -42,7 +42,7 @@ MOST_PREVIEWS = 16
 """How many kinds are asked side by side."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class DeployRequest(Struct, frozen=True, kw_only=True):
     """What a person asked for. Without `targets` and `everything` it is what `diff` finds; `wishes`
     are for the kinds.
     """
@@ -70,7 +70,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """Whether this rules.toml may decide by itself, whatever the trusted base says."""
 
 
-class Prepared(Struct, frozen=True):
+class PreparedRun(Struct, frozen=True):
     """What is about to be done. `left` are targets that this run cannot deploy, each with the
     reason; `standby` what puts the last good version back where a step is live and does not pass
     its checks.
@@ -93,7 +93,7 @@ class Prepared(Struct, frozen=True):
     """What would be deployed, but for `--without`."""
 
 
-def check(order: Order, git: Git | None) -> Rules:
+def check(order: DeployRequest, git: Git | None) -> Rules:
     """What can be known to be wrong from the command line and rules.toml alone. Raises RulesError,
     UsageError, GitError.
     """
@@ -105,8 +105,8 @@ def check(order: Order, git: Git | None) -> Rules:
 
 
 def prepare(
-    order: Order, run: str, git: Git | None, world: World, records: Records | None = None
-) -> Prepared:
+    order: DeployRequest, run: str, git: Git | None, ports: Ports, records: Records | None = None
+) -> PreparedRun:
     """The jobs of an order, each looked at by its kind: everything that can be known to fail is
     refused here, before anything is changed.
 
@@ -119,7 +119,7 @@ def prepare(
     if order.source is not None and not order.targets:
         _refuse_an_empty_plan(order, rules, name, git, records)
     if not wanted:
-        return Prepared(rules, (), {}, left, {}, excluded=excluded)
+        return PreparedRun(rules, (), {}, left, {}, excluded=excluded)
     holds, drawn_from = (
         _contents(order, wanted, rules, name, git),
         _source(order, wanted, rules, name, git),
@@ -130,7 +130,7 @@ def prepare(
     jobs = making.make(
         run,
         [rules.targets[one] for one in graph.order(names)],
-        making.places(found, order.profile, order.region),
+        making.locations(found, order.profile, order.region),
         found.vars if found else {},
         versions,
         {one: sorted(graph.waits_for(one, names)) for one in names},
@@ -139,22 +139,22 @@ def prepare(
     )
     jobs = tuple(replace(job, wishes=_wishes_of(job, order)) for job in jobs)
     _refuse_what_its_name_does_not_say(jobs, holds, rules, git)
-    jobs = tuple(replace(job, recorded=recorded(job, rules, world)) for job in jobs)
-    standby = undoing(jobs, rules, world) if order.checked and order.action == "deploy" else ()
-    previews = _warned(_previews(jobs, world), jobs, holds, changed)
+    jobs = tuple(replace(job, recorded=recorded(job, rules, ports)) for job in jobs)
+    standby = undoing(jobs, rules, ports) if order.checked and order.action == "deploy" else ()
+    previews = _warned(_previews(jobs, ports), jobs, holds, changed)
     back = _backwards(jobs, previews, rules, git) if order.action == "deploy" else ()
     may_go_back = found is not None and found.backwards is Backwards.ALLOW
     newest = {
         job.step: record.run
         for job in jobs
-        if (record := last_recorded(job, rules, world)) is not None
+        if (record := last_recorded(job, rules, ports)) is not None
     }
-    return Prepared(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
+    return PreparedRun(rules, jobs, previews, left, drawn_from, standby, back, may_go_back, newest)
 
 
-def _wishes_of(job: Job, order: Order) -> dict[str, Any]:
+def _wishes_of(job: Job, order: DeployRequest) -> dict[str, Any]:
     """What is wished for a job. An image that a person named is none of what other kinds deploy."""
-    wishes = {**job.wishes, **order.each.get(job.place.region, {})}
+    wishes = {**job.wishes, **order.each.get(job.location.region, {})}
     if order.action == "deploy" and not targets.kind(job.kind).by_image:
         wishes.pop("image", None)
     return wishes
@@ -165,7 +165,7 @@ def _can_be_deployed(target: Target) -> bool:
 
 
 def _refuse_an_empty_plan(
-    order: Order, rules: Rules, name: str | None, git: Git | None, records: Records | None
+    order: DeployRequest, rules: Rules, name: str | None, git: Git | None, records: Records | None
 ) -> None:
     """That nothing is to be deployed has to be true still, like the steps of any other plan. Raises
     StalePlan.
@@ -184,11 +184,11 @@ def _refuse_an_empty_plan(
         )
 
 
-def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: World) -> None:
+def _refuse_going_back(job: Job, prepared: PreparedRun, git: Git | None, ports: Ports) -> None:
     """A colleague may have deployed while we waited for the lock: what they put there is not taken
     out unseen. Raises StalePlan.
     """
-    record = last_recorded(job, prepared.rules, world)
+    record = last_recorded(job, prepared.rules, ports)
     if (
         record is None
         or record.run == prepared.newest.get(job.step)
@@ -197,7 +197,7 @@ def _refuse_going_back(job: Job, prepared: Prepared, git: Git | None, world: Wor
         or git.bare
     ):
         return
-    live = Preview((), live=Live(record.version, record.commit, record.fingerprint))
+    live = Preview((), live=LiveVersion(record.version, record.commit, record.fingerprint))
     for _, stands in _backwards((job,), {job.step: live}, prepared.rules, git):
         raise StalePlan(
             f"run {record.run} has deployed {job.target} at {stands.live[:7]} since this was"
@@ -215,7 +215,7 @@ def _backwards(
     if git is None or git.bare:
         return ()
     owned = owners(rules, rules_path(rules, git))
-    users = used(rules, jobs[0].place.environment if jobs else None, git, None).by
+    users = used(rules, jobs[0].location.environment if jobs else None, git, None).by
     found = []
     for job in jobs:
         preview, wanted = previews.get(job.step), job.version.commit
@@ -234,19 +234,19 @@ def _backwards(
     return tuple(found)
 
 
-def recorded(job: Job, rules: Rules, world: World) -> Recorded | None:
+def recorded(job: Job, rules: Rules, ports: Ports) -> RecordedDeploy | None:
     """What the record says of a job's target, so that its kind can tell whether somebody else has
     changed it since.
     """
     try:
-        return recorded_of(records_of(job, rules, world))
+        return recorded_of(records_of(job, rules, ports))
     except ToolkitError as problem:
         if problem.exit == Exit.CREDENTIALS:
             raise  # the locks are in the same bucket
-        return Recorded(problem=str(problem))
+        return RecordedDeploy(problem=str(problem))
 
 
-def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
+def undoing(jobs: Sequence[Job], rules: Rules, ports: Ports) -> tuple[Job, ...]:
     """What puts the last good versions back, where the environment wants that and something says
     whether it is needed.
 
@@ -254,7 +254,7 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
     """
     from toolkit.flow.verified import is_proved, undoing_of
 
-    found = rules.environments.get(jobs[0].place.environment or "") if jobs else None
+    found = rules.environments.get(jobs[0].location.environment or "") if jobs else None
     if found is None or found.rollback != "on-failure":
         return ()
     wanted = [
@@ -267,15 +267,15 @@ def undoing(jobs: Sequence[Job], rules: Rules, world: World) -> tuple[Job, ...]:
 
         def kept(record: Record, job: Job = job) -> bool:
             """Whether it can be put back still; also where nobody could tell."""
-            return targets.kind(job.kind).kept(job, [record.detail], world) != (False,)
+            return targets.kind(job.kind).kept(job, [record.detail], ports) != (False,)
 
-        record = good_before(previous(job, rules, world), job.version, kept)
+        record = good_before(previous(job, rules, ports), job.version, kept)
         if record is not None:
             made.append(undoing_of(job, record, rules))
     return tuple(made)
 
 
-def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], None]:
+def files_of(order: DeployRequest, rules: Rules, git: Git | None) -> Callable[[Job], None]:
     """What says, right before a job is begun, whether its files are still what it is to deploy. It
     raises StalePlan.
     """
@@ -301,7 +301,7 @@ def files_of(order: Order, rules: Rules, git: Git | None) -> Callable[[Job], Non
 
 
 def still_of(
-    order: Order, prepared: Prepared, git: Git | None, world: World
+    order: DeployRequest, prepared: PreparedRun, git: Git | None, ports: Ports
 ) -> Callable[[Job], None]:
     """The same of a run that is about to begin, whose locks were not yet its own when it was
     prepared: what is recorded, and what would be put back, have to be the same still.
@@ -312,19 +312,19 @@ def still_of(
     def still(job: Job) -> None:
         files(job)
         if job.action == "deploy" and not prepared.backwards_allowed:
-            _refuse_going_back(job, prepared, git, world)
+            _refuse_going_back(job, prepared, git, ports)
         if job.step in back and [
-            one.version.name for one in undoing((job,), prepared.rules, world)
+            one.version.name for one in undoing((job,), prepared.rules, ports)
         ] != [back[job.step]]:
             raise StalePlan(
                 f"the last good version of {job.target} is another one by now: somebody has"
                 " deployed it",
                 "run it again",
             )
-        known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, world)
+        known, now = job.recorded, None if job.undoes else recorded(job, prepared.rules, ports)
         if now is None or now.problem or (known is not None and known.run == now.run):
             return
-        if not _is_recorded_by(now.run, job, prepared.rules, world):
+        if not _is_recorded_by(now.run, job, prepared.rules, ports):
             raise StalePlan(
                 f"run {now.run} has deployed {job.target} since this was prepared", "run it again"
             )
@@ -332,7 +332,7 @@ def still_of(
     return still
 
 
-def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
+def _is_recorded_by(run: str, job: Job, rules: Rules, ports: Ports) -> bool:
     """Whether that run has deployed the very version of the job: whoever waited for it finds done
     what they agreed to.
 
@@ -341,7 +341,7 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
     ours = job.version
     if ours.fingerprint.startswith("image "):
         return False
-    for record in records_of(job, rules, world):
+    for record in records_of(job, rules, ports):
         if record.run == run:
             return (record.version, record.fingerprint, record.settings) == (
                 ours.name,
@@ -351,7 +351,7 @@ def _is_recorded_by(run: str, job: Job, rules: Rules, world: World) -> bool:
     return False
 
 
-def is_stale(prepared: Prepared, order: Order, git: Git | None) -> bool:
+def is_stale(prepared: PreparedRun, order: DeployRequest, git: Git | None) -> bool:
     """Whether the files have changed since: a person may have thought about a question for an
     hour.
     """
@@ -373,7 +373,7 @@ def only_one(action: str, folder: str, named: str | None, git: Git | None) -> st
 
 
 def _wanted(
-    order: Order, rules: Rules, git: Git | None, records: Records | None
+    order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
 ) -> tuple[
     list[Target], tuple[tuple[str, str], ...], Mapping[str, tuple[str, ...]], tuple[str, ...]
 ]:
@@ -409,7 +409,7 @@ def _wanted(
 
 
 def _named(
-    order: Order, rules: Rules, git: Git | None, records: Records | None
+    order: DeployRequest, rules: Rules, git: Git | None, records: Records | None
 ) -> tuple[list[str], Mapping[str, tuple[str, ...]]]:
     """The targets by name: as said, all of them, or what is due. What only files that git ignores
     make due comes with these.
@@ -434,7 +434,7 @@ def _named(
 
 
 def _regenerated(
-    order: Order, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]
+    order: DeployRequest, rules: Rules, git: Git | None, records: Records, steps: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
     """The targets that are up to date by git, but whose builds take other files that git ignores
     than what is recorded as deployed.
@@ -459,11 +459,11 @@ def _regenerated(
     }
 
 
-def due(order: Order, git: Git | None, records: Records | None) -> Answer:
+def due(order: DeployRequest, git: Git | None, records: Records | None) -> DiffResult:
     """What `diff` says for this order. Raises Refused where it recommends nothing because
     rules.toml says so.
     """
-    request = Request(
+    request = DiffRequest(
         folder=order.folder,
         rules=order.rules,
         environment=order.environment,
@@ -517,8 +517,8 @@ def known(name: str, rules: Rules) -> None:
 
 
 def _contents(
-    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> Contents:
+    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> TargetVersions:
     """What would be deployed of each target: the image that a person named, or what lies in the
     working tree.
     """
@@ -526,14 +526,14 @@ def _contents(
     by_image = [target for target in wanted if target not in others]
     parts = [_of_files(order, others, rules, name, git)] if others else []
     parts += [_of_image(order, by_image, rules, name, git)] if by_image else []
-    return Contents(
+    return TargetVersions(
         {name: version for part in parts for name, version in part.versions.items()},
         {name: gaps for part in parts for name, gaps in part.gaps.items()},
         {name: paths for part in parts for name, paths in part.generated.items()},
     )
 
 
-def _from_files(order: Order, wanted: Sequence[Target]) -> list[Target]:
+def _from_files(order: DeployRequest, wanted: Sequence[Target]) -> list[Target]:
     """Those of the targets that are deployed from the working tree."""
     if order.wishes.get("version"):
         return []
@@ -546,8 +546,8 @@ def _from_files(order: Order, wanted: Sequence[Target]) -> list[Target]:
 
 
 def _of_image(
-    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> Contents:
+    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> TargetVersions:
     image = order.wishes.get("version") or order.wishes.get("image")
     if order.action == "deploy" and git is not None and not git.bare and git.has(str(image)):
         settings = settled(rules, name)
@@ -561,12 +561,12 @@ def _of_image(
         content,
         settings=str(order.wishes.get("settings") or ""),
     )
-    return Contents(dict.fromkeys((target.name for target in wanted), version))
+    return TargetVersions(dict.fromkeys((target.name for target in wanted), version))
 
 
 def _of_files(
-    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
-) -> Contents:
+    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+) -> TargetVersions:
     there = _working_tree(git)
     seen = detect.look(there, uncounted(order.plan, rules, there))
     settings = settled(rules, name)
@@ -575,7 +575,7 @@ def _of_files(
 
 
 def _source(
-    order: Order, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
+    order: DeployRequest, wanted: Sequence[Target], rules: Rules, name: str | None, git: Git | None
 ) -> dict[str, Any]:
     """The digests that say whether what would be deployed is still the same; none where only images
     that are there already are. Raises StalePlan where it is not what a plan was made of.
@@ -614,12 +614,12 @@ def _working_tree(git: Git | None) -> Git:
 
 
 def _refuse_what_its_name_does_not_say(
-    jobs: Sequence[Job], holds: Contents, rules: Rules, git: Git | None
+    jobs: Sequence[Job], holds: TargetVersions, rules: Rules, git: Git | None
 ) -> None:
     """In a protected environment only commits are deployed, and each of them whole. An image that a
     person names is what it is, but its settings are those of rules.toml. Raises Refused."""
     for job in jobs:
-        if not job.place.protected or job.action != "deploy":
+        if not job.location.protected or job.action != "deploy":
             continue
         if job.wishes.get("image"):
             if (
@@ -628,17 +628,17 @@ def _refuse_what_its_name_does_not_say(
                 and rules_path(rules, git) in detect.look(git).paths
             ):
                 why = (
-                    f"{rules.file} is not as committed, and environment {job.place.environment} is"
-                    " protected"
+                    f"{rules.file} is not as committed, and environment"
+                    f" {job.location.environment} is protected"
                 )
                 raise Refused(why, "commit it first")
             continue
         if gaps := holds.gaps.get(job.target):
             what, fix = completeness.told(gaps)
-            raise Refused(f"{what}, and environment {job.place.environment} is protected", fix)
+            raise Refused(f"{what}, and environment {job.location.environment} is protected", fix)
         if job.version.dirty:
             raise Refused(
-                f"the files are not as committed, and environment {job.place.environment} is"
+                f"the files are not as committed, and environment {job.location.environment} is"
                 " protected",
                 "commit them first",
             )
@@ -647,7 +647,7 @@ def _refuse_what_its_name_does_not_say(
 def _warned(
     previews: dict[str, Preview],
     jobs: Sequence[Job],
-    holds: Contents,
+    holds: TargetVersions,
     changed: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Preview]:
     """The previews, with what a version lacks of its commit, and why it is deployed though git sees
@@ -688,14 +688,14 @@ _SOURCES = {
 }
 
 
-def _previews(jobs: Sequence[Job], world: World) -> dict[str, Preview]:
+def _previews(jobs: Sequence[Job], ports: Ports) -> dict[str, Preview]:
     """What each kind says of its job, side by side. What is missing may come from a step that goes
     before: that is looked at again then.
     """
 
     def ask(job: Job) -> Preview | ToolkitError:
         try:
-            return targets.kind(job.kind).preview(job, world)
+            return targets.kind(job.kind).preview(job, ports)
         except ToolkitError as problem:
             return problem
 
@@ -711,10 +711,10 @@ def _previews(jobs: Sequence[Job], world: World) -> dict[str, Preview]:
     return previews
 
 
-def warm(jobs: Iterable[Job], world: World) -> None:
+def warm(jobs: Iterable[Job], ports: Ports) -> None:
     """Make the AWS clients that these jobs need, before the first of them is begun."""
     wanted: dict[Any, set[str]] = {}
     for job in jobs:
-        wanted.setdefault(world.aws(job.place), set()).update(targets.kind(job.kind).services())
+        wanted.setdefault(ports.aws(job.location), set()).update(targets.kind(job.kind).services())
     for aws, services in wanted.items():
         aws.warm(*sorted(services))

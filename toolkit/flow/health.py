@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from toolkit.errors import Exit, Refused
 from toolkit.flow import checks as checking
-from toolkit.flow.advice import advised, same_place
-from toolkit.flow.behind import Recorded, against_head, against_record, recorded
+from toolkit.flow.advice import advised, same_location
+from toolkit.flow.behind import RecordedVersions, against_head, against_record, recorded
 from toolkit.flow.looking import (
     SAYS,
     Board,
@@ -27,19 +27,19 @@ from toolkit.flow.looking import (
 )
 from toolkit.flow.rulebook import environment
 from toolkit.flow.trusted import load_trusted, told
-from toolkit.model import Check, Checks, Checkup, Environment, Place, Rules, Sign, Target
-from toolkit.ports.aside import Aside, Late
+from toolkit.model import Check, Checks, Environment, Finding, HealthReport, Location, Rules, Target
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.run import jobs as making
-from toolkit.targets.base import Watched
+from toolkit.targets.base import WatchSettings
 from toolkit.targets.signs import unknown
 
 LOOKED_AT = ("aws", "tls", "dns")
 """The sorts of checks that only look, and so are part of it."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class HealthRequest(Struct, frozen=True, kw_only=True):
     """What a person asked for. `timeout_s` is the deadline for everything; `redact` takes what
     looks like a secret out of what is told.
     """
@@ -56,20 +56,20 @@ class Request(Struct, frozen=True, kw_only=True):
     redact: Callable[[str], str] = str
 
 
-class Looked(Struct, frozen=True):
+class HealthResult(Struct, frozen=True):
     """What was found. `status` is the worst word of all; `exit` 0 where that is ok or warning."""
 
     environments: tuple[str, ...]
     status: str
     exit: int
-    checkups: tuple[Checkup, ...]
+    checkups: tuple[HealthReport, ...]
     took_s: float
     notes: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     """What is told before anything else."""
 
 
-def look(request: Request, git: Git | None, world: World) -> Looked:
+def look(request: HealthRequest, git: Git | None, ports: Ports) -> HealthResult:
     """Look at everything once. Raises RulesError, UsageError, Refused; never for what is not
     well.
     """
@@ -94,27 +94,27 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
     until = began + request.timeout_s
     for at, subject in enumerate(subjects):
         ask_addresses(
-            board, at, subject, policies[subject.place.environment], request.timeout_s, world
+            board, at, subject, policies[subject.location.environment], request.timeout_s, ports
         )
-    with suppress(Late):  # what gives credentials may hang
-        Aside(lambda: warm(subjects, world)).within(until - monotonic())
-    record = Aside(lambda: recorded(rules, subjects, world))
-    with more_coming(subjects, world):
+    with suppress(Timeout):  # what gives credentials may hang
+        BackgroundTask(lambda: warm(subjects, ports)).within(until - monotonic())
+    record = BackgroundTask(lambda: recorded(rules, subjects, ports))
+    with more_coming(subjects, ports):
         for at, subject in enumerate(subjects):
             ask_about(
                 board,
                 at,
                 subject,
-                policies[subject.place.environment],
+                policies[subject.location.environment],
                 request.timeout_s,
                 rules,
-                world,
+                ports,
             )
     answered = board.close(until)
     try:
         known = record.within(until - monotonic())
-    except Late:
-        known = Recorded(
+    except Timeout:
+        known = RecordedVersions(
             notes=(f"the record of what is live was not read within {request.timeout_s:g} s",)
         )
     notes = list(known.notes)
@@ -129,8 +129,11 @@ def look(request: Request, git: Git | None, world: World) -> Looked:
 
 
 def _looked(
-    names: Sequence[str | None], checkups: tuple[Checkup, ...], took_s: float, notes: Sequence[str]
-) -> Looked:
+    names: Sequence[str | None],
+    checkups: tuple[HealthReport, ...],
+    took_s: float,
+    notes: Sequence[str],
+) -> HealthResult:
     words = {checkup.status for checkup in checkups}
     worst = next(word for word in ("failing", "unknown", "warning", "ok") if word in words)
     wrong = [
@@ -143,27 +146,29 @@ def _looked(
     code = Exit.FAILED if worst in ("failing", "unknown") else Exit.OK
     if wrong and all(sign.unasked for sign in wrong):
         code = Exit.CREDENTIALS
-    return Looked(
+    return HealthResult(
         tuple(name for name in names if name), worst, code, checkups, took_s, tuple(notes)
     )
 
 
-def _subjects(request: Request, rules: Rules, found: Checks, name: str | None) -> Iterable[Subject]:
+def _subjects(
+    request: HealthRequest, rules: Rules, found: Checks, name: str | None
+) -> Iterable[Subject]:
     """What there is to look at in one environment."""
     there = rules.environments.get(name) if name else None
-    places = making.places(there, request.profile, request.region)
+    locations = making.locations(there, request.profile, request.region)
     wanted = _wanted(request, rules)
-    jobs = making.imagined(wanted, places, there.vars if there else {})
-    for place in places:
+    jobs = making.imagined(wanted, locations, there.vars if there else {})
+    for location in locations:
         if wanted or found.checks:
-            yield Subject("credentials", "credentials", place)
+            yield Subject("credentials", "credentials", location)
     for job in jobs:
-        yield Subject(job.target, job.kind, job.place, job=job)
+        yield Subject(job.target, job.kind, job.location, job=job)
     if not request.targets:
-        yield from _checks(found, there, places)
+        yield from _checks(found, there, locations)
 
 
-def _wanted(request: Request, rules: Rules) -> list[Target]:
+def _wanted(request: HealthRequest, rules: Rules) -> list[Target]:
     """The targets that can be looked at, groups written out. Raises UsageError for one that is not
     there.
     """
@@ -177,17 +182,19 @@ def _wanted(request: Request, rules: Rules) -> list[Target]:
     return [
         target
         for name, target in rules.targets.items()
-        if name in leaves and isinstance(target.settings, Watched)
+        if name in leaves and isinstance(target.settings, WatchSettings)
     ]
 
 
-def _checks(found: Checks, there: Environment | None, places: Sequence[Place]) -> Iterable[Subject]:
+def _checks(
+    found: Checks, there: Environment | None, locations: Sequence[Location]
+) -> Iterable[Subject]:
     name = there.name if there else None
     for check in found.checks.values():
         fits = not check.environments or name in check.environments
         if fits and check.sort in LOOKED_AT and not _lacks(check, there):
-            for place in places if check.sort == "aws" else places[:1]:
-                yield Subject(check.name, "check", place, check=check)
+            for location in locations if check.sort == "aws" else locations[:1]:
+                yield Subject(check.name, "check", location, check=check)
 
 
 def _lacks(check: Check, there: Environment | None) -> bool:
@@ -196,14 +203,14 @@ def _lacks(check: Check, there: Environment | None) -> bool:
 
 
 def _checkup(
-    board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: Request
-) -> Checkup:
+    board: Board, at: int, subjects: Sequence[Subject], answered: bool, request: HealthRequest
+) -> HealthReport:
     """What is known of a subject. In an account that is not the right one, or cannot be asked,
     nothing is.
     """
     subject = subjects[at]
-    place, live = subject.place, board.live(at)
-    problem = board.refusal(place) if subject.kind != "credentials" else None
+    location, live = subject.location, board.live(at)
+    problem = board.refusal(location) if subject.kind != "credentials" else None
     if problem is not None and _needs_credentials(subject):
         sign = replace(unknown(subject.name, problem), detail="not looked at")
         seen = tuple(
@@ -211,7 +218,9 @@ def _checkup(
             for one in board.signs(at)
             if one.what in addresses_of(subject)
         )
-        return Checkup(subject.name, subject.kind, place.environment, place.region, (sign, *seen))
+        return HealthReport(
+            subject.name, subject.kind, location.environment, location.region, (sign, *seen)
+        )
     signs = tuple(
         compared(
             sign, live, (board.live(other) for other in elsewhere(subjects, subject, sign.what))
@@ -223,7 +232,7 @@ def _checkup(
         next_ = f"try again with --timeout {2 * request.timeout_s:.0f}s"
         signs = (
             *signs,
-            Sign(
+            Finding(
                 subject.name,
                 "unknown",
                 late,
@@ -232,18 +241,20 @@ def _checkup(
                 unasked=_needs_credentials(subject),
             ),
         )
-    return Checkup(subject.name, subject.kind, place.environment, place.region, signs, live)
+    return HealthReport(
+        subject.name, subject.kind, location.environment, location.region, signs, live
+    )
 
 
 def _needs_credentials(subject: Subject) -> bool:
     return subject.check is None or subject.check.sort == "aws"
 
 
-def _told(checkup: Checkup, rules: Rules, request: Request) -> Checkup:
+def _told(checkup: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:
     """Without secrets, and with commands that mean the environment and the region that it is in."""
     redact, said = (
         request.redact,
-        same_place(rules, request.rules, checkup.environment, checkup.region),
+        same_location(rules, request.rules, checkup.environment, checkup.region),
     )
     signs = tuple(
         replace(

@@ -5,29 +5,29 @@ held against the last good run.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from toolkit.checks import http, load
+from toolkit.checks.select import Task
+from toolkit.checks.tries import hidden
+from toolkit.checks.values import filled
 from toolkit.errors import ToolkitError, UsageError
-from toolkit.flow.rounds import Round
+from toolkit.flow.rounds import CheckRun
 from toolkit.model import Load, Result
 from toolkit.ports import load as port
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record import loads as record
 from toolkit.record.history import StepLog
 from toolkit.record.loads import LoadRecord
 from toolkit.record.state import Store
 from toolkit.run.stop import Stop
-from toolkit.verify import http, load
-from toolkit.verify.select import Task
-from toolkit.verify.tries import hidden
-from toolkit.verify.values import filled
 
 if TYPE_CHECKING:  # smoke.py tells the story, and comes here where a load is wanted
-    from toolkit.flow.smoke import Stage
+    from toolkit.flow.smoke import SmokeTestSetup
 
 SUFFIX = " (load)"
 """What the name of a load's result ends with."""
 
 
-def check(stage: "Stage") -> None:
+def check(stage: "SmokeTestSetup") -> None:
     """Everything that a load needs is there. Raises UsageError, Refused."""
     if not any(task.check.load for task in stage.tasks):
         raise UsageError(
@@ -38,7 +38,12 @@ def check(stage: "Stage") -> None:
 
 
 def carry_out(
-    stage: "Stage", store: Store, last: Round, results: tuple[Result, ...], world: World, stop: Stop
+    stage: "SmokeTestSetup",
+    store: Store,
+    last: CheckRun,
+    results: tuple[Result, ...],
+    ports: Ports,
+    stop: Stop,
 ) -> Iterator[Result]:
     """One load after the other: two at once would only measure each other. `last` is the round
     before, whose values are used.
@@ -64,17 +69,17 @@ def carry_out(
                 tries=0,
             )
         else:
-            yield _one(name, task, wanted, stage, store, last, world, stop)
+            yield _one(name, task, wanted, stage, store, last, ports, stop)
 
 
 def _one(
     name: str,
     task: Task,
     wanted: Load,
-    stage: "Stage",
+    stage: "SmokeTestSetup",
     store: Store,
-    last: Round,
-    world: World,
+    last: CheckRun,
+    ports: Ports,
     stop: Stop,
 ) -> Result:
     veil, environment = stage.scene.veil, stage.scene.environment
@@ -94,11 +99,11 @@ def _one(
         then = (
             None
             if comparable is None
-            else load.Before(comparable.p50, comparable.p95, comparable.p99)
+            else load.LastLoad(comparable.p50, comparable.p95, comparable.p99)
         )
         bad = hidden(load.misses(found, wanted, then), veil)
         if not bad:
-            now = world.clock.now().isoformat(timespec="seconds")
+            now = ports.clock.now().isoformat(timespec="seconds")
             record.keep(
                 store,
                 environment,

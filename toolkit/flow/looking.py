@@ -10,19 +10,19 @@ from time import monotonic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit import targets, verify
+from toolkit import checks, targets
+from toolkit.checks import addresses
+from toolkit.checks.base import CheckContext
+from toolkit.checks.tries import carry_out
+from toolkit.checks.values import Redactor
 from toolkit.errors import CredentialsProblem, ToolkitError
-from toolkit.model import Check, Job, Live, Place, Result, Rules, Sign
-from toolkit.ports.aside import Spare
+from toolkit.model import Check, Finding, Job, LiveVersion, Location, Result, Rules
 from toolkit.ports.aws.client import same_account
+from toolkit.ports.background import DaemonThread
 from toolkit.ports.net.policy import Policy
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.run.jobs import may_answer_for
 from toolkit.targets.signs import unknown
-from toolkit.verify import addresses
-from toolkit.verify.base import Around
-from toolkit.verify.tries import carry_out
-from toolkit.verify.values import Veil
 
 SOON_S = 1800.0
 """Credentials that end sooner are worth a warning."""
@@ -41,7 +41,7 @@ class Subject(Struct, frozen=True):
 
     name: str
     kind: str
-    place: Place
+    location: Location
     job: Job | None = None
     check: Check | None = None
 
@@ -51,24 +51,24 @@ class Board:
 
     def __init__(self, subjects: Sequence[Subject]) -> None:
         self._changed = Condition()
-        self._signs: list[list[Sign]] = [[] for _ in subjects]
-        self._live: dict[int, Live | None] = {}
+        self._signs: list[list[Finding]] = [[] for _ in subjects]
+        self._live: dict[int, LiveVersion | None] = {}
         self._open = dict.fromkeys(range(len(subjects)), 0)
         self._closed = False
-        self._refused: dict[Place, ToolkitError] = {}
+        self._refused: dict[Location, ToolkitError] = {}
 
     def begin(self, at: int) -> None:
         """One more question about a subject is asked."""
         with self._changed:
             self._open[at] += 1
 
-    def tell(self, at: int, sign: Sign) -> None:
+    def tell(self, at: int, sign: Finding) -> None:
         """Something was seen; too late is not at all."""
         with self._changed:
             if not self._closed:
                 self._signs[at].append(sign)
 
-    def end(self, at: int, live: Live | None = None, lives: bool = False) -> None:
+    def end(self, at: int, live: LiveVersion | None = None, lives: bool = False) -> None:
         """A question has its answer."""
         with self._changed:
             self._open[at] -= 1
@@ -84,48 +84,50 @@ class Board:
             self._closed = True
             return [not number for number in self._open.values()]
 
-    def refuse(self, place: Place, problem: ToolkitError) -> None:
+    def refuse(self, location: Location, problem: ToolkitError) -> None:
         """Nothing that is seen in a place counts: its credentials are none, or another
         account's.
         """
         with self._changed:
             if not self._closed:
-                self._refused[place] = problem
+                self._refused[location] = problem
 
-    def refusal(self, place: Place) -> ToolkitError | None:
+    def refusal(self, location: Location) -> ToolkitError | None:
         """Why nothing that was seen in a place counts."""
-        return self._refused.get(place)
+        return self._refused.get(location)
 
-    def signs(self, at: int) -> tuple[Sign, ...]:
+    def signs(self, at: int) -> tuple[Finding, ...]:
         """What was seen of a subject."""
         return tuple(self._signs[at])
 
-    def live(self, at: int) -> Live | None:
+    def live(self, at: int) -> LiveVersion | None:
         """What runs of it."""
         return self._live.get(at)
 
 
-def warm(subjects: Sequence[Subject], world: World) -> None:
+def warm(subjects: Sequence[Subject], ports: Ports) -> None:
     """Make the AWS clients that will be needed: they are read from large files. What is wrong with
     them is told later.
     """
-    wanted: dict[int, tuple[Place, set[str]]] = {}
+    wanted: dict[int, tuple[Location, set[str]]] = {}
     for subject in subjects:
-        _, services = wanted.setdefault(id(world.aws(subject.place)), (subject.place, {"sts"}))
+        _, services = wanted.setdefault(
+            id(ports.aws(subject.location)), (subject.location, {"sts"})
+        )
         if subject.job is not None:
             services.update(targets.kind(subject.kind).services(), ("cloudwatch",))
-    for place, services in wanted.values():
+    for location, services in wanted.values():
         try:
-            world.aws(place).warm(*sorted(services))
+            ports.aws(location).warm(*sorted(services))
         except ToolkitError:
             continue
 
 
-def more_coming(subjects: Iterable[Subject], world: World) -> ExitStack:
+def more_coming(subjects: Iterable[Subject], ports: Ports) -> ExitStack:
     """While questions are still being started, what is read for many of them at once waits for the
     others.
     """
-    clouds = {id(aws): aws for aws in (world.aws(subject.place) for subject in subjects)}
+    clouds = {id(aws): aws for aws in (ports.aws(subject.location) for subject in subjects)}
     waiting = ExitStack()
     for aws in clouds.values():
         waiting.enter_context(aws.more_coming())
@@ -139,25 +141,25 @@ def ask_about(
     policy: Policy,
     seconds: float,
     rules: Rules,
-    world: World,
+    ports: Ports,
 ) -> None:
     """Start all questions about one subject."""
-    around = _around(policy, subject, seconds, world)
+    around = _around(policy, subject, seconds, ports)
     if subject.job is not None:
-        _start(board, at, lambda: _of_kind(board, at, subject, world))
+        _start(board, at, lambda: _of_kind(board, at, subject, ports))
     elif subject.check is not None:
         _start(board, at, lambda: _of_check(board, at, subject, around, rules))
     else:
-        _start(board, at, lambda: _of_credentials(board, at, subject.place, world))
+        _start(board, at, lambda: _of_credentials(board, at, subject.location, ports))
 
 
 def ask_addresses(
-    board: Board, at: int, subject: Subject, policy: Policy, seconds: float, world: World
+    board: Board, at: int, subject: Subject, policy: Policy, seconds: float, ports: Ports
 ) -> None:
     """Start what needs no credentials: they are asked before AWS is, so that nothing that hangs
     there is in their way.
     """
-    around = _around(policy, subject, seconds, world)
+    around = _around(policy, subject, seconds, ports)
     for url in subject.job.settings.health if subject.job is not None else ():
         _start(board, at, lambda url=url: _of_address(board, at, url, around))  # type: ignore[misc]
 
@@ -171,8 +173,8 @@ def addresses_of(subject: Subject) -> frozenset[str]:
     )
 
 
-def _around(policy: Policy, subject: Subject, seconds: float, world: World) -> Around:
-    return Around(policy, world.aws, subject.place, min(ANSWER_S, SHARE * seconds))
+def _around(policy: Policy, subject: Subject, seconds: float, ports: Ports) -> CheckContext:
+    return CheckContext(policy, ports.aws, subject.location, min(ANSWER_S, SHARE * seconds))
 
 
 def _start(board: Board, at: int, question: Callable[[], None]) -> None:
@@ -187,24 +189,24 @@ def _start(board: Board, at: int, question: Callable[[], None]) -> None:
             cause = f"a bug in toolkit: {type(bug).__name__}: {bug}"
             board.tell(
                 at,
-                Sign(
+                Finding(
                     "toolkit", "unknown", "a bug in toolkit", cause=cause, next="please report it"
                 ),
             )
         finally:
             board.end(at)
 
-    Spare(ask).start()
+    DaemonThread(ask).start()
 
 
-def _of_kind(board: Board, at: int, subject: Subject, world: World) -> None:
+def _of_kind(board: Board, at: int, subject: Subject, ports: Ports) -> None:
     assert subject.job is not None  # noqa: S101 (for the type checker)
-    live = targets.kind(subject.kind).health(subject.job, world, lambda sign: board.tell(at, sign))
+    live = targets.kind(subject.kind).health(subject.job, ports, lambda sign: board.tell(at, sign))
     board.begin(at)
     board.end(at, live, lives=True)
 
 
-def _of_address(board: Board, at: int, url: str, around: Around) -> None:
+def _of_address(board: Board, at: int, url: str, around: CheckContext) -> None:
     found, said = addresses.sign(url, around)
     board.tell(
         at,
@@ -216,22 +218,22 @@ def _of_address(board: Board, at: int, url: str, around: Around) -> None:
     )
 
 
-def _of_check(board: Board, at: int, subject: Subject, around: Around, rules: Rules) -> None:
+def _of_check(board: Board, at: int, subject: Subject, around: CheckContext, rules: Rules) -> None:
     check = subject.check
     assert check is not None  # noqa: S101 (for the type checker)
-    there = rules.environments.get(subject.place.environment or "")
+    there = rules.environments.get(subject.location.environment or "")
     known = {
         **(there.vars if there else {}),
-        "region": subject.place.region or "",
-        "environment": subject.place.environment or "",
+        "region": subject.location.region or "",
+        "environment": subject.location.environment or "",
     }
     once = replace(check, retry_s=0.0)
     found = carry_out(
         once,
-        verify.sort(check.sort),
+        checks.sort(check.sort),
         known,
         around,
-        Veil(),
+        Redactor(),
         monotonic() + around.seconds,
         lambda seconds: None,
     ).result
@@ -241,7 +243,7 @@ def _of_check(board: Board, at: int, subject: Subject, around: Around, rules: Ru
     cause = "" if status == "ok" else f"{found.asks}: {found.cause}"
     board.tell(
         at,
-        Sign(
+        Finding(
             found.asks,
             status,
             detail,
@@ -261,14 +263,14 @@ def _in_short(found: Result) -> str:
     return "not there" if found.cause.startswith("there is no ") else "no good answer"
 
 
-def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
+def _of_credentials(board: Board, at: int, location: Location, ports: Ports) -> None:
     """Whose they are, and for how long."""
-    aws = world.aws(place)
+    aws = ports.aws(location)
     try:
         account = aws.account()
-        same_account(account, place)
+        same_account(account, location)
     except CredentialsProblem as problem:
-        board.refuse(place, problem)
+        board.refuse(location, problem)
         board.tell(
             at, replace(unknown("credentials", problem), status="failing", detail="cannot be used")
         )
@@ -276,10 +278,10 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
     left = aws.expiry()
     if left is not None and left < SOON_S:
         cause = f"the credentials end in {max(left, 0) / 60:.0f} min"
-        option = f" --profile {place.profile}" if place.profile else ""
+        option = f" --profile {location.profile}" if location.profile else ""
         board.tell(
             at,
-            Sign(
+            Finding(
                 "credentials",
                 "warning",
                 f"end in {max(left, 0) / 60:.0f} min",
@@ -290,7 +292,7 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
     else:
         board.tell(
             at,
-            Sign(
+            Finding(
                 "credentials",
                 "ok",
                 f"account {account}" + ("" if left is None else f", end in {left / 3600:.1f} h"),
@@ -298,7 +300,9 @@ def _of_credentials(board: Board, at: int, place: Place, world: World) -> None:
         )
 
 
-def compared(sign: Sign, live: Live | None, others: Iterable[Live | None] = ()) -> Sign:
+def compared(
+    sign: Finding, live: LiveVersion | None, others: Iterable[LiveVersion | None] = ()
+) -> Finding:
     """A sign of an address, with what it says of itself held against what runs; `others` may answer
     there just as well.
     """
@@ -321,6 +325,6 @@ def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> li
         if job is not None
         and other.job is not None
         and address in map(addresses.shown, other.job.settings.health)
-        and other.place.environment == subject.place.environment
+        and other.location.environment == subject.location.environment
         and may_answer_for(job, other.job)
     ]

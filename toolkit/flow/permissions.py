@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from toolkit import targets as kinds
+from toolkit.checks import aws, secrets
+from toolkit.checks.values import filled
 from toolkit.flow import checks
 from toolkit.flow.deploy import known
 from toolkit.flow.rulebook import environment, load_rules
-from toolkit.model import Environment, Place, Rules, Statement
+from toolkit.model import Environment, Location, Rules, Statement
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
 from toolkit.record.permissions import statements as record
 from toolkit.run import jobs as making
-from toolkit.verify import aws, secrets
-from toolkit.verify.values import filled
 
 
 def permissions(
@@ -36,11 +36,11 @@ def permissions(
         set[str]().union(*(graph.leaves(target) for target in targets or rules.targets))
     )
     wanted = [rules.targets[leaf] for leaf in leaves]
-    places = making.places(found, None, region)
-    jobs = making.imagined(wanted, places, found.vars if found else {})
+    locations = making.locations(found, None, region)
+    jobs = making.imagined(wanted, locations, found.vars if found else {})
     own = [statement for job in jobs for statement in kinds.kind(job.kind).permissions(job)]
-    shared = [statement for place in places for statement in record(place)]
-    shared += [] if targets else _of_checks(rules, found, places)
+    shared = [statement for location in locations for statement in record(location)]
+    shared += [] if targets else _of_checks(rules, found, locations)
     needed: list[Statement] = []
     for statement in (*own, *shared):
         if statement not in needed:
@@ -48,7 +48,9 @@ def permissions(
     return tuple(needed)
 
 
-def _of_checks(rules: Rules, found: Environment | None, places: Sequence[Place]) -> list[Statement]:
+def _of_checks(
+    rules: Rules, found: Environment | None, locations: Sequence[Location]
+) -> list[Statement]:
     """What checks ask AWS, and where their secrets come from."""
     there, variables = checks.load(rules), found.vars if found else {}
     asked = [
@@ -63,10 +65,10 @@ def _of_checks(rules: Rules, found: Environment | None, places: Sequence[Place])
     ]
     given = [
         statement
-        for place in places
+        for location in locations
         for secret in there.secrets.values()
         for statement in secrets.permissions(
-            secret, place.region or "*", place.account or "*", variables
+            secret, location.region or "*", location.account or "*", variables
         )
     ]
     return own + given

@@ -8,22 +8,22 @@ from msgspec.structs import replace
 
 from toolkit.errors import ToolkitError, Unreachable
 from toolkit.flow.stores import store_for
-from toolkit.model import GOOD, Job, Live, Recorded, Rules, Version
-from toolkit.ports.world import World
+from toolkit.model import GOOD, Job, LiveVersion, RecordedDeploy, Rules, Version
+from toolkit.ports.ports import Ports
 from toolkit.record.history import last_good
 from toolkit.record.ledger import BEGUN, SET, Record, open_ledger, scope_of
-from toolkit.run.overtaken import CONTENT
+from toolkit.run.superseded import CONTENT
 
 
-def previous(job: Job, rules: Rules, world: World) -> list[Record]:
+def previous(job: Job, rules: Rules, ports: Ports) -> list[Record]:
     """The good deploys of a job's target in its place, newest first, as all that is kept here and
     in the shared record knows them.
 
     Raises StateDamaged, FileProblem, CloudError; Unreachable where the shared record cannot be
     read: a copy may be older than what is live.
     """
-    store, place = store_for(rules, world, job.place.profile), job.place
-    ledger = open_ledger(store, place, world)
+    store, location = store_for(rules, ports, job.location.profile), job.location
+    ledger = open_ledger(store, location, ports)
     recorded = ledger.get(job.target)
     if ledger.behind:
         raise Unreachable(call="the shared record", reason=ledger.behind)
@@ -31,45 +31,47 @@ def previous(job: Job, rules: Rules, world: World) -> list[Record]:
     earlier = [record for record in ledger.before().get(job.target, ()) if record.verdict in GOOD]
     runs = {record.run for record in known}
     return [
-        *last_good(store, job.target, scope_of(store, place), known),
+        *last_good(store, job.target, scope_of(store, location), known),
         *(record for record in earlier if record.run not in runs),
     ]
 
 
-def last_recorded(job: Job, rules: Rules, world: World) -> Record | None:
+def last_recorded(job: Job, rules: Rules, ports: Ports) -> Record | None:
     """The newest good deploy of a job's target that is recorded; None if none is, or the record
     cannot be read. Raises nothing: what is live is looked at, too.
     """
     with suppress(ToolkitError):
-        store = store_for(rules, world, job.place.profile)
-        for record in open_ledger(store, job.place, world).get(job.target):
+        store = store_for(rules, ports, job.location.profile)
+        for record in open_ledger(store, job.location, ports).get(job.target):
             if record.verdict in GOOD:
                 return record
     return None
 
 
-def newest(job: Job, rules: Rules, world: World) -> Record | None:
+def newest(job: Job, rules: Rules, ports: Ports) -> Record | None:
     """The newest deploy of a job's target in its place, however it ended; None if no end is
     recorded. Raises as `previous` does.
     """
-    records = open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(
+    records = open_ledger(store_for(rules, ports, job.location.profile), job.location, ports).get(
         job.target
     )
     return next((record for record in records if record.verdict != BEGUN), None)
 
 
-def records_of(job: Job, rules: Rules, world: World) -> tuple[Record, ...]:
+def records_of(job: Job, rules: Rules, ports: Ports) -> tuple[Record, ...]:
     """All that is recorded of a job's target in its place, newest first; this machine's copy where
     the shared record cannot be reached.
 
     Raises StateDamaged, FileProblem, CloudError, Refused.
     """
     return tuple(
-        open_ledger(store_for(rules, world, job.place.profile), job.place, world).get(job.target)
+        open_ledger(store_for(rules, ports, job.location.profile), job.location, ports).get(
+            job.target
+        )
     )
 
 
-def recorded_of(records: Sequence[Record]) -> Recorded | None:
+def recorded_of(records: Sequence[Record]) -> RecordedDeploy | None:
     """What records, newest first, say to a kind: the newest good deploy, and what the others have
     put there. Pure.
 
@@ -83,7 +85,7 @@ def recorded_of(records: Sequence[Record]) -> Recorded | None:
     earlier = tuple(key for record in records[at + 1 :] for key in _contents(record))
     later = tuple(key for record in records[:at] for key in _contents(record))
     deployed = replace(good.deployed, body="", parameters={})  # it goes into the journal
-    return Recorded(
+    return RecordedDeploy(
         good.run,
         good.version,
         deployed,
@@ -125,7 +127,7 @@ def good_before(
     )
 
 
-def runs(record: Record, live: Live | None) -> bool:
+def runs(record: Record, live: LiveVersion | None) -> bool:
     """Whether what is live is what this deploy put there: the same version and, where both are
     known, the same image and definition.
     """

@@ -12,10 +12,10 @@ from toolkit.flow.deploy import known
 from toolkit.flow.rulebook import environment, settled
 from toolkit.flow.stores import really, store_for
 from toolkit.flow.trusted import agree, load_trusted, told
-from toolkit.model import GOOD, Place, Rules, Verdict, Version
+from toolkit.model import GOOD, Location, Rules, Verdict, Version
 from toolkit.plan.graph import Graph
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record import who
 from toolkit.record.journal import new_run_id
 from toolkit.record.ledger import SET, Record, open_ledger
@@ -23,7 +23,7 @@ from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 
-class Request(Struct, frozen=True):
+class RecordRequest(Struct, frozen=True):
     """Whose record is meant."""
 
     folder: str
@@ -35,13 +35,13 @@ class Request(Struct, frozen=True):
     """Whether this rules.toml may say where the record is, whatever the trusted base says."""
 
 
-class Line(Struct, frozen=True):
+class RecordLine(Struct, frozen=True):
     """What is recorded of one target in one place: its last good deploy, and the last one if that
     was another.
     """
 
     target: str
-    place: Place
+    location: Location
     good: Record | None = None
     last: Record | None = None
     problem: str = ""
@@ -52,27 +52,29 @@ class Line(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The target, with its region where there are several."""
-        return f"{self.target}@{self.place.region}" if self.several else self.target
+        return f"{self.target}@{self.location.region}" if self.several else self.target
 
 
 def _around(
-    request: Request, git: Git | None, changes: bool = True
-) -> tuple[Rules, tuple[Place, ...]]:
+    request: RecordRequest, git: Git | None, changes: bool = True
+) -> tuple[Rules, tuple[Location, ...]]:
     rules = load_trusted(request.folder, request.rules, git, request.allowed)
     name = environment(request.environment, rules)
     if changes:
         agree(rules, name)
     found = rules.environments.get(name) if name else None
-    return rules, making.places(found, request.profile, request.region)
+    return rules, making.locations(found, request.profile, request.region)
 
 
-def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], list[str]]:
+def show(
+    request: RecordRequest, git: Git | None, ports: Ports
+) -> tuple[list[RecordLine], list[str]]:
     """What is recorded of every target, and notes. Raises ToolkitError."""
     rules, where = _around(request, git, changes=False)
-    lines: list[Line] = []
+    lines: list[RecordLine] = []
     notes = list(told(rules, where[0].environment))
-    for place in where:
-        ledger = open_ledger(store_for(rules, world, place.profile), place, world)
+    for location in where:
+        ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents, before = ledger.all(), ledger.before()
         if ledger.behind:
             notes.append(
@@ -86,14 +88,20 @@ def show(request: Request, git: Git | None, world: World) -> tuple[list[Line], l
             last = records[0] if records and records[0] is not good else None
             earlier = not records and name in before
             lines.append(
-                Line(
-                    name, place, good, last, contents.damaged.get(name, ""), earlier, len(where) > 1
+                RecordLine(
+                    name,
+                    location,
+                    good,
+                    last,
+                    contents.damaged.get(name, ""),
+                    earlier,
+                    len(where) > 1,
                 )
             )
     return lines, notes
 
 
-def where_of(request: Request, git: Git | None) -> Place:
+def where_of(request: RecordRequest, git: Git | None) -> Location:
     """The place that is meant, the first of its regions. Raises RulesError, UsageError, GitError,
     Refused.
     """
@@ -101,7 +109,7 @@ def where_of(request: Request, git: Git | None) -> Place:
 
 
 def set_(
-    request: Request, targets: Sequence[str], commit: str, git: Git, world: World
+    request: RecordRequest, targets: Sequence[str], commit: str, git: Git, ports: Ports
 ) -> list[Record]:
     """Record that a commit is live of these targets, because a person says so. Groups are written
     out. Raises ToolkitError.
@@ -116,23 +124,23 @@ def set_(
     own = {name: settings[name] for name in names}
     versions = at_commit(own, rules, where[0].environment, git, at).versions
     ledgers = []
-    for place in where:
-        there = really(place, world)
-        store = store_for(rules, world, place.profile)
-        ledger = open_ledger(store, there, world)
+    for location in where:
+        there = really(location, ports)
+        store = store_for(rules, ports, location.profile)
+        ledger = open_ledger(store, there, ports)
         for name in names:  # all of them can be read before any is written
             ledger.get(name)
         ledgers.append((there, store, ledger))
     records: list[Record] = []
     for there, store, ledger in ledgers:
         for name in names:
-            record = _said(name, versions[name], there, store, world)
+            record = _said(name, versions[name], there, store, ports)
             ledger.put(record)
             records.append(record)
     return records
 
 
-def _said(name: str, version: Version, there: Place, store: Store, world: World) -> Record:
+def _said(name: str, version: Version, there: Location, store: Store, ports: Ports) -> Record:
     return Record(
         target=name,
         environment=there.environment,
@@ -140,8 +148,8 @@ def _said(name: str, version: Version, there: Place, store: Store, world: World)
         version=version.name,
         commit=version.commit,
         fingerprint=version.fingerprint,
-        run=new_run_id(world.clock.now()),
-        when=world.clock.now().isoformat(timespec="seconds"),
+        run=new_run_id(ports.clock.now()),
+        when=ports.clock.now().isoformat(timespec="seconds"),
         verdict=Verdict.SUCCEEDED,
         endpoint=store.endpoint,
         account=there.account,
@@ -151,7 +159,7 @@ def _said(name: str, version: Version, there: Place, store: Store, world: World)
 
 
 def repair(
-    request: Request, targets: Sequence[str], git: Git | None, world: World
+    request: RecordRequest, targets: Sequence[str], git: Git | None, ports: Ports
 ) -> list[tuple[str, str]]:
     """Put aside what is damaged of these targets (none named: of all), target -> what was done.
     Raises ToolkitError.
@@ -160,8 +168,8 @@ def repair(
     for name in targets:
         known(name, rules)
     done: list[tuple[str, str]] = []
-    for place in where:
-        ledger = open_ledger(store_for(rules, world, place.profile), place, world)
+    for location in where:
+        ledger = open_ledger(store_for(rules, ports, location.profile), location, ports)
         contents = ledger.all()
         damaged = [
             name for name in contents.damaged if name in targets or name not in contents.foreign

@@ -15,12 +15,12 @@ from toolkit import targets
 from toolkit.changes.names import generated_in, is_commit
 from toolkit.errors import Exit, ToolkitError
 from toolkit.flow import rivals
-from toolkit.flow.compare import UNRECORDED, Failed, Point, Points, Records
+from toolkit.flow.compare import UNRECORDED, FailedRun, Points, RecordedBase, Records
 from toolkit.flow.stores import existing_store, really, store_for
-from toolkit.model import GOOD, Job, Live, Place, Rules, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Location, Rules, Verdict
 from toolkit.ports.aws.endpoint import region as default_region
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.history import one, unfinished
 from toolkit.record.journal import is_run
 from toolkit.record.ledger import BEGUN, Ledger, Record, open_ledger
@@ -36,7 +36,7 @@ always up to date.
 """
 
 
-class Begun(Struct, frozen=True):
+class OpenRun(Struct, frozen=True):
     """A run that has begun to deploy a target, and the run of the last good deploy that it knew
     (`base`, empty: none, or nobody knows).
     """
@@ -53,7 +53,7 @@ EARLIER = (
 
 
 def reader(
-    world: World,
+    ports: Ports,
     told: Told,
     look: bool = False,
     profile: str | None = None,
@@ -69,26 +69,26 @@ def reader(
 
     def read(how: str, rules: Rules, environment: str | None) -> Points:
         found = rules.environments.get(environment) if environment else None
-        where = making.places(
+        where = making.locations(
             found, profile, None if found is not None and found.regions else region
         )
         if (
             look or how == "live"
         ):  # not another account's record, where rules.toml leaves it to the credentials
-            where = tuple(really(place, world) for place in where)
+            where = tuple(really(location, ports) for location in where)
         else:
             where = tuple(
-                replace(place, region=place.region or default_region(place.profile))
-                for place in where
+                replace(location, region=location.region or default_region(location.profile))
+                for location in where
             )
         variables = found.vars if found else {}
-        shared = any(place.store for place in where)
+        shared = any(location.store for location in where)
         find = store_for if shared else existing_store
-        store = find(rules, world, where[0].profile)
+        store = find(rules, ports, where[0].profile)
         if how == "live":
-            return _live(rules, where, variables, store, world, told)
-        points = _last(store, rules, where, variables, world, told)
-        return _looked_at(points, rules, where, variables, store, world) if look else points
+            return _live(rules, where, variables, store, ports, told)
+        points = _last(store, rules, where, variables, ports, told)
+        return _looked_at(points, rules, where, variables, store, ports) if look else points
 
     return read
 
@@ -101,9 +101,9 @@ def leaves(rules: Rules) -> list[str]:
 def _last(
     store: Store | None,
     rules: Rules,
-    where: Sequence[Place],
+    where: Sequence[Location],
     variables: Mapping[str, str],
-    world: World,
+    ports: Ports,
     told: Told,
 ) -> Points:
     """The last good deploy of each target in each place, and for those without one that nothing is
@@ -114,41 +114,43 @@ def _last(
     """
     if store is None:
         return {}
-    points: dict[str, tuple[Point, ...]] = {}
+    points: dict[str, tuple[RecordedBase, ...]] = {}
     try:
         left = _left_open(store, where[0].environment)
-        for place in where:
-            others = rivals.beside(place, rules, leaves(rules), store, world)
-            ledger = open_ledger(store, place, world)
+        for location in where:
+            others = rivals.beside(location, rules, leaves(rules), store, ports)
+            ledger = open_ledger(store, location, ports)
             known = _points_of(
                 ledger,
-                place,
+                location,
                 rules,
                 variables,
                 left,
                 others,
                 told,
-                worker(store, place, rules, world),
+                worker(store, location, rules, ports),
             )
             for name in leaves(rules):
                 points[name] = (*points.get(name, ()), known[name])
     except ToolkitError as problem:
         told("to compare with something else, name it: toolkit diff COMMIT")
-        unknown = Point(None, "", unknown=f"the record of what is live cannot be read: {problem}")
+        unknown = RecordedBase(
+            None, "", unknown=f"the record of what is live cannot be read: {problem}"
+        )
         return dict.fromkeys(leaves(rules), (unknown,))
     return points
 
 
 def _points_of(
     ledger: Ledger,
-    place: Place,
+    location: Location,
     rules: Rules,
     variables: Mapping[str, str],
-    left: Mapping[str, Sequence[Begun]],
-    beside: rivals.Beside,
+    left: Mapping[str, Sequence[OpenRun]],
+    beside: rivals.OtherEnvironments,
     told: Told,
     at_work: AtWork,
-) -> dict[str, Point]:
+) -> dict[str, RecordedBase]:
     """What is recorded of each target in one place. Raises ToolkitError."""
     contents = ledger.all()
     if ledger.behind:
@@ -161,22 +163,22 @@ def _points_of(
     earlier = [name for name in missing if name in before]
     if earlier:
         told(f"{', '.join(earlier)}: {EARLIER}")
-    points: dict[str, Point] = {}
+    points: dict[str, RecordedBase] = {}
     writers = rivals.changed(chain(beside.records, *contents.records.values()))
     open_ = unended(contents.records, at_work)
     for name in names:
         if name in contents.damaged:
-            points[name] = Point(None, "", unknown=contents.damaged[name])
+            points[name] = RecordedBase(None, "", unknown=contents.damaged[name])
         elif name in earlier:
-            points[name] = Point(None, "", unknown=EARLIER)
+            points[name] = RecordedBase(None, "", unknown=EARLIER)
         else:
             records = contents.records.get(name, ())
-            points[name] = point(records, left.get(name, ()), place, open_.get(name, ""))
+            points[name] = point(records, left.get(name, ()), location, open_.get(name, ""))
             good = next((record for record in records if record.verdict in GOOD), None)
             if good is None or points[name].since is not None or points[name].unknown is not None:
                 continue
             mine = good.writes or rivals.writes_of(
-                name, rules, place, variables
+                name, rules, location, variables
             )  # a person only says what is live
             unread = next(
                 (
@@ -222,25 +224,28 @@ def _left(run: str) -> str:
     return f"run {run} has begun to deploy it, and its end is not known{way}"
 
 
-def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
+def worker(store: Store, location: Location, rules: Rules, ports: Ports) -> AtWork:
     """Whether the run that has begun a deploy is still at it, by its lock. Where nobody can tell,
     it is not.
     """
-    named = rules.environments.get(place.environment or "")
+    named = rules.environments.get(location.environment or "")
     # Where rules.toml names no region, a lock has one only if the command line did.
-    places = (
-        (place,) if named is not None and named.regions else (place, replace(place, region=None))
+    locations = (
+        (location,)
+        if named is not None and named.regions
+        else (location, replace(location, region=None))
     )
 
     def at_work(record: Record) -> bool:
         from toolkit.record.locks import lock_name  # a deploy is rarely open
-        from toolkit.record.shelf import Shelf
+        from toolkit.record.shelf import SharedRuns
 
         with suppress(ToolkitError):
-            if place.store:
-                shelf = Shelf(Bucket(world.aws(place), place.store, place.account))
+            if location.store:
+                shelf = SharedRuns(Bucket(ports.aws(location), location.store, location.account))
                 return any(
-                    shelf.at_work(record.run, lock_name(there, record.target)) for there in places
+                    shelf.at_work(record.run, lock_name(there, record.target))
+                    for there in locations
                 )
             return one(store, record.run).status == "running"
         return False
@@ -248,22 +253,22 @@ def worker(store: Store, place: Place, rules: Rules, world: World) -> AtWork:
     return at_work
 
 
-def _left_open(store: Store, environment: str | None) -> dict[str, list[Begun]]:
+def _left_open(store: Store, environment: str | None) -> dict[str, list[OpenRun]]:
     """Target -> the runs of this machine that have begun to deploy it there, have not written down
     how that ended, and of which the record does not tell: they are of an earlier version of
     toolkit, or could not write there.
     """
-    left: dict[str, list[Begun]] = {}
+    left: dict[str, list[OpenRun]] = {}
     for run in unfinished(store):
         if run.environment != environment or run.in_record:
             continue  # what stands in the record is seen there, and what came after it
         for step, target, _ in run.steps:
             if step in run.open:
-                left.setdefault(target, []).append(Begun(run.run, run.before.get(step, "")))
+                left.setdefault(target, []).append(OpenRun(run.run, run.before.get(step, "")))
     return left
 
 
-def _is_open(begun: Begun, records: Sequence[Record]) -> bool:
+def _is_open(begun: OpenRun, records: Sequence[Record]) -> bool:
     """Whether what a run has begun may be live. Pure.
 
     The names of runs say nothing: each has the clock of its own machine. But a run begins only what
@@ -279,8 +284,8 @@ def _is_open(begun: Begun, records: Sequence[Record]) -> bool:
 
 
 def point(
-    records: Sequence[Record], left: Sequence[Begun], place: Place, unended: str = ""
-) -> Point:
+    records: Sequence[Record], left: Sequence[OpenRun], location: Location, unended: str = ""
+) -> RecordedBase:
     """What to compare with: the last good deploy. What came after it may be live though nobody
     calls it good.
 
@@ -299,12 +304,12 @@ def point(
     failed = _failed(records)
     if good is None:
         if since is not None:
-            return Point(None, "", unknown=since, failed=failed)
-        where = place.region or "that region"
+            return RecordedBase(None, "", unknown=since, failed=failed)
+        where = location.region or "that region"
         return replace(UNRECORDED, unknown=f"no deploy to {where} is recorded")
     whole = good.commit is not None and _COMMIT.fullmatch(good.commit) is not None
     unknown = None if whole else f"what is live of it ({good.version}) is not a commit"
-    return Point(
+    return RecordedBase(
         good.commit,
         good.fingerprint,
         not is_commit(good.version, good.commit),
@@ -317,7 +322,7 @@ def point(
     )
 
 
-def _failed(records: Sequence[Record]) -> Failed | None:
+def _failed(records: Sequence[Record]) -> FailedRun | None:
     """What the last run was to deploy and did not get to be good, or what it took back."""
     if not records:
         return None
@@ -339,9 +344,11 @@ def _failed(records: Sequence[Record]) -> Failed | None:
                 if put_back
                 else "was not good"
             )
-        return Failed(run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings)
+        return FailedRun(
+            run, ended, last.tried.version, last.tried.fingerprint, last.tried.settings
+        )
     if last.is_rollback and last.verdict in GOOD and before is not None:
-        return Failed(
+        return FailedRun(
             before.run,
             f"was rolled back by run {last.run}",
             before.version,
@@ -353,17 +360,17 @@ def _failed(records: Sequence[Record]) -> Failed | None:
 
 def _live(
     rules: Rules,
-    where: Sequence[Place],
+    where: Sequence[Location],
     variables: Mapping[str, str],
     store: Store | None,
-    world: World,
+    ports: Ports,
     told: Told,
 ) -> Points:
     """What the cloud says runs. A target that cannot be asked is unknown, and so due; so is one
     that is not what its own tags say, as far as the record knows that run.
     """
-    known = {place: _records_in(store, place, world, told) for place in where}
-    seen = look(leaves(rules), rules, where, variables, world)
+    known = {location: _records_in(store, location, ports, told) for location in where}
+    seen = look(leaves(rules), rules, where, variables, ports)
     unasked = [
         live
         for live in seen.values()
@@ -373,30 +380,30 @@ def _live(
         seen
     ):  # nobody could be asked: that is what has to be fixed, and no answer
         raise unasked[0]
-    points: dict[str, tuple[Point, ...]] = {}
-    for place in where:
+    points: dict[str, tuple[RecordedBase, ...]] = {}
+    for location in where:
         for name in leaves(rules):
-            if (name, place.region) not in seen:
+            if (name, location.region) not in seen:
                 continue
-            live = seen[name, place.region]
+            live = seen[name, location.region]
             if isinstance(live, ToolkitError):
-                one = Point(None, "", unknown=f"what is live could not be checked: {live}")
+                one = RecordedBase(None, "", unknown=f"what is live could not be checked: {live}")
             elif live is None:
-                one = Point(None, "", unknown="nothing is live of it")
+                one = RecordedBase(None, "", unknown="nothing is live of it")
             else:
-                one = _confirmed(live, name, place, store, world)
-                one = replace(one, since=contradiction(live, known[place].get(name, ())) or None)
+                one = _confirmed(live, name, location, store, ports)
+                one = replace(one, since=contradiction(live, known[location].get(name, ())) or None)
             points[name] = (*points.get(name, ()), one)
     return points
 
 
 def _records_in(
-    store: Store | None, place: Place, world: World, told: Told
+    store: Store | None, location: Location, ports: Ports, told: Told
 ) -> Mapping[str, tuple[Record, ...]]:
     if store is None:
         return {}
     try:
-        return open_ledger(store, place, world).all().records
+        return open_ledger(store, location, ports).all().records
     except ToolkitError as problem:
         told(f"what is live cannot be held against its record: {problem}")
         return {}
@@ -405,10 +412,10 @@ def _records_in(
 def look(
     names: Collection[str],
     rules: Rules,
-    where: Sequence[Place],
+    where: Sequence[Location],
     variables: Mapping[str, str],
-    world: World,
-) -> dict[tuple[str, str | None], Live | ToolkitError | None]:
+    ports: Ports,
+) -> dict[tuple[str, str | None], LiveVersion | ToolkitError | None]:
     """What runs of these targets in each place, asked side by side; of what cannot be asked, the
     reason.
     """
@@ -419,34 +426,36 @@ def look(
     ]
     jobs = making.imagined(wanted, where, variables)
     with ThreadPoolExecutor(max(min(len(jobs), 16), 1)) as pool:
-        seen = list(pool.map(lambda job: _seen(job, world), jobs))
-    return {(job.target, job.place.region): live for job, live in zip(jobs, seen, strict=True)}
+        seen = list(pool.map(lambda job: _seen(job, ports), jobs))
+    return {(job.target, job.location.region): live for job, live in zip(jobs, seen, strict=True)}
 
 
-def _seen(job: Job, world: World) -> Live | ToolkitError | None:
+def _seen(job: Job, ports: Ports) -> LiveVersion | ToolkitError | None:
     try:
-        live: Live | None = targets.kind(job.kind).live(job, world)
+        live: LiveVersion | None = targets.kind(job.kind).live(job, ports)
     except ToolkitError as problem:
         return problem
     return live
 
 
-def _confirmed(live: Live, name: str, place: Place, store: Store | None, world: World) -> Point:
+def _confirmed(
+    live: LiveVersion, name: str, location: Location, store: Store | None, ports: Ports
+) -> RecordedBase:
     """What is live, as something to compare with. What an earlier version of toolkit recorded
     counts from now on, if this is it.
     """
     if store is not None and live.run is not None:
-        _adopt(live, name, place, store, world)
+        _adopt(live, name, location, store, ports)
     return point_of(live)
 
 
-def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> None:
+def _adopt(live: LiveVersion, name: str, location: Location, store: Store, ports: Ports) -> None:
     """Record what an earlier version of toolkit had recorded, and is seen to run. Where that fails,
     it is seen again the next time.
     """
     with suppress(ToolkitError):
-        there = really(place, world)
-        ledger = open_ledger(store, there, world)
+        there = really(location, ports)
+        ledger = open_ledger(store, there, ports)
         if ledger.get(name):
             return
         for record in ledger.before().get(name, ()):
@@ -464,16 +473,16 @@ def _adopt(live: Live, name: str, place: Place, store: Store, world: World) -> N
                 return
 
 
-def point_of(live: Live) -> Point:
+def point_of(live: LiveVersion) -> RecordedBase:
     """What is live, as something to compare with."""
     if live.doubt:
-        return Point(None, "", unknown=live.doubt, notes=live.notes)
+        return RecordedBase(None, "", unknown=live.doubt, notes=live.notes)
     if live.commit is None:
-        return Point(
+        return RecordedBase(
             None, "", unknown="what is live of it was not put there by toolkit", notes=live.notes
         )
     version = live.version or ""
-    return Point(
+    return RecordedBase(
         live.commit,
         live.fingerprint or "",
         not is_commit(version, live.commit),
@@ -487,10 +496,10 @@ def point_of(live: Live) -> Point:
 def _looked_at(
     points: Points,
     rules: Rules,
-    where: Sequence[Place],
+    where: Sequence[Location],
     variables: Mapping[str, str],
     store: Store | None,
-    world: World,
+    ports: Ports,
 ) -> Points:
     """The same, held against what is live: gone or changed is due, and where nothing is recorded,
     what is live is the base.
@@ -498,18 +507,23 @@ def _looked_at(
     What could not be looked at is not called up to date either: the deploy itself says what is
     wrong.
     """
-    seen = look(leaves(rules), rules, where, variables, world)
-    looked: dict[str, tuple[Point, ...]] = {}
+    seen = look(leaves(rules), rules, where, variables, ports)
+    looked: dict[str, tuple[RecordedBase, ...]] = {}
     for name in leaves(rules):
         known = points.get(name) or (UNRECORDED,) * len(where)
         if len(known) != len(where):  # the record could not be read at all
             looked[name] = known
             continue
-        each: list[Point] = []
-        for place, recorded in zip(where, known, strict=True):
+        each: list[RecordedBase] = []
+        for location, recorded in zip(where, known, strict=True):
             each.append(
                 _against_live(
-                    recorded, seen.get((name, place.region), _UNASKED), name, place, store, world
+                    recorded,
+                    seen.get((name, location.region), _UNASKED),
+                    name,
+                    location,
+                    store,
+                    ports,
                 )
             )
         looked[name] = tuple(each)
@@ -521,13 +535,13 @@ _UNASKED = ToolkitError()
 
 
 def _against_live(
-    recorded: Point,
-    live: Live | ToolkitError | None,
+    recorded: RecordedBase,
+    live: LiveVersion | ToolkitError | None,
     name: str,
-    place: Place,
+    location: Location,
     store: Store | None,
-    world: World,
-) -> Point:
+    ports: Ports,
+) -> RecordedBase:
     if isinstance(live, ToolkitError):
         if live is _UNASKED or recorded.unknown is not None:
             return recorded
@@ -535,15 +549,15 @@ def _against_live(
     if recorded.unknown is not None:
         if live is None or recorded.since is not None or live.commit is None:
             return recorded
-        return _confirmed(live, name, place, store, world)
+        return _confirmed(live, name, location, store, ports)
     if live is None:
         return replace(recorded, since=GONE.format(run=recorded.run))
-    records = open_ledger(store, place, world).get(name) if store is not None else ()
+    records = open_ledger(store, location, ports).get(name) if store is not None else ()
     why = changed(live, records, recorded.run)
     return replace(recorded, since=why) if why else recorded
 
 
-def changed(live: Live, records: Collection[Record], run: str) -> str:
+def changed(live: LiveVersion, records: Collection[Record], run: str) -> str:
     """Why what runs is not what `run` put there, the last good deploy when the record was read,
     empty if it is. Pure.
     """
@@ -564,7 +578,7 @@ def changed(live: Live, records: Collection[Record], run: str) -> str:
     return ""
 
 
-def contradiction(live: Live, records: Iterable[Record]) -> str:
+def contradiction(live: LiveVersion, records: Iterable[Record]) -> str:
     """Why what runs is not what the run that its tags name put there, as that is recorded; empty if
     it is, or nobody knows. Pure.
     """

@@ -7,19 +7,19 @@ from msgspec import Struct
 
 from toolkit import targets
 from toolkit.errors import Refused, ToolkitError
-from toolkit.model import GOOD, Environment, Place, Rules, Written
-from toolkit.ports.world import World
+from toolkit.model import GOOD, Environment, Location, Resource, Rules
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record, open_ledger
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
 
 Thing = tuple[str, str]
 """What it is ("stack"), and its name."""
-Changed = Mapping[Thing, Sequence[tuple[Written, Record]]]
+Changed = Mapping[Thing, Sequence[tuple[Resource, Record]]]
 """Who has changed a thing, or a part of it."""
 
 
-class Beside(Struct, frozen=True):
+class OtherEnvironments(Struct, frozen=True):
     """What other environments have recorded. `unread`: what they share with this one, where that
     cannot be read, with the reason.
     """
@@ -28,7 +28,9 @@ class Beside(Struct, frozen=True):
     unread: Mapping[Thing, str] = {}
 
 
-def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world: World) -> Beside:
+def beside(
+    location: Location, rules: Rules, names: Sequence[str], store: Store, ports: Ports
+) -> OtherEnvironments:
     """What is recorded in other environments whose targets change the same things as these.
 
     Only those are read: an environment mostly has things of its own. Raises Refused.
@@ -36,24 +38,24 @@ def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world
     others = [
         environment
         for name, environment in rules.environments.items()
-        if name != place.environment
-        and place.account is not None
-        and environment.account == place.account
+        if name != location.environment
+        and location.account is not None
+        and environment.account == location.account
     ]
     if not others:
-        return Beside()
-    mine = _things(rules, names, place, rules.environments.get(place.environment or ""))
+        return OtherEnvironments()
+    mine = _things(rules, names, location, rules.environments.get(location.environment or ""))
     records: list[Record] = []
     unread: dict[Thing, str] = {}
     for environment in others:
-        for other in making.places(environment, place.profile, None):
-            if other.region not in (None, place.region):
+        for other in making.locations(environment, location.profile, None):
+            if other.region not in (None, location.region):
                 continue
             theirs = _things(rules, names, other, environment)
             if mine is not None and theirs is not None and not mine & theirs:
                 continue
             try:
-                for entries in open_ledger(store, other, world).all().records.values():
+                for entries in open_ledger(store, other, ports).all().records.values():
                     records += entries
             except ToolkitError as problem:
                 why = f"what environment {other.environment} has deployed cannot be read: {problem}"
@@ -63,16 +65,16 @@ def beside(place: Place, rules: Rules, names: Sequence[str], store: Store, world
                     else mine or theirs or set()
                 )
                 unread |= dict.fromkeys(shared, why)
-    return Beside(tuple(records), unread)
+    return OtherEnvironments(tuple(records), unread)
 
 
 def _things(
-    rules: Rules, names: Sequence[str], place: Place, environment: Environment | None
+    rules: Rules, names: Sequence[str], location: Location, environment: Environment | None
 ) -> set[Thing] | None:
     """What the targets of an environment change; None where a name cannot be filled in."""
     variables = environment.vars if environment else {}
     try:
-        jobs = making.imagined([rules.targets[name] for name in names], [place], variables)
+        jobs = making.imagined([rules.targets[name] for name in names], [location], variables)
     except Refused:
         return None
     things = set[Thing]()
@@ -85,7 +87,7 @@ def _things(
 
 def changed(records: Iterable[Record]) -> Changed:
     """Who has changed what, of those deploys that may be live. Pure."""
-    by: dict[Thing, list[tuple[Written, Record]]] = {}
+    by: dict[Thing, list[tuple[Resource, Record]]] = {}
     for record in records:
         if record.verdict in GOOD or record.unsure:
             for thing in record.writes:
@@ -93,7 +95,7 @@ def changed(records: Iterable[Record]) -> Changed:
     return by
 
 
-def rival(good: Record, mine: Sequence[Written], by: Changed) -> Record | None:
+def rival(good: Record, mine: Sequence[Resource], by: Changed) -> Record | None:
     """The deploy of another target that has changed what this one is, since its last good deploy.
     Pure.
     """
@@ -109,10 +111,10 @@ def rival(good: Record, mine: Sequence[Written], by: Changed) -> Record | None:
 
 
 def writes_of(
-    name: str, rules: Rules, place: Place, variables: Mapping[str, str]
-) -> tuple[Written, ...]:
+    name: str, rules: Rules, location: Location, variables: Mapping[str, str]
+) -> tuple[Resource, ...]:
     """What a target changes today. Raises Refused."""
-    [job] = making.imagined([rules.targets[name]], [place], variables)
+    [job] = making.imagined([rules.targets[name]], [location], variables)
     return targets.kind(job.kind).writes(job.settings)
 
 

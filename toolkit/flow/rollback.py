@@ -7,17 +7,17 @@ from msgspec import Struct
 
 from toolkit import targets as kinds
 from toolkit.errors import Refused, ToolkitError, UsageError
-from toolkit.flow.deploy import Order, known
+from toolkit.flow.deploy import DeployRequest, known
 from toolkit.flow.previous import newest, previous, runs, wishes
 from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import load_trusted
-from toolkit.model import GOOD, Job, Live, Rules
+from toolkit.model import GOOD, Job, LiveVersion, Rules
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
 from toolkit.record.locks import ROLLBACK, Holder, lock_name, open_locks
-from toolkit.run.jobs import imagined, places
+from toolkit.run.jobs import imagined, locations
 from toolkit.targets.base import Kind
 
 
@@ -46,7 +46,7 @@ class Candidate(Struct, frozen=True):
         return next(iter(self.each.values()))
 
 
-class Choice(Struct, frozen=True):
+class RollbackChoice(Struct, frozen=True):
     """The versions that can be put back, newest first by the order of the record, which no clock
     can upset.
 
@@ -58,16 +58,16 @@ class Choice(Struct, frozen=True):
     back: str = ""
 
 
-def candidates(order: Order, git: Git | None, world: World, look: bool) -> list[Candidate]:
+def candidates(order: DeployRequest, git: Git | None, ports: Ports, look: bool) -> list[Candidate]:
     """The good versions of the order's one target, newest first; with `look`, the cloud is asked
     which of them run. Raises ToolkitError.
     """
-    return list(choices(order, git, world, look).found)
+    return list(choices(order, git, ports, look).found)
 
 
 def choices(
-    order: Order, git: Git | None, world: World, look: bool = True, busy: bool = False
-) -> Choice:
+    order: DeployRequest, git: Git | None, ports: Ports, look: bool = True, busy: bool = False
+) -> RollbackChoice:
     """The same with what there is to say of them. `busy`: a run that will be undone is at work;
     what it found running is gone back to.
 
@@ -76,13 +76,17 @@ def choices(
     rules, jobs = _jobs(order, git)
     [target] = order.targets
     kind = kinds.kind(rules.targets[target].kind)
-    every = {job.place.region: previous(job, rules, world) for job in jobs}
+    every = {job.location.region: previous(job, rules, ports) for job in jobs}
     found = {region: _good(records) for region, records in every.items()}
     live = {
-        job.place.region: None if busy or not look else _live(job, world, found[job.place.region])
+        job.location.region: None
+        if busy or not look
+        else _live(job, ports, found[job.location.region])
         for job in jobs
     }
-    gone = {job.place.region: _gone(job, kind, found[job.place.region], world) for job in jobs}
+    gone = {
+        job.location.region: _gone(job, kind, found[job.location.region], ports) for job in jobs
+    }
     first, *rest = found.values()
     made: list[Candidate] = []
     for key in first:
@@ -95,11 +99,11 @@ def choices(
                     each, runs_in, True if True in words else None if None in words else False
                 )
             )
-    back = _back(jobs, rules, world, made) if look and not busy else ""
-    return Choice(target, (*made, *_older(every, made)), back)
+    back = _back(jobs, rules, ports, made) if look and not busy else ""
+    return RollbackChoice(target, (*made, *_older(every, made)), back)
 
 
-def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
+def _jobs(order: DeployRequest, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
     """The order's one target in each of its places. Raises Refused where it cannot be rolled
     back.
     """
@@ -113,19 +117,19 @@ def _jobs(order: Order, git: Git | None) -> tuple[Rules, tuple[Job, ...]]:
     there = rules.environments.get(name) if name else None
     return rules, imagined(
         [rules.targets[target]],
-        places(there, order.profile, order.region),
+        locations(there, order.profile, order.region),
         there.vars if there else {},
     )
 
 
-def at_work(order: Order, git: Git | None, world: World) -> Holder | None:
+def at_work(order: DeployRequest, git: Git | None, ports: Ports) -> Holder | None:
     """The run that deploys the order's target right now, None if nobody does. Raises
     ToolkitError.
     """
     rules, jobs = _jobs(order, git)
-    store = store_for(rules, world, jobs[0].place.profile)
-    names = {lock_name(job.place, job.target) for job in jobs}
-    for name, by, _ in open_locks(store, jobs[0].place, world).show():
+    store = store_for(rules, ports, jobs[0].location.profile)
+    names = {lock_name(job.location, job.target) for job in jobs}
+    for name, by, _ in open_locks(store, jobs[0].location, ports).show():
         if (
             name in names
             and by is not None
@@ -137,7 +141,7 @@ def at_work(order: Order, git: Git | None, world: World) -> Holder | None:
     return None
 
 
-def _back(jobs: Sequence[Job], rules: Rules, world: World, found: Sequence[Candidate]) -> str:
+def _back(jobs: Sequence[Job], rules: Rules, ports: Ports, found: Sequence[Candidate]) -> str:
     """Why what runs is the last good version already: the newest deploy was no good one and gave
     way to it, or has put it back.
     """
@@ -145,7 +149,7 @@ def _back(jobs: Sequence[Job], rules: Rules, world: World, found: Sequence[Candi
         return ""
     version = _short(found[0].record)
     for job in jobs:
-        last = newest(job, rules, world)
+        last = newest(job, rules, ports)
         if last is not None and last.verdict not in GOOD:
             what = (
                 _short(last)
@@ -167,11 +171,11 @@ def _short(record: Record) -> str:
 
 
 def _gone(
-    job: Job, kind: Kind, good: Mapping["Key", Record], world: World
+    job: Job, kind: Kind, good: Mapping["Key", Record], ports: Ports
 ) -> Mapping["Key", bool | None]:
     """Of each version whether what it needs is gone."""
     try:
-        there = kind.kept(job, [record.detail for record in good.values()], world)
+        there = kind.kept(job, [record.detail for record in good.values()], ports)
     except ToolkitError:
         return {}
     return {key: None if kept is None else not kept for key, kept in zip(good, there, strict=True)}
@@ -215,12 +219,12 @@ def _of(key: Key, records: Mapping[Key, Record]) -> Record:
     )
 
 
-def _live(job: Job, world: World, good: Mapping[Key, Record]) -> Record | None:
+def _live(job: Job, ports: Ports, good: Mapping[Key, Record]) -> Record | None:
     """The good deploy that runs, as the cloud says; where it does not say, the newest one. None if
     what runs is none of them, or is being replaced: the end of that is what brings it back.
     """
     try:
-        live: Live | None = kinds.kind(job.kind).live(job, world)
+        live: LiveVersion | None = kinds.kind(job.kind).live(job, ports)
     except ToolkitError:
         return next(iter(good.values()), None)
     if live is not None and live.moving:

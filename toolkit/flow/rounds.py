@@ -13,24 +13,24 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolkit import verify
-from toolkit.flow.checks import Scene
+from toolkit import checks
+from toolkit.checks.base import CheckContext
+from toolkit.checks.select import Task
+from toolkit.checks.tries import carry_out
+from toolkit.checks.values import generated
+from toolkit.flow.checks import CheckSetup
 from toolkit.model import Result
-from toolkit.ports.world import World
-from toolkit.run.crew import Crew
+from toolkit.ports.ports import Ports
 from toolkit.run.schedule import Schedule
 from toolkit.run.stop import Stop
-from toolkit.verify.base import Around
-from toolkit.verify.select import Task
-from toolkit.verify.tries import carry_out
-from toolkit.verify.values import generated
+from toolkit.run.workers import WorkerPool
 
 PARALLEL = 8
 SHORTEST_COOKIE = 8
 """The value of a shorter cookie is no secret: `theme=dark`."""
 
 
-class Log(Protocol):
+class CheckLog(Protocol):
     """Where a child's output goes; `path` is its own file, empty if it has none."""
 
     @property
@@ -39,7 +39,7 @@ class Log(Protocol):
     def close(self) -> None: ...
 
 
-class Terms(Struct, frozen=True):
+class CheckOptions(Struct, frozen=True):
     """How a round is carried out. `until` is of time.monotonic(); every check is tried again for
     `retry_s` seconds at least. `told` hears of each result, `log` gives the file for a child's
     output.
@@ -50,21 +50,23 @@ class Terms(Struct, frozen=True):
     retry_s: float = 0.0
     parallel: int = PARALLEL
     told: Callable[[Result], None] = lambda result: None
-    log: Callable[[Task], "Log | None"] = lambda task: None
+    log: Callable[[Task], "CheckLog | None"] = lambda task: None
 
 
-class Round:
+class CheckRun:
     """The tasks of one round, and what has come of them so far."""
 
-    def __init__(self, tasks: Sequence[Task], scene: Scene, world: World, terms: Terms) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], scene: CheckSetup, ports: Ports, terms: CheckOptions
+    ) -> None:
         self._tasks = {task.name: task for task in tasks}
-        self._scene, self._world, self._terms = scene, world, terms
+        self._scene, self._ports, self._terms = scene, ports, terms
         self._lock = Lock()
         self._results: dict[str, Result] = {}
         self.values: dict[str, Mapping[str, str]] = {}
         """Task -> what it has captured."""
         self._jars: dict[str, CookieJar] = {}
-        self._generated = generated(world.clock.now(), SystemRandom())
+        self._generated = generated(ports.clock.now(), SystemRandom())
 
     def carry_out(self) -> tuple[Result, ...]:
         """The results in the order of the tasks. Never raises for what a check meets."""
@@ -72,7 +74,7 @@ class Round:
         schedule = Schedule(
             waits, {name: task.check.timeout_s for name, task in self._tasks.items()}
         )
-        Crew(
+        WorkerPool(
             schedule,
             self._work,
             lambda step, other: None,
@@ -84,13 +86,13 @@ class Round:
 
     def known(self, task: Task) -> dict[str, str]:
         """Every value that a task can use."""
-        place = {"url": task.base.rstrip("/"), "region": task.place.region or ""}
+        location = {"url": task.base.rstrip("/"), "region": task.location.region or ""}
         given = {
             name: value
             for giver in task.gives
             for name, value in self.values.get(giver, {}).items()
         }
-        return {**self._generated, **place, **self._scene.known, **given}
+        return {**self._generated, **location, **self._scene.known, **given}
 
     def jar(self, task: Task) -> CookieJar:
         """The cookies of all that came before it."""
@@ -139,10 +141,10 @@ class Round:
 
     def _tried(self, task: Task, until: float) -> Result:
         check, log, jar = task.check, self._terms.log(task), self.jar(task)
-        around = Around(
+        around = CheckContext(
             policy=self._scene.policy,
-            aws=self._world.aws,
-            place=task.place,
+            aws=self._ports.aws,
+            location=task.location,
             seconds=check.timeout_s,
             base=task.base,
             jar=jar,
@@ -154,7 +156,7 @@ class Round:
         try:
             tried = carry_out(
                 retrying,
-                verify.sort(check.sort),
+                checks.sort(check.sort),
                 self.known(task),
                 around,
                 self._scene.veil,
@@ -171,7 +173,7 @@ class Round:
         return replace(tried.result, log=log.path) if log is not None else tried.result
 
     def _pause(self, seconds: float) -> None:
-        self._world.clock.wait(seconds, self._terms.stop.event)
+        self._ports.clock.wait(seconds, self._terms.stop.event)
 
 
 def together(rounds: Sequence[Sequence[Result]]) -> tuple[Result, ...]:

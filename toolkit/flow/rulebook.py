@@ -19,7 +19,7 @@ from toolkit.ports.git import Git
 from toolkit.targets.base import LOOKING
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
-    from toolkit.impact.checks import Sorts
+    from toolkit.impact.checks import CheckTypes
 
 
 def load_rules(folder: str, named: str | None, git: Git | None) -> Rules:
@@ -54,13 +54,15 @@ def read_rules(data: bytes, name: str, draft: bool = False) -> Rules:
     return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts, draft)
 
 
-def sorts() -> "Sorts":
+def sorts() -> "CheckTypes":
     """The sorts of checks that there are, for the reader of rules.toml."""
-    from toolkit import verify
-    from toolkit.impact.checks import Sorts
-    from toolkit.verify import values
+    from toolkit import checks
+    from toolkit.checks import values
+    from toolkit.impact.checks import CheckTypes
 
-    return Sorts(tuple(verify.SORTS), verify.sort, values.names, values.misused, values.BUILT_IN)
+    return CheckTypes(
+        tuple(checks.SORTS), checks.sort, values.names, values.misused, values.BUILT_IN
+    )
 
 
 def shown(path: str) -> str:

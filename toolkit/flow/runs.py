@@ -11,24 +11,24 @@ from msgspec.structs import replace
 from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
-from toolkit.model import GOOD, Job, Place, Ran
+from toolkit.model import GOOD, Job, Location, RunResult
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record import history, who
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger
-from toolkit.record.locks import Held, Holder, Wish, holder, lock_name, open_locks
+from toolkit.record.locks import HeldLocks, Holder, StopRequest, holder, lock_name, open_locks
 from toolkit.record.mirror import Mirror, claimed
-from toolkit.record.shelf import SharedRun, Shelf
+from toolkit.record.shelf import SharedRun, SharedRuns
 from toolkit.record.state import Store
 from toolkit.run import jobs as making
-from toolkit.run.book import Papers
-from toolkit.run.desk import Listener
-from toolkit.run.execute import Execution, Orders, as_said
-from toolkit.run.settle import Left, left
+from toolkit.run.execute import Execution, RunOptions, as_said
+from toolkit.run.recover import RunState, left
+from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import Verify, unchecked
+from toolkit.run.step_journal import Listener
 from toolkit.run.stop import Stop
 
 
@@ -37,7 +37,7 @@ def as_it_is(job: Job) -> Job:
     return job
 
 
-class Request(Struct, frozen=True):
+class RunRequest(Struct, frozen=True):
     """How a run is to be carried out, whatever it deploys. `command` is the command line,
     `lock_timeout_s` 0 means not to wait.
 
@@ -64,7 +64,7 @@ class Request(Struct, frozen=True):
     """What else the journal's first line has to say: how the alarms were."""
 
 
-class Told(Protocol):
+class RunControl(Protocol):
     """Whom a run speaks to, and who may stop it."""
 
     @property
@@ -73,42 +73,44 @@ class Told(Protocol):
     def stop(self) -> Stop: ...
 
 
-def new_id(world: World) -> str:
+def new_id(ports: Ports) -> str:
     """A name for a run that is about to be."""
-    return new_run_id(world.clock.now())
+    return new_run_id(ports.clock.now())
 
 
-def start(request: Request, prepared: deploy.Prepared, world: World, told: Told) -> Ran:
+def start(
+    request: RunRequest, prepared: deploy.PreparedRun, ports: Ports, told: RunControl
+) -> RunResult:
     """Carry out what was prepared. Nothing is changed before it is on disk. Raises ToolkitError
     where not even that was possible.
     """
     jobs = (*prepared.jobs, *prepared.standby)
-    store = store_for(prepared.rules, world, jobs[0].place.profile)
-    with _locked(store, jobs, request, world, told) as held:
+    store = store_for(prepared.rules, ports, jobs[0].location.profile)
+    with _locked(store, jobs, request, ports, told) as held:
         facts: dict[str, Any] = {
             **who.facts(),
             "command": list(request.command),
             "project": prepared.rules.project,
-            "root": world.root,
+            "root": ports.root,
             "rules": prepared.rules.file,
-            "environment": jobs[0].place.environment,
+            "environment": jobs[0].location.environment,
             "commit": jobs[0].version.commit,
             "checked": request.checked,
             IN_RECORD: True,
             "jobs": [making.pack(job) for job in jobs],
             **request.facts,
         }
-        journal = Journal.create(store, request.run, facts, world.clock)
+        journal = Journal.create(store, request.run, facts, ports.clock)
         try:
-            with _shared(store, journal, jobs, world, told) as mirror:
-                orders = Orders(jobs, request.parallel, request.fail_fast)
-                ran = _carry_out(store, journal, orders, request, world, told, held, mirror)
+            with _shared(store, journal, jobs, ports, told) as mirror:
+                orders = RunOptions(jobs, request.parallel, request.fail_fast)
+                ran = _carry_out(store, journal, orders, request, ports, told, held, mirror)
         finally:
             journal.close()
     return _with_left(ran, prepared.left)
 
 
-def _with_left(ran: Ran, left: Sequence[tuple[str, str]]) -> Ran:
+def _with_left(ran: RunResult, left: Sequence[tuple[str, str]]) -> RunResult:
     """The same, but not wholly done where targets were left that this run could not deploy."""
     if not left or ran.exit != Exit.OK:
         return replace(ran, left=tuple(left))
@@ -116,8 +118,12 @@ def _with_left(ran: Ran, left: Sequence[tuple[str, str]]) -> Ran:
 
 
 def resume(
-    request: Request, world: World, store: Store, told: Told, theirs: SharedRun | None = None
-) -> Ran:
+    request: RunRequest,
+    ports: Ports,
+    store: Store,
+    told: RunControl,
+    theirs: SharedRun | None = None,
+) -> RunResult:
     """Go on with a run that was left: what is open is looked at first, what was never begun is
     begun. Raises ToolkitError.
 
@@ -125,57 +131,66 @@ def resume(
     locks are ours, and not before.
     """
     if theirs is None:
-        journal = Journal.reopen(store, request.run, world.clock)
+        journal = Journal.reopen(store, request.run, ports.clock)
         try:
-            return _resume(request, world, store, told, journal)
+            return _resume(request, ports, store, told, journal)
         finally:
             journal.close()
-    found = _placed(left(theirs.entries, world.clock.now(), request.run), request)
+    found = _placed(left(theirs.entries, ports.clock.now(), request.run), request)
     _refuse_ended(found, request.run)
-    _same_account(found.jobs, world)
-    with _locked(store, found.open, request, world, told) as held:
-        journal = Journal.copied(store, request.run, theirs.data, world.clock)
+    _same_account(found.jobs, ports)
+    with _locked(store, found.open, request, ports, told) as held:
+        journal = Journal.copied(store, request.run, theirs.data, ports.clock)
         try:
-            return _go_on(request, world, store, told, journal, held)
+            return _go_on(request, ports, store, told, journal, held)
         finally:
             journal.close()
 
 
-def _resume(request: Request, world: World, store: Store, told: Told, journal: Journal) -> Ran:
-    found = _placed(left(journal.entries, world.clock.now(), journal.path), request)
+def _resume(
+    request: RunRequest, ports: Ports, store: Store, told: RunControl, journal: Journal
+) -> RunResult:
+    found = _placed(left(journal.entries, ports.clock.now(), journal.path), request)
     _refuse_ended(found, request.run)
-    _same_account(found.jobs, world)
-    with _locked(store, found.open, request, world, told) as held:
-        return _go_on(request, world, store, told, journal, held)
+    _same_account(found.jobs, ports)
+    with _locked(store, found.open, request, ports, told) as held:
+        return _go_on(request, ports, store, told, journal, held)
 
 
 def _go_on(
-    request: Request, world: World, store: Store, told: Told, journal: Journal, held: Held
-) -> Ran:
+    request: RunRequest,
+    ports: Ports,
+    store: Store,
+    told: RunControl,
+    journal: Journal,
+    held: HeldLocks,
+) -> RunResult:
     """With the locks: from now on nobody else goes on with it. What the bucket knows of it is
     newer, if anything is.
     """
-    first = left(journal.entries, world.clock.now(), journal.path)
-    with _shared(store, journal, first.jobs, world, told, claim=True) as mirror:
-        found = left(journal.entries, world.clock.now(), journal.path)
+    first = left(journal.entries, ports.clock.now(), journal.path)
+    with _shared(store, journal, first.jobs, ports, told, claim=True) as mirror:
+        found = left(journal.entries, ports.clock.now(), journal.path)
         if found.jobs != first.jobs:
             raise StateDamaged(
                 path=journal.path, reason="the run of this name in the bucket has other steps"
             )
         _refuse_ended(found, request.run)
-        _give_up_overtaken(journal, found, store, world)
+        _give_up_overtaken(journal, found, store, ports)
         journal.append("note", **who.facts(), command=list(request.command))
-        found = _placed(left_of(store, request.run, world), request)
-        orders = Orders(found.jobs, request.parallel, request.fail_fast, found.done, found.begun)
-        return _carry_out(store, journal, orders, request, world, told, held, mirror)
+        found = _placed(left_of(store, request.run, ports), request)
+        orders = RunOptions(
+            found.jobs, request.parallel, request.fail_fast, found.done, found.begun
+        )
+        return _carry_out(store, journal, orders, request, ports, told, held, mirror)
 
 
-def _refuse_ended(found: Left, run: str) -> None:
+def _refuse_ended(found: RunState, run: str) -> None:
     if found.ended:
         raise Refused(f"run {run} has ended", f"see `toolkit show {run}`")
 
 
-def _placed(found: Left, request: Request) -> Left:
+def _placed(found: RunState, request: RunRequest) -> RunState:
     """With the jobs where this machine reaches them: a profile is a name that only its own machine
     knows.
     """
@@ -187,8 +202,8 @@ def _shared(
     store: Store,
     journal: Journal,
     jobs: Sequence[Job],
-    world: World,
-    told: Told,
+    ports: Ports,
+    told: RunControl,
     claim: bool = False,
 ) -> Iterator[Mirror | None]:
     """While the run goes on, its journal and logs are sent to the bucket of its place, if it has
@@ -197,7 +212,7 @@ def _shared(
     With `claim` what is there already is taken over first. All of it is sent, or is marked as
     unsent, before the locks are let go. Raises StateDamaged, LockLost, CloudError.
     """
-    shelf = shelf_in(jobs[0].place if jobs else Place(), world)
+    shelf = shelf_in(jobs[0].location if jobs else Location(), ports)
     if shelf is None:
         yield None
         return
@@ -229,12 +244,16 @@ def _shared(
             )
 
 
-def shelf_in(place: Place, world: World) -> Shelf | None:
+def shelf_in(location: Location, ports: Ports) -> SharedRuns | None:
     """Where the runs of a place are shared, None where they are not."""
-    return Shelf(Bucket(world.aws(place), place.store, place.account)) if place.store else None
+    return (
+        SharedRuns(Bucket(ports.aws(location), location.store, location.account))
+        if location.store
+        else None
+    )
 
 
-class Story(Struct, frozen=True):
+class RunStory(Struct, frozen=True):
     """A run looked back at: its line in the history, and for each step its verdict (empty: open)
     and the cause.
     """
@@ -243,7 +262,7 @@ class Story(Struct, frozen=True):
     steps: tuple[tuple[str, str, str], ...]
 
 
-def look_at(store: Store, run: str) -> Story:
+def look_at(store: Store, run: str) -> RunStory:
     """One run. Raises Refused, StateDamaged, FileProblem."""
     entries = read(store, run)
     ends = {entry.step: entry.facts for entry in entries if entry.state == "outcome"}
@@ -252,20 +271,20 @@ def look_at(store: Store, run: str) -> Story:
         (step, verdict or "", str(ends.get(step, {}).get("cause", "")))
         for step, _, verdict in found.steps
     )
-    return Story(found, steps)
+    return RunStory(found, steps)
 
 
-def left_of(store: Store, run: str, world: World) -> Left:
+def left_of(store: Store, run: str, ports: Ports) -> RunState:
     """What is left of a run, which is left as it is. Raises Refused, StateDamaged."""
-    return left(read(store, run), world.clock.now(), path_of(store, run))
+    return left(read(store, run), ports.clock.now(), path_of(store, run))
 
 
-def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World) -> None:
+def _give_up_overtaken(journal: Journal, found: RunState, store: Store, ports: Ports) -> None:
     """Steps whose target a later run has deployed are over: going on would put an older version
     back over a newer one.
     """
     for job in found.open:
-        records = open_ledger(store, job.place, world).get(job.target)
+        records = open_ledger(store, job.location, ports).get(job.target)
         later = _later(job, records, found)
         if later is not None:
             cause = f"run {later.run} has deployed {job.target} since"
@@ -274,7 +293,7 @@ def _give_up_overtaken(journal: Journal, found: Left, store: Store, world: World
             )
 
 
-def _later(job: Job, records: Sequence[Record], found: Left) -> Record | None:
+def _later(job: Job, records: Sequence[Record], found: RunState) -> Record | None:
     """The newest good deploy of a job's target, if it came after what the job's run did or would
     do, by the record's own order: clocks differ. Pure.
     """
@@ -295,16 +314,16 @@ def _later(job: Job, records: Sequence[Record], found: Left) -> Record | None:
     return good if good.run > job.run else None  # nothing else is known
 
 
-def _same_account(jobs: Sequence[Job], world: World) -> None:
+def _same_account(jobs: Sequence[Job], ports: Ports) -> None:
     """A run goes on in the account that it was begun in. Raises WrongAccount."""
-    for place in {job.place for job in jobs}:
-        check_account(world.aws(place), place)
+    for location in {job.location for job in jobs}:
+        check_account(ports.aws(location), location)
 
 
 @contextmanager
 def _locked(
-    store: Store, jobs: Sequence[Job], request: Request, world: World, told: Told
-) -> Iterator[Held]:
+    store: Store, jobs: Sequence[Job], request: RunRequest, ports: Ports, told: RunControl
+) -> Iterator[HeldLocks]:
     """The locks of all targets, or none of them. Raises LockHeld, Stopped."""
 
     def waiting(name: str, other: Holder) -> None:
@@ -317,7 +336,7 @@ def _locked(
             "toolkit", f"asked {other.who} to stop, who is at work on {name}: {other.command}"
         )
 
-    def yields(wish: Wish) -> None:
+    def yields(wish: StopRequest) -> None:
         who, words = wish.who or "somebody", wish.command or "another run"
         told.listener.told(
             "toolkit",
@@ -330,16 +349,16 @@ def _locked(
     us = holder(
         request.run,
         join(request.command),
-        world.clock.now(),
+        ports.clock.now(),
         tuple(job.token for job in jobs),
         action,
     )
-    names = list(dict.fromkeys(lock_name(job.place, job.target) for job in jobs))
-    place = (
-        jobs[0].place if jobs else Place()
+    names = list(dict.fromkeys(lock_name(job.location, job.target) for job in jobs))
+    location = (
+        jobs[0].location if jobs else Location()
     )  # only the last line was missing: nothing is left to be locked
     ask = asked if request.preempts else None
-    held = open_locks(store, place, world).take(
+    held = open_locks(store, location, ports).take(
         names, us, request.lock_timeout_s, waiting, told.stop.event, ask
     )
     held.listen(yields)
@@ -360,31 +379,31 @@ def _locked(
 def _carry_out(
     store: Store,
     journal: Journal,
-    orders: Orders,
-    request: Request,
-    world: World,
-    told: Told,
-    held: Held,
+    orders: RunOptions,
+    request: RunRequest,
+    ports: Ports,
+    told: RunControl,
+    held: HeldLocks,
     mirror: Mirror | None,
-) -> Ran:
+) -> RunResult:
     def fenced() -> None:
         held.fenced()
         if mirror is not None:
             mirror.check()
 
     try:
-        places = {job.step: really(job.place, world) for job in orders.jobs}
+        locations = {job.step: really(job.location, ports) for job in orders.jobs}
         ledgers: Mapping[str, Ledger] = {
-            step: open_ledger(store, place, world) for step, place in places.items()
+            step: open_ledger(store, location, ports) for step, location in locations.items()
         }
-        papers = Papers(store, journal, ledgers, places, world.clock, request.redact)
+        papers = StoredRunJournal(store, journal, ledgers, locations, ports.clock, request.redact)
         with suppress(ToolkitError):  # each step says what it could not do
-            deploy.warm(orders.jobs, world)
+            deploy.warm(orders.jobs, ports)
         return Execution(
             request.run,
             orders,
             papers,
-            world,
+            ports,
             told.listener,
             told.stop,
             fenced,

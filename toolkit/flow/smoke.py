@@ -5,24 +5,24 @@ from time import monotonic
 
 from msgspec import Struct
 
+from toolkit.checks.select import Task
 from toolkit.errors import Exit
 from toolkit.flow import checks as flow
-from toolkit.flow.rounds import PARALLEL, Round, Terms, status, together
+from toolkit.flow.rounds import PARALLEL, CheckOptions, CheckRun, status, together
 from toolkit.flow.rulebook import environment
 from toolkit.flow.stores import store_for
 from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import Check, Checks, Result
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.history import StepLog
 from toolkit.record.journal import new_run_id
 from toolkit.record.state import Store
-from toolkit.run.jobs import places
+from toolkit.run.jobs import locations
 from toolkit.run.stop import Stop
-from toolkit.verify.select import Task
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class SmokeTestRequest(Struct, frozen=True, kw_only=True):
     """What a person asked for. `timeout_s` is for all of it; `redact` takes what looks like a
     secret out of what is told.
     """
@@ -44,7 +44,7 @@ class Request(Struct, frozen=True, kw_only=True):
     redact: Callable[[str], str] = str
 
 
-class Smoked(Struct, frozen=True):
+class SmokeTestResult(Struct, frozen=True):
     """What came of it. `status` is passed, failed, unknown or cancelled."""
 
     run: str
@@ -55,13 +55,13 @@ class Smoked(Struct, frozen=True):
     took_s: float
 
 
-class Stage(Struct, frozen=True):
+class SmokeTestSetup(Struct, frozen=True):
     """Everything that is there before the first check is asked."""
 
     run: str
     found: Checks
     names: tuple[str, ...]
-    scene: flow.Scene
+    scene: flow.CheckSetup
     tasks: tuple[Task, ...]
     log: Callable[[Task], StepLog | None]
     store: Store | None = None
@@ -69,7 +69,7 @@ class Stage(Struct, frozen=True):
     """What is told before anything else."""
 
 
-def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
+def listed(request: SmokeTestRequest, git: Git | None) -> tuple[Check, ...]:
     """The checks that are meant; nothing is needed to say that. Raises RulesError, UsageError,
     Refused.
     """
@@ -83,7 +83,7 @@ def listed(request: Request, git: Git | None) -> tuple[Check, ...]:
     )
 
 
-def prepare(request: Request, git: Git | None, world: World) -> Stage:
+def prepare(request: SmokeTestRequest, git: Git | None, ports: Ports) -> SmokeTestSetup:
     """The checks that are meant, and what they need. Raises RulesError, UsageError, Refused,
     CloudError before anything is asked.
     """
@@ -93,15 +93,15 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
     there = rules.environments.get(name) if name else None
     found = flow.load(rules)
     names = flow.chosen(found, request.only, request.tags, name)
-    where = places(there, request.profile, request.region)
+    where = locations(there, request.profile, request.region)
     scene = flow.scene(
-        rules, found, names, there, where, world, request.url, request.redact, request.timeout_s
+        rules, found, names, there, where, ports, request.url, request.redact, request.timeout_s
     )
-    run = new_run_id(world.clock.now())
+    run = new_run_id(ports.clock.now())
     tasks = flow.tasks(found, names, scene)
     kept = request.load or any(task.check.sort == "command" for task in tasks)
     store = (
-        store_for(rules, world, request.profile or (there.profile if there else None))
+        store_for(rules, ports, request.profile or (there.profile if there else None))
         if kept
         else None
     )
@@ -113,7 +113,7 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
             else None
         )
 
-    stage = Stage(run, found, names, scene, tasks, log, store, told(rules, name))
+    stage = SmokeTestSetup(run, found, names, scene, tasks, log, store, told(rules, name))
     if request.load:
         from toolkit.flow import loads
 
@@ -122,30 +122,34 @@ def prepare(request: Request, git: Git | None, world: World) -> Stage:
 
 
 def smoke(
-    request: Request, stage: Stage, world: World, stop: Stop, told: Callable[[Result], None]
-) -> Smoked:
+    request: SmokeTestRequest,
+    stage: SmokeTestSetup,
+    ports: Ports,
+    stop: Stop,
+    told: Callable[[Result], None],
+) -> SmokeTestResult:
     """Carry them out, `repeat` times. Never raises for what a check meets."""
     began = monotonic()
-    terms = Terms(
+    terms = CheckOptions(
         began + request.timeout_s, stop, request.retry_s, request.parallel, told, stage.log
     )
     rounds: list[tuple[Result, ...]] = []
-    last = Round((), stage.scene, world, terms)
+    last = CheckRun((), stage.scene, ports, terms)
     while len(rounds) < request.repeat and not (rounds and stop.asked):
-        last = Round(stage.tasks, stage.scene, world, terms)
+        last = CheckRun(stage.tasks, stage.scene, ports, terms)
         rounds.append(last.carry_out())
     results = together(rounds)
     if request.load and stage.store is not None:
         from toolkit.flow import loads
 
-        for result in loads.carry_out(stage, stage.store, last, results, world, stop):
+        for result in loads.carry_out(stage, stage.store, last, results, ports, stop):
             told(result)
             results = (*results, result)
     word = status(results)
     took = round(monotonic() - began, 2)
     if stop.signal is not None:
-        return Smoked(
+        return SmokeTestResult(
             stage.run, stage.scene.environment, "cancelled", 128 + stop.signal, results, took
         )
     code = Exit.OK if word == "passed" else Exit.FAILED
-    return Smoked(stage.run, stage.scene.environment, word, code, results, took)
+    return SmokeTestResult(stage.run, stage.scene.environment, word, code, results, took)

@@ -28,13 +28,15 @@ def linked_of(rules: Rules) -> dict[str, inputs.Linked]:
     return {name: targets.kind(target.kind).linked for name, target in rules.targets.items()}
 
 
-def used(rules: Rules, named: str | None, git: Git | None, commit: str | None) -> inputs.Used:
+def used(
+    rules: Rules, named: str | None, git: Git | None, commit: str | None
+) -> inputs.InputTargets:
     """Which targets are due when which files change.
 
     Links are followed as they are at a commit, or with None in the working tree.
     """
     own = inputs_of(rules, named)
-    tree: inputs.Tree | None = None
+    tree: inputs.FileTree | None = None
     if git is not None and commit is not None:
         tree = inputs.CommitTree(git, commit)
     elif git is not None and not git.bare:

@@ -7,32 +7,34 @@ import os
 from msgspec.structs import replace
 
 from toolkit.flow.rulebook import load_rules
-from toolkit.model import Place, Rules
+from toolkit.model import Location, Rules
 from toolkit.ports.aws.endpoint import endpoint
 from toolkit.ports.git import Git
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record import journal
 from toolkit.record.state import Store, existing, open_store
 
 
-def store_for(rules: Rules, world: World, profile: str | None) -> Store:
+def store_for(rules: Rules, ports: Ports, profile: str | None) -> Store:
     """The state of a project, for the endpoint that calls with this profile go to. Raises
     StateDamaged, FileProblem, BadConfig.
     """
-    return open_store(rules.project, world.root, world.endpoint(profile))
+    return open_store(rules.project, ports.root, ports.endpoint(profile))
 
 
-def existing_store(rules: Rules, world: World, profile: str | None) -> Store | None:
+def existing_store(rules: Rules, ports: Ports, profile: str | None) -> Store | None:
     """The same where there is one already; nothing is made."""
-    return existing(rules.project, world.root, world.endpoint(profile))
+    return existing(rules.project, ports.root, ports.endpoint(profile))
 
 
-def really(place: Place, world: World) -> Place:
+def really(location: Location, ports: Ports) -> Location:
     """A place with the account and region that the credentials and AWS's own settings say where
     rules.toml does not: a record is of one account and one region. Raises CloudError, Refused.
     """
-    account = place.account or world.aws(place).account()
-    return replace(place, account=account, region=place.region or world.aws(place).region_name)
+    account = location.account or ports.aws(location).account()
+    return replace(
+        location, account=account, region=location.region or ports.aws(location).region_name
+    )
 
 
 def stores_around(folder: str, named: str | None, git: Git | None) -> list[Store]:

@@ -20,10 +20,10 @@ from toolkit.changes.trusted import VARIABLE, TrustedBase, find
 from toolkit.errors import FileProblem, GitError, NoTrustedBase, Refused, RulesError
 from toolkit.flow.rulebook import load_rules, read_rules, rules_path, sorts
 from toolkit.impact import toml
-from toolkit.model import Checks, Effect, Environment, JudgeDifference, Rules, Target, Trust
+from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.targets.base import LOOKING, Watched
+from toolkit.targets.base import LOOKING, WatchSettings
 
 OPTION = "--allow-untrusted-rules"
 """What lets this rules.toml decide."""
@@ -33,7 +33,7 @@ PLACES = ("account", "regions", "profile", "store")
 """What says where an environment is: another value is another place."""
 GATES = ("protected", "rollback", "backwards", "urls", "hosts", "private")
 """What else of an environment judges."""
-GRAVEST_FIRST = (Effect.CONSENT, Effect.DUE, Effect.TOLD)
+GRAVEST_FIRST = (JudgeEffect.CONSENT, JudgeEffect.DUE, JudgeEffect.TOLD)
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -89,7 +89,9 @@ def agree(rules: Rules, environment: str | None) -> None:
     trust = rules.trust
     if not trust.is_refused(environment):
         return
-    differences = [one.what for one in trust.about(environment) if one.effect is Effect.CONSENT]
+    differences = [
+        one.what for one in trust.about(environment) if one.effect is JudgeEffect.CONSENT
+    ]
     first = "commit it" if trust.ref == "HEAD" else f"merge it into {trust.ref}"
     raise Refused(
         f"{differences[0]} is not what {trust.ref} says, and nobody has agreed to that",
@@ -97,17 +99,17 @@ def agree(rules: Rules, environment: str | None) -> None:
     )
 
 
-class Judges(Struct, frozen=True):
+class RulesAndChecks(Struct, frozen=True):
     """The rules of one point, and all checks with those of the files that they include."""
 
     rules: Rules
     checks: Checks
 
 
-class Sources(Struct, frozen=True):
+class TrustedFiles(Struct, frozen=True):
     """The files of the trusted base, as bytes: rules.toml, where it was, and what it includes."""
 
-    place: str
+    location: str
     text: bytes
     included: Mapping[str, bytes | None]
 
@@ -142,8 +144,8 @@ def judged(
         if allowed:
             return replace(rules, trust=Trust(allowed=True))
         raise
-    current = Judges(rules, _checks_here(rules))
-    new = JudgeDifference(rules.file, "", None, Effect.CONSENT)
+    current = RulesAndChecks(rules, _checks_here(rules))
+    new = JudgeDifference(rules.file, "", None, JudgeEffect.CONSENT)
     differences = [new] if sources is None else _differences(current, trusted)
     trust = Trust(base.ref, base.commit, tuple(differences), allowed)
     if allowed:
@@ -167,41 +169,41 @@ def _path(rules: Rules, git: Git | None) -> str | None:
 
 def _sources(
     rules: Rules, path: str, base: TrustedBase, folder: str, named: str | None, git: Git
-) -> Sources | None:
+) -> TrustedFiles | None:
     """The files at the trusted base, None if it has no rules.toml. It is looked for where it would
     have been found there, for it may have been moved. Raises GitError."""
     if not base.commit:
         return None
-    places = [path]
+    locations = [path]
     if not named:
-        places = files.places_of_rules(path, files.relative(folder, git.root) or "")
-    names = [*places, *_beside(path, rules.include)]
+        locations = files.locations_of_rules(path, files.relative(folder, git.root) or "")
+    names = [*locations, *_beside(path, rules.include)]
     texts = dict(zip(names, git.blobs([(base.commit, name) for name in names]), strict=True))
-    place = next((place for place in places if texts[place] is not None), None)
-    if place is None:
-        _be_sure(git, base, places)
+    location = next((location for location in locations if texts[location] is not None), None)
+    if location is None:
+        _be_sure(git, base, locations)
         return None
-    text = texts[place] or b""
-    included = _beside(place, _rules_at(text, place, rules, base).include)
+    text = texts[location] or b""
+    included = _beside(location, _rules_at(text, location, rules, base).include)
     unread = [name for name in included if texts.get(name) is None]
     if unread:
         blobs = git.blobs([(base.commit, name) for name in unread])
         texts |= dict(zip(unread, blobs, strict=True))
         _be_sure(git, base, [name for name in unread if texts[name] is None])
-    return Sources(place, text, {name: texts[name] for name in included})
+    return TrustedFiles(location, text, {name: texts[name] for name in included})
 
 
 def _beside(path: str, names: Iterable[str]) -> list[str]:
     return [os.path.normpath(os.path.join(os.path.dirname(path), name)) for name in names]
 
 
-def _be_sure(git: Git, base: TrustedBase, places: Iterable[str]) -> None:
+def _be_sure(git: Git, base: TrustedBase, locations: Iterable[str]) -> None:
     """A file that a partial clone has not fetched is there all the same. Raises MissingCommit."""
-    for place in places:
-        git.blob(base.commit, place)
+    for location in locations:
+        git.blob(base.commit, location)
 
 
-def _is_same(rules: Rules, path: str, sources: Sources, git: Git) -> bool:
+def _is_same(rules: Rules, path: str, sources: TrustedFiles, git: Git) -> bool:
     """Whether all files here are those of the trusted base, so that nothing has to be compared."""
     if not _is_text_of(sources.text, rules):
         return False
@@ -227,12 +229,12 @@ def _plain(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n")
 
 
-def _rules_at(text: bytes, place: str, rules: Rules, base: TrustedBase) -> Rules:
+def _rules_at(text: bytes, location: str, rules: Rules, base: TrustedBase) -> Rules:
     """The rules of the trusted base: the very ones here where the text is the same."""
     if _is_text_of(text, rules):
         return rules
     try:
-        return read_rules(text, f"{place} at {base.ref}")
+        return read_rules(text, f"{location} at {base.ref}")
     except RulesError as problem:
         raise _unusable(problem, base) from None
 
@@ -244,13 +246,13 @@ def _unusable(problem: RulesError, base: TrustedBase) -> NoTrustedBase:
     )
 
 
-def _judges(sources: Sources | None, rules: Rules, base: TrustedBase) -> Judges:
+def _judges(sources: TrustedFiles | None, rules: Rules, base: TrustedBase) -> RulesAndChecks:
     """What the trusted base says. Raises NoTrustedBase for what is missing there, or wrong."""
     if sources is None:
-        return Judges(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
+        return RulesAndChecks(Rules("", "", None, None, {}, (), "warn", {}, ()), Checks())
     from toolkit.impact import checks as reading
 
-    old = _rules_at(sources.text, sources.place, rules, base)
+    old = _rules_at(sources.text, sources.location, rules, base)
     parts = {old.file: old.checks}
     try:
         for name, text in sources.included.items():
@@ -263,7 +265,7 @@ def _judges(sources: Sources | None, rules: Rules, base: TrustedBase) -> Judges:
                 )
             file = f"{name} at {base.ref}"
             parts[file] = reading.load_file(text, file, sorts())
-        return Judges(old, reading.together(parts))
+        return RulesAndChecks(old, reading.together(parts))
     except RulesError as problem:
         raise _unusable(problem, base) from None
 
@@ -278,7 +280,7 @@ def _checks_here(rules: Rules) -> Checks:
         return Checks()
 
 
-def _differences(current: Judges, trusted: Judges) -> list[JudgeDifference]:
+def _differences(current: RulesAndChecks, trusted: RulesAndChecks) -> list[JudgeDifference]:
     """What judges differently here, the gravest first."""
     differences = [
         *_of_file(current.rules, trusted.rules),
@@ -294,23 +296,23 @@ def _of_file(current: Rules, trusted: Rules) -> Iterator[JudgeDifference]:
     trusted value to use."""
     if current.project != trusted.project:
         here, said = _words(current.project), _words(trusted.project)
-        yield JudgeDifference("project", here, said, Effect.DUE)
+        yield JudgeDifference("project", here, said, JudgeEffect.DUE)
     if current.environment != trusted.environment:
-        effect = Effect.TOLD if trusted.environment else Effect.CONSENT
+        effect = JudgeEffect.TOLD if trusted.environment else JudgeEffect.CONSENT
         here, said = _words(current.environment), _words(trusted.environment)
         yield JudgeDifference("environment", here, said, effect)
 
 
-def _of_environments(current: Rules, trusted: Judges) -> Iterator[JudgeDifference]:
+def _of_environments(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
     used = _variables_that_judge(trusted)
     for name, environment in current.environments.items():
         old = trusted.rules.environments.get(name)
         key = f"environments.{name}"
         if old is None:
-            yield JudgeDifference(key, "", None, Effect.CONSENT, name)
+            yield JudgeDifference(key, "", None, JudgeEffect.CONSENT, name)
             continue
-        pairs = [(field, Effect.CONSENT) for field in PLACES]
-        pairs += [(field, Effect.DUE) for field in GATES]
+        pairs = [(field, JudgeEffect.CONSENT) for field in PLACES]
+        pairs += [(field, JudgeEffect.DUE) for field in GATES]
         for field, effect in pairs:
             here, before = getattr(environment, field), getattr(old, field)
             if here != before:
@@ -320,10 +322,10 @@ def _of_environments(current: Rules, trusted: Judges) -> Iterator[JudgeDifferenc
             here, before = environment.vars.get(variable), old.vars.get(variable)
             if here != before:
                 what = f"{key}.vars.{variable}"
-                yield JudgeDifference(what, _words(here), _words(before), Effect.CONSENT, name)
+                yield JudgeDifference(what, _words(here), _words(before), JudgeEffect.CONSENT, name)
 
 
-def _variables_that_judge(trusted: Judges) -> set[str]:
+def _variables_that_judge(trusted: RulesAndChecks) -> set[str]:
     """The variables in health addresses, checks and secrets: another value is another judge."""
     used = set[str]()
     for target in trusted.rules.targets.values():
@@ -341,7 +343,7 @@ def _variables(texts: Iterable[str]) -> set[str]:
 
 def _gates(target: Target) -> dict[str, Any]:
     """What says whether a deploy of a target went well."""
-    if not isinstance(target.settings, Watched):
+    if not isinstance(target.settings, WatchSettings):
         return {}
     known = target.settings.__struct_fields__
     return {name: getattr(target.settings, name) for name in LOOKING if name in known}
@@ -351,31 +353,31 @@ def _is_gated(target: Target) -> bool:
     return any(isinstance(value, tuple) and value for value in _gates(target).values())
 
 
-def _of_targets(current: Rules, trusted: Judges) -> Iterator[JudgeDifference]:
+def _of_targets(current: Rules, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
     old = trusted.rules.targets
     for name, target in current.targets.items():
         if name not in old:
             unknown = _unknown_checks(target, trusted)
             if unknown:
                 what = f"targets.{name}.checks"
-                yield JudgeDifference(what, _words(unknown), None, Effect.CONSENT)
+                yield JudgeDifference(what, _words(unknown), None, JudgeEffect.CONSENT)
         elif _is_gated(old[name]) and not _gates(target):
             here, before = _words(target.kind), _words(old[name].kind)
-            yield JudgeDifference(f"targets.{name}.kind", here, before, Effect.CONSENT)
+            yield JudgeDifference(f"targets.{name}.kind", here, before, JudgeEffect.CONSENT)
         else:
             gates, trusted_gates = _gates(target), _gates(old[name])
             for field in gates.keys() & trusted_gates.keys():
                 if gates[field] != trusted_gates[field]:
                     here, said = _words(gates[field]), _words(trusted_gates[field])
-                    yield JudgeDifference(f"targets.{name}.{field}", here, said, Effect.DUE)
+                    yield JudgeDifference(f"targets.{name}.{field}", here, said, JudgeEffect.DUE)
     if current.targets.keys() <= old.keys():
         return
     for name, target in old.items():  # with another name, it would have lost its gates
         if name not in current.targets and _is_gated(target):
-            yield JudgeDifference(f"targets.{name}", None, "", Effect.CONSENT)
+            yield JudgeDifference(f"targets.{name}", None, "", JudgeEffect.CONSENT)
 
 
-def _unknown_checks(target: Target, trusted: Judges) -> tuple[str, ...]:
+def _unknown_checks(target: Target, trusted: RulesAndChecks) -> tuple[str, ...]:
     """The words in a new target's `checks` that mean nothing at the trusted base."""
     words = _gates(target).get("checks", ())
     if not words:
@@ -385,18 +387,18 @@ def _unknown_checks(target: Target, trusted: Judges) -> tuple[str, ...]:
     return resolved(words, trusted.checks)[1]
 
 
-def _of_checks(current: Judges, trusted: Judges) -> Iterator[JudgeDifference]:
+def _of_checks(current: RulesAndChecks, trusted: RulesAndChecks) -> Iterator[JudgeDifference]:
     """What is new here is not used, so it is only told. Another one, or none, would be another
     judge wherever a target has checks."""
     decide = any(_gates(target).get("checks") for target in trusted.rules.targets.values())
-    effect = Effect.DUE if decide else Effect.TOLD
+    effect = JudgeEffect.DUE if decide else JudgeEffect.TOLD
     for key, here, before in (
         ("checks", _without_lines(current.checks), _without_lines(trusted.checks)),
         ("secrets", current.checks.secrets, trusted.checks.secrets),
     ):
         for name in sorted(here.keys() | before.keys()):
             if name not in before:
-                yield JudgeDifference(f"{key}.{name}", "", None, Effect.TOLD)
+                yield JudgeDifference(f"{key}.{name}", "", None, JudgeEffect.TOLD)
             elif name not in here:
                 yield JudgeDifference(f"{key}.{name}", None, "", effect)
             elif here[name] != before[name]:
@@ -412,7 +414,7 @@ def _words(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode("utf-8", "replace")
 
 
-def _with_judges(current: Judges, trusted: Judges, trust: Trust) -> Rules:
+def _with_judges(current: RulesAndChecks, trusted: RulesAndChecks, trust: Trust) -> Rules:
     """The rules here, with the values of the trusted base wherever they judge."""
     rules, old = current.rules, trusted.rules
     environments = {}
@@ -452,7 +454,7 @@ def _filled(texts: Sequence[str], variables: Mapping[str, str]) -> tuple[str, ..
     return tuple(filled)
 
 
-def _target(current: Target, old: Target | None, trusted: Judges) -> Target:
+def _target(current: Target, old: Target | None, trusted: RulesAndChecks) -> Target:
     """With the gates of the trusted base; a new one keeps its own, but for checks of its own."""
     if old is None:
         unknown = _unknown_checks(current, trusted)

@@ -12,37 +12,37 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit import targets
+from toolkit.checks import addresses
+from toolkit.checks.base import CheckContext
+from toolkit.checks.select import Task
+from toolkit.checks.values import Redactor
 from toolkit.errors import CloudError, Expired, Refused, StateDamaged, ToolkitError
 from toolkit.flow import alarmed
 from toolkit.flow import checks as flow
-from toolkit.flow.baked import Look, Wrong, bake
+from toolkit.flow.baked import BakeCheck, BakeFailure, bake
 from toolkit.flow.previous import good_before, previous, wishes
-from toolkit.flow.rounds import Round, Terms
+from toolkit.flow.rounds import CheckOptions, CheckRun
 from toolkit.impact.reading import seconds
 from toolkit.model import (
     Checks,
+    Finding,
     Job,
-    Live,
+    LiveVersion,
+    Observation,
     Outcome,
     Preview,
     Result,
     Rules,
-    Seen,
-    Sign,
     Verdict,
     Version,
 )
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.ledger import Record
-from toolkit.run import overtaken
-from toolkit.run.desk import Desk
-from toolkit.run.jobs import imagined, make, may_answer_for, places, token
+from toolkit.run import superseded
+from toolkit.run.jobs import imagined, locations, make, may_answer_for, token
+from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
-from toolkit.targets.base import Watched
-from toolkit.verify import addresses
-from toolkit.verify.base import Around
-from toolkit.verify.select import Task
-from toolkit.verify.values import Veil
+from toolkit.targets.base import WatchSettings
 
 TRY_S = 10.0
 """How long one try of a health address may take."""
@@ -58,31 +58,31 @@ PAUSES_S = (0.5, 1.0, 2.0)
 """The pauses between tries; the last one from then on."""
 
 
-class Proof(Struct, frozen=True):
+class Gate(Struct, frozen=True):
     """What a step has to pass besides its health addresses: checks, with all that they need, and
     alarms that do not go red. `others` are the jobs whose program may answer at an address instead
     of this one's, by address. Times are in seconds.
     """
 
-    scene: flow.Scene
+    scene: flow.CheckSetup
     names: tuple[str, ...]
     settle_s: float
     others: Mapping[str, tuple[Job, ...]] = {}
-    alarms: alarmed.Baseline = alarmed.Baseline()
+    alarms: alarmed.AlarmBaseline = alarmed.AlarmBaseline()
     bake_s: float = 0.0
 
 
-Baselines = Mapping[str, alarmed.Baseline]
+Baselines = Mapping[str, alarmed.AlarmBaseline]
 """Step -> how its alarms were before the deploy."""
 
 
 def proofs(
     rules: Rules,
     jobs: Sequence[Job],
-    world: World,
+    ports: Ports,
     redact: Callable[[str], str] = str,
     baselines: Baselines | None = None,
-) -> dict[str, Proof]:
+) -> dict[str, Gate]:
     """What each step has to pass; a step that nothing is said of is left out. Everything that is
     missing shows here, before a deploy.
 
@@ -93,39 +93,41 @@ def proofs(
     if not wanted:
         return {}
     found = flow.load(rules)
-    made: dict[str, Proof] = {}
+    made: dict[str, Gate] = {}
     for step, job in wanted.items():
-        names = flow.of_deploy(found, flow.deciding(job.settings, found), job.place.environment)
-        there = rules.environments.get(job.place.environment or "")
+        names = flow.of_deploy(found, flow.deciding(job.settings, found), job.location.environment)
+        there = rules.environments.get(job.location.environment or "")
         try:
-            scene = flow.scene(rules, found, names, there, [job.place], world, redact=redact)
+            scene = flow.scene(rules, found, names, there, [job.location], ports, redact=redact)
             flow.tasks(found, names, scene)
         except Refused as problem:
             raise Refused(
                 str(problem), f"{problem.facts['next']}; without any check: --no-checks"
             ) from None
         alarms = (
-            _before(job, world) if baselines is None else baselines.get(step, alarmed.Baseline())
+            _before(job, ports)
+            if baselines is None
+            else baselines.get(step, alarmed.AlarmBaseline())
         )
         settle_s, bake_s = (
             float(seconds(words) or 0) for words in (job.settings.settle, job.settings.bake)
         )
-        made[step] = Proof(scene, names, settle_s, _others(job, rules), alarms, bake_s)
+        made[step] = Gate(scene, names, settle_s, _others(job, rules), alarms, bake_s)
     return made
 
 
-def _before(job: Job, world: World) -> alarmed.Baseline:
+def _before(job: Job, ports: Ports) -> alarmed.AlarmBaseline:
     """How the alarms of a job are before its deploy. Whoever may not look would not know afterwards
     either: raises Refused.
     """
     try:
-        return alarmed.before(job, world)
+        return alarmed.before(job, ports)
     except CloudError as problem:
         why = f"the alarms of {job.target} could not be checked: {problem}"
         raise Refused(why, f"{problem.next}; without checks and alarms: --no-checks") from None
 
 
-def baselines(proofs: Mapping[str, Proof]) -> dict[str, Any]:
+def baselines(proofs: Mapping[str, Gate]) -> dict[str, Any]:
     """How the alarms were, for the journal."""
     return {
         step: msgspec.to_builtins(proof.alarms)
@@ -139,7 +141,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
     StateDamaged.
     """
     try:
-        return msgspec.convert(facts.get("alarms") or {}, dict[str, alarmed.Baseline])
+        return msgspec.convert(facts.get("alarms") or {}, dict[str, alarmed.AlarmBaseline])
     except msgspec.ValidationError as problem:
         raise StateDamaged(
             path=path, reason=f"what it says of alarms cannot be read: {problem}"
@@ -147,7 +149,7 @@ def read_baselines(facts: Mapping[str, Any], path: str) -> Baselines:
 
 
 def with_warnings(
-    previews: Mapping[str, Preview], proofs: Mapping[str, Proof]
+    previews: Mapping[str, Preview], proofs: Mapping[str, Gate]
 ) -> dict[str, Preview]:
     """The previews with what is to be said of alarms before anybody agrees."""
     told = dict(previews)
@@ -161,7 +163,7 @@ def with_warnings(
 
 def is_proved(job: Job) -> bool:
     """Whether anything says if a deploy of it is well."""
-    if not isinstance(job.settings, Watched):
+    if not isinstance(job.settings, WatchSettings):
         return False
     return bool(
         job.settings.health
@@ -173,10 +175,12 @@ def is_proved(job: Job) -> bool:
 
 def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
     """For each address, the jobs of those whose program may answer there instead."""
-    there = rules.environments.get(job.place.environment or "")
-    watched = [target for target in rules.targets.values() if isinstance(target.settings, Watched)]
+    there = rules.environments.get(job.location.environment or "")
+    watched = [
+        target for target in rules.targets.values() if isinstance(target.settings, WatchSettings)
+    ]
     everywhere = imagined(
-        watched, places(there, job.place.profile, None), there.vars if there else {}
+        watched, locations(there, job.location.profile, None), there.vars if there else {}
     )
     may = [other for other in everywhere if may_answer_for(job, other)]
     return {
@@ -193,16 +197,16 @@ class Verifier:
     def __init__(
         self,
         rules: Rules,
-        wanted: Mapping[str, Proof],
-        world: World,
+        wanted: Mapping[str, Gate],
+        ports: Ports,
         stop: Stop,
         standby: Sequence[Job] = (),
     ) -> None:
-        self._rules, self._wanted, self._world, self._stop = rules, wanted, world, stop
+        self._rules, self._wanted, self._ports, self._stop = rules, wanted, ports, stop
         self._undone = {job.undoes for job in standby}
         self._checks = flow.load(rules) if wanted else Checks()
 
-    def __call__(self, job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+    def __call__(self, job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
         """The outcome, which is no longer good if something does not answer as it should. Raises
         Stopped, Superseded, LockLost.
         """
@@ -227,61 +231,65 @@ class Verifier:
             )
         return self._failed(job, outcome, wrong)
 
-    def _judged(self, job: Job, proof: Proof, outcome: Outcome, desk: Desk) -> Wrong | None:
+    def _judged(
+        self, job: Job, proof: Gate, outcome: Outcome, desk: StepJournal
+    ) -> BakeFailure | None:
         """What is wrong with it: by what answers, then by its alarms as long as they may still
         ring, and then while it bakes.
         """
-        clock = self._world.clock
+        clock = self._ports.clock
         settled_at = clock.elapsed() + proof.settle_s
-        wrong = _addresses(job, proof, self._world, desk, proof.settle_s) or self._checked(
+        wrong = _addresses(job, proof, self._ports, desk, proof.settle_s) or self._checked(
             proof, desk, proof.settle_s
         )
         if wrong is not None or outcome.verdict is not Verdict.SUCCEEDED:
             return wrong  # what only runs as it did before has nothing to settle
         names = proof.alarms.counted
         if job.undoes:  # what it undoes has made them ring
-            red = alarmed.look(job, names, self._world, desk)
+            red = alarmed.look(job, names, self._ports, desk)
             names = () if red is not None else names
-        wrong = alarmed.settled(job, names, self._world, desk, settled_at)
+        wrong = alarmed.settled(job, names, self._ports, desk, settled_at)
         if wrong is not None or job.undoes or not proof.bake_s:
             return wrong
         looks = [
-            Look(_Running(job, self._world, desk), RUNS_EVERY_S),
-            Look(
-                lambda: alarmed.look(job, names, self._world, desk) if names else None,
+            BakeCheck(_Running(job, self._ports, desk), RUNS_EVERY_S),
+            BakeCheck(
+                lambda: alarmed.look(job, names, self._ports, desk) if names else None,
                 alarmed.EVERY_S,
             ),
-            Look(
-                lambda: _addresses(job, proof, self._world, desk, CONFIRM_S),
+            BakeCheck(
+                lambda: _addresses(job, proof, self._ports, desk, CONFIRM_S),
                 ADDRESSES_EVERY_S,
                 ADDRESSES_EVERY_S,
             ),
-            Look(lambda: self._checked(proof, desk, CONFIRM_S), CHECKS_EVERY_S, CHECKS_EVERY_S),
+            BakeCheck(
+                lambda: self._checked(proof, desk, CONFIRM_S), CHECKS_EVERY_S, CHECKS_EVERY_S
+            ),
         ]
         return bake(proof.bake_s, looks, desk, clock)
 
-    def _checked(self, proof: Proof, desk: Desk, settle_s: float) -> Wrong | None:
+    def _checked(self, proof: Gate, desk: StepJournal, settle_s: float) -> BakeFailure | None:
         """What its checks have to say against it: one that failed, else one that could not be
         asked.
         """
         bad = self._bad(proof, desk, settle_s)
         for result in bad:
             if result.status == "failed":
-                return Wrong(
+                return BakeFailure(
                     f"check {result.check} did not pass: {result.cause}",
                     check=result.check,
                     shown=result.shown,
                 )
         for result in bad:
             if result.status == "unknown":
-                return Wrong(
+                return BakeFailure(
                     f"check {result.check} could not be asked: {result.cause}",
                     unknown=True,
                     check=result.check,
                 )
         return None
 
-    def _bad(self, proof: Proof, desk: Desk, settle_s: float) -> Sequence[Result]:
+    def _bad(self, proof: Gate, desk: StepJournal, settle_s: float) -> Sequence[Result]:
         """The checks that did not pass."""
         tasks = flow.tasks(self._checks, proof.names, proof.scene)
         if not tasks:
@@ -290,7 +298,7 @@ class Verifier:
         # No sooner than if each waited for the one before it: every check has its own time, however
         # long the others took.
         longest = sum(max(task.check.retry_s, settle_s) + task.check.timeout_s for task in tasks)
-        terms = Terms(
+        terms = CheckOptions(
             monotonic() + longest,
             self._stop,
             settle_s,
@@ -299,11 +307,11 @@ class Verifier:
         )
         return [
             result
-            for result in Round(tasks, proof.scene, self._world, terms).carry_out()
+            for result in CheckRun(tasks, proof.scene, self._ports, terms).carry_out()
             if result.status != "passed"
         ]
 
-    def _still_runs(self, job: Job, outcome: Outcome, desk: Desk) -> None:
+    def _still_runs(self, job: Job, outcome: Outcome, desk: StepJournal) -> None:
         """What was asked has to have been what was deployed. Nobody else may have put something
         else there, with our lock or without.
         """
@@ -311,11 +319,11 @@ class Verifier:
         if outcome.live is None:
             return
         try:
-            overtaken.check(job, targets.kind(job.kind), outcome.live, self._world)
+            superseded.check(job, targets.kind(job.kind), outcome.live, self._ports)
         except CloudError as problem:
             desk.log(f"whether it runs still cannot be seen: {problem}")
 
-    def _failed(self, job: Job, outcome: Outcome, wrong: Wrong) -> Outcome:
+    def _failed(self, job: Job, outcome: Outcome, wrong: BakeFailure) -> Outcome:
         """It is live, and not good. What only runs as it did before is left alone: nothing of this
         run has made it so.
         """
@@ -351,16 +359,16 @@ class Verifier:
         if targets.kind(job.kind).irreversible(job.settings) is not None:
             return None
         try:
-            return good_before(previous(job, self._rules, self._world), job.version) is not None
+            return good_before(previous(job, self._rules, self._ports), job.version) is not None
         except ToolkitError:
             return None
 
     def _puts_back(self, job: Job) -> bool:
-        there = self._rules.environments.get(job.place.environment or "")
+        there = self._rules.environments.get(job.location.environment or "")
         return there is not None and there.rollback == "on-failure"
 
 
-def _in_doubt(outcome: Outcome, wrong: Wrong) -> Outcome:
+def _in_doubt(outcome: Outcome, wrong: BakeFailure) -> Outcome:
     """Nobody could ask: that is no reason to put anything back, and none to say that it is well."""
     return replace(
         outcome,
@@ -378,7 +386,7 @@ class _Lines:
 
     path = ""
 
-    def __init__(self, task: Task, desk: Desk, veil: Veil) -> None:
+    def __init__(self, task: Task, desk: StepJournal, veil: Redactor) -> None:
         self._name, self._desk, self._veil = task.name, desk, veil
 
     def write(self, line: str) -> None:
@@ -392,21 +400,21 @@ class _Lines:
 class _Running:
     """What the kind itself says of its step, look after look."""
 
-    def __init__(self, job: Job, world: World, desk: Desk) -> None:
-        self._job, self._world, self._desk = job, world, desk
-        self._seen: Seen | None = None
+    def __init__(self, job: Job, ports: Ports, desk: StepJournal) -> None:
+        self._job, self._ports, self._desk = job, ports, desk
+        self._seen: Observation | None = None
 
-    def __call__(self) -> Wrong | None:
+    def __call__(self) -> BakeFailure | None:
         """What is wrong with what runs."""
         job, desk, kind = self._job, self._desk, targets.kind(self._job.kind)
         try:
             self._seen = seen = desk.ask(
-                lambda: kind.observe(job, desk.receipt, self._world, self._seen)
+                lambda: kind.observe(job, desk.receipt, self._ports, self._seen)
             )
         except Expired:
             raise
         except CloudError as problem:
-            return Wrong(f"what runs could not be checked: {problem}", unknown=True)
+            return BakeFailure(f"what runs could not be checked: {problem}", unknown=True)
         for line in seen.lines:
             desk.log(line)
         if seen.state == "done":
@@ -414,26 +422,28 @@ class _Running:
         if seen.state == "failed":
             gone = seen.verdict in (Verdict.ROLLED_BACK, Verdict.SUPERSEDED)
             verdict = seen.verdict if gone and seen.verdict is not None else Verdict.UNHEALTHY
-            return Wrong(
+            return BakeFailure(
                 seen.cause or "it does not run any more",
                 shown=seen.log,
                 next=seen.next,
                 verdict=verdict,
             )
         running = seen.state == "running"
-        return Wrong(
+        return BakeFailure(
             seen.cause or seen.phase or "AWS does not say how it is",
             unknown=not running,
             may_pass=running,
         )
 
 
-def _addresses(job: Job, proof: Proof, world: World, desk: Desk, settle_s: float) -> Wrong | None:
+def _addresses(
+    job: Job, proof: Gate, ports: Ports, desk: StepJournal, settle_s: float
+) -> BakeFailure | None:
     """An address that does not answer as it should, None if all do. They are asked again until they
     had time to settle.
     """
     until = monotonic() + settle_s
-    around = Around(proof.scene.policy, world.aws, job.place, TRY_S)
+    around = CheckContext(proof.scene.policy, ports.aws, job.location, TRY_S)
     for url in job.settings.health:
         tries = 0
 
@@ -447,12 +457,12 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk, settle_s: float
             tries += 1
             return True
 
-        def others(url: str = url) -> Iterator[Live | None]:
+        def others(url: str = url) -> Iterator[LiveVersion | None]:
             for other in proof.others.get(url, ()):
                 with suppress(ToolkitError):
-                    yield targets.kind(other.kind).live(other, world)
+                    yield targets.kind(other.kind).live(other, ports)
 
-        def ask(url: str = url) -> tuple[Sign, str]:
+        def ask(url: str = url) -> tuple[Finding, str]:
             return desk.ask(lambda: addresses.sign(url, around))
 
         desk.phase(f"asking {addresses.shown(url)}")
@@ -460,7 +470,7 @@ def _addresses(job: Job, proof: Proof, world: World, desk: Desk, settle_s: float
         if wrong is not None:
             unknown = wrong.status == "unknown"
             more = f" ({wrong.next})" if unknown and wrong.next else ""
-            return Wrong(proof.scene.veil.over(wrong.cause) + more, unknown=unknown)
+            return BakeFailure(proof.scene.veil.over(wrong.cause) + more, unknown=unknown)
     return None
 
 
@@ -473,12 +483,12 @@ def undoing_of(job: Job, record: Record, rules: Rules) -> Job:
     """The step that puts a version back."""
     step = f"{job.step}:rollback"
     version = Version(record.version, record.commit, record.fingerprint, settings=record.settings)
-    there = rules.environments.get(job.place.environment or "")
+    there = rules.environments.get(job.location.environment or "")
     variables = there.vars if there else {}
     [as_it_was] = make(
         "",
         [rules.targets[job.target]],
-        [job.place],
+        [job.location],
         variables,
         {job.target: version},
         {job.target: ()},

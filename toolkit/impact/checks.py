@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from toolkit.errors import RulesError
 from toolkit.impact import toml
-from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of
+from toolkit.impact.reading import FileReader, TooMany, listed, nearest, type_of
 from toolkit.model import Check, Checks, Load, Secret
 
 COMMON = ("tags", "needs", "always", "environments", "timeout", "retry", "load")
@@ -28,7 +28,7 @@ Word = Annotated[
 ]
 
 
-class Sort(Protocol):
+class CheckTypeSchema(Protocol):
     """What this stage needs to know of a sort (verify/base.py has all of it)."""
 
     Settings: Any
@@ -38,13 +38,13 @@ class Sort(Protocol):
     def based(self, settings: Any) -> bool: ...
 
 
-class Sorts(Struct, frozen=True):
+class CheckTypes(Struct, frozen=True):
     """The sorts that there are: their names, and one by its name. `names` and `misused` say which
     names stand in settings.
     """
 
     known: tuple[str, ...]
-    sort: Callable[[str], Sort]
+    sort: Callable[[str], CheckTypeSchema]
     names: Callable[[Any], frozenset[str]]
     misused: Callable[[Any], frozenset[str]]
     built_in: tuple[str, ...]
@@ -115,14 +115,14 @@ class SecretTable(Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[Text | None, Meta(description="The key in the secret's JSON.")] = None
 
 
-class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
+class ChecksFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What an included file may hold."""
 
     checks: dict[str, Any] = {}
     secrets: dict[str, Any] = {}
 
 
-def load_file(data: bytes, file: str, sorts: Sorts) -> Checks:
+def load_file(data: bytes, file: str, sorts: CheckTypes) -> Checks:
     """The checks of an included file. Raises RulesError with every problem."""
     try:
         text, tables = toml.parse(data)
@@ -130,11 +130,11 @@ def load_file(data: bytes, file: str, sorts: Sorts) -> Checks:
         from toolkit.errors import Problem
 
         raise RulesError(file, [Problem(error.line, "", str(error))]) from None
-    reader = Reader(text, file, COMMON)
+    reader = FileReader(text, file, COMMON)
     reader.refuse_credentials()
     found = Checks()
     try:
-        top = reader.convert(tables, FileTable)
+        top = reader.convert(tables, ChecksFile)
         if top is not None:
             found = read(reader, top.checks, top.secrets, sorts)
     except TooMany:
@@ -145,7 +145,10 @@ def load_file(data: bytes, file: str, sorts: Sorts) -> Checks:
 
 
 def read(
-    reader: Reader, checks: Mapping[str, object], secrets: Mapping[str, object], sorts: Sorts
+    reader: FileReader,
+    checks: Mapping[str, object],
+    secrets: Mapping[str, object],
+    sorts: CheckTypes,
 ) -> Checks:
     """The checks and secrets of these tables; what is wrong with them is a problem of the reader's.
     Raises TooMany.
@@ -162,7 +165,9 @@ def read(
     return Checks(made, kept)
 
 
-def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iterator[Secret]:
+def _secrets(
+    reader: FileReader, tables: Mapping[str, object], sorts: CheckTypes
+) -> Iterator[Secret]:
     for name, table in tables.items():
         one = reader.named(name, table, SecretTable, "secrets")
         if one is None:
@@ -176,7 +181,7 @@ def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iter
             )
         if name in sorts.built_in:
             reader.wrong(f"every check knows `{{{name}}}` already", "secrets", name)
-        if sum(place is not None for place in (one.env, one.ssm, one.secret)) != 1:
+        if sum(location is not None for location in (one.env, one.ssm, one.secret)) != 1:
             reader.wrong("needs one of `env`, `ssm` and `secret`", "secrets", name)
         elif one.key is not None and one.secret is None:
             reader.wrong("`key` is for `secret`", "secrets", name, "key")
@@ -186,7 +191,7 @@ def _secrets(reader: Reader, tables: Mapping[str, object], sorts: Sorts) -> Iter
         yield Secret(name, one.env, one.ssm, one.secret, one.key, sorts.names(words))
 
 
-def _check(reader: Reader, name: str, table: object, sorts: Sorts) -> Check | None:
+def _check(reader: FileReader, name: str, table: object, sorts: CheckTypes) -> Check | None:
     if not isinstance(table, dict):
         reader.wrong(f"expected a table, got {type_of(table)}", "checks", name)
         return None
@@ -242,7 +247,7 @@ def _check(reader: Reader, name: str, table: object, sorts: Sorts) -> Check | No
     )
 
 
-def _load(reader: Reader, name: str, table: LoadTable | None) -> Load | None:
+def _load(reader: FileReader, name: str, table: LoadTable | None) -> Load | None:
     if table is None:
         return None
     seconds = reader.duration(table.time, 20, "checks", name, "load")
@@ -251,7 +256,7 @@ def _load(reader: Reader, name: str, table: LoadTable | None) -> Load | None:
     return Load(table.users, seconds, table.worse, table.errors)
 
 
-def _which(found: list[str], table: Mapping[str, object], sorts: Sorts) -> str:
+def _which(found: list[str], table: Mapping[str, object], sorts: CheckTypes) -> str:
     """What is wrong with a check that is of no sort, or of several."""
     if found:
         return f"a check asks one thing; it has {' and '.join(f'`{key}`' for key in found)}"

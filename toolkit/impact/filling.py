@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from toolkit.impact.reading import annotation, annotations
-from toolkit.model import Environment, Rules, Written
+from toolkit.model import Environment, Resource, Rules
 
 Found = tuple[str, tuple[str | int, ...]]
 """A problem: what is wrong, and the keys where it is to be fixed."""
@@ -98,12 +98,12 @@ def _is_name(settings: type[Any], keys: Sequence[str | int]) -> bool:
     return any(meta.min_length or meta.pattern for meta in metas)
 
 
-def shared(writes: Mapping[str, Sequence[Written]], rules: Rules) -> Iterator[Found | None]:
+def shared(writes: Mapping[str, Sequence[Resource]], rules: Rules) -> Iterator[Found | None]:
     """The targets that change what another one changes, in any environment; None for each name that
     was filled in.
     """
     fixed = _Writers()
-    open_: list[tuple[str, Written]] = []
+    open_: list[tuple[str, Resource]] = []
     for target, things in writes.items():
         for thing in things:
             other = fixed.add(target, thing)
@@ -124,7 +124,7 @@ def shared(writes: Mapping[str, Sequence[Written]], rules: Rules) -> Iterator[Fo
             variables = {"region": region, **environment.vars}
             for target, thing in open_:
                 yield None
-                name = Written(
+                name = Resource(
                     thing.what,
                     fill(thing.name, variables),
                     thing.part and fill(thing.part, variables),
@@ -143,13 +143,13 @@ class _Writers:
         self._also = also
         self._parts: dict[tuple[str, str], dict[str | None, str]] = {}
 
-    def add(self, target: str, thing: Written) -> str | None:
+    def add(self, target: str, thing: Resource) -> str | None:
         """Whoever else changes it, and None if nobody does."""
         other = self.of(target, thing)
         self._parts.setdefault((thing.what, thing.name), {}).setdefault(thing.part, target)
         return other
 
-    def of(self, target: str, thing: Written) -> str | None:
+    def of(self, target: str, thing: Resource) -> str | None:
         """Whoever changes that part of it, or all of it."""
         parts = self._parts.get((thing.what, thing.name), {})
         meant = (
@@ -159,7 +159,7 @@ class _Writers:
         return other if other is not None or self._also is None else self._also.of(target, thing)
 
 
-def _both(target: str, other: str, thing: Written, where: str) -> str:
+def _both(target: str, other: str, thing: Resource, where: str) -> str:
     part = f" ({thing.part})" if thing.part else ""
     return (
         f"it changes the {thing.what} {thing.name!r}{part}{where}, as target {other!r} does; each"

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from toolkit.impact.matcher import Matcher
 from toolkit.impact.touch import RuleBook
-from toolkit.model import Change, Finding, Lint
+from toolkit.model import Change, Lint, LintFinding
 
 MOST_HINTS = 20
 MOST_COMPARED = 2000
@@ -38,12 +38,12 @@ def lint(book: RuleBook, paths: Sequence[str], groups: Iterable[str] = ()) -> Li
 
 def generated(
     book: RuleBook, found: Mapping[str, Sequence[str]], images: Collection[str]
-) -> tuple[Finding, ...]:
+) -> tuple[LintFinding, ...]:
     """A finding for each target whose build takes files that git does not know. `images` are the
     targets that are built by a Dockerfile.
     """
     return tuple(
-        Finding(
+        LintFinding(
             GENERATED,
             book.line("targets", name),
             f"{_files(len(paths))} that git ignores {'goes' if len(paths) == 1 else 'go'} into the"
@@ -92,13 +92,13 @@ class _Seen:
         self.together.update(combinations(hits, 2))
 
 
-def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding]:
+def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[LintFinding]:
     nearest = _Nearest(paths)
     for index, rule in enumerate(book.rules.rules):
         dead = [at for at in range(len(rule.paths)) if not seen.patterns[index, at]]
         if not seen.rules[index]:
             hint = next((hint for at in dead if (hint := nearest.to(rule.paths[at]))), "")
-            yield Finding(
+            yield LintFinding(
                 "dead-rule",
                 book.line("rules", index),
                 f"rule {rule.name!r} matches no tracked file",
@@ -112,7 +112,7 @@ def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding
                 if rule.paths[at].startswith("!")
                 else ("dead-pattern", "matches")
             )
-            yield Finding(
+            yield LintFinding(
                 code,
                 book.line("rules", index, "paths", at),
                 f"{rule.paths[at]!r} {does} no tracked file",
@@ -120,11 +120,11 @@ def _dead(book: RuleBook, seen: _Seen, paths: Sequence[str]) -> Iterator[Finding
             )
 
 
-def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
+def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[LintFinding]:
     for index, rule in enumerate(book.rules.rules):
         matched = seen.rules[index]
         if matched and seen.ignored[index] == matched:
-            yield Finding(
+            yield LintFinding(
                 "ignored-rule",
                 book.line("rules", index),
                 f"all files of rule {rule.name!r} are ignored, so it never calls for anything",
@@ -134,10 +134,10 @@ def _shadowed(book: RuleBook, seen: _Seen) -> Iterator[Finding]:
                 f"rule {rule.name!r} never counts: narrower rules match all that it matches"
                 f" ({_files(matched)})"
             )
-            yield Finding("shadowed-rule", book.line("rules", index), message)
+            yield LintFinding("shadowed-rule", book.line("rules", index), message)
 
 
-def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[Finding]:
+def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[LintFinding]:
     """Rules with files in common and other targets. One that deploys a group is meant to be wider
     than others.
     """
@@ -153,7 +153,7 @@ def _overlaps(book: RuleBook, seen: _Seen, groups: frozenset[str]) -> Iterator[F
             message = (
                 f"{first.name!r} and {second.name!r} share {_files(number)}; each makes both deploy"
             )
-            yield Finding("overlap", book.line("rules", other), message)
+            yield LintFinding("overlap", book.line("rules", other), message)
 
 
 def _files(number: int) -> str:

@@ -43,7 +43,7 @@ def seconds(duration: str) -> int | None:
     return hours * 3600 + minutes * 60 + rest
 
 
-class Reader:
+class FileReader:
     """One file's text, and the problems that were found in it."""
 
     def __init__(self, text: str, file: str, common: tuple[str, ...] = ()) -> None:
@@ -51,12 +51,12 @@ class Reader:
         self.text, self.file = text, file
         self.problems: list[Problem] = []
         self._common = common
-        self._lines: toml.Lines | None = None
+        self._lines: toml.TomlLines | None = None
 
     def line(self, *keys: str | int) -> int | None:
         """The line of a value."""
         if self._lines is None:
-            self._lines = toml.Lines(self.text)
+            self._lines = toml.TomlLines(self.text)
         return self._lines.of(*keys)
 
     def wrong(self, message: str, *keys: str | int) -> None:

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from toolkit.errors import Problem, RulesError
 from toolkit.impact import toml
 from toolkit.impact.glob import PatternError, alternatives
-from toolkit.impact.reading import Reader, TooMany, listed, nearest, type_of, wrong_base
+from toolkit.impact.reading import FileReader, TooMany, listed, nearest, type_of, wrong_base
 from toolkit.model import (
     CHECKS,
     STATUSES,
@@ -19,14 +19,14 @@ from toolkit.model import (
     Backwards,
     Checks,
     Environment,
+    Resource,
     Rule,
     Rules,
     Target,
-    Written,
 )
 
 if TYPE_CHECKING:  # most commands ask nothing of the live system
-    from toolkit.impact.checks import Sorts
+    from toolkit.impact.checks import CheckTypes
 
 MOST_RULES = 10_000
 MOST_TARGETS = 10_000
@@ -83,7 +83,7 @@ Included = Annotated[
 ]
 
 
-class Kind(Protocol):
+class KindSchema(Protocol):
     """What this stage needs to know of a kind (targets/base.py has all of it)."""
 
     action: str
@@ -93,7 +93,7 @@ class Kind(Protocol):
 
     def problem(self, settings: Any) -> str | None: ...
     def members(self, settings: Any) -> tuple[str, ...]: ...
-    def writes(self, settings: Any) -> tuple[Written, ...]: ...
+    def writes(self, settings: Any) -> tuple[Resource, ...]: ...
 
 
 class EnvironmentTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,7 +180,7 @@ class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, description="Why they need none.")]
 
 
-class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
+class RulesFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What rules.toml holds at its top."""
 
     version: Annotated[int, Meta(ge=1, le=1, description="The version of this format.")]
@@ -236,9 +236,9 @@ class FileTable(Struct, frozen=True, forbid_unknown_fields=True):
 def load(
     data: bytes,
     file: str,
-    kinds: Mapping[str, Kind] | Callable[[str], Kind],
+    kinds: Mapping[str, KindSchema] | Callable[[str], KindSchema],
     known: tuple[str, ...],
-    sorts: "Callable[[], Sorts] | None" = None,
+    sorts: "Callable[[], CheckTypes] | None" = None,
     draft: bool = False,
 ) -> Rules:
     """The rules of one file. `kinds(name)` gives a kind for each of the names in `known`; `sorts`
@@ -261,16 +261,16 @@ def load(
     return rules
 
 
-class _Loader(Reader):
+class _Loader(FileReader):
     """Collects problems while it turns tables into the model."""
 
     def __init__(
         self,
         text: str,
         file: str,
-        kinds: Callable[[str], Kind],
+        kinds: Callable[[str], KindSchema],
         known: tuple[str, ...],
-        sorts: "Callable[[], Sorts] | None",
+        sorts: "Callable[[], CheckTypes] | None",
         draft: bool,
     ) -> None:
         super().__init__(text, file, COMMON)
@@ -279,7 +279,7 @@ class _Loader(Reader):
 
     def load(self, tables: dict[str, Any]) -> Rules | None:
         self.refuse_credentials()
-        top = self.convert(tables, FileTable)
+        top = self.convert(tables, RulesFile)
         if top is None:
             return None
         environments = dict(self._environments(top.environments))
@@ -333,13 +333,13 @@ class _Loader(Reader):
                     ),
                 )
 
-    def _checks(self, top: FileTable) -> Checks:
+    def _checks(self, top: RulesFile) -> Checks:
         """Loaded only where there are any."""
         if self._sorts is None or not (top.checks or top.secrets):
             return Checks()
         from toolkit.impact import checks
 
-        reader = Reader(self.text, self.file, checks.COMMON)
+        reader = FileReader(self.text, self.file, checks.COMMON)
         reader.problems = self.problems
         return checks.read(reader, top.checks, top.secrets, self._sorts())
 

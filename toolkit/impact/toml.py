@@ -130,7 +130,7 @@ def _measure(blank: str) -> None:
             )
 
 
-class Lines:
+class TomlLines:
     """Where the values of a TOML text stand. The text must parse."""
 
     def __init__(self, text: str) -> None:

@@ -7,13 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.impact.matcher import Hit, Matcher
-from toolkit.impact.toml import Lines
-from toolkit.model import STATUSES, Change, Impact, Reason, Rule, Rules, Touched
+from toolkit.impact.toml import TomlLines
+from toolkit.model import STATUSES, Change, ChangeMatch, Impact, Reason, Rule, Rules
 
 Reasons = dict[str, list[Reason]]
 
 
-class Called(Struct, frozen=True, gc=False):
+class ChangeImpact(Struct, frozen=True, gc=False):
     """What one change calls for."""
 
     targets: tuple[str, ...]
@@ -31,9 +31,9 @@ class RuleBook:
         self._covered = covered
         self._matcher = Matcher([rules.ignore, *(rule.paths for rule in rules.rules)])
         self._narrowed: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._called: dict[tuple[str, str], Called] = {}
-        self._lines: Lines | None = None
-        self._places: dict[Hit, tuple[str, str, int | None]] = {}
+        self._called: dict[tuple[str, str], ChangeImpact] = {}
+        self._lines: TomlLines | None = None
+        self._locations: dict[Hit, tuple[str, str, int | None]] = {}
 
     def ignores(self, path: str) -> bool:
         """Whether a change of this path never calls for anything."""
@@ -65,7 +65,7 @@ class RuleBook:
         """Which of the targets a group covers, so that it was dropped for it."""
         return next((one for one in targets if one in self._covered.get(name, ())), "")
 
-    def called(self, path: str, status: str) -> Called:
+    def called(self, path: str, status: str) -> ChangeImpact:
         """What a change of a path calls for, without the reasons: for many changes at once."""
         key = (path, status)
         found = self._called.get(key)
@@ -73,13 +73,13 @@ class RuleBook:
             found = self._called[key] = self._call(Change(path, status))
         return found
 
-    def _call(self, change: Change) -> Called:
+    def _call(self, change: Change) -> ChangeImpact:
         if self.ignores(change.path):
-            return Called((), (), False)
+            return ChangeImpact((), (), False)
         rules = [self.rules.rules[rule] for rule, _ in self.matching(change)]
         if not rules:
-            return Called(self.fallback, (), True)
-        return Called(
+            return ChangeImpact(self.fallback, (), True)
+        return ChangeImpact(
             self.narrowed(name for rule in rules for name in rule.deploy),
             tuple(name for rule in rules for name in rule.run),
             False,
@@ -112,20 +112,20 @@ class RuleBook:
 
     def reason(self, path: str, hit: Hit) -> Reason:
         """Why a rule matched a path, with the line of the pattern."""
-        place = self._places.get(hit)
-        if place is None:
+        location = self._locations.get(hit)
+        if location is None:
             rule, pattern = self.rules.rules[hit[0]], max(hit[1], 0)
-            place = self._places[hit] = (
+            location = self._locations[hit] = (
                 rule.name,
                 rule.paths[pattern],
                 self.line("rules", hit[0], "paths", pattern),
             )
-        return Reason(path, *place)
+        return Reason(path, *location)
 
     def line(self, *keys: str | int) -> int | None:
         """Where a value stands in rules.toml."""
         if self._lines is None:
-            self._lines = Lines(self.rules.text)
+            self._lines = TomlLines(self.rules.text)
         return self._lines.of(*keys)
 
 
@@ -212,7 +212,7 @@ def merged(impacts: Sequence[Impact]) -> Impact:
     """
     if len(impacts) == 1:
         return impacts[0]
-    touched: dict[str, Touched] = {}
+    touched: dict[str, ChangeMatch] = {}
     targets: dict[str, dict[Reason, None]] = {}
     checks: dict[str, dict[Reason, None]] = {}
     for impact in impacts:
@@ -231,14 +231,14 @@ def merged(impacts: Sequence[Impact]) -> Impact:
     )
 
 
-def _both(one: Touched, other: Touched) -> Touched:
+def _both(one: ChangeMatch, other: ChangeMatch) -> ChangeMatch:
     """What two comparisons make of one path. Its status is unknown where they disagree."""
     change = one.change if one.change == other.change else replace(one.change, status="unknown")
     rules, targets = (
         tuple(dict.fromkeys((*a, *b)))
         for a, b in ((one.rules, other.rules), (one.targets, other.targets))
     )
-    return Touched(
+    return ChangeMatch(
         change, rules, targets, one.verdict if one.rules or not other.rules else other.verdict
     )
 
@@ -253,7 +253,7 @@ def _touch_one(
     targets: Reasons,
     checks: Reasons,
     own: Collection[str],
-) -> Touched:
+) -> ChangeMatch:
     names: dict[str, None] = {}
     called: dict[str, None] = {}
     for book, today in books:
@@ -280,15 +280,15 @@ def _touch_one(
             )
             called.update(dict.fromkeys(wanted))
     if names:
-        return Touched(change, tuple(names), tuple(called), "matched")
+        return ChangeMatch(change, tuple(names), tuple(called), "matched")
     if change.path in own:
-        return Touched(change, (), (), "rules")
+        return ChangeMatch(change, (), (), "rules")
     if books[0][0].ignores(change.path) and not called:
-        return Touched(change, (), (), "ignored")
-    return Touched(change, (), tuple(called), "unmatched")
+        return ChangeMatch(change, (), (), "ignored")
+    return ChangeMatch(change, (), tuple(called), "unmatched")
 
 
-def _with_users(one: Touched, book: RuleBook, users: Users, targets: Reasons) -> Touched:
+def _with_users(one: ChangeMatch, book: RuleBook, users: Users, targets: Reasons) -> ChangeMatch:
     """What a change calls for, and besides the targets that are built from its path."""
     path = one.change.path
     names = users(path)

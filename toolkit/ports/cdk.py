@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Protocol
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, Missing, ProgramFailed, Refused
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports import causes, cdk_environment, cdk_packages, process
 from toolkit.ports.aws.partition import partition, suffix
 from toolkit.ports.files import own_cache, read, within, write
@@ -79,14 +79,14 @@ this.
 """
 
 
-class Way(StrEnum):
+class SynthOptions(StrEnum):
     """How an app is synthesized."""
 
     CLI = "cli"
     APP = "app"
 
 
-class Log(Protocol):
+class SynthLog(Protocol):
     """What watches a synth: `check` is called all the time and may raise, `log` is given each line
     that the app writes.
     """
@@ -95,7 +95,7 @@ class Log(Protocol):
     def log(self, line: str) -> None: ...
 
 
-class Silent:
+class SilentLog:
     """For a synth that nobody watches."""
 
     def check(self) -> None:
@@ -105,14 +105,14 @@ class Silent:
         """Nobody reads it."""
 
 
-class App(Struct, frozen=True):
+class CdkApp(Struct, frozen=True):
     """An app in a folder of a repository, and what it is to be synthesized for. `pass_env` names
     the variables of our environment that it is given.
     """
 
     root: str
     folder: str
-    place: Place
+    location: Location
     account: str
     region: str
     context: Mapping[str, str] = {}
@@ -124,7 +124,7 @@ class App(Struct, frozen=True):
         return os.path.join(self.root, self.folder)
 
 
-class Asset(Struct, frozen=True):
+class CdkAsset(Struct, frozen=True):
     """A file or folder that the template needs in a bucket. `path` is absolute; a folder is
     zipped.
     """
@@ -144,7 +144,7 @@ class Artifact(Struct, frozen=True):
     name: str
     template: str
     stored: tuple[str, str] | None
-    assets: tuple[Asset, ...]
+    assets: tuple[CdkAsset, ...]
     role: str | None
     tags: Mapping[str, str]
     parameters: Mapping[str, str]
@@ -169,7 +169,7 @@ class Remark(Struct, frozen=True):
     text: str
 
 
-def synthesized(app: App, cache: str, log: Log) -> str:
+def synthesized(app: CdkApp, cache: str, log: SynthLog) -> str:
     """The folder of the app's assembly, from the cache if nothing has changed. Raises Refused,
     FileProblem, ProgramFailed, and what `log` raises.
     """
@@ -177,7 +177,7 @@ def synthesized(app: App, cache: str, log: Log) -> str:
         within(app.root, os.path.join(app.folder, name))
     settings = _settings(app.path)
     argv, way = _program(app, settings)
-    build = settings.get("build") if way is Way.APP else None
+    build = settings.get("build") if way is SynthOptions.APP else None
     kept = own_cache(cache, "cdk")
     whose = _identity(app, settings, way, argv)
     # A build writes into the app's own folder: never two at once there.
@@ -186,10 +186,14 @@ def synthesized(app: App, cache: str, log: Log) -> str:
         if build
         else whose
     )
-    with _alone(os.path.join(kept, f"{lock}.lock"), log.check):
+    with _exclusively(os.path.join(kept, f"{lock}.lock"), log.check):
         if build:
             _build(app, settings, build, os.path.join(kept, f"{whose}.built"), log)
-        if way is Way.APP and len(argv) == 1 and os.path.isdir(os.path.join(app.path, argv[0])):
+        if (
+            way is SynthOptions.APP
+            and len(argv) == 1
+            and os.path.isdir(os.path.join(app.path, argv[0]))
+        ):
             return _ready(os.path.join(app.path, argv[0]))
         made = os.path.join(kept, _key(app, settings, whose))
         if os.path.isfile(os.path.join(made, "manifest.json")):
@@ -233,14 +237,14 @@ def artifact(assembly: str, name: str, account: str, region: str, strict: bool =
         ):  # another stack's remarks are about its own deploy
             remarks += _remarks(folder, other)
     _refuse_remarks(name, remarks, strict)
-    _refuse_other_place(name, found, account, region)
+    _refuse_other_location(name, found, account, region)
     warnings = tuple(
         dict.fromkeys(remark.text for remark in remarks if remark.level is Level.WARNING)
     )
     return _artifact(name, folder, manifest, found, account, region, warnings)
 
 
-def is_strict(app: App) -> bool:
+def is_strict(app: CdkApp) -> bool:
     """Whether cdk.json says that a warning is as bad as an error. Raises FileProblem."""
     return _settings(app.path).get("strict") is True
 
@@ -280,7 +284,7 @@ def _refuse_remarks(name: str, remarks: Sequence[Remark], strict: bool) -> None:
         )
 
 
-def pack(asset: Asset, into: BinaryIO) -> None:
+def pack(asset: CdkAsset, into: BinaryIO) -> None:
     """Write an asset's file, or its folder as a zip whose bytes depend on names, modes and contents
     only. Raises FileProblem, Refused.
     """
@@ -368,18 +372,18 @@ def _settings(folder: str) -> dict[str, Any]:
     return found
 
 
-def _program(app: App, settings: Mapping[str, Any]) -> tuple[list[str], Way]:
+def _program(app: CdkApp, settings: Mapping[str, Any]) -> tuple[list[str], SynthOptions]:
     """What to start, and which of the two ways it is. A CLI that the repository pins goes before
     the one on PATH.
     """
-    for place in (app.path, app.root):
-        path = os.path.join(place, "node_modules", ".bin", "cdk")
+    for location in (app.path, app.root):
+        path = os.path.join(location, "node_modules", ".bin", "cdk")
         if os.path.isfile(path) and os.access(path, os.X_OK):
-            return _cli(path, app.context), Way.CLI
+            return _cli(path, app.context), SynthOptions.CLI
     found = process.which("cdk")
     if found:
-        return _cli(found, app.context), Way.CLI
-    return _started(_words(settings, "app"), app.path), Way.APP
+        return _cli(found, app.context), SynthOptions.CLI
+    return _started(_words(settings, "app"), app.path), SynthOptions.APP
 
 
 def _words(settings: Mapping[str, Any], setting: str) -> list[str]:
@@ -440,7 +444,7 @@ def _contexts(context: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _build(app: App, settings: Mapping[str, Any], build: str, note: str, log: Log) -> None:
+def _build(app: CdkApp, settings: Mapping[str, Any], build: str, note: str, log: SynthLog) -> None:
     """Run the `build` of cdk.json, unless no file has changed since it was run. `note` is the file
     that says when that was.
 
@@ -464,10 +468,15 @@ def _noted(path: str) -> str:
 
 
 def _run(
-    app: App, settings: Mapping[str, Any], argv: list[str], way: Way, into: str, log: Log
+    app: CdkApp,
+    settings: Mapping[str, Any],
+    argv: list[str],
+    way: SynthOptions,
+    into: str,
+    log: SynthLog,
 ) -> None:
     env = _environment(app)
-    if way is Way.CLI:
+    if way is SynthOptions.CLI:
         argv = [*argv, "--output", into]
     else:
         env |= {
@@ -479,7 +488,7 @@ def _run(
     if code or not os.path.isfile(os.path.join(into, "manifest.json")):
         shutil.rmtree(into, ignore_errors=True)
         wrote = said if code else [*said, "it wrote no manifest.json"]
-        raise _failed(app, "cdk synth" if way is Way.CLI else "the CDK app", wrote, code)
+        raise _failed(app, "cdk synth" if way is SynthOptions.CLI else "the CDK app", wrote, code)
 
 
 def _ready(assembly: str) -> str:
@@ -492,7 +501,7 @@ def _ready(assembly: str) -> str:
     return assembly
 
 
-def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> ProgramFailed:
+def _failed(app: CdkApp, program: str, said: Sequence[str], code: int | None) -> ProgramFailed:
     """The error for an app or a build that failed: the line that says why, and the same thing to be
     tried by hand.
     """
@@ -502,7 +511,7 @@ def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> Pr
         "cdk",
         "synth",
         *_contexts(app.context),
-        *(["--profile", app.place.profile] if app.place.profile else []),
+        *(["--profile", app.location.profile] if app.location.profile else []),
     ]
     tried = f"try it in {app.folder}: {' '.join(shlex.quote(word) for word in words)}"
     advice = cdk_packages.advice(app.root, app.folder, said) or tried
@@ -511,14 +520,14 @@ def _failed(app: App, program: str, said: Sequence[str], code: int | None) -> Pr
 
 
 def _ended(
-    argv: list[str], folder: str, env: Mapping[str, str], log: Log
+    argv: list[str], folder: str, env: Mapping[str, str], log: SynthLog
 ) -> tuple[int | None, list[str]]:
     """Run it to its end: its exit code, and the last lines that it wrote. Output of any length is
     read.
     """
     said: deque[str] = deque(maxlen=MOST_LINES)
     try:
-        program = process.Talking(argv, folder, env)
+        program = process.LineProgram(argv, folder, env)
     except OSError as error:
         return 127, [error.strerror or str(error)]
     try:
@@ -539,9 +548,9 @@ def _found(program: str, folder: str, path: str) -> str:
     """
     if os.sep in program:
         return os.path.join(folder, program)
-    for place in path.split(os.pathsep):
-        at = os.path.join(place, program)
-        if os.path.isabs(place) and os.path.isfile(at) and os.access(at, os.X_OK):
+    for location in path.split(os.pathsep):
+        at = os.path.join(location, program)
+        if os.path.isabs(location) and os.path.isfile(at) and os.access(at, os.X_OK):
             return at
     raise Refused(
         f"there is no program {program} on PATH to start the CDK app with",
@@ -549,7 +558,7 @@ def _found(program: str, folder: str, path: str) -> str:
     )
 
 
-def not_handed_on(app: App) -> list[str]:
+def not_handed_on(app: CdkApp) -> list[str]:
     """What a person has to know before an app runs with a part of the environment: one line for
     each thing.
     """
@@ -557,7 +566,7 @@ def not_handed_on(app: App) -> list[str]:
     return cdk_environment.not_handed_on(app.pass_env, known, app.path, os.environ, app.root)
 
 
-def _environment(app: App) -> dict[str, str]:
+def _environment(app: CdkApp) -> dict[str, str]:
     """What an app may know: where it is deployed to, the credentials of whoever deploys, and the
     variables that rules.toml names. A .venv beside it comes first on PATH.
     """
@@ -572,7 +581,7 @@ def _environment(app: App) -> dict[str, str]:
     }
     env |= {"AWS_REGION": app.region, "AWS_DEFAULT_REGION": app.region}
     env |= {"CDK_DEFAULT_ACCOUNT": app.account, "CDK_DEFAULT_REGION": app.region}
-    profile = app.place.profile or os.environ.get("AWS_PROFILE")
+    profile = app.location.profile or os.environ.get("AWS_PROFILE")
     if profile:
         env["AWS_PROFILE"] = profile
     own = os.path.join(app.path, ".venv", "bin")
@@ -601,7 +610,9 @@ def _context(folder: str, settings: Mapping[str, Any], given: Mapping[str, str])
     }
 
 
-def _identity(app: App, settings: Mapping[str, Any], way: Way, argv: Sequence[str]) -> str:
+def _identity(
+    app: CdkApp, settings: Mapping[str, Any], way: SynthOptions, argv: Sequence[str]
+) -> str:
     """What an assembly is made of besides files, as a digest."""
     parts = [
         SCHEME,
@@ -611,7 +622,7 @@ def _identity(app: App, settings: Mapping[str, Any], way: Way, argv: Sequence[st
         app.path,
         app.account,
         app.region,
-        app.place.profile or "",
+        app.location.profile or "",
     ]
     parts += [f"{name}={value}" for name, value in sorted(app.context.items())]
     parts += [
@@ -621,7 +632,7 @@ def _identity(app: App, settings: Mapping[str, Any], way: Way, argv: Sequence[st
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _key(app: App, settings: Mapping[str, Any], whose: str) -> str:
+def _key(app: CdkApp, settings: Mapping[str, Any], whose: str) -> str:
     """What an assembly is kept under: everything that it may be made of.
 
     An app may read any file of the repository, and no rule says which. So each of them counts, by
@@ -695,7 +706,7 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-class _alone:  # noqa: N801 (reads like a function)
+class _exclusively:  # noqa: N801 (reads like a function)
     """Hold a file's lock, so that two steps of one app do not synthesize it twice. `attend` may
     raise while another one does.
     """
@@ -777,7 +788,7 @@ def _refuse_lookups(manifest: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_other_place(name: str, found: Mapping[str, Any], account: str, region: str) -> None:
+def _refuse_other_location(name: str, found: Mapping[str, Any], account: str, region: str) -> None:
     wanted = str(found.get("environment", "")).removeprefix("aws://").split("/")
     if len(wanted) == 2 and (
         wanted[0] not in ("unknown-account", account) or wanted[1] not in ("unknown-region", region)
@@ -803,7 +814,7 @@ def _artifact(
     def filled(text: str) -> str:
         return placed(text, account, region)
 
-    assets: list[Asset] = []
+    assets: list[CdkAsset] = []
     images: list[str] = []
     for one in found.get("dependencies", ()):
         other = manifest["artifacts"].get(one, {})
@@ -842,7 +853,7 @@ def _artifact(
     )
 
 
-def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]) -> list[Asset]:
+def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]) -> list[CdkAsset]:
     found = []
     for key, one in listed.get("files", {}).items():
         if "executable" in one["source"]:
@@ -852,11 +863,15 @@ def _assets(folder: str, listed: Mapping[str, Any], filled: Callable[[str], str]
             )
         path = _inside(folder, one["source"]["path"])
         packaging = one["source"].get("packaging", "file")
-        for place in one.get("destinations", {}).values():
+        for location in one.get("destinations", {}).values():
             name = str(one.get("displayName") or key)
             found.append(
-                Asset(
-                    name, path, packaging, filled(place["bucketName"]), filled(place["objectKey"])
+                CdkAsset(
+                    name,
+                    path,
+                    packaging,
+                    filled(location["bucketName"]),
+                    filled(location["objectKey"]),
                 )
             )
     return found

@@ -65,7 +65,7 @@ _UNNAMED = re.compile(
 """A read of a variable whose name is only known when the app runs."""
 
 
-class Reads(Struct, frozen=True):
+class EnvironmentReads(Struct, frozen=True):
     """The variables that an app's source reads. `others`: it also reads some whose names cannot be
     told from it.
     """
@@ -89,7 +89,7 @@ def _fits(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def reads(folder: str, root: str) -> Reads:
+def reads(folder: str, root: str) -> EnvironmentReads:
     """What the source of an app in a folder of the repository at `root` reads.
 
     Its packages, what it only names when it runs, and what a link out of the repository leads to
@@ -112,7 +112,7 @@ def reads(folder: str, root: str) -> Reads:
                 if (found := re.match(r"\s*([A-Za-z_]\w*)", member))
             }
         others = others or _UNNAMED.search(_UNPACKED.sub("", text)) is not None
-    return Reads(frozenset(names), others)
+    return EnvironmentReads(frozenset(names), others)
 
 
 def not_handed_on(

@@ -19,7 +19,7 @@ class Clock(Protocol):
         """Wait, or until `wake` is set; whether it was set."""
 
 
-class Real:
+class SystemClock:
     """This machine's clock."""
 
     def now(self) -> datetime:

@@ -29,7 +29,7 @@ def find_rules(folder: str, root: str | None) -> str:
         at = os.path.dirname(at)
 
 
-def places_of_rules(path: str, folder: str) -> list[str]:
+def locations_of_rules(path: str, folder: str) -> list[str]:
     """Where rules.toml could have been found from a folder of the repository, nearest first; `path`
     is where it is today.
     """

@@ -115,7 +115,7 @@ class FileState(Struct, frozen=True, gc=False):
     tree: str
 
 
-class Entry(Struct, frozen=True, gc=False):
+class IndexEntry(Struct, frozen=True, gc=False):
     """One entry of the index. `flag` is git's letter of `ls-files -v`: H as it is, S left out by a
     sparse checkout, M in conflict; in small letters where git was told to assume that it is
     unchanged.
@@ -190,7 +190,7 @@ class Git:
         git._learn_head(rest, born=done.code == 0)
         return git
 
-    def _learn(self, done: process.Finished, folder: str) -> None:
+    def _learn(self, done: process.CompletedProgram, folder: str) -> None:
         lines = _text(done.out).removesuffix("\n").split("\n")
         if b"must be run in a work tree" in done.err:
             raise NoWorkTree(folder=folder)
@@ -515,14 +515,14 @@ class Git:
             if not _says_nothing(record)
         ]
 
-    def index(self) -> tuple[list[str], list[Entry]]:
+    def index(self) -> tuple[list[str], list[IndexEntry]]:
         """What `status` does not tell of: the submodules, and the entries that the index hides
         (assume-unchanged, skip-worktree).
 
         A file that a sparse checkout leaves out is not hidden: it is not there.
         """
         submodules: list[str] = []
-        hidden: list[Entry] = []
+        hidden: list[IndexEntry] = []
         for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
             if record[2:8] == GITLINK.encode():
                 submodules.append(_text(record.partition(b"\t")[2]))
@@ -534,7 +534,7 @@ class Git:
             if entry.flag == "h" or os.path.lexists(os.path.join(self.root, entry.path))
         ]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[IndexEntry]:
         """Everything in the index; a path in conflict is there once for each side."""
         for record in self._records(self._start(["ls-files", "-v", "--stage", "-z"]), "ls-files"):
             yield _entry(record)
@@ -551,7 +551,7 @@ class Git:
             return {}
         given = b"".join(os.fsencode(path) + b"\n" for path in asked)
         command = [*self._argv, "hash-object", "--stdin-paths"]
-        running = process.Running(
+        running = process.StreamedProgram(
             command, self.root, {**self._env, **self._without_local_filters()}, given
         )
         ids = b"".join(running).decode().split()
@@ -565,7 +565,7 @@ class Git:
             return {}
         given = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
         command = [*self._argv, "check-attr", "-z", "--stdin", "filter"]
-        running = process.Running(command, self.root, self._env, given)
+        running = process.StreamedProgram(command, self.root, self._env, given)
         fields = [_text(record) for record in self._records(running, "check-attr")]
         pairs = zip(fields[::3], fields[2::3], strict=True)
         return {
@@ -604,7 +604,7 @@ class Git:
         return found
 
     def is_dirty_inside(
-        self, submodule: str, changed: "Callable[[Git, list[Entry]], bool]"
+        self, submodule: str, changed: "Callable[[Git, list[IndexEntry]], bool]"
     ) -> bool:
         """Whether a submodule holds uncommitted or untracked files, at any depth. It is asked as
         carefully as the repository itself: `changed` says whether one of the entries that an index
@@ -706,7 +706,7 @@ class Git:
             if "\n" not in path
         ]
         command = [*self._argv, "cat-file", "--batch", "--follow-symlinks"]
-        running = process.Running(command, self.root, self._env, b"".join(names))
+        running = process.StreamedProgram(command, self.root, self._env, b"".join(names))
         answers = _batch(b"".join(running))
         if running.code:
             raise self._failure("cat-file", running.err)
@@ -740,7 +740,7 @@ class Git:
         if commit:
             yield commit, changes
 
-    def _log_records(self, running: process.Running) -> Iterator[str | TreeChange]:
+    def _log_records(self, running: process.StreamedProgram) -> Iterator[str | TreeChange]:
         """`git log -z --raw` writes a commit's id, then meta and path in turn; a line end may open
         the first meta.
         """
@@ -810,7 +810,7 @@ class Git:
         """Git's version, for `toolkit doctor`."""
         return _text(self._run("version").out).removeprefix("git version ").strip()
 
-    def _run(self, *args: str) -> process.Finished:
+    def _run(self, *args: str) -> process.CompletedProgram:
         try:
             return process.run([*self._argv, *args], self.root, self._env)
         except ValueError:  # a NUL in an argument
@@ -823,10 +823,14 @@ class Git:
             raise self._failure(args[0], done.err)
         return done.out
 
-    def _start(self, args: Sequence[str], more: dict[str, str] | None = None) -> process.Running:
-        return process.Running([*self._argv, *args], self.root, {**self._env, **(more or {})})
+    def _start(
+        self, args: Sequence[str], more: dict[str, str] | None = None
+    ) -> process.StreamedProgram:
+        return process.StreamedProgram(
+            [*self._argv, *args], self.root, {**self._env, **(more or {})}
+        )
 
-    def _records(self, running: process.Running, verb: str) -> Iterator[bytes]:
+    def _records(self, running: process.StreamedProgram, verb: str) -> Iterator[bytes]:
         """The NUL-separated records of a command. An error raises after what was read: never an
         empty answer.
         """
@@ -974,11 +978,11 @@ def _file_state(record: bytes) -> FileState:
     )  # a repository inside is one path
 
 
-def _entry(record: bytes) -> Entry:
+def _entry(record: bytes) -> IndexEntry:
     """A record of `git ls-files -v --stage`."""
     meta, _, path = record.partition(b"\t")
     flag, mode, object_id, _ = meta.decode().split(" ")
-    return Entry(_text(path), mode, object_id, flag)
+    return IndexEntry(_text(path), mode, object_id, flag)
 
 
 def _commit(found: Any) -> Commit:

@@ -22,7 +22,7 @@ do.
 """
 
 
-class Finished(Struct, frozen=True):
+class CompletedProgram(Struct, frozen=True):
     """How a program ended, and all that it wrote."""
 
     code: int
@@ -30,7 +30,7 @@ class Finished(Struct, frozen=True):
     err: bytes
 
 
-class Running:
+class StreamedProgram:
     """A started program whose output is read as it comes. Iterate once; then `code` and `err` are
     known.
     """
@@ -104,7 +104,7 @@ class Running:
             process.stderr.close()
 
 
-class Talking:
+class LineProgram:
     """A started program whose output and complaints come line by line, together. It is in a session
     of its own, which `stop` ends.
     """
@@ -194,7 +194,7 @@ class Talking:
             os.killpg(self._process.pid, number)
 
 
-class TooLong(Exception):
+class ProgramTimeout(Exception):
     """A program has not ended in its time."""
 
     def __init__(self, seconds: float) -> None:
@@ -202,7 +202,7 @@ class TooLong(Exception):
         self.seconds = seconds
 
 
-class Bounded:
+class BoundedProgram:
     """A program that botocore starts and waits for, as it would with `subprocess.Popen`; but it
     does not wait for ever.
 
@@ -240,12 +240,12 @@ class Bounded:
             for pipe in (self._process.stdout, self._process.stderr):
                 if pipe is not None:
                     pipe.close()
-            raise TooLong(self._seconds) from None
+            raise ProgramTimeout(self._seconds) from None
 
 
 def run(
     argv: Sequence[str], folder: str, env: Mapping[str, str], patience_s: float | None = None
-) -> Finished:
+) -> CompletedProgram:
     """Run a program to its end. One that is still running after `patience_s` is killed; its code is
     then -9.
     """
@@ -260,10 +260,10 @@ def run(
             timeout=patience_s,
         )
     except subprocess.TimeoutExpired as error:
-        return Finished(-9, error.stdout or b"", error.stderr or b"")
+        return CompletedProgram(-9, error.stdout or b"", error.stderr or b"")
     except OSError as error:
-        return Finished(127, b"", (error.strerror or str(error)).encode())
-    return Finished(done.returncode, done.stdout, done.stderr)
+        return CompletedProgram(127, b"", (error.strerror or str(error)).encode())
+    return CompletedProgram(done.returncode, done.stdout, done.stderr)
 
 
 def which(name: str) -> str | None:

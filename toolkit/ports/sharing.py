@@ -20,23 +20,23 @@ _OWN = (Stopped, LockLost, Throttled, Unreachable)
 """What keeps one step from doing it says nothing of the others."""
 
 
-class Made(Struct, Generic[Value], frozen=True):
+class SharedResult(Struct, Generic[Value], frozen=True):
     """What came of it, and which step did it."""
 
     value: Value
     by: str
 
 
-class Shared:
+class SharedWork:
     """What was done in this process, by key. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._made: dict[Hashable, Future[Made[Any]]] = {}
+        self._made: dict[Hashable, Future[SharedResult[Any]]] = {}
 
     def once(
         self, key: Hashable, step: str, do: Callable[[], Value], check: Callable[[], None]
-    ) -> Made[Value]:
+    ) -> SharedResult[Value]:
         """What `do` gives, done by the first step that asks. The others wait, and `check` may end
         that by raising.
 
@@ -61,10 +61,10 @@ class Shared:
             check()
 
     def _do(
-        self, key: Hashable, asked: "Future[Made[Any]]", step: str, do: Callable[[], Value]
-    ) -> Made[Value]:
+        self, key: Hashable, asked: "Future[SharedResult[Any]]", step: str, do: Callable[[], Value]
+    ) -> SharedResult[Value]:
         try:
-            made = Made(do(), step)
+            made = SharedResult(do(), step)
         except BaseException as problem:
             if not isinstance(problem, ToolkitError) or isinstance(problem, _OWN):
                 with self._lock:

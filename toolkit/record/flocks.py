@@ -8,7 +8,7 @@ from contextlib import suppress
 from toolkit.errors import FileProblem, LockLost, Refused, StateDamaged
 from toolkit.record import disk, state
 from toolkit.record.disk import Disk
-from toolkit.record.holder import BODY_MOST, Holder, Wish, decoded, encoded, wish_in
+from toolkit.record.holder import BODY_MOST, Holder, StopRequest, decoded, encoded, wish_in
 from toolkit.record.state import Store
 
 ROOM = "locks"
@@ -27,7 +27,7 @@ class Flock:
         self._path, self._descriptor, self._id = path, descriptor, id
 
     @property
-    def wish(self) -> Wish | None:
+    def wish(self) -> StopRequest | None:
         """That we stop, as another process of this machine has written beside it."""
         return _wish(self._path, self._id)
 
@@ -86,7 +86,7 @@ class Flocks:
             None,
         )
 
-    def ask(self, name: str, id: str, stop: Wish) -> bool:
+    def ask(self, name: str, id: str, stop: StopRequest) -> bool:
         """Ask the holder with this id to stop; it looks every second. Raises FileProblem."""
         self._store.room(ROOM)
         path = self._path(name)
@@ -142,7 +142,7 @@ def _beside(path: str) -> str:
     return f"{path}.stop"
 
 
-def _wish(path: str, id: str) -> Wish | None:
+def _wish(path: str, id: str) -> StopRequest | None:
     """The wish that is meant for the holder with this id; one for a holder before says nothing."""
     with suppress(StateDamaged, FileProblem):
         body = disk.read(_beside(path), BODY_MOST)

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
-from toolkit.model import GOOD, Deployed, Verdict
+from toolkit.model import GOOD, DeployedState, Verdict
 from toolkit.record import disk, journal, state, who
 from toolkit.record.disk import Disk
-from toolkit.record.journal import Entry
+from toolkit.record.journal import JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merged
 from toolkit.record.state import Store
 
@@ -79,7 +79,7 @@ def unfinished(store: Store) -> list[Summary]:
     ]
 
 
-def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
+def summary(run: str, entries: Sequence[JournalEntry], alive: bool) -> Summary:
     """A run from its journal's lines. Pure."""
     first: Mapping[str, Any] = entries[0].facts if entries else {}
     end = _end(entries)
@@ -105,7 +105,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
         command=journal.command(first),
         user=str(first.get("user", "")),
         environment=_text(first.get("environment"))
-        or next((_text(_place(job).get("environment")) for job in jobs), None),
+        or next((_text(_location(job).get("environment")) for job in jobs), None),
         steps=tuple((step, targets.get(step, step), verdict) for step, verdict in verdicts.items()),
         status=_status(
             tuple(word for step, word in verdicts.items() if step not in undoing),
@@ -131,7 +131,7 @@ def summary(run: str, entries: Sequence[Entry], alive: bool) -> Summary:
     )
 
 
-def _end(entries: Sequence[Entry]) -> Entry | None:
+def _end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
     """The line that ends a run, if nothing but notes came after it."""
     last = next((entry for entry in reversed(entries) if entry.state != "note"), None)
     return last if last is not None and last.state == "end" else None
@@ -166,11 +166,11 @@ def last_good(
     for run in _names(store)[:SEARCHED]:
         for record in _successes(store, run) if run not in known_runs else ():
             if record.target == target and _is_of(record, scope):
-                place = next(
+                location = next(
                     (index for index, other in enumerate(good) if other.when < record.when),
                     len(good),
                 )
-                good.insert(place, record)
+                good.insert(location, record)
     return good
 
 
@@ -211,15 +211,15 @@ def _successes(store: Store, run: str) -> list[Record]:
     ]
 
 
-def _record(job: Mapping[str, Any], run: str, entry: Entry, endpoint: str | None) -> Record:
-    place, version = _place(job), _version(job)
+def _record(job: Mapping[str, Any], run: str, entry: JournalEntry, endpoint: str | None) -> Record:
+    location, version = _location(job), _version(job)
     live = entry.facts.get("live")
     detail = entry.facts.get("detail") or (live.get("detail") if isinstance(live, dict) else None)
     deployed = live.get("deployed") if isinstance(live, dict) else None
     return Record(
         target=str(job.get("target", "")),
-        environment=_text(place.get("environment")),
-        region=_text(place.get("region")),
+        environment=_text(location.get("environment")),
+        region=_text(location.get("region")),
         version=str(version.get("name", "")),
         commit=_text(version.get("commit")),
         fingerprint=str(version.get("fingerprint", "")),
@@ -232,17 +232,17 @@ def _record(job: Mapping[str, Any], run: str, entry: Entry, endpoint: str | None
             else {}
         ),
         endpoint=endpoint,
-        account=_text(place.get("account")),
+        account=_text(location.get("account")),
         settings=str(version.get("settings", "")),
         deployed=_deployed(deployed),
     )
 
 
-def _deployed(found: Any) -> Deployed:
+def _deployed(found: Any) -> DeployedState:
     try:
-        return msgspec.convert(found, Deployed) if found else Deployed()
+        return msgspec.convert(found, DeployedState) if found else DeployedState()
     except msgspec.ValidationError:
-        return Deployed()
+        return DeployedState()
 
 
 def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -254,7 +254,7 @@ def _jobs(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     )
 
 
-def _place(job: Mapping[str, Any]) -> Mapping[str, Any]:
+def _location(job: Mapping[str, Any]) -> Mapping[str, Any]:
     found = job.get("place")
     return found if isinstance(found, dict) else {}
 
@@ -326,7 +326,7 @@ def _told(store: Store, run: str) -> Summary:
         return Summary(run, "", None, "", "", None, (), "damaged", problem=str(problem))
 
 
-def _alive(store: Store, run: str, entries: Sequence[Entry]) -> bool:
+def _alive(store: Store, run: str, entries: Sequence[JournalEntry]) -> bool:
     """Whether the process that wrote last may still write: by its own words, else by its lock on
     the journal.
     """

@@ -45,7 +45,7 @@ class Holder(Struct, frozen=True):
         return who.alive(who.Process(self.host, self.boot, self.pid, self.started)) is False
 
 
-class Wish(Struct, frozen=True):
+class StopRequest(Struct, frozen=True):
     """That a holder stops: who asks for it, and for what. It stands in the lock itself, so that it
     reaches the holder wherever that is.
     """
@@ -77,12 +77,12 @@ def holder(
     )
 
 
-def wish(by: Holder) -> Wish:
+def wish(by: Holder) -> StopRequest:
     """What a run asks the holder of a lock that it needs."""
-    return Wish(by.who, by.host, by.run, by.command)
+    return StopRequest(by.who, by.host, by.run, by.command)
 
 
-def encoded(one: Holder, name: str, beat: int = 0, stop: Wish | None = None) -> bytes:
+def encoded(one: Holder, name: str, beat: int = 0, stop: StopRequest | None = None) -> bytes:
     """A lock's body. `beat` makes each renewal's body another one: an object's etag may be its
     digest, and must tell them apart.
 
@@ -96,7 +96,7 @@ def encoded(one: Holder, name: str, beat: int = 0, stop: Wish | None = None) -> 
     )
 
 
-def asking(body: bytes, stop: Wish) -> bytes | None:
+def asking(body: bytes, stop: StopRequest) -> bytes | None:
     """Somebody else's body with the wish in it; None for one that cannot be read. All else that
     stands in it is kept.
     """
@@ -111,14 +111,14 @@ def asking(body: bytes, stop: Wish) -> bytes | None:
     )
 
 
-def wish_in(body: bytes) -> Wish | None:
+def wish_in(body: bytes) -> StopRequest | None:
     """The wish in a lock's body, None if there is none. Whoever may write to the store may write
     it, so nothing else is done about it.
     """
     try:
         found = json.loads(body.partition(b"\n")[0])
         return (
-            msgspec.convert(found["stop"], Wish)
+            msgspec.convert(found["stop"], StopRequest)
             if isinstance(found, dict) and "stop" in found
             else None
         )

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
-from toolkit.ports.clock import Clock, Real
+from toolkit.ports.clock import Clock, SystemClock
 from toolkit.record.disk import (
     Disk,
     bad_file,
@@ -59,7 +59,7 @@ _OTHER_VERSION = re.compile(rb'\{"v":(\d{1,9}),')
 _LETTERS = "abcdefghjkmnpqrstvwxyz23456789"
 
 
-class Entry(Struct, frozen=True):
+class JournalEntry(Struct, frozen=True):
     """One line. `at` is ISO 8601 in UTC, for people; `n` counts from 1 and gives the order."""
 
     n: int
@@ -107,7 +107,7 @@ def path_of(store: Store, run: str) -> str:
     return store.path(ROOM, f"{run}.jsonl")
 
 
-def read(store: Store, run: str) -> tuple[Entry, ...]:
+def read(store: Store, run: str) -> tuple[JournalEntry, ...]:
     """The lines of a journal, which is left as it is; a torn last one is left out. Raises Refused,
     StateDamaged, FileProblem.
     """
@@ -118,13 +118,13 @@ def read(store: Store, run: str) -> tuple[Entry, ...]:
     return parse(data, run, path)[0]
 
 
-def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
+def parse(data: bytes, run: str, path: str) -> tuple[tuple[JournalEntry, ...], int]:
     """The lines of a journal's bytes, and how many bytes they are: what comes after them is torn.
     Raises StateDamaged. Pure.
     """
     if len(data) > FILE_MOST:
         raise StateDamaged(path=path, reason=f"it is larger than {FILE_MOST >> 20} MB")
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     steps = _Steps()
     at = 0
     while at < len(data):
@@ -155,7 +155,7 @@ def parse(data: bytes, run: str, path: str) -> tuple[tuple[Entry, ...], int]:
     return tuple(entries), at
 
 
-def _decoded(line: bytes, run: str, number: int) -> Entry:
+def _decoded(line: bytes, run: str, number: int) -> JournalEntry:
     version = _OTHER_VERSION.match(line)
     if number == 1 and version and int(version[1]) != VERSION:
         raise _Wrong(
@@ -175,7 +175,7 @@ def _decoded(line: bytes, run: str, number: int) -> Entry:
         raise _Wrong("belongs to another run")
     if found.n != number:
         raise _Wrong(f"has the number {found.n}")
-    return Entry(found.n, found.at, found.state, found.step, found.facts)
+    return JournalEntry(found.n, found.at, found.state, found.step, found.facts)
 
 
 class _Steps:
@@ -184,7 +184,7 @@ class _Steps:
     def __init__(self) -> None:
         self._known: dict[str, str] | None = None
 
-    def check(self, entry: Entry) -> None:
+    def check(self, entry: JournalEntry) -> None:
         """Take note of a line. Raises _Wrong."""
         if entry.n == 1 and entry.state != "run":
             raise _Wrong("does not begin a run")
@@ -205,7 +205,7 @@ class _Steps:
             raise _Wrong("is of another target than its step")
 
 
-def _encoded(entry: Entry, run: str) -> bytes:
+def _encoded(entry: JournalEntry, run: str) -> bytes:
     """A line's bytes. Strings that are no UTF-8 are kept by escapes. Raises TypeError, ValueError
     for facts that are no JSON.
     """
@@ -234,7 +234,7 @@ class Journal:
         run: str,
         path: str,
         descriptor: int,
-        entries: tuple[Entry, ...],
+        entries: tuple[JournalEntry, ...],
         size: int,
         clock: Clock,
         disk: Disk,
@@ -247,7 +247,7 @@ class Journal:
             self._steps.check(entry)
         self._torn = False
         self._lock = Lock()
-        self.watcher: Callable[[Entry], None] | None = None
+        self.watcher: Callable[[JournalEntry], None] | None = None
         """Whoever is told of each line once it is on disk, and must not take long."""
 
     @property
@@ -303,7 +303,7 @@ class Journal:
             raise FileIsThere(path=path) from None
         except OSError as error:
             raise FileProblem(path=path, reason=_why(error)) from None
-        journal = cls(run, path, descriptor, (), 0, clock or Real(), port)
+        journal = cls(run, path, descriptor, (), 0, clock or SystemClock(), port)
         try:
             _take(descriptor, store, run)
             journal.append("run", **facts)
@@ -355,7 +355,7 @@ class Journal:
             entries, size = parse(data, run, path)
             if size < len(data):
                 _cut(port, descriptor, size, path)
-            return cls(run, path, descriptor, entries, size, clock or Real(), port)
+            return cls(run, path, descriptor, entries, size, clock or SystemClock(), port)
         except BaseException:
             unlock(descriptor)
             raise
@@ -383,13 +383,15 @@ class Journal:
         if watcher is not None:
             watcher(entry)
 
-    def _line(self, state: str, step: str | None, facts: Mapping[str, Any]) -> tuple[Entry, bytes]:
+    def _line(
+        self, state: str, step: str | None, facts: Mapping[str, Any]
+    ) -> tuple[JournalEntry, bytes]:
         """The line to write. One that could not be read again is a bug: ValueError."""
         if self._descriptor < 0:
             raise ValueError("the journal is closed")
         if state not in STATES:
             raise ValueError(f"there is no state {state}")
-        entry = Entry(
+        entry = JournalEntry(
             self._n + 1, self._clock.now().isoformat(timespec="milliseconds"), state, step, facts
         )
         line = _encoded(entry, self.run)

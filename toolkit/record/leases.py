@@ -9,10 +9,10 @@ from datetime import datetime
 from threading import Lock
 
 from toolkit.errors import CloudError, LockLost, NotAllowed, Refused
-from toolkit.ports.aws.s3 import Bucket, Object
+from toolkit.ports.aws.s3 import Bucket, StoredObject
 from toolkit.ports.clock import Clock
 from toolkit.record import state
-from toolkit.record.holder import BODY_MOST, Holder, Wish, asking, decoded, encoded, wish_in
+from toolkit.record.holder import BODY_MOST, Holder, StopRequest, asking, decoded, encoded, wish_in
 
 RENEW_S, AGAIN_S = 20.0, 5.0
 """How often a lease is renewed, and how soon again where that failed, in seconds."""
@@ -37,7 +37,7 @@ class Lease:
         self._good: tuple[datetime, float] = (clock.now(), clock.elapsed())
         self._calls = Lock()
         self._released = False
-        self.wish: Wish | None = None
+        self.wish: StopRequest | None = None
         """That we stop, as somebody has written into it. It is read when a renewal finds that
         somebody has.
         """
@@ -99,7 +99,7 @@ class Lease:
                     return
             raise LockLost(target=self.name, reason="somebody else writes to it")
 
-    def _still_ours(self) -> Object:
+    def _still_ours(self) -> StoredObject:
         found = self._bucket.get(self._key, BODY_MOST)
         if found is None:
             raise LockLost(target=self.name, reason="somebody has released it")
@@ -180,7 +180,7 @@ class Leases:
                 return lease.taken(etag, since, previous), None, None
         return None, by, left
 
-    def ask(self, name: str, id: str, stop: Wish) -> bool:
+    def ask(self, name: str, id: str, stop: StopRequest) -> bool:
         """Ask the holder with this id to stop; whether it is asked now, by whomever. Raises
         CloudError.
 
@@ -198,7 +198,7 @@ class Leases:
                 return True
         return False
 
-    def _seen(self, key: str, finally_: bool) -> Object | None:
+    def _seen(self, key: str, finally_: bool) -> StoredObject | None:
         """What is there, None if it was released in between. Without the right to list, a missing
         object is forbidden: that is the answer only if it stays.
         """

@@ -21,9 +21,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from toolkit.errors import AnotherProject, FileProblem, Refused, StateDamaged, Unreachable
-from toolkit.model import GOOD, Deployed, Place, Written
+from toolkit.model import GOOD, DeployedState, Location, Resource
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record import disk, legacy, state
 from toolkit.record.disk import Disk
 from toolkit.record.legacy import Text
@@ -55,7 +55,7 @@ _TRIES = 20
 _VERSION = 2
 
 
-class Tried(Struct, frozen=True):
+class FailedDeploy(Struct, frozen=True):
     """What a run was to deploy, where that did not go well or was taken back."""
 
     version: Text
@@ -64,7 +64,7 @@ class Tried(Struct, frozen=True):
     run: Text = ""
 
 
-class Record(legacy.Entry, frozen=True):
+class Record(legacy.LegacyEntry, frozen=True):
     """One deploy of one target: what earlier versions recorded, and more. `when` is ISO 8601 in
     UTC, by the bucket's clock where there is one; `n` is its place among the target's deploys,
     which no clock can upset.
@@ -80,14 +80,14 @@ class Record(legacy.Entry, frozen=True):
     endpoint: Text | None = None
     account: Text | None = None
     settings: Text = ""
-    deployed: Deployed = Deployed()
+    deployed: DeployedState = DeployedState()
     body: Text = ""
     who: Text = ""
     promoted_from: Text = ""
     origin: Text = DEPLOYED
-    writes: tuple[Written, ...] = ()
+    writes: tuple[Resource, ...] = ()
     """What it has changed: a target of another name may have changed the same thing since."""
-    tried: Tried | None = None
+    tried: FailedDeploy | None = None
     doubted: bool = False
     seen: Text = ""
     """When a later deploy found that it still is what runs; empty: none has since `when`."""
@@ -129,7 +129,7 @@ Change = Callable[[Sequence[Record], str], tuple[Record, ...]]
 """From what was recorded, and the bucket that it is a copy of, to what is recorded from now on."""
 
 
-class Contents(Struct, frozen=True):
+class LedgerContents(Struct, frozen=True):
     """The records of a place by target, newest first, and of the targets whose record cannot be
     read or told apart the reason.
     """
@@ -323,7 +323,7 @@ class Ledger(Protocol):
         CloudError.
         """
 
-    def all(self) -> Contents:
+    def all(self) -> LedgerContents:
         """The records of every target. A damaged one costs only itself. Raises FileProblem,
         CloudError.
         """
@@ -347,17 +347,19 @@ class Ledger(Protocol):
         """
 
 
-def scope_of(store: Store, place: Place) -> Scope:
+def scope_of(store: Store, location: Location) -> Scope:
     """Whose record is meant."""
-    return Scope("aws", store.endpoint, place.account, place.region, place.environment)
+    return Scope("aws", store.endpoint, location.account, location.region, location.environment)
 
 
-def open_ledger(store: Store, place: Place, world: World) -> Ledger:
+def open_ledger(store: Store, location: Location, ports: Ports) -> Ledger:
     """The record of a place, in its bucket if it has one."""
-    here = Local(store, scope_of(store, place))
-    if not place.store:
+    here = LocalLedger(store, scope_of(store, location))
+    if not location.store:
         return here
-    return Shared(here, Bucket(world.aws(place), place.store, place.account), store.project)
+    return SharedLedger(
+        here, Bucket(ports.aws(location), location.store, location.account), store.project
+    )
 
 
 def key_of(record: Record) -> str:
@@ -375,7 +377,7 @@ def key_of(record: Record) -> str:
     return f"{ROOM}/{'/'.join(state.file_name(part) for part in parts)}.json"
 
 
-class Parts(Struct, frozen=True):
+class KeyFilter(Struct, frozen=True):
     """Which of all keys are of a scope: below `prefix`, and with the same words where the scope
     names them.
     """
@@ -415,7 +417,7 @@ class Parts(Struct, frozen=True):
         return state.words(words[5])
 
 
-def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
+def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> LedgerContents:
     """Read the files of a scope, each with the target that its name says; a damaged one costs only
     its target.
     """
@@ -441,15 +443,14 @@ def contents(files: Iterable[tuple[str, Callable[[], Read]]]) -> Contents:
         elif entries:
             records[target] = entries
     kept_records = {target: entries for target, entries in records.items() if target not in damaged}
-    return Contents(kept_records, damaged, frozenset(foreign))
+    return LedgerContents(kept_records, damaged, frozenset(foreign))
 
 
 def ambiguous(target: str, records: Iterable[Record]) -> str:
     """Why nothing can be said of a target of which several places have records."""
-    places = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
-    return (
-        f"{target} is recorded in {', '.join(places)}, and rules.toml does not say which is meant"
-    )
+    locations = sorted({f"{record.account or '-'} {record.region or '-'}" for record in records})
+    where = ", ".join(locations)
+    return f"{target} is recorded in {where}, and rules.toml does not say which is meant"
 
 
 def stripped(record: Record) -> Record:
@@ -473,15 +474,15 @@ def _checked_body(data: bytes | None, record: Record, path: str) -> str | None:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _of_before(entry: legacy.Entry) -> Record:
-    known = {name: getattr(entry, name) for name in legacy.Entry.__struct_fields__}
+def _of_before(entry: legacy.LegacyEntry) -> Record:
+    known = {name: getattr(entry, name) for name in legacy.LegacyEntry.__struct_fields__}
     return Record(
         **{**known, "fingerprint": "", "origin": SEEN}
     )  # an earlier version digested other things
 
 
 def earlier(
-    lists: Iterable[Sequence[legacy.Entry]], scope: Scope
+    lists: Iterable[Sequence[legacy.LegacyEntry]], scope: Scope
 ) -> Mapping[str, tuple[Record, ...]]:
     """What an earlier version recorded, as far as it may be of this scope."""
     records: dict[str, tuple[Record, ...]] = {}
@@ -492,14 +493,14 @@ def earlier(
     return {target: merged(entries) for target, entries in records.items()}
 
 
-class Local:
+class LocalLedger:
     """The record on this machine, one file a target."""
 
     behind: str | None = None
 
     def __init__(self, store: Store, scope: Scope, disk: Disk | None = None) -> None:
         self._store, self._disk = store, disk or Disk()
-        self._parts = Parts(scope)
+        self._parts = KeyFilter(scope)
         self.scope = scope
 
     def get(self, target: str) -> tuple[Record, ...]:
@@ -558,7 +559,7 @@ class Local:
             if not os.path.exists(path):
                 disk.replace(path, body.encode("utf-8", "surrogateescape"), self._disk)
 
-    def all(self) -> Contents:
+    def all(self) -> LedgerContents:
         """The records of every target. A copy of a bucket that rules.toml does not name any more
         says nothing of what is live.
         """
@@ -571,12 +572,12 @@ class Local:
                     f"this machine only has a copy of {store}, which rules.toml does not name any"
                     " more"
                 )
-        return Contents(
+        return LedgerContents(
             {target: found for target, found in known.records.items() if target not in damaged},
             damaged,
         )
 
-    def copies(self) -> Contents:
+    def copies(self) -> LedgerContents:
         """The same, for who names that bucket."""
         return contents(
             (self._parts.target(key) or key, partial(self._read, key)) for key in self._keys()
@@ -589,7 +590,7 @@ class Local:
 
     def before(self) -> Mapping[str, tuple[Record, ...]]:
         """What an earlier version recorded here, which did not know of endpoints."""
-        lists: list[Sequence[legacy.Entry]] = []
+        lists: list[Sequence[legacy.LegacyEntry]] = []
         if self.scope.endpoint is None:
             for path in _files(self._store.path(legacy.ROOM)):
                 data = disk.read(path, FILE_MOST)
@@ -690,12 +691,12 @@ def _files(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names if name.endswith(".json")]
 
 
-class Shared:
+class SharedLedger:
     """The record in a bucket, with a copy here. What another project has put there is refused."""
 
-    def __init__(self, here: Local, bucket: Bucket, project: str = "") -> None:
+    def __init__(self, here: LocalLedger, bucket: Bucket, project: str = "") -> None:
         self._project = project
-        self._here, self._bucket, self._parts = here, bucket, Parts(here.scope)
+        self._here, self._bucket, self._parts = here, bucket, KeyFilter(here.scope)
         self._store = bucket.address("")
         self.behind: str | None = None
 
@@ -784,7 +785,7 @@ class Shared:
             copied_from == self._store,
         )
 
-    def all(self) -> Contents:
+    def all(self) -> LedgerContents:
         """The records of every target; those of the copy if the bucket cannot be reached."""
         try:
             keys = self._keys()
@@ -796,7 +797,7 @@ class Shared:
         named = [self._parts.target(key) or key for key in keys]
         found = contents(zip(named, reads, strict=True))
         own = self._unshared({*found.records, *found.damaged})
-        return Contents({**own, **found.records}, found.damaged, found.foreign)
+        return LedgerContents({**own, **found.records}, found.damaged, found.foreign)
 
     def body(self, record: Record) -> str | None:
         """The template."""
@@ -813,7 +814,7 @@ class Shared:
     def before(self) -> Mapping[str, tuple[Record, ...]]:
         """What an earlier version recorded in the bucket, and here."""
         scope = self._here.scope
-        lists: list[Sequence[legacy.Entry]] = []
+        lists: list[Sequence[legacy.LegacyEntry]] = []
         for key in self._bucket.keys(legacy.prefix(scope.environment)):
             item = self._bucket.get(key, FILE_MOST) if key.endswith(".json") else None
             with suppress(StateDamaged):

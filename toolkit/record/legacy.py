@@ -19,7 +19,7 @@ ROOM = "live"
 Text = Annotated[str, Meta(max_length=4096)]
 
 
-class Entry(Struct, frozen=True):
+class LegacyEntry(Struct, frozen=True):
     """One deploy of one target, as it was recorded then."""
 
     target: Text
@@ -38,10 +38,10 @@ class Entry(Struct, frozen=True):
 
 class _File(Struct):
     v: int
-    records: Annotated[tuple[Entry, ...], Meta(max_length=1000)]
+    records: Annotated[tuple[LegacyEntry, ...], Meta(max_length=1000)]
 
 
-def decoded(data: bytes, path: str) -> tuple[Entry, ...]:
+def decoded(data: bytes, path: str) -> tuple[LegacyEntry, ...]:
     """The entries of a file. Raises StateDamaged."""
     try:
         return msgspec.convert(json.loads(data), _File).records

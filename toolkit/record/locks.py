@@ -8,16 +8,25 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 from toolkit.errors import CloudError, LockLost, Refused, Stopped
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.clock import Clock
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.record.flocks import Flocks
-from toolkit.record.holder import Holder, Wish, held, holder, wish
+from toolkit.record.holder import Holder, StopRequest, held, holder, wish
 from toolkit.record.leases import AGAIN_S, EXPIRY_S, RENEW_S, Lease, Leases
 from toolkit.record.state import NONE, Store
 
-__all__ = ("ROLLBACK", "Held", "Holder", "Locks", "Wish", "holder", "lock_name", "open_locks")
+__all__ = (
+    "ROLLBACK",
+    "HeldLocks",
+    "Holder",
+    "Locks",
+    "StopRequest",
+    "holder",
+    "lock_name",
+    "open_locks",
+)
 
 QUIET_S = 0.4
 """For how long nobody is told that somebody waits, in seconds."""
@@ -39,7 +48,7 @@ Told = Callable[[str, Holder], None]
 Chance = Callable[[float, float], float]
 
 
-class Grip(Protocol):
+class HeldLock(Protocol):
     """One lock that is ours."""
 
     @property
@@ -47,39 +56,43 @@ class Grip(Protocol):
     @property
     def previous(self) -> Holder | None: ...
     @property
-    def wish(self) -> Wish | None: ...
+    def wish(self) -> StopRequest | None: ...
     def check(self) -> None: ...
     def release(self) -> str | None: ...
 
 
-class Side(Protocol):
+class LockBackend(Protocol):
     """Locks of one kind."""
 
     @property
     def where(self) -> str: ...
     def attempt(self, name: str, holder: Holder) -> tuple[Any, Holder | None, float | None]: ...
-    def ask(self, name: str, id: str, stop: Wish) -> bool: ...
+    def ask(self, name: str, id: str, stop: StopRequest) -> bool: ...
     def show(self) -> list[tuple[str, Holder]]: ...
     def force(self, name: str, id: str) -> bool: ...
 
 
-def lock_name(place: Place, target: str) -> str:
+def lock_name(location: Location, target: str) -> str:
     """The lock of a target in a place: `dev/eu-west-1/app`."""
-    return f"{place.environment or NONE}/{place.region or NONE}/{target}"
+    return f"{location.environment or NONE}/{location.region or NONE}/{target}"
 
 
-def open_locks(store: Store, place: Place, world: World) -> "Locks":
+def open_locks(store: Store, location: Location, ports: Ports) -> "Locks":
     """The locks of a project; those in the place's bucket, too, if it has one."""
-    sides: list[Side] = [Flocks(store)]
-    if place.store:
-        sides.append(Leases(Bucket(world.aws(place), place.store, place.account), world.clock))
-    return Locks(sides, world.clock)
+    sides: list[LockBackend] = [Flocks(store)]
+    if location.store:
+        sides.append(
+            Leases(Bucket(ports.aws(location), location.store, location.account), ports.clock)
+        )
+    return Locks(sides, ports.clock)
 
 
 class Locks:
     """What can be locked, first here and then in the bucket."""
 
-    def __init__(self, sides: Sequence[Side], clock: Clock, chance: Chance | None = None) -> None:
+    def __init__(
+        self, sides: Sequence[LockBackend], clock: Clock, chance: Chance | None = None
+    ) -> None:
         self._sides, self._clock, self._chance = sides, clock, chance or SystemRandom().uniform
 
     def take(
@@ -90,7 +103,7 @@ class Locks:
         told: Told,
         stop: Event | None = None,
         asked: Told | None = None,
-    ) -> "Held":
+    ) -> "HeldLocks":
         """All these locks, or none. Everybody takes them in the same order, so that nobody waits in
         a circle.
 
@@ -99,7 +112,7 @@ class Locks:
         once), Stopped once `stop` is set, CloudError, Refused, StateDamaged, FileProblem.
         """
         wait = _Wait(self._clock, timeout_s, told, stop, self._chance, asked)
-        got = Held(self._clock)
+        got = HeldLocks(self._clock)
         try:
             for side in self._sides:
                 for name in sorted(set(names)):
@@ -109,12 +122,12 @@ class Locks:
             raise
         return got
 
-    def _one(self, side: Side, name: str, holder: Holder, wait: "_Wait") -> Grip:
+    def _one(self, side: LockBackend, name: str, holder: Holder, wait: "_Wait") -> HeldLock:
         pause = PAUSE_S
         while True:
             grip, by, left = side.attempt(name, holder)
             if grip is not None:
-                found: Grip = grip
+                found: HeldLock = grip
                 return found
             if by is not None and wait.may_ask(by) and side.ask(name, by.id, wish(holder)):
                 wait.has_asked(name, by)
@@ -131,10 +144,10 @@ class Locks:
         """Release a lock that nobody else will, by the id that `show` gave. Where it was: local,
         remote. Raises Refused, CloudError.
         """
-        places = tuple(side.where for side in self._sides if side.force(name, id))
-        if not places:
+        locations = tuple(side.where for side in self._sides if side.force(name, id))
+        if not locations:
             raise Refused(f"{name} is not locked", "see `toolkit lock show`")
-        return places
+        return locations
 
 
 class _Wait:
@@ -205,14 +218,14 @@ class _Wait:
             raise Stopped()
 
 
-class Held:
+class HeldLocks:
     """Locks that are ours. `lost` is set when one of them is no more; `previous` are those who left
     one behind without release, whose calls in flight have to be settled before new ones are made.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._grips: list[Grip] = []
+        self._grips: list[HeldLock] = []
         self._leases: list[Lease] = []
         self._ended = Event()
         self._heart: Thread | None = None
@@ -234,7 +247,7 @@ class Held:
             }.values()
         )
 
-    def add(self, grip: Grip) -> None:
+    def add(self, grip: HeldLock) -> None:
         """One more. The first that has to be renewed starts the heart."""
         self._grips.append(grip)
         if isinstance(grip, Lease):
@@ -248,7 +261,7 @@ class Held:
         while not self._clock.wait(pause, self._ended) and not self.lost.is_set():
             pause = self.renew()
 
-    def listen(self, asked: Callable[[Wish], None]) -> None:
+    def listen(self, asked: Callable[[StopRequest], None]) -> None:
         """Tell `asked`, in a thread of its own and once, when somebody asks this run to stop."""
 
         def hear() -> None:

@@ -15,8 +15,8 @@ from time import monotonic
 from toolkit.errors import CloudError, FileProblem, LockHeld, LockLost, Refused, StateDamaged
 from toolkit.model import Verdict
 from toolkit.record import disk, history
-from toolkit.record.journal import Entry, Journal
-from toolkit.record.shelf import LOG_MOST, SharedRun, Shelf, common
+from toolkit.record.journal import Journal, JournalEntry
+from toolkit.record.shelf import LOG_MOST, SharedRun, SharedRuns, common
 from toolkit.record.state import Store
 
 AGAIN_S, LONGEST_S = 1.0, 20.0
@@ -33,7 +33,7 @@ UNSENT = "unsent"
 """The folder of marks: a run in it is not wholly in the bucket."""
 
 
-def comes_first(entry: Entry, undoing: frozenset[str]) -> bool:
+def comes_first(entry: JournalEntry, undoing: frozenset[str]) -> bool:
     """Whether a line has to be in the bucket before the run goes on: the outcome of a step that is
     undone next, and what the steps that undo others are about to do. Who does not know of these
     would take what was undone for never done, or for somebody else's work. Pure.
@@ -48,7 +48,7 @@ class Mirror:
 
     def __init__(
         self,
-        shelf: Shelf,
+        shelf: SharedRuns,
         store: Store,
         journal: Journal,
         steps: tuple[str, ...],
@@ -133,7 +133,7 @@ class Mirror:
         self._unmark()
         return None
 
-    def _wake(self, entry: Entry) -> None:
+    def _wake(self, entry: JournalEntry) -> None:
         with self._changed:
             self._changed.notify_all()
             if comes_first(entry, self._undoing):
@@ -241,7 +241,7 @@ def unsent(store: Store) -> list[str]:
         return []
 
 
-def claimed(shelf: Shelf, journal: Journal) -> SharedRun | None:
+def claimed(shelf: SharedRuns, journal: Journal) -> SharedRun | None:
     """What the bucket has of a run whose locks are ours, with the journal brought to the same: the
     bucket is right where they differ, for only who held the locks has written to it. What is only
     here is kept beside the journal. None if the bucket has nothing.
@@ -264,7 +264,7 @@ def claimed(shelf: Shelf, journal: Journal) -> SharedRun | None:
     return found
 
 
-def catch_up(store: Store, shelf_of: Callable[[Journal], Shelf | None]) -> Mapping[str, str]:
+def catch_up(store: Store, shelf_of: Callable[[Journal], SharedRuns | None]) -> Mapping[str, str]:
     """Send what was left of earlier runs; of each run that could not be sent, why."""
     problems: dict[str, str] = {}
     for run in unsent(store):
@@ -286,7 +286,7 @@ def catch_up(store: Store, shelf_of: Callable[[Journal], Shelf | None]) -> Mappi
     return problems
 
 
-def _sent(store: Store, journal: Journal, shelf: Shelf | None) -> str | None:
+def _sent(store: Store, journal: Journal, shelf: SharedRuns | None) -> str | None:
     """Send one run's rest; in words what could not be sent."""
     if shelf is None:
         return None

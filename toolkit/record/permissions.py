@@ -1,15 +1,15 @@
 """What IAM has to allow for locks and the record in a bucket."""
 
-from toolkit.model import Place, Statement
+from toolkit.model import Location, Statement
 from toolkit.ports.aws.partition import partition
 
 
-def statements(place: Place) -> tuple[Statement, ...]:
+def statements(location: Location) -> tuple[Statement, ...]:
     """None where both are only kept on this machine."""
-    if place.store is None:
+    if location.store is None:
         return ()
-    bucket, _, prefix = place.store.removeprefix("s3://").strip("/").partition("/")
-    whole = f"arn:{partition(place.region)}:s3:::{bucket}"
+    bucket, _, prefix = location.store.removeprefix("s3://").strip("/").partition("/")
+    whole = f"arn:{partition(location.region)}:s3:::{bucket}"
     inside = f"{whole}/{prefix}/*" if prefix else f"{whole}/*"
     return (
         Statement(

@@ -15,11 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.record import journal, state
 from toolkit.record.holder import BODY_MOST, decoded
-from toolkit.record.journal import Entry
+from toolkit.record.journal import JournalEntry
 from toolkit.record.leases import EXPIRY_S, key_of
 
 ROOM, LOGS = "runs/", "logs/"
@@ -36,7 +36,7 @@ class SharedRun(Struct, frozen=True):
 
     run: str
     data: bytes
-    entries: tuple[Entry, ...]
+    entries: tuple[JournalEntry, ...]
     etag: str
 
     @property
@@ -46,7 +46,7 @@ class SharedRun(Struct, frozen=True):
         return f"{facts.get('user', 'somebody')}@{facts.get('host', 'another machine')}"
 
 
-class Shelf:
+class SharedRuns:
     """The runs in one bucket."""
 
     def __init__(self, bucket: Bucket) -> None:
@@ -114,23 +114,23 @@ class Shelf:
         return fresh and by.run == run and not by.ended
 
 
-def last_writer(entries: Sequence[Entry]) -> Mapping[str, Any]:
+def last_writer(entries: Sequence[JournalEntry]) -> Mapping[str, Any]:
     """The facts of the process that wrote last, as it says itself; none if no line says so.
     Pure.
     """
     return next((entry.facts for entry in reversed(entries) if "pid" in entry.facts), {})
 
 
-def place_of(entries: Sequence[Entry]) -> Place | None:
+def location_of(entries: Sequence[JournalEntry]) -> Location | None:
     """The place of a run's first job, None if it has none that can be read. Pure."""
     jobs = entries[0].facts.get("jobs") if entries else None
-    place = (
+    location = (
         jobs[0].get("place")
         if isinstance(jobs, list) and jobs and isinstance(jobs[0], dict)
         else None
     )
     try:
-        return msgspec.convert(place, Place)
+        return msgspec.convert(location, Location)
     except msgspec.ValidationError:
         return None
 

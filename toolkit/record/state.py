@@ -43,7 +43,7 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
     locks and records of another endpoint than AWS's own are kept apart. Raises StateDamaged,
     FileProblem.
     """
-    above, name = _place(project, root, endpoint)
+    above, name = _location(project, root, endpoint)
     try:
         os.makedirs(os.path.dirname(above), exist_ok=True)
     except OSError as error:
@@ -53,7 +53,7 @@ def open_store(project: str | None, root: str, endpoint: str | None = None) -> S
 
 def existing(project: str | None, root: str, endpoint: str | None = None) -> Store | None:
     """The same where there is one already; nothing is made. Raises StateDamaged, FileProblem."""
-    above, name = _place(project, root, endpoint)
+    above, name = _location(project, root, endpoint)
     path = os.path.join(above, name)
     return open_store(project, root, endpoint) if os.path.lexists(path) else None
 
@@ -74,7 +74,7 @@ def forget(endpoint: str) -> None:
         raise FileProblem(path=above, reason=disk.why(error)) from None
 
 
-def _place(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
+def _location(project: str | None, root: str, endpoint: str | None) -> tuple[str, str]:
     """The folder of all projects, and the name of this one's."""
     real = os.path.realpath(root)
     named = project or os.path.basename(real) or "root"

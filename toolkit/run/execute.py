@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import ErrorClass, Exit, FileProblem, ToolkitError
-from toolkit.model import GOOD, Job, Live, Outcome, Ran, Verdict
-from toolkit.ports.world import World
-from toolkit.run.crew import Crew
-from toolkit.run.desk import Desk, Journal, Listener, Log
+from toolkit.model import GOOD, Job, LiveVersion, Outcome, RunResult, Verdict
+from toolkit.ports.ports import Ports
 from toolkit.run.pace import Pace
 from toolkit.run.schedule import Schedule
-from toolkit.run.step import Verify, Walk, always, carry_out, unchecked
+from toolkit.run.step import StepContext, Verify, always, carry_out, unchecked
+from toolkit.run.step_journal import JournalWriter, Listener, LogWriter, StepJournal
 from toolkit.run.stop import Stop
+from toolkit.run.workers import WorkerPool
 
 BAD = (
     Verdict.FAILED,
@@ -34,12 +34,12 @@ def as_said(job: Job, next: str) -> str:
     return next
 
 
-def _without_body(live: Live | None) -> Live | None:
+def _without_body(live: LiveVersion | None) -> LiveVersion | None:
     """What a journal keeps of what is live: a template may be large, and lies beside the record."""
     return None if live is None else replace(live, deployed=replace(live.deployed, body=""))
 
 
-class Begun(Struct, frozen=True):
+class BegunStep(Struct, frozen=True):
     """What an earlier process left of a step: what the cloud answered, and how long ago it was
     begun, in seconds.
     """
@@ -50,13 +50,13 @@ class Begun(Struct, frozen=True):
     """Whether a call was intended that changes what runs."""
 
 
-class Book(Protocol):
+class RunJournal(Protocol):
     """What outlives the process: the journal, the steps' logs, and the record of what is live."""
 
     @property
-    def journal(self) -> Journal: ...
+    def journal(self) -> JournalWriter: ...
 
-    def log(self, step: str) -> Log:
+    def log(self, step: str) -> LogWriter:
         """The step's log, to be closed."""
 
     def begins(self, job: Job) -> None:
@@ -68,7 +68,7 @@ class Book(Protocol):
         """How the target's last deploy ended, and what is live from now on. Raises ToolkitError."""
 
 
-class Orders(Struct, frozen=True):
+class RunOptions(Struct, frozen=True):
     """How a run is to be carried out. `done` are outcomes of an earlier process, `begun` what it
     left open.
     """
@@ -77,7 +77,7 @@ class Orders(Struct, frozen=True):
     parallel: int
     fail_fast: bool = False
     done: Mapping[str, Outcome] = {}
-    begun: Mapping[str, Begun] = {}
+    begun: Mapping[str, BegunStep] = {}
 
 
 class Execution:
@@ -86,9 +86,9 @@ class Execution:
     def __init__(
         self,
         run: str,
-        orders: Orders,
-        book: Book,
-        world: World,
+        orders: RunOptions,
+        book: RunJournal,
+        ports: Ports,
         listener: Listener,
         stop: Stop,
         fenced: Callable[[], None],
@@ -107,7 +107,7 @@ class Execution:
         self._redact, self._advise = redact, advise
         self._fenced, self._walk = (
             fenced,
-            Walk(world, Pace(hash(run) & 0xFFFF), stop, still, verify),
+            StepContext(ports, Pace(hash(run) & 0xFFFF), stop, still, verify),
         )
         self._jobs = {job.step: job for job in orders.jobs}
         self._planned = [job.step for job in orders.jobs if not job.undoes]
@@ -117,13 +117,13 @@ class Execution:
         """Whether a line is missing in the journal, so that only `resume` can end the run."""
         self._lock = Lock()
         self._bug: Exception | None = None
-        self._crew: Crew | None = None
+        self._crew: WorkerPool | None = None
 
-    def carry_out(self) -> Ran:
+    def carry_out(self) -> RunResult:
         """Returns when every step has ended or was let go. Raises what is a bug, after all steps
         have been written down.
         """
-        clock = self._walk.world.clock
+        clock = self._walk.ports.clock
         began = clock.elapsed()
         planned = [self._jobs[step] for step in self._planned]
         good = [
@@ -147,7 +147,7 @@ class Execution:
             ):
                 if other not in self._orders.done:
                     self._wait_in_vain(other, step)
-        self._crew = Crew(
+        self._crew = WorkerPool(
             schedule,
             self._work,
             self._wait_in_vain,
@@ -196,7 +196,7 @@ class Execution:
                 Verdict.IN_DOUBT,
                 Exit.IN_DOUBT,
             )  # done or not: nobody but this process knows it
-        return Ran(
+        return RunResult(
             self._run, status, code, outcomes, tuple(not_started), round(clock.elapsed() - began, 2)
         )
 
@@ -244,16 +244,16 @@ class Execution:
             one for one in outcomes if one.verdict not in GOOD or not self._jobs[one.step].undoes
         ]
 
-    def _carried_out(self, job: Job, undone: Live | None = None) -> Outcome:
+    def _carried_out(self, job: Job, undone: LiveVersion | None = None) -> Outcome:
         begun = self._orders.begun.get(job.step)
         log = self._book.log(job.step)
-        desk = Desk(
+        desk = StepJournal(
             job,
             self._book.journal,
             log,
             self._listener,
             self._stop,
-            self._walk.world.clock,
+            self._walk.ports.clock,
             self._fenced,
             begun.receipt if begun else None,
             begun is not None and begun.acted,

@@ -10,19 +10,19 @@ from msgspec.structs import replace
 
 from toolkit import targets
 from toolkit.errors import Refused, StateDamaged
-from toolkit.model import Environment, Job, Place, Target, Version
+from toolkit.model import Environment, Job, Location, Target, Version
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def places(
+def locations(
     environment: Environment | None, profile: str | None, region: str | None
-) -> tuple[Place, ...]:
+) -> tuple[Location, ...]:
     """Where an environment's targets are deployed: each of its regions, or the one that was asked
     for. Raises Refused.
     """
     if environment is None:
-        return (Place(profile=profile, region=region),)
+        return (Location(profile=profile, region=region),)
     if region and environment.regions and region not in environment.regions:
         raise Refused(
             f"environment {environment.name} is not in {region}",
@@ -30,7 +30,7 @@ def places(
         )
     regions: tuple[str | None, ...] = (region,) if region else environment.regions or (None,)
     return tuple(
-        Place(
+        Location(
             environment.name,
             one,
             environment.account,
@@ -86,9 +86,9 @@ def known(version: Version) -> dict[str, str]:
     }
 
 
-def name(target: str, place: Place, several: bool) -> str:
+def name(target: str, location: Location, several: bool) -> str:
     """A step's name: the target's, with its region if there is more than one."""
-    return f"{target}@{place.region}" if several else target
+    return f"{target}@{location.region}" if several else target
 
 
 def token(run: str, step: str, fingerprint: str) -> str:
@@ -101,7 +101,7 @@ def token(run: str, step: str, fingerprint: str) -> str:
 def make(
     run: str,
     wanted: Sequence[Target],
-    where: Sequence[Place],
+    where: Sequence[Location],
     variables: Mapping[str, str],
     versions: Mapping[str, Version],
     needs: Mapping[str, Sequence[str]],
@@ -114,30 +114,32 @@ def make(
     several = len(where) > 1
     return tuple(
         Job(
-            step=name(target.name, place, several),
+            step=name(target.name, location, several),
             target=target.name,
             kind=target.kind,
             action=action,
-            place=place,
+            location=location,
             settings=filled(
                 target.settings,
-                {"region": place.region or "", **variables, **known(versions[target.name])},
+                {"region": location.region or "", **variables, **known(versions[target.name])},
             ),
             version=versions[target.name],
             run=run,
-            token=token(run, name(target.name, place, several), versions[target.name].fingerprint),
-            needs=tuple(name(other, place, several) for other in needs[target.name]),
+            token=token(
+                run, name(target.name, location, several), versions[target.name].fingerprint
+            ),
+            needs=tuple(name(other, location, several) for other in needs[target.name]),
             estimate_s=target.estimate_s,
             deadline_s=target.deadline_s,
             wishes=wishes,
         )
-        for place in where
+        for location in where
         for target in wanted
     )
 
 
 def imagined(
-    wanted: Sequence[Target], where: Sequence[Place], variables: Mapping[str, str]
+    wanted: Sequence[Target], where: Sequence[Location], variables: Mapping[str, str]
 ) -> tuple[Job, ...]:
     """Jobs of no run and of no version: to ask kinds what is live of these targets, or what they
     may need.
@@ -160,7 +162,7 @@ def may_answer_for(job: Job, other: Job) -> bool:
     the same target in another region, or the first has no program of its own. Pure.
     """
     if other.target == job.target:
-        return other.place.region != job.place.region
+        return other.location.region != job.location.region
     return targets.kind(other.kind).program and not targets.kind(job.kind).program
 
 

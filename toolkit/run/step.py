@@ -22,11 +22,11 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import GOOD, Job, Live, Outcome, Seen, Verdict
-from toolkit.ports.world import World
-from toolkit.run import overtaken
-from toolkit.run.desk import Desk
+from toolkit.model import GOOD, Job, LiveVersion, Observation, Outcome, Verdict
+from toolkit.ports.ports import Ports
+from toolkit.run import superseded
 from toolkit.run.pace import Pace
+from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
 from toolkit.targets.base import Kind
 
@@ -60,23 +60,23 @@ def always(job: Job) -> None:
     """For a run whose files cannot change."""
 
 
-def unchecked(job: Job, outcome: Outcome, desk: Desk) -> Outcome:
+def unchecked(job: Job, outcome: Outcome, desk: StepJournal) -> Outcome:
     """For a run whose steps are not checked."""
     return outcome
 
 
-Verify = Callable[[Job, Outcome, Desk], Outcome]
+Verify = Callable[[Job, Outcome, StepJournal], Outcome]
 """Whether a step that went well passes its checks: the outcome, which is no longer good if it does
 not. Raises Stopped.
 """
 
 
-class Walk(Struct, frozen=True):
+class StepContext(Struct, frozen=True):
     """What every step of a run walks with. `still` raises StalePlan where a job's files are no
     longer those that it is to deploy.
     """
 
-    world: World
+    ports: Ports
     pace: Pace
     stop: Stop
     still: Callable[[Job], None] = always
@@ -86,11 +86,11 @@ class Walk(Struct, frozen=True):
 def carry_out(
     job: Job,
     kind: Kind,
-    desk: Desk,
-    walk: Walk,
+    desk: StepJournal,
+    walk: StepContext,
     resumed: bool = False,
     waited_s: float = 0.0,
-    undone: Live | None = None,
+    undone: LiveVersion | None = None,
 ) -> Outcome:
     """Deploy it, see that it passes its checks, and say how that ended. `resumed`: an earlier
     process began it `waited_s` seconds ago; `undone`: what this step is to replace, and nothing
@@ -99,7 +99,7 @@ def carry_out(
     Raises only what is a bug. Whatever else goes wrong is an outcome, `open` where the cloud may
     still be at work.
     """
-    clock = walk.world.clock
+    clock = walk.ports.clock
     began = clock.elapsed()
     until = began + max(job.deadline_s - waited_s, LEAST_S if resumed else 0.0)
     try:
@@ -129,7 +129,7 @@ def carry_out(
     return replace(outcome, took_s=round(clock.elapsed() - began + waited_s, 2), adopted=resumed)
 
 
-def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
+def _verified(job: Job, outcome: Outcome, desk: StepJournal, walk: StepContext) -> Outcome:
     """The outcome that its checks make of it. Raises Stopped where nothing was changed that would
     have to be checked.
     """
@@ -151,7 +151,13 @@ def _verified(job: Job, outcome: Outcome, desk: Desk, walk: Walk) -> Outcome:
 
 
 def _applied(
-    job: Job, kind: Kind, desk: Desk, walk: Walk, until: float, resumed: bool, undone: Live | None
+    job: Job,
+    kind: Kind,
+    desk: StepJournal,
+    walk: StepContext,
+    until: float,
+    resumed: bool,
+    undone: LiveVersion | None,
 ) -> Outcome:
     """Apply and follow, and once more if nothing came of it; after that nobody knows. What was
     begun before is looked for first.
@@ -164,9 +170,9 @@ def _applied(
         if attempt or not resumed:
             walk.still(job)
             if undone is not None:
-                overtaken.check(job, kind, undone, walk.world)
+                superseded.check(job, kind, undone, walk.ports)
             try:
-                kind.apply(job, walk.world, desk)
+                kind.apply(job, walk.ports, desk)
             except CloudError as problem:
                 if problem.error_class not in (ErrorClass.UNREACHABLE, ErrorClass.THROTTLED):
                     raise
@@ -189,20 +195,22 @@ def _applied(
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
 
 
-def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outcome | None:
+def _follow(
+    job: Job, kind: Kind, desk: StepJournal, walk: StepContext, until: float
+) -> Outcome | None:
     """Look again and again, until it has ended or its time is over. None: nothing of it is there,
     and has not been for a while.
 
     A look that fails says nothing of the step.
     """
-    clock = walk.world.clock
+    clock = walk.ports.clock
     began, refused, told, abandoned = clock.elapsed(), 0, "", False
     state, since = "", began
-    seen: Seen | None = None
+    seen: Observation | None = None
     while True:
         asked = clock.elapsed()
         try:
-            seen = kind.observe(job, desk.receipt, walk.world, seen)
+            seen = kind.observe(job, desk.receipt, walk.ports, seen)
             refused = 0
         except Expired:
             raise
@@ -230,19 +238,19 @@ def _follow(job: Job, kind: Kind, desk: Desk, walk: Walk, until: float) -> Outco
         desk.wait(min(walk.pace.until_next(now, now - began, refused), until - now))
 
 
-def _abandon(job: Job, kind: Kind, desk: Desk, walk: Walk) -> None:
+def _abandon(job: Job, kind: Kind, desk: StepJournal, walk: StepContext) -> None:
     """Stop what cannot succeed. If that is refused, the cloud will come to the same end later; it
     is watched until then.
     """
     try:
-        kind.abandon(job, desk.receipt, walk.world, desk)
+        kind.abandon(job, desk.receipt, walk.ports, desk)
     except SIGNED_OUT:
         raise
     except (CloudError, Refused) as problem:
         desk.tell(f"could not stop it: {problem}")
 
 
-def _tell(desk: Desk, seen: Seen, told: str) -> str:
+def _tell(desk: StepJournal, seen: Observation, told: str) -> str:
     """Show what is new; the cause that has been told."""
     for line in seen.lines:
         desk.log(line)
@@ -256,7 +264,7 @@ def _tell(desk: Desk, seen: Seen, told: str) -> str:
     return told
 
 
-def _ended(job: Job, seen: Seen, told: str) -> Outcome:
+def _ended(job: Job, seen: Observation, told: str) -> Outcome:
     """The verdict, from what was seen last. What was told as the first cause remains the cause."""
     if seen.state in ("done", "failed"):
         done = seen.state == "done"
@@ -290,7 +298,7 @@ def _too_late(job: Job, state: str, told: str) -> Outcome:
     return Outcome(job.step, job.target, Verdict.IN_DOUBT, cause, "toolkit resume", open=True)
 
 
-def _stopped(job: Job, desk: Desk, problem: ToolkitError | None = None) -> Outcome:
+def _stopped(job: Job, desk: StepJournal, problem: ToolkitError | None = None) -> Outcome:
     """It was let go, and is left open: in doubt where something may have been changed that nobody
     has seen the end of.
     """

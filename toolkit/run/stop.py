@@ -5,7 +5,7 @@ from threading import Event
 from typing import TypeVar
 
 from toolkit.errors import Stopped, ToolkitError
-from toolkit.ports.aside import Aside, Late
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.clock import Clock
 
 Found = TypeVar("Found")
@@ -51,10 +51,10 @@ class Stop:
         """What `ask` gives. Raises Stopped as soon as the run is to stop, and leaves it to itself
         then: it must change nothing.
         """
-        asked = Aside(ask)
+        asked = BackgroundTask(ask)
         while True:
             self.check()
             try:
                 return asked.within(LOOK_S)
-            except Late:
+            except Timeout:
                 continue

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports import files
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import Name
+from toolkit.ports.images.bases import ImageName
 from toolkit.sandbox import environment, images, provision, server
 
 
@@ -27,7 +27,7 @@ class Box(Struct, frozen=True):
     since: str
     region: str
     profiles: Mapping[str, tuple[str, str]] = {}
-    made: tuple[provision.Made, ...] = ()
+    made: tuple[provision.ProvisionedPart, ...] = ()
     hosts: Mapping[str, str] = {}
     """Host -> the path of the service that answers for it here."""
 
@@ -125,30 +125,36 @@ def down() -> bool:
 
 
 def fill(
-    box: Box, wanted: Iterable[provision.Part], bases: Iterable[Name], tell: Callable[[str], None]
+    box: Box,
+    wanted: Iterable[provision.PlannedPart],
+    bases: Iterable[ImageName],
+    tell: Callable[[str], None],
 ) -> Box:
     """Make what is wanted and not there yet; the box that knows of it. Raises CloudError,
     ProgramFailed.
     """
     wanted = tuple(wanted)
-    named = {part.place.profile: part.place for part in wanted if part.place.profile}
+    named = {part.location.profile: part.location for part in wanted if part.location.profile}
     own = {
-        _profile(place): place
-        for place in (*(part.place for part in wanted), provision.MIRROR_PLACE)
+        _profile(location): location
+        for location in (*(part.location for part in wanted), provision.MIRROR_PLACE)
     }
-    places = {**own, **named}
-    profiles = {name: (place.account or "", place.region or "") for name, place in places.items()}
+    locations = {**own, **named}
+    profiles = {
+        name: (location.account or "", location.region or "")
+        for name, location in locations.items()
+    }
     box = msgspec.structs.replace(box, profiles={**profiles, **box.profiles, **profiles})
     save(box)
     known = {(one.account, one.region, one.what, one.name): one for one in box.made}
-    registry = images.Registry(box.server.port, box.server.token)
+    registry = images.SandboxRegistry(box.server.port, box.server.token)
     with pointed(variables(box)):
-        clouds = {name: Aws(name, place.region) for name, place in own.items()}
-        made = provision.make(wanted, lambda place: clouds[_profile(place)], registry, tell)
+        clouds = {name: Aws(name, location.region) for name, location in own.items()}
+        made = provision.make(wanted, lambda location: clouds[_profile(location)], registry, tell)
         provision.mirror(bases, clouds[_profile(provision.MIRROR_PLACE)], registry)
         provision.settle(
             (part for part in wanted if _key(part) not in known),
-            lambda place: clouds[_profile(place)],
+            lambda location: clouds[_profile(location)],
         )
     there = {**known, **{(one.account, one.region, one.what, one.name): one for one in made}}
     box = msgspec.structs.replace(
@@ -167,12 +173,12 @@ def empty(box: Box) -> Box:
     return emptied
 
 
-def variables(box: Box, place: Place | None = None) -> dict[str, str]:
+def variables(box: Box, location: Location | None = None) -> dict[str, str]:
     """The environment in which AWS means the sandbox, and nothing else; in `place`, where a command
     names none itself.
     """
-    account = (place.account if place else None) or provision.ACCOUNT
-    region = (place.region if place else None) or box.region
+    account = (location.account if location else None) or provision.ACCOUNT
+    region = (location.region if location else None) or box.region
     return {
         "AWS_ENDPOINT_URL": box.server.url,
         "AWS_CONFIG_FILE": os.path.join(folder(), "aws-config"),
@@ -207,12 +213,12 @@ def pointed(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _key(part: provision.Part) -> tuple[str, str, str, str]:
-    return part.place.account or "", part.place.region or "", part.what.what, part.what.name
+def _key(part: provision.PlannedPart) -> tuple[str, str, str, str]:
+    return part.location.account or "", part.location.region or "", part.what.what, part.what.name
 
 
-def _profile(place: Place) -> str:
+def _profile(location: Location) -> str:
     """A profile of the sandbox's own for an account and region: what rules.toml names may be the
     same for several.
     """
-    return f"sandbox-{place.account}-{place.region}"
+    return f"sandbox-{location.account}-{location.region}"

@@ -67,7 +67,7 @@ class ImageNotFound(NotFound):
     """There is no such image."""
 
 
-class Image(NamedTuple):
+class StoredImage(NamedTuple):
     """An image of the store: its manifest's digest, the `config` part of its configuration, and its
     layers.
     """
@@ -81,28 +81,28 @@ class Image(NamedTuple):
         return True
 
 
-class Images:
+class ImageList:
     """The images that there are. `find` raises ImageNotFound."""
 
-    def __init__(self, find: Callable[[str], Image]) -> None:
+    def __init__(self, find: Callable[[str], StoredImage]) -> None:
         self.get = find
 
-    def pull(self, name: str, **_: Any) -> Image:
+    def pull(self, name: str, **_: Any) -> StoredImage:
         """The image. Raises ImageNotFound."""
         time.sleep(PULL_S)
         return self.get(name)
 
-    def get_registry_data(self, name: str, **_: Any) -> Image:
+    def get_registry_data(self, name: str, **_: Any) -> StoredImage:
         """The image, whose id is the manifest's digest. Raises ImageNotFound."""
         return self.get(name)
 
 
-class Containers:
+class ContainerList:
     """What was started and not yet removed. `network` is the part of the loopback that its tasks
     get addresses of, `secret` what they sign their own calls of AWS with.
     """
 
-    def __init__(self, find: Callable[[str], Image], network: str, secret: str = "") -> None:
+    def __init__(self, find: Callable[[str], StoredImage], network: str, secret: str = "") -> None:
         self._find, self._network, self.secret = find, network, secret
         self._there: dict[str, Container] = {}
         self._crashes: dict[str, int] = {}
@@ -127,7 +127,7 @@ class Containers:
         made = Container(image, options, self)
         time.sleep(START_S + self.pause(made.what))
         with self._lock:
-            made.place(self._address())
+            made.location(self._address())
             self._there[made.id] = made
         try:
             made.start()
@@ -171,11 +171,11 @@ class Containers:
         )
 
 
-class Client:
+class EngineClient:
     """What the emulator takes for a connection to an engine."""
 
-    def __init__(self, find: Callable[[str], Image], network: str, secret: str = "") -> None:
-        self.images, self.containers = Images(find), Containers(find, network, secret)
+    def __init__(self, find: Callable[[str], StoredImage], network: str, secret: str = "") -> None:
+        self.images, self.containers = ImageList(find), ContainerList(find, network, secret)
 
     def ping(self) -> bool:
         """It is there."""
@@ -185,7 +185,9 @@ class Client:
 class Container:
     """A program that runs, or has run."""
 
-    def __init__(self, image: Image, options: Mapping[str, Any], owner: Containers) -> None:
+    def __init__(
+        self, image: StoredImage, options: Mapping[str, Any], owner: ContainerList
+    ) -> None:
         self.id = uuid.uuid4().hex * 2
         self.name, self.labels = str(options.get("name", "")), options.get("labels") or {}
         self.what = f"{image.id} {self.labels.get('com.amazonaws.ecs.task-definition-family')}"
@@ -204,7 +206,7 @@ class Container:
         self._done = Event()
         self._pid = 0
 
-    def place(self, address: str) -> None:
+    def location(self, address: str) -> None:
         """Give it an address."""
         self.address = address
         self.attrs["NetworkSettings"] = {"Networks": {"sandbox": {"IPAddress": address}}}
@@ -380,9 +382,9 @@ def _program(name: str, path: str, root: str) -> str:
         found = python() if plain.startswith("python") else shutil.which(plain)
         if found:
             return found
-    for place in [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":")]:
-        inside = _moved(place, root)
-        if inside != place and os.access(inside, os.X_OK):
+    for location in [name] if "/" in name else [f"{folder}/{name}" for folder in path.split(":")]:
+        inside = _moved(location, root)
+        if inside != location and os.access(inside, os.X_OK):
             return inside
     raise APIError(f'exec: "{name}": executable file not found in $PATH')
 

@@ -114,14 +114,14 @@ CONNECT_S = 2.0
 """How long a task that is one of several may take to accept a connection."""
 
 REFUSED = {
-    signature.Fault.UNSIGNED: "the sandbox answers signed requests only",
-    signature.Fault.INCOMPLETE: "the request has no complete signature of version 4",
-    signature.Fault.UNKNOWN: "the sandbox has no such access key",
-    signature.Fault.WRONG: (
+    signature.SignatureFault.UNSIGNED: "the sandbox answers signed requests only",
+    signature.SignatureFault.INCOMPLETE: "the request has no complete signature of version 4",
+    signature.SignatureFault.UNKNOWN: "the sandbox has no such access key",
+    signature.SignatureFault.WRONG: (
         "this is not the secret key of this sandbox: run `toolkit sandbox up` again, and export"
         " what it prints"
     ),
-    signature.Fault.STALE: "the request was signed too long ago, or for later",
+    signature.SignatureFault.STALE: "the request was signed too long ago, or for later",
 }
 
 
@@ -253,11 +253,11 @@ def in_front_of(app: Any, secret: str) -> Any:
                 await app({**scope, "headers": [*kept, (b"host", host.encode())]}, receive, send)
             return
         body = await _body(receive) if web else b""
-        signed = signature.Request(
+        signed = signature.SignedRequest(
             scope.get("method", "GET"), raw, scope.get("query_string", b""), listed
         )
         fault = (
-            signature.Fault.INCOMPLETE
+            signature.SignatureFault.INCOMPLETE
             if body is None
             else signature.fault(
                 signed, lambda key: _secret_of(key, secret), body, datetime.now(UTC)
@@ -514,7 +514,7 @@ async def _refuse(
     web: bool,
     status: int,
     body: dict[str, Any],
-    fault: signature.Fault | None = None,
+    fault: signature.SignatureFault | None = None,
     asked: Mapping[str, str] | None = None,
 ) -> None:
     """Say no; for a signature in the words and the form that AWS's own clients understand."""
@@ -594,7 +594,7 @@ def run_images(network: str, secret: str) -> None:
     class Missing(ecs._ImagePullError, containers.ImageNotFound):  # type: ignore[misc]
         """What ECS calls CannotPullContainerError."""
 
-    def find(name: str) -> containers.Image:
+    def find(name: str) -> containers.StoredImage:
         with _scope_of(name) as (repository, reference):
             digest, manifest, _ = ecr._resolve_manifest(repository, reference)
             if digest is None or manifest is None:
@@ -623,7 +623,7 @@ def run_images(network: str, secret: str) -> None:
     vars(errors).update({kind.__name__: kind for kind in kinds})
     vars(docker).update(errors=errors, from_env=no_engine, DockerClient=no_engine)
     sys.modules |= {"docker": docker, "docker.errors": errors}
-    ecs._docker = containers.Client(find, network, secret)
+    ecs._docker = containers.EngineClient(find, network, secret)
 
 
 def _for_this_machine(listed: list[dict[str, Any]]) -> str:
@@ -641,7 +641,7 @@ def _image(
     blobs: dict[str, bytes],
     name: str,
     missing: type[Exception],
-) -> containers.Image:
+) -> containers.StoredImage:
     if "layers" not in manifest:
         raise missing(
             f"no matching manifest for linux/amd64 in the manifest list entries of {name}"
@@ -651,7 +651,7 @@ def _image(
     if gone:
         raise missing(f"failed to fetch {gone[0]} of {name}: not found")
     config = json.loads(blobs[wanted[0]]).get("config") or {}
-    return containers.Image(digest, config, [bytes(blobs[one]) for one in wanted[1:]])
+    return containers.StoredImage(digest, config, [bytes(blobs[one]) for one in wanted[1:]])
 
 
 class _scope_of:  # noqa: N801 (used as a function)

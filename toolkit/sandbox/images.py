@@ -36,14 +36,14 @@ http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 """What the first image answers to everything."""
 
 
-class Registry(Struct, frozen=True):
+class SandboxRegistry(Struct, frozen=True):
     """The sandbox's registry: its port, and the secret that its passwords are made of."""
 
     port: int
     secret: str
 
 
-class Image(Struct, frozen=True):
+class SandboxImage(Struct, frozen=True):
     """An image as it is pushed: its blobs by digest, and the manifest that names them."""
 
     blobs: Mapping[str, bytes]
@@ -61,7 +61,7 @@ def image(
     env: Mapping[str, str],
     labels: Mapping[str, str] | None = None,
     architecture: str = "amd64",
-) -> Image:
+) -> SandboxImage:
     """An image of these files (path -> text) that runs this command; the same every time."""
     layer = _tar(files)
     packed = gzip.compress(layer, mtime=0)
@@ -82,26 +82,28 @@ def image(
         "config": _descriptor("application/vnd.oci.image.config.v1+json", described),
         "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", packed)],
     }
-    return Image(
+    return SandboxImage(
         {_digest(packed): packed, _digest(described): described},
         json.dumps(manifest, sort_keys=True).encode(),
     )
 
 
-def first(port: int) -> Image:
+def first(port: int) -> SandboxImage:
     """What a service runs until something is deployed: it answers on `port`."""
     everywhere = "0.0.0.0"  # noqa: S104 (the engine gives each task an address)
     env = {"HOST": everywhere, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     return image({"app/first.py": ANSWER}, ["python", "/app/first.py"], env)
 
 
-def stub(name: str, architecture: str) -> Image:
+def stub(name: str, architecture: str) -> SandboxImage:
     """A base without anything in it: the sandbox runs programs with this machine's interpreters."""
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     return image({}, [], env, {"toolkit.sandbox.stub": name}, architecture)
 
 
-def push(to: Registry, repository: str, tag: str, pushed: Image, account: str, region: str) -> str:
+def push(
+    to: SandboxRegistry, repository: str, tag: str, pushed: SandboxImage, account: str, region: str
+) -> str:
     """Push to the sandbox's registry; the digest. The repository has to be there. Raises
     ProgramFailed.
     """
@@ -119,7 +121,7 @@ def push(to: Registry, repository: str, tag: str, pushed: Image, account: str, r
 
 
 def push_stub(
-    to: Registry, repository: str, tag: str, name: str, account: str, region: str
+    to: SandboxRegistry, repository: str, tag: str, name: str, account: str, region: str
 ) -> None:
     """Push a base image for every kind of machine that a Dockerfile may ask for. Raises
     ProgramFailed.
@@ -149,7 +151,7 @@ def push_stub(
     )
 
 
-def _login(to: Registry, account: str, region: str) -> dict[str, str]:
+def _login(to: SandboxRegistry, account: str, region: str) -> dict[str, str]:
     login = f"AWS:{guard.password(to.secret, account, region)}"
     return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
 

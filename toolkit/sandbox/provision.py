@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from toolkit.errors import CloudError, Refused
-from toolkit.model import Environment, Place, Rules, Target, Wanted
+from toolkit.model import Environment, Location, Provision, Rules, Target
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.images.bases import Name
+from toolkit.ports.images.bases import ImageName
 from toolkit.ports.images.bases import name as base_name
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.stages import global_args, platform, stages
@@ -27,7 +27,7 @@ ACCOUNT, REGION = "111111111111", "us-east-1"
 """What is meant where rules.toml names no account or no region."""
 
 MIRROR = "mirror"
-MIRROR_PLACE = Place(region="us-east-1", account="000000000000")
+MIRROR_PLACE = Location(region="us-east-1", account="000000000000")
 """Where base images are; it is the one part of the registry that needs no password."""
 
 PROVISIONAL = {"toolkit:sandbox": "provisional"}
@@ -39,22 +39,22 @@ SETTLE_S = 20.0
 _HANDLER = "def handler(event, context):\n    return 'sandbox: nothing deployed'\n"
 
 
-class Kind(Protocol):
+class ProvisionedKind(Protocol):
     """What this needs to know of a kind (targets/base.py has all of it)."""
 
-    def wanted(self, settings: Any) -> tuple[Wanted, ...]: ...
+    def wanted(self, settings: Any) -> tuple[Provision, ...]: ...
     def dockerfile(self, settings: Any) -> tuple[str, str] | None: ...
 
 
-class Part(Struct, frozen=True):
+class PlannedPart(Struct, frozen=True):
     """One thing to be made: where, what, and for a service the port that its program listens on."""
 
-    place: Place
-    what: Wanted
+    location: Location
+    what: Provision
     port: int = 8080
 
 
-class Made(Struct, frozen=True):
+class ProvisionedPart(Struct, frozen=True):
     """One thing that is there now. `url` is where it answers, for a service behind its load
     balancer.
     """
@@ -67,7 +67,7 @@ class Made(Struct, frozen=True):
     url: str = ""
 
 
-def places(rules: Rules) -> tuple[Place, ...]:
+def locations(rules: Rules) -> tuple[Location, ...]:
     """Every region of every environment, with an account in any case; one place for a rules.toml
     without environments. Raises Refused.
     """
@@ -78,7 +78,7 @@ def places(rules: Rules) -> tuple[Place, ...]:
                 f"environment {one.name} has a profile that no AWS configuration can name"
             )
     return tuple(
-        Place(one.name, region, one.account or ACCOUNT, one.profile, one.protected, one.store)
+        Location(one.name, region, one.account or ACCOUNT, one.profile, one.protected, one.store)
         for one in found
         for region in one.regions or (REGION,)
     )
@@ -86,47 +86,51 @@ def places(rules: Rules) -> tuple[Place, ...]:
 
 def parts(
     rules: Rules,
-    kind: Callable[[str], Kind],
+    kind: Callable[[str], ProvisionedKind],
     fill: Callable[[Any, Mapping[str, str]], Any],
     text: Callable[[str], str | None],
     bare: bool = False,
-    more: Callable[[Environment | None], Iterable[Wanted]] = lambda environment: (),
-) -> tuple[Part, ...]:
+    more: Callable[[Environment | None], Iterable[Provision]] = lambda environment: (),
+) -> tuple[PlannedPart, ...]:
     """What has to be there for each target in each place, each thing once. `bare` leaves services
     and functions to stacks.
 
     `fill` puts an environment's variables into settings; `text` gives a file of the repository,
     None if it is not there; `more` is what has to be there in an environment besides.
     """
-    found: dict[tuple[Place, str, str], Part] = {}
+    found: dict[tuple[Location, str, str], PlannedPart] = {}
 
-    def want(place: Place, one: Wanted, port: int) -> None:
+    def want(location: Location, one: Provision, port: int) -> None:
         if not (bare and one.what in MADE_BY_STACKS):
-            found[place, one.what, one.name] = Part(place, one, port)
+            found[location, one.what, one.name] = PlannedPart(location, one, port)
 
-    for place in places(rules):
-        environment = rules.environments.get(place.environment or "")
-        if place.store:
-            want(place, Wanted("bucket", place.store.removeprefix("s3://").partition("/")[0]), 0)
+    for location in locations(rules):
+        environment = rules.environments.get(location.environment or "")
+        if location.store:
+            want(
+                location,
+                Provision("bucket", location.store.removeprefix("s3://").partition("/")[0]),
+                0,
+            )
         for target in rules.targets.values():
             settings = fill(
                 target.settings,
-                {"region": place.region or "", **(environment.vars if environment else {})},
+                {"region": location.region or "", **(environment.vars if environment else {})},
             )
             for one in kind(target.kind).wanted(settings):
-                want(place, one, exposed(_dockerfile(target, kind, text)))
+                want(location, one, exposed(_dockerfile(target, kind, text)))
         for one in more(environment):
-            want(place, one, 0)
+            want(location, one, 0)
     return tuple(found.values())
 
 
 def bases(
-    rules: Rules, kind: Callable[[str], Kind], text: Callable[[str], str | None]
-) -> tuple[Name, ...]:
+    rules: Rules, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
+) -> tuple[ImageName, ...]:
     """The base images of everything that is built; a Dockerfile that cannot be read is for the
     deploy to tell of.
     """
-    found: dict[Name, None] = {}
+    found: dict[ImageName, None] = {}
     for target in rules.targets.values():
         try:
             parsed = parse(_dockerfile(target, kind, text))
@@ -147,40 +151,40 @@ def exposed(dockerfile: str) -> int:
 
 
 def _dockerfile(
-    target: Target, kind: Callable[[str], Kind], text: Callable[[str], str | None]
+    target: Target, kind: Callable[[str], ProvisionedKind], text: Callable[[str], str | None]
 ) -> str:
     built = kind(target.kind).dockerfile(target.settings)
     return (text(built[1]) or "") if built else ""
 
 
 def make(
-    wanted: Iterable[Part],
-    clouds: Callable[[Place], Aws],
-    registry: images.Registry,
+    wanted: Iterable[PlannedPart],
+    clouds: Callable[[Location], Aws],
+    registry: images.SandboxRegistry,
     tell: Callable[[str], None],
-) -> tuple[Made, ...]:
+) -> tuple[ProvisionedPart, ...]:
     """Make what is not there yet; everything that was asked for. Raises CloudError,
     ProgramFailed.
     """
     found = []
     for part in wanted:
-        place = part.place
-        address = MAKERS[part.what.what](clouds(place), part, registry)
+        location = part.location
+        address = MAKERS[part.what.what](clouds(location), part, registry)
         found.append(
-            Made(
-                place.environment or "",
-                place.account or "",
-                place.region or "",
+            ProvisionedPart(
+                location.environment or "",
+                location.account or "",
+                location.region or "",
                 part.what.what,
                 part.what.name,
                 address,
             )
         )
-        tell(f"{part.what.what} {part.what.name} in {place.account} {place.region}")
+        tell(f"{part.what.what} {part.what.name} in {location.account} {location.region}")
     return tuple(found)
 
 
-def hosts(wanted: Iterable[Part]) -> dict[str, str]:
+def hosts(wanted: Iterable[PlannedPart]) -> dict[str, str]:
     """Host -> the path of the service that answers for it. A host that two environments name
     belongs to the first.
     """
@@ -191,13 +195,13 @@ def hosts(wanted: Iterable[Part]) -> dict[str, str]:
         ):
             found.setdefault(
                 host,
-                f"/_service/{part.place.account}/{part.place.region}/{part.what.detail['cluster']}/{part.what.name}",
+                f"/_service/{part.location.account}/{part.location.region}/{part.what.detail['cluster']}/{part.what.name}",
             )
     return found
 
 
 def settle(
-    wanted: Iterable[Part], clouds: Callable[[Place], Aws], patience_s: float = SETTLE_S
+    wanted: Iterable[PlannedPart], clouds: Callable[[Location], Aws], patience_s: float = SETTLE_S
 ) -> None:
     """Wait until the services' first deployments are over: nobody shall find the sandbox at work.
     Raises CloudError.
@@ -205,12 +209,12 @@ def settle(
     waiting = [part for part in wanted if part.what.what == "service"]
     until = time.monotonic() + patience_s
     while waiting and time.monotonic() < until:
-        waiting = [part for part in waiting if _at_work(clouds(part.place), part)]
+        waiting = [part for part in waiting if _at_work(clouds(part.location), part)]
         if waiting:
             time.sleep(0.05)
 
 
-def _at_work(aws: Aws, part: Part) -> bool:
+def _at_work(aws: Aws, part: PlannedPart) -> bool:
     found = aws.read(
         "ecs", "describe_services", cluster=part.what.detail["cluster"], services=[part.what.name]
     )["services"]
@@ -222,7 +226,7 @@ def _at_work(aws: Aws, part: Part) -> bool:
     )
 
 
-def mirror(names: Iterable[Name], cloud: Aws, registry: images.Registry) -> None:
+def mirror(names: Iterable[ImageName], cloud: Aws, registry: images.SandboxRegistry) -> None:
     """Put a stub in the place of each base image. One that is named by its digest cannot be stood
     in for. Raises CloudError.
     """
@@ -240,13 +244,13 @@ def _repository(aws: Aws, name: str) -> None:
     aws.write("ecr", "create_repository", repositoryName=name)
 
 
-def make_repository(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_repository(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """An empty repository."""
     _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, part.what.name))
     return ""
 
 
-def make_bucket(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_bucket(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """An empty bucket. Names are the same for all accounts: one that two environments name belongs
     to the first.
     """
@@ -261,12 +265,12 @@ def make_bucket(aws: Aws, part: Part, registry: images.Registry) -> str:
     return ""
 
 
-def make_function(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_function(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """A function that does nothing, with its alias on a first version."""
     name, packed = part.what.name, io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("handler.py", _HANDLER)
-    role = f"arn:aws:iam::{part.place.account}:role/sandbox"
+    role = f"arn:aws:iam::{part.location.account}:role/sandbox"
 
     def create() -> None:
         made = aws.write(
@@ -292,14 +296,18 @@ def make_function(aws: Aws, part: Part, registry: images.Registry) -> str:
     return ""
 
 
-def make_bootstrap(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_bootstrap(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """What `cdk bootstrap` leaves behind, as far as an assembly speaks of it: a bucket, a
     repository, roles, and the version.
     """
-    start, where = f"cdk-{part.what.name}", f"{part.place.account}-{part.place.region}"
-    make_bucket(aws, Part(part.place, Wanted("bucket", f"{start}-assets-{where}")), registry)
+    start, where = f"cdk-{part.what.name}", f"{part.location.account}-{part.location.region}"
+    make_bucket(
+        aws, PlannedPart(part.location, Provision("bucket", f"{start}-assets-{where}")), registry
+    )
     make_repository(
-        aws, Part(part.place, Wanted("repository", f"{start}-container-assets-{where}")), registry
+        aws,
+        PlannedPart(part.location, Provision("repository", f"{start}-container-assets-{where}")),
+        registry,
     )
     anybody = {
         "Effect": "Allow",
@@ -326,17 +334,17 @@ def make_bootstrap(aws: Aws, part: Part, registry: images.Registry) -> str:
     return ""
 
 
-def make_service(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_service(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """A service of one task behind a load balancer, which says that nothing is deployed; its
     address.
     """
-    detail, place = part.what.detail, part.place
+    detail, location = part.what.detail, part.location
     cluster, repository = detail["cluster"], detail["repository"]
     aws.write("ecs", "create_cluster", clusterName=cluster)
     there = aws.read("ecs", "describe_services", cluster=cluster, services=[part.what.name])[
         "services"
     ]
-    address = f"http://127.0.0.1:{registry.port}/_service/{place.account}/{place.region}/{cluster}/{part.what.name}/"
+    address = f"http://127.0.0.1:{registry.port}/_service/{location.account}/{location.region}/{cluster}/{part.what.name}/"
     if any(one["status"] == "ACTIVE" for one in there):
         return address
     _unless_there("RepositoryAlreadyExistsException", lambda: _repository(aws, repository))
@@ -345,10 +353,10 @@ def make_service(aws: Aws, part: Part, registry: images.Registry) -> str:
         repository,
         "latest",
         images.first(part.port),
-        place.account or "",
-        place.region or "",
+        location.account or "",
+        location.region or "",
     )
-    group = _balancer(aws, balancer(place, part.what.name), part.port)
+    group = _balancer(aws, balancer(location, part.what.name), part.port)
     aws.write(
         "ecs",
         "create_service",
@@ -377,23 +385,25 @@ def make_service(aws: Aws, part: Part, registry: images.Registry) -> str:
     return address
 
 
-def balancer(place: Place, service: str) -> str:
+def balancer(location: Location, service: str) -> str:
     """A load balancer's name for a service: at most 32 characters, and different in every
     environment and region.
     """
-    whole = f"{place.environment or 'sandbox'}-{place.region}-{service}"
+    whole = f"{location.environment or 'sandbox'}-{location.region}-{service}"
     digest = hashlib.sha256(whole.encode()).hexdigest()[:6]
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{place.environment or 'sandbox'}-{service}").strip("-")
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{location.environment or 'sandbox'}-{service}").strip(
+        "-"
+    )
     return f"{plain[:25].strip('-')}-{digest}"
 
 
-def _definition(aws: Aws, part: Part) -> str:
+def _definition(aws: Aws, part: PlannedPart) -> str:
     """The task definition of the first image. Its logs go where those of the deployed ones will."""
-    host = f"{part.place.account}.dkr.ecr.{part.place.region}.amazonaws.com"
+    host = f"{part.location.account}.dkr.ecr.{part.location.region}.amazonaws.com"
     where = f"{host}/{part.what.detail['repository']}:latest"
     logs = {
         "awslogs-group": f"/ecs/{part.what.name}",
-        "awslogs-region": part.place.region,
+        "awslogs-region": part.location.region,
         "awslogs-stream-prefix": "ecs",
         "awslogs-create-group": "true",
     }
@@ -455,7 +465,7 @@ def _unless_there(code: str, create: Callable[[], Any]) -> None:
             raise
 
 
-def make_table(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_table(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """A table with the key `id`."""
     key = {"AttributeName": "id"}
     create = partial(
@@ -471,13 +481,13 @@ def make_table(aws: Aws, part: Part, registry: images.Registry) -> str:
     return ""
 
 
-def make_queue(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_queue(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """An empty queue; made twice is made once."""
     aws.write("sqs", "create_queue", QueueName=part.what.name)
     return ""
 
 
-def make_parameter(aws: Aws, part: Part, registry: images.Registry) -> str:
+def make_parameter(aws: Aws, part: PlannedPart, registry: images.SandboxRegistry) -> str:
     """A parameter that says `sandbox`."""
     _unless_there(
         "ParameterAlreadyExists",

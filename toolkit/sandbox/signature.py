@@ -65,7 +65,7 @@ _OLD_PARTS = {
 _OLD_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
 
 
-class Fault(StrEnum):
+class SignatureFault(StrEnum):
     """Why a request is not answered, by AWS's own codes."""
 
     UNSIGNED = "MissingAuthenticationToken"
@@ -75,7 +75,7 @@ class Fault(StrEnum):
     STALE = "RequestExpired"
 
 
-class Request(NamedTuple):
+class SignedRequest(NamedTuple):
     """What is signed of a request. `path` and `query` are as sent; names of headers are in lower
     case.
     """
@@ -100,8 +100,8 @@ class _Claim(NamedTuple):
 
 
 def fault(
-    request: Request, secret: Callable[[str], str | None], body: bytes, now: datetime
-) -> Fault | None:
+    request: SignedRequest, secret: Callable[[str], str | None], body: bytes, now: datetime
+) -> SignatureFault | None:
     """What is wrong with a request's signature, None if whoever signed it knows the secret of the
     key that it names.
 
@@ -111,7 +111,7 @@ def fault(
     listed = [*_parts(request.query)]
     query = dict(listed)
     if "authorization" not in headers and len(query) < len(listed):
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     if "authorization" not in headers and {"AWSAccessKeyId", "Signature"} <= query.keys():
         return _old_fault(request, query, secret, now)
     claim = _from_header(headers) if "authorization" in headers else _from_query(query)
@@ -126,10 +126,10 @@ def fault(
         or not set(claim.signed) <= named
         or claim.date != claim.time[:8]
     ):
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     known = secret(claim.key)
     if known is None:
-        return Fault.UNKNOWN
+        return SignatureFault.UNKNOWN
     own = claim.lasts is not None
     content = headers.get("x-amz-content-sha256")
     if content is None:
@@ -137,10 +137,10 @@ def fault(
             UNSIGNED if own and claim.service in _AS_SENT else hashlib.sha256(body).hexdigest()
         )
     elif re.fullmatch(r"[0-9a-f]{64}", content) and content != hashlib.sha256(body).hexdigest():
-        return Fault.WRONG
+        return SignatureFault.WRONG
     wanted = _signature(request, claim, known, content)
     if not hmac.compare_digest(wanted.encode(), claim.signature.encode("utf-8", "replace")):
-        return Fault.WRONG
+        return SignatureFault.WRONG
     return _time_fault(claim, now)
 
 
@@ -160,7 +160,7 @@ def sign(
     content = hashlib.sha256(body).hexdigest()
     headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": time}
     claim = _Claim(key, time[:8], region, service, tuple(sorted(headers)), "", time, None)
-    request = Request(method, path.encode(), b"", [*headers.items()])
+    request = SignedRequest(method, path.encode(), b"", [*headers.items()])
     scope = f"{key}/{claim.date}/{region}/{service}/aws4_request"
     signature = _signature(request, claim, secret, content)
     said = (
@@ -170,10 +170,10 @@ def sign(
     return {**headers, "authorization": said}
 
 
-def _from_header(headers: Mapping[str, str]) -> _Claim | Fault:
+def _from_header(headers: Mapping[str, str]) -> _Claim | SignatureFault:
     algorithm, _, rest = headers["authorization"].partition(" ")
     if algorithm != ALGORITHM:
-        return Fault.UNSIGNED
+        return SignatureFault.UNSIGNED
     fields = {
         name.strip(): value for name, _, value in (part.partition("=") for part in rest.split(","))
     }
@@ -185,18 +185,22 @@ def _from_header(headers: Mapping[str, str]) -> _Claim | Fault:
         headers.get("x-amz-date", ""),
         None,
     )
-    return claim if isinstance(claim, Fault) or "x-amz-date" in claim.signed else Fault.INCOMPLETE
+    return (
+        claim
+        if isinstance(claim, SignatureFault) or "x-amz-date" in claim.signed
+        else SignatureFault.INCOMPLETE
+    )
 
 
-def _from_query(query: Mapping[str, str]) -> _Claim | Fault:
+def _from_query(query: Mapping[str, str]) -> _Claim | SignatureFault:
     if "X-Amz-Signature" not in query:
-        return Fault.UNSIGNED
+        return SignatureFault.UNSIGNED
     seconds = query.get("X-Amz-Expires", "")
     if query.get("X-Amz-Algorithm") != ALGORITHM or not re.fullmatch(r"[0-9]{1,7}", seconds):
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     lasts = timedelta(seconds=int(seconds))
     if lasts > LONGEST:
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     signed = query.get("X-Amz-SignedHeaders", "")
     return _claim(
         query.get("X-Amz-Credential", ""),
@@ -209,7 +213,7 @@ def _from_query(query: Mapping[str, str]) -> _Claim | Fault:
 
 def _claim(
     credential: str, signed: str, signature: str, time: str, lasts: timedelta | None
-) -> _Claim | Fault:
+) -> _Claim | SignatureFault:
     scope = credential.split("/")
     if (
         len(scope) != 5
@@ -217,19 +221,23 @@ def _claim(
         or not all(scope)
         or not re.fullmatch(r"[0-9a-f]{64}", signature)
     ):
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     if _moment(time) is None:
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     return _Claim(
         scope[0], scope[1], scope[2], scope[3], tuple(signed.split(";")), signature, time, lasts
     )
 
 
-def _time_fault(claim: _Claim, now: datetime) -> Fault | None:
+def _time_fault(claim: _Claim, now: datetime) -> SignatureFault | None:
     then = _moment(claim.time)
     if then is None or then > now + SKEW:
-        return Fault.STALE
-    return Fault.STALE if now > then + (claim.lasts if claim.lasts is not None else SKEW) else None
+        return SignatureFault.STALE
+    return (
+        SignatureFault.STALE
+        if now > then + (claim.lasts if claim.lasts is not None else SKEW)
+        else None
+    )
 
 
 def _moment(time: str) -> datetime | None:
@@ -241,7 +249,7 @@ def _moment(time: str) -> datetime | None:
         return None
 
 
-def _signature(request: Request, claim: _Claim, secret: str, content: str) -> str:
+def _signature(request: SignedRequest, claim: _Claim, secret: str, content: str) -> str:
     """The signature that belongs to a request."""
     lines = [
         request.method,
@@ -304,18 +312,21 @@ def _header(headers: Iterable[tuple[str, str]], name: str) -> str:
 
 
 def _old_fault(
-    request: Request, query: Mapping[str, str], secret: Callable[[str], str | None], now: datetime
-) -> Fault | None:
+    request: SignedRequest,
+    query: Mapping[str, str],
+    secret: Callable[[str], str | None],
+    now: datetime,
+) -> SignatureFault | None:
     """The same for an S3 address of the old kind, which boto3 still makes in older regions. It
     signs no host, so only ours will do.
     """
     headers = dict(request.headers)
     host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
     if not query.keys() <= _OLD_PARTS | _OLD_OWN or host not in ("127.0.0.1", "localhost"):
-        return Fault.INCOMPLETE
+        return SignatureFault.INCOMPLETE
     known = secret(query["AWSAccessKeyId"])
     if known is None:
-        return Fault.UNKNOWN
+        return SignatureFault.UNKNOWN
     amz = {name: _header(request.headers, name) for name in headers if name.startswith("x-amz-")}
     amz |= {name: query[name] for name in ("x-amz-security-token",) if name in query}
     parts = sorted((name, value) for name, value in query.items() if name in _OLD_PARTS)
@@ -334,7 +345,7 @@ def _old_fault(
         hmac.digest(known.encode(), "\n".join(lines).encode("utf-8", "surrogateescape"), "sha1")
     )
     if not hmac.compare_digest(wanted, query["Signature"].encode("utf-8", "replace")):
-        return Fault.WRONG
+        return SignatureFault.WRONG
     if not re.fullmatch(r"[0-9]{1,11}", expires, re.ASCII) or int(expires) < now.timestamp():
-        return Fault.STALE
+        return SignatureFault.STALE
     return None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.errors import Exit
-from toolkit.model import Answer, Base, Direction, Head, Plan, Reason, Standing, Step, Trust
+from toolkit.model import Base, DiffResult, Direction, Head, Plan, Reason, Standing, Step, Trust
 from toolkit.show.table import room, table
 from toolkit.show.text import (
     clipped,
@@ -24,7 +24,7 @@ UPSTREAM, NOT_RECORDED = "upstream merge base", "nothing is recorded as deployed
 
 
 def text(
-    answer: Answer, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()
+    answer: DiffResult, width: int = WIDTH, verbose: bool = False, people: Sequence[str] = ()
 ) -> str:
     """The whole answer: what was compared, the table, what was left out, and the recommendation
     last.
@@ -34,7 +34,7 @@ def text(
     return "\n".join(_lines(answer, width, verbose, people))
 
 
-def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
+def _lines(answer: DiffResult, width: int, verbose: bool, people: Sequence[str]) -> Iterator[str]:
     yield from (
         part for note in answer.told_first for part in wrapped(f"note: {line(note)}", width)
     )
@@ -59,7 +59,7 @@ def _lines(answer: Answer, width: int, verbose: bool, people: Sequence[str]) -> 
         yield from _recommended(answer, width)
 
 
-def first_steps(answer: Answer) -> tuple[Step, ...]:
+def first_steps(answer: DiffResult) -> tuple[Step, ...]:
     """The steps that are shown one by one: those that something calls for. Targets of which no
     deploy is recorded are only listed, where it can be told what the changes call for.
     """
@@ -84,7 +84,7 @@ def behind(name: str, standing: Standing) -> str:
     )
 
 
-def _recommended(answer: Answer, width: int) -> Iterator[str]:
+def _recommended(answer: DiffResult, width: int) -> Iterator[str]:
     """The commands: the smallest for what changed, and where nothing is known of other targets,
     what makes sure of all of them.
     """
@@ -117,14 +117,14 @@ def _recommended(answer: Answer, width: int) -> Iterator[str]:
         yield f"  toolkit record set{answer.options} {unknown[0]} COMMIT"
 
 
-def _covered(answer: Answer, plan: Plan) -> set[str]:
+def _covered(answer: DiffResult, plan: Plan) -> set[str]:
     """The targets that a plan deploys, groups written out."""
     return {
         name for step in plan.steps for name in (step.target, *answer.covered.get(step.target, ()))
     }
 
 
-def _heading(answer: Answer) -> str:
+def _heading(answer: DiffResult) -> str:
     """What stands above the recommendation: how long it takes, beside a full deploy; or that there
     is nothing to do.
     """
@@ -164,7 +164,7 @@ def compared(base: Base, head: Head) -> str:
     return f"Changes since {quote(base.name or '')} ({commits}, {how}), whatever is deployed."
 
 
-def summary(answer: Answer) -> str:
+def summary(answer: DiffResult) -> str:
     """How many files changed, where those changes stand, and on what."""
     head, touched = answer.head, answer.impact.touched
     origins = Counter(one.change.origin for one in touched)
@@ -188,7 +188,7 @@ def summary(answer: Answer) -> str:
     )
 
 
-def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
+def why(answer: DiffResult, width: int = WIDTH) -> Iterator[str]:
     """Every step's reasons, and for each the steps that it waits for."""
     for step in answer.plan.steps:
         yield f"{step.target}: {step.action}"
@@ -207,7 +207,7 @@ def why(answer: Answer, width: int = WIDTH) -> Iterator[str]:
         yield ""
 
 
-def _table(answer: Answer, width: int) -> str:
+def _table(answer: DiffResult, width: int) -> str:
     headers = ("target", "state", "files", "reason", "command", "estimate")
     steps = first_steps(answer)
     rows = [_row(answer, step) for step in steps]
@@ -225,12 +225,12 @@ def _fitted(reason: str, is_path: bool, space: int) -> str:
     return clipped(reason, space) if is_path else shortened(reason, space)
 
 
-def _names(answer: Answer, step: Step) -> tuple[str, ...]:
+def _names(answer: DiffResult, step: Step) -> tuple[str, ...]:
     """A step's target, and what it covers."""
     return (step.target, *sorted(answer.covered.get(step.target, ())))
 
 
-def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
+def _row(answer: DiffResult, step: Step) -> tuple[str, str, str, str, str, str]:
     reasons = [reason for name in _names(answer, step) for reason in _reasons(answer, name)]
     files = len({reason.path for reason in reasons if reason.path})
     command = (step.command or "by hand").removeprefix("toolkit ")
@@ -245,7 +245,7 @@ def _row(answer: Answer, step: Step) -> tuple[str, str, str, str, str, str]:
     )
 
 
-def _reason(answer: Answer, step: Step) -> tuple[str, bool]:
+def _reason(answer: DiffResult, step: Step) -> tuple[str, bool]:
     """What most matters of why a step is due, and whether that is a path."""
     names = _names(answer, step)
     if any(name in answer.standings and answer.standings[name].backwards for name in names):
@@ -267,12 +267,12 @@ def _reason(answer: Answer, step: Step) -> tuple[str, bool]:
     )
 
 
-def _reasons(answer: Answer, name: str) -> tuple[Reason, ...]:
+def _reasons(answer: DiffResult, name: str) -> tuple[Reason, ...]:
     """Why a target is called for: first what the changes say."""
     return (*answer.reasons.get(name, ()), *answer.impact.targets.get(name, ()))
 
 
-def _left_out(answer: Answer, width: int) -> Iterator[str]:
+def _left_out(answer: DiffResult, width: int) -> Iterator[str]:
     clean = [name for name, state in answer.states.items() if state == "clean"]
     if clean and answer.plan.steps:
         yield from wrapped(f"clean: {', '.join(clean)}", width)
@@ -295,7 +295,7 @@ def _left_out(answer: Answer, width: int) -> Iterator[str]:
         )
 
 
-def by_hand(answer: Answer) -> list[str]:
+def by_hand(answer: DiffResult) -> list[str]:
     """What only a person can deploy, with the instructions, also where it is part of a group."""
     told = answer.instructions
     return [
@@ -304,7 +304,7 @@ def by_hand(answer: Answer) -> list[str]:
     ]
 
 
-def status(answer: Answer, exit_code: bool) -> tuple[str, int]:
+def status(answer: DiffResult, exit_code: bool) -> tuple[str, int]:
     """The status word, and the exit code that goes with it."""
     if answer.refusal:
         return "refused", Exit.USAGE
@@ -331,7 +331,7 @@ def trusted(trust: Trust, environment: str | None) -> dict[str, Any] | None:
     }
 
 
-def document(answer: Answer, exit_code: bool) -> dict[str, Any]:
+def document(answer: DiffResult, exit_code: bool) -> dict[str, Any]:
     """The answer for programs (docs/json.md)."""
     word, code = status(answer, exit_code)
     base, head, plan, impact = answer.base, answer.head, answer.plan, answer.impact

@@ -11,7 +11,7 @@ _FIXED = ((2, 45, 1), (2, 44, 1), (2, 43, 4), (2, 42, 2), (2, 41, 1), (2, 40, 2)
 """The first versions of git with the security fixes of 2024."""
 
 
-class Program(Struct, frozen=True):
+class ProgramRow(Struct, frozen=True):
     """A program and its version (None: not there), and what is wrong with that."""
 
     name: str
@@ -20,7 +20,7 @@ class Program(Struct, frozen=True):
     problem: bool = False
 
 
-class Uncovered(Protocol):
+class UncoveredRow(Protocol):
     """Files that a Dockerfile's line copies and no rule sends to its app, or `ignore` hides
     (adopt/coverage.py).
     """
@@ -41,14 +41,14 @@ class Uncovered(Protocol):
     def ignored(self) -> bool: ...
 
 
-class Images(Struct, frozen=True):
+class DockerfileRows(Struct, frozen=True):
     """Every Dockerfile with the targets that are built from it, those that rules.toml names in
     vain, and what the rules forget.
     """
 
     dockerfiles: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...]
-    uncovered: Sequence[Uncovered]
+    uncovered: Sequence[UncoveredRow]
     generated: Mapping[str, Sequence[str]] = {}
     """Target -> the files that its build takes and git does not know."""
     incomplete: Mapping[str, tuple[str, str]] = {}
@@ -57,17 +57,17 @@ class Images(Struct, frozen=True):
     """Folder of a CDK app -> what it needs that is not installed, and what installs it."""
 
 
-def program(name: str, version: str | None, needed: bool) -> Program:
+def program(name: str, version: str | None, needed: bool) -> ProgramRow:
     """A program with a remark on its version."""
     if version is None:
-        return Program(
+        return ProgramRow(
             name, None, "not found" + (", and toolkit needs it" if needed else ""), needed
         )
     if name == "git" and not _is_safe(version):
-        return Program(
+        return ProgramRow(
             name, version, "it lacks the security fixes of 2024: use 2.39.4, 2.45.1 or later"
         )
-    return Program(name, version or None, "" if version else "it does not tell its version")
+    return ProgramRow(name, version or None, "" if version else "it does not tell its version")
 
 
 def _is_safe(version: str) -> bool:
@@ -78,12 +78,14 @@ def _is_safe(version: str) -> bool:
     )
 
 
-def text(programs: Sequence[Program], images: Images | None, file: str | None) -> str:
+def text(programs: Sequence[ProgramRow], images: DockerfileRows | None, file: str | None) -> str:
     """Programs, then Dockerfiles, then what the rules forget and how to mend or silence it."""
     return "\n".join(_lines(programs, images, file))
 
 
-def _lines(programs: Sequence[Program], images: Images | None, file: str | None) -> Iterator[str]:
+def _lines(
+    programs: Sequence[ProgramRow], images: DockerfileRows | None, file: str | None
+) -> Iterator[str]:
     for one in programs:
         yield f"{one.name:<8} {one.version or '-':<10} {one.remark}".rstrip()
     if images is None:
@@ -110,7 +112,7 @@ def _lines(programs: Sequence[Program], images: Images | None, file: str | None)
         yield "every tracked file that goes into the image of a target is covered by its rules"
 
 
-def _uncovered(missed: Uncovered) -> str:
+def _uncovered(missed: UncoveredRow) -> str:
     sure = "may copy" if missed.uncertain else "copies"
     why = "that `ignore` hides" if missed.ignored else "that no rule sends to its app"
     files = f"{count(missed.count, 'file')} (such as {quote(missed.example)})"
@@ -121,7 +123,9 @@ def _owners(names: Sequence[str]) -> str:
     return f"built for {', '.join(names)}" if names else "no target is built from it"
 
 
-def document(programs: Sequence[Program], images: Images | None, code: int) -> dict[str, Any]:
+def document(
+    programs: Sequence[ProgramRow], images: DockerfileRows | None, code: int
+) -> dict[str, Any]:
     """The same for programs. Without a repository `dockerfiles` and `uncovered` are null: nobody
     looked.
     """

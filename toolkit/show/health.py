@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from toolkit.model import Checkup, Sign
-from toolkit.show.junit import Case
+from toolkit.model import Finding, HealthReport
+from toolkit.show.junit import JUnitCase
 from toolkit.show.run import live
 from toolkit.show.smoke import took
 from toolkit.show.table import room, table
@@ -39,7 +39,7 @@ ORDER = (
 
 
 def text(
-    checkups: Sequence[Checkup],
+    checkups: Sequence[HealthReport],
     notes: Sequence[str],
     took_s: float,
     now: datetime,
@@ -51,14 +51,14 @@ def text(
 
 
 def _lines(
-    checkups: Sequence[Checkup],
+    checkups: Sequence[HealthReport],
     notes: Sequence[str],
     took_s: float,
     now: datetime,
     width: int,
     verbose: bool,
 ) -> Iterator[str]:
-    names = Names(checkups)
+    names = RowNames(checkups)
     headers = ("target", "status", "live", "since", "detail")
     rows = [
         (line(names.of(one)), one.status, _live(one), age(_since(one), now), line(detail(one)))
@@ -76,14 +76,14 @@ def _lines(
     yield from wrapped(summary(checkups, took_s), width)
 
 
-class Names:
+class RowNames:
     """What to call the rows: with environment and region only where there are several."""
 
-    def __init__(self, checkups: Sequence[Checkup]) -> None:
+    def __init__(self, checkups: Sequence[HealthReport]) -> None:
         self._environments = len({one.environment for one in checkups}) > 1
         self._regions = len({one.region for one in checkups}) > 1
 
-    def of(self, one: Checkup) -> str:
+    def of(self, one: HealthReport) -> str:
         """`prod app@eu-west-1`."""
         name = (
             f"{one.environment} {one.name}" if self._environments and one.environment else one.name
@@ -91,7 +91,7 @@ class Names:
         return f"{name}@{one.region}" if self._regions and one.region else name
 
 
-def detail(one: Checkup) -> str:
+def detail(one: HealthReport) -> str:
     """The most important words on it: of what is wrong, else of the first things that were looked
     at.
     """
@@ -102,7 +102,7 @@ def detail(one: Checkup) -> str:
     return ", ".join(list(dict.fromkeys(sign.detail for sign in worst))[:2])
 
 
-def ordered(signs: Sequence[Sign]) -> list[Sign]:
+def ordered(signs: Sequence[Finding]) -> list[Finding]:
     """The thing itself first, then what it stands on; addresses last. They come in as they are
     answered.
     """
@@ -112,7 +112,7 @@ def ordered(signs: Sequence[Sign]) -> list[Sign]:
     )
 
 
-def _live(one: Checkup) -> str:
+def _live(one: HealthReport) -> str:
     """`3e8a51c`, with `due` where HEAD is another; `-` where nothing is known to run."""
     if one.live is None:
         return "-"
@@ -128,7 +128,7 @@ def _live(one: Checkup) -> str:
     return line(f"{short}{dirty}{' due' if one.state == 'due' else ''}")
 
 
-def _since(one: Checkup) -> str | None:
+def _since(one: HealthReport) -> str | None:
     signs = [sign.since for sign in ordered(one.signs) if sign.status == one.status and sign.since]
     return (
         signs[0]
@@ -151,7 +151,9 @@ def age(since: str | None, now: datetime) -> str:
     return "just now"
 
 
-def _signs(checkups: Sequence[Checkup], names: Names, now: datetime, width: int) -> Iterator[str]:
+def _signs(
+    checkups: Sequence[HealthReport], names: RowNames, now: datetime, width: int
+) -> Iterator[str]:
     """Everything that was looked at."""
     for one in checkups:
         yield line(names.of(one))
@@ -168,8 +170,8 @@ def _signs(checkups: Sequence[Checkup], names: Names, now: datetime, width: int)
 
 def _problems(
     word: str,
-    checkups: Sequence[Checkup],
-    names: Names,
+    checkups: Sequence[HealthReport],
+    names: RowNames,
     now: datetime,
     width: int,
     told: set[tuple[str, str]],
@@ -177,7 +179,7 @@ def _problems(
     """Each problem once, with all that have it; of one that was `told` with a worse word, only who
     else has it.
     """
-    whose: dict[tuple[str, str], list[tuple[str, Sign]]] = {}
+    whose: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
     for one in checkups:
         for sign in ordered(one.signs):
             if sign.status == word:
@@ -201,7 +203,7 @@ def _problems(
         yield ""
 
 
-def summary(checkups: Sequence[Checkup], took_s: float) -> str:
+def summary(checkups: Sequence[HealthReport], took_s: float) -> str:
     """The last line."""
     words = [one.status for one in checkups]
     others = [
@@ -228,7 +230,7 @@ def document(looked: Any) -> dict[str, Any]:
     }
 
 
-def _checkup(one: Checkup) -> dict[str, Any]:
+def _checkup(one: HealthReport) -> dict[str, Any]:
     return {
         "name": one.name,
         "kind": one.kind,
@@ -251,11 +253,11 @@ def _checkup(one: Checkup) -> dict[str, Any]:
     }
 
 
-def cases(checkups: Sequence[Checkup]) -> list[Case]:
+def cases(checkups: Sequence[HealthReport]) -> list[JUnitCase]:
     """The same for JUnit: a warning passes."""
     verdicts = {"ok": "passed", "warning": "passed", "failing": "failed", "unknown": "error"}
     return [
-        Case(
+        JUnitCase(
             f"health {one.environment}" if one.environment else "health",
             f"{one.name}@{one.region}" if one.region else one.name,
             verdicts[one.status],

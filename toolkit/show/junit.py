@@ -12,7 +12,7 @@ _ILLEGAL = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """What XML cannot hold, not even escaped. Not compiled until it is needed: that takes 5 ms."""
 
 
-class Case(Struct, frozen=True):
+class JUnitCase(Struct, frozen=True):
     """One thing that was looked at. `verdict` is passed, failed, error (nobody knows) or skipped;
     `message` is a line, `text` the rest.
     """
@@ -28,7 +28,7 @@ class Case(Struct, frozen=True):
 _INSIDE = {"failed": "failure", "error": "error", "skipped": "skipped"}
 
 
-def xml(name: str, cases: Sequence[Case]) -> bytes:
+def xml(name: str, cases: Sequence[JUnitCase]) -> bytes:
     """The document, UTF-8, with one suite for each `suite` in order of appearance."""
     root = ElementTree.Element("testsuites", _counts(cases) | {"name": _clean(name)})
     for suite in dict.fromkeys(case.suite for case in cases):
@@ -54,7 +54,7 @@ def xml(name: str, cases: Sequence[Case]) -> bytes:
     return found + b"\n"
 
 
-def _counts(cases: Sequence[Case]) -> dict[str, str]:
+def _counts(cases: Sequence[JUnitCase]) -> dict[str, str]:
     verdicts = [case.verdict for case in cases]
     return {
         "tests": str(len(cases)),

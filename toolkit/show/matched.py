@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from toolkit.model import Touched
+from toolkit.model import ChangeMatch
 from toolkit.show.text import line, quote
 
 
-def text(one: Touched) -> str:
+def text(one: ChangeMatch) -> str:
     """`path: targets (rules)`, or why there are none."""
     if one.verdict != "matched":
         fallback = f", falls back to {', '.join(one.targets)}" if one.targets else ""
@@ -18,7 +18,7 @@ def text(one: Touched) -> str:
     )
 
 
-def document(touched: Iterable[Touched]) -> dict[str, Any]:
+def document(touched: Iterable[ChangeMatch]) -> dict[str, Any]:
     """The same for programs."""
     paths = [
         {

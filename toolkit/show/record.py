@@ -7,7 +7,7 @@ from toolkit.show.table import room, table
 from toolkit.show.text import clipped, line, with_command
 
 
-class Recorded(Protocol):
+class DeployRow(Protocol):
     """One deploy, as the record has it."""
 
     @property
@@ -34,7 +34,7 @@ class Recorded(Protocol):
     def origin(self) -> str: ...
 
 
-class Row(Protocol):
+class RecordRow(Protocol):
     """What is recorded of one target in one place. `name` has the region, where there are
     several.
     """
@@ -45,9 +45,9 @@ class Row(Protocol):
     @property
     def target(self) -> str: ...
     @property
-    def good(self) -> Recorded | None: ...
+    def good(self) -> DeployRow | None: ...
     @property
-    def last(self) -> Recorded | None: ...
+    def last(self) -> DeployRow | None: ...
     @property
     def problem(self) -> str: ...
     @property
@@ -62,7 +62,7 @@ has.
 """
 
 
-def text(rows: Sequence[Row], width: int) -> str:
+def text(rows: Sequence[RecordRow], width: int) -> str:
     """A table: what is live of each target, since when, and by whom."""
     if not rows:
         return "rules.toml has no targets."
@@ -81,7 +81,7 @@ def text(rows: Sequence[Row], width: int) -> str:
     return "\n\n".join(shown)
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str]:
+def _cells(row: RecordRow) -> tuple[str, str, str, str, str]:
     target = line(row.name)
     if row.problem:
         return target, "damaged", "-", "-", "-"
@@ -95,14 +95,14 @@ def _cells(row: Row) -> tuple[str, str, str, str, str]:
     return target, short(good), line(good.when[:16].replace("T", " ")), line(run), line(remark)
 
 
-def short(record: Recorded) -> str:
+def short(record: DeployRow) -> str:
     """A version as a table has room for it: that it is not just a commit is no detail."""
     commit = record.commit or ""
     rest = record.version.removeprefix(commit) if commit else ""
     return line(f"{record.version[:12]}{'-' + rest.split('-')[1] if rest.startswith('-') else ''}")
 
 
-def document(rows: Sequence[Row]) -> dict[str, Any]:
+def document(rows: Sequence[RecordRow]) -> dict[str, Any]:
     """The same for programs (docs/json.md)."""
     targets = [
         {
@@ -117,7 +117,7 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
     return {"toolkit": 1, "command": "record show", "status": "ok", "exit": 0, "targets": targets}
 
 
-def set_document(records: Sequence[Recorded]) -> dict[str, Any]:
+def set_document(records: Sequence[DeployRow]) -> dict[str, Any]:
     """What was recorded, for programs."""
     return {
         "toolkit": 1,
@@ -128,7 +128,7 @@ def set_document(records: Sequence[Recorded]) -> dict[str, Any]:
     }
 
 
-def recorded(records: Sequence[Recorded]) -> list[str]:
+def recorded(records: Sequence[DeployRow]) -> list[str]:
     """What was recorded, a line for each target and region."""
     lines = []
     for record in records:
@@ -139,7 +139,7 @@ def recorded(records: Sequence[Recorded]) -> list[str]:
     return lines
 
 
-def _record(record: Recorded | None) -> dict[str, Any] | None:
+def _record(record: DeployRow | None) -> dict[str, Any] | None:
     if record is None:
         return None
     names = (

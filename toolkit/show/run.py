@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit.model import GOOD, Call, Job, Live, Outcome, Preview, Ran, Verdict
+from toolkit.model import GOOD, Job, LiveVersion, Outcome, PlannedCall, Preview, RunResult, Verdict
 from toolkit.show.table import room, table
 from toolkit.show.text import count, duration, line, shortened, with_command, wrapped
 
@@ -24,10 +24,10 @@ TIMED = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BA
 """Those whose duration says something."""
 
 
-def place(jobs: Sequence[Job]) -> str:
+def location(jobs: Sequence[Job]) -> str:
     """Where the jobs act: `dev (account 111111111111, eu-west-1)`."""
-    first = jobs[0].place
-    regions = ", ".join(dict.fromkeys(job.place.region for job in jobs if job.place.region))
+    first = jobs[0].location
+    regions = ", ".join(dict.fromkeys(job.location.region for job in jobs if job.location.region))
     inside = ", ".join(
         part for part in (f"account {first.account}" if first.account else "", regions) if part
     )
@@ -53,7 +53,7 @@ def intention(
     does not pass its checks.
     """
     doing = "Roll back" if jobs[0].action == "rollback" else "Deploy"
-    lines = wrapped(f"{doing} to {place(jobs)}:", width)
+    lines = wrapped(f"{doing} to {location(jobs)}:", width)
     wide = max(len(job.step) for job in jobs)
     idle = {step for step, preview in previews.items() if preview.unchanged}
     for job in jobs:
@@ -135,17 +135,17 @@ def sharing(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> Users:
     return users
 
 
-def _key(call: Call) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _key(call: PlannedCall) -> tuple[str, tuple[tuple[str, str], ...]]:
     return call.name, tuple(sorted(call.what.items()))
 
 
-def _shared(call: Call, job: Job, users: Users) -> str:
+def _shared(call: PlannedCall, job: Job, users: Users) -> str:
     steps = users.get(_key(call), ()) if call.once else ()
     others = [step for step in steps if step != job.step]
     return f" (once, also for {', '.join(others)})" if others else ""
 
 
-def _call(call: Call) -> str:
+def _call(call: PlannedCall) -> str:
     return " ".join(
         (line(call.name), *(f"{name}={line(value)}" for name, value in call.what.items()))
     )
@@ -160,7 +160,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
         {
             "step": job.step,
             "target": job.target,
-            "region": job.place.region,
+            "region": job.location.region,
             "version": job.version.name,
             "needs": job.needs,
             "unchanged": job.step in previews and previews[job.step].unchanged,
@@ -175,7 +175,7 @@ def calls(jobs: Sequence[Job], previews: Mapping[str, Preview]) -> list[dict[str
     ]
 
 
-def _document(call: Call, users: Users) -> dict[str, Any]:
+def _document(call: PlannedCall, users: Users) -> dict[str, Any]:
     steps = users.get(_key(call), ()) if call.once else ()
     return {"call": call.name, **call.what, **({"for": list(steps)} if len(steps) > 1 else {})}
 
@@ -192,14 +192,14 @@ def ended(outcome: Outcome) -> str:
     return f"{word}{took}{cause}"
 
 
-def text(ran: Ran, jobs: Sequence[Job], width: int = WIDTH) -> str:
+def text(ran: RunResult, jobs: Sequence[Job], width: int = WIDTH) -> str:
     """The end of a run: the table if there are several steps, then what did not go well, and what
     to do next.
     """
     return "\n".join(_lines(ran, {job.step: job for job in jobs}, width))
 
 
-def _lines(ran: Ran, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
+def _lines(ran: RunResult, jobs: Mapping[str, Job], width: int) -> Iterator[str]:
     several = sum(not job.undoes for job in jobs.values()) > 1
     if several:
         rows = [(*_row(outcome, jobs), outcome.cause) for outcome in ran.outcomes]
@@ -247,7 +247,7 @@ def _detail(outcome: Outcome, job: Job, several: bool, width: int) -> Iterator[s
         yield from with_command(f"  next: {line(outcome.next)}", width)
 
 
-def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
+def _summary(ran: RunResult, jobs: Mapping[str, Job]) -> str:
     planned = [outcome for outcome in ran.outcomes if not jobs[outcome.step].undoes]
     good = sum(outcome.verdict in GOOD for outcome in planned)
     rest = len(planned) + sum(not jobs[step].undoes for step in ran.not_started)
@@ -270,7 +270,7 @@ def _summary(ran: Ran, jobs: Mapping[str, Job]) -> str:
     return f"Run {line(ran.run)}: {good} of {count(rest, 'step')} done{took}{again}{more}{left}."
 
 
-def document(command: str, ran: Ran, jobs: Sequence[Job]) -> dict[str, Any]:
+def document(command: str, ran: RunResult, jobs: Sequence[Job]) -> dict[str, Any]:
     """The end of a run for programs (docs/json.md)."""
     by_step = {job.step: job for job in jobs}
     return {
@@ -279,7 +279,7 @@ def document(command: str, ran: Ran, jobs: Sequence[Job]) -> dict[str, Any]:
         "status": ran.status,
         "exit": int(ran.exit),
         "run": ran.run,
-        "environment": jobs[0].place.environment if jobs else None,
+        "environment": jobs[0].location.environment if jobs else None,
         "took_s": ran.took_s,
         "steps": [_step(outcome, by_step[outcome.step]) for outcome in ran.outcomes],
         "not_started": list(ran.not_started),
@@ -294,7 +294,7 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "action": job.action,
         "undoes": job.undoes or None,
-        "region": job.place.region,
+        "region": job.location.region,
         "version": job.version.name,
         "verdict": outcome.verdict,
         "cause": outcome.cause or None,
@@ -306,7 +306,7 @@ def _step(outcome: Outcome, job: Job) -> dict[str, Any]:
     }
 
 
-def live(found: Live) -> dict[str, Any]:
+def live(found: LiveVersion) -> dict[str, Any]:
     """What runs, for programs."""
     return {
         "version": found.version,
@@ -325,7 +325,7 @@ def open_steps(
         {
             "step": job.step,
             "target": job.target,
-            "region": job.place.region,
+            "region": job.location.region,
             "next": _next(job, done, begun),
         }
         for job in jobs

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from toolkit.show.text import quote
 
 
-class Made(Protocol):
+class ProvisionedRow(Protocol):
     """One thing that was made (sandbox/provision.py)."""
 
     @property
@@ -34,7 +34,7 @@ def unsets(names: Iterable[str]) -> str:
     return "unset " + " ".join(names)
 
 
-def state(url: str, since: str, made: Iterable[Made]) -> str:
+def state(url: str, since: str, made: Iterable[ProvisionedRow]) -> str:
     """Where it answers, since when, and what is in it."""
     rows = [
         f"  {one.what:<10} {quote(one.name)}  {one.account}"
@@ -54,7 +54,7 @@ def document(verb: str, status: str, exit: int, **more: Any) -> dict[str, Any]:
     return {"toolkit": 1, "command": f"sandbox {verb}", "status": status, "exit": int(exit), **more}
 
 
-def rows(made: Iterable[Made]) -> list[dict[str, str]]:
+def rows(made: Iterable[ProvisionedRow]) -> list[dict[str, str]]:
     """What is in it, for a document."""
     names = ("environment", "account", "region", "what", "name", "url")
     return [{name: getattr(one, name) for name in names} for one in made]

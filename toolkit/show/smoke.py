@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from toolkit.model import Check, Result
-from toolkit.show.junit import Case
+from toolkit.show.junit import JUnitCase
 from toolkit.show.table import room, table
 from toolkit.show.text import clipped, count, duration, line, wrapped
 
@@ -134,11 +134,11 @@ def result(one: Result) -> dict[str, Any]:
     }
 
 
-def cases(results: Sequence[Result], environment: str | None) -> list[Case]:
+def cases(results: Sequence[Result], environment: str | None) -> list[JUnitCase]:
     """The same for JUnit."""
     verdicts = {"unknown": "error"}
     return [
-        Case(
+        JUnitCase(
             f"smoke-test {environment}" if environment else "smoke-test",
             name(one),
             verdicts.get(one.status, one.status),

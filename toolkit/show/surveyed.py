@@ -7,7 +7,7 @@ from toolkit.model import Rules
 from toolkit.show.text import count, line, quote
 
 
-class Coverage(Protocol):
+class CoverageRow(Protocol):
     """How many tracked files are matched, ignored or neither, and the folders with most of the
     last.
     """
@@ -25,7 +25,7 @@ class Coverage(Protocol):
 def text(
     found: Sequence[str],
     questions: Sequence[str],
-    covered: Coverage,
+    covered: CoverageRow,
     rules: Rules,
     written: str | None,
 ) -> str:
@@ -36,7 +36,7 @@ def text(
 def _lines(
     found: Sequence[str],
     questions: Sequence[str],
-    covered: Coverage,
+    covered: CoverageRow,
     rules: Rules,
     written: str | None,
 ) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _lines(
 def document(
     found: Sequence[str],
     questions: Sequence[str],
-    covered: Coverage,
+    covered: CoverageRow,
     rules: Rules,
     text: str,
     written: str | None,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from shlex import quote
 
-from toolkit.model import Sign, Statement
+from toolkit.model import Finding, Statement
 from toolkit.ports.aws import alarms
 from toolkit.ports.aws.alarms import Alarm
 from toolkit.ports.aws.client import Aws
@@ -22,7 +22,7 @@ metrics must have all.
 """
 
 
-def signs(aws: Aws, named: Sequence[str], about: About) -> list[Sign]:
+def signs(aws: Aws, named: Sequence[str], about: About) -> list[Finding]:
     """A sign for each alarm that rings and is `named` or about the thing, and for each named one
     that tells nothing; one `ok` if there are named ones and all are well. None for somebody who has
     named none, where none rings. Raises CloudError.
@@ -37,7 +37,7 @@ def told(
     ringing: Sequence[Alarm],
     about: About,
     also: Sequence[str] = (),
-) -> list[Sign]:
+) -> list[Finding]:
     """The same, of what was read; `known` are those of the `named` ones, and of those that AWS
     itself names (`also`), that are there.
     """
@@ -61,7 +61,7 @@ def told(
             found.append(_silent(known[name]))
     if wanted and not found:
         found.append(
-            Sign("alarms", "ok", f"{len(wanted)} alarm{'' if len(wanted) == 1 else 's'} OK")
+            Finding("alarms", "ok", f"{len(wanted)} alarm{'' if len(wanted) == 1 else 's'} OK")
         )
     return found
 
@@ -73,8 +73,8 @@ def _is_about(alarm: Alarm, about: About) -> bool:
     return not alarm.scales and (alarm.about(about) if isinstance(about, Mapping) else about(alarm))
 
 
-def _rings(alarm: Alarm) -> Sign:
-    return Sign(
+def _rings(alarm: Alarm) -> Finding:
+    return Finding(
         f"alarm {alarm.name}",
         "failing",
         "ALARM",
@@ -84,9 +84,9 @@ def _rings(alarm: Alarm) -> Sign:
     )
 
 
-def _silent(alarm: Alarm) -> Sign:
+def _silent(alarm: Alarm) -> Finding:
     cause = _clipped(alarm.reason) or "it has not enough data"
-    return Sign(
+    return Finding(
         f"alarm {alarm.name}",
         "warning",
         "insufficient data",
@@ -96,8 +96,8 @@ def _silent(alarm: Alarm) -> Sign:
     )
 
 
-def _absent(name: str, command: str) -> Sign:
-    return Sign(
+def _absent(name: str, command: str) -> Finding:
+    return Finding(
         f"alarm {name}", "failing", "missing", cause=f"there is no alarm {name}", next=command
     )
 

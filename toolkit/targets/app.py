@@ -9,11 +9,21 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from toolkit.model import ImageSource, Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
+from toolkit.model import (
+    ImageSource,
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
 from toolkit.targets import base
 
 if TYPE_CHECKING:
-    from toolkit.ports.world import World
+    from toolkit.ports.ports import Ports
 
 action = "deploy-app"
 estimate_s = 150
@@ -50,7 +60,7 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = {}
 
 
-class Settings(base.Watched, frozen=True, kw_only=True):
+class Settings(base.WatchSettings, frozen=True, kw_only=True):
     """A container image that runs as an ECS service."""
 
     cluster: Annotated[base.Text, Meta(description="The ECS cluster's name.")]
@@ -127,7 +137,7 @@ def inputs(settings: Settings) -> Inputs:
     )
 
 
-def wanted(settings: Settings) -> tuple[Wanted, ...]:
+def wanted(settings: Settings) -> tuple[Provision, ...]:
     """Its repository, and the service with its cluster; what is deployed there is an update of the
     service.
     """
@@ -138,14 +148,17 @@ def wanted(settings: Settings) -> tuple[Wanted, ...]:
         "container": settings.container or "app",
         "hosts": " ".join(host for host in hosts if host),
     }
-    return (Wanted("repository", settings.repository), Wanted("service", settings.service, detail))
+    return (
+        Provision("repository", settings.repository),
+        Provision("service", settings.service, detail),
+    )
 
 
-def writes(settings: Settings) -> tuple[Written, ...]:
+def writes(settings: Settings) -> tuple[Resource, ...]:
     """The service's task, or the one container of it that is named."""
     cluster = settings.cluster.rpartition(":cluster/")[2]
     return (
-        Written("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),
+        Resource("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),
     )
 
 
@@ -159,56 +172,56 @@ def services() -> tuple[str, ...]:
     return ("sts", "ecs", "ecr", "elbv2")
 
 
-def preview(job: Job, world: "World") -> Preview:
+def preview(job: Job, ports: "Ports") -> Preview:
     """Image, service and task definition are looked at; what ECS would refuse, or could not run, is
     refused here.
     """
     from toolkit.targets.ecs import survey
 
-    return survey.preview(job, world)
+    return survey.preview(job, ports)
 
 
-def apply(job: Job, world: "World", report: base.Report) -> None:
+def apply(job: Job, ports: "Ports", report: base.Report) -> None:
     """Build and push the image unless it is there, register a task definition with it, move the
     service to that.
     """
     from toolkit.targets.ecs import release
 
-    release.apply(job, world, report)
+    release.apply(job, ports, report)
 
 
 def observe(
-    job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
-) -> Seen:
+    job: Job, receipt: Mapping[str, Any], ports: "Ports", before: Observation | None = None
+) -> Observation:
     """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image, and
     their targets are healthy.
     """
     from toolkit.targets.ecs import watch
 
-    return watch.observe(job, receipt, world, before)
+    return watch.observe(job, receipt, ports, before)
 
 
-def abandon(job: Job, receipt: Mapping[str, Any], world: "World", report: base.Report) -> None:
+def abandon(job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report) -> None:
     """Stop our deployment with a rollback."""
     from toolkit.targets.ecs import release
 
-    release.abandon(job, receipt, world, report)
+    release.abandon(job, receipt, ports, report)
 
 
-def live(job: Job, world: "World") -> Live | None:
+def live(job: Job, ports: "Ports") -> LiveVersion | None:
     """What runs, from the tags of the running task definition: they are the truth, for they change
     in the moment the image does.
     """
     from toolkit.targets.ecs import watch
 
-    return watch.live(job, world)
+    return watch.live(job, ports)
 
 
-def kept(job: Job, details: Sequence[Mapping[str, str]], world: "World") -> tuple[bool | None, ...]:
+def kept(job: Job, details: Sequence[Mapping[str, str]], ports: "Ports") -> tuple[bool | None, ...]:
     """Whether the image of each is in the repository still."""
     from toolkit.targets.ecs import survey
 
-    return survey.kept(job, details, world)
+    return survey.kept(job, details, ports)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:
@@ -218,8 +231,8 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     return statements(job)
 
 
-def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Service, last deployment, tasks that failed, targets, image and alarms."""
     from toolkit.targets.ecs import health
 
-    return health.look(job, world, tell)
+    return health.look(job, ports, tell)

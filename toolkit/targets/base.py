@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol
 from msgspec import Meta, Struct
 
 from toolkit.errors import Refused
-from toolkit.model import Inputs, Job, Live, Preview, Seen, Sign, Statement, Wanted, Written
+from toolkit.model import (
+    Finding,
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
 
 if TYPE_CHECKING:  # what it takes to deploy is not loaded to read rules.toml
-    from toolkit.ports.world import World
+    from toolkit.ports.ports import Ports
 
 Text = Annotated[str, Meta(min_length=1)]
 Duration = Annotated[
@@ -45,7 +55,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
-class Watched(Settings, frozen=True, kw_only=True):
+class WatchSettings(Settings, frozen=True, kw_only=True):
     """The settings of a kind that can be looked at when it is live. They say how to look, never
     what is deployed.
     """
@@ -81,10 +91,10 @@ class Watched(Settings, frozen=True, kw_only=True):
     ] = "0s"
 
 
-LOOKING = (*Watched.__struct_fields__, "min_tasks", "roles")
+LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles")
 """The settings that decide nothing about what is deployed."""
 
-Tell = Callable[[Sign], None]
+Tell = Callable[[Finding], None]
 """Where a kind says what it sees."""
 
 
@@ -183,10 +193,10 @@ class Kind(Protocol):
         root. Pure; for any text.
         """
 
-    def wanted(self, settings: Any) -> tuple[Wanted, ...]:
+    def wanted(self, settings: Any) -> tuple[Provision, ...]:
         """What the sandbox has to make before it can be deployed there."""
 
-    def writes(self, settings: Any) -> tuple[Written, ...]:
+    def writes(self, settings: Any) -> tuple[Resource, ...]:
         """What it changes, by name, as rules.toml has it: two targets must not change the same.
         Pure.
         """
@@ -216,7 +226,7 @@ class Kind(Protocol):
         """
 
     def kept(
-        self, job: Job, details: Sequence[Mapping[str, str]], world: "World"
+        self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
     ) -> tuple[bool | None, ...]:
         """Of each of these good deploys (`detail` of its record), whether what it put there can be
         put back still. Reads only.
@@ -229,20 +239,24 @@ class Kind(Protocol):
         beforehand.
         """
 
-    def preview(self, job: Job, world: "World") -> Preview:
+    def preview(self, job: Job, ports: "Ports") -> Preview:
         """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for
         what is known to fail.
         """
 
-    def apply(self, job: Job, world: "World", report: Report) -> None:
+    def apply(self, job: Job, ports: "Ports", report: Report) -> None:
         """Make the calls of the preview, each after `report.intend`, until the cloud has accepted.
         Calls that were made before with this job's token are found and not made again. Raises
         ToolkitError where the cloud refuses.
         """
 
     def observe(
-        self, job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
-    ) -> Seen:
+        self,
+        job: Job,
+        receipt: Mapping[str, Any],
+        ports: "Ports",
+        before: Observation | None = None,
+    ) -> Observation:
         """How it stands, from the job, what was kept, and the cloud; never a guess: `unknown` where
         that is not enough.
 
@@ -250,13 +264,13 @@ class Kind(Protocol):
         which says nothing of the step.
         """
 
-    def abandon(self, job: Job, receipt: Mapping[str, Any], world: "World", report: Report) -> None:
+    def abandon(self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: Report) -> None:
         """Stop a step that is doomed, so that what ran before runs again."""
 
-    def live(self, job: Job, world: "World") -> Live | None:
+    def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
         """What runs now, read from the cloud; None if nothing does."""
 
-    def health(self, job: Job, world: "World", tell: Tell) -> Live | None:
+    def health(self, job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
         is known; returns what runs.
 
@@ -294,12 +308,12 @@ def nothing_linked(path: str, text: str) -> tuple[str, ...]:
     return ()
 
 
-def nothing_wanted(settings: Settings) -> tuple[Wanted, ...]:
+def nothing_wanted(settings: Settings) -> tuple[Provision, ...]:
     """For a kind that brings everything with it."""
     return ()
 
 
-def no_writes(settings: Settings) -> tuple[Written, ...]:
+def no_writes(settings: Settings) -> tuple[Resource, ...]:
     """For a kind that changes nothing itself."""
     return ()
 
@@ -340,13 +354,13 @@ def reversible(settings: Settings) -> tuple[str, str] | None:
 
 
 def never_kept(
-    job: Job, details: Sequence[Mapping[str, str]], world: "World"
+    job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
 ) -> tuple[bool | None, ...]:
     """For a kind of which no older version is kept."""
     return tuple(False for _ in details)
 
 
-def no_health(job: Job, world: "World", tell: Tell) -> Live | None:
+def no_health(job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
     """For a kind of which nothing can be seen."""
     return None
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Statement, Wanted, Written
+from toolkit.model import Inputs, Job, LiveVersion, Provision, Resource, Statement
 from toolkit.targets import base
 
 if TYPE_CHECKING:
-    from toolkit.ports.world import World
+    from toolkit.ports.ports import Ports
 
 action = "deploy"
 estimate_s = 30
@@ -29,7 +29,7 @@ linked = base.nothing_linked
 preview = apply = observe = abandon = live = base.never
 
 
-class Settings(base.Watched, frozen=True, kw_only=True):
+class Settings(base.WatchSettings, frozen=True, kw_only=True):
     """The code of one Lambda function, without its stack."""
 
     function: Annotated[base.Text, Meta(description="The function's name.")]
@@ -49,16 +49,16 @@ def inputs(settings: Settings) -> Inputs:
     return Inputs(folders=(settings.source,))
 
 
-def wanted(settings: Settings) -> tuple[Wanted, ...]:
+def wanted(settings: Settings) -> tuple[Provision, ...]:
     """The function, and the alias that a deploy moves."""
-    return (Wanted("function", settings.function, {"alias": settings.alias}),)
+    return (Provision("function", settings.function, {"alias": settings.alias}),)
 
 
-def writes(settings: Settings) -> tuple[Written, ...]:
+def writes(settings: Settings) -> tuple[Resource, ...]:
     """The function's code, whichever alias is moved to it."""
     words = settings.function.split(":")
     return (
-        Written(
+        Resource(
             "function",
             words[6] if settings.function.startswith("arn:") and len(words) > 6 else words[0],
         ),
@@ -77,8 +77,8 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     return policy.statements(job)
 
 
-def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its state, the version behind its alias, its errors and alarms."""
     from toolkit.targets.lambda_ import health
 
-    return health.look(job, world, tell)
+    return health.look(job, ports, tell)

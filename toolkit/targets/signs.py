@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from toolkit.errors import CloudError, Exit, NotAllowed, ToolkitError
-from toolkit.model import Sign
-from toolkit.ports.aside import Spare
+from toolkit.model import Finding
+from toolkit.ports.background import DaemonThread
 from toolkit.targets.base import Tell
 
-Question = Callable[[], Iterable[Sign]]
+Question = Callable[[], Iterable[Finding]]
 
 
 def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
@@ -18,7 +18,7 @@ def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     sign if it cannot be answered.
     """
     *others, last = questions
-    asked = [Spare(partial(_ask, tell, what, question)) for what, question in others]
+    asked = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
     for thread in asked:
         thread.start()
     _ask(tell, *last)
@@ -34,7 +34,7 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
         tell(unknown(what, problem))
     except Exception as bug:
         tell(
-            Sign(
+            Finding(
                 what,
                 "unknown",
                 cause=f"a bug in toolkit: {type(bug).__name__}",
@@ -43,10 +43,10 @@ def _ask(tell: Tell, what: str, question: Question) -> None:
         )
 
 
-def unknown(what: str, problem: ToolkitError) -> Sign:
+def unknown(what: str, problem: ToolkitError) -> Finding:
     """It could not be looked at, and why not."""
     unasked = problem.exit == Exit.CREDENTIALS
-    return Sign(
+    return Finding(
         what, "unknown", _short(problem), cause=str(problem), next=problem.next, unasked=unasked
     )
 

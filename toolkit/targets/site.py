@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Statement, Wanted, Written
+from toolkit.model import Inputs, Job, LiveVersion, Provision, Resource, Statement
 from toolkit.targets import base
 
 if TYPE_CHECKING:
-    from toolkit.ports.world import World
+    from toolkit.ports.ports import Ports
 
 action = "deploy"
 estimate_s = 60
@@ -29,7 +29,7 @@ linked = base.nothing_linked
 preview = apply = observe = abandon = live = base.never
 
 
-class Settings(base.Watched, frozen=True, kw_only=True):
+class Settings(base.WatchSettings, frozen=True, kw_only=True):
     """A static site in an S3 bucket, perhaps behind CloudFront."""
 
     source: Annotated[base.Folder, Meta(description="The folder with the built site.")]
@@ -49,14 +49,14 @@ def inputs(settings: Settings) -> Inputs:
     return Inputs(folders=(settings.source,))
 
 
-def wanted(settings: Settings) -> tuple[Wanted, ...]:
+def wanted(settings: Settings) -> tuple[Provision, ...]:
     """Its bucket."""
-    return (Wanted("bucket", settings.bucket),)
+    return (Provision("bucket", settings.bucket),)
 
 
-def writes(settings: Settings) -> tuple[Written, ...]:
+def writes(settings: Settings) -> tuple[Resource, ...]:
     """All of its bucket."""
-    return (Written("bucket", settings.bucket),)
+    return (Resource("bucket", settings.bucket),)
 
 
 def services() -> tuple[str, ...]:
@@ -73,8 +73,8 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     return policy.statements(job)
 
 
-def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its bucket, first page, distribution, certificate and alarms."""
     from toolkit.targets.s3site import health
 
-    return health.look(job, world, tell)
+    return health.look(job, ports, tell)

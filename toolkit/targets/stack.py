@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from toolkit.model import Inputs, Job, Live, Preview, Seen, Statement, Wanted, Written
+from toolkit.model import (
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
 from toolkit.targets import base
 
 if TYPE_CHECKING:
-    from toolkit.ports.world import World
+    from toolkit.ports.ports import Ports
 
 action = "deploy-stack"
 estimate_s = 300
@@ -29,7 +38,7 @@ dockerfile = base.no_dockerfile
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")]
 
 
-class Settings(base.Watched, frozen=True, kw_only=True):
+class Settings(base.WatchSettings, frozen=True, kw_only=True):
     """One CloudFormation stack, from a CDK app or from a plain template."""
 
     stack: Annotated[base.Text, Meta(description="The stack's name.")]
@@ -89,16 +98,16 @@ def linked(path: str, text: str) -> tuple[str, ...]:
     return references.local(path, text)
 
 
-def wanted(settings: Settings) -> tuple[Wanted, ...]:
+def wanted(settings: Settings) -> tuple[Provision, ...]:
     """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
-    return () if settings.cdk is None else (Wanted("bootstrap", "hnb659fds"),)
+    return () if settings.cdk is None else (Provision("bootstrap", "hnb659fds"),)
 
 
-def writes(settings: Settings) -> tuple[Written, ...]:
+def writes(settings: Settings) -> tuple[Resource, ...]:
     """The stack, by its name; that is the second part of what an ARN has behind `stack/`."""
     name = settings.stack
     return (
-        Written("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),
+        Resource("stack", name.split("/")[1] if name.startswith("arn:") and "/" in name else name),
     )
 
 
@@ -122,43 +131,43 @@ def services() -> tuple[str, ...]:
     return ("cloudformation",)
 
 
-def preview(job: Job, world: "World") -> Preview:
+def preview(job: Job, ports: "Ports") -> Preview:
     """What would be done: the template is read or synthesized, and compared with what the stack
     has.
     """
     from toolkit.targets.cloudformation import preview
 
-    return preview.preview(job, world)
+    return preview.preview(job, ports)
 
 
-def apply(job: Job, world: "World", report: base.Report) -> None:
+def apply(job: Job, ports: "Ports", report: base.Report) -> None:
     """Make the change set, show it, and execute it."""
     from toolkit.targets.cloudformation import deploy
 
-    deploy.apply(job, world, report)
+    deploy.apply(job, ports, report)
 
 
 def observe(
-    job: Job, receipt: Mapping[str, Any], world: "World", before: Seen | None = None
-) -> Seen:
+    job: Job, receipt: Mapping[str, Any], ports: "Ports", before: Observation | None = None
+) -> Observation:
     """How it stands, by the stack's events that bear our token."""
     from toolkit.targets.cloudformation import watch
 
-    return watch.observe(job, receipt, world, before)
+    return watch.observe(job, receipt, ports, before)
 
 
-def abandon(job: Job, receipt: Mapping[str, Any], world: "World", report: base.Report) -> None:
+def abandon(job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report) -> None:
     """Cancel an update that is still running. CloudFormation rolls a creation back by itself."""
     from toolkit.targets.cloudformation import deploy
 
-    deploy.abandon(job, receipt, world, report)
+    deploy.abandon(job, receipt, ports, report)
 
 
-def live(job: Job, world: "World") -> Live | None:
+def live(job: Job, ports: "Ports") -> LiveVersion | None:
     """What the stack's tags say."""
     from toolkit.targets.cloudformation import watch
 
-    return watch.live(job, world)
+    return watch.live(job, ports)
 
 
 def permissions(job: Job) -> tuple[Statement, ...]:
@@ -168,8 +177,8 @@ def permissions(job: Job) -> tuple[Statement, ...]:
     return policy.statements(job)
 
 
-def health(job: Job, world: "World", tell: base.Tell) -> Live | None:
+def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
     """Its state, what it failed at, drift if anybody has looked for it, and alarms."""
     from toolkit.targets.cloudformation import health
 
-    return health.look(job, world, tell)
+    return health.look(job, ports, tell)

@@ -13,9 +13,9 @@ from typing import Any
 from msgspec import Struct
 
 from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import Nothing, Stacked, configuration, planned, stacked
+from toolkit.ports.images.builtin import BuiltStage, NoLog, configuration, planned, stacked
 from toolkit.ports.images.context import Context
-from toolkit.ports.images.layers import Written, write
+from toolkit.ports.images.layers import LayerFile, write
 
 
 class Said:
@@ -88,9 +88,9 @@ def entries(packed: bytes) -> dict[str, Entry]:
 class Built(Struct, frozen=True):
     """An image that was put together without a registry."""
 
-    image: Stacked
+    image: BuiltStage
     layers: list[dict[str, Entry]]
-    written: list[Written]
+    written: list[LayerFile]
     config: dict[str, Any]
 
     @property
@@ -124,7 +124,7 @@ def built_in(root: Path, layers: Path, log: Said | None = None, **recipe: Any) -
     asked = Recipe(str(root), ".", "Dockerfile", **recipe)
     plan = planned(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, log or Nothing())
+    image = stacked(plan, asked, context, None, log or NoLog())
     written = [
         write(os.path.join(layers, str(at)), layer, context, 0, lambda: None)
         for at, layer in enumerate(image.layers)

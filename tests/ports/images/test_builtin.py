@@ -26,15 +26,15 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.images import (
     Pushed,
     Recipe,
-    Registry,
-    Secret,
+    RegistryAddress,
+    SecretText,
     check_recipe,
     image_config,
     layers,
     registry,
 )
 from toolkit.ports.images.builtin import BuiltIn
-from toolkit.ports.images.registry import Client, digest_of
+from toolkit.ports.images.registry import RegistryClient, digest_of
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 LABELS = {"toolkit:commit": "abc"}
@@ -48,7 +48,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def repository(aws: Aws, name: str, url: str, immutable: bool = False) -> Registry:
+def repository(aws: Aws, name: str, url: str, immutable: bool = False) -> RegistryAddress:
     aws.write(
         "ecr",
         "create_repository",
@@ -57,24 +57,24 @@ def repository(aws: Aws, name: str, url: str, immutable: bool = False) -> Regist
     )
     token = aws.read("ecr", "get_authorization_token")["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
-    return Registry(HOST, url, name, user, Secret(password))
+    return RegistryAddress(HOST, url, name, user, SecretText(password))
 
 
 @pytest.fixture
-def app(cloud: Cloud) -> Registry:
+def app(cloud: Cloud) -> RegistryAddress:
     """An empty repository, and how to get into it."""
     return repository(cloud.aws(), "app", cloud.url)
 
 
 @pytest.fixture
-def client(app: Registry) -> Iterator[Client]:
+def client(app: RegistryAddress) -> Iterator[RegistryClient]:
     one = registry.connected(app, lambda: None)
     yield one
     one.close()
 
 
 def push(
-    root: Path, to: Registry, tag: str = "v1", said: Said | None = None, **recipe: object
+    root: Path, to: RegistryAddress, tag: str = "v1", said: Said | None = None, **recipe: object
 ) -> Pushed:
     recipe = {"context": ".", "dockerfile": "Dockerfile", "labels": LABELS, **recipe}
     return BuiltIn().build_and_push(
@@ -92,7 +92,9 @@ FILES = {
 }
 
 
-def test_what_comes_back_is_what_was_pushed(app: Registry, client: Client, tmp_path: Path) -> None:
+def test_what_comes_back_is_what_was_pushed(
+    app: RegistryAddress, client: RegistryClient, tmp_path: Path
+) -> None:
     content = random.Random(7).randbytes(300_000)
     pushed = push(folder(tmp_path / "c", {**FILES, "a": content}), app)
     manifest = client.manifest("app", "v1")
@@ -125,14 +127,14 @@ def test_what_comes_back_is_what_was_pushed(app: Registry, client: Client, tmp_p
 
 
 def test_the_registry_knows_it_by_the_same_digest(
-    app: Registry, cloud: Cloud, tmp_path: Path
+    app: RegistryAddress, cloud: Cloud, tmp_path: Path
 ) -> None:
     pushed = push(folder(tmp_path / "c", FILES), app)
     (image,) = cloud.aws().read("ecr", "describe_images", repositoryName="app")["imageDetails"]
     assert (image["imageDigest"], image["imageTags"]) == (pushed.digest, ["v1"])
 
 
-def test_the_second_push_sends_nothing(app: Registry, tmp_path: Path) -> None:
+def test_the_second_push_sends_nothing(app: RegistryAddress, tmp_path: Path) -> None:
     root = folder(tmp_path / "c", FILES)
     with scripted(passing(app.address)) as between:
         through = msgspec.structs.replace(app, address=between.url)
@@ -147,7 +149,7 @@ def test_the_second_push_sends_nothing(app: Registry, tmp_path: Path) -> None:
         assert "2 layers, 2 already there" in said.lines
 
 
-def test_only_the_changed_layer_is_sent(app: Registry, tmp_path: Path) -> None:
+def test_only_the_changed_layer_is_sent(app: RegistryAddress, tmp_path: Path) -> None:
     root, said = folder(tmp_path / "c", FILES), Said()
     push(root, app)
     (root / "run.sh").write_text("changed")
@@ -155,7 +157,9 @@ def test_only_the_changed_layer_is_sent(app: Registry, tmp_path: Path) -> None:
     assert "2 layers, 1 already there" in said.lines
 
 
-def test_a_tag_that_stands_for_something_else_is_not_moved(app: Registry, tmp_path: Path) -> None:
+def test_a_tag_that_stands_for_something_else_is_not_moved(
+    app: RegistryAddress, tmp_path: Path
+) -> None:
     root = folder(tmp_path / "c", FILES)
     first = push(root, app)
     (root / "a").write_text("changed")
@@ -200,7 +204,7 @@ def test_an_immutable_tag_that_appears_meanwhile_is_told_as_such(
 
 
 def test_an_upload_that_is_cut_at_60_percent_is_sent_again(
-    app: Registry, client: Client, tmp_path: Path
+    app: RegistryAddress, client: RegistryClient, tmp_path: Path
 ) -> None:
     """C17."""
     content = random.Random(3).randbytes(2_000_000)
@@ -219,7 +223,7 @@ def test_an_upload_that_is_cut_at_60_percent_is_sent_again(
 
 
 def test_a_large_layer_is_sent_in_parts(
-    app: Registry, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: RegistryAddress, client: RegistryClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "MONOLITHIC", 100_000)
     monkeypatch.setattr(registry, "PART", 64_000)
@@ -237,7 +241,7 @@ def test_a_large_layer_is_sent_in_parts(
 
 
 def test_a_registry_that_has_another_digest_in_the_end_is_not_believed(
-    app: Registry, tmp_path: Path
+    app: RegistryAddress, tmp_path: Path
 ) -> None:
     answer, wrong = passing(app.address), "sha256:" + "0" * 64
 
@@ -253,7 +257,9 @@ def test_a_registry_that_has_another_digest_in_the_end_is_not_believed(
         push(folder(tmp_path / "c", FILES), msgspec.structs.replace(app, address=between.url))
 
 
-def test_nothing_is_sent_when_something_must_not_be_copied(app: Registry, tmp_path: Path) -> None:
+def test_nothing_is_sent_when_something_must_not_be_copied(
+    app: RegistryAddress, tmp_path: Path
+) -> None:
     root = folder(tmp_path / "c", {**FILES, "b/out -> /etc/hostname": ""})
     with scripted(passing(app.address)) as between:
         with pytest.raises(Refused, match="not in the build context"):
@@ -263,7 +269,7 @@ def test_nothing_is_sent_when_something_must_not_be_copied(app: Registry, tmp_pa
 
 @pytest.mark.parametrize("stop", [1, 3, 5, 9, 14, 20])
 def test_a_run_that_is_to_stop_stops_and_leaves_no_tag(
-    app: Registry, client: Client, tmp_path: Path, stop: int
+    app: RegistryAddress, client: RegistryClient, tmp_path: Path, stop: int
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -275,23 +281,24 @@ def test_a_run_that_is_to_stop_stops_and_leaves_no_tag(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_repository_that_is_not_there_is_told(app: Registry, tmp_path: Path) -> None:
+def test_a_repository_that_is_not_there_is_told(app: RegistryAddress, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="there is no repository `other`"):
         push(folder(tmp_path / "c", FILES), msgspec.structs.replace(app, repository="other"))
 
 
 def test_a_wrong_password_is_a_problem_of_credentials_and_is_not_shown(
-    app: Registry, tmp_path: Path
+    app: RegistryAddress, tmp_path: Path
 ) -> None:
     with pytest.raises(CredentialsProblem) as error:
-        push(folder(tmp_path / "c", FILES), msgspec.structs.replace(app, password=Secret("canary")))
-    assert (
-        "canary"
-        not in f"{error.value} {error.value!r} {Secret('canary')} {Secret('canary')!r} {app!r}"
-    )
+        push(
+            folder(tmp_path / "c", FILES),
+            msgspec.structs.replace(app, password=SecretText("canary")),
+        )
+    secret = SecretText("canary")
+    assert "canary" not in f"{error.value} {error.value!r} {secret} {secret!r} {app!r}"
 
 
-def test_an_image_that_is_not_there_is_missing(app: Registry) -> None:
+def test_an_image_that_is_not_there_is_missing(app: RegistryAddress) -> None:
     with pytest.raises(Missing, match="app@v9"):
         image_config(app, "v9")
 
@@ -300,7 +307,7 @@ def test_an_image_that_is_not_there_is_missing(app: Registry) -> None:
 
 
 @pytest.fixture
-def base(cloud: Cloud, app: Registry, tmp_path: Path) -> Registry:
+def base(cloud: Cloud, app: RegistryAddress, tmp_path: Path) -> RegistryAddress:
     """A base image in the same registry, with the things that a COPY may stumble over."""
     home = repository(cloud.aws(), "base", cloud.url)
     files = {
@@ -318,7 +325,7 @@ def base(cloud: Cloud, app: Registry, tmp_path: Path) -> Registry:
 
 
 def test_an_image_is_built_on_a_base_of_the_same_registry(
-    app: Registry, base: Registry, tmp_path: Path, client: Client
+    app: RegistryAddress, base: RegistryAddress, tmp_path: Path, client: RegistryClient
 ) -> None:
     text = (
         f"FROM {HOST}/base:3.12\nCOPY a /bin\nCOPY a /tmp/\nWORKDIR $HOME_DIR\nCOPY a .\nLABEL"
@@ -350,7 +357,7 @@ def test_an_image_is_built_on_a_base_of_the_same_registry(
 
 
 def test_a_base_comes_from_the_mirror_if_there_is_one(
-    app: Registry, base: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: RegistryAddress, base: RegistryAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = passing(app.address)
     login = base64.b64encode(f"{app.user}:{app.password.reveal()}".encode()).decode()
@@ -385,7 +392,9 @@ def test_the_example_needs_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     check_recipe(recipe, "built-in")
 
 
-def test_a_base_that_nobody_has_is_refused_with_what_to_do(app: Registry, tmp_path: Path) -> None:
+def test_a_base_that_nobody_has_is_refused_with_what_to_do(
+    app: RegistryAddress, tmp_path: Path
+) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": "FROM python:3.12\nCOPY a /\n", "a": "A"})
     for do in (
         lambda: push(root, app),
@@ -397,7 +406,7 @@ def test_a_base_that_nobody_has_is_refused_with_what_to_do(app: Registry, tmp_pa
 
 
 def test_a_base_for_another_machine_is_refused(
-    app: Registry, base: Registry, tmp_path: Path
+    app: RegistryAddress, base: RegistryAddress, tmp_path: Path
 ) -> None:
     root = folder(tmp_path / "c", {"Dockerfile": f"FROM {HOST}/base:3.12\nCOPY a /\n", "a": "A"})
     with pytest.raises(Refused, match="is for linux/amd64, not for linux/arm64"):
@@ -405,7 +414,7 @@ def test_a_base_for_another_machine_is_refused(
 
 
 def test_the_right_image_of_an_index_is_the_base(
-    app: Registry, base: Registry, client: Client, tmp_path: Path
+    app: RegistryAddress, base: RegistryAddress, client: RegistryClient, tmp_path: Path
 ) -> None:
     arm = push(
         folder(tmp_path / "arm", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "ARM"}),
@@ -481,9 +490,9 @@ def test_what_depends_on_a_base_is_not_refused_before_it_is_known(tmp_path: Path
 
 def test_whiteouts_of_a_base_take_files_away() -> None:
     from toolkit.ports.images.bases import _apply
-    from toolkit.ports.images.tree import Node
+    from toolkit.ports.images.tree import ImageNode
 
-    found: dict[str, Node] = {}
+    found: dict[str, ImageNode] = {}
     _apply(
         found,
         [
@@ -520,8 +529,8 @@ def test_a_damaged_base_layer_is_refused(tmp_path: Path, body: bytes) -> None:
 # The client, against a registry that misbehaves.
 
 
-def scripted_client(url: str, host: str = HOST) -> Client:
-    return Client(url, host, "AWS", Secret("canary-password"), lambda: None)
+def scripted_client(url: str, host: str = HOST) -> RegistryClient:
+    return RegistryClient(url, host, "AWS", SecretText("canary-password"), lambda: None)
 
 
 @pytest.mark.parametrize("broken", [True, False])
@@ -684,7 +693,9 @@ def test_a_registry_that_is_not_there_is_told_in_words() -> None:
         one.close()
 
 
-def test_an_archive_can_be_listed_by_anybody(app: Registry, client: Client, tmp_path: Path) -> None:
+def test_an_archive_can_be_listed_by_anybody(
+    app: RegistryAddress, client: RegistryClient, tmp_path: Path
+) -> None:
     push(folder(tmp_path / "c", FILES), app)
     manifest = client.manifest("app", "v1")
     assert manifest is not None

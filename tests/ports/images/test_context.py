@@ -10,7 +10,7 @@ import pytest
 from tests.ports.images.support import built, built_in, folder
 from toolkit.errors import Refused
 from toolkit.ports.images import Recipe
-from toolkit.ports.images.builtin import Nothing, planned, stacked
+from toolkit.ports.images.builtin import NoLog, planned, stacked
 from toolkit.ports.images.context import Context
 from toolkit.ports.images.layers import write
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_swapped_after_the_scan_is_an_error(
     asked = Recipe(str(root), ".", "Dockerfile")
     plan = planned(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, Nothing())
+    image = stacked(plan, asked, context, None, NoLog())
     swap(root / "d/a")
     with pytest.raises(Refused, match="`d/a` has changed"):
         write(str(tmp_path / "layer"), image.layers[0], context, 0, lambda: None)
@@ -123,7 +123,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path: Path) 
     asked = Recipe(str(root), ".", "Dockerfile")
     plan = planned(asked)
     context = Context(plan.folder, plan.ignore)
-    image = stacked(plan, asked, context, None, Nothing())
+    image = stacked(plan, asked, context, None, NoLog())
     calls = []
 
     def interfere() -> None:

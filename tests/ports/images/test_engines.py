@@ -14,7 +14,7 @@ import pytest
 from tests.ports.images.server import Answer, Asked, scripted
 from tests.ports.images.support import Said, folder
 from toolkit.errors import ProgramFailed, Refused, TagTaken
-from toolkit.ports.images import Pushed, Recipe, Registry, Secret, builder, check_recipe
+from toolkit.ports.images import Pushed, Recipe, RegistryAddress, SecretText, builder, check_recipe
 from toolkit.ports.images.engines import reason
 from toolkit.ports.images.registry import MANIFEST, digest_of
 
@@ -57,7 +57,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engines:
 
 
 @pytest.fixture
-def to(engines: Engines) -> Iterator[Registry]:
+def to(engines: Engines) -> Iterator[RegistryAddress]:
     """A registry that has the image as soon as an engine has pushed it."""
 
     def answer(one: Asked) -> Answer:
@@ -68,8 +68,8 @@ def to(engines: Engines) -> Iterator[Registry]:
         )
 
     with scripted(answer) as server:
-        yield Registry(
-            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD)
+        yield RegistryAddress(
+            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", SecretText(PASSWORD)
         )
 
 
@@ -88,7 +88,7 @@ def recipe(tmp_path: Path) -> Recipe:
     )
 
 
-def server(registry: Registry) -> str:
+def server(registry: RegistryAddress) -> str:
     return registry.address.removeprefix("http://")
 
 
@@ -109,7 +109,7 @@ def options(recipe: Recipe) -> list[str]:
 
 
 def test_docker_builds_and_pushes_with_buildx(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker")
     said = Said()
@@ -124,7 +124,7 @@ def test_docker_builds_and_pushes_with_buildx(
 
 
 def test_docker_without_buildx_builds_and_then_pushes(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker", old="yes")
     assert builder().build_and_push(recipe, to, "v1", Said()).digest == DIGEST
@@ -141,7 +141,7 @@ def test_docker_without_buildx_builds_and_then_pushes(
 
 @pytest.mark.parametrize("name", ["podman", "buildah"])
 def test_podman_and_buildah_build_sign_in_and_push(
-    engines: Engines, to: Registry, recipe: Recipe, name: str
+    engines: Engines, to: RegistryAddress, recipe: Recipe, name: str
 ) -> None:
     engines.install(name)
     assert builder(name).build_and_push(recipe, to, "v1", Said()).digest == DIGEST
@@ -174,7 +174,7 @@ def test_podman_and_buildah_build_sign_in_and_push(
 
 @pytest.mark.parametrize("name", ["docker", "podman", "buildah"])
 def test_the_password_is_on_standard_input_only_and_nothing_of_it_stays(
-    engines: Engines, to: Registry, recipe: Recipe, name: str, tmp_path: Path
+    engines: Engines, to: RegistryAddress, recipe: Recipe, name: str, tmp_path: Path
 ) -> None:
     """S23."""
     engines.install(name)
@@ -199,7 +199,7 @@ def test_the_password_is_on_standard_input_only_and_nothing_of_it_stays(
 )
 def test_an_engine_knows_a_few_variables(
     engines: Engines,
-    to: Registry,
+    to: RegistryAddress,
     recipe: Recipe,
     name: str,
     own: set[str],
@@ -244,7 +244,11 @@ def test_an_engine_knows_a_few_variables(
 
 
 def test_docker_keeps_the_settings_of_the_person_but_not_our_login(
-    engines: Engines, to: Registry, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engines: Engines,
+    to: RegistryAddress,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engines.install("docker")
     mine = {
@@ -270,9 +274,9 @@ def test_programs_in_the_working_directory_are_not_run(
     engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S9."""
-    for place in (tmp_path / "here", tmp_path / "here/sub"):
+    for location in (tmp_path / "here", tmp_path / "here/sub"):
         for name in ("docker", "podman", "buildah"):
-            folder(place, {f"{name}*": f"#!/bin/sh\ntouch {tmp_path}/planted\n"})
+            folder(location, {f"{name}*": f"#!/bin/sh\ntouch {tmp_path}/planted\n"})
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("PATH", f".:sub:./sub::{engines.home}")
     assert builder().name == "built-in"
@@ -301,7 +305,7 @@ def test_an_engine_that_was_asked_for_and_cannot_be_used_is_refused(engines: Eng
 
 
 def test_a_failed_build_tells_its_last_words(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker", fails="yes")
     with pytest.raises(ProgramFailed) as error:
@@ -327,7 +331,7 @@ def test_the_reason_is_the_last_line_that_says_something(said: list[str], why: s
 
 
 def test_a_run_that_is_to_stop_ends_the_program(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker", slow="yes")
 
@@ -343,7 +347,7 @@ def test_a_run_that_is_to_stop_ends_the_program(
 
 
 def test_a_tag_that_is_taken_is_refused_before_the_build(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker")
     (engines.home / "pushed").touch()
@@ -357,7 +361,7 @@ def test_a_tag_that_is_taken_is_refused_before_the_build(
 )
 @pytest.mark.parametrize("overtaken", ["at the push", "meanwhile"])
 def test_a_tag_that_somebody_else_takes_during_the_build_is_told_as_that(
-    engines: Engines, to: Registry, recipe: Recipe, name: str, old: str, overtaken: str
+    engines: Engines, to: RegistryAddress, recipe: Recipe, name: str, old: str, overtaken: str
 ) -> None:
     engines.install(name, old=old, overtaken=overtaken)
     with pytest.raises(TagTaken, match="has this tag already"):
@@ -393,15 +397,15 @@ def test_whose_labels_are_ours_was_built_from_the_same(
 ) -> None:
     engines.install("podman")
     with scripted(labelled(labels)) as server:
-        to = Registry(
-            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", Secret(PASSWORD)
+        to = RegistryAddress(
+            "1.dkr.ecr.eu-west-1.amazonaws.com", server.url, "app", "AWS", SecretText(PASSWORD)
         )
         assert builder().alike(to, "v1", recipe) is alike
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])
 def test_what_the_engine_says_must_be_what_the_registry_has(
-    engines: Engines, to: Registry, recipe: Recipe, name: str
+    engines: Engines, to: RegistryAddress, recipe: Recipe, name: str
 ) -> None:
     engines.install(name, digest="sha256:" + "e" * 64)
     with pytest.raises(Refused, match="but the registry has sha256:ddd"):
@@ -409,7 +413,7 @@ def test_what_the_engine_says_must_be_what_the_registry_has(
 
 
 def test_an_engine_that_names_no_digest_has_failed(
-    engines: Engines, to: Registry, recipe: Recipe
+    engines: Engines, to: RegistryAddress, recipe: Recipe
 ) -> None:
     engines.install("docker", digest="")
     with pytest.raises(ProgramFailed, match="which digest"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.ports.images.support import built_in, folder
 from toolkit.errors import Refused
-from toolkit.ports.images.taken import EVERYTHING, Taken, copied
+from toolkit.ports.images.taken import EVERYTHING, BuildInputs, copied
 
 NONE: dict[str, str] = {}
 
@@ -84,7 +84,7 @@ def test_what_only_some_builders_keep_out_counts(tmp_path: Path) -> None:
     """Podman reads .containerignore instead; nobody knows here who builds."""
     files = {"Dockerfile": "FROM scratch\nCOPY . /\n", ".dockerignore": "a\nb\n"}
     root = folder(tmp_path / "c", {**files, ".containerignore": "a\n"})
-    taken = Taken(str(root), "", "Dockerfile", None, NONE)
+    taken = BuildInputs(str(root), "", "Dockerfile", None, NONE)
     assert [taken.takes(path) for path in ("a", "b", "c")] == [False, True, True]
 
 
@@ -126,7 +126,7 @@ def test_what_the_built_in_builder_takes_is_what_counts(
         except Refused:
             return
         really = {name for name in NAMES if f"content of {name}" in image.texts.values()}
-        taken = Taken(str(root), "", "Dockerfile", None, NONE)
+        taken = BuildInputs(str(root), "", "Dockerfile", None, NONE)
         assert {name for name in NAMES if taken.takes(name)} == really
     finally:
         shutil.rmtree(made)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.ports.process import Talking, child_environment
+from toolkit.ports.process import LineProgram, child_environment
 
 PYTHON = [sys.executable, "-S", "-u", "-c"]
 
 
-def talking(script: str, tmp_path: Path, given: bytes | None = None) -> Talking:
-    return Talking([*PYTHON, script], str(tmp_path), child_environment(), given)
+def talking(script: str, tmp_path: Path, given: bytes | None = None) -> LineProgram:
+    return LineProgram([*PYTHON, script], str(tmp_path), child_environment(), given)
 
 
-def words(one: Talking) -> list[bytes]:
+def words(one: LineProgram) -> list[bytes]:
     return [line for line in one.lines() if line is not None]
 
 

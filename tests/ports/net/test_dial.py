@@ -13,7 +13,7 @@ import pytest
 
 from tests.ports.net.servers import HERE, Authority, Raw, Spy, resolving
 from toolkit.errors import ProbeError, ProbeRefused
-from toolkit.ports.net.dial import Line, certificate_ends, dial, encrypted, within
+from toolkit.ports.net.dial import Connection, certificate_ends, dial, encrypted, within
 from toolkit.ports.net.policy import Policy
 
 EVERY = Policy(("*.example.com", "2130706433", "0177.0.0.1", "0x7f.1", "127.1", "2852039166"))
@@ -201,11 +201,11 @@ def test_a_line_ends_a_wait_at_the_deadline_and_its_thread_with_it() -> None:
     before = threading.active_count()
     with Raw(lambda peer: peer.hang()) as server:
         deadline = within(0.2)
-        with Line(dial("127.0.0.1", server.port, HERE, deadline), deadline) as line:
+        with Connection(dial("127.0.0.1", server.port, HERE, deadline), deadline) as line:
             assert line.sock.recv(1) == b""
         assert 0 <= time.monotonic() - deadline.at < 0.5
         deadline = within(30)
-        with Line(dial("127.0.0.1", server.port, HERE, deadline), deadline):
+        with Connection(dial("127.0.0.1", server.port, HERE, deadline), deadline):
             pass
     assert threading.active_count() == before
 
@@ -215,7 +215,7 @@ def shaken(
 ) -> tuple[datetime, str | None]:
     """When the certificate ends, and the protocol."""
     deadline, policy = within(seconds), Policy((), instead={host: ("127.0.0.1", server.port)})
-    with Line(dial(host, 443, policy, deadline), deadline) as line:
+    with Connection(dial(host, 443, policy, deadline), deadline) as line:
         sock = line.encrypt(host)
         return certificate_ends(sock), sock.version()
 

@@ -28,7 +28,7 @@ from tests.ports.net.servers import (
     resolving,
 )
 from toolkit.errors import ProbeError, ProbeRefused
-from toolkit.ports.net.http import MOST_BODY, Asked, ask
+from toolkit.ports.net.http import MOST_BODY, HttpRequest, ask
 from toolkit.ports.net.policy import Policy
 
 SECRETS = {
@@ -74,8 +74,10 @@ def server() -> Iterator[Raw]:
         yield found
 
 
-def get(url: str, **headers: str) -> Asked:
-    return Asked("GET", url, {name.replace("_", "-"): value for name, value in headers.items()})
+def get(url: str, **headers: str) -> HttpRequest:
+    return HttpRequest(
+        "GET", url, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def at(**servers: Raw) -> Policy:
@@ -105,13 +107,13 @@ def test_an_answer_has_status_headers_body_and_time() -> None:
 def test_a_request_is_as_it_was_asked_for() -> None:
     with answering(lambda head: answer()) as server:
         ask(
-            Asked(
+            HttpRequest(
                 "POST", f"{server.url}/ü/%C3%BC?q=ä b".replace(" ", "+"), {"X-One": "ö"}, b"content"
             ),
             HERE,
             5,
         )
-        ask(Asked("PUT", "http://a.example.com"), at(a=server), 5)
+        ask(HttpRequest("PUT", "http://a.example.com"), at(a=server), 5)
     first, second = (head.split("\r\n") for head in server.heads)
     assert first[0] == "POST /%C3%BC/%C3%BC?q=%C3%A4+b HTTP/1.1"
     assert {
@@ -183,19 +185,19 @@ def test_a_hostile_address_is_refused_with_no_connection_made(
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("GET /x HTTP/1.1\r\nX: 1\r\n\r\nGET", "http://127.0.0.1/"),
-        Asked("", "http://127.0.0.1/"),
-        Asked("CONNECT", "http://127.0.0.1/"),
+        HttpRequest("GET /x HTTP/1.1\r\nX: 1\r\n\r\nGET", "http://127.0.0.1/"),
+        HttpRequest("", "http://127.0.0.1/"),
+        HttpRequest("CONNECT", "http://127.0.0.1/"),
         get("http://127.0.0.1/", X="a\r\nX-Injected: 1"),
         get("http://127.0.0.1/", X="a\x00"),
-        Asked("GET", "http://127.0.0.1/", {"X: 1\r\nY": "1"}),
+        HttpRequest("GET", "http://127.0.0.1/", {"X: 1\r\nY": "1"}),
         get("http://127.0.0.1/", Host="other.example.com"),
         get("http://127.0.0.1/", Content_Length="5"),
         get("http://127.0.0.1/", transfer_encoding="chunked"),
     ],
 )
 def test_a_request_that_is_more_than_it_seems_is_refused(
-    monkeypatch: pytest.MonkeyPatch, asked: Asked
+    monkeypatch: pytest.MonkeyPatch, asked: HttpRequest
 ) -> None:
     spy = Spy(monkeypatch)
     with pytest.raises(ProbeRefused):
@@ -276,7 +278,7 @@ def test_a_request_that_nobody_reads_ends_at_the_deadline() -> None:
         Raw(lambda peer: peer.hang()) as server,
         pytest.raises(ProbeError, match=r"^no answer within 0.3 s$"),
     ):
-        ask(Asked("POST", server.url, {}, bytes(32 * MEGABYTE)), HERE, 0.3)
+        ask(HttpRequest("POST", server.url, {}, bytes(32 * MEGABYTE)), HERE, 0.3)
 
 
 def pouring(head: bytes, block: bytes, times: int = 1 << 30) -> Callable[[Peer], None]:
@@ -401,7 +403,7 @@ def test_an_answer_without_a_body_is_not_waited_for(method: str, status: str) ->
         peer.hang()
 
     with Raw(script) as server:
-        found = ask(Asked(method, server.url), HERE, 5)
+        found = ask(HttpRequest(method, server.url), HERE, 5)
     assert (found.status, found.body, found.cut) == (int(status[:3]), b"", False)
     assert found.took_s < 1
 
@@ -491,7 +493,7 @@ def test_a_redirect_within_an_origin_takes_everything_along() -> None:
             redirect("/there?x=1", 307) if head.startswith("POST /here") else answer(b"there")
         )
     ) as server:
-        found = ask(Asked("POST", f"{server.url}/here", SECRETS, b"content"), HERE, 5)
+        found = ask(HttpRequest("POST", f"{server.url}/here", SECRETS, b"content"), HERE, 5)
     assert found.body == b"there"
     assert found.url == f"{server.url}/there?x=1"
     assert found.redirects == (found.url,)
@@ -519,7 +521,7 @@ def test_a_redirect_changes_the_method_as_browsers_do(method: str, status: int, 
         lambda head: redirect("there", status) if "/here" in head else answer()
     ) as server:
         ask(
-            Asked(
+            HttpRequest(
                 method,
                 f"{server.url}/here",
                 {"Content-Type": "text/plain"},
@@ -538,7 +540,7 @@ def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
         answering(lambda head: answer(b"there")) as other,
         answering(lambda head: redirect("http://b.example.com/")) as server,
     ):
-        asked = Asked(
+        asked = HttpRequest(
             "POST", "http://a.example.com/", SECRETS, b"content", frozenset(["x-api-key"])
         )
         found = ask(asked, at(a=server, b=other), 5)
@@ -558,7 +560,9 @@ def test_another_port_is_another_host_and_the_way_back_has_no_credentials_either
             lambda head: answer(b"back") if "/back" in head else redirect(other.url)
         ) as first,
     ):
-        assert ask(Asked("GET", first.url, {"Authorization": "canary"}), HERE, 5).body == b"back"
+        assert (
+            ask(HttpRequest("GET", first.url, {"Authorization": "canary"}), HERE, 5).body == b"back"
+        )
     assert "canary" not in other.heads[0] + first.heads[1]
 
 
@@ -572,7 +576,7 @@ def test_content_is_never_sent_to_another_host(status: int) -> None:
             match=r"redirects to b.example.com:80, which is not allowed for a request with content",
         ) as found,
     ):
-        ask(Asked("POST", "http://a.example.com/", {}, b"content"), at(a=server, b=other), 5)
+        ask(HttpRequest("POST", "http://a.example.com/", {}, b"content"), at(a=server, b=other), 5)
     assert "canary" not in str(found.value)
     assert not other.connections
 
@@ -755,7 +759,7 @@ def test_an_expired_certificate_gets_no_request(authority: Authority) -> None:
         answering(lambda head: answer(), authority.context(ends=timedelta(days=-1))) as server,
         pytest.raises(ProbeError, match="has expired on"),
     ):
-        ask(Asked("GET", server.url, SECRETS), HERE, 5)
+        ask(HttpRequest("GET", server.url, SECRETS), HERE, 5)
     assert not "".join(server.heads)
 
 
@@ -786,7 +790,7 @@ def test_a_way_out_of_encryption_is_refused_for_a_request_with_credentials(
         ask(get(server.url), HERE, 5, jar, follow=False)
         for asked, cookies in (
             (get(server.url, authorization="canary"), None),
-            (Asked("GET", server.url, {"X-Key": "canary"}, None, frozenset(["x-key"])), None),
+            (HttpRequest("GET", server.url, {"X-Key": "canary"}, None, frozenset(["x-key"])), None),
             (get(server.url), jar),
         ):
             with pytest.raises(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.errors import ProbeRefused
-from toolkit.ports.net.request import Asked, check, onward, where
+from toolkit.ports.net.request import HttpRequest, check, onward, where
 
 PIECES = st.sampled_from(
     [
@@ -75,7 +75,7 @@ def test_wherever_an_answer_sends_it_no_secret_leaves_its_origin(
         "X-Mine": "1",
         "Accept": "1",
     }
-    asked = Asked(
+    asked = HttpRequest(
         method, f"https://a.example.com/{url.strip()}", headers, b"content", frozenset(["x-mine"])
     )
     try:

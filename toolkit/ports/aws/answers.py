@@ -68,7 +68,7 @@ _WORDS = {
 }
 
 
-class Answer(dict[str, Any]):
+class AwsResponse(dict[str, Any]):
     """A part of an answer. What is not in it and is asked for by name is an answer that was not
     expected. Raises Unexpected then.
     """
@@ -82,14 +82,14 @@ class Answer(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         raise Unexpected(call=self.call, reason=f"{self.path}{key} is missing")
 
-    def __or__(self, other: Any) -> "Answer":  # type: ignore[override]
-        return Answer({**self, **other}, self.call, self.path)
+    def __or__(self, other: Any) -> "AwsResponse":  # type: ignore[override]
+        return AwsResponse({**self, **other}, self.call, self.path)
 
 
 def read(found: Any, call: str, path: str = "") -> Any:
     """An answer of which every part is an `Answer`."""
     if isinstance(found, dict):
-        return Answer(
+        return AwsResponse(
             {name: read(value, call, f"{path}{name}.") for name, value in found.items()}, call, path
         )
     if isinstance(found, list):

@@ -7,7 +7,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.aws.ecs import part
 
 
-class Health(Struct, frozen=True):
+class TargetHealth(Struct, frozen=True):
     """What a target group says of one target. `state` is initial, healthy, unhealthy, draining,
     unused or unavailable.
     """
@@ -24,7 +24,7 @@ class Health(Struct, frozen=True):
         return self.state == "healthy" or self.reason == "Target.HealthCheckDisabled"
 
 
-def health(aws: Aws, group: str) -> list[Health]:
+def health(aws: Aws, group: str) -> list[TargetHealth]:
     """The targets of a target group; none if the group is gone."""
     try:
         answer = aws.read("elbv2", "describe_target_health", TargetGroupArn=group)
@@ -34,7 +34,7 @@ def health(aws: Aws, group: str) -> list[Health]:
         raise
     found = part(answer, "TargetHealthDescriptions", "elasticloadbalancing:DescribeTargetHealth")
     return [
-        Health(
+        TargetHealth(
             one["Target"]["Id"],
             int(one["Target"].get("Port", 0)),
             one["TargetHealth"]["State"],

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from toolkit import __version__, errors
-from toolkit.model import Place
+from toolkit.model import Location
 from toolkit.ports import process
-from toolkit.ports.aside import Aside, Late, Spare, carry_out
 from toolkit.ports.aws import answers, endpoint, sources
+from toolkit.ports.background import BackgroundTask, DaemonThread, Timeout, carry_out
 
 Found = TypeVar("Found")
 
@@ -102,11 +102,14 @@ class Aws:
     """The calls of one profile and region. Safe to use from several threads."""
 
     def __init__(
-        self, profile: str | None = None, region: str | None = None, person: "Person | None" = None
+        self,
+        profile: str | None = None,
+        region: str | None = None,
+        person: "MfaPrompt | None" = None,
     ) -> None:
         """`person`: whoever can be asked for an MFA code."""
         self.profile, self.region = profile, region
-        self._person = person or Person()
+        self._person = person or MfaPrompt()
         self._session: Any = None
         self._signing_in: Future[None] | None = None
         self._clients: dict[tuple[str, bool], Any] = {}
@@ -283,10 +286,10 @@ class Aws:
             attempt, mine = self._signing_in, self._signing_in is None
             if attempt is None:
                 attempt = self._signing_in = Future()
-        if mine and isinstance(current_thread(), Spare):
+        if mine and isinstance(current_thread(), DaemonThread):
             carry_out(attempt, self._get_credentials)
         elif mine:
-            Spare(lambda: carry_out(attempt, self._get_credentials)).start()
+            DaemonThread(lambda: carry_out(attempt, self._get_credentials)).start()
         if not wait([attempt], sources.SIGN_IN_S + CALL_S).done:
             raise errors.Unreachable(call="credentials", reason="what gives them is silent")
         if attempt.exception() is not None:
@@ -485,7 +488,7 @@ class Aws:
         return problem
 
 
-class Person:
+class MfaPrompt:
     """Whoever can be asked for the code of an MFA device, or nobody. `ask` shows a question and
     returns the answer.
 
@@ -557,7 +560,7 @@ class _Roles:
             self._shared[key] = value
 
 
-def _session(profile: str | None, region: str | None, person: Person | None = None) -> Any:
+def _session(profile: str | None, region: str | None, person: MfaPrompt | None = None) -> Any:
     """boto3's session of a profile. Raises what botocore raises."""
     import boto3  # type: ignore[import-untyped]
     import botocore.session  # type: ignore[import-untyped]
@@ -586,18 +589,18 @@ def _session(profile: str | None, region: str | None, person: Person | None = No
         "data_loader", Models(extra_search_paths=also.split(os.pathsep) if also else [])
     )
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
-    _watch_sources(core, profile, person or Person())
+    _watch_sources(core, profile, person or MfaPrompt())
     return session
 
 
-def _watch_sources(core: Any, profile: str | None, person: Person) -> None:
+def _watch_sources(core: Any, profile: str | None, person: MfaPrompt) -> None:
     """Guard what gives credentials, and ask the person, not the terminal, for codes."""
     from botocore.utils import JSONFileCache  # type: ignore[import-untyped]
 
     resolver = core.get_component("credential_provider")
 
-    def popen(argv: Sequence[str], **streams: int) -> process.Bounded:
-        return process.Bounded(argv, person.seconds, person.answers)
+    def popen(argv: Sequence[str], **streams: int) -> process.BoundedProgram:
+        return process.BoundedProgram(argv, person.seconds, person.answers)
 
     sources.guard(resolver, popen)
     role = next(
@@ -621,19 +624,19 @@ def _user_agent(session: Any) -> str:
     return f"toolkit/{__version__} {session._session.user_agent()}"
 
 
-def check_account(aws: Aws, place: Place) -> None:
+def check_account(aws: Aws, location: Location) -> None:
     """Raises WrongAccount if the credentials are for another account than the place's,
     CloudError.
     """
-    if place.account:
-        same_account(aws.account(), place)
+    if location.account:
+        same_account(aws.account(), location)
 
 
-def same_account(found: str, place: Place) -> None:
+def same_account(found: str, location: Location) -> None:
     """The same where the account is known already. Raises WrongAccount."""
-    if place.account and found != place.account:
+    if location.account and found != location.account:
         raise errors.WrongAccount(
-            found=found, environment=place.environment or "", wanted=place.account
+            found=found, environment=location.environment or "", wanted=location.account
         )
 
 
@@ -650,12 +653,12 @@ def _within(seconds: float, do: Callable[[], Found]) -> Found:
     is found out like that of any other.
     """
     if isinstance(
-        current_thread(), Spare
+        current_thread(), DaemonThread
     ):  # a thread more for each of a hundred calls would cost a tenth of their time
         return do()
     try:
-        return Aside(do).within(seconds)
-    except Late:
+        return BackgroundTask(do).within(seconds)
+    except Timeout:
         raise _TooSlow(seconds) from None
 
 

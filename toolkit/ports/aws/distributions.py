@@ -23,7 +23,7 @@ class Distribution(Struct, frozen=True):
     certificate: str
 
 
-class Certificate(Struct, frozen=True):
+class AcmCertificate(Struct, frozen=True):
     """A certificate. `status` is ISSUED, EXPIRED, REVOKED, PENDING_VALIDATION …, `renewal` how
     ACM's own renewal stands, with the reason if it failed; empty if there was none. `imported` says
     that ACM does not renew it.
@@ -64,7 +64,7 @@ def region(certificate: str) -> str:
     return parts[3]
 
 
-def certificate(aws: Aws, arn: str) -> Certificate | None:
+def certificate(aws: Aws, arn: str) -> AcmCertificate | None:
     """A certificate, asked for in its own region; None if there is none. Raises CloudError."""
     try:
         found = aws.read("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
@@ -76,7 +76,7 @@ def certificate(aws: Aws, arn: str) -> Certificate | None:
     renewal = ": ".join(
         str(renewed[key]) for key in ("RenewalStatus", "RenewalStatusReason") if renewed.get(key)
     )
-    return Certificate(
+    return AcmCertificate(
         str(found.get("DomainName", "")),
         str(found.get("Status", "")),
         found.get("NotAfter"),

@@ -49,7 +49,7 @@ def _head(
         raise
 
 
-class Object(Struct, frozen=True):
+class StoredObject(Struct, frozen=True):
     """What lies under a key. `modified` and `now` are both the server's time, so that their
     difference is true on any machine.
     """
@@ -81,7 +81,7 @@ class Bucket:
         """How a person names an object."""
         return f"s3://{self._name}/{self._prefix}{key}"
 
-    def get(self, key: str, most: int) -> Object | None:
+    def get(self, key: str, most: int) -> StoredObject | None:
         """An object with at most `most` and one more of its bytes; None if it is not there. Raises
         CloudError.
         """
@@ -94,7 +94,7 @@ class Bucket:
                 return None
             raise self._explained(problem) from None
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-        return Object(body, str(answer["ETag"]), answer["LastModified"], now)
+        return StoredObject(body, str(answer["ETag"]), answer["LastModified"], now)
 
     def put(self, key: str, body: bytes, match: str | None, patient: bool = True) -> str | None:
         """Write an object over the one with the etag `match`, or where there is none if that is

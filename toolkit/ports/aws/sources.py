@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolkit import errors
-from toolkit.ports.process import TooLong
+from toolkit.ports.process import ProgramTimeout
 
 SIGN_IN_S = 60.0
 """How long a source may take to give credentials while nobody watches."""
@@ -210,7 +210,7 @@ def _reason(where: str, problem: Exception, boto: Any) -> str:
     """What is wrong with a source. What it said itself is not repeated: it may be a secret."""
     if isinstance(problem, BadKeys):
         return f"{problem} ({where})"
-    if isinstance(problem, TooLong):
+    if isinstance(problem, ProgramTimeout):
         return f"{where} gave nothing within {problem.seconds:g} s"
     if isinstance(problem, EOFError):
         return f"{where}: the question was not answered"

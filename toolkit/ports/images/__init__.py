@@ -6,16 +6,24 @@ import os
 from typing import Any
 
 from toolkit.errors import Refused
-from toolkit.ports.images.types import BUILT_IN, Builder, Log, Pushed, Recipe, Registry, Secret
+from toolkit.ports.images.types import (
+    BUILT_IN,
+    Builder,
+    BuildLog,
+    Pushed,
+    Recipe,
+    RegistryAddress,
+    SecretText,
+)
 
 __all__ = [
     "BUILT_IN",
+    "BuildLog",
     "Builder",
-    "Log",
     "Pushed",
     "Recipe",
-    "Registry",
-    "Secret",
+    "RegistryAddress",
+    "SecretText",
     "builder",
     "check_recipe",
     "image_config",
@@ -30,7 +38,7 @@ def builder(name: str | None = None) -> Builder:
     A name, or TOOLKIT_BUILDER, forces one: Refused if it is not usable.
     """
     from toolkit.ports.images.builtin import BuiltIn
-    from toolkit.ports.images.engines import Containers, Docker, engine
+    from toolkit.ports.images.engines import Docker, PodmanEngine, engine
 
     name = name or os.environ.get("TOOLKIT_BUILDER") or None
     if name is not None and name not in (*ENGINES, BUILT_IN):
@@ -38,7 +46,7 @@ def builder(name: str | None = None) -> Builder:
     for one in ENGINES if name is None else [name] if name != BUILT_IN else []:
         found = engine(one)
         if found and found.usable():
-            return Docker(found) if one == "docker" else Containers(found)
+            return Docker(found) if one == "docker" else PodmanEngine(found)
         if name is not None:
             problem = "does not answer" if found else "is not installed"
             raise Refused(
@@ -65,7 +73,7 @@ def check_recipe(recipe: Recipe, builder_name: str) -> None:
         )
 
 
-def image_config(registry: Registry, digest: str) -> dict[str, Any]:
+def image_config(registry: RegistryAddress, digest: str) -> dict[str, Any]:
     """What an image says of itself: `architecture`, `os`, `labels` and `platforms`, which are
     several for an index of images.
 

@@ -17,9 +17,9 @@ from toolkit.errors import Missing, Refused, ToolkitError
 from toolkit.ports.files import cache_folder, own_cache
 from toolkit.ports.images.evaluate import ENGINES
 from toolkit.ports.images.layers import GZIP
-from toolkit.ports.images.registry import INDEXES, Client, Manifest, is_loopback
+from toolkit.ports.images.registry import INDEXES, Manifest, RegistryClient, is_loopback
 from toolkit.ports.images.stages import Platform
-from toolkit.ports.images.tree import Node
+from toolkit.ports.images.tree import ImageNode
 
 MIRROR = "TOOLKIT_BASE_MIRROR"
 _TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -33,7 +33,7 @@ _HUB = "docker.io"
 _MOST_ENTRIES = 2_000_000
 
 
-class Name(Struct, frozen=True):
+class ImageName(Struct, frozen=True):
     """An image's name in full. `reference` is a tag or a digest."""
 
     host: str
@@ -41,7 +41,7 @@ class Name(Struct, frozen=True):
     reference: str
 
 
-class Source(Struct, frozen=True):
+class BaseSource(Struct, frozen=True):
     """Where a base image is read."""
 
     host: str
@@ -50,21 +50,21 @@ class Source(Struct, frozen=True):
     reference: str
 
 
-class Base(Struct, frozen=True):
+class BaseImage(Struct, frozen=True):
     """A base image: its configuration, and its layers as an OCI manifest lists them."""
 
-    source: Source
+    source: BaseSource
     image: dict[str, Any]
     layers: tuple[dict[str, Any], ...]
 
 
-class Fetch(Protocol):
+class FetchLayer(Protocol):
     """Gives the path of a file with a layer's bytes, which is kept as long as the build lasts."""
 
-    def __call__(self, base: Base, digest: str) -> str: ...
+    def __call__(self, base: BaseImage, digest: str) -> str: ...
 
 
-def name(words: str) -> Name:
+def name(words: str) -> ImageName:
     """A name with all that docker leaves out: `python` is docker.io/library/python:latest. Raises
     Refused.
     """
@@ -84,10 +84,12 @@ def name(words: str) -> Name:
         raise Refused(f"`{words}` is no name of an image")
     host = _HUB if host in ("index.docker.io", "registry-1.docker.io") else host
     path = f"library/{path}" if host == _HUB and "/" not in path else path
-    return Name(host, path, digest or tag or "latest")
+    return ImageName(host, path, digest or tag or "latest")
 
 
-def source(wanted: Name, mirror: str | None, host: str | None, address: str | None) -> Source:
+def source(
+    wanted: ImageName, mirror: str | None, host: str | None, address: str | None
+) -> BaseSource:
     """Where a base image is read: the mirror if there is one, else the registry that the image goes
     to. Raises Refused.
 
@@ -102,11 +104,11 @@ def source(wanted: Name, mirror: str | None, host: str | None, address: str | No
             "https://"
         )
         repository = "/".join(one for one in (path, wanted.repository) if one)
-        return Source(
+        return BaseSource(
             server, f"{'http' if plain else 'https'}://{server}", repository, wanted.reference
         )
     if wanted.host == host or (host is None and wanted.host != _HUB):
-        return Source(
+        return BaseSource(
             wanted.host, address or f"https://{wanted.host}", wanted.repository, wanted.reference
         )
     raise Refused(
@@ -117,7 +119,7 @@ def source(wanted: Name, mirror: str | None, host: str | None, address: str | No
     )
 
 
-def read(client: Client, found: Source, wanted: Platform) -> Base:
+def read(client: RegistryClient, found: BaseSource, wanted: Platform) -> BaseImage:
     """A base image of a platform. Raises Refused if there is none, or one that cannot be built
     upon.
     """
@@ -144,7 +146,7 @@ def read(client: Client, found: Source, wanted: Platform) -> Base:
         raise Refused(
             f"the base image {found.repository} does not agree with itself about its layers"
         )
-    return Base(
+    return BaseImage(
         found,
         image,
         tuple({key: one[key] for key in ("mediaType", "digest", "size")} for one in layers),
@@ -152,7 +154,7 @@ def read(client: Client, found: Source, wanted: Platform) -> Base:
 
 
 def one_of(
-    client: Client, repository: str, manifest: Manifest, wanted: Platform | None
+    client: RegistryClient, repository: str, manifest: Manifest, wanted: Platform | None
 ) -> Manifest:
     """The image of a platform out of an index; what is no index is the image. With None, the first
     image there is.
@@ -184,11 +186,11 @@ def _fits(said: dict[str, Any], wanted: Platform) -> bool:
     return fits and (not wanted.variant or variant == wanted.variant)
 
 
-def nodes(base: Base, fetch: Fetch, check: Callable[[], None]) -> dict[str, Node]:
+def nodes(base: BaseImage, fetch: FetchLayer, check: Callable[[], None]) -> dict[str, ImageNode]:
     """The files of a base image: COPY has to know which folders and links are there. Kept in the
     cache, by layer.
     """
-    found: dict[str, Node] = {}
+    found: dict[str, ImageNode] = {}
     for layer in base.layers:
         listed = _kept(layer["digest"])
         if listed is None:
@@ -202,7 +204,7 @@ Entry = tuple[str, str, str]
 """Path, kind, and where a link leads."""
 
 
-def _apply(found: dict[str, Node], listed: list[Entry]) -> None:
+def _apply(found: dict[str, ImageNode], listed: list[Entry]) -> None:
     """Lay one layer over those below: `.wh.x` takes x away, `.wh..wh..opq` all that was in its
     folder.
     """
@@ -221,7 +223,7 @@ def _apply(found: dict[str, Node], listed: list[Entry]) -> None:
             if kind != "folder" and path in found and found[path].form == "folder":
                 for one in [one for one in found if one.startswith(f"{path}/")]:
                     del found[one]
-            found[path] = Node(kind, link=link)
+            found[path] = ImageNode(kind, link=link)
 
 
 def _listed(path: str, packed: bool, check: Callable[[], None]) -> Iterator[Entry]:
@@ -269,7 +271,7 @@ def _keep(digest: str, listed: list[Entry]) -> None:
         return
 
 
-def described(client: Client, repository: str, reference: str) -> dict[str, Any]:
+def described(client: RegistryClient, repository: str, reference: str) -> dict[str, Any]:
     """What an image says of itself; of an index, its first image, and the platforms of all. Raises
     Missing.
     """

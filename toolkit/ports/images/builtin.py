@@ -15,48 +15,63 @@ from msgspec import Struct
 from toolkit.errors import FileProblem, Refused, TagTaken
 from toolkit.ports import files
 from toolkit.ports.images import bases, ignore
-from toolkit.ports.images.bases import Base
+from toolkit.ports.images.bases import BaseImage
 from toolkit.ports.images.context import Context, secret_looking
 from toolkit.ports.images.dockerfile import Parsed, no_heredocs, parse
-from toolkit.ports.images.evaluate import ENGINES, Copy, Folder, Made, evaluate, merged_labels
-from toolkit.ports.images.layers import GZIP, Written, write
-from toolkit.ports.images.registry import MANIFEST, Client, connected, digest_of, taken
-from toolkit.ports.images.stages import Platform, Stage, global_args, needed, platform, stages
-from toolkit.ports.images.tree import FromContext, Layer, Node, Tree
-from toolkit.ports.images.types import BUILT_IN, Log, Pushed, Recipe, Registry, pushed, size
+from toolkit.ports.images.evaluate import (
+    ENGINES,
+    CopyStep,
+    EvaluatedStage,
+    FolderStep,
+    evaluate,
+    merged_labels,
+)
+from toolkit.ports.images.layers import GZIP, LayerFile, write
+from toolkit.ports.images.registry import MANIFEST, RegistryClient, connected, digest_of, taken
+from toolkit.ports.images.stages import BuildStage, Platform, global_args, needed, platform, stages
+from toolkit.ports.images.tree import FromContext, ImageNode, ImageTree, Layer
+from toolkit.ports.images.types import (
+    BUILT_IN,
+    BuildLog,
+    Pushed,
+    Recipe,
+    RegistryAddress,
+    pushed,
+    size,
+)
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LARGEST_TEXT = 1 << 20
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
-class Plan(Struct, frozen=True):
+class BuildPlan(Struct, frozen=True):
     """A Dockerfile read for one build: the stages that count, the last of which is the image."""
 
     parsed: Parsed
     wanted: Platform
     known: Mapping[str, str]
-    every: tuple[Stage, ...]
-    stages: tuple[Stage, ...]
+    every: tuple[BuildStage, ...]
+    stages: tuple[BuildStage, ...]
     ignore: ignore.Ignore
     folder: str
 
 
-class Stacked(Struct, frozen=True):
+class BuiltStage(Struct, frozen=True):
     """A stage when it is done: configuration, layers (those of its base by descriptor, its own by
     files), history, and the tree.
     """
 
     config: dict[str, Any]
     author: str
-    base: Base | None
+    base: BaseImage | None
     layers: tuple[Layer, ...]
     history: tuple[tuple[str, bool], ...]
     """Of its own instructions: the words, and whether they made a layer."""
-    tree: Tree
+    tree: ImageTree
 
 
-class Nothing:
+class NoLog:
     """A log for a check, which says nothing."""
 
     def phase(self, words: str) -> None:
@@ -74,7 +89,9 @@ class BuiltIn:
 
     name = BUILT_IN
 
-    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
         """Build and push. Raises Refused, before anything is sent, if this needs an engine or
         something is not to be copied.
         """
@@ -99,7 +116,7 @@ class BuiltIn:
                 )
             return _push(image, written, plan.wanted, mtime, registry, tag, clients, log)
 
-    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """Equal content has one digest here; what has another one, is another image."""
         return False
 
@@ -107,24 +124,24 @@ class BuiltIn:
 class _Clients:
     """The registries of one build, and the layers that were downloaded for it."""
 
-    def __init__(self, registry: Registry, check: Callable[[], None], folder: str) -> None:
+    def __init__(self, registry: RegistryAddress, check: Callable[[], None], folder: str) -> None:
         self.target = connected(registry, check)
         self._check, self.folder = check, folder
-        self._others: dict[str, Client] = {}
+        self._others: dict[str, RegistryClient] = {}
 
-    def of(self, source: bases.Source) -> Client:
+    def of(self, source: bases.BaseSource) -> RegistryClient:
         """The client of a base image's registry: the target's own, with its credentials, if it is
         the same one.
         """
         if source.address == self.target.address:
             return self.target
         if source.address not in self._others:
-            self._others[source.address] = Client(
+            self._others[source.address] = RegistryClient(
                 source.address, source.host, "", None, self._check
             )
         return self._others[source.address]
 
-    def fetch(self, base: Base, digest: str) -> str:
+    def fetch(self, base: BaseImage, digest: str) -> str:
         """The file of a base layer; downloaded once."""
         path = os.path.join(self.folder, f"base-{digest.removeprefix('sha256:')}")
         if not os.path.exists(path):
@@ -144,13 +161,13 @@ def check(recipe: Recipe) -> None:
     plan = planned(recipe)
     context = Context(plan.folder, plan.ignore)
     mirror = os.environ.get(bases.MIRROR)
-    stacked(plan, recipe, context, None, Nothing())
+    stacked(plan, recipe, context, None, NoLog())
     for stage in plan.stages:
         if isinstance(stage.base, str) and stage.base != "scratch":
             bases.source(bases.name(stage.base), mirror, None, None)
 
 
-def planned(recipe: Recipe) -> Plan:
+def planned(recipe: Recipe) -> BuildPlan:
     """Read the Dockerfile and its .dockerignore. Raises Refused or FileProblem."""
     folder = context_folder(recipe)
     parsed = parse(dockerfile_text(recipe))
@@ -159,7 +176,9 @@ def planned(recipe: Recipe) -> Plan:
     known = global_args(parsed, recipe.args, wanted)
     every = stages(parsed, known, wanted)
     used = needed(every, recipe.target)
-    return Plan(parsed, wanted, known, every, used, ignore.parse(dockerignore_text(recipe)), folder)
+    return BuildPlan(
+        parsed, wanted, known, every, used, ignore.parse(dockerignore_text(recipe)), folder
+    )
 
 
 def context_folder(recipe: Recipe) -> str:
@@ -213,10 +232,10 @@ def _text(recipe: Recipe, path: str) -> str:
 
 
 def stacked(
-    plan: Plan, recipe: Recipe, context: Context, clients: _Clients | None, log: Log
-) -> Stacked:
+    plan: BuildPlan, recipe: Recipe, context: Context, clients: _Clients | None, log: BuildLog
+) -> BuiltStage:
     """Follow the stages in order. Without clients, base images are taken for empty."""
-    done: dict[int, Stacked] = {}
+    done: dict[int, BuiltStage] = {}
     for stage in plan.stages:
         log.check()
         start = _start(stage, done, clients, log)
@@ -235,43 +254,47 @@ def stacked(
             if node.source is not None and secret_looking(path):
                 log.log(f"warning: `/{path}` is in the image, and whoever may pull it can read it")
     config = merged_labels(last.config, recipe.labels)
-    return Stacked(config, last.author, last.base, last.layers, last.history, last.tree)
+    return BuiltStage(config, last.author, last.base, last.layers, last.history, last.tree)
 
 
 def _start(
-    stage: Stage, done: Mapping[int, Stacked], clients: _Clients | None, log: Log
-) -> Stacked:
+    stage: BuildStage, done: Mapping[int, BuiltStage], clients: _Clients | None, log: BuildLog
+) -> BuiltStage:
     """What a stage begins with."""
     if isinstance(stage.base, int):
         before = done[stage.base]
-        return Stacked(
+        return BuiltStage(
             dict(before.config),
             before.author,
             before.base,
             before.layers,
             before.history,
-            Tree(before.tree.nodes, before.tree.whole),
+            ImageTree(before.tree.nodes, before.tree.whole),
         )
     if stage.base == "scratch" or clients is None:
-        return Stacked({}, "", None, (), (), Tree(whole=stage.base == "scratch"))
+        return BuiltStage({}, "", None, (), (), ImageTree(whole=stage.base == "scratch"))
     wanted = bases.name(stage.base)
     registry = clients.target
     source = bases.source(wanted, os.environ.get(bases.MIRROR), registry.host, registry.address)
     log.phase(f"reading the base image {stage.base}")
     base = bases.read(clients.of(source), source, stage.platform)
-    tree = Tree(bases.nodes(base, clients.fetch, log.check))
-    return Stacked(
+    tree = ImageTree(bases.nodes(base, clients.fetch, log.check))
+    return BuiltStage(
         dict(base.image.get("config") or {}), base.image.get("author", ""), base, (), (), tree
     )
 
 
 def _follow(
-    start: Stacked, made: Made, done: Mapping[int, Stacked], context: Context, log: Log
-) -> Stacked:
+    start: BuiltStage,
+    made: EvaluatedStage,
+    done: Mapping[int, BuiltStage],
+    context: Context,
+    log: BuildLog,
+) -> BuiltStage:
     """Make the copies of a stage; each is a layer of its own."""
     layers, history = list(start.layers), list(start.history)
     for step in made.steps:
-        if isinstance(step.does, Copy):
+        if isinstance(step.does, CopyStep):
             copy = step.does
             found = start.tree.copy(
                 copy, FromContext(context) if copy.origin is None else done[copy.origin].tree
@@ -282,12 +305,12 @@ def _follow(
                     f"warning: line {copy.one.line}: no file matches `{' '.join(copy.sources)}`;"
                     " nothing is copied"
                 )
-        elif isinstance(step.does, Folder):
+        elif isinstance(step.does, FolderStep):
             start.tree.make(step.does)
         layer = start.tree.layer()
         layers += [layer] if layer else []
         history.append((step.words, bool(layer)))
-    return Stacked(
+    return BuiltStage(
         dict(made.config),
         made.author or start.author,
         start.base,
@@ -297,7 +320,7 @@ def _follow(
     )
 
 
-def _no_archives(copy: Copy, sources: list[Node], context: Context) -> None:
+def _no_archives(copy: CopyStep, sources: list[ImageNode], context: Context) -> None:
     """ADD unpacks an archive that it is given by name, and an engine decides by its first bytes
     whether it is one.
     """
@@ -312,14 +335,14 @@ def _no_archives(copy: Copy, sources: list[Node], context: Context) -> None:
 
 
 def _push(
-    image: Stacked,
-    written: list[Written],
+    image: BuiltStage,
+    written: list[LayerFile],
     wanted: Platform,
     mtime: int,
-    registry: Registry,
+    registry: RegistryAddress,
     tag: str,
     clients: _Clients,
-    log: Log,
+    log: BuildLog,
 ) -> Pushed:
     config = _json(configuration(image, written, wanted, mtime))
     manifest = _json(_manifest(image, written, config))
@@ -354,7 +377,11 @@ def _push(
 
 
 def _packed_otherwise(
-    target: Client, registry: Registry, found: str | None, config: bytes, log: Log
+    target: RegistryClient,
+    registry: RegistryAddress,
+    found: str | None,
+    config: bytes,
+    log: BuildLog,
 ) -> Pushed:
     """The image that has our tag, if it has the very same content: another zlib packs layers
     otherwise. Raises TagTaken.
@@ -368,7 +395,7 @@ def _packed_otherwise(
 
 
 def _send_layers(
-    image: Stacked, written: list[Written], clients: _Clients, repository: str, log: Log
+    image: BuiltStage, written: list[LayerFile], clients: _Clients, repository: str, log: BuildLog
 ) -> int:
     """How many layers had to be sent."""
     sent = 0
@@ -382,7 +409,9 @@ def _send_layers(
     return sent
 
 
-def _copy_layer(base: Base, digest: str, clients: _Clients, repository: str, log: Log) -> bool:
+def _copy_layer(
+    base: BaseImage, digest: str, clients: _Clients, repository: str, log: BuildLog
+) -> bool:
     """A base's layer into our repository: mounted if it is the same registry, else sent."""
     if clients.target.has_blob(repository, digest):
         return False
@@ -394,7 +423,7 @@ def _copy_layer(base: Base, digest: str, clients: _Clients, repository: str, log
 
 
 def configuration(
-    image: Stacked, written: list[Written], wanted: Platform, mtime: int
+    image: BuiltStage, written: list[LayerFile], wanted: Platform, mtime: int
 ) -> dict[str, Any]:
     """The image's configuration. Pure: what is built when, where and by whom is not in it."""
     created = datetime.fromtimestamp(mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -432,7 +461,7 @@ def configuration(
     }
 
 
-def _manifest(image: Stacked, written: list[Written], config: bytes) -> dict[str, Any]:
+def _manifest(image: BuiltStage, written: list[LayerFile], config: bytes) -> dict[str, Any]:
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST,

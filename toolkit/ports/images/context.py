@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.files import open_below
-from toolkit.ports.images.ignore import Ignore, Wild
+from toolkit.ports.images.ignore import Ignore, Wildcard
 
 _MOST_LINKS = 40
 _WILD = re.compile(r"[*?\[\\]")
 
 
-class Found(Struct, frozen=True):
+class ContextFile(Struct, frozen=True):
     """One thing in the context. `mark` tells whether a file that is opened later is the same:
     device, inode, size, time of change.
     """
@@ -37,7 +37,7 @@ class Context:
 
     def __init__(self, folder: str, ignore: Ignore) -> None:
         self.folder = folder
-        self.found: dict[str, Found] = {"": Found("folder")}
+        self.found: dict[str, ContextFile] = {"": ContextFile("folder")}
         self._scan(ignore)
 
     def _scan(self, ignore: Ignore) -> None:
@@ -56,7 +56,7 @@ class Context:
     def _above(self, folder: str) -> None:
         """A folder that stays out is there all the same if something in it was taken back."""
         while folder not in self.found:
-            self.found[folder] = Found("folder")
+            self.found[folder] = ContextFile("folder")
             folder = dirname(folder)
 
     def sources(self, pattern: str) -> list[str]:
@@ -83,7 +83,7 @@ class Context:
 
         return follow(path, self.found, target)
 
-    def target(self, path: str, found: Found) -> str:
+    def target(self, path: str, found: ContextFile) -> str:
         """Where a link leads, from the context's root. Raises Refused if that is outside of it,
         were it only on the way.
         """
@@ -99,13 +99,13 @@ class Context:
                 at.append(part)
         return "/".join(at)
 
-    def below(self, folder: str) -> Iterator[tuple[str, Found]]:
+    def below(self, folder: str) -> Iterator[tuple[str, ContextFile]]:
         """All that lies below a folder, by name."""
         start = f"{folder}/" if folder else ""
         for path in sorted(one for one in self.found if one and one.startswith(start)):
             yield path, self.found[path]
 
-    def allowed(self, path: str, found: Found) -> None:
+    def allowed(self, path: str, found: ContextFile) -> None:
         """Raises Refused for what is never copied."""
         if found.form == "other":
             raise Refused(f"`{path}` is no file, folder or link")
@@ -156,7 +156,7 @@ def is_wild(path: str) -> bool:
 def matching(paths: Iterable[str], pattern: str) -> list[str]:
     """The paths that a source with wildcards stands for, sorted; a star does not cross folders."""
     try:
-        wanted = Wild(pattern, deep=False)
+        wanted = Wildcard(pattern, deep=False)
     except re.error:
         raise Refused(f"the pattern `{pattern}` cannot be read") from None
     return sorted(one for one in paths if one and wanted.matches(one))
@@ -193,7 +193,7 @@ def _mark(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
-def _listed(root: str, folder: str) -> list[tuple[str, Found]]:
+def _listed(root: str, folder: str) -> list[tuple[str, ContextFile]]:
     try:
         descriptor = open_below(root, folder, os.O_DIRECTORY)
     except OSError as error:
@@ -207,18 +207,18 @@ def _listed(root: str, folder: str) -> list[tuple[str, Found]]:
         os.close(descriptor)
 
 
-def _look(descriptor: int, folder: str, name: str) -> Found:
+def _look(descriptor: int, folder: str, name: str) -> ContextFile:
     try:
         status = os.lstat(name, dir_fd=descriptor)
         if stat.S_ISLNK(status.st_mode):
-            return Found("link", link=os.readlink(name, dir_fd=descriptor))
+            return ContextFile("link", link=os.readlink(name, dir_fd=descriptor))
     except OSError as error:
         raise Refused(
             f"`{join(folder, name)}` has changed since the build began: {error.strerror}",
             "build again",
         ) from None
     if stat.S_ISDIR(status.st_mode):
-        return Found("folder")
+        return ContextFile("folder")
     if stat.S_ISREG(status.st_mode):
-        return Found("file", bool(status.st_mode & 0o111), mark=_mark(status))
-    return Found("other")
+        return ContextFile("file", bool(status.st_mode & 0o111), mark=_mark(status))
+    return ContextFile("other")

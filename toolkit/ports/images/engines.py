@@ -20,7 +20,7 @@ from toolkit.ports.images.builtin import context_folder, dockerfile_text, docker
 from toolkit.ports.images.dockerfile import parse
 from toolkit.ports.images.registry import connected
 from toolkit.ports.images.stages import declared
-from toolkit.ports.images.types import Log, Pushed, Recipe, Registry, pushed
+from toolkit.ports.images.types import BuildLog, Pushed, Recipe, RegistryAddress, pushed
 
 PROBE_S = 2.0
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -98,7 +98,9 @@ class Docker:
     def __init__(self, found: Engine) -> None:
         self._engine = found
 
-    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
         """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check`
         raises.
         """
@@ -124,7 +126,7 @@ class Docker:
             digest = build(runner, recipe, image, folder, _Tag(registry, tag, log))
         return _checked(self.name, registry, tag, digest, log)
 
-    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """By its labels."""
         return _alike(registry, digest, recipe)
 
@@ -201,14 +203,16 @@ class Docker:
         return made
 
 
-class Containers:
+class PodmanEngine:
     """Podman and buildah, whose commands are the same."""
 
     def __init__(self, found: Engine) -> None:
         self.name = found.name
         self._engine = found
 
-    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
         """Build and push. Raises ProgramFailed, TagTaken if the tag is taken, and what `log.check`
         raises.
         """
@@ -246,7 +250,7 @@ class Containers:
             digest = _digest(self.name, _text(told))
         return _checked(self.name, registry, tag, digest, log)
 
-    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """By its labels."""
         return _alike(registry, digest, recipe)
 
@@ -254,7 +258,7 @@ class Containers:
 class _Runner:
     """Runs one engine's commands and tells what they say."""
 
-    def __init__(self, found: Engine, env: Mapping[str, str], log: Log) -> None:
+    def __init__(self, found: Engine, env: Mapping[str, str], log: BuildLog) -> None:
         self._engine, self.env, self.log = found, env, log
 
     def run(self, *words: str, given: str | None = None) -> None:
@@ -263,7 +267,7 @@ class _Runner:
         """
         said: list[str] = []
         try:
-            talking = process.Talking(
+            talking = process.LineProgram(
                 [self._engine.path, *words],
                 "/",
                 self.env,
@@ -319,14 +323,14 @@ def _options(recipe: Recipe) -> list[str]:
     return options
 
 
-def _server(registry: Registry) -> str:
+def _server(registry: RegistryAddress) -> str:
     """What the engine has to call the registry: the host of image names, unless that is not where
     it is.
     """
     return urlsplit(registry.address).netloc or registry.host
 
 
-def _alike(registry: Registry, digest: str, recipe: Recipe) -> bool:
+def _alike(registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
     """Whether the labels of an image say that it was built from the very same: from the same
     commit, in the same way. Equal files do not give an engine equal digests, so nothing else can be
     compared.
@@ -350,7 +354,7 @@ class _Tag:
     there cannot be pushed again.
     """
 
-    def __init__(self, registry: Registry, tag: str, log: Log) -> None:
+    def __init__(self, registry: RegistryAddress, tag: str, log: BuildLog) -> None:
         self._registry, self._tag, self._log = registry, tag, log
 
     def refuse_taken(self) -> None:
@@ -377,7 +381,9 @@ class _Tag:
             raise
 
 
-def _checked(program: str, registry: Registry, tag: str, digest: str, log: Log) -> Pushed:
+def _checked(
+    program: str, registry: RegistryAddress, tag: str, digest: str, log: BuildLog
+) -> Pushed:
     """Ask the registry itself what it has."""
     log.phase("checking the registry")
     client = connected(registry, log.check)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.images.dockerfile import Instruction, json_list, split
-from toolkit.ports.images.stages import Stage, args, expand, named
+from toolkit.ports.images.stages import BuildStage, args, expand, named
 
 ENGINES = "install docker, podman or buildah"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,7 +34,7 @@ _TIMES = {
 Owner = tuple[int, int]
 
 
-class Copy(Struct, frozen=True):
+class CopyStep(Struct, frozen=True):
     """One COPY or ADD. `dest` is absolute, with a slash at its end if it has to be a folder;
     `origin` is another stage's number.
     """
@@ -48,7 +48,7 @@ class Copy(Struct, frozen=True):
     one: Instruction
 
 
-class Folder(Struct, frozen=True):
+class FolderStep(Struct, frozen=True):
     """What WORKDIR makes sure of. The owner is None where only the image's own passwd knows it."""
 
     path: str
@@ -56,21 +56,21 @@ class Folder(Struct, frozen=True):
     one: Instruction
 
 
-class Step(Struct, frozen=True):
+class ImageStep(Struct, frozen=True):
     """One instruction as the image's history tells it, and what it does to the files, if
     anything.
     """
 
     words: str
-    does: Copy | Folder | None = None
+    does: CopyStep | FolderStep | None = None
 
 
-class Made(Struct, frozen=True):
+class EvaluatedStage(Struct, frozen=True):
     """A stage's own part: its configuration in full, and its steps."""
 
     config: Mapping[str, Any]
     author: str
-    steps: tuple[Step, ...]
+    steps: tuple[ImageStep, ...]
 
 
 class _Unsure(dict[str, str]):
@@ -86,13 +86,13 @@ class _Unsure(dict[str, str]):
 
 
 def evaluate(
-    stage: Stage,
-    all_stages: Sequence[Stage],
+    stage: BuildStage,
+    all_stages: Sequence[BuildStage],
     base: Mapping[str, Any] | None,
     known: Mapping[str, str],
     given: Mapping[str, str],
     escape: str,
-) -> Made:
+) -> EvaluatedStage:
     """Follow a stage's instructions from its base's configuration. Raises Refused for what only an
     engine can do.
 
@@ -101,7 +101,7 @@ def evaluate(
     run = _Evaluation(stage, all_stages, base, known, given, escape)
     for one in stage.instructions:
         run.follow(one)
-    return Made(run.config, run.author, tuple(run.steps))
+    return EvaluatedStage(run.config, run.author, tuple(run.steps))
 
 
 class _Evaluation:
@@ -109,8 +109,8 @@ class _Evaluation:
 
     def __init__(
         self,
-        stage: Stage,
-        others: Sequence[Stage],
+        stage: BuildStage,
+        others: Sequence[BuildStage],
         base: Mapping[str, Any] | None,
         known: Mapping[str, str],
         given: Mapping[str, str],
@@ -125,7 +125,7 @@ class _Evaluation:
         self.config: dict[str, Any] = dict(base or {})
         self._sure, self._missed = base is not None, False
         self.author = ""
-        self.steps: list[Step] = []
+        self.steps: list[ImageStep] = []
         self._args: dict[str, str] = {}
         self._has_cmd = False
         self._env = dict(one.partition("=")[::2] for one in self.config.get("Env") or [PATH])
@@ -151,7 +151,7 @@ class _Evaluation:
         if one.keyword != "ARG":
             flags = "".join(f"--{name}={value} " for name, value in one.flags.items())
             self.steps.append(
-                Step(f"{one.keyword} {flags}{one.rest}", None if self._missed else does)
+                ImageStep(f"{one.keyword} {flags}{one.rest}", None if self._missed else does)
             )
 
     def _expand(self, one: Instruction, word: str) -> str:
@@ -197,17 +197,17 @@ class _Evaluation:
             raise one.refuse("it needs name=value")
         return {self._expand(one, name): self._expand(one, value) for name, _, value in pairs}
 
-    def workdir(self, one: Instruction) -> Folder:
+    def workdir(self, one: Instruction) -> FolderStep:
         path = self._expand(one, one.rest)
         if not path:
             raise one.refuse("it needs a folder")
         self.config["WorkingDir"] = _absolute(self._folder(), path)
-        return Folder(self._folder(), _owner(self.config.get("User") or "0"), one)
+        return FolderStep(self._folder(), _owner(self.config.get("User") or "0"), one)
 
     def _folder(self) -> str:
         return self.config.get("WorkingDir") or "/"
 
-    def copy(self, one: Instruction) -> Copy:
+    def copy(self, one: Instruction) -> CopyStep:
         unknown = set(one.flags) - {
             "chown",
             "chmod",
@@ -229,7 +229,7 @@ class _Evaluation:
             raise one.refuse("it fetches from the network", f"download it beforehand, or {ENGINES}")
         folder = _absolute(self._folder(), dest)
         dest = folder if not _is_folder(dest) or folder == "/" else f"{folder}/"
-        return Copy(
+        return CopyStep(
             tuple(sources),
             dest,
             self._origin(one),
@@ -384,7 +384,7 @@ def _duration(one: Instruction, words: str) -> int:
     return sum(round(float(number) * _NS[unit]) for number, unit in parts)
 
 
-_MEANINGS: Mapping[str, Callable[[_Evaluation, Instruction], Copy | Folder | None]] = {
+_MEANINGS: Mapping[str, Callable[[_Evaluation, Instruction], CopyStep | FolderStep | None]] = {
     "ARG": _Evaluation.arg,
     "ENV": _Evaluation.env,
     "LABEL": _Evaluation.label,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from toolkit.errors import Refused
 
 
-class Wild:
+class Wildcard:
     """A pattern of Go's filepath.Match, which `matches` a path in a time that grows with both
     lengths, and no faster.
 
@@ -77,7 +77,7 @@ class Wild:
 class Ignore(Struct, frozen=True):
     """The patterns in order, and for each whether it takes back in."""
 
-    patterns: tuple[tuple[Wild, bool], ...] = ()
+    patterns: tuple[tuple[Wildcard, bool], ...] = ()
 
     @property
     def takes_back(self) -> bool:
@@ -103,7 +103,7 @@ def parse(text: str) -> Ignore:
             if not path:
                 raise Refused(f".dockerignore line {number}: `!` without a pattern")
             try:
-                found.append((Wild(_clean(path)), back))
+                found.append((Wildcard(_clean(path)), back))
             except re.error:
                 raise Refused(f".dockerignore line {number}: the pattern cannot be read") from None
     return Ignore(tuple(found))

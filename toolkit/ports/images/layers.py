@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.images.context import Context
-from toolkit.ports.images.tree import Node
+from toolkit.ports.images.tree import ImageNode
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 _LEVEL = 6
@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 _TYPES = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 
 
-class Written(Struct, frozen=True):
+class LayerFile(Struct, frozen=True):
     """A layer in a file: its digest as it is sent, and the one of the tar inside (`diff_id`)."""
 
     path: str
@@ -34,8 +34,12 @@ class Written(Struct, frozen=True):
 
 
 def write(
-    path: str, nodes: Mapping[str, Node], context: Context, mtime: int, check: Callable[[], None]
-) -> Written:
+    path: str,
+    nodes: Mapping[str, ImageNode],
+    context: Context,
+    mtime: int,
+    check: Callable[[], None],
+) -> LayerFile:
     """Write a layer to a file. Raises Refused if a file has changed since the context was looked
     at, and what `check` raises.
     """
@@ -47,7 +51,7 @@ def write(
         sink.end()
         size = file.tell()
     count = sum(node.form != "folder" for node in nodes.values())
-    return Written(path, sink.digest(), sink.diff_id(), size, count)
+    return LayerFile(path, sink.digest(), sink.diff_id(), size, count)
 
 
 class _Sink:
@@ -85,7 +89,7 @@ class _Sink:
 
 
 def _add(
-    sink: _Sink, name: str, node: Node, context: Context, mtime: int, check: Callable[[], None]
+    sink: _Sink, name: str, node: ImageNode, context: Context, mtime: int, check: Callable[[], None]
 ) -> None:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = _TYPES[node.form], node.link

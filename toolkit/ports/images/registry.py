@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from msgspec import Struct
 
 from toolkit.errors import CredentialsProblem, NotAllowed, Refused, RegistryError, TagTaken
-from toolkit.ports.images.types import Registry, Secret
+from toolkit.ports.images.types import RegistryAddress, SecretText
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -69,13 +69,18 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-class Client:
+class RegistryClient:
     """One registry. `check` raises when the run is to stop; it is asked before each request and
     while bytes flow.
     """
 
     def __init__(
-        self, address: str, host: str, user: str, password: Secret | None, check: Callable[[], None]
+        self,
+        address: str,
+        host: str,
+        user: str,
+        password: SecretText | None,
+        check: Callable[[], None],
     ) -> None:
         import urllib3
 
@@ -83,7 +88,7 @@ class Client:
         self.host = host
         self._check = check
         self._credentials = (
-            Secret(base64.b64encode(f"{user}:{password.reveal()}".encode()).decode())
+            SecretText(base64.b64encode(f"{user}:{password.reveal()}".encode()).decode())
             if password
             else None
         )
@@ -424,9 +429,9 @@ def taken() -> TagTaken:
     )
 
 
-def connected(registry: Registry, check: Callable[[], None]) -> Client:
+def connected(registry: RegistryAddress, check: Callable[[], None]) -> RegistryClient:
     """A client for the registry that images are pushed to."""
-    return Client(registry.address, registry.host, registry.user, registry.password, check)
+    return RegistryClient(registry.address, registry.host, registry.user, registry.password, check)
 
 
 def _told(answer: "BaseHTTPResponse") -> tuple[str, str]:

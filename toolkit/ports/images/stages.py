@@ -21,7 +21,7 @@ class Platform(Struct, frozen=True):
         return "/".join(one for one in (self.os, self.architecture, self.variant) if one)
 
 
-class Stage(Struct, frozen=True):
+class BuildStage(Struct, frozen=True):
     """One FROM and what follows it. `base` is the name of an image, or the number of an earlier
     stage.
     """
@@ -108,11 +108,11 @@ def expand(one: Instruction, word: str, variables: Mapping[str, str], escape: st
         raise one.refuse(str(error)) from None
 
 
-def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[Stage, ...]:
+def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[BuildStage, ...]:
     """The stages in order. Raises Refused for a Dockerfile without any, or a FROM that says
     nothing.
     """
-    found: list[Stage] = []
+    found: list[BuildStage] = []
     starts = [at for at, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
     if not starts:
         raise Refused("the Dockerfile has no FROM")
@@ -143,7 +143,7 @@ def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[
         )
         inside = parsed.instructions[start + 1 : end]
         found.append(
-            Stage(
+            BuildStage(
                 number,
                 words[2].lower() if named else "",
                 base if earlier is None else earlier,
@@ -155,13 +155,13 @@ def stages(parsed: Parsed, known: Mapping[str, str], wanted: Platform) -> tuple[
     return tuple(found)
 
 
-def named(found: Sequence[Stage], name: str) -> Stage | None:
+def named(found: Sequence[BuildStage], name: str) -> BuildStage | None:
     """A stage by its name or number."""
     by_name = next((one for one in found if one.name and one.name == name.lower()), None)
     return by_name or (found[int(name)] if name.isdecimal() and int(name) < len(found) else None)
 
 
-def needed(found: Sequence[Stage], target: str | None) -> tuple[Stage, ...]:
+def needed(found: Sequence[BuildStage], target: str | None) -> tuple[BuildStage, ...]:
     """The stages that an image is made of, in order; the last one is the image. Raises Refused for
     a target that is not there.
     """
@@ -178,7 +178,7 @@ def needed(found: Sequence[Stage], target: str | None) -> tuple[Stage, ...]:
     return tuple(one for one in found if one.number in seen)
 
 
-def _asked(found: Sequence[Stage], stage: Stage) -> Iterator[int]:
+def _asked(found: Sequence[BuildStage], stage: BuildStage) -> Iterator[int]:
     if isinstance(stage.base, int):
         yield stage.base
     for one in stage.instructions:

@@ -20,7 +20,7 @@ from toolkit.ports.images.dockerfile import (
     parse,
     split,
 )
-from toolkit.ports.images.ignore import Ignore, Wild
+from toolkit.ports.images.ignore import Ignore, Wildcard
 from toolkit.ports.images.ignore import parse as parse_ignore
 from toolkit.ports.images.stages import expand, global_args, needed, platform, stages
 
@@ -160,7 +160,7 @@ def _keep(one: Instruction, name: str, value: str, variables: _Variables, parsed
         variables.pop(name, None)
 
 
-class Taken:
+class BuildInputs:
     """What a build takes of its context. `context` and `dockerfile` are paths from `root`, the real
     ones.
     """
@@ -172,7 +172,7 @@ class Taken:
         text = files.text_inside(root, dockerfile, _LARGEST)
         self.sources = EVERYTHING if text is None else copied(text, stage, args)
         try:
-            self._patterns = [Wild(one, deep=False) for one in self.sources if is_wild(one)]
+            self._patterns = [Wildcard(one, deep=False) for one in self.sources if is_wild(one)]
         except re.error:  # the build itself will say so
             self.sources, self._patterns = EVERYTHING, []
         self._plain = frozenset(self._real())

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from toolkit.errors import Refused
 from toolkit.ports.images.context import Context, follow, inside, is_wild, matching
-from toolkit.ports.images.evaluate import ENGINES, Copy, Folder, Owner
+from toolkit.ports.images.evaluate import ENGINES, CopyStep, FolderStep, Owner
 
 
-class Node(Struct, frozen=True):
+class ImageNode(Struct, frozen=True):
     """One thing in an image. A file's content is `source`, a path in the build context; None is
     what a base image has brought.
     """
@@ -27,16 +27,16 @@ class Node(Struct, frozen=True):
     source: str | None = None
 
 
-Layer = dict[str, Node]
+Layer = dict[str, ImageNode]
 """Path without the slash in front -> what is new there."""
 
 
-class Supply(Protocol):
+class FileSupply(Protocol):
     """What a COPY takes from: the build context, or another stage."""
 
     def sources(self, pattern: str) -> list[str]: ...
     def followed(self, path: str) -> str | None: ...
-    def take(self, path: str) -> Node: ...
+    def take(self, path: str) -> ImageNode: ...
     def inside_of(self, folder: str) -> Iterator[str]: ...
 
 
@@ -47,12 +47,12 @@ class FromContext:
         self._context = context
         self.sources, self.followed = context.sources, context.followed
 
-    def take(self, path: str) -> Node:
+    def take(self, path: str) -> ImageNode:
         """A file, folder or link; Refused for anything else."""
         found = self._context.found[path]
         self._context.allowed(path, found)
         mode = 0o644 if found.form == "file" and not found.executable else 0o755
-        return Node(
+        return ImageNode(
             found.form, mode, link=found.link, source=path if found.form == "file" else None
         )
 
@@ -61,15 +61,15 @@ class FromContext:
         return (path for path, _ in self._context.below(folder))
 
 
-class Tree:
+class ImageTree:
     """The files of a stage. It is a supply, too, for the stages after it.
 
     It is not `whole` while its base image has not been read; then nothing is refused that could
     depend on that.
     """
 
-    def __init__(self, nodes: Mapping[str, Node] | None = None, whole: bool = True) -> None:
-        self.nodes = {"": Node("folder"), **(nodes or {})}
+    def __init__(self, nodes: Mapping[str, ImageNode] | None = None, whole: bool = True) -> None:
+        self.nodes = {"": ImageNode("folder"), **(nodes or {})}
         self.whole = whole
         self._layer: Layer = {}
 
@@ -94,7 +94,7 @@ class Tree:
         """Where a path leads inside of the image, None if nowhere."""
         return follow(path, self.nodes, self._leads)
 
-    def take(self, path: str) -> Node:
+    def take(self, path: str) -> ImageNode:
         """What is at a path; Refused for a base image's own files, which this builder has never
         seen.
         """
@@ -112,7 +112,7 @@ class Tree:
         start = f"{folder}/" if folder else ""
         return (path for path in sorted(self.nodes) if path and path.startswith(start))
 
-    def make(self, folder: Folder) -> None:
+    def make(self, folder: FolderStep) -> None:
         """What WORKDIR does: the folder is there afterwards."""
         path = self._real(folder.path)
         if not self._is_folder(path):
@@ -123,7 +123,7 @@ class Tree:
                 )
             self._make(path, folder.owner or (0, 0))
 
-    def copy(self, copy: Copy, supply: Supply) -> list[Node]:
+    def copy(self, copy: CopyStep, supply: FileSupply) -> list[ImageNode]:
         """Follow one COPY; what its sources stand for. Raises Refused naming its line."""
         try:
             found = [path for source in copy.sources for path in supply.sources(source)]
@@ -144,13 +144,13 @@ class Tree:
         except Refused as error:
             raise copy.one.refuse(error.facts["problem"], error.facts["next"]) from None
 
-    def _taken(self, supply: Supply, path: str) -> Node:
+    def _taken(self, supply: FileSupply, path: str) -> ImageNode:
         real = supply.followed(path)
         if real is None:
             raise Refused(f"`{path}` is a link to nothing")
         return supply.take(real)
 
-    def _copy(self, copy: Copy, supply: Supply, path: str) -> Node:
+    def _copy(self, copy: CopyStep, supply: FileSupply, path: str) -> ImageNode:
         real = supply.followed(path)
         node = self._taken(supply, path)
         dest = self._real(copy.dest)
@@ -166,7 +166,7 @@ class Tree:
             )
         return node
 
-    def _put(self, path: str, node: Node) -> None:
+    def _put(self, path: str, node: ImageNode) -> None:
         before = self.nodes.get(path)
         if before is not None and (before.form == "folder") != (node.form == "folder"):
             raise Refused(f"`/{path}` would be a {node.form}, but it is a {before.form} already")
@@ -180,7 +180,7 @@ class Tree:
         for part in [one for one in path.split("/") if one]:
             above = join(above, part)
             if above not in self.nodes:
-                self._put(above, Node("folder", owner=owner))
+                self._put(above, ImageNode("folder", owner=owner))
             elif self.nodes[above].form != "folder":
                 raise Refused(
                     f"`/{above}` is a {self.nodes[above].form}, so there can be no folder"
@@ -203,6 +203,6 @@ class Tree:
         )
 
 
-def _as_asked(node: Node, copy: Copy) -> Node:
+def _as_asked(node: ImageNode, copy: CopyStep) -> ImageNode:
     mode = node.mode if copy.mode is None or node.form == "link" else copy.mode
     return msgspec.structs.replace(node, owner=copy.owner, mode=mode)

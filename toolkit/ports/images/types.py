@@ -9,7 +9,7 @@ BUILT_IN = "built-in"
 """The name of the builder that needs no other program."""
 
 
-class Secret:
+class SecretText:
     """A string that shows itself only to who asks for it by name."""
 
     __slots__ = ("_value",)
@@ -27,7 +27,7 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, SecretText) and other._value == self._value
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -52,7 +52,7 @@ class Recipe(Struct, frozen=True):
     labels: Mapping[str, str] = {}
 
 
-class Registry(Struct, frozen=True):
+class RegistryAddress(Struct, frozen=True):
     """Where it goes. `host` is what image names say, `address` where to connect: they differ in the
     sandbox.
     """
@@ -61,7 +61,7 @@ class Registry(Struct, frozen=True):
     address: str
     repository: str
     user: str
-    password: Secret
+    password: SecretText
 
 
 class Pushed(Struct, frozen=True):
@@ -71,7 +71,7 @@ class Pushed(Struct, frozen=True):
     reference: str
 
 
-class Log(Protocol):
+class BuildLog(Protocol):
     """How a build speaks to the step that it is part of (targets/base.py `Report` is one)."""
 
     def phase(self, words: str) -> None:
@@ -89,18 +89,20 @@ class Builder(Protocol):
 
     name: str
 
-    def build_and_push(self, recipe: Recipe, registry: Registry, tag: str, log: Log) -> Pushed:
+    def build_and_push(
+        self, recipe: Recipe, registry: RegistryAddress, tag: str, log: BuildLog
+    ) -> Pushed:
         """Build, push under this tag, and see that the registry has just that. Raises TagTaken
         where another image has the tag, ToolkitError, and whatever `log.check` raises.
         """
 
-    def alike(self, registry: Registry, digest: str, recipe: Recipe) -> bool:
+    def alike(self, registry: RegistryAddress, digest: str, recipe: Recipe) -> bool:
         """Whether an image that has the tag was built from the very same, though its digest is
         another one.
         """
 
 
-def pushed(registry: Registry, digest: str) -> Pushed:
+def pushed(registry: RegistryAddress, digest: str) -> Pushed:
     """The image of this digest in its registry."""
     return Pushed(digest, f"{registry.host}/{registry.repository}@{digest}")
 

@@ -23,7 +23,7 @@ START_S = 30.0
 """How long the child may take besides the load itself."""
 
 
-class Figures(Struct, frozen=True):
+class LoadFigures(Struct, frozen=True):
     """What a load came to. Times are milliseconds, of answers that were as expected; `errors` is
     how many were not, `first` the first.
     """
@@ -57,7 +57,7 @@ def there() -> None:
 
 def run(
     given: bytes, users: int, seconds: int, log: Callable[[str], None], stopped: Callable[[], bool]
-) -> Figures:
+) -> LoadFigures:
     """Ask as `given` says (user.py reads it), `users` at a time. Raises ProbeError where no figures
     come of it.
     """
@@ -88,11 +88,11 @@ def run(
     env = process.child_environment(
         **{SWITCH: "1", "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"}
     )
-    child, until = process.Talking(argv, root, env, given), monotonic() + seconds + START_S
-    found: Figures | None = None
+    child, until = process.LineProgram(argv, root, env, given), monotonic() + seconds + START_S
+    found: LoadFigures | None = None
     for line in child.lines():
         if line is not None and line.startswith(MARK):
-            found = Figures(**json.loads(line.removeprefix(MARK)))
+            found = LoadFigures(**json.loads(line.removeprefix(MARK)))
         elif line is not None:
             log(line.decode("utf-8", "replace"))
         if stopped() or monotonic() > until:

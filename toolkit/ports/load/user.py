@@ -28,7 +28,7 @@ if os.environ.get(SWITCH) == "1":
         return Policy(tuple(given["hosts"]), bool(given["private"]), instead)
 
     GIVEN = json.loads(sys.stdin.buffer.read())
-    ASKED = http.Asked(
+    ASKED = http.HttpRequest(
         GIVEN["method"],
         GIVEN["url"],
         GIVEN["headers"],
@@ -40,7 +40,7 @@ if os.environ.get(SWITCH) == "1":
     BAD: list[str] = []
     BEGAN = time.monotonic()
 
-    class Asking(User):
+    class LoadUser(User):
         """One of those who ask at the same time."""
 
         wait_time = constant_pacing(PACE_S)

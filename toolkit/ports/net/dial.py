@@ -18,7 +18,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from toolkit.errors import NoWay, ProbeError
-from toolkit.ports.aside import Aside, Late
+from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net.policy import (
     Policy,
     ascii_name,
@@ -88,7 +88,7 @@ def failed(error: OSError, at: str, deadline: Deadline, begun: bool = False) -> 
     return ProbeError(f"{at} cannot be reached: {error.strerror or type(error).__name__}")
 
 
-class Line:
+class Connection:
     """A connected socket that is shut down at the deadline, whatever somebody is waiting for. It is
     closed at the end of its `with`.
     """
@@ -155,10 +155,10 @@ def resolved(host: str, deadline: Deadline) -> tuple[str, ...]:
     if literal(name):
         return (name,)
     try:
-        found = Aside(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)).within(
-            deadline.left()
-        )
-    except Late:
+        found = BackgroundTask(
+            lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        ).within(deadline.left())
+    except Timeout:
         raise NoWay(f"the name {name} was not looked up within {deadline.seconds:.3g} s") from None
     except OSError as error:
         raise _unknown(error, name) from None
@@ -291,7 +291,7 @@ def _seen(peer: Any, host: str, deadline: Deadline) -> Mapping[str, Any]:
     context.check_hostname = False
     context.verify_flags |= _NO_CHECK_TIME
     try:
-        with Line(_connected(peer[:1], peer[1], host, deadline), deadline) as line:
+        with Connection(_connected(peer[:1], peer[1], host, deadline), deadline) as line:
             line.sock = wrapped = context.wrap_socket(
                 line.sock, server_hostname=host, do_handshake_on_connect=False
             )

@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from toolkit.errors import ErrorClass, ProbeError, ProbeRefused
 from toolkit.ports.net.dial import (
+    Connection,
     Deadline,
-    Line,
     certificate_ends,
     dial,
     failed,
@@ -33,13 +33,21 @@ from toolkit.ports.net.dial import (
     within,
 )
 from toolkit.ports.net.policy import Policy, check_host, is_never
-from toolkit.ports.net.request import NO_VALUE, REDIRECTS, Asked, Where, check, onward, where
+from toolkit.ports.net.request import (
+    NO_VALUE,
+    REDIRECTS,
+    HttpAddress,
+    HttpRequest,
+    check,
+    onward,
+    where,
+)
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
     from urllib.request import Request
 
-__all__ = ["MOST_BODY", "MOST_REDIRECTS", "Answered", "Asked", "ask"]
+__all__ = ["MOST_BODY", "MOST_REDIRECTS", "HttpRequest", "HttpResponse", "ask"]
 
 MOST_BODY = 64 << 10
 """Bytes of an answer that are read, packed or unpacked."""
@@ -49,7 +57,7 @@ _WITH_CONTENT = ("POST", "PUT", "PATCH")
 _FOLDED = re.compile(r"[\r\n]+[ \t]*")
 
 
-class Answered(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """An answer. `cut` says that `body` is only its beginning; `took_s` is from before connecting
     to the end of the body, redirects included; `url` is where it ended, `redirects` the addresses
     that it was sent on to.
@@ -69,7 +77,7 @@ class Answered(Struct, frozen=True):
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-class _Heard(Struct, frozen=True):
+class _ResponseParts(Struct, frozen=True):
     """What one address answered. `onward` is where it redirects to, `cookies` whether it was sent
     any.
     """
@@ -84,12 +92,12 @@ class _Heard(Struct, frozen=True):
 
 
 def ask(
-    asked: Asked,
+    asked: HttpRequest,
     policy: Policy,
     seconds: float,
     jar: "CookieJar | None" = None,
     follow: bool = True,
-) -> Answered:
+) -> HttpResponse:
     """Ask once, and follow redirects. `seconds` are for all of it; `jar` sends its cookies and
     keeps those of every answer.
 
@@ -115,7 +123,7 @@ def ask(
             asked = onward(asked, heard.status, heard.onward, heard.cookies)
             _check_redirect(where(asked.url), policy)
         redirects.append(asked.url)
-    return Answered(
+    return HttpResponse(
         status=heard.status,
         headers=heard.headers,
         body=heard.body,
@@ -137,7 +145,7 @@ def _from_an_answer() -> Iterator[None]:
         raise
 
 
-def _check_redirect(there: Where, policy: Policy) -> None:
+def _check_redirect(there: HttpAddress, policy: Policy) -> None:
     try:
         check_host(there.host, policy)
     except ProbeRefused as refused:
@@ -146,10 +154,10 @@ def _check_redirect(there: Where, policy: Policy) -> None:
 
 
 def _exchange(
-    asked: Asked, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool
-) -> _Heard:
+    asked: HttpRequest, policy: Policy, deadline: Deadline, jar: "CookieJar | None", follow: bool
+) -> _ResponseParts:
     there = where(asked.url)
-    with Line(dial(there.host, there.port, policy, deadline), deadline) as line:
+    with Connection(dial(there.host, there.port, policy, deadline), deadline) as line:
         ends = certificate_ends(line.encrypt(there.host)) if there.scheme == "https" else None
         connection = HTTPConnection(there.host, there.port)
         connection.auto_open = 0
@@ -173,7 +181,9 @@ def _exchange(
             connection.close()
 
 
-def _send(connection: HTTPConnection, asked: Asked, there: Where, jar: "CookieJar | None") -> bool:
+def _send(
+    connection: HTTPConnection, asked: HttpRequest, there: HttpAddress, jar: "CookieJar | None"
+) -> bool:
     """Send the request; whether there were cookies of the jar in it."""
     connection.putrequest(asked.method, there.target, skip_host=True, skip_accept_encoding=True)
     headers = {"Host": there.named, "Connection": "close", **asked.headers}
@@ -193,27 +203,27 @@ def _send(connection: HTTPConnection, asked: Asked, there: Where, jar: "CookieJa
 
 def _heard(
     response: HTTPResponse,
-    there: Where,
-    asked: Asked,
+    there: HttpAddress,
+    asked: HttpRequest,
     jar: "CookieJar | None",
     follow: bool,
     cookies: bool,
     ends: datetime | None,
     deadline: Deadline,
-) -> _Heard:
+) -> _ResponseParts:
     headers = tuple((name, _FOLDED.sub(" ", value)) for name, value in response.getheaders())
     if jar is not None:
         _keep_cookies(response, asked, jar)
     location = response.getheader("Location") if follow and response.status in REDIRECTS else None
     if location is not None:  # nobody needs the content
-        return _Heard(response.status, headers, b"", False, location, cookies, ends)
+        return _ResponseParts(response.status, headers, b"", False, location, cookies, ends)
     packed = _read(response, there, deadline)
     cut = len(packed) > MOST_BODY
     body, more = unpacked(packed[:MOST_BODY], response.getheader("Content-Encoding", ""), cut)
-    return _Heard(response.status, headers, body, cut or more, None, cookies, ends)
+    return _ResponseParts(response.status, headers, body, cut or more, None, cookies, ends)
 
 
-def _read(response: HTTPResponse, there: Where, deadline: Deadline) -> bytes:
+def _read(response: HTTPResponse, there: HttpAddress, deadline: Deadline) -> bytes:
     """The body, or one byte more of it than is kept. Raises ProbeError if it ended before it was
     whole.
     """
@@ -264,7 +274,7 @@ def _garbled(error: HTTPException, at: str, deadline: Deadline, begun: bool) -> 
     return ProbeError(f"the headers of the answer of {at} are too long or too many")
 
 
-def _cookies(asked: Asked, jar: "CookieJar | None") -> str | None:
+def _cookies(asked: HttpRequest, jar: "CookieJar | None") -> str | None:
     """What the jar has for this address; the request's own cookies win over it."""
     if jar is None or "cookie" in {name.lower() for name in asked.headers}:
         return None
@@ -273,7 +283,7 @@ def _cookies(asked: Asked, jar: "CookieJar | None") -> str | None:
     return request.get_header("Cookie")
 
 
-def _keep_cookies(response: HTTPResponse, asked: Asked, jar: "CookieJar") -> None:
+def _keep_cookies(response: HTTPResponse, asked: HttpRequest, jar: "CookieJar") -> None:
     """Keep those that can be sent again: one with a folded line or a control character could be
     more than a cookie to somebody.
     """
@@ -285,7 +295,7 @@ def _keep_cookies(response: HTTPResponse, asked: Asked, jar: "CookieJar") -> Non
     jar.extract_cookies(response, _as_jars_know_it(asked))
 
 
-def _as_jars_know_it(asked: Asked) -> "Request":
+def _as_jars_know_it(asked: HttpRequest) -> "Request":
     from urllib.request import Request  # only its data: it opens nothing
 
     return Request(where(asked.url).url, method=asked.method)  # noqa: S310 (http and https only, see `where`)

@@ -38,7 +38,7 @@ _CONTROL = pattern(r"[\x00-\x20\x7f]")
 NO_VALUE = pattern(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class Asked(Struct, frozen=True):
+class HttpRequest(Struct, frozen=True):
     """A request. `secret_headers` are the names, in lower case, of headers that hold credentials
     besides those that always do.
     """
@@ -50,7 +50,7 @@ class Asked(Struct, frozen=True):
     secret_headers: frozenset[str] = frozenset()
 
 
-class Where(Struct, frozen=True):
+class HttpAddress(Struct, frozen=True):
     """An address in its parts. `host` is in ASCII, `target` the path with the query."""
 
     scheme: str
@@ -83,7 +83,7 @@ class Where(Struct, frozen=True):
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def where(url: str, schemes: Sequence[str] = HTTP) -> Where:
+def where(url: str, schemes: Sequence[str] = HTTP) -> HttpAddress:
     """An address in its parts. Raises ProbeRefused, which never tells the whole address: it may
     hold secrets.
     """
@@ -107,10 +107,12 @@ def where(url: str, schemes: Sequence[str] = HTTP) -> Where:
     if port == 0:
         raise ProbeRefused("0 is no port")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Where(parts.scheme, ascii_name(host), port or PORTS[parts.scheme], _percent(target))
+    return HttpAddress(
+        parts.scheme, ascii_name(host), port or PORTS[parts.scheme], _percent(target)
+    )
 
 
-def check(asked: Asked) -> None:
+def check(asked: HttpRequest) -> None:
     """Raises ProbeRefused for a method or headers that would be more than what they seem."""
     if not _METHOD.fullmatch(asked.method) or asked.method.upper() == "CONNECT":
         raise ProbeRefused(f"{asked.method[:20]!r} is no method that can be used")
@@ -130,7 +132,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ProbeRefused(f"the header {name} has a control character in its value")
 
 
-def onward(asked: Asked, status: int, location: str, cookies: bool = False) -> Asked:
+def onward(asked: HttpRequest, status: int, location: str, cookies: bool = False) -> HttpRequest:
     """The request that a redirect leads to; `cookies` says that there were some besides the
     headers.
 
@@ -167,7 +169,7 @@ def onward(asked: Asked, status: int, location: str, cookies: bool = False) -> A
     return replace(asked, method=method, url=after.url, headers=headers, body=body)
 
 
-def _target(url: str, location: str) -> Where:
+def _target(url: str, location: str) -> HttpAddress:
     """Where a redirect leads to; bytes that are not ASCII have come as Latin-1."""
     quoted = "".join(
         char if "!" <= char <= "~" else f"%{ord(char) & 0xFF:02X}" for char in location.strip(" \t")

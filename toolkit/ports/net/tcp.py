@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from toolkit.ports.net.dial import Line, dial, failed, late, shown, within
+from toolkit.ports.net.dial import Connection, dial, failed, late, shown, within
 from toolkit.ports.net.policy import Policy
 
 MOST_BYTES = 64 << 10
@@ -26,7 +26,7 @@ def talk(
     no connection, or not a single byte in time.
     """
     began, deadline, at, found = monotonic(), within(seconds), shown(host, port), bytearray()
-    with Line(dial(host, port, policy, deadline), deadline) as line:
+    with Connection(dial(host, port, policy, deadline), deadline) as line:
         try:
             if send is not None:
                 line.sock.sendall(send)

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toolkit.ports.net.dial import Line, certificate_ends, dial, names_in, trusted, within
+from toolkit.ports.net.dial import Connection, certificate_ends, dial, names_in, trusted, within
 from toolkit.ports.net.policy import Policy
 
 
@@ -27,7 +27,7 @@ def look(host: str, port: int, policy: Policy, seconds: float) -> Certificate:
     """
     trusted()  # reading the certificates is not the other side's time
     deadline = within(seconds)
-    with Line(dial(host, port, policy, deadline), deadline) as line:
+    with Connection(dial(host, port, policy, deadline), deadline) as line:
         sock = line.encrypt(host)
         found: Mapping[str, Any] = sock.getpeercert() or {}
         return Certificate(

@@ -7,9 +7,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import ProbeError
-from toolkit.ports.net.dial import Deadline, Line, dial, failed, late, trusted, unencrypted, within
+from toolkit.ports.net.dial import (
+    Connection,
+    Deadline,
+    dial,
+    failed,
+    late,
+    trusted,
+    unencrypted,
+    within,
+)
 from toolkit.ports.net.policy import Policy
-from toolkit.ports.net.request import Where, check_headers, where
+from toolkit.ports.net.request import HttpAddress, check_headers, where
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
@@ -56,7 +65,10 @@ def talk(
         trusted()  # reading the certificates is not the other side's time
     began, deadline = monotonic(), within(seconds)
     seen: list[Message] = []
-    with Line(dial(there.host, there.port, policy, deadline), deadline) as line, ExitStack() as end:
+    with (
+        Connection(dial(there.host, there.port, policy, deadline), deadline) as line,
+        ExitStack() as end,
+    ):
         connection = _opened(end, there, line.sock, headers, deadline)
         try:
             found = _converse(connection, deadline, send, wanted, most, seen)
@@ -71,7 +83,7 @@ def talk(
 
 
 def _opened(
-    end: ExitStack, there: Where, sock: socket, headers: Mapping[str, str], deadline: Deadline
+    end: ExitStack, there: HttpAddress, sock: socket, headers: Mapping[str, str], deadline: Deadline
 ) -> "ClientConnection":
     """Shake hands; the connection is closed with `end`. TLS is the package's as well, for it needs
     to know of it, with what we trust.
@@ -133,7 +145,7 @@ def _converse(
 def _why(
     error: "ConnectionClosed | TimeoutError",
     seen: Sequence[Message],
-    there: Where,
+    there: HttpAddress,
     deadline: Deadline,
 ) -> str:
     """Why the wanted message has not come."""
@@ -151,7 +163,7 @@ def _why(
     return f"{there.at} has closed the connection"
 
 
-def _refused(error: Exception, there: Where, deadline: Deadline) -> ProbeError:
+def _refused(error: Exception, there: HttpAddress, deadline: Deadline) -> ProbeError:
     """Why no conversation has come about. A redirect is refused as well, and the package wraps its
     status into errors of other kinds.
     """

@@ -112,7 +112,7 @@ where it is not there.
 """
 
 
-class Effect(Struct, frozen=True):
+class ResourceChange(Struct, frozen=True):
     """What happens to one resource. `does` is the verb that a person reads; `broadens` why it lets
     somebody do more, empty if not.
     """
@@ -150,7 +150,7 @@ _ORDER = (
 
 def effects(
     changes: Iterable[Mapping[str, Any]], known: Properties, within: str = ""
-) -> list[Effect]:
+) -> list[ResourceChange]:
     """What the changes of one change set do, the most dangerous first. `within` is the path of
     nested stacks, ending in a slash.
     """
@@ -162,7 +162,7 @@ def effects(
     return sorted(found, key=rank)
 
 
-def predicted(before: Any, after: Any) -> list[Effect]:
+def predicted(before: Any, after: Any) -> list[ResourceChange]:
     """What a deploy would do by the two templates alone, before there is a change set; `before` is
     empty for a new stack.
 
@@ -218,12 +218,12 @@ def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, 
     return [{"Target": {"Name": str(name)}} for name in names]
 
 
-def rank(effect: Effect) -> tuple[int, bool, bool, str]:
+def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
     """What comes first: what cannot be undone."""
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
 
 
-def lines(found: Iterable[Effect]) -> list[str]:
+def lines(found: Iterable[ResourceChange]) -> list[str]:
     """One line a resource, at most 78 columns wide; those that only get other tags share one."""
     shown, tagged = [], 0
     for one in sorted(found, key=rank):
@@ -236,7 +236,7 @@ def lines(found: Iterable[Effect]) -> list[str]:
     return shown
 
 
-def questions(stack: str, found: Iterable[Effect]) -> list[tuple[str, str, str]]:
+def questions(stack: str, found: Iterable[ResourceChange]) -> list[tuple[str, str, str]]:
     """What a person has to agree to: the question, the wish that answers it in advance, and its
     flag.
     """
@@ -263,14 +263,14 @@ def questions(stack: str, found: Iterable[Effect]) -> list[tuple[str, str, str]]
     return asked
 
 
-def _named(found: list[Effect]) -> str:
+def _named(found: list[ResourceChange]) -> str:
     names = ", ".join(one.name for one in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     lost = any(one.loses for one in found if one.deletes or one.replaces)
     return names + more + (", with the data in it" if lost else "")
 
 
-def _line(one: Effect) -> str:
+def _line(one: ResourceChange) -> str:
     notes = []
     if one.loses:
         notes.append("LOSES ITS DATA")
@@ -293,7 +293,7 @@ def _cut(text: str, most: int) -> str:
     return f"{text[: max(most - 1, 2) - half]}…{text[-half:]}"
 
 
-def _effect(change: Mapping[str, Any], known: Properties, within: str) -> Effect:
+def _effect(change: Mapping[str, Any], known: Properties, within: str) -> ResourceChange:
     kind, logical = str(change.get("ResourceType", "")), str(change.get("LogicalResourceId", ""))
     scope = set(change.get("Scope") or ())
     touched = tuple(
@@ -319,7 +319,9 @@ def _effect(change: Mapping[str, Any], known: Properties, within: str) -> Effect
         if does in ("deletes", "lets go of", "tags")
         else _broadens(kind, touched, does == "adds", before, after)
     )
-    return Effect(within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched)
+    return ResourceChange(
+        within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
+    )
 
 
 def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:

@@ -13,7 +13,7 @@ from toolkit.targets.cloudformation import template as templates
 from toolkit.targets.cloudformation.states import WHOLE, Stack
 
 
-def summary(aws: Aws, found: sources.Source, uploaded: bool) -> dict[str, Any]:
+def summary(aws: Aws, found: sources.ChangeSetSource, uploaded: bool) -> dict[str, Any]:
     """What CloudFormation makes of the template. While it is too long and not in S3: what can be
     read here.
     """
@@ -44,14 +44,14 @@ def _with_own_defaults(
     ]
 
 
-def _read_here(found: sources.Source) -> dict[str, Any]:
+def _read_here(found: sources.ChangeSetSource) -> dict[str, Any]:
     try:
         return templates.read_here(document.read(found.text).data)
     except ValueError:
         return {}
 
 
-def may_mean_more(found: sources.Source, summary: Mapping[str, Any]) -> bool:
+def may_mean_more(found: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
     """Whether what is the same can mean something else today."""
     return templates.may_mean_more(found.text, summary, found.given)
 
@@ -69,7 +69,7 @@ def capabilities(summary: Mapping[str, Any]) -> list[str]:
 
 
 def parameters(
-    found: sources.Source, summary: Mapping[str, Any], stack: Stack | None
+    found: sources.ChangeSetSource, summary: Mapping[str, Any], stack: Stack | None
 ) -> list[dict[str, Any]]:
     """The parameters of a change set; `stack` is None for a new one. Raises Refused for secrets and
     for what does not fit.
@@ -85,7 +85,9 @@ def parameters(
     )
 
 
-def is_same(found: sources.Source, body: Any, stack: Stack, summary: Mapping[str, Any]) -> bool:
+def is_same(
+    found: sources.ChangeSetSource, body: Any, stack: Stack, summary: Mapping[str, Any]
+) -> bool:
     """Whether a deploy would send what the stack already has (`body` is its template), and the
     stack is whole.
     """
@@ -95,7 +97,7 @@ def is_same(found: sources.Source, body: Any, stack: Stack, summary: Mapping[str
 
 
 def images_put_back(
-    aws: Aws, found: sources.Source, stack: Stack, touched: set[str] | None
+    aws: Aws, found: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
 ) -> list[str]:
     """One line for each older image that the template would put back; none for YAML."""
     if found.template is None:
@@ -104,7 +106,7 @@ def images_put_back(
     return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
 
 
-def running_images(aws: Aws, found: sources.Source, stack: Stack) -> dict[str, str]:
+def running_images(aws: Aws, found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """Parameter -> value, for those that rules.toml leaves open and that name an image which
     deploy-app has put live; none for YAML.
     """
@@ -117,7 +119,7 @@ def running_images(aws: Aws, found: sources.Source, stack: Stack) -> dict[str, s
     )
 
 
-def _meanings(found: sources.Source, stack: Stack) -> dict[str, str]:
+def _meanings(found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """What names of the template mean: as given, else as the stack has them, else by default."""
     before = {
         str(one["ParameterKey"]): str(one.get("ParameterValue", ""))

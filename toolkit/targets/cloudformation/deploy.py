@@ -9,7 +9,7 @@ from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
 from toolkit.model import Job
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.cloudformation import (
     changes,
@@ -21,7 +21,7 @@ from toolkit.targets.cloudformation import (
     watch,
 )
 from toolkit.targets.cloudformation import template as templates
-from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Mend, Stack
+from toolkit.targets.cloudformation.states import CFN, MENDS, UPDATABLE, Stack, StackRecovery
 from toolkit.targets.cloudformation.watch import change_set_name, stack_name
 
 Found = TypeVar("Found")
@@ -29,12 +29,12 @@ Found = TypeVar("Found")
 NO_CHANGE = ("The submitted information didn't contain changes.", "No updates are to be performed")
 
 
-def apply(job: Job, world: World, report: Report) -> None:
+def apply(job: Job, ports: Ports, report: Report) -> None:
     """See targets/base.py."""
-    if _was_executed(job, world.aws(job.place), report):
+    if _was_executed(job, ports.aws(job.location), report):
         return
     report.phase("synthesizing" if job.settings.cdk else "reading the template")
-    _Deploy(job, world, report, sources.load(job, world, report)).run()
+    _Deploy(job, ports, report, sources.load(job, ports, report)).run()
 
 
 def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
@@ -69,10 +69,12 @@ class _Deploy:
     over.
     """
 
-    def __init__(self, job: Job, world: World, report: Report, found: sources.Source) -> None:
-        self.job, self.world, self.report, self.found = job, world, report, found
-        self.aws = world.aws(job.place)
-        self.until = world.clock.elapsed() + job.deadline_s
+    def __init__(
+        self, job: Job, ports: Ports, report: Report, found: sources.ChangeSetSource
+    ) -> None:
+        self.job, self.ports, self.report, self.found = job, ports, report, found
+        self.aws = ports.aws(job.location)
+        self.until = ports.clock.elapsed() + job.deadline_s
 
     def run(self) -> None:
         """All of it."""
@@ -123,7 +125,7 @@ class _Deploy:
                 return stack
             status = str(stack["StackStatus"])
             if status.endswith("_IN_PROGRESS"):
-                self._wait_for(stack, states.busy(status), follow.Mark())
+                self._wait_for(stack, states.busy(status), follow.StackMark())
                 continue
             states.refuse_hopeless(self.aws, stack)
             if status in mended:
@@ -131,7 +133,7 @@ class _Deploy:
             self._mend(stack, MENDS[status])
             mended.add(status)
 
-    def _mend(self, stack: Stack, mend: Mend) -> None:
+    def _mend(self, stack: Stack, mend: StackRecovery) -> None:
         states.refuse_protected(stack, mend)
         if not self.job.wishes.get(mend.wish):
             self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
@@ -148,7 +150,7 @@ class _Deploy:
         self,
         stack: Stack,
         words: str,
-        mark: follow.Mark,
+        mark: follow.StackMark,
         token: str | None = None,
         more_than: str = "",
     ) -> None:
@@ -374,7 +376,7 @@ class _Deploy:
 
     def _effects(
         self, made: Mapping[str, Any], stack: Stack | None, new: bool
-    ) -> list[changes.Effect]:
+    ) -> list[changes.ResourceChange]:
         before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
         found = changes.effects(made["Changes"], compare.known(before, self.found.template))
         for change in made["Changes"]:
@@ -385,7 +387,7 @@ class _Deploy:
                 )
         return sorted(found, key=changes.rank)
 
-    def _nested(self, where: str, within: str) -> list[changes.Effect]:
+    def _nested(self, where: str, within: str) -> list[changes.ResourceChange]:
         made = cfn.change_set(self.aws, where) or {}
         found = changes.effects(made.get("Changes") or (), lambda _: (None, None), within)
         for change in made.get("Changes") or ():
@@ -396,7 +398,7 @@ class _Deploy:
                 )
         return found
 
-    def _agree(self, stack: Stack | None, new: bool, effects: list[changes.Effect]) -> None:
+    def _agree(self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]) -> None:
         self.report.phase("to be agreed to")
         touched = {one.name for one in effects}
         for line in (
@@ -456,7 +458,7 @@ class _Deploy:
 
     def _poll(self, look: Callable[[], Found | None]) -> Found:
         """Look until there is an answer. A look that is throttled or lost says nothing."""
-        clock = self.world.clock
+        clock = self.ports.clock
         began = clock.elapsed()
         while True:
             try:
@@ -491,9 +493,9 @@ class _Named:
             )
 
 
-def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
     """See targets/base.py."""
-    aws = world.aws(job.place)
+    aws = ports.aws(job.location)
     stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
     if (
         stack is None

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from toolkit.model import Deployed
+from toolkit.model import DeployedState
 from toolkit.targets.cloudformation import images
 from toolkit.targets.cloudformation import template as templates
 
@@ -24,7 +24,7 @@ def of(
     artifacts: Mapping[str, str],
     whole: bool = False,
     given: Collection[str] = (),
-) -> Deployed:
+) -> DeployedState:
     """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what
     puts it back.
 
@@ -34,7 +34,7 @@ def of(
     answer has no template.
     """
     if not isinstance(body, (str, Mapping)):
-        return Deployed()
+        return DeployedState()
     values = {
         str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
         for one in stack.get("Parameters") or ()
@@ -43,13 +43,13 @@ def of(
     found = hashlib.sha256(digest(body).encode())
     found.update(json.dumps(known, sort_keys=True).encode("utf-8", "surrogatepass"))
     if not whole:
-        return Deployed(template=found.hexdigest(), artifacts=artifacts)
+        return DeployedState(template=found.hexdigest(), artifacts=artifacts)
     defaults = images.defaults(templates.parsed(text(body)) or {})
     kept: dict[str, str | None] = dict.fromkeys(sorted(values))
     for name, value in known.items():
         if name in given or defaults.get(name) == value:
             kept[name] = value
-    return Deployed(
+    return DeployedState(
         template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept
     )
 

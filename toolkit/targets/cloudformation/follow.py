@@ -41,7 +41,7 @@ _NOT_A_CAUSE = (
 )
 
 
-class Mark(Struct, frozen=True):
+class StackMark(Struct, frozen=True):
     """How far one stack has been read, and what of it matters for the next look.
 
     `status` is the stack's own newest one in the operation, empty as long as nothing was seen of
@@ -57,25 +57,31 @@ class Mark(Struct, frozen=True):
     failed: tuple[str, ...] = ()
     busy: tuple[str, ...] = ()
     cause: str = ""
-    inner: Mapping[str, "Mark"] = {}
+    inner: Mapping[str, "StackMark"] = {}
     """Nested stack's id -> its own mark."""
     stale: int = 0
 
 
-def since(when: object) -> Mark:
+def since(when: object) -> StackMark:
     """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if
     nobody knows one.
     """
-    return Mark(began=datetime.fromisoformat(when) - _SLACK) if isinstance(when, str) else Mark()
+    return (
+        StackMark(began=datetime.fromisoformat(when) - _SLACK)
+        if isinstance(when, str)
+        else StackMark()
+    )
 
 
-def from_now(aws: Aws, stack_id: str) -> Mark:
+def from_now(aws: Aws, stack_id: str) -> StackMark:
     """Where to begin before a call is made: what has happened until now does not matter."""
     newest = next(iter(cfn.events(aws, stack_id)), None)
-    return Mark(last=newest["EventId"]) if newest else Mark()
+    return StackMark(last=newest["EventId"]) if newest else StackMark()
 
 
-def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
+def look(
+    aws: Aws, stack_id: str, token: str | None, mark: StackMark
+) -> tuple[StackMark, tuple[str, ...]]:
     """What is new in a stack since `mark`: a new mark, and a line for each event. Raises
     CloudError.
 
@@ -90,7 +96,7 @@ def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, 
         lines += [line] if line else []
     inner = dict(now.inner)
     for nested in _nested(found, stack_id, token):
-        inner.setdefault(nested[0], Mark(began=nested[1] - _SLACK))
+        inner.setdefault(nested[0], StackMark(began=nested[1] - _SLACK))
     for nested_id, nested_mark in sorted(inner.items()):
         inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
         lines += more
@@ -101,7 +107,7 @@ def look(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> tuple[Mark, 
     return now, tuple(lines)
 
 
-def _look_inside(aws: Aws, stack_id: str, mark: Mark) -> tuple[Mark, tuple[str, ...]]:
+def _look_inside(aws: Aws, stack_id: str, mark: StackMark) -> tuple[StackMark, tuple[str, ...]]:
     """A nested stack: not read again once it has come to rest, and only from the beginning of its
     parent's operation.
     """
@@ -119,7 +125,7 @@ def ended(status: str) -> bool:
     )
 
 
-def _new(aws: Aws, stack_id: str, token: str | None, mark: Mark) -> Iterable[dict[str, Any]]:
+def _new(aws: Aws, stack_id: str, token: str | None, mark: StackMark) -> Iterable[dict[str, Any]]:
     """The events since the mark, newest first: without one, back to the beginning of the
     operation.
     """
@@ -140,7 +146,7 @@ def _is_own(event: Mapping[str, Any], stack_id: str) -> bool:
     return event.get("PhysicalResourceId") == stack_id and event.get("ResourceType") == STACK
 
 
-def _ours(event: Mapping[str, Any], token: str | None, mark: Mark) -> bool:
+def _ours(event: Mapping[str, Any], token: str | None, mark: StackMark) -> bool:
     """Whether an event belongs to the operation: by its token, or because that one was running (who
     cancels it brings another token).
     """
@@ -152,8 +158,8 @@ def _ours(event: Mapping[str, Any], token: str | None, mark: Mark) -> bool:
 
 
 def _taken(
-    mark: Mark, event: Mapping[str, Any], stack_id: str, token: str | None
-) -> tuple[Mark, str]:
+    mark: StackMark, event: Mapping[str, Any], stack_id: str, token: str | None
+) -> tuple[StackMark, str]:
     """One event more, oldest first."""
     if not _ours(event, token, mark):
         return mark, ""
@@ -236,7 +242,7 @@ def _line(event: Mapping[str, Any]) -> str:
     return f"{event.get('ResourceType')} {event.get('LogicalResourceId')} {status}{detail}{failed}"
 
 
-def phase(mark: Mark, total: int) -> str:
+def phase(mark: StackMark, total: int) -> str:
     """What goes on, in a few words: how far it is, and what it waits for."""
     if not mark.status:
         return "waiting for CloudFormation to begin"

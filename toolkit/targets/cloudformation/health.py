@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from toolkit.errors import CloudError
-from toolkit.model import Job, Live, Sign
+from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 from toolkit.targets.cloudformation import follow, remedies
@@ -33,19 +33,19 @@ _DOING = {
 }
 
 
-def look(job: Job, world: World, tell: Tell) -> Live | None:
+def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
-    aws = world.aws(job.place)
-    running: list[Live] = []
+    aws = ports.aws(job.location)
+    running: list[LiveVersion] = []
 
-    def state() -> Iterator[Sign]:
+    def state() -> Iterator[Finding]:
         stack = cfn.watched_stack(aws, stack_name(job))
         if stack is None:
             yield absent(job)
             return
         if (live := tagged(stack)) is not None:
             running.append(live)
-        yield _state(job, aws, stack, world.clock.now())
+        yield _state(job, aws, stack, ports.clock.now())
         if (drifted := drift(stack)) is not None:
             yield drifted
         if running and not is_marked(stack):
@@ -58,7 +58,7 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     return running[0] if running else None
 
 
-def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
+def _compared(aws: Aws, stack: Stack, live: LiveVersion) -> LiveVersion:
     """With the digest of what it is made of, if that can be read: it tells whether another tool has
     changed more than the tags.
     """
@@ -68,9 +68,9 @@ def _compared(aws: Aws, stack: Stack, live: Live) -> Live:
         return live
 
 
-def absent(job: Job) -> Sign:
+def absent(job: Job) -> Finding:
     """There is nothing."""
-    return Sign(
+    return Finding(
         "stack",
         "failing",
         "missing",
@@ -79,7 +79,7 @@ def absent(job: Job) -> Sign:
     )
 
 
-def drift(stack: Stack) -> Sign | None:
+def drift(stack: Stack) -> Finding | None:
     """What was found when somebody last had CloudFormation compare a stack with its template; None
     if that is nothing to mend.
     """
@@ -91,7 +91,7 @@ def drift(stack: Stack) -> Sign | None:
         f"aws cloudformation describe-stack-resource-drifts --stack-name {stack['StackName']}"
         f" {shown}"
     )
-    return Sign(
+    return Finding(
         "drift",
         "warning",
         "drifted",
@@ -109,7 +109,7 @@ def _checked(stack: Stack, found: dict[str, Any]) -> str:
     return f"checked {when.astimezone(UTC):%Y-%m-%d}{before}"
 
 
-def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
+def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     """The sign of a stack that is there. Raises no CloudError: a state is known also where its
     cause is not.
     """
@@ -117,7 +117,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
     at = _moment(stack).isoformat()
     events = f"aws cloudformation describe-stack-events --stack-name {name}"
     if status == "REVIEW_IN_PROGRESS":
-        return Sign(
+        return Finding(
             "stack",
             "warning",
             status,
@@ -139,11 +139,11 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
             )
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
-        return Sign("stack", "ok", f"{status}{_in_sync(stack)}", at)
+        return Finding("stack", "ok", f"{status}{_in_sync(stack)}", at)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
-        return Sign(
+        return Finding(
             "stack",
             "warning",
             status,
@@ -153,7 +153,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
         )
     if state in MENDS:
         cause = _cause(aws, stack) or _reason(stack)
-        return Sign(
+        return Finding(
             "stack",
             "failing",
             status,
@@ -163,7 +163,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
         )
     if state == "DELETE_FAILED":
         mark = _mark(aws, stack)
-        return Sign(
+        return Finding(
             "stack",
             "failing",
             status,
@@ -171,10 +171,10 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Sign:
             mark.cause or _reason(stack),
             deletion(name, mark.failed),
         )
-    return Sign("stack", "failing", status, at, _reason(stack), events)
+    return Finding("stack", "failing", status, at, _reason(stack), events)
 
 
-def _busy(name: str, status: str, began: datetime, events: str, late: bool, why: str) -> Sign:
+def _busy(name: str, status: str, began: datetime, events: str, late: bool, why: str) -> Finding:
     """An operation runs on it, and perhaps for too long."""
     doing = next(
         (words for prefix, words in _DOING.items() if status.startswith(prefix)), "changed"
@@ -183,13 +183,13 @@ def _busy(name: str, status: str, began: datetime, events: str, late: bool, why:
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
-        return Sign("stack", "warning", status, began.isoformat(), cause, events)
+        return Finding("stack", "warning", status, began.isoformat(), cause, events)
     command = (
         f"aws cloudformation cancel-update-stack --stack-name {name}"
         if status == "UPDATE_IN_PROGRESS"
         else events
     )
-    return Sign(
+    return Finding(
         "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
     )
 
@@ -215,12 +215,12 @@ def _began(aws: Aws, stack: Stack, deadline_s: int, now: datetime) -> datetime:
     return described
 
 
-def _mark(aws: Aws, stack: Stack) -> follow.Mark:
+def _mark(aws: Aws, stack: Stack) -> follow.StackMark:
     """What the events of the newest operation say; nothing if they cannot be read."""
     try:
-        return follow.look(aws, str(stack["StackId"]), None, follow.Mark())[0]
+        return follow.look(aws, str(stack["StackId"]), None, follow.StackMark())[0]
     except CloudError:
-        return follow.Mark()
+        return follow.StackMark()
 
 
 def _cause(aws: Aws, stack: Stack) -> str:

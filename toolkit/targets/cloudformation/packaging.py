@@ -31,7 +31,7 @@ BUILT = os.path.join(".aws-sam", "build")
 """Where `sam build` puts what it makes, beside the template."""
 
 
-class Form(StrEnum):
+class ReferenceForm(StrEnum):
     """How a property names what lies in a bucket."""
 
     URI = "s3://BUCKET/KEY"
@@ -39,7 +39,7 @@ class Form(StrEnum):
     TEMPLATE = "the address of a nested template"
 
 
-class Property(Struct, frozen=True):
+class PackagedProperty(Struct, frozen=True):
     """A property that may name a local file or folder. `bucket` and `key` are what its parts are
     called; `zipped`: a file is put into an archive, too; `code`: a program, whose packages have to
     be in it.
@@ -47,7 +47,7 @@ class Property(Struct, frozen=True):
 
     type: str
     path: tuple[str, ...]
-    form: Form = Form.URI
+    form: ReferenceForm = ReferenceForm.URI
     bucket: str = ""
     key: str = ""
     zipped: bool = False
@@ -56,17 +56,19 @@ class Property(Struct, frozen=True):
 
 def _parts(
     type: str, path: tuple[str, ...], prefix: str, zipped: bool = False, code: bool = False
-) -> Property:
-    return Property(type, path, Form.PARTS, f"{prefix}Bucket", f"{prefix}Key", zipped, code)
+) -> PackagedProperty:
+    return PackagedProperty(
+        type, path, ReferenceForm.PARTS, f"{prefix}Bucket", f"{prefix}Key", zipped, code
+    )
 
 
 PROPERTIES = (
-    Property("AWS::Serverless::Function", ("CodeUri",), zipped=True, code=True),
-    Property("AWS::Serverless::LayerVersion", ("ContentUri",), zipped=True, code=True),
-    Property("AWS::Serverless::Api", ("DefinitionUri",)),
-    Property("AWS::Serverless::HttpApi", ("DefinitionUri",)),
-    Property("AWS::Serverless::GraphQLApi", ("SchemaUri",)),
-    Property("AWS::Serverless::Application", ("Location",), Form.TEMPLATE),
+    PackagedProperty("AWS::Serverless::Function", ("CodeUri",), zipped=True, code=True),
+    PackagedProperty("AWS::Serverless::LayerVersion", ("ContentUri",), zipped=True, code=True),
+    PackagedProperty("AWS::Serverless::Api", ("DefinitionUri",)),
+    PackagedProperty("AWS::Serverless::HttpApi", ("DefinitionUri",)),
+    PackagedProperty("AWS::Serverless::GraphQLApi", ("SchemaUri",)),
+    PackagedProperty("AWS::Serverless::Application", ("Location",), ReferenceForm.TEMPLATE),
     _parts("AWS::Serverless::StateMachine", ("DefinitionUri",), ""),
     _parts("AWS::Lambda::Function", ("Code",), "S3", zipped=True, code=True),
     _parts("AWS::Lambda::LayerVersion", ("Content",), "S3", zipped=True, code=True),
@@ -74,25 +76,25 @@ PROPERTIES = (
     _parts("AWS::ElasticBeanstalk::ApplicationVersion", ("SourceBundle",), "S3"),
     _parts("AWS::StepFunctions::StateMachine", ("DefinitionS3Location",), ""),
     _parts("AWS::CodeCommit::Repository", ("Code", "S3"), "", zipped=True),
-    Property("AWS::AppSync::GraphQLSchema", ("DefinitionS3Location",)),
-    Property("AWS::AppSync::Resolver", ("RequestMappingTemplateS3Location",)),
-    Property("AWS::AppSync::Resolver", ("ResponseMappingTemplateS3Location",)),
-    Property("AWS::AppSync::Resolver", ("CodeS3Location",)),
-    Property("AWS::AppSync::FunctionConfiguration", ("RequestMappingTemplateS3Location",)),
-    Property("AWS::AppSync::FunctionConfiguration", ("ResponseMappingTemplateS3Location",)),
-    Property("AWS::AppSync::FunctionConfiguration", ("CodeS3Location",)),
-    Property("AWS::Glue::Job", ("Command", "ScriptLocation")),
-    Property("AWS::CloudFormation::Stack", ("TemplateURL",), Form.TEMPLATE),
-    Property("AWS::CloudFormation::StackSet", ("TemplateURL",), Form.TEMPLATE),
+    PackagedProperty("AWS::AppSync::GraphQLSchema", ("DefinitionS3Location",)),
+    PackagedProperty("AWS::AppSync::Resolver", ("RequestMappingTemplateS3Location",)),
+    PackagedProperty("AWS::AppSync::Resolver", ("ResponseMappingTemplateS3Location",)),
+    PackagedProperty("AWS::AppSync::Resolver", ("CodeS3Location",)),
+    PackagedProperty("AWS::AppSync::FunctionConfiguration", ("RequestMappingTemplateS3Location",)),
+    PackagedProperty("AWS::AppSync::FunctionConfiguration", ("ResponseMappingTemplateS3Location",)),
+    PackagedProperty("AWS::AppSync::FunctionConfiguration", ("CodeS3Location",)),
+    PackagedProperty("AWS::Glue::Job", ("Command", "ScriptLocation")),
+    PackagedProperty("AWS::CloudFormation::Stack", ("TemplateURL",), ReferenceForm.TEMPLATE),
+    PackagedProperty("AWS::CloudFormation::StackSet", ("TemplateURL",), ReferenceForm.TEMPLATE),
 )
 """What `aws cloudformation package` and `sam package` know of."""
 
-_GLOBAL_CODE = Property("Globals", ("CodeUri",), zipped=True, code=True)
-_INCLUDED = Property("AWS::Include", ("Location",))
+_GLOBAL_CODE = PackagedProperty("Globals", ("CodeUri",), zipped=True, code=True)
+_INCLUDED = PackagedProperty("AWS::Include", ("Location",))
 _REMOTE = re.compile(r"(?:s3|https?)://|\{\{resolve:|\d{12}\.dkr\.ecr\.")
 
 
-class Bucket(Struct, frozen=True):
+class PackageBucket(Struct, frozen=True):
     """Where packages go. `address` begins the address of what lies in it."""
 
     name: str
@@ -100,14 +102,14 @@ class Bucket(Struct, frozen=True):
     address: str
 
 
-class Local(Struct, frozen=True):
+class LocalReference(Struct, frozen=True):
     """A value of a template that names a local file or folder: where it stands, and the resource
     that it belongs to.
     """
 
     at: Path
     of: str
-    known: Property
+    known: PackagedProperty
     value: str
     resource: Mapping[str, Any]
 
@@ -117,15 +119,17 @@ class Local(Struct, frozen=True):
         return f"{self.of}.{'.'.join(self.known.path)}"
 
 
-class Packaged(Struct, frozen=True):
+class PackagedTemplate(Struct, frozen=True):
     """A template that names no local file any more, and what has to lie in its bucket for it."""
 
     text: str
-    assets: tuple[cdk.Asset, ...]
+    assets: tuple[cdk.CdkAsset, ...]
     notes: tuple[str, ...] = ()
 
 
-def packaged(root: str, template: str, text: str, bucket: Callable[[], Bucket]) -> Packaged:
+def packaged(
+    root: str, template: str, text: str, bucket: Callable[[], PackageBucket]
+) -> PackagedTemplate:
     """A template of the repository with all that it names locally. `bucket` says where that goes,
     and is asked only if there is any.
 
@@ -136,11 +140,11 @@ def packaged(root: str, template: str, text: str, bucket: Callable[[], Bucket]) 
     try:
         found = document.read(text)
     except ValueError:
-        return Packaged(text, ())
+        return PackagedTemplate(text, ())
     _refuse_images(template, found)
     named = list(_locals(found))
     if not named:
-        return Packaged(text, ())
+        return PackagedTemplate(text, ())
     lacking = (
         []
         if _is_built(template)
@@ -157,7 +161,7 @@ def packaged(root: str, template: str, text: str, bucket: Callable[[], Bucket]) 
                 f"run: {_sam_build(template)}",
             )
         made = packaged(root, built, _text(root, built), bucket)
-        return Packaged(
+        return PackagedTemplate(
             made.text,
             made.assets,
             (f"{template} is deployed as `sam build` has made it: {built}", *made.notes),
@@ -188,20 +192,20 @@ def _refuse_images(template: str, found: Document) -> None:
 class _Packager:
     """Packages one template and those that are nested in it."""
 
-    def __init__(self, root: str, bucket: Bucket) -> None:
+    def __init__(self, root: str, bucket: PackageBucket) -> None:
         self._root, self._bucket = root, bucket
 
     def package(
-        self, template: str, found: Document, named: list[Local], outer: tuple[str, ...]
-    ) -> Packaged:
+        self, template: str, found: Document, named: list[LocalReference], outer: tuple[str, ...]
+    ) -> PackagedTemplate:
         """A template whose local values are known. `outer` are the templates that it is nested in,
         and itself.
         """
-        assets: list[cdk.Asset] = []
+        assets: list[cdk.CdkAsset] = []
         values: dict[Path, Any] = {}
         for local in named:
             path = _inside(self._root, template, local)
-            if local.known.form is Form.TEMPLATE:
+            if local.known.form is ReferenceForm.TEMPLATE:
                 made = self._nested(os.path.relpath(path, self._root), local, outer)
                 assets += made
                 values[local.at] = f"{self._bucket.address}{made[-1].key}"
@@ -210,11 +214,15 @@ class _Packager:
             assets.append(asset)
             parts = {local.known.bucket: asset.bucket, local.known.key: asset.key}
             values[local.at] = (
-                parts if local.known.form is Form.PARTS else f"s3://{asset.bucket}/{asset.key}"
+                parts
+                if local.known.form is ReferenceForm.PARTS
+                else f"s3://{asset.bucket}/{asset.key}"
             )
-        return Packaged(found.replaced(values), tuple(dict.fromkeys(assets)))
+        return PackagedTemplate(found.replaced(values), tuple(dict.fromkeys(assets)))
 
-    def _nested(self, template: str, local: Local, outer: tuple[str, ...]) -> list[cdk.Asset]:
+    def _nested(
+        self, template: str, local: LocalReference, outer: tuple[str, ...]
+    ) -> list[cdk.CdkAsset]:
         """The assets of a nested template; its own text is the last of them."""
         if template in outer or len(outer) == DEEPEST:
             raise Refused(
@@ -228,17 +236,20 @@ class _Packager:
         made = self.package(template, found, list(_locals(found)), (*outer, template))
         digest = hashlib.sha256(made.text.encode()).hexdigest()
         key = f"{self._bucket.prefix}templates/{digest}.template"
-        return [*made.assets, cdk.Asset(local.words, "", "text", self._bucket.name, key, made.text)]
+        return [
+            *made.assets,
+            cdk.CdkAsset(local.words, "", "text", self._bucket.name, key, made.text),
+        ]
 
-    def _asset(self, local: Local, path: str) -> cdk.Asset:
+    def _asset(self, local: LocalReference, path: str) -> cdk.CdkAsset:
         if os.path.isdir(path) or (local.known.zipped and not zipfile.is_zipfile(path)):
             key = f"{self._bucket.prefix}artifacts/{cdk.content(path)}.zip"
-            return cdk.Asset(local.words, path, cdk.CODE, self._bucket.name, key)
+            return cdk.CdkAsset(local.words, path, cdk.CODE, self._bucket.name, key)
         key = f"{self._bucket.prefix}artifacts/{_digest(path)}{os.path.splitext(path)[1]}"
-        return cdk.Asset(local.words, path, "file", self._bucket.name, key)
+        return cdk.CdkAsset(local.words, path, "file", self._bucket.name, key)
 
 
-def _locals(found: Document) -> Iterator[Local]:
+def _locals(found: Document) -> Iterator[LocalReference]:
     """Every value of a template that names a local file or folder."""
     yield from _of_resources(found.data.get("Resources"), ("Resources",))
     function = (
@@ -253,7 +264,7 @@ def _locals(found: Document) -> Iterator[Local]:
     yield from _includes(found.data, ())
 
 
-def _of_resources(resources: Any, at: Path) -> Iterator[Local]:
+def _of_resources(resources: Any, at: Path) -> Iterator[LocalReference]:
     for name, resource in resources.items() if isinstance(resources, Mapping) else ():
         if name.startswith("Fn::ForEach::") and isinstance(resource, list) and len(resource) == 3:
             yield from _of_resources(resource[2], (*at, name, 2))
@@ -267,16 +278,16 @@ def _of_resources(resources: Any, at: Path) -> Iterator[Local]:
 
 
 def _of_property(
-    known: Property, name: str, holder: Any, at: Path, resource: Mapping[str, Any]
-) -> Iterator[Local]:
+    known: PackagedProperty, name: str, holder: Any, at: Path, resource: Mapping[str, Any]
+) -> Iterator[LocalReference]:
     value = holder
     for step in known.path:
         value = value.get(step) if isinstance(value, Mapping) else None
     if isinstance(value, str) and value and not _REMOTE.match(value):
-        yield Local((*at, *known.path), name, known, value, resource)
+        yield LocalReference((*at, *known.path), name, known, value, resource)
 
 
-def _includes(value: Any, at: Path) -> Iterator[Local]:
+def _includes(value: Any, at: Path) -> Iterator[LocalReference]:
     """`Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}`, wherever it
     stands.
     """
@@ -297,7 +308,7 @@ def _includes(value: Any, at: Path) -> Iterator[Local]:
             yield from _includes(inner, (*at, number))
 
 
-def _inside(root: str, template: str, local: Local) -> str:
+def _inside(root: str, template: str, local: LocalReference) -> str:
     """The absolute path of what a template names, relative to its own folder. Raises Refused."""
     path = os.path.normpath(os.path.join(root, os.path.dirname(template), local.value))
     if not files.is_inside(path, root) and os.path.realpath(path) != os.path.realpath(root):
@@ -306,7 +317,9 @@ def _inside(root: str, template: str, local: Local) -> str:
             "put it into the repository",
         )
     files.within(root, path)
-    wanted = os.path.isfile(path) if local.known.form is Form.TEMPLATE else os.path.exists(path)
+    wanted = (
+        os.path.isfile(path) if local.known.form is ReferenceForm.TEMPLATE else os.path.exists(path)
+    )
     if not wanted:
         raise Refused(
             f"{template}: {local.words} names {local.value}, which is not there",
@@ -352,7 +365,7 @@ def _sam_build(template: str) -> str:
     return f"sam build --template-file {template} --build-dir {os.path.join(folder, BUILT)}"
 
 
-def _to_build(root: str, template: str, local: Local) -> str:
+def _to_build(root: str, template: str, local: LocalReference) -> str:
     """Why a program cannot be packaged as it lies there, empty if it can: its packages would not be
     in it.
     """
@@ -441,7 +454,7 @@ def _lines(root: str, path: str) -> list[str]:
     ]
 
 
-def _newer(root: str, template: str, named: list[Local], built: str) -> str:
+def _newer(root: str, template: str, named: list[LocalReference], built: str) -> str:
     """A file that is newer than what was built of it, from the repository's root; empty if there is
     none.
 

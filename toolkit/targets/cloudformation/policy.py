@@ -35,7 +35,7 @@ QUALIFIER, USUAL = "@aws-cdk/core:bootstrapQualifier", "hnb659fds"
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    region, account = job.place.region or "*", job.place.account or "*"
+    region, account = job.location.region or "*", job.location.account or "*"
     arn = f"arn:{partition(region)}"
     name = stack_name(job)
     own = f"{arn}:cloudformation:{region}:{account}:"
@@ -106,9 +106,9 @@ def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]
 
 def _store(job: Job, arn: str) -> list[Statement]:
     """A long template, nested ones and local code go through the environment's store."""
-    if not job.place.store:
+    if not job.location.store:
         return []
-    bucket, _, prefix = job.place.store.removeprefix("s3://").partition("/")
+    bucket, _, prefix = job.location.store.removeprefix("s3://").partition("/")
     below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     keys = (f"{arn}:s3:::{bucket}/{below}templates/*", f"{arn}:s3:::{bucket}/{below}artifacts/*")
     why = f"store local code, nested templates, and a template that is longer than {51_200} bytes"

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from toolkit.model import Call, Job, Preview
+from toolkit.model import Job, PlannedCall, Preview
 from toolkit.ports import cdk
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.cloudformation import changes, compare, sources, states, watch
 from toolkit.targets.cloudformation.states import MENDS, Stack
 from toolkit.targets.cloudformation.watch import change_set_name
 
 
-def preview(job: Job, world: World) -> Preview:
+def preview(job: Job, ports: Ports) -> Preview:
     """See targets/base.py."""
-    aws = world.aws(job.place)
-    found = sources.load(job, world, cdk.Silent())
+    aws = ports.aws(job.location)
+    found = sources.load(job, ports, cdk.SilentLog())
     stack = cfn.stack(aws, found.name)
     status = str(stack["StackStatus"]) if stack else ""
     if stack is not None:
@@ -35,7 +35,7 @@ def preview(job: Job, world: World) -> Preview:
         else cfn.template(aws, str(stack["StackId"]))
     )
     live = None if stack is None else watch.compared(aws, stack, body)
-    warnings = [*found.warnings, *sources.environment(job, world)]
+    warnings = [*found.warnings, *sources.environment(job, ports)]
     same = stack is not None and not new and compare.is_same(found, body, stack, summary)
     forced = bool(job.wishes.get("force"))
     if same and stack is not None and not watch.is_marked(stack) and not forced:
@@ -56,18 +56,20 @@ def preview(job: Job, world: World) -> Preview:
     if stack is not None and not new:
         warnings += compare.images_put_back(aws, found, stack, None)
     warnings += _to_agree(job, aws, found, summary, None if new else stack)
-    calls = [Call(mend.call, {"stack": found.name})] if mend else []
+    calls = [PlannedCall(mend.call, {"stack": found.name})] if mend else []
     calls += [
-        Call("s3:PutObject", {"bucket": one.bucket, "key": one.key})
+        PlannedCall("s3:PutObject", {"bucket": one.bucket, "key": one.key})
         for one in sources.to_upload(aws, found)
     ]
     calls.append(
-        Call("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new))
+        PlannedCall("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new))
     )
     if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
-        calls.append(Call("cloudformation:UpdateTerminationProtection", {"stack": found.name}))
+        calls.append(
+            PlannedCall("cloudformation:UpdateTerminationProtection", {"stack": found.name})
+        )
     calls.append(
-        Call(
+        PlannedCall(
             "cloudformation:ExecuteChangeSet",
             {"stack": found.name, "change_set": change_set_name(job.token)},
         )
@@ -76,7 +78,11 @@ def preview(job: Job, world: World) -> Preview:
 
 
 def _to_agree(
-    job: Job, aws: Aws, found: sources.Source, summary: Mapping[str, Any], stack: Stack | None
+    job: Job,
+    aws: Aws,
+    found: sources.ChangeSetSource,
+    summary: Mapping[str, Any],
+    stack: Stack | None,
 ) -> list[str]:
     """What somebody will be asked, as far as the templates tell; the change set has the last word.
     `stack` is None for a new one.
@@ -101,7 +107,7 @@ def _to_agree(
 
 def _what(
     job: Job,
-    found: sources.Source,
+    found: sources.ChangeSetSource,
     summary: Mapping[str, Any],
     parameters: list[dict[str, Any]],
     new: bool,

@@ -16,7 +16,7 @@ from toolkit.model import Job
 from toolkit.ports import cdk, files
 from toolkit.ports.aws.client import Aws, same_account
 from toolkit.ports.aws.partition import suffix
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.cloudformation import packaging
 from toolkit.targets.cloudformation import template as templates
@@ -26,7 +26,7 @@ BOOTSTRAP = "cdk-hnb659fds-assets-{account}-{region}"
 """The bucket that `cdk bootstrap` makes where nobody chose another name."""
 
 
-class Source(Struct, frozen=True):
+class ChangeSetSource(Struct, frozen=True):
     """Everything that a change set is made of. `template` is the parsed text if it is JSON; `url`
     is there if it is too long to be sent.
     """
@@ -40,8 +40,8 @@ class Source(Struct, frozen=True):
     tags: Mapping[str, str]
     role: str | None
     protected: bool
-    assets: tuple[cdk.Asset, ...]
-    stored: cdk.Asset | None
+    assets: tuple[cdk.CdkAsset, ...]
+    stored: cdk.CdkAsset | None
     warnings: tuple[str, ...] = ()
     """What a person has to know of it before it is deployed."""
 
@@ -57,17 +57,17 @@ class Source(Struct, frozen=True):
         }
 
 
-def load(job: Job, world: World, log: cdk.Log) -> Source:
+def load(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
     """Read the template, or have the CDK app make it. Raises a ToolkitError for what is known to
     fail.
     """
-    aws = world.aws(job.place)
+    aws = ports.aws(job.location)
     account, region = aws.account(), aws.region_name
-    same_account(account, job.place)
+    same_account(account, job.location)
     found = (
-        _from_cdk(job, world, aws, account, region, log)
+        _from_cdk(job, ports, aws, account, region, log)
         if job.settings.cdk
-        else _from_file(job, world, aws, account, region)
+        else _from_file(job, ports, aws, account, region)
     )
     if len(found.text.encode()) > templates.LONGEST:
         raise Refused(
@@ -76,13 +76,15 @@ def load(job: Job, world: World, log: cdk.Log) -> Source:
     return found
 
 
-def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: cdk.Log) -> Source:
+def _from_cdk(
+    job: Job, ports: Ports, aws: Aws, account: str, region: str, log: cdk.SynthLog
+) -> ChangeSetSource:
     settings = job.settings
-    app = cdk.App(
-        world.root, settings.cdk, job.place, account, region, settings.context, settings.pass_env
+    app = cdk.CdkApp(
+        ports.root, settings.cdk, job.location, account, region, settings.context, settings.pass_env
     )
     found = cdk.artifact(
-        cdk.synthesized(app, world.cache, log), stack_name(job), account, region, cdk.is_strict(app)
+        cdk.synthesized(app, ports.cache, log), stack_name(job), account, region, cdk.is_strict(app)
     )
     _refuse_without_bootstrap(aws, found, job, account, region)
     text = found.template
@@ -91,8 +93,8 @@ def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: 
         if found.stored is None:
             problem = f"the template of {found.name} is too long to be sent"
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
-        stored = cdk.Asset("template", "", "text", *found.stored, text)
-    return Source(
+        stored = cdk.CdkAsset("template", "", "text", *found.stored, text)
+    return ChangeSetSource(
         found.name,
         account,
         region,
@@ -108,22 +110,22 @@ def _from_cdk(job: Job, world: World, aws: Aws, account: str, region: str, log: 
     )
 
 
-def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> Source:
+def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> ChangeSetSource:
     settings = job.settings
-    text = files.text_inside(world.root, settings.template, templates.LONGEST)
+    text = files.text_inside(ports.root, settings.template, templates.LONGEST)
     if text is None:
         raise NoTemplate(
             path=settings.template,
             reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
         )
     where = functools.cache(lambda: _store(job, aws, account, region))
-    made = packaging.packaged(world.root, settings.template, text, where)
+    made = packaging.packaged(ports.root, settings.template, text, where)
     stored = None
     if len(made.text.encode()) > templates.INLINE:
         bucket = where()
         key = f"{bucket.prefix}templates/{hashlib.sha256(made.text.encode()).hexdigest()}.template"
-        stored = cdk.Asset("template", "", "text", bucket.name, key, made.text)
-    return Source(
+        stored = cdk.CdkAsset("template", "", "text", bucket.name, key, made.text)
+    return ChangeSetSource(
         stack_name(job),
         account,
         region,
@@ -139,11 +141,11 @@ def _from_file(job: Job, world: World, aws: Aws, account: str, region: str) -> S
     )
 
 
-def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
+def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBucket:
     """Where long templates and packages go: the environment's store, else what `cdk bootstrap`
     made. Raises Refused.
     """
-    found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.place.store or "")
+    found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
     if found:
         return _bucket(found[1], f"{found[2]}/" if found[2] else "", region)
     name = BOOTSTRAP.format(account=account, region=region)
@@ -158,21 +160,21 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.Bucket:
     return _bucket(name, "toolkit/", region)
 
 
-def _bucket(name: str, prefix: str, region: str) -> packaging.Bucket:
-    return packaging.Bucket(name, prefix, f"https://s3.{region}.{suffix(region)}/{name}/")
+def _bucket(name: str, prefix: str, region: str) -> packaging.PackageBucket:
+    return packaging.PackageBucket(name, prefix, f"https://s3.{region}.{suffix(region)}/{name}/")
 
 
-def environment(job: Job, world: World) -> list[str]:
+def environment(job: Job, ports: Ports) -> list[str]:
     """What a CDK app is not given of our environment, where it is seen to read it."""
     if not job.settings.cdk:
         return []
-    place, settings = job.place, job.settings
-    app = cdk.App(
-        world.root,
+    location, settings = job.location, job.settings
+    app = cdk.CdkApp(
+        ports.root,
         settings.cdk,
-        place,
-        place.account or "",
-        place.region or "",
+        location,
+        location.account or "",
+        location.region or "",
         settings.context,
         settings.pass_env,
     )
@@ -192,7 +194,7 @@ def _refuse_without_bootstrap(
         version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
     except CloudError as problem:
         if problem.aws_code == "ParameterNotFound":
-            raise cdk.not_bootstrapped(account, region, job.place.profile, parameter) from None
+            raise cdk.not_bootstrapped(account, region, job.location.profile, parameter) from None
         raise
     except ValueError:
         raise Unexpected(
@@ -202,11 +204,11 @@ def _refuse_without_bootstrap(
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app"
             f" needs {wanted}",
-            f"run: {cdk.bootstrap_command(account, region, job.place.profile, parameter)}",
+            f"run: {cdk.bootstrap_command(account, region, job.location.profile, parameter)}",
         )
 
 
-def artifacts(found: Source) -> dict[str, str]:
+def artifacts(found: ChangeSetSource) -> dict[str, str]:
     """What was built for a stack: the name of each asset and its key, which holds its content's
     digest.
     """
@@ -218,7 +220,7 @@ def artifacts(found: Source) -> dict[str, str]:
     return made
 
 
-def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
+def to_upload(aws: Aws, found: ChangeSetSource) -> list[cdk.CdkAsset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is
     right. Raises CloudError.
     """
@@ -226,7 +228,7 @@ def to_upload(aws: Aws, found: Source) -> list[cdk.Asset]:
     return [one for one in wanted if not _is_there(aws, one, found.account)]
 
 
-def _is_there(aws: Aws, asset: cdk.Asset, account: str) -> bool:
+def _is_there(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
     try:
         aws.read(
             "s3", "head_object", Bucket=asset.bucket, Key=asset.key, ExpectedBucketOwner=account
@@ -238,7 +240,7 @@ def _is_there(aws: Aws, asset: cdk.Asset, account: str) -> bool:
     return True
 
 
-def upload(aws: Aws, found: Source, asset: cdk.Asset, report: Report) -> None:
+def upload(aws: Aws, found: ChangeSetSource, asset: cdk.CdkAsset, report: Report) -> None:
     """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError,
     Stopped.
     """

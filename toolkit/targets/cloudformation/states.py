@@ -24,7 +24,7 @@ WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 """A stack in one of these is what its template says."""
 
 
-class Mend(Struct, frozen=True):
+class StackRecovery(Struct, frozen=True):
     """How a stack that cannot be updated is brought to where it can be, after a person has
     agreed.
     """
@@ -45,23 +45,23 @@ class Mend(Struct, frozen=True):
 _AGAIN = ("recreate", "--recreate", "d")
 _BACK = ("continue_rollback", "--continue-rollback", "r")
 MENDS = {
-    "ROLLBACK_COMPLETE": Mend(
+    "ROLLBACK_COMPLETE": StackRecovery(
         "delete_stack", "its creation failed: delete {stack} and create it again?", *_AGAIN
     ),
-    "ROLLBACK_FAILED": Mend(
+    "ROLLBACK_FAILED": StackRecovery(
         "delete_stack",
         "its creation failed, and so did its rollback: delete {stack} and create it again?",
         *_AGAIN,
     ),
-    "CREATE_FAILED": Mend(
+    "CREATE_FAILED": StackRecovery(
         "delete_stack",
         "its creation failed half-way: delete {stack} with all that is in it, and create it?",
         *_AGAIN,
     ),
-    "UPDATE_FAILED": Mend(
+    "UPDATE_FAILED": StackRecovery(
         "rollback_stack", "its last update failed half-way: roll {stack} back first?", *_BACK
     ),
-    "UPDATE_ROLLBACK_FAILED": Mend(
+    "UPDATE_ROLLBACK_FAILED": StackRecovery(
         "continue_update_rollback",
         "its last rollback got stuck: continue the rollback of {stack}?",
         *_BACK,
@@ -86,7 +86,7 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
         )
 
 
-def refuse_protected(stack: Stack, mend: Mend) -> None:
+def refuse_protected(stack: Stack, mend: StackRecovery) -> None:
     """Raise Refused for a stack that would have to be deleted, and may not be."""
     if mend.operation == "delete_stack" and stack.get("EnableTerminationProtection"):
         name = stack["StackName"]
@@ -107,7 +107,7 @@ def deletion(name: str, left: tuple[str, ...]) -> str:
 
 def failed_in(aws: Aws, stack: Stack) -> tuple[str, ...]:
     """The resources that the last operation on a stack failed at."""
-    return follow.look(aws, str(stack["StackId"]), None, follow.Mark())[0].failed
+    return follow.look(aws, str(stack["StackId"]), None, follow.StackMark())[0].failed
 
 
 def busy(status: str) -> str:

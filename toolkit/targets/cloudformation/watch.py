@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Live, Seen, Verdict
+from toolkit.model import Job, LiveVersion, Observation, Verdict
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.cloudformation import deployed, follow, remedies
 from toolkit.targets.cloudformation.template import (
     COMMIT,
@@ -58,20 +58,22 @@ def change_set_name(token: str, attempt: int = 0) -> str:
     return f"tk-{token}" + (f"-{attempt + 1}" if attempt else "")
 
 
-def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None) -> Seen:
+def observe(
+    job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None
+) -> Observation:
     """See targets/base.py."""
     if receipt.get("unchanged"):
-        return Seen("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, world))
-    aws = world.aws(job.place)
+        return Observation("done", Verdict.UNCHANGED, phase="unchanged", live=live(job, ports))
+    aws = ports.aws(job.location)
     stack_id = str(receipt.get("stack_id") or "")
     if not stack_id:
         stack = cfn.stack(aws, stack_name(job))
         if stack is None:
-            return Seen("absent")
+            return Observation("absent")
         stack_id = str(stack["StackId"])
     mark = (
         before.mark
-        if before is not None and isinstance(before.mark, follow.Mark)
+        if before is not None and isinstance(before.mark, follow.StackMark)
         else follow.since(receipt.get("created"))
     )
     mark, lines = follow.look(aws, stack_id, job.token, mark)
@@ -79,7 +81,7 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
         return _unseen(job, receipt, aws, stack_id, mark)
     if not follow.ended(mark.status):
         total = int(receipt.get("resources") or 0)
-        return Seen(
+        return Observation(
             "running", phase=follow.phase(mark, total), cause=mark.cause, lines=lines, mark=mark
         )
     if mark.status in SUCCEEDED:
@@ -87,7 +89,7 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     verdict = Verdict.ROLLED_BACK if mark.status in ROLLED_BACK else Verdict.FAILED
     command = f"toolkit deploy-stack {job.target}{_NEXT.get(mark.status, '')}"
     cause = mark.cause or mark.reason or mark.status
-    return Seen(
+    return Observation(
         "failed",
         verdict,
         mark.status,
@@ -106,15 +108,15 @@ def executed(job: Job, aws: Aws, stack_id: str, receipt: Mapping[str, Any]) -> b
 
 
 def _unseen(
-    job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: follow.Mark
-) -> Seen:
+    job: Job, receipt: Mapping[str, Any], aws: Aws, stack_id: str, mark: follow.StackMark
+) -> Observation:
     """There is no event of ours: nothing was begun, or it cannot be seen yet."""
-    running = Seen(
+    running = Observation(
         "running", phase=follow.phase(mark, 0), mark=follow.since(receipt.get("created"))
     )
     if receipt.get("executed"):
         if cfn.stack(aws, stack_id) is None:
-            return Seen(
+            return Observation(
                 "unknown",
                 cause="the stack is gone, and what became of the change set with it",
                 next="toolkit resume",
@@ -125,12 +127,12 @@ def _unseen(
     )
     status = str((found or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
-        return Seen(
+        return Observation(
             "failed",
             Verdict.FAILED,
             cause=str((found or {}).get("StatusReason") or "the change set could not be executed"),
         )
-    return running if status.startswith("EXECUTE_") else Seen("absent")
+    return running if status.startswith("EXECUTE_") else Observation("absent")
 
 
 def _succeeded(
@@ -138,9 +140,9 @@ def _succeeded(
     aws: Aws,
     stack_id: str,
     receipt: Mapping[str, Any],
-    mark: follow.Mark,
+    mark: follow.StackMark,
     lines: tuple[str, ...],
-) -> Seen:
+) -> Observation:
     """It has ended well. The stack's description can lag behind its events, and then shows the
     outputs of before.
     """
@@ -151,7 +153,7 @@ def _succeeded(
         and stack.get("StackStatus") in SUCCEEDED
     )
     if not fresh and mark.stale < _STALE:
-        return Seen(
+        return Observation(
             "running",
             phase="reading the outputs",
             lines=lines,
@@ -159,12 +161,14 @@ def _succeeded(
         )
     shown = _outputs(stack, job.settings.outputs) if fresh and stack is not None else {}
     now = _made(job, aws, stack, receipt) if fresh and stack is not None else None
-    return Seen(
+    return Observation(
         "done", Verdict.SUCCEEDED, mark.status, lines=lines, outputs=shown, live=now, mark=mark
     )
 
 
-def _made(job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]) -> Live | None:
+def _made(
+    job: Job, aws: Aws, stack: Mapping[str, Any], receipt: Mapping[str, Any]
+) -> LiveVersion | None:
     """What is live now, with what puts it back. Of a template that is another one than was sent
     nothing is said: somebody was faster.
     """
@@ -186,14 +190,14 @@ def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, st
     return {name: found[name] for name in allowed if name in found}
 
 
-def live(job: Job, world: World) -> Live | None:
+def live(job: Job, ports: Ports) -> LiveVersion | None:
     """See targets/base.py."""
-    aws = world.aws(job.place)
+    aws = ports.aws(job.location)
     stack = cfn.stack(aws, stack_name(job))
     return None if stack is None else compared(aws, stack)
 
 
-def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | None:
+def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersion | None:
     """What runs in a stack, with the digest of its template and parameters. `body` is the template
     if it has been read already.
     """
@@ -210,7 +214,7 @@ def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> Live | Non
     )
 
 
-def tagged(stack: Mapping[str, Any]) -> Live | None:
+def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
     """What our tags say of a stack. While an operation runs on it nobody knows which version will
     be live.
     """
@@ -226,10 +230,10 @@ def tagged(stack: Mapping[str, Any]) -> Live | None:
         return None
     detail = {"stack": str(stack["StackId"]), "status": status}
     if not follow.ended(status):
-        return Live(None, detail=detail)
+        return LiveVersion(None, detail=detail)
     tags = {key: value for key, value in _tags(stack).items() if key in OURS}
     since = stack.get("LastUpdatedTime") or stack.get("CreationTime")
-    return Live(
+    return LiveVersion(
         tags.get(VERSION),
         tags.get(COMMIT),
         tags.get(FINGERPRINT),

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import Missing, ToolkitError
-from toolkit.model import Job, Live, Sign
+from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import alarms as cloudwatch
 from toolkit.ports.aws import balancers, ecr, ecs
 from toolkit.ports.aws.alarms import Alarm
-from toolkit.ports.aws.balancers import Health
-from toolkit.ports.world import World
+from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 from toolkit.targets.ecs import definition as definitions
@@ -40,9 +40,9 @@ _NO_PLACE = "unable to place a task"
 _STEADY = "has reached a steady state"
 
 
-def look(job: Job, world: World, tell: Tell) -> Live | None:
+def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
-    looking = _Looking(job, world)
+    looking = _Looking(job, ports)
     signs.ask(
         tell,
         [
@@ -62,15 +62,15 @@ class _Looking:
     nothing more to tell of it.
     """
 
-    def __init__(self, job: Job, world: World) -> None:
-        self.job, self.world, self.aws = job, world, world.aws(job.place)
+    def __init__(self, job: Job, ports: Ports) -> None:
+        self.job, self.ports, self.aws = job, ports, ports.aws(job.location)
         self.settings: Settings = job.settings
-        self.live: Live | None = None
+        self.live: LiveVersion | None = None
         self._service: Future[Shape | None] = Future()
         self._definition: Future[Shape | None] = Future()
         self._stopped: Future[Sequence[Shape] | None] = Future()
 
-    def service(self) -> Iterator[Sign]:
+    def service(self) -> Iterator[Finding]:
         """Whether it is there, and runs what it should."""
         with _answered(self._service):
             try:
@@ -90,7 +90,7 @@ class _Looking:
         )
         yield standing(self.job, found, self._worst(found) if short else None)
 
-    def tasks(self) -> Iterator[Sign]:
+    def tasks(self) -> Iterator[Finding]:
         """Which of its tasks have failed."""
         with _answered(self._stopped):
             try:
@@ -106,7 +106,7 @@ class _Looking:
             logs = self._group(failures.worst(one for one, _ in found)) if found else None
             yield failing(self.job, service, found, logs)
 
-    def alarms(self) -> Iterator[Sign]:
+    def alarms(self) -> Iterator[Finding]:
         """Which alarms ring."""
         ringing = cloudwatch.in_alarm(self.aws)
         service = self._service.result() or {}
@@ -121,7 +121,7 @@ class _Looking:
             own,
         )
 
-    def image(self) -> Iterator[Sign]:
+    def image(self) -> Iterator[Finding]:
         """What runs, and whether its image is still there."""
         with _answered(self._definition):
             service = self._service.result()
@@ -142,7 +142,7 @@ class _Looking:
         if serving(service):
             self.live = survey.live_from(found, self.settings, serving(service))
             if self.live.doubt:
-                yield Sign(
+                yield Finding(
                     "version",
                     "warning",
                     "several images",
@@ -155,7 +155,7 @@ class _Looking:
                 found, name, "image" if len(names) == 1 else f"image of {name}", name in moved
             )
 
-    def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Sign]:
+    def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Finding]:
         """Whether a container's image is still there, and which it is; nothing of one that is not
         in the target's repository.
         """
@@ -169,9 +169,9 @@ class _Looking:
         wanted = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
         asked = ecr.RepositoryName(wants.name, theirs[0] if theirs else wants.account, wants.region)
         try:
-            condition = ecr.condition(survey.registry_of(self.job, self.world), asked, wanted)
+            condition = ecr.condition(survey.registry_of(self.job, self.ports), asked, wanted)
         except Missing as problem:
-            yield Sign(
+            yield Finding(
                 what,
                 "failing",
                 "missing",
@@ -187,7 +187,7 @@ class _Looking:
             "" if moved else f", left as it is: `container` is {self.settings.container}",
         )
 
-    def targets(self) -> Iterator[Sign]:
+    def targets(self) -> Iterator[Finding]:
         """Whether its tasks answer."""
         service = self._service.result()
         if service is None or not service.get("desiredCount"):
@@ -202,7 +202,7 @@ class _Looking:
                 continue
             yield answering(what, names[0], int(service["desiredCount"]), targets, moving(service))
 
-    def deployment(self) -> Iterator[Sign]:
+    def deployment(self) -> Iterator[Finding]:
         """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
         to tell.
         """
@@ -279,19 +279,19 @@ def _soon(asked: "Future[Any]") -> Any:
         return None
 
 
-def _gone(problem: Missing) -> Sign:
-    return Sign("service", "failing", "missing", cause=str(problem), next=problem.hint)
+def _gone(problem: Missing) -> Finding:
+    return Finding("service", "failing", "missing", cause=str(problem), next=problem.hint)
 
 
 # the service
 
 
-def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
+def standing(job: Job, service: Shape, failure: Failure | None) -> Finding:
     """How a service that is there stands; `failure` is the one of its tasks that says most."""
     settings: Settings = job.settings
     if service["status"] != "ACTIVE":
         cause = f"service {settings.service} is {service['status']}: it is being deleted"
-        return Sign(
+        return Finding(
             "service",
             "failing",
             str(service["status"]),
@@ -303,25 +303,25 @@ def standing(job: Job, service: Shape, failure: Failure | None) -> Sign:
     if desired < settings.min_tasks:
         return _scaled_in(settings, service, desired, detail)
     if not desired:
-        return Sign("service", "ok", "scaled to 0 tasks")
+        return Finding("service", "ok", "scaled to 0 tasks")
     if running >= desired:
-        return Sign("service", "ok", detail)
+        return Finding("service", "ok", detail)
     if moving(service) and not reading.stuck(service):
-        return Sign(
+        return Finding(
             "service", "warning", detail, cause="a deployment is in progress", next=_wait(job)
         )
-    return Sign(
+    return Finding(
         "service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job)
     )
 
 
-def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Sign:
+def _scaled_in(settings: "Settings", service: Shape, desired: int, detail: str) -> Finding:
     """The sign of a service that somebody, or something, has scaled to fewer tasks than it may
     have.
     """
     words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
     fix = reading.scaling(service, settings.cluster, settings.service, settings.min_tasks)
-    return Sign(
+    return Finding(
         "service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix
     )
 
@@ -433,7 +433,7 @@ def deployed(
     newest: Shape | None,
     failure: Failure | None,
     group: str | None,
-) -> Sign:
+) -> Finding:
     """The sign of the last deployment. `failure` is of a task that it has started; `group` is where
     that one's log is.
     """
@@ -446,7 +446,7 @@ def deployed(
     )
     since = _iso(began)
     if said.state == "complete":
-        return Sign(
+        return Finding(
             "deployment",
             "ok",
             f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed",
@@ -460,11 +460,11 @@ def deployed(
                 if failure is not None
                 else "its tasks fail, and none runs"
             )
-            return Sign(
+            return Finding(
                 "deployment", "failing", said.phase, since, cause, mend(job, failure, group)
             )
         when = f" since {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
-        return Sign(
+        return Finding(
             "deployment",
             "warning",
             said.phase,
@@ -474,7 +474,7 @@ def deployed(
         )
     again = f"toolkit deploy-app {job.target}"
     if said.state == "reverting":
-        return Sign(
+        return Finding(
             "deployment",
             "warning",
             "rolling back",
@@ -483,7 +483,7 @@ def deployed(
             _wait(job),
         )
     if said.state == "reverted":
-        return Sign(
+        return Finding(
             "deployment",
             "warning",
             "rolled back",
@@ -492,7 +492,7 @@ def deployed(
             again,
         )
     if said.state == "stopped":
-        return Sign(
+        return Finding(
             "deployment",
             "failing",
             "stopped",
@@ -501,7 +501,7 @@ def deployed(
             again,
         )
     cause = _because("the last deployment failed", why)
-    return Sign(
+    return Finding(
         "deployment", "failing", said.state, _iso(ended), cause, f"toolkit rollback {job.target}"
     )
 
@@ -544,16 +544,16 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
 
 def failing(
     job: Job, service: Shape, found: Sequence[tuple[Failure, Shape]], group: str | None
-) -> Sign:
+) -> Finding:
     """The sign of the tasks that failed in the last hour. That one was interrupted, and is
     replaced, is no trouble.
     """
     worst = failures.worst(one for one, _ in found)
     if worst is None:
-        return Sign("tasks", "ok", "no task failed in the last hour")
+        return Finding("tasks", "ok", "no task failed in the last hour")
     whole = complete(service)
     if worst.sort == "transient" and whole:
-        return Sign(
+        return Finding(
             "tasks", "ok", f"{_tasks(len(found))} interrupted in the last hour and replaced"
         )
     first = min(
@@ -561,7 +561,7 @@ def failing(
         default=None,
     )
     detail = f"{_tasks(len(found))} failed in the last hour"
-    return Sign(
+    return Finding(
         "tasks",
         "warning" if whole else "failing",
         detail,
@@ -590,15 +590,17 @@ def _tasks(number: int) -> str:
 # its image
 
 
-def kept(job: Job, wanted: str, condition: str | None, what: str = "image", more: str = "") -> Sign:
+def kept(
+    job: Job, wanted: str, condition: str | None, what: str = "image", more: str = ""
+) -> Finding:
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
-        return Sign(what, "ok", f"{_brief(wanted)} is in ECR{more}")
+        return Finding(what, "ok", f"{_brief(wanted)} is in ECR{more}")
     state, where = (
         ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
     )
     cause = f"its image is {where} in ECR: a new task could not start"
-    return Sign(
+    return Finding(
         what,
         "failing",
         f"{_brief(wanted)} is {state}",
@@ -607,12 +609,14 @@ def kept(job: Job, wanted: str, condition: str | None, what: str = "image", more
     )
 
 
-def undefined(job: Job, arn: str) -> Sign:
+def undefined(job: Job, arn: str) -> Finding:
     """The task definition of what runs was deleted."""
     cause = (
         f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
     )
-    return Sign("image", "failing", "missing", cause=cause, next=f"toolkit deploy-app {job.target}")
+    return Finding(
+        "image", "failing", "missing", cause=cause, next=f"toolkit deploy-app {job.target}"
+    )
 
 
 def _brief(wanted: str) -> str:
@@ -637,7 +641,9 @@ def groups(service: Shape) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def answering(what: str, group: str, desired: int, targets: Sequence[Health], busy: bool) -> Sign:
+def answering(
+    what: str, group: str, desired: int, targets: Sequence[TargetHealth], busy: bool
+) -> Finding:
     """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in
     progress.
     """
@@ -645,14 +651,14 @@ def answering(what: str, group: str, desired: int, targets: Sequence[Health], bu
     others = [one for one in targets if not one.answers and one.state != "draining"]
     detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
     if len(healthy) >= desired:
-        return Sign(what, "ok", detail)
+        return Finding(what, "ok", detail)
     reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") or one.state for one in others)
     cause = "; ".join(reasons) or (
         "no target is registered" if not healthy else "the other tasks are not registered"
     )
     soon = busy and bool(others) and all(one.state == "initial" for one in others)
     command = f"aws elbv2 describe-target-health --target-group-arn {group}"
-    return Sign(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
+    return Finding(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
 
 
 def _name(group: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from toolkit.model import Job, Place, Statement
+from toolkit.model import Job, Location, Statement
 from toolkit.ports.aws import ecr
 from toolkit.ports.aws.partition import partition
 from toolkit.targets import alarms
@@ -33,10 +33,12 @@ _PUSH = (
 )
 
 
-def arn(place: Place, service: str, resource: str) -> str:
+def arn(location: Location, service: str, resource: str) -> str:
     """An ARN in a place; what the place does not say is `*`."""
-    region = "" if service == "iam" else place.region or "*"
-    return f"arn:{partition(place.region)}:{service}:{region}:{place.account or '*'}:{resource}"
+    region = "" if service == "iam" else location.region or "*"
+    return (
+        f"arn:{partition(location.region)}:{service}:{region}:{location.account or '*'}:{resource}"
+    )
 
 
 def statements(job: Job) -> tuple[Statement, ...]:
@@ -44,30 +46,32 @@ def statements(job: Job) -> tuple[Statement, ...]:
     definition knows, stay open.
     """
     settings: Settings = job.settings
-    place, cluster, service = job.place, settings.cluster, settings.service
+    location, cluster, service = job.location, settings.cluster, settings.service
     wanted = ecr.named(settings.repository)
     registry = replace(
-        place, account=wanted.account or place.account, region=wanted.region or place.region
+        location,
+        account=wanted.account or location.account,
+        region=wanted.region or location.region,
     )
     repository = arn(registry, "ecr", f"repository/{wanted.name}")
     own = f"{cluster}/{service}"
-    in_cluster = {"ArnEquals": {"ecs:cluster": arn(place, "ecs", f"cluster/{cluster}")}}
+    in_cluster = {"ArnEquals": {"ecs:cluster": arn(location, "ecs", f"cluster/{cluster}")}}
     found = [
         Statement("see which images there are", _READ_IMAGES, (repository,)),
         Statement(
             "see the service, move it, and follow its deployments",
             ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"),
-            (arn(place, "ecs", f"service/{own}"),),
+            (arn(location, "ecs", f"service/{own}"),),
         ),
         Statement(
             "follow a deployment, and stop one that cannot succeed",
             ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
-            (arn(place, "ecs", f"service-deployment/{own}/*"),),
+            (arn(location, "ecs", f"service-deployment/{own}/*"),),
         ),
         Statement(
             "see what a deployment deploys",
             ("ecs:DescribeServiceRevisions",),
-            (arn(place, "ecs", f"service-revision/{own}/*"),),
+            (arn(location, "ecs", f"service-revision/{own}/*"),),
         ),
         Statement(
             "find the tasks of the service; AWS knows no narrower resource",
@@ -78,7 +82,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
         Statement(
             "see why tasks stopped",
             ("ecs:DescribeTasks",),
-            (arn(place, "ecs", f"task/{cluster}/*"),),
+            (arn(location, "ecs", f"task/{cluster}/*"),),
         ),
         Statement(
             "copy the task definition; AWS knows no narrower resource",
@@ -87,14 +91,14 @@ def statements(job: Job) -> tuple[Statement, ...]:
         Statement(
             "tag the task definition with what it deploys",
             ("ecs:TagResource",),
-            (arn(place, "ecs", "task-definition/*:*"),),
+            (arn(location, "ecs", "task-definition/*:*"),),
             {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
         ),
         Statement(
             "hand the task's roles on to"
             f" ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
             ("iam:PassRole",),
-            tuple(arn(place, "iam", f"role/{role}") for role in settings.roles or ("*",)),
+            tuple(arn(location, "iam", f"role/{role}") for role in settings.roles or ("*",)),
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
         Statement(
@@ -104,7 +108,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
         Statement(
             "show the last lines of a task that failed",
             ("logs:GetLogEvents",),
-            (arn(place, "logs", "log-group:*:log-stream:*"),),
+            (arn(location, "logs", "log-group:*:log-stream:*"),),
         ),
         alarms.STATEMENT,
     ]

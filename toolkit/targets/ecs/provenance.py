@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from toolkit.model import Recorded
+from toolkit.model import RecordedDeploy
 from toolkit.targets.ecs import definition as definitions
 
 Shape = Mapping[str, Any]
@@ -42,7 +42,7 @@ GIVING_WAY = (Origin.EARLIER, Origin.FOREIGN, Origin.UNKNOWN)
 """What a new revision is not based on, unless somebody says so."""
 
 
-def origin(running: Shape, recorded: Recorded | None) -> Origin:
+def origin(running: Shape, recorded: RecordedDeploy | None) -> Origin:
     """Whose a task definition is. By its ARN, whose content nobody can change, or by what it says:
     a mere copy is as good.
     """

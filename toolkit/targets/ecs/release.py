@@ -13,17 +13,17 @@ import msgspec
 from msgspec.structs import replace
 
 from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
-from toolkit.model import Call, Job
+from toolkit.model import Job, PlannedCall
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.base import Report
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import reading, survey
-from toolkit.targets.ecs.survey import Course, Ground
+from toolkit.targets.ecs.survey import CurrentState, Decision
 
 if TYPE_CHECKING:
-    from toolkit.ports.images import Builder, Recipe, Registry
+    from toolkit.ports.images import Builder, Recipe, RegistryAddress
     from toolkit.targets.app import Settings
 
 Shape = Mapping[str, Any]
@@ -42,22 +42,22 @@ accepted.
 BETWEEN_LOOKS_S = 3
 
 
-def apply(job: Job, world: World, report: Report) -> None:
+def apply(job: Job, ports: Ports, report: Report) -> None:
     """Build and push what is not there, register, and move the service."""
-    aws = world.aws(job.place)
+    aws = ports.aws(job.location)
     report.phase("looking at the service")
-    ground = survey.survey(job, world)
+    ground = survey.survey(job, ports)
     if _adopted(job, report, ground):
         return
     if job.action == survey.ROLLBACK and _reverted(job, aws, ground, report):
         return
     if ground.absent or job.wishes.get("create"):
-        ground = _with_repository(job, world, ground, report)
-    digest = ground.digest or _built(job, world, ground, report)
+        ground = _with_repository(job, ports, ground, report)
+    digest = ground.digest or _built(job, ports, ground, report)
     report.keep(
         digest=digest, container=ground.container, containers=survey.moved(job, ground, digest)
     )
-    ground = _free(job, world, ground, report, digest)
+    ground = _free(job, ports, ground, report, digest)
     way = _way(job, aws, ground, digest)
     for line in survey.about_what_runs(job, ground, way):
         report.tell(
@@ -78,7 +78,7 @@ def apply(job: Job, world: World, report: Report) -> None:
     _moved(job, aws, arn, report)
 
 
-def _way(job: Job, aws: Aws, ground: Ground, digest: str) -> Course:
+def _way(job: Job, aws: Aws, ground: CurrentState, digest: str) -> Decision:
     return survey.course(job, ground, aws.members("ecs", "RegisterTaskDefinition"), digest)
 
 
@@ -86,7 +86,7 @@ def _stamp(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).isoformat()
 
 
-def _adopted(job: Job, report: Report, ground: Ground) -> bool:
+def _adopted(job: Job, report: Report, ground: CurrentState) -> bool:
     """Whether the service is on our task definition already: the call was made before, and its
     answer was lost.
     """
@@ -107,7 +107,7 @@ def _adopted(job: Job, report: Report, ground: Ground) -> bool:
     return ours
 
 
-def _keep_joined(report: Report, ground: Ground) -> None:
+def _keep_joined(report: Report, ground: CurrentState) -> None:
     """Keep the deployment that the service is on: it was begun by a call that this process did not
     make.
     """
@@ -117,7 +117,7 @@ def _keep_joined(report: Report, ground: Ground) -> None:
         report.keep(attached=True, started_at=_stamp(primary.get("createdAt")))
 
 
-def _reverted(job: Job, aws: Aws, ground: Ground, report: Report) -> bool:
+def _reverted(job: Job, aws: Aws, ground: CurrentState, report: Report) -> bool:
     """Whether the wanted version came back by the end of the deployment in progress."""
     arn = survey.revertible(job, aws, ground)
     if arn is None:
@@ -136,7 +136,7 @@ def _reverted(job: Job, aws: Aws, ground: Ground, report: Report) -> bool:
     return True
 
 
-def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
+def recipe(job: Job, ports: Ports, ground: CurrentState) -> "Recipe":
     """How the image is built."""
     from toolkit.ports.images import Recipe
     from toolkit.targets.app import dockerfile
@@ -156,14 +156,14 @@ def recipe(job: Job, world: World, ground: Ground) -> "Recipe":
             "org.opencontainers.image.revision": job.version.commit,
             "toolkit.commit": job.version.commit,
         }
-    return Recipe(world.root, context, file, platform, build.target, dict(build.args), labels)
+    return Recipe(ports.root, context, file, platform, build.target, dict(build.args), labels)
 
 
-def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> Ground:
+def _with_repository(job: Job, ports: Ports, ground: CurrentState, report: Report) -> CurrentState:
     """Make the repository if it is not there, and give it the policy that it lacks if it is one
     that this run has made.
     """
-    registry, name = survey.registry_of(job, world), ecr.named(job.settings.repository)
+    registry, name = survey.registry_of(job, ports), ecr.named(job.settings.repository)
     create, lifecycle = survey.create_calls(job.settings)
 
     def make() -> None:
@@ -178,17 +178,19 @@ def _with_repository(job: Job, world: World, ground: Ground, report: Report) -> 
             _intend(report, lifecycle)
             ecr.put_lifecycle(registry, name)
 
-    world.shared.once(("repository", job.run, job.place.region, name), job.step, make, report.check)
+    ports.shared.once(
+        ("repository", job.run, job.location.region, name), job.step, make, report.check
+    )
     return replace(ground, repository=ecr.repository(registry, name), absent=False)
 
 
-def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
+def _built(job: Job, ports: Ports, ground: CurrentState, report: Report) -> str:
     """The digest of the image, which is built and pushed by one step of the run for all that get
     it.
     """
     from toolkit.ports.images import builder
 
-    wanted, by = recipe(job, world, ground), builder(job.wishes.get("builder"))
+    wanted, by = recipe(job, ports, ground), builder(job.wishes.get("builder"))
     uri = str(ground.repository["repositoryUri"])
     key = (
         "image",
@@ -199,8 +201,8 @@ def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
         msgspec.json.encode(wanted, order="deterministic"),
     )
     report.phase(f"building image {ground.tag}")
-    made = world.shared.once(
-        key, job.step, lambda: _pushed(job, world, ground, by, wanted, report), report.check
+    made = ports.shared.once(
+        key, job.step, lambda: _pushed(job, ports, ground, by, wanted, report), report.check
     )
     if made.by != job.step:
         report.log(f"image {ground.tag} was built by step {made.by}, which gets the same one")
@@ -208,23 +210,23 @@ def _built(job: Job, world: World, ground: Ground, report: Report) -> str:
     return made.value
 
 
-def registry(job: Job, world: World, ground: Ground) -> "Registry":
+def registry(job: Job, ports: Ports, ground: CurrentState) -> "RegistryAddress":
     """The way into the repository."""
-    from toolkit.ports.images import Registry, Secret
+    from toolkit.ports.images import RegistryAddress, SecretText
 
-    aws = survey.registry_of(job, world)
+    aws = survey.registry_of(job, ports)
     host, _, name = str(ground.repository["repositoryUri"]).partition("/")
     user, password = ecr.login(aws)
-    return Registry(host, ecr.address(aws, host), name, user, Secret(password))
+    return RegistryAddress(host, ecr.address(aws, host), name, user, SecretText(password))
 
 
 def _pushed(
-    job: Job, world: World, ground: Ground, by: "Builder", wanted: "Recipe", report: Report
+    job: Job, ports: Ports, ground: CurrentState, by: "Builder", wanted: "Recipe", report: Report
 ) -> str:
     """Build and push. The digest that the repository has for the tag: of our image, or of an equal
     one that somebody else has pushed.
     """
-    aws, where = survey.registry_of(job, world), registry(job, world, ground)
+    aws, where = survey.registry_of(job, ports), registry(job, ports, ground)
     call = survey.push_call(ground)
     report.prepare(call.name, **call.what)
     mine, problem = None, None
@@ -258,19 +260,21 @@ def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     return ecr.digest(aws, ecr.named(job.settings.repository), tag)
 
 
-def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -> Ground:
+def _free(
+    job: Job, ports: Ports, ground: CurrentState, report: Report, digest: str
+) -> CurrentState:
     """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
     deadline.
     """
-    aws, settings = world.aws(job.place), job.settings
-    began = world.clock.elapsed()
+    aws, settings = ports.aws(job.location), job.settings
+    began = ports.clock.elapsed()
     while (
         ground.busy
         and _way(job, aws, ground, digest).act != "attach"
         and not survey.replaces(job, ground)
     ):
         who = definitions.whose(ground.running)
-        if world.clock.elapsed() - began > job.deadline_s:
+        if ports.clock.elapsed() - began > job.deadline_s:
             raise Refused(
                 f"a deployment of service {settings.service} by {who} is still in progress",
                 "replace it: --in-progress replace",
@@ -280,11 +284,11 @@ def _free(job: Job, world: World, ground: Ground, report: Report, digest: str) -
             f" {who}"
         )
         report.wait(BETWEEN_LOOKS_S)
-        ground = survey.survey(job, world)
+        ground = survey.survey(job, ports)
     return ground
 
 
-def _registered(job: Job, aws: Aws, ground: Ground, request: Shape, report: Report) -> str:
+def _registered(job: Job, aws: Aws, ground: CurrentState, request: Shape, report: Report) -> str:
     """The ARN of the revision that carries our token: a new one, unless it is there."""
     family = str(request["family"])
     report.phase(f"registering a task definition of {family}")
@@ -339,7 +343,7 @@ def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
 
 def _once(
     report: Report,
-    call: Call,
+    call: PlannedCall,
     intend: Callable[..., None],
     do: Callable[[], T],
     find: Callable[[], T | None],
@@ -361,7 +365,9 @@ def _once(
     raise AssertionError  # the last pause is None
 
 
-def _sought(report: Report, call: Call, find: Callable[[], T | None], problem: CloudError) -> T:
+def _sought(
+    report: Report, call: PlannedCall, find: Callable[[], T | None], problem: CloudError
+) -> T:
     """What a call without an answer has done, looked for twice: at once, and after AWS has had time
     to show it.
     """
@@ -375,17 +381,17 @@ def _sought(report: Report, call: Call, find: Callable[[], T | None], problem: C
     raise problem
 
 
-def _intend(report: Report, call: Call) -> None:
+def _intend(report: Report, call: PlannedCall) -> None:
     report.intend(call.name, **call.what)
 
 
-def abandon(job: Job, receipt: Mapping[str, Any], world: World, report: Report) -> None:
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
     """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody
     else has moved it since.
     """
     from toolkit.targets.ecs import watch
 
-    aws, settings = world.aws(job.place), job.settings
+    aws, settings = ports.aws(job.location), job.settings
     service, _ = ecs.service_now(aws, settings.cluster, settings.service)
     mine, previous = receipt.get("task_definition"), receipt.get("previous")
     if service is None or mine is None or service["taskDefinition"] != mine:

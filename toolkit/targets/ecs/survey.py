@@ -20,10 +20,10 @@ from toolkit.errors import (
     Superseded,
     ToolkitError,
 )
-from toolkit.model import Call, Deployed, Job, Live, Preview
+from toolkit.model import DeployedState, Job, LiveVersion, PlannedCall, Preview
 from toolkit.ports.aws import ecr, ecs
 from toolkit.ports.aws.client import Aws, check_account
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import provenance, reading
 from toolkit.targets.ecs.provenance import Origin
@@ -38,7 +38,7 @@ ROLLBACK = "rollback"
 """The action of a job that puts back what was live: nothing is built."""
 
 
-class Ground(Struct, frozen=True):
+class CurrentState(Struct, frozen=True):
     """What was found. `going` are the service deployments in progress, None if ECS does not tell.
     `tag` is what the image is asked for by and `digest` what that is, None if it has to be built.
     `base` is the task definition to copy; `reuse` says that it will do as it is. `containers` get
@@ -81,7 +81,7 @@ class Ground(Struct, frozen=True):
         )
 
 
-class Course(Struct, frozen=True):
+class Decision(Struct, frozen=True):
     """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop
     the one in progress, which brings the wanted version back), reuse (a task definition that is
     there) or register (`request`). `going` is the deployment to revert.
@@ -98,24 +98,25 @@ def together(*questions: Callable[[], Any]) -> list[Callable[[], Any]]:
         return [asked.result for asked in [pool.submit(question) for question in questions]]
 
 
-def survey(job: Job, world: World) -> Ground:
+def survey(job: Job, ports: Ports) -> CurrentState:
     """Look at everything. Raises Missing, Refused and WrongAccount for what is known to fail."""
     settings: Settings = job.settings
-    aws = world.aws(job.place)
+    aws = ports.aws(job.location)
     if (
         job.version.dirty
-        and job.place.protected
+        and job.location.protected
         and job.action != ROLLBACK
         and not job.wishes.get("image")
     ):
         raise Refused(
-            f"the files are not as committed, and environment {job.place.environment} is protected",
+            "the files are not as committed, and environment"
+            f" {job.location.environment} is protected",
             "commit them first",
         )
     wanted = asked_for(job)
-    name, registry = ecr.named(settings.repository), registry_of(job, world)
+    name, registry = ecr.named(settings.repository), registry_of(job, ports)
     account, service, repository, digest, going = together(
-        lambda: check_account(aws, job.place),
+        lambda: check_account(aws, job.location),
         lambda: ecs.service(aws, settings.cluster, settings.service),
         lambda: ecr.repository(registry, name),
         lambda: ecr.digest(registry, name, wanted),
@@ -136,16 +137,16 @@ def survey(job: Job, world: World) -> Ground:
         images = (_unmade(job, registry, running, problem), None, True)
     ground = _ground(job, aws, found, running, images, wanted, going())
     if ground.digest is None:
-        check_build(job, world, ground)
+        check_build(job, ports, ground)
     elif _is_newly_used(job, ground):
-        ground = replace(ground, remarks=check_built(job, world, ground, ground.digest))
+        ground = replace(ground, remarks=check_built(job, ports, ground, ground.digest))
     return ground
 
 
-def registry_of(job: Job, world: World) -> Aws:
+def registry_of(job: Job, ports: Ports) -> Aws:
     """The calls of the region whose registry has the repository."""
     region = ecr.named(job.settings.repository).region
-    return world.aws(job.place if region is None else replace(job.place, region=region))
+    return ports.aws(job.location if region is None else replace(job.location, region=region))
 
 
 def _unmade(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
@@ -157,7 +158,7 @@ def _unmade(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
         if (
             theirs is not None
             and not wanted.account
-            and theirs != (job.place.account or theirs[0], aws.region_name)
+            and theirs != (job.location.account or theirs[0], aws.region_name)
         ):
             uri = definitions.repository_of(definitions.image_of(running, name))
             where = f"{problem.facts['where']}: the image that runs is of {uri}"
@@ -173,7 +174,7 @@ def _unmade(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
             where=problem.facts["where"],
             next=f"correct its name in rules.toml, or {make}",
         ) from None
-    host = f"{job.place.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
+    host = f"{job.location.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
     return {"repositoryUri": f"{host}/{wanted.name}"}
 
 
@@ -185,7 +186,7 @@ def _ground(
     images: tuple[Shape, str | None, bool],
     wanted: str,
     going: list[Shape] | None,
-) -> Ground:
+) -> CurrentState:
     settings: Settings = job.settings
     repository, digest, absent = images
     wants = ecr.named(settings.repository)
@@ -199,7 +200,7 @@ def _ground(
     if digest is None:
         _check_image_is_wanted(job, wanted)
     changes = provenance.changes(recorded, running) if recorded is not None else []
-    return Ground(
+    return CurrentState(
         service,
         None if going is None else tuple(going),
         running,
@@ -268,11 +269,11 @@ def _base(job: Job, origin: Origin, running: Shape, recorded: Shape | None) -> S
     )
 
 
-def kept(job: Job, details: Sequence[Mapping[str, str]], world: World) -> tuple[bool | None, ...]:
+def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[bool | None, ...]:
     """Whether the image of each of these deploys is in the repository still, None where nobody
     could tell.
     """
-    aws, name = registry_of(job, world), ecr.named(job.settings.repository)
+    aws, name = registry_of(job, ports), ecr.named(job.settings.repository)
     digests = [detail.get("digest", "") for detail in details]
     wanted = list(dict.fromkeys(digest for digest in digests if digest))
     known: dict[str, bool | None] = {}
@@ -348,7 +349,7 @@ def deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
     return service
 
 
-def platform(job: Job, ground: Ground) -> str | None:
+def platform(job: Job, ground: CurrentState) -> str | None:
     """What to build for: what rules.toml says, else what the tasks run on."""
     settings: Settings = job.settings
     return (settings.build.platform if settings.build else None) or definitions.architecture(
@@ -356,7 +357,7 @@ def platform(job: Job, ground: Ground) -> str | None:
     )
 
 
-def check_build(job: Job, world: World, ground: Ground) -> None:
+def check_build(job: Job, ports: Ports, ground: CurrentState) -> None:
     """Raises Refused where the image could be built but would not run, or cannot be built here."""
     from toolkit.ports.images import builder, check_recipe
     from toolkit.targets.ecs.release import recipe
@@ -370,10 +371,10 @@ def check_build(job: Job, world: World, ground: Ground) -> None:
             f"the image is built for {built}, but the tasks run on {runs}",
             f'set `platform = "{runs}"` in `build`',
         )
-    check_recipe(recipe(job, world, ground), builder(job.wishes.get("builder")).name)
+    check_recipe(recipe(job, ports, ground), builder(job.wishes.get("builder")).name)
 
 
-def _is_newly_used(job: Job, ground: Ground) -> bool:
+def _is_newly_used(job: Job, ground: CurrentState) -> bool:
     """Whether the image of this version is there, though the target that would build it does not
     run it yet.
     """
@@ -385,7 +386,7 @@ def _is_newly_used(job: Job, ground: Ground) -> bool:
     )
 
 
-def check_built(job: Job, world: World, ground: Ground, digest: str) -> tuple[str, ...]:
+def check_built(job: Job, ports: Ports, ground: CurrentState, digest: str) -> tuple[str, ...]:
     """Whether the image that has the version's tag was built as this target's would be: another
     target, or another environment, may build it from the same commit in another way. Raises Refused
     where it was; in words what could not be checked.
@@ -394,7 +395,7 @@ def check_built(job: Job, world: World, ground: Ground, digest: str) -> tuple[st
     from toolkit.targets.ecs.release import BUILT, recipe, registry
 
     try:
-        labels = image_config(registry(job, world, ground), digest)["labels"]
+        labels = image_config(registry(job, ports, ground), digest)["labels"]
     except CredentialsProblem:
         raise
     except ToolkitError as problem:
@@ -405,7 +406,7 @@ def check_built(job: Job, world: World, ground: Ground, digest: str) -> tuple[st
             ),
         )
     theirs = labels.get(BUILT) if isinstance(labels, Mapping) else None
-    if theirs is None or theirs == recipe(job, world, ground).labels[BUILT]:
+    if theirs is None or theirs == recipe(job, ports, ground).labels[BUILT]:
         return ()
     raise Refused(
         f"image {ground.tag} is in repository {job.settings.repository}, but was built in another"
@@ -418,7 +419,7 @@ def _fargate(definition: Shape) -> bool:
     return "FARGATE" in (definition.get("requiresCompatibilities") or ())
 
 
-def course(job: Job, ground: Ground, members: frozenset[str], digest: str | None) -> Course:
+def course(job: Job, ground: CurrentState, members: frozenset[str], digest: str | None) -> Decision:
     """What is to be done, now that the image's digest is known (None: it will be built)."""
     settings: Settings = job.settings
     back = job.action == ROLLBACK
@@ -438,13 +439,13 @@ def course(job: Job, ground: Ground, members: frozenset[str], digest: str | None
     same = digest is not None and ours and definitions.equal(ground.running, request)
     if same and not job.wishes.get("force"):
         if not ground.busy and reading.steady(ground.service):
-            return Course("unchanged")
+            return Decision("unchanged")
         if ground.busy and not reading.stuck(ground.service) and not _reverting(ground):
-            return Course("attach")
-    return Course("reuse" if ground.reuse else "register", request)
+            return Decision("attach")
+    return Decision("reuse" if ground.reuse else "register", request)
 
 
-def moved(job: Job, ground: Ground, digest: str | None) -> tuple[str, ...]:
+def moved(job: Job, ground: CurrentState, digest: str | None) -> tuple[str, ...]:
     """The containers that run the image afterwards: in a rollback to a task definition of then,
     those that ran it then.
     """
@@ -456,13 +457,13 @@ def moved(job: Job, ground: Ground, digest: str | None) -> tuple[str, ...]:
     return tuple(then) if job.action == ROLLBACK and ground.container in then else ground.containers
 
 
-def _reverting(ground: Ground) -> bool:
+def _reverting(ground: CurrentState) -> bool:
     return any(
         str(one.get("status", "")).startswith(("ROLLBACK", "STOP")) for one in ground.going or ()
     )
 
 
-def _marks(job: Job, ground: Ground) -> dict[str, str | None]:
+def _marks(job: Job, ground: CurrentState) -> dict[str, str | None]:
     """Whose content the image is. An image that was only named is known by its name; one that comes
     back keeps what it was marked with.
     """
@@ -483,16 +484,16 @@ def _marks(job: Job, ground: Ground) -> dict[str, str | None]:
     }
 
 
-def create_calls(settings: "Settings") -> tuple[Call, ...]:
+def create_calls(settings: "Settings") -> tuple[PlannedCall, ...]:
     """What makes a repository that is not there."""
     name = ecr.named(settings.repository).name
     return (
-        Call(
+        PlannedCall(
             "ecr:CreateRepository",
             {"repository": name, "tags": "immutable", "scan": "on push"},
             once=True,
         ),
-        Call(
+        PlannedCall(
             "ecr:PutLifecyclePolicy",
             {"repository": name, "keep": f"the newest {ecr.KEPT} images"},
             once=True,
@@ -500,14 +501,16 @@ def create_calls(settings: "Settings") -> tuple[Call, ...]:
     )
 
 
-def push_call(ground: Ground) -> Call:
+def push_call(ground: CurrentState) -> PlannedCall:
     """The push of a built image."""
-    return Call(
+    return PlannedCall(
         "ecr:PutImage", {"image": f"{ground.repository['repositoryUri']}:{ground.tag}"}, once=True
     )
 
 
-def register_call(ground: Ground, request: Shape, settings: "Settings", back: bool) -> Call:
+def register_call(
+    ground: CurrentState, request: Shape, settings: "Settings", back: bool
+) -> PlannedCall:
     """The new revision. Of variables only the names are told."""
     what = {"family": str(request["family"]), "container": ", ".join(ground.containers)}
     what["image"] = definitions.image_of(request, ground.container)
@@ -515,26 +518,28 @@ def register_call(ground: Ground, request: Shape, settings: "Settings", back: bo
         if variables and not back:
             what[name] = ", ".join(sorted(variables))
     what["based_on"] = ecs.revision_of(ground.base["taskDefinitionArn"])
-    return Call("ecs:RegisterTaskDefinition", what)
+    return PlannedCall("ecs:RegisterTaskDefinition", what)
 
 
-def update_call(settings: "Settings", task_definition: str, force: bool) -> Call:
+def update_call(settings: "Settings", task_definition: str, force: bool) -> PlannedCall:
     """The one call that moves the service."""
     what = {
         "cluster": settings.cluster,
         "service": settings.service,
         "task_definition": task_definition,
     }
-    return Call("ecs:UpdateService", what | ({"force_new_deployment": "true"} if force else {}))
+    return PlannedCall(
+        "ecs:UpdateService", what | ({"force_new_deployment": "true"} if force else {})
+    )
 
 
-def preview(job: Job, world: World) -> Preview:
+def preview(job: Job, ports: Ports) -> Preview:
     """The calls that `release.apply` would make, in its order."""
-    ground = survey(job, world)
-    aws = world.aws(job.place)
+    ground = survey(job, ports)
+    aws = ports.aws(job.location)
     way = course(job, ground, aws.members("ecs", "RegisterTaskDefinition"), ground.digest)
     if job.action == ROLLBACK and (reverted := revertible(job, aws, ground)):
-        way = Course("revert", going=reverted)
+        way = Decision("revert", going=reverted)
     return Preview(
         _calls(job, ground, way),
         _warnings(job, ground, way),
@@ -543,7 +548,7 @@ def preview(job: Job, world: World) -> Preview:
     )
 
 
-def _calls(job: Job, ground: Ground, way: Course) -> tuple[Call, ...]:
+def _calls(job: Job, ground: CurrentState, way: Decision) -> tuple[PlannedCall, ...]:
     settings: Settings = job.settings
     if way.act == "revert":
         return (stop_call(way.going),)
@@ -563,12 +568,14 @@ def _calls(job: Job, ground: Ground, way: Course) -> tuple[Call, ...]:
     return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
 
 
-def stop_call(arn: str) -> Call:
+def stop_call(arn: str) -> PlannedCall:
     """The end of a deployment that is in progress; what ran before runs again."""
-    return Call("ecs:StopServiceDeployment", {"service_deployment": arn, "stop_type": "ROLLBACK"})
+    return PlannedCall(
+        "ecs:StopServiceDeployment", {"service_deployment": arn, "stop_type": "ROLLBACK"}
+    )
 
 
-def revertible(job: Job, aws: Aws, ground: Ground) -> str | None:
+def revertible(job: Job, aws: Aws, ground: CurrentState) -> str | None:
     """The deployment in progress whose end would bring the wanted version back; None if there is
     none.
     """
@@ -587,7 +594,7 @@ def revertible(job: Job, aws: Aws, ground: Ground) -> str | None:
     return None
 
 
-def _is_wanted(job: Job, ground: Ground, revision: Shape) -> bool:
+def _is_wanted(job: Job, ground: CurrentState, revision: Shape) -> bool:
     wanted = job.wishes.get("task_definition")
     if wanted:
         return bool(revision["taskDefinition"] == wanted)
@@ -596,7 +603,7 @@ def _is_wanted(job: Job, ground: Ground, revision: Shape) -> bool:
     return all(run.get(name) == ground.digest for name in ground.containers)
 
 
-def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
+def _warnings(job: Job, ground: CurrentState, way: Decision) -> tuple[str, ...]:
     settings: Settings = job.settings
     service, said = (
         ground.service,
@@ -637,7 +644,7 @@ def _warnings(job: Job, ground: Ground, way: Course) -> tuple[str, ...]:
     return tuple(said)
 
 
-def about_what_runs(job: Job, ground: Ground, way: Course) -> list[str]:
+def about_what_runs(job: Job, ground: CurrentState, way: Decision) -> list[str]:
     """That what runs is not what the record says, before anybody agrees to what becomes of it."""
     rev, recorded = ecs.revision_of(ground.running["taskDefinitionArn"]), job.recorded
     if recorded is None or (
@@ -698,7 +705,7 @@ def _bake(configured: Shape) -> str:
     return f": it bakes for {minutes} min before it is done" if minutes else ""
 
 
-def _about_the_other(job: Job, ground: Ground, way: Course) -> str:
+def _about_the_other(job: Job, ground: CurrentState, way: Decision) -> str:
     what = (
         f"a deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
         f" {definitions.whose(ground.running)} is in progress"
@@ -710,7 +717,7 @@ def _about_the_other(job: Job, ground: Ground, way: Course) -> str:
     return f"{what}: it is waited for"
 
 
-def replaces(job: Job, ground: Ground) -> bool:
+def replaces(job: Job, ground: CurrentState) -> bool:
     """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
     the wish, Superseded where this one was only to undo what ran before.
     """
@@ -726,7 +733,7 @@ def replaces(job: Job, ground: Ground) -> bool:
     return job.action == ROLLBACK or wish == "replace" or reading.stuck(ground.service)
 
 
-def _live(job: Job, ground: Ground) -> Live | None:
+def _live(job: Job, ground: CurrentState) -> LiveVersion | None:
     """What runs, as far as that is known without another call: while a deployment is in progress it
     is not.
     """
@@ -739,7 +746,7 @@ def _live(job: Job, ground: Ground) -> Live | None:
         return None
 
 
-def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> Live:
+def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> LiveVersion:
     """The words for a task definition that runs. Raises Refused where nobody can tell which
     containers are meant.
     """
@@ -765,7 +772,7 @@ def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> Liv
         if mixed
         else ""
     )
-    return Live(
+    return LiveVersion(
         version=(
             None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image)
         ),
@@ -775,7 +782,7 @@ def live_from(definition: Shape, settings: "Settings", deployment: Shape) -> Liv
         settings=definitions.mark(definition, "settings") if ours and not mixed else None,
         since=when.astimezone(UTC).isoformat() if when is not None else None,
         detail={key: value for key, value in detail.items() if value},
-        deployed=Deployed(definition=content, artifacts=definitions.artifacts(definition)),
+        deployed=DeployedState(definition=content, artifacts=definitions.artifacts(definition)),
         doubt=doubt,
         notes=tuple(left_out(definition, settings)),
     )

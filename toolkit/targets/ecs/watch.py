@@ -8,10 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolkit.errors import NotAllowed
-from toolkit.model import Job, Live, Seen, Verdict
+from toolkit.model import Job, LiveVersion, Observation, Verdict
 from toolkit.ports.aws import balancers, ecs, logs
 from toolkit.ports.aws.client import Aws
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets.ecs import definition as definitions
 from toolkit.targets.ecs import failures, reading, survey
 from toolkit.targets.ecs.failures import Failure
@@ -32,7 +32,7 @@ CLOCKS_S = 5
 LAST_LINES = 20
 
 
-class Mark(Struct, frozen=True):
+class ServiceMark(Struct, frozen=True):
     """What the next look wants to know of this one. `doubt` is when something was first not there,
     on our clock.
     """
@@ -57,16 +57,16 @@ class Mark(Struct, frozen=True):
     """Whether a look before has said that it is done."""
 
 
-class Look(Struct, frozen=True):
+class ServiceLook(Struct, frozen=True):
     """One look, and all that it is about."""
 
     job: Job
     receipt: Mapping[str, Any]
-    world: World
+    ports: Ports
     aws: Aws
     service: Shape
     sought: Sought
-    mark: Mark
+    mark: ServiceMark
 
     @property
     def settings(self) -> "Settings":
@@ -88,26 +88,32 @@ def started(receipt: Mapping[str, Any]) -> datetime | None:
     return datetime.fromisoformat(said) - timedelta(seconds=CLOCKS_S) if said else None
 
 
-def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | None) -> Seen:
+def observe(
+    job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None
+) -> Observation:
     """How it stands. Raises CloudError for a look that failed."""
-    aws, settings = world.aws(job.place), job.settings
-    mark = before.mark if before is not None and isinstance(before.mark, Mark) else Mark()
+    aws, settings = ports.aws(job.location), job.settings
+    mark = (
+        before.mark
+        if before is not None and isinstance(before.mark, ServiceMark)
+        else ServiceMark()
+    )
     service = ecs.service(aws, settings.cluster, settings.service)
     if service is None or service["status"] != "ACTIVE":
-        gone = Seen(
+        gone = Observation(
             "failed",
             Verdict.FAILED,
             cause=f"service {settings.service} is gone: somebody deletes it",
         )
-        return _in_doubt(world, mark, f"service {settings.service} is not there", gone)
-    look = Look(job, receipt, world, aws, service, Sought(""), mark)
+        return _in_doubt(ports, mark, f"service {settings.service} is not there", gone)
+    look = ServiceLook(job, receipt, ports, aws, service, Sought(""), mark)
     if receipt.get("reverted"):
         return _watched(replace(look, sought=Sought(str(receipt.get("previous")))))
     definition = receipt.get("task_definition")
     if definition is None:
         return _not_begun(look)
     if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
-        return Seen(
+        return Observation(
             "absent", phase="the service was not moved", sure=True
         )  # what was before is kept right before that
     sought = Sought(
@@ -119,16 +125,18 @@ def observe(job: Job, receipt: Mapping[str, Any], world: World, before: Seen | N
     return _watched(look)
 
 
-def _unchanged(look: Look) -> Seen:
+def _unchanged(look: ServiceLook) -> Observation:
     """Nothing had to be done, if that is so still: somebody may go on with it later."""
     if look.service["taskDefinition"] != look.sought.definition:
         cause = (
             f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
             " somebody else has deployed it"
         )
-        return Seen("failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark)
-    runs = live(look.job, look.world)
-    seen = Seen(
+        return Observation(
+            "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
+        )
+    runs = live(look.job, look.ports)
+    seen = Observation(
         "done",
         Verdict.UNCHANGED,
         "this version runs already",
@@ -138,16 +146,16 @@ def _unchanged(look: Look) -> Seen:
     return seen if look.service.get("desiredCount") else _idle(look, seen)
 
 
-def _in_doubt(world: World, mark: Mark, phase: str, then: Seen) -> Seen:
+def _in_doubt(ports: Ports, mark: ServiceMark, phase: str, then: Observation) -> Observation:
     """`then`, but only if the look that found it first is long enough ago."""
-    now = world.clock.elapsed()
+    now = ports.clock.elapsed()
     since = now if mark.doubt is None else mark.doubt
     if now - since >= SURE_S:
         return replace(then, mark=mark)
-    return Seen("unknown", phase=f"{phase}: looking again", mark=replace(mark, doubt=since))
+    return Observation("unknown", phase=f"{phase}: looking again", mark=replace(mark, doubt=since))
 
 
-def _not_begun(look: Look) -> Seen:
+def _not_begun(look: ServiceLook) -> Observation:
     """The service was not moved, for that comes after the task definition was kept. Was one
     registered?
     """
@@ -155,20 +163,20 @@ def _not_begun(look: Look) -> Seen:
     for arn in ecs.newest_revisions(look.aws, family, 5):
         found = ecs.definition(look.aws, arn)
         if found is not None and definitions.mark(found, "token") == look.job.token:
-            return Seen(
+            return Observation(
                 "absent",
                 phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
                 sure=True,
             )
     return _in_doubt(
-        look.world,
+        look.ports,
         look.mark,
         "nothing was registered",
-        Seen("absent", phase="nothing was begun", sure=True),
+        Observation("absent", phase="nothing was begun", sure=True),
     )
 
 
-def _watched(look: Look) -> Seen:
+def _watched(look: ServiceLook) -> Observation:
     found = _own_deployment(look)
     if found is not None:
         target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
@@ -208,15 +216,15 @@ def _watched(look: Look) -> Seen:
     return _told(look, said, lines)
 
 
-def _unseen(look: Look) -> Seen:
+def _unseen(look: ServiceLook) -> Observation:
     """Neither here nor there: just accepted, never accepted, or rolled back already."""
     settings = look.settings
     if look.sought.id is None:
         return _in_doubt(
-            look.world,
+            look.ports,
             look.mark,
             "the deployment does not show",
-            Seen("absent", phase="the service was not moved", sure=True),
+            Observation("absent", phase="the service was not moved", sure=True),
         )
     cause = (
         f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
@@ -226,11 +234,11 @@ def _unseen(look: Look) -> Seen:
     return (
         ended
         if look.mark.seen
-        else _in_doubt(look.world, look.mark, "ECS does not show the deployment yet", ended)
+        else _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
     )
 
 
-def _own_deployment(look: Look) -> Shape | None:
+def _own_deployment(look: ServiceLook) -> Shape | None:
     """Our service deployment: the one that was ours before, or one whose revision has our task
     definition.
     """
@@ -276,7 +284,7 @@ def _candidates(aws: Aws, job: Job, service: Shape, since: datetime | None) -> I
         )
 
 
-def _events(look: Look) -> tuple[list[str], frozenset[str]]:
+def _events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
     """What ECS wrote of the service since, oldest first."""
     found = {str(one["id"]): one for one in look.service.get("events") or ()}
     since = look.since
@@ -289,11 +297,11 @@ def _events(look: Look) -> tuple[list[str], frozenset[str]]:
     return [str(one["message"]) for one in reversed(new)], look.mark.events | found.keys()
 
 
-def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
+def _told(look: ServiceLook, said: Reading, lines: Sequence[str]) -> Observation:
     if said.state == "complete":
         return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
     if said.state == "superseded":
-        return Seen(
+        return Observation(
             "failed",
             Verdict.SUPERSEDED,
             cause=said.cause,
@@ -314,7 +322,7 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
         phase = f"{phase}, {found.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
-    return Seen(
+    return Observation(
         "running",
         phase=phase,
         cause=_cause(look) or said.cause,
@@ -326,7 +334,7 @@ def _told(look: Look, said: Reading, lines: Sequence[str]) -> Seen:
     )
 
 
-def _stayed(look: Look) -> Seen:
+def _stayed(look: ServiceLook) -> Observation:
     """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
     and says that all is well.
     """
@@ -338,7 +346,7 @@ def _stayed(look: Look) -> Seen:
         ):
             continue
         look = _explained(look, failure, False)
-        return Seen(
+        return Observation(
             "failed",
             Verdict.UNHEALTHY,
             cause=failure.cause,
@@ -352,7 +360,7 @@ def _stayed(look: Look) -> Seen:
 _MAY_PASS = ("transient", "other")
 
 
-def _cause(look: Look) -> str:
+def _cause(look: ServiceLook) -> str:
     """Why tasks of ours failed, if that is why it may fail; with the load balancer's own reason."""
     found = look.mark.failure
     if found is None or found.sort in _MAY_PASS:
@@ -364,11 +372,11 @@ def _cause(look: Look) -> str:
     )
 
 
-def _with_lines(seen: Seen, lines: Sequence[str]) -> Seen:
+def _with_lines(seen: Observation, lines: Sequence[str]) -> Observation:
     return replace(seen, lines=(*lines, *seen.lines))
 
 
-def _ended(look: Look, said: Reading) -> Seen:
+def _ended(look: ServiceLook, said: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
@@ -381,12 +389,12 @@ def _ended(look: Look, said: Reading) -> Seen:
         or "ECS took it back and does not say why"
     )
     verdict = Verdict.ROLLED_BACK if said.state == "reverted" else Verdict.FAILED
-    return Seen(
+    return Observation(
         "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
     )
 
 
-def _ask_aws(look: Look) -> str:
+def _ask_aws(look: ServiceLook) -> str:
     return (
         f"aws ecs describe-services --cluster {look.settings.cluster} --services"
         f" {look.settings.service}"
@@ -396,11 +404,11 @@ def _ask_aws(look: Look) -> str:
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
-def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
+def _with_trouble(look: ServiceLook, said: Reading, lines: Sequence[str]) -> ServiceLook:
     """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a
     while.
     """
-    mark, now = look.mark, look.world.clock.elapsed()
+    mark, now = look.mark, look.ports.clock.elapsed()
     mine = reading.own(look.service, look.sought) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
     signs = said.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
@@ -420,7 +428,7 @@ def _with_trouble(look: Look, said: Reading, lines: Sequence[str]) -> Look:
     return look if shown is None else _explained(look, shown, one is not None)
 
 
-def _failures(look: Look, expected: bool) -> list[tuple[Failure, Shape]]:
+def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
     """The stopped tasks of our deployment that failed. Some are only listed without their
     service.
     """
@@ -438,7 +446,7 @@ def _failures(look: Look, expected: bool) -> list[tuple[Failure, Shape]]:
     return []
 
 
-def _is_ours(look: Look, task: Shape) -> bool:
+def _is_ours(look: ServiceLook, task: Shape) -> bool:
     """By the deployment that started it, where that is told; a definition may have been deployed
     before.
     """
@@ -453,7 +461,7 @@ def _is_ours(look: Look, task: Shape) -> bool:
     )
 
 
-def _survived(look: Look, failed: Sequence[Shape]) -> bool:
+def _survived(look: ServiceLook, failed: Sequence[Shape]) -> bool:
     """Whether a task of ours is healthy, or runs since before the first of these failed."""
     first = min((task["stoppedAt"] for task in failed if task.get("stoppedAt")), default=None)
     for task in ecs.tasks(
@@ -469,7 +477,7 @@ def _survived(look: Look, failed: Sequence[Shape]) -> bool:
     return False
 
 
-def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
+def _explained(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
     """With the failure, the last lines of exactly its task, and the command that mends it."""
     mark = look.mark
     if mark.failure is not None and mark.failure.task == failure.task:
@@ -488,17 +496,17 @@ def _explained(look: Look, failure: Failure, hopeless: bool) -> Look:
     )
 
 
-def _logs_of(look: Look, part: Shape) -> Aws:
+def _logs_of(look: ServiceLook, part: Shape) -> Aws:
     """A container may write its log in another region."""
     region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
     return (
         look.aws
         if not region or region == look.aws.region_name
-        else look.world.clouds(look.job.place.profile, str(region))
+        else look.ports.clouds(look.job.location.profile, str(region))
     )
 
 
-def _mend(look: Look, failure: Failure, group: str | None) -> str:
+def _mend(look: ServiceLook, failure: Failure, group: str | None) -> str:
     again = f"toolkit deploy-app {look.job.target}"
     if failure.sort == "image":
         return (
@@ -509,7 +517,7 @@ def _mend(look: Look, failure: Failure, group: str | None) -> str:
     return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
 
 
-def _with_targets(look: Look) -> Look:
+def _with_targets(look: ServiceLook) -> ServiceLook:
     """Where all tasks run and ECS still waits, it waits for the load balancer."""
     mine = reading.own(look.service, look.sought) or {}
     if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
@@ -519,16 +527,16 @@ def _with_targets(look: Look) -> Look:
     )
 
 
-def _tasks_of_ours(look: Look) -> list[Shape]:
+def _tasks_of_ours(look: ServiceLook) -> list[Shape]:
     tasks = ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service)
     return [task for task in tasks if task.get("taskDefinitionArn") == look.sought.definition]
 
 
-def _revision(look: Look) -> Shape:
+def _revision(look: ServiceLook) -> Shape:
     return (ecs.revision(look.aws, look.mark.revision) if look.mark.revision else None) or {}
 
 
-def _unproven_targets(look: Look, tasks: Sequence[Shape]) -> str:
+def _unproven_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
     """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none
     does.
     """
@@ -570,7 +578,7 @@ def _interfaces(task: Shape) -> list[Shape]:
     ]
 
 
-def _proven(look: Look) -> Seen:
+def _proven(look: ServiceLook) -> Observation:
     """ECS says that it is complete: do its tasks run our image, and do they answer?"""
     if not look.service.get("desiredCount"):
         return _idle(look, _done(look, "complete"))
@@ -586,7 +594,9 @@ def _proven(look: Look) -> Seen:
     for name, digest in images:
         if wanted and digest and digest != wanted:
             cause = f"container {name} runs {digest}, but {wanted} was deployed"
-            return Seen("failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark)
+            return Observation(
+                "failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
+            )
     try:
         waiting = _unproven_targets(look, tasks)
     except NotAllowed as problem:
@@ -595,11 +605,11 @@ def _proven(look: Look) -> Seen:
             lines=(f"warning: whether the targets are healthy is not known: {problem}",),
         )
     if waiting:
-        return Seen("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
+        return Observation("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
     return _done(look, "complete")
 
 
-def _idle(look: Look, seen: Seen) -> Seen:
+def _idle(look: ServiceLook, seen: Observation) -> Observation:
     """How a step ended after which nothing runs: nobody has seen that this version is any good.
     `min_tasks = 0` says that this is meant.
     """
@@ -634,18 +644,18 @@ def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str,
     ]
 
 
-def _done(look: Look, phase: str) -> Seen:
+def _done(look: ServiceLook, phase: str) -> Observation:
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     mine = reading.own(look.service, look.sought) or reading.primary(look.service)
     runs = None if definition is None else survey.live_from(definition, look.settings, mine)
     notes, mark = "; ".join(runs.notes) if runs else "", replace(look.mark, done=True)
-    return Seen("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
+    return Observation("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
 
 
-def _back(look: Look, said: Reading) -> Seen:
+def _back(look: ServiceLook, said: Reading) -> Observation:
     """A deployment was stopped in order to have the version before it back."""
     if said.state in ("running", "reverting"):
-        return Seen("running", phase=said.phase or "rolling back", mark=look.mark)
+        return Observation("running", phase=said.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
     if said.state in ("reverted", "superseded") and definitions.digest_of(
@@ -654,10 +664,10 @@ def _back(look: Look, said: Reading) -> Seen:
         return (
             _done(look, "the version before is back")
             if reading.steady(look.service)
-            else Seen("running", phase="rolling back", mark=look.mark)
+            else Observation("running", phase="rolling back", mark=look.mark)
         )
     cause = said.cause or "the deployment was over before it could be stopped"
-    return Seen(
+    return Observation(
         "failed",
         Verdict.FAILED,
         cause=cause,
@@ -666,11 +676,11 @@ def _back(look: Look, said: Reading) -> Seen:
     )
 
 
-def live(job: Job, world: World) -> Live | None:
+def live(job: Job, ports: Ports) -> LiveVersion | None:
     """What runs, from the tags of the task definition whose tasks serve; None if nothing does.
     Raises Missing.
     """
-    aws, settings = world.aws(job.place), job.settings
+    aws, settings = ports.aws(job.location), job.settings
     service = survey.deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
     serving = reading.serving(service)
     definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from toolkit.model import Job, Live, Sign
+from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import functions, metrics
 from toolkit.ports.aws.functions import Alias, Function
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 
@@ -20,16 +20,16 @@ _VERSION = re.compile(r"(?P<commit>[0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-dirty-[0-9a
 """A version's name (model.py) as the description of a published version."""
 
 
-def look(job: Job, world: World, tell: Tell) -> Live | None:
+def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py."""
-    aws, name, alias = world.aws(job.place), str(job.settings.function), str(job.settings.alias)
-    running: list[Live] = []
+    aws, name, alias = ports.aws(job.location), str(job.settings.function), str(job.settings.alias)
+    running: list[LiveVersion] = []
 
-    def state() -> Iterator[Sign]:
+    def state() -> Iterator[Finding]:
         found = functions.function(aws, name)
         yield absent(name) if found is None else standing(found)
 
-    def pointed() -> Iterator[Sign]:
+    def pointed() -> Iterator[Finding]:
         found = functions.alias(aws, name, alias)
         if found is None:
             if (
@@ -41,14 +41,14 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
         running.append(live(name, found, version))
         yield routed(name, found, version)
 
-    def errors() -> Iterator[Sign]:
-        end = world.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
+    def errors() -> Iterator[Finding]:
+        end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
         counted = metrics.sums(
             aws, "AWS/Lambda", ("Errors", "Invocations"), "FunctionName", name, end - WINDOW, end
         )
         yield rate(name, *counted)
 
-    def ringing() -> list[Sign]:
+    def ringing() -> list[Finding]:
         return alarms.signs(aws, job.settings.alarms, {"FunctionName": name})
 
     signs.ask(
@@ -57,33 +57,33 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     return running[0] if running else None
 
 
-def absent(name: str) -> Sign:
+def absent(name: str) -> Finding:
     """There is nothing."""
     command = "deploy the stack that it is in, or correct `function` in rules.toml"
-    return Sign(
+    return Finding(
         "function", "failing", "missing", cause=f"there is no function {name}", next=command
     )
 
 
-def unaliased(name: str, alias: str) -> Sign:
+def unaliased(name: str, alias: str) -> Finding:
     """There is a function, and nobody calls it by the alias."""
     command = (
         f"aws lambda create-alias --function-name {name} --name {alias} --function-version VERSION"
     )
-    return Sign("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
+    return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
 
 
-def standing(found: Function) -> Sign:
+def standing(found: Function) -> Finding:
     """What Lambda says of a function, or of one version."""
     since = _iso(found.modified)
     wait = f"aws lambda wait function-updated-v2 --function-name {found.name}"
     mend = "mend what Lambda names, and deploy the stack that it is in again"
     if found.state == "Failed":
-        return Sign(
+        return Finding(
             "function", "failing", "Failed", since, found.reason or "it cannot be called", mend
         )
     if found.update == "Failed":
-        return Sign(
+        return Finding(
             "function",
             "failing",
             "last update failed",
@@ -92,7 +92,7 @@ def standing(found: Function) -> Sign:
             mend,
         )
     if found.state == "Inactive":
-        return Sign(
+        return Finding(
             "function",
             "warning",
             "Inactive",
@@ -101,11 +101,11 @@ def standing(found: Function) -> Sign:
             "nothing: a call wakes it",
         )
     if found.state not in ("Active", ""):
-        return Sign(
+        return Finding(
             "function", "warning", found.state, since, found.reason or f"it is {found.state}", wait
         )
     if found.update == "InProgress":
-        return Sign(
+        return Finding(
             "function",
             "warning",
             "being updated",
@@ -113,20 +113,20 @@ def standing(found: Function) -> Sign:
             found.update_reason or "an update of it is not complete",
             wait,
         )
-    return Sign("function", "ok", found.state, since)
+    return Finding("function", "ok", found.state, since)
 
 
-def routed(name: str, alias: Alias, version: Function | None) -> Sign:
+def routed(name: str, alias: Alias, version: Function | None) -> Finding:
     """Where an alias leads, and how that is."""
     detail = f"{alias.name} -> version {alias.version}"
     if version is None:
         command = f"aws lambda list-versions-by-function --function-name {name}"
-        return Sign(
+        return Finding(
             "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
         )
     found, since = standing(version), _iso(version.modified)
     if found.status != "ok":
-        return Sign(
+        return Finding(
             "alias",
             found.status,
             detail,
@@ -144,7 +144,7 @@ def routed(name: str, alias: Alias, version: Function | None) -> Sign:
             f"aws lambda update-alias --function-name {name} --name {alias.name} --routing-config"
             " AdditionalVersionWeights={}"
         )
-        return Sign(
+        return Finding(
             "alias",
             "warning",
             detail,
@@ -152,22 +152,22 @@ def routed(name: str, alias: Alias, version: Function | None) -> Sign:
             "; ".join(shares),
             f"to send all to version {alias.version}: {command}",
         )
-    return Sign("alias", "ok", detail, since)
+    return Finding("alias", "ok", detail, since)
 
 
-def rate(name: str, failed: float, calls: float) -> Sign:
+def rate(name: str, failed: float, calls: float) -> Finding:
     """How many calls of the last hour have failed. CloudWatch may know of an error before it knows
     of its call.
     """
     calls = max(failed, calls)
     if not calls:
-        return Sign("errors", "ok", "no calls in the last hour")
+        return Finding("errors", "ok", "no calls in the last hour")
     share = failed / calls
     detail = f"{_counted(failed, 'error')} in {_counted(calls, 'call')}"
     if share < WARNING:
-        return Sign("errors", "ok", detail)
+        return Finding("errors", "ok", detail)
     cause = f"{share * 100:.1f} % of the calls in the last hour failed"
-    return Sign(
+    return Finding(
         "errors",
         "failing" if share >= FAILING else "warning",
         detail,
@@ -177,14 +177,14 @@ def rate(name: str, failed: float, calls: float) -> Sign:
     )
 
 
-def live(name: str, alias: Alias, version: Function | None) -> Live:
+def live(name: str, alias: Alias, version: Function | None) -> LiveVersion:
     """What runs: the commit, if the version's description is one."""
     detail = {"function": name, "alias version": alias.version}
     if version is None:
-        return Live(alias.version, detail=detail)
+        return LiveVersion(alias.version, detail=detail)
     found = _VERSION.fullmatch(version.description)
     shown = found[0] if found else alias.version
-    return Live(
+    return LiveVersion(
         shown,
         found["commit"] if found else None,
         since=_iso(version.modified),

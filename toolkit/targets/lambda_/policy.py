@@ -7,7 +7,11 @@ from toolkit.targets import alarms
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    region, account, name = job.place.region or "*", job.place.account or "*", job.settings.function
+    region, account, name = (
+        job.location.region or "*",
+        job.location.account or "*",
+        job.settings.function,
+    )
     function = f"arn:{partition(region)}:lambda:{region}:{account}:function:{name}"
     return (
         Statement(

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from shlex import quote
 
 from toolkit.errors import CloudError, NotAllowed, ToolkitError
-from toolkit.model import Job, Live, Sign
+from toolkit.model import Finding, Job, LiveVersion
 from toolkit.ports.aws import alarms as port
 from toolkit.ports.aws import distributions, s3
-from toolkit.ports.aws.distributions import Certificate, Distribution
+from toolkit.ports.aws.distributions import AcmCertificate, Distribution
 from toolkit.ports.aws.partition import partition
-from toolkit.ports.world import World
+from toolkit.ports.ports import Ports
 from toolkit.targets import alarms, signs
 from toolkit.targets.base import Tell
 
@@ -23,17 +23,17 @@ does not go by itself.
 _PERMISSIONS = "see what is needed: toolkit permissions --json"
 
 
-def look(job: Job, world: World, tell: Tell) -> Live | None:
+def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     """See targets/base.py. Nothing in a bucket says which version it is."""
-    aws, bucket, owner = world.aws(job.place), str(job.settings.bucket), job.place.account
+    aws, bucket, owner = ports.aws(job.location), str(job.settings.bucket), job.location.account
 
-    def there() -> Iterator[Sign]:
+    def there() -> Iterator[Finding]:
         try:
             yield found(bucket, s3.region(aws, bucket, owner))
         except CloudError as problem:
             yield hidden("bucket", bucket, problem, "s3:ListBucket")
 
-    def page() -> Iterator[Sign]:
+    def page() -> Iterator[Finding]:
         try:
             when = s3.modified(aws, bucket, owner, "index.html")
             if (
@@ -46,41 +46,41 @@ def look(job: Job, world: World, tell: Tell) -> Live | None:
     questions: list[tuple[str, signs.Question]] = [
         ("bucket", there),
         ("index", page),
-        ("alarms", lambda: _ringing(job, world)),
+        ("alarms", lambda: _ringing(job, ports)),
     ]
     if job.settings.distribution:
-        questions.append(("distribution", lambda: _served(job, world)))
+        questions.append(("distribution", lambda: _served(job, ports)))
     signs.ask(tell, questions)
     return None
 
 
-def _served(job: Job, world: World) -> Iterator[Sign]:
+def _served(job: Job, ports: Ports) -> Iterator[Finding]:
     """The distribution, and then its certificate, which is in a region of its own."""
     name = str(job.settings.distribution)
-    seen = distributions.distribution(world.aws(job.place), name)
+    seen = distributions.distribution(ports.aws(job.location), name)
     yield distributed(name, seen)
     if seen is None or not seen.certificate:
         return
     try:
         shown = distributions.certificate(
-            world.clouds(job.place.profile, distributions.region(seen.certificate)),
+            ports.clouds(job.location.profile, distributions.region(seen.certificate)),
             seen.certificate,
         )
-        yield certified(seen.certificate, shown, world.clock.now())
+        yield certified(seen.certificate, shown, ports.clock.now())
     except ToolkitError as problem:
         yield signs.unknown("certificate", problem)
 
 
-def _ringing(job: Job, world: World) -> list[Sign]:
+def _ringing(job: Job, ports: Ports) -> list[Finding]:
     """The alarms of the bucket, and those of the distribution, which CloudFront has in one region
     only.
     """
-    aws, named, name = world.aws(job.place), job.settings.alarms, job.settings.distribution
+    aws, named, name = ports.aws(job.location), job.settings.alarms, job.settings.distribution
     bucket = {"BucketName": str(job.settings.bucket)}
     home = "cn-northwest-1" if partition(aws.region_name) == "aws-cn" else "us-east-1"
     each = [
         aws,
-        *([world.clouds(job.place.profile, home)] if name and home != aws.region_name else []),
+        *([ports.clouds(job.location.profile, home)] if name and home != aws.region_name else []),
     ]
     known = {
         key: alarm
@@ -98,17 +98,17 @@ def _ringing(job: Job, world: World) -> list[Sign]:
     )
 
 
-def found(bucket: str, region: str | None) -> Sign:
+def found(bucket: str, region: str | None) -> Finding:
     """Whether there is a bucket."""
     if region is None:
         command = f"create it with `aws s3 mb s3://{bucket}`, or correct `bucket` in rules.toml"
-        return Sign(
+        return Finding(
             "bucket", "failing", "missing", cause=f"there is no bucket {bucket}", next=command
         )
-    return Sign("bucket", "ok", f"{bucket} in {region}")
+    return Finding("bucket", "ok", f"{bucket} in {region}")
 
 
-def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Sign:
+def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Finding:
     """It could not be looked at. S3 does not say to a HEAD whether a bucket is somebody else's or
     its policy is too narrow.
     """
@@ -117,13 +117,13 @@ def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Sign:
             f"bucket {bucket} belongs to another account, or these credentials may not {action}"
             " on it"
         )
-        return Sign(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
+        return Finding(what, "unknown", "not allowed", cause=cause, next=_PERMISSIONS)
     if problem.aws_code in ("301", "PermanentRedirect"):
         command = (
             "set `regions` of the environment to its own: aws s3api get-bucket-location --bucket"
             f" {bucket}"
         )
-        return Sign(
+        return Finding(
             what,
             "unknown",
             "in another region",
@@ -133,24 +133,24 @@ def hidden(what: str, bucket: str, problem: CloudError, action: str) -> Sign:
     return signs.unknown(what, problem)
 
 
-def index(bucket: str, source: str, modified: datetime | None) -> Sign:
+def index(bucket: str, source: str, modified: datetime | None) -> Finding:
     """Whether the site has a first page."""
     if modified is None:
-        return Sign(
+        return Finding(
             "index",
             "failing",
             "missing",
             cause="it has no index.html",
             next=f"aws s3 sync {quote(source)} s3://{bucket}",
         )
-    return Sign("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
+    return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
 
 
-def distributed(name: str, seen: Distribution | None) -> Sign:
+def distributed(name: str, seen: Distribution | None) -> Finding:
     """Whether CloudFront serves the site."""
     if seen is None:
         command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
-        return Sign(
+        return Finding(
             "distribution",
             "failing",
             "missing",
@@ -162,7 +162,7 @@ def distributed(name: str, seen: Distribution | None) -> Sign:
         command = (
             f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
         )
-        return Sign(
+        return Finding(
             "distribution",
             "failing",
             "disabled",
@@ -171,7 +171,7 @@ def distributed(name: str, seen: Distribution | None) -> Sign:
             command,
         )
     if seen.status != "Deployed":
-        return Sign(
+        return Finding(
             "distribution",
             "warning",
             seen.status,
@@ -179,16 +179,16 @@ def distributed(name: str, seen: Distribution | None) -> Sign:
             "it is being changed",
             f"aws cloudfront wait distribution-deployed --id {name}",
         )
-    return Sign("distribution", "ok", f"{seen.domain} deployed", since)
+    return Finding("distribution", "ok", f"{seen.domain} deployed", since)
 
 
-def certified(arn: str, seen: Certificate | None, now: datetime) -> Sign:
+def certified(arn: str, seen: AcmCertificate | None, now: datetime) -> Finding:
     """For how long browsers accept its certificate. One that ends soon is still a good one: only
     its end is a failure.
     """
     where = f"--certificate-arn {arn} --region {distributions.region(arn)}"
     if seen is None:
-        return Sign(
+        return Finding(
             "certificate",
             "failing",
             "missing",
@@ -205,7 +205,7 @@ def certified(arn: str, seen: Certificate | None, now: datetime) -> Sign:
         (seen.expires.astimezone(UTC) if seen.expires is not None else None),
     )
     if ends is not None and ends <= now:
-        return Sign(
+        return Finding(
             "certificate",
             "failing",
             "expired",
@@ -214,21 +214,21 @@ def certified(arn: str, seen: Certificate | None, now: datetime) -> Sign:
             command,
         )
     if seen.status != "ISSUED":
-        return Sign(
+        return Finding(
             "certificate", "failing", seen.status, None, f"{what} is {seen.status}", command
         )
     if ends is None:
-        return Sign("certificate", "ok", "issued")
+        return Finding("certificate", "ok", "issued")
     left = _days(ends - now)
     detail = f"until {ends:%Y-%m-%d}, {left} left"
     if ends - now >= SOON:
-        return Sign("certificate", "ok", detail)
-    return Sign(
+        return Finding("certificate", "ok", detail)
+    return Finding(
         "certificate", "warning", detail, None, f"{what} ends in {left}{_renewal(seen)}", command
     )
 
 
-def _renewal(seen: Certificate) -> str:
+def _renewal(seen: AcmCertificate) -> str:
     if seen.imported:
         return "; it was imported, so that ACM does not renew it"
     return f"; its renewal: {seen.renewal}" if seen.renewal else "; no renewal has begun"

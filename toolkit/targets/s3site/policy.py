@@ -7,7 +7,7 @@ from toolkit.targets import alarms
 
 def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
-    arn, account = f"arn:{partition(job.place.region or '*')}", job.place.account or "*"
+    arn, account = f"arn:{partition(job.location.region or '*')}", job.location.account or "*"
     bucket, name = f"{arn}:s3:::{job.settings.bucket}", job.settings.distribution
     found = [
         Statement("see that its bucket is there", ("s3:ListBucket",), (bucket,)),

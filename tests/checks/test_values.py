@@ -1,0 +1,172 @@
+"""Names in checks: what they stand for, and that nobody sees what is secret of it."""
+
+import base64
+import html
+import json
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from toolkit.checks import expect
+from toolkit.checks.values import BUILT_IN, Redactor, filled, generated, misused, names
+from toolkit.errors import ProbeError
+
+
+class Settings(Struct, frozen=True):
+    http: str
+    json: Any = None
+
+
+NOW = datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
+
+
+def test_names_are_found_wherever_they_stand() -> None:
+    settings = Settings(
+        "GET /cars/{car}", {"{key}": ["{token}", {"deep": "a {b} {day+2}"}], "n": 1}
+    )
+    assert names(settings) == {"car", "key", "token", "b", "day"}
+
+
+def test_doubled_braces_are_plain_ones() -> None:
+    settings = Settings("GET /", '{{"car": "{car}"}}')
+    assert names(settings) == {"car"}
+    assert filled(settings, {"car": "c1"}).json == '{"car": "c1"}'
+
+
+def test_json_in_a_body_needs_no_doubling() -> None:
+    assert filled(Settings("GET /", '{"car": 1}'), {}).json == '{"car": 1}'
+
+
+def test_days_are_added_to_a_day() -> None:
+    assert (
+        filled(Settings("GET /{day}/{day+2}"), {"day": "2026-12-31"}).http
+        == "GET /2026-12-31/2027-01-02"
+    )
+
+
+def test_days_are_added_to_nothing_else() -> None:
+    assert misused(Settings("GET /{day+1}/{today+1}/{token+1}")) == {"token"}
+
+
+def test_a_name_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(KeyError, match="token"):
+        filled(Settings("GET /{token}"), {})
+
+
+def test_a_value_with_braces_is_put_in_as_it_is() -> None:
+    assert filled(Settings("GET /{a}"), {"a": "{b}", "b": "never"}).http == "GET /{b}"
+
+
+@pytest.mark.parametrize("value", ["it's", 'say "x"', "a\\b", "x']..*..*['"])
+def test_a_value_in_a_json_path_stays_in_the_text_that_it_stands_in(value: str) -> None:
+    settings = filled(Settings("GET /", {"$.cars[?@.name == '{car}'].n": 1}), {"car": value})
+    [path] = settings.json
+    assert expect.at({"cars": [{"name": value, "n": 7}, {"name": "other", "n": 8}]}, path) == [7]
+
+
+def test_a_value_that_makes_a_json_path_none_is_no_answer_and_not_nothing() -> None:
+    settings = filled(Settings("GET /", {"$.{name}": {"exists": False}}), {"name": "a..*..*"})
+    with pytest.raises(ProbeError, match="with the values that stand in it"):
+        list(expect.of_json({"a": 1}, settings.json))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"my\/sec\/ret+val=x&Y",
+        r"my/sec/ret+val=x\u0026Y",
+        "my/sec/ret+val=x&amp;Y",
+        "my/sec/ret%2Bval%3Dx%26Y",
+        "my/sec/ret%2bval%3dx%26Y",
+        "my%2Fsec%2Fret%2Bval%3Dx%26Y",
+        "my%2fsec%2fret%2bval%3dx%26Y",
+        "my/sec/ret+val=x&y.example.com",
+    ],
+)
+def test_a_secret_is_hidden_however_an_answer_writes_it(written: str) -> None:
+    assert "ret" not in Redactor({"p": "my/sec/ret+val=x&Y"}).over(written)
+
+
+def test_built_in_values_are_all_there_and_another_day_in_each_run() -> None:
+    found = generated(NOW, Random(1))
+    assert found.keys() | {"url", "region", "environment"} == set(BUILT_IN)
+    assert found["today"] == "2026-11-27"
+    assert len({generated(NOW, Random(seed))["day"] for seed in range(50)}) == 50
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        lambda value: json.dumps(value)[1:-1],
+        lambda value: quote(value, safe=""),
+        lambda value: base64.b64encode(value.encode()).decode(),
+        lambda value: html.escape(value).replace("&quot;", "&#34;"),
+        lambda value: quote(value, safe="!'()*"),
+        lambda value: json.dumps(value)[1:-1].replace("\\u00f6", "\\u00F6"),
+        lambda value: repr(value)[1:-1],
+        lambda value: value.upper(),
+        lambda value: value.encode("latin-1").decode("utf-8", "replace"),
+    ],
+    ids=[
+        "raw",
+        "json",
+        "url",
+        "base64",
+        "go's page",
+        "JavaScript's url",
+        "Java's json",
+        "Python's",
+        "capitals",
+        "latin-1",
+    ],
+)
+def test_a_secret_is_hidden_in_every_form(form: Any) -> None:
+    secret = 'p&"ss wörd/1'
+    said = Redactor({"password": secret}).over(f"Authorization: {form(secret)} end")
+    assert said.startswith("Authorization: {password}")
+    assert secret not in said
+
+
+@pytest.mark.parametrize("user", ["u", "ad", "ada", "demo"])
+def test_a_secret_is_hidden_behind_a_user_in_base64(user: str) -> None:
+    secret = "correct-horse-battery"
+    said = Redactor({"password": secret}).over(
+        base64.b64encode(f"{user}:{secret}".encode()).decode()
+    )
+    assert "{password}" in said
+    before, _, after = said.partition("{password}")
+    assert len(before) <= len(base64.b64encode(f"{user}:co".encode()))
+    assert len(after) <= 4
+
+
+@example("\0", "", "")
+@given(st.text(min_size=1, max_size=40), st.text(max_size=60), st.text(max_size=60))
+def test_no_text_has_a_secret_once_it_is_hidden(secret: str, before: str, after: str) -> None:
+    said = Redactor({"s": secret}).over(before + secret + after)
+    mark = next(chr(number) for number in range(100) if chr(number) not in secret)
+    assert secret not in said.replace("{s}", mark)
+
+
+def test_a_longer_secret_is_hidden_before_one_that_is_part_of_it() -> None:
+    assert Redactor({"a": "abcd", "b": "abcdefgh"}).over("x abcdefgh y abcd") == "x {b} y {a}"
+
+
+def test_a_captured_value_is_hidden_from_then_on_unless_it_is_short() -> None:
+    veil = Redactor()
+    veil.hide("token", "eyJhbGciOi")
+    veil.hide("id", "7")
+    assert veil.over("Bearer eyJhbGciOi of 7") == "Bearer {token} of 7"
+
+
+def test_what_anybody_knows_to_be_secret_is_hidden_too() -> None:
+    assert (
+        Redactor(also=lambda text: text.replace("AKIA", "[redacted]")).over("key AKIA")
+        == "key [redacted]"
+    )

@@ -1,0 +1,213 @@
+"""Dockerfiles as apps: what they are called, what they are made of, what is left out."""
+
+import pytest
+
+from tests.init.surveyed import Surveyed
+
+COPY_ALL = "FROM x\nCOPY . .\n"
+FILES = "api/{Dockerfile,Dockerfile.dockerignore,.dockerignore}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("backend/Dockerfile", "backend"),
+        ("Dockerfile", "app"),
+        ("Dockerfile.worker", "worker"),
+        ("worker.Dockerfile", "worker"),
+        ("services/Order_API/Dockerfile", "order-api"),
+        ("api/docker/Dockerfile", "api"),
+        ("docker/Dockerfile", "app"),
+        ("api/Dockerfile.prod", "api"),
+        ("Ünï/Dockerfile", "uni"),
+        ("Straße/Dockerfile", "strasse"),
+        ("web2/Dockerfile", "web2"),
+        ("s3site/Dockerfile", "s3site"),
+        ("EC2App/Dockerfile", "ec2-app"),
+        ("ec2-app/Dockerfile", "ec2-app"),
+        ("日本/Dockerfile", "app"),
+    ],
+)
+def test_an_app_is_called_after_its_file_or_folder(path: str, name: str) -> None:
+    assert Surveyed({path: COPY_ALL, "a.py": "", "api/a.py": ""}).targets == {name: "app"}
+
+
+def test_images_for_development_are_left_out_where_there_are_others() -> None:
+    found = Surveyed({"api/Dockerfile": COPY_ALL, "api/Dockerfile.dev": COPY_ALL, "api/a": ""})
+    assert found.targets == {"api": "app"}
+    assert "api/Dockerfile.dev: an image for development or tests, left out" in found.found
+    assert list(Surveyed({"api/Dockerfile.dev": COPY_ALL, "api/a": ""}).targets) == ["api"]
+
+
+def test_names_are_given_once() -> None:
+    found = Surveyed(
+        {"a/api/Dockerfile": COPY_ALL, "b/api/Dockerfile": COPY_ALL, "a/api/x": "", "b/api/x": ""}
+    )
+    assert list(found.targets) == ["api", "api-2"]
+    assert [rule.name for rule in found.survey.draft.rules] == [
+        "App code (api)",
+        "App code (api-2)",
+    ]
+
+
+def test_a_compose_file_tells_the_folder_of_the_build() -> None:
+    compose = "services: {x: {build: {context: .., dockerfile: docker/Dockerfile}}}"
+    found = Surveyed(
+        {
+            "docker/Dockerfile": "FROM x\nCOPY src .\n",
+            "docker/compose.yml": compose,
+            "src/a": "",
+            "docker/src/b": "",
+        }
+    )
+    assert found.setting("app", "build") == {"context": ".", "dockerfile": "docker/Dockerfile"}
+    assert (found.due("src/a"), found.due("docker/src/b")) == (["app"], "unmatched")
+
+
+TREE = {
+    "api/Dockerfile": COPY_ALL,
+    "api/.dockerignore": "node_modules\n*.log\ndocs\nDockerfile*\n",
+    "api/src/a.ts": "",
+    "api/src/a.test.ts": "",
+    "api/docs/x.txt": "",
+    "api/Dockerfile.old.txt": "",
+    "api/tests/b.test.ts": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [
+        ("api/src/a.ts", ["api"]),
+        ("api/new.ts", ["api"]),
+        ("api/Dockerfile", ["api"]),
+        ("api/.dockerignore", ["api"]),
+        ("api/docs/x.txt", "unmatched"),
+        ("api/src/a.test.ts", "ignored"),
+        ("api/tests/b.test.ts", "ignored"),
+    ],
+)
+def test_what_a_dockerignore_keeps_out_calls_for_nothing(path: str, due: object) -> None:
+    assert Surveyed(TREE).due(path) == due
+
+
+def test_only_what_takes_something_away_is_excluded() -> None:
+    (rule,) = Surveyed(TREE).survey.draft.rules
+    assert rule.paths == ("api/**", "!api/docs/**", "!api/tests/**", "!api/**/*.test.ts")
+
+
+def test_a_list_of_what_is_let_in_narrows_the_rule() -> None:
+    tree = {
+        **TREE,
+        "api/.dockerignore": "*\n!src\n!package.json\nsrc/gen",
+        "api/package.json": "",
+        "api/src/gen/a": "",
+    }
+    (rule,) = Surveyed(
+        {path: text for path, text in tree.items() if "test" not in path}
+    ).survey.draft.rules
+    assert rule.paths == ("api/src/**", "api/package.json", FILES, "!api/src/gen/**")
+
+
+def test_sources_are_written_as_they_are_in_git() -> None:
+    dockerfile = (
+        "FROM x\nCOPY package.json yarn.lock* ./\nCOPY src/ lib ./\nCOPY src/a.py /\nCOPY"
+        " conf/*.ini /\n"
+    )
+    tree = {f"api/{path}": "" for path in ("package.json", "src/a.py", "lib/b.py", "conf/x.ini")}
+    (rule,) = Surveyed({"api/Dockerfile": dockerfile, **tree}).survey.draft.rules
+    assert rule.paths == (
+        "api/package.json",
+        "api/yarn.lock*",
+        "api/yarn.lock*/**",
+        "api/src/**",
+        "api/lib/**",
+        "api/conf/*.ini",
+        FILES,
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["target/*.jar", "target/app.jar", "dist", "dist/", "build/libs/x.jar"]
+)
+def test_a_source_that_is_built_first_stands_for_the_code_around_it(source: str) -> None:
+    tree = {
+        "api/Dockerfile": f"FROM x\nCOPY {source} /x\n",
+        "api/src/main/java/A.java": "",
+        "api/src/test/java/ATest.java": "",
+    }
+    found = Surveyed({**tree, "other/a": ""})
+    assert found.due("api/src/main/java/A.java") == ["api"]
+    assert found.due("api/src/test/java/ATest.java") == "ignored"
+    assert found.due("other/a") == "unmatched"
+    assert f"api/Dockerfile copies `{source}`, which is not in git" in found.questions
+
+
+def test_an_image_of_the_whole_repository_is_said() -> None:
+    found = Surveyed({"Dockerfile": COPY_ALL, "a.py": "", "e2e/x": ""})
+    assert (
+        "Dockerfile copies the whole repository, so nearly every change calls for `app`"
+        in found.questions
+    )
+    assert found.due("any/thing") == ["app"]
+    assert found.due("e2e/x") == "smoke-test"
+
+
+def test_tests_are_known_by_what_is_in_them() -> None:
+    tree = {
+        "api/Dockerfile": COPY_ALL,
+        "api/test_mail.py": "def send(): ...",
+        "api/test/page.py": "",
+        "api/tests.py": "",
+    }
+    found = Surveyed(tree)
+    assert [found.due(path) for path in tree] == [["api"]] * 4
+    assert (
+        Surveyed({**tree, "api/test_mail.py": "def test_send(): ..."}).due("api/test_mail.py")
+        == "ignored"
+    )
+
+
+def test_a_dockerfile_that_cannot_be_read_is_said() -> None:
+    found = Surveyed({"a/Dockerfile": None, "b/Dockerfile": COPY_ALL, "b/x": ""})  # type: ignore[dict-item]
+    assert found.targets == {"b": "app"}
+    assert "a/Dockerfile: could not be read" in found.found
+
+
+def test_names_with_special_characters_are_taken_literally() -> None:
+    tree = {"app/[id]/Dockerfile": COPY_ALL, "app/[id]/a*b.py": "", "app/i/a.py": ""}
+    found = Surveyed(tree)
+    assert found.due("app/[id]/a*b.py") == ["id"]
+    assert found.due("app/i/a.py") == "unmatched"
+
+
+@pytest.mark.parametrize(
+    "path", ["api/.dockerignore", "api/Dockerfile.dockerignore", "api/Dockerfile"]
+)
+def test_a_dockerignore_that_is_made_later_calls_for_its_app(path: str) -> None:
+    assert Surveyed({"api/Dockerfile": "FROM x\nCOPY src .\n", "api/src/a": ""}).due(path) == [
+        "api"
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [".dockerignore", "docker/api.Dockerfile.dockerignore", "docker/api.Dockerfile"]
+)
+def test_a_dockerignore_of_another_folder_calls_for_its_app(path: str) -> None:
+    found = Surveyed(
+        {"docker/api.Dockerfile": "FROM x\nCOPY src .\n", "src/a": "", "notes/a.md": ""}
+    )
+    assert found.due(path) == ["api"]
+    assert found.due("notes/a.md") == "ignored"
+    assert found.survey.draft.rules[0].paths == (
+        "src/**",
+        "{docker/api.Dockerfile,docker/api.Dockerfile.dockerignore,.dockerignore}",
+    )
+
+
+def test_an_odd_name_of_a_dockerfile_is_taken_literally() -> None:
+    found = Surveyed({"a,[b]/Dockerfile.x,y": "FROM x\nCOPY src .\n", "a,[b]/src/a": ""})
+    assert {
+        str(found.due(f"a,[b]/{name}"))
+        for name in ("Dockerfile.x,y", ".dockerignore", "Dockerfile.x,y.dockerignore")
+    } == {"['x-y']"}

@@ -1,0 +1,215 @@
+"""What outlives the process: the record of what is live, and the steps' logs."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from tests.run.simulated import Impatient, Listener, ports
+from toolkit.errors import LockLost
+from toolkit.model import Job, LiveVersion, Location, Outcome, Resource, Verdict, Version
+from toolkit.record.history import one
+from toolkit.record.journal import Journal
+from toolkit.record.ledger import IN_RECORD, FailedDeploy, LocalLedger, Record, scope_of
+from toolkit.record.state import Store, open_store
+from toolkit.run.run_journal import StoredRunJournal
+from toolkit.run.step_journal import StepJournal
+from toolkit.run.stop import Stop
+from toolkit.targets import app
+
+PLACE = Location("dev", "eu", "111111111111")
+SETTINGS = app.Settings(cluster="c", service="s", repository="r")
+JOB = Job("app@eu", "app", "app", "deploy", PLACE, SETTINGS, Version("v2", "c2", "f2"), "run", "t")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    return open_store(None, str(tmp_path))
+
+
+def recorded(here: Store, outcome: Outcome, job: Job = JOB) -> Record:
+    journal = Journal.create(here, "run", {})
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    StoredRunJournal(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    ).record(job, outcome)
+    journal.close()
+    [found] = ledger.get("app")
+    return found
+
+
+def test_a_success_is_recorded_with_what_was_seen(here: Store) -> None:
+    live = LiveVersion("v2", "c2", "f2", "run", detail={"digest": "sha256:1"})
+    found = recorded(here, Outcome("app@eu", "app", Verdict.SUCCEEDED, live=live))
+    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+        "v2",
+        "c2",
+        "f2",
+        "succeeded",
+    )
+    assert (found.run, dict(found.detail), found.when[:10]) == (
+        "run",
+        {"digest": "sha256:1"},
+        "2026-11-20",
+    )
+    assert found.writes == (Resource("service", "c/s"),)
+
+
+def test_what_runs_unchanged_has_the_content_that_was_to_be_deployed(here: Store) -> None:
+    found = recorded(
+        here, Outcome("app@eu", "app", Verdict.UNCHANGED, live=LiveVersion("v1", "c1", "f1"))
+    )
+    assert (found.version, found.commit, found.fingerprint) == ("v2", "c2", "f2")
+
+
+def test_after_a_rollback_nothing_of_the_new_version_is_recorded_as_live(here: Store) -> None:
+    found = recorded(
+        here, Outcome("app@eu", "app", Verdict.ROLLED_BACK, live=LiveVersion("v1", "c1"))
+    )
+    assert (found.version, found.commit, found.fingerprint, found.verdict) == (
+        "v1",
+        "c1",
+        "",
+        "rolled-back",
+    )
+
+
+def test_what_failed_unseen_is_recorded_as_tried(here: Store) -> None:
+    found = recorded(here, Outcome("app@eu", "app", Verdict.FAILED))
+    assert (found.version, found.commit, found.verdict) == ("v2", "c2", "failed")
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("undoes", ["", "app@eu"])
+def test_what_a_bad_run_was_to_deploy_is_recorded(
+    here: Store, verdict: Verdict, undoes: str
+) -> None:
+    live = LiveVersion("v1", "c1", "f1")
+    found = recorded(
+        here, Outcome("app@eu", "app", verdict, live=live), replace(JOB, undoes=undoes)
+    )
+    bad = verdict in ("failed", "unhealthy", "rolled-back") and not undoes
+    assert found.tried == (FailedDeploy("v2", "f2", run="run") if bad else None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "undoes", "unsure"),
+    [
+        ("succeeded", "", False),
+        ("unchanged", "", False),
+        ("rolled-back", "", False),
+        ("failed", "", True),
+        ("unhealthy", "", True),
+        ("superseded", "", True),
+        ("rolled-back", "app", True),  # back is what was to be undone
+    ],
+)
+def test_what_may_be_live_besides_the_last_good_version_is_recorded(
+    here: Store, verdict: str, undoes: str, unsure: bool
+) -> None:
+    assert (
+        recorded(
+            here, Outcome("app@eu", "app", Verdict(verdict)), replace(JOB, undoes=undoes)
+        ).unsure
+        is unsure
+    )
+
+
+def test_a_later_process_writes_on_in_a_steps_log(here: Store, tmp_path: Path) -> None:
+    journal = Journal.create(here, "run", {})
+    papers = StoredRunJournal(
+        here,
+        journal,
+        {},
+        {},
+        ports(tmp_path, Impatient(), None).clock,
+        lambda text: text.replace("hunter2", "[redacted]"),
+    )
+    for line in ("one hunter2", "two"):
+        log = papers.log("app@eu")
+        log.write(line)
+        log.close()
+    journal.close()
+    assert Path(log.path).read_text() == "one [redacted]\ntwo\n"
+
+
+def papers(here: Store, ledger: LocalLedger) -> StoredRunJournal:
+    journal = Journal.create(here, "run", {})
+    return StoredRunJournal(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    )
+
+
+def test_what_begins_is_recorded_with_what_it_is_to_deploy_and_who_does_it(here: Store) -> None:
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    papers(here, ledger).begins(JOB)
+    [found] = ledger.get("app")
+    assert (found.version, found.commit, found.fingerprint, found.run) == ("v2", "c2", "f2", "run")
+    assert (found.verdict, found.unsure, "@" in found.who, found.writes) == (
+        "begun",
+        True,
+        True,
+        (Resource("service", "c/s"),),
+    )
+
+
+def test_what_begins_where_the_record_is_damaged_is_not_kept_from_it(here: Store) -> None:
+    """Its target is unknown to everybody until that is repaired."""
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    made = papers(here, ledger)
+    made.begins(JOB)
+    [path] = Path(here.folder).glob("record/**/app.json")
+    path.write_text("{")
+    made.begins(JOB)
+    assert path.read_text() == "{"
+    assert "app" in ledger.all().damaged
+
+
+def test_a_beginning_that_could_not_be_recorded_is_remembered_on_this_machine(here: Store) -> None:
+    """Somebody may repair the record before the run is gone on with: then nothing else would tell
+    of it.
+    """
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    journal = Journal.create(here, "20261120-100000-aaaa", {IN_RECORD: True})
+    made = StoredRunJournal(
+        here, journal, {"app@eu": ledger}, {"app@eu": PLACE}, Impatient(), lambda text: text
+    )
+    made.begins(JOB)
+    assert one(here, "20261120-100000-aaaa").in_record
+    [path] = Path(here.folder).glob("record/**/app.json")
+    path.write_text("{")
+    made.begins(JOB)
+    assert not one(here, "20261120-100000-aaaa").in_record
+
+
+def test_who_has_lost_the_lock_does_not_say_in_the_record_that_it_begins(here: Store) -> None:
+    """It would stand above what whoever has the lock now has deployed."""
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    made = papers(here, ledger)
+
+    def fenced() -> None:
+        raise LockLost(target="app", reason="somebody else has taken it over")
+
+    log = made.log("app@eu")
+    desk = StepJournal(
+        JOB,
+        made.journal,
+        log,
+        Listener(None),
+        Stop(),
+        Impatient(),
+        fenced,
+        begins=lambda: made.begins(JOB),
+    )
+    with pytest.raises(LockLost):
+        desk.intend("ecs:UpdateService")
+    log.close()
+    assert ledger.get("app") == ()
+
+
+def test_a_version_that_somebody_else_wrote_is_recorded_only_if_it_is_a_word(here: Store) -> None:
+    ledger = LocalLedger(here, scope_of(here, PLACE))
+    strange = LiveVersion("x: toolkit lock release app", None, None)
+    papers(here, ledger).record(JOB, Outcome(JOB.step, JOB.target, Verdict.FAILED, live=strange))
+    [found] = ledger.get("app")
+    assert found.version == ""

@@ -1,0 +1,63 @@
+"""A check that something of AWS is there and can be reached with these credentials: a bucket,
+table, queue, topic, parameter or secret.
+"""
+
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.checks import base
+from toolkit.errors import Unreachable
+from toolkit.model import Statement
+from toolkit.ports.background import BackgroundTask, Timeout
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """Something of AWS that must be there."""
+
+    aws: Annotated[
+        str,
+        Meta(
+            pattern=r"^(?:bucket|table|queue|topic|parameter|secret):\S+$",
+            description=(
+                "`bucket:NAME`, `table:NAME`, `queue:NAME`, `topic:NAME`, `parameter:NAME` or"
+                " `secret:NAME`."
+            ),
+        ),
+    ]
+
+
+problem = base.no_problem
+based = base.never_based
+host = base.no_host
+
+
+def asks(settings: Settings) -> str:
+    """`AWS table:bookings`."""
+    return f"AWS {settings.aws}"
+
+
+def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+    """Look for it. Raises Missing, CloudError."""
+    from toolkit.ports.aws import presence
+
+    what, _, name = settings.aws.partition(":")
+    began = monotonic()
+    try:
+        detail = BackgroundTask(
+            lambda: presence.look(around.aws(around.location), what, name, around.location.account)
+        ).within(around.seconds)
+    except Timeout:
+        raise Unreachable(
+            call=f"{what} {name}", reason=f"it took longer than {around.seconds:g} s"
+        ) from None
+    return base.CheckAnswer(monotonic() - began, detail=detail)
+
+
+def permissions(settings: Settings) -> tuple[Statement, ...]:
+    """The IAM statements that it needs. Pure."""
+    from toolkit.ports.aws import presence
+
+    what, _, name = settings.aws.partition(":")
+    return (Statement(f"see that {what} {name} is there", presence.ACTIONS[what]),)

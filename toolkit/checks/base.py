@@ -1,0 +1,117 @@
+"""What a sort of check must offer. A sort is a module; its settings are a struct, so that they are
+checked when rules.toml is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from toolkit.model import Location, Mismatch
+
+if TYPE_CHECKING:  # what it takes to ask is not loaded to read rules.toml
+    from http.cookiejar import CookieJar
+
+    from toolkit.ports.aws.client import Aws
+    from toolkit.ports.net.policy import Policy
+
+Text = Annotated[str, Meta(min_length=1)]
+Captures = Annotated[
+    Mapping[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Text],
+    Meta(
+        description=(
+            "Name -> where in the answer its value is: a JSON path such as `$.token`,"
+            " `header:NAME`, `cookie:NAME` or `body`."
+        )
+    ),
+]
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of one sort; `tags`, `needs`, `timeout` and the like are common to all and read
+    apart.
+    """
+
+
+class CheckContext(Struct, frozen=True):
+    """What a check is asked with. `base` is the address that a path is put behind, `seconds` the
+    time for one try; `stopped` says that nobody waits any more. `root` is the folder of rules.toml,
+    `log` where a child's output goes.
+    """
+
+    policy: "Policy"
+    aws: "Callable[[Location], Aws]"
+    location: Location
+    seconds: float
+    base: str = ""
+    jar: "CookieJar | None" = None
+    root: str = ""
+    log: Callable[[str], None] = lambda line: None
+    stopped: Callable[[], bool] = lambda: False
+
+
+class CheckAnswer(Struct, frozen=True):
+    """What came back: the conditions that do not hold, the values that were captured, and the
+    answer's first lines for people.
+    """
+
+    took_s: float
+    misses: tuple[Mismatch, ...] = ()
+    values: Mapping[str, str] = {}
+    shown: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class CheckType(Protocol):
+    """The contract of a sort's module."""
+
+    Settings: Any
+    """The struct that its settings are checked with; it has a field of the sort's own name."""
+
+    def problem(self, settings: Any) -> str | None:
+        """What is wrong with settings whose types are right, None if nothing is."""
+
+    def asks(self, settings: Any) -> str:
+        """What it asks, in a few words: `GET /health`."""
+
+    def based(self, settings: Any) -> bool:
+        """Whether it asks a path, and so each of an environment's `urls`."""
+
+    def host(self, settings: Any) -> str:
+        """The host that it asks, as far as its settings say so; empty if they do not, or nothing is
+        asked over the network.
+        """
+
+    def ask(self, settings: Any, around: CheckContext) -> CheckAnswer:
+        """Ask once; every name in the settings stands for its value by now. Raises ProbeError,
+        CloudError, ProgramFailed for no answer.
+        """
+
+
+def no_problem(settings: Any) -> str | None:
+    """For a sort whose types say everything."""
+    return None
+
+
+def never_based(settings: Any) -> bool:
+    """For a sort that asks no path."""
+    return False
+
+
+def no_host(settings: Any) -> str:
+    """For a sort that asks no host."""
+    return ""
+
+
+def host_of(url: str) -> str:
+    """The host in an address, empty if there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_path(address: str) -> bool:
+    """Whether an address is only a path, to be put behind each of an environment's `urls`."""
+    return address.startswith("/")

@@ -1,0 +1,59 @@
+"""A check of a name: it is known, and perhaps for the right addresses."""
+
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from toolkit.checks import base
+from toolkit.model import Mismatch
+
+
+class AddressExpectation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the name must stand for."""
+
+    addresses: Annotated[
+        tuple[str, ...], Meta(description="These addresses and no others; any if not given.")
+    ] = ()
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A name that must be known."""
+
+    dns: Annotated[str, Meta(pattern=r"^[^\s:/@]+$", description="A host's name.")]
+    expect: Annotated[AddressExpectation, Meta(description="What the name must stand for.")] = (
+        AddressExpectation()
+    )
+
+
+problem = base.no_problem
+based = base.never_based
+
+
+def asks(settings: Settings) -> str:
+    """`DNS api.example.com`."""
+    return f"DNS {settings.dns}"
+
+
+def host(settings: Settings) -> str:
+    """The host itself."""
+    return settings.dns
+
+
+def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+    """Look it up once."""
+    from toolkit.ports.net import dns
+
+    began = monotonic()
+    found = dns.addresses(settings.dns, around.policy, around.seconds)
+    wanted = tuple(sorted(settings.expect.addresses))
+    misses = (
+        ()
+        if not wanted or wanted == found
+        else (Mismatch("addresses", ", ".join(wanted), ", ".join(found)),)
+    )
+    return base.CheckAnswer(
+        monotonic() - began,
+        misses,
+        detail=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""),
+    )

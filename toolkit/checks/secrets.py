@@ -1,0 +1,99 @@
+"""The values of secrets: from the environment, SSM or Secrets Manager. They go into requests, and
+nowhere else.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+
+from toolkit.checks.values import filled
+from toolkit.errors import CloudError, Refused
+from toolkit.model import Secret, Statement
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition
+
+
+def value(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
+    """One value. Raises Refused where there is none, CloudError."""
+    if secret.env is not None:
+        name = filled(secret.env, variables)
+        found = os.environ.get(name)
+        if not found:
+            raise Refused(
+                f"the variable {name} of secret {secret.name!r} is not set",
+                f"set {name}, or leave out the checks that use it",
+            )
+        return found
+    return (
+        _parameter(secret, aws, variables)
+        if secret.ssm is not None
+        else _stored(secret, aws, variables)
+    )
+
+
+def _parameter(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
+    name = filled(secret.ssm, variables)
+    try:
+        return str(
+            aws.read("ssm", "get_parameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
+        )
+    except CloudError as problem:
+        if problem.aws_code == "ParameterNotFound":
+            raise Refused(
+                f"there is no parameter {name} in {aws.region_name} for secret {secret.name!r}",
+                "correct `ssm` in rules.toml",
+            ) from None
+        raise
+
+
+def _stored(secret: Secret, aws: Aws, variables: Mapping[str, str]) -> str:
+    name = filled(secret.secret, variables)
+    try:
+        found = aws.read("secretsmanager", "get_secret_value", SecretId=name).get("SecretString")
+    except CloudError as problem:
+        if problem.aws_code == "ResourceNotFoundException":
+            raise Refused(
+                f"there is no secret {name} in {aws.region_name} for secret {secret.name!r}",
+                "correct `secret` in rules.toml",
+            ) from None
+        raise
+    if found is None:
+        raise Refused(
+            f"{name} holds no text for secret {secret.name!r}", "use a secret with a SecretString"
+        )
+    return str(found) if secret.key is None else _inside(secret, name, str(found))
+
+
+def _inside(secret: Secret, name: str, found: str) -> str:
+    """One value of a JSON object. What is wrong with it is told without a word of it."""
+    try:
+        content = json.loads(found)
+        inner = content[secret.key]
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
+        raise Refused(
+            f"{name} has no key {secret.key} for secret {secret.name!r}",
+            "correct `key` in rules.toml",
+        ) from None
+    return inner if isinstance(inner, str) else json.dumps(inner)
+
+
+def permissions(
+    secret: Secret, region: str, account: str, variables: Mapping[str, str]
+) -> tuple[Statement, ...]:
+    """What IAM has to allow to read it. Pure."""
+    if secret.ssm is not None:
+        name = filled(secret.ssm, variables).lstrip("/")
+        return (
+            Statement(
+                f"read secret {secret.name}",
+                ("ssm:GetParameter",),
+                (f"arn:{partition(region)}:ssm:{region}:{account}:parameter/{name}",),
+            ),
+        )
+    if secret.secret is not None:
+        name = filled(secret.secret, variables)
+        arn = f"arn:{partition(region)}:secretsmanager:{region}:{account}:secret:{name}-*"
+        return (
+            Statement(f"read secret {secret.name}", ("secretsmanager:GetSecretValue",), (arn,)),
+        )
+    return ()

@@ -1,0 +1,81 @@
+"""A check of a TCP port: connect, and perhaps send something and wait for an answer."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from toolkit.checks import base, expect
+from toolkit.checks.http import lines
+from toolkit.errors import ProbeError
+from toolkit.model import Mismatch
+
+Port = Annotated[
+    str,
+    Meta(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?:\d{1,5}|\{[A-Za-z_][A-Za-z0-9_]*\})$"),
+]
+
+
+class BytesExpectation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the answer must be like."""
+
+    body: Annotated[Any, Meta(description="Text that the answer must hold, or a condition.")] = None
+    within: Annotated[str | None, Meta(description="How long it may take.")] = None
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A TCP port that must be open."""
+
+    tcp: Annotated[Port, Meta(description="`host:port`.")]
+    send: Annotated[str | None, Meta(description="What to send.")] = None
+    expect: Annotated[
+        BytesExpectation,
+        Meta(description="What the answer must be like; an open port is enough without it."),
+    ] = BytesExpectation()
+
+
+based = base.never_based
+
+
+def problem(settings: Settings) -> str | None:
+    """What is wrong with the conditions."""
+    return expect.problem(expect.Expect(body=settings.expect.body, within=settings.expect.within))
+
+
+def asks(settings: Settings) -> str:
+    """`TCP host:port`."""
+    return f"TCP {settings.tcp}"
+
+
+def host(settings: Settings) -> str:
+    """The host in its address."""
+    return settings.tcp.rpartition(":")[0].strip("[]")
+
+
+def split(address: str) -> tuple[str, int]:
+    """Host and port. Raises ProbeError."""
+    host, _, port = address.rpartition(":")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ProbeError(f"{port!r} is no port")
+    return host.strip("[]"), int(port)
+
+
+def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+    """Connect and talk once."""
+    from toolkit.ports.net import tcp
+
+    host, port = split(settings.tcp)
+    wanted = settings.expect
+    fits = (
+        None
+        if wanted.body is None
+        else lambda data: not any(expect.of_body(expect.text(data), wanted.body))
+    )
+    sent = None if settings.send is None else settings.send.encode()
+    data, took_s = tcp.talk(host, port, around.policy, around.seconds, sent, fits)
+    misses: tuple[Mismatch, ...] = (
+        *expect.of_body(expect.text(data), wanted.body),
+        *expect.of_time(took_s, wanted.within),
+    )
+    return base.CheckAnswer(
+        took_s, misses, shown=lines(data) if misses else (), detail=f"open, {took_s * 1000:.0f}ms"
+    )

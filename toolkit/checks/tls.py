@@ -1,0 +1,67 @@
+"""A check of a certificate: trusted, for this name, and not about to end."""
+
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from toolkit.checks import base
+from toolkit.checks.tcp import Port, split
+from toolkit.model import Mismatch
+
+
+class CertificateExpectation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the certificate must be like."""
+
+    days: Annotated[int, Meta(ge=0, description="It has to be good for so many days more.")] = 14
+
+
+class Settings(base.Settings, frozen=True, kw_only=True):
+    """A certificate that must be good for a while."""
+
+    tls: Annotated[Port, Meta(description="`host:port`.")]
+    expect: Annotated[
+        CertificateExpectation, Meta(description="What the certificate must be like.")
+    ] = CertificateExpectation()
+
+
+problem = base.no_problem
+based = base.never_based
+
+
+def asks(settings: Settings) -> str:
+    """`TLS host:port`."""
+    return f"TLS {settings.tls}"
+
+
+def host(settings: Settings) -> str:
+    """The host in its address."""
+    return settings.tls.rpartition(":")[0].strip("[]")
+
+
+def ask(settings: Settings, around: base.CheckContext) -> base.CheckAnswer:
+    """Shake hands, and look at the dates."""
+    from toolkit.ports.net import tls
+
+    host, port = split(settings.tls)
+    began = monotonic()
+    found = tls.look(host, port, around.policy, around.seconds)
+    days = (found.ends - datetime.now(UTC)).days
+    wanted = settings.expect.days
+    misses = (
+        ()
+        if days >= wanted
+        else (
+            Mismatch(
+                "certificate",
+                f"good for {wanted} days",
+                f"ends in {days} days, on {found.ends:%Y-%m-%d}",
+            ),
+        )
+    )
+    return base.CheckAnswer(
+        monotonic() - began,
+        misses,
+        detail=f"certificate until {found.ends:%Y-%m-%d}, by {found.issuer}",
+    )

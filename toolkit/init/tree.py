@@ -1,0 +1,79 @@
+"""The tracked files of a repository as the survey sees them: what there is, and the text of a
+few.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from posixpath import dirname
+
+MOST_READ = 2000
+"""The most files that one survey reads; what lies beyond is said, not guessed."""
+
+
+class TrackedFiles:
+    """Sorted paths, their folders, and a reader that remembers what it has read.
+
+    `candidates` are the paths that may say something of what is deployed: all, unless `looking_at`
+    leaves some out.
+    """
+
+    def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
+        self.paths = sorted({path for path in paths if path})
+        self.candidates = self.paths
+        self._files = frozenset(self.paths)
+        self._folders: set[str] = {""}
+        for path in self.paths:
+            self._add_folders(dirname(path))
+        self._read, self._texts = read, dict[str, str | None]()
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._files
+
+    @property
+    def capped(self) -> bool:
+        """Whether as much has been read as may be."""
+        return len(self._texts) >= MOST_READ
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a tracked file lies below; the empty path is the root."""
+        return path in self._folders
+
+    def below(self, folder: str) -> Iterator[str]:
+        """The tracked files in a folder, at any depth."""
+        start = f"{folder}/" if folder else ""
+        at = bisect_left(self.paths, start)
+        while at < len(self.paths) and self.paths[at].startswith(start):
+            yield self.paths[at]
+            at += 1
+
+    def nearest(self, path: str) -> str:
+        """The path itself if it is tracked or a folder of tracked files, else the nearest such
+        folder above it.
+        """
+        while path and path not in self._files and path not in self._folders:
+            path = dirname(path)
+        return path
+
+    def read(self, path: str) -> str | None:
+        """The text of a tracked file; None if it cannot be had, or too much has been read
+        already.
+        """
+        if path not in self._texts:
+            if path not in self._files:
+                return None
+            if len(self._texts) >= MOST_READ:
+                return None
+            self._texts[path] = self._read(path)
+        return self._texts[path]
+
+    def looking_at(self, keep: Callable[[str], bool]) -> "TrackedFiles":
+        """The same repository with fewer candidates."""
+        other = copy(self)
+        other.candidates = [path for path in self.candidates if keep(path)]
+        return other
+
+    def _add_folders(self, folder: str) -> None:
+        while folder not in self._folders:
+            self._folders.add(folder)
+            folder = dirname(folder)

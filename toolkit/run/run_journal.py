@@ -1,0 +1,113 @@
+"""What outlives the process that carries out a run: its journal, a log for each step, and what is
+live from now on.
+"""
+
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
+
+from toolkit import targets
+from toolkit.errors import AnotherProject, Refused, StateDamaged
+from toolkit.model import GOOD, DeployedState, Job, LiveVersion, Location, Outcome, Verdict
+from toolkit.ports.clock import Clock
+from toolkit.record import who
+from toolkit.record.history import StepLog
+from toolkit.record.journal import Journal
+from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, FailedDeploy, Ledger, Record
+from toolkit.record.locks import ROLLBACK
+from toolkit.record.state import Store
+
+BAD = (Verdict.FAILED, Verdict.UNHEALTHY, Verdict.ROLLED_BACK)
+"""The verdicts that say something against the version that was to be deployed."""
+
+
+class StoredRunJournal:
+    """The book of one run (`run.execute.Book`). `ledgers` has the record of each step's place,
+    `places` where that really is: with the account and region that rules.toml may have left to
+    AWS's own settings.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        ledgers: Mapping[str, Ledger],
+        locations: Mapping[str, Location],
+        clock: Clock,
+        redact: Callable[[str], str],
+    ) -> None:
+        self._store, self.journal, self._ledgers, self._clock, self._redact = (
+            store,
+            journal,
+            ledgers,
+            clock,
+            redact,
+        )
+        self._locations = locations
+
+    def log(self, step: str) -> StepLog:
+        """The log of one step; a later process writes on behind what is there."""
+        return StepLog(self._store, self.journal.run, step, self._redact)
+
+    def begins(self, job: Job) -> None:
+        """Write down that what is live is about to change. Raises FileProblem, CloudError.
+
+        A record that cannot be read leaves its target unknown to everybody anyway, until it is
+        repaired.
+        """
+        begun = self._entry(job, BEGUN, _version_of(job))
+        try:
+            self._ledgers[job.step].begin(begun)
+        except AnotherProject:
+            raise
+        except (StateDamaged, Refused):
+            self.journal.append(
+                "note", job.step, **{IN_RECORD: False}
+            )  # so that this machine does not rely on it
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Write down how it ended, and what was seen to be live. Raises ToolkitError."""
+        live = outcome.live
+        gave_way = outcome.verdict is Verdict.ROLLED_BACK and not job.undoes
+        runs = _version_of(job) if live is None or outcome.verdict in GOOD else live
+        tried = FailedDeploy(
+            job.version.name, job.version.fingerprint, job.version.settings, job.run
+        )
+        entry = self._entry(job, outcome.verdict, runs)
+        self._ledgers[job.step].put(
+            replace(
+                entry,
+                detail={**(live.detail if live else {}), **entry.detail},
+                unsure=outcome.verdict not in GOOD and not gave_way,
+                deployed=live.deployed if live else DeployedState(),
+                tried=tried if outcome.verdict in BAD and not job.undoes else None,
+            )
+        )
+
+    def _entry(self, job: Job, verdict: str, runs: LiveVersion) -> Record:
+        """What every entry of a job says; `runs` is what may be live by now."""
+        location, version = self._locations[job.step], runs.version or ""
+        return Record(
+            target=job.target,
+            environment=location.environment,
+            region=location.region,
+            version=(
+                version if len(version.split()) == 1 else ""
+            ),  # others may write the tags that name it
+            commit=runs.commit,
+            fingerprint=runs.fingerprint or "",
+            run=job.run,
+            when=self._clock.now().isoformat(timespec="seconds"),
+            verdict=verdict,
+            detail={ACTION: job.action} if job.action == ROLLBACK else {},
+            endpoint=self._store.endpoint,
+            account=location.account,
+            settings=runs.settings or "",
+            who=f"{who.user()}@{who.this().host}",
+            writes=targets.kind(job.kind).writes(job.settings),
+        )
+
+
+def _version_of(job: Job) -> LiveVersion:
+    version = job.version
+    return LiveVersion(version.name, version.commit, version.fingerprint, settings=version.settings)

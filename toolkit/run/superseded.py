@@ -1,0 +1,40 @@
+"""Whether what a step has put there still runs, or somebody else has put something else there
+since.
+"""
+
+from toolkit.errors import Superseded
+from toolkit.model import Job, LiveVersion
+from toolkit.ports.ports import Ports
+from toolkit.targets.base import Kind
+
+CONTENT = ("task definition", "sha256")
+"""What names the very content that runs, among the details of what is live."""
+
+
+def check(job: Job, kind: Kind, put: LiveVersion, ports: Ports) -> None:
+    """Look whether `put` still runs, or nothing does. Raises Superseded if something else does,
+    CloudError for a look that failed.
+    """
+    now = kind.live(job, ports)
+    if now is not None and not same(put, now):
+        raise Superseded(what=named(now, "something else"), target=job.target)
+
+
+def same(before: LiveVersion, now: LiveVersion) -> bool:
+    """Whether nothing was deployed in between: by content where both name it, else by what was
+    written on it, and when. Pure.
+    """
+    content = [key for key in CONTENT if key in before.detail and key in now.detail]
+    if content:
+        return all(before.detail[key] == now.detail[key] for key in content)
+    return (before.version, before.fingerprint, before.run, before.since) == (
+        now.version,
+        now.fingerprint,
+        now.run,
+        now.since,
+    )
+
+
+def named(live: LiveVersion, otherwise: str) -> str:
+    """What runs, in a word: `web:7`, else its version."""
+    return live.detail.get("task definition", "").rpartition("/")[2] or live.version or otherwise
