@@ -12,9 +12,9 @@ from tests.support.record import ACCOUNT, REGION, KnownAws, put
 from toolkit.flow.compare import FailedRun, RecordedBase
 from toolkit.flow.recorded import reader, unended
 from toolkit.flow.rulebook import read_rules
+from toolkit.ports import who
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
-from toolkit.record import who
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import BEGUN, FailedDeploy, LocalLedger, Record, Scope
 from toolkit.record.state import Store, open_store

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from tests.record.parts import Broken, Clock, store
 from toolkit.errors import Refused
+from toolkit.ports.who import facts
 from toolkit.record.history import INDEX, StepLog, last_good, log_path, runs, unfinished
 from toolkit.record.journal import Journal, path_of
 from toolkit.record.ledger import BEGUN, LocalLedger, Record, Scope
 from toolkit.record.state import Store
-from toolkit.record.who import facts
 
 ACCOUNT = "111111111111"
 SCOPE = Scope(account=ACCOUNT, region="eu-west-1", environment="dev")

@@ -18,11 +18,11 @@ import pytest
 
 from tests.record.parts import NIGHT, Broken, seeded, store
 from toolkit.errors import FileIsThere, FileProblem, LockHeld, Refused, StateDamaged
+from toolkit.ports.who import facts
 from toolkit.record import journal
 from toolkit.record.disk import Disk
 from toolkit.record.journal import Journal, JournalEntry, new_run_id, parse, path_of, read
 from toolkit.record.state import Store
-from toolkit.record.who import facts
 
 RUN = "20261120-193742-x7k2"
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -14,8 +14,8 @@ from tests.record.bucket import S3
 from tests.record.parts import NIGHT, Impatient, seeded, someone, store
 from tests.support.sandbox import Cloud
 from toolkit.errors import LockHeld, LockLost, Refused, ToolkitError, Unreachable
+from toolkit.ports import who
 from toolkit.ports.aws.s3 import Bucket
-from toolkit.record import who
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import Holder, decoded, holder
 from toolkit.record.leases import EXPIRY_S, FENCE_S, RENEW_S, Lease, Leases

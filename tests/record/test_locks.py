@@ -13,12 +13,12 @@ import pytest
 from tests.record.parts import NIGHT, Clock, Impatient, seeded, someone, store
 from toolkit.errors import FileProblem, LockHeld, LockLost, Refused, StateDamaged, Stopped
 from toolkit.model import Location
-from toolkit.record import who
+from toolkit.ports import who
+from toolkit.ports.who import Process
 from toolkit.record.flocks import Flocks
 from toolkit.record.holder import Holder, decoded, encoded, holder
 from toolkit.record.locks import Locks, lock_name
 from toolkit.record.state import Store
-from toolkit.record.who import Process
 
 APP, API = "dev/eu-west-1/app", "dev/eu-west-1/api"
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -14,35 +14,29 @@ from msgspec import Meta
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit import targets
-from toolkit.targets import base, manual
-from toolkit.targets.base import Kind
+from toolkit.targets import base
 
 
-class Settings(base.Settings, frozen=True, kw_only=True):
+class WorkerSettings(base.Settings, frozen=True, kw_only=True):
     """A worker."""
 
     queue: Annotated[base.Text, Meta(description="Where it gets its work.")]
 
 
-def made(command: str | None) -> ModuleType:
-    """The module of such a kind: the defaults of `base`, as those who deploy nothing have them, and
-    nothing of anybody's settings.
-    """
-    module = ModuleType("toolkit_dummy_kind")
-    for name in Kind.__annotations__.keys() | {
-        name for name in vars(Kind) if not name.startswith("_")
-    }:
-        setattr(module, name, getattr(manual, name))
-    own = {
-        "__doc__": "A worker.",
-        "Settings": Settings,
-        "action": "start-worker",
-        "instructions": base.no_instructions,
-        "command": lambda target, settings: command,
-        "runnable": lambda settings: "nobody can start a worker from here",
-    }
-    vars(module).update(own)
-    return module
+class Worker(base.Kind):
+    """A worker."""
+
+    action = "start-worker"
+    Settings = WorkerSettings
+
+    def __init__(self, command: str | None) -> None:
+        self._command = command
+
+    def command(self, target: str, settings: WorkerSettings) -> str | None:
+        return self._command
+
+    def runnable(self, settings: WorkerSettings) -> str | None:
+        return "nobody can start a worker from here"
 
 
 RULES = """version = 1
@@ -63,7 +57,9 @@ deploy = ["worker"]
 
 
 def install(monkeypatch: pytest.MonkeyPatch, command: str | None) -> None:
-    monkeypatch.setitem(sys.modules, "toolkit_dummy_kind", made(command))
+    module = ModuleType("toolkit_dummy_kind")
+    vars(module)["KIND"] = Worker(command)
+    monkeypatch.setitem(sys.modules, "toolkit_dummy_kind", module)
     monkeypatch.setitem(targets.KINDS, "worker", "toolkit_dummy_kind")
 
 

@@ -23,6 +23,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "stack": {"stack": "s", "cdk": "cdk"},
     "function": {"function": "f", "source": "src"},
     "site": {"source": "dist", "bucket": "b"},
+    "command": {"deploy": ["./deploy.sh"]},
     "group": {"members": ["other"]},
     "manual": {"instructions": "call Ada"},
 }
@@ -62,6 +63,16 @@ MOST: dict[str, dict[str, Any]] = {
     },
     "function": {"alias": "blue", **WATCHED},
     "site": {"distribution": "E1", **WATCHED},
+    "command": {
+        "plan": ["./plan.sh"],
+        "changes": 2,
+        "live": ["./live.sh"],
+        "rollback": ["./back.sh", "{version}"],
+        "folder": "infra",
+        "env": ["TF_TOKEN"],
+        **WATCHED,
+        "health": ["./health.sh"],
+    },
     "group": {},
     "manual": {},
 }
@@ -108,7 +119,9 @@ def test_every_file_of_a_kind_is_in_the_registry() -> None:
         "__init__",
         *COMMON,
     }
-    assert {module.rpartition(".")[2] for module in targets.KINDS.values()} == files
+    folders = {path.parent.name for path in (ROOT / "toolkit" / "targets").glob("*/kind.py")}
+    modules = {module.removesuffix(".kind") for module in targets.KINDS.values()}
+    assert {module.rpartition(".")[2] for module in modules} == files | folders
 
 
 @EVERY
@@ -149,7 +162,7 @@ def test_every_setting_is_described_and_tried_here(name: str) -> None:
         for one in struct["properties"].values()
     )
     assert (
-        structs["Settings"]["properties"].keys() - {"template"}
+        structs[targets.kind(name).Settings.__name__]["properties"].keys() - {"template"}
         == LEAST[name].keys() | MOST[name].keys()
     )
 
@@ -212,7 +225,7 @@ def test_the_command_is_the_action_on_the_target_and_none_where_the_kind_cannot_
 ) -> None:
     found = target(name, **LEAST[name])
     can_run = name == "group" or targets.kind(name).runnable(found.settings) is None
-    assert can_run == (name in ("app", "stack", "group"))
+    assert can_run == (name in ("app", "stack", "command", "group"))
     assert flow.command(found) == (f"toolkit {found.action} it" if can_run else None)
 
 
@@ -226,7 +239,8 @@ def test_settings_cannot_be_changed_and_share_nothing(name: str) -> None:
 
 @EVERY
 def test_a_kind_is_loaded_by_name(name: str) -> None:
-    assert targets.kind(name) is importlib.import_module(targets.KINDS[name])
+    module = importlib.import_module(targets.KINDS[name])
+    assert targets.kind(name) is getattr(module, "KIND", module)
 
 
 def test_what_is_no_kind_is_not_loaded() -> None:

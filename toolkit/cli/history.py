@@ -6,7 +6,7 @@ from toolkit.cli import account, options, output, ports
 from toolkit.flow import colleagues
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import stores_around
-from toolkit.record import who
+from toolkit.ports import who
 from toolkit.show import history as show
 from toolkit.show.text import line
 

@@ -14,7 +14,7 @@ from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_for, store_with, stores_around
 from toolkit.flow.trusted import load_trusted
 from toolkit.model import RunResult
-from toolkit.record import who
+from toolkit.ports import who
 from toolkit.record.history import unfinished
 from toolkit.record.state import Store
 from toolkit.run.recover import RunState

@@ -96,7 +96,7 @@ def _kind(name: str, settings: type) -> dict[str, Any]:
     to.
     """
     _, found = schema_components([settings], ref_template="#/$defs/{name}")
-    own = found.pop("Settings")
+    own = found.pop(settings.__name__)
     common = {
         "kind": {"const": name, "description": "How it is deployed."},
         "needs": {

@@ -7,7 +7,7 @@ from toolkit.flow import colleagues
 from toolkit.flow import runs as flow
 from toolkit.flow.rulebook import load_rules
 from toolkit.flow.stores import store_with, stores_around
-from toolkit.record import who
+from toolkit.ports import who
 from toolkit.show import history as display
 from toolkit.show.text import line
 

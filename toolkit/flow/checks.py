@@ -33,7 +33,7 @@ from toolkit.ports.aws.client import check_account
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.net.policy import Policy, parse_instead
 from toolkit.ports.ports import Ports
-from toolkit.targets.base import WatchSettings
+from toolkit.targets.base import JudgedSettings
 
 CONNECT_TO, HOSTS = "TOOLKIT_CONNECT_TO", "TOOLKIT_PROBE_HOSTS"
 """What is said from outside of the repository: where hosts really are, and the only hosts that may
@@ -111,7 +111,7 @@ def _check(rules: Rules, found: Checks) -> None:
 
 
 def _of(settings: object) -> tuple[str, ...]:
-    return settings.checks if isinstance(settings, WatchSettings) else ()
+    return settings.checks if isinstance(settings, JudgedSettings) else ()
 
 
 def deciding(settings: object, found: Checks) -> tuple[str, ...]:
@@ -306,10 +306,10 @@ def _named(rules: Rules, found: Checks, environment: Environment | None) -> tupl
     hosts = {host_of(url) for url in filled(environment.urls if environment else (), variables)}
     regions = (environment.regions if environment else ()) or ("",)
     for target in rules.targets.values():
-        if isinstance(target.settings, WatchSettings):
+        if isinstance(target.settings, JudgedSettings):
             hosts |= {
                 host_of(_put(url, {"region": region, **variables}))
-                for url in target.settings.health
+                for url in target.settings.addresses
                 for region in regions
             }
     for check in found.checks.values():

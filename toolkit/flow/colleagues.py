@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from toolkit.errors import CloudError, FileProblem, Refused, StateDamaged, ToolkitError
 from toolkit.flow.runs import RunStory, shelf_in
 from toolkit.model import Environment, Job, Location, Rules
+from toolkit.ports import who
 from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.ports import Ports
-from toolkit.record import history, mirror, who
+from toolkit.record import history, mirror
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, JournalEntry
 from toolkit.record.locks import lock_name

@@ -32,7 +32,7 @@ from toolkit.ports.background import BackgroundTask, Timeout
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
 from toolkit.run import jobs as making
-from toolkit.targets.base import WatchSettings
+from toolkit.targets.base import JudgedSettings
 from toolkit.targets.signs import unknown
 
 LOOKED_AT = ("aws", "tls", "dns")
@@ -182,7 +182,7 @@ def _wanted(request: HealthRequest, rules: Rules) -> list[Target]:
     return [
         target
         for name, target in rules.targets.items()
-        if name in leaves and isinstance(target.settings, WatchSettings)
+        if name in leaves and isinstance(target.settings, JudgedSettings)
     ]
 
 

@@ -160,14 +160,14 @@ def ask_addresses(
     there is in their way.
     """
     around = _around(policy, subject, seconds, ports)
-    for url in subject.job.settings.health if subject.job is not None else ():
+    for url in subject.job.settings.addresses if subject.job is not None else ():
         _start(board, at, lambda url=url: _of_address(board, at, url, around))  # type: ignore[misc]
 
 
 def addresses_of(subject: Subject) -> frozenset[str]:
     """What the signs of its health addresses are called."""
     return (
-        frozenset(map(addresses.shown, subject.job.settings.health))
+        frozenset(map(addresses.shown, subject.job.settings.addresses))
         if subject.job is not None
         else frozenset()
     )
@@ -324,7 +324,7 @@ def elsewhere(subjects: Sequence[Subject], subject: Subject, address: str) -> li
         for at, other in enumerate(subjects)
         if job is not None
         and other.job is not None
-        and address in map(addresses.shown, other.job.settings.health)
+        and address in map(addresses.shown, other.job.settings.addresses)
         and other.location.environment == subject.location.environment
         and may_answer_for(job, other.job)
     ]

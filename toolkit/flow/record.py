@@ -14,9 +14,9 @@ from toolkit.flow.stores import really, store_for
 from toolkit.flow.trusted import agree, load_trusted, told
 from toolkit.model import GOOD, Location, Rules, Verdict, Version
 from toolkit.plan.graph import Graph
+from toolkit.ports import who
 from toolkit.ports.git import Git
 from toolkit.ports.ports import Ports
-from toolkit.record import who
 from toolkit.record.journal import new_run_id
 from toolkit.record.ledger import SET, Record, open_ledger
 from toolkit.record.state import Store

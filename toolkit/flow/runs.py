@@ -12,10 +12,11 @@ from toolkit.errors import Exit, Preempted, Refused, StateDamaged, ToolkitError
 from toolkit.flow import deploy
 from toolkit.flow.stores import really, store_for
 from toolkit.model import GOOD, Job, Location, RunResult
+from toolkit.ports import who
 from toolkit.ports.aws.client import check_account
 from toolkit.ports.aws.s3 import Bucket
 from toolkit.ports.ports import Ports
-from toolkit.record import history, who
+from toolkit.record import history
 from toolkit.record.history import Summary
 from toolkit.record.journal import Journal, new_run_id, path_of, read
 from toolkit.record.ledger import BEGUN, IN_RECORD, Ledger, Record, open_ledger

@@ -23,7 +23,7 @@ from toolkit.impact import toml
 from toolkit.model import Checks, Environment, JudgeDifference, JudgeEffect, Rules, Target, Trust
 from toolkit.ports import files
 from toolkit.ports.git import Git
-from toolkit.targets.base import LOOKING, WatchSettings
+from toolkit.targets.base import LOOKING, JudgedSettings
 
 OPTION = "--allow-untrusted-rules"
 """What lets this rules.toml decide."""
@@ -343,7 +343,7 @@ def _variables(texts: Iterable[str]) -> set[str]:
 
 def _gates(target: Target) -> dict[str, Any]:
     """What says whether a deploy of a target went well."""
-    if not isinstance(target.settings, WatchSettings):
+    if not isinstance(target.settings, JudgedSettings):
         return {}
     known = target.settings.__struct_fields__
     return {name: getattr(target.settings, name) for name in LOOKING if name in known}

@@ -42,7 +42,7 @@ from toolkit.run import superseded
 from toolkit.run.jobs import imagined, locations, make, may_answer_for, token
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
-from toolkit.targets.base import WatchSettings
+from toolkit.targets.base import JudgedSettings
 
 TRY_S = 10.0
 """How long one try of a health address may take."""
@@ -163,10 +163,10 @@ def with_warnings(
 
 def is_proved(job: Job) -> bool:
     """Whether anything says if a deploy of it is well."""
-    if not isinstance(job.settings, WatchSettings):
+    if not isinstance(job.settings, JudgedSettings):
         return False
     return bool(
-        job.settings.health
+        job.settings.addresses
         or job.settings.checks
         or job.settings.alarms
         or seconds(job.settings.bake)
@@ -177,15 +177,15 @@ def _others(job: Job, rules: Rules) -> dict[str, tuple[Job, ...]]:
     """For each address, the jobs of those whose program may answer there instead."""
     there = rules.environments.get(job.location.environment or "")
     watched = [
-        target for target in rules.targets.values() if isinstance(target.settings, WatchSettings)
+        target for target in rules.targets.values() if isinstance(target.settings, JudgedSettings)
     ]
     everywhere = imagined(
         watched, locations(there, job.location.profile, None), there.vars if there else {}
     )
     may = [other for other in everywhere if may_answer_for(job, other)]
     return {
-        url: tuple(other for other in may if url in other.settings.health)
-        for url in job.settings.health
+        url: tuple(other for other in may if url in other.settings.addresses)
+        for url in job.settings.addresses
     }
 
 
@@ -444,7 +444,7 @@ def _addresses(
     """
     until = monotonic() + settle_s
     around = CheckContext(proof.scene.policy, ports.aws, job.location, TRY_S)
-    for url in job.settings.health:
+    for url in job.settings.addresses:
         tries = 0
 
         def again(why: str) -> bool:

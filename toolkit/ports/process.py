@@ -129,6 +129,11 @@ class LineProgram:
             except BrokenPipeError:
                 pass  # it ended early; its exit code tells why
 
+    @property
+    def pid(self) -> int:
+        """The number of the process, and of the session that it leads."""
+        return self._process.pid
+
     def lines(self, tick_s: float = 0.2) -> Iterator[bytes | None]:
         """Each line as it comes, without its end, and None whenever none came for `tick_s` seconds
         or sooner. Then `code` is known.

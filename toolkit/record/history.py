@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from toolkit.errors import FileProblem, StateDamaged
 from toolkit.model import GOOD, DeployedState, Verdict
-from toolkit.record import disk, journal, state, who
+from toolkit.ports import who
+from toolkit.record import disk, journal, state
 from toolkit.record.disk import Disk
 from toolkit.record.journal import JournalEntry
 from toolkit.record.ledger import BEGUN, IN_RECORD, Record, Scope, merged

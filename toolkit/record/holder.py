@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from toolkit.errors import LockHeld
-from toolkit.record import who
+from toolkit.ports import who
 
 BODY_MOST = 1 << 16
 _Word = Annotated[str, Meta(max_length=4096)]

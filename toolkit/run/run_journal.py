@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from toolkit import targets
 from toolkit.errors import AnotherProject, Refused, StateDamaged
 from toolkit.model import GOOD, DeployedState, Job, LiveVersion, Location, Outcome, Verdict
+from toolkit.ports import who
 from toolkit.ports.clock import Clock
-from toolkit.record import who
 from toolkit.record.history import StepLog
 from toolkit.record.journal import Journal
 from toolkit.record.ledger import ACTION, BEGUN, IN_RECORD, FailedDeploy, Ledger, Record

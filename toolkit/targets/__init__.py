@@ -1,7 +1,14 @@
-"""The kinds: one file each. A new kind is its file, its line here, and its golden test."""
+"""The kinds. A new kind is its folder, its line here, and its golden test.
 
+Other kinds come from installed packages: each is an entry point `toolkit.kinds` whose name is the
+kind and whose object is a `toolkit.targets.base.Kind` (docs/extending.md).
+"""
+
+import sys
+import sysconfig
+from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from toolkit.targets.base import Kind
 
@@ -10,11 +17,51 @@ KINDS = {
     "stack": "toolkit.targets.stack",
     "function": "toolkit.targets.function",
     "site": "toolkit.targets.site",
+    "command": "toolkit.targets.command.kind",
     "group": "toolkit.targets.group",
     "manual": "toolkit.targets.manual",
 }
+"""Kind -> the module that has it."""
+ENTRY_POINT = "toolkit.kinds"
 
 
 def kind(name: str) -> Kind:
     """The kind of that name, loaded when it is asked for. Raises KeyError."""
-    return cast(Kind, import_module(KINDS[name]))
+    if name in KINDS:
+        module = import_module(KINDS[name])
+        return cast(Kind, getattr(module, "KIND", module))
+    return cast(Kind, _load(_installed()[name]))
+
+
+def names() -> tuple[str, ...]:
+    """Every kind that there is: our own, then those of installed packages."""
+    return (*KINDS, *sorted(_installed()))
+
+
+@cache
+def _installed() -> dict[str, Any]:
+    """The entry points of packages, by kind. A package cannot take the name of a kind of ours.
+
+    Only folders that installers write to are searched. The working directory or PYTHONPATH may
+    belong to the repository that is being deployed, and that must not choose the program.
+    """
+    from importlib.metadata import distributions
+
+    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    every = [
+        sysconfig.get_path(name, scheme) for scheme in schemes for name in ("purelib", "platlib")
+    ]
+    folders = [folder for folder in dict.fromkeys(every) if folder in sys.path]
+    points: dict[str, Any] = {}
+    for distribution in distributions(path=folders):
+        for point in distribution.entry_points.select(group=ENTRY_POINT):
+            if point.name not in KINDS:
+                points.setdefault(point.name, point)
+    return points
+
+
+@cache
+def _load(point: Any) -> Any:
+    """The kind that an entry point names: an instance, or a class that makes one."""
+    loaded = point.load()
+    return loaded() if isinstance(loaded, type) else loaded

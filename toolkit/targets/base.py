@@ -55,15 +55,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of one kind; `kind`, `needs` and `estimate` are common to all and read apart."""
 
 
-class WatchSettings(Settings, frozen=True, kw_only=True):
+class JudgedSettings(Settings, frozen=True, kw_only=True):
     """The settings of a kind that can be looked at when it is live. They say how to look, never
     what is deployed.
     """
 
-    health: Annotated[
-        tuple[Url, ...],
-        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
-    ] = ()
     alarms: Annotated[
         tuple[Text, ...],
         Meta(description="CloudWatch alarms that are about it, besides those that name it."),
@@ -90,8 +86,27 @@ class WatchSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = "0s"
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that must answer."""
+        return ()
 
-LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles")
+
+class WatchSettings(JudgedSettings, frozen=True, kw_only=True):
+    """Those of a kind whose targets answer at addresses."""
+
+    health: Annotated[
+        tuple[Url, ...],
+        Meta(description="Addresses that must answer: after a deploy, and for `health`."),
+    ] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that must answer."""
+        return self.health
+
+
+LOOKING = (*WatchSettings.__struct_fields__, "min_tasks", "roles", "live")
 """The settings that decide nothing about what is deployed."""
 
 Tell = Callable[[Finding], None]
@@ -148,82 +163,107 @@ class Report(Protocol):
         """Wait, but not after the run was asked to stop: raises Stopped then."""
 
 
-class Kind(Protocol):
-    """The contract of a kind's module. `apply` twice with one token is `apply` once."""
+class Kind:
+    """The contract of a kind, with a default for every hook, so that a new hook touches no kind.
 
-    action: str
+    A subclass says at least what `Settings` it has. One that toolkit deploys also says `preview`,
+    `apply` and `observe`. `apply` twice with one token is `apply` once.
+    """
+
+    action: str = "deploy"
     """The verb of its step, which is the command that runs it."""
-    estimate_s: int
+    estimate_s: int = 60
     """How long a deploy takes where rules.toml does not say, in seconds."""
-    deadline_s: int
+    deadline_s: int = 3600
     """After how long nobody waits any more, in seconds; the step is then in doubt."""
-    program: bool
+    provider: str = "aws"
+    """Whose credentials and identity a look or a deploy needs; `command` needs none of ours."""
+    program: bool = True
     """Whether what answers at its `health` addresses is its own program, also where another target
     names the same address.
     """
-    by_image: bool
+    by_image: bool = False
     """Whether an image that a person names can be deployed in place of what lies in the working
     tree.
     """
-    restores_with: str
+    restores_with: str = ""
     """What its command needs besides, with a space before it, to put back what somebody has changed
     outside of toolkit.
     """
-    Settings: Any
+    Settings: Any = Settings
     """The struct that its settings are checked with."""
 
     def problem(self, settings: Any) -> str | None:
         """What is wrong with settings whose types are right, None if nothing is."""
+        return None
 
     def members(self, settings: Any) -> tuple[str, ...]:
         """The targets that a target of this kind covers."""
+        return ()
 
     def dockerfile(self, settings: Any) -> tuple[str, str] | None:
         """The build context and the Dockerfile that it is built from, from the repository's root;
         None if it is built otherwise.
         """
+        return None
 
     def inputs(self, settings: Any) -> Inputs:
         """What it is built from, besides what its rules match. Pure: settings may hold variables
         that are not filled in yet.
         """
+        return Inputs()
 
     def linked(self, path: str, text: str) -> tuple[str, ...]:
         """The files and folders that one of its inputs' `files` refers to, from the repository's
         root. Pure; for any text.
         """
+        return ()
 
     def wanted(self, settings: Any) -> tuple[Provision, ...]:
         """What the sandbox has to make before it can be deployed there."""
+        return ()
 
     def writes(self, settings: Any) -> tuple[Resource, ...]:
         """What it changes, by name, as rules.toml has it: two targets must not change the same.
         Pure.
         """
+        return ()
 
     def instructions(self, settings: Any) -> str | None:
         """What a person has to do, where only a person can deploy it."""
+        return None
 
     def sources(self, settings: Any) -> tuple[str, ...]:
         """The files and folders, from the repository's root, that say which images its deploy
         builds besides `dockerfile`: a CDK app, a template.
         """
+        return ()
+
+    def programs(self, settings: Any) -> tuple[str, ...]:
+        """The repository's own programs, as paths from its root, that `live` and `health` would
+        start. They are started only where they are those of the trusted base, and never by `diff`.
+        """
+        return ()
 
     def aliases(self, settings: Any) -> tuple[str, ...]:
         """What it is called where it is deployed, if a person may name it so on the command line,
         too.
         """
+        return ()
 
     def command(self, target: str, settings: Any) -> str | None:
         """The command that deploys it, None where only a person can."""
+        return f"toolkit {self.action} {target}"
 
     def runnable(self, settings: Any) -> str | None:
         """Why this version of toolkit cannot deploy it, None if it can."""
+        return None
 
     def irreversible(self, settings: Any) -> tuple[str, str] | None:
         """Why an older version of it cannot be put back by `rollback`, and what to do instead; None
         if it can.
         """
+        return "no older version of it is kept", "check out the commit that was good, and deploy it"
 
     def kept(
         self, job: Job, details: Sequence[Mapping[str, str]], ports: "Ports"
@@ -233,22 +273,26 @@ class Kind(Protocol):
 
         False where something that it needs is gone, None where nobody could tell.
         """
+        return tuple(False for _ in details)
 
     def services(self) -> tuple[str, ...]:
         """The AWS services that it calls, in boto3's names, so that their clients can be made
         beforehand.
         """
+        return ()
 
     def preview(self, job: Job, ports: "Ports") -> Preview:
         """What would be done, from reads alone. Raises Refused, Missing or another ToolkitError for
         what is known to fail.
         """
+        never()
 
     def apply(self, job: Job, ports: "Ports", report: Report) -> None:
         """Make the calls of the preview, each after `report.intend`, until the cloud has accepted.
         Calls that were made before with this job's token are found and not made again. Raises
         ToolkitError where the cloud refuses.
         """
+        never()
 
     def observe(
         self,
@@ -263,12 +307,15 @@ class Kind(Protocol):
         `before` is what was seen last by this process. Raises CloudError for a look that failed,
         which says nothing of the step.
         """
+        never()
 
     def abandon(self, job: Job, receipt: Mapping[str, Any], ports: "Ports", report: Report) -> None:
         """Stop a step that is doomed, so that what ran before runs again."""
+        never()
 
     def live(self, job: Job, ports: "Ports") -> LiveVersion | None:
         """What runs now, read from the cloud; None if nothing does."""
+        never()
 
     def health(self, job: Job, ports: "Ports", tell: Tell) -> LiveVersion | None:
         """How it is now, from reads alone: `tell` of each thing that was looked at, as soon as that
@@ -278,9 +325,11 @@ class Kind(Protocol):
         CloudError: what could not be looked at is told as `unknown` with the reason (signs.py). An
         address of `health` is no part of it.
         """
+        return None
 
     def permissions(self, job: Job) -> tuple[Statement, ...]:
         """The IAM statements that these calls need, narrow enough to paste. Pure."""
+        return ()
 
 
 def no_problem(settings: Settings) -> str | None:

@@ -23,7 +23,12 @@ class Process(Struct, frozen=True):
 
 def this() -> Process:
     """The process that asks."""
-    return Process(socket.gethostname(), _boot(), os.getpid(), _state(os.getpid())[0])
+    return of(os.getpid())
+
+
+def of(pid: int) -> Process:
+    """A process of this machine."""
+    return Process(socket.gethostname(), _boot(), pid, _state(pid)[0])
 
 
 def alive(process: Process) -> bool | None:

@@ -1,0 +1,365 @@
+"""The kind `command` with real programs: what it runs, what it sees, and what it does not claim."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from msgspec import convert
+from msgspec.structs import replace
+
+from tests.support.report import Report
+from toolkit import targets
+from toolkit.errors import ProgramFailed, Refused, Stopped
+from toolkit.model import Job, Location, Observation, RecordedDeploy, Verdict, Version
+from toolkit.ports import who
+from toolkit.ports.clock import SystemClock
+from toolkit.ports.ports import Ports
+from toolkit.targets.command.settings import CommandSettings
+
+COMMIT = "3f2c9d1" + "0" * 33
+OLD = "aaaaaaa" + "1" * 33
+KIND = targets.kind("command")
+
+
+def no_cloud(profile: str | None, region: str | None) -> Any:
+    raise AssertionError("AWS is asked for a target of the kind command")
+
+
+class Project:
+    """A folder with the team's programs, and the jobs of one target there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ports = Ports(str(root), str(root / "cache"), SystemClock(), no_cloud)
+
+    def script(self, name: str, text: str) -> list[str]:
+        """A program of the repository; the words that start it."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
+        path.chmod(0o755)
+        return [f"./{name}"]
+
+    def job(self, action: str = "deploy", **settings: Any) -> Job:
+        words = {"deploy": ["true"], **settings}
+        return Job(
+            step="infra",
+            target="infra",
+            kind="command",
+            action=action,
+            location=Location("dev", region="eu-west-1"),
+            settings=convert(words, CommandSettings),
+            version=Version(COMMIT, COMMIT, "f" * 64),
+            run="20261130-100000-aaaa",
+            token="t1",
+            deadline_s=30,
+        )
+
+    def deploy(self, job: Job, report: Report | None = None) -> tuple[Report, Observation]:
+        report = report or Report()
+        KIND.apply(job, self.ports, report)
+        return report, KIND.observe(job, report.receipt, self.ports)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.02)
+
+
+def test_exit_code_0_is_a_success_after_its_intent_was_written(project: Project) -> None:
+    words = project.script("deploy.py", "print('created 3')\nopen('done', 'w').write('x')")
+    report, seen = project.deploy(project.job(deploy=words))
+    assert (seen.state, seen.verdict) == ("done", Verdict.SUCCEEDED)
+    assert report.intents == ["run"]
+    assert report.of("log") == ["created 3"]
+    assert (project.root / "done").exists()
+
+
+def test_another_exit_code_is_a_failure_that_names_the_command(project: Project) -> None:
+    words = project.script("deploy.py", "raise SystemExit(3)")
+    _, seen = project.deploy(project.job(deploy=[*words, "a b"]))
+    assert seen.state == "failed"
+    assert seen.cause == "`./deploy.py 'a b'` ended with exit code 3; see its log"
+
+
+def test_no_shell_reads_the_words(project: Project) -> None:
+    words = project.script("deploy.py", "import sys; print(sys.argv[1:])")
+    report, _ = project.deploy(project.job(deploy=[*words, "$(touch x)", "; touch y", "*"]))
+    assert report.of("log") == ["['$(touch x)', '; touch y', '*']"]
+    assert not (project.root / "x").exists()
+
+
+def test_it_runs_in_its_folder_and_knows_what_is_deployed_and_named_variables_only(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_TOKEN", "t0k3n")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for it")
+    project.script(
+        "infra/deploy.py",
+        """
+        import os
+        print(os.path.basename(os.getcwd()))
+        names = ("TARGET", "ENVIRONMENT", "REGION", "VERSION", "COMMIT", "RUN")
+        print(*(os.environ["TOOLKIT_" + name] for name in names))
+        print(os.environ["TF_TOKEN"], os.environ.get("AWS_SECRET_ACCESS_KEY"))
+        """,
+    )
+    job = project.job(deploy=["./deploy.py"], folder="infra", env=["TF_TOKEN"])
+    report, _ = project.deploy(job)
+    facts = f"infra dev eu-west-1 {COMMIT} {COMMIT} 20261130-100000-aaaa"
+    assert report.of("log") == ["infra", facts, "t0k3n None"]
+
+
+def test_a_named_variable_that_is_not_set_is_refused_before_anything_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_TOKEN", raising=False)
+    job = project.job(env=["TF_TOKEN"])
+    for ask in (
+        lambda: KIND.preview(job, project.ports),
+        lambda: KIND.apply(job, project.ports, Report()),
+    ):
+        with pytest.raises(Refused, match="TF_TOKEN is not set, and infra needs it"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"deploy": ["./missing.sh"]}, "there is no program"),
+        ({"deploy": ["no-such-program"]}, "there is no program no-such-program on PATH"),
+        ({"deploy": ["../outside.sh"]}, "leads out of the repository"),
+        ({"deploy": ["./link.sh"]}, "leads out of the repository"),
+        ({"deploy": ["true"], "folder": "link"}, "leads out of the repository"),
+    ],
+)
+def test_a_program_that_is_not_there_or_outside_of_the_repository_is_not_started(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, settings: Any, reason: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "outside.sh").write_text("#!/bin/sh\n")
+    (outside / "outside.sh").chmod(0o755)
+    (project.root / "link.sh").symlink_to(outside / "outside.sh")
+    (project.root / "link").symlink_to(outside)
+    with pytest.raises(Refused, match=reason):
+        KIND.apply(project.job(**settings), project.ports, Report())
+
+
+def test_a_file_that_is_no_program_is_refused(project: Project) -> None:
+    (project.root / "deploy.sh").write_text("#!/bin/sh\n")
+    with pytest.raises(Refused, match="could not be started"):
+        KIND.apply(project.job(deploy=["./deploy.sh"]), project.ports, Report())
+
+
+class Terraform(Project):
+    """A program whose plan ends with 2 where something would change."""
+
+    def job_with(self, code: int) -> Job:
+        plan = self.script("plan.py", f"print('+ a queue'); raise SystemExit({code})")
+        words = self.script("deploy.py", "open('done', 'w').write('x')")
+        return self.job(plan=plan, deploy=words, changes=2)
+
+
+@pytest.mark.parametrize(("code", "unchanged"), [(0, True), (2, False)])
+def test_the_dry_run_runs_the_plan_whose_exit_code_says_whether_anything_changes(
+    tmp_path: Path, code: int, unchanged: bool
+) -> None:
+    terraform = Terraform(tmp_path)
+    preview = KIND.preview(terraform.job_with(code), terraform.ports)
+    assert preview.unchanged is unchanged
+    assert [call.what["command"] for call in preview.calls] == (
+        [] if unchanged else ["./deploy.py"]
+    )
+    assert preview.warnings == (() if unchanged else ("+ a queue",))
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_plan_without_changes_deploys_nothing(tmp_path: Path) -> None:
+    terraform = Terraform(tmp_path)
+    report, seen = terraform.deploy(terraform.job_with(0))
+    assert (seen.state, seen.verdict, report.intents) == ("done", Verdict.UNCHANGED, [])
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_plan_with_changes_is_followed_by_the_deploy(tmp_path: Path) -> None:
+    terraform = Terraform(tmp_path)
+    _, seen = terraform.deploy(terraform.job_with(2))
+    assert seen.verdict is Verdict.SUCCEEDED
+    assert (tmp_path / "done").exists()
+
+
+def test_a_plan_that_fails_ends_the_step_before_anything_is_deployed(tmp_path: Path) -> None:
+    terraform = Terraform(tmp_path)
+    job = terraform.job_with(1)
+    with pytest.raises(ProgramFailed, match="ended with exit code 1"):
+        KIND.preview(job, terraform.ports)
+    report = Report()
+    with pytest.raises(ProgramFailed, match="ended with exit code 1"):
+        KIND.apply(job, terraform.ports, report)
+    assert report.intents == []
+    assert not (tmp_path / "done").exists()
+
+
+def test_an_exit_code_of_changes_without_a_plan_is_a_problem_of_rules_toml() -> None:
+    settings = CommandSettings(deploy=("true",), changes=2)
+    assert KIND.problem(settings) == "`changes` is an exit code of `plan`, and there is no `plan`"
+
+
+def test_what_live_prints_decides_whether_it_is_deployed(project: Project) -> None:
+    good = project.script("live.py", f"print('{COMMIT}')")
+    _, seen = project.deploy(project.job(live=good))
+    assert seen.verdict is Verdict.SUCCEEDED
+    bad = project.script("other.py", f"print('{OLD}')")
+    _, seen = project.deploy(project.job(live=bad))
+    assert (seen.state, seen.verdict) == ("failed", None)
+    assert seen.cause == f"`./other.py` prints {OLD}, and not what was deployed"
+
+
+def test_a_live_that_fails_after_a_good_deploy_leaves_it_unknown(project: Project) -> None:
+    broken = project.script("live.py", "raise SystemExit(1)")
+    _, seen = project.deploy(project.job(live=broken))
+    assert seen.state == "unknown"
+    assert "`./live.py` ended with exit code 1" in seen.cause
+
+
+@pytest.mark.parametrize("line", ["two words", "\x1b[31mred", "a" * 500, "`reboot`"])
+def test_what_is_no_version_is_not_taken_for_what_runs(project: Project, line: str) -> None:
+    words = project.script("live.py", f"print({line!r})")
+    with pytest.raises(ProgramFailed, match="its first line is not a version"):
+        KIND.live(project.job(live=words), project.ports)
+
+
+def test_the_commit_is_known_by_its_first_digits(project: Project) -> None:
+    for printed, commit in ((COMMIT[:7], COMMIT), (COMMIT[:6], None), ("v1.2.3", None)):
+        words = project.script("live.py", f"print('{printed}')")
+        live = KIND.live(project.job(live=words), project.ports)
+        assert live is not None
+        assert (live.version, live.commit) == (printed, commit)
+
+
+def test_where_live_prints_nothing_nothing_runs(project: Project) -> None:
+    assert KIND.live(project.job(live=["true"]), project.ports) is None
+    assert KIND.live(project.job(), project.ports) is None
+
+
+SLOW = "import time\nopen('began', 'w').write('x')\ntime.sleep(60)"
+
+
+def test_one_that_is_stopped_is_ended_and_in_doubt(project: Project) -> None:
+    report = Report()
+    words = project.script("deploy.py", SLOW)
+    problems: list[BaseException] = []
+
+    def deploy() -> None:
+        try:
+            KIND.apply(project.job(deploy=words), project.ports, report)
+        except Stopped as problem:
+            problems.append(problem)
+
+    thread = Thread(target=deploy)
+    thread.start()
+    wait_for((project.root / "began").exists)
+    report.stopping = True
+    thread.join(20)
+    assert len(problems) == 1
+    seen = KIND.observe(project.job(deploy=words), report.receipt, project.ports)
+    assert seen.state == "unknown"
+    assert "was interrupted, and it has no `live` to ask" in seen.cause
+
+
+def test_one_that_takes_longer_than_its_deadline_is_ended_and_in_doubt(project: Project) -> None:
+    job = replace(project.job(deploy=project.script("deploy.py", SLOW)), deadline_s=1)
+    report, seen = project.deploy(job)
+    assert seen.state == "unknown"
+    assert "did not end in its time" in seen.cause
+    assert who.alive(who.Process(**report.receipt["process"])) is False
+
+
+def test_one_that_a_signal_ended_is_in_doubt_and_no_failure(project: Project) -> None:
+    words = project.script("deploy.py", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    _, seen = project.deploy(project.job(deploy=words))
+    assert seen.state == "unknown"
+    assert "was ended by signal 9" in seen.cause
+
+
+@pytest.mark.parametrize(
+    ("printed", "state", "verdict"),
+    [
+        (COMMIT, "done", Verdict.SUCCEEDED),
+        (OLD, "absent", None),
+        ("something-else", "unknown", None),
+        ("", "unknown", None),
+    ],
+)
+def test_of_one_that_was_interrupted_live_says_what_became(
+    project: Project, printed: str, state: str, verdict: Verdict | None
+) -> None:
+    live = project.script("live.py", f"print({printed!r})")
+    job = replace(project.job(live=live), recorded=RecordedDeploy("run", OLD))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    gone = {"host": "h", "boot": "b", "pid": ended.pid, "started": "1"}
+    seen = KIND.observe(job, {"process": gone, "code": None}, project.ports)
+    assert (seen.state, seen.verdict) == (state, verdict)
+
+
+def test_one_whose_toolkit_has_died_is_watched_while_it_runs(project: Project) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        this = who.of(child.pid)
+        facts = {"host": this.host, "boot": this.boot, "pid": this.pid, "started": this.started}
+        seen = KIND.observe(project.job(), {"process": facts, "code": None}, project.ports)
+        assert seen.state == "running"
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert KIND.observe(project.job(), {"process": facts}, project.ports).state == "unknown"
+
+
+def test_one_that_was_never_started_is_absent(project: Project) -> None:
+    assert KIND.observe(project.job(), {}, project.ports).state == "absent"
+
+
+def test_rollback_runs_its_own_words(project: Project) -> None:
+    words = project.script("back.py", "import sys; print('back to', sys.argv[1])")
+    job = project.job("rollback", rollback=[*words, OLD])
+    report, seen = project.deploy(job)
+    assert report.of("log") == [f"back to {OLD}"]
+    assert seen.verdict is Verdict.SUCCEEDED
+    assert KIND.irreversible(job.settings) is None
+    assert KIND.irreversible(project.job().settings) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("0", "ok"), ("1", "failing"), ("None or __import__('os').abort()", "unknown")],
+)
+def test_health_is_what_its_program_says(project: Project, code: str, status: str) -> None:
+    words = project.script("health.py", f"print('queue is full')\nraise SystemExit({code})")
+    found: list[Any] = []
+    assert KIND.health(project.job(health=words), project.ports, found.append) is None
+    assert [(finding.what, finding.status) for finding in found] == [("health", status)]
+    if status == "failing":
+        assert found[0].cause == "`./health.py` ended with exit code 1: queue is full"
+
+
+def test_the_programs_of_the_repository_that_a_look_starts_are_known() -> None:
+    settings = CommandSettings(
+        deploy=("./deploy.sh",), live=("../live.sh",), health=("curl", "x"), folder="infra"
+    )
+    assert KIND.programs(settings) == ("live.sh",)

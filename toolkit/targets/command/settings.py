@@ -1,0 +1,74 @@
+"""What rules.toml says of a target of the kind `command`."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
+
+from toolkit.targets import base
+
+Words = Annotated[
+    tuple[base.Text, ...],
+    Meta(min_length=1, description='A program and its arguments: `["terraform", "apply"]`.'),
+]
+Duration = base.Duration
+
+
+class CommandSettings(base.JudgedSettings, frozen=True, kw_only=True):
+    """What a program of the team's own deploys: terraform, helm, serverless, a script."""
+
+    deploy: Annotated[Words, Meta(description="What deploys it. Exit code 0 is success.")]
+    plan: Annotated[
+        tuple[base.Text, ...],
+        Meta(description="What says beforehand what `deploy` would change; it changes nothing."),
+    ] = ()
+    changes: Annotated[
+        Annotated[int, Meta(ge=1, le=255)] | None,
+        Meta(
+            description=(
+                "The exit code of `plan` that means: there is something to change (terraform's"
+                " `-detailed-exitcode`: 2). Then 0 means: nothing, and nothing is deployed."
+            ),
+        ),
+    ] = None
+    live: Annotated[
+        tuple[base.Text, ...],
+        Meta(description="What prints, in its first line, the version that runs: `{version}`."),
+    ] = ()
+    rollback: Annotated[
+        tuple[base.Text, ...],
+        Meta(description="What puts an older version back; `{version}` and `{commit}` are its."),
+    ] = ()
+    health: Annotated[
+        tuple[base.Text, ...],
+        Meta(description="What looks whether it is well, for `health`: 0 is well."),
+    ] = ()
+    folder: Annotated[
+        str,
+        Meta(
+            pattern=r"^(?!/)(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f]*$",
+            description="Where they run, from the repository's root.",
+        ),
+    ] = "."
+    env: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...],
+        Meta(
+            description=(
+                "The variables of your environment that they get. They get no others but those that"
+                " every program needs, and what is deployed: TOOLKIT_TARGET, TOOLKIT_VERSION and so"
+                " on."
+            )
+        ),
+    ] = ()
+
+
+NAMES = ("deploy", "plan", "live", "rollback", "health")
+"""The settings that are commands."""
+
+
+def commands(settings: CommandSettings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The commands that it has: the setting's name, and the words."""
+    for name in NAMES:
+        words = getattr(settings, name)
+        if words:
+            yield name, words
