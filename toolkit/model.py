@@ -548,6 +548,9 @@ class Location(Struct, frozen=True):
     protected: bool = False
     store: str | None = None
     """`s3://bucket/prefix` of the shared record and locks."""
+    provider: str = "aws"
+    """Whose the things there are: only for AWS do credentials, account and region have to be known.
+    """
 
 
 class Version(Struct, frozen=True):

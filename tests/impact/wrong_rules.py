@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     "a kind that is a number": (
         HEAD + "[targets.api]\nkind = 7\n",
-        ":3: targets.api.kind: 7 is no kind; there are app, stack, function, site, group, manual",
+        ":3: targets.api.kind: 7 is no kind; there are app, stack, function, site, command, group, manual",
     ),
     "a target's name that is none": (
         HEAD + '[targets."a b"]\n' + MANUAL,

@@ -27,7 +27,7 @@ def rules_schema() -> int:
 
 def schema() -> dict[str, Any]:
     """The whole file as one JSON Schema document."""
-    kinds = {name: targets.kind(name).Settings for name in targets.KINDS}
+    kinds = {name: targets.kind(name).Settings for name in targets.NAMES}
     _, found = schema_components(
         [RulesFile, EnvironmentTable, RuleTable], ref_template="#/$defs/{name}"
     )

@@ -715,6 +715,8 @@ def warm(jobs: Iterable[Job], ports: Ports) -> None:
     """Make the AWS clients that these jobs need, before the first of them is begun."""
     wanted: dict[Any, set[str]] = {}
     for job in jobs:
-        wanted.setdefault(ports.aws(job.location), set()).update(targets.kind(job.kind).services())
+        if job.location.provider == "aws":
+            called = targets.kind(job.kind).services()
+            wanted.setdefault(ports.aws(job.location), set()).update(called)
     for aws, services in wanted.items():
         aws.warm(*sorted(services))

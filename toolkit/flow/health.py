@@ -159,8 +159,9 @@ def _subjects(
     locations = making.locations(there, request.profile, request.region)
     wanted = _wanted(request, rules)
     jobs = making.imagined(wanted, locations, there.vars if there else {})
+    asks_aws = bool(found.checks) or any(job.location.provider == "aws" for job in jobs)
     for location in locations:
-        if wanted or found.checks:
+        if asks_aws:
             yield Subject("credentials", "credentials", location)
     for job in jobs:
         yield Subject(job.target, job.kind, job.location, job=job)
@@ -247,7 +248,9 @@ def _checkup(
 
 
 def _needs_credentials(subject: Subject) -> bool:
-    return subject.check is None or subject.check.sort == "aws"
+    if subject.check is None:
+        return subject.location.provider == "aws"
+    return subject.check.sort == "aws"
 
 
 def _told(checkup: HealthReport, rules: Rules, request: HealthRequest) -> HealthReport:

@@ -111,6 +111,8 @@ def warm(subjects: Sequence[Subject], ports: Ports) -> None:
     """
     wanted: dict[int, tuple[Location, set[str]]] = {}
     for subject in subjects:
+        if subject.location.provider != "aws":
+            continue
         _, services = wanted.setdefault(
             id(ports.aws(subject.location)), (subject.location, {"sts"})
         )
@@ -127,7 +129,8 @@ def more_coming(subjects: Iterable[Subject], ports: Ports) -> ExitStack:
     """While questions are still being started, what is read for many of them at once waits for the
     others.
     """
-    clouds = {id(aws): aws for aws in (ports.aws(subject.location) for subject in subjects)}
+    ours = (subject for subject in subjects if subject.location.provider == "aws")
+    clouds = {id(aws): aws for aws in (ports.aws(subject.location) for subject in ours)}
     waiting = ExitStack()
     for aws in clouds.values():
         waiting.enter_context(aws.more_coming())

@@ -51,7 +51,7 @@ def bytes_of(path: str, root: str | None = None) -> bytes:
 
 def read_rules(data: bytes, name: str, draft: bool = False) -> Rules:
     """The rules in these bytes; in a draft variables may be empty still. Raises RulesError."""
-    return rules_file.load(data, name, targets.kind, tuple(targets.KINDS), sorts, draft)
+    return rules_file.load(data, name, targets.kind, targets.NAMES, sorts, draft)
 
 
 def sorts() -> "CheckTypes":

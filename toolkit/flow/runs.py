@@ -317,7 +317,7 @@ def _later(job: Job, records: Sequence[Record], found: RunState) -> Record | Non
 
 def _same_account(jobs: Sequence[Job], ports: Ports) -> None:
     """A run goes on in the account that it was begun in. Raises WrongAccount."""
-    for location in {job.location for job in jobs}:
+    for location in {job.location for job in jobs if job.location.provider == "aws"}:
         check_account(ports.aws(location), location)
 
 

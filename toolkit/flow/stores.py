@@ -31,6 +31,8 @@ def really(location: Location, ports: Ports) -> Location:
     """A place with the account and region that the credentials and AWS's own settings say where
     rules.toml does not: a record is of one account and one region. Raises CloudError, Refused.
     """
+    if location.provider != "aws":
+        return location
     account = location.account or ports.aws(location).account()
     return replace(
         location, account=account, region=location.region or ports.aws(location).region_name

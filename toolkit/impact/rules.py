@@ -3,7 +3,7 @@ key, and what was expected.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
@@ -237,7 +237,7 @@ def load(
     data: bytes,
     file: str,
     kinds: Mapping[str, KindSchema] | Callable[[str], KindSchema],
-    known: tuple[str, ...],
+    known: Collection[str],
     sorts: "Callable[[], CheckTypes] | None" = None,
     draft: bool = False,
 ) -> Rules:
@@ -269,7 +269,7 @@ class _Loader(FileReader):
         text: str,
         file: str,
         kinds: Callable[[str], KindSchema],
-        known: tuple[str, ...],
+        known: Collection[str],
         sorts: "Callable[[], CheckTypes] | None",
         draft: bool,
     ) -> None:
@@ -354,11 +354,12 @@ class _Loader(FileReader):
             self.wrong(f"expected a table, got {type_of(table)}", "targets", name)
             return None
         kind_name = table.get("kind")
-        if kind_name not in self._kind_names:
+        if not isinstance(kind_name, str) or kind_name not in self._kind_names:
             said = "its `kind` is missing" if kind_name is None else f"{kind_name!r} is no kind"
-            near = nearest(str(kind_name), self._kind_names)
+            names = tuple(self._kind_names)
+            near = nearest(str(kind_name), names)
             self.wrong(
-                f"{said}; {near or 'there are ' + listed(self._kind_names)}",
+                f"{said}; {near or 'there are ' + listed(names)}",
                 "targets",
                 name,
                 *(["kind"] if kind_name else []),

@@ -118,7 +118,7 @@ def make(
             target=target.name,
             kind=target.kind,
             action=action,
-            location=location,
+            location=_of_provider(location, target),
             settings=filled(
                 target.settings,
                 {"region": location.region or "", **variables, **known(versions[target.name])},
@@ -136,6 +136,12 @@ def make(
         for location in where
         for target in wanted
     )
+
+
+def _of_provider(location: Location, target: Target) -> Location:
+    """The location as the target's provider has it."""
+    provider = targets.kind(target.kind).provider
+    return location if provider == location.provider else replace(location, provider=provider)
 
 
 def imagined(

@@ -6,6 +6,7 @@ kind and whose object is a `toolkit.targets.base.Kind` (docs/extending.md).
 
 import sys
 import sysconfig
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -33,9 +34,20 @@ def kind(name: str) -> Kind:
     return cast(Kind, _load(_installed()[name]))
 
 
-def names() -> tuple[str, ...]:
-    """Every kind that there is: our own, then those of installed packages."""
-    return (*KINDS, *sorted(_installed()))
+class _Names(Collection[str]):
+    """The names of all kinds. Packages are only looked for where a name is none of ours."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in KINDS or name in _installed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*KINDS, *sorted(_installed())))
+
+    def __len__(self) -> int:
+        return len(KINDS) + len(_installed())
+
+
+NAMES: Collection[str] = _Names()
 
 
 @cache

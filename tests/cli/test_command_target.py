@@ -1,0 +1,197 @@
+"""A target of the kind `command` through the commands: no AWS, no credentials, its programs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.repo import Repo
+from tests.support.run import ROOT, Result, Toolkit
+from toolkit.errors import Exit
+
+RULES = """version = 1
+environment = "dev"
+[environments.dev]
+[targets.infra]
+kind = "command"
+folder = "infra"
+plan = ["./plan.sh"]
+deploy = ["./deploy.sh"]
+live = ["./live.sh"]
+rollback = ["./deploy.sh", "{version}"]
+health = ["./health.sh"]
+estimate = "10s"
+[[rules]]
+name = "Infrastructure"
+paths = ["infra/**"]
+deploy = ["infra"]
+"""
+
+STATE = "../state"
+
+
+def script(text: str) -> str:
+    return f'#!/bin/sh\nset -eu\necho "$0" >> {STATE}/started\n{text}\n'
+
+
+FILES = {
+    "rules.toml": RULES,
+    "infra/plan.sh": script('echo "+ a queue"'),
+    "infra/deploy.sh": script(
+        f"if [ -e {STATE}/slow ]; then touch {STATE}/at-work; sleep 30; fi\n"
+        f'[ ! -e {STATE}/broken ]\nprintf %s "${{1:-$TOOLKIT_VERSION}}" > {STATE}/live'
+    ),
+    "infra/live.sh": script(f"[ ! -e {STATE}/live ] || cat {STATE}/live"),
+    "infra/health.sh": script(f"[ -e {STATE}/live ] || {{ echo nothing runs; exit 1; }}"),
+    "README.md": "read me\n",
+}
+
+
+class Team:
+    """A repository whose `origin` is the trusted base, and what its programs have done."""
+
+    def __init__(self, folder: Path, toolkit: Toolkit) -> None:
+        self.state = folder / "repo" / "state"
+        self.repo = Repo.make(folder / "repo", FILES)
+        self.repo.write({"rules.toml": RULES})
+        self.state.mkdir()
+        (folder / "repo/.git/info/exclude").write_text("state/\n")
+        for name in ("plan", "deploy", "live", "health"):
+            (self.repo.path / f"infra/{name}.sh").chmod(0o755)
+        self.repo.git("commit", "-qam", "programs")
+        self._toolkit = toolkit
+
+    def __call__(self, *args: str) -> Result:
+        return self._toolkit(self.repo.path, *args)
+
+    def started(self) -> list[str]:
+        """The programs that were started since the last time, in order."""
+        path = self.state / "started"
+        names = path.read_text().split() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [Path(name).stem for name in names]
+
+    @property
+    def live(self) -> str:
+        return (self.state / "live").read_text()
+
+    @property
+    def head(self) -> str:
+        return self.repo.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def team(tmp_path: Path, toolkit: Toolkit) -> Team:
+    return Team(tmp_path, toolkit)
+
+
+def states(result: Result) -> dict[str, str]:
+    found: dict[str, str] = json.loads(result.out)["states"]
+    return found
+
+
+def test_diff_starts_no_program_and_deploy_does_what_it_recommends(team: Team) -> None:
+    diff = team("diff")
+    assert "toolkit deploy infra" in diff.out
+    assert team("diff", "live").code in (0, 2)
+    assert team.started() == []
+    done = team("deploy", "infra", "--yes")
+    assert (done.code, team.live) == (0, team.head), done.err
+    assert "deploy" in team.started()
+    assert states(team("diff", "--json")) == {"infra": "clean"}
+    team.repo.commit("change", {"infra/new.tf": "x\n"})
+    assert states(team("diff", "--json")) != {"infra": "clean"}
+    assert team.started() == []
+
+
+def test_the_dry_run_runs_the_plan_and_nothing_else(team: Team) -> None:
+    dry = team("deploy", "infra", "--dry-run")
+    assert dry.code == 0, dry.err
+    assert "+ a queue" in dry.out + dry.err
+    assert "./deploy.sh" in dry.out
+    assert set(team.started()) == {"plan", "live"}
+    assert not (team.state / "live").exists()
+
+
+def test_a_failed_program_is_a_failed_deploy_and_stays_due(team: Team) -> None:
+    (team.state / "broken").touch()
+    failed = team("deploy", "infra", "--yes")
+    assert failed.code == Exit.FAILED
+    assert "`./deploy.sh` ended with exit code 1" in failed.out + failed.err
+    assert states(team("diff", "--json")) != {"infra": "clean"}
+
+
+def test_rollback_runs_its_own_words_with_the_version_that_was_good(team: Team) -> None:
+    assert team("deploy", "infra", "--yes").code == 0
+    first = team.head
+    team.repo.commit("change", {"infra/new.tf": "x\n"})
+    assert team("deploy", "infra", "--yes").code == 0
+    assert team.live == team.head
+    back = team("rollback", "infra", "--yes")
+    assert (back.code, team.live) == (0, first), back.err
+
+
+def test_without_rollback_it_says_so(team: Team) -> None:
+    rules = RULES.replace('rollback = ["./deploy.sh", "{version}"]\n', "")
+    team.repo.commit("rules", {"rules.toml": rules})
+    assert "infra cannot be rolled back: it has no `rollback`" in team("rollback", "infra").err
+
+
+def test_health_needs_no_credentials_and_says_what_its_program_says(team: Team) -> None:
+    sick = team("health", "--json")
+    [report] = json.loads(sick.out)["checkups"]
+    assert (report["name"], report["status"]) == ("infra", "failing")
+    assert "nothing runs" in sick.out
+    assert team("deploy", "infra", "--yes").code == 0
+    assert team("health").code == 0
+
+
+def test_health_starts_only_the_programs_of_the_trusted_base(team: Team, tmp_path: Path) -> None:
+    origin = tmp_path / "origin.git"
+    team.repo.git("clone", "-q", "--bare", str(team.repo.path), str(origin))
+    team.repo.git("remote", "add", "origin", str(origin))
+    team.repo.git("fetch", "-q", "origin")
+    team.repo.git("remote", "set-head", "origin", "-a")
+    team("health")
+    assert "health" in team.started()
+    (team.repo.path / "infra/health.sh").write_text(script("touch ../state/owned"))
+    changed = team("health", "--json")
+    [report] = json.loads(changed.out)["checkups"]
+    assert report["status"] == "unknown"
+    assert "not as in origin" in changed.out
+    assert not (team.state / "owned").exists()
+    assert team.started() == []
+
+
+def test_one_that_was_killed_is_in_doubt_until_live_says_and_resume_goes_on(team: Team) -> None:
+    (team.state / "slow").touch()
+    run = [sys.executable, "-m", "toolkit", "deploy", "infra", "--yes"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(run, cwd=team.repo.path, env=env, start_new_session=True)
+    until = time.monotonic() + 30
+    while not (team.state / "at-work").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert states(team("diff", "--json")) != {"infra": "clean"}
+    team.started()
+    (team.state / "slow").unlink()
+    journal = next((Path(os.environ["XDG_STATE_HOME"])).rglob("*.jsonl"))
+    facts = [json.loads(line) for line in journal.read_text().splitlines()]
+    [process] = [line["process"] for line in facts if line.get("process")]
+    os.killpg(process["pid"], signal.SIGKILL)
+    (team.state / "live").write_text(team.head)
+    resumed = team("resume", "--yes")
+    assert resumed.code == 0, resumed.err
+    assert team.started() == ["live"]
+    assert states(team("diff", "--json")) == {"infra": "clean"}
+
+
+def test_permissions_are_none(team: Team) -> None:
+    assert team("permissions", "--json").code == 0
