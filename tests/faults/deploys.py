@@ -33,7 +33,8 @@ from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step import StepContext, carry_out
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
-from toolkit.targets import app, stack
+from toolkit.targets.app import kind as app
+from toolkit.targets.stack import kind as stack
 
 REGION, ACCOUNT, COMMIT = "eu-west-1", "111111111111", "c0ffee" + "0" * 34
 DEADLINE_S = 300

@@ -44,7 +44,8 @@ from toolkit.record.state import open_store
 from toolkit.run import jobs as making
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
-from toolkit.targets import app, stack
+from toolkit.targets.app import kind as app
+from toolkit.targets.stack import kind as stack
 
 ONE, TWO, THREE = "1" * 39 + "a", "2" * 39 + "b", "3" * 39 + "c"
 """Three commits: what ran, what is deployed, and somebody else's."""

@@ -12,7 +12,7 @@ from toolkit import flow
 from toolkit.errors import Refused, RulesError
 from toolkit.impact.filling import is_hole
 from toolkit.run.jobs import filled
-from toolkit.targets import stack
+from toolkit.targets.stack import kind as stack
 
 
 def app(

@@ -19,7 +19,9 @@ from toolkit.errors import Problem, RulesError
 from toolkit.impact.reading import MOST_PROBLEMS, seconds
 from toolkit.impact.rules import MOST_RULES
 from toolkit.model import Accept, Environment, Rule, Rules, Target
-from toolkit.targets import app, group, stack
+from toolkit.targets.app import kind as app
+from toolkit.targets.group import kind as group
+from toolkit.targets.stack import kind as stack
 
 
 def load(text: str) -> Rules:

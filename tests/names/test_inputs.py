@@ -13,8 +13,8 @@ from tests.support.repo import Repo
 from toolkit.changes.inputs import CommitTree, WorkTree, follow, used
 from toolkit.model import Inputs
 from toolkit.ports.git import Git
-from toolkit.targets import stack
-from toolkit.targets.cloudformation.references import local
+from toolkit.targets.stack import kind as stack
+from toolkit.targets.stack.references import local
 
 ELSEWHERE = "docker/Dockerfile.base"
 

@@ -15,7 +15,7 @@ from toolkit.record.state import Store, open_store
 from toolkit.run.run_journal import StoredRunJournal
 from toolkit.run.step_journal import StepJournal
 from toolkit.run.stop import Stop
-from toolkit.targets import app
+from toolkit.targets.app import kind as app
 
 PLACE = Location("dev", "eu", "111111111111")
 SETTINGS = app.Settings(cluster="c", service="s", repository="r")

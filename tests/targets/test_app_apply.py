@@ -21,8 +21,8 @@ from toolkit.errors import (
 )
 from toolkit.model import Job, Location, Preview, Version
 from toolkit.ports.aws import ecs
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import kind as app
 
 DOCKERFILE = 'FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n'
 BUILD = {"build": app.Build(context="src")}

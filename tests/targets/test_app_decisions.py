@@ -12,9 +12,9 @@ from tests.support.aws.wire import model
 from tests.targets.apps import Stage
 from toolkit.errors import Refused
 from toolkit.ports.aws import ecr, ecs
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import failures, reading
-from toolkit.targets.ecs.reading import Sought
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import failures, rollout
+from toolkit.targets.app.rollout import Sought
 
 DESCRIBED_ONLY = {
     "taskDefinitionArn",
@@ -492,13 +492,13 @@ SOUGHT = Sought("new", id="2", before="1", previous="old")
 def test_the_deployments_of_a_service_tell_how_ours_goes(
     deployments: list[dict[str, Any]], state: str
 ) -> None:
-    assert reading.by_service({"deployments": deployments}, SOUGHT).state == state
+    assert rollout.by_service({"deployments": deployments}, SOUGHT).state == state
 
 
 def test_a_definition_that_was_live_before_is_only_ours_by_another_id() -> None:
     sought = Sought("old", before="1")
-    assert reading.own({"deployments": [entry("1", "old")]}, sought) is None
-    assert reading.own(
+    assert rollout.own({"deployments": [entry("1", "old")]}, sought) is None
+    assert rollout.own(
         {"deployments": [entry("2", "old"), entry("1", "old", "ACTIVE")]}, sought
     ) == entry("2", "old")
 
@@ -520,13 +520,13 @@ STATUSES = {
 def test_every_status_that_the_model_knows_has_its_meaning(status: str) -> None:
     service = {"deployments": [entry("2", "new", state="IN_PROGRESS")]}
     assert (
-        reading.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
+        rollout.by_deployment({"status": status}, service, SOUGHT, "web").state == STATUSES[status]
     )
 
 
 def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
     assert (
-        reading.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state
+        rollout.by_deployment({"status": "NEW"}, {"deployments": []}, SOUGHT, "web").state
         == "running"
     )
 
@@ -534,7 +534,7 @@ def test_a_status_that_nobody_knows_yet_is_no_end() -> None:
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
 @pytest.mark.parametrize(("now", "state"), [("other", "superseded"), ("old", "reverted")])
 def test_what_moved_on_is_superseded_or_taken_back(status: str, now: str, state: str) -> None:
-    found = reading.by_deployment(
+    found = rollout.by_deployment(
         {"status": status}, {"deployments": [entry("3", now)]}, SOUGHT, "web"
     )
     assert found.state == state
@@ -552,7 +552,7 @@ def test_the_breaker_the_alarms_and_the_traffic_are_told() -> None:
         },
         "deploymentCircuitBreaker": {"failureCount": 1, "threshold": 3},
     }
-    found = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web")
+    found = rollout.by_deployment(deployment, {"deployments": []}, SOUGHT, "web")
     assert (
         found.phase
         == "canary: baking for 5 min, 1 of 2 tasks running, 12.5 % of the traffic, the circuit"
@@ -570,14 +570,14 @@ def test_every_stage_that_the_model_knows_has_words(stage: str) -> None:
         "lifecycleStage": stage,
         "deploymentConfiguration": {"strategy": "BLUE_GREEN"},
     }
-    phase = reading.by_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
+    phase = rollout.by_deployment(deployment, {"deployments": []}, SOUGHT, "web").phase
     assert phase.startswith("blue/green: ")
     assert stage.lower().replace("_", " ") not in phase or stage == "NEW"
 
 
 def test_what_serves_is_the_last_complete_deployment() -> None:
     old, new = entry("1", "old", "ACTIVE"), entry("2", "new", state="IN_PROGRESS")
-    assert reading.serving({"deployments": [new, old]}) == old
-    assert reading.serving({"deployments": [new]}) == new
-    assert reading.serving({"deployments": [entry("2", "new"), old]}) == entry("2", "new")
-    assert reading.serving({"deployments": [entry("2", "new", running=0)]}) == {}
+    assert rollout.serving({"deployments": [new, old]}) == old
+    assert rollout.serving({"deployments": [new]}) == new
+    assert rollout.serving({"deployments": [entry("2", "new"), old]}) == entry("2", "new")
+    assert rollout.serving({"deployments": [entry("2", "new", running=0)]}) == {}

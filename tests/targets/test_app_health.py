@@ -18,8 +18,8 @@ from tests.targets.apps import COMMIT, Stage
 from toolkit.model import CONDITIONS, Finding, Job, LiveVersion
 from toolkit.ports.aws import client
 from toolkit.ports.aws.balancers import TargetHealth
-from toolkit.targets import app
-from toolkit.targets.ecs import health
+from toolkit.targets.app import health
+from toolkit.targets.app import kind as app
 
 LOGS = "aws logs tail /ecs/web --since 1h"
 ASK = "aws ecs describe-services --cluster main --services web"

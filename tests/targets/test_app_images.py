@@ -34,9 +34,9 @@ from toolkit.ports.images import Recipe, RegistryAddress
 from toolkit.ports.images.builtin import BuiltIn
 from toolkit.ports.images.types import BuildLog, Pushed
 from toolkit.ports.sharing import SharedWork
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import provenance
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import kind as app
+from toolkit.targets.app import provenance
 
 THEIRS = "222222222222"
 THEIR_HOST = f"{THEIRS}.dkr.ecr.eu-west-1.amazonaws.com"

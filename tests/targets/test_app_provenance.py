@@ -14,9 +14,9 @@ from tests.support.aws.ecs import REGISTERED
 from tests.targets.apps import COMMIT, Stage
 from toolkit.errors import Refused
 from toolkit.model import DeployedState, Job, LiveVersion, RecordedDeploy, Version
-from toolkit.targets import app
-from toolkit.targets.ecs import definition as definitions
-from toolkit.targets.ecs import provenance
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import kind as app
+from toolkit.targets.app import provenance
 
 SECRET = "hunter2-never-shown"
 

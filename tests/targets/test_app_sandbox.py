@@ -17,7 +17,7 @@ from toolkit.ports.aws.client import Aws
 from toolkit.ports.clock import SystemClock
 from toolkit.ports.ports import Ports
 from toolkit.sandbox import images
-from toolkit.targets import app
+from toolkit.targets.app import kind as app
 
 DOCKERFILE = (
     "FROM scratch\nENV HOST=localhost PORT=8080 PYTHONUNBUFFERED=1\nCOPY main.py /app/main.py\nCMD"

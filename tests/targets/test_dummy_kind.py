@@ -14,8 +14,9 @@ from msgspec import Meta
 from tests.support.repo import Repo
 from tests.support.run import Toolkit
 from toolkit import targets
-from toolkit.targets import base, manual
+from toolkit.targets import base
 from toolkit.targets.base import Kind
+from toolkit.targets.manual import kind as manual
 
 
 class Settings(base.Settings, frozen=True, kw_only=True):

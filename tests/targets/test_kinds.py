@@ -99,16 +99,9 @@ def test_every_kind_has_its_settings_here() -> None:
     assert LEAST.keys() == MOST.keys() == targets.KINDS.keys()
 
 
-COMMON = ("base", "signs", "alarms")
-"""What all kinds have in common."""
-
-
-def test_every_file_of_a_kind_is_in_the_registry() -> None:
-    files = {path.stem for path in (ROOT / "toolkit" / "targets").glob("*.py")} - {
-        "__init__",
-        *COMMON,
-    }
-    assert {module.rpartition(".")[2] for module in targets.KINDS.values()} == files
+def test_every_folder_of_a_kind_is_in_the_registry() -> None:
+    folders = {path.parent.name for path in (ROOT / "toolkit" / "targets").glob("*/kind.py")}
+    assert targets.KINDS == {name: f"toolkit.targets.{name}.kind" for name in folders}
 
 
 @EVERY

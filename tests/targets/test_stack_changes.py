@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.targets.cloudformation import changes
-from toolkit.targets.cloudformation.changes import ResourceChange
+from toolkit.targets.stack import changes
+from toolkit.targets.stack.changes import ResourceChange
 
 
 def change(

@@ -17,8 +17,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, parameter, queue, template
 from toolkit.errors import CloudError, FileProblem, Refused, Stopped, WrongAccount
 from toolkit.model import Job
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed, kind
 
 PLAIN = ["cloudformation:CreateChangeSet", "cloudformation:ExecuteChangeSet"]
 ONE = template(

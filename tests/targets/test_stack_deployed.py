@@ -14,8 +14,7 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import Stacks, parameter, template
 from toolkit.model import DeployedState, Observation
 from toolkit.ports.aws.client import Aws
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed, kind
 
 ONE = template({"Flag": parameter("/a")})
 WITH = template(

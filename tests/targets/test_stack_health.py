@@ -21,8 +21,7 @@ from tests.targets.test_stack_scripted import STATES
 from toolkit.model import CONDITIONS, DeployedState, Finding, LiveVersion
 from toolkit.ports.aws import cloudformation as cfn
 from toolkit.ports.aws.client import Aws
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deployed
+from toolkit.targets.stack import deployed, kind
 
 ONE = template({"Jobs": queue("jobs")})
 NEVER = {

@@ -16,8 +16,8 @@ from tests.support.sandbox import Cloud
 from tests.support.stacks import ACCOUNT, REGION, Stacks, template
 from toolkit.errors import NoTemplate, Refused
 from toolkit.ports import cdk
-from toolkit.targets.cloudformation import document
-from toolkit.targets.cloudformation.packaging import (
+from toolkit.targets.stack import document
+from toolkit.targets.stack.packaging import (
     PROPERTIES,
     PackageBucket,
     PackagedTemplate,

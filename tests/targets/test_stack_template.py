@@ -11,10 +11,9 @@ import pytest
 from tests.support.stacks import ACCOUNT, REGION
 from toolkit.errors import Refused
 from toolkit.model import Job, Location, Version
-from toolkit.targets import stack as kind
-from toolkit.targets.cloudformation import deploy, images, sources, states
-from toolkit.targets.cloudformation import template as templates
-from toolkit.targets.cloudformation.watch import stack_name
+from toolkit.targets.stack import apply, images, kind, sources, stack_status
+from toolkit.targets.stack import template as templates
+from toolkit.targets.stack.observe import stack_name
 
 DECLARED = [
     {"ParameterKey": "Size"},
@@ -325,13 +324,13 @@ def test_a_store_may_be_written_to_below_its_prefix_only() -> None:
 
 
 def test_every_write_call_of_a_deploy_is_permitted() -> None:
-    text = inspect.getsource(deploy) + inspect.getsource(sources)
+    text = inspect.getsource(apply) + inspect.getsource(sources)
     found = {
         action
         for one in kind.permissions(job(Location(store="s3://a"), cdk="cdk"))
         for action in one.actions
     }
-    calls = {mend.call for mend in states.MENDS.values()} | set(
+    calls = {mend.call for mend in stack_status.MENDS.values()} | set(
         re.findall(r'(?:intend|prepare)\(\s*"(\w+:\w+)"', text)
     )
     assert len(calls) >= 9

@@ -1,4 +1,4 @@
-"""The kinds: one file each. A new kind is its file, its line here, and its golden test."""
+"""The kinds: one folder each. A new kind is its folder, its line here, and its golden test."""
 
 from importlib import import_module
 from typing import cast
@@ -6,12 +6,12 @@ from typing import cast
 from toolkit.targets.base import Kind
 
 KINDS = {
-    "app": "toolkit.targets.app",
-    "stack": "toolkit.targets.stack",
-    "function": "toolkit.targets.function",
-    "site": "toolkit.targets.site",
-    "group": "toolkit.targets.group",
-    "manual": "toolkit.targets.manual",
+    "app": "toolkit.targets.app.kind",
+    "stack": "toolkit.targets.stack.kind",
+    "function": "toolkit.targets.function.kind",
+    "site": "toolkit.targets.site.kind",
+    "group": "toolkit.targets.group.kind",
+    "manual": "toolkit.targets.manual.kind",
 }
 
 

@@ -1,0 +1,394 @@
+"""The calls that change something, each once: what was done before with the job's token is found
+and not done again.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from toolkit.errors import CloudError, Missing, Refused, TagTaken, Throttled, Unreachable
+from toolkit.model import Job, PlannedCall
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import rollout
+from toolkit.targets.app.image import build_recipe, registry_address
+from toolkit.targets.app.preview import (
+    Decision,
+    checked_state,
+    create_calls,
+    decide,
+    origin_warnings,
+    push_call,
+    register_call,
+    replaces_other_deployment,
+    stop_call,
+    update_call,
+    updated_containers,
+)
+from toolkit.targets.app.settings import Settings
+from toolkit.targets.app.state import (
+    ROLLBACK,
+    CurrentState,
+    ask_in_parallel,
+    own_deployment_arn,
+    registry_client,
+    revertible_deployment,
+)
+from toolkit.targets.base import Report
+
+if TYPE_CHECKING:
+    from toolkit.ports.images import Builder, Recipe
+
+Shape = Mapping[str, Any]
+T = TypeVar("T")
+HANDFUL = 5
+"""How many of a family's newest revisions are looked at for our token."""
+BACKOFF_S = (1, 2, 4, 8)
+"""How long to wait before a call is repeated that AWS has turned away for being one too many."""
+LOOK_AGAIN_S = 10
+"""What was not there after so long, never arrived: AWS may take a few seconds to show what it has
+accepted.
+"""
+BETWEEN_LOOKS_S = 3
+
+
+def apply(job: Job, ports: Ports, report: Report) -> None:
+    """Build and push what is not there, register, and move the service."""
+    aws = ports.aws(job.location)
+    report.phase("looking at the service")
+    ground = checked_state(job, ports)
+    if _adopted(job, report, ground):
+        return
+    if job.action == ROLLBACK and _reverted(job, aws, ground, report):
+        return
+    if ground.absent or job.wishes.get("create"):
+        ground = _with_repository(job, ports, ground, report)
+    digest = ground.digest or _built(job, ports, ground, report)
+    report.keep(
+        digest=digest,
+        container=ground.container,
+        containers=updated_containers(job, ground, digest),
+    )
+    ground = _free(job, ports, ground, report, digest)
+    way = _way(job, aws, ground, digest)
+    for line in origin_warnings(job, ground, way):
+        report.tell(
+            f"warning: {line}"
+        )  # it may have come since somebody agreed, and is not undone without a word
+    if way.act == "unchanged":
+        report.keep(task_definition=ground.service["taskDefinition"], unchanged=True)
+        return
+    if way.act == "attach":
+        _keep_joined(report, ground)
+        return
+    arn = (
+        ground.base["taskDefinitionArn"]
+        if way.act == "reuse"
+        else _registered(job, aws, ground, way.request, report)
+    )
+    report.keep(task_definition=arn)
+    _moved(job, aws, arn, report)
+
+
+def _way(job: Job, aws: Aws, ground: CurrentState, digest: str) -> Decision:
+    return decide(job, ground, aws.members("ecs", "RegisterTaskDefinition"), digest)
+
+
+def _stamp(when: datetime | None) -> str | None:
+    return None if when is None else when.astimezone(UTC).isoformat()
+
+
+def _adopted(job: Job, report: Report, ground: CurrentState) -> bool:
+    """Whether the service is on our task definition already: the call was made before, and its
+    answer was lost.
+    """
+    primary = rollout.primary(ground.service)
+    ours = definitions.mark(ground.running, "token") == job.token
+    if not ours and report.receipt.get("before"):
+        moved = primary.get("id") != report.receipt["before"]
+        ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
+    if ours:
+        containers = definitions.containers(
+            ground.running, job.settings.container, ecr.named(job.settings.repository)
+        )
+        image = definitions.image_of(ground.running, containers[0])
+        report.keep(
+            digest=definitions.digest_of(image), container=containers[0], containers=containers
+        )
+        _keep_joined(report, ground)
+    return ours
+
+
+def _keep_joined(report: Report, ground: CurrentState) -> None:
+    """Keep the deployment that the service is on: it was begun by a call that this process did not
+    make.
+    """
+    primary = rollout.primary(ground.service)
+    report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"))
+    if "before" not in report.receipt:
+        report.keep(attached=True, started_at=_stamp(primary.get("createdAt")))
+
+
+def _reverted(job: Job, aws: Aws, ground: CurrentState, report: Report) -> bool:
+    """Whether the wanted version came back by the end of the deployment in progress."""
+    arn = revertible_deployment(job, aws, ground)
+    if arn is None:
+        return False
+    report.phase("stopping the deployment in progress")
+    _intend(report, stop_call(arn))
+    if not ecs.stop(aws, arn):
+        return False
+    report.keep(
+        reverted=arn,
+        digest=ground.digest,
+        container=ground.container,
+        containers=ground.containers,
+        previous=ground.service["taskDefinition"],
+    )
+    return True
+
+
+def _with_repository(job: Job, ports: Ports, ground: CurrentState, report: Report) -> CurrentState:
+    """Make the repository if it is not there, and give it the policy that it lacks if it is one
+    that this run has made.
+    """
+    registry, name = registry_client(job, ports), ecr.named(job.settings.repository)
+    create, lifecycle = create_calls(job.settings)
+
+    def make() -> None:
+        if ground.absent:
+            report.phase(f"making repository {name.name}")
+            _intend(report, create)
+            ecr.create(registry, name, {"toolkit:run": job.run})
+        made = ecr.repository(registry, name)
+        if ecr.tags(registry, made["repositoryArn"]).get(
+            "toolkit:run"
+        ) == job.run and not ecr.has_lifecycle(registry, name):
+            _intend(report, lifecycle)
+            ecr.put_lifecycle(registry, name)
+
+    ports.shared.once(
+        ("repository", job.run, job.location.region, name), job.step, make, report.check
+    )
+    return replace(ground, repository=ecr.repository(registry, name), absent=False)
+
+
+def _built(job: Job, ports: Ports, ground: CurrentState, report: Report) -> str:
+    """The digest of the image, which is built and pushed by one step of the run for all that get
+    it.
+    """
+    from toolkit.ports.images import builder
+
+    wanted, by = build_recipe(job, ports, ground), builder(job.wishes.get("builder"))
+    uri = str(ground.repository["repositoryUri"])
+    key = (
+        "image",
+        job.run,
+        uri,
+        ground.tag,
+        by.name,
+        msgspec.json.encode(wanted, order="deterministic"),
+    )
+    report.phase(f"building image {ground.tag}")
+    made = ports.shared.once(
+        key, job.step, lambda: _pushed(job, ports, ground, by, wanted, report), report.check
+    )
+    if made.by != job.step:
+        report.log(f"image {ground.tag} was built by step {made.by}, which gets the same one")
+    report.keep(image=f"{uri}@{made.value}")
+    return made.value
+
+
+def _pushed(
+    job: Job, ports: Ports, ground: CurrentState, by: "Builder", wanted: "Recipe", report: Report
+) -> str:
+    """Build and push. The digest that the repository has for the tag: of our image, or of an equal
+    one that somebody else has pushed.
+    """
+    aws, where = registry_client(job, ports), registry_address(job, ports, ground)
+    call = push_call(ground)
+    report.prepare(call.name, **call.what)
+    mine, problem = None, None
+    try:
+        mine = by.build_and_push(wanted, where, ground.tag, report).digest
+    except TagTaken as refusal:
+        problem = refusal
+    report.phase("checking the image in the repository")
+    found = _confirmed(job, aws, ground.tag, report)
+    if found is not None and found == mine:
+        return found
+    if found is not None and by.alike(where, found, wanted):
+        report.log(
+            "somebody else has pushed an image of the same commit that was built in the same way:"
+            f" {found} is taken"
+        )
+        return found
+    raise problem or TagTaken(
+        f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but"
+        f" {mine} was pushed",
+        "somebody else pushes the same tag; run it again",
+    )
+
+
+def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
+    """What the repository says of the tag: it may need a moment to know."""
+    for pause in (1, 2, 4):
+        if found := ecr.digest(aws, ecr.named(job.settings.repository), tag):
+            return found
+        report.wait(pause)
+    return ecr.digest(aws, ecr.named(job.settings.repository), tag)
+
+
+def _free(
+    job: Job, ports: Ports, ground: CurrentState, report: Report, digest: str
+) -> CurrentState:
+    """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
+    deadline.
+    """
+    aws, settings = ports.aws(job.location), job.settings
+    began = ports.clock.elapsed()
+    while (
+        ground.busy
+        and _way(job, aws, ground, digest).act != "attach"
+        and not replaces_other_deployment(job, ground)
+    ):
+        who = definitions.whose(ground.running)
+        if ports.clock.elapsed() - began > job.deadline_s:
+            raise Refused(
+                f"a deployment of service {settings.service} by {who} is still in progress",
+                "replace it: --in-progress replace",
+            )
+        report.phase(
+            f"waiting for the deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
+            f" {who}"
+        )
+        report.wait(BETWEEN_LOOKS_S)
+        ground = checked_state(job, ports)
+    return ground
+
+
+def _registered(job: Job, aws: Aws, ground: CurrentState, request: Shape, report: Report) -> str:
+    """The ARN of the revision that carries our token: a new one, unless it is there."""
+    family = str(request["family"])
+    report.phase(f"registering a task definition of {family}")
+    if found := _with_token(job, aws, family):
+        return found
+    call = register_call(ground, request, job.settings, job.action == ROLLBACK)
+    return _once(
+        report,
+        call,
+        report.prepare,
+        do=lambda: str(ecs.register(aws, request)["taskDefinitionArn"]),
+        find=lambda: _with_token(job, aws, family),
+    )
+
+
+def _with_token(job: Job, aws: Aws, family: str) -> str | None:
+    arns = ecs.newest_revisions(aws, family, HANDFUL)
+    if not arns:
+        return None
+    for answer in ask_in_parallel(*((lambda arn=arn: ecs.definition(aws, arn)) for arn in arns)):
+        found = answer()
+        if found is not None and definitions.mark(found, "token") == job.token:
+            return str(found["taskDefinitionArn"])
+    return None
+
+
+def _moved(job: Job, aws: Aws, arn: str, report: Report) -> None:
+    """Make the one call that moves the service, and keep what tells our deployment from others."""
+    settings: Settings = job.settings
+    service, when = ecs.service_now(aws, settings.cluster, settings.service)
+    if service is None:
+        raise Missing(
+            what="ECS service",
+            name=settings.service,
+            where=f" in cluster {settings.cluster} ({aws.region_name})",
+        )
+    before, force = rollout.primary(service).get("id"), bool(job.wishes.get("force"))
+    sought = rollout.Sought(arn, before=before)
+    report.keep(before=before, previous=service["taskDefinition"], started_at=_stamp(when))
+    report.phase(f"moving {settings.service} to {ecs.revision_of(arn)}")
+    mine = _once(
+        report,
+        update_call(settings, arn, force),
+        report.intend,
+        do=lambda: rollout.primary(ecs.update(aws, settings.cluster, settings.service, arn, force)),
+        find=lambda: rollout.own(
+            ecs.service_now(aws, settings.cluster, settings.service)[0] or {}, sought
+        ),
+    )
+    report.keep(deployment=mine.get("id"))
+
+
+def _once(
+    report: Report,
+    call: PlannedCall,
+    intend: Callable[..., None],
+    do: Callable[[], T],
+    find: Callable[[], T | None],
+) -> T:
+    """Make a call that no token protects. Turned away is made again; a lost answer is looked for,
+    and never made again here.
+    """
+    for pause in (*BACKOFF_S, None):
+        intend(call.name, **call.what)
+        try:
+            return do()
+        except Throttled:
+            report.turned_away()
+            if pause is None:
+                raise
+            report.wait(pause)
+        except Unreachable as problem:
+            return _sought(report, call, find, problem)
+    raise AssertionError  # the last pause is None
+
+
+def _sought(
+    report: Report, call: PlannedCall, find: Callable[[], T | None], problem: CloudError
+) -> T:
+    """What a call without an answer has done, looked for twice: at once, and after AWS has had time
+    to show it.
+    """
+    report.phase(f"no answer to {call.name}: looking what it did")
+    for pause in (LOOK_AGAIN_S, None):
+        with suppress(CloudError):  # a look that fails says nothing of the call
+            if (found := find()) is not None:
+                return found
+        if pause is not None:
+            report.wait(pause)
+    raise problem
+
+
+def _intend(report: Report, call: PlannedCall) -> None:
+    report.intend(call.name, **call.what)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
+    """Stop our deployment with a rollback; where ECS cannot, move the service back, unless somebody
+    else has moved it since.
+    """
+    aws, settings = ports.aws(job.location), job.settings
+    service, _ = ecs.service_now(aws, settings.cluster, settings.service)
+    mine, previous = receipt.get("task_definition"), receipt.get("previous")
+    if service is None or mine is None or service["taskDefinition"] != mine:
+        return
+    report.phase("stopping the deployment")
+    arn = own_deployment_arn(aws, job, service, receipt)
+    if arn is not None:
+        _intend(report, stop_call(arn))
+        if (stopped := ecs.stop(aws, arn)) is not None:
+            report.keep(abandoned="stopped" if stopped else "over")
+            return
+    if previous is None or previous == mine:
+        report.tell(f"service {settings.service} cannot be moved back: nothing ran before")
+        return
+    _intend(report, update_call(settings, previous, False))
+    ecs.update(aws, settings.cluster, settings.service, previous)
+    report.keep(abandoned="moved back")

@@ -1,0 +1,709 @@
+"""How an app is now: its service, the last deployment, the tasks that failed, its image, what is
+behind its load balancers, its alarms.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from toolkit.errors import Missing, ToolkitError
+from toolkit.model import Finding, Job, LiveVersion
+from toolkit.ports.aws import alarms as cloudwatch
+from toolkit.ports.aws import balancers, ecr, ecs
+from toolkit.ports.aws.alarms import Alarm
+from toolkit.ports.aws.balancers import TargetHealth
+from toolkit.ports.ports import Ports
+from toolkit.targets import alarms, signs
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import failures, rollout
+from toolkit.targets.app.failures import Failure
+from toolkit.targets.app.rollout import Reading, Sought
+from toolkit.targets.app.settings import Settings
+from toolkit.targets.app.state import live_version, registry_client
+from toolkit.targets.base import Tell
+
+Shape = Mapping[str, Any]
+
+SOON_S = 2.0
+"""How long one part waits for what another one knows better: it has a word of its own without."""
+_SET_BACK = ("deployment failed", "rolling back to")
+_TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
+_SLACK = timedelta(seconds=10)
+"""The deployment that a rollback begins may be this much younger than the event that tells of
+it.
+"""
+_NO_PLACE = "unable to place a task"
+_STEADY = "has reached a steady state"
+
+
+def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
+    """See targets/base.py."""
+    looking = _Looking(job, ports)
+    signs.ask(
+        tell,
+        [
+            ("service", looking.service),
+            ("tasks", looking.tasks),
+            ("alarms", looking.alarms),
+            ("image", looking.image),
+            ("targets", looking.targets),
+            ("deployment", looking.deployment),
+        ],
+    )
+    return looking.live
+
+
+class _Looking:
+    """The questions, and what they have from each other. None for a service says that there is
+    nothing more to tell of it.
+    """
+
+    def __init__(self, job: Job, ports: Ports) -> None:
+        self.job, self.ports, self.aws = job, ports, ports.aws(job.location)
+        self.settings: Settings = job.settings
+        self.live: LiveVersion | None = None
+        self._service: Future[Shape | None] = Future()
+        self._definition: Future[Shape | None] = Future()
+        self._stopped: Future[Sequence[Shape] | None] = Future()
+
+    def service(self) -> Iterator[Finding]:
+        """Whether it is there, and runs what it should."""
+        with _answered(self._service):
+            try:
+                found = ecs.service(self.aws, self.settings.cluster, self.settings.service)
+            except Missing as problem:
+                yield _gone(problem)
+                return
+            if found is None:
+                where = f" in cluster {self.settings.cluster} ({self.aws.region_name})"
+                yield _gone(Missing(what="ECS service", name=self.settings.service, where=where))
+                return
+            self._service.set_result(found if found["status"] == "ACTIVE" else None)
+        short = (
+            found["status"] == "ACTIVE"
+            and not complete(found)
+            and (not moving(found) or rollout.stuck(found))
+        )
+        yield standing(self.job, found, self._worst(found) if short else None)
+
+    def tasks(self) -> Iterator[Finding]:
+        """Which of its tasks have failed."""
+        with _answered(self._stopped):
+            try:
+                self._stopped.set_result(
+                    ecs.stopped(self.aws, self.settings.cluster, self.settings.service)
+                )
+            except ToolkitError:
+                if self._service.result() is not None:  # without a service, that is what is told
+                    raise
+        service, stopped = self._service.result(), self._stopped.result()
+        if service is not None and stopped is not None:
+            found = failed_now(service, stopped)
+            logs = self._group(failures.worst(one for one, _ in found)) if found else None
+            yield failing(self.job, service, found, logs)
+
+    def alarms(self) -> Iterator[Finding]:
+        """Which alarms ring."""
+        ringing = cloudwatch.in_alarm(self.aws)
+        service = self._service.result() or {}
+        own = own_alarms(service)
+        names = (*self.settings.alarms, *own)
+        known = cloudwatch.named(self.aws, names) if names else {}
+        yield from alarms.told(
+            self.settings.alarms,
+            known,
+            ringing,
+            about(self.settings.cluster, self.settings.service, service),
+            own,
+        )
+
+    def image(self) -> Iterator[Finding]:
+        """What runs, and whether its image is still there."""
+        with _answered(self._definition):
+            service = self._service.result()
+            arn = (
+                None
+                if service is None
+                else serving(service).get("taskDefinition") or service.get("taskDefinition")
+            )
+            if service is None or arn is None:
+                return
+            found = ecs.definition(self.aws, str(arn))
+            self._definition.set_result(found)
+        if found is None:
+            yield undefined(self.job, str(arn))
+            return
+        repository = ecr.named(self.settings.repository)
+        moved = definitions.containers(found, self.settings.container, repository)
+        if serving(service):
+            self.live = live_version(found, self.settings, serving(service))
+            if self.live.doubt:
+                yield Finding(
+                    "version",
+                    "warning",
+                    "several images",
+                    cause=self.live.doubt,
+                    next=f"toolkit deploy-app {self.job.target}",
+                )
+        names = (*moved, *definitions.left(found, moved, repository))
+        for name in names:
+            yield from self._image(
+                found, name, "image" if len(names) == 1 else f"image of {name}", name in moved
+            )
+
+    def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Finding]:
+        """Whether a container's image is still there, and which it is; nothing of one that is not
+        in the target's repository.
+        """
+        image, wants = definitions.image_of(definition, name), ecr.named(self.settings.repository)
+        theirs = ecr.registry_of(image)
+        elsewhere = (
+            theirs is not None and theirs[1] != self.aws.region_name and wants.region != theirs[1]
+        )
+        if elsewhere or definitions.repository_of(image).partition("/")[2] != wants.name:
+            return
+        wanted = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
+        asked = ecr.RepositoryName(wants.name, theirs[0] if theirs else wants.account, wants.region)
+        try:
+            condition = ecr.condition(registry_client(self.job, self.ports), asked, wanted)
+        except Missing as problem:
+            yield Finding(
+                what,
+                "failing",
+                "missing",
+                cause=f"{problem}: a new task could not start",
+                next=problem.hint,
+            )
+            return
+        yield kept(
+            self.job,
+            wanted,
+            condition,
+            what,
+            "" if moved else f", left as it is: `container` is {self.settings.container}",
+        )
+
+    def targets(self) -> Iterator[Finding]:
+        """Whether its tasks answer."""
+        service = self._service.result()
+        if service is None or not service.get("desiredCount"):
+            return
+        found = groups(service)
+        for names in found:
+            what = "targets" if len(found) == 1 else f"targets {_name(names[0])}"
+            try:
+                targets = [one for name in names for one in balancers.health(self.aws, name)]
+            except ToolkitError as problem:
+                yield signs.unknown(what, problem)
+                continue
+            yield answering(what, names[0], int(service["desiredCount"]), targets, moving(service))
+
+    def deployment(self) -> Iterator[Finding]:
+        """How the last deployment went; one of CodeDeploy, or of a program of its own, is not ECS's
+        to tell.
+        """
+        service = self._service.result()
+        now = rollout.primary(service) if service is not None else {}
+        if service is None or not now:
+            return
+        event, newest = set_back(service), None
+        if event is not None or now.get("rolloutState") not in (None, "COMPLETED"):
+            found = self._newest(service)
+            newest = None if found is None or outdated(found, event, service) else found
+        said = verdict(service, newest, event, self.job.target)
+        since = _moment((newest or now).get("createdAt"))
+        failure = self._failure_since(since, now) if said.state != "complete" else None
+        group = self._group(failure) if failure is not None and said.state == "running" else None
+        yield deployed(self.job, service, said, newest, failure, group)
+
+    def _newest(self, service: Shape) -> Shape | None:
+        """The newest service deployment; None if nobody can tell. What ECS calls the current one
+        may be the one before.
+        """
+        current = service.get("currentServiceDeployment")
+        found = ecs.deployment(self.aws, str(current)) if current else None
+        if found is not None and found.get("status") != "SUCCESSFUL":
+            return found
+        listed = ecs.deployments(self.aws, self.settings.cluster, self.settings.service)
+        if not listed or listed[0]["serviceDeploymentArn"] == current:
+            return found
+        return ecs.deployment(self.aws, str(listed[0]["serviceDeploymentArn"]))
+
+    def _worst(self, service: Shape) -> Failure | None:
+        """The failure of a task that says most, if that is known soon."""
+        return failures.worst(one for one, _ in failed_now(service, _soon(self._stopped) or ()))
+
+    def _failure_since(self, since: datetime | None, now: Shape) -> Failure | None:
+        """The same, of the tasks that a deployment has started; not of what another try mends."""
+        found = ((failures.failure(one), one) for one in _soon(self._stopped) or ())
+        return failures.worst(
+            one
+            for one, task in found
+            if one is not None
+            and one.sort != "transient"
+            and (since is None or _at(task, "createdAt", since) >= since)
+        )
+
+    def _group(self, failure: Failure | None) -> str | None:
+        """The log group that the container which failed writes to, if that is known soon."""
+        definition = _soon(self._definition)
+        if definition is None or failure is None:
+            return None
+        names = definitions.names(definition)
+        if not names:
+            return None
+        name = failure.container if failure.container in names else names[0]
+        stream = definitions.log_stream(definitions.part(definition, name), failure.id)
+        return stream[0] if stream else None
+
+
+@contextmanager
+def _answered(asked: "Future[Any]") -> Iterator[None]:
+    """Nobody waits for what was not found out."""
+    try:
+        yield
+    finally:
+        if not asked.done():
+            asked.set_result(None)
+
+
+def _soon(asked: "Future[Any]") -> Any:
+    """The answer, None if it takes longer than it is worth."""
+    try:
+        return asked.result(SOON_S)
+    except TimeoutError:
+        return None
+
+
+def _gone(problem: Missing) -> Finding:
+    return Finding("service", "failing", "missing", cause=str(problem), next=problem.hint)
+
+
+# the service
+
+
+def standing(job: Job, service: Shape, failure: Failure | None) -> Finding:
+    """How a service that is there stands; `failure` is the one of its tasks that says most."""
+    settings: Settings = job.settings
+    if service["status"] != "ACTIVE":
+        cause = f"service {settings.service} is {service['status']}: it is being deleted"
+        return Finding(
+            "service",
+            "failing",
+            str(service["status"]),
+            cause=cause,
+            next="wait for it, then create it again",
+        )
+    desired, running = int(service.get("desiredCount", 0)), int(service.get("runningCount", 0))
+    detail = f"{min(running, desired)} of {desired} tasks running"
+    if desired < settings.min_tasks:
+        return _scaled_in(settings, service, desired, detail)
+    if not desired:
+        return Finding("service", "ok", "scaled to 0 tasks")
+    if running >= desired:
+        return Finding("service", "ok", detail)
+    if moving(service) and not rollout.stuck(service):
+        return Finding(
+            "service", "warning", detail, cause="a deployment is in progress", next=_wait(job)
+        )
+    return Finding(
+        "service", "failing", detail, cause=short_of_tasks(service, failure), next=_ask(job)
+    )
+
+
+def _scaled_in(settings: Settings, service: Shape, desired: int, detail: str) -> Finding:
+    """The sign of a service that somebody, or something, has scaled to fewer tasks than it may
+    have.
+    """
+    words = f"rules.toml says `min_tasks = {settings.min_tasks}`" if desired else "nothing runs"
+    fix = rollout.scaling(service, settings.cluster, settings.service, settings.min_tasks)
+    return Finding(
+        "service", "failing", detail, cause=f"the desired count is {desired}: {words}", next=fix
+    )
+
+
+def short_of_tasks(service: Shape, failure: Failure | None) -> str:
+    """Why a service runs too few: no task can tell that there was no place for it, and of all else
+    a task tells most.
+    """
+    event = trouble(service)
+    if failure is not None and _NO_PLACE not in event:
+        return failure.cause
+    return event or "ECS does not say why"
+
+
+def trouble(service: Shape) -> str:
+    """The last event that tells of trouble, since all was well; empty if there is none."""
+    for event in service.get("events") or ():
+        words = _words(event)
+        if _STEADY in words:
+            return ""
+        if any(word in words for word in _TROUBLE):
+            return words
+    return ""
+
+
+def _words(event: Shape) -> str:
+    """An event without the service's name in front."""
+    return re.sub(r"^\(service [^)]*\) ", "", " ".join(str(event.get("message", "")).split()))
+
+
+def complete(service: Shape) -> bool:
+    """Whether as many tasks run as should."""
+    return int(service.get("runningCount", 0)) >= int(service.get("desiredCount", 0))
+
+
+def moving(service: Shape) -> bool:
+    """Whether tasks are being replaced, by whomever."""
+    state = rollout.primary(service).get("rolloutState")
+    if state is not None:
+        return bool(state == "IN_PROGRESS")
+    return len(service.get("deployments") or ()) > 1 or len(service.get("taskSets") or ()) > 1
+
+
+def serving(service: Shape) -> Shape:
+    """The deployment whose tasks serve, or the task set, where another program deploys; empty if
+    nothing runs.
+    """
+    sets = [
+        one
+        for one in service.get("taskSets") or ()
+        if one.get("status") == "PRIMARY" and one.get("runningCount")
+    ]
+    return rollout.serving(service) or next(iter(sets), {})
+
+
+# the last deployment
+
+
+def set_back(service: Shape) -> Shape | None:
+    """The event that a deployment failed or was taken back, if none was begun since. A service that
+    is whole shows it nowhere else.
+    """
+    began = _moment(rollout.primary(service).get("createdAt"))
+    for event in service.get("events") or ():
+        if any(words in str(event.get("message", "")) for words in _SET_BACK):
+            when = _moment(event.get("createdAt"))
+            return (
+                None
+                if when is not None and began is not None and began - when > _SLACK
+                else dict(event)
+            )
+    return None
+
+
+def outdated(newest: Shape, event: Shape | None, service: Shape) -> bool:
+    """Whether ECS shows one that was complete before the last one was begun: the last one cannot be
+    seen then.
+    """
+    if newest.get("status") != "SUCCESSFUL":
+        return False
+    began, back = _moment(newest.get("createdAt")), _moment((event or {}).get("createdAt"))
+    return rollout.primary(service).get("rolloutState") not in (None, "COMPLETED") or bool(
+        began and back and began < back
+    )
+
+
+def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: str) -> Reading:
+    """What became of the last deployment: by itself, else by the service and the event that it was
+    taken back.
+    """
+    now = rollout.primary(service)
+    sought = Sought(str(now.get("taskDefinition", "")), now.get("id"))
+    if newest is not None:
+        return rollout.by_deployment(newest, service, sought, target)
+    said = rollout.by_service(service, sought)
+    if said.state == "running" and not moving(service):
+        said = Reading("complete")  # what has ended since is no part of it
+    if event is None or said.state not in ("complete", "running"):
+        return said
+    return Reading(
+        "reverted" if said.state == "complete" else "reverting", said.phase, _words(event)
+    )
+
+
+def deployed(
+    job: Job,
+    service: Shape,
+    said: Reading,
+    newest: Shape | None,
+    failure: Failure | None,
+    group: str | None,
+) -> Finding:
+    """The sign of the last deployment. `failure` is of a task that it has started; `group` is where
+    that one's log is.
+    """
+    now = rollout.primary(service)
+    began = _moment((newest or now).get("createdAt"))
+    ended = (
+        _moment((newest or {}).get("finishedAt"))
+        or _moment((newest or now).get("updatedAt"))
+        or began
+    )
+    since = _iso(began)
+    if said.state == "complete":
+        return Finding(
+            "deployment",
+            "ok",
+            f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed",
+            since,
+        )
+    why = failure.cause if failure is not None and not _by_an_alarm(newest) else said.cause
+    if said.state == "running":
+        if rollout.stuck(service):
+            cause = (
+                f"its tasks fail: {failure.cause}"
+                if failure is not None
+                else "its tasks fail, and none runs"
+            )
+            return Finding(
+                "deployment", "failing", said.phase, since, cause, mend(job, failure, group)
+            )
+        when = f" since {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
+        return Finding(
+            "deployment",
+            "warning",
+            said.phase,
+            since,
+            f"a deployment is in progress{when}",
+            said.next or _wait(job),
+        )
+    again = f"toolkit deploy-app {job.target}"
+    if said.state == "reverting":
+        return Finding(
+            "deployment",
+            "warning",
+            "rolling back",
+            since,
+            _because("the last deployment is being rolled back", why),
+            _wait(job),
+        )
+    if said.state == "reverted":
+        return Finding(
+            "deployment",
+            "warning",
+            "rolled back",
+            _iso(ended),
+            _because("the last deployment was rolled back", why),
+            again,
+        )
+    if said.state == "stopped":
+        return Finding(
+            "deployment",
+            "failing",
+            "stopped",
+            _iso(ended),
+            _because("the last deployment was stopped", why),
+            again,
+        )
+    cause = _because("the last deployment failed", why)
+    return Finding(
+        "deployment", "failing", said.state, _iso(ended), cause, f"toolkit rollback {job.target}"
+    )
+
+
+def _by_an_alarm(newest: Shape | None) -> bool:
+    """Whether it was an alarm that took it back. Else, also where a person did, its tasks tell
+    most.
+    """
+    return bool(((newest or {}).get("alarms") or {}).get("triggeredAlarmNames"))
+
+
+def _because(what: str, why: str) -> str:
+    return f"{what}: {why}" if why else f"{what}, and ECS does not say why"
+
+
+# its tasks
+
+
+def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, Shape]]:
+    """The tasks that failed since the last deployment was begun: what it has replaced, or mended,
+    is over.
+    """
+    now = rollout.primary(service)
+    began = _moment(now.get("createdAt"))
+    found: list[tuple[Failure, Shape]] = []
+    for task in stopped:
+        if began is not None and _at(task, "stoppedAt", began) < began:
+            continue
+        if (
+            began is not None
+            and _at(task, "createdAt", began) < began
+            and task.get("taskDefinitionArn") != now.get("taskDefinition")
+        ):
+            continue
+        failure = failures.failure(task)
+        if failure is not None:
+            found.append((failure, task))
+    return found
+
+
+def failing(
+    job: Job, service: Shape, found: Sequence[tuple[Failure, Shape]], group: str | None
+) -> Finding:
+    """The sign of the tasks that failed in the last hour. That one was interrupted, and is
+    replaced, is no trouble.
+    """
+    worst = failures.worst(one for one, _ in found)
+    if worst is None:
+        return Finding("tasks", "ok", "no task failed in the last hour")
+    whole = complete(service)
+    if worst.sort == "transient" and whole:
+        return Finding(
+            "tasks", "ok", f"{_tasks(len(found))} interrupted in the last hour and replaced"
+        )
+    first = min(
+        (when for _, task in found if (when := _moment(task.get("stoppedAt"))) is not None),
+        default=None,
+    )
+    detail = f"{_tasks(len(found))} failed in the last hour"
+    return Finding(
+        "tasks",
+        "warning" if whole else "failing",
+        detail,
+        _iso(first),
+        worst.cause,
+        mend(job, worst, group),
+    )
+
+
+def mend(job: Job, failure: Failure | None, group: str | None) -> str:
+    """What to do about tasks that fail; `group` is the log group of the one that tells most."""
+    again = f"toolkit deploy-app {job.target}"
+    if failure is not None and failure.sort == "image":
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
+    if failure is not None and failure.sort == "secret":
+        return f"create the secret, or let the task's execution role read it, then `{again}`"
+    return f"aws logs tail {group} --since 1h" if group else _ask(job)
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number} tasks"
+
+
+# its image
+
+
+def kept(
+    job: Job, wanted: str, condition: str | None, what: str = "image", more: str = ""
+) -> Finding:
+    """Whether an image can still be pulled, by its tag or digest."""
+    if condition == "ACTIVE":
+        return Finding(what, "ok", f"{_brief(wanted)} is in ECR{more}")
+    state, where = (
+        ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
+    )
+    cause = f"its image is {where} in ECR: a new task could not start"
+    return Finding(
+        what,
+        "failing",
+        f"{_brief(wanted)} is {state}",
+        cause=cause,
+        next=f"toolkit deploy-app {job.target}",
+    )
+
+
+def undefined(job: Job, arn: str) -> Finding:
+    """The task definition of what runs was deleted."""
+    cause = (
+        f"there is no task definition {ecs.revision_of(arn)} any more: a new task could not start"
+    )
+    return Finding(
+        "image", "failing", "missing", cause=cause, next=f"toolkit deploy-app {job.target}"
+    )
+
+
+def _brief(wanted: str) -> str:
+    return wanted[:19] if wanted.startswith("sha256:") else wanted
+
+
+# what is behind its load balancers
+
+
+def groups(service: Shape) -> list[tuple[str, ...]]:
+    """The ARNs of its target groups: with blue/green two in one, of which now one and now the other
+    has the tasks.
+    """
+    found: dict[tuple[str, ...], None] = {}
+    for one in serving(service).get("loadBalancers") or service.get("loadBalancers") or ():
+        other = (one.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
+        names = tuple(
+            dict.fromkeys(str(name) for name in (one.get("targetGroupArn"), other) if name)
+        )
+        if names:
+            found[names] = None
+    return list(found)
+
+
+def answering(
+    what: str, group: str, desired: int, targets: Sequence[TargetHealth], busy: bool
+) -> Finding:
+    """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in
+    progress.
+    """
+    healthy = [one for one in targets if one.answers]
+    others = [one for one in targets if not one.answers and one.state != "draining"]
+    detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
+    if len(healthy) >= desired:
+        return Finding(what, "ok", detail)
+    reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") or one.state for one in others)
+    cause = "; ".join(reasons) or (
+        "no target is registered" if not healthy else "the other tasks are not registered"
+    )
+    soon = busy and bool(others) and all(one.state == "initial" for one in others)
+    command = f"aws elbv2 describe-target-health --target-group-arn {group}"
+    return Finding(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
+
+
+def _name(group: str) -> str:
+    """`…:targetgroup/web/0123` -> `web`."""
+    return group.split("/")[1] if group.count("/") > 1 else group
+
+
+# its alarms
+
+
+def own_alarms(service: Shape) -> tuple[str, ...]:
+    """The alarms that its deployments are watched with."""
+    found = (service.get("deploymentConfiguration") or {}).get("alarms") or {}
+    return tuple(str(name) for name in found.get("alarmNames") or ()) if found.get("enable") else ()
+
+
+def about(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
+    """Whether an alarm is about this service, or about a target group of its."""
+    wanted = [{"ClusterName": cluster, "ServiceName": name}]
+    wanted += [
+        {"TargetGroup": one.rpartition(":")[2]} for names in groups(service) for one in names
+    ]
+    return lambda alarm: any(alarm.about(dimensions) for dimensions in wanted)
+
+
+def _ask(job: Job) -> str:
+    return (
+        f"aws ecs describe-services --cluster {job.settings.cluster} --services"
+        f" {job.settings.service}"
+    )
+
+
+def _wait(job: Job) -> str:
+    return (
+        f"aws ecs wait services-stable --cluster {job.settings.cluster} --services"
+        f" {job.settings.service}"
+    )
+
+
+def _moment(found: Any) -> datetime | None:
+    return found.astimezone(UTC) if isinstance(found, datetime) else None
+
+
+def _at(task: Shape, key: str, otherwise: datetime) -> datetime:
+    return _moment(task.get(key)) or otherwise
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,153 @@
+"""A container image that runs as an ECS service."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from toolkit.model import (
+    ImageSource,
+    Inputs,
+    Job,
+    LiveVersion,
+    Observation,
+    Preview,
+    Provision,
+    Resource,
+    Statement,
+)
+from toolkit.targets import base
+
+if TYPE_CHECKING:
+    from toolkit.ports.ports import Ports
+from toolkit.targets.app.settings import Build as Build
+from toolkit.targets.app.settings import Settings as Settings
+from toolkit.targets.app.settings import dockerfile as dockerfile
+
+action = "deploy-app"
+estimate_s = 150
+deadline_s = 1800
+program = True
+by_image = True
+restores_with = ""
+problem = base.no_problem
+instructions = base.no_instructions
+sources = base.no_sources
+aliases = base.no_aliases
+members = base.no_members
+runnable = base.can_run
+irreversible = base.reversible
+linked = base.nothing_linked
+
+
+def inputs(settings: Settings) -> Inputs:
+    """Its Dockerfile, what says which files stay out of the build, and the build context."""
+    found, build = dockerfile(settings), settings.build
+    if found is None or build is None:
+        return Inputs()
+    context, file = found
+    ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+    return Inputs(
+        files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)
+    )
+
+
+def wanted(settings: Settings) -> tuple[Provision, ...]:
+    """Its repository, and the service with its cluster; what is deployed there is an update of the
+    service.
+    """
+    hosts = dict.fromkeys(urlsplit(url).hostname or "" for url in settings.health)
+    detail = {
+        "cluster": settings.cluster,
+        "repository": settings.repository,
+        "container": settings.container or "app",
+        "hosts": " ".join(host for host in hosts if host),
+    }
+    return (
+        Provision("repository", settings.repository),
+        Provision("service", settings.service, detail),
+    )
+
+
+def writes(settings: Settings) -> tuple[Resource, ...]:
+    """The service's task, or the one container of it that is named."""
+    cluster = settings.cluster.rpartition(":cluster/")[2]
+    return (
+        Resource("service", f"{cluster}/{settings.service.rpartition('/')[2]}", settings.container),
+    )
+
+
+def command(target: str, settings: Settings) -> str | None:
+    """The command that deploys it."""
+    return f"toolkit deploy-app {target}"
+
+
+def services() -> tuple[str, ...]:
+    """The services that a deploy calls in any case."""
+    return ("sts", "ecs", "ecr", "elbv2")
+
+
+def preview(job: Job, ports: "Ports") -> Preview:
+    """Image, service and task definition are looked at; what ECS would refuse, or could not run, is
+    refused here.
+    """
+    from toolkit.targets.app import preview
+
+    return preview.preview(job, ports)
+
+
+def apply(job: Job, ports: "Ports", report: base.Report) -> None:
+    """Build and push the image unless it is there, register a task definition with it, move the
+    service to that.
+    """
+    from toolkit.targets.app import apply
+
+    apply.apply(job, ports, report)
+
+
+def observe(
+    job: Job, receipt: Mapping[str, Any], ports: "Ports", before: Observation | None = None
+) -> Observation:
+    """How our own deployment goes. It has succeeded when ECS says so, its tasks run our image, and
+    their targets are healthy.
+    """
+    from toolkit.targets.app import observe
+
+    return observe.observe(job, receipt, ports, before)
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], ports: "Ports", report: base.Report) -> None:
+    """Stop our deployment with a rollback."""
+    from toolkit.targets.app import apply
+
+    apply.abandon(job, receipt, ports, report)
+
+
+def live(job: Job, ports: "Ports") -> LiveVersion | None:
+    """What runs, from the tags of the running task definition: they are the truth, for they change
+    in the moment the image does.
+    """
+    from toolkit.targets.app import observe
+
+    return observe.live(job, ports)
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], ports: "Ports") -> tuple[bool | None, ...]:
+    """Whether the image of each is in the repository still."""
+    from toolkit.targets.app import state
+
+    return state.kept(job, details, ports)
+
+
+def permissions(job: Job) -> tuple[Statement, ...]:
+    """What preview, apply, observe, abandon and live call."""
+    from toolkit.targets.app.policy import statements
+
+    return statements(job)
+
+
+def health(job: Job, ports: "Ports", tell: base.Tell) -> LiveVersion | None:
+    """Service, last deployment, tasks that failed, targets, image and alarms."""
+    from toolkit.targets.app import health
+
+    return health.look(job, ports, tell)

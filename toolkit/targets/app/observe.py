@@ -1,0 +1,648 @@
+"""How a deployment goes: our own one, never another; a verdict only for what was observed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import NotAllowed
+from toolkit.model import Job, LiveVersion, Observation, Verdict
+from toolkit.ports.aws import balancers, ecs, logs
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import failures, rollout
+from toolkit.targets.app.failures import Failure
+from toolkit.targets.app.rollout import Reading, Sought
+from toolkit.targets.app.settings import Settings
+from toolkit.targets.app.state import check_deployable, live_version, own_deployment_arn, started_at
+
+Shape = Mapping[str, Any]
+SURE_S = 10
+"""What is not there twice, this far apart, is not there: AWS may show what it has accepted seconds
+later.
+"""
+TASKS_EVERY_S = 5
+"""How often stopped tasks are looked for while nothing points to them."""
+LAST_LINES = 20
+
+
+class ServiceMark(Struct, frozen=True):
+    """What the next look wants to know of this one. `doubt` is when something was first not there,
+    on our clock.
+    """
+
+    arn: str | None = None
+    revision: str | None = None
+    seen: bool = False
+    doubt: float | None = None
+    looked: float | None = None
+    failed: int = 0
+    events: frozenset[str] = frozenset()
+    failure: Failure | None = None
+    hopeless: bool = False
+    log: tuple[str, ...] = ()
+    next: str = ""
+    waiting: str = ""
+    whole: datetime | None = None
+    """Since when the deployment is complete, on AWS's clock: tasks that failed before were part of
+    it.
+    """
+    done: bool = False
+    """Whether a look before has said that it is done."""
+
+
+class ServiceLook(Struct, frozen=True):
+    """One look, and all that it is about."""
+
+    job: Job
+    receipt: Mapping[str, Any]
+    ports: Ports
+    aws: Aws
+    service: Shape
+    sought: Sought
+    mark: ServiceMark
+
+    @property
+    def settings(self) -> Settings:
+        """The target's settings."""
+        found: Settings = self.job.settings
+        return found
+
+    @property
+    def since(self) -> datetime | None:
+        """When it was begun, on AWS's clock."""
+        return started_at(self.receipt)
+
+
+def observe(
+    job: Job, receipt: Mapping[str, Any], ports: Ports, before: Observation | None
+) -> Observation:
+    """How it stands. Raises CloudError for a look that failed."""
+    aws, settings = ports.aws(job.location), job.settings
+    mark = (
+        before.mark
+        if before is not None and isinstance(before.mark, ServiceMark)
+        else ServiceMark()
+    )
+    service = ecs.service(aws, settings.cluster, settings.service)
+    if service is None or service["status"] != "ACTIVE":
+        gone = Observation(
+            "failed",
+            Verdict.FAILED,
+            cause=f"service {settings.service} is gone: somebody deletes it",
+        )
+        return _in_doubt(ports, mark, f"service {settings.service} is not there", gone)
+    look = ServiceLook(job, receipt, ports, aws, service, Sought(""), mark)
+    if receipt.get("reverted"):
+        return _watched(replace(look, sought=Sought(str(receipt.get("previous")))))
+    definition = receipt.get("task_definition")
+    if definition is None:
+        return _not_begun(look)
+    if "before" not in receipt and not receipt.get("unchanged") and not receipt.get("attached"):
+        return Observation(
+            "absent", phase="the service was not moved", sure=True
+        )  # what was before is kept right before that
+    sought = Sought(
+        definition, receipt.get("deployment"), receipt.get("before"), receipt.get("previous")
+    )
+    look = replace(look, sought=sought)
+    if receipt.get("unchanged"):
+        return _unchanged(look)
+    return _watched(look)
+
+
+def _unchanged(look: ServiceLook) -> Observation:
+    """Nothing had to be done, if that is so still: somebody may go on with it later."""
+    if look.service["taskDefinition"] != look.sought.definition:
+        cause = (
+            f"the service runs on {ecs.revision_of(look.service['taskDefinition'])} by now:"
+            " somebody else has deployed it"
+        )
+        return Observation(
+            "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
+        )
+    runs = live(look.job, look.ports)
+    seen = Observation(
+        "done",
+        Verdict.UNCHANGED,
+        "this version runs already",
+        cause="; ".join(runs.notes) if runs else "",
+        live=runs,
+    )
+    return seen if look.service.get("desiredCount") else _idle(look, seen)
+
+
+def _in_doubt(ports: Ports, mark: ServiceMark, phase: str, then: Observation) -> Observation:
+    """`then`, but only if the look that found it first is long enough ago."""
+    now = ports.clock.elapsed()
+    since = now if mark.doubt is None else mark.doubt
+    if now - since >= SURE_S:
+        return replace(then, mark=mark)
+    return Observation("unknown", phase=f"{phase}: looking again", mark=replace(mark, doubt=since))
+
+
+def _not_begun(look: ServiceLook) -> Observation:
+    """The service was not moved, for that comes after the task definition was kept. Was one
+    registered?
+    """
+    family = ecs.family_of(look.service["taskDefinition"])
+    for arn in ecs.newest_revisions(look.aws, family, 5):
+        found = ecs.definition(look.aws, arn)
+        if found is not None and definitions.mark(found, "token") == look.job.token:
+            return Observation(
+                "absent",
+                phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
+                sure=True,
+            )
+    return _in_doubt(
+        look.ports,
+        look.mark,
+        "nothing was registered",
+        Observation("absent", phase="nothing was begun", sure=True),
+    )
+
+
+def _watched(look: ServiceLook) -> Observation:
+    found = _own_deployment(look)
+    if found is not None:
+        target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
+        look = replace(
+            look,
+            mark=replace(
+                look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None
+            ),
+        )
+        said = rollout.by_deployment(found, look.service, look.sought, look.job.target)
+        if (
+            said.state == "stopped"
+        ):  # the service was read first: what replaced us may have come in between
+            look = replace(
+                look,
+                service=ecs.service(look.aws, look.settings.cluster, look.settings.service)
+                or look.service,
+            )
+            said = rollout.by_deployment(found, look.service, look.sought, look.job.target)
+    else:
+        said = rollout.by_service(look.service, look.sought)
+    if said.state == "unseen":
+        return _unseen(look)
+    if said.state == "complete" and look.mark.whole is None:
+        mine = rollout.own(look.service, look.sought) or {}
+        look = replace(
+            look,
+            mark=replace(look.mark, whole=(found or {}).get("finishedAt") or mine.get("updatedAt")),
+        )
+    look = replace(
+        look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None)
+    )
+    lines, events = _events(look)
+    look = replace(look, mark=replace(look.mark, events=events))
+    if look.receipt.get("reverted"):
+        return _with_lines(_back(look, said), lines)
+    return _told(look, said, lines)
+
+
+def _unseen(look: ServiceLook) -> Observation:
+    """Neither here nor there: just accepted, never accepted, or rolled back already."""
+    settings = look.settings
+    if look.sought.id is None:
+        return _in_doubt(
+            look.ports,
+            look.mark,
+            "the deployment does not show",
+            Observation("absent", phase="the service was not moved", sure=True),
+        )
+    cause = (
+        f"service {settings.service} is on {ecs.revision_of(look.service['taskDefinition'])} again,"
+        " and the new deployment is gone"
+    )
+    ended = _ended(look, Reading("reverted", cause=cause))
+    return (
+        ended
+        if look.mark.seen
+        else _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
+    )
+
+
+def _own_deployment(look: ServiceLook) -> Shape | None:
+    """Our service deployment: the one that was ours before, or one whose revision has our task
+    definition.
+    """
+    known = look.receipt.get("reverted") or look.mark.arn
+    if known:
+        return ecs.deployment(look.aws, known)
+    arn = own_deployment_arn(look.aws, look.job, look.service, look.receipt)
+    return None if arn is None else ecs.deployment(look.aws, arn)
+
+
+def _events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
+    """What ECS wrote of the service since, oldest first."""
+    found = {str(one["id"]): one for one in look.service.get("events") or ()}
+    since = look.since
+    new = [
+        one
+        for id, one in found.items()
+        if id not in look.mark.events
+        and (since is None or one.get("createdAt") is None or one["createdAt"] >= since)
+    ]
+    return [str(one["message"]) for one in reversed(new)], look.mark.events | found.keys()
+
+
+def _told(look: ServiceLook, said: Reading, lines: Sequence[str]) -> Observation:
+    if said.state == "complete":
+        return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
+    if said.state == "superseded":
+        return Observation(
+            "failed",
+            Verdict.SUPERSEDED,
+            cause=said.cause,
+            next=_ask_aws(look),
+            lines=tuple(lines),
+            mark=look.mark,
+        )
+    look = _with_trouble(look, said, lines)
+    if said.state in ("reverted", "failed", "stopped"):
+        return _with_lines(_ended(look, said), lines)
+    if said.state == "running":
+        look = _with_targets(look)
+    mark = look.mark
+    found, phase = mark.failure, said.phase
+    if (
+        found is not None and found.sort in _MAY_PASS
+    ):  # a cause is what it ends by, and this may yet succeed
+        phase = f"{phase}, {found.cause}"
+    elif mark.waiting:
+        phase = f"{phase}, {mark.waiting}"
+    return Observation(
+        "running",
+        phase=phase,
+        cause=_cause(look) or said.cause,
+        next=said.next or mark.next,
+        log=mark.log,
+        lines=tuple(lines),
+        doomed=said.state == "running" and mark.hopeless,
+        mark=mark,
+    )
+
+
+def _stayed(look: ServiceLook) -> Observation:
+    """It was complete before, and is looked at on: has a task of it failed since? ECS replaces it,
+    and says that all is well.
+    """
+    whole = look.mark.whole
+    for failure, task in _failures(look, False):
+        stopped = task.get("stoppedAt")
+        if failure.sort in _MAY_PASS or (
+            whole is not None and stopped is not None and stopped < whole
+        ):
+            continue
+        look = _explained(look, failure, False)
+        return Observation(
+            "failed",
+            Verdict.UNHEALTHY,
+            cause=failure.cause,
+            next=look.mark.next,
+            log=look.mark.log,
+            mark=look.mark,
+        )
+    return _proven(look)
+
+
+_MAY_PASS = ("transient", "other")
+
+
+def _cause(look: ServiceLook) -> str:
+    """Why tasks of ours failed, if that is why it may fail; with the load balancer's own reason."""
+    found = look.mark.failure
+    if found is None or found.sort in _MAY_PASS:
+        return ""
+    return (
+        f"{found.cause}: {look.mark.waiting}"
+        if found.sort == "unhealthy" and look.mark.waiting
+        else found.cause
+    )
+
+
+def _with_lines(seen: Observation, lines: Sequence[str]) -> Observation:
+    return replace(seen, lines=(*lines, *seen.lines))
+
+
+def _ended(look: ServiceLook, said: Reading) -> Observation:
+    """It did not succeed. What a task said is nearer to the cause than what ECS says of the
+    deployment.
+    """
+    if look.mark.failure is None and said.state != "stopped":
+        look = _with_trouble(look, said, ("failed",))
+    mark = look.mark
+    cause = (
+        _cause(look)
+        or (mark.failure.cause if mark.failure else said.cause)
+        or "ECS took it back and does not say why"
+    )
+    verdict = Verdict.ROLLED_BACK if said.state == "reverted" else Verdict.FAILED
+    return Observation(
+        "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
+    )
+
+
+def _ask_aws(look: ServiceLook) -> str:
+    return (
+        f"aws ecs describe-services --cluster {look.settings.cluster} --services"
+        f" {look.settings.service}"
+    )
+
+
+_TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
+
+
+def _with_trouble(look: ServiceLook, said: Reading, lines: Sequence[str]) -> ServiceLook:
+    """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a
+    while.
+    """
+    mark, now = look.mark, look.ports.clock.elapsed()
+    mine = rollout.own(look.service, look.sought) or {}
+    short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
+    signs = said.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
+    late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
+    if mark.hopeless or not (signs or late):
+        return look
+    found = _failures(look, said.failed > 0)
+    look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, said.failed)))
+    one = failures.hopeless((failure for failure, _ in found), healthy=False)
+    if (
+        one is not None
+        and one.sort in ("crash", "unhealthy")
+        and _survived(look, [task for _, task in found])
+    ):
+        one = None
+    shown = one or failures.worst(failure for failure, _ in found)
+    return look if shown is None else _explained(look, shown, one is not None)
+
+
+def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
+    """The stopped tasks of our deployment that failed. Some are only listed without their
+    service.
+    """
+    for of in (
+        {"serviceName": look.settings.service},
+        {"family": ecs.family_of(look.sought.definition)},
+    ):
+        tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
+        judged = [(failures.failure(task), task) for task in tasks if _is_ours(look, task)]
+        found: list[tuple[Failure, Shape]] = [
+            (failure, task) for failure, task in judged if failure is not None
+        ]
+        if found or not expected:
+            return found
+    return []
+
+
+def _is_ours(look: ServiceLook, task: Shape) -> bool:
+    """By the deployment that started it, where that is told; a definition may have been deployed
+    before.
+    """
+    if task.get("taskDefinitionArn") != look.sought.definition:
+        return False
+    by, mine = str(task.get("startedBy", "")), rollout.own(look.service, look.sought)
+    ids = {look.sought.id, (mine or {}).get("id")} - {None}
+    if by.startswith("ecs-svc/") and ids:
+        return by in ids
+    return (
+        look.since is None or task.get("createdAt") is None or bool(task["createdAt"] >= look.since)
+    )
+
+
+def _survived(look: ServiceLook, failed: Sequence[Shape]) -> bool:
+    """Whether a task of ours is healthy, or runs since before the first of these failed."""
+    first = min((task["stoppedAt"] for task in failed if task.get("stoppedAt")), default=None)
+    for task in ecs.tasks(
+        look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service
+    ):
+        if not _is_ours(look, task) or task.get("lastStatus") != "RUNNING":
+            continue
+        began = task.get("startedAt")
+        if task.get("healthStatus") == "HEALTHY" or (
+            first is not None and began is not None and began <= first
+        ):
+            return True
+    return False
+
+
+def _explained(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLook:
+    """With the failure, the last lines of exactly its task, and the command that mends it."""
+    mark = look.mark
+    if mark.failure is not None and mark.failure.task == failure.task:
+        return replace(look, mark=replace(mark, hopeless=hopeless))
+    definition = ecs.definition(look.aws, look.sought.definition) or {}
+    part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
+    stream = (
+        definitions.log_stream(part, failure.id)
+        if part and failure.sort in ("crash", "unhealthy", "configuration")
+        else None
+    )
+    lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
+    next = _mend(look, failure, stream[0] if stream else None)
+    return replace(
+        look, mark=replace(mark, failure=failure, hopeless=hopeless, log=lines, next=next)
+    )
+
+
+def _logs_of(look: ServiceLook, part: Shape) -> Aws:
+    """A container may write its log in another region."""
+    region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
+    return (
+        look.aws
+        if not region or region == look.aws.region_name
+        else look.ports.clouds(look.job.location.profile, str(region))
+    )
+
+
+def _mend(look: ServiceLook, failure: Failure, group: str | None) -> str:
+    again = f"toolkit deploy-app {look.job.target}"
+    if failure.sort == "image":
+        return (
+            f"see that the image is there and the task's execution role may pull it, then `{again}`"
+        )
+    if failure.sort == "secret":
+        return f"create the secret, or let the task's execution role read it, then `{again}`"
+    return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
+
+
+def _with_targets(look: ServiceLook) -> ServiceLook:
+    """Where all tasks run and ECS still waits, it waits for the load balancer."""
+    mine = rollout.own(look.service, look.sought) or {}
+    if not mine.get("desiredCount") or mine.get("runningCount", 0) < mine["desiredCount"]:
+        return look
+    return replace(
+        look, mark=replace(look.mark, waiting=_unproven_targets(look, _tasks_of_ours(look)))
+    )
+
+
+def _tasks_of_ours(look: ServiceLook) -> list[Shape]:
+    tasks = ecs.tasks(look.aws, look.settings.cluster, "RUNNING", serviceName=look.settings.service)
+    return [task for task in tasks if task.get("taskDefinitionArn") == look.sought.definition]
+
+
+def _revision(look: ServiceLook) -> Shape:
+    return (ecs.revision(look.aws, look.mark.revision) if look.mark.revision else None) or {}
+
+
+def _unproven_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
+    """`1 of 2 targets healthy (…)` for the first target group that lacks some; empty if none
+    does.
+    """
+    resolved = (
+        (_revision(look).get("resolvedConfiguration") or {}).get("loadBalancers")
+        or look.service.get("loadBalancers")
+        or ()
+    )
+    addresses = {str(one["privateIpv4Address"]) for task in tasks for one in _interfaces(task)}
+    desired = int(look.service.get("desiredCount", 0))
+    for group in dict.fromkeys(
+        str(one["targetGroupArn"]) for one in resolved if one.get("targetGroupArn")
+    ):
+        targets = [
+            one for one in balancers.health(look.aws, group) if not addresses or one.id in addresses
+        ]
+        healthy = [
+            one
+            for one in targets
+            if one.state == "healthy" or one.reason == "Target.HealthCheckDisabled"
+        ]
+        if len(healthy) < desired:
+            reasons = dict.fromkeys(
+                f"{one.reason}: {one.words}".strip(": ")
+                for one in targets
+                if one not in healthy and one.reason
+            )
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            return f"{len(healthy)} of {desired} targets healthy{why}"
+    return ""
+
+
+def _interfaces(task: Shape) -> list[Shape]:
+    return [
+        one
+        for part in task.get("containers") or ()
+        for one in part.get("networkInterfaces") or ()
+        if one.get("privateIpv4Address")
+    ]
+
+
+def _proven(look: ServiceLook) -> Observation:
+    """ECS says that it is complete: do its tasks run our image, and do they answer?"""
+    if not look.service.get("desiredCount"):
+        return _idle(look, _done(look, "complete"))
+    revision, wanted, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
+    images = _images(revision.get("containerImages"), "containerName", moved)
+    tasks = (
+        _tasks_of_ours(look)
+        if look.service.get("loadBalancers") or not any(digest for _, digest in images)
+        else []
+    )
+    for task in tasks:
+        images += _images(task.get("containers"), "name", moved)
+    for name, digest in images:
+        if wanted and digest and digest != wanted:
+            cause = f"container {name} runs {digest}, but {wanted} was deployed"
+            return Observation(
+                "failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
+            )
+    try:
+        waiting = _unproven_targets(look, tasks)
+    except NotAllowed as problem:
+        return replace(
+            _done(look, "complete"),
+            lines=(f"warning: whether the targets are healthy is not known: {problem}",),
+        )
+    if waiting:
+        return Observation("running", phase=waiting, mark=replace(look.mark, waiting=waiting))
+    return _done(look, "complete")
+
+
+def _idle(look: ServiceLook, seen: Observation) -> Observation:
+    """How a step ended after which nothing runs: nobody has seen that this version is any good.
+    `min_tasks = 0` says that this is meant.
+    """
+    settings = look.settings
+    words = f"the desired count of {settings.service} is 0: nothing runs"
+    seen = replace(seen, phase=words, cause=words, lines=(f"warning: {words}",))
+    if settings.min_tasks < 1:
+        return seen
+    return replace(
+        seen,
+        verdict=Verdict.UNHEALTHY,
+        cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
+        next=rollout.scaling(look.service, settings.cluster, settings.service, settings.min_tasks),
+        untouched=True,
+    )
+
+
+def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
+    """The containers that have got the image; earlier versions of toolkit knew of one."""
+    return tuple(receipt.get("containers") or [name for name in [receipt.get("container")] if name])
+
+
+def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
+    """Container -> digest, of those that have got the image."""
+    found = (
+        [one for one in listed if isinstance(one, Mapping)]
+        if isinstance(listed, (list, tuple))
+        else []
+    )
+    return [
+        (str(one[key]), str(one.get("imageDigest") or "")) for one in found if one.get(key) in moved
+    ]
+
+
+def _done(look: ServiceLook, phase: str) -> Observation:
+    definition = ecs.definition(look.aws, look.service["taskDefinition"])
+    mine = rollout.own(look.service, look.sought) or rollout.primary(look.service)
+    runs = None if definition is None else live_version(definition, look.settings, mine)
+    notes, mark = "; ".join(runs.notes) if runs else "", replace(look.mark, done=True)
+    return Observation("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
+
+
+def _back(look: ServiceLook, said: Reading) -> Observation:
+    """A deployment was stopped in order to have the version before it back."""
+    if said.state in ("running", "reverting"):
+        return Observation("running", phase=said.phase or "rolling back", mark=look.mark)
+    definition = ecs.definition(look.aws, look.service["taskDefinition"])
+    image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
+    if said.state in ("reverted", "superseded") and definitions.digest_of(
+        image
+    ) == look.receipt.get("digest"):
+        return (
+            _done(look, "the version before is back")
+            if rollout.steady(look.service)
+            else Observation("running", phase="rolling back", mark=look.mark)
+        )
+    cause = said.cause or "the deployment was over before it could be stopped"
+    return Observation(
+        "failed",
+        Verdict.FAILED,
+        cause=cause,
+        next=f"toolkit rollback {look.job.target}",
+        mark=look.mark,
+    )
+
+
+def live(job: Job, ports: Ports) -> LiveVersion | None:
+    """What runs, from the tags of the task definition whose tasks serve; None if nothing does.
+    Raises Missing.
+    """
+    aws, settings = ports.aws(job.location), job.settings
+    service = check_deployable(job, aws, ecs.service(aws, settings.cluster, settings.service))
+    serving = rollout.serving(service)
+    definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
+    if definition is None:
+        return None
+    found = live_version(definition, settings, serving)
+    now = rollout.primary(service)
+    moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get(
+        "taskDefinition"
+    )
+    return replace(found, moving=moving)

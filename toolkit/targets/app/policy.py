@@ -1,0 +1,128 @@
+"""The IAM statements that a deploy needs: a service, a repository, and no more where IAM can tell
+them apart.
+"""
+
+from msgspec.structs import replace
+
+from toolkit.model import Job, Location, Statement
+from toolkit.ports.aws import ecr
+from toolkit.ports.aws.partition import partition
+from toolkit.targets import alarms
+from toolkit.targets.app.settings import Settings
+
+_READ_IMAGES = ("ecr:DescribeRepositories", "ecr:DescribeImages")
+_MAKE = (
+    "ecr:CreateRepository",
+    "ecr:GetLifecyclePolicy",
+    "ecr:ListTagsForResource",
+    "ecr:PutLifecyclePolicy",
+    "ecr:TagResource",
+)
+_PUSH = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+)
+
+
+def arn(location: Location, service: str, resource: str) -> str:
+    """An ARN in a place; what the place does not say is `*`."""
+    region = "" if service == "iam" else location.region or "*"
+    return (
+        f"arn:{partition(location.region)}:{service}:{region}:{location.account or '*'}:{resource}"
+    )
+
+
+def statements(job: Job) -> tuple[Statement, ...]:
+    """For one target in one place. Pure: names of roles and log groups, which only the task
+    definition knows, stay open.
+    """
+    settings: Settings = job.settings
+    location, cluster, service = job.location, settings.cluster, settings.service
+    wanted = ecr.named(settings.repository)
+    registry = replace(
+        location,
+        account=wanted.account or location.account,
+        region=wanted.region or location.region,
+    )
+    repository = arn(registry, "ecr", f"repository/{wanted.name}")
+    own = f"{cluster}/{service}"
+    in_cluster = {"ArnEquals": {"ecs:cluster": arn(location, "ecs", f"cluster/{cluster}")}}
+    found = [
+        Statement("see which images there are", _READ_IMAGES, (repository,)),
+        Statement(
+            "see the service, move it, and follow its deployments",
+            ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"),
+            (arn(location, "ecs", f"service/{own}"),),
+        ),
+        Statement(
+            "follow a deployment, and stop one that cannot succeed",
+            ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
+            (arn(location, "ecs", f"service-deployment/{own}/*"),),
+        ),
+        Statement(
+            "see what a deployment deploys",
+            ("ecs:DescribeServiceRevisions",),
+            (arn(location, "ecs", f"service-revision/{own}/*"),),
+        ),
+        Statement(
+            "find the tasks of the service; AWS knows no narrower resource",
+            ("ecs:ListTasks",),
+            ("*",),
+            in_cluster,
+        ),
+        Statement(
+            "see why tasks stopped",
+            ("ecs:DescribeTasks",),
+            (arn(location, "ecs", f"task/{cluster}/*"),),
+        ),
+        Statement(
+            "copy the task definition; AWS knows no narrower resource",
+            ("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+        ),
+        Statement(
+            "tag the task definition with what it deploys",
+            ("ecs:TagResource",),
+            (arn(location, "ecs", "task-definition/*:*"),),
+            {"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
+        ),
+        Statement(
+            "hand the task's roles on to"
+            f" ECS{'' if settings.roles else '; name them in `roles` of the target to narrow it'}",
+            ("iam:PassRole",),
+            tuple(arn(location, "iam", f"role/{role}") for role in settings.roles or ("*",)),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        Statement(
+            "see whether new tasks answer; AWS knows no narrower resource",
+            ("elasticloadbalancing:DescribeTargetHealth",),
+        ),
+        Statement(
+            "show the last lines of a task that failed",
+            ("logs:GetLogEvents",),
+            (arn(location, "logs", "log-group:*:log-stream:*"),),
+        ),
+        alarms.STATEMENT,
+    ]
+    if settings.build is not None:
+        found[1:1] = [
+            Statement(
+                "sign in to the registry; AWS knows no narrower resource",
+                ("ecr:GetAuthorizationToken",),
+            ),
+            Statement("push the image", _PUSH, (repository,)),
+            *(
+                []
+                if wanted.account
+                else [
+                    Statement(
+                        "make the repository where it is not there (--create)", _MAKE, (repository,)
+                    )
+                ]
+            ),
+        ]
+    return tuple(found)

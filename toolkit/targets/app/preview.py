@@ -1,0 +1,333 @@
+"""What a deploy of an app would do, and what is known to fail before it is begun."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import Refused, Superseded
+from toolkit.model import Job, LiveVersion, PlannedCall, Preview
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import provenance, rollout
+from toolkit.targets.app.image import check_buildable, check_existing_image, is_newly_used
+from toolkit.targets.app.provenance import Origin
+from toolkit.targets.app.settings import Settings
+from toolkit.targets.app.state import (
+    ROLLBACK,
+    TAKE_OVER,
+    CurrentState,
+    left_out_notes,
+    live_version,
+    read_state,
+    revertible_deployment,
+)
+
+Shape = Mapping[str, Any]
+
+
+class Decision(Struct, frozen=True):
+    """What is to be done. `act` is unchanged, attach (to a deployment of the same), revert (stop
+    the one in progress, which brings the wanted version back), reuse (a task definition that is
+    there) or register (`request`). `going` is the deployment to revert.
+    """
+
+    act: str
+    request: Mapping[str, Any] = {}
+    going: str = ""
+
+
+def decide(job: Job, ground: CurrentState, members: frozenset[str], digest: str | None) -> Decision:
+    """What is to be done, now that the image's digest is known (None: it will be built)."""
+    settings: Settings = job.settings
+    back = job.action == ROLLBACK
+    env, secrets = ({}, {}) if back else (settings.env, settings.secrets)
+    request = definitions.revised(
+        ground.base,
+        members,
+        updated_containers(job, ground, digest),
+        ground.image(digest),
+        env,
+        secrets,
+    )
+    marks = {
+        **_version_marks(job, ground),
+        "definition": definitions.digest(request),
+        "run": job.run,
+        "token": job.token,
+    }
+    request["tags"] = definitions.marked(request["tags"], **marks)
+    # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
+    ours = ground.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
+    same = digest is not None and ours and definitions.equal(ground.running, request)
+    if same and not job.wishes.get("force"):
+        if not ground.busy and rollout.steady(ground.service):
+            return Decision("unchanged")
+        if ground.busy and not rollout.stuck(ground.service) and not _is_rolling_back(ground):
+            return Decision("attach")
+    return Decision("reuse" if ground.reuse else "register", request)
+
+
+def updated_containers(job: Job, ground: CurrentState, digest: str | None) -> tuple[str, ...]:
+    """The containers that run the image afterwards: in a rollback to a task definition of then,
+    those that ran it then.
+    """
+    then = [
+        name
+        for name in ground.containers
+        if definitions.digest_of(definitions.image_of(ground.base, name)) == digest
+    ]
+    return tuple(then) if job.action == ROLLBACK and ground.container in then else ground.containers
+
+
+def _is_rolling_back(ground: CurrentState) -> bool:
+    return any(
+        str(one.get("status", "")).startswith(("ROLLBACK", "STOP")) for one in ground.going or ()
+    )
+
+
+def _version_marks(job: Job, ground: CurrentState) -> dict[str, str | None]:
+    """Whose content the image is. An image that was only named is known by its name; one that comes
+    back keeps what it was marked with.
+    """
+    version = job.version
+    if (
+        job.action == ROLLBACK
+        and definitions.mark(ground.base, "version")
+        and ground.base is not ground.running
+    ):
+        return {}
+    if job.wishes.get("image") and ground.tag != version.name:
+        return {"version": ground.tag, "commit": None, "fingerprint": None, "settings": None}
+    return {
+        "version": version.name,
+        "commit": version.commit,
+        "fingerprint": version.fingerprint,
+        "settings": version.settings or None,
+    }
+
+
+def create_calls(settings: Settings) -> tuple[PlannedCall, ...]:
+    """What makes a repository that is not there."""
+    name = ecr.named(settings.repository).name
+    return (
+        PlannedCall(
+            "ecr:CreateRepository",
+            {"repository": name, "tags": "immutable", "scan": "on push"},
+            once=True,
+        ),
+        PlannedCall(
+            "ecr:PutLifecyclePolicy",
+            {"repository": name, "keep": f"the newest {ecr.KEPT} images"},
+            once=True,
+        ),
+    )
+
+
+def push_call(ground: CurrentState) -> PlannedCall:
+    """The push of a built image."""
+    return PlannedCall(
+        "ecr:PutImage", {"image": f"{ground.repository['repositoryUri']}:{ground.tag}"}, once=True
+    )
+
+
+def register_call(
+    ground: CurrentState, request: Shape, settings: Settings, back: bool
+) -> PlannedCall:
+    """The new revision. Of variables only the names are told."""
+    what = {"family": str(request["family"]), "container": ", ".join(ground.containers)}
+    what["image"] = definitions.image_of(request, ground.container)
+    for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
+        if variables and not back:
+            what[name] = ", ".join(sorted(variables))
+    what["based_on"] = ecs.revision_of(ground.base["taskDefinitionArn"])
+    return PlannedCall("ecs:RegisterTaskDefinition", what)
+
+
+def update_call(settings: Settings, task_definition: str, force: bool) -> PlannedCall:
+    """The one call that moves the service."""
+    what = {
+        "cluster": settings.cluster,
+        "service": settings.service,
+        "task_definition": task_definition,
+    }
+    return PlannedCall(
+        "ecs:UpdateService", what | ({"force_new_deployment": "true"} if force else {})
+    )
+
+
+def preview(job: Job, ports: Ports) -> Preview:
+    """The calls that `apply.apply` would make, in its order."""
+    ground = checked_state(job, ports)
+    aws = ports.aws(job.location)
+    way = decide(job, ground, aws.members("ecs", "RegisterTaskDefinition"), ground.digest)
+    if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, ground)):
+        way = Decision("revert", going=reverted)
+    return Preview(
+        _calls(job, ground, way),
+        _warnings(job, ground, way),
+        way.act == "unchanged",
+        _live_before(job, ground),
+    )
+
+
+def _calls(job: Job, ground: CurrentState, way: Decision) -> tuple[PlannedCall, ...]:
+    settings: Settings = job.settings
+    if way.act == "revert":
+        return (stop_call(way.going),)
+    if way.act in ("unchanged", "attach"):
+        return ()
+    calls = [
+        *(create_calls(settings) if ground.absent else ()),
+        *(() if ground.digest else (push_call(ground),)),
+    ]
+    if way.act == "register":
+        calls.append(register_call(ground, way.request, settings, job.action == ROLLBACK))
+    name = (
+        ecs.revision_of(ground.base["taskDefinitionArn"])
+        if way.act == "reuse"
+        else f"{way.request['family']}:new"
+    )
+    return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
+
+
+def stop_call(arn: str) -> PlannedCall:
+    """The end of a deployment that is in progress; what ran before runs again."""
+    return PlannedCall(
+        "ecs:StopServiceDeployment", {"service_deployment": arn, "stop_type": "ROLLBACK"}
+    )
+
+
+def _warnings(job: Job, ground: CurrentState, way: Decision) -> tuple[str, ...]:
+    settings: Settings = job.settings
+    service, said = (
+        ground.service,
+        [
+            *origin_warnings(job, ground, way),
+            *left_out_notes(ground.base, settings),
+            *ground.remarks,
+        ],
+    )
+    if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
+        said.append(f"the files are not as committed: the image is tagged {ground.tag}")
+    if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
+        verdict = (
+            ""
+            if settings.min_tasks < 1
+            else ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+        )
+        said.append(
+            f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
+        )
+    if way.act == "attach":
+        said.append(
+            f"this version is being deployed already, by {definitions.whose(ground.running)}:"
+            " nothing is started, only watched"
+        )
+    elif way.act != "unchanged" and ground.busy:
+        said.append(_other_deployment_warning(job, ground, way))
+    configured = service.get("deploymentConfiguration") or {}
+    breaker = configured.get("deploymentCircuitBreaker") or {}
+    strategy = rollout.STRATEGIES.get(str(configured.get("strategy", "")))
+    if strategy:
+        said.append(f"ECS deploys it {strategy}" + _bake_note(configured))
+    elif not (breaker.get("enable") and breaker.get("rollback")):
+        said.append(
+            f"service {settings.service} has no circuit breaker with rollback: only while toolkit"
+            " watches is a bad version taken back"
+        )
+    return tuple(said)
+
+
+def origin_warnings(job: Job, ground: CurrentState, way: Decision) -> list[str]:
+    """That what runs is not what the record says, before anybody agrees to what becomes of it."""
+    rev, recorded = ecs.revision_of(ground.running["taskDefinitionArn"]), job.recorded
+    if recorded is None or (
+        ground.origin not in provenance.GIVING_WAY and ground.origin is not Origin.STACK
+    ):
+        return []
+    how = f": {'; '.join(ground.changes)}" if ground.changes else ""
+    words = {
+        Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
+        Origin.EARLIER: (
+            f"{rev} is running, which toolkit deployed before run {recorded.run}: somebody moved"
+            " the service back"
+        ),
+        Origin.UNKNOWN: (
+            f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
+        ),
+    }.get(ground.origin, f"{rev} is running, but toolkit did not deploy it{how}")
+    if way.act in ("unchanged", "attach"):
+        return [words]
+    if ground.base is ground.running:
+        taken = (
+            "it is taken over" if job.wishes.get("take_over") else "the new revision is based on it"
+        )
+        return [f"{words}; {taken}"]
+    base = ecs.revision_of(ground.base["taskDefinitionArn"])
+    if job.action == ROLLBACK:
+        return [f"{words}; it gives way to {base}"]
+    return [
+        f"{words}; the new revision is based on {base} of run {recorded.run}, to keep what runs"
+        f" {TAKE_OVER}"
+    ]
+
+
+def _bake_note(configured: Shape) -> str:
+    minutes = configured.get("bakeTimeInMinutes")
+    return f": it bakes for {minutes} min before it is done" if minutes else ""
+
+
+def _other_deployment_warning(job: Job, ground: CurrentState, way: Decision) -> str:
+    what = (
+        f"a deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
+        f" {definitions.whose(ground.running)} is in progress"
+    )
+    if way.act == "revert":
+        return f"{what}: it is stopped, which brings the version before it back"
+    if replaces_other_deployment(job, ground):
+        return f"{what}: it is replaced"
+    return f"{what}: it is waited for"
+
+
+def replaces_other_deployment(job: Job, ground: CurrentState) -> bool:
+    """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
+    the wish, Superseded where this one was only to undo what ran before.
+    """
+    if job.undoes:
+        raise Superseded(what=ecs.revision_of(ground.service["taskDefinition"]), target=job.target)
+    wish = job.wishes.get("in_progress", "wait")
+    if wish == "refuse":
+        who = definitions.whose(ground.running)
+        raise Refused(
+            f"a deployment of service {job.settings.service} by {who} is in progress",
+            "wait for it, or leave --in-progress out",
+        )
+    return job.action == ROLLBACK or wish == "replace" or rollout.stuck(ground.service)
+
+
+def _live_before(job: Job, ground: CurrentState) -> LiveVersion | None:
+    """What runs, as far as that is known without another call: while a deployment is in progress it
+    is not.
+    """
+    serving = rollout.serving(ground.service)
+    if serving.get("taskDefinition") != ground.running["taskDefinitionArn"]:
+        return None
+    try:
+        return live_version(ground.running, job.settings, serving)
+    except Refused:  # which container is meant cannot be told of what runs; of what will run it can
+        return None
+
+
+def checked_state(job: Job, ports: Ports) -> CurrentState:
+    """What is there, once it is certain that it can be deployed: `read_state`, and whether the
+    image can be built here or, where there is one already, is the right one.
+    """
+    ground = read_state(job, ports)
+    if ground.digest is None:
+        check_buildable(job, ports, ground)
+    elif is_newly_used(job, ground):
+        ground = replace(ground, remarks=check_existing_image(job, ports, ground, ground.digest))
+    return ground

@@ -1,0 +1,465 @@
+"""Before anything is changed: what is there, what would be done about it, and what is known to
+fail.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolkit.errors import (
+    CloudError,
+    Missing,
+    NoImage,
+    NoRepository,
+    Refused,
+)
+from toolkit.model import DeployedState, Job, LiveVersion
+from toolkit.ports.aws import ecr, ecs
+from toolkit.ports.aws.client import Aws, check_account
+from toolkit.ports.ports import Ports
+from toolkit.targets.app import definition as definitions
+from toolkit.targets.app import provenance, rollout
+from toolkit.targets.app.provenance import Origin
+from toolkit.targets.app.settings import Settings
+
+Shape = Mapping[str, Any]
+TAKE_OVER = "add --take-over"
+ROLLBACK = "rollback"
+"""The action of a job that puts back what was live: nothing is built."""
+
+
+class CurrentState(Struct, frozen=True):
+    """What was found. `going` are the service deployments in progress, None if ECS does not tell.
+    `tag` is what the image is asked for by and `digest` what that is, None if it has to be built.
+    `base` is the task definition to copy; `reuse` says that it will do as it is. `containers` get
+    the image; the service's own are `running`, whose `origin` is told, and how that differs from
+    what is recorded. `absent` says that the repository has to be made first, `remarks` what could
+    not be checked.
+    """
+
+    service: Shape
+    going: tuple[Shape, ...] | None
+    running: Shape
+    base: Shape
+    reuse: bool
+    repository: Shape
+    containers: tuple[str, ...]
+    tag: str
+    digest: str | None
+    origin: Origin = Origin.UNRECORDED
+    changes: tuple[str, ...] = ()
+    absent: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def container(self) -> str:
+        """The first container that gets the image: the one whose image says which version runs."""
+        return self.containers[0]
+
+    def image(self, digest: str | None) -> str:
+        """The image's name in a task definition: by digest, so that nobody can change what it
+        means.
+        """
+        uri = self.repository["repositoryUri"]
+        return f"{uri}@{digest}" if digest else f"{uri}:{self.tag}"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a deployment is in progress."""
+        return (
+            bool(self.going) or rollout.primary(self.service).get("rolloutState") == "IN_PROGRESS"
+        )
+
+
+def ask_in_parallel(*questions: Callable[[], Any]) -> list[Callable[[], Any]]:
+    """Ask side by side; each answer is a function that gives it, or raises what it met."""
+    with ThreadPoolExecutor(len(questions)) as pool:
+        return [asked.result for asked in [pool.submit(question) for question in questions]]
+
+
+def read_state(job: Job, ports: Ports) -> CurrentState:
+    """Look at everything. Raises Missing, Refused and WrongAccount for what is known to fail."""
+    settings: Settings = job.settings
+    aws = ports.aws(job.location)
+    if (
+        job.version.dirty
+        and job.location.protected
+        and job.action != ROLLBACK
+        and not job.wishes.get("image")
+    ):
+        raise Refused(
+            "the files are not as committed, and environment"
+            f" {job.location.environment} is protected",
+            "commit them first",
+        )
+    wanted = requested_image(job)
+    name, registry = ecr.named(settings.repository), registry_client(job, ports)
+    account, service, repository, digest, going = ask_in_parallel(
+        lambda: check_account(aws, job.location),
+        lambda: ecs.service(aws, settings.cluster, settings.service),
+        lambda: ecr.repository(registry, name),
+        lambda: ecr.digest(registry, name, wanted),
+        lambda: ecs.deployments_going(aws, settings.cluster, settings.service),
+    )
+    account()  # the others' answers would be about a stranger's account
+    found = check_deployable(job, aws, service())
+    running = ecs.definition(aws, found["taskDefinition"])
+    if running is None:
+        raise Missing(
+            what="task definition",
+            name=found["taskDefinition"],
+            where=f" that service {settings.service} runs",
+        )
+    try:
+        images = (repository(), digest(), False)
+    except Missing as problem:
+        images = (_repository_to_create(job, registry, running, problem), None, True)
+    return _assembled(job, aws, found, running, images, wanted, going())
+
+
+def registry_client(job: Job, ports: Ports) -> Aws:
+    """The calls of the region whose registry has the repository."""
+    region = ecr.named(job.settings.repository).region
+    return ports.aws(job.location if region is None else replace(job.location, region=region))
+
+
+def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
+    """The repository that is to be made. Raises Missing with what is really wrong where none is."""
+    settings: Settings = job.settings
+    wanted = ecr.named(settings.repository)
+    for name in definitions.of_repository(running, wanted):
+        theirs = ecr.registry_of(definitions.image_of(running, name))
+        if (
+            theirs is not None
+            and not wanted.account
+            and theirs != (job.location.account or theirs[0], aws.region_name)
+        ):
+            uri = definitions.repository_of(definitions.image_of(running, name))
+            where = f"{problem.facts['where']}: the image that runs is of {uri}"
+            raise NoRepository(
+                name=wanted.name, where=where, next=f'if that is meant, set `repository = "{uri}"`'
+            ) from None
+    if wanted.account:
+        raise problem
+    if not job.wishes.get("create") or job.action == ROLLBACK:
+        make = f"make it: toolkit deploy-app {job.target} --create"
+        raise NoRepository(
+            name=wanted.name,
+            where=problem.facts["where"],
+            next=f"correct its name in rules.toml, or {make}",
+        ) from None
+    host = f"{job.location.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
+    return {"repositoryUri": f"{host}/{wanted.name}"}
+
+
+def _assembled(
+    job: Job,
+    aws: Aws,
+    service: Shape,
+    running: Shape,
+    images: tuple[Shape, str | None, bool],
+    wanted: str,
+    going: list[Shape] | None,
+) -> CurrentState:
+    settings: Settings = job.settings
+    repository, digest, absent = images
+    wants = ecr.named(settings.repository)
+    origin, recorded = _origin_of_running(job, aws, running)
+    then = _rollback_definition(job, aws, wanted)
+    base = then or _base_definition(job, origin, running, recorded)
+    reuse = then is not None and then.get("status") == "ACTIVE"
+    containers = definitions.containers(base, settings.container, wants)
+    if reuse:
+        reuse = definitions.digest_of(definitions.image_of(base, containers[0])) == wanted
+    if digest is None:
+        _check_build_allowed(job, wanted)
+    changes = provenance.changes(recorded, running) if recorded is not None else []
+    return CurrentState(
+        service,
+        None if going is None else tuple(going),
+        running,
+        base,
+        reuse,
+        repository,
+        containers,
+        wanted,
+        digest,
+        origin,
+        tuple(changes),
+        absent,
+    )
+
+
+def _origin_of_running(job: Job, aws: Aws, running: Shape) -> tuple[Origin, Shape | None]:
+    """Who put there what runs, and the task definition of the newest good deploy where that is
+    another one and still there.
+    """
+    origin = provenance.origin(running, job.recorded)
+    if job.recorded is None or origin not in provenance.GIVING_WAY:
+        return origin, None
+    arn = job.recorded.detail.get("task definition")
+    recorded = ecs.definition(aws, arn) if arn else None
+    if recorded is not None and definitions.digest(recorded) == definitions.digest(running):
+        return Origin.RECORDED, None
+    return origin, recorded
+
+
+def _rollback_definition(job: Job, aws: Aws, wanted: str) -> Shape | None:
+    """The task definition that a rollback puts back, None where there is none any more that has the
+    container.
+    """
+    arn = job.wishes.get("task_definition") if job.action == ROLLBACK else None
+    found = ecs.definition(aws, arn) if arn else None
+    if found is None:
+        return None
+    try:
+        definitions.containers(found, job.settings.container, ecr.named(job.settings.repository))
+    except Refused:
+        return None
+    return found
+
+
+def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape | None) -> Shape:
+    """What a new revision is a copy of: what runs, but what toolkit did not deploy gives way to
+    what it did.
+    """
+    if origin not in provenance.GIVING_WAY or job.wishes.get("take_over"):
+        return running
+    if recorded is not None:
+        return recorded
+    if origin is Origin.EARLIER:
+        return running
+    rev = ecs.revision_of(running["taskDefinitionArn"])
+    if origin is Origin.UNKNOWN:
+        why = job.recorded.problem if job.recorded else ""
+        raise Refused(
+            f"whether toolkit deployed {rev}, which is running, is not known: {why}",
+            f"to go by what is running: {TAKE_OVER}",
+        )
+    raise Refused(
+        f"{rev} is running, but toolkit did not deploy it, and the task definition that it did"
+        " deploy is gone",
+        f"to go by what is running: {TAKE_OVER}",
+    )
+
+
+def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[bool | None, ...]:
+    """Whether the image of each of these deploys is in the repository still, None where nobody
+    could tell.
+    """
+    aws, name = registry_client(job, ports), ecr.named(job.settings.repository)
+    digests = [detail.get("digest", "") for detail in details]
+    wanted = list(dict.fromkeys(digest for digest in digests if digest))
+    known: dict[str, bool | None] = {}
+    if wanted:
+        questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in wanted]
+        for digest, answer in zip(wanted, ask_in_parallel(*questions), strict=True):
+            try:
+                known[digest] = answer() == "ACTIVE"
+            except Missing:
+                known[digest] = False
+            except CloudError:
+                known[digest] = None
+    return tuple(known.get(digest) for digest in digests)
+
+
+def requested_image(job: Job) -> str:
+    """The tag or digest of the image: of a rollback, of `--image`, or of the version."""
+    back = job.wishes.get("image_digest") if job.action == ROLLBACK else None
+    return str(back or job.wishes.get("image") or job.version.name)
+
+
+def _check_build_allowed(job: Job, wanted: str) -> None:
+    """There is no image: may it be built?"""
+    settings: Settings = job.settings
+    if job.action == ROLLBACK:
+        raise Refused(
+            f"the image {wanted} is no longer in repository {settings.repository}",
+            f"see the others: toolkit rollback {job.target} --list",
+        )
+    if job.wishes.get("image"):
+        raise NoImage(name=wanted, repository=settings.repository)
+    if settings.build is None or job.wishes.get("no_build"):
+        why = (
+            "it has no `build` in rules.toml"
+            if settings.build is None
+            else "it is not to be built (--no-build)"
+        )
+        raise Refused(
+            f"there is no image {wanted} in repository {settings.repository}, and {why}",
+            "name an existing one with --image TAG",
+        )
+
+
+def check_deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
+    """The service, if this tool can deploy it."""
+    settings: Settings = job.settings
+    if service is None:
+        raise Missing(
+            what="ECS service",
+            name=settings.service,
+            where=f" in cluster {settings.cluster} ({aws.region_name})",
+        )
+    if service["status"] != "ACTIVE":
+        raise Refused(
+            f"service {settings.service} is {service['status']}: it is being deleted",
+            "wait for it, then create it again",
+        )
+    if service.get("resourceManagementType") == "ECS":
+        raise Refused(
+            f"service {settings.service} is in Express Mode: ECS manages its task definitions"
+            " itself",
+            "deploy it with its stack",
+        )
+    controller = (service.get("deploymentController") or {}).get("type", "ECS")
+    if controller != "ECS":
+        words = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "a program of its own"}.get(
+            controller, controller
+        )
+        raise Refused(
+            f"service {settings.service} is deployed by {words}, not by ECS",
+            f"deploy it through {words}",
+        )
+    return service
+
+
+def revertible_deployment(job: Job, aws: Aws, ground: CurrentState) -> str | None:
+    """The deployment in progress whose end would bring the wanted version back; None if there is
+    none.
+    """
+    for brief in ground.going or ():
+        if brief.get("status") not in ("PENDING", "IN_PROGRESS"):
+            continue
+        found = ecs.deployment(aws, brief["serviceDeploymentArn"])
+        sources = (found or {}).get("sourceServiceRevisions") or ()
+        revisions = [ecs.revision(aws, one["arn"]) for one in sources]
+        if (
+            len(revisions) == 1
+            and revisions[0] is not None
+            and _runs_requested_version(job, ground, revisions[0])
+        ):
+            return str(brief["serviceDeploymentArn"])
+    return None
+
+
+def _runs_requested_version(job: Job, ground: CurrentState, revision: Shape) -> bool:
+    wanted = job.wishes.get("task_definition")
+    if wanted:
+        return bool(revision["taskDefinition"] == wanted)
+    images = revision.get("containerImages") or ()
+    run = {one.get("containerName"): one.get("imageDigest") for one in images}
+    return all(run.get(name) == ground.digest for name in ground.containers)
+
+
+def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
+    """Of each container with an image of the repository that `container` leaves out, what it
+    runs.
+    """
+    repository = ecr.named(settings.repository)
+    left = (
+        definitions.left(definition, [settings.container], repository) if settings.container else ()
+    )
+    return [
+        f"container {name} has an image of {repository.name}, too"
+        f" ({short_image(definitions.image_of(definition, name))}), and is left as it is:"
+        f" `container` is {settings.container}"
+        for name in left
+    ]
+
+
+def short_image(image: str) -> str:
+    """An image's digest, shortened, else its tag."""
+    digest = definitions.digest_of(image)
+    return digest[:19] if digest else f"tag {definitions.tag_of(image) or 'latest'}"
+
+
+def live_version(definition: Shape, settings: Settings, deployment: Shape) -> LiveVersion:
+    """The words for a task definition that runs. Raises Refused where nobody can tell which
+    containers are meant.
+    """
+    containers = definitions.containers(
+        definition, settings.container, ecr.named(settings.repository)
+    )
+    images = {name: definitions.image_of(definition, name) for name in containers}
+    image = images[containers[0]]
+    when = deployment.get("createdAt")
+    detail = {
+        "image": image,
+        "digest": definitions.digest_of(image) or "",
+        "task definition": definition["taskDefinitionArn"],
+    }
+    mixed = len({definitions.digest_of(one) or one for one in images.values()}) > 1
+    content = definitions.digest(definition)
+    ours = (
+        definitions.mark(definition, "definition") == content
+    )  # a copy may have our tags and say something else
+    doubt = (
+        "its containers run different images:"
+        f" {', '.join(f'{name} {short_image(one)}' for name, one in images.items())}"
+        if mixed
+        else ""
+    )
+    return LiveVersion(
+        version=(
+            None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image)
+        ),
+        commit=None if mixed else definitions.mark(definition, "commit"),
+        fingerprint=None if mixed else definitions.mark(definition, "fingerprint"),
+        run=definitions.mark(definition, "run"),
+        settings=definitions.mark(definition, "settings") if ours and not mixed else None,
+        since=when.astimezone(UTC).isoformat() if when is not None else None,
+        detail={key: value for key, value in detail.items() if value},
+        deployed=DeployedState(definition=content, artifacts=definitions.artifacts(definition)),
+        doubt=doubt,
+        notes=tuple(left_out_notes(definition, settings)),
+    )
+
+
+CLOCKS_S = 5
+
+
+def started_at(receipt: Mapping[str, Any]) -> datetime | None:
+    """When the service was about to be moved, on AWS's clock; a few seconds earlier, for clocks
+    differ.
+    """
+    said = receipt.get("started_at")
+    return datetime.fromisoformat(said) - timedelta(seconds=CLOCKS_S) if said else None
+
+
+def own_deployment_arn(
+    aws: Aws, job: Job, service: Shape, receipt: Mapping[str, Any]
+) -> str | None:
+    """The ARN of the service deployment that moves the service to our task definition, begun since
+    we asked; None if ECS shows none.
+    """
+    wanted, since = receipt.get("task_definition"), started_at(receipt)
+    for arn in _candidates(aws, job, service, since):
+        found = ecs.deployment(aws, arn)
+        if found is None or (
+            since is not None and found.get("createdAt") is not None and found["createdAt"] < since
+        ):
+            continue
+        revision = ecs.revision(
+            aws, str((found.get("targetServiceRevision") or {}).get("arn") or "")
+        )
+        if revision is not None and revision.get("taskDefinition") == wanted:
+            return arn
+    return None
+
+
+def _candidates(aws: Aws, job: Job, service: Shape, since: datetime | None) -> Iterator[str]:
+    """The current one first: usually it is ours, and it costs nothing to know."""
+    current = service.get("currentServiceDeployment")
+    if current:
+        yield str(current)
+    if since is not None:
+        found = ecs.deployments_since(aws, job.settings.cluster, job.settings.service, since) or ()
+        yield from (
+            str(one["serviceDeploymentArn"])
+            for one in found[:5]
+            if one["serviceDeploymentArn"] != current
+        )

@@ -1,0 +1,522 @@
+"""Deploy one stack: bring it into a state that can be updated, make a change set, show it, and
+execute it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from toolkit.errors import CloudError, Refused, Stopped, Throttled, Unreachable
+from toolkit.model import Job
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.ports import Ports
+from toolkit.targets.base import Report
+from toolkit.targets.stack import (
+    changes,
+    compare,
+    deployed,
+    events,
+    observe,
+    sources,
+    stack_status,
+)
+from toolkit.targets.stack import template as templates
+from toolkit.targets.stack.observe import change_set_name, stack_name
+from toolkit.targets.stack.stack_status import CFN, MENDS, UPDATABLE, Stack, StackRecovery
+
+Found = TypeVar("Found")
+
+NO_CHANGE = ("The submitted information didn't contain changes.", "No updates are to be performed")
+
+
+def apply(job: Job, ports: Ports, report: Report) -> None:
+    """See targets/base.py."""
+    if _was_executed(job, ports.aws(job.location), report):
+        return
+    report.phase("synthesizing" if job.settings.cdk else "reading the template")
+    _Deploy(job, ports, report, sources.load(job, ports, report)).run()
+
+
+def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
+    """Whether an earlier process has executed the change set; only its answer may have been
+    lost.
+    """
+    kept = report.receipt
+    if kept.get("executed") or kept.get("unchanged"):
+        return True
+    where = str(kept.get("stack_id") or stack_name(job))
+    found = cfn.change_set(aws, str(kept.get("change_set") or change_set_name(job.token)), where)
+    if found is None:
+        done = bool(kept.get("change_set")) and observe.executed(job, aws, where, kept)
+    else:
+        done = str(found.get("ExecutionStatus", "")).startswith("EXECUTE_")
+    if done:
+        facts = (
+            {
+                "stack_id": found["StackId"],
+                "change_set": found["ChangeSetId"],
+                "created": _time(found),
+            }
+            if found
+            else {}
+        )
+        report.keep(executed=True, **facts)
+    return done
+
+
+class _Deploy:
+    """One deploy of one stack, from its template to the moment when CloudFormation has taken
+    over.
+    """
+
+    def __init__(
+        self, job: Job, ports: Ports, report: Report, found: sources.ChangeSetSource
+    ) -> None:
+        self.job, self.ports, self.report, self.found = job, ports, report, found
+        self.aws = ports.aws(job.location)
+        self.until = ports.clock.elapsed() + job.deadline_s
+
+    def run(self) -> None:
+        """All of it."""
+        stack = self._settled()
+        new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
+        summary = compare.summary(self.aws, self.found, uploaded=False)
+        uploaded = not summary
+        if uploaded:
+            summary = self._upload()
+        alike = stack is not None and not new and self._is_same(stack, summary)
+        same = alike and not self.job.wishes.get("force")
+        if same and not compare.may_mean_more(self.found, summary):
+            self.report.keep(unchanged=True)
+            return
+        if not uploaded:
+            summary = self._upload()
+        request = self._request(stack, new, summary)
+        if same and stack is not None and self._means_the_same(stack, request):
+            self.report.keep(unchanged=True)
+            return
+        if stack is not None and not new and not alike:
+            request["Parameters"] = self._with_running_images(stack, request["Parameters"])
+        for attempt in range(2):
+            made = self._change_set(request, new, attempt, fresh=stack is None)
+            if made is None:
+                self.report.keep(unchanged=True)
+                return
+            if self._agreed_and_executed(stack, new, made):
+                return
+        raise Refused(
+            f"stack {self.found.name} changed twice while its change was being shown",
+            "see who else deploys it, then try again",
+        )
+
+    def _is_same(self, stack: Stack, summary: Mapping[str, Any]) -> bool:
+        return compare.is_same(
+            self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary
+        )
+
+    # --- a state that can be updated
+
+    def _settled(self) -> Stack | None:
+        """The stack as soon as it can be updated, None if it has to be created."""
+        mended: set[str] = set()
+        while True:
+            stack = self._poll(lambda: [cfn.stack(self.aws, self.found.name)])[0]
+            if stack is None or stack["StackStatus"] in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
+                return stack
+            status = str(stack["StackStatus"])
+            if status.endswith("_IN_PROGRESS"):
+                self._wait_for(stack, stack_status.busy(status), events.StackMark())
+                continue
+            stack_status.refuse_hopeless(self.aws, stack)
+            if status in mended:
+                self._stuck(stack)
+            self._mend(stack, MENDS[status])
+            mended.add(status)
+
+    def _mend(self, stack: Stack, mend: StackRecovery) -> None:
+        stack_status.refuse_protected(stack, mend)
+        if not self.job.wishes.get(mend.wish):
+            self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
+        mark = events.from_now(self.aws, str(stack["StackId"]))
+        self.report.intend(mend.call, stack=self.found.name)
+        token = f"{self.job.token}-{mend.token}"
+        self.aws.write(
+            CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token
+        )
+        self.report.keep(mended=mend.call)
+        self._wait_for(stack, f"waiting for {mend.call}", mark, token, str(stack["StackStatus"]))
+
+    def _wait_for(
+        self,
+        stack: Stack,
+        words: str,
+        mark: events.StackMark,
+        token: str | None = None,
+        more_than: str = "",
+    ) -> None:
+        """Wait until the operation on a stack is over; its events go to the log. `more_than` is the
+        state from before it.
+        """
+        self.report.phase(words)
+
+        def over() -> str | None:
+            nonlocal mark
+            now = cfn.stack(self.aws, str(stack["StackId"]))
+            status = str(now["StackStatus"]) if now else "DELETE_COMPLETE"
+            mark, lines = events.look(self.aws, str(stack["StackId"]), token, mark)
+            for line in lines:
+                self.report.log(line)
+            busy = status.endswith("_IN_PROGRESS")
+            seen = (
+                not more_than or status != more_than or (mark.status and events.ended(mark.status))
+            )
+            return status if not busy and seen else None
+
+        self._poll(over)
+        if mark.cause:
+            self.report.tell(mark.cause)
+
+    def _stuck(self, stack: Stack) -> NoReturn:
+        """It was mended and is where it was."""
+        status, name = str(stack["StackStatus"]), self.found.name
+        if status != "UPDATE_ROLLBACK_FAILED":
+            raise Refused(
+                f"stack {name} is {status} again",
+                f"see why: aws cloudformation describe-stack-events --stack-name {name}",
+            )
+        failed = stack_status.failed_in(self.aws, stack)
+        raise Refused(
+            f"the rollback of {name} is stuck at"
+            f" {', '.join(failed) or 'a resource of a nested stack'}",
+            "mend the cause, or leave them out: aws cloudformation continue-update-rollback"
+            f" --stack-name {name} --resources-to-skip {' '.join(failed)}",
+        )
+
+    # --- the change set
+
+    def _upload(self) -> dict[str, Any]:
+        """Put what is missing into its buckets; what CloudFormation then makes of the template."""
+        for asset in sources.to_upload(self.aws, self.found):
+            self.report.check()
+            sources.upload(self.aws, self.found, asset, self.report)
+        return compare.summary(self.aws, self.found, uploaded=True)
+
+    def _request(
+        self, stack: Stack | None, new: bool, summary: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        before = (stack or {}).get("Tags") or ()
+        digest = deployed.digest(self.found.text)
+        marks = templates.marks(self.job.version, self.job.run, digest)
+        request = {
+            "StackName": self.found.name,
+            **self.found.where,
+            "Parameters": compare.parameters(self.found, summary, None if new else stack),
+            "Capabilities": compare.capabilities(summary),
+            "ChangeSetType": "CREATE" if new else "UPDATE",
+            "IncludeNestedStacks": True,
+            "Tags": templates.tags(before, self.found.tags, marks),
+            "Description": f"toolkit run {self.job.run}, {self.job.version.name}"[:1024],
+        }
+        if (stack or {}).get("NotificationARNs"):
+            request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
+        return {**request, "RoleARN": self.found.role} if self.found.role else request
+
+    def _with_running_images(
+        self, stack: Stack, parameters: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The parameters of a change set, where those that name an image which deploy-app has put
+        live since have its name.
+        """
+        running = compare.running_images(self.aws, self.found, stack)
+        for name, value in running.items():
+            self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
+        return [
+            (
+                {
+                    "ParameterKey": one["ParameterKey"],
+                    "ParameterValue": running[one["ParameterKey"]],
+                }
+                if one["ParameterKey"] in running
+                else one
+            )
+            for one in parameters
+        ]
+
+    def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
+        """Whether a template that looks things up elsewhere still means what it did: only a change
+        set with the tags of before can tell.
+        """
+        probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.found.tags, {})}
+        made = self._created(
+            probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe"
+        )
+        failed = made["Status"] == "FAILED"
+        self._remove(made, False)
+        return failed and _says_no_change(made)
+
+    def _change_set(
+        self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool
+    ) -> dict[str, Any] | None:
+        """A change set that can be executed, None if there is nothing to change. Raises CloudError
+        where it fails.
+        """
+        name = change_set_name(self.job.token, attempt)
+        made = self._created(request, name, self.job.token + (f"-{attempt + 1}" if attempt else ""))
+        if made["Status"] != "FAILED":
+            return made
+        if _says_no_change(made):
+            self._remove(made, fresh)
+            return None
+        reasons = self._why(made)
+        self._remove(made, fresh)
+        for reason in reasons[1:]:
+            self.report.tell(reason)
+        raise CloudError(call="cloudformation:CreateChangeSet", reason=reasons[0])
+
+    def _created(self, request: Mapping[str, Any], name: str, token: str) -> dict[str, Any]:
+        """A change set of this name, made now or before, once it is finished. Its id is kept before
+        anything else is done with it.
+        """
+        self.report.phase("comparing")
+        self.report.prepare(
+            "cloudformation:CreateChangeSet",
+            stack=self.found.name,
+            change_set=name,
+            type=str(request["ChangeSetType"]),
+        )
+        try:
+            answer = self.aws.write(
+                CFN,
+                "create_change_set",
+                tokened=True,
+                **request,
+                ChangeSetName=name,
+                ClientToken=token,
+            )
+            where, stack_id = str(answer["Id"]), str(answer["StackId"])
+        except CloudError as problem:
+            if problem.aws_code != "AlreadyExistsException":
+                raise
+            found = cfn.change_set(self.aws, name, self.found.name)
+            if found is None:
+                raise
+            where, stack_id = str(found["ChangeSetId"]), str(found["StackId"])
+        self.report.keep(stack_id=stack_id, change_set=where)
+        with _Named(self.report, name):
+            return self._poll(lambda: self._finished(where))
+
+    def _finished(self, where: str) -> dict[str, Any] | None:
+        found = cfn.change_set(self.aws, where)
+        return (
+            None
+            if found is None or found["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS")
+            else found
+        )
+
+    def _why(self, made: Mapping[str, Any]) -> list[str]:
+        """Why a change set failed: at least one line. A nested one has the reason in itself."""
+        reason = " ".join(
+            str(made.get("StatusReason") or "the change set failed without a reason").split()
+        )
+        if "AWS::EarlyValidation" in reason:
+            return cfn.refused_validations(self.aws, str(made["ChangeSetId"])) or [reason]
+        nested = next((word.rstrip(".,") for word in reason.split() if ":changeSet/" in word), None)
+        if nested and nested != made["ChangeSetId"]:
+            found = cfn.change_set(self.aws, nested)
+            if found is not None and found.get("StatusReason"):
+                return self._why(found)
+        return [reason]
+
+    def _remove(self, made: Mapping[str, Any], with_stack: bool) -> None:
+        """Take away a change set that is not going to be executed, and the empty stack that was
+        made for it.
+        """
+        name, stack = str(made["ChangeSetName"]), str(made["StackId"])
+        try:
+            self.report.prepare(
+                "cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name
+            )
+            self.aws.write(
+                CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"]
+            )
+            now = cfn.stack(self.aws, stack) if with_stack else None
+            if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
+                self.report.prepare("cloudformation:DeleteStack", stack=self.found.name)
+                self.aws.write(
+                    CFN,
+                    "delete_stack",
+                    tokened=True,
+                    StackName=stack,
+                    ClientRequestToken=f"{self.job.token}-x",
+                )
+        except CloudError as problem:
+            self.report.tell(
+                f"change set {name} was not executed and could not be removed: {problem}"
+            )
+
+    # --- its execution
+
+    def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
+        """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
+        effects = self._effects(made, stack, new)
+        sent = {
+            "template": deployed.digest(self.found.text),
+            "artifacts": sources.artifacts(self.found),
+        }
+        self.report.keep(resources=len(made["Changes"]), created=_time(made), **sent)
+        with _Named(self.report, str(made["ChangeSetName"])):
+            try:
+                self._agree(stack, new, effects)
+                self.report.check()
+            except Refused:
+                self._remove(made, stack is None)
+                raise
+            self._protect(stack)
+            return self._execute(made)
+
+    def _effects(
+        self, made: Mapping[str, Any], stack: Stack | None, new: bool
+    ) -> list[changes.ResourceChange]:
+        before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
+        found = changes.effects(made["Changes"], compare.known(before, self.found.template))
+        for change in made["Changes"]:
+            inner = change.get("ResourceChange", {}).get("ChangeSetId")
+            if inner:
+                found += self._nested(
+                    str(inner), f"{change['ResourceChange']['LogicalResourceId']}/"
+                )
+        return sorted(found, key=changes.rank)
+
+    def _nested(self, where: str, within: str) -> list[changes.ResourceChange]:
+        made = cfn.change_set(self.aws, where) or {}
+        found = changes.effects(made.get("Changes") or (), lambda _: (None, None), within)
+        for change in made.get("Changes") or ():
+            inner = change.get("ResourceChange", {}).get("ChangeSetId")
+            if inner:
+                found += self._nested(
+                    str(inner), f"{within}{change['ResourceChange']['LogicalResourceId']}/"
+                )
+        return found
+
+    def _agree(self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]) -> None:
+        self.report.phase("to be agreed to")
+        touched = {one.name for one in effects}
+        for line in (
+            []
+            if new or stack is None
+            else compare.images_put_back(self.aws, self.found, stack, touched)
+        ):
+            self.report.tell(line)
+        for line in changes.lines(effects):
+            self.report.tell(line)
+        for question, wish, flag in changes.questions(self.found.name, effects):
+            if not self.job.wishes.get(wish):
+                self.report.consent(question, flag)
+
+    def _protect(self, stack: Stack | None) -> None:
+        """Switch termination protection on where the CDK app wants it; it is never switched off
+        from here.
+        """
+        if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
+            self.report.prepare("cloudformation:UpdateTerminationProtection", stack=self.found.name)
+            self.aws.write(
+                CFN,
+                "update_termination_protection",
+                tokened=True,
+                StackName=self.found.name,
+                EnableTerminationProtection=True,
+            )
+
+    def _execute(self, made: Mapping[str, Any]) -> bool:
+        where = str(made["ChangeSetId"])
+        self.report.intend(
+            "cloudformation:ExecuteChangeSet",
+            stack=self.found.name,
+            change_set=str(made["ChangeSetName"]),
+        )
+        try:
+            self.aws.write(
+                CFN,
+                "execute_change_set",
+                tokened=True,
+                ChangeSetName=where,
+                ClientRequestToken=self.job.token,
+            )
+        except CloudError as problem:
+            if problem.aws_code not in (
+                "InvalidChangeSetStatus",
+                "InvalidChangeSetStatusException",
+                "ChangeSetNotFound",
+            ):
+                raise
+            now = cfn.change_set(self.aws, where)
+            if now is None or not str(now.get("ExecutionStatus", "")).startswith("EXECUTE_"):
+                return False
+        self.report.keep(executed=True)
+        self.report.phase("waiting for CloudFormation to begin")
+        return True
+
+    def _poll(self, look: Callable[[], Found | None]) -> Found:
+        """Look until there is an answer. A look that is throttled or lost says nothing."""
+        clock = self.ports.clock
+        began = clock.elapsed()
+        while True:
+            try:
+                found = look()
+            except (Throttled, Unreachable) as problem:
+                self.report.phase(f"cannot see it: {problem}")
+                found = None
+            if found is not None:
+                return found
+            now = clock.elapsed()
+            if now >= self.until:
+                words = (
+                    f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min"
+                )
+                raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
+            self.report.wait(min(1.0 + (now - began) / 10, 4.0))
+
+
+class _Named:
+    """Whoever stops the run here is told of the change set that is left."""
+
+    def __init__(self, report: Report, name: str) -> None:
+        self._report, self._name = report, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, problem: object, trace: object) -> None:
+        if isinstance(problem, Stopped):
+            self._report.tell(
+                f"change set {self._name} was not executed; `toolkit resume` goes on with it"
+            )
+
+
+def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) -> None:
+    """See targets/base.py."""
+    aws = ports.aws(job.location)
+    stack = cfn.stack(aws, str(receipt.get("stack_id") or stack_name(job)))
+    if (
+        stack is None
+        or stack["StackStatus"] != "UPDATE_IN_PROGRESS"
+        or not observe.executed(job, aws, str(stack["StackId"]), receipt)
+    ):
+        return
+    report.intend("cloudformation:CancelUpdateStack", stack=stack_name(job))
+    aws.write(
+        CFN,
+        "cancel_update_stack",
+        tokened=True,
+        StackName=stack["StackId"],
+        ClientRequestToken=f"{job.token}-c",
+    )
+
+
+def _says_no_change(made: Mapping[str, Any]) -> bool:
+    return any(str(made.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
+
+
+def _time(made: Mapping[str, Any]) -> str | None:
+    found = made.get("CreationTime")
+    return found.isoformat() if found is not None else None

@@ -1,0 +1,147 @@
+"""Whether a deploy would change anything: what a template says beside what the stack has. Reads
+only.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from toolkit.ports.aws import cloudformation as cfn
+from toolkit.ports.aws.client import Aws
+from toolkit.ports.aws.partition import partition, suffix
+from toolkit.targets.stack import changes, document, images, sources, standing
+from toolkit.targets.stack import template as templates
+from toolkit.targets.stack.stack_status import WHOLE, Stack
+
+
+def summary(aws: Aws, found: sources.ChangeSetSource, uploaded: bool) -> dict[str, Any]:
+    """What CloudFormation makes of the template. While it is too long and not in S3: what can be
+    read here.
+    """
+    here = _read_here(found)
+    if found.stored is not None and not uploaded:
+        return here
+    said = {"Parameters": [], **cfn.summary(aws, **found.where)}
+    return {
+        **said,
+        "Parameters": _with_own_defaults(said["Parameters"] or (), here.get("Parameters") or ()),
+    }
+
+
+def _with_own_defaults(
+    listed: Iterable[Mapping[str, Any]], here: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The parameters of a summary: one that has no default in the template has none, also where a
+    summary says that it is empty.
+    """
+    required = {one["ParameterKey"] for one in here if "DefaultValue" not in one}
+    return [
+        {
+            key: value
+            for key, value in one.items()
+            if key != "DefaultValue" or one["ParameterKey"] not in required
+        }
+        for one in listed
+    ]
+
+
+def _read_here(found: sources.ChangeSetSource) -> dict[str, Any]:
+    try:
+        return templates.read_here(document.read(found.text).data)
+    except ValueError:
+        return {}
+
+
+def may_mean_more(found: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
+    """Whether what is the same can mean something else today."""
+    return templates.may_mean_more(found.text, summary, found.given)
+
+
+def capabilities(summary: Mapping[str, Any]) -> list[str]:
+    """What CloudFormation says that the template needs. It does not look into nested stacks: those
+    may need all of them.
+    """
+    found = set(summary.get("Capabilities") or ())
+    if summary.get("DeclaredTransforms"):
+        found.add("CAPABILITY_AUTO_EXPAND")
+    if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
+        found |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
+    return sorted(found)
+
+
+def parameters(
+    found: sources.ChangeSetSource, summary: Mapping[str, Any], stack: Stack | None
+) -> list[dict[str, Any]]:
+    """The parameters of a change set; `stack` is None for a new one. Raises Refused for secrets and
+    for what does not fit.
+    """
+    declared = summary.get("Parameters") or ()
+    templates.refuse_secrets(found.given, declared)
+    if not summary:
+        return [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()
+        ]
+    return templates.parameters(
+        found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None
+    )
+
+
+def is_same(
+    found: sources.ChangeSetSource, body: Any, stack: Stack, summary: Mapping[str, Any]
+) -> bool:
+    """Whether a deploy would send what the stack already has (`body` is its template), and the
+    stack is whole.
+    """
+    if stack["StackStatus"] not in WHOLE or not summary:
+        return False
+    return templates.same(found.text, body, found.given, summary, stack, found.tags)
+
+
+def images_put_back(
+    aws: Aws, found: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
+) -> list[str]:
+    """One line for each older image that the template would put back; none for YAML."""
+    if found.template is None:
+        return []
+    meanings = {**_meanings(found, stack), **running_images(aws, found, stack)}
+    return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
+
+
+def running_images(aws: Aws, found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
+    """Parameter -> value, for those that rules.toml leaves open and that name an image which
+    deploy-app has put live; none for YAML.
+    """
+    if found.template is None:
+        return {}
+    declared = found.template.get("Parameters")
+    free = (declared.keys() if isinstance(declared, Mapping) else set[str]()) - found.given.keys()
+    return standing.parameters(
+        aws, str(stack["StackId"]), found.template, _meanings(found, stack), free
+    )
+
+
+def _meanings(found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
+    """What names of the template mean: as given, else as the stack has them, else by default."""
+    before = {
+        str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
+        for one in stack.get("Parameters") or ()
+    }
+    values = {**images.defaults(found.template or {}), **before, **found.given}
+    return images.values(
+        found.account,
+        found.region,
+        partition(found.region),
+        suffix(found.region),
+        found.name,
+        values,
+    )
+
+
+def known(before: Any, after: Any) -> changes.Properties:
+    """The properties of resources by the two templates, where they can be read."""
+
+    def properties(template: Any, logical: str) -> Any:
+        if not isinstance(template, Mapping):
+            return None
+        return (template.get("Resources") or {}).get(logical, {}).get("Properties") or {}
+
+    return lambda logical: (properties(before, logical), properties(after, logical))

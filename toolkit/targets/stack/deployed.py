@@ -1,0 +1,71 @@
+"""What a stack was made of, as digests that can be computed again from GetTemplate and
+DescribeStacks. Pure.
+
+Tags are no part of it: another tool that deploys the same template takes ours away, and changes
+nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from toolkit.model import DeployedState
+from toolkit.targets.stack import images
+from toolkit.targets.stack import template as templates
+
+MASKED = "****"
+"""What CloudFormation shows instead of the value of a NoEcho parameter."""
+
+
+def of(
+    body: Any,
+    stack: Mapping[str, Any],
+    artifacts: Mapping[str, str],
+    whole: bool = False,
+    given: Collection[str] = (),
+) -> DeployedState:
+    """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what
+    puts it back.
+
+    A value that is masked is no part of the digest: nobody can read it back. Only values that
+    rules.toml has `given`, or the template has as defaults, are kept: what somebody else has put
+    into a stack may be a secret, and is put back as the previous value. Nothing is known where the
+    answer has no template.
+    """
+    if not isinstance(body, (str, Mapping)):
+        return DeployedState()
+    values = {
+        str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
+        for one in stack.get("Parameters") or ()
+    }
+    known = {name: value for name, value in values.items() if value != MASKED}
+    found = hashlib.sha256(digest(body).encode())
+    found.update(json.dumps(known, sort_keys=True).encode("utf-8", "surrogatepass"))
+    if not whole:
+        return DeployedState(template=found.hexdigest(), artifacts=artifacts)
+    defaults = images.defaults(templates.parsed(text(body)) or {})
+    kept: dict[str, str | None] = dict.fromkeys(sorted(values))
+    for name, value in known.items():
+        if name in given or defaults.get(name) == value:
+            kept[name] = value
+    return DeployedState(
+        template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept
+    )
+
+
+def digest(body: Any) -> str:
+    """The digest of a template. JSON counts by what it says; YAML by its lines, without the blanks
+    at their ends.
+    """
+    parsed = templates.parsed(body) if isinstance(body, str) else body
+    if isinstance(parsed, Mapping):
+        plain = json.dumps(parsed, sort_keys=True, default=str)
+    else:
+        plain = "\n".join(line.rstrip() for line in str(body).strip().splitlines())
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def text(body: Any) -> str:
+    """A template as text: GetTemplate gives one that was sent as JSON as a mapping."""
+    return json.dumps(body, default=str) if isinstance(body, Mapping) else str(body or "")
