@@ -101,7 +101,7 @@ def test_every_kind_has_its_settings_here() -> None:
 
 def test_every_folder_of_a_kind_is_in_the_registry() -> None:
     folders = {path.parent.name for path in (ROOT / "toolkit" / "targets").glob("*/kind.py")}
-    assert targets.KINDS == {name: f"toolkit.targets.{name}.kind" for name in folders}
+    assert {name: f"toolkit.targets.{name}.kind" for name in folders} == targets.KINDS
 
 
 @EVERY

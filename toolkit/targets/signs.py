@@ -18,11 +18,11 @@ def ask(tell: Tell, questions: Iterable[tuple[str, Question]]) -> None:
     sign if it cannot be answered.
     """
     *others, last = questions
-    asked = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
-    for thread in asked:
+    threads = [DaemonThread(partial(_ask, tell, what, question)) for what, question in others]
+    for thread in threads:
         thread.start()
     _ask(tell, *last)
-    for thread in asked:
+    for thread in threads:
         thread.join()
 
 

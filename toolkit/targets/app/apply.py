@@ -62,82 +62,82 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     """Build and push what is not there, register, and move the service."""
     aws = ports.aws(job.location)
     report.phase("looking at the service")
-    ground = checked_state(job, ports)
-    if _adopted(job, report, ground):
+    state = checked_state(job, ports)
+    if _adopted(job, report, state):
         return
-    if job.action == ROLLBACK and _reverted(job, aws, ground, report):
+    if job.action == ROLLBACK and _reverted(job, aws, state, report):
         return
-    if ground.absent or job.wishes.get("create"):
-        ground = _with_repository(job, ports, ground, report)
-    digest = ground.digest or _built(job, ports, ground, report)
+    if state.absent or job.wishes.get("create"):
+        state = _with_repository(job, ports, state, report)
+    digest = state.digest or _built(job, ports, state, report)
     report.keep(
         digest=digest,
-        container=ground.container,
-        containers=updated_containers(job, ground, digest),
+        container=state.container,
+        containers=updated_containers(job, state, digest),
     )
-    ground = _free(job, ports, ground, report, digest)
-    way = _way(job, aws, ground, digest)
-    for line in origin_warnings(job, ground, way):
+    state = _free(job, ports, state, report, digest)
+    decision = _way(job, aws, state, digest)
+    for line in origin_warnings(job, state, decision):
         report.tell(
             f"warning: {line}"
         )  # it may have come since somebody agreed, and is not undone without a word
-    if way.act == "unchanged":
-        report.keep(task_definition=ground.service["taskDefinition"], unchanged=True)
+    if decision.act == "unchanged":
+        report.keep(task_definition=state.service["taskDefinition"], unchanged=True)
         return
-    if way.act == "attach":
-        _keep_joined(report, ground)
+    if decision.act == "attach":
+        _keep_joined(report, state)
         return
     arn = (
-        ground.base["taskDefinitionArn"]
-        if way.act == "reuse"
-        else _registered(job, aws, ground, way.request, report)
+        state.base["taskDefinitionArn"]
+        if decision.act == "reuse"
+        else _registered(job, aws, state, decision.request, report)
     )
     report.keep(task_definition=arn)
     _moved(job, aws, arn, report)
 
 
-def _way(job: Job, aws: Aws, ground: CurrentState, digest: str) -> Decision:
-    return decide(job, ground, aws.members("ecs", "RegisterTaskDefinition"), digest)
+def _way(job: Job, aws: Aws, state: CurrentState, digest: str) -> Decision:
+    return decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), digest)
 
 
 def _stamp(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).isoformat()
 
 
-def _adopted(job: Job, report: Report, ground: CurrentState) -> bool:
+def _adopted(job: Job, report: Report, state: CurrentState) -> bool:
     """Whether the service is on our task definition already: the call was made before, and its
     answer was lost.
     """
-    primary = rollout.primary(ground.service)
-    ours = definitions.mark(ground.running, "token") == job.token
+    primary = rollout.primary(state.service)
+    ours = definitions.mark(state.running, "token") == job.token
     if not ours and report.receipt.get("before"):
         moved = primary.get("id") != report.receipt["before"]
-        ours = moved and ground.service["taskDefinition"] == report.receipt.get("task_definition")
+        ours = moved and state.service["taskDefinition"] == report.receipt.get("task_definition")
     if ours:
         containers = definitions.containers(
-            ground.running, job.settings.container, ecr.named(job.settings.repository)
+            state.running, job.settings.container, ecr.named(job.settings.repository)
         )
-        image = definitions.image_of(ground.running, containers[0])
+        image = definitions.image_of(state.running, containers[0])
         report.keep(
             digest=definitions.digest_of(image), container=containers[0], containers=containers
         )
-        _keep_joined(report, ground)
+        _keep_joined(report, state)
     return ours
 
 
-def _keep_joined(report: Report, ground: CurrentState) -> None:
+def _keep_joined(report: Report, state: CurrentState) -> None:
     """Keep the deployment that the service is on: it was begun by a call that this process did not
     make.
     """
-    primary = rollout.primary(ground.service)
-    report.keep(task_definition=ground.service["taskDefinition"], deployment=primary.get("id"))
+    primary = rollout.primary(state.service)
+    report.keep(task_definition=state.service["taskDefinition"], deployment=primary.get("id"))
     if "before" not in report.receipt:
         report.keep(attached=True, started_at=_stamp(primary.get("createdAt")))
 
 
-def _reverted(job: Job, aws: Aws, ground: CurrentState, report: Report) -> bool:
+def _reverted(job: Job, aws: Aws, state: CurrentState, report: Report) -> bool:
     """Whether the wanted version came back by the end of the deployment in progress."""
-    arn = revertible_deployment(job, aws, ground)
+    arn = revertible_deployment(job, aws, state)
     if arn is None:
         return False
     report.phase("stopping the deployment in progress")
@@ -146,15 +146,15 @@ def _reverted(job: Job, aws: Aws, ground: CurrentState, report: Report) -> bool:
         return False
     report.keep(
         reverted=arn,
-        digest=ground.digest,
-        container=ground.container,
-        containers=ground.containers,
-        previous=ground.service["taskDefinition"],
+        digest=state.digest,
+        container=state.container,
+        containers=state.containers,
+        previous=state.service["taskDefinition"],
     )
     return True
 
 
-def _with_repository(job: Job, ports: Ports, ground: CurrentState, report: Report) -> CurrentState:
+def _with_repository(job: Job, ports: Ports, state: CurrentState, report: Report) -> CurrentState:
     """Make the repository if it is not there, and give it the policy that it lacks if it is one
     that this run has made.
     """
@@ -162,12 +162,12 @@ def _with_repository(job: Job, ports: Ports, ground: CurrentState, report: Repor
     create, lifecycle = create_calls(job.settings)
 
     def make() -> None:
-        if ground.absent:
+        if state.absent:
             report.phase(f"making repository {name.name}")
             _intend(report, create)
             ecr.create(registry, name, {"toolkit:run": job.run})
-        made = ecr.repository(registry, name)
-        if ecr.tags(registry, made["repositoryArn"]).get(
+        repository = ecr.repository(registry, name)
+        if ecr.tags(registry, repository["repositoryArn"]).get(
             "toolkit:run"
         ) == job.run and not ecr.has_lifecycle(registry, name):
             _intend(report, lifecycle)
@@ -176,61 +176,69 @@ def _with_repository(job: Job, ports: Ports, ground: CurrentState, report: Repor
     ports.shared.once(
         ("repository", job.run, job.location.region, name), job.step, make, report.check
     )
-    return replace(ground, repository=ecr.repository(registry, name), absent=False)
+    return replace(state, repository=ecr.repository(registry, name), absent=False)
 
 
-def _built(job: Job, ports: Ports, ground: CurrentState, report: Report) -> str:
+def _built(job: Job, ports: Ports, state: CurrentState, report: Report) -> str:
     """The digest of the image, which is built and pushed by one step of the run for all that get
     it.
     """
     from toolkit.ports.images import builder
 
-    wanted, by = build_recipe(job, ports, ground), builder(job.wishes.get("builder"))
-    uri = str(ground.repository["repositoryUri"])
+    recipe, image_builder = build_recipe(job, ports, state), builder(job.wishes.get("builder"))
+    uri = str(state.repository["repositoryUri"])
     key = (
         "image",
         job.run,
         uri,
-        ground.tag,
-        by.name,
-        msgspec.json.encode(wanted, order="deterministic"),
+        state.tag,
+        image_builder.name,
+        msgspec.json.encode(recipe, order="deterministic"),
     )
-    report.phase(f"building image {ground.tag}")
-    made = ports.shared.once(
-        key, job.step, lambda: _pushed(job, ports, ground, by, wanted, report), report.check
+    report.phase(f"building image {state.tag}")
+    image = ports.shared.once(
+        key,
+        job.step,
+        lambda: _pushed(job, ports, state, image_builder, recipe, report),
+        report.check,
     )
-    if made.by != job.step:
-        report.log(f"image {ground.tag} was built by step {made.by}, which gets the same one")
-    report.keep(image=f"{uri}@{made.value}")
-    return made.value
+    if image.by != job.step:
+        report.log(f"image {state.tag} was built by step {image.by}, which gets the same one")
+    report.keep(image=f"{uri}@{image.value}")
+    return image.value
 
 
 def _pushed(
-    job: Job, ports: Ports, ground: CurrentState, by: "Builder", wanted: "Recipe", report: Report
+    job: Job,
+    ports: Ports,
+    state: CurrentState,
+    image_builder: "Builder",
+    recipe: "Recipe",
+    report: Report,
 ) -> str:
     """Build and push. The digest that the repository has for the tag: of our image, or of an equal
     one that somebody else has pushed.
     """
-    aws, where = registry_client(job, ports), registry_address(job, ports, ground)
-    call = push_call(ground)
+    aws, address = registry_client(job, ports), registry_address(job, ports, state)
+    call = push_call(state)
     report.prepare(call.name, **call.what)
     mine, problem = None, None
     try:
-        mine = by.build_and_push(wanted, where, ground.tag, report).digest
+        mine = image_builder.build_and_push(recipe, address, state.tag, report).digest
     except TagTaken as refusal:
         problem = refusal
     report.phase("checking the image in the repository")
-    found = _confirmed(job, aws, ground.tag, report)
-    if found is not None and found == mine:
-        return found
-    if found is not None and by.alike(where, found, wanted):
+    digest = _confirmed(job, aws, state.tag, report)
+    if digest is not None and digest == mine:
+        return digest
+    if digest is not None and image_builder.alike(address, digest, recipe):
         report.log(
             "somebody else has pushed an image of the same commit that was built in the same way:"
-            f" {found} is taken"
+            f" {digest} is taken"
         )
-        return found
+        return digest
     raise problem or TagTaken(
-        f"repository {job.settings.repository} has {found or 'no image'} for {ground.tag}, but"
+        f"repository {job.settings.repository} has {digest or 'no image'} for {state.tag}, but"
         f" {mine} was pushed",
         "somebody else pushes the same tag; run it again",
     )
@@ -239,47 +247,45 @@ def _pushed(
 def _confirmed(job: Job, aws: Aws, tag: str, report: Report) -> str | None:
     """What the repository says of the tag: it may need a moment to know."""
     for pause in (1, 2, 4):
-        if found := ecr.digest(aws, ecr.named(job.settings.repository), tag):
-            return found
+        if digest := ecr.digest(aws, ecr.named(job.settings.repository), tag):
+            return digest
         report.wait(pause)
     return ecr.digest(aws, ecr.named(job.settings.repository), tag)
 
 
-def _free(
-    job: Job, ports: Ports, ground: CurrentState, report: Report, digest: str
-) -> CurrentState:
+def _free(job: Job, ports: Ports, state: CurrentState, report: Report, digest: str) -> CurrentState:
     """Wait until no other deployment is in progress, and look again. Raises Refused at the job's
     deadline.
     """
     aws, settings = ports.aws(job.location), job.settings
     began = ports.clock.elapsed()
     while (
-        ground.busy
-        and _way(job, aws, ground, digest).act != "attach"
-        and not replaces_other_deployment(job, ground)
+        state.busy
+        and _way(job, aws, state, digest).act != "attach"
+        and not replaces_other_deployment(job, state)
     ):
-        who = definitions.whose(ground.running)
+        who = definitions.whose(state.running)
         if ports.clock.elapsed() - began > job.deadline_s:
             raise Refused(
                 f"a deployment of service {settings.service} by {who} is still in progress",
                 "replace it: --in-progress replace",
             )
         report.phase(
-            f"waiting for the deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
+            f"waiting for the deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
             f" {who}"
         )
         report.wait(BETWEEN_LOOKS_S)
-        ground = checked_state(job, ports)
-    return ground
+        state = checked_state(job, ports)
+    return state
 
 
-def _registered(job: Job, aws: Aws, ground: CurrentState, request: Shape, report: Report) -> str:
+def _registered(job: Job, aws: Aws, state: CurrentState, request: Shape, report: Report) -> str:
     """The ARN of the revision that carries our token: a new one, unless it is there."""
     family = str(request["family"])
     report.phase(f"registering a task definition of {family}")
-    if found := _with_token(job, aws, family):
-        return found
-    call = register_call(ground, request, job.settings, job.action == ROLLBACK)
+    if existing := _with_token(job, aws, family):
+        return existing
+    call = register_call(state, request, job.settings, job.action == ROLLBACK)
     return _once(
         report,
         call,
@@ -294,9 +300,9 @@ def _with_token(job: Job, aws: Aws, family: str) -> str | None:
     if not arns:
         return None
     for answer in ask_in_parallel(*((lambda arn=arn: ecs.definition(aws, arn)) for arn in arns)):
-        found = answer()
-        if found is not None and definitions.mark(found, "token") == job.token:
-            return str(found["taskDefinitionArn"])
+        definition = answer()
+        if definition is not None and definitions.mark(definition, "token") == job.token:
+            return str(definition["taskDefinitionArn"])
     return None
 
 
@@ -359,8 +365,8 @@ def _sought(
     report.phase(f"no answer to {call.name}: looking what it did")
     for pause in (LOOK_AGAIN_S, None):
         with suppress(CloudError):  # a look that fails says nothing of the call
-            if (found := find()) is not None:
-                return found
+            if (answer := find()) is not None:
+                return answer
         if pause is not None:
             report.wait(pause)
     raise problem

@@ -45,15 +45,15 @@ def named(listed: object) -> list[dict[str, Any]]:
     if not isinstance(listed, (list, tuple)):
         return []
     return [
-        dict(one)
-        for one in listed
-        if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one["name"]
+        dict(entry)
+        for entry in listed
+        if isinstance(entry, Mapping) and isinstance(entry.get("name"), str) and entry["name"]
     ]
 
 
 def names(definition: Shape) -> list[str]:
     """The names of its containers."""
-    return [str(one["name"]) for one in parts(definition)]
+    return [str(container["name"]) for container in parts(definition)]
 
 
 def image_of(definition: Shape, container: str) -> str:
@@ -61,26 +61,24 @@ def image_of(definition: Shape, container: str) -> str:
     return str(part(definition, container).get("image") or "")
 
 
-def containers(
-    definition: Shape, wanted: str | None, repository: RepositoryName
-) -> tuple[str, ...]:
+def containers(definition: Shape, name: str | None, repository: RepositoryName) -> tuple[str, ...]:
     """The containers that get the image: the one that is named, the only one, or all with an image
     of the repository.
     """
-    known = names(definition)
-    if wanted is not None:
-        if wanted in known:
-            return (wanted,)
+    present = names(definition)
+    if name is not None:
+        if name in present:
+            return (name,)
         raise Refused(
-            f"the task has no container {wanted}, but {_listed(known)}",
+            f"the task has no container {name}, but {_listed(present)}",
             "correct `container` in rules.toml",
         )
-    if len(known) == 1:
-        return (known[0],)
+    if len(present) == 1:
+        return (present[0],)
     ours = of_repository(definition, repository)
     if not ours:
         why = (
-            f"the task has several containers ({_listed(known)}), and none has an image of"
+            f"the task has several containers ({_listed(present)}), and none has an image of"
             f" {repository.name}"
         )
         raise Refused(why, "say which one gets the image: `container` in rules.toml")
@@ -92,28 +90,30 @@ def of_repository(definition: Shape, repository: RepositoryName) -> tuple[str, .
     counts only where there is no better.
     """
     alike = [
-        one for one in names(definition) if _path(image_of(definition, one)) == repository.name
+        name for name in names(definition) if _path(image_of(definition, name)) == repository.name
     ]
-    exact = [one for one in alike if repository.may_be(registry_of(image_of(definition, one)))]
+    exact = [name for name in alike if repository.may_be(registry_of(image_of(definition, name)))]
     return tuple(exact or alike)
 
 
-def left(definition: Shape, moved: Collection[str], repository: RepositoryName) -> tuple[str, ...]:
+def left(
+    definition: Shape, updated: Collection[str], repository: RepositoryName
+) -> tuple[str, ...]:
     """The containers with an image of the repository that do not get the new one."""
-    return tuple(one for one in of_repository(definition, repository) if one not in moved)
+    return tuple(name for name in of_repository(definition, repository) if name not in updated)
 
 
 def _path(image: str) -> str:
     return repository_of(image).partition("/")[2]
 
 
-def _listed(known: Sequence[str]) -> str:
-    return ", ".join(known) or "none"
+def _listed(present: Sequence[str]) -> str:
+    return ", ".join(present) or "none"
 
 
 def part(definition: Shape, name: str) -> Mapping[str, Any]:
     """The container of that name, empty if it is not there."""
-    return next((one for one in parts(definition) if one["name"] == name), {})
+    return next((container for container in parts(definition) if container["name"] == name), {})
 
 
 def repository_of(image: str) -> str:
@@ -135,7 +135,7 @@ def tag_of(image: str) -> str | None:
 def revised(
     definition: Shape,
     members: Collection[str],
-    moved: Collection[str],
+    updated: Collection[str],
     image: str,
     env: Mapping[str, str],
     secrets: Mapping[str, str],
@@ -146,49 +146,52 @@ def revised(
     `members` are what the call takes by the installed model: a list of what it does not take would
     break with each new field.
     """
-    kept = {
+    request = {
         key: value
         for key, value in definition.items()
         if key in members and value is not None and key != "tags"
     }
-    kept["containerDefinitions"] = [
-        _with(one, image, env, secrets) if one["name"] in moved else _plain(one)
-        for one in parts(definition)
+    request["containerDefinitions"] = [
+        _with(container, image, env, secrets) if container["name"] in updated else _plain(container)
+        for container in parts(definition)
     ]
-    kept["tags"] = {
+    request["tags"] = {
         key: value
         for key, value in definition["tags"].items()
         if not key.lower().startswith("aws:")
     }
-    return kept
+    return request
 
 
-def _plain(one: Shape) -> dict[str, Any]:
+def _plain(container: Shape) -> dict[str, Any]:
     """A container without variables that have no name: AWS would not take them."""
-    return {**one, **{key: named(one[key]) for key in ("environment", "secrets") if key in one}}
+    return {
+        **container,
+        **{key: named(container[key]) for key in ("environment", "secrets") if key in container},
+    }
 
 
 def _with(
-    one: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, str]
+    container: Shape, image: str, env: Mapping[str, str], secrets: Mapping[str, str]
 ) -> dict[str, Any]:
     """A variable is either a value or a secret: naming it as one takes it out of the other."""
-    changed = {**_plain(one), "image": image}
+    changed = {**_plain(container), "image": image}
     if env or secrets:
-        changed["environment"] = _set(one.get("environment"), "value", env, secrets)
-        changed["secrets"] = _set(one.get("secrets"), "valueFrom", secrets, env)
+        changed["environment"] = _set(container.get("environment"), "value", env, secrets)
+        changed["secrets"] = _set(container.get("secrets"), "valueFrom", secrets, env)
     return changed
 
 
 def _set(
-    listed: object, key: str, wanted: Mapping[str, str], elsewhere: Mapping[str, str]
+    listed: object, key: str, variables: Mapping[str, str], elsewhere: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    rest = dict(wanted)
-    kept = [
-        {**one, key: rest.pop(one["name"])} if one["name"] in rest else one
-        for one in named(listed)
-        if one["name"] not in elsewhere
+    rest = dict(variables)
+    entries = [
+        {**entry, key: rest.pop(entry["name"])} if entry["name"] in rest else entry
+        for entry in named(listed)
+        if entry["name"] not in elsewhere
     ]
-    return kept + [{"name": name, key: value} for name, value in rest.items()]
+    return entries + [{"name": name, key: value} for name, value in rest.items()]
 
 
 def equal(definition: Shape, request: Shape) -> bool:
@@ -196,39 +199,40 @@ def equal(definition: Shape, request: Shape) -> bool:
     the order of variables says nothing.
     """
 
-    wanted = content(request)
-    return {key: value for key, value in content(definition).items() if key in request} == wanted
+    requested = content(request)
+    return {key: value for key, value in content(definition).items() if key in request} == requested
 
 
 def _sorted(listed: object) -> list[dict[str, Any]]:
-    return sorted(named(listed), key=lambda one: str(one["name"]))
+    return sorted(named(listed), key=lambda entry: str(entry["name"]))
 
 
 def content(definition: Shape) -> dict[str, Any]:
     """All that says how it runs, so that equal ones are equal: no defaults, no order where order
     says nothing, images by digest.
     """
-    kept: dict[str, Any] = _without_defaults(
+    plain: dict[str, Any] = _without_defaults(
         {key: value for key, value in definition.items() if key not in DESCRIBED}
     )
-    kept["containerDefinitions"] = sorted(
-        (_container(one) for one in parts(definition)), key=lambda one: str(one["name"])
+    plain["containerDefinitions"] = sorted(
+        (_container(container) for container in parts(definition)),
+        key=lambda container: str(container["name"]),
     )
-    if isinstance(kept.get("requiresCompatibilities"), list):
-        kept["requiresCompatibilities"] = sorted(map(str, kept["requiresCompatibilities"]))
-    return kept
+    if isinstance(plain.get("requiresCompatibilities"), list):
+        plain["requiresCompatibilities"] = sorted(map(str, plain["requiresCompatibilities"]))
+    return plain
 
 
-def _container(one: Shape) -> dict[str, Any]:
-    image = str(one.get("image") or "")
-    kept: dict[str, Any] = _without_defaults(
-        {key: value for key, value in one.items() if key != "cpu" or value}
+def _container(container: Shape) -> dict[str, Any]:
+    image = str(container.get("image") or "")
+    plain: dict[str, Any] = _without_defaults(
+        {key: value for key, value in container.items() if key != "cpu" or value}
     )
-    kept["image"] = digest_of(image) or image
+    plain["image"] = digest_of(image) or image
     for key in ("environment", "secrets"):
-        if key in kept:
-            kept[key] = _sorted(kept[key])
-    return {key: value for key, value in kept.items() if value != []}
+        if key in plain:
+            plain[key] = _sorted(plain[key])
+    return {key: value for key, value in plain.items() if value != []}
 
 
 def _without_defaults(value: Any) -> Any:
@@ -236,13 +240,17 @@ def _without_defaults(value: Any) -> Any:
     year.
     """
     if isinstance(value, Mapping):
-        plain = {str(key): _without_defaults(one) for key, one in value.items()}
+        plain = {str(key): _without_defaults(member) for key, member in value.items()}
         return {
-            key: one
-            for key, one in plain.items()
-            if one is not None and one is not False and one not in ("", [], {})
+            key: member
+            for key, member in plain.items()
+            if member is not None and member is not False and member not in ("", [], {})
         }
-    return [_without_defaults(one) for one in value] if isinstance(value, (list, tuple)) else value
+    return (
+        [_without_defaults(member) for member in value]
+        if isinstance(value, (list, tuple))
+        else value
+    )
 
 
 def digest(definition: Shape) -> str:
@@ -260,9 +268,9 @@ def artifacts(definition: Shape) -> dict[str, str]:
 
 def marked(tags: Mapping[str, str], **marks: str | None) -> dict[str, str]:
     """Tags with marks of ours; None takes one away."""
-    wanted = {MARK + key: value for key, value in marks.items()}
-    kept = {key: value for key, value in tags.items() if key not in wanted}
-    return kept | {key: value for key, value in wanted.items() if value}
+    ours = {MARK + key: value for key, value in marks.items()}
+    others = {key: value for key, value in tags.items() if key not in ours}
+    return others | {key: value for key, value in ours.items() if value}
 
 
 def mark(definition: Shape, name: str) -> str | None:
@@ -286,16 +294,16 @@ def architecture(definition: Shape) -> str | None:
     return "linux/arm64" if runtime.get("cpuArchitecture") == "ARM64" else "linux/amd64"
 
 
-def log_stream(one: Shape, task: str) -> tuple[str, str] | None:
+def log_stream(container: Shape, task: str) -> tuple[str, str] | None:
     """The log group and stream that a container of a task (its id) writes to; None if that cannot
     be known.
     """
-    configured = _mapping(one.get("logConfiguration"))
+    configured = _mapping(container.get("logConfiguration"))
     options = _mapping(configured.get("options"))
     group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
     if configured.get("logDriver") != "awslogs" or not group or not prefix:
         return None
-    return str(group), f"{prefix}/{one.get('name')}/{task}"
+    return str(group), f"{prefix}/{container.get('name')}/{task}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -67,7 +67,9 @@ def failure(task: Shape) -> Failure | None:
     if why.startswith(_NOT_A_FAILURE):
         return None
     guilty = _guilty(task.get("containers") or ())
-    words = " ".join((why, *(_line(one.get("reason")) for one in task.get("containers") or ())))
+    words = " ".join(
+        (why, *(_line(container.get("reason")) for container in task.get("containers") or ()))
+    )
     kind = _kind(code, words)
     if kind is None:
         return None
@@ -101,23 +103,30 @@ def _guilty(containers: Iterable[Shape]) -> Shape | None:
     """The container to blame: one that says why, else one that ended badly, else one that ended at
     all.
     """
-    ended = [one for one in containers if one.get("reason") or one.get("exitCode") is not None]
+    ended = [
+        container
+        for container in containers
+        if container.get("reason") or container.get("exitCode") is not None
+    ]
     return max(
         ended,
-        key=lambda one: (bool(one.get("reason")), one.get("exitCode") not in (None, 0)),
+        key=lambda container: (
+            bool(container.get("reason")),
+            container.get("exitCode") not in (None, 0),
+        ),
         default=None,
     )
 
 
 def _cause(kind: str, why: str, guilty: Shape | None) -> str:
-    said = "" if guilty is None else _line(guilty.get("reason"))
+    reason = "" if guilty is None else _line(guilty.get("reason"))
     if kind == "crash" and guilty is not None:
         code = guilty.get("exitCode")
         how = "ended without an exit code" if code is None else f"exited with code {code}"
-        return f"container {guilty['name']} {how}" + (f": {said}" if said else "")
-    more = said if said and said not in why and why not in said else ""
+        return f"container {guilty['name']} {how}" + (f": {reason}" if reason else "")
+    more = reason if reason and reason not in why and why not in reason else ""
     return (
-        ": ".join(part for part in (said if why and why in said else why, more) if part)
+        ": ".join(part for part in (reason if why and why in reason else why, more) if part)
         or "a task stopped without a reason"
     )
 
@@ -130,14 +139,14 @@ def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
     """The failure that says that the deployment cannot succeed; None while it still may. `healthy`:
     a task of it serves.
     """
-    found = list(failures)
-    for one in found:
-        if one.sort in ("image", "secret", "configuration"):
-            return one
+    listed = list(failures)
+    for failure in listed:
+        if failure.sort in ("image", "secret", "configuration"):
+            return failure
     if healthy:
         return None
     for kind, most in (("crash", CRASHES), ("unhealthy", UNHEALTHY)):
-        alike = [one for one in found if one.sort == kind]
+        alike = [failure for failure in listed if failure.sort == kind]
         if len(alike) >= most:
             return alike[0]
     return None
@@ -146,4 +155,4 @@ def hopeless(failures: Iterable[Failure], healthy: bool) -> Failure | None:
 def worst(failures: Iterable[Failure]) -> Failure | None:
     """The failure that tells most."""
     order = ("image", "secret", "configuration", "crash", "unhealthy", "other", "transient")
-    return min(failures, key=lambda one: order.index(one.sort), default=None)
+    return min(failures, key=lambda failure: order.index(failure.sort), default=None)

@@ -73,21 +73,21 @@ class _Looking:
         """Whether it is there, and runs what it should."""
         with _answered(self._service):
             try:
-                found = ecs.service(self.aws, self.settings.cluster, self.settings.service)
+                service = ecs.service(self.aws, self.settings.cluster, self.settings.service)
             except Missing as problem:
                 yield _gone(problem)
                 return
-            if found is None:
+            if service is None:
                 where = f" in cluster {self.settings.cluster} ({self.aws.region_name})"
                 yield _gone(Missing(what="ECS service", name=self.settings.service, where=where))
                 return
-            self._service.set_result(found if found["status"] == "ACTIVE" else None)
+            self._service.set_result(service if service["status"] == "ACTIVE" else None)
         short = (
-            found["status"] == "ACTIVE"
-            and not complete(found)
-            and (not moving(found) or rollout.stuck(found))
+            service["status"] == "ACTIVE"
+            and not complete(service)
+            and (not moving(service) or rollout.stuck(service))
         )
-        yield standing(self.job, found, self._worst(found) if short else None)
+        yield standing(self.job, service, self._worst(service) if short else None)
 
     def tasks(self) -> Iterator[Finding]:
         """Which of its tasks have failed."""
@@ -101,23 +101,23 @@ class _Looking:
                     raise
         service, stopped = self._service.result(), self._stopped.result()
         if service is not None and stopped is not None:
-            found = failed_now(service, stopped)
-            logs = self._group(failures.worst(one for one, _ in found)) if found else None
-            yield failing(self.job, service, found, logs)
+            failed = failed_now(service, stopped)
+            logs = self._group(failures.worst(failure for failure, _ in failed)) if failed else None
+            yield failing(self.job, service, failed, logs)
 
     def alarms(self) -> Iterator[Finding]:
         """Which alarms ring."""
         ringing = cloudwatch.in_alarm(self.aws)
         service = self._service.result() or {}
-        own = own_alarms(service)
-        names = (*self.settings.alarms, *own)
-        known = cloudwatch.named(self.aws, names) if names else {}
-        yield from alarms.told(
+        watched = own_alarms(service)
+        names = (*self.settings.alarms, *watched)
+        existing = cloudwatch.named(self.aws, names) if names else {}
+        yield from alarms.findings_about(
             self.settings.alarms,
-            known,
+            existing,
             ringing,
             about(self.settings.cluster, self.settings.service, service),
-            own,
+            watched,
         )
 
     def image(self) -> Iterator[Finding]:
@@ -131,15 +131,15 @@ class _Looking:
             )
             if service is None or arn is None:
                 return
-            found = ecs.definition(self.aws, str(arn))
-            self._definition.set_result(found)
-        if found is None:
+            definition = ecs.definition(self.aws, str(arn))
+            self._definition.set_result(definition)
+        if definition is None:
             yield undefined(self.job, str(arn))
             return
         repository = ecr.named(self.settings.repository)
-        moved = definitions.containers(found, self.settings.container, repository)
+        moved = definitions.containers(definition, self.settings.container, repository)
         if serving(service):
-            self.live = live_version(found, self.settings, serving(service))
+            self.live = live_version(definition, self.settings, serving(service))
             if self.live.doubt:
                 yield Finding(
                     "version",
@@ -148,10 +148,10 @@ class _Looking:
                     cause=self.live.doubt,
                     next=f"toolkit deploy-app {self.job.target}",
                 )
-        names = (*moved, *definitions.left(found, moved, repository))
+        names = (*moved, *definitions.left(definition, moved, repository))
         for name in names:
             yield from self._image(
-                found, name, "image" if len(names) == 1 else f"image of {name}", name in moved
+                definition, name, "image" if len(names) == 1 else f"image of {name}", name in moved
             )
 
     def _image(self, definition: Shape, name: str, what: str, moved: bool) -> Iterator[Finding]:
@@ -165,10 +165,12 @@ class _Looking:
         )
         if elsewhere or definitions.repository_of(image).partition("/")[2] != wants.name:
             return
-        wanted = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
-        asked = ecr.RepositoryName(wants.name, theirs[0] if theirs else wants.account, wants.region)
+        reference = definitions.digest_of(image) or definitions.tag_of(image) or "latest"
+        repository = ecr.RepositoryName(
+            wants.name, theirs[0] if theirs else wants.account, wants.region
+        )
         try:
-            condition = ecr.condition(registry_client(self.job, self.ports), asked, wanted)
+            condition = ecr.condition(registry_client(self.job, self.ports), repository, reference)
         except Missing as problem:
             yield Finding(
                 what,
@@ -180,7 +182,7 @@ class _Looking:
             return
         yield kept(
             self.job,
-            wanted,
+            reference,
             condition,
             what,
             "" if moved else f", left as it is: `container` is {self.settings.container}",
@@ -191,11 +193,11 @@ class _Looking:
         service = self._service.result()
         if service is None or not service.get("desiredCount"):
             return
-        found = groups(service)
-        for names in found:
-            what = "targets" if len(found) == 1 else f"targets {_name(names[0])}"
+        target_groups = groups(service)
+        for names in target_groups:
+            what = "targets" if len(target_groups) == 1 else f"targets {_name(names[0])}"
             try:
-                targets = [one for name in names for one in balancers.health(self.aws, name)]
+                targets = [target for name in names for target in balancers.health(self.aws, name)]
             except ToolkitError as problem:
                 yield signs.unknown(what, problem)
                 continue
@@ -211,30 +213,34 @@ class _Looking:
             return
         event, newest = set_back(service), None
         if event is not None or now.get("rolloutState") not in (None, "COMPLETED"):
-            found = self._newest(service)
-            newest = None if found is None or outdated(found, event, service) else found
-        said = verdict(service, newest, event, self.job.target)
+            deployment = self._newest(service)
+            newest = (
+                None if deployment is None or outdated(deployment, event, service) else deployment
+            )
+        reading = verdict(service, newest, event, self.job.target)
         since = _moment((newest or now).get("createdAt"))
-        failure = self._failure_since(since, now) if said.state != "complete" else None
-        group = self._group(failure) if failure is not None and said.state == "running" else None
-        yield deployed(self.job, service, said, newest, failure, group)
+        failure = self._failure_since(since, now) if reading.state != "complete" else None
+        group = self._group(failure) if failure is not None and reading.state == "running" else None
+        yield deployed(self.job, service, reading, newest, failure, group)
 
     def _newest(self, service: Shape) -> Shape | None:
         """The newest service deployment; None if nobody can tell. What ECS calls the current one
         may be the one before.
         """
         current = service.get("currentServiceDeployment")
-        found = ecs.deployment(self.aws, str(current)) if current else None
-        if found is not None and found.get("status") != "SUCCESSFUL":
-            return found
+        deployment = ecs.deployment(self.aws, str(current)) if current else None
+        if deployment is not None and deployment.get("status") != "SUCCESSFUL":
+            return deployment
         listed = ecs.deployments(self.aws, self.settings.cluster, self.settings.service)
         if not listed or listed[0]["serviceDeploymentArn"] == current:
-            return found
+            return deployment
         return ecs.deployment(self.aws, str(listed[0]["serviceDeploymentArn"]))
 
     def _worst(self, service: Shape) -> Failure | None:
         """The failure of a task that says most, if that is known soon."""
-        return failures.worst(one for one, _ in failed_now(service, _soon(self._stopped) or ()))
+        return failures.worst(
+            failure for failure, _ in failed_now(service, _soon(self._stopped) or ())
+        )
 
     def _failure_since(self, since: datetime | None, now: Shape) -> Failure | None:
         """The same, of the tasks that a deployment has started; not of what another try mends."""
@@ -261,19 +267,19 @@ class _Looking:
 
 
 @contextmanager
-def _answered(asked: "Future[Any]") -> Iterator[None]:
+def _answered(answer: "Future[Any]") -> Iterator[None]:
     """Nobody waits for what was not found out."""
     try:
         yield
     finally:
-        if not asked.done():
-            asked.set_result(None)
+        if not answer.done():
+            answer.set_result(None)
 
 
-def _soon(asked: "Future[Any]") -> Any:
+def _soon(answer: "Future[Any]") -> Any:
     """The answer, None if it takes longer than it is worth."""
     try:
-        return asked.result(SOON_S)
+        return answer.result(SOON_S)
     except TimeoutError:
         return None
 
@@ -369,9 +375,9 @@ def serving(service: Shape) -> Shape:
     nothing runs.
     """
     sets = [
-        one
-        for one in service.get("taskSets") or ()
-        if one.get("status") == "PRIMARY" and one.get("runningCount")
+        task_set
+        for task_set in service.get("taskSets") or ()
+        if task_set.get("status") == "PRIMARY" and task_set.get("runningCount")
     ]
     return rollout.serving(service) or next(iter(sets), {})
 
@@ -415,20 +421,20 @@ def verdict(service: Shape, newest: Shape | None, event: Shape | None, target: s
     sought = Sought(str(now.get("taskDefinition", "")), now.get("id"))
     if newest is not None:
         return rollout.by_deployment(newest, service, sought, target)
-    said = rollout.by_service(service, sought)
-    if said.state == "running" and not moving(service):
-        said = Reading("complete")  # what has ended since is no part of it
-    if event is None or said.state not in ("complete", "running"):
-        return said
+    reading = rollout.by_service(service, sought)
+    if reading.state == "running" and not moving(service):
+        reading = Reading("complete")  # what has ended since is no part of it
+    if event is None or reading.state not in ("complete", "running"):
+        return reading
     return Reading(
-        "reverted" if said.state == "complete" else "reverting", said.phase, _words(event)
+        "reverted" if reading.state == "complete" else "reverting", reading.phase, _words(event)
     )
 
 
 def deployed(
     job: Job,
     service: Shape,
-    said: Reading,
+    reading: Reading,
     newest: Shape | None,
     failure: Failure | None,
     group: str | None,
@@ -444,15 +450,15 @@ def deployed(
         or began
     )
     since = _iso(began)
-    if said.state == "complete":
+    if reading.state == "complete":
         return Finding(
             "deployment",
             "ok",
             f"{ecs.revision_of(str(now.get('taskDefinition', '')))} is deployed",
             since,
         )
-    why = failure.cause if failure is not None and not _by_an_alarm(newest) else said.cause
-    if said.state == "running":
+    why = failure.cause if failure is not None and not _by_an_alarm(newest) else reading.cause
+    if reading.state == "running":
         if rollout.stuck(service):
             cause = (
                 f"its tasks fail: {failure.cause}"
@@ -460,19 +466,19 @@ def deployed(
                 else "its tasks fail, and none runs"
             )
             return Finding(
-                "deployment", "failing", said.phase, since, cause, mend(job, failure, group)
+                "deployment", "failing", reading.phase, since, cause, mend(job, failure, group)
             )
         when = f" since {began:%Y-%m-%d %H:%M} UTC" if began is not None else ""
         return Finding(
             "deployment",
             "warning",
-            said.phase,
+            reading.phase,
             since,
             f"a deployment is in progress{when}",
-            said.next or _wait(job),
+            reading.next or _wait(job),
         )
     again = f"toolkit deploy-app {job.target}"
-    if said.state == "reverting":
+    if reading.state == "reverting":
         return Finding(
             "deployment",
             "warning",
@@ -481,7 +487,7 @@ def deployed(
             _because("the last deployment is being rolled back", why),
             _wait(job),
         )
-    if said.state == "reverted":
+    if reading.state == "reverted":
         return Finding(
             "deployment",
             "warning",
@@ -490,7 +496,7 @@ def deployed(
             _because("the last deployment was rolled back", why),
             again,
         )
-    if said.state == "stopped":
+    if reading.state == "stopped":
         return Finding(
             "deployment",
             "failing",
@@ -501,7 +507,7 @@ def deployed(
         )
     cause = _because("the last deployment failed", why)
     return Finding(
-        "deployment", "failing", said.state, _iso(ended), cause, f"toolkit rollback {job.target}"
+        "deployment", "failing", reading.state, _iso(ended), cause, f"toolkit rollback {job.target}"
     )
 
 
@@ -525,7 +531,7 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
     """
     now = rollout.primary(service)
     began = _moment(now.get("createdAt"))
-    found: list[tuple[Failure, Shape]] = []
+    failed: list[tuple[Failure, Shape]] = []
     for task in stopped:
         if began is not None and _at(task, "stoppedAt", began) < began:
             continue
@@ -537,29 +543,29 @@ def failed_now(service: Shape, stopped: Iterable[Shape]) -> list[tuple[Failure, 
             continue
         failure = failures.failure(task)
         if failure is not None:
-            found.append((failure, task))
-    return found
+            failed.append((failure, task))
+    return failed
 
 
 def failing(
-    job: Job, service: Shape, found: Sequence[tuple[Failure, Shape]], group: str | None
+    job: Job, service: Shape, failed: Sequence[tuple[Failure, Shape]], group: str | None
 ) -> Finding:
     """The sign of the tasks that failed in the last hour. That one was interrupted, and is
     replaced, is no trouble.
     """
-    worst = failures.worst(one for one, _ in found)
+    worst = failures.worst(failure for failure, _ in failed)
     if worst is None:
         return Finding("tasks", "ok", "no task failed in the last hour")
     whole = complete(service)
     if worst.sort == "transient" and whole:
         return Finding(
-            "tasks", "ok", f"{_tasks(len(found))} interrupted in the last hour and replaced"
+            "tasks", "ok", f"{_tasks(len(failed))} interrupted in the last hour and replaced"
         )
     first = min(
-        (when for _, task in found if (when := _moment(task.get("stoppedAt"))) is not None),
+        (when for _, task in failed if (when := _moment(task.get("stoppedAt"))) is not None),
         default=None,
     )
-    detail = f"{_tasks(len(found))} failed in the last hour"
+    detail = f"{_tasks(len(failed))} failed in the last hour"
     return Finding(
         "tasks",
         "warning" if whole else "failing",
@@ -590,11 +596,11 @@ def _tasks(number: int) -> str:
 
 
 def kept(
-    job: Job, wanted: str, condition: str | None, what: str = "image", more: str = ""
+    job: Job, reference: str, condition: str | None, what: str = "image", more: str = ""
 ) -> Finding:
     """Whether an image can still be pulled, by its tag or digest."""
     if condition == "ACTIVE":
-        return Finding(what, "ok", f"{_brief(wanted)} is in ECR{more}")
+        return Finding(what, "ok", f"{_brief(reference)} is in ECR{more}")
     state, where = (
         ("missing", "no longer") if condition is None else (condition.lower(), condition.lower())
     )
@@ -602,7 +608,7 @@ def kept(
     return Finding(
         what,
         "failing",
-        f"{_brief(wanted)} is {state}",
+        f"{_brief(reference)} is {state}",
         cause=cause,
         next=f"toolkit deploy-app {job.target}",
     )
@@ -618,8 +624,8 @@ def undefined(job: Job, arn: str) -> Finding:
     )
 
 
-def _brief(wanted: str) -> str:
-    return wanted[:19] if wanted.startswith("sha256:") else wanted
+def _brief(reference: str) -> str:
+    return reference[:19] if reference.startswith("sha256:") else reference
 
 
 # what is behind its load balancers
@@ -629,15 +635,15 @@ def groups(service: Shape) -> list[tuple[str, ...]]:
     """The ARNs of its target groups: with blue/green two in one, of which now one and now the other
     has the tasks.
     """
-    found: dict[tuple[str, ...], None] = {}
-    for one in serving(service).get("loadBalancers") or service.get("loadBalancers") or ():
-        other = (one.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
+    target_groups: dict[tuple[str, ...], None] = {}
+    for balancer in serving(service).get("loadBalancers") or service.get("loadBalancers") or ():
+        alternate = (balancer.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
         names = tuple(
-            dict.fromkeys(str(name) for name in (one.get("targetGroupArn"), other) if name)
+            dict.fromkeys(str(name) for name in (balancer.get("targetGroupArn"), alternate) if name)
         )
         if names:
-            found[names] = None
-    return list(found)
+            target_groups[names] = None
+    return list(target_groups)
 
 
 def answering(
@@ -646,16 +652,18 @@ def answering(
     """Whether as many targets are healthy as tasks should run; `busy` says that a deployment is in
     progress.
     """
-    healthy = [one for one in targets if one.answers]
-    others = [one for one in targets if not one.answers and one.state != "draining"]
+    healthy = [target for target in targets if target.answers]
+    others = [target for target in targets if not target.answers and target.state != "draining"]
     detail = f"{min(len(healthy), desired)} of {desired} targets healthy"
     if len(healthy) >= desired:
         return Finding(what, "ok", detail)
-    reasons = dict.fromkeys(f"{one.reason}: {one.words}".strip(": ") or one.state for one in others)
+    reasons = dict.fromkeys(
+        f"{target.reason}: {target.words}".strip(": ") or target.state for target in others
+    )
     cause = "; ".join(reasons) or (
         "no target is registered" if not healthy else "the other tasks are not registered"
     )
-    soon = busy and bool(others) and all(one.state == "initial" for one in others)
+    soon = busy and bool(others) and all(target.state == "initial" for target in others)
     command = f"aws elbv2 describe-target-health --target-group-arn {group}"
     return Finding(what, "warning" if healthy or soon else "failing", detail, None, cause, command)
 
@@ -670,8 +678,12 @@ def _name(group: str) -> str:
 
 def own_alarms(service: Shape) -> tuple[str, ...]:
     """The alarms that its deployments are watched with."""
-    found = (service.get("deploymentConfiguration") or {}).get("alarms") or {}
-    return tuple(str(name) for name in found.get("alarmNames") or ()) if found.get("enable") else ()
+    configured = (service.get("deploymentConfiguration") or {}).get("alarms") or {}
+    return (
+        tuple(str(name) for name in configured.get("alarmNames") or ())
+        if configured.get("enable")
+        else ()
+    )
 
 
 def about(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
@@ -697,8 +709,8 @@ def _wait(job: Job) -> str:
     )
 
 
-def _moment(found: Any) -> datetime | None:
-    return found.astimezone(UTC) if isinstance(found, datetime) else None
+def _moment(moment: Any) -> datetime | None:
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
 
 
 def _at(task: Shape, key: str, otherwise: datetime) -> datetime:

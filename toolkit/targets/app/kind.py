@@ -42,10 +42,10 @@ linked = base.nothing_linked
 
 def inputs(settings: Settings) -> Inputs:
     """Its Dockerfile, what says which files stay out of the build, and the build context."""
-    found, build = dockerfile(settings), settings.build
-    if found is None or build is None:
+    paths, build = dockerfile(settings), settings.build
+    if paths is None or build is None:
         return Inputs()
-    context, file = found
+    context, file = paths
     ignore = (f"{file}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
     return Inputs(
         files=(file, *ignore), images=(ImageSource(context, file, build.target, build.args),)

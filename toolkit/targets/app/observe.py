@@ -36,7 +36,7 @@ class ServiceMark(Struct, frozen=True):
 
     arn: str | None = None
     revision: str | None = None
-    seen: bool = False
+    shown: bool = False
     doubt: float | None = None
     looked: float | None = None
     failed: int = 0
@@ -68,8 +68,8 @@ class ServiceLook(Struct, frozen=True):
     @property
     def settings(self) -> Settings:
         """The target's settings."""
-        found: Settings = self.job.settings
-        return found
+        settings: Settings = self.job.settings
+        return settings
 
     @property
     def since(self) -> datetime | None:
@@ -125,14 +125,14 @@ def _unchanged(look: ServiceLook) -> Observation:
             "failed", Verdict.SUPERSEDED, cause=cause, next=_ask_aws(look), mark=look.mark
         )
     runs = live(look.job, look.ports)
-    seen = Observation(
+    observation = Observation(
         "done",
         Verdict.UNCHANGED,
         "this version runs already",
         cause="; ".join(runs.notes) if runs else "",
         live=runs,
     )
-    return seen if look.service.get("desiredCount") else _idle(look, seen)
+    return observation if look.service.get("desiredCount") else _idle(look, observation)
 
 
 def _in_doubt(ports: Ports, mark: ServiceMark, phase: str, then: Observation) -> Observation:
@@ -150,8 +150,8 @@ def _not_begun(look: ServiceLook) -> Observation:
     """
     family = ecs.family_of(look.service["taskDefinition"])
     for arn in ecs.newest_revisions(look.aws, family, 5):
-        found = ecs.definition(look.aws, arn)
-        if found is not None and definitions.mark(found, "token") == look.job.token:
+        definition = ecs.definition(look.aws, arn)
+        if definition is not None and definitions.mark(definition, "token") == look.job.token:
             return Observation(
                 "absent",
                 phase=f"{ecs.revision_of(arn)} is registered, the service was not moved",
@@ -166,43 +166,50 @@ def _not_begun(look: ServiceLook) -> Observation:
 
 
 def _watched(look: ServiceLook) -> Observation:
-    found = _own_deployment(look)
-    if found is not None:
-        target = str((found.get("targetServiceRevision") or {}).get("arn") or "")
+    deployment = _own_deployment(look)
+    if deployment is not None:
+        target = str((deployment.get("targetServiceRevision") or {}).get("arn") or "")
         look = replace(
             look,
             mark=replace(
-                look.mark, arn=found["serviceDeploymentArn"], revision=target, seen=True, doubt=None
+                look.mark,
+                arn=deployment["serviceDeploymentArn"],
+                revision=target,
+                shown=True,
+                doubt=None,
             ),
         )
-        said = rollout.by_deployment(found, look.service, look.sought, look.job.target)
+        reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
         if (
-            said.state == "stopped"
+            reading.state == "stopped"
         ):  # the service was read first: what replaced us may have come in between
             look = replace(
                 look,
                 service=ecs.service(look.aws, look.settings.cluster, look.settings.service)
                 or look.service,
             )
-            said = rollout.by_deployment(found, look.service, look.sought, look.job.target)
+            reading = rollout.by_deployment(deployment, look.service, look.sought, look.job.target)
     else:
-        said = rollout.by_service(look.service, look.sought)
-    if said.state == "unseen":
+        reading = rollout.by_service(look.service, look.sought)
+    if reading.state == "unseen":
         return _unseen(look)
-    if said.state == "complete" and look.mark.whole is None:
+    if reading.state == "complete" and look.mark.whole is None:
         mine = rollout.own(look.service, look.sought) or {}
         look = replace(
             look,
-            mark=replace(look.mark, whole=(found or {}).get("finishedAt") or mine.get("updatedAt")),
+            mark=replace(
+                look.mark, whole=(deployment or {}).get("finishedAt") or mine.get("updatedAt")
+            ),
         )
     look = replace(
-        look, mark=replace(look.mark, seen=True, doubt=None, arn=look.mark.arn if found else None)
+        look,
+        mark=replace(look.mark, shown=True, doubt=None, arn=look.mark.arn if deployment else None),
     )
     lines, events = _events(look)
     look = replace(look, mark=replace(look.mark, events=events))
     if look.receipt.get("reverted"):
-        return _with_lines(_back(look, said), lines)
-    return _told(look, said, lines)
+        return _with_lines(_back(look, reading), lines)
+    return _told(look, reading, lines)
 
 
 def _unseen(look: ServiceLook) -> Observation:
@@ -222,7 +229,7 @@ def _unseen(look: ServiceLook) -> Observation:
     ended = _ended(look, Reading("reverted", cause=cause))
     return (
         ended
-        if look.mark.seen
+        if look.mark.shown
         else _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
     )
 
@@ -231,59 +238,59 @@ def _own_deployment(look: ServiceLook) -> Shape | None:
     """Our service deployment: the one that was ours before, or one whose revision has our task
     definition.
     """
-    known = look.receipt.get("reverted") or look.mark.arn
-    if known:
-        return ecs.deployment(look.aws, known)
+    known_arn = look.receipt.get("reverted") or look.mark.arn
+    if known_arn:
+        return ecs.deployment(look.aws, known_arn)
     arn = own_deployment_arn(look.aws, look.job, look.service, look.receipt)
     return None if arn is None else ecs.deployment(look.aws, arn)
 
 
 def _events(look: ServiceLook) -> tuple[list[str], frozenset[str]]:
     """What ECS wrote of the service since, oldest first."""
-    found = {str(one["id"]): one for one in look.service.get("events") or ()}
+    by_id = {str(event["id"]): event for event in look.service.get("events") or ()}
     since = look.since
     new = [
-        one
-        for id, one in found.items()
+        event
+        for id, event in by_id.items()
         if id not in look.mark.events
-        and (since is None or one.get("createdAt") is None or one["createdAt"] >= since)
+        and (since is None or event.get("createdAt") is None or event["createdAt"] >= since)
     ]
-    return [str(one["message"]) for one in reversed(new)], look.mark.events | found.keys()
+    return [str(event["message"]) for event in reversed(new)], look.mark.events | by_id.keys()
 
 
-def _told(look: ServiceLook, said: Reading, lines: Sequence[str]) -> Observation:
-    if said.state == "complete":
+def _told(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> Observation:
+    if reading.state == "complete":
         return _with_lines(_stayed(look) if look.mark.done else _proven(look), lines)
-    if said.state == "superseded":
+    if reading.state == "superseded":
         return Observation(
             "failed",
             Verdict.SUPERSEDED,
-            cause=said.cause,
+            cause=reading.cause,
             next=_ask_aws(look),
             lines=tuple(lines),
             mark=look.mark,
         )
-    look = _with_trouble(look, said, lines)
-    if said.state in ("reverted", "failed", "stopped"):
-        return _with_lines(_ended(look, said), lines)
-    if said.state == "running":
+    look = _with_trouble(look, reading, lines)
+    if reading.state in ("reverted", "failed", "stopped"):
+        return _with_lines(_ended(look, reading), lines)
+    if reading.state == "running":
         look = _with_targets(look)
     mark = look.mark
-    found, phase = mark.failure, said.phase
+    failure, phase = mark.failure, reading.phase
     if (
-        found is not None and found.sort in _MAY_PASS
+        failure is not None and failure.sort in _MAY_PASS
     ):  # a cause is what it ends by, and this may yet succeed
-        phase = f"{phase}, {found.cause}"
+        phase = f"{phase}, {failure.cause}"
     elif mark.waiting:
         phase = f"{phase}, {mark.waiting}"
     return Observation(
         "running",
         phase=phase,
-        cause=_cause(look) or said.cause,
-        next=said.next or mark.next,
+        cause=_cause(look) or reading.cause,
+        next=reading.next or mark.next,
         log=mark.log,
         lines=tuple(lines),
-        doomed=said.state == "running" and mark.hopeless,
+        doomed=reading.state == "running" and mark.hopeless,
         mark=mark,
     )
 
@@ -316,33 +323,33 @@ _MAY_PASS = ("transient", "other")
 
 def _cause(look: ServiceLook) -> str:
     """Why tasks of ours failed, if that is why it may fail; with the load balancer's own reason."""
-    found = look.mark.failure
-    if found is None or found.sort in _MAY_PASS:
+    failure = look.mark.failure
+    if failure is None or failure.sort in _MAY_PASS:
         return ""
     return (
-        f"{found.cause}: {look.mark.waiting}"
-        if found.sort == "unhealthy" and look.mark.waiting
-        else found.cause
+        f"{failure.cause}: {look.mark.waiting}"
+        if failure.sort == "unhealthy" and look.mark.waiting
+        else failure.cause
     )
 
 
-def _with_lines(seen: Observation, lines: Sequence[str]) -> Observation:
-    return replace(seen, lines=(*lines, *seen.lines))
+def _with_lines(observation: Observation, lines: Sequence[str]) -> Observation:
+    return replace(observation, lines=(*lines, *observation.lines))
 
 
-def _ended(look: ServiceLook, said: Reading) -> Observation:
+def _ended(look: ServiceLook, reading: Reading) -> Observation:
     """It did not succeed. What a task said is nearer to the cause than what ECS says of the
     deployment.
     """
-    if look.mark.failure is None and said.state != "stopped":
-        look = _with_trouble(look, said, ("failed",))
+    if look.mark.failure is None and reading.state != "stopped":
+        look = _with_trouble(look, reading, ("failed",))
     mark = look.mark
     cause = (
         _cause(look)
-        or (mark.failure.cause if mark.failure else said.cause)
+        or (mark.failure.cause if mark.failure else reading.cause)
         or "ECS took it back and does not say why"
     )
-    verdict = Verdict.ROLLED_BACK if said.state == "reverted" else Verdict.FAILED
+    verdict = Verdict.ROLLED_BACK if reading.state == "reverted" else Verdict.FAILED
     return Observation(
         "failed", verdict, cause=cause, next=mark.next or _ask_aws(look), log=mark.log, mark=mark
     )
@@ -358,28 +365,28 @@ def _ask_aws(look: ServiceLook) -> str:
 _TROUBLE = ("unable", "fail", "unhealthy", "error", "impaired")
 
 
-def _with_trouble(look: ServiceLook, said: Reading, lines: Sequence[str]) -> ServiceLook:
+def _with_trouble(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> ServiceLook:
     """With what stopped tasks of ours say, if there is a sign of trouble or nobody has looked for a
     while.
     """
     mark, now = look.mark, look.ports.clock.elapsed()
     mine = rollout.own(look.service, look.sought) or {}
     short = mine.get("runningCount", 0) < mine.get("desiredCount", 0)
-    signs = said.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
+    signs = reading.failed > mark.failed or any(word in line for line in lines for word in _TROUBLE)
     late = short and (mark.looked is None or now - mark.looked >= TASKS_EVERY_S)
     if mark.hopeless or not (signs or late):
         return look
-    found = _failures(look, said.failed > 0)
-    look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, said.failed)))
-    one = failures.hopeless((failure for failure, _ in found), healthy=False)
+    failed = _failures(look, reading.failed > 0)
+    look = replace(look, mark=replace(mark, looked=now, failed=max(mark.failed, reading.failed)))
+    hopeless = failures.hopeless((failure for failure, _ in failed), healthy=False)
     if (
-        one is not None
-        and one.sort in ("crash", "unhealthy")
-        and _survived(look, [task for _, task in found])
+        hopeless is not None
+        and hopeless.sort in ("crash", "unhealthy")
+        and _survived(look, [task for _, task in failed])
     ):
-        one = None
-    shown = one or failures.worst(failure for failure, _ in found)
-    return look if shown is None else _explained(look, shown, one is not None)
+        hopeless = None
+    shown = hopeless or failures.worst(failure for failure, _ in failed)
+    return look if shown is None else _explained(look, shown, hopeless is not None)
 
 
 def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
@@ -392,11 +399,11 @@ def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
     ):
         tasks = ecs.tasks(look.aws, look.settings.cluster, "STOPPED", **of)
         judged = [(failures.failure(task), task) for task in tasks if _is_ours(look, task)]
-        found: list[tuple[Failure, Shape]] = [
+        failed: list[tuple[Failure, Shape]] = [
             (failure, task) for failure, task in judged if failure is not None
         ]
-        if found or not expected:
-            return found
+        if failed or not expected:
+            return failed
     return []
 
 
@@ -525,10 +532,10 @@ def _unproven_targets(look: ServiceLook, tasks: Sequence[Shape]) -> str:
 
 def _interfaces(task: Shape) -> list[Shape]:
     return [
-        one
+        interface
         for part in task.get("containers") or ()
-        for one in part.get("networkInterfaces") or ()
-        if one.get("privateIpv4Address")
+        for interface in part.get("networkInterfaces") or ()
+        if interface.get("privateIpv4Address")
     ]
 
 
@@ -536,7 +543,7 @@ def _proven(look: ServiceLook) -> Observation:
     """ECS says that it is complete: do its tasks run our image, and do they answer?"""
     if not look.service.get("desiredCount"):
         return _idle(look, _done(look, "complete"))
-    revision, wanted, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
+    revision, expected, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
     images = _images(revision.get("containerImages"), "containerName", moved)
     tasks = (
         _tasks_of_ours(look)
@@ -546,8 +553,8 @@ def _proven(look: ServiceLook) -> Observation:
     for task in tasks:
         images += _images(task.get("containers"), "name", moved)
     for name, digest in images:
-        if wanted and digest and digest != wanted:
-            cause = f"container {name} runs {digest}, but {wanted} was deployed"
+        if expected and digest and digest != expected:
+            cause = f"container {name} runs {digest}, but {expected} was deployed"
             return Observation(
                 "failed", Verdict.FAILED, cause=cause, next=_ask_aws(look), mark=look.mark
             )
@@ -563,17 +570,17 @@ def _proven(look: ServiceLook) -> Observation:
     return _done(look, "complete")
 
 
-def _idle(look: ServiceLook, seen: Observation) -> Observation:
+def _idle(look: ServiceLook, observation: Observation) -> Observation:
     """How a step ended after which nothing runs: nobody has seen that this version is any good.
     `min_tasks = 0` says that this is meant.
     """
     settings = look.settings
     words = f"the desired count of {settings.service} is 0: nothing runs"
-    seen = replace(seen, phase=words, cause=words, lines=(f"warning: {words}",))
+    observation = replace(observation, phase=words, cause=words, lines=(f"warning: {words}",))
     if settings.min_tasks < 1:
-        return seen
+        return observation
     return replace(
-        seen,
+        observation,
         verdict=Verdict.UNHEALTHY,
         cause=f"{words}, and rules.toml does not say `min_tasks = 0`",
         next=rollout.scaling(look.service, settings.cluster, settings.service, settings.min_tasks),
@@ -588,13 +595,15 @@ def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
     """Container -> digest, of those that have got the image."""
-    found = (
-        [one for one in listed if isinstance(one, Mapping)]
+    entries = (
+        [entry for entry in listed if isinstance(entry, Mapping)]
         if isinstance(listed, (list, tuple))
         else []
     )
     return [
-        (str(one[key]), str(one.get("imageDigest") or "")) for one in found if one.get(key) in moved
+        (str(entry[key]), str(entry.get("imageDigest") or ""))
+        for entry in entries
+        if entry.get(key) in moved
     ]
 
 
@@ -606,13 +615,13 @@ def _done(look: ServiceLook, phase: str) -> Observation:
     return Observation("done", Verdict.SUCCEEDED, phase, cause=notes, live=runs, mark=mark)
 
 
-def _back(look: ServiceLook, said: Reading) -> Observation:
+def _back(look: ServiceLook, reading: Reading) -> Observation:
     """A deployment was stopped in order to have the version before it back."""
-    if said.state in ("running", "reverting"):
-        return Observation("running", phase=said.phase or "rolling back", mark=look.mark)
+    if reading.state in ("running", "reverting"):
+        return Observation("running", phase=reading.phase or "rolling back", mark=look.mark)
     definition = ecs.definition(look.aws, look.service["taskDefinition"])
     image = definitions.image_of(definition or {}, str(look.receipt.get("container", "")))
-    if said.state in ("reverted", "superseded") and definitions.digest_of(
+    if reading.state in ("reverted", "superseded") and definitions.digest_of(
         image
     ) == look.receipt.get("digest"):
         return (
@@ -620,7 +629,7 @@ def _back(look: ServiceLook, said: Reading) -> Observation:
             if rollout.steady(look.service)
             else Observation("running", phase="rolling back", mark=look.mark)
         )
-    cause = said.cause or "the deployment was over before it could be stopped"
+    cause = reading.cause or "the deployment was over before it could be stopped"
     return Observation(
         "failed",
         Verdict.FAILED,
@@ -640,9 +649,9 @@ def live(job: Job, ports: Ports) -> LiveVersion | None:
     definition = ecs.definition(aws, serving["taskDefinition"]) if serving else None
     if definition is None:
         return None
-    found = live_version(definition, settings, serving)
+    version = live_version(definition, settings, serving)
     now = rollout.primary(service)
     moving = now.get("rolloutState") == "IN_PROGRESS" and now.get("taskDefinition") != serving.get(
         "taskDefinition"
     )
-    return replace(found, moving=moving)
+    return replace(version, moving=moving)

@@ -43,31 +43,31 @@ def statements(job: Job) -> tuple[Statement, ...]:
     """
     settings: Settings = job.settings
     location, cluster, service = job.location, settings.cluster, settings.service
-    wanted = ecr.named(settings.repository)
+    named = ecr.named(settings.repository)
     registry = replace(
         location,
-        account=wanted.account or location.account,
-        region=wanted.region or location.region,
+        account=named.account or location.account,
+        region=named.region or location.region,
     )
-    repository = arn(registry, "ecr", f"repository/{wanted.name}")
-    own = f"{cluster}/{service}"
+    repository = arn(registry, "ecr", f"repository/{named.name}")
+    service_path = f"{cluster}/{service}"
     in_cluster = {"ArnEquals": {"ecs:cluster": arn(location, "ecs", f"cluster/{cluster}")}}
-    found = [
+    needed = [
         Statement("see which images there are", _READ_IMAGES, (repository,)),
         Statement(
             "see the service, move it, and follow its deployments",
             ("ecs:DescribeServices", "ecs:UpdateService", "ecs:ListServiceDeployments"),
-            (arn(location, "ecs", f"service/{own}"),),
+            (arn(location, "ecs", f"service/{service_path}"),),
         ),
         Statement(
             "follow a deployment, and stop one that cannot succeed",
             ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
-            (arn(location, "ecs", f"service-deployment/{own}/*"),),
+            (arn(location, "ecs", f"service-deployment/{service_path}/*"),),
         ),
         Statement(
             "see what a deployment deploys",
             ("ecs:DescribeServiceRevisions",),
-            (arn(location, "ecs", f"service-revision/{own}/*"),),
+            (arn(location, "ecs", f"service-revision/{service_path}/*"),),
         ),
         Statement(
             "find the tasks of the service; AWS knows no narrower resource",
@@ -109,7 +109,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
         alarms.STATEMENT,
     ]
     if settings.build is not None:
-        found[1:1] = [
+        needed[1:1] = [
             Statement(
                 "sign in to the registry; AWS knows no narrower resource",
                 ("ecr:GetAuthorizationToken",),
@@ -117,7 +117,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
             Statement("push the image", _PUSH, (repository,)),
             *(
                 []
-                if wanted.account
+                if named.account
                 else [
                     Statement(
                         "make the repository where it is not there (--create)", _MAKE, (repository,)
@@ -125,4 +125,4 @@ def statements(job: Job) -> tuple[Statement, ...]:
                 ]
             ),
         ]
-    return tuple(found)
+    return tuple(needed)

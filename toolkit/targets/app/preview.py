@@ -39,68 +39,69 @@ class Decision(Struct, frozen=True):
     going: str = ""
 
 
-def decide(job: Job, ground: CurrentState, members: frozenset[str], digest: str | None) -> Decision:
+def decide(job: Job, state: CurrentState, members: frozenset[str], digest: str | None) -> Decision:
     """What is to be done, now that the image's digest is known (None: it will be built)."""
     settings: Settings = job.settings
     back = job.action == ROLLBACK
     env, secrets = ({}, {}) if back else (settings.env, settings.secrets)
     request = definitions.revised(
-        ground.base,
+        state.base,
         members,
-        updated_containers(job, ground, digest),
-        ground.image(digest),
+        updated_containers(job, state, digest),
+        state.image(digest),
         env,
         secrets,
     )
     marks = {
-        **_version_marks(job, ground),
+        **_version_marks(job, state),
         "definition": definitions.digest(request),
         "run": job.run,
         "token": job.token,
     }
     request["tags"] = definitions.marked(request["tags"], **marks)
     # what nobody has recorded is never called unchanged; a rollback puts back what is recorded
-    ours = ground.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
-    same = digest is not None and ours and definitions.equal(ground.running, request)
+    ours = state.origin not in (*provenance.GIVING_WAY, Origin.STACK) or job.action == ROLLBACK
+    same = digest is not None and ours and definitions.equal(state.running, request)
     if same and not job.wishes.get("force"):
-        if not ground.busy and rollout.steady(ground.service):
+        if not state.busy and rollout.steady(state.service):
             return Decision("unchanged")
-        if ground.busy and not rollout.stuck(ground.service) and not _is_rolling_back(ground):
+        if state.busy and not rollout.stuck(state.service) and not _is_rolling_back(state):
             return Decision("attach")
-    return Decision("reuse" if ground.reuse else "register", request)
+    return Decision("reuse" if state.reuse else "register", request)
 
 
-def updated_containers(job: Job, ground: CurrentState, digest: str | None) -> tuple[str, ...]:
+def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tuple[str, ...]:
     """The containers that run the image afterwards: in a rollback to a task definition of then,
     those that ran it then.
     """
     then = [
         name
-        for name in ground.containers
-        if definitions.digest_of(definitions.image_of(ground.base, name)) == digest
+        for name in state.containers
+        if definitions.digest_of(definitions.image_of(state.base, name)) == digest
     ]
-    return tuple(then) if job.action == ROLLBACK and ground.container in then else ground.containers
+    return tuple(then) if job.action == ROLLBACK and state.container in then else state.containers
 
 
-def _is_rolling_back(ground: CurrentState) -> bool:
+def _is_rolling_back(state: CurrentState) -> bool:
     return any(
-        str(one.get("status", "")).startswith(("ROLLBACK", "STOP")) for one in ground.going or ()
+        str(deployment.get("status", "")).startswith(("ROLLBACK", "STOP"))
+        for deployment in state.going or ()
     )
 
 
-def _version_marks(job: Job, ground: CurrentState) -> dict[str, str | None]:
+def _version_marks(job: Job, state: CurrentState) -> dict[str, str | None]:
     """Whose content the image is. An image that was only named is known by its name; one that comes
     back keeps what it was marked with.
     """
     version = job.version
     if (
         job.action == ROLLBACK
-        and definitions.mark(ground.base, "version")
-        and ground.base is not ground.running
+        and definitions.mark(state.base, "version")
+        and state.base is not state.running
     ):
         return {}
-    if job.wishes.get("image") and ground.tag != version.name:
-        return {"version": ground.tag, "commit": None, "fingerprint": None, "settings": None}
+    if job.wishes.get("image") and state.tag != version.name:
+        return {"version": state.tag, "commit": None, "fingerprint": None, "settings": None}
     return {
         "version": version.name,
         "commit": version.commit,
@@ -126,23 +127,23 @@ def create_calls(settings: Settings) -> tuple[PlannedCall, ...]:
     )
 
 
-def push_call(ground: CurrentState) -> PlannedCall:
+def push_call(state: CurrentState) -> PlannedCall:
     """The push of a built image."""
     return PlannedCall(
-        "ecr:PutImage", {"image": f"{ground.repository['repositoryUri']}:{ground.tag}"}, once=True
+        "ecr:PutImage", {"image": f"{state.repository['repositoryUri']}:{state.tag}"}, once=True
     )
 
 
 def register_call(
-    ground: CurrentState, request: Shape, settings: Settings, back: bool
+    state: CurrentState, request: Shape, settings: Settings, back: bool
 ) -> PlannedCall:
     """The new revision. Of variables only the names are told."""
-    what = {"family": str(request["family"]), "container": ", ".join(ground.containers)}
-    what["image"] = definitions.image_of(request, ground.container)
+    what = {"family": str(request["family"]), "container": ", ".join(state.containers)}
+    what["image"] = definitions.image_of(request, state.container)
     for name, variables in (("env", settings.env), ("secrets", settings.secrets)):
         if variables and not back:
             what[name] = ", ".join(sorted(variables))
-    what["based_on"] = ecs.revision_of(ground.base["taskDefinitionArn"])
+    what["based_on"] = ecs.revision_of(state.base["taskDefinitionArn"])
     return PlannedCall("ecs:RegisterTaskDefinition", what)
 
 
@@ -160,35 +161,35 @@ def update_call(settings: Settings, task_definition: str, force: bool) -> Planne
 
 def preview(job: Job, ports: Ports) -> Preview:
     """The calls that `apply.apply` would make, in its order."""
-    ground = checked_state(job, ports)
+    state = checked_state(job, ports)
     aws = ports.aws(job.location)
-    way = decide(job, ground, aws.members("ecs", "RegisterTaskDefinition"), ground.digest)
-    if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, ground)):
-        way = Decision("revert", going=reverted)
+    decision = decide(job, state, aws.members("ecs", "RegisterTaskDefinition"), state.digest)
+    if job.action == ROLLBACK and (reverted := revertible_deployment(job, aws, state)):
+        decision = Decision("revert", going=reverted)
     return Preview(
-        _calls(job, ground, way),
-        _warnings(job, ground, way),
-        way.act == "unchanged",
-        _live_before(job, ground),
+        _calls(job, state, decision),
+        _warnings(job, state, decision),
+        decision.act == "unchanged",
+        _live_before(job, state),
     )
 
 
-def _calls(job: Job, ground: CurrentState, way: Decision) -> tuple[PlannedCall, ...]:
+def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCall, ...]:
     settings: Settings = job.settings
-    if way.act == "revert":
-        return (stop_call(way.going),)
-    if way.act in ("unchanged", "attach"):
+    if decision.act == "revert":
+        return (stop_call(decision.going),)
+    if decision.act in ("unchanged", "attach"):
         return ()
     calls = [
-        *(create_calls(settings) if ground.absent else ()),
-        *(() if ground.digest else (push_call(ground),)),
+        *(create_calls(settings) if state.absent else ()),
+        *(() if state.digest else (push_call(state),)),
     ]
-    if way.act == "register":
-        calls.append(register_call(ground, way.request, settings, job.action == ROLLBACK))
+    if decision.act == "register":
+        calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
     name = (
-        ecs.revision_of(ground.base["taskDefinitionArn"])
-        if way.act == "reuse"
-        else f"{way.request['family']}:new"
+        ecs.revision_of(state.base["taskDefinitionArn"])
+        if decision.act == "reuse"
+        else f"{decision.request['family']}:new"
     )
     return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
 
@@ -200,55 +201,55 @@ def stop_call(arn: str) -> PlannedCall:
     )
 
 
-def _warnings(job: Job, ground: CurrentState, way: Decision) -> tuple[str, ...]:
+def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, ...]:
     settings: Settings = job.settings
-    service, said = (
-        ground.service,
+    service, warnings = (
+        state.service,
         [
-            *origin_warnings(job, ground, way),
-            *left_out_notes(ground.base, settings),
-            *ground.remarks,
+            *origin_warnings(job, state, decision),
+            *left_out_notes(state.base, settings),
+            *state.remarks,
         ],
     )
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
-        said.append(f"the files are not as committed: the image is tagged {ground.tag}")
+        warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
         verdict = (
             ""
             if settings.min_tasks < 1
             else ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
         )
-        said.append(
+        warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
-    if way.act == "attach":
-        said.append(
-            f"this version is being deployed already, by {definitions.whose(ground.running)}:"
+    if decision.act == "attach":
+        warnings.append(
+            f"this version is being deployed already, by {definitions.whose(state.running)}:"
             " nothing is started, only watched"
         )
-    elif way.act != "unchanged" and ground.busy:
-        said.append(_other_deployment_warning(job, ground, way))
+    elif decision.act != "unchanged" and state.busy:
+        warnings.append(_other_deployment_warning(job, state, decision))
     configured = service.get("deploymentConfiguration") or {}
     breaker = configured.get("deploymentCircuitBreaker") or {}
     strategy = rollout.STRATEGIES.get(str(configured.get("strategy", "")))
     if strategy:
-        said.append(f"ECS deploys it {strategy}" + _bake_note(configured))
+        warnings.append(f"ECS deploys it {strategy}" + _bake_note(configured))
     elif not (breaker.get("enable") and breaker.get("rollback")):
-        said.append(
+        warnings.append(
             f"service {settings.service} has no circuit breaker with rollback: only while toolkit"
             " watches is a bad version taken back"
         )
-    return tuple(said)
+    return tuple(warnings)
 
 
-def origin_warnings(job: Job, ground: CurrentState, way: Decision) -> list[str]:
+def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[str]:
     """That what runs is not what the record says, before anybody agrees to what becomes of it."""
-    rev, recorded = ecs.revision_of(ground.running["taskDefinitionArn"]), job.recorded
+    rev, recorded = ecs.revision_of(state.running["taskDefinitionArn"]), job.recorded
     if recorded is None or (
-        ground.origin not in provenance.GIVING_WAY and ground.origin is not Origin.STACK
+        state.origin not in provenance.GIVING_WAY and state.origin is not Origin.STACK
     ):
         return []
-    how = f": {'; '.join(ground.changes)}" if ground.changes else ""
+    how = f": {'; '.join(state.changes)}" if state.changes else ""
     words = {
         Origin.STACK: f"{rev} is running: a stack put it there since run {recorded.run}",
         Origin.EARLIER: (
@@ -258,15 +259,15 @@ def origin_warnings(job: Job, ground: CurrentState, way: Decision) -> list[str]:
         Origin.UNKNOWN: (
             f"whether toolkit deployed {rev}, which is running, is not known: {recorded.problem}"
         ),
-    }.get(ground.origin, f"{rev} is running, but toolkit did not deploy it{how}")
-    if way.act in ("unchanged", "attach"):
+    }.get(state.origin, f"{rev} is running, but toolkit did not deploy it{how}")
+    if decision.act in ("unchanged", "attach"):
         return [words]
-    if ground.base is ground.running:
+    if state.base is state.running:
         taken = (
             "it is taken over" if job.wishes.get("take_over") else "the new revision is based on it"
         )
         return [f"{words}; {taken}"]
-    base = ecs.revision_of(ground.base["taskDefinitionArn"])
+    base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:
         return [f"{words}; it gives way to {base}"]
     return [
@@ -280,43 +281,43 @@ def _bake_note(configured: Shape) -> str:
     return f": it bakes for {minutes} min before it is done" if minutes else ""
 
 
-def _other_deployment_warning(job: Job, ground: CurrentState, way: Decision) -> str:
+def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision) -> str:
     what = (
-        f"a deployment of {ecs.revision_of(ground.service['taskDefinition'])} by"
-        f" {definitions.whose(ground.running)} is in progress"
+        f"a deployment of {ecs.revision_of(state.service['taskDefinition'])} by"
+        f" {definitions.whose(state.running)} is in progress"
     )
-    if way.act == "revert":
+    if decision.act == "revert":
         return f"{what}: it is stopped, which brings the version before it back"
-    if replaces_other_deployment(job, ground):
+    if replaces_other_deployment(job, state):
         return f"{what}: it is replaced"
     return f"{what}: it is waited for"
 
 
-def replaces_other_deployment(job: Job, ground: CurrentState) -> bool:
+def replaces_other_deployment(job: Job, state: CurrentState) -> bool:
     """Whether a deployment in progress is replaced instead of waited for. Raises Refused if that is
     the wish, Superseded where this one was only to undo what ran before.
     """
     if job.undoes:
-        raise Superseded(what=ecs.revision_of(ground.service["taskDefinition"]), target=job.target)
+        raise Superseded(what=ecs.revision_of(state.service["taskDefinition"]), target=job.target)
     wish = job.wishes.get("in_progress", "wait")
     if wish == "refuse":
-        who = definitions.whose(ground.running)
+        who = definitions.whose(state.running)
         raise Refused(
             f"a deployment of service {job.settings.service} by {who} is in progress",
             "wait for it, or leave --in-progress out",
         )
-    return job.action == ROLLBACK or wish == "replace" or rollout.stuck(ground.service)
+    return job.action == ROLLBACK or wish == "replace" or rollout.stuck(state.service)
 
 
-def _live_before(job: Job, ground: CurrentState) -> LiveVersion | None:
+def _live_before(job: Job, state: CurrentState) -> LiveVersion | None:
     """What runs, as far as that is known without another call: while a deployment is in progress it
     is not.
     """
-    serving = rollout.serving(ground.service)
-    if serving.get("taskDefinition") != ground.running["taskDefinitionArn"]:
+    serving = rollout.serving(state.service)
+    if serving.get("taskDefinition") != state.running["taskDefinitionArn"]:
         return None
     try:
-        return live_version(ground.running, job.settings, serving)
+        return live_version(state.running, job.settings, serving)
     except Refused:  # which container is meant cannot be told of what runs; of what will run it can
         return None
 
@@ -325,9 +326,9 @@ def checked_state(job: Job, ports: Ports) -> CurrentState:
     """What is there, once it is certain that it can be deployed: `read_state`, and whether the
     image can be built here or, where there is one already, is the right one.
     """
-    ground = read_state(job, ports)
-    if ground.digest is None:
-        check_buildable(job, ports, ground)
-    elif is_newly_used(job, ground):
-        ground = replace(ground, remarks=check_existing_image(job, ports, ground, ground.digest))
-    return ground
+    state = read_state(job, ports)
+    if state.digest is None:
+        check_buildable(job, ports, state)
+    elif is_newly_used(job, state):
+        state = replace(state, remarks=check_existing_image(job, ports, state, state.digest))
+    return state

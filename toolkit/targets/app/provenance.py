@@ -75,27 +75,28 @@ def changes(before: Shape, after: Shape) -> list[str]:
     """What differs between two task definitions, in words. Of variables only the names are told,
     never a value.
     """
-    told: list[str] = []
+    lines: list[str] = []
     old, new = _by_name(before), _by_name(after)
     several = len(old | new) > 1
-    told += _names("container", [name for name in new if name not in old], "added")
-    told += _names("container", [name for name in old if name not in new], "removed")
+    lines += _names("container", [name for name in new if name not in old], "added")
+    lines += _names("container", [name for name in old if name not in new], "removed")
     for name in new:
         if name in old:
             start = f"container {name}: " if several else ""
-            told += [f"{start}{words}" for words in _of_container(old[name], new[name])]
+            lines += [f"{start}{words}" for words in _of_container(old[name], new[name])]
     outer_old, outer_new = _outer(before), _outer(after)
     different = sorted(
         key
         for key in outer_old.keys() | outer_new.keys()
         if outer_old.get(key) != outer_new.get(key)
     )
-    return told + _names("", different, "changed")
+    return lines + _names("", different, "changed")
 
 
 def _by_name(definition: Shape) -> dict[str, Shape]:
     return {
-        str(one["name"]): one for one in definitions.content(definition)["containerDefinitions"]
+        str(container["name"]): container
+        for container in definitions.content(definition)["containerDefinitions"]
     }
 
 
@@ -108,19 +109,19 @@ def _outer(definition: Shape) -> dict[str, Any]:
 
 
 def _of_container(old: Shape, new: Shape) -> list[str]:
-    told: list[str] = []
+    lines: list[str] = []
     for key, noun in zip(_VARIABLES, ("variable", "secret"), strict=True):
-        mine = {one["name"]: one for one in definitions.named(old.get(key))}
-        theirs = {one["name"]: one for one in definitions.named(new.get(key))}
-        told += _names(noun, [name for name in theirs if name not in mine], "added")
-        told += _names(noun, [name for name in mine if name not in theirs], "removed")
-        told += _names(
+        mine = {variable["name"]: variable for variable in definitions.named(old.get(key))}
+        theirs = {variable["name"]: variable for variable in definitions.named(new.get(key))}
+        lines += _names(noun, [name for name in theirs if name not in mine], "added")
+        lines += _names(noun, [name for name in mine if name not in theirs], "removed")
+        lines += _names(
             noun,
             [name for name in mine if name in theirs and mine[name] != theirs[name]],
             "changed",
         )
     others = (old.keys() | new.keys()) - set(_VARIABLES)
-    return told + _names(
+    return lines + _names(
         "", sorted(key for key in others if old.get(key) != new.get(key)), "changed"
     )
 

@@ -52,7 +52,12 @@ class Sought(Struct, frozen=True):
 def primary(service: Shape) -> Shape:
     """The deployment that a service moves to, or has moved to; empty if there is none."""
     return next(
-        (one for one in service.get("deployments") or () if one.get("status") == "PRIMARY"), {}
+        (
+            deployment
+            for deployment in service.get("deployments") or ()
+            if deployment.get("status") == "PRIMARY"
+        ),
+        {},
     )
 
 
@@ -60,41 +65,43 @@ def own(service: Shape, sought: Sought) -> Shape | None:
     """Our deployment among those of the service. A definition that was live before tells nothing
     without an id.
     """
-    for one in service.get("deployments") or ():
+    for deployment in service.get("deployments") or ():
         if sought.id is not None:
-            if one["id"] == sought.id:
-                return dict(one)
-        elif one["taskDefinition"] == sought.definition and one["id"] != sought.before:
-            return dict(one)
+            if deployment["id"] == sought.id:
+                return dict(deployment)
+        elif (
+            deployment["taskDefinition"] == sought.definition and deployment["id"] != sought.before
+        ):
+            return dict(deployment)
     return None
 
 
 def steady(service: Shape) -> bool:
     """Whether the last deployment of a service is complete and runs as many tasks as it should."""
-    one = primary(service)
-    complete = one.get("rolloutState") in (None, "COMPLETED")
+    deployment = primary(service)
+    complete = deployment.get("rolloutState") in (None, "COMPLETED")
     return (
         complete
-        and one.get("runningCount", 0) >= one.get("desiredCount", 0)
-        and not _others_run(service, one)
+        and deployment.get("runningCount", 0) >= deployment.get("desiredCount", 0)
+        and not _others_run(service, deployment)
     )
 
 
-def _others_run(service: Shape, one: Shape) -> bool:
+def _others_run(service: Shape, deployment: Shape) -> bool:
     """Old tasks still run. Where `rolloutState` is told, ECS decides whether that matters."""
-    if one.get("rolloutState") is not None:
+    if deployment.get("rolloutState") is not None:
         return False
     return any(
-        other.get("runningCount", 0)
-        for other in service.get("deployments") or ()
-        if other["id"] != one.get("id")
+        candidate.get("runningCount", 0)
+        for candidate in service.get("deployments") or ()
+        if candidate["id"] != deployment.get("id")
     )
 
 
 def stuck(service: Shape) -> bool:
     """Whether the deployment in progress fails and runs nothing: not worth waiting for."""
-    one = primary(service)
-    return int(one.get("failedTasks", 0)) >= 3 and not one.get("runningCount", 0)
+    deployment = primary(service)
+    return int(deployment.get("failedTasks", 0)) >= 3 and not deployment.get("runningCount", 0)
 
 
 def by_service(service: Shape, sought: Sought) -> Reading:
@@ -144,17 +151,17 @@ def counted(mine: Shape) -> str:
     return words + (f", {mine['failedTasks']} failed" if mine.get("failedTasks") else "")
 
 
-def by_deployment(found: Shape, service: Shape, sought: Sought, target: str) -> Reading:
+def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str) -> Reading:
     """What a service deployment, which is ours, says. `target` is the name that a person rolls back
     by.
     """
     mine = own(service, sought)
     failed = max(
-        int((found.get("deploymentCircuitBreaker") or {}).get("failureCount") or 0),
+        int((deployment.get("deploymentCircuitBreaker") or {}).get("failureCount") or 0),
         int((mine or {}).get("failedTasks", 0)),
     )
-    status = str(found.get("status", ""))
-    why = _why(found)
+    status = str(deployment.get("status", ""))
+    why = _why(deployment)
     elsewhere = primary(service).get("taskDefinition") not in (None, sought.definition)
     if status == "SUCCESSFUL":
         return (
@@ -180,21 +187,25 @@ def by_deployment(found: Shape, service: Shape, sought: Sought, target: str) -> 
         )
     if status == "STOP_REQUESTED":
         return Reading("running", "being stopped", why, failed=failed)
-    pause = _pause(found, target)
-    return pause if pause is not None else Reading("running", _stage(found, mine), failed=failed)
+    pause = _pause(deployment, target)
+    return (
+        pause if pause is not None else Reading("running", _stage(deployment, mine), failed=failed)
+    )
 
 
-def _why(found: Shape) -> str:
+def _why(deployment: Shape) -> str:
     """The alarm, the circuit breaker or the person behind it: a rollback's own reason says most."""
-    alarms = (found.get("alarms") or {}).get("triggeredAlarmNames") or ()
-    said = (found.get("rollback") or {}).get("reason") or found.get("statusReason") or ""
-    if alarms and not any(name in said for name in alarms):
-        said = f"{said} (alarm {', '.join(alarms)})".strip()
-    return " ".join(str(said).split())
+    alarms = (deployment.get("alarms") or {}).get("triggeredAlarmNames") or ()
+    reason = (
+        (deployment.get("rollback") or {}).get("reason") or deployment.get("statusReason") or ""
+    )
+    if alarms and not any(name in reason for name in alarms):
+        reason = f"{reason} (alarm {', '.join(alarms)})".strip()
+    return " ".join(str(reason).split())
 
 
-def _pause(found: Shape, target: str) -> Reading | None:
-    for hook in found.get("lifecycleHookDetails") or ():
+def _pause(deployment: Shape, target: str) -> Reading | None:
+    for hook in deployment.get("lifecycleHookDetails") or ():
         if hook.get("targetType") == "PAUSE" and hook.get("status") == "AWAITING_ACTION":
             ends = hook.get("expiresAt")
             until = (
@@ -205,7 +216,7 @@ def _pause(found: Shape, target: str) -> Reading | None:
             )
             command = (
                 "aws ecs continue-service-deployment --service-deployment-arn"
-                f" {found['serviceDeploymentArn']} --hook-id {hook['hookId']}"
+                f" {deployment['serviceDeploymentArn']} --hook-id {hook['hookId']}"
             )
             return Reading(
                 "running",
@@ -219,23 +230,23 @@ def _clock(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M %Z}".strip()
 
 
-def _stage(found: Shape, mine: Shape | None) -> str:
-    configured = found.get("deploymentConfiguration") or {}
+def _stage(deployment: Shape, mine: Shape | None) -> str:
+    configured = deployment.get("deploymentConfiguration") or {}
     strategy = STRATEGIES.get(str(configured.get("strategy", "")))
-    wanted = found.get("targetServiceRevision") or {}
+    revision = deployment.get("targetServiceRevision") or {}
     count = mine or {
-        "runningCount": wanted.get("runningTaskCount", 0),
-        "desiredCount": wanted.get("requestedTaskCount", 0),
+        "runningCount": revision.get("runningTaskCount", 0),
+        "desiredCount": revision.get("requestedTaskCount", 0),
     }
     words = [counted(count)]
-    stage = str(found.get("lifecycleStage") or "")
+    stage = str(deployment.get("lifecycleStage") or "")
     if strategy and stage:
         words.insert(0, f"{strategy}: {_STAGES.get(stage, stage.lower().replace('_', ' '))}")
         if stage == "BAKE_TIME" and configured.get("bakeTimeInMinutes"):
             words[0] += f" for {configured['bakeTimeInMinutes']} min"
-        weight = wanted.get("requestedProductionTrafficWeight")
+        weight = revision.get("requestedProductionTrafficWeight")
         words += [f"{weight:g} % of the traffic"] if weight is not None else []
-    breaker = found.get("deploymentCircuitBreaker") or {}
+    breaker = deployment.get("deploymentCircuitBreaker") or {}
     if (
         breaker.get("failureCount")
         and breaker.get("threshold")
@@ -252,10 +263,23 @@ def serving(service: Shape) -> Shape:
     """The deployment whose tasks serve: the last complete one, while the next is not; empty if
     nothing runs.
     """
-    running = [one for one in service.get("deployments") or () if one.get("runningCount", 0)]
-    complete = [one for one in running if one.get("rolloutState") in (None, "COMPLETED")]
+    running = [
+        deployment
+        for deployment in service.get("deployments") or ()
+        if deployment.get("runningCount", 0)
+    ]
+    complete = [
+        deployment
+        for deployment in running
+        if deployment.get("rolloutState") in (None, "COMPLETED")
+    ]
     return next(
-        iter(sorted(complete or running, key=lambda one: one.get("status") != "PRIMARY")), {}
+        iter(
+            sorted(
+                complete or running, key=lambda deployment: deployment.get("status") != "PRIMARY"
+            )
+        ),
+        {},
     )
 
 

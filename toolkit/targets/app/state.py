@@ -130,30 +130,32 @@ def registry_client(job: Job, ports: Ports) -> Aws:
 def _repository_to_create(job: Job, aws: Aws, running: Shape, problem: Missing) -> Shape:
     """The repository that is to be made. Raises Missing with what is really wrong where none is."""
     settings: Settings = job.settings
-    wanted = ecr.named(settings.repository)
-    for name in definitions.of_repository(running, wanted):
+    repository = ecr.named(settings.repository)
+    for name in definitions.of_repository(running, repository):
         theirs = ecr.registry_of(definitions.image_of(running, name))
         if (
             theirs is not None
-            and not wanted.account
+            and not repository.account
             and theirs != (job.location.account or theirs[0], aws.region_name)
         ):
             uri = definitions.repository_of(definitions.image_of(running, name))
             where = f"{problem.facts['where']}: the image that runs is of {uri}"
             raise NoRepository(
-                name=wanted.name, where=where, next=f'if that is meant, set `repository = "{uri}"`'
+                name=repository.name,
+                where=where,
+                next=f'if that is meant, set `repository = "{uri}"`',
             ) from None
-    if wanted.account:
+    if repository.account:
         raise problem
     if not job.wishes.get("create") or job.action == ROLLBACK:
         make = f"make it: toolkit deploy-app {job.target} --create"
         raise NoRepository(
-            name=wanted.name,
+            name=repository.name,
             where=problem.facts["where"],
             next=f"correct its name in rules.toml, or {make}",
         ) from None
     host = f"{job.location.account or aws.account()}.dkr.ecr.{aws.region_name}.amazonaws.com"
-    return {"repositoryUri": f"{host}/{wanted.name}"}
+    return {"repositoryUri": f"{host}/{repository.name}"}
 
 
 def _assembled(
@@ -213,14 +215,16 @@ def _rollback_definition(job: Job, aws: Aws, wanted: str) -> Shape | None:
     container.
     """
     arn = job.wishes.get("task_definition") if job.action == ROLLBACK else None
-    found = ecs.definition(aws, arn) if arn else None
-    if found is None:
+    definition = ecs.definition(aws, arn) if arn else None
+    if definition is None:
         return None
     try:
-        definitions.containers(found, job.settings.container, ecr.named(job.settings.repository))
+        definitions.containers(
+            definition, job.settings.container, ecr.named(job.settings.repository)
+        )
     except Refused:
         return None
-    return found
+    return definition
 
 
 def _base_definition(job: Job, origin: Origin, running: Shape, recorded: Shape | None) -> Shape:
@@ -253,18 +257,18 @@ def kept(job: Job, details: Sequence[Mapping[str, str]], ports: Ports) -> tuple[
     """
     aws, name = registry_client(job, ports), ecr.named(job.settings.repository)
     digests = [detail.get("digest", "") for detail in details]
-    wanted = list(dict.fromkeys(digest for digest in digests if digest))
-    known: dict[str, bool | None] = {}
-    if wanted:
-        questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in wanted]
-        for digest, answer in zip(wanted, ask_in_parallel(*questions), strict=True):
+    distinct = list(dict.fromkeys(digest for digest in digests if digest))
+    restorable: dict[str, bool | None] = {}
+    if distinct:
+        questions = [lambda digest=digest: ecr.condition(aws, name, digest) for digest in distinct]
+        for digest, answer in zip(distinct, ask_in_parallel(*questions), strict=True):
             try:
-                known[digest] = answer() == "ACTIVE"
+                restorable[digest] = answer() == "ACTIVE"
             except Missing:
-                known[digest] = False
+                restorable[digest] = False
             except CloudError:
-                known[digest] = None
-    return tuple(known.get(digest) for digest in digests)
+                restorable[digest] = None
+    return tuple(restorable.get(digest) for digest in digests)
 
 
 def requested_image(job: Job) -> str:
@@ -273,16 +277,16 @@ def requested_image(job: Job) -> str:
     return str(back or job.wishes.get("image") or job.version.name)
 
 
-def _check_build_allowed(job: Job, wanted: str) -> None:
+def _check_build_allowed(job: Job, reference: str) -> None:
     """There is no image: may it be built?"""
     settings: Settings = job.settings
     if job.action == ROLLBACK:
         raise Refused(
-            f"the image {wanted} is no longer in repository {settings.repository}",
+            f"the image {reference} is no longer in repository {settings.repository}",
             f"see the others: toolkit rollback {job.target} --list",
         )
     if job.wishes.get("image"):
-        raise NoImage(name=wanted, repository=settings.repository)
+        raise NoImage(name=reference, repository=settings.repository)
     if settings.build is None or job.wishes.get("no_build"):
         why = (
             "it has no `build` in rules.toml"
@@ -290,7 +294,7 @@ def _check_build_allowed(job: Job, wanted: str) -> None:
             else "it is not to be built (--no-build)"
         )
         raise Refused(
-            f"there is no image {wanted} in repository {settings.repository}, and {why}",
+            f"there is no image {reference} in repository {settings.repository}, and {why}",
             "name an existing one with --image TAG",
         )
 
@@ -327,32 +331,32 @@ def check_deployable(job: Job, aws: Aws, service: Shape | None) -> Shape:
     return service
 
 
-def revertible_deployment(job: Job, aws: Aws, ground: CurrentState) -> str | None:
+def revertible_deployment(job: Job, aws: Aws, state: CurrentState) -> str | None:
     """The deployment in progress whose end would bring the wanted version back; None if there is
     none.
     """
-    for brief in ground.going or ():
+    for brief in state.going or ():
         if brief.get("status") not in ("PENDING", "IN_PROGRESS"):
             continue
-        found = ecs.deployment(aws, brief["serviceDeploymentArn"])
-        sources = (found or {}).get("sourceServiceRevisions") or ()
-        revisions = [ecs.revision(aws, one["arn"]) for one in sources]
+        deployment = ecs.deployment(aws, brief["serviceDeploymentArn"])
+        sources = (deployment or {}).get("sourceServiceRevisions") or ()
+        revisions = [ecs.revision(aws, source["arn"]) for source in sources]
         if (
             len(revisions) == 1
             and revisions[0] is not None
-            and _runs_requested_version(job, ground, revisions[0])
+            and _runs_requested_version(job, state, revisions[0])
         ):
             return str(brief["serviceDeploymentArn"])
     return None
 
 
-def _runs_requested_version(job: Job, ground: CurrentState, revision: Shape) -> bool:
-    wanted = job.wishes.get("task_definition")
-    if wanted:
-        return bool(revision["taskDefinition"] == wanted)
+def _runs_requested_version(job: Job, state: CurrentState, revision: Shape) -> bool:
+    definition = job.wishes.get("task_definition")
+    if definition:
+        return bool(revision["taskDefinition"] == definition)
     images = revision.get("containerImages") or ()
-    run = {one.get("containerName"): one.get("imageDigest") for one in images}
-    return all(run.get(name) == ground.digest for name in ground.containers)
+    run = {image.get("containerName"): image.get("imageDigest") for image in images}
+    return all(run.get(name) == state.digest for name in state.containers)
 
 
 def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
@@ -360,14 +364,14 @@ def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
     runs.
     """
     repository = ecr.named(settings.repository)
-    left = (
+    others = (
         definitions.left(definition, [settings.container], repository) if settings.container else ()
     )
     return [
         f"container {name} has an image of {repository.name}, too"
         f" ({short_image(definitions.image_of(definition, name))}), and is left as it is:"
         f" `container` is {settings.container}"
-        for name in left
+        for name in others
     ]
 
 
@@ -392,14 +396,16 @@ def live_version(definition: Shape, settings: Settings, deployment: Shape) -> Li
         "digest": definitions.digest_of(image) or "",
         "task definition": definition["taskDefinitionArn"],
     }
-    mixed = len({definitions.digest_of(one) or one for one in images.values()}) > 1
+    mixed = (
+        len({definitions.digest_of(reference) or reference for reference in images.values()}) > 1
+    )
     content = definitions.digest(definition)
     ours = (
         definitions.mark(definition, "definition") == content
     )  # a copy may have our tags and say something else
     doubt = (
         "its containers run different images:"
-        f" {', '.join(f'{name} {short_image(one)}' for name, one in images.items())}"
+        f" {', '.join(f'{name} {short_image(reference)}' for name, reference in images.items())}"
         if mixed
         else ""
     )
@@ -426,8 +432,8 @@ def started_at(receipt: Mapping[str, Any]) -> datetime | None:
     """When the service was about to be moved, on AWS's clock; a few seconds earlier, for clocks
     differ.
     """
-    said = receipt.get("started_at")
-    return datetime.fromisoformat(said) - timedelta(seconds=CLOCKS_S) if said else None
+    stamp = receipt.get("started_at")
+    return datetime.fromisoformat(stamp) - timedelta(seconds=CLOCKS_S) if stamp else None
 
 
 def own_deployment_arn(
@@ -436,17 +442,19 @@ def own_deployment_arn(
     """The ARN of the service deployment that moves the service to our task definition, begun since
     we asked; None if ECS shows none.
     """
-    wanted, since = receipt.get("task_definition"), started_at(receipt)
+    definition, since = receipt.get("task_definition"), started_at(receipt)
     for arn in _candidates(aws, job, service, since):
-        found = ecs.deployment(aws, arn)
-        if found is None or (
-            since is not None and found.get("createdAt") is not None and found["createdAt"] < since
+        deployment = ecs.deployment(aws, arn)
+        if deployment is None or (
+            since is not None
+            and deployment.get("createdAt") is not None
+            and deployment["createdAt"] < since
         ):
             continue
         revision = ecs.revision(
-            aws, str((found.get("targetServiceRevision") or {}).get("arn") or "")
+            aws, str((deployment.get("targetServiceRevision") or {}).get("arn") or "")
         )
-        if revision is not None and revision.get("taskDefinition") == wanted:
+        if revision is not None and revision.get("taskDefinition") == definition:
             return arn
     return None
 
@@ -457,9 +465,11 @@ def _candidates(aws: Aws, job: Job, service: Shape, since: datetime | None) -> I
     if current:
         yield str(current)
     if since is not None:
-        found = ecs.deployments_since(aws, job.settings.cluster, job.settings.service, since) or ()
+        deployments = (
+            ecs.deployments_since(aws, job.settings.cluster, job.settings.service, since) or ()
+        )
         yield from (
-            str(one["serviceDeploymentArn"])
-            for one in found[:5]
-            if one["serviceDeploymentArn"] != current
+            str(deployment["serviceDeploymentArn"])
+            for deployment in deployments[:5]
+            if deployment["serviceDeploymentArn"] != current
         )

@@ -26,20 +26,20 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
     running: list[LiveVersion] = []
 
     def state() -> Iterator[Finding]:
-        found = functions.function(aws, name)
-        yield absent(name) if found is None else standing(found)
+        function = functions.function(aws, name)
+        yield absent(name) if function is None else standing(function)
 
     def pointed() -> Iterator[Finding]:
-        found = functions.alias(aws, name, alias)
-        if found is None:
+        current = functions.alias(aws, name, alias)
+        if current is None:
             if (
                 functions.function(aws, name) is not None
             ):  # without a function, that is what is told
                 yield unaliased(name, alias)
             return
-        version = functions.function(aws, name, found.version)
-        running.append(live(name, found, version))
-        yield routed(name, found, version)
+        version = functions.function(aws, name, current.version)
+        running.append(live(name, current, version))
+        yield routed(name, current, version)
 
     def errors() -> Iterator[Finding]:
         end = ports.clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -49,7 +49,7 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
         yield rate(name, *counted)
 
     def ringing() -> list[Finding]:
-        return alarms.signs(aws, job.settings.alarms, {"FunctionName": name})
+        return alarms.read_findings(aws, job.settings.alarms, {"FunctionName": name})
 
     signs.ask(
         tell, [("function", state), ("alias", pointed), ("errors", errors), ("alarms", ringing)]
@@ -73,47 +73,52 @@ def unaliased(name: str, alias: str) -> Finding:
     return Finding("alias", "failing", "missing", cause=f"there is no alias {alias}", next=command)
 
 
-def standing(found: Function) -> Finding:
+def standing(function: Function) -> Finding:
     """What Lambda says of a function, or of one version."""
-    since = _iso(found.modified)
-    wait = f"aws lambda wait function-updated-v2 --function-name {found.name}"
+    since = _iso(function.modified)
+    wait = f"aws lambda wait function-updated-v2 --function-name {function.name}"
     mend = "mend what Lambda names, and deploy the stack that it is in again"
-    if found.state == "Failed":
+    if function.state == "Failed":
         return Finding(
-            "function", "failing", "Failed", since, found.reason or "it cannot be called", mend
+            "function", "failing", "Failed", since, function.reason or "it cannot be called", mend
         )
-    if found.update == "Failed":
+    if function.update == "Failed":
         return Finding(
             "function",
             "failing",
             "last update failed",
             since,
-            found.update_reason or "its last update failed",
+            function.update_reason or "its last update failed",
             mend,
         )
-    if found.state == "Inactive":
+    if function.state == "Inactive":
         return Finding(
             "function",
             "warning",
             "Inactive",
             since,
-            found.reason or "nobody has called it for long",
+            function.reason or "nobody has called it for long",
             "nothing: a call wakes it",
         )
-    if found.state not in ("Active", ""):
+    if function.state not in ("Active", ""):
         return Finding(
-            "function", "warning", found.state, since, found.reason or f"it is {found.state}", wait
+            "function",
+            "warning",
+            function.state,
+            since,
+            function.reason or f"it is {function.state}",
+            wait,
         )
-    if found.update == "InProgress":
+    if function.update == "InProgress":
         return Finding(
             "function",
             "warning",
             "being updated",
             since,
-            found.update_reason or "an update of it is not complete",
+            function.update_reason or "an update of it is not complete",
             wait,
         )
-    return Finding("function", "ok", found.state, since)
+    return Finding("function", "ok", function.state, since)
 
 
 def routed(name: str, alias: Alias, version: Function | None) -> Finding:
@@ -124,19 +129,19 @@ def routed(name: str, alias: Alias, version: Function | None) -> Finding:
         return Finding(
             "alias", "failing", detail, cause=f"there is no version {alias.version}", next=command
         )
-    found, since = standing(version), _iso(version.modified)
-    if found.status != "ok":
+    finding, since = standing(version), _iso(version.modified)
+    if finding.status != "ok":
         return Finding(
             "alias",
-            found.status,
+            finding.status,
             detail,
             since,
-            f"version {alias.version}: {found.cause}",
-            found.next,
+            f"version {alias.version}: {finding.cause}",
+            finding.next,
         )
     shares = [
-        f"{share * 100:g} % of the calls go to version {other}"
-        for other, share in alias.others.items()
+        f"{share * 100:g} % of the calls go to version {number}"
+        for number, share in alias.others.items()
         if share
     ]
     if shares:
@@ -182,11 +187,11 @@ def live(name: str, alias: Alias, version: Function | None) -> LiveVersion:
     detail = {"function": name, "alias version": alias.version}
     if version is None:
         return LiveVersion(alias.version, detail=detail)
-    found = _VERSION.fullmatch(version.description)
-    shown = found[0] if found else alias.version
+    match = _VERSION.fullmatch(version.description)
+    shown = match[0] if match else alias.version
     return LiveVersion(
         shown,
-        found["commit"] if found else None,
+        match["commit"] if match else None,
         since=_iso(version.modified),
         detail={**detail, "sha256": version.sha256},
     )

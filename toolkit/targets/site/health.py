@@ -57,16 +57,16 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
 def _served(job: Job, ports: Ports) -> Iterator[Finding]:
     """The distribution, and then its certificate, which is in a region of its own."""
     name = str(job.settings.distribution)
-    seen = distributions.distribution(ports.aws(job.location), name)
-    yield distributed(name, seen)
-    if seen is None or not seen.certificate:
+    distribution = distributions.distribution(ports.aws(job.location), name)
+    yield distributed(name, distribution)
+    if distribution is None or not distribution.certificate:
         return
     try:
         shown = distributions.certificate(
-            ports.clouds(job.location.profile, distributions.region(seen.certificate)),
-            seen.certificate,
+            ports.clouds(job.location.profile, distributions.region(distribution.certificate)),
+            distribution.certificate,
         )
-        yield certified(seen.certificate, shown, ports.clock.now())
+        yield certified(distribution.certificate, shown, ports.clock.now())
     except ToolkitError as problem:
         yield signs.unknown("certificate", problem)
 
@@ -82,15 +82,15 @@ def _ringing(job: Job, ports: Ports) -> list[Finding]:
         aws,
         *([ports.clouds(job.location.profile, home)] if name and home != aws.region_name else []),
     ]
-    known = {
+    existing = {
         key: alarm
         for one in each
         for key, alarm in (port.named(one, named) if named else {}).items()
     }
     rings = [alarm for one in each for alarm in port.in_alarm(one)]
-    return alarms.told(
+    return alarms.findings_about(
         named,
-        known,
+        existing,
         rings,
         lambda alarm: (
             alarm.about(bucket) or bool(name and alarm.about({"DistributionId": str(name)}))
@@ -146,9 +146,9 @@ def index(bucket: str, source: str, modified: datetime | None) -> Finding:
     return Finding("index", "ok", "index.html is there", modified.astimezone(UTC).isoformat())
 
 
-def distributed(name: str, seen: Distribution | None) -> Finding:
+def distributed(name: str, distribution: Distribution | None) -> Finding:
     """Whether CloudFront serves the site."""
-    if seen is None:
+    if distribution is None:
         command = "correct `distribution` in rules.toml: aws cloudfront list-distributions"
         return Finding(
             "distribution",
@@ -157,8 +157,12 @@ def distributed(name: str, seen: Distribution | None) -> Finding:
             cause=f"there is no distribution {name}",
             next=command,
         )
-    since = seen.changed.astimezone(UTC).isoformat() if seen.changed is not None else None
-    if not seen.enabled:
+    since = (
+        distribution.changed.astimezone(UTC).isoformat()
+        if distribution.changed is not None
+        else None
+    )
+    if not distribution.enabled:
         command = (
             f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
         )
@@ -170,24 +174,24 @@ def distributed(name: str, seen: Distribution | None) -> Finding:
             "it is disabled: CloudFront answers nobody",
             command,
         )
-    if seen.status != "Deployed":
+    if distribution.status != "Deployed":
         return Finding(
             "distribution",
             "warning",
-            seen.status,
+            distribution.status,
             since,
             "it is being changed",
             f"aws cloudfront wait distribution-deployed --id {name}",
         )
-    return Finding("distribution", "ok", f"{seen.domain} deployed", since)
+    return Finding("distribution", "ok", f"{distribution.domain} deployed", since)
 
 
-def certified(arn: str, seen: AcmCertificate | None, now: datetime) -> Finding:
+def certified(arn: str, certificate: AcmCertificate | None, now: datetime) -> Finding:
     """For how long browsers accept its certificate. One that ends soon is still a good one: only
     its end is a failure.
     """
     where = f"--certificate-arn {arn} --region {distributions.region(arn)}"
-    if seen is None:
+    if certificate is None:
         return Finding(
             "certificate",
             "failing",
@@ -197,12 +201,12 @@ def certified(arn: str, seen: AcmCertificate | None, now: datetime) -> Finding:
         )
     command = (
         f"import a new one: aws acm import-certificate {where}"
-        if seen.imported
+        if certificate.imported
         else f"aws acm describe-certificate {where}"
     )
     what, ends = (
-        f"the certificate of {seen.domain}",
-        (seen.expires.astimezone(UTC) if seen.expires is not None else None),
+        f"the certificate of {certificate.domain}",
+        (certificate.expires.astimezone(UTC) if certificate.expires is not None else None),
     )
     if ends is not None and ends <= now:
         return Finding(
@@ -210,29 +214,41 @@ def certified(arn: str, seen: AcmCertificate | None, now: datetime) -> Finding:
             "failing",
             "expired",
             ends.isoformat(),
-            f"{what} ended on {ends:%Y-%m-%d}{_renewal(seen)}",
+            f"{what} ended on {ends:%Y-%m-%d}{_renewal(certificate)}",
             command,
         )
-    if seen.status != "ISSUED":
+    if certificate.status != "ISSUED":
         return Finding(
-            "certificate", "failing", seen.status, None, f"{what} is {seen.status}", command
+            "certificate",
+            "failing",
+            certificate.status,
+            None,
+            f"{what} is {certificate.status}",
+            command,
         )
     if ends is None:
         return Finding("certificate", "ok", "issued")
-    left = _days(ends - now)
-    detail = f"until {ends:%Y-%m-%d}, {left} left"
+    remaining = _days(ends - now)
+    detail = f"until {ends:%Y-%m-%d}, {remaining} left"
     if ends - now >= SOON:
         return Finding("certificate", "ok", detail)
     return Finding(
-        "certificate", "warning", detail, None, f"{what} ends in {left}{_renewal(seen)}", command
+        "certificate",
+        "warning",
+        detail,
+        None,
+        f"{what} ends in {remaining}{_renewal(certificate)}",
+        command,
     )
 
 
-def _renewal(seen: AcmCertificate) -> str:
-    if seen.imported:
+def _renewal(certificate: AcmCertificate) -> str:
+    if certificate.imported:
         return "; it was imported, so that ACM does not renew it"
-    return f"; its renewal: {seen.renewal}" if seen.renewal else "; no renewal has begun"
+    return (
+        f"; its renewal: {certificate.renewal}" if certificate.renewal else "; no renewal has begun"
+    )
 
 
-def _days(left: timedelta) -> str:
-    return "1 day" if left.days == 1 else f"{left.days} days"
+def _days(remaining: timedelta) -> str:
+    return "1 day" if remaining.days == 1 else f"{remaining.days} days"

@@ -9,12 +9,12 @@ def statements(job: Job) -> tuple[Statement, ...]:
     """See targets/base.py."""
     arn, account = f"arn:{partition(job.location.region or '*')}", job.location.account or "*"
     bucket, name = f"{arn}:s3:::{job.settings.bucket}", job.settings.distribution
-    found = [
+    needed = [
         Statement("see that its bucket is there", ("s3:ListBucket",), (bucket,)),
         Statement("see that its first page is there", ("s3:GetObject",), (f"{bucket}/index.html",)),
     ]
     if name:
-        found += [
+        needed += [
             Statement(
                 f"see how distribution {name} is",
                 ("cloudfront:GetDistribution",),
@@ -26,4 +26,4 @@ def statements(job: Job) -> tuple[Statement, ...]:
                 (f"{arn}:acm:*:{account}:certificate/*",),
             ),
         ]
-    return (*found, alarms.STATEMENT)
+    return (*needed, alarms.STATEMENT)

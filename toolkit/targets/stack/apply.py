@@ -41,23 +41,25 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
     """Whether an earlier process has executed the change set; only its answer may have been
     lost.
     """
-    kept = report.receipt
-    if kept.get("executed") or kept.get("unchanged"):
+    receipt = report.receipt
+    if receipt.get("executed") or receipt.get("unchanged"):
         return True
-    where = str(kept.get("stack_id") or stack_name(job))
-    found = cfn.change_set(aws, str(kept.get("change_set") or change_set_name(job.token)), where)
-    if found is None:
-        done = bool(kept.get("change_set")) and observe.executed(job, aws, where, kept)
+    where = str(receipt.get("stack_id") or stack_name(job))
+    change_set = cfn.change_set(
+        aws, str(receipt.get("change_set") or change_set_name(job.token)), where
+    )
+    if change_set is None:
+        done = bool(receipt.get("change_set")) and observe.executed(job, aws, where, receipt)
     else:
-        done = str(found.get("ExecutionStatus", "")).startswith("EXECUTE_")
+        done = str(change_set.get("ExecutionStatus", "")).startswith("EXECUTE_")
     if done:
         facts = (
             {
-                "stack_id": found["StackId"],
-                "change_set": found["ChangeSetId"],
-                "created": _time(found),
+                "stack_id": change_set["StackId"],
+                "change_set": change_set["ChangeSetId"],
+                "created": _time(change_set),
             }
-            if found
+            if change_set
             else {}
         )
         report.keep(executed=True, **facts)
@@ -70,9 +72,9 @@ class _Deploy:
     """
 
     def __init__(
-        self, job: Job, ports: Ports, report: Report, found: sources.ChangeSetSource
+        self, job: Job, ports: Ports, report: Report, source: sources.ChangeSetSource
     ) -> None:
-        self.job, self.ports, self.report, self.found = job, ports, report, found
+        self.job, self.ports, self.report, self.source = job, ports, report, source
         self.aws = ports.aws(job.location)
         self.until = ports.clock.elapsed() + job.deadline_s
 
@@ -80,13 +82,13 @@ class _Deploy:
         """All of it."""
         stack = self._settled()
         new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
-        summary = compare.summary(self.aws, self.found, uploaded=False)
+        summary = compare.summary(self.aws, self.source, uploaded=False)
         uploaded = not summary
         if uploaded:
             summary = self._upload()
         alike = stack is not None and not new and self._is_same(stack, summary)
         same = alike and not self.job.wishes.get("force")
-        if same and not compare.may_mean_more(self.found, summary):
+        if same and not compare.may_mean_more(self.source, summary):
             self.report.keep(unchanged=True)
             return
         if not uploaded:
@@ -98,20 +100,20 @@ class _Deploy:
         if stack is not None and not new and not alike:
             request["Parameters"] = self._with_running_images(stack, request["Parameters"])
         for attempt in range(2):
-            made = self._change_set(request, new, attempt, fresh=stack is None)
-            if made is None:
+            change_set = self._change_set(request, new, attempt, fresh=stack is None)
+            if change_set is None:
                 self.report.keep(unchanged=True)
                 return
-            if self._agreed_and_executed(stack, new, made):
+            if self._agreed_and_executed(stack, new, change_set):
                 return
         raise Refused(
-            f"stack {self.found.name} changed twice while its change was being shown",
+            f"stack {self.source.name} changed twice while its change was being shown",
             "see who else deploys it, then try again",
         )
 
     def _is_same(self, stack: Stack, summary: Mapping[str, Any]) -> bool:
         return compare.is_same(
-            self.found, cfn.template(self.aws, str(stack["StackId"])), stack, summary
+            self.source, cfn.template(self.aws, str(stack["StackId"])), stack, summary
         )
 
     # --- a state that can be updated
@@ -120,7 +122,7 @@ class _Deploy:
         """The stack as soon as it can be updated, None if it has to be created."""
         mended: set[str] = set()
         while True:
-            stack = self._poll(lambda: [cfn.stack(self.aws, self.found.name)])[0]
+            stack = self._poll(lambda: [cfn.stack(self.aws, self.source.name)])[0]
             if stack is None or stack["StackStatus"] in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
                 return stack
             status = str(stack["StackStatus"])
@@ -136,9 +138,9 @@ class _Deploy:
     def _mend(self, stack: Stack, mend: StackRecovery) -> None:
         stack_status.refuse_protected(stack, mend)
         if not self.job.wishes.get(mend.wish):
-            self.report.consent(mend.question.format(stack=self.found.name), mend.flag)
+            self.report.consent(mend.question.format(stack=self.source.name), mend.flag)
         mark = events.from_now(self.aws, str(stack["StackId"]))
-        self.report.intend(mend.call, stack=self.found.name)
+        self.report.intend(mend.call, stack=self.source.name)
         token = f"{self.job.token}-{mend.token}"
         self.aws.write(
             CFN, mend.operation, tokened=True, StackName=stack["StackId"], ClientRequestToken=token
@@ -167,10 +169,10 @@ class _Deploy:
             for line in lines:
                 self.report.log(line)
             busy = status.endswith("_IN_PROGRESS")
-            seen = (
+            changed = (
                 not more_than or status != more_than or (mark.status and events.ended(mark.status))
             )
-            return status if not busy and seen else None
+            return status if not busy and changed else None
 
         self._poll(over)
         if mark.cause:
@@ -178,7 +180,7 @@ class _Deploy:
 
     def _stuck(self, stack: Stack) -> NoReturn:
         """It was mended and is where it was."""
-        status, name = str(stack["StackStatus"]), self.found.name
+        status, name = str(stack["StackStatus"]), self.source.name
         if status != "UPDATE_ROLLBACK_FAILED":
             raise Refused(
                 f"stack {name} is {status} again",
@@ -196,30 +198,30 @@ class _Deploy:
 
     def _upload(self) -> dict[str, Any]:
         """Put what is missing into its buckets; what CloudFormation then makes of the template."""
-        for asset in sources.to_upload(self.aws, self.found):
+        for asset in sources.to_upload(self.aws, self.source):
             self.report.check()
-            sources.upload(self.aws, self.found, asset, self.report)
-        return compare.summary(self.aws, self.found, uploaded=True)
+            sources.upload(self.aws, self.source, asset, self.report)
+        return compare.summary(self.aws, self.source, uploaded=True)
 
     def _request(
         self, stack: Stack | None, new: bool, summary: Mapping[str, Any]
     ) -> dict[str, Any]:
         before = (stack or {}).get("Tags") or ()
-        digest = deployed.digest(self.found.text)
+        digest = deployed.digest(self.source.text)
         marks = templates.marks(self.job.version, self.job.run, digest)
         request = {
-            "StackName": self.found.name,
-            **self.found.where,
-            "Parameters": compare.parameters(self.found, summary, None if new else stack),
+            "StackName": self.source.name,
+            **self.source.where,
+            "Parameters": compare.parameters(self.source, summary, None if new else stack),
             "Capabilities": compare.capabilities(summary),
             "ChangeSetType": "CREATE" if new else "UPDATE",
             "IncludeNestedStacks": True,
-            "Tags": templates.tags(before, self.found.tags, marks),
+            "Tags": templates.tags(before, self.source.tags, marks),
             "Description": f"toolkit run {self.job.run}, {self.job.version.name}"[:1024],
         }
         if (stack or {}).get("NotificationARNs"):
             request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
-        return {**request, "RoleARN": self.found.role} if self.found.role else request
+        return {**request, "RoleARN": self.source.role} if self.source.role else request
 
     def _with_running_images(
         self, stack: Stack, parameters: list[dict[str, Any]]
@@ -227,32 +229,32 @@ class _Deploy:
         """The parameters of a change set, where those that name an image which deploy-app has put
         live since have its name.
         """
-        running = compare.running_images(self.aws, self.found, stack)
+        running = compare.running_images(self.aws, self.source, stack)
         for name, value in running.items():
             self.report.log(f"parameter {name} is {value}: the image that deploy-app has put live")
         return [
             (
                 {
-                    "ParameterKey": one["ParameterKey"],
-                    "ParameterValue": running[one["ParameterKey"]],
+                    "ParameterKey": parameter["ParameterKey"],
+                    "ParameterValue": running[parameter["ParameterKey"]],
                 }
-                if one["ParameterKey"] in running
-                else one
+                if parameter["ParameterKey"] in running
+                else parameter
             )
-            for one in parameters
+            for parameter in parameters
         ]
 
     def _means_the_same(self, stack: Stack, request: Mapping[str, Any]) -> bool:
         """Whether a template that looks things up elsewhere still means what it did: only a change
         set with the tags of before can tell.
         """
-        probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.found.tags, {})}
-        made = self._created(
+        probe = {**request, "Tags": templates.tags(stack.get("Tags") or (), self.source.tags, {})}
+        change_set = self._created(
             probe, f"{change_set_name(self.job.token)}-probe", f"{self.job.token}-probe"
         )
-        failed = made["Status"] == "FAILED"
-        self._remove(made, False)
-        return failed and _says_no_change(made)
+        failed = change_set["Status"] == "FAILED"
+        self._remove(change_set, False)
+        return failed and _says_no_change(change_set)
 
     def _change_set(
         self, request: Mapping[str, Any], new: bool, attempt: int, fresh: bool
@@ -261,14 +263,16 @@ class _Deploy:
         where it fails.
         """
         name = change_set_name(self.job.token, attempt)
-        made = self._created(request, name, self.job.token + (f"-{attempt + 1}" if attempt else ""))
-        if made["Status"] != "FAILED":
-            return made
-        if _says_no_change(made):
-            self._remove(made, fresh)
+        change_set = self._created(
+            request, name, self.job.token + (f"-{attempt + 1}" if attempt else "")
+        )
+        if change_set["Status"] != "FAILED":
+            return change_set
+        if _says_no_change(change_set):
+            self._remove(change_set, fresh)
             return None
-        reasons = self._why(made)
-        self._remove(made, fresh)
+        reasons = self._why(change_set)
+        self._remove(change_set, fresh)
         for reason in reasons[1:]:
             self.report.tell(reason)
         raise CloudError(call="cloudformation:CreateChangeSet", reason=reasons[0])
@@ -280,7 +284,7 @@ class _Deploy:
         self.report.phase("comparing")
         self.report.prepare(
             "cloudformation:CreateChangeSet",
-            stack=self.found.name,
+            stack=self.source.name,
             change_set=name,
             type=str(request["ChangeSetType"]),
         )
@@ -297,51 +301,52 @@ class _Deploy:
         except CloudError as problem:
             if problem.aws_code != "AlreadyExistsException":
                 raise
-            found = cfn.change_set(self.aws, name, self.found.name)
-            if found is None:
+            existing = cfn.change_set(self.aws, name, self.source.name)
+            if existing is None:
                 raise
-            where, stack_id = str(found["ChangeSetId"]), str(found["StackId"])
+            where, stack_id = str(existing["ChangeSetId"]), str(existing["StackId"])
         self.report.keep(stack_id=stack_id, change_set=where)
         with _Named(self.report, name):
             return self._poll(lambda: self._finished(where))
 
     def _finished(self, where: str) -> dict[str, Any] | None:
-        found = cfn.change_set(self.aws, where)
+        change_set = cfn.change_set(self.aws, where)
         return (
             None
-            if found is None or found["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS")
-            else found
+            if change_set is None
+            or change_set["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS")
+            else change_set
         )
 
-    def _why(self, made: Mapping[str, Any]) -> list[str]:
+    def _why(self, change_set: Mapping[str, Any]) -> list[str]:
         """Why a change set failed: at least one line. A nested one has the reason in itself."""
         reason = " ".join(
-            str(made.get("StatusReason") or "the change set failed without a reason").split()
+            str(change_set.get("StatusReason") or "the change set failed without a reason").split()
         )
         if "AWS::EarlyValidation" in reason:
-            return cfn.refused_validations(self.aws, str(made["ChangeSetId"])) or [reason]
+            return cfn.refused_validations(self.aws, str(change_set["ChangeSetId"])) or [reason]
         nested = next((word.rstrip(".,") for word in reason.split() if ":changeSet/" in word), None)
-        if nested and nested != made["ChangeSetId"]:
-            found = cfn.change_set(self.aws, nested)
-            if found is not None and found.get("StatusReason"):
-                return self._why(found)
+        if nested and nested != change_set["ChangeSetId"]:
+            inner = cfn.change_set(self.aws, nested)
+            if inner is not None and inner.get("StatusReason"):
+                return self._why(inner)
         return [reason]
 
-    def _remove(self, made: Mapping[str, Any], with_stack: bool) -> None:
+    def _remove(self, change_set: Mapping[str, Any], with_stack: bool) -> None:
         """Take away a change set that is not going to be executed, and the empty stack that was
         made for it.
         """
-        name, stack = str(made["ChangeSetName"]), str(made["StackId"])
+        name, stack = str(change_set["ChangeSetName"]), str(change_set["StackId"])
         try:
             self.report.prepare(
-                "cloudformation:DeleteChangeSet", stack=self.found.name, change_set=name
+                "cloudformation:DeleteChangeSet", stack=self.source.name, change_set=name
             )
             self.aws.write(
-                CFN, "delete_change_set", tokened=True, ChangeSetName=made["ChangeSetId"]
+                CFN, "delete_change_set", tokened=True, ChangeSetName=change_set["ChangeSetId"]
             )
             now = cfn.stack(self.aws, stack) if with_stack else None
             if now is not None and now["StackStatus"] == "REVIEW_IN_PROGRESS":
-                self.report.prepare("cloudformation:DeleteStack", stack=self.found.name)
+                self.report.prepare("cloudformation:DeleteStack", stack=self.source.name)
                 self.aws.write(
                     CFN,
                     "delete_stack",
@@ -356,60 +361,64 @@ class _Deploy:
 
     # --- its execution
 
-    def _agreed_and_executed(self, stack: Stack | None, new: bool, made: dict[str, Any]) -> bool:
+    def _agreed_and_executed(
+        self, stack: Stack | None, new: bool, change_set: dict[str, Any]
+    ) -> bool:
         """Show it, have it agreed to, and execute it. False if it no longer fits the stack."""
-        effects = self._effects(made, stack, new)
+        effects = self._effects(change_set, stack, new)
         sent = {
-            "template": deployed.digest(self.found.text),
-            "artifacts": sources.artifacts(self.found),
+            "template": deployed.digest(self.source.text),
+            "artifacts": sources.artifacts(self.source),
         }
-        self.report.keep(resources=len(made["Changes"]), created=_time(made), **sent)
-        with _Named(self.report, str(made["ChangeSetName"])):
+        self.report.keep(resources=len(change_set["Changes"]), created=_time(change_set), **sent)
+        with _Named(self.report, str(change_set["ChangeSetName"])):
             try:
                 self._agree(stack, new, effects)
                 self.report.check()
             except Refused:
-                self._remove(made, stack is None)
+                self._remove(change_set, stack is None)
                 raise
             self._protect(stack)
-            return self._execute(made)
+            return self._execute(change_set)
 
     def _effects(
-        self, made: Mapping[str, Any], stack: Stack | None, new: bool
+        self, change_set: Mapping[str, Any], stack: Stack | None, new: bool
     ) -> list[changes.ResourceChange]:
         before: Any = {} if new else cfn.template(self.aws, str((stack or {})["StackId"]))
-        found = changes.effects(made["Changes"], compare.known(before, self.found.template))
-        for change in made["Changes"]:
+        effects = changes.effects(
+            change_set["Changes"], compare.known(before, self.source.template)
+        )
+        for change in change_set["Changes"]:
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
             if inner:
-                found += self._nested(
+                effects += self._nested(
                     str(inner), f"{change['ResourceChange']['LogicalResourceId']}/"
                 )
-        return sorted(found, key=changes.rank)
+        return sorted(effects, key=changes.rank)
 
     def _nested(self, where: str, within: str) -> list[changes.ResourceChange]:
-        made = cfn.change_set(self.aws, where) or {}
-        found = changes.effects(made.get("Changes") or (), lambda _: (None, None), within)
-        for change in made.get("Changes") or ():
+        change_set = cfn.change_set(self.aws, where) or {}
+        effects = changes.effects(change_set.get("Changes") or (), lambda _: (None, None), within)
+        for change in change_set.get("Changes") or ():
             inner = change.get("ResourceChange", {}).get("ChangeSetId")
             if inner:
-                found += self._nested(
+                effects += self._nested(
                     str(inner), f"{within}{change['ResourceChange']['LogicalResourceId']}/"
                 )
-        return found
+        return effects
 
     def _agree(self, stack: Stack | None, new: bool, effects: list[changes.ResourceChange]) -> None:
         self.report.phase("to be agreed to")
-        touched = {one.name for one in effects}
+        touched = {effect.name for effect in effects}
         for line in (
             []
             if new or stack is None
-            else compare.images_put_back(self.aws, self.found, stack, touched)
+            else compare.images_put_back(self.aws, self.source, stack, touched)
         ):
             self.report.tell(line)
         for line in changes.lines(effects):
             self.report.tell(line)
-        for question, wish, flag in changes.questions(self.found.name, effects):
+        for question, wish, flag in changes.questions(self.source.name, effects):
             if not self.job.wishes.get(wish):
                 self.report.consent(question, flag)
 
@@ -417,22 +426,24 @@ class _Deploy:
         """Switch termination protection on where the CDK app wants it; it is never switched off
         from here.
         """
-        if self.found.protected and not (stack or {}).get("EnableTerminationProtection"):
-            self.report.prepare("cloudformation:UpdateTerminationProtection", stack=self.found.name)
+        if self.source.protected and not (stack or {}).get("EnableTerminationProtection"):
+            self.report.prepare(
+                "cloudformation:UpdateTerminationProtection", stack=self.source.name
+            )
             self.aws.write(
                 CFN,
                 "update_termination_protection",
                 tokened=True,
-                StackName=self.found.name,
+                StackName=self.source.name,
                 EnableTerminationProtection=True,
             )
 
-    def _execute(self, made: Mapping[str, Any]) -> bool:
-        where = str(made["ChangeSetId"])
+    def _execute(self, change_set: Mapping[str, Any]) -> bool:
+        where = str(change_set["ChangeSetId"])
         self.report.intend(
             "cloudformation:ExecuteChangeSet",
-            stack=self.found.name,
-            change_set=str(made["ChangeSetName"]),
+            stack=self.source.name,
+            change_set=str(change_set["ChangeSetName"]),
         )
         try:
             self.aws.write(
@@ -462,16 +473,16 @@ class _Deploy:
         began = clock.elapsed()
         while True:
             try:
-                found = look()
+                answer = look()
             except (Throttled, Unreachable) as problem:
                 self.report.phase(f"cannot see it: {problem}")
-                found = None
-            if found is not None:
-                return found
+                answer = None
+            if answer is not None:
+                return answer
             now = clock.elapsed()
             if now >= self.until:
                 words = (
-                    f"stack {self.found.name} was not ready within {self.job.deadline_s // 60} min"
+                    f"stack {self.source.name} was not ready within {self.job.deadline_s // 60} min"
                 )
                 raise Refused(words, f"once it is: toolkit deploy-stack {self.job.target}")
             self.report.wait(min(1.0 + (now - began) / 10, 4.0))
@@ -513,10 +524,10 @@ def abandon(job: Job, receipt: Mapping[str, Any], ports: Ports, report: Report) 
     )
 
 
-def _says_no_change(made: Mapping[str, Any]) -> bool:
-    return any(str(made.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
+def _says_no_change(change_set: Mapping[str, Any]) -> bool:
+    return any(str(change_set.get("StatusReason") or "").startswith(words) for words in NO_CHANGE)
 
 
-def _time(made: Mapping[str, Any]) -> str | None:
-    found = made.get("CreationTime")
-    return found.isoformat() if found is not None else None
+def _time(change_set: Mapping[str, Any]) -> str | None:
+    created = change_set.get("CreationTime")
+    return created.isoformat() if created is not None else None

@@ -149,17 +149,17 @@ _ORDER = (
 
 
 def effects(
-    changes: Iterable[Mapping[str, Any]], known: Properties, within: str = ""
+    changes: Iterable[Mapping[str, Any]], properties: Properties, within: str = ""
 ) -> list[ResourceChange]:
     """What the changes of one change set do, the most dangerous first. `within` is the path of
     nested stacks, ending in a slash.
     """
-    found = [
-        _effect(one["ResourceChange"], known, within)
-        for one in changes
-        if one.get("ResourceChange")
+    listed = [
+        _effect(change["ResourceChange"], properties, within)
+        for change in changes
+        if change.get("ResourceChange")
     ]
-    return sorted(found, key=rank)
+    return sorted(listed, key=rank)
 
 
 def predicted(before: Any, after: Any) -> list[ResourceChange]:
@@ -172,37 +172,41 @@ def predicted(before: Any, after: Any) -> list[ResourceChange]:
     if not isinstance(after, Mapping) or not isinstance(before, Mapping):
         return []
     old, new = _resources(before), _resources(after)
-    made: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for name in dict.fromkeys((*old, *new)):
         was, will = old.get(name), new.get(name)
         if was == will:
             continue
-        found: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "LogicalResourceId": name,
             "ResourceType": str((will or was or {}).get("Type", "")),
         }
         if was is None:
-            found["Action"] = "Add"
+            entry["Action"] = "Add"
         elif will is None:
-            found |= {"Action": "Remove", "PolicyAction": str(was.get("DeletionPolicy", "Delete"))}
+            entry |= {"Action": "Remove", "PolicyAction": str(was.get("DeletionPolicy", "Delete"))}
         elif was.get("Type") != will.get("Type"):
-            found |= {"Action": "Modify", "Replacement": "True"}
+            entry |= {"Action": "Modify", "Replacement": "True"}
         else:
-            found |= {"Action": "Modify", "Replacement": "False", "Details": _touched(was, will)}
-        made.append({"ResourceChange": found})
+            entry |= {"Action": "Modify", "Replacement": "False", "Details": _touched(was, will)}
+        entries.append({"ResourceChange": entry})
 
     def properties(template: Mapping[str, Any], logical: str) -> Any:
-        found = template.get(logical, {}).get("Properties")
-        return found if isinstance(found, Mapping) else {}
+        entry = template.get(logical, {}).get("Properties")
+        return entry if isinstance(entry, Mapping) else {}
 
-    return effects(made, lambda logical: (properties(old, logical), properties(new, logical)))
+    return effects(entries, lambda logical: (properties(old, logical), properties(new, logical)))
 
 
 def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    found = template.get("Resources")
+    resources = template.get("Resources")
     return (
-        {str(name): one for name, one in found.items() if isinstance(one, Mapping)}
-        if isinstance(found, Mapping)
+        {
+            str(name): resource
+            for name, resource in resources.items()
+            if isinstance(resource, Mapping)
+        }
+        if isinstance(resources, Mapping)
         else {}
     )
 
@@ -223,66 +227,66 @@ def rank(effect: ResourceChange) -> tuple[int, bool, bool, str]:
     return (_ORDER.index(effect.does), not effect.loses, not effect.broadens, effect.name)
 
 
-def lines(found: Iterable[ResourceChange]) -> list[str]:
+def lines(effects: Iterable[ResourceChange]) -> list[str]:
     """One line a resource, at most 78 columns wide; those that only get other tags share one."""
     shown, tagged = [], 0
-    for one in sorted(found, key=rank):
-        if one.does == "tags":
+    for effect in sorted(effects, key=rank):
+        if effect.does == "tags":
             tagged += 1
         else:
-            shown.append(_line(one))
+            shown.append(_line(effect))
     if tagged:
         shown.append(f"{'tags':<12} {tagged} {'resource' if tagged == 1 else 'resources'} more")
     return shown
 
 
-def questions(stack: str, found: Iterable[ResourceChange]) -> list[tuple[str, str, str]]:
+def questions(stack: str, effects: Iterable[ResourceChange]) -> list[tuple[str, str, str]]:
     """What a person has to agree to: the question, the wish that answers it in advance, and its
     flag.
     """
-    every = list(found)
-    asked = []
-    deleted = [one for one in every if one.deletes]
-    replaced = [one for one in every if one.replaces]
-    broad = [one for one in every if one.broadens]
+    every = list(effects)
+    needed = []
+    deleted = [effect for effect in every if effect.deletes]
+    replaced = [effect for effect in every if effect.replaces]
+    broad = [effect for effect in every if effect.broadens]
     if deleted:
-        asked.append((f"{stack}: delete {_named(deleted)}?", "allow_delete", "--allow-delete"))
+        needed.append((f"{stack}: delete {_named(deleted)}?", "allow_delete", "--allow-delete"))
     if replaced:
-        may = "" if any(one.does == "replaces" for one in replaced) else "maybe "
-        asked.append(
+        may = "" if any(effect.does == "replaces" for effect in replaced) else "maybe "
+        needed.append(
             (f"{stack}: {may}replace {_named(replaced)}?", "allow_replace", "--allow-replace")
         )
     if broad:
-        asked.append(
+        needed.append(
             (
                 f"{stack}: let {_named(broad)} allow more than before?",
                 "allow_broadening",
                 "--allow-broadening",
             )
         )
-    return asked
+    return needed
 
 
-def _named(found: list[ResourceChange]) -> str:
-    names = ", ".join(one.name for one in found[:3])
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    lost = any(one.loses for one in found if one.deletes or one.replaces)
+def _named(effects: list[ResourceChange]) -> str:
+    names = ", ".join(effect.name for effect in effects[:3])
+    more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
+    lost = any(effect.loses for effect in effects if effect.deletes or effect.replaces)
     return names + more + (", with the data in it" if lost else "")
 
 
-def _line(one: ResourceChange) -> str:
+def _line(effect: ResourceChange) -> str:
     notes = []
-    if one.loses:
+    if effect.loses:
         notes.append("LOSES ITS DATA")
-    if one.broadens:
-        notes.append(one.broadens.upper())
-    if one.properties and not notes and one.does not in ("adds", "deletes"):
-        notes.append(", ".join(one.properties))
-    verb = one.does.upper() if one.deletes or one.replaces else one.does
+    if effect.broadens:
+        notes.append(effect.broadens.upper())
+    if effect.properties and not notes and effect.does not in ("adds", "deletes"):
+        notes.append(", ".join(effect.properties))
+    verb = effect.does.upper() if effect.deletes or effect.replaces else effect.does
     tail = f"  {_cut('; '.join(notes), 30)}" if notes else ""
-    left = WIDTH - 13 - len(tail)
-    kind = _cut(one.type, max(left - 2 - min(len(one.name), 24), 10))
-    return f"{verb:<12} {_cut(one.name, left - len(kind) - 2)}  {kind}{tail}"
+    width = WIDTH - 13 - len(tail)
+    kind = _cut(effect.type, max(width - 2 - min(len(effect.name), 24), 10))
+    return f"{verb:<12} {_cut(effect.name, width - len(kind) - 2)}  {kind}{tail}"
 
 
 def _cut(text: str, most: int) -> str:
@@ -293,15 +297,15 @@ def _cut(text: str, most: int) -> str:
     return f"{text[: max(most - 1, 2) - half]}…{text[-half:]}"
 
 
-def _effect(change: Mapping[str, Any], known: Properties, within: str) -> ResourceChange:
+def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> ResourceChange:
     kind, logical = str(change.get("ResourceType", "")), str(change.get("LogicalResourceId", ""))
     scope = set(change.get("Scope") or ())
     touched = tuple(
         sorted(
             {
-                str(one["Target"]["Name"])
-                for one in change.get("Details") or ()
-                if one.get("Target", {}).get("Name")
+                str(detail["Target"]["Name"])
+                for detail in change.get("Details") or ()
+                if detail.get("Target", {}).get("Name")
             }
         )
     )
@@ -313,7 +317,7 @@ def _effect(change: Mapping[str, Any], known: Properties, within: str) -> Resour
         "Snapshot",
         "ReplaceAndSnapshot",
     )
-    before, after = _properties(change, known, logical)
+    before, after = _properties(change, properties, logical)
     broadens = (
         ""
         if does in ("deletes", "lets go of", "tags")
@@ -345,11 +349,11 @@ def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
     return "tags" if scope == {"Tags"} else "changes"
 
 
-def _properties(change: Mapping[str, Any], known: Properties, logical: str) -> tuple[Any, Any]:
+def _properties(change: Mapping[str, Any], properties: Properties, logical: str) -> tuple[Any, Any]:
     """The properties before and after: what CloudFormation resolved, else what the templates
     say.
     """
-    before, after = known(logical)
+    before, after = properties(logical)
     resolved = (_context(change.get("BeforeContext")), _context(change.get("AfterContext")))
     if change.get("Action") == "Add":
         before = {}
@@ -361,10 +365,10 @@ def _properties(change: Mapping[str, Any], known: Properties, logical: str) -> t
 
 def _context(text: Any) -> Any:
     try:
-        found = json.loads(text).get("Properties")
+        properties = json.loads(text).get("Properties")
     except (TypeError, ValueError, AttributeError):
         return None
-    return found if isinstance(found, dict) else None
+    return properties if isinstance(properties, dict) else None
 
 
 def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after: Any) -> str:
@@ -415,7 +419,7 @@ def _parts(value: Any) -> dict[str, bool]:
     if isinstance(value, Mapping) and "Statement" in value:
         return _parts(value["Statement"])
     if isinstance(value, list):
-        return {text: denies for one in value for text, denies in _parts(one).items()}
+        return {text: denies for part in value for text, denies in _parts(part).items()}
     if value is None:
         return {}
     return {
@@ -428,9 +432,10 @@ def _parts(value: Any) -> dict[str, bool]:
 def _open(policy: Any) -> bool:
     """Whether a policy lets everybody in, without a condition."""
     return any(
-        '"*"' in json.dumps(one.get("Principal"), default=str) and not one.get("Condition")
-        for one in (json.loads(text) for text, denies in _parts(policy).items() if not denies)
-        if isinstance(one, Mapping)
+        '"*"' in json.dumps(statement.get("Principal"), default=str)
+        and not statement.get("Condition")
+        for statement in (json.loads(text) for text, denies in _parts(policy).items() if not denies)
+        if isinstance(statement, Mapping)
     )
 
 
@@ -448,13 +453,13 @@ def _sources(rules: Any) -> set[tuple[str, str]]:
     """Where a security group lets traffic in from, and the rule; `?` where the template does not
     say it in plain words.
     """
-    found = set()
+    sources = set()
     for rule in rules if isinstance(rules, list) else [rules] if rules else []:
         text = json.dumps(rule, sort_keys=True, default=str)
         if not isinstance(rule, Mapping) or any(str(key).startswith("Fn::") for key in rule):
-            found.add(("?", text))
+            sources.add(("?", text))
             continue
         for key in ("CidrIp", "CidrIpv6"):
             if key in rule:
-                found.add((rule[key] if isinstance(rule[key], str) else "?", text))
-    return found
+                sources.add((rule[key] if isinstance(rule[key], str) else "?", text))
+    return sources

@@ -13,125 +13,130 @@ from toolkit.targets.stack import template as templates
 from toolkit.targets.stack.stack_status import WHOLE, Stack
 
 
-def summary(aws: Aws, found: sources.ChangeSetSource, uploaded: bool) -> dict[str, Any]:
+def summary(aws: Aws, source: sources.ChangeSetSource, uploaded: bool) -> dict[str, Any]:
     """What CloudFormation makes of the template. While it is too long and not in S3: what can be
     read here.
     """
-    here = _read_here(found)
-    if found.stored is not None and not uploaded:
-        return here
-    said = {"Parameters": [], **cfn.summary(aws, **found.where)}
+    local = _read_here(source)
+    if source.stored is not None and not uploaded:
+        return local
+    reply = {"Parameters": [], **cfn.summary(aws, **source.where)}
     return {
-        **said,
-        "Parameters": _with_own_defaults(said["Parameters"] or (), here.get("Parameters") or ()),
+        **reply,
+        "Parameters": _with_own_defaults(reply["Parameters"] or (), local.get("Parameters") or ()),
     }
 
 
 def _with_own_defaults(
-    listed: Iterable[Mapping[str, Any]], here: Iterable[Mapping[str, Any]]
+    listed: Iterable[Mapping[str, Any]], declared: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The parameters of a summary: one that has no default in the template has none, also where a
     summary says that it is empty.
     """
-    required = {one["ParameterKey"] for one in here if "DefaultValue" not in one}
+    required = {
+        parameter["ParameterKey"] for parameter in declared if "DefaultValue" not in parameter
+    }
     return [
         {
             key: value
-            for key, value in one.items()
-            if key != "DefaultValue" or one["ParameterKey"] not in required
+            for key, value in parameter.items()
+            if key != "DefaultValue" or parameter["ParameterKey"] not in required
         }
-        for one in listed
+        for parameter in listed
     ]
 
 
-def _read_here(found: sources.ChangeSetSource) -> dict[str, Any]:
+def _read_here(source: sources.ChangeSetSource) -> dict[str, Any]:
     try:
-        return templates.read_here(document.read(found.text).data)
+        return templates.read_here(document.read(source.text).data)
     except ValueError:
         return {}
 
 
-def may_mean_more(found: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
+def may_mean_more(source: sources.ChangeSetSource, summary: Mapping[str, Any]) -> bool:
     """Whether what is the same can mean something else today."""
-    return templates.may_mean_more(found.text, summary, found.given)
+    return templates.may_mean_more(source.text, summary, source.parameters)
 
 
 def capabilities(summary: Mapping[str, Any]) -> list[str]:
     """What CloudFormation says that the template needs. It does not look into nested stacks: those
     may need all of them.
     """
-    found = set(summary.get("Capabilities") or ())
+    needed = set(summary.get("Capabilities") or ())
     if summary.get("DeclaredTransforms"):
-        found.add("CAPABILITY_AUTO_EXPAND")
+        needed.add("CAPABILITY_AUTO_EXPAND")
     if "AWS::CloudFormation::Stack" in (summary.get("ResourceTypes") or ()):
-        found |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
-    return sorted(found)
+        needed |= {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"}
+    return sorted(needed)
 
 
 def parameters(
-    found: sources.ChangeSetSource, summary: Mapping[str, Any], stack: Stack | None
+    source: sources.ChangeSetSource, summary: Mapping[str, Any], stack: Stack | None
 ) -> list[dict[str, Any]]:
     """The parameters of a change set; `stack` is None for a new one. Raises Refused for secrets and
     for what does not fit.
     """
     declared = summary.get("Parameters") or ()
-    templates.refuse_secrets(found.given, declared)
+    templates.refuse_secrets(source.parameters, declared)
     if not summary:
         return [
-            {"ParameterKey": name, "ParameterValue": value} for name, value in found.given.items()
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in source.parameters.items()
         ]
     return templates.parameters(
-        found.given, declared, (stack.get("Parameters") or ()) if stack is not None else None
+        source.parameters, declared, (stack.get("Parameters") or ()) if stack is not None else None
     )
 
 
 def is_same(
-    found: sources.ChangeSetSource, body: Any, stack: Stack, summary: Mapping[str, Any]
+    source: sources.ChangeSetSource, body: Any, stack: Stack, summary: Mapping[str, Any]
 ) -> bool:
     """Whether a deploy would send what the stack already has (`body` is its template), and the
     stack is whole.
     """
     if stack["StackStatus"] not in WHOLE or not summary:
         return False
-    return templates.same(found.text, body, found.given, summary, stack, found.tags)
+    return templates.same(source.text, body, source.parameters, summary, stack, source.tags)
 
 
 def images_put_back(
-    aws: Aws, found: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
+    aws: Aws, source: sources.ChangeSetSource, stack: Stack, touched: set[str] | None
 ) -> list[str]:
     """One line for each older image that the template would put back; none for YAML."""
-    if found.template is None:
+    if source.template is None:
         return []
-    meanings = {**_meanings(found, stack), **running_images(aws, found, stack)}
-    return standing.warnings(aws, str(stack["StackId"]), found.template, meanings, touched)
+    meanings = {**_meanings(source, stack), **running_images(aws, source, stack)}
+    return standing.warnings(aws, str(stack["StackId"]), source.template, meanings, touched)
 
 
-def running_images(aws: Aws, found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
+def running_images(aws: Aws, source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """Parameter -> value, for those that rules.toml leaves open and that name an image which
     deploy-app has put live; none for YAML.
     """
-    if found.template is None:
+    if source.template is None:
         return {}
-    declared = found.template.get("Parameters")
-    free = (declared.keys() if isinstance(declared, Mapping) else set[str]()) - found.given.keys()
+    declared = source.template.get("Parameters")
+    free = (
+        declared.keys() if isinstance(declared, Mapping) else set[str]()
+    ) - source.parameters.keys()
     return standing.parameters(
-        aws, str(stack["StackId"]), found.template, _meanings(found, stack), free
+        aws, str(stack["StackId"]), source.template, _meanings(source, stack), free
     )
 
 
-def _meanings(found: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
+def _meanings(source: sources.ChangeSetSource, stack: Stack) -> dict[str, str]:
     """What names of the template mean: as given, else as the stack has them, else by default."""
     before = {
-        str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
-        for one in stack.get("Parameters") or ()
+        str(parameter["ParameterKey"]): str(parameter.get("ParameterValue", ""))
+        for parameter in stack.get("Parameters") or ()
     }
-    values = {**images.defaults(found.template or {}), **before, **found.given}
+    values = {**images.defaults(source.template or {}), **before, **source.parameters}
     return images.values(
-        found.account,
-        found.region,
-        partition(found.region),
-        suffix(found.region),
-        found.name,
+        source.account,
+        source.region,
+        partition(source.region),
+        suffix(source.region),
+        source.name,
         values,
     )
 

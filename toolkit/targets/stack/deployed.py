@@ -23,7 +23,7 @@ def of(
     stack: Mapping[str, Any],
     artifacts: Mapping[str, str],
     whole: bool = False,
-    given: Collection[str] = (),
+    configured: Collection[str] = (),
 ) -> DeployedState:
     """What a stack has: `body` is its template as GetTemplate gives it. With `whole`, also what
     puts it back.
@@ -36,21 +36,21 @@ def of(
     if not isinstance(body, (str, Mapping)):
         return DeployedState()
     values = {
-        str(one["ParameterKey"]): str(one.get("ParameterValue", ""))
-        for one in stack.get("Parameters") or ()
+        str(parameter["ParameterKey"]): str(parameter.get("ParameterValue", ""))
+        for parameter in stack.get("Parameters") or ()
     }
-    known = {name: value for name, value in values.items() if value != MASKED}
-    found = hashlib.sha256(digest(body).encode())
-    found.update(json.dumps(known, sort_keys=True).encode("utf-8", "surrogatepass"))
+    readable = {name: value for name, value in values.items() if value != MASKED}
+    sha = hashlib.sha256(digest(body).encode())
+    sha.update(json.dumps(readable, sort_keys=True).encode("utf-8", "surrogatepass"))
     if not whole:
-        return DeployedState(template=found.hexdigest(), artifacts=artifacts)
+        return DeployedState(template=sha.hexdigest(), artifacts=artifacts)
     defaults = images.defaults(templates.parsed(text(body)) or {})
-    kept: dict[str, str | None] = dict.fromkeys(sorted(values))
-    for name, value in known.items():
-        if name in given or defaults.get(name) == value:
-            kept[name] = value
+    parameters: dict[str, str | None] = dict.fromkeys(sorted(values))
+    for name, value in readable.items():
+        if name in configured or defaults.get(name) == value:
+            parameters[name] = value
     return DeployedState(
-        template=found.hexdigest(), artifacts=artifacts, body=text(body), parameters=kept
+        template=sha.hexdigest(), artifacts=artifacts, body=text(body), parameters=parameters
     )
 
 

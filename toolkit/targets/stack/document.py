@@ -82,9 +82,9 @@ def _yaml(text: str) -> tuple[Any, Mapping[Path, tuple[int, int]]]:
         node = yaml.compose(text, loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or str(error)
+        reason = getattr(error, "problem", None) or str(error)
         raise ValueError(
-            (f"line {mark.line + 1}: " if mark else "") + " ".join(str(said).split())
+            (f"line {mark.line + 1}: " if mark else "") + " ".join(str(reason).split())
         ) from None
     reader = _Reader()
     return (None if node is None else reader.plain(node, (), 0)), reader.spans

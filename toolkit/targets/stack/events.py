@@ -88,21 +88,24 @@ def look(
     Only the operation with this client request token counts, and with None whatever is the newest
     one. Nested stacks are followed.
     """
-    found = list(reversed(list(_new(aws, stack_id, token, mark))))
+    new_events = list(reversed(list(_new(aws, stack_id, token, mark))))
     lines: list[str] = []
     now = mark
-    for event in found:
+    for event in new_events:
         now, line = _taken(now, event, stack_id, token)
         lines += [line] if line else []
     inner = dict(now.inner)
-    for nested in _nested(found, stack_id, token):
+    for nested in _nested(new_events, stack_id, token):
         inner.setdefault(nested[0], StackMark(began=nested[1] - _SLACK))
     for nested_id, nested_mark in sorted(inner.items()):
         inner[nested_id], more = _look_inside(aws, nested_id, nested_mark)
         lines += more
-    cause = next((one.cause for one in inner.values() if one.cause), "")
+    cause = next((inner_mark.cause for inner_mark in inner.values() if inner_mark.cause), "")
     now = replace(
-        now, inner=inner, cause=now.cause or cause, last=found[-1]["EventId"] if found else now.last
+        now,
+        inner=inner,
+        cause=now.cause or cause,
+        last=new_events[-1]["EventId"] if new_events else now.last,
     )
     return now, tuple(lines)
 
@@ -130,7 +133,7 @@ def _new(aws: Aws, stack_id: str, token: str | None, mark: StackMark) -> Iterabl
     operation.
     """
     for count, event in enumerate(
-        takewhile(lambda one: one["EventId"] != mark.last, cfn.events(aws, stack_id))
+        takewhile(lambda candidate: candidate["EventId"] != mark.last, cfn.events(aws, stack_id))
     ):
         if mark.began is not None and event["Timestamp"] < mark.began:
             return
@@ -177,10 +180,10 @@ def _taken(
         return replace(
             fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began
         ), _line(event)
-    busy = tuple(one for one in mark.busy if one != name)
+    busy = tuple(resource for resource in mark.busy if resource != name)
     if status.endswith("_IN_PROGRESS"):
         return replace(mark, busy=(*busy, name), done=mark.done - {name}), _line(event)
-    failed = tuple(one for one in mark.failed if one != name) + (
+    failed = tuple(resource for resource in mark.failed if resource != name) + (
         (name,) if status.endswith("_FAILED") else ()
     )
     return replace(
@@ -189,16 +192,16 @@ def _taken(
 
 
 def _nested(
-    found: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
+    events: Iterable[Mapping[str, Any]], stack_id: str, token: str | None
 ) -> list[tuple[str, datetime]]:
     """Nested stacks that events tell of, and since when."""
     return [
-        (str(one["PhysicalResourceId"]), one["Timestamp"])
-        for one in found
-        if one.get("ResourceType") == STACK
-        and str(one.get("PhysicalResourceId") or "").startswith("arn:")
-        and not _is_own(one, stack_id)
-        and (token is None or one.get("ClientRequestToken") == token)
+        (str(event["PhysicalResourceId"]), event["Timestamp"])
+        for event in events
+        if event.get("ResourceType") == STACK
+        and str(event.get("PhysicalResourceId") or "").startswith("arn:")
+        and not _is_own(event, stack_id)
+        and (token is None or event.get("ClientRequestToken") == token)
     ]
 
 
@@ -206,7 +209,7 @@ def _cause(event: Mapping[str, Any]) -> str:
     """Why a resource failed, empty if it did not, or only because another one had."""
     reason = _reason(event)
     if not str(event.get("ResourceStatus", "")).endswith("_FAILED") or any(
-        reason.startswith(one) for one in _NOT_A_CAUSE
+        reason.startswith(prefix) for prefix in _NOT_A_CAUSE
     ):
         return ""
     return (
@@ -221,7 +224,7 @@ def _own_cause(event: Mapping[str, Any]) -> str:
     """
     status, reason = str(event.get("ResourceStatus", "")), _reason(event)
     if not (status.endswith("_FAILED") or "ROLLBACK_IN_PROGRESS" in status) or any(
-        reason.startswith(one) for one in _NOT_A_CAUSE
+        reason.startswith(prefix) for prefix in _NOT_A_CAUSE
     ):
         return ""
     return reason

@@ -53,7 +53,7 @@ def look(job: Job, ports: Ports, tell: Tell) -> LiveVersion | None:
 
     questions: list[tuple[str, signs.Question]] = [("stack", state)]
     if named := job.settings.alarms:
-        questions.append(("alarms", lambda: alarms.signs(aws, named, lambda alarm: False)))
+        questions.append(("alarms", lambda: alarms.read_findings(aws, named, lambda alarm: False)))
     signs.ask(tell, questions)
     return running[0] if running else None
 
@@ -83,8 +83,8 @@ def drift(stack: Stack) -> Finding | None:
     """What was found when somebody last had CloudFormation compare a stack with its template; None
     if that is nothing to mend.
     """
-    found = stack.get("DriftInformation") or {}
-    if found.get("StackDriftStatus") != "DRIFTED":
+    drift_info = stack.get("DriftInformation") or {}
+    if drift_info.get("StackDriftStatus") != "DRIFTED":
         return None
     shown = "--stack-resource-drift-status-filters MODIFIED DELETED"
     command = (
@@ -95,14 +95,14 @@ def drift(stack: Stack) -> Finding | None:
         "drift",
         "warning",
         "drifted",
-        cause=f"somebody changed it by hand ({_checked(stack, found)})",
+        cause=f"somebody changed it by hand ({_checked(stack, drift_info)})",
         next=command,
     )
 
 
-def _checked(stack: Stack, found: dict[str, Any]) -> str:
+def _checked(stack: Stack, drift_info: dict[str, Any]) -> str:
     """When that was; an update since then can have put it right."""
-    when, updated = found.get("LastCheckTimestamp"), stack.get("LastUpdatedTime")
+    when, updated = drift_info.get("LastCheckTimestamp"), stack.get("LastUpdatedTime")
     if when is None:
         return "checked at an unknown time"
     before = ", before its last update" if updated is not None and when < updated else ""
@@ -114,14 +114,14 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
     cause is not.
     """
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
-    at = _moment(stack).isoformat()
-    events = f"aws cloudformation describe-stack-events --stack-name {name}"
+    since = _moment(stack).isoformat()
+    events_command = f"aws cloudformation describe-stack-events --stack-name {name}"
     if status == "REVIEW_IN_PROGRESS":
         return Finding(
             "stack",
             "warning",
             status,
-            at,
+            since,
             "it was never created: there is only a change set",
             _deploy(job),
         )
@@ -133,13 +133,13 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
                 name,
                 status,
                 began,
-                events,
+                events_command,
                 late,
                 _cause(aws, stack) if "ROLLBACK" in status else "",
             )
     state = status.removesuffix("_CLEANUP_IN_PROGRESS")
     if state in WHOLE:
-        return Finding("stack", "ok", f"{status}{_in_sync(stack)}", at)
+        return Finding("stack", "ok", f"{status}{_in_sync(stack)}", since)
     if state in ROLLED_BACK:
         why = _cause(aws, stack)
         cause = f"its last {ROLLED_BACK[state]} was rolled back" + (f": {why}" if why else "")
@@ -147,7 +147,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             "stack",
             "warning",
             status,
-            at,
+            since,
             cause,
             remedies.after(why, _deploy(job)) if why else _deploy(job),
         )
@@ -157,7 +157,7 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             "stack",
             "failing",
             status,
-            at,
+            since,
             cause,
             remedies.after(cause, _deploy(job, MENDS[state].flag)),
         )
@@ -167,14 +167,16 @@ def _state(job: Job, aws: Aws, stack: Stack, now: datetime) -> Finding:
             "stack",
             "failing",
             status,
-            at,
+            since,
             mark.cause or _reason(stack),
             deletion(name, mark.failed),
         )
-    return Finding("stack", "failing", status, at, _reason(stack), events)
+    return Finding("stack", "failing", status, since, _reason(stack), events_command)
 
 
-def _busy(name: str, status: str, began: datetime, events: str, late: bool, why: str) -> Finding:
+def _busy(
+    name: str, status: str, began: datetime, events_command: str, late: bool, why: str
+) -> Finding:
     """An operation runs on it, and perhaps for too long."""
     doing = next(
         (words for prefix, words in _DOING.items() if status.startswith(prefix)), "changed"
@@ -183,11 +185,11 @@ def _busy(name: str, status: str, began: datetime, events: str, late: bool, why:
         doing = "cleaned up"
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
-        return Finding("stack", "warning", status, began.isoformat(), cause, events)
+        return Finding("stack", "warning", status, began.isoformat(), cause, events_command)
     command = (
         f"aws cloudformation cancel-update-stack --stack-name {name}"
         if status == "UPDATE_IN_PROGRESS"
-        else events
+        else events_command
     )
     return Finding(
         "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
@@ -236,10 +238,10 @@ def _reason(stack: Stack) -> str:
 
 
 def _in_sync(stack: Stack) -> str:
-    found = stack.get("DriftInformation") or {}
+    drift_info = stack.get("DriftInformation") or {}
     return (
-        f", as its template says ({_checked(stack, found)})"
-        if found.get("StackDriftStatus") == "IN_SYNC"
+        f", as its template says ({_checked(stack, drift_info)})"
+        if drift_info.get("StackDriftStatus") == "IN_SYNC"
         else ""
     )
 

@@ -31,33 +31,33 @@ def defaults(template: Mapping[str, Any]) -> dict[str, str]:
     """The parameters' default values."""
     declared = template.get("Parameters") or {}
     return {
-        name: str(one["Default"])
-        for name, one in declared.items()
-        if isinstance(one, Mapping) and "Default" in one
+        name: str(parameter["Default"])
+        for name, parameter in declared.items()
+        if isinstance(parameter, Mapping) and "Default" in parameter
     }
 
 
 def wanted(
-    template: Mapping[str, Any], known: Mapping[str, str]
+    template: Mapping[str, Any], meanings: Mapping[str, str]
 ) -> dict[str, tuple[str, dict[str, str | None]]]:
     """Service -> its task definition and, by container, its image; the names are the template's. An
     image is None if it cannot be told.
     """
     resources = template.get("Resources") or {}
-    found = {}
-    for name, one in resources.items():
-        if not isinstance(one, Mapping) or one.get("Type") != SERVICE:
+    services = {}
+    for name, resource in resources.items():
+        if not isinstance(resource, Mapping) or resource.get("Type") != SERVICE:
             continue
-        definition = (one.get("Properties") or {}).get("TaskDefinition")
+        definition = (resource.get("Properties") or {}).get("TaskDefinition")
         logical = definition.get("Ref") if isinstance(definition, Mapping) else None
         target = resources.get(logical, {})
         if isinstance(logical, str) and target.get("Type") == DEFINITION:
             containers = (target.get("Properties") or {}).get("ContainerDefinitions") or ()
-            found[name] = (
+            services[name] = (
                 logical,
-                {str(each.get("Name")): text(each.get("Image"), known) for each in containers},
+                {str(each.get("Name")): text(each.get("Image"), meanings) for each in containers},
             )
-    return found
+    return services
 
 
 def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
@@ -93,52 +93,62 @@ def refers_to(value: Any) -> set[str]:
     )
 
 
-def text(value: Any, known: Mapping[str, str]) -> str | None:
+def text(value: Any, meanings: Mapping[str, str]) -> str | None:
     """The text that a template's value comes to, None if only CloudFormation can tell."""
-    found = _told(value, known)
-    return found if isinstance(found, str) else None
+    resolved = _told(value, meanings)
+    return resolved if isinstance(resolved, str) else None
 
 
-def _told(value: Any, known: Mapping[str, str]) -> str | list[str] | None:
+def _told(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None:
     if isinstance(value, str):
         return value
     if not isinstance(value, Mapping) or len(value) != 1:
         return None
-    [(verb, told)] = value.items()
+    [(verb, argument)] = value.items()
     if verb == "Ref":
-        return known.get(told)
-    if verb == "Fn::Join" and isinstance(told, list) and len(told) == 2:
-        parts = _list(told[1], known)
-        return None if parts is None else str(told[0]).join(parts)
-    if verb == "Fn::Split" and isinstance(told, list) and len(told) == 2:
-        whole = text(told[1], known)
-        return None if whole is None else whole.split(told[0])
-    if verb == "Fn::Select" and isinstance(told, list) and len(told) == 2:
-        parts = _list(told[1], known)
-        return parts[int(told[0])] if parts is not None and int(told[0]) < len(parts) else None
-    return _filled(told, known) if verb == "Fn::Sub" else None
+        return meanings.get(argument)
+    if verb == "Fn::Join" and isinstance(argument, list) and len(argument) == 2:
+        parts = _list(argument[1], meanings)
+        return None if parts is None else str(argument[0]).join(parts)
+    if verb == "Fn::Split" and isinstance(argument, list) and len(argument) == 2:
+        whole = text(argument[1], meanings)
+        return None if whole is None else whole.split(argument[0])
+    if verb == "Fn::Select" and isinstance(argument, list) and len(argument) == 2:
+        parts = _list(argument[1], meanings)
+        return (
+            parts[int(argument[0])] if parts is not None and int(argument[0]) < len(parts) else None
+        )
+    return _filled(argument, meanings) if verb == "Fn::Sub" else None
 
 
-def _list(value: Any, known: Mapping[str, str]) -> list[str] | None:
+def _list(value: Any, meanings: Mapping[str, str]) -> list[str] | None:
     if isinstance(value, list):
-        found = [text(one, known) for one in value]
-        return None if None in found else [one for one in found if one is not None]
-    told = _told(value, known)
-    return told if isinstance(told, list) else None
+        texts = [text(part, meanings) for part in value]
+        return None if None in texts else [part for part in texts if part is not None]
+    resolved = _told(value, meanings)
+    return resolved if isinstance(resolved, list) else None
 
 
-def _filled(told: Any, known: Mapping[str, str]) -> str | None:
-    pattern, more = (told[0], told[1]) if isinstance(told, list) and len(told) == 2 else (told, {})
-    own = {name: text(value, known) for name, value in more.items()}
+def _filled(argument: Any, meanings: Mapping[str, str]) -> str | None:
+    pattern, more = (
+        (argument[0], argument[1])
+        if isinstance(argument, list) and len(argument) == 2
+        else (argument, {})
+    )
+    local_values = {name: text(value, meanings) for name, value in more.items()}
     parts = str(pattern).split("${")
-    found = parts[0]
+    filled = parts[0]
     for part in parts[1:]:
         name, closed, rest = part.partition("}")
-        value = f"${{{name[1:]}}}" if name.startswith("!") else own.get(name, known.get(name))
+        value = (
+            f"${{{name[1:]}}}"
+            if name.startswith("!")
+            else local_values.get(name, meanings.get(name))
+        )
         if not closed or value is None:
             return None
-        found += value + rest
-    return found
+        filled += value + rest
+    return filled
 
 
 def older(
@@ -151,12 +161,12 @@ def older(
     of names of one image.
     """
     equal = set(same)
-    said = []
+    lines = []
     for container, image in sorted(live.items()):
         put = new.get(container)
         if container in new and put != image and (put, image) not in equal:
-            said.append(f"{service}: this would put {_short(put)} back instead of {_short(image)}")
-    return said
+            lines.append(f"{service}: this would put {_short(put)} back instead of {_short(image)}")
+    return lines
 
 
 def split(image: str) -> tuple[str, str] | None:
@@ -168,13 +178,13 @@ def split(image: str) -> tuple[str, str] | None:
 
 def digest(image: str) -> tuple[str, str] | None:
     """Repository and digest of an image that is named by digest."""
-    name, _, found = image.partition("@")
-    return (name.partition("/")[2], found) if found else None
+    name, _, sha = image.partition("@")
+    return (name.partition("/")[2], sha) if sha else None
 
 
 def _short(image: str | None) -> str:
     """An image without its registry, and with the beginning of its digest."""
     if image is None:
         return "the image of its template"
-    name, at, rest = image.rpartition("/")[2].partition("@sha256:")
-    return f"{name}@{rest[:12]}" if at else name
+    name, separator, rest = image.rpartition("/")[2].partition("@sha256:")
+    return f"{name}@{rest[:12]}" if separator else name

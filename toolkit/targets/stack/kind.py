@@ -48,8 +48,8 @@ def problem(settings: Settings) -> str | None:
 def inputs(settings: Settings) -> Inputs:
     """Its template; a CDK app is a program, so it may read anything."""
     if settings.cdk is not None:
-        own = (f"{settings.cdk}/cdk.json", f"{settings.cdk}/cdk.context.json")
-        return Inputs(files=tuple(posixpath.normpath(path) for path in own), everything=True)
+        files = (f"{settings.cdk}/cdk.json", f"{settings.cdk}/cdk.context.json")
+        return Inputs(files=tuple(posixpath.normpath(path) for path in files), everything=True)
     return Inputs(files=(settings.template,) if settings.template else ())
 
 

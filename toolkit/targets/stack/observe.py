@@ -122,15 +122,17 @@ def _unseen(
                 next="toolkit resume",
             )
         return running
-    found = cfn.change_set(
+    change_set = cfn.change_set(
         aws, str(receipt.get("change_set") or change_set_name(job.token)), stack_id
     )
-    status = str((found or {}).get("ExecutionStatus", ""))
+    status = str((change_set or {}).get("ExecutionStatus", ""))
     if status == "EXECUTE_FAILED":
         return Observation(
             "failed",
             Verdict.FAILED,
-            cause=str((found or {}).get("StatusReason") or "the change set could not be executed"),
+            cause=str(
+                (change_set or {}).get("StatusReason") or "the change set could not be executed"
+            ),
         )
     return running if status.startswith("EXECUTE_") else Observation("absent")
 
@@ -179,15 +181,18 @@ def _made(
     sent = receipt.get("template")
     if sent is not None and sent != deployed.digest(body):
         return now
-    artifacts, given = receipt.get("artifacts") or {}, job.settings.parameters
-    return replace(now, deployed=deployed.of(body, stack, artifacts, whole=True, given=given))
+    artifacts, configured = receipt.get("artifacts") or {}, job.settings.parameters
+    return replace(
+        now, deployed=deployed.of(body, stack, artifacts, whole=True, configured=configured)
+    )
 
 
 def _outputs(stack: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, str]:
-    found = {
-        str(one["OutputKey"]): str(one.get("OutputValue", "")) for one in stack.get("Outputs") or ()
+    values = {
+        str(output["OutputKey"]): str(output.get("OutputValue", ""))
+        for output in stack.get("Outputs") or ()
     }
-    return {name: found[name] for name in allowed if name in found}
+    return {name: values[name] for name in allowed if name in values}
 
 
 def live(job: Job, ports: Ports) -> LiveVersion | None:
@@ -204,13 +209,13 @@ def compared(aws: Aws, stack: Mapping[str, Any], body: Any = None) -> LiveVersio
     now = tagged(stack)
     if now is None or (now.version is None and not events.ended(str(stack["StackStatus"]))):
         return now
-    found = cfn.template(aws, str(stack["StackId"])) if body is None else body
+    template = cfn.template(aws, str(stack["StackId"])) if body is None else body
     tags = _tags(stack)
-    ours = tags.get(TEMPLATE) == deployed.digest(found)
+    ours = tags.get(TEMPLATE) == deployed.digest(template)
     return replace(
         now,
         settings=tags.get(SETTINGS) if ours else None,
-        deployed=deployed.of(found, stack, {}),
+        deployed=deployed.of(template, stack, {}),
     )
 
 
@@ -244,7 +249,7 @@ def tagged(stack: Mapping[str, Any]) -> LiveVersion | None:
 
 
 def _tags(stack: Mapping[str, Any]) -> dict[str, str]:
-    return {str(one["Key"]): str(one["Value"]) for one in stack.get("Tags") or ()}
+    return {str(tag["Key"]): str(tag["Value"]) for tag in stack.get("Tags") or ()}
 
 
 def is_marked(stack: Mapping[str, Any]) -> bool:

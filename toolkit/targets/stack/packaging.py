@@ -107,16 +107,16 @@ class LocalReference(Struct, frozen=True):
     that it belongs to.
     """
 
-    at: Path
+    position: Path
     of: str
-    known: PackagedProperty
+    spec: PackagedProperty
     value: str
     resource: Mapping[str, Any]
 
     @property
     def words(self) -> str:
         """`Api.CodeUri`."""
-        return f"{self.of}.{'.'.join(self.known.path)}"
+        return f"{self.of}.{'.'.join(self.spec.path)}"
 
 
 class PackagedTemplate(Struct, frozen=True):
@@ -138,11 +138,11 @@ def packaged(
     it.
     """
     try:
-        found = document.read(text)
+        parsed = document.read(text)
     except ValueError:
         return PackagedTemplate(text, ())
-    _refuse_images(template, found)
-    named = list(_locals(found))
+    _refuse_images(template, parsed)
+    named = list(_locals(parsed))
     if not named:
         return PackagedTemplate(text, ())
     lacking = (
@@ -160,22 +160,22 @@ def packaged(
                 f"{newer} has changed since `sam build` made {built}",
                 f"run: {_sam_build(template)}",
             )
-        made = packaged(root, built, _text(root, built), bucket)
+        built_template = packaged(root, built, _text(root, built), bucket)
         return PackagedTemplate(
-            made.text,
-            made.assets,
-            (f"{template} is deployed as `sam build` has made it: {built}", *made.notes),
+            built_template.text,
+            built_template.assets,
+            (f"{template} is deployed as `sam build` has made it: {built}", *built_template.notes),
         )
-    return _Packager(root, bucket()).package(template, found, named, (template,))
+    return _Packager(root, bucket()).package(template, parsed, named, (template,))
 
 
-def _refuse_images(template: str, found: Document) -> None:
+def _refuse_images(template: str, parsed: Document) -> None:
     """Raise Refused for a function whose image SAM would build, and push."""
-    resources = found.data.get("Resources")
+    resources = parsed.data.get("Resources")
     for name, resource in resources.items() if isinstance(resources, Mapping) else ():
-        known = resource if isinstance(resource, Mapping) else {}
-        properties, metadata = known.get("Properties"), known.get("Metadata")
-        is_function = known.get("Type") == "AWS::Serverless::Function"
+        declaration = resource if isinstance(resource, Mapping) else {}
+        properties, metadata = declaration.get("Properties"), declaration.get("Metadata")
+        is_function = declaration.get("Type") == "AWS::Serverless::Function"
         has_image = isinstance(properties, Mapping) and bool(properties.get("ImageUri"))
         if (
             is_function
@@ -196,7 +196,7 @@ class _Packager:
         self._root, self._bucket = root, bucket
 
     def package(
-        self, template: str, found: Document, named: list[LocalReference], outer: tuple[str, ...]
+        self, template: str, parsed: Document, named: list[LocalReference], outer: tuple[str, ...]
     ) -> PackagedTemplate:
         """A template whose local values are known. `outer` are the templates that it is nested in,
         and itself.
@@ -205,20 +205,20 @@ class _Packager:
         values: dict[Path, Any] = {}
         for local in named:
             path = _inside(self._root, template, local)
-            if local.known.form is ReferenceForm.TEMPLATE:
-                made = self._nested(os.path.relpath(path, self._root), local, outer)
-                assets += made
-                values[local.at] = f"{self._bucket.address}{made[-1].key}"
+            if local.spec.form is ReferenceForm.TEMPLATE:
+                nested = self._nested(os.path.relpath(path, self._root), local, outer)
+                assets += nested
+                values[local.position] = f"{self._bucket.address}{nested[-1].key}"
                 continue
             asset = self._asset(local, path)
             assets.append(asset)
-            parts = {local.known.bucket: asset.bucket, local.known.key: asset.key}
-            values[local.at] = (
+            parts = {local.spec.bucket: asset.bucket, local.spec.key: asset.key}
+            values[local.position] = (
                 parts
-                if local.known.form is ReferenceForm.PARTS
+                if local.spec.form is ReferenceForm.PARTS
                 else f"s3://{asset.bucket}/{asset.key}"
             )
-        return PackagedTemplate(found.replaced(values), tuple(dict.fromkeys(assets)))
+        return PackagedTemplate(parsed.replaced(values), tuple(dict.fromkeys(assets)))
 
     def _nested(
         self, template: str, local: LocalReference, outer: tuple[str, ...]
@@ -230,64 +230,64 @@ class _Packager:
             )
         text = _text(self._root, template)
         try:
-            found = document.read(text)
+            parsed = document.read(text)
         except ValueError as error:
             raise NoTemplate(path=template, reason=str(error)) from None
-        made = self.package(template, found, list(_locals(found)), (*outer, template))
-        digest = hashlib.sha256(made.text.encode()).hexdigest()
+        inner = self.package(template, parsed, list(_locals(parsed)), (*outer, template))
+        digest = hashlib.sha256(inner.text.encode()).hexdigest()
         key = f"{self._bucket.prefix}templates/{digest}.template"
         return [
-            *made.assets,
-            cdk.CdkAsset(local.words, "", "text", self._bucket.name, key, made.text),
+            *inner.assets,
+            cdk.CdkAsset(local.words, "", "text", self._bucket.name, key, inner.text),
         ]
 
     def _asset(self, local: LocalReference, path: str) -> cdk.CdkAsset:
-        if os.path.isdir(path) or (local.known.zipped and not zipfile.is_zipfile(path)):
+        if os.path.isdir(path) or (local.spec.zipped and not zipfile.is_zipfile(path)):
             key = f"{self._bucket.prefix}artifacts/{cdk.content(path)}.zip"
             return cdk.CdkAsset(local.words, path, cdk.CODE, self._bucket.name, key)
         key = f"{self._bucket.prefix}artifacts/{_digest(path)}{os.path.splitext(path)[1]}"
         return cdk.CdkAsset(local.words, path, "file", self._bucket.name, key)
 
 
-def _locals(found: Document) -> Iterator[LocalReference]:
+def _locals(parsed: Document) -> Iterator[LocalReference]:
     """Every value of a template that names a local file or folder."""
-    yield from _of_resources(found.data.get("Resources"), ("Resources",))
+    yield from _of_resources(parsed.data.get("Resources"), ("Resources",))
     function = (
-        (found.data.get("Globals") or {}).get("Function")
-        if isinstance(found.data.get("Globals"), Mapping)
+        (parsed.data.get("Globals") or {}).get("Function")
+        if isinstance(parsed.data.get("Globals"), Mapping)
         else None
     )
     if isinstance(function, Mapping):
         yield from _of_property(
             _GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {}
         )
-    yield from _includes(found.data, ())
+    yield from _includes(parsed.data, ())
 
 
-def _of_resources(resources: Any, at: Path) -> Iterator[LocalReference]:
+def _of_resources(resources: Any, position: Path) -> Iterator[LocalReference]:
     for name, resource in resources.items() if isinstance(resources, Mapping) else ():
         if name.startswith("Fn::ForEach::") and isinstance(resource, list) and len(resource) == 3:
-            yield from _of_resources(resource[2], (*at, name, 2))
+            yield from _of_resources(resource[2], (*position, name, 2))
             continue
         properties = resource.get("Properties") if isinstance(resource, Mapping) else None
-        for known in PROPERTIES if isinstance(properties, Mapping) else ():
-            if resource.get("Type") == known.type:
+        for spec in PROPERTIES if isinstance(properties, Mapping) else ():
+            if resource.get("Type") == spec.type:
                 yield from _of_property(
-                    known, name, properties, (*at, name, "Properties"), resource
+                    spec, name, properties, (*position, name, "Properties"), resource
                 )
 
 
 def _of_property(
-    known: PackagedProperty, name: str, holder: Any, at: Path, resource: Mapping[str, Any]
+    spec: PackagedProperty, name: str, holder: Any, position: Path, resource: Mapping[str, Any]
 ) -> Iterator[LocalReference]:
     value = holder
-    for step in known.path:
+    for step in spec.path:
         value = value.get(step) if isinstance(value, Mapping) else None
     if isinstance(value, str) and value and not _REMOTE.match(value):
-        yield LocalReference((*at, *known.path), name, known, value, resource)
+        yield LocalReference((*position, *spec.path), name, spec, value, resource)
 
 
-def _includes(value: Any, at: Path) -> Iterator[LocalReference]:
+def _includes(value: Any, position: Path) -> Iterator[LocalReference]:
     """`Fn::Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}`, wherever it
     stands.
     """
@@ -299,13 +299,17 @@ def _includes(value: Any, at: Path) -> Iterator[LocalReference]:
                 and inner.get("Name") == "AWS::Include"
             ):
                 yield from _of_property(
-                    _INCLUDED, "AWS::Include", inner.get("Parameters"), (*at, key, "Parameters"), {}
+                    _INCLUDED,
+                    "AWS::Include",
+                    inner.get("Parameters"),
+                    (*position, key, "Parameters"),
+                    {},
                 )
             else:
-                yield from _includes(inner, (*at, key))
+                yield from _includes(inner, (*position, key))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _includes(inner, (*at, number))
+            yield from _includes(inner, (*position, number))
 
 
 def _inside(root: str, template: str, local: LocalReference) -> str:
@@ -317,10 +321,10 @@ def _inside(root: str, template: str, local: LocalReference) -> str:
             "put it into the repository",
         )
     files.within(root, path)
-    wanted = (
-        os.path.isfile(path) if local.known.form is ReferenceForm.TEMPLATE else os.path.exists(path)
+    exists = (
+        os.path.isfile(path) if local.spec.form is ReferenceForm.TEMPLATE else os.path.exists(path)
     )
-    if not wanted:
+    if not exists:
         raise Refused(
             f"{template}: {local.words} names {local.value}, which is not there",
             "correct it in the template, or make it first",
@@ -369,7 +373,7 @@ def _to_build(root: str, template: str, local: LocalReference) -> str:
     """Why a program cannot be packaged as it lies there, empty if it can: its packages would not be
     in it.
     """
-    if not local.known.code:
+    if not local.spec.code:
         return ""
     metadata = local.resource.get("Metadata")
     if isinstance(metadata, Mapping) and metadata.get("BuildMethod"):
@@ -386,8 +390,8 @@ def _to_build(root: str, template: str, local: LocalReference) -> str:
 
 
 def _needs_python(root: str, path: str) -> bool:
-    wanted = [line for line in _lines(root, path) if line and not line.startswith("#")]
-    return bool(wanted) and not _has_installed(path)
+    requirements = [line for line in _lines(root, path) if line and not line.startswith("#")]
+    return bool(requirements) and not _has_installed(path)
 
 
 def _needs_project(root: str, path: str) -> bool:
@@ -402,12 +406,12 @@ def _needs_project(root: str, path: str) -> bool:
 
 def _needs_node(root: str, path: str) -> bool:
     try:
-        found = json.loads("\n".join(_lines(root, path)))
+        manifest = json.loads("\n".join(_lines(root, path)))
     except (ValueError, RecursionError):
         return True
     return (
-        isinstance(found, dict)
-        and bool(found.get("dependencies"))
+        isinstance(manifest, dict)
+        and bool(manifest.get("dependencies"))
         and not os.path.isdir(os.path.join(os.path.dirname(path), "node_modules"))
     )
 
@@ -461,13 +465,16 @@ def _newer(root: str, template: str, named: list[LocalReference], built: str) ->
     A file counts from when it was last changed or put there, whichever is later: a checkout makes
     all of them new, and what was built before is then built again.
     """
-    made = os.stat(os.path.join(root, built)).st_mtime_ns
+    built_at = os.stat(os.path.join(root, built)).st_mtime_ns
     for path in (
         os.path.join(root, template),
         *(_inside(root, template, local) for local in named),
     ):
         for _, each in cdk.files_of(path, cdk.NO_CODE):
-            found = os.stat(each)
-            if stat.S_ISREG(found.st_mode) and max(found.st_mtime_ns, found.st_ctime_ns) > made:
+            status = os.stat(each)
+            if (
+                stat.S_ISREG(status.st_mode)
+                and max(status.st_mtime_ns, status.st_ctime_ns) > built_at
+            ):
                 return os.path.relpath(each, os.path.realpath(root))
     return ""

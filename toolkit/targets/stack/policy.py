@@ -38,7 +38,7 @@ def statements(job: Job) -> tuple[Statement, ...]:
     region, account = job.location.region or "*", job.location.account or "*"
     arn = f"arn:{partition(region)}"
     name = stack_name(job)
-    own = f"{arn}:cloudformation:{region}:{account}:"
+    stack_arn = f"{arn}:cloudformation:{region}:{account}:"
     whose = (
         "what is in the stack is made by the CDK's execution role"
         if job.settings.cdk
@@ -47,16 +47,16 @@ def statements(job: Job) -> tuple[Statement, ...]:
         )
     )
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
-    found = [
+    needed = [
         Statement(
             f"deploy stack {name}; {whose}",
             tuple(f"cloudformation:{action}" for action in actions),
-            (f"{own}stack/{name}/*", f"{own}changeSet/tk-*"),
+            (f"{stack_arn}stack/{name}/*", f"{stack_arn}changeSet/tk-*"),
         ),
         Statement(
             "read what its nested stacks say; AWS chooses the end of their names",
             _NESTED,
-            (f"{own}stack/{name}-*/*",),
+            (f"{stack_arn}stack/{name}-*/*",),
         ),
         Statement(
             "read a template's parameters before there is a stack, and watch several stacks with"
@@ -66,9 +66,9 @@ def statements(job: Job) -> tuple[Statement, ...]:
     ]
     named = job.settings.context.get(QUALIFIER, USUAL)
     qualifier = named if re.fullmatch(r"[A-Za-z0-9_-]{1,10}", named) else USUAL
-    found += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
+    needed += _cdk(arn, region, account, qualifier) if job.settings.cdk else _store(job, arn)
     return (
-        *found,
+        *needed,
         *_images(arn, region, account),
         *((alarms.STATEMENT,) if job.settings.alarms else ()),
     )

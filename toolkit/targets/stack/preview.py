@@ -16,8 +16,8 @@ from toolkit.targets.stack.stack_status import MENDS, Stack
 def preview(job: Job, ports: Ports) -> Preview:
     """See targets/base.py."""
     aws = ports.aws(job.location)
-    found = sources.load(job, ports, cdk.SilentLog())
-    stack = cfn.stack(aws, found.name)
+    source = sources.load(job, ports, cdk.SilentLog())
+    stack = cfn.stack(aws, source.name)
     status = str(stack["StackStatus"]) if stack else ""
     if stack is not None:
         stack_status.refuse_hopeless(aws, stack)
@@ -27,23 +27,23 @@ def preview(job: Job, ports: Ports) -> Preview:
         or status == "REVIEW_IN_PROGRESS"
         or (mend is not None and mend.operation == "delete_stack")
     )
-    summary = compare.summary(aws, found, uploaded=False)
-    parameters = compare.parameters(found, summary, None if new else stack)
+    summary = compare.summary(aws, source, uploaded=False)
+    parameters = compare.parameters(source, summary, None if new else stack)
     body = (
         None
         if stack is None or status == "REVIEW_IN_PROGRESS"
         else cfn.template(aws, str(stack["StackId"]))
     )
     live = None if stack is None else observe.compared(aws, stack, body)
-    warnings = [*found.warnings, *sources.environment(job, ports)]
-    same = stack is not None and not new and compare.is_same(found, body, stack, summary)
+    warnings = [*source.warnings, *sources.environment(job, ports)]
+    same = stack is not None and not new and compare.is_same(source, body, stack, summary)
     forced = bool(job.wishes.get("force"))
     if same and stack is not None and not observe.is_marked(stack) and not forced:
         warnings.append(
-            f"stack {found.name} does not have toolkit's tags; to put them there: toolkit"
+            f"stack {source.name} does not have toolkit's tags; to put them there: toolkit"
             f" deploy-stack {job.target} --force"
         )
-    if same and not forced and not compare.may_mean_more(found, summary):
+    if same and not forced and not compare.may_mean_more(source, summary):
         return Preview((), tuple(warnings), unchanged=True, live=live)
     warnings += (
         [stack_status.busy(status)]
@@ -52,26 +52,28 @@ def preview(job: Job, ports: Ports) -> Preview:
     )
     if mend is not None and stack is not None:
         stack_status.refuse_protected(stack, mend)
-        warnings.append(f"{mend.question.format(stack=found.name)} {mend.flag} says yes in advance")
+        warnings.append(
+            f"{mend.question.format(stack=source.name)} {mend.flag} says yes in advance"
+        )
     if stack is not None and not new:
-        warnings += compare.images_put_back(aws, found, stack, None)
-    warnings += _to_agree(job, aws, found, summary, None if new else stack)
-    calls = [PlannedCall(mend.call, {"stack": found.name})] if mend else []
+        warnings += compare.images_put_back(aws, source, stack, None)
+    warnings += _to_agree(job, aws, source, summary, None if new else stack)
+    calls = [PlannedCall(mend.call, {"stack": source.name})] if mend else []
     calls += [
-        PlannedCall("s3:PutObject", {"bucket": one.bucket, "key": one.key})
-        for one in sources.to_upload(aws, found)
+        PlannedCall("s3:PutObject", {"bucket": asset.bucket, "key": asset.key})
+        for asset in sources.to_upload(aws, source)
     ]
     calls.append(
-        PlannedCall("cloudformation:CreateChangeSet", _what(job, found, summary, parameters, new))
+        PlannedCall("cloudformation:CreateChangeSet", _what(job, source, summary, parameters, new))
     )
-    if found.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
+    if source.protected and (new or not (stack or {}).get("EnableTerminationProtection")):
         calls.append(
-            PlannedCall("cloudformation:UpdateTerminationProtection", {"stack": found.name})
+            PlannedCall("cloudformation:UpdateTerminationProtection", {"stack": source.name})
         )
     calls.append(
         PlannedCall(
             "cloudformation:ExecuteChangeSet",
-            {"stack": found.name, "change_set": change_set_name(job.token)},
+            {"stack": source.name, "change_set": change_set_name(job.token)},
         )
     )
     return Preview(tuple(calls), tuple(warnings), live=live)
@@ -80,7 +82,7 @@ def preview(job: Job, ports: Ports) -> Preview:
 def _to_agree(
     job: Job,
     aws: Aws,
-    found: sources.ChangeSetSource,
+    source: sources.ChangeSetSource,
     summary: Mapping[str, Any],
     stack: Stack | None,
 ) -> list[str]:
@@ -88,12 +90,14 @@ def _to_agree(
     `stack` is None for a new one.
     """
     before: Any = {} if stack is None else cfn.template(aws, str(stack["StackId"]))
-    questions = changes.questions(found.name, changes.predicted(before, found.template))
+    questions = changes.questions(source.name, changes.predicted(before, source.template))
     iam = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(summary.get("Capabilities") or ())
-    if stack is None and found.template is None and iam:  # it is YAML, and brings roles or policies
+    if (
+        stack is None and source.template is None and iam
+    ):  # it is YAML, and brings roles or policies
         questions = [
             (
-                f"{found.name}: let its IAM resources allow more than before?",
+                f"{source.name}: let its IAM resources allow more than before?",
                 "allow_broadening",
                 "--allow-broadening",
             )
@@ -107,19 +111,21 @@ def _to_agree(
 
 def _what(
     job: Job,
-    found: sources.ChangeSetSource,
+    source: sources.ChangeSetSource,
     summary: Mapping[str, Any],
     parameters: list[dict[str, Any]],
     new: bool,
 ) -> dict[str, str]:
     """The parameters of CreateChangeSet that matter, without the values of the template's."""
     what = {
-        "stack": found.name,
+        "stack": source.name,
         "change_set": change_set_name(job.token),
         "type": "CREATE" if new else "UPDATE",
     }
     what["capabilities"] = ",".join(compare.capabilities(summary)) or "none"
-    what["parameters"] = ",".join(str(one["ParameterKey"]) for one in parameters) or "none"
-    if found.role:
-        what["role"] = found.role
+    what["parameters"] = (
+        ",".join(str(parameter["ParameterKey"]) for parameter in parameters) or "none"
+    )
+    if source.role:
+        what["role"] = source.role
     return what

@@ -37,12 +37,12 @@ def local(path: str, text: str) -> tuple[str, ...]:
     """The paths that a template names, from the repository's root; `path` is its own, which they
     are relative to. Sorted.
     """
-    found: set[str] = set()
+    paths: set[str] = set()
     for match in _NAMED.finditer(text):
         value = next(part for part in match.groups() if part is not None).strip()
         if "://" in value or "${" in value or value.startswith("/") or "\0" in value:
             continue
         named = normpath(join(dirname(path), value))
         if named.split("/")[0] != "..":
-            found.add(named)
-    return tuple(sorted(found))
+            paths.add(named)
+    return tuple(sorted(paths))

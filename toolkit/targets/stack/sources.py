@@ -36,7 +36,7 @@ class ChangeSetSource(Struct, frozen=True):
     region: str
     text: str
     template: Mapping[str, Any] | None
-    given: Mapping[str, str]
+    parameters: Mapping[str, str]
     tags: Mapping[str, str]
     role: str | None
     protected: bool
@@ -64,16 +64,16 @@ def load(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
     aws = ports.aws(job.location)
     account, region = aws.account(), aws.region_name
     same_account(account, job.location)
-    found = (
+    source = (
         _from_cdk(job, ports, aws, account, region, log)
         if job.settings.cdk
         else _from_file(job, ports, aws, account, region)
     )
-    if len(found.text.encode()) > templates.LONGEST:
+    if len(source.text.encode()) > templates.LONGEST:
         raise Refused(
-            f"the template of {found.name} is longer than 1 MB", "split it into nested stacks"
+            f"the template of {source.name} is longer than 1 MB", "split it into nested stacks"
         )
-    return found
+    return source
 
 
 def _from_cdk(
@@ -83,30 +83,30 @@ def _from_cdk(
     app = cdk.CdkApp(
         ports.root, settings.cdk, job.location, account, region, settings.context, settings.pass_env
     )
-    found = cdk.artifact(
+    artifact = cdk.artifact(
         cdk.synthesized(app, ports.cache, log), stack_name(job), account, region, cdk.is_strict(app)
     )
-    _refuse_without_bootstrap(aws, found, job, account, region)
-    text = found.template
+    _refuse_without_bootstrap(aws, artifact, job, account, region)
+    text = artifact.template
     stored = None
     if len(text.encode()) > templates.INLINE:
-        if found.stored is None:
-            problem = f"the template of {found.name} is too long to be sent"
+        if artifact.stored is None:
+            problem = f"the template of {artifact.name} is too long to be sent"
             raise Refused(problem, "use the CDK's default synthesizer: it stores templates in S3")
-        stored = cdk.CdkAsset("template", "", "text", *found.stored, text)
+        stored = cdk.CdkAsset("template", "", "text", *artifact.stored, text)
     return ChangeSetSource(
-        found.name,
+        artifact.name,
         account,
         region,
         text,
         templates.parsed(text),
-        {**found.parameters, **settings.parameters},
-        found.tags,
-        found.role,
-        found.protected,
-        found.assets,
+        {**artifact.parameters, **settings.parameters},
+        artifact.tags,
+        artifact.role,
+        artifact.protected,
+        artifact.assets,
         stored,
-        found.warnings,
+        artifact.warnings,
     )
 
 
@@ -119,25 +119,26 @@ def _from_file(job: Job, ports: Ports, aws: Aws, account: str, region: str) -> C
             reason="it is missing, longer than 1 MB, no text, or a link that leaves the repository",
         )
     where = functools.cache(lambda: _store(job, aws, account, region))
-    made = packaging.packaged(ports.root, settings.template, text, where)
+    packaged = packaging.packaged(ports.root, settings.template, text, where)
     stored = None
-    if len(made.text.encode()) > templates.INLINE:
+    if len(packaged.text.encode()) > templates.INLINE:
         bucket = where()
-        key = f"{bucket.prefix}templates/{hashlib.sha256(made.text.encode()).hexdigest()}.template"
-        stored = cdk.CdkAsset("template", "", "text", bucket.name, key, made.text)
+        digest = hashlib.sha256(packaged.text.encode()).hexdigest()
+        key = f"{bucket.prefix}templates/{digest}.template"
+        stored = cdk.CdkAsset("template", "", "text", bucket.name, key, packaged.text)
     return ChangeSetSource(
         stack_name(job),
         account,
         region,
-        made.text,
-        templates.parsed(made.text),
+        packaged.text,
+        templates.parsed(packaged.text),
         settings.parameters,
         {},
         None,
         False,
-        made.assets,
+        packaged.assets,
         stored,
-        made.notes,
+        packaged.notes,
     )
 
 
@@ -145,9 +146,9 @@ def _store(job: Job, aws: Aws, account: str, region: str) -> packaging.PackageBu
     """Where long templates and packages go: the environment's store, else what `cdk bootstrap`
     made. Raises Refused.
     """
-    found = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
-    if found:
-        return _bucket(found[1], f"{found[2]}/" if found[2] else "", region)
+    match = re.fullmatch(r"s3://([^/]+)/?(.*?)/*", job.location.store or "")
+    if match:
+        return _bucket(match[1], f"{match[2]}/" if match[2] else "", region)
     name = BOOTSTRAP.format(account=account, region=region)
     try:
         aws.read("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=account)
@@ -182,14 +183,14 @@ def environment(job: Job, ports: Ports) -> list[str]:
 
 
 def _refuse_without_bootstrap(
-    aws: Aws, found: cdk.Artifact, job: Job, account: str, region: str
+    aws: Aws, artifact: cdk.Artifact, job: Job, account: str, region: str
 ) -> None:
     """The roles and the bucket that a CDK app counts on are there if the version of their stack
     is.
     """
-    if found.bootstrap is None:
+    if artifact.bootstrap is None:
         return
-    parameter, wanted = found.bootstrap
+    parameter, required = artifact.bootstrap
     try:
         version = int(aws.read("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"])
     except CloudError as problem:
@@ -200,32 +201,32 @@ def _refuse_without_bootstrap(
         raise Unexpected(
             call="ssm:GetParameter", reason=f"the version in {parameter} is no number"
         ) from None
-    if version < wanted:
+    if version < required:
         raise Refused(
             f"the CDK bootstrap of account {account} in {region} has version {version}, the app"
-            f" needs {wanted}",
+            f" needs {required}",
             f"run: {cdk.bootstrap_command(account, region, job.location.profile, parameter)}",
         )
 
 
-def artifacts(found: ChangeSetSource) -> dict[str, str]:
+def artifacts(source: ChangeSetSource) -> dict[str, str]:
     """What was built for a stack: the name of each asset and its key, which holds its content's
     digest.
     """
-    made: dict[str, str] = {}
-    for asset in found.assets:
-        made[asset.key if asset.name in made else asset.name] = (
+    by_name: dict[str, str] = {}
+    for asset in source.assets:
+        by_name[asset.key if asset.name in by_name else asset.name] = (
             asset.key
         )  # two assets may be called the same
-    return made
+    return by_name
 
 
-def to_upload(aws: Aws, found: ChangeSetSource) -> list[cdk.CdkAsset]:
+def to_upload(aws: Aws, source: ChangeSetSource) -> list[cdk.CdkAsset]:
     """What is not in its bucket yet. A key holds its content's digest, so that what is there is
     right. Raises CloudError.
     """
-    wanted = [*found.assets, *([found.stored] if found.stored else [])]
-    return [one for one in wanted if not _is_there(aws, one, found.account)]
+    assets = [*source.assets, *([source.stored] if source.stored else [])]
+    return [asset for asset in assets if not _is_there(aws, asset, source.account)]
 
 
 def _is_there(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
@@ -240,7 +241,7 @@ def _is_there(aws: Aws, asset: cdk.CdkAsset, account: str) -> bool:
     return True
 
 
-def upload(aws: Aws, found: ChangeSetSource, asset: cdk.CdkAsset, report: Report) -> None:
+def upload(aws: Aws, source: ChangeSetSource, asset: cdk.CdkAsset, report: Report) -> None:
     """Put one asset into its bucket, if that bucket belongs to the account. Raises CloudError,
     Stopped.
     """
@@ -262,7 +263,7 @@ def upload(aws: Aws, found: ChangeSetSource, asset: cdk.CdkAsset, report: Report
                 Key=asset.key,
                 Body=body,
                 ContentLength=size,
-                ExpectedBucketOwner=found.account,
+                ExpectedBucketOwner=source.account,
             )
         except CloudError as problem:
             if problem.aws_code == "NoSuchBucket":

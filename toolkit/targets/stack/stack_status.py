@@ -73,11 +73,11 @@ def refuse_hopeless(aws: Aws, stack: Stack) -> None:
     """Raise Refused for a state that only a person can end."""
     status, name = str(stack["StackStatus"]), str(stack["StackName"])
     if status == "DELETE_FAILED":
-        left = failed_in(aws, stack)
+        failed = failed_in(aws, stack)
         raise Refused(
             f"stack {name} was to be deleted, and could not be:"
-            f" {', '.join(left) or 'see its events'}",
-            f"delete it for good first: {deletion(name, left)}",
+            f" {', '.join(failed) or 'see its events'}",
+            f"delete it for good first: {deletion(name, failed)}",
         )
     if not status.endswith("_IN_PROGRESS") and status not in (*UPDATABLE, *MENDS):
         raise Refused(
@@ -97,11 +97,13 @@ def refuse_protected(stack: Stack, mend: StackRecovery) -> None:
         )
 
 
-def deletion(name: str, left: tuple[str, ...]) -> str:
+def deletion(name: str, failed: tuple[str, ...]) -> str:
     """The command that deletes a stack whose deletion has failed, without the resources that it
     failed at.
     """
-    how = f"--retain-resources {' '.join(left)}" if left else "--deletion-mode FORCE_DELETE_STACK"
+    how = (
+        f"--retain-resources {' '.join(failed)}" if failed else "--deletion-mode FORCE_DELETE_STACK"
+    )
     return f"aws cloudformation delete-stack --stack-name {name} {how}"
 
 

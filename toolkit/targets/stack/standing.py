@@ -17,7 +17,7 @@ def warnings(
     aws: Aws,
     stack_id: str,
     template: Mapping[str, Any],
-    known: Mapping[str, str],
+    meanings: Mapping[str, str],
     touched: Collection[str] | None,
 ) -> list[str]:
     """One line for each image that would be put back. `touched` are the resources that the change
@@ -25,19 +25,21 @@ def warnings(
 
     A look that fails is a line of its own: it must not stop a deploy, nor pass for an all-clear.
     """
-    services = images.wanted(template, known)
+    services = images.wanted(template, meanings)
     if touched is not None:
         services = {
-            name: one for name, one in services.items() if name in touched or one[0] in touched
+            name: service
+            for name, service in services.items()
+            if name in touched or service[0] in touched
         }
     if not services:
         return []
     try:
-        made = cfn.resources(aws, stack_id)
+        resources = cfn.resources(aws, stack_id)
         return [
             line
             for name, (definition, new) in sorted(services.items())
-            for line in _older(aws, made, name, definition, new)
+            for line in _older(aws, resources, name, definition, new)
         ]
     except CloudError as problem:
         return [f"cannot tell whether this puts an older image back: {problem}"]
@@ -47,7 +49,7 @@ def parameters(
     aws: Aws,
     stack_id: str,
     template: Mapping[str, Any],
-    known: Mapping[str, str],
+    meanings: Mapping[str, str],
     free: Collection[str],
 ) -> dict[str, str]:
     """The values of those `free` parameters that say which image a service runs, so that the images
@@ -56,18 +58,18 @@ def parameters(
     A look that fails gives none: `warnings` says so.
     """
     named = {
-        (service, container): (one, names)
-        for service in images.wanted(template, known)
-        for container, one in images.by_container(template, service).items()
-        if len(names := images.refers_to(one) & set(free)) == 1
+        (service, container): (declared, names)
+        for service in images.wanted(template, meanings)
+        for container, declared in images.by_container(template, service).items()
+        if len(names := images.refers_to(declared) & set(free)) == 1
     }
     if not named:
         return {}
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     try:
-        made = cfn.resources(aws, stack_id)
-        for (service, container), (one, names) in named.items():
-            running = _running(aws, made, service)
+        resources = cfn.resources(aws, stack_id)
+        for (service, container), (declared, names) in named.items():
+            running = _running(aws, resources, service)
             live = next(
                 (
                     str(each["image"])
@@ -79,19 +81,23 @@ def parameters(
             if running is None or not live:
                 continue
             for value in (live, str(running["tags"].get(VERSION, ""))):
-                put = images.text(one, {**known, **dict.fromkeys(names, value)})
+                put = images.text(declared, {**meanings, **dict.fromkeys(names, value)})
                 if value and put and (put == live or _same(aws, put, live)):
-                    found |= dict.fromkeys(names, value)
+                    values |= dict.fromkeys(names, value)
                     break
     except CloudError:
         return {}
-    return found
+    return values
 
 
-def _running(aws: Aws, made: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any] | None:
+def _running(
+    aws: Aws, resources: Mapping[str, Mapping[str, Any]], name: str
+) -> dict[str, Any] | None:
     """The task definition that a service of a stack runs, if toolkit has put it there."""
     parts = (
-        str(made.get(name, {}).get("PhysicalResourceId") or "").partition(":service/")[2].split("/")
+        str(resources.get(name, {}).get("PhysicalResourceId") or "")
+        .partition(":service/")[2]
+        .split("/")
     )
     service = ecs.service(aws, parts[0], parts[1]) if len(parts) == 2 else None
     running = (
@@ -102,28 +108,30 @@ def _running(aws: Aws, made: Mapping[str, Mapping[str, Any]], name: str) -> dict
 
 def _older(
     aws: Aws,
-    made: Mapping[str, Mapping[str, Any]],
+    resources: Mapping[str, Mapping[str, Any]],
     name: str,
     definition: str,
     new: Mapping[str, str | None],
 ) -> list[str]:
-    arn = str(made.get(name, {}).get("PhysicalResourceId") or "")
+    arn = str(resources.get(name, {}).get("PhysicalResourceId") or "")
     parts = arn.partition(":service/")[2].split("/")
     if len(parts) != 2:
         return []
     service = ecs.service(aws, parts[0], parts[1])
-    if service is None or service.get("taskDefinition") == made.get(definition, {}).get(
+    if service is None or service.get("taskDefinition") == resources.get(definition, {}).get(
         "PhysicalResourceId"
     ):
         return []
     running = ecs.definition(aws, str(service.get("taskDefinition")))
     if running is None or RUN not in running["tags"]:
         return []
-    listed = [one for one in running.get("containerDefinitions") or () if isinstance(one, Mapping)]
+    listed = [
+        entry for entry in running.get("containerDefinitions") or () if isinstance(entry, Mapping)
+    ]
     live = {
-        str(one["name"]): str(one["image"])
-        for one in listed
-        if one.get("name") and one.get("image")
+        str(entry["name"]): str(entry["image"])
+        for entry in listed
+        if entry.get("name") and entry.get("image")
     }
     same = [
         (put, live[container])

@@ -40,18 +40,20 @@ def parsed(text: str) -> dict[str, Any] | None:
     CloudFormation to say.
     """
     try:
-        found = json.loads(text)
+        template = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return template if isinstance(template, dict) else None
 
 
-def refuse_secrets(given: Mapping[str, str], declared: Iterable[Mapping[str, Any]]) -> None:
+def refuse_secrets(values: Mapping[str, str], declared: Iterable[Mapping[str, Any]]) -> None:
     """Raise Refused if a parameter's value looks like a credential: it would stand in rules.toml
     and in every change set.
     """
-    hidden = {str(one.get("ParameterKey")) for one in declared if one.get("NoEcho")}
-    for name, value in given.items():
+    hidden = {
+        str(parameter.get("ParameterKey")) for parameter in declared if parameter.get("NoEcho")
+    }
+    for name, value in values.items():
         if _LOOKS_SECRET.search(value):
             raise Refused(f"the value of parameter {name} looks like a credential", _HINT)
         plain = value and not _REFERENCE.search(value) and not value.startswith("arn:")
@@ -60,7 +62,7 @@ def refuse_secrets(given: Mapping[str, str], declared: Iterable[Mapping[str, Any
 
 
 def parameters(
-    given: Mapping[str, str],
+    values: Mapping[str, str],
     declared: Iterable[Mapping[str, Any]],
     before: Iterable[Mapping[str, Any]] | None,
 ) -> list[dict[str, Any]]:
@@ -69,47 +71,52 @@ def parameters(
 
     Raises Refused for one that the template does not have, and for one without any value.
     """
-    known = {str(one["ParameterKey"]): one for one in declared}
-    unknown = sorted(given.keys() - known.keys())
+    declared_by_name = {str(parameter["ParameterKey"]): parameter for parameter in declared}
+    unknown = sorted(values.keys() - declared_by_name.keys())
     if unknown:
-        has = ", ".join(sorted(known)) or "none"
+        has = ", ".join(sorted(declared_by_name)) or "none"
         raise Refused(
             f"the template has no parameter {', '.join(unknown)}",
             f"it has {has}; correct `parameters` in rules.toml",
         )
-    previous = {str(one["ParameterKey"]) for one in before or ()}
+    previous = {str(parameter["ParameterKey"]) for parameter in before or ()}
     lacking = [
         name
-        for name, one in known.items()
-        if name not in given and name not in previous and "DefaultValue" not in one
+        for name, parameter in declared_by_name.items()
+        if name not in values and name not in previous and "DefaultValue" not in parameter
     ]
     if lacking:
         raise Refused(
             f"parameter {', '.join(sorted(lacking))} has no value",
             "add it to `parameters` in rules.toml",
         )
-    made = [
-        {"ParameterKey": name, "ParameterValue": given[name]} for name in known if name in given
+    request = [
+        {"ParameterKey": name, "ParameterValue": values[name]}
+        for name in declared_by_name
+        if name in values
     ]
-    return made + [
+    return request + [
         {"ParameterKey": name, "UsePreviousValue": True}
-        for name in known
-        if name not in given and name in previous
+        for name in declared_by_name
+        if name not in values and name in previous
     ]
 
 
 def tags(
-    before: Iterable[Mapping[str, str]], own: Mapping[str, str], ours: Mapping[str, str]
+    before: Iterable[Mapping[str, str]], app_tags: Mapping[str, str], ours: Mapping[str, str]
 ) -> list[dict[str, str]]:
     """All tags of a stack: those that it has, the app's own, and ours (without any, those that it
     has). AWS removes what is left out.
     """
-    kept = {
-        one["Key"]: one["Value"]
-        for one in before
-        if not one["Key"].startswith("aws:") and not (ours and one["Key"] in OURS)
+    others = {
+        tag["Key"]: tag["Value"]
+        for tag in before
+        if not tag["Key"].startswith("aws:") and not (ours and tag["Key"] in OURS)
     }
-    return [{"Key": key, "Value": value} for key, value in sorted({**kept, **own, **ours}.items())]
+    return [
+        {"Key": key, "Value": value}
+        for key, value in sorted({**others, **app_tags, **ours}.items())
+    ]
 
 
 def marks(version: Version, run: str, template: str) -> dict[str, str]:
@@ -131,30 +138,33 @@ def marks(version: Version, run: str, template: str) -> dict[str, str]:
 def same(
     text: str,
     deployed: Any,
-    given: Mapping[str, str],
+    values: Mapping[str, str],
     summary: Mapping[str, Any],
     stack: Mapping[str, Any],
-    own: Mapping[str, str],
+    app_tags: Mapping[str, str],
 ) -> bool:
     """Whether a deploy would send what the stack has: template, parameters and tags. What they mean
     may still differ: `may_mean_more`.
     """
     same_text = parsed(text) == deployed if isinstance(deployed, dict) else text == deployed
     before = {
-        one["ParameterKey"]: one.get("ParameterValue") for one in stack.get("Parameters") or ()
+        entry["ParameterKey"]: entry.get("ParameterValue")
+        for entry in stack.get("Parameters") or ()
     }
-    declared = {one["ParameterKey"] for one in summary.get("Parameters") or ()}
-    masked = {one["ParameterKey"] for one in summary.get("Parameters") or () if one.get("NoEcho")}
-    has = {one["Key"]: one["Value"] for one in stack.get("Tags") or ()}
+    declared = {entry["ParameterKey"] for entry in summary.get("Parameters") or ()}
+    masked = {
+        entry["ParameterKey"] for entry in summary.get("Parameters") or () if entry.get("NoEcho")
+    }
+    has = {entry["Key"]: entry["Value"] for entry in stack.get("Tags") or ()}
     return (
         same_text
         and declared == before.keys()
-        and all(name in masked or before.get(name) == value for name, value in given.items())
-        and own.items() <= has.items()
+        and all(name in masked or before.get(name) == value for name, value in values.items())
+        and app_tags.items() <= has.items()
     )
 
 
-def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+def may_mean_more(text: str, summary: Mapping[str, Any], values: Mapping[str, str]) -> bool:
     """Whether what is the same can mean something else today: nested stacks, modules, transforms,
     values of SSM, masked parameters.
 
@@ -163,19 +173,19 @@ def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str
     """
     kinds = summary.get("ResourceTypes") or ()
     looked_up = [
-        one
-        for one in summary.get("Parameters") or ()
-        if str(one.get("ParameterType", "")).startswith("AWS::SSM::")
-        and "[cdk:skip]" not in str(one.get("Description", ""))
+        entry
+        for entry in summary.get("Parameters") or ()
+        if str(entry.get("ParameterType", "")).startswith("AWS::SSM::")
+        and "[cdk:skip]" not in str(entry.get("Description", ""))
     ]
     return bool(
         "AWS::CloudFormation::Stack" in kinds
-        or any(str(one).endswith("::MODULE") for one in kinds)
+        or any(str(entry).endswith("::MODULE") for entry in kinds)
         or summary.get("DeclaredTransforms")
         or looked_up
         or any(
-            one.get("NoEcho") and one["ParameterKey"] in given
-            for one in summary.get("Parameters") or ()
+            entry.get("NoEcho") and entry["ParameterKey"] in values
+            for entry in summary.get("Parameters") or ()
         )
         or "{{resolve:ssm:" in text
         or "Fn::Transform" in text
@@ -185,27 +195,27 @@ def may_mean_more(text: str, summary: Mapping[str, Any], given: Mapping[str, str
 
 def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
     """A summary of a template that is too long to be sent, as far as it can be read here."""
-    listed, made = template.get("Parameters"), template.get("Resources")
+    listed, declared_resources = template.get("Parameters"), template.get("Resources")
     declared = (
-        {name: one for name, one in listed.items() if isinstance(one, Mapping)}
+        {name: entry for name, entry in listed.items() if isinstance(entry, Mapping)}
         if isinstance(listed, Mapping)
         else {}
     )
-    resources = made.values() if isinstance(made, Mapping) else ()
+    resources = declared_resources.values() if isinstance(declared_resources, Mapping) else ()
     transform = template.get("Transform")
     return {
         "Parameters": [
             {
                 "ParameterKey": name,
-                "ParameterType": one.get("Type"),
-                "NoEcho": str(one.get("NoEcho")).lower() == "true",
+                "ParameterType": entry.get("Type"),
+                "NoEcho": str(entry.get("NoEcho")).lower() == "true",
             }
-            | ({"DefaultValue": str(one["Default"])} if "Default" in one else {})
-            | {"Description": str(one.get("Description", ""))}
-            for name, one in declared.items()
+            | ({"DefaultValue": str(entry["Default"])} if "Default" in entry else {})
+            | {"Description": str(entry.get("Description", ""))}
+            for name, entry in declared.items()
         ],
         "ResourceTypes": sorted(
-            {str(one.get("Type")) for one in resources if isinstance(one, Mapping)}
+            {str(entry.get("Type")) for entry in resources if isinstance(entry, Mapping)}
         ),
         "DeclaredTransforms": [transform] if isinstance(transform, str) else list(transform or ()),
     }
