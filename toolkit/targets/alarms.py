@@ -109,4 +109,6 @@ def _history(name: str) -> str:
 
 
 def _clipped(reason: str) -> str:
-    return reason if len(reason) <= LONGEST else f"{reason[: LONGEST - 1].rstrip()}…"
+    if len(reason) <= LONGEST:
+        return reason
+    return f"{reason[: LONGEST - 1].rstrip()}…"

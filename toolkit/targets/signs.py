@@ -54,4 +54,6 @@ def unknown(what: str, problem: ToolkitError) -> Finding:
 def _short(problem: ToolkitError) -> str:
     if isinstance(problem, NotAllowed):
         return "not allowed"
-    return "no answer" if isinstance(problem, CloudError) else "cannot be seen"
+    if isinstance(problem, CloudError):
+        return "no answer"
+    return "cannot be seen"

@@ -87,11 +87,10 @@ def apply(job: Job, ports: Ports, report: Report) -> None:
     if decision.act == "attach":
         _keep_joined(report, state)
         return
-    arn = (
-        state.base["taskDefinitionArn"]
-        if decision.act == "reuse"
-        else _registered(job, aws, state, decision.request, report)
-    )
+    if decision.act == "reuse":
+        arn = state.base["taskDefinitionArn"]
+    else:
+        arn = _registered(job, aws, state, decision.request, report)
     report.keep(task_definition=arn)
     _moved(job, aws, arn, report)
 

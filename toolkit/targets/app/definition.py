@@ -119,7 +119,9 @@ def part(definition: Shape, name: str) -> Mapping[str, Any]:
 def repository_of(image: str) -> str:
     """`host:5000/name:tag@sha256:…` -> `host:5000/name`."""
     image = image.partition("@")[0]
-    return image[: image.rindex(":")] if ":" in image.rpartition("/")[2] else image
+    if ":" in image.rpartition("/")[2]:
+        return image[: image.rindex(":")]
+    return image
 
 
 def digest_of(image: str) -> str | None:
@@ -246,11 +248,9 @@ def _without_defaults(value: Any) -> Any:
             for key, member in plain.items()
             if member is not None and member is not False and member not in ("", [], {})
         }
-    return (
-        [_without_defaults(member) for member in value]
-        if isinstance(value, (list, tuple))
-        else value
-    )
+    if isinstance(value, (list, tuple)):
+        return [_without_defaults(member) for member in value]
+    return value
 
 
 def digest(definition: Shape) -> str:
@@ -291,7 +291,9 @@ def architecture(definition: Shape) -> str | None:
     runtime = _mapping(definition.get("runtimePlatform"))
     if not str(runtime.get("operatingSystemFamily", "LINUX")).startswith("LINUX"):
         return None
-    return "linux/arm64" if runtime.get("cpuArchitecture") == "ARM64" else "linux/amd64"
+    if runtime.get("cpuArchitecture") == "ARM64":
+        return "linux/arm64"
+    return "linux/amd64"
 
 
 def log_stream(container: Shape, task: str) -> tuple[str, str] | None:

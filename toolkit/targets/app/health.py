@@ -124,11 +124,10 @@ class _Looking:
         """What runs, and whether its image is still there."""
         with _answered(self._definition):
             service = self._service.result()
-            arn = (
-                None
-                if service is None
-                else serving(service).get("taskDefinition") or service.get("taskDefinition")
-            )
+            if service is None:
+                arn = None
+            else:
+                arn = serving(service).get("taskDefinition") or service.get("taskDefinition")
             if service is None or arn is None:
                 return
             definition = ecs.definition(self.aws, str(arn))
@@ -214,9 +213,10 @@ class _Looking:
         event, newest = set_back(service), None
         if event is not None or now.get("rolloutState") not in (None, "COMPLETED"):
             deployment = self._newest(service)
-            newest = (
-                None if deployment is None or outdated(deployment, event, service) else deployment
-            )
+            if deployment is None or outdated(deployment, event, service):
+                newest = None
+            else:
+                newest = deployment
         reading = verdict(service, newest, event, self.job.target)
         since = _moment((newest or now).get("createdAt"))
         failure = self._failure_since(since, now) if reading.state != "complete" else None
@@ -393,11 +393,9 @@ def set_back(service: Shape) -> Shape | None:
     for event in service.get("events") or ():
         if any(words in str(event.get("message", "")) for words in _SET_BACK):
             when = _moment(event.get("createdAt"))
-            return (
-                None
-                if when is not None and began is not None and began - when > _SLACK
-                else dict(event)
-            )
+            if when is not None and began is not None and began - when > _SLACK:
+                return None
+            return dict(event)
     return None
 
 
@@ -460,11 +458,10 @@ def deployed(
     why = failure.cause if failure is not None and not _by_an_alarm(newest) else reading.cause
     if reading.state == "running":
         if rollout.stuck(service):
-            cause = (
-                f"its tasks fail: {failure.cause}"
-                if failure is not None
-                else "its tasks fail, and none runs"
-            )
+            if failure is not None:
+                cause = f"its tasks fail: {failure.cause}"
+            else:
+                cause = "its tasks fail, and none runs"
             return Finding(
                 "deployment", "failing", reading.phase, since, cause, mend(job, failure, group)
             )
@@ -519,7 +516,9 @@ def _by_an_alarm(newest: Shape | None) -> bool:
 
 
 def _because(what: str, why: str) -> str:
-    return f"{what}: {why}" if why else f"{what}, and ECS does not say why"
+    if why:
+        return f"{what}: {why}"
+    return f"{what}, and ECS does not say why"
 
 
 # its tasks
@@ -625,7 +624,9 @@ def undefined(job: Job, arn: str) -> Finding:
 
 
 def _brief(reference: str) -> str:
-    return reference[:19] if reference.startswith("sha256:") else reference
+    if reference.startswith("sha256:"):
+        return reference[:19]
+    return reference
 
 
 # what is behind its load balancers
@@ -679,11 +680,9 @@ def _name(group: str) -> str:
 def own_alarms(service: Shape) -> tuple[str, ...]:
     """The alarms that its deployments are watched with."""
     configured = (service.get("deploymentConfiguration") or {}).get("alarms") or {}
-    return (
-        tuple(str(name) for name in configured.get("alarmNames") or ())
-        if configured.get("enable")
-        else ()
-    )
+    if configured.get("enable"):
+        return tuple(str(name) for name in configured.get("alarmNames") or ())
+    return ()
 
 
 def about(cluster: str, name: str, service: Shape) -> Callable[[Alarm], bool]:
@@ -710,7 +709,9 @@ def _wait(job: Job) -> str:
 
 
 def _moment(moment: Any) -> datetime | None:
-    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+    if isinstance(moment, datetime):
+        return moment.astimezone(UTC)
+    return None
 
 
 def _at(task: Shape, key: str, otherwise: datetime) -> datetime:

@@ -82,11 +82,10 @@ def observe(
 ) -> Observation:
     """How it stands. Raises CloudError for a look that failed."""
     aws, settings = ports.aws(job.location), job.settings
-    mark = (
-        before.mark
-        if before is not None and isinstance(before.mark, ServiceMark)
-        else ServiceMark()
-    )
+    if before is not None and isinstance(before.mark, ServiceMark):
+        mark = before.mark
+    else:
+        mark = ServiceMark()
     service = ecs.service(aws, settings.cluster, settings.service)
     if service is None or service["status"] != "ACTIVE":
         gone = Observation(
@@ -132,7 +131,9 @@ def _unchanged(look: ServiceLook) -> Observation:
         cause="; ".join(runs.notes) if runs else "",
         live=runs,
     )
-    return observation if look.service.get("desiredCount") else _idle(look, observation)
+    if look.service.get("desiredCount"):
+        return observation
+    return _idle(look, observation)
 
 
 def _in_doubt(ports: Ports, mark: ServiceMark, phase: str, then: Observation) -> Observation:
@@ -227,11 +228,9 @@ def _unseen(look: ServiceLook) -> Observation:
         " and the new deployment is gone"
     )
     ended = _ended(look, Reading("reverted", cause=cause))
-    return (
-        ended
-        if look.mark.shown
-        else _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
-    )
+    if look.mark.shown:
+        return ended
+    return _in_doubt(look.ports, look.mark, "ECS does not show the deployment yet", ended)
 
 
 def _own_deployment(look: ServiceLook) -> Shape | None:
@@ -326,11 +325,9 @@ def _cause(look: ServiceLook) -> str:
     failure = look.mark.failure
     if failure is None or failure.sort in _MAY_PASS:
         return ""
-    return (
-        f"{failure.cause}: {look.mark.waiting}"
-        if failure.sort == "unhealthy" and look.mark.waiting
-        else failure.cause
-    )
+    if failure.sort == "unhealthy" and look.mark.waiting:
+        return f"{failure.cause}: {look.mark.waiting}"
+    return failure.cause
 
 
 def _with_lines(observation: Observation, lines: Sequence[str]) -> Observation:
@@ -386,7 +383,9 @@ def _with_trouble(look: ServiceLook, reading: Reading, lines: Sequence[str]) -> 
     ):
         hopeless = None
     shown = hopeless or failures.worst(failure for failure, _ in failed)
-    return look if shown is None else _explained(look, shown, hopeless is not None)
+    if shown is None:
+        return look
+    return _explained(look, shown, hopeless is not None)
 
 
 def _failures(look: ServiceLook, expected: bool) -> list[tuple[Failure, Shape]]:
@@ -445,11 +444,10 @@ def _explained(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLo
         return replace(look, mark=replace(mark, hopeless=hopeless))
     definition = ecs.definition(look.aws, look.sought.definition) or {}
     part = definitions.part(definition, failure.container or str(look.receipt.get("container", "")))
-    stream = (
-        definitions.log_stream(part, failure.id)
-        if part and failure.sort in ("crash", "unhealthy", "configuration")
-        else None
-    )
+    if part and failure.sort in ("crash", "unhealthy", "configuration"):
+        stream = definitions.log_stream(part, failure.id)
+    else:
+        stream = None
     lines = logs.tail(_logs_of(look, part), *stream, LAST_LINES) if stream else ()
     next = _mend(look, failure, stream[0] if stream else None)
     return replace(
@@ -460,11 +458,9 @@ def _explained(look: ServiceLook, failure: Failure, hopeless: bool) -> ServiceLo
 def _logs_of(look: ServiceLook, part: Shape) -> Aws:
     """A container may write its log in another region."""
     region = ((part.get("logConfiguration") or {}).get("options") or {}).get("awslogs-region")
-    return (
-        look.aws
-        if not region or region == look.aws.region_name
-        else look.ports.clouds(look.job.location.profile, str(region))
-    )
+    if not region or region == look.aws.region_name:
+        return look.aws
+    return look.ports.clouds(look.job.location.profile, str(region))
 
 
 def _mend(look: ServiceLook, failure: Failure, group: str | None) -> str:
@@ -475,7 +471,9 @@ def _mend(look: ServiceLook, failure: Failure, group: str | None) -> str:
         )
     if failure.sort == "secret":
         return f"create the secret, or let the task's execution role read it, then `{again}`"
-    return f"aws logs tail {group} --since 1h" if group else _ask_aws(look)
+    if group:
+        return f"aws logs tail {group} --since 1h"
+    return _ask_aws(look)
 
 
 def _with_targets(look: ServiceLook) -> ServiceLook:
@@ -545,11 +543,10 @@ def _proven(look: ServiceLook) -> Observation:
         return _idle(look, _done(look, "complete"))
     revision, expected, moved = _revision(look), look.receipt.get("digest"), moved_in(look.receipt)
     images = _images(revision.get("containerImages"), "containerName", moved)
-    tasks = (
-        _tasks_of_ours(look)
-        if look.service.get("loadBalancers") or not any(digest for _, digest in images)
-        else []
-    )
+    if look.service.get("loadBalancers") or not any(digest for _, digest in images):
+        tasks = _tasks_of_ours(look)
+    else:
+        tasks = []
     for task in tasks:
         images += _images(task.get("containers"), "name", moved)
     for name, digest in images:
@@ -595,11 +592,10 @@ def moved_in(receipt: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _images(listed: object, key: str, moved: Collection[str]) -> list[tuple[str, str]]:
     """Container -> digest, of those that have got the image."""
-    entries = (
-        [entry for entry in listed if isinstance(entry, Mapping)]
-        if isinstance(listed, (list, tuple))
-        else []
-    )
+    if isinstance(listed, (list, tuple)):
+        entries = [entry for entry in listed if isinstance(entry, Mapping)]
+    else:
+        entries = []
     return [
         (str(entry[key]), str(entry.get("imageDigest") or ""))
         for entry in entries
@@ -624,11 +620,9 @@ def _back(look: ServiceLook, reading: Reading) -> Observation:
     if reading.state in ("reverted", "superseded") and definitions.digest_of(
         image
     ) == look.receipt.get("digest"):
-        return (
-            _done(look, "the version before is back")
-            if rollout.steady(look.service)
-            else Observation("running", phase="rolling back", mark=look.mark)
-        )
+        if rollout.steady(look.service):
+            return _done(look, "the version before is back")
+        return Observation("running", phase="rolling back", mark=look.mark)
     cause = reading.cause or "the deployment was over before it could be stopped"
     return Observation(
         "failed",

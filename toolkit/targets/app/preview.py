@@ -79,7 +79,9 @@ def updated_containers(job: Job, state: CurrentState, digest: str | None) -> tup
         for name in state.containers
         if definitions.digest_of(definitions.image_of(state.base, name)) == digest
     ]
-    return tuple(then) if job.action == ROLLBACK and state.container in then else state.containers
+    if job.action == ROLLBACK and state.container in then:
+        return tuple(then)
+    return state.containers
 
 
 def _is_rolling_back(state: CurrentState) -> bool:
@@ -186,11 +188,10 @@ def _calls(job: Job, state: CurrentState, decision: Decision) -> tuple[PlannedCa
     ]
     if decision.act == "register":
         calls.append(register_call(state, decision.request, settings, job.action == ROLLBACK))
-    name = (
-        ecs.revision_of(state.base["taskDefinitionArn"])
-        if decision.act == "reuse"
-        else f"{decision.request['family']}:new"
-    )
+    if decision.act == "reuse":
+        name = ecs.revision_of(state.base["taskDefinitionArn"])
+    else:
+        name = f"{decision.request['family']}:new"
     return (*calls, update_call(settings, name, bool(job.wishes.get("force"))))
 
 
@@ -214,11 +215,12 @@ def _warnings(job: Job, state: CurrentState, decision: Decision) -> tuple[str, .
     if job.version.dirty and not job.wishes.get("image") and job.action != ROLLBACK:
         warnings.append(f"the files are not as committed: the image is tagged {state.tag}")
     if service.get("schedulingStrategy", "REPLICA") != "DAEMON" and not service.get("desiredCount"):
-        verdict = (
-            ""
-            if settings.min_tasks < 1
-            else ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
-        )
+        if settings.min_tasks < 1:
+            verdict = ""
+        else:
+            verdict = (
+                ", and the deploy will end as unhealthy (rules.toml does not say `min_tasks = 0`)"
+            )
         warnings.append(
             f"the desired count of service {settings.service} is 0: nothing will run{verdict}"
         )
@@ -263,9 +265,10 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
     if decision.act in ("unchanged", "attach"):
         return [words]
     if state.base is state.running:
-        taken = (
-            "it is taken over" if job.wishes.get("take_over") else "the new revision is based on it"
-        )
+        if job.wishes.get("take_over"):
+            taken = "it is taken over"
+        else:
+            taken = "the new revision is based on it"
         return [f"{words}; {taken}"]
     base = ecs.revision_of(state.base["taskDefinitionArn"])
     if job.action == ROLLBACK:
@@ -278,7 +281,9 @@ def origin_warnings(job: Job, state: CurrentState, decision: Decision) -> list[s
 
 def _bake_note(configured: Shape) -> str:
     minutes = configured.get("bakeTimeInMinutes")
-    return f": it bakes for {minutes} min before it is done" if minutes else ""
+    if minutes:
+        return f": it bakes for {minutes} min before it is done"
+    return ""
 
 
 def _other_deployment_warning(job: Job, state: CurrentState, decision: Decision) -> str:

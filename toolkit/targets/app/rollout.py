@@ -164,11 +164,9 @@ def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str
     why = _why(deployment)
     elsewhere = primary(service).get("taskDefinition") not in (None, sought.definition)
     if status == "SUCCESSFUL":
-        return (
-            _left(service, sought, "it was complete, and then taken back", failed)
-            if elsewhere
-            else Reading("complete", failed=failed)
-        )
+        if elsewhere:
+            return _left(service, sought, "it was complete, and then taken back", failed)
+        return Reading("complete", failed=failed)
     if status in ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
         return Reading("reverting", "rolling back", why, failed=failed)
     if status == "ROLLBACK_SUCCESSFUL":
@@ -180,17 +178,15 @@ def by_deployment(deployment: Shape, service: Shape, sought: Sought, target: str
             failed=failed,
         )
     if status == "STOPPED":
-        return (
-            _left(service, sought, why, failed)
-            if elsewhere
-            else Reading("stopped", cause=why or "somebody stopped it", failed=failed)
-        )
+        if elsewhere:
+            return _left(service, sought, why, failed)
+        return Reading("stopped", cause=why or "somebody stopped it", failed=failed)
     if status == "STOP_REQUESTED":
         return Reading("running", "being stopped", why, failed=failed)
     pause = _pause(deployment, target)
-    return (
-        pause if pause is not None else Reading("running", _stage(deployment, mine), failed=failed)
-    )
+    if pause is not None:
+        return pause
+    return Reading("running", _stage(deployment, mine), failed=failed)
 
 
 def _why(deployment: Shape) -> str:
@@ -208,12 +204,13 @@ def _pause(deployment: Shape, target: str) -> Reading | None:
     for hook in deployment.get("lifecycleHookDetails") or ():
         if hook.get("targetType") == "PAUSE" and hook.get("status") == "AWAITING_ACTION":
             ends = hook.get("expiresAt")
-            until = (
-                f" until {_clock(ends)}, then ECS will"
-                f" {str(hook.get('timeoutAction') or 'ROLLBACK').lower()}"
-                if ends
-                else ""
-            )
+            if ends:
+                until = (
+                    f" until {_clock(ends)}, then ECS will"
+                    f" {str(hook.get('timeoutAction') or 'ROLLBACK').lower()}"
+                )
+            else:
+                until = ""
             command = (
                 "aws ecs continue-service-deployment --service-deployment-arn"
                 f" {deployment['serviceDeploymentArn']} --hook-id {hook['hookId']}"

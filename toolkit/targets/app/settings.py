@@ -86,8 +86,6 @@ class Settings(base.WatchSettings, frozen=True, kw_only=True):
 def dockerfile(settings: Settings) -> tuple[str, str] | None:
     """Its context and Dockerfile, if toolkit builds it."""
     build = settings.build
-    return (
-        None
-        if build is None
-        else (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))
-    )
+    if build is None:
+        return None
+    return (build.context, build.dockerfile or posixpath.normpath(f"{build.context}/Dockerfile"))

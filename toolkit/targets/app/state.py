@@ -288,11 +288,10 @@ def _check_build_allowed(job: Job, reference: str) -> None:
     if job.wishes.get("image"):
         raise NoImage(name=reference, repository=settings.repository)
     if settings.build is None or job.wishes.get("no_build"):
-        why = (
-            "it has no `build` in rules.toml"
-            if settings.build is None
-            else "it is not to be built (--no-build)"
-        )
+        if settings.build is None:
+            why = "it has no `build` in rules.toml"
+        else:
+            why = "it is not to be built (--no-build)"
         raise Refused(
             f"there is no image {reference} in repository {settings.repository}, and {why}",
             "name an existing one with --image TAG",
@@ -364,9 +363,10 @@ def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
     runs.
     """
     repository = ecr.named(settings.repository)
-    others = (
-        definitions.left(definition, [settings.container], repository) if settings.container else ()
-    )
+    if settings.container:
+        others = definitions.left(definition, [settings.container], repository)
+    else:
+        others = ()
     return [
         f"container {name} has an image of {repository.name}, too"
         f" ({short_image(definitions.image_of(definition, name))}), and is left as it is:"
@@ -378,7 +378,9 @@ def left_out_notes(definition: Shape, settings: Settings) -> list[str]:
 def short_image(image: str) -> str:
     """An image's digest, shortened, else its tag."""
     digest = definitions.digest_of(image)
-    return digest[:19] if digest else f"tag {definitions.tag_of(image) or 'latest'}"
+    if digest:
+        return digest[:19]
+    return f"tag {definitions.tag_of(image) or 'latest'}"
 
 
 def live_version(definition: Shape, settings: Settings, deployment: Shape) -> LiveVersion:
@@ -403,12 +405,13 @@ def live_version(definition: Shape, settings: Settings, deployment: Shape) -> Li
     ours = (
         definitions.mark(definition, "definition") == content
     )  # a copy may have our tags and say something else
-    doubt = (
-        "its containers run different images:"
-        f" {', '.join(f'{name} {short_image(reference)}' for name, reference in images.items())}"
-        if mixed
-        else ""
-    )
+    if mixed:
+        doubt = (
+            "its containers run different images:"
+            f" {', '.join(f'{name} {short_image(reference)}' for name, reference in images.items())}"
+        )
+    else:
+        doubt = ""
     return LiveVersion(
         version=(
             None if mixed else definitions.mark(definition, "version") or definitions.tag_of(image)
@@ -433,7 +436,9 @@ def started_at(receipt: Mapping[str, Any]) -> datetime | None:
     differ.
     """
     stamp = receipt.get("started_at")
-    return datetime.fromisoformat(stamp) - timedelta(seconds=CLOCKS_S) if stamp else None
+    if stamp:
+        return datetime.fromisoformat(stamp) - timedelta(seconds=CLOCKS_S)
+    return None
 
 
 def own_deployment_arn(

@@ -203,4 +203,6 @@ def _counted(number: float, word: str) -> str:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat() if moment is not None else None
+    if moment is not None:
+        return moment.astimezone(UTC).isoformat()
+    return None

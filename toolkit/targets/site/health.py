@@ -157,11 +157,10 @@ def distributed(name: str, distribution: Distribution | None) -> Finding:
             cause=f"there is no distribution {name}",
             next=command,
         )
-    since = (
-        distribution.changed.astimezone(UTC).isoformat()
-        if distribution.changed is not None
-        else None
-    )
+    if distribution.changed is not None:
+        since = distribution.changed.astimezone(UTC).isoformat()
+    else:
+        since = None
     if not distribution.enabled:
         command = (
             f"enable it where it is defined: aws cloudfront get-distribution-config --id {name}"
@@ -199,11 +198,10 @@ def certified(arn: str, certificate: AcmCertificate | None, now: datetime) -> Fi
             cause=f"there is no certificate {arn}",
             next="give the distribution another one",
         )
-    command = (
-        f"import a new one: aws acm import-certificate {where}"
-        if certificate.imported
-        else f"aws acm describe-certificate {where}"
-    )
+    if certificate.imported:
+        command = f"import a new one: aws acm import-certificate {where}"
+    else:
+        command = f"aws acm describe-certificate {where}"
     what, ends = (
         f"the certificate of {certificate.domain}",
         (certificate.expires.astimezone(UTC) if certificate.expires is not None else None),
@@ -245,9 +243,9 @@ def certified(arn: str, certificate: AcmCertificate | None, now: datetime) -> Fi
 def _renewal(certificate: AcmCertificate) -> str:
     if certificate.imported:
         return "; it was imported, so that ACM does not renew it"
-    return (
-        f"; its renewal: {certificate.renewal}" if certificate.renewal else "; no renewal has begun"
-    )
+    if certificate.renewal:
+        return f"; its renewal: {certificate.renewal}"
+    return "; no renewal has begun"
 
 
 def _days(remaining: timedelta) -> str:

@@ -53,15 +53,14 @@ def _was_executed(job: Job, aws: Aws, report: Report) -> bool:
     else:
         done = str(change_set.get("ExecutionStatus", "")).startswith("EXECUTE_")
     if done:
-        facts = (
-            {
+        if change_set:
+            facts = {
                 "stack_id": change_set["StackId"],
                 "change_set": change_set["ChangeSetId"],
                 "created": _time(change_set),
             }
-            if change_set
-            else {}
-        )
+        else:
+            facts = {}
         report.keep(executed=True, **facts)
     return done
 
@@ -221,7 +220,9 @@ class _Deploy:
         }
         if (stack or {}).get("NotificationARNs"):
             request["NotificationARNs"] = list((stack or {})["NotificationARNs"])
-        return {**request, "RoleARN": self.source.role} if self.source.role else request
+        if self.source.role:
+            return {**request, "RoleARN": self.source.role}
+        return request
 
     def _with_running_images(
         self, stack: Stack, parameters: list[dict[str, Any]]
@@ -311,12 +312,9 @@ class _Deploy:
 
     def _finished(self, where: str) -> dict[str, Any] | None:
         change_set = cfn.change_set(self.aws, where)
-        return (
-            None
-            if change_set is None
-            or change_set["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS")
-            else change_set
-        )
+        if change_set is None or change_set["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+            return None
+        return change_set
 
     def _why(self, change_set: Mapping[str, Any]) -> list[str]:
         """Why a change set failed: at least one line. A nested one has the reason in itself."""

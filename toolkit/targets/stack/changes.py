@@ -200,15 +200,13 @@ def predicted(before: Any, after: Any) -> list[ResourceChange]:
 
 def _resources(template: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     resources = template.get("Resources")
-    return (
-        {
+    if isinstance(resources, Mapping):
+        return {
             str(name): resource
             for name, resource in resources.items()
             if isinstance(resource, Mapping)
         }
-        if isinstance(resources, Mapping)
-        else {}
-    )
+    return {}
 
 
 def _touched(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -318,11 +316,10 @@ def _effect(change: Mapping[str, Any], properties: Properties, within: str) -> R
         "ReplaceAndSnapshot",
     )
     before, after = _properties(change, properties, logical)
-    broadens = (
-        ""
-        if does in ("deletes", "lets go of", "tags")
-        else _broadens(kind, touched, does == "adds", before, after)
-    )
+    if does in ("deletes", "lets go of", "tags"):
+        broadens = ""
+    else:
+        broadens = _broadens(kind, touched, does == "adds", before, after)
     return ResourceChange(
         within + logical, kind, does, gone and kind in HOLDS_DATA, broadens, touched
     )
@@ -345,7 +342,9 @@ def _does(change: Mapping[str, Any], kind: str, scope: set[str]) -> str:
     if replacement in ("True", "Conditional") or policy.startswith("Replace"):
         if kind in REVISIONS:
             return "renews"
-        return "may replace" if replacement == "Conditional" else "replaces"
+        if replacement == "Conditional":
+            return "may replace"
+        return "replaces"
     return "tags" if scope == {"Tags"} else "changes"
 
 
@@ -389,7 +388,9 @@ def _broadens(kind: str, touched: tuple[str, ...], new: bool, before: Any, after
         name = _RESOURCE_POLICIES[kind]
         if _open(after.get(name)) and not _open(before.get(name)):
             return "open to everybody"
-        return "grants permissions" if not new and _gains(before.get(name), after.get(name)) else ""
+        if not new and _gains(before.get(name), after.get(name)):
+            return "grants permissions"
+        return ""
     if kind in _INGRESS and (
         new or not touched or kind.endswith("Ingress") or _INGRESS[kind] in touched
     ):
@@ -446,7 +447,9 @@ def _opened(name: str, before: Any, after: Any) -> str:
     now = _sources(after.get(name) if name else after)
     if any(address in _EVERYBODY for address, _ in now - was):
         return "open to the internet"
-    return "changes who may connect" if any(address == "?" for address, _ in now - was) else ""
+    if any(address == "?" for address, _ in now - was):
+        return "changes who may connect"
+    return ""
 
 
 def _sources(rules: Any) -> set[tuple[str, str]]:

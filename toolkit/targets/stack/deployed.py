@@ -68,4 +68,6 @@ def digest(body: Any) -> str:
 
 def text(body: Any) -> str:
     """A template as text: GetTemplate gives one that was sent as JSON as a mapping."""
-    return json.dumps(body, default=str) if isinstance(body, Mapping) else str(body or "")
+    if isinstance(body, Mapping):
+        return json.dumps(body, default=str)
+    return str(body or "")

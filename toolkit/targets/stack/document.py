@@ -111,7 +111,9 @@ class _Reader:
 
     def _inside(self, node: Any, path: Path, depth: int) -> Any:
         if isinstance(node.value, str):
-            return node.value if node.tag != "tag:yaml.org,2002:null" else None
+            if node.tag != "tag:yaml.org,2002:null":
+                return node.value
+            return None
         if node.id == "mapping":
             return {
                 str(key.value): self.plain(value, (*path, str(key.value)), depth + 1)

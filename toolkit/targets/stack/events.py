@@ -66,11 +66,9 @@ def since(when: object) -> StackMark:
     """Where to begin: at a moment of AWS's clock (ISO 8601), or wherever the operation began if
     nobody knows one.
     """
-    return (
-        StackMark(began=datetime.fromisoformat(when) - _SLACK)
-        if isinstance(when, str)
-        else StackMark()
-    )
+    if isinstance(when, str):
+        return StackMark(began=datetime.fromisoformat(when) - _SLACK)
+    return StackMark()
 
 
 def from_now(aws: Aws, stack_id: str) -> StackMark:
@@ -171,11 +169,10 @@ def _taken(
         if status == "REVIEW_IN_PROGRESS":
             return mark, ""
         began = mark.began or event["Timestamp"]
-        fresh = (
-            replace(mark, done=frozenset(), failed=(), busy=())
-            if "ROLLBACK_IN_PROGRESS" in status
-            else mark
-        )
+        if "ROLLBACK_IN_PROGRESS" in status:
+            fresh = replace(mark, done=frozenset(), failed=(), busy=())
+        else:
+            fresh = mark
         cause = mark.cause or _own_cause(event)
         return replace(
             fresh, status=status, reason=_reason(event) or mark.reason, cause=cause, began=began

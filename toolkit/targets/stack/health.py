@@ -186,11 +186,10 @@ def _busy(
     cause = f"it is being {doing} since {began:%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
     if not late:
         return Finding("stack", "warning", status, began.isoformat(), cause, events_command)
-    command = (
-        f"aws cloudformation cancel-update-stack --stack-name {name}"
-        if status == "UPDATE_IN_PROGRESS"
-        else events_command
-    )
+    if status == "UPDATE_IN_PROGRESS":
+        command = f"aws cloudformation cancel-update-stack --stack-name {name}"
+    else:
+        command = events_command
     return Finding(
         "stack", "failing", f"{status}, stuck", began.isoformat(), f"it is stuck: {cause}", command
     )
@@ -239,11 +238,9 @@ def _reason(stack: Stack) -> str:
 
 def _in_sync(stack: Stack) -> str:
     drift_info = stack.get("DriftInformation") or {}
-    return (
-        f", as its template says ({_checked(stack, drift_info)})"
-        if drift_info.get("StackDriftStatus") == "IN_SYNC"
-        else ""
-    )
+    if drift_info.get("StackDriftStatus") == "IN_SYNC":
+        return f", as its template says ({_checked(stack, drift_info)})"
+    return ""
 
 
 def _deploy(job: Job, flag: str = "") -> str:

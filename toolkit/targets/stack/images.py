@@ -67,11 +67,12 @@ def by_container(template: Mapping[str, Any], service: str) -> dict[str, Any]:
     resources = template.get("Resources") or {}
     definition = (resources.get(service, {}).get("Properties") or {}).get("TaskDefinition")
     logical = definition.get("Ref") if isinstance(definition, Mapping) else None
-    containers = (
-        (resources.get(logical, {}).get("Properties") or {}).get("ContainerDefinitions") or ()
-        if isinstance(logical, str)
-        else ()
-    )
+    if isinstance(logical, str):
+        containers = (resources.get(logical, {}).get("Properties") or {}).get(
+            "ContainerDefinitions"
+        ) or ()
+    else:
+        containers = ()
     return {
         str(each.get("Name")): each.get("Image") for each in containers if isinstance(each, Mapping)
     }
@@ -86,11 +87,9 @@ def refers_to(value: Any) -> set[str]:
             if verb == "Fn::Sub" and isinstance(pattern, str):
                 named |= set(_SUBSTITUTED.findall(pattern))
         return named.union(*(refers_to(inner) for inner in value.values()))
-    return (
-        set[str]().union(*(refers_to(inner) for inner in value))
-        if isinstance(value, list)
-        else set()
-    )
+    if isinstance(value, list):
+        return set[str]().union(*(refers_to(inner) for inner in value))
+    return set()
 
 
 def text(value: Any, meanings: Mapping[str, str]) -> str | None:
@@ -115,16 +114,18 @@ def _told(value: Any, meanings: Mapping[str, str]) -> str | list[str] | None:
         return None if whole is None else whole.split(argument[0])
     if verb == "Fn::Select" and isinstance(argument, list) and len(argument) == 2:
         parts = _list(argument[1], meanings)
-        return (
-            parts[int(argument[0])] if parts is not None and int(argument[0]) < len(parts) else None
-        )
+        if parts is not None and int(argument[0]) < len(parts):
+            return parts[int(argument[0])]
+        return None
     return _filled(argument, meanings) if verb == "Fn::Sub" else None
 
 
 def _list(value: Any, meanings: Mapping[str, str]) -> list[str] | None:
     if isinstance(value, list):
         texts = [text(part, meanings) for part in value]
-        return None if None in texts else [part for part in texts if part is not None]
+        if None in texts:
+            return None
+        return [part for part in texts if part is not None]
     resolved = _told(value, meanings)
     return resolved if isinstance(resolved, list) else None
 
@@ -140,11 +141,10 @@ def _filled(argument: Any, meanings: Mapping[str, str]) -> str | None:
     filled = parts[0]
     for part in parts[1:]:
         name, closed, rest = part.partition("}")
-        value = (
-            f"${{{name[1:]}}}"
-            if name.startswith("!")
-            else local_values.get(name, meanings.get(name))
-        )
+        if name.startswith("!"):
+            value = f"${{{name[1:]}}}"
+        else:
+            value = local_values.get(name, meanings.get(name))
         if not closed or value is None:
             return None
         filled += value + rest
@@ -173,7 +173,9 @@ def split(image: str) -> tuple[str, str] | None:
     """Repository and tag of an image in ECR, None for another one or one by digest."""
     host, _, rest = image.partition("/")
     name, _, tag = rest.partition(":")
-    return (name, tag or "latest") if ".dkr.ecr." in host and "@" not in rest else None
+    if ".dkr.ecr." in host and "@" not in rest:
+        return (name, tag or "latest")
+    return None
 
 
 def digest(image: str) -> tuple[str, str] | None:

@@ -64,7 +64,9 @@ def linked(path: str, text: str) -> tuple[str, ...]:
 
 def wanted(settings: Settings) -> tuple[Provision, ...]:
     """A bootstrapped account, for a CDK app; the stack itself is what a deploy brings."""
-    return () if settings.cdk is None else (Provision("bootstrap", "hnb659fds"),)
+    if settings.cdk is None:
+        return ()
+    return (Provision("bootstrap", "hnb659fds"),)
 
 
 def writes(settings: Settings) -> tuple[Resource, ...]:

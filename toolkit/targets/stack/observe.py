@@ -71,11 +71,10 @@ def observe(
         if stack is None:
             return Observation("absent")
         stack_id = str(stack["StackId"])
-    mark = (
-        before.mark
-        if before is not None and isinstance(before.mark, events.StackMark)
-        else events.since(receipt.get("created"))
-    )
+    if before is not None and isinstance(before.mark, events.StackMark):
+        mark = before.mark
+    else:
+        mark = events.since(receipt.get("created"))
     mark, lines = events.look(aws, stack_id, job.token, mark)
     if not mark.status:
         return _unseen(job, receipt, aws, stack_id, mark)
@@ -134,7 +133,9 @@ def _unseen(
                 (change_set or {}).get("StatusReason") or "the change set could not be executed"
             ),
         )
-    return running if status.startswith("EXECUTE_") else Observation("absent")
+    if status.startswith("EXECUTE_"):
+        return running
+    return Observation("absent")
 
 
 def _succeeded(

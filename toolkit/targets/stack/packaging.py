@@ -145,11 +145,10 @@ def packaged(
     named = list(_locals(parsed))
     if not named:
         return PackagedTemplate(text, ())
-    lacking = (
-        []
-        if _is_built(template)
-        else [why for local in named if (why := _to_build(root, template, local))]
-    )
+    if _is_built(template):
+        lacking = []
+    else:
+        lacking = [why for local in named if (why := _to_build(root, template, local))]
     if lacking:
         built = os.path.join(os.path.dirname(template), BUILT, "template.yaml")
         if not os.path.isfile(os.path.join(root, built)):
@@ -213,11 +212,10 @@ class _Packager:
             asset = self._asset(local, path)
             assets.append(asset)
             parts = {local.spec.bucket: asset.bucket, local.spec.key: asset.key}
-            values[local.position] = (
-                parts
-                if local.spec.form is ReferenceForm.PARTS
-                else f"s3://{asset.bucket}/{asset.key}"
-            )
+            if local.spec.form is ReferenceForm.PARTS:
+                values[local.position] = parts
+            else:
+                values[local.position] = f"s3://{asset.bucket}/{asset.key}"
         return PackagedTemplate(parsed.replaced(values), tuple(dict.fromkeys(assets)))
 
     def _nested(
@@ -252,11 +250,10 @@ class _Packager:
 def _locals(parsed: Document) -> Iterator[LocalReference]:
     """Every value of a template that names a local file or folder."""
     yield from _of_resources(parsed.data.get("Resources"), ("Resources",))
-    function = (
-        (parsed.data.get("Globals") or {}).get("Function")
-        if isinstance(parsed.data.get("Globals"), Mapping)
-        else None
-    )
+    if isinstance(parsed.data.get("Globals"), Mapping):
+        function = (parsed.data.get("Globals") or {}).get("Function")
+    else:
+        function = None
     if isinstance(function, Mapping):
         yield from _of_property(
             _GLOBAL_CODE, "Globals.Function", function, ("Globals", "Function"), {}
@@ -321,9 +318,10 @@ def _inside(root: str, template: str, local: LocalReference) -> str:
             "put it into the repository",
         )
     files.within(root, path)
-    exists = (
-        os.path.isfile(path) if local.spec.form is ReferenceForm.TEMPLATE else os.path.exists(path)
-    )
+    if local.spec.form is ReferenceForm.TEMPLATE:
+        exists = os.path.isfile(path)
+    else:
+        exists = os.path.exists(path)
     if not exists:
         raise Refused(
             f"{template}: {local.words} names {local.value}, which is not there",
@@ -361,11 +359,9 @@ def _sam_build(template: str) -> str:
     """The command that builds a template, into the folder beside it."""
     folder, name = os.path.split(template)
     if not folder:
-        return (
-            "sam build"
-            if name in ("template.yaml", "template.yml")
-            else f"sam build --template-file {name}"
-        )
+        if name in ("template.yaml", "template.yml"):
+            return "sam build"
+        return f"sam build --template-file {name}"
     return f"sam build --template-file {template} --build-dir {os.path.join(folder, BUILT)}"
 
 

@@ -39,13 +39,12 @@ def statements(job: Job) -> tuple[Statement, ...]:
     arn = f"arn:{partition(region)}"
     name = stack_name(job)
     stack_arn = f"{arn}:cloudformation:{region}:{account}:"
-    whose = (
-        "what is in the stack is made by the CDK's execution role"
-        if job.settings.cdk
-        else (
+    if job.settings.cdk:
+        whose = "what is in the stack is made by the CDK's execution role"
+    else:
+        whose = (
             "what is in the stack is made with the caller's own permissions, which have to be added"
         )
-    )
     actions = (*_STACK, "UpdateTerminationProtection") if job.settings.cdk else _STACK
     needed = [
         Statement(
@@ -78,11 +77,10 @@ def _cdk(arn: str, region: str, account: str, qualifier: str) -> list[Statement]
     bucket = f"{arn}:s3:::cdk-{qualifier}-assets-{account}-{region}"
     role = f"{arn}:iam::{account}:role/cdk-{qualifier}-cfn-exec-role-{account}-{region}"
     version = f"{arn}:ssm:{region}:{account}:parameter/cdk-bootstrap/{qualifier}/version"
-    service = (
-        f"cloudformation.{suffix(region)}"
-        if region.startswith("cn-")
-        else "cloudformation.amazonaws.com"
-    )
+    if region.startswith("cn-"):
+        service = f"cloudformation.{suffix(region)}"
+    else:
+        service = "cloudformation.amazonaws.com"
     return [
         Statement(
             f"see that the CDK is bootstrapped (for another qualifier than {qualifier} set"

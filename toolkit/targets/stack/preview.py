@@ -29,11 +29,10 @@ def preview(job: Job, ports: Ports) -> Preview:
     )
     summary = compare.summary(aws, source, uploaded=False)
     parameters = compare.parameters(source, summary, None if new else stack)
-    body = (
-        None
-        if stack is None or status == "REVIEW_IN_PROGRESS"
-        else cfn.template(aws, str(stack["StackId"]))
-    )
+    if stack is None or status == "REVIEW_IN_PROGRESS":
+        body = None
+    else:
+        body = cfn.template(aws, str(stack["StackId"]))
     live = None if stack is None else observe.compared(aws, stack, body)
     warnings = [*source.warnings, *sources.environment(job, ports)]
     same = stack is not None and not new and compare.is_same(source, body, stack, summary)

@@ -64,11 +64,10 @@ def load(job: Job, ports: Ports, log: cdk.SynthLog) -> ChangeSetSource:
     aws = ports.aws(job.location)
     account, region = aws.account(), aws.region_name
     same_account(account, job.location)
-    source = (
-        _from_cdk(job, ports, aws, account, region, log)
-        if job.settings.cdk
-        else _from_file(job, ports, aws, account, region)
-    )
+    if job.settings.cdk:
+        source = _from_cdk(job, ports, aws, account, region, log)
+    else:
+        source = _from_file(job, ports, aws, account, region)
     if len(source.text.encode()) > templates.LONGEST:
         raise Refused(
             f"the template of {source.name} is longer than 1 MB", "split it into nested stacks"

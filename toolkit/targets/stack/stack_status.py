@@ -101,9 +101,10 @@ def deletion(name: str, failed: tuple[str, ...]) -> str:
     """The command that deletes a stack whose deletion has failed, without the resources that it
     failed at.
     """
-    how = (
-        f"--retain-resources {' '.join(failed)}" if failed else "--deletion-mode FORCE_DELETE_STACK"
-    )
+    if failed:
+        how = f"--retain-resources {' '.join(failed)}"
+    else:
+        how = "--deletion-mode FORCE_DELETE_STACK"
     return f"aws cloudformation delete-stack --stack-name {name} {how}"
 
 

@@ -100,10 +100,13 @@ def _running(
         .split("/")
     )
     service = ecs.service(aws, parts[0], parts[1]) if len(parts) == 2 else None
-    running = (
-        ecs.definition(aws, str(service.get("taskDefinition"))) if service is not None else None
-    )
-    return running if running is not None and RUN in running["tags"] else None
+    if service is not None:
+        running = ecs.definition(aws, str(service.get("taskDefinition")))
+    else:
+        running = None
+    if running is not None and RUN in running["tags"]:
+        return running
+    return None
 
 
 def _older(

@@ -196,11 +196,10 @@ def may_mean_more(text: str, summary: Mapping[str, Any], values: Mapping[str, st
 def read_here(template: Mapping[str, Any]) -> dict[str, Any]:
     """A summary of a template that is too long to be sent, as far as it can be read here."""
     listed, declared_resources = template.get("Parameters"), template.get("Resources")
-    declared = (
-        {name: entry for name, entry in listed.items() if isinstance(entry, Mapping)}
-        if isinstance(listed, Mapping)
-        else {}
-    )
+    if isinstance(listed, Mapping):
+        declared = {name: entry for name, entry in listed.items() if isinstance(entry, Mapping)}
+    else:
+        declared = {}
     resources = declared_resources.values() if isinstance(declared_resources, Mapping) else ()
     transform = template.get("Transform")
     return {
